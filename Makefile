@@ -1,0 +1,74 @@
+# make demo   run the main job: simulate a session, convert, process, hold the result to the truth
+# make test   lint, types and the tests
+# make faults the crash suite in its long form
+# make test-long  the tests that take minutes each
+# make bench  measure speed and memory
+# make locks  resolve the locked versions again
+# Everything is installed into .venv and .make; nothing but Python ≥ 3.11 and git is assumed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export NWBPIPE_TOOLS ?= $(CURDIR)/.make/tools
+export NWBPIPE_LOGS ?= $(CURDIR)/.make/logs
+export NWBPIPE_CACHE ?= $(CURDIR)/.make/cache
+export UV_CONSTRAINT ?= $(CURDIR)/constraints.txt
+export PIP_CONSTRAINT ?= $(CURDIR)/constraints.txt
+export OMP_WAIT_POLICY ?= PASSIVE
+# Package locations that the user has configured for pip are passed on to uv, which does not read pip's settings.
+UV = . $(VENV)/uv.sh && $(BIN)/uv
+COMPILE = $(UV) pip compile --quiet --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make locks"
+INSTALLED := $(VENV)/installed
+TOOLS := $(NWBPIPE_TOOLS)/suite2p/nwbpipe-tool.json $(NWBPIPE_TOOLS)/facemap/nwbpipe-tool.json
+
+.PHONY: help setup tools demo test test-long faults lint locks bench clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+$(INSTALLED): locks/dev.txt constraints.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(PYTHON) src/nwbpipe/environments/_pip_settings.py > $(VENV)/uv.sh
+	$(UV) pip install --quiet --python $(BIN)/python -r locks/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+setup: $(INSTALLED)
+
+$(NWBPIPE_TOOLS)/%/nwbpipe-tool.json: locks/%.txt $(INSTALLED)
+	$(BIN)/nwbpipe tools install $* --lock $<
+
+tools: $(TOOLS)
+
+demo: setup tools
+	$(BIN)/nwbpipe demo demo
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: setup tools lint
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+faults: setup
+	NWBPIPE_FAULTS=long $(BIN)/python -m pytest tests/faults --timeout 3000
+
+test-long: setup tools
+	$(BIN)/python -m pytest -m long
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+locks: setup
+	mkdir -p .make
+	$(COMPILE) --extra dev -o locks/dev.txt pyproject.toml
+	for tool in suite2p facemap; do \
+	  $(BIN)/nwbpipe tools requirements $$tool > .make/$$tool.in && $(COMPILE) -o locks/$$tool.txt .make/$$tool.in || exit 1; \
+	done
+	sed -i.old 's/^torch==\([0-9.]*\)+cpu/torch==\1/' locks/*.txt && rm -f locks/*.old
+
+clean:
+	rm -rf $(VENV) .make

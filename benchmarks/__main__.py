@@ -1,0 +1,36 @@
+"""Run the benchmarks and print their tables."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks._report import machine, note
+
+BENCHES = ("startup", "identity", "commit", "conversion", "writing")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed and memory.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHES)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="small sizes and few repeats: does it run at all")
+    parser.add_argument("--folder", type=Path, help="where to put the generated files (they are removed again)")
+    options = parser.parse_args()
+    unknown = set(options.names) - set(BENCHES)
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    machine()
+    for name in options.names or BENCHES:
+        bench = import_module(f"benchmarks.{name}")
+        note(f"\n## {(bench.__doc__ or name).splitlines()[0].rstrip('.')}\n")
+        with tempfile.TemporaryDirectory(prefix="nwbpipe-bench-", dir=options.folder) as folder:
+            for place in ("LOGS", "SCRATCH", "CACHE"):  # nothing of it in the user's own places
+                os.environ[f"NWBPIPE_{place}"] = str(Path(folder) / place.lower())
+            bench.run(Path(folder), quick=options.quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""One write, timed without its imports: ``python -m benchmarks._writing_child WAY SPEC OUTPUT REPORT``."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+CHANNELS = 385
+
+
+def nwbpipe(spec: Path, output: Path) -> dict[str, float]:
+    import neuroconv.datainterfaces
+    import neuroconv.tools.nwb_helpers  # noqa: F401
+    import nwbinspector  # noqa: F401
+    import pynwb  # noqa: F401
+
+    import nwbpipe.converters._convert as module
+    from nwbpipe.converters.interfaces import interface_class
+
+    for name in ("TiffImagingInterface", "SpikeGLXRecordingInterface"):
+        interface_class(name).get_source_schema()
+    names = {"build_nwbfile": "build", "check_before": "inspect", "source_identities": "hash the raw file",
+             "_write_hdf5": "write", "check_written": "validate"}  # fmt: skip
+    times: dict[str, float] = {}
+    for name, label in names.items():
+        setattr(module, name, _timed(getattr(module, name), label, times))
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["NWBPIPE_CACHE"] = cache
+        started = _now()
+        module.convert(spec, output, progress=False)
+        return {**_since(started), **times}
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _since(started: tuple[float, float]) -> dict[str, float]:
+    wall, cpu = started
+    return {"total": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+
+
+def _timed(function: Callable[..., Any], label: str, times: dict[str, float]) -> Callable[..., Any]:
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            times[label] = time.perf_counter() - started
+
+    return timed
+
+
+def neuroconv(spec: Path, output: Path) -> dict[str, float]:
+    import neuroconv.datainterfaces  # noqa: F401
+
+    from benchmarks._convert_child import with_neuroconv
+
+    started = _now()
+    with_neuroconv(spec, output)
+    return _since(started)
+
+
+def bare(spec: Path, output: Path, *, hashed: bool = False) -> dict[str, float]:
+    import h5py
+    import numpy as np
+    import tifffile
+    from isal import isal_zlib
+
+    (source,) = [path for path in spec.parent.rglob("*") if path.suffix in (".tif", ".bin")]
+    started = _now()
+    if source.suffix == ".tif":
+        data = tifffile.memmap(source, mode="r")
+        shape, chunks = data.shape, (8, *data.shape[1:])
+    else:
+        data = np.memmap(source, "<i2", "r").reshape(-1, CHANNELS)
+        shape, chunks = (len(data), CHANNELS - 1), (32768, 64)
+
+    def encode(offset: tuple[int, ...]) -> bytes:
+        part = data[tuple(slice(a, min(a + n, size)) for a, n, size in zip(offset, chunks, shape, strict=True))]
+        if part.shape != chunks:
+            whole = np.zeros(chunks, data.dtype)
+            whole[tuple(map(slice, part.shape))] = part
+            part = whole
+        flat = np.ascontiguousarray(part).reshape(-1).view(np.uint8)
+        return isal_zlib.compress(np.concatenate((flat[::2], flat[1::2])), 1)
+
+    digest = threading.Thread(target=_sha256, args=(source,))
+    if hashed:
+        digest.start()
+    with h5py.File(output, "w") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+        dataset = file.create_dataset("x", shape, data.dtype, chunks=chunks, compression="gzip", shuffle=True)
+        waiting: deque[Any] = deque()
+        for offset in itertools.product(*(range(0, size, n) for size, n in zip(shape, chunks, strict=True))):
+            waiting.append((offset, pool.submit(encode, offset)))
+            while len(waiting) > 8:
+                place, future = waiting.popleft()
+                dataset.id.write_direct_chunk(place, future.result())
+        for place, future in waiting:
+            dataset.id.write_direct_chunk(place, future.result())
+    with output.open("rb+") as done:
+        os.fsync(done.fileno())
+    if hashed:
+        digest.join()
+    return _since(started)
+
+
+def _sha256(path: Path) -> None:
+    with path.open("rb") as file:
+        hashlib.file_digest(file, "sha256")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    way, spec, output, report = sys.argv[1:]
+    ways = {
+        "nwbpipe": nwbpipe,
+        "neuroconv": neuroconv,
+        "bare loop": bare,
+        "bare loop and hash": lambda spec, output: bare(spec, output, hashed=True),
+    }
+    Path(report).write_text(json.dumps(ways[way](Path(spec), Path(output))))

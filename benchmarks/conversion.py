@@ -1,0 +1,71 @@
+"""Conversion: does memory stay bounded, and what does it cost beside NeuroConv alone.
+
+Each conversion runs in a process of its own. `nwbpipe` does more than NeuroConv: it hashes the raw files, inspects
+and validates, and puts the file into place; the ratio is what all that costs.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from benchmarks._report import note, spread, table
+from benchmarks._sources import write_movie, write_probe
+from benchmarks._watch import Measured, watch
+
+GB = 10**9
+LIMIT = 2 * GB
+
+
+def run(folder: Path, *, quick: bool) -> None:
+    sizes = [GB // 20, GB // 10] if quick else [GB, 2 * GB, 4 * GB]
+    repeats = 1 if quick else 3
+    _measure(folder, "SpikeGLX, 384 channels", write_probe, sizes, repeats)
+    _measure(folder, "ScanImage TIFF, 512 × 512", write_movie, [sizes[0], sizes[-1]], repeats=1)
+
+
+def _measure(folder: Path, what: str, write: Callable[[Path, int], Path], sizes: list[int], repeats: int) -> None:
+    rows, peaks = [], []
+    for number, size in enumerate(sizes):
+        place = folder / f"{write.__name__}-{number}"
+        place.mkdir()
+        spec = write(place, size)
+        runs: dict[str, list[Measured]] = {"nwbpipe": [], "neuroconv": []}
+        for _ in range(repeats if number == 0 else 1):  # alternating, so that both meet the same machine
+            runs["nwbpipe"].append(_convert("nwbpipe", spec))
+            if number == 0:
+                runs["neuroconv"].append(_convert("neuroconv", spec))
+        rows += [_row(what, way, size, measured) for way, measured in runs.items() if measured]
+        peaks.append(max(one.peak for one in runs["nwbpipe"]))
+        if runs["neuroconv"]:
+            times = {way: median(one.seconds for one in measured) for way, measured in runs.items()}
+            ratio = times["nwbpipe"] / times["neuroconv"]
+            note(f"{what}: nwbpipe takes {ratio:.2f} times as long as NeuroConv alone.\n")
+        shutil.rmtree(place)
+    table(["source", "by", "size", "wall time (s)", "MB/s", "peak resident (MB)", "of it anonymous (MB)"], rows)
+    verdict = "below" if max(peaks) < LIMIT else "ABOVE"
+    growth = (peaks[-1] - peaks[0]) / (sizes[-1] - sizes[0]) * 1000
+    note(f"\nPeak memory of nwbpipe is {verdict} 2 GB.")
+    note(f"From {sizes[0] / GB:g} to {sizes[-1] / GB:g} GB it grows by {max(growth, 0):.0f} MB for each GB.\n")
+
+
+def _convert(way: str, spec: Path) -> Measured:
+    output = spec.parent / f"{way}.nwb"
+    measured = watch([sys.executable, "-m", "benchmarks._convert_child", way, str(spec), str(output)])
+    output.unlink()
+    return measured
+
+
+def _row(what: str, way: str, size: int, runs: list[Measured]) -> list[str]:
+    return [
+        what,
+        way,
+        f"{size / GB:g} GB",
+        spread([one.seconds for one in runs], 1),
+        f"{size / 1e6 / median(one.seconds for one in runs):.0f}",
+        spread([one.peak / 1e6 for one in runs], 0),
+        spread([one.own / 1e6 for one in runs], 0),
+    ]

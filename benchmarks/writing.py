@@ -1,0 +1,109 @@
+"""Writing: a movie and a probe recording, imports excluded, beside NeuroConv and a bare loop; and reading the movie.
+
+All write gzip, from the same raw file, in a process of their own, one after the other in turn. Nothing is cached of
+the raw files' hashes. The bare loop is the least that must be done: a memory-mapped raw file, cut into the same
+chunks, shuffled, compressed (ISA-L, a thread for each core), stored with `write_direct_chunk`, synced.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import h5py
+
+from benchmarks._report import note, spread, table
+from benchmarks._sources import write_plain_movie, write_probe
+from benchmarks._watch import Measured, watch
+from nwbpipe.files import read_chunked
+
+GB = 10**9
+WAYS = ("nwbpipe", "neuroconv", "bare loop", "bare loop and hash")
+
+
+def run(folder: Path, *, quick: bool) -> None:
+    size, repeats = (GB // 20, 1) if quick else (GB, 3)
+    _write(folder / "movie", "TIFF movie, 512 × 512 int16", write_plain_movie, size, repeats)
+    _read(folder / "movie", repeats)
+    _write(folder / "probe", "SpikeGLX, 384 channels int16", write_probe, size, repeats)
+
+
+def _write(folder: Path, what: str, make: Callable[[Path, int], Path], size: int, repeats: int) -> None:
+    folder.mkdir()
+    spec = make(folder, size)
+    time.sleep(2.5)  # a file that has only just changed is watched for a while before its hash is trusted
+    runs: dict[str, list[tuple[dict[str, float], Measured]]] = {way: [] for way in WAYS}
+    for _ in range(repeats):
+        for way in WAYS:
+            runs[way].append(_once(way, spec))
+    seconds = {way: median(times["total"] for times, _ in of_way) for way, of_way in runs.items()}
+    rows = [
+        [
+            what,
+            way,
+            spread([times["total"] for times, _ in of_way]),
+            f"{size / 1e6 / seconds[way]:.0f}",
+            spread([times["cpu"] for times, _ in of_way]),
+            f"{_output(spec, way).stat().st_size / 1e6:.0f}",
+            f"{max(measured.own for _, measured in of_way) / 1e6:.0f}",
+        ]
+        for way, of_way in runs.items()
+    ]
+    table(
+        [
+            "source",
+            "by",
+            f"seconds for {size / GB:g} GB",
+            "MB/s",
+            "CPU seconds",
+            "file (MB)",
+            "peak anonymous memory (MB)",
+        ],
+        rows,
+    )
+    stages = {name: median(times[name] for times, _ in runs["nwbpipe"]) for name in runs["nwbpipe"][0][0]}
+    del stages["cpu"]
+    note("\nOf nwbpipe's time: " + ", ".join(f"{name} {value:.2f} s" for name, value in stages.items()) + ".")
+    note(
+        f"NeuroConv takes {seconds['neuroconv'] / seconds['nwbpipe']:.1f} times as long as nwbpipe, and "
+        f"{seconds['neuroconv'] / stages['write']:.1f} times as long as its write alone; the bare loop reaches "
+        f"{seconds['nwbpipe'] / seconds['bare loop']:.1f} times nwbpipe's speed, "
+        f"{stages['write'] / seconds['bare loop']:.1f} times that of its write alone.\n"
+    )
+
+
+def _output(spec: Path, way: str) -> Path:
+    return spec.parent / f"{way.replace(' ', '-')}.nwb"
+
+
+def _once(way: str, spec: Path) -> tuple[dict[str, float], Measured]:
+    output, report = _output(spec, way), spec.parent / "seconds.json"
+    output.unlink(missing_ok=True)
+    measured = watch([sys.executable, "-m", "benchmarks._writing_child", way, str(spec), str(output), str(report)])
+    return json.loads(report.read_text()), measured
+
+
+def _read(folder: Path, repeats: int) -> None:
+    rows = []
+    for writer in ("nwbpipe", "neuroconv"):
+        times: dict[str, list[float]] = {"h5py": [], "threads": []}
+        with h5py.File(folder / f"{writer}.nwb") as file:
+            movie = next(iter(file["acquisition"].values()))["data"]
+            for _ in range(repeats):
+                for way, read in {"h5py": lambda data, part: data[part], "threads": read_chunked}.items():
+                    started = time.perf_counter()
+                    for start in range(0, len(movie), 128):
+                        read(movie, slice(start, start + 128))
+                    times[way].append(time.perf_counter() - started)
+            size = movie.size * movie.dtype.itemsize
+        ratio = median(times["h5py"]) / median(times["threads"])
+        rows += [
+            [f"written by {writer}", way, spread(one), f"{size / 1e6 / median(one):.0f}", f"{ratio:.1f}"]
+            for way, one in times.items()
+        ]
+    table(["whole movie, 128 frames at a time", "read by", "seconds", "MB/s", "h5py / threads"], rows)
+    note()

@@ -1,0 +1,82 @@
+"""One recording session, one NWB file: converted, processed and traceable.
+
+Importing nwbpipe imports neither pynwb nor any tool: names are looked up when they are first used.
+
+Examples
+--------
+>>> import nwbpipe
+>>> nwbpipe.convert("session.yaml", "out.nwb")  # doctest: +SKIP
+>>> run = nwbpipe.process("out.nwb", "suite2p", params={"tau": 0.7})  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+try:
+    __version__ = version("nwbpipe")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+if TYPE_CHECKING:
+    from nwbpipe.converters import convert
+    from nwbpipe.engine import Run, check, process, remove_step, rename_step, repack
+    from nwbpipe.environments import Tool
+    from nwbpipe.processors import Context, Input, Params, Processor, Results
+    from nwbpipe.provenance import RunRecord, read_records
+    from nwbpipe.session_file import read, transaction, update
+
+_HOMES = {
+    "Context": "processors",
+    "Input": "processors",
+    "Params": "processors",
+    "Processor": "processors",
+    "Results": "processors",
+    "Run": "engine",
+    "RunRecord": "provenance",
+    "Tool": "environments",
+    "check": "engine",
+    "convert": "converters",
+    "process": "engine",
+    "read": "session_file",
+    "read_records": "provenance",
+    "remove_step": "engine",
+    "rename_step": "engine",
+    "repack": "engine",
+    "transaction": "session_file",
+    "update": "session_file",
+}
+
+__all__ = [
+    "Context",
+    "Input",
+    "Params",
+    "Processor",
+    "Results",
+    "Run",
+    "RunRecord",
+    "Tool",
+    "check",
+    "convert",
+    "process",
+    "read",
+    "read_records",
+    "remove_step",
+    "rename_step",
+    "repack",
+    "transaction",
+    "update",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        msg = f"module 'nwbpipe' has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"nwbpipe.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

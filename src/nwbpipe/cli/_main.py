@@ -1,0 +1,76 @@
+"""The entry point: verbs are registered here, and errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from nwbpipe.cli import cmd_check, cmd_convert, cmd_demo, cmd_edit, cmd_log, cmd_process, cmd_processors, cmd_tools
+from nwbpipe.errors import NwbpipeError
+
+app = typer.Typer(
+    name="nwbpipe",
+    help="One recording session, one NWB file: converted, processed and traceable.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(cmd_demo.demo)
+app.command("convert")(cmd_convert.convert)
+app.command("process")(cmd_process.process)
+app.command("processors")(cmd_processors.processors)
+app.command("log")(cmd_log.log)
+app.command("check")(cmd_check.check)
+app.add_typer(cmd_edit.app, name="edit")
+app.add_typer(cmd_tools.app, name="tools")
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from nwbpipe import __version__
+
+        typer.echo(f"nwbpipe {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
+) -> None:
+    """Register the options that every verb takes; `main` reads --debug wherever it stands."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line.
+
+    Exits with 0 (done), 1 (the work failed) or 2 (the request was wrong).
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words or bool(os.environ.get("NWBPIPE_DEBUG"))
+    words = [word for word in words if word != "--debug"]
+    try:
+        app(words)
+    except NwbpipeError as error:
+        if debug:
+            raise
+        typer.echo(f"error {error.code}: {error}", err=True)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped; nothing half-done was left", err=True)
+        raise SystemExit(1) from None
+    except Exception as error:
+        if debug:
+            raise
+        typer.echo(
+            f"error NP000: an error that nwbpipe did not foresee: {type(error).__name__}: {error}\n"
+            "  next:     run the command again with --debug, and report what it shows",
+            err=True,
+        )
+        raise SystemExit(1) from None

@@ -1,0 +1,58 @@
+"""``nwbpipe check``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from nwbpipe.engine import Report
+
+
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE.nwb", help="The session file.")],
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Finish or take back an interrupted commit; remove leftovers.")
+    ] = False,
+    rehash: Annotated[bool, typer.Option("--rehash", help="Read the inputs of all results again.")] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which a reader counts as hung.")] = 120.0,
+    lock_timeout: Annotated[float, typer.Option(min=0, help="With --repair: seconds to wait for a writer.")] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Say whether a file is whole, valid, true to its records, and ready for DANDI.
+
+    Ends with 0 if it is whole and valid, 1 otherwise.
+    """
+    from nwbpipe.engine import check as check_file
+
+    report = check_file(file, repair=repair, rehash=rehash, timeout=timeout, lock_timeout=lock_timeout)
+    if as_json:
+        typer.echo(json.dumps(report.as_dict(), indent=2))
+    else:
+        _show(report, file)
+    if not report.in_order:
+        raise typer.Exit(1)
+
+
+def _show(report: Report, file: Path) -> None:
+    for text in report.repaired:
+        typer.echo(f"repaired: {text}")
+    typer.echo(f"{file}: {report.verdict}" + (f" ({report.file.found})" if report.file.found else ""))
+    for one in report.findings:
+        typer.echo(f"  {'error' if one.error else 'note '} {one.kind}: {one.what}")
+        if one.where:
+            typer.echo(f"        {one.where}")
+        if one.hint:
+            typer.echo(f"        {one.hint}")
+    if report.nwb:
+        ready = not any(one.error or one.kind == "dandi" for one in report.findings)
+        typer.echo(f"  ready for DANDI, by nwbinspector's rules: {'yes' if ready else 'no'}")
+    if report.file.reclaimable is not None:
+        typer.echo(
+            f"  {report.file.size / 1e6:.1f} MB; repack gives back {report.file.reclaimable / 1e6:.1f} MB at most"
+        )
+    if report.file.state == "interrupted":
+        typer.echo("  `nwbpipe check FILE.nwb --repair` finishes or takes back the commit")

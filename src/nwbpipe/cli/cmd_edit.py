@@ -1,0 +1,72 @@
+"""``nwbpipe edit``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Edit a session file: remove a step's results, rename a step, give space back.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE.nwb", help="The session file.")]
+Step = Annotated[str, typer.Argument(metavar="STEP", help="Name of the step; `nwbpipe log` shows them.")]
+LockTimeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for another writer.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")]
+
+
+@app.command("remove")
+def remove(
+    file: File,
+    step: Step,
+    cascade: Annotated[bool, typer.Option("--cascade", help="Also the results that depend on them.")] = False,
+    lock_timeout: LockTimeout = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a step's results; its record stays, marked as removed."""
+    from nwbpipe.engine import remove_step
+
+    done = remove_step(file, step, cascade=cascade, lock_timeout=lock_timeout)
+    if as_json:
+        typer.echo(json.dumps({"steps": done.steps, "paths": done.paths}, indent=2))
+        return
+    typer.echo(f"removed {', '.join(done.steps)}")
+    for path in done.paths:
+        typer.echo(f"  {path}")
+
+
+@app.command("rename")
+def rename(
+    file: File,
+    step: Step,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")],
+    lock_timeout: LockTimeout = 60.0,
+    as_json: AsJson = False,
+) -> None:
+    """Give a step another name: its containers, the links to them, and its record."""
+    from nwbpipe.engine import rename_step
+
+    done = rename_step(file, step, new, lock_timeout=lock_timeout)
+    if as_json:
+        typer.echo(json.dumps({"step": new, "renamed": [list(pair) for pair in done]}, indent=2))
+        return
+    typer.echo(f"renamed {step} to {new}")
+    for old, now in done:
+        typer.echo(f"  {old} → {now}")
+
+
+@app.command("repack")
+def repack(file: File, lock_timeout: LockTimeout = 60.0, as_json: AsJson = False) -> None:
+    """Write the file anew, to give back the space of what was removed."""
+    from nwbpipe.engine import repack as repack_file
+
+    before, after = repack_file(file, lock_timeout=lock_timeout)
+    if as_json:
+        typer.echo(json.dumps({"bytes_before": before, "bytes_after": after}))
+    else:
+        typer.echo(f"{before / 1e6:.1f} MB → {after / 1e6:.1f} MB")

@@ -1,0 +1,54 @@
+"""``nwbpipe processors``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+
+def processors(
+    name: Annotated[str | None, typer.Argument(help="Show one processor's inputs and parameters.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """List the processors, or show the inputs and parameters of one."""
+    from nwbpipe.processors import processor, processor_names
+
+    described = [_describe(processor(one)) for one in ([name] if name else processor_names())]
+    if as_json:
+        typer.echo(json.dumps(described[0] if name else described, indent=2))
+        return
+    for one in described:
+        typer.echo(f"{one['name']:<16}{one['summary']}")
+        if name:
+            _show(one)
+
+
+def _describe(method: Any) -> dict[str, Any]:
+    schema = method.Params.model_json_schema()
+    return {
+        "name": method.name,
+        "revision": method.revision,
+        "summary": (type(method).__doc__ or "").strip().split("\n")[0],
+        "module": method.module,
+        "tool": {
+            "name": method.tool.name,
+            "requirements": list(method.tool.requirements),
+            "licence": method.tool.licence,
+        },
+        "inputs": {
+            name: {"types": list(wanted.neurodata_types), "doc": wanted.doc} for name, wanted in method.inputs.items()
+        },
+        "parameters": schema.get("properties", {}),
+    }
+
+
+def _show(one: dict[str, Any]) -> None:
+    typer.echo(f"  tool: {one['tool']['name']} ({one['tool']['licence']})")
+    typer.echo("  inputs:")
+    for name, wanted in one["inputs"].items():
+        typer.echo(f"    {name}: {' or '.join(wanted['types'])}. {wanted['doc']}")
+    typer.echo("  parameters:")
+    for name, facts in one["parameters"].items():
+        typer.echo(f"    {name} = {json.dumps(facts.get('default'))}  {facts.get('description', '')}")

@@ -1,0 +1,335 @@
+"""Moving the times of what a source wrote, object by object.
+
+NeuroConv's interfaces each have their own way to align, and many have none, or leave a part out (the intervals
+of a table, the events beside a signal). So nwbpipe moves times where all formats are alike: in the NWB objects
+that a source has added to the file in memory, before anything is written. What has times is known by NWB's own
+types; whatever a source adds, it is in one of them or it has no times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nwbpipe.errors import ClockError
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
+
+Times = npt.NDArray[np.float64]
+TimeMap = Callable[[Times], Times]
+
+# Columns that hold times, by the type of their table.
+_COLUMNS = {
+    "TimeIntervals": ("start_time", "stop_time"),
+    "Units": ("spike_times", "obs_intervals"),
+    "EventsTable": ("timestamp",),
+}
+REGULAR_S = 1e-9
+
+
+@dataclass
+class Added:
+    """What one source added to the file.
+
+    Parameters
+    ----------
+    objects : list
+        Containers that were not there before.
+    first_rows : dict
+        For tables that grew: the table's id → its number of rows before.
+    """
+
+    objects: list[Any] = field(default_factory=list)
+    grown: list[tuple[Any, int]] = field(default_factory=list)
+
+    def series(self) -> list[Any]:
+        """Time series that were added."""
+        from pynwb import TimeSeries
+
+        return [item for item in self.objects if isinstance(item, TimeSeries)]
+
+    def tables(self) -> Iterator[tuple[Any, int]]:
+        """Tables that were added, or grew, each with its first new row."""
+        from hdmf.common import DynamicTable
+
+        for item in self.objects:
+            if isinstance(item, DynamicTable):
+                yield item, 0
+        yield from self.grown
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a file held at one moment."""
+
+    ids: frozenset[int]
+    rows: Mapping[int, int]
+
+    @classmethod
+    def of(cls, nwbfile: NWBFile) -> Snapshot:
+        """Take a snapshot."""
+        children = list(_children(nwbfile))
+        return cls(
+            frozenset(id(item) for item in children), {id(item): len(item) for item in children if _is_table(item)}
+        )
+
+    def added(self, nwbfile: NWBFile) -> Added:
+        """Tell what was added since."""
+        added = Added()
+        for item in _children(nwbfile):
+            if id(item) not in self.ids:
+                added.objects.append(item)
+            elif _is_table(item) and len(item) > self.rows[id(item)]:
+                added.grown.append((item, self.rows[id(item)]))
+        return added
+
+
+def _children(nwbfile: NWBFile) -> Iterator[Any]:
+    return (item for item in nwbfile.all_children() if item is not nwbfile)
+
+
+def _is_table(item: Any) -> bool:
+    from hdmf.common import DynamicTable
+
+    return isinstance(item, DynamicTable)
+
+
+def shift(added: Added, offset_s: float) -> list[str]:
+    """Add a constant to every time that a source wrote.
+
+    Parameters
+    ----------
+    added : Added
+        What the source wrote.
+    offset_s : float
+        Seconds to add.
+
+    Returns
+    -------
+    list of str
+        Remarks on columns whose name alone doesn't say whether they hold times.
+    """
+    notes: list[str] = []
+    for series in added.series():
+        timestamps = series.fields.get("timestamps")
+        if timestamps is None:
+            series.fields["starting_time"] = float((series.fields.get("starting_time") or 0.0) + offset_s)
+        elif not _is_series(timestamps):  # else it is linked, and moves with the series that owns it
+            series.fields["timestamps"] = in_memory(timestamps) + offset_s
+    for table, first in added.tables():
+        for column, is_time in list(time_columns(table, first, notes)):  # judged before any moves
+            if is_time:
+                _map_column(column, table, first, lambda times: times + offset_s)
+    return notes
+
+
+def set_times(added: Added, times_of: Callable[[Any, int], Times]) -> list[tuple[Times, Times]]:
+    """Give every series that a source wrote the times of its samples.
+
+    Parameters
+    ----------
+    added : Added
+        What the source wrote.
+    times_of : callable
+        Makes the times of a series and its number of samples; raises `ClockError` where they don't fit.
+
+    Returns
+    -------
+    list of (array, array)
+        For each series: its times as they were, and as they are now, in seconds.
+    """
+    pairs = []
+    owner: dict[bytes, Any] = {}
+    for series in added.series():
+        count = sample_count(series)
+        before = times_before(series, count)
+        times = times_of(series, count)
+        pairs.append((before, times))
+        _assign(series, times, owner)
+    return pairs
+
+
+def _assign(series: Any, times: Times, owner: dict[bytes, Any]) -> None:
+    fields = series.fields
+    for name in ("rate", "starting_time", "starting_time_unit", "timestamps", "timestamps_unit", "interval"):
+        fields.pop(name, None)
+    rate = regular_rate(times)
+    if rate is not None:
+        fields.update(rate=rate, starting_time=float(times[0]), starting_time_unit="seconds")
+        return
+    key = times.tobytes()
+    first = owner.setdefault(key, series)
+    # Series of one source share their times by a link, as the parts of a pose do.
+    fields.update(timestamps=times if first is series else first, timestamps_unit="seconds", interval=1)
+    if first is not series:
+        first.fields.setdefault("timestamp_link", []).append(series)
+
+
+def regular_rate(times: Times) -> float | None:
+    """Rate (Hz) of evenly spaced times, or None if a rate would move any of them by more than a nanosecond."""
+    if len(times) < 3:
+        return None
+    rate = (len(times) - 1) / float(times[-1] - times[0])
+    rounded = round(rate, 9)
+    for candidate in (rounded, rate):
+        if np.max(np.abs(times[0] + np.arange(len(times)) / candidate - times)) <= REGULAR_S:
+            return candidate
+    return None
+
+
+def map_tables(added: Added, mapping: TimeMap) -> list[str]:
+    """Carry the times of a source's tables from its clock to the reference by a function."""
+    notes: list[str] = []
+    for table, first in added.tables():
+        for column, is_time in list(time_columns(table, first, notes)):  # judged before any moves
+            if is_time:
+                _map_column(column, table, first, mapping)
+    return notes
+
+
+def set_rows(table: Any, times: Times) -> None:
+    """Give the rows of an events or intervals table their times; an interval keeps its duration."""
+    kind = _table_kind(table)
+    if kind == "EventsTable":
+        _map_column(table["timestamp"], table, 0, lambda _old: times)
+    elif kind == "TimeIntervals":
+        start = in_memory(table["start_time"].data)
+        _map_column(table["stop_time"], table, 0, lambda stop: stop - start + times)
+        _map_column(table["start_time"], table, 0, lambda _old: times)
+    else:
+        raise ClockError(
+            f"a file of times can't be applied to the table {table.name!r}",
+            expected="a table of events or of intervals, one time a row",
+            found=type(table).__name__,
+            hint="put the source into the clock of the recording that it comes from",
+        )
+
+
+def has_times(added: Added) -> bool:
+    """Tell whether a source wrote anything that has a time."""
+    return bool(added.series()) or any(
+        is_time for table, first in added.tables() for _, is_time in time_columns(table, first, [])
+    )
+
+
+def _table_kind(table: Any) -> str | None:
+    names = [owner.__name__ for owner in type(table).__mro__]
+    return next((name for name in names if name in _COLUMNS), None)
+
+
+def time_columns(table: Any, first: int, notes: list[str]) -> Iterator[tuple[Any, bool]]:
+    """Columns of a table that may hold times, each with whether it does.
+
+    Besides the columns that NWB defines: columns of the type `TimestampVectorData`, and, in a table of intervals,
+    numbers in a column called ``…_time`` or ``…_times`` that lie within their own row's interval (as
+    ``go_cue_time`` does and ``reaction_time``, a duration, doesn't).
+    """
+    kind = _table_kind(table)
+    fixed = _COLUMNS.get(kind or "", ())
+    for column in table.columns:
+        if _is_index(column):
+            continue
+        if column.name in fixed or type(column).__name__ == "TimestampVectorData":
+            yield column, True
+        elif kind == "TimeIntervals" and column.name.endswith(("_time", "_times")):
+            is_time = _within_rows(table, column, first)
+            if is_time is not None:
+                verb = "taken as times" if is_time else "not taken as times"
+                notes.append(f"{table.name}: the column {column.name} is {verb} of the source's clock")
+                yield column, is_time
+
+
+def _is_index(column: Any) -> bool:
+    return any(owner.__name__ == "VectorIndex" for owner in type(column).__mro__)
+
+
+def _within_rows(table: Any, column: Any, first: int) -> bool | None:
+    """Tell whether a column's values lie in their rows' intervals; None if they are no numbers."""
+    values = np.asarray(in_memory(column.data))
+    if values.dtype.kind not in "fiu" or values.ndim != 1 or not len(values):
+        return None
+    start, stop = (np.asarray(in_memory(table[name].data), dtype=float) for name in ("start_time", "stop_time"))
+    index = next((item for item in table.columns if item.name == f"{column.name}_index"), None)
+    if index is not None:
+        ends = np.asarray(in_memory(index.data), dtype=int)
+        rows = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
+    elif len(values) == len(start):
+        rows = np.arange(len(values))
+    else:
+        return None
+    following = np.append(start[1:], np.inf)
+    upper = np.fmax(stop, np.where(np.isfinite(following), following, stop))
+    keep = np.isfinite(values) & (rows >= first)
+    if not keep.any():
+        return None
+    inside = (values >= start[rows] - 1e-6) & (values <= upper[rows] + 1e-6)
+    return bool(np.mean(inside[keep]) >= 0.9)
+
+
+def _map_column(column: Any, table: Any, first: int, mapping: TimeMap) -> None:
+    """Apply a function to the values of a table's column from its row `first` on."""
+    start = _first_value(column, table, first)
+
+    def replace(data: Any) -> Any:
+        values = np.array(in_memory(data), dtype=np.float64)
+        shape = values[start:].shape
+        values[start:] = mapping(values[start:].reshape(-1)).reshape(shape)
+        return values
+
+    column.transform(replace)
+
+
+def _first_value(column: Any, table: Any, first: int) -> int:
+    """Translate a row into the place of its first value in a ragged column."""
+    position = first
+    name = column.name
+    by_name = {item.name: item for item in table.columns}
+    while first and f"{name}_index" in by_name:
+        index = by_name[f"{name}_index"]
+        position = int(in_memory(index.data)[first - 1])
+        name = index.name
+    return position
+
+
+def in_memory(data: Any) -> Any:
+    """Give the values behind hdmf's wrappers as an array."""
+    from hdmf.data_utils import AbstractDataChunkIterator, DataIO
+
+    while isinstance(data, DataIO):
+        data = data.data
+    if isinstance(data, AbstractDataChunkIterator):
+        return np.concatenate([np.atleast_1d(np.asarray(chunk.data)) for chunk in data])
+    return np.asarray(data)
+
+
+def _is_series(value: Any) -> bool:
+    from pynwb import TimeSeries
+
+    return isinstance(value, TimeSeries)
+
+
+def sample_count(series: Any) -> int:
+    """Number of samples of a series, those in external files included."""
+    if getattr(series, "external_file", None) is not None:
+        declared = getattr(series, "_num_samples", None)
+        if declared is not None:
+            return int(declared)
+        timestamps = series.timestamps
+        return 0 if timestamps is None else len(in_memory(timestamps))
+    from hdmf.utils import get_data_shape
+
+    shape = get_data_shape(series.data)
+    return int(shape[0]) if shape and shape[0] is not None else len(series.data)
+
+
+def times_before(series: Any, count: int) -> Times:
+    """Times that a series has, in seconds."""
+    if series.timestamps is not None:
+        return np.asarray(in_memory(series.timestamps), dtype=np.float64)
+    rate = float(series.rate) if series.rate else 1.0
+    return float(series.starting_time or 0.0) + np.arange(count) / rate

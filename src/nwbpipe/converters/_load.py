@@ -1,0 +1,378 @@
+"""Loading session.yaml: every mistake of the file in one error."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from nwbpipe.converters._paths import Places, places_of
+from nwbpipe.converters._sources import option_parameters, source_parameters, type_arguments
+from nwbpipe.converters._spec import (
+    CLOCK_MODELS,
+    NAME,
+    SessionInfo,
+    SessionSpec,
+    SourceSpec,
+    SubjectSpec,
+)
+from nwbpipe.converters._values import MistakeError, coerce, found, natural
+from nwbpipe.converters._yaml import Tree, read_document
+from nwbpipe.errors import NwbpipeError, Problem, SpecError
+
+_TOP = ("nwbpipe", "extends", "subject", "session", "reference_clock", "sources", "clocks", "metadata")
+
+
+def load_spec(path: Path | str) -> SessionSpec:
+    """Read, type and check a session.yaml; nothing is converted, no raw data is read.
+
+    Parameters
+    ----------
+    path : path
+        The spec.
+
+    Returns
+    -------
+    SessionSpec
+        With defaults filled in, arguments typed as the interfaces declare them, and absolute paths.
+
+    Raises
+    ------
+    SpecError
+        If anything is wrong with it; `problems` names every mistake, each with its file, line and key.
+    """
+    file = Path(path)
+    problems: list[Problem] = []
+    places = places_of(file, problems)
+    document = read_document(places.folder / file.name, places.root)
+    problems.extend(document.problems)
+    checked = _Checker(document.tree, places, problems).check()
+    if problems or checked is None:
+        count = "one mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+        raise SpecError(f"the session spec has {count}", where=str(file), problems=problems)
+    spec = SessionSpec.model_construct(path=places.folder / file.name, **checked)
+    spec._places = places
+    spec._files = tuple(document.files)
+    return spec
+
+
+@cache
+def _text_fields() -> frozenset[str]:
+    """Names of the fields that are text in NWB wherever they occur: `serial_number: 0042` is no number."""
+    import pynwb.ecephys
+    import pynwb.ophys
+    from hdmf.utils import get_docval
+
+    kinds: dict[str, bool] = {}
+    modules = (pynwb, pynwb.base, pynwb.device, pynwb.ecephys, pynwb.file, pynwb.image, pynwb.ophys)
+    for owner in {item for module in modules for item in vars(module).values() if isinstance(item, type)}:
+        construct = vars(owner).get("__init__")
+        for field in get_docval(construct) if hasattr(construct, "__docval__") else ():
+            kinds[field["name"]] = kinds.get(field["name"], True) and field["type"] is str
+    return frozenset({"description", *(name for name, text in kinds.items() if text)})
+
+
+class _Checker:
+    """Checks the sections of a spec one by one, so that a mistake in one hides none in another."""
+
+    def __init__(self, tree: Tree, places: Places, problems: list[Problem]) -> None:
+        self.tree, self.places, self.problems = tree, places, problems
+
+    def check(self) -> dict[str, Any] | None:
+        before = len(self.problems)
+        self._unknown_keys(self.tree, _TOP, "")
+        self._version()
+        metadata = natural(self._section("metadata", required=False), _text_fields())
+        sections: dict[str, Any] = {
+            "nwbpipe": 1,
+            "subject": self._subject(metadata),
+            "session": self._session(metadata),
+            "sources": self._sources(),
+            "metadata": metadata,
+        }
+        sections["clocks"] = self._clocks()
+        sections["reference_clock"] = self._reference()
+        self._check_clocks(sections["reference_clock"])
+        return sections if len(self.problems) == before else None
+
+    def _place(self, tree: Any, key: str, path: str) -> str:
+        mark = getattr(tree, "marks", {}).get(key) or getattr(tree, "mark", None)
+        return f"{mark}: {path}" if mark else path
+
+    def _problem(self, what: str, tree: Any, key: str, path: str, **more: str | None) -> None:
+        self.problems.append(Problem(what, where=self._place(tree, key, path), **more))
+
+    def _unknown_keys(self, tree: Tree, known: tuple[str, ...], path: str) -> None:
+        for key in tree:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
+                self._problem(
+                    f"the key {key!r} is unknown",
+                    tree,
+                    key,
+                    f"{path}{key}",
+                    expected="one of " + ", ".join(known),
+                    hint=f"did you mean {' or '.join(near)}?" if near else "remove it",
+                )
+
+    def _version(self) -> None:
+        version = self.tree.get("nwbpipe")
+        if version != "1":
+            self._problem(
+                "the version of the format is not supported" if version else "the version of the format is missing",
+                self.tree,
+                "nwbpipe",
+                "nwbpipe",
+                expected="nwbpipe: 1",
+                found=found(version),
+                hint="write `nwbpipe: 1` as the first line",
+            )
+
+    def _section(self, key: str, required: bool = True) -> Tree:
+        value = self.tree.get(key)
+        if isinstance(value, Tree):
+            return value
+        if value is not None or required:
+            what = f"the section {key!r} is missing" if key not in self.tree else f"the section {key!r} is no mapping"
+            self._problem(what, self.tree, key, key, expected="`key: value` lines", found=found(value))
+        return Tree(self.tree.marks.get(key) or self.tree.mark)
+
+    def _model(self, model: type[BaseModel], tree: Tree, path: str) -> Any:
+        """Validate a mapping; None where it has mistakes."""
+        try:
+            return model.model_validate(dict(tree))
+        except ValidationError as error:
+            for item in error.errors():
+                self._pydantic_problem(item, model, tree, path)
+            return None
+
+    def _pydantic_problem(self, item: Any, model: type[BaseModel], tree: Tree, path: str) -> None:
+        key = str(item["loc"][0]) if item["loc"] else ""
+        full = ".".join([path, *(str(part) for part in item["loc"])])
+        fields = tuple(model.model_fields)
+        if item["type"] == "extra_forbidden":
+            self._unknown_keys_one(tree, key, fields, path)
+        elif item["type"] == "missing":
+            self._problem(f"{full} is missing", tree, key, full, hint=f"add `{key}: ...` to {path}")
+        else:
+            message = str(item["msg"]).removeprefix("Value error, ").removeprefix("expected ")
+            message = message.removeprefix("Input should be ")
+            self._problem(f"{full} is not valid", tree, key, full, expected=message, found=found(item.get("input")))
+
+    def _unknown_keys_one(self, tree: Tree, key: str, known: tuple[str, ...], path: str) -> None:
+        one = Tree(tree.mark)
+        one.marks = tree.marks
+        one[key] = None
+        self._unknown_keys(one, known, f"{path}.")
+
+    def _subject(self, metadata: Mapping[str, Any]) -> Any:
+        tree = self._with_defaults("subject", metadata.get("Subject"))
+        subject = self._model(SubjectSpec, tree, "subject")
+        if not tree.get("age") and not tree.get("date_of_birth"):
+            self._problem(
+                "subject.age is missing",
+                tree,
+                "age",
+                "subject.age",
+                expected="age or date_of_birth, as DANDI asks for one of them",
+                hint="add `age: P90D` (an ISO 8601 duration)",
+            )
+        return subject
+
+    def _session(self, metadata: Mapping[str, Any]) -> Any:
+        return self._model(SessionInfo, self._with_defaults("session", None), "session")
+
+    def _with_defaults(self, key: str, more: Any) -> Tree:
+        """Give a section, completed by what `metadata` says of the same things."""
+        section = self._section(key, required=not more)
+        whole = Tree(section.mark)
+        whole.marks = section.marks
+        if isinstance(more, Mapping):
+            whole.update({name: value for name, value in more.items() if isinstance(value, str)})
+        whole.update({name: value for name, value in section.items() if value is not None})
+        return whole
+
+    def _sources(self) -> dict[str, SourceSpec]:
+        section = self._section("sources")
+        if not section and isinstance(self.tree.get("sources"), Tree):
+            self._problem("there are no sources", self.tree, "sources", "sources", expected="at least one")
+        sources = {}
+        for name, tree in section.items():
+            path = f"sources.{name}"
+            if not NAME.fullmatch(name):
+                self._problem(
+                    f"{name!r} can't be the name of a source",
+                    section,
+                    name,
+                    path,
+                    expected="a letter, then letters, digits and _",
+                )
+            if not isinstance(tree, Tree):
+                self._problem("the source is no mapping", section, name, path, found=found(tree))
+                continue
+            source = self._source(name, tree, path)
+            if source is not None:
+                sources[name] = source
+        return sources
+
+    def _source(self, name: str, tree: Tree, path: str) -> SourceSpec | None:
+        for key in ("args", "options"):
+            if tree.get(key) is None:
+                tree[key] = Tree(tree.marks.get(key) or tree.mark)
+        source = self._model(SourceSpec, tree, path)
+        interface = self._interface(tree, path)
+        args, options = tree["args"], tree["options"]
+        if interface is None or not isinstance(args, Tree) or not isinstance(options, Tree):
+            return None
+        video = self._video(interface, options, path)
+        typed = type_arguments(args, *source_parameters(interface), self.places, f"{path}.args", self.problems)
+        given = Tree(options.mark)
+        given.marks = options.marks
+        given.update({key: value for key, value in options.items() if video is None or key != "video"})
+        chosen = type_arguments(given, *option_parameters(interface), self.places, f"{path}.options", self.problems)
+        if source is None:
+            return None
+        typed_source: SourceSpec = source.model_copy(update={"args": typed, "options": chosen, "video": video})
+        return typed_source
+
+    def _video(self, interface: type[Any], options: Tree, path: str) -> Any:
+        """Take the option `video`, which is ours, for interfaces that write external videos."""
+        if not any(owner.__name__ == "ExternalVideoInterface" for owner in interface.__mro__):
+            return None
+        value = options.get("video", "link")
+        if value in ("link", "copy", "embed"):
+            return str(value)
+        self._problem(
+            "the value is not one of those allowed",
+            options,
+            "video",
+            f"{path}.options.video",
+            expected="link, copy or embed",
+            found=found(value),
+        )
+        return "link"
+
+    def _interface(self, tree: Tree, path: str) -> type[Any] | None:
+        from nwbpipe.converters.interfaces import interface_class
+
+        name = tree.get("interface")
+        if not isinstance(name, str) or not name:
+            return None
+        try:
+            return interface_class(str(name))
+        except NwbpipeError as error:
+            problem = error.problem
+            where = self._place(tree, "interface", f"{path}.interface")
+            self.problems.append(Problem(problem.what, where, problem.expected, problem.found, problem.hint))
+            return None
+
+    def _clocks(self) -> dict[str, Any]:
+        clocks = {}
+        section = self._section("clocks", required=False)
+        for name, tree in section.items():
+            path = f"clocks.{name}"
+            if not isinstance(tree, Tree):
+                self._problem("the clock is no mapping", section, name, path, found=found(tree))
+                continue
+            model = CLOCK_MODELS.get(str(tree.get("align")))
+            if model is None:
+                self._problem(
+                    "the way to align is not supported" if "align" in tree else "the way to align is missing",
+                    tree,
+                    "align",
+                    f"{path}.align",
+                    expected="start or timestamps; others (pulses) come with a later version",
+                    found=found(tree.get("align")),
+                    hint="`{align: start, offset_s: 0.97}` or `{align: timestamps, file: times.csv}`",
+                )
+                continue
+            clocks[name] = self._model(model, self._clock_values(tree, model, path), path)
+        return clocks
+
+    def _clock_values(self, tree: Tree, model: type[BaseModel], path: str) -> Tree:
+        values = Tree(tree.mark)
+        values.marks = tree.marks
+        values.update(tree)
+        for key in ("file", "column"):
+            if key not in values or key not in model.model_fields:
+                continue
+            try:
+                annotation: Any = Path if key == "file" else str | int | None
+                values[key] = coerce(values[key], annotation, self._file)
+            except MistakeError as mistake:
+                where = self._place(tree, key, f"{path}.{key}")
+                self.problems.append(
+                    Problem(mistake.what, where, mistake.expected, mistake.found, mistake.hint or None)
+                )
+                values[key] = Path("missing") if key == "file" else None
+        return values
+
+    def _file(self, text: str, _kind: str) -> Path:
+        return self.places.resolve(text, "file")
+
+    def _used_clocks(self) -> dict[str, Any]:
+        """Clocks that sources are in, each with the first such source."""
+        used: dict[str, Any] = {}
+        section = self.tree.get("sources")
+        for name, tree in section.items() if isinstance(section, Tree) else ():
+            clock = tree.get("clock") if isinstance(tree, Tree) else None
+            used.setdefault(str(clock) if isinstance(clock, str) else name, name)
+        return used
+
+    def _reference(self) -> str:
+        used = self._used_clocks()
+        reference = self.tree.get("reference_clock")
+        if reference is None:
+            return next(iter(used), "")
+        if reference not in used:
+            near = difflib.get_close_matches(str(reference), used, n=2, cutoff=0.4)
+            self._problem(
+                "no source is in the reference clock",
+                self.tree,
+                "reference_clock",
+                "reference_clock",
+                expected="one of " + ", ".join(used),
+                found=found(reference),
+                hint=f"did you mean {' or '.join(near)}?" if near else None,
+            )
+        return str(reference)
+
+    def _check_clocks(self, reference: str) -> None:
+        used = self._used_clocks()
+        clocks = self.tree.get("clocks")
+        clocks = clocks if isinstance(clocks, Tree) else Tree(self.tree.marks.get("clocks") or self.tree.mark)
+        for clock, source in used.items():
+            if clock != reference and clock not in clocks and reference in used:
+                tree = self.tree["sources"][source]
+                self._problem(
+                    f"nothing aligns the clock {clock!r} of the source {source!r} with the reference",
+                    tree if isinstance(tree, Tree) and "clock" in tree else self.tree["sources"],
+                    "clock" if isinstance(tree, Tree) and "clock" in tree else source,
+                    f"sources.{source}",
+                    expected=f"an entry clocks.{clock}, or a clock that is aligned ({reference} is the reference)",
+                    hint=f"add `{clock}: {{align: start, offset_s: ...}}` to clocks, or `clock: {reference}`",
+                )
+        for clock, tree in clocks.items():
+            if clock not in used:
+                near = difflib.get_close_matches(clock, used, n=2, cutoff=0.4)
+                self._problem(
+                    f"no source is in the clock {clock!r}",
+                    clocks,
+                    clock,
+                    f"clocks.{clock}",
+                    expected="one of " + ", ".join(used),
+                    hint=f"did you mean {' or '.join(near)}?" if near else "remove it",
+                )
+            elif clock == reference and isinstance(tree, Tree) and tree.get("align") == "start":
+                self._problem(
+                    "the reference clock can't be shifted",
+                    clocks,
+                    clock,
+                    f"clocks.{clock}",
+                    expected="no entry: its time 0 is session_start_time",
+                    hint="correct session.session_start_time instead",
+                )

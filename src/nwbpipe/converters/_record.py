@@ -1,0 +1,158 @@
+"""The record of a conversion: a run like any other, kept in the file that it made."""
+
+from __future__ import annotations
+
+import platform
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from nwbpipe.converters._alignment import Added
+from nwbpipe.converters._build import Built
+from nwbpipe.converters._clocks import file_paths
+from nwbpipe.converters._reading import paths_of
+from nwbpipe.converters._spec import SessionSpec
+from nwbpipe.errors import FileAccessError
+from nwbpipe.provenance import (
+    ObjectRecord,
+    RunRecord,
+    add_record,
+    digest,
+    file_identity,
+    host_label,
+    parameters_hash,
+    run_key,
+)
+
+STEP = "convert"
+# The method's revision: raised when the same spec and raw files would give other content.
+REVISION = 1
+_PACKAGES = ("neuroconv", "pynwb", "hdmf", "h5py", "numpy", "spikeinterface", "neo", "roiextractors", "ndx-pose")
+
+
+def source_identities(spec: SessionSpec) -> list[dict[str, Any]]:
+    """Identities of the raw files of a session: size and SHA-256 of each file or folder that a source names."""
+    return [
+        {"source": name, "path": spec.places.display(path), **_identity(path)}
+        for name, path in [
+            *((name, path) for name in spec.sources for path in paths_of(spec, name)),
+            *(("clocks", path) for path in file_paths(spec)),
+        ]
+    ]
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    try:
+        identity = file_identity(path)
+    except OSError as error:
+        raise FileAccessError("a raw file can't be read", where=str(path), found=str(error)) from error
+    return {"size": identity.size, "sha256": identity.sha256}
+
+
+def add_conversion_record(
+    built: Built, spec: SessionSpec, identities: list[dict[str, Any]], started: datetime, *, stub: bool
+) -> RunRecord:
+    """Put the record of a conversion into the file in memory, before it is written."""
+    parameters = {**spec.resolved(), "stub": stub}
+    inputs = {f"{item['source']}:{item['path']}": f"{item['sha256']}:{item['size']}" for item in identities}
+    record = RunRecord(
+        key=run_key(STEP, REVISION, parameters, None, inputs),
+        run_id=uuid.uuid4().hex,
+        step=STEP,
+        processor=STEP,
+        revision=REVISION,
+        tool="neuroconv",
+        tool_version=_version("neuroconv"),
+        parameters=parameters,
+        parameters_hash=parameters_hash(parameters),
+        inputs=(),
+        outputs=tuple(_outputs(built)),
+        started=started,
+        ended=datetime.now(UTC),
+        host=host_label(),
+        python=platform.python_version(),
+        packages={name: number for name in _PACKAGES if (number := _version(name))},
+        compute_digest=digest(""),
+        software=f"nwbpipe {_version('nwbpipe')}",
+        sources=tuple(identities),
+    )
+    add_record(built.nwbfile, record)
+    return record
+
+
+def _outputs(built: Built) -> Iterable[ObjectRecord]:
+    seen: set[int] = set()
+    for name, added in built.added.items():
+        for item in _tops(added):
+            if id(item) not in seen:
+                seen.add(id(item))
+                yield ObjectRecord(
+                    name=f"{name}: {item.name}",
+                    path=_path(item),
+                    object_id=item.object_id,
+                    neurodata_type=type(item).__name__,
+                )
+
+
+def _tops(added: Added) -> Iterable[Any]:
+    """Outermost containers among what a source added."""
+    ids = {id(item) for item in added.objects}
+    for item in added.objects:
+        if id(item.parent) not in ids or type(item.parent).__name__ == "ProcessingModule":
+            yield item
+    yield from (table for table, _ in added.grown)
+
+
+def _path(item: Any) -> str:
+    """HDF5 path that an object in memory will have."""
+    from pynwb import NWBFile, ProcessingModule
+
+    parent, name = item.parent, str(item.name)
+    if isinstance(parent, NWBFile):
+        return f"{next((path for group, path in _PLACES.items() if _holds(parent, group, item)), '')}/{name}"
+    if isinstance(parent, ProcessingModule):
+        return f"/processing/{parent.name}/{name}"
+    return f"{_path(parent)}/{name}" if parent is not None else f"/{name}"
+
+
+def _holds(nwbfile: Any, group: str, item: Any) -> bool:
+    held: Any = getattr(nwbfile, group, None)
+    if held is item:
+        return True
+    if held is None or not hasattr(held, "get") or hasattr(held, "columns"):
+        return False
+    return bool(held.get(item.name) is item)
+
+
+_PLACES = {
+    "acquisition": "/acquisition",
+    "stimulus": "/stimulus/presentation",
+    "stimulus_template": "/stimulus/templates",
+    "processing": "/processing",
+    "events": "/events",
+    "devices": "/general/devices",
+    "device_models": "/general/devices/models",
+    "imaging_planes": "/general/optophysiology",
+    "electrode_groups": "/general/extracellular_ephys",
+    "electrodes": "/general/extracellular_ephys",
+    "icephys_electrodes": "/general/intracellular_ephys",
+    "ogen_sites": "/general/optogenetics",
+    "lab_meta_data": "/general",
+    "intervals": "/intervals",
+    "trials": "/intervals",
+    "epochs": "/intervals",
+    "invalid_times": "/intervals",
+    "scratch": "/scratch",
+    "analysis": "/analysis",
+    "units": "",
+}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

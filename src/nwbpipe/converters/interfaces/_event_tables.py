@@ -1,0 +1,180 @@
+"""Reads a log of events, in any of its forms, as a table of text or numbers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from nwbpipe.errors import SourceError
+
+
+def read_delimited(path: Path, delimiter: str | None, header: bool, names: list[str] | None, encoding: str) -> Any:
+    """Read delimited text; every cell stays text, so that an event called NA is no missing value."""
+    separator = delimiter or ("\t" if path.suffix.lower() in (".tsv", ".tab") else ",")
+    try:
+        table = pd.read_csv(
+            path,
+            sep=separator,
+            header=0 if header else None,
+            dtype=str,
+            keep_default_na=False,
+            encoding=encoding,
+            skipinitialspace=True,
+            index_col=False,
+        )
+    except (ValueError, UnicodeError, pd.errors.ParserError) as error:  # EmptyDataError is a ValueError
+        raise _unreadable(path, f"text with columns separated by {separator!r}", error) from error
+    table.columns = [str(name).strip() for name in table.columns]
+    if names is not None:
+        if len(names) != table.shape[1]:
+            raise SourceError(
+                "column_names don't fit the file's columns",
+                where=str(path),
+                expected=f"{table.shape[1]} names",
+                found=f"{len(names)}: {', '.join(names)}",
+            )
+        table.columns = names
+    return table.apply(lambda column: column.str.strip())
+
+
+def read_pattern(path: Path, pattern: str, skip_unmatched: bool, encoding: str) -> tuple[Any, list[int], int]:
+    """Read lines of text by a regular expression with named groups.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        A column a group.
+    lines : list of int
+        Index of the line that each row came from; empty lines count.
+    total : int
+        Number of lines in the file.
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise SourceError("pattern is no regular expression", where="args: pattern", found=str(error)) from error
+    if not expression.groupindex:
+        raise SourceError(
+            "pattern names no group",
+            where="args: pattern",
+            expected="named groups, one a column: (?P<event>…) (?P<time>…)",
+            found=pattern,
+        )
+    try:
+        text = path.read_text(encoding=encoding).splitlines()
+    except (OSError, UnicodeError) as error:
+        raise _unreadable(path, f"text in {encoding}", error) from error
+    matches = [expression.fullmatch(line.strip()) for line in text]
+    unmatched = [
+        i for i, (line, match) in enumerate(zip(text, matches, strict=True)) if match is None and line.strip()
+    ]
+    if unmatched and not skip_unmatched:
+        first = unmatched[0]
+        raise SourceError(
+            f"{len(unmatched)} of {len(text)} lines don't match the pattern",
+            where=f"{path}, line {first + 1}",
+            expected=pattern,
+            found=text[first],
+            hint="widen the pattern, or say unmatched_lines: skip",
+        )
+    lines = [i for i, match in enumerate(matches) if match is not None]
+    rows = [match.groupdict("") for match in matches if match is not None]
+    return pd.DataFrame(rows, columns=list(expression.groupindex)), lines, len(text)
+
+
+def read_lines_of_times(path: Path, encoding: str) -> list[str]:
+    """Read one time a line."""
+    try:
+        return [line.strip().rstrip(",;") for line in path.read_text(encoding=encoding).splitlines()]
+    except (OSError, UnicodeError) as error:
+        raise _unreadable(path, "one time a line", error) from error
+
+
+def read_parquet(path: Path) -> Any:
+    """Read a Parquet file."""
+    try:
+        return pd.read_parquet(path).reset_index(drop=True)
+    except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
+        raise _unreadable(path, "a Parquet file", error) from error
+
+
+def read_mat(path: Path, variable: str | None) -> Any:
+    """Read variables of equal length from a MATLAB file, version 5 to 7.3.
+
+    Parameters
+    ----------
+    path : Path
+    variable : str, optional
+        Dotted path of a struct whose fields are the columns (or of a struct array, a row an element).
+    """
+    try:
+        content = _mat_73(path) if h5py.is_hdf5(path) else _mat_5(path)
+    except ImportError:
+        raise
+    except Exception as error:  # scipy raises nearly anything on a damaged file
+        raise _unreadable(path, "a MATLAB file", error) from error
+    for name in variable.split(".") if variable else ():
+        if not isinstance(content, dict) or name not in content:
+            raise SourceError(
+                f"the MATLAB file has no variable {variable}",
+                where=str(path),
+                expected=variable,
+                found=", ".join(content) if isinstance(content, dict) else type(content).__name__,
+            )
+        content = content[name]
+    if isinstance(content, list | np.ndarray) and len(content) and isinstance(content[0], dict):
+        return pd.DataFrame.from_records(list(content))
+    if not isinstance(content, dict):
+        raise SourceError("the variable is no struct", where=f"{path}: {variable}", found=type(content).__name__)
+    columns = {name: np.atleast_1d(value) for name, value in content.items() if not isinstance(value, dict)}
+    columns = {name: value for name, value in columns.items() if value.ndim == 1}
+    lengths = {len(value) for value in columns.values()}
+    if len(lengths) > 1:
+        raise SourceError(
+            "the variables of the MATLAB file differ in length",
+            where=str(path),
+            expected="one element an event in each",
+            found=", ".join(f"{name}: {len(value)}" for name, value in columns.items()),
+            hint="name the struct that holds the events with args: variable",
+        )
+    return pd.DataFrame(columns)
+
+
+def _mat_5(path: Path) -> dict[str, Any]:
+    from scipy.io import loadmat
+
+    content = loadmat(path, simplify_cells=True)
+    return {name: value for name, value in content.items() if not name.startswith("__")}
+
+
+def _mat_73(path: Path) -> dict[str, Any]:
+    def value(file: h5py.File, item: Any) -> Any:
+        if isinstance(item, h5py.Group):
+            return {name: value(file, item[name]) for name in item}
+        data = item[()]
+        if item.dtype == h5py.ref_dtype:
+            return np.array([value(file, file[reference]) for reference in data.ravel()], dtype=object)
+        if item.attrs.get("MATLAB_class") == b"char":
+            return "".join(map(chr, data.ravel(order="F"))) if "MATLAB_empty" not in item.attrs else ""
+        if item.attrs.get("MATLAB_class") == b"logical":
+            data = data.astype(bool)
+        return data.ravel() if 1 in data.shape else data
+
+    with h5py.File(path, "r") as file:
+        return {name: value(file, file[name]) for name in file if not name.startswith("#")}
+
+
+def _unreadable(path: Path, expected: str, error: Exception) -> SourceError:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return SourceError(
+        "the log of events can't be read",
+        where=str(path),
+        expected=expected,
+        found=lines[0],
+        hint="check that the file is whole, and its format: `delimiter`, `header` or, for lines of text, `pattern`",
+    )

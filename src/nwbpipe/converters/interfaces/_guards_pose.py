@@ -1,0 +1,223 @@
+"""Guards for files of pose estimation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from nwbpipe.converters.interfaces._video import check_video, count_frames
+from nwbpipe.errors import Problem
+
+
+@dataclass(frozen=True)
+class PoseTable:
+    """What the header and the index of a DeepLabCut-like table say.
+
+    Parameters
+    ----------
+    coordinates : tuple of str
+        Of the first keypoint, in order.
+    uniform : bool
+        Whether all keypoints have the same.
+    index : list
+        The frame numbers, or the paths of labelled images.
+    levels : tuple of str
+        Of the columns.
+    """
+
+    coordinates: tuple[str, ...]
+    uniform: bool
+    index: list[Any]
+    levels: tuple[str, ...]
+
+    @property
+    def is_labels(self) -> bool:
+        """Whether the rows are labelled images."""
+        return "likelihood" not in self.coordinates and not all(isinstance(row, int) for row in self.index)
+
+    @property
+    def starts_at_zero(self) -> bool:
+        """Whether the rows are the frames from the first on, none left out."""
+        return self.index == list(range(len(self.index)))
+
+
+def read_pose_table(path: Path) -> PoseTable | Problem:
+    """Read the columns and the index of DeepLabCut's ``.h5`` or ``.csv``, or say what is wrong with it.
+
+    Parameters
+    ----------
+    path : Path
+    """
+    import pandas as pd
+
+    not_dlc = "scorer, bodyparts and coords above the columns, as DeepLabCut writes them"
+    try:
+        if path.suffix.lower() == ".csv":
+            with path.open(encoding="utf-8-sig") as stream:
+                first = [stream.readline().split(",")[0].strip() for _ in range(4)]
+            rows = 4 if first[1] == "individuals" else 3
+            if first[:rows] != ["scorer", *(["individuals"] if rows == 4 else []), "bodyparts", "coords"]:
+                return Problem("not a file of DeepLabCut", str(path), not_dlc, f"the lines begin {', '.join(first)}")
+            table = pd.read_csv(path, header=list(range(rows)), index_col=0)
+        elif h5py.is_hdf5(path):
+            table = pd.read_hdf(path)
+        else:
+            return Problem("not a file of DeepLabCut", str(path), "HDF5 or .csv", "neither")
+    except ImportError:
+        raise
+    except Exception as error:  # PyTables and pandas raise nearly anything on a file that is not theirs
+        # HDF5 puts what went wrong into the last line, below a trace of calls.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        text = lines[-1] if "back trace" in lines[0] else lines[0]
+        hint = "check that the file is whole: copy it again, or let DeepLabCut write it again"
+        return Problem("the pose file can't be read", str(path), "DeepLabCut's .h5 or .csv", text, hint)
+    levels = tuple(str(name) for name in table.columns.names)
+    if not {"bodyparts", "coords"} <= set(levels):
+        return Problem("not a file of DeepLabCut", str(path), not_dlc, f"columns by {', '.join(levels)}")
+    keypoints = [name for name in levels if name != "coords"]
+    groups: dict[Any, list[str]] = {}
+    places = [levels.index(name) for name in keypoints]
+    for column in table.columns:
+        groups.setdefault(tuple(column[i] for i in places), []).append(str(column[levels.index("coords")]))
+    found = list(groups.values())
+    index = [int(i) if hasattr(i, "__index__") else i for i in table.index]
+    return PoseTable(tuple(found[0]), all(group == found[0] for group in found), index, levels)
+
+
+def guard_deeplabcut(args: Mapping[str, Any]) -> list[Problem]:
+    """Refuse labels, 3-D files and tables that don't fit the video; see :func:`check_deeplabcut`."""
+    path = Path(str(args.get("file_path", "")))
+    if not path.is_file():
+        return []
+    table = read_pose_table(path)
+    if isinstance(table, Problem):
+        return [table]
+    problems = check_coordinates(table, path) + _config(args.get("config_file_path"))
+    video = args.get("video_file_path")
+    if not problems and video is not None:
+        problems = check_rows(table, path, Path(str(video)), bool(args.get("allow_fewer_rows")))
+    return problems
+
+
+def check_coordinates(table: PoseTable, path: Path) -> list[Problem]:
+    """Check that each keypoint has x, y and likelihood, in this order: readers take the third for confidence."""
+    where, found = str(path), ", ".join(table.coordinates)
+    if table.is_labels:
+        return [
+            Problem(
+                "the file holds labels made by hand, not a prediction",
+                where,
+                "x, y, likelihood for each frame of a video",
+                f"{found} for {len(table.index)} images, the first {table.index[0] if table.index else 'none'}",
+                "give the file that DeepLabCut wrote for the video (<video>DLC_….h5)",
+            )
+        ]
+    if "z" in table.coordinates:
+        return [
+            Problem(
+                "the file holds 3-D positions: z would be written as confidence",
+                where,
+                "x, y, likelihood",
+                found,
+                "give each camera's 2-D file as a source of its own; 3-D positions are not read",
+            )
+        ]
+    if table.coordinates != ("x", "y", "likelihood") or not table.uniform:
+        detail = found if table.uniform else f"{found}, and others for other keypoints"
+        return [Problem("the pose file has other coordinates", where, "x, y, likelihood for each", detail)]
+    if path.suffix.lower() == ".csv" and "individuals" in table.levels:
+        hint = "give DeepLabCut's .h5 of the same video"
+        return [Problem("a .csv of several animals can't be read", where, "one animal, or an .h5", found, hint)]
+    return []
+
+
+def check_rows(table: PoseTable, path: Path, video: Path, fewer_allowed: bool) -> list[Problem]:
+    """Check the rows of a prediction against the frames of its video."""
+    problems = check_video(video)
+    if problems or not video.is_file():
+        return problems
+    frames = count_frames(video)
+    last = max((row for row in table.index if isinstance(row, int)), default=-1)
+    if len(table.index) > frames or last >= frames:
+        return [_mismatch(path, video, len(table.index), frames, f", the last numbered {last}")]
+    if len(table.index) < frames and not fewer_allowed:
+        problem = _mismatch(path, video, len(table.index), frames, "")
+        hint = "if only a part of the video was analysed, say allow_fewer_rows: true"
+        return [Problem(problem.what, problem.where, problem.expected, problem.found, hint)]
+    return []
+
+
+def _config(file: Any) -> list[Problem]:
+    if file is None or not Path(str(file)).is_file():
+        return []
+    import yaml
+
+    expected = "the config.yaml of a DeepLabCut project: Task, scorer, video_sets"
+    try:
+        content = yaml.safe_load(Path(str(file)).read_text(encoding="utf-8"))
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        return [Problem("the project's config can't be read", str(file), expected, str(error).splitlines()[0])]
+    lacks = [key for key in ("Task", "scorer", "video_sets") if not isinstance(content, dict) or key not in content]
+    if lacks:
+        hint = "leave config_file_path out: it only adds the skeleton's edges"
+        return [Problem("not a project's config", str(file), expected, f"no {', '.join(lacks)}", hint)]
+    return []
+
+
+def guard_lightning_pose(args: Mapping[str, Any]) -> list[Problem]:
+    """Refuse a prediction that has more or fewer rows than its video has frames."""
+    path, video = (Path(str(args.get(key, ""))) for key in ("file_path", "original_video_file_path"))
+    if not path.is_file():
+        return []
+    table = read_pose_table(path)
+    if isinstance(table, Problem):
+        return [table]
+    problems = check_coordinates(table, path) or check_video(video)
+    if problems or not video.is_file():
+        return problems
+    frames = count_frames(video)
+    return [_mismatch(path, video, len(table.index), frames, "")] if len(table.index) != frames else []
+
+
+def guard_sleap(args: Mapping[str, Any]) -> list[Problem]:
+    """Refuse predictions for frames that the video does not have."""
+    path = Path(str(args.get("file_path", "")))
+    if not path.is_file():
+        return []
+    try:
+        with h5py.File(path, "r") as file:
+            frames = file["frames"]["frame_idx"][:]
+    except (OSError, KeyError, ValueError) as error:
+        hint = "predictions.analysis.h5 is an export; give the .slp"
+        text = (str(error).splitlines() or [type(error).__name__])[0]
+        return [Problem("not a file of SLEAP", str(path), "a .slp file with labelled frames", text, hint)]
+    if not len(frames):
+        return [Problem("SLEAP's file holds no frames", str(path), "one prediction or more", "none")]
+    video = args.get("video_file_path")
+    if video is None or not Path(str(video)).is_file():
+        return []
+    problems = check_video(Path(str(video)))
+    if problems:
+        return problems
+    count = count_frames(Path(str(video)))
+    if int(frames.max()) < count:
+        return []
+    found = f"{len(frames)} rows, the last of frame {int(frames.max())}"
+    expected = f"frames 0 to {count - 1} of {Path(str(video)).name}"
+    hint = "give the video that was analysed"
+    return [Problem("the pose has frames that the video lacks", str(path), expected, found, hint)]
+
+
+def _mismatch(path: Path, video: Path, rows: int, frames: int, more: str) -> Problem:
+    relation = "more" if rows > frames else "fewer" if rows < frames else "other"
+    return Problem(
+        f"the pose has {relation} rows than the video has frames",
+        str(path),
+        f"{frames} rows, one a frame of {video.name}",
+        f"{rows} rows{more}",
+        "give the prediction of this very video",
+    )

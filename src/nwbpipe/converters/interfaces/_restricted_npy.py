@@ -1,0 +1,137 @@
+"""Reads a pickled ``.npy`` without running what a pickle can carry.
+
+``numpy.load(allow_pickle=True)`` runs any code that a file names. Facemap has no other format, and its files are
+shared, so they are read by an unpickler that builds numpy arrays and Python's plain containers and refuses all else.
+"""
+
+from __future__ import annotations
+
+import codecs
+import pickle
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from nwbpipe.errors import SourceError
+
+_CORES = ("numpy.core", "numpy._core")  # the name differs between numpy 1 and 2
+
+
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    # Pickles of protocol 2 and below write bytes as text and this call; other codecs have no business here.
+    if encoding not in ("latin1", "utf-8", "ascii"):
+        raise pickle.UnpicklingError(f"codec {encoding!r}")
+    return codecs.encode(text, encoding)
+
+
+def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any, *_: Any) -> Any:
+    return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)
+
+
+def _allowed() -> dict[tuple[str, str], Any]:
+    multiarray = np.zeros(0).__reduce__()[0]  # numpy's own `_reconstruct`, wherever this version keeps it
+    scalar = np.float64(0).__reduce__()[0]
+    found: dict[tuple[str, str], Any] = {
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("_codecs", "encode"): _encode,
+        ("pathlib", "PosixPath"): PurePosixPath,
+        ("pathlib", "PurePosixPath"): PurePosixPath,
+        ("pathlib", "WindowsPath"): PureWindowsPath,
+        ("pathlib", "PureWindowsPath"): PureWindowsPath,
+    }
+    for core in _CORES:
+        found[f"{core}.multiarray", "_reconstruct"] = multiarray
+        found[f"{core}.multiarray", "scalar"] = scalar
+        found[f"{core}.numeric", "_frombuffer"] = _frombuffer  # protocol 5
+    for kind in (
+        "Bool",
+        "Int8",
+        "Int16",
+        "Int32",
+        "Int64",
+        "UInt8",
+        "UInt16",
+        "UInt32",
+        "UInt64",
+        "Float32",
+        "Float64",
+    ):
+        found["numpy.dtypes", f"{kind}DType"] = getattr(np.dtypes, f"{kind}DType")
+    return found
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(stream)
+        self.allowed = _allowed()
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.allowed:
+            raise pickle.UnpicklingError(f"it names {module}.{name}")
+        return self.allowed[module, name]
+
+
+def load_pickled_dict(path: Path) -> dict[str, Any]:
+    """Read a dictionary that was saved with ``numpy.save``.
+
+    Parameters
+    ----------
+    path : Path
+        An ``.npy`` file that holds one pickled dictionary of arrays, numbers, text and lists.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    SourceError
+        It is not such a file, it is truncated, or its pickle names anything that could run.
+    """
+    try:
+        with path.open("rb") as stream:
+            version = np.lib.format.read_magic(stream)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(stream)
+            if not dtype.hasobject or shape != ():
+                raise SourceError(
+                    "the file holds an array, not a dictionary",
+                    where=str(path),
+                    expected="one pickled dictionary",
+                    found=f"{dtype} array of shape {shape}",
+                )
+            content = _Unpickler(stream).load()
+    except OSError as error:
+        raise SourceError("the file can't be read", where=str(path), found=str(error)) from error
+    except pickle.UnpicklingError as error:
+        if str(error).startswith(("it names", "codec")):
+            raise SourceError(
+                "the file's pickle would run code; nothing of it was run",
+                where=str(path),
+                expected="numpy arrays, numbers, text, lists and dictionaries only",
+                found=str(error),
+                hint="don't open it by other means unless you know where it comes from; write it again with Facemap",
+            ) from error
+        raise _damaged(path, error) from error
+    except SourceError:
+        raise
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise _damaged(path, error) from error
+    found = content.item() if isinstance(content, np.ndarray) and content.shape == () else content
+    if not isinstance(found, dict):
+        raise SourceError(
+            "the file holds no dictionary", where=str(path), expected="a dictionary", found=type(found).__name__
+        )
+    return found
+
+
+def _damaged(path: Path, error: Exception) -> SourceError:
+    return SourceError(
+        "the file is damaged, truncated or no .npy file",
+        where=str(path),
+        expected="an .npy file with one pickled dictionary",
+        found=f"{type(error).__name__}: {error}",
+        hint="copy it again from its origin, or run the tool again",
+    )

@@ -1,0 +1,91 @@
+"""What a processed session file holds, read with h5py alone, as any program would."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """Results of the demo's three steps, and the times of its events.
+
+    Attributes
+    ----------
+    masks : ndarray, bool, shape (n_cells, height, width)
+        Pixels of the ROIs that suite2p calls cells.
+    traces : ndarray, float64, shape (n_cells, n_frames)
+        Their traces, neuropil-corrected.
+    mean_image : ndarray, shape (height, width)
+        Mean of the registered movie.
+    shifts : ndarray, float64, shape (n_frames, 2)
+        Displacement (y, x) of each frame in pixels.
+    spike_times : list of ndarray
+        Seconds, a unit each.
+    pupil_area : ndarray, shape (n_video_frames,)
+        Square pixels; NaN where none was found.
+    pupil_times, event_times, trial_starts, frame_times : ndarray
+        Seconds in the session's clock.
+    """
+
+    masks: NDArray[np.bool_]
+    traces: Floats
+    mean_image: Floats
+    shifts: Floats
+    spike_times: list[Floats]
+    pupil_area: Floats
+    pupil_times: Floats
+    event_times: Floats
+    trial_starts: Floats
+    frame_times: Floats
+
+
+def read_recovered(path: Path) -> Recovered:
+    """Read the results of the steps ``suite2p``, ``spikesorting`` and ``facemap_svd``."""
+    with h5py.File(path, "r") as file:
+        ophys, behavior = file["processing/ophys"], file["processing/behavior"]
+        movie = file["acquisition/TwoPhotonSeries_scope"]
+        table = ophys["ImageSegmentation_suite2p/PlaneSegmentation_suite2p"]
+        cells = np.flatnonzero(table["iscell"][()])
+        traces = ophys["Fluorescence_suite2p/NeuropilCorrected/data"][()].T
+        width, height = movie["data"].shape[1:]  # NWB keeps a frame as (x, y)
+        area = behavior["PupilTracking_facemap_svd/pupil_area"]
+        return Recovered(
+            masks=_masks(table, (height, width))[cells],
+            traces=np.asarray(traces[cells], dtype=np.float64),
+            mean_image=np.asarray(ophys["SummaryImages_suite2p/mean"][()].T, dtype=np.float64),
+            shifts=np.asarray(ophys["MotionCorrectionShifts_suite2p/data"][()][:, ::-1], dtype=np.float64),
+            spike_times=_spike_trains(file["processing/ecephys/Units_spikesorting"]),
+            pupil_area=np.asarray(area["data"][()], dtype=np.float64),
+            pupil_times=_times(area),
+            event_times=np.asarray(file["events/events/timestamp"][()], dtype=np.float64),
+            trial_starts=np.asarray(file["intervals/trials/start_time"][()], dtype=np.float64),
+            frame_times=_times(movie),
+        )
+
+
+def _masks(table: h5py.Group, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    pixels, ends = table["pixel_mask"][()], table["pixel_mask_index"][()]
+    masks = np.zeros((len(ends), *shape), dtype=bool)
+    start = 0
+    for mask, end in zip(masks, ends, strict=True):
+        mask[pixels["y"][start:end], pixels["x"][start:end]] = True
+        start = end
+    return masks
+
+
+def _spike_trains(units: h5py.Group) -> list[Floats]:
+    return np.split(units["spike_times"][()], units["spike_times_index"][:-1].astype(int))
+
+
+def _times(series: h5py.Group) -> Floats:
+    if "timestamps" in series:
+        return np.asarray(series["timestamps"][()], dtype=np.float64)
+    start = series["starting_time"]
+    return np.asarray(start[()] + np.arange(len(series["data"])) / start.attrs["rate"], dtype=np.float64)

@@ -1,0 +1,82 @@
+"""What the demo found: rows of recovered against true."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that was recovered.
+
+    Attributes
+    ----------
+    stream, measure : str
+        Of what, and what is measured.
+    found : float
+        The value.
+    bound : float
+        The floor, or the ceiling of an error.
+    is_error : bool
+        Whether `found` must be at most `bound` (an error), not at least.
+    unit : str
+        Empty for ratios and correlations.
+    note : str
+        Counts behind the value.
+    """
+
+    stream: str
+    measure: str
+    found: float
+    bound: float
+    is_error: bool = False
+    unit: str = ""
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the bound is held; a value that is not a number never does."""
+        return self.found <= self.bound if self.is_error else self.found >= self.bound
+
+
+@dataclass(frozen=True)
+class Report:
+    """All rows of a demo, and where its file and figure are."""
+
+    rows: tuple[Row, ...]
+    nwb: Path
+    figure: Path | None
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every bound is held."""
+        return all(row.passed for row in self.rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        rows = [{**asdict(row), "passed": row.passed} for row in self.rows]
+        figure = None if self.figure is None else str(self.figure)
+        return {
+            "passed": self.passed,
+            "seconds": self.seconds,
+            "nwb": str(self.nwb),
+            "figure": figure,
+            "rows": rows,
+        }
+
+    def table(self) -> str:
+        """Return the rows as a table of text."""
+        lines = [f"{'stream':<12}{'measure':<30}{'found':>12}{'bound':>14}  ", "-" * 74]
+        for row in self.rows:
+            sign = "≤" if row.is_error else "≥"
+            found, bound = f"{row.found:.3f} {row.unit}".strip(), f"{sign} {row.bound:g} {row.unit}".strip()
+            verdict = "ok" if row.passed else "FAILED"
+            lines.append(f"{row.stream:<12}{row.measure:<30}{found:>12}{bound:>14}  {verdict:<7}{row.note}".rstrip())
+        lines.append("-" * 74)
+        lines.append(f"{'all recovered' if self.passed else 'NOT RECOVERED'} in {self.seconds:.0f} s: {self.nwb}")
+        if self.figure is not None:
+            lines.append(f"figure: {self.figure}")
+        return "\n".join(lines)

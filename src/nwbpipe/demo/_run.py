@@ -1,0 +1,116 @@
+"""Simulate, convert, process, score."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nwbpipe.converters import convert
+from nwbpipe.demo._recovered import Recovered, read_recovered
+from nwbpipe.demo._report import Report, Row
+from nwbpipe.engine import process
+from nwbpipe.simulate import SimulatedSession, scores, simulate_session
+
+
+def run_demo(folder: Path | str, *, seed: int = 0, say: Callable[[str], None] = print) -> Report:
+    """Simulate a session in `folder`, convert and process it, and compare what comes out with the truth.
+
+    What is there from an earlier call is not done again.
+
+    Parameters
+    ----------
+    folder : path
+        It gets ``raw/`` (the simulated recordings and their truth) and the session file.
+    seed : int
+        Another seed is another session.
+    say : callable
+        Called with a line for each step.
+
+    Returns
+    -------
+    Report
+    """
+    began = time.monotonic()
+    folder = Path(folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    session = _simulated(folder / f"raw-{seed}", seed, say)
+    nwb = folder / f"sub-sim{seed:03d}_ses-demo.nwb"
+    if not nwb.exists():
+        say(f"converting {session.spec}")
+        convert(session.spec, nwb)
+    for processor, params in _steps(session).items():
+        say(f"processing: {processor}")
+        run = process(nwb, processor, params=params, seed=seed)
+        record = run.record
+        seconds = (record.ended - record.started).total_seconds()
+        say(f"  {record.tool} {record.tool_version}: {f'{seconds:.0f} s' if run.computed else 'done already'}")
+    recovered = read_recovered(nwb)
+    figure = _figure(folder / "demo.png", session, recovered)
+    return Report(tuple(score(session, recovered)), nwb, figure, time.monotonic() - began)
+
+
+def _simulated(folder: Path, seed: int, say: Callable[[str], None]) -> SimulatedSession:
+    if (folder / "truth" / "truth.json").is_file():
+        return SimulatedSession.open(folder)
+    say(f"simulating a session in {folder}")
+    return simulate_session(folder, seed=seed, size="demo")
+
+
+def _steps(session: SimulatedSession) -> dict[str, dict[str, Any]]:
+    """Parameters that differ from the defaults, by processor."""
+    face = session.face
+    y0, y1, x0, x1 = map(int, face.pupil_roi)
+    pupil = {"x": [x0, x1], "y": [y0, y1], "saturation": float(face.saturation)}
+    return {
+        "suite2p": {"tau": float(session.imaging.tau_s), "nimg_init": 100},
+        "spikesorting": {},
+        "facemap_svd": {"pupils": [pupil], "n_components": 50},
+    }
+
+
+def score(session: SimulatedSession, recovered: Recovered) -> list[Row]:
+    """Compare what was recovered with the truth, and with the floors that the project promises."""
+    imaging, behavior = session.imaging, session.behavior
+    offset = scores.reference_offset(imaging.shifts, recovered.shifts)
+    match = scores.match_masks(imaging.masks, recovered.masks, offset=offset)
+    true_rows, found_rows = match.pairs.T
+    correlation = scores.trace_correlation(imaging.traces[true_rows], recovered.traces[found_rows])
+    accuracy = scores.unit_accuracy(session.ephys.spike_times, recovered.spike_times)
+    good = accuracy >= 0.8
+    pupil = scores.pupil_correlation(session.face.pupil_area, recovered.pupil_area)
+    clocks = {
+        "scope": scores.event_error_ms(imaging.frame_times, recovered.frame_times),
+        "camera": scores.event_error_ms(session.face.frame_times, recovered.pupil_times),
+        "trials": scores.event_error_ms(behavior.trial_start, recovered.trial_starts),
+        "events": scores.event_error_ms(behavior.event_times, recovered.event_times),
+    }
+    cells = f"{len(match.pairs)} of {len(imaging.masks)} cells, {len(recovered.masks)} found"
+    return [
+        Row("two-photon", "cells, recall", match.recall, 0.9, note=cells),
+        Row("two-photon", "cells, precision", match.precision, 0.9),
+        Row(
+            "two-photon", "trace correlation, median", float(np.median(correlation)) if len(correlation) else 0.0, 0.9
+        ),
+        Row("two-photon", "motion error", scores.shift_error(imaging.shifts, recovered.shifts), 0.5, True, "px"),
+        Row(
+            "probe",
+            "units with accuracy ≥ 0.8",
+            float(good.mean()),
+            0.8,
+            note=f"{good.sum()} of {len(accuracy)} units, {len(recovered.spike_times)} found",
+        ),
+        Row("face", "pupil area, correlation", pupil, 0.95, note=f"{len(recovered.pupil_area)} frames"),
+        *(Row(name, "times, largest error", error, 1.0, True, "ms") for name, error in clocks.items()),
+    ]
+
+
+def _figure(path: Path, session: SimulatedSession, recovered: Recovered) -> Path | None:
+    try:
+        from nwbpipe.demo._figure import draw
+    except ImportError:  # matplotlib is no dependency of the core
+        return None
+    return draw(path, session, recovered)

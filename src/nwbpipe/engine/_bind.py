@@ -1,0 +1,156 @@
+"""Find the objects of a session file that a processor's inputs mean."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import h5py
+
+from nwbpipe.errors import InputError
+from nwbpipe.processors import BoundInput, Input, Processor
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    path: str
+    neurodata_type: str
+    lineage: frozenset[str]
+    object_id: str
+
+
+def bind(
+    nwbfile: NWBFile, processor: Processor, bindings: Mapping[str, str], own: Collection[str] = ()
+) -> dict[str, BoundInput]:
+    """Return the object that each input of a processor means.
+
+    Parameters
+    ----------
+    nwbfile : pynwb.NWBFile
+        Open for reading.
+    processor : Processor
+        Whose inputs are bound.
+    bindings : mapping of str to str
+        Paths, names or patterns that the user gave, by input. An input that is not bound is taken where the file
+        has exactly one object that serves.
+    own : collection of str
+        Paths of what the step itself wrote before: no input of it.
+
+    Raises
+    ------
+    InputError
+        If nothing, or more than one object, is meant; the message lists the candidates.
+    """
+    unknown = set(bindings) - set(processor.inputs)
+    if unknown:
+        msg = f"the processor {processor.name!r} has no input {', '.join(map(repr, sorted(unknown)))}"
+        raise InputError(msg, expected=", ".join(processor.inputs), found=", ".join(sorted(unknown)))
+    candidates = sorted(_candidates(nwbfile), key=lambda one: one.path)
+    everything = [one for one in candidates if not any(f"{one.path}/".startswith(f"{top}/") for top in own)]
+    return {
+        name: _bind_one(nwbfile, name, wanted, bindings.get(name), everything)
+        for name, wanted in processor.inputs.items()
+    }
+
+
+def _candidates(nwbfile: NWBFile) -> Iterator[_Candidate]:
+    manager = nwbfile.read_io.manager
+    for found in nwbfile.objects.values():
+        builder = manager.get_builder(found)
+        if builder is None or found is nwbfile:
+            continue
+        path = "/" + builder.path.removeprefix("root/")
+        lineage = frozenset(cls.__name__ for cls in type(found).__mro__)
+        yield _Candidate(path, type_name(found), lineage, found.object_id)
+
+
+def type_name(container: Any) -> str:
+    """NWB type of an object; hdmf's own types call it otherwise."""
+    return str(getattr(container, "neurodata_type", None) or container.data_type)
+
+
+def _bind_one(
+    nwbfile: NWBFile, name: str, wanted: Input, binding: str | None, everything: list[_Candidate]
+) -> BoundInput:
+    where = str(nwbfile.container_source)
+    types = " or ".join(wanted.neurodata_types)
+    serving = [one for one in everything if _serves(one, wanted)]
+    if binding is None:
+        chosen = serving
+    else:
+        named = [one for one in everything if _matches(one.path, binding)]
+        chosen = [one for one in named if _serves(one, wanted)]
+        if named and not chosen:
+            msg = f"the object bound to the input {name!r} is of the wrong type"
+            raise InputError(msg, where=named[0].path, expected=types, found=named[0].neurodata_type)
+    listed = ", ".join(one.path for one in serving) or "none in this file"
+    if not chosen:
+        msg = f"nothing in the file serves as the input {name!r}" if binding is None else f"no object at {binding!r}"
+        raise InputError(
+            msg, where=where, expected=types, found=listed, hint="see what the file holds, or convert it"
+        )
+    if len(chosen) > 1:
+        msg = f"several objects could be the input {name!r}"
+        found = ", ".join(one.path for one in chosen)
+        raise InputError(msg, where=where, found=found, hint=f"name one: --input {name}={chosen[0].path.lstrip('/')}")
+    one = chosen[0]
+    return BoundInput(name, one.path, one.neurodata_type, one.object_id)
+
+
+def _serves(candidate: _Candidate, wanted: Input) -> bool:
+    return bool(candidate.lineage.intersection(wanted.neurodata_types)) and not candidate.lineage.intersection(
+        wanted.but_not
+    )
+
+
+def _matches(path: str, binding: str) -> bool:
+    """Whether a path is meant: as a whole, by its last parts, or by a pattern."""
+    pattern = binding.strip("/")
+    plain = path.strip("/")
+    return fnmatch.fnmatchcase(plain, pattern) or plain.endswith("/" + pattern)
+
+
+def locate(file: h5py.File, bound: BoundInput) -> dict[str, Any]:
+    """Describe where an input's data are, for the compute module (see `nwbpipe.processors._base`).
+
+    Raises
+    ------
+    InputError
+        If external data are missing, or lie outside the folder of the file.
+    """
+    item = file[bound.path]
+    members = item if isinstance(item, h5py.Group) else {}
+    start = members.get("starting_time")
+    return {
+        "file": file.filename,
+        "path": bound.path,
+        "neurodata_type": bound.neurodata_type,
+        "data": f"{bound.path}/data" if "data" in members and "external_file" not in members else None,
+        "timestamps": f"{bound.path}/timestamps" if "timestamps" in members else None,
+        "rate": None if start is None else float(start.attrs["rate"]),
+        "starting_time": None if start is None else float(start[()]),
+        "external_files": [
+            str(_external(Path(file.filename).parent, name, bound.path))
+            for name in (members["external_file"].asstr()[()] if "external_file" in members else [])
+        ],
+    }
+
+
+def _external(folder: Path, name: str, where: str) -> Path:
+    relative = PurePosixPath(name)
+    resolved = (folder / relative).resolve()
+    if relative.is_absolute() or not resolved.is_relative_to(folder.resolve()):
+        msg = "an external file lies outside the folder of the NWB file"
+        raise InputError(
+            msg, where=where, expected="a relative path below that folder", found=name, hint="link or copy it there"
+        )
+    if not resolved.is_file():
+        msg = "an external file is missing"
+        raise InputError(msg, where=where, expected=str(resolved), hint="put it back beside the NWB file")
+    return resolved

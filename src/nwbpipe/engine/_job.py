@@ -1,0 +1,254 @@
+"""One run: its computation, whose result is kept until it is committed, and its commit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from nwbpipe import __version__, environments, session_file
+from nwbpipe.engine._bind import locate
+from nwbpipe.engine._outputs import new_outputs, object_ids
+from nwbpipe.engine._places import log_folder, scratch_folder
+from nwbpipe.engine._remove import remove_outputs
+from nwbpipe.engine._validity import check_valid
+from nwbpipe.environments import ToolEnvironment
+from nwbpipe.errors import InputError, ResultExistsError
+from nwbpipe.processors import Context, Processor, Results
+from nwbpipe.provenance import (
+    FileStat,
+    IdentityCache,
+    ObjectRecord,
+    RunRecord,
+    add_record,
+    current_record,
+    digest,
+    host_label,
+    mark_superseded,
+    parameters_hash,
+    read_records,
+)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A computation that ended well: all that its commit needs, as JSON values."""
+
+    run_id: str
+    log: str
+    started: str
+    ended: str
+    tool: str
+    tool_version: str
+    python: str
+    packages: dict[str, str]
+    compute_digest: str
+    summary: dict[str, Any]
+    usage: dict[str, float]
+
+
+class _DuplicateRunError(Exception):
+    """The file got this very result meanwhile."""
+
+    def __init__(self, record: RunRecord) -> None:
+        self.record = record
+        super().__init__(record.key)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that is to be computed and committed."""
+
+    method: Processor
+    session: Path
+    context: Context
+    seed: int
+    key: str
+    may_replace: bool
+
+    @property
+    def scratch(self) -> Path:
+        """Folder of the computation, by its key."""
+        return scratch_folder() / self.key
+
+    def existing(self) -> RunRecord | None:
+        """Return the step's current record, if all its outputs are still in the file."""
+        with session_file.open_hdf5(self.session) as file:
+            return self._existing_in(file)
+
+    def _existing_in(self, file: h5py.File) -> RunRecord | None:
+        record = current_record(read_records(file), self.context.step)
+        if record is None or not all(output.path in file for output in record.outputs):
+            return None
+        return record
+
+    def discard(self) -> None:
+        """Remove what the computation left in scratch."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def compute(
+        self,
+        environment: ToolEnvironment,
+        threads: int,
+        timeout: float | None,
+        progress: Callable[[float, str], None] | None,
+    ) -> Finished:
+        """Run the tool, or take the result of an earlier run that could not be committed."""
+        kept = self.scratch / "finished.json"
+        modules = (self.method.compute, *self.method.compute_parts)
+        source = digest(b"\0".join(environments.source_of(module).read_bytes() for module in modules))
+        if kept.is_file():
+            finished = Finished(**json.loads(kept.read_text()))
+            if (finished.compute_digest, finished.tool_version) == (source, environment.version):
+                return finished
+        self.discard()
+        self.scratch.mkdir(mode=0o700)
+        run_id, started = uuid.uuid4().hex, _now()
+        log = log_folder() / f"{self.session.stem}_{self.context.step}_{run_id[:8]}.log"
+        try:
+            outcome = environments.run(
+                environment,
+                self.method.compute,
+                self._request(threads),
+                scratch=self.scratch,
+                log=log,
+                timeout=timeout,
+                progress=progress,
+            )
+        except BaseException:
+            self.discard()
+            raise
+        finished = Finished(
+            run_id=run_id,
+            log=str(log),
+            started=started,
+            ended=_now(),
+            tool=environment.tool.name,
+            tool_version=environment.version,
+            python=environment.python_version,
+            packages=environment.packages,
+            compute_digest=source,
+            summary=dict(outcome.summary),
+            usage=dict(outcome.usage),
+        )
+        kept.write_text(json.dumps(asdict(finished)))
+        return finished
+
+    def _request(self, threads: int) -> dict[str, Any]:
+        with session_file.open_hdf5(self.session) as file:
+            inputs = {name: locate(file, bound) for name, bound in self.context.inputs.items()}
+        return {
+            "inputs": inputs,
+            "params": self.context.params.model_dump(mode="json"),
+            "facts": dict(self.context.facts),
+            "seed": self.seed,
+            "threads": threads,
+            "scratch": str(self.scratch),
+        }
+
+    def commit(self, finished: Finished, lock_timeout: float, *, force: bool) -> tuple[RunRecord, bool]:
+        """Write the results and their record in one transaction.
+
+        Returns
+        -------
+        RunRecord
+            The record in the file.
+        bool
+            False if another process had committed the same run meanwhile.
+        """
+        self._refuse_changed_inputs()
+        before: list[FileStat] = []
+        changed: list[str] = []
+
+        def make_room(file: h5py.File) -> None:
+            before.append(FileStat.of(self.session))  # with the lock held: no commit of others lies between
+            changed.extend(self._make_room(file, finished.run_id, force=force))
+
+        def committed() -> None:
+            # What the commit left alone needs no hashing again, the inputs of other steps included.
+            IdentityCache().carry_over(self.session, before[0], changed)
+
+        try:
+            with (
+                h5py.File(self.scratch / "results.h5", "r") as arrays,
+                session_file.transaction(
+                    self.session,
+                    lock_timeout=lock_timeout,
+                    before=make_room,
+                    check=lambda working: check_valid(working, self.session),
+                    committed=committed,
+                ) as nwbfile,
+            ):
+                there = object_ids(nwbfile)
+                self.method.write(nwbfile, Results(arrays, finished.summary), self.context)
+                record = self._record(finished, new_outputs(nwbfile, there))
+                changed.extend(output.path for output in record.outputs)
+                add_record(nwbfile, record)
+        except _DuplicateRunError as duplicate:
+            return duplicate.record, False
+        return record, True
+
+    def _refuse_changed_inputs(self) -> None:
+        cache = IdentityCache()
+        for bound in self.context.inputs.values():
+            if cache.identify(self.session, bound.path).identity != bound.identity:
+                msg = f"the input {bound.name!r} changed while the tool ran"
+                raise InputError(msg, where=f"{self.session}:{bound.path}", hint="nothing was written: run it again")
+
+    def _make_room(self, file: h5py.File, run_id: str, *, force: bool) -> list[str]:
+        """Within the transaction: look again at what the step has, and take it away if it is to be replaced.
+
+        Returns the paths of what was taken away.
+        """
+        step = self.context.step
+        existing = self._existing_in(file)
+        if existing is not None and existing.key == self.key and not force:
+            raise _DuplicateRunError(existing)
+        if existing is not None and not self.may_replace:
+            msg = f"the step {step!r} got another result meanwhile"
+            raise ResultExistsError(msg, where=str(self.session), hint="choose another name, or pass --replace")
+        broken = current_record(read_records(file), step)  # a record whose outputs are partly gone counts too
+        if broken is None:
+            return []
+        remove_outputs(file, broken)
+        mark_superseded(file, step, run_id)
+        return [output.path for output in broken.outputs]
+
+    def _record(self, finished: Finished, outputs: tuple[ObjectRecord, ...]) -> RunRecord:
+        values = self.context.params.model_dump(mode="json")
+        return RunRecord(
+            key=self.key,
+            run_id=finished.run_id,
+            step=self.context.step,
+            processor=self.method.name,
+            revision=self.method.revision,
+            tool=finished.tool,
+            tool_version=finished.tool_version,
+            parameters=values,
+            parameters_hash=parameters_hash(values),
+            inputs=tuple(
+                ObjectRecord(one.name, one.path, one.object_id, one.neurodata_type, one.identity)
+                for one in self.context.inputs.values()
+            ),
+            outputs=outputs,
+            started=datetime.fromisoformat(finished.started),
+            ended=datetime.fromisoformat(finished.ended),
+            host=host_label(),
+            python=finished.python,
+            packages=finished.packages,
+            seed=self.seed,
+            compute_digest=finished.compute_digest,
+            software=f"nwbpipe {__version__}",
+            resources=finished.usage,
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,154 @@
+"""Run a processor on a session file: what is asked for, is it there already, compute, commit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from dataclasses import replace as replaced
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from nwbpipe import environments, session_file
+from nwbpipe.engine._bind import bind
+from nwbpipe.engine._job import Job
+from nwbpipe.engine._places import scratch_folder
+from nwbpipe.engine._request import result_in_the_way, step_name, validated
+from nwbpipe.processors import Context, Processor
+from nwbpipe.processors import processor as processor_of
+from nwbpipe.provenance import IdentityCache, RunRecord, current_record, read_records, run_key
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `process` did.
+
+    Attributes
+    ----------
+    record : RunRecord
+        The record in the file.
+    computed : bool
+        False if the result was there already: done, nothing to do.
+    log : Path or None
+        The tool's output, if it ran.
+    """
+
+    record: RunRecord
+    computed: bool
+    log: Path | None = None
+
+
+def process(
+    path: Path | str,
+    processor: str | Processor,
+    *,
+    step: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, str] | None = None,
+    seed: int = 0,
+    primary: bool = False,
+    replace: bool = False,
+    force: bool = False,
+    timeout: float | None = None,
+    threads: int | None = None,
+    lock_timeout: float = 60.0,
+    progress: Callable[[float, str], None] | None = None,
+) -> Run:
+    """Run a processor on a session file, and add its results and their record.
+
+    Parameters
+    ----------
+    path : path
+        The session file (NWB 2).
+    processor : str or Processor
+        Which method.
+    step : str, optional
+        Name of the step, that its results carry; the processor's name by default.
+    params : mapping, optional
+        Parameters that differ from the defaults.
+    inputs : mapping, optional
+        Paths, names or patterns of objects in the file, by input; needed where several objects would serve.
+    seed : int
+        Seed of the tool's random numbers.
+    primary : bool
+        Whether the results are the session's main ones (the units of a sorting go to ``nwbfile.units``).
+    replace : bool
+        Whether a result of this step with other parameters or inputs may be replaced.
+    force : bool
+        Compute again, and replace, even if nothing changed.
+    timeout : float, optional
+        Seconds after which the tool is stopped.
+    threads : int, optional
+        Threads for the tool; all cores by default.
+    lock_timeout : float
+        Seconds to wait for another writer of the file at the commit.
+    progress : callable, optional
+        Called with a fraction (0 to 1) and a text.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    RequestError
+        If the request can't be carried out: unknown processor, parameter or input, or a result in the way.
+    ToolError
+        If the tool is missing, fails, crashes, is killed or takes too long; the file is as it was.
+
+    Examples
+    --------
+    >>> run = process("session.nwb", "suite2p", params={"tau": 0.7})  # doctest: +SKIP
+    >>> run.record.tool_version  # doctest: +SKIP
+    '1.1.0'
+    """
+    method = processor_of(processor) if isinstance(processor, str) else processor
+    session = session_file.check_readable(session_file.local(path))
+    name, values = step_name(method.name if step is None else step), validated(method, params or {})
+    context = _identified(
+        session, _prepared(session, method, Context(name, values, {}, primary=primary), inputs or {})
+    )
+    job = Job(method, session, context, seed, _key(method, context, seed), may_replace=replace or force)
+    existing = job.existing()
+    if existing is not None and existing.key == job.key and not force:
+        return Run(existing, computed=False)
+    if existing is not None and not job.may_replace:
+        raise result_in_the_way(existing, method, context, seed, session)
+    environment = environments.find(method.tool_for(values))
+    with FileLock(scratch_folder() / f"{job.key}.lock"):  # the same run, asked for twice at once, is computed once
+        if not force and (done := job.existing()) is not None and done.key == job.key:
+            return Run(done, computed=False)
+        if force:
+            job.discard()
+        finished = job.compute(environment, threads or os.cpu_count() or 1, timeout, progress)
+        record, fresh = job.commit(finished, lock_timeout, force=force)
+        job.discard()
+    return Run(record, computed=fresh, log=Path(finished.log))
+
+
+def _prepared(session: Path, method: Processor, context: Context, inputs: Mapping[str, str]) -> Context:
+    earlier = current_record(read_records(session), context.step)
+    own = [output.path for output in earlier.outputs] if earlier else []
+    with session_file.read(session) as nwbfile:
+        bound = replaced(context, inputs=bind(nwbfile, method, inputs, own))
+        return replaced(bound, facts=method.prepare(nwbfile, bound))
+
+
+def _identified(session: Path, context: Context) -> Context:
+    cache = IdentityCache()
+    inputs = {
+        name: replaced(one, identity=cache.identify(session, one.path).identity)
+        for name, one in context.inputs.items()
+    }
+    return replaced(context, inputs=inputs)
+
+
+def _key(method: Processor, context: Context, seed: int) -> str:
+    values = context.params.model_dump(mode="json")
+    if context.primary:  # where the result goes is part of what was asked for
+        values["primary"] = True
+    return run_key(
+        method.name, method.revision, values, seed, {name: one.identity for name, one in context.inputs.items()}
+    )

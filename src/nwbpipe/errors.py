@@ -1,0 +1,251 @@
+"""The tree of errors.
+
+Each error says what went wrong, where, what was expected, what was found, and what to do next; each class has
+a stable code and the exit code that the command line ends with (1: the work failed, 2: the request was wrong).
+
+::
+
+    NwbpipeError
+    ├── RequestError              exit 2: the request can't be carried out as it was put
+    │   ├── SpecError             NP101  session.yaml (or nwbpipe.toml) has mistakes: all of them are named
+    │   ├── ParameterError        NP102  a processor's parameter is unknown, of the wrong type or out of range
+    │   ├── UnknownNameError      NP103  no processor, interface or tool of that name
+    │   ├── InputError            NP104  a processor's input is not in the file, or there are several
+    │   ├── ResultExistsError     NP105  the step has a result already, with other parameters or inputs
+    │   ├── OverwriteError        NP106  the output exists, or holds results that would be lost
+    │   └── UnsupportedFileError  NP107  not HDF5, not NWB, or an NWB version that is not supported
+    └── WorkError                 exit 1: the work was started, or checked, and failed
+        ├── SourceError           NP201  a raw file is missing, unreadable, truncated or contradicts itself
+        ├── ClockError            NP202  a clock that nothing aligns, or times that don't fit
+        ├── InvalidResultError    NP203  what would be written is not valid NWB, or DANDI would refuse it
+        ├── FileAccessError       NP204  reading, writing, space or permission
+        ├── DamagedFileError      NP205  a file that is damaged or truncated
+        ├── LockedFileError       NP206  another process holds the file
+        ├── ConflictError         NP207  another writer came first, where no lock can be held (S3)
+        └── ToolError             NP210  a tool's computation went wrong
+            ├── ToolMissingError  NP211  the tool is not installed
+            ├── ToolFailedError   NP212  the tool raised an error
+            ├── ToolCrashedError  NP213  the tool's process died (segmentation fault, abort)
+            ├── ToolMemoryError   NP214  the tool ran out of memory
+            ├── ToolTimeoutError  NP215  the tool was stopped at its time limit
+            └── ToolKilledError   NP216  the tool's process was killed from outside
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Parameters
+    ----------
+    what : str
+        What is wrong, in one line.
+    where : str, optional
+        The file, key, object or line.
+    expected, found : str, optional
+        What should have been there, and what is.
+    hint : str, optional
+        What to do next.
+    """
+
+    what: str
+    where: str | None = None
+    expected: str | None = None
+    found: str | None = None
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        for label, text in (
+            ("where", self.where),
+            ("expected", self.expected),
+            ("found", self.found),
+            ("next", self.hint),
+        ):
+            if text is not None:
+                lines.append(f"  {label + ':':<10}{text}")
+        return "\n".join(lines)
+
+
+class NwbpipeError(Exception):
+    """Base of every error that nwbpipe raises on purpose.
+
+    Parameters
+    ----------
+    what : str
+        What went wrong, in one line.
+    where, expected, found, hint : str, optional
+        See :class:`Problem`.
+    problems : iterable of Problem, optional
+        All the problems, when there are several.
+    """
+
+    code: ClassVar[str] = "NP000"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        expected: str | None = None,
+        found: str | None = None,
+        hint: str | None = None,
+        problems: Iterable[Problem] = (),
+    ) -> None:
+        self.problem = Problem(what, where, expected, found, hint)
+        self.problems = list(problems)
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        text = str(self.problem)
+        if self.problems:
+            items = [f"{number}. {problem}" for number, problem in enumerate(self.problems, 1)]
+            text += "\n" + "\n".join(items)
+        return text
+
+
+class RequestError(NwbpipeError):
+    """The request can't be carried out as it was put."""
+
+    code = "NP100"
+    exit_code = 2
+
+
+class SpecError(RequestError):
+    """A session spec or project file has mistakes; `problems` names every one."""
+
+    code = "NP101"
+
+
+class ParameterError(RequestError):
+    """A processor's parameter is unknown, of the wrong type or out of range."""
+
+    code = "NP102"
+
+
+class UnknownNameError(RequestError):
+    """There is no processor, interface or tool of that name."""
+
+    code = "NP103"
+
+
+class InputError(RequestError):
+    """A processor's input is not in the file, or several could be meant."""
+
+    code = "NP104"
+
+
+class ResultExistsError(RequestError):
+    """The step has a result already, made with other parameters or from other inputs."""
+
+    code = "NP105"
+
+
+class OverwriteError(RequestError):
+    """The output exists, or holds results that would be lost."""
+
+    code = "NP106"
+
+
+class UnsupportedFileError(RequestError):
+    """Not an HDF5 file, not NWB, or an NWB version that is not supported."""
+
+    code = "NP107"
+
+
+class WorkError(NwbpipeError):
+    """The work was started, or checked, and failed."""
+
+    code = "NP200"
+
+
+class SourceError(WorkError):
+    """A raw file is missing, unreadable, truncated, or contradicts itself."""
+
+    code = "NP201"
+
+
+class ClockError(WorkError):
+    """A clock that nothing aligns, or times that don't fit."""
+
+    code = "NP202"
+
+
+class InvalidResultError(WorkError):
+    """What would be written is not valid NWB, or DANDI would refuse it."""
+
+    code = "NP203"
+
+
+class FileAccessError(WorkError):
+    """Reading or writing failed: permission, space, a missing folder."""
+
+    code = "NP204"
+
+
+class DamagedFileError(WorkError):
+    """A file that is damaged or truncated."""
+
+    code = "NP205"
+
+
+class LockedFileError(WorkError):
+    """Another process holds the file."""
+
+    code = "NP206"
+
+
+class ConflictError(WorkError):
+    """Another writer changed the file first, where no lock can be held (S3)."""
+
+    code = "NP207"
+
+
+class ToolError(WorkError):
+    """A tool's computation went wrong; `log` is the path of its whole output."""
+
+    code = "NP210"
+    log: str | None = None
+
+
+class ToolMissingError(ToolError):
+    """The tool that a processor needs is not installed."""
+
+    code = "NP211"
+
+
+class ToolFailedError(ToolError):
+    """The tool raised an error."""
+
+    code = "NP212"
+
+
+class ToolCrashedError(ToolError):
+    """The tool's process died (segmentation fault, abort)."""
+
+    code = "NP213"
+
+
+class ToolMemoryError(ToolError):
+    """The tool ran out of memory."""
+
+    code = "NP214"
+
+
+class ToolTimeoutError(ToolError):
+    """The tool was stopped at its time limit."""
+
+    code = "NP215"
+
+
+class ToolKilledError(ToolError):
+    """The tool's process was killed from outside."""
+
+    code = "NP216"

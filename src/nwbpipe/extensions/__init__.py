@@ -1,0 +1,20 @@
+"""NWB extension ``ndx-nwbpipe``: the record of how each result came about.
+
+Importing this package registers the extension with pynwb. Import it before a file is opened: pynwb makes
+classes of its own, out of the spec cached in the file, for an extension that it does not know by then.
+The spec is cached in every file, so that any reader opens it without nwbpipe.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+
+from pynwb import load_namespaces
+
+# hdmf reads the spec files at once: they need not outlive the block (nwbpipe may be inside a zip).
+with as_file(files(__name__) / "spec") as _folder:
+    load_namespaces(str(_folder / "ndx-nwbpipe.namespace.yaml"))
+
+from nwbpipe.extensions._types import NAMESPACE, ProcessingRun, Provenance
+
+__all__ = ["NAMESPACE", "ProcessingRun", "Provenance"]

@@ -1,0 +1,103 @@
+"""Classes of the neurodata types that ``ndx-nwbpipe`` defines."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from hdmf.container import MultiContainerInterface
+from hdmf.utils import docval, popargs, popargs_to_dict
+from pynwb import register_class
+from pynwb.core import NWBContainer
+from pynwb.file import LabMetaData
+
+NAMESPACE = "ndx-nwbpipe"
+
+# Attributes, in the order of the spec; all of them text but these.
+_INTEGERS = ("revision", "seed")
+_ATTRIBUTES = (
+    "key",
+    "run_id",
+    "step",
+    "processor",
+    "revision",
+    "tool",
+    "tool_version",
+    "parameters_hash",
+    "started",
+    "ended",
+    "host",
+    "python",
+    "exit_state",
+    "compute_digest",
+    "software",
+    "superseded_by",
+)
+_JSON = ("parameters", "packages", "resources", "sources")
+_COLUMNS = tuple(
+    f"{kind}_{column}"
+    for kind in ("input", "output")
+    for column in ("name", "path", "object_id", "neurodata_type", "identity")
+)
+
+
+def _argument(name: str) -> dict[str, Any]:
+    if name in _INTEGERS:
+        return {"name": name, "type": (int, np.integer), "doc": f"see the spec: {name}"}
+    return {"name": name, "type": str, "doc": f"see the spec: {name}"}
+
+
+@register_class("ProcessingRun", NAMESPACE)
+class ProcessingRun(NWBContainer):  # type: ignore[misc]  # pynwb is untyped
+    """Record of one execution of a processing step.
+
+    The fields are those of `nwbpipe.provenance.RunRecord`, as the file holds them: times are ISO 8601
+    text in UTC, `parameters`, `packages`, `resources` and `sources` are JSON text, and inputs and outputs are
+    1-D text datasets of equal length (`input_name`, `input_path`, …), absent if there are none.
+    """
+
+    __nwbfields__ = (*_ATTRIBUTES, "seed", *_JSON, *_COLUMNS)
+
+    @docval(  # type: ignore[untyped-decorator]
+        {"name": "name", "type": str, "doc": "<step>_<first 8 of the run id>"},
+        *(_argument(name) for name in (*_ATTRIBUTES, *_JSON)),
+        {"name": "seed", "type": (int, np.integer), "doc": "seed of the run", "default": None},
+        *(
+            {"name": name, "type": ("array_data", "data"), "shape": (None,), "doc": name, "default": None}
+            for name in _COLUMNS
+        ),
+    )
+    def __init__(self, **kwargs: Any) -> None:
+        fields = popargs_to_dict([*_ATTRIBUTES, "seed", *_JSON, *_COLUMNS], kwargs)
+        for kind in ("input", "output"):
+            columns = [fields[name] for name in _COLUMNS if name.startswith(kind)]
+            if len({None if column is None else len(column) for column in columns}) > 1:
+                raise ValueError(f"the {kind}_* datasets of a ProcessingRun must have equal lengths")
+        super().__init__(**kwargs)
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+
+@register_class("Provenance", NAMESPACE)
+class Provenance(LabMetaData, MultiContainerInterface):  # type: ignore[misc]
+    """How the results in a file came about: one `ProcessingRun` for each run, at ``/general/nwbpipe``."""
+
+    __clsconf__: ClassVar[dict[str, Any]] = {
+        "attr": "processing_runs",
+        "type": ProcessingRun,
+        "add": "add_processing_run",
+        "get": "get_processing_run",
+        "create": "create_processing_run",
+    }
+
+    @docval(  # type: ignore[untyped-decorator]
+        {"name": "name", "type": str, "doc": "always 'nwbpipe'", "default": "nwbpipe"},
+        {"name": "processing_runs", "type": (list, tuple, dict), "doc": "the records", "default": None},
+    )
+    def __init__(self, **kwargs: Any) -> None:
+        runs = popargs("processing_runs", kwargs)
+        if kwargs["name"] != "nwbpipe":
+            raise ValueError(f"a Provenance container is named 'nwbpipe', not {kwargs['name']!r}")
+        super().__init__(**kwargs)
+        if runs:
+            self.processing_runs = runs

@@ -1,0 +1,41 @@
+"""What happens to bytes: files are created whole, changed whole, or not at all. Knows HDF5, not neuroscience."""
+
+from nwbpipe.files._atomic import create_atomically, locked
+from nwbpipe.files._check import Inspection, State, inspect_file, repair_file
+from nwbpipe.files._chunks import decodes, read_chunked, write_chunked
+from nwbpipe.files._codec import Codec
+from nwbpipe.files._layout import Access, chunk_shape
+from nwbpipe.files._links import below, dangling, objects, soft_links, users
+from nwbpipe.files._recover import read_settled, recover
+from nwbpipe.files._repack import repack
+from nwbpipe.files._transaction import transaction
+from nwbpipe.files.s3 import UnfinishedUpload, abort_s3_orphans, is_remote, s3_orphans, s3_read
+
+__all__ = [
+    "Access",
+    "Codec",
+    "Inspection",
+    "State",
+    "UnfinishedUpload",
+    "abort_s3_orphans",
+    "below",
+    "chunk_shape",
+    "create_atomically",
+    "dangling",
+    "decodes",
+    "inspect_file",
+    "is_remote",
+    "locked",
+    "objects",
+    "read_chunked",
+    "read_settled",
+    "recover",
+    "repack",
+    "repair_file",
+    "s3_orphans",
+    "s3_read",
+    "soft_links",
+    "transaction",
+    "users",
+    "write_chunked",
+]

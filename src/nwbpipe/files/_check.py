@@ -1,0 +1,168 @@
+"""Is an HDF5 file whole, interrupted or damaged, and what lies beside it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from nwbpipe.errors import FileAccessError
+from nwbpipe.files._atomic import _escaped, access_errors, locked
+from nwbpipe.files._journal import find_superblock, journal_path
+from nwbpipe.files._recover import recover_locked
+
+PROBE = (sys.executable, "-m", "nwbpipe.files._probe")
+_START = 2**20  # bytes in which the signature is looked for
+
+
+class State(StrEnum):
+    """What a file is.
+
+    ``whole``: everything in it can be reached. ``busy``: another process is writing it. ``interrupted``: a commit
+    was, and its journal waits to be finished or taken back. ``damaged``: HDF5, but it can't be read through.
+    ``foreign``: not HDF5.
+    """
+
+    WHOLE = "whole"
+    BUSY = "busy"
+    INTERRUPTED = "interrupted"
+    DAMAGED = "damaged"
+    FOREIGN = "foreign"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect_file` found.
+
+    Attributes
+    ----------
+    state : State
+        What the file is.
+    found : str
+        Why it is not whole; empty if it is.
+    size : int
+        Bytes.
+    reclaimable : int or None
+        Bytes that no reachable object accounts for: an upper bound of what `repack` gives back. It counts as lost
+        what HDF5 does not tell of: half-filled pages, and the heaps of text of variable length. None if not whole.
+    dangling : tuple of str
+        Paths of objects and links that refer to nothing.
+    leftovers : tuple of str
+        Names of files beside it that a killed writer left.
+    """
+
+    state: State
+    found: str
+    size: int
+    reclaimable: int | None
+    dangling: tuple[str, ...]
+    leftovers: tuple[str, ...]
+
+
+def inspect_file(path: Path | str, *, timeout: float = 120.0, probe: Sequence[str] = PROBE) -> Inspection:
+    """Look at a file without changing anything; a reader that hangs or crashes harms nobody.
+
+    Values themselves are not read (but must lie within the file): bits that flipped in them are found by hashing.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    timeout : float
+        Seconds after which a reader that has not ended counts as hung.
+    probe : sequence of str
+        The command that reads the file through; for tests.
+
+    Raises
+    ------
+    FileAccessError
+        If it is missing or may not be read.
+    """
+    target = Path(path).resolve()
+    if not target.is_file():
+        msg = "no such file"
+        raise FileAccessError(msg, where=str(path), hint="check the path")
+    with access_errors(target, "reading"), target.open("rb") as file:
+        start = file.read(_START)
+    size, busy = target.stat().st_size, writer_at_work(target)
+    left = () if busy else leftovers(target)
+
+    def inspection(state: State, found: str) -> Inspection:
+        return Inspection(state, found, size, None, (), left)
+
+    if busy:
+        return inspection(State.BUSY, "another process is writing it")
+    if journal_path(target).exists():
+        return inspection(State.INTERRUPTED, "a commit was interrupted")
+    if find_superblock(start) is None:
+        return inspection(State.FOREIGN, f"it starts with {start[:8]!r}" if start else "it is empty")
+    try:
+        done = subprocess.run([*probe, str(target)], capture_output=True, text=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        return inspection(State.DAMAGED, f"its reader did not end within {timeout:g} s")
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        last = done.stderr.strip().splitlines()[-1:] or [""]
+        return inspection(State.DAMAGED, f"its reader ended with {done.returncode} {last[0]}".strip())
+    if "error" in answer:
+        return inspection(State.DAMAGED, answer["error"])
+    reclaimable = max(0, size - int(answer["used"]))
+    return Inspection(State.WHOLE, "", size, reclaimable, tuple(answer["dangling"]), left)
+
+
+def repair_file(path: Path | str, *, lock_timeout: float = 60.0) -> tuple[str, ...]:
+    """Finish or take back an interrupted commit, and remove what dead writers left; return what was done.
+
+    Raises
+    ------
+    DamagedFileError
+        If the journal is damaged or of another file. Nothing is changed then.
+    LockedFileError
+        If another process is writing the file.
+    """
+    target = Path(path).resolve()
+    if not target.is_file():
+        msg = "no such file"
+        raise FileAccessError(msg, where=str(path), hint="check the path")
+    done = []
+    if not leftovers(target):  # nothing to do, perhaps in a folder that can't be written
+        return ()
+    with locked(target, lock_timeout), access_errors(target, "repairing"):
+        if journal_path(target).exists():
+            recover_locked(target, lock_timeout)
+            done.append("an interrupted commit was finished or taken back")
+        for name in leftovers(target):
+            target.with_name(name).unlink(missing_ok=True)
+            done.append(f"{name} was removed")
+    return tuple(done)
+
+
+def leftovers(target: Path) -> tuple[str, ...]:
+    """Names of a journal and of unfinished files beside `target`; a lock file stays, and is free by itself."""
+    names = [one.name for one in target.parent.glob(f".{_escaped(target.name)}.*.partial")]
+    if journal_path(target).exists():
+        names.append(journal_path(target).name)
+    return tuple(sorted(names))
+
+
+def writer_at_work(target: Path) -> bool:
+    """Whether a live process holds the writers' lock of a file; nothing is made to find out."""
+    path = target.with_name(f".{target.name}.lock")
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False

@@ -1,0 +1,237 @@
+"""Large datasets, written and read chunk by chunk in threads.
+
+HDF5 runs its filters one chunk after the other under one lock. Here they run beside it: shuffle and ISA-L deflate
+in threads, and `write_direct_chunk` stores the result. What is in the file is an ordinary gzip chunk.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import h5py
+import numpy as np
+
+from nwbpipe.files._codec import LEVEL, Pipeline
+
+Selection = tuple[slice, ...]
+Read = Callable[[Selection], Any]
+MEMORY_BYTES = 256 * 2**20
+_BLOCK_BYTES = 16 * 2**20  # read at a time: arrays that are much larger get fresh pages from the system each time
+_SMALL = 2**20  # bytes; less is read before threads have begun
+
+
+def write_chunked(
+    dataset: h5py.Dataset,
+    read: Read,
+    *,
+    level: int = LEVEL,
+    memory_bytes: int = MEMORY_BYTES,
+    threads: int | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> None:
+    """Fill a dataset from a reader.
+
+    The reader is asked in this thread, for one block after the other in C order; each is a multiple of whole rows of
+    chunks where memory allows. An error in the reader or in a thread ends the whole: no thread is left behind.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        Chunked, of its full shape.
+    read : callable
+        Gives the values of a selection (one slice with start and stop for each axis) as an array.
+    level : int
+        ISA-L's level of deflate, 0 to 3.
+    memory_bytes : int
+        What may be held at a time, but at least a few chunks.
+    threads : int, optional
+        Default: one for each core, as far as memory allows.
+    progress : callable, optional
+        Called with the number of bytes (before compression) after each block that was read.
+
+    Raises
+    ------
+    ValueError
+        If the reader gives another shape than it was asked for.
+    """
+    pipeline = Pipeline.of(dataset)
+    count = threads or _cores()
+    if pipeline is not None:  # each holds a chunk, its shuffled bytes and the result: half of the memory
+        count = max(1, min(count, memory_bytes // (6 * pipeline.nbytes)))
+    waiting: deque[tuple[tuple[int, ...], int, Future[bytes]]] = deque()
+    held = 0
+
+    def store() -> int:
+        offset, size, future = waiting.popleft()
+        dataset.id.write_direct_chunk(offset, future.result())
+        return size
+
+    with _workers(count) as workers:
+        for block in _blocks(dataset.shape, dataset.chunks, dataset.dtype.itemsize, memory_bytes):
+            values = np.asarray(read(block))
+            if values.shape != tuple(part.stop - part.start for part in block):
+                raise ValueError(f"the reader gave values of shape {values.shape} for {block}")
+            if pipeline is None or not np.can_cast(values.dtype, dataset.dtype, "safe"):
+                dataset[block] = values  # HDF5 knows how to convert them
+            else:
+                for part in _cut(block, pipeline.chunks):
+                    inside = _relative(part, block)
+                    size = math.prod(values[inside].shape) * values.itemsize
+                    # A waiting result holds its whole block; the oldest are stored first, so blocks go in order.
+                    while waiting and held + size > memory_bytes // 2:
+                        held -= store()
+                    offset = tuple(piece.start for piece in part)
+                    waiting.append((offset, size, workers.submit(pipeline.encode, values[inside], level)))
+                    held += size
+                while waiting and waiting[0][2].done():
+                    held -= store()
+            if progress is not None:
+                progress(values.nbytes)
+        while waiting:
+            store()
+
+
+def read_chunked(
+    dataset: h5py.Dataset,
+    selection: slice | Selection = (),
+    *,
+    out: np.ndarray | None = None,
+    threads: int | None = None,
+) -> np.ndarray:
+    """Read a part of a dataset, decompressing in threads.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        Any; what is not stored as gzip (with or without shuffle) or plain chunks is read by h5py.
+    selection : slice or tuple of slices
+        One for each of the leading axes, of step 1; the other axes are read whole.
+    out : numpy.ndarray, optional
+        Where to put the values: of the selection's shape and the dataset's type.
+    threads : int, optional
+        Default: one for each core.
+
+    Returns
+    -------
+    numpy.ndarray
+        Equal to ``dataset[selection]``.
+
+    Raises
+    ------
+    OSError
+        If a chunk is damaged.
+    """
+    parts = selection if isinstance(selection, tuple) else (selection,)
+    parts += (slice(None),) * (dataset.ndim - len(parts))
+    ranges = [part.indices(size) for part, size in zip(parts, dataset.shape, strict=True)]
+    if any(step != 1 for _, _, step in ranges):
+        raise ValueError("a selection of step 1 is needed")
+    block = tuple(slice(start, max(start, stop)) for start, stop, _ in ranges)
+    shape = tuple(part.stop - part.start for part in block)
+    values = np.empty(shape, dataset.dtype) if out is None else out
+    pipeline = Pipeline.of(dataset)
+    if not values.size:
+        return values
+    if pipeline is None or values.nbytes < _SMALL:
+        dataset.read_direct(values, block)
+        return values
+
+    def place(part: Selection, offset: tuple[int, ...], data: bytes, skipped: int) -> None:
+        whole = pipeline.decode(data, skipped)
+        values[_relative(part, block)] = whole[tuple(
+            slice(piece.start - first, piece.stop - first) for piece, first in zip(part, offset, strict=True)
+        )]  # fmt: skip
+
+    count = threads or _cores()
+    waiting: deque[Future[None]] = deque()
+    try:
+        with _workers(count) as workers:
+            for part in _cut(block, pipeline.chunks):
+                offset = tuple(piece.start // size * size for piece, size in zip(part, pipeline.chunks, strict=True))
+                stored = _stored(dataset, offset)
+                if stored is None:
+                    values[_relative(part, block)] = dataset.fillvalue
+                    continue
+                waiting.append(workers.submit(place, part, offset, stored[1], stored[0]))
+                while len(waiting) > 2 * count or (waiting and waiting[0].done()):
+                    waiting.popleft().result()
+            while waiting:
+                waiting.popleft().result()
+    except ValueError as error:
+        raise OSError(f"{dataset.file.filename}: {dataset.name}: {error}") from error
+    return values
+
+
+def decodes(dataset: h5py.Dataset) -> bool:
+    """Tell whether `read_chunked` reads a dataset in threads, or leaves it to h5py."""
+    return Pipeline.of(dataset) is not None
+
+
+def _stored(dataset: h5py.Dataset, offset: tuple[int, ...]) -> tuple[int, bytes] | None:
+    try:
+        found: tuple[int, bytes] = dataset.id.read_direct_chunk(offset)
+    except RuntimeError as error:
+        if "not allocated" in str(error):  # never written: it holds the fill value
+            return None
+        raise OSError(f"{dataset.file.filename}: {dataset.name}: {error}") from error
+    return found
+
+
+def _cores() -> int:
+    """Cores that this process may use: on a cluster's node fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _workers(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that end with the block; after an error what has not begun is dropped."""
+    workers = ThreadPoolExecutor(count, thread_name_prefix="nwbpipe-chunks")
+    try:
+        yield workers
+    except BaseException:
+        workers.shutdown(wait=True, cancel_futures=True)
+        raise
+    workers.shutdown(wait=True)
+
+
+def _blocks(shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int, memory: int) -> Iterator[Selection]:
+    """Cut a shape into blocks of whole chunks, in C order.
+
+    Whole rows of chunks where a quarter of the memory holds one, since a source may have to decode all channels to
+    give some; else parts of a row, at least a chunk.
+    """
+    for axis in range(len(shape)):
+        # One chunk along this axis and those before it, everything along those behind it.
+        row = itemsize * math.prod(chunks[: axis + 1]) * math.prod(shape[axis + 1 :])
+        if row <= memory // 4 or axis == len(shape) - 1:
+            count = max(1, min(_BLOCK_BYTES, memory // 8) // row)
+            steps = (*chunks[:axis], chunks[axis] * count, *shape[axis + 1 :])
+            break
+    ranges = [range(0, size, step) for size, step in zip(shape, steps, strict=True)]
+    for starts in itertools.product(*ranges):
+        yield tuple(slice(a, min(a + step, size)) for a, step, size in zip(starts, steps, shape, strict=True))
+
+
+def _cut(block: Selection, chunks: tuple[int, ...]) -> Iterator[Selection]:
+    """Cut a selection at the borders of chunks, in C order."""
+    axes = []
+    for part, size in zip(block, chunks, strict=True):
+        borders = [part.start, *range((part.start // size + 1) * size, part.stop, size), part.stop]
+        axes.append([slice(start, stop) for start, stop in itertools.pairwise(borders)])
+    return itertools.product(*axes)
+
+
+def _relative(part: Selection, whole: Selection) -> Selection:
+    return tuple(
+        slice(piece.start - around.start, piece.stop - around.start)
+        for piece, around in zip(part, whole, strict=True)
+    )

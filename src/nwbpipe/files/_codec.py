@@ -1,0 +1,149 @@
+"""The bytes of a chunk: HDF5's shuffle and deflate filters, without HDF5 and without the interpreter's lock."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import h5py
+import numpy as np
+from isal import igzip_lib, isal_zlib
+
+LEVEL = 1  # of ISA-L: 0 to 3; on shuffled noise the higher ones take longer and save nothing
+
+
+class Codec(StrEnum):
+    """How the chunks of a dataset are stored.
+
+    ``gzip`` is HDF5's shuffle and deflate, which every HDF5 reader has; ``none`` leaves them as they are.
+    """
+
+    GZIP = "gzip"
+    NONE = "none"
+
+    def options(self) -> dict[str, Any]:
+        """Return the filters, as `h5py.Group.create_dataset` and hdmf's `H5DataIO` take them."""
+        # The level in the file is only what HDF5 would use if it wrote a chunk again.
+        return {"compression": "gzip", "compression_opts": 4, "shuffle": True} if self is Codec.GZIP else {}
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The filters of one dataset, and the shape and type of its chunks.
+
+    Parameters
+    ----------
+    chunks : tuple of int
+        Shape of a chunk, that of the edge too: HDF5 stores edge chunks whole.
+    dtype : numpy.dtype
+        Of the stored values, byte order included.
+    shuffle, deflate : bool
+        Whether that filter is in the pipeline.
+    """
+
+    chunks: tuple[int, ...]
+    dtype: np.dtype[Any]
+    shuffle: bool
+    deflate: bool
+
+    @classmethod
+    def of(cls, dataset: h5py.Dataset) -> Pipeline | None:
+        """Return the pipeline of a dataset, or None where only HDF5 knows how to code it."""
+        if dataset.chunks is None or dataset.dtype.kind not in "biufc":
+            return None
+        # The stored bytes must be numpy's: no integers of 12 bits, no exotic floats.
+        if h5py.h5t.py_create(dataset.dtype, logical=True) != dataset.id.get_type():
+            return None
+        if dataset.dtype.char in "gG":  # long doubles: what is in their padding is undefined
+            return None
+        filters = dataset.id.get_create_plist()
+        codes = tuple(filters.get_filter(number)[0] for number in range(filters.get_nfilters()))
+        shuffle, deflate = h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE
+        if codes not in ((), (deflate,), (shuffle, deflate)):
+            return None
+        return cls(dataset.chunks, dataset.dtype, shuffle in codes, deflate in codes)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a chunk before the filters."""
+        return math.prod(self.chunks) * self.dtype.itemsize
+
+    def encode(self, values: np.ndarray, level: int = LEVEL) -> bytes:
+        """Return the stored bytes of one chunk.
+
+        Parameters
+        ----------
+        values : numpy.ndarray
+            Of the shape of a chunk, or smaller at the edge of the dataset: the rest is filled with zeros.
+        level : int
+            ISA-L's level, 0 to 3.
+        """
+        if values.shape == self.chunks:
+            chunk = np.ascontiguousarray(values, dtype=self.dtype)
+        else:
+            chunk = np.zeros(self.chunks, self.dtype)
+            chunk[tuple(slice(0, size) for size in values.shape)] = values
+        data = shuffled(chunk) if self.shuffle else chunk.reshape(-1).view(np.uint8)
+        return isal_zlib.compress(data, level) if self.deflate else data.tobytes()
+
+    def decode(self, data: bytes, skipped: int = 0) -> np.ndarray:
+        """Return the values of one chunk out of its stored bytes.
+
+        Parameters
+        ----------
+        data : bytes
+            As stored.
+        skipped : int
+            HDF5's mask of filters that this chunk went without (bit 0 is the first one).
+
+        Raises
+        ------
+        ValueError
+            If the bytes are no chunk of this dataset.
+        """
+        if self.deflate and not skipped >> int(self.shuffle) & 1:
+            try:
+                data = isal_zlib.decompress(data, bufsize=self.nbytes)
+            except igzip_lib.IsalError as error:  # type: ignore[misc]  # its stub has no base
+                raise ValueError(f"damaged chunk: {error}") from error
+        if len(data) != self.nbytes:
+            raise ValueError(f"damaged chunk: {len(data)} bytes instead of {self.nbytes}")
+        if self.shuffle and not skipped & 1:
+            return unshuffled(data, self.dtype).reshape(self.chunks)
+        return np.frombuffer(data, self.dtype).reshape(self.chunks)
+
+
+def shuffled(values: np.ndarray) -> np.ndarray:
+    """Return the bytes of a C-contiguous array as HDF5's shuffle filter orders them.
+
+    First the first byte of every element, then the second ones, and so on. A chunk holds whole elements only, so
+    nothing remains behind them.
+
+    Returns
+    -------
+    numpy.ndarray
+        1-D, uint8.
+    """
+    size = values.dtype.itemsize
+    flat = values.reshape(-1).view(np.uint8)
+    if size == 1:
+        return flat
+    planes = np.empty((size, values.size), np.uint8)
+    for number, plane in enumerate(planes):
+        plane[:] = flat[number::size]
+    return planes.reshape(-1)
+
+
+def unshuffled(data: bytes | np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return the elements of `dtype` (1-D) whose shuffled bytes are `data`."""
+    size = dtype.itemsize
+    flat = np.frombuffer(data, np.uint8)
+    if size == 1:
+        return flat.view(dtype)
+    planes = flat.reshape(size, -1)
+    values = np.empty((planes.shape[1], size), np.uint8)
+    for number, plane in enumerate(planes):
+        values[:, number] = plane
+    return values.reshape(-1).view(dtype)

@@ -1,0 +1,90 @@
+"""A change to one HDF5 file by copy and rename: for where `_journaled` can't serve.
+
+The file is copied (or cloned, where the file system can), the copy is changed, synced and renamed. A reader that has
+the old file open keeps it. It costs a copy of the file.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import h5py
+
+from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError
+from nwbpipe.files._atomic import move_into_place, working_path
+
+_FICLONE = 0x40049409  # <linux/fs.h>: share the blocks of another file
+
+
+@contextmanager
+def copied(target: Path, *, check: Callable[[h5py.File], None] | None = None) -> Iterator[h5py.File]:
+    """Change `target`, whose writers' lock the caller holds."""
+    working = working_path(target)
+    try:
+        before = _copy(target, working)
+        with h5py.File(working, "r+") as file:
+            yield file
+        if check is not None:
+            with h5py.File(working, "r") as finished:
+                check(finished)
+        _refuse_if_changed(target, before)
+        shutil.copymode(target, working)
+        move_into_place(working, target)
+    finally:
+        working.unlink(missing_ok=True)
+
+
+def _copy(source: Path, destination: Path) -> os.stat_result:
+    """Copy `source` while no other program writes it; return its state at that moment."""
+    with _open_for_copying(source):
+        before = source.stat()
+        if not _clone(source, destination):
+            free = shutil.disk_usage(source.parent).free
+            if free < before.st_size:
+                msg = "no space for the working copy"
+                raise FileAccessError(
+                    msg,
+                    where=str(source.parent),
+                    expected=f"{before.st_size / 1e6:.0f} MB free",
+                    found=f"{free / 1e6:.0f} MB",
+                    hint="free space on that disk; the file is as it was",
+                )
+            shutil.copyfile(source, destination)
+    return before
+
+
+def _open_for_copying(path: Path) -> h5py.File:
+    """Open with HDF5's shared lock, which a program that is writing the file does not allow."""
+    try:
+        return h5py.File(path, "r")
+    except BlockingIOError as error:
+        msg = "another program has the file open for writing"
+        raise LockedFileError(msg, where=str(path), hint="close it there, then try again") from error
+    except (PermissionError, FileNotFoundError):
+        raise
+    except OSError as error:
+        msg = "the file can't be opened as HDF5"
+        raise DamagedFileError(msg, where=str(path), found=str(error), hint="restore it from a copy") from error
+
+
+def _clone(source: Path, destination: Path) -> bool:
+    """Let the file system share the blocks of `source` (btrfs, XFS, APFS, …), or say that it can't."""
+    try:
+        from fcntl import ioctl
+    except ImportError:
+        return False
+    with suppress(OSError), source.open("rb") as old, destination.open("wb") as new:
+        ioctl(new.fileno(), _FICLONE, old.fileno())
+        return True
+    return False
+
+
+def _refuse_if_changed(path: Path, before: os.stat_result) -> None:
+    now = path.stat()
+    if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
+        msg = "another program changed the file meanwhile"
+        raise FileAccessError(msg, where=str(path), hint="nothing was written: run the command again")

@@ -1,0 +1,221 @@
+"""A change to one HDF5 file through a copy-on-write view and a journal: the old bytes are not copied."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import h5py
+
+from nwbpipe.errors import DamagedFileError, FileAccessError
+from nwbpipe.files._commit import SEARCHED, Commit, InterruptedCommitError
+from nwbpipe.files._hdf5_lock import hdf5_lock
+from nwbpipe.files._os import SYSTEM, System
+from nwbpipe.files._view import View
+
+
+class NotJournaledError(Exception):
+    """A file that can't be changed in this way: the copy serves."""
+
+
+@contextmanager
+def journaled(
+    target: Path,
+    *,
+    lock_timeout: float,
+    check: Callable[[h5py.File], None] | None = None,
+    system: System = SYSTEM,
+    commit: type[Commit] = Commit,
+) -> Iterator[h5py.File]:
+    """Change `target`, whose writers' lock the caller holds, and which has no unfinished journal.
+
+    Raises
+    ------
+    NotJournaledError
+        Before the block runs: see `_refuse_unsuited`.
+    """
+    descriptor = system.open(target)
+    try:
+        # Held from here on: no program that obeys HDF5's lock writes meanwhile. Readers come and go.
+        _share(system, descriptor, target)
+        before = _state(descriptor)
+        view = View(descriptor, target.parent)
+        try:
+            with external_links_open_files():
+                file = _open(view, target, "r+")
+                held: list[h5py.h5d.DatasetID] = []
+                try:
+                    held += _hold(file)
+                    yield file
+                except BaseException:
+                    view.frozen = True
+                    raise
+                finally:
+                    held = []
+                    _close(file, view)
+                view.frozen = True
+                if view.failure is not None:
+                    raise view.failure
+                if check is not None:
+                    with _open(view, target, "r") as finished:
+                        check(finished)
+            _require_space(target, view)
+            hdf5_lock(system, descriptor, target, exclusive=True, timeout=lock_timeout)
+            if _state(descriptor) != before or target.stat().st_ino != before[0]:
+                msg = "another program changed the file meanwhile"
+                raise FileAccessError(msg, where=str(target), hint="nothing was written: run the command again")
+            try:
+                commit(target, descriptor, view, system).run()
+            except InterruptedCommitError as error:
+                raise _interrupted(target, error) from error
+        finally:
+            view.close()
+    finally:
+        system.close(descriptor)  # HDF5's lock goes with it
+
+
+def _share(system: System, descriptor: int, target: Path) -> None:
+    try:
+        hdf5_lock(system, descriptor, target, exclusive=False, timeout=0)
+    except OSError as error:
+        if error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL):
+            raise NotJournaledError("the file system has no flock") from error
+        raise
+
+
+def _state(descriptor: int) -> tuple[int, int, int]:
+    stat = os.fstat(descriptor)
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _open(view: View, target: Path, mode: str) -> h5py.File:
+    """Open the view under the file's own name, from which HDF5 resolves relative paths of external files."""
+    view.seek(0)
+    try:
+        return h5py.File(target, mode, driver="fileobj", fileobj=view)
+    except OSError as error:
+        msg = "the file can't be opened as HDF5"
+        raise DamagedFileError(msg, where=str(target), found=str(error), hint="restore it from a copy") from error
+
+
+def _hold(file: h5py.File) -> list[h5py.h5d.DatasetID]:
+    """Hold every dataset open.
+
+    HDF5 frees what is unlinked only when its last handle is closed. So the space of a dataset that is removed in
+    the block is not given to another one: a reader that holds no lock goes on reading the old values.
+    """
+    held: list[h5py.h5d.DatasetID] = []
+
+    def visit(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            if item.is_virtual:
+                raise NotJournaledError("a virtual dataset: HDF5 would look for its sources in the view")
+            held.append(item.id)
+
+    if file.userblock_size > SEARCHED // 2:
+        raise NotJournaledError("a user block of a size that is not looked past")
+    _, persistent, _ = file.id.get_create_plist().get_file_space_strategy()
+    if persistent:
+        raise NotJournaledError("HDF5 would use space again that an earlier commit freed")
+    file.visititems(visit)
+    return held
+
+
+def _close(file: h5py.File, view: View) -> None:
+    try:
+        if file:
+            file.close()
+    except OSError:
+        if view.failure is None:
+            raise
+        file.close()  # the view takes anything by now, and keeps nothing
+
+
+def _require_space(target: Path, view: View) -> None:
+    free, needed = shutil.disk_usage(target.parent).free, max(view.new_end - view.old_end, 0)
+    if free < needed:
+        msg = "no space for the results"
+        raise FileAccessError(
+            msg,
+            where=str(target.parent),
+            expected=f"{needed / 1e6:.0f} MB free",
+            found=f"{free / 1e6:.0f} MB",
+            hint="free space on that disk; the file is as it was",
+        )
+
+
+def _interrupted(target: Path, error: InterruptedCommitError) -> FileAccessError:
+    cause = error.__cause__
+    if error.committed:
+        msg = "the change is committed, but could not be put in place"
+    else:
+        msg = "the disk failed at the moment of the commit: it may or may not stand"
+    hint = "mend the disk, then open the file with nwbpipe: that finishes or takes back the commit, as a whole"
+    return FileAccessError(msg, where=str(target), found=str(cause), hint=hint)
+
+
+_links = threading.Lock()
+_links_users = 0
+
+
+@contextmanager
+def external_links_open_files() -> Iterator[None]:
+    """Let external links open their files as files.
+
+    HDF5 opens the file that an external link names with the driver of the file that holds it, which here is the
+    view: the link would silently lead back into the same file. h5py keeps its link access properties in
+    ``h5py._hl.base.dlapl`` (None: HDF5's own) and offers no public way to set them for a file.
+    """
+    global _links_users
+    base = h5py._hl.base
+    with _links:
+        _links_users += 1
+        if _links_users == 1:
+            access, links = h5py.h5p.create(h5py.h5p.FILE_ACCESS), h5py.h5p.create(h5py.h5p.LINK_ACCESS)
+            access.set_fapl_sec2()
+            links.set_elink_fapl(access)
+            _links_before.append(base.dlapl)
+            base.dlapl = links
+    try:
+        yield
+    finally:
+        with _links:
+            _links_users -= 1
+            if not _links_users:
+                base.dlapl = _links_before.pop()
+
+
+_links_before: list[object] = []
+
+
+def unsuited(target: Path) -> str | None:
+    """Why a file can't be changed in place, by where it lies; None if it can."""
+    if os.name != "posix":
+        return "no flock on this system"
+    if not hasattr(h5py._hl.base, "dlapl"):
+        return "this version of h5py is not known"
+    if target.stat().st_nlink > 1:
+        return "the file has other names (hard links), whose content must stay"
+    if _file_system(target) in _NETWORK:
+        return "on a network file system, locks and syncs are not what they are on a disk"
+    return None
+
+
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "lustre", "gpfs", "beegfs"}
+
+
+def _file_system(path: Path) -> str:
+    """Return the type of the file system that a file lies on, where the system tells (Linux); else ''."""
+    best, kind = "", ""
+    with suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            fields, _, rest = line.partition(" - ")
+            mount = fields.split()[4].encode().decode("unicode_escape")
+            if len(mount) >= len(best) and path.is_relative_to(mount):
+                best, kind = mount, rest.split()[0]
+    return kind

@@ -1,0 +1,131 @@
+"""Who refers to what within an HDF5 file: hard and soft links, object and region references."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+import numpy as np
+
+
+def objects(file: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
+    """Yield each group and dataset once, with its path; links to elsewhere are not followed."""
+    seen: set[int] = set()
+    pending: list[tuple[str, Any]] = [("/", file["/"])]
+    while pending:
+        path, item = pending.pop()
+        address = int(h5py.h5o.get_info(item.id).addr)
+        if address in seen:
+            continue
+        seen.add(address)
+        yield path, item
+        if isinstance(item, h5py.Group):
+            for name in item:
+                if isinstance(item.get(name, getlink=True), h5py.HardLink):
+                    child = item[name]
+                    if isinstance(child, h5py.Group | h5py.Dataset):
+                        pending.append((posixpath.join(path, name), child))
+
+
+def soft_links(file: h5py.File) -> Iterator[tuple[str, str]]:
+    """Yield the path of each soft link and the absolute path that it names."""
+    for path, item in objects(file):
+        if isinstance(item, h5py.Group):
+            for name in item:
+                link = item.get(name, getlink=True)
+                if isinstance(link, h5py.SoftLink):
+                    yield posixpath.join(path, name), posixpath.normpath(posixpath.join(path, link.path))
+
+
+def references(item: h5py.Group | h5py.Dataset) -> Iterator[Any]:
+    """Yield every object or region reference in an object's attributes and values; null ones too."""
+    for name in item.attrs:
+        attribute = item.attrs.get_id(name)
+        if holds_references(attribute.dtype):
+            yield from _references_in(item.attrs[name], attribute.dtype)
+    if isinstance(item, h5py.Dataset) and item.shape is not None and holds_references(item.dtype):
+        yield from _references_in(item[()], item.dtype)
+
+
+def holds_references(dtype: np.dtype[Any]) -> bool:
+    """Whether values of a type are or contain references."""
+    if h5py.check_ref_dtype(dtype) is not None:
+        return True
+    if dtype.names:
+        return any(holds_references(dtype[name]) for name in dtype.names)
+    if dtype.subdtype is not None:
+        return holds_references(dtype.subdtype[0])
+    inner = h5py.check_vlen_dtype(dtype)
+    return isinstance(inner, np.dtype) and holds_references(inner)
+
+
+def _references_in(values: Any, dtype: np.dtype[Any]) -> Iterator[Any]:
+    if isinstance(values, h5py.Empty):
+        return
+    if dtype.names:
+        for name in dtype.names:
+            if holds_references(dtype[name]):
+                yield from _references_in(values[name], dtype[name])
+        return
+    for value in np.asarray(values, dtype=object).ravel():
+        if isinstance(value, h5py.Reference | h5py.RegionReference):
+            yield value
+        elif isinstance(value, np.ndarray):
+            yield from (one for one in value.ravel() if isinstance(one, h5py.Reference | h5py.RegionReference))
+
+
+def users(file: h5py.File, paths: list[str]) -> list[str]:
+    """Return the objects and links outside of `paths` that lead to one of `paths` or below it."""
+    found = {path for path, target in soft_links(file) if below(target, paths) and not below(path, paths)}
+    wanted = {int(h5py.h5o.get_info(item.id).addr) for path, item in objects(file) if below(path, paths)}
+    for path, item in objects(file):
+        if below(path, paths):
+            continue
+        for reference in references(item):
+            target = _target(file, reference)
+            if target is not None and int(h5py.h5o.get_info(target.id).addr) in wanted:
+                found.add(path)
+                break
+    return sorted(found)
+
+
+def dangling(file: h5py.File) -> list[str]:
+    """Return the objects that hold a reference to nothing, and the soft links that lead nowhere."""
+    found = {path for path, target in soft_links(file) if not _leads_somewhere(file, target)}
+    reachable = {int(h5py.h5o.get_info(item.id).addr) for _, item in objects(file)}
+    for path, item in objects(file):
+        for reference in references(item):
+            if not reference:  # a null reference says "none"
+                continue
+            target = _target(file, reference)
+            # HDF5 still finds an unlinked object while its bytes stand: reachable by a name is what counts
+            if target is None or int(h5py.h5o.get_info(target.id).addr) not in reachable:
+                found.add(path)
+                break
+    return sorted(found)
+
+
+def below(path: str, paths: list[str]) -> bool:
+    """Whether a path is one of `paths`, or leads below one."""
+    return any(path == one or path.startswith(one.rstrip("/") + "/") for one in paths)
+
+
+def _leads_somewhere(file: h5py.File, target: str) -> bool:
+    """Whether a path exists; one that passes through another file is that file's matter."""
+    parts = target.strip("/").split("/")
+    for count in range(1, len(parts) + 1):
+        link = file.get("/".join(parts[:count]), getlink=True) if parts[0] else None
+        if isinstance(link, h5py.ExternalLink):
+            return True
+        if "/".join(parts[:count]) not in file:
+            return target == "/"
+    return True
+
+
+def _target(file: h5py.File, reference: Any) -> Any:
+    try:
+        return file[reference] if reference else None
+    except (ValueError, KeyError, OSError, RuntimeError):
+        return None

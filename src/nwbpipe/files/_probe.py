@@ -1,0 +1,78 @@
+"""Walk through an HDF5 file in a process of its own: a damaged one can hang or crash its reader.
+
+Run as ``python -m nwbpipe.files._probe PATH``; prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import h5py
+import numpy as np
+
+from nwbpipe.files._links import dangling, objects
+
+
+def probe(path: str) -> dict[str, Any]:
+    """Open every object, attribute and index of chunks; raw data are not read, but must lie within the file.
+
+    Returns
+    -------
+    dict
+        ``used``: bytes that reachable objects take; ``dangling``: paths of what refers to nothing.
+
+    Raises
+    ------
+    OSError
+        If something can't be read.
+    """
+    with h5py.File(path, "r", locking=False) as file:
+        size = file.id.get_filesize()
+        used = file.userblock_size
+        for name, item in objects(file):
+            info = h5py.h5o.get_info(item.id)
+            used += int(info.hdr.space.total)
+            for part in (info.meta_size.obj, info.meta_size.attr):
+                used += int(part.index_size) + int(part.heap_size)
+            for attribute in item.attrs:
+                used += _text(item.attrs[attribute])
+            if isinstance(item, h5py.Dataset) and not item.is_virtual and not item.external:
+                used += _stored(item, name, size)
+        return {"used": used, "dangling": dangling(file)}
+
+
+def _stored(dataset: h5py.Dataset, name: str, size: int) -> int:
+    """Bytes of a dataset's values, as stored."""
+    ends: list[int] = []
+    if dataset.chunks is not None:
+        if dataset.id.get_num_chunks():
+            dataset.id.chunk_iter(lambda one: ends.append(one.byte_offset + one.size))
+    else:
+        offset = dataset.id.get_offset()
+        if offset is not None:  # else compact, or not written yet
+            ends.append(offset + dataset.id.get_storage_size())
+    if max(ends, default=0) > size:
+        msg = f"values of {name} lie beyond the end of the file"
+        raise OSError(msg)
+    text = h5py.check_string_dtype(dataset.dtype)
+    outside = _text(dataset[()]) if text is not None and text.length is None and dataset.shape is not None else 0
+    return int(dataset.id.get_storage_size()) + outside
+
+
+def _text(value: Any) -> int:
+    """Bytes that text of variable length takes in HDF5's heaps, about."""
+    if isinstance(value, str | bytes):
+        return 16 + len(value if isinstance(value, bytes) else value.encode())
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return sum(_text(one) for one in value.ravel())
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        answer = probe(sys.argv[1])
+    except Exception as error:
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    print(json.dumps(answer))

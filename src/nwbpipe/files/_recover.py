@@ -1,0 +1,144 @@
+"""What an interrupted commit left is finished or taken back, before anything else is done with the file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from nwbpipe.errors import DamagedFileError, FileAccessError, NwbpipeError
+from nwbpipe.files._atomic import access_errors, locked
+from nwbpipe.files._commit import Placement
+from nwbpipe.files._hdf5_lock import hdf5_lock
+from nwbpipe.files._journal import SIGNATURE, SUPERBLOCK, Journal, journal_path, read_journal, superblock_digest
+from nwbpipe.files._os import SYSTEM, System
+
+T = TypeVar("T")
+_ATTEMPTS = 20
+
+
+def recover(path: Path | str, *, lock_timeout: float = 60.0) -> None:
+    """Finish or take back a commit of the file `path` that was interrupted; usually there is none.
+
+    A commit that is under way in another process is waited for.
+
+    Raises
+    ------
+    DamagedFileError
+        If what was left is damaged, or belongs to another file. Nothing is changed then.
+    FileAccessError
+        If the file can't be written, or another program changed it meanwhile.
+    LockedFileError
+        If another process holds the file for longer than `lock_timeout` seconds.
+    """
+    target = Path(path).resolve()
+    if not journal_path(target).exists():
+        return
+    with locked(target, lock_timeout), access_errors(target, "finishing an interrupted commit"):
+        recover_locked(target, lock_timeout)
+
+
+def recover_locked(
+    target: Path, lock_timeout: float, system: System = SYSTEM, placement: type[Placement] = Placement
+) -> None:
+    """Do what `recover` does; the caller holds the writers' lock."""
+    path = journal_path(target)
+    if not path.exists():
+        return
+    if not target.exists():
+        msg = "there is a journal of an interrupted commit, but not its file"
+        raise FileAccessError(msg, where=str(target), hint=f"put the file back, or remove {path.name}")
+    descriptor = system.open(target)
+    try:
+        hdf5_lock(system, descriptor, target, exclusive=True, timeout=lock_timeout)
+        journal = system.open(path)
+        try:
+            settle(placement(target, descriptor, system), journal)
+        finally:
+            system.close(journal)
+    finally:
+        system.close(descriptor)
+
+
+def settle(placement: Placement, journal: int) -> None:
+    """Finish a sealed journal; take back what an unsealed one began."""
+    plan = read_journal(placement.system, journal, placement.target)
+    if plan is None:  # nothing had been done
+        placement.remove()
+        return
+    header, found = plan.header, State(placement, plan)
+    if placement.system.inode(placement.descriptor) != header.inode:
+        raise _refusal(placement, "the journal of an interrupted commit belongs to another file")
+    if plan.sealed:
+        if not found.fits():
+            raise _refusal(placement, "another program changed the file after an interrupted commit")
+        placement.finish(journal)
+    elif found.signed:
+        if found.superblock == header.before:
+            placement.cut(header.old_end)
+        placement.remove()  # another superblock: another program has been at work, and the tail is its own
+    else:
+        raise _refusal(placement, "the journal of an interrupted commit is damaged")
+
+
+class State:
+    """What the target looks like, beside its journal."""
+
+    def __init__(self, placement: Placement, plan: Journal) -> None:
+        self._placement, self._plan = placement, plan
+        block = self._read(SUPERBLOCK, plan.header.superblock)
+        self.signed = block.startswith(SIGNATURE)
+        self.superblock = superblock_digest(block)
+        self.size = placement.system.size(placement.descriptor)
+
+    def _read(self, size: int, offset: int) -> bytes:
+        return self._placement.system.read(self._placement.descriptor, size, offset)
+
+    def fits(self) -> bool:
+        """Whether the file is as a sealed commit may have left it.
+
+        While the signature is blank, nobody else can have changed the file, and its pages may be torn. With the
+        signature there, the pages are all old or all new.
+        """
+        header = self._plan.header
+        sizes = {max(header.old_end, header.new_end), header.new_end}
+        if self.size not in sizes or self.superblock not in (header.before, header.after):
+            return False
+        if not self.signed:
+            return True
+        now = [hashlib.sha256(self._read(page.length, page.offset)).digest() for page in self._plan.pages]
+        return now in ([page.before for page in self._plan.pages], [page.after for page in self._plan.pages])
+
+
+def _refusal(placement: Placement, what: str) -> DamagedFileError:
+    return DamagedFileError(
+        what,
+        where=str(placement.target),
+        found=placement.path.name,
+        hint="nothing was changed: restore the file from a copy, or remove the journal if the file opens without it",
+    )
+
+
+def read_settled(path: Path, read: Callable[[], T], *, lock_timeout: float = 60.0) -> T:
+    """Return ``read()``; if it fails because a commit was under way, wait for its end and read again."""
+    for attempt in range(_ATTEMPTS):
+        recover(path, lock_timeout=lock_timeout)
+        before = _times(path)
+        try:
+            return read()
+        except (OSError, NwbpipeError):
+            if attempt + 1 == _ATTEMPTS or (not unfinished(path) and _times(path) == before):
+                raise
+    raise AssertionError
+
+
+def _times(path: Path) -> tuple[int, int, int]:
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def unfinished(path: Path) -> bool:
+    """Whether a commit of the file is under way or was interrupted."""
+    return os.path.lexists(journal_path(path))

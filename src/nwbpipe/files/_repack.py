@@ -1,0 +1,297 @@
+"""Write an HDF5 file anew, to give back the space that nothing uses any more.
+
+HDF5 copies the objects (as they are stored: compressed chunks stay as they are), but not where references lead:
+those are set again, object by object, by the path of what they named. The new file is compared with the old one,
+object by object, byte by byte, before it takes its place.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError, UnsupportedFileError
+from nwbpipe.files._atomic import access_errors, locked, move_into_place, working_path
+from nwbpipe.files._links import holds_references, objects
+from nwbpipe.files._recover import recover_locked
+
+_BLOCK = 16 * 2**20
+
+
+def repack(
+    path: Path | str, *, lock_timeout: float = 60.0, check: Callable[[h5py.File], None] | None = None
+) -> tuple[int, int]:
+    """Write a file anew, and let it take the old one's place when it has been compared.
+
+    Parameters
+    ----------
+    path : path
+        An HDF5 file.
+    lock_timeout : float
+        Seconds to wait for another writer.
+    check : callable, optional
+        Called with the finished file before it takes its place: raising refuses it.
+
+    Returns
+    -------
+    tuple of int
+        Size before and after, in bytes.
+
+    Raises
+    ------
+    LockedFileError
+        If another program writes the file.
+    FileAccessError
+        If there is no space or no permission.
+    UnsupportedFileError
+        If it holds references of a kind that can't be set again.
+    DamagedFileError
+        If it can't be opened, or the new file is not as the old one.
+    """
+    target = Path(path).resolve()
+    if not target.is_file():
+        msg = "no such file"
+        raise FileAccessError(msg, where=str(target), hint="check the path")
+    with locked(target, lock_timeout), access_errors(target, "repacking"):
+        recover_locked(target, lock_timeout)
+        before = target.stat()
+        free = shutil.disk_usage(target.parent).free
+        if free < before.st_size:
+            msg = "no space for the new file"
+            found, expected = f"{free / 1e6:.0f} MB", f"{before.st_size / 1e6:.0f} MB free"
+            hint = "free space on that disk; the file is as it was"
+            raise FileAccessError(msg, where=str(target.parent), expected=expected, found=found, hint=hint)
+        building = working_path(target)
+        try:
+            with _open(target) as old:  # with HDF5's shared lock: nobody writes meanwhile
+                copy(old, building)
+                with h5py.File(building, "r", locking=False) as new:
+                    compare(old, new)
+                    if check is not None:
+                        check(new)
+                now = target.stat()
+                if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
+                    msg = "another program changed the file meanwhile"
+                    raise FileAccessError(msg, where=str(target), hint="nothing was changed: run the command again")
+                shutil.copymode(target, building)
+                if os.name == "posix":  # elsewhere an open file can't be replaced
+                    move_into_place(building, target)
+            if os.name != "posix":
+                move_into_place(building, target)
+        finally:
+            building.unlink(missing_ok=True)
+    return before.st_size, target.stat().st_size
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except BlockingIOError as error:
+        msg = "another program has the file open for writing"
+        raise LockedFileError(msg, where=str(path), hint="close it there, then try again") from error
+    except OSError as error:
+        if isinstance(error, PermissionError):
+            raise
+        if "locking flag" in str(error) or "already open" in str(error):
+            msg = "this process has the file open already"
+            raise LockedFileError(msg, where=str(path), hint="close it first") from error
+        msg = "the file can't be opened as HDF5"
+        raise DamagedFileError(msg, where=str(path), found=str(error), hint="restore it from a copy") from error
+
+
+def copy(old: h5py.File, path: Path) -> None:
+    """Write a new file with everything that `old` holds."""
+    properties = old.id.get_create_plist()
+    strategy, persist, threshold = properties.get_file_space_strategy()
+    options: dict[str, Any] = {}
+    if strategy == h5py.h5f.FSPACE_STRATEGY_PAGE:
+        options = {"fs_strategy": "page", "fs_page_size": properties.get_file_space_page_size()}
+        options |= {"fs_persist": bool(persist), "fs_threshold": threshold}
+    if old.userblock_size:
+        options["userblock_size"] = old.userblock_size
+    tracked = bool(properties.get_link_creation_order() & h5py.h5p.CRT_ORDER_TRACKED)
+    with h5py.File(path, "w", track_order=tracked, **options) as new:
+        # In one call, so that an object with several names is copied once; then each member to its own place.
+        h5py.h5o.copy(old.id, b"/", new.id, b"repacked")
+        whole = new["repacked"]
+        for name in list(whole):
+            new.move(f"/repacked/{name}", f"/{name}")
+        for name in whole.attrs:
+            _copy_attribute(whole, new["/"], name)
+        del whole
+        del new["repacked"]
+        _set_references(old, new)
+    if old.userblock_size:
+        with Path(old.filename).open("rb") as source, path.open("r+b") as sink:
+            sink.write(source.read(old.userblock_size))
+
+
+def _copy_attribute(source: Any, destination: Any, name: str) -> None:
+    attribute = source.attrs.get_id(name)
+    made = h5py.h5a.create(destination.id, name.encode(), attribute.get_type(), attribute.get_space())
+    if attribute.get_space().get_simple_extent_type() != h5py.h5s.NULL and not holds_references(attribute.dtype):
+        values = np.empty(attribute.shape, attribute.dtype)
+        attribute.read(values)
+        made.write(values)
+
+
+def _set_references(old: h5py.File, new: h5py.File) -> None:
+    for path, item in objects(old):
+        for name in item.attrs:
+            attribute = item.attrs.get_id(name)
+            if holds_references(attribute.dtype) and not isinstance(item.attrs[name], h5py.Empty):
+                values = np.empty(attribute.shape, attribute.dtype)
+                attribute.read(values)
+                new[path].attrs.get_id(name).write(_translated(values, attribute.dtype, old, new, path))
+        if isinstance(item, h5py.Dataset) and item.size and holds_references(item.dtype):
+            new[path][...] = _translated(item[...], item.dtype, old, new, path)
+
+
+def _translated(values: Any, dtype: np.dtype[Any], old: h5py.File, new: h5py.File, path: str) -> Any:
+    """Return values whose references lead to the objects of `new`."""
+    result = np.array(values, dtype=dtype)
+    if dtype.names:
+        for name in dtype.names:
+            if holds_references(dtype[name]):
+                result[name] = _translated(result[name], dtype[name], old, new, path)
+        return result
+    if h5py.check_ref_dtype(dtype) is not h5py.Reference:
+        msg = "references of this kind can't be written anew"
+        raise UnsupportedFileError(
+            msg, where=f"{old.filename}:{path}", expected="object references", found=str(dtype),
+            hint="h5repack, of the HDF5 library, may be able to",
+        )  # fmt: skip
+    flat = result.reshape(-1)
+    for index, reference in enumerate(flat):
+        if reference:
+            flat[index] = new[_name_of(old, reference, path)].ref
+    return flat.reshape(result.shape)
+
+
+def _name_of(file: h5py.File, reference: Any, path: str) -> str:
+    """Path of what a reference leads to."""
+    try:
+        name = file[reference].name
+    except (ValueError, KeyError) as error:
+        raise _dangles(file, path) from error
+    if name is None:
+        raise _dangles(file, path)
+    return str(name)
+
+
+def _dangles(file: h5py.File, path: str) -> DamagedFileError:
+    msg = "a reference points to nothing"
+    hint = "nothing was changed; another program removed what it named: restore the file from a copy"
+    return DamagedFileError(msg, where=f"{file.filename}:{path}", hint=hint)
+
+
+def compare(old: h5py.File, new: h5py.File) -> None:
+    """Refuse a new file that is not as the old one: every link, attribute, value and reference.
+
+    Raises
+    ------
+    DamagedFileError
+        Naming the first object that differs.
+    """
+    first, second = dict(objects(old)), dict(objects(new))
+    names, others = ({_address(item): path for path, item in one.items()} for one in (first, second))
+    if set(first) != set(second):
+        raise _differs(new, sorted(set(first) ^ set(second))[0], "is not in both files")
+    for path, item in first.items():
+        other = second[path]
+        if isinstance(item, h5py.Group) != isinstance(other, h5py.Group):
+            raise _differs(new, path, "is of another kind")
+        if isinstance(item, h5py.Group):
+            if _links(item, names) != _links(other, others):
+                raise _differs(new, path, "has other links")
+        elif not _same_data(item, other):
+            raise _differs(new, path, "has other values")
+        if not _same_attributes(item, other):
+            raise _differs(new, path, "has other attributes")
+
+
+def _differs(file: h5py.File, path: str, how: str) -> DamagedFileError:
+    msg = f"the new file is not as the old one: {path} {how}"
+    return DamagedFileError(msg, where=file.filename, hint="nothing was changed: report it")
+
+
+def _address(item: h5py.HLObject) -> int:
+    return int(h5py.h5o.get_info(item.id).addr)
+
+
+def _links(group: h5py.Group, names: dict[int, str]) -> list[tuple[str | None, ...]]:
+    links: list[tuple[str | None, ...]] = []
+    for name in sorted(group):
+        link = group.get(name, getlink=True)
+        if isinstance(link, h5py.SoftLink):
+            links.append((name, "soft", link.path))
+        elif isinstance(link, h5py.ExternalLink):
+            links.append((name, "external", link.filename, link.path))
+        else:  # an object may have several names
+            links.append((name, "hard", names.get(_address(group[name]))))
+    return links
+
+
+def _same_data(item: h5py.Dataset, other: h5py.Dataset) -> bool:
+    if (
+        item.shape != other.shape
+        or item.maxshape != other.maxshape
+        or not item.id.get_type().equal(other.id.get_type())
+    ):
+        return False
+    if item.chunks != other.chunks or str(item._filters) != str(other._filters):
+        return False
+    if item.shape is None or item.is_virtual or item.external:
+        return True  # kept elsewhere
+    if h5py.check_dtype(vlen=item.dtype) is None and not item.dtype.hasobject and item.chunks:
+        return _same_chunks(item, other)
+    if item.dtype.hasobject or not item.shape or not item.size:
+        return _same(item[()], other[()], item.file, other.file)
+    rows = max(1, _BLOCK // max(1, item.nbytes // item.shape[0]))
+    starts = range(0, item.shape[0], rows)
+    return all(_same(item[at : at + rows], other[at : at + rows], item.file, other.file) for at in starts)
+
+
+def _same_chunks(item: h5py.Dataset, other: h5py.Dataset) -> bool:
+    """Whether the chunks are the same as stored: nothing is decompressed."""
+    if item.id.get_num_chunks() != other.id.get_num_chunks():
+        return False
+    offsets: list[tuple[int, ...]] = []
+    item.id.chunk_iter(lambda one: offsets.append(one.chunk_offset))
+    return all(item.id.read_direct_chunk(at) == other.id.read_direct_chunk(at) for at in offsets)
+
+
+def _same_attributes(item: Any, other: Any) -> bool:
+    if set(item.attrs) != set(other.attrs):
+        return False
+    for name in item.attrs:
+        one, two = item.attrs.get_id(name), other.attrs.get_id(name)
+        if not one.get_type().equal(two.get_type()) or one.shape != two.shape:
+            return False
+        if not _same(item.attrs[name], other.attrs[name], item.file, other.file):
+            return False
+    return True
+
+
+def _same(one: Any, two: Any, old: h5py.File, new: h5py.File) -> bool:
+    """Whether values are the same: bits, text, and where references lead."""
+    if isinstance(one, h5py.Reference):
+        if not one or not two:
+            return bool(one) == bool(two)
+        return bool(old[one].name == new[two].name)
+    if isinstance(one, h5py.Empty) or isinstance(two, h5py.Empty):
+        return type(one) is type(two)
+    if isinstance(one, np.ndarray | np.void) and one.dtype.hasobject:
+        if one.dtype.names:
+            return all(_same(one[name], two[name], old, new) for name in one.dtype.names)
+        pairs = zip(np.asarray(one).ravel(), np.asarray(two).ravel(), strict=True)
+        return all(_same(a, b, old, new) for a, b in pairs)
+    if isinstance(one, np.ndarray | np.generic):
+        return bool(one.tobytes() == two.tobytes())
+    return bool(one == two)

@@ -1,0 +1,105 @@
+"""A change to one HDF5 file that happens as a whole or not at all.
+
+Two mechanisms: `_journaled`, which writes what is new past the old end and a journal of the few pages that change
+(``docs/design/005-transactions.md``), and `_copying`, for where the first can't serve.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import h5py
+
+from nwbpipe.errors import FileAccessError
+from nwbpipe.files._atomic import access_errors, locked
+from nwbpipe.files._copying import copied
+from nwbpipe.files._journaled import NotJournaledError, journaled, unsuited
+from nwbpipe.files._recover import recover_locked
+from nwbpipe.files.s3 import is_remote, s3_transaction
+
+
+@contextmanager
+def transaction(
+    path: Path | str,
+    *,
+    lock_timeout: float = 60.0,
+    check: Callable[[h5py.File], None] | None = None,
+    committed: Callable[[], None] | None = None,
+    unsafe_no_cas: bool = False,
+) -> Iterator[h5py.File]:
+    """Change an HDF5 file as a whole or not at all.
+
+    Leaving the block commits; an exception in it, or a kill at any moment, leaves the old file byte for byte (a kill
+    during the commit: the old or the new one, once `recover` or the next transaction has had its turn).
+
+    Parameters
+    ----------
+    path : path
+        An HDF5 file, or its address in S3 (``s3://bucket/key``).
+    lock_timeout : float
+        Seconds to wait for another writer of the same file, and then for programs that read it.
+    check : callable, optional
+        Called with the finished file, open for reading, before it takes the file's place: raising refuses it. The
+        `h5py.File` bears the file's name, but the file of that name is still the old one.
+    committed : callable, optional
+        Called once the new file is in place, while the writers' lock is still held.
+    unsafe_no_cas : bool
+        Whether to go on where an S3 server can't tell that another writer came first, and its work would be lost.
+
+    Yields
+    ------
+    h5py.File
+        Open for reading and writing.
+
+    Raises
+    ------
+    LockedFileError
+        If another process is writing the file, or has it open when the change is to be committed.
+    FileAccessError
+        If there is no space, no permission, or the file changed meanwhile.
+    DamagedFileError
+        If it is no HDF5 file that can be opened.
+    ConflictError
+        If another writer committed meanwhile (in S3, where nobody waits for a lock).
+
+    Examples
+    --------
+    >>> import h5py, tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.h5"
+    >>> h5py.File(path, "w").close()
+    >>> with transaction(path) as file:
+    ...     file["x"] = 1
+    >>> h5py.File(path)["x"][()].item()
+    1
+    """
+    if is_remote(path):
+        with s3_transaction(path, check=check, unsafe_no_cas=unsafe_no_cas) as file:
+            yield file
+        if committed is not None:
+            committed()
+        return
+    target = Path(path).resolve()
+    if not target.is_file():
+        msg = "no such file"
+        raise FileAccessError(msg, where=str(target), hint="check the path")
+    with locked(target, lock_timeout), access_errors(target, "changing the file"):
+        recover_locked(target, lock_timeout)
+        with ExitStack() as stack:
+            yield _begin(stack, target, lock_timeout, check)
+        if committed is not None:
+            committed()
+
+
+def _begin(
+    stack: ExitStack, target: Path, lock_timeout: float, check: Callable[[h5py.File], None] | None
+) -> h5py.File:
+    """Choose the mechanism."""
+    if os.environ.get("NWBPIPE_TRANSACTION") != "copy" and unsuited(target) is None:
+        try:
+            return stack.enter_context(journaled(target, lock_timeout=lock_timeout, check=check))
+        except NotJournaledError:
+            pass
+    return stack.enter_context(copied(target, check=check))

@@ -1,0 +1,15 @@
+"""Session files in S3: read by ranges, changed by sending what is new (``docs/design/007-s3.md``)."""
+
+from nwbpipe.files.s3._address import is_remote, parse
+from nwbpipe.files.s3._marks import UnfinishedUpload, abort_s3_orphans, s3_orphans
+from nwbpipe.files.s3._transaction import s3_read, s3_transaction
+
+__all__ = [
+    "UnfinishedUpload",
+    "abort_s3_orphans",
+    "is_remote",
+    "parse",
+    "s3_orphans",
+    "s3_read",
+    "s3_transaction",
+]

@@ -1,0 +1,124 @@
+"""Which parts of a new object the server copies from the old one, and which are sent.
+
+Amazon's limits: parts of 5 MiB (but for the last) to 5 GiB, at most 10,000 of them. The last number is kept for the
+mark of `_orphans`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+SMALLEST = 5 * 2**20
+LARGEST = 5 * 2**30
+MOST = 9_999
+SENT = 12 * 2**20  # of a part that is sent, where there are not too many; half of it is above `SMALLEST`
+COPIED = 512 * 2**20  # of a part that is copied: several go in parallel
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the new object.
+
+    Attributes
+    ----------
+    start, stop : int
+        Its bytes.
+    copied : bool
+        Whether the server takes them from the same place of the old object.
+    """
+
+    start: int
+    stop: int
+    copied: bool
+
+    @property
+    def size(self) -> int:
+        """How many bytes."""
+        return self.stop - self.start
+
+
+def plan(old_end: int, new_end: int, changed: Iterable[tuple[int, int]]) -> list[Part]:
+    """Divide a new object into parts.
+
+    Parameters
+    ----------
+    old_end, new_end : int
+        Sizes of the old and of the new object; the new one is not empty.
+    changed : iterable of (start, stop)
+        Where they differ below both ends: in order, not overlapping.
+
+    Returns
+    -------
+    list of Part
+        In order; each byte is in one of them.
+
+    Raises
+    ------
+    ValueError
+        If the object is too large for S3.
+
+    Examples
+    --------
+    >>> plan(2**30, 2**30 + 2**25, [(0, 2**16)])[0]
+    Part(start=0, stop=5242880, copied=False)
+    """
+    if not 0 < new_end < (MOST - 1) * LARGEST:
+        raise ValueError("not a size that an object of S3 can have")
+    dirty = list(changed)
+    if new_end > old_end:
+        dirty.append((old_end, new_end))
+    shortest = SMALLEST  # stretches that are shorter are not copied
+    while True:
+        stretches = list(_stretches(new_end, dirty, shortest))
+        parts = _divided(stretches)
+        if parts is not None:
+            return parts
+        shortest *= 2
+
+
+def _stretches(end: int, dirty: list[tuple[int, int]], shortest: int) -> Iterator[Part]:
+    """Alternate what is copied and what is sent; each is long enough to be a part, but for the last."""
+    position = 0  # all before it is divided
+    index = 0
+    while index < len(dirty):
+        start, stop = dirty[index]
+        if start - position < shortest:
+            start = position
+        else:
+            yield Part(position, start, copied=True)
+        while True:  # take in what is too near to leave something to copy between
+            stop = max(stop, min(start + SMALLEST, end))
+            index += 1
+            if index == len(dirty) or dirty[index][0] - stop >= shortest:
+                break
+            stop = max(stop, dirty[index][1])
+        if end - stop < shortest:
+            stop = end
+        yield Part(start, stop, copied=False)
+        position = stop
+    if position < end:
+        yield Part(position, end, copied=end - position >= SMALLEST)
+
+
+def _divided(stretches: list[Part]) -> list[Part] | None:
+    """Cut stretches into parts; None if there are too many."""
+    copied = sum(one.size for one in stretches if one.copied)
+    sent = sum(one.size for one in stretches if not one.copied)
+    copy_size = min(max(COPIED, -(-copied // (MOST // 2))), LARGEST)
+    copies = sum(-(-one.size // copy_size) for one in stretches if one.copied)
+    free = MOST - copies - sum(not one.copied for one in stretches)
+    if free <= 0:
+        return None
+    sent_size = max(SENT, -(-sent // free))
+    if sent_size > LARGEST:
+        return None
+    return [part for one in stretches for part in _cut(one, copy_size if one.copied else sent_size)]
+
+
+def _cut(stretch: Part, size: int) -> Iterator[Part]:
+    """Cut a stretch into equal parts of at most `size`, each of at least half of it if there are several."""
+    count = -(-stretch.size // size)
+    for number in range(count):
+        start = stretch.start + stretch.size * number // count
+        yield Part(start, stretch.start + stretch.size * (number + 1) // count, stretch.copied)

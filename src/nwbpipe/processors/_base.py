@@ -1,0 +1,191 @@
+"""The processor contract: a declaration, a compute module, and a write.
+
+A processor is declared here, in the core. Its computation is a *compute module* that runs in a subprocess,
+in the tool's own Python. That module imports only the standard library (syntax of Python 3.9), numpy, h5py
+and the tool, and offers one function::
+
+    def compute(request: dict, results: h5py.File, progress: Callable[[float, str], None]) -> dict:
+        ...
+
+``request`` is plain JSON::
+
+    {"inputs": {"movie": {"file": "/abs/session.nwb",      # open it with h5py.File(file, "r", locking=False)
+                          "path": "/acquisition/Movie",    # the object
+                          "neurodata_type": "TwoPhotonSeries",
+                          "data": "/acquisition/Movie/data",            # or null
+                          "timestamps": "/acquisition/Movie/timestamps", # or null
+                          "rate": 30.0, "starting_time": 0.0,           # or null
+                          "external_files": ["/abs/face.avi"]}},        # [] unless the data are external
+     "params": {...},       # the validated parameters
+     "facts": {...},        # what `Processor.prepare` read from the file
+     "seed": 0, "threads": 2, "scratch": "/abs/folder"}
+
+The arrays that ``compute`` leaves in ``results`` and the JSON-able summary that it returns are all that
+reaches `Processor.write`. ``progress(fraction, text)`` prints a progress line; anything that the module prints
+goes to the run's log.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from nwbpipe.environments import Tool
+from nwbpipe.errors import InputError
+
+if TYPE_CHECKING:
+    import h5py
+    from pynwb import NWBFile, ProcessingModule
+
+_MODULE_DESCRIPTIONS = {
+    "ophys": "Calcium imaging: motion correction, segmentation and activity",
+    "ecephys": "Extracellular electrophysiology: spike sorting",
+    "behavior": "Behaviour: body, face and events",
+}
+
+
+class Params(BaseModel):
+    """Parameters of a processor: each documented, validated, and hashed in its canonical form."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_enum_values=True)
+
+
+@dataclass(frozen=True)
+class Input:
+    """An object of the session file that a processor needs.
+
+    Parameters
+    ----------
+    *neurodata_types : str
+        NWB types that serve, e.g. ``"TwoPhotonSeries"``; their subtypes serve too.
+    but_not : tuple of str
+        Subtypes that don't serve, e.g. ``"TwoPhotonSeries"`` where an `ImageSeries` of a camera is meant.
+    doc : str
+        What it is used for.
+    """
+
+    neurodata_types: tuple[str, ...]
+    but_not: tuple[str, ...] = ()
+    doc: str = ""
+
+    def __init__(self, *neurodata_types: str, but_not: tuple[str, ...] = (), doc: str = "") -> None:
+        object.__setattr__(self, "neurodata_types", neurodata_types)
+        object.__setattr__(self, "but_not", but_not)
+        object.__setattr__(self, "doc", doc)
+
+
+@dataclass(frozen=True)
+class BoundInput:
+    """An object of the file that was taken for one of the inputs."""
+
+    name: str
+    path: str
+    neurodata_type: str
+    object_id: str
+    identity: str = ""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the compute module left: its arrays and its summary."""
+
+    arrays: h5py.File
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The run that is being written."""
+
+    step: str
+    params: Any
+    inputs: Mapping[str, BoundInput]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    primary: bool = False
+
+    def name(self, standard: str) -> str:
+        """Name of a container: ``<StandardName>_<step>``."""
+        return f"{standard}_{self.step}"
+
+    def input(self, nwbfile: NWBFile, name: str) -> Any:
+        """Return the pynwb object of the input `name` in the open `nwbfile`."""
+        bound = self.inputs[name]
+        found = nwbfile.objects.get(bound.object_id)
+        if found is None:
+            msg = f"the input {name!r} is no longer in the file"
+            raise InputError(msg, where=bound.path, found=f"no object {bound.object_id}", hint="run the step again")
+        return found
+
+    @staticmethod
+    def module(nwbfile: NWBFile, name: str) -> ProcessingModule:
+        """Return the standard `ProcessingModule` of that name; it is made if it is missing."""
+        if name in nwbfile.processing:
+            return nwbfile.processing[name]
+        return nwbfile.create_processing_module(name, _MODULE_DESCRIPTIONS.get(name, f"Results: {name}"))
+
+
+class Processor(ABC):
+    """One method, run on data in a session file.
+
+    Class attributes
+    ----------------
+    name : str
+        Name on the command line.
+    revision : int
+        Raised whenever the same inputs and parameters would give another result.
+    module : str
+        Name of the `ProcessingModule` that the results go to.
+    inputs : mapping of str to Input
+    Params : subclass of `nwbpipe.Params`
+    tool : Tool
+    compute : str
+        Dotted name of the compute module.
+    compute_parts : tuple of str
+        Dotted names of further modules that it imports from beside itself, under the same rule; a record's digest
+        of the source covers them too.
+    """
+
+    name: ClassVar[str]
+    revision: ClassVar[int]
+    module: ClassVar[str]
+    inputs: ClassVar[Mapping[str, Input]]
+    Params: ClassVar[type[Params]] = Params
+    tool: ClassVar[Tool]
+    compute: ClassVar[str]
+    compute_parts: ClassVar[tuple[str, ...]] = ()
+
+    def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
+        """Check the bound inputs before anything runs, and return the facts that the computation needs.
+
+        Parameters
+        ----------
+        nwbfile : pynwb.NWBFile
+            Open for reading.
+        context : Context
+
+        Returns
+        -------
+        mapping
+            Plain JSON: numbers, texts, lists. It is handed to the compute module and to `write`.
+
+        Raises
+        ------
+        InputError
+            If an input can't be used, e.g. a series without a rate.
+        """
+        return {}
+
+    def tool_for(self, params: Any) -> Tool:
+        """Return the tool that these parameters need (a spike sorter may be a tool of its own)."""
+        return self.tool
+
+    @abstractmethod
+    def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
+        """Add the results to the file, open within a transaction.
+
+        Containers are named by `context.name`, and go into ``context.module(nwbfile, self.module)``.
+        """

@@ -1,0 +1,144 @@
+"""The processor ``spikesorting``: units of an extracellular recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from nwbpipe.environments import Tool
+from nwbpipe.errors import InputError, ResultExistsError
+from nwbpipe.processors._base import Context, Input, Processor, Results
+from nwbpipe.processors.ephys import _electrodes
+from nwbpipe.processors.ephys._parameters import SPIKEINTERFACE, TOOLS, WITHOUT_GEOMETRY, SpikeSortingParams
+from nwbpipe.processors.ephys._units import units_table
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
+    from pynwb.ecephys import ElectricalSeries
+
+
+class SpikeSorting(Processor):
+    """Sort the spikes of an `ElectricalSeries` with any sorter that SpikeInterface runs.
+
+    The result is a `Units` table: spike times in the session's clock (seconds), the mean waveform and its
+    standard deviation on every channel (volts), estimated locations, and quality metrics as described columns. It
+    goes to ``processing/ecephys/Units_<step>``, or to ``nwbfile.units`` if the step is the session's primary one.
+
+    Notes
+    -----
+    SpikeInterface: Buccino et al. 2020, eLife 9:e61834. The default sorter, SpyKING CIRCUS 2, is its rewriting of
+    Yger et al. 2018, eLife 7:e34518. Templates, metrics and locations come from SpikeInterface's
+    `SortingAnalyzer`, on the recording as it was preprocessed here.
+    """
+
+    name: ClassVar[str] = "spikesorting"
+    revision: ClassVar[int] = 1
+    module: ClassVar[str] = "ecephys"
+    inputs: ClassVar[Mapping[str, Input]] = {
+        "recording": Input(
+            "ElectricalSeries", but_not=("SpikeEventSeries",), doc="Voltages, sampled fast enough for spikes"
+        )
+    }
+    Params: ClassVar[type[SpikeSortingParams]] = SpikeSortingParams
+    tool: ClassVar[Tool] = SPIKEINTERFACE
+    compute: ClassVar[str] = "nwbpipe.processors.ephys._spikesorting_compute"
+    compute_parts: ClassVar[tuple[str, ...]] = ("nwbpipe.processors.ephys._spikesorting_series",)
+
+    def tool_for(self, params: Any) -> Tool:
+        """Return the tool of the sorter: SpikeInterface, or one of its own."""
+        return TOOLS.get(params.sorter, self.tool)
+
+    def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
+        """Check the series, its electrodes and their geometry; return what the sorter needs to know of them."""
+        series, where = context.input(nwbfile, "recording"), context.inputs["recording"].path
+        _check_place(nwbfile, context)
+        shape = tuple(series.data.shape)
+        channels = 1 if len(shape) == 1 else shape[1]
+        if len(shape) > 2 or channels != len(series.electrodes.data):
+            msg = "the series and its electrodes don't fit"
+            raise InputError(
+                msg, where=where, expected=f"data of shape (time, {len(series.electrodes.data)})", found=str(shape)
+            )
+        if shape[0] < 2:
+            msg = "the series holds no samples"
+            raise InputError(msg, where=where, expected="two samples or more", found=str(shape))
+        _check_band(series, context.params, where)
+        names, group_of = _electrodes.groups(series)
+        places = _electrodes.locations(series, group_of)
+        if places is None and context.params.sorter not in WITHOUT_GEOMETRY and channels > 1:
+            msg = f"the sorter {context.params.sorter!r} needs to know where the electrodes are"
+            raise InputError(
+                msg,
+                where=f"{where}/electrodes",
+                expected="finite columns rel_x and rel_y (or x, y and z) in the electrodes table, in micrometers, no "
+                "two channels of a group in one place",
+                found=", ".join(series.electrodes.table.colnames),
+                hint="add the probe's geometry to the electrodes table",
+            )
+        gains, offsets = _electrodes.gains_and_offsets(series)
+        stand_in = np.column_stack([np.zeros(channels), 200.0 * np.arange(channels)])
+        return {
+            "group_names": names,
+            "groups": group_of,
+            "has_geometry": places is not None,
+            "locations": (stand_in if places is None else places).tolist(),
+            "gains_to_uv": gains,
+            "offsets_to_uv": offsets,
+        }
+
+    def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
+        """Add the table of units."""
+        series = context.input(nwbfile, "recording")
+        table = units_table(
+            "units" if context.primary else context.name("Units"), nwbfile.electrodes, series, results, context.params
+        )
+        if not context.primary:
+            context.module(nwbfile, self.module).add(table)
+            return
+        if nwbfile.units is not None:
+            raise _units_exist(nwbfile)
+        nwbfile.units = table
+
+
+def _check_band(series: ElectricalSeries, params: SpikeSortingParams, where: str) -> None:
+    rate = series.rate
+    if rate is None:
+        if series.timestamps is None:
+            msg = "the series has neither a rate nor timestamps"
+            raise InputError(msg, where=where, hint="convert it again with one of them")
+        first = np.asarray(series.timestamps[:10_000], dtype=np.float64)
+        rate = 1.0 / float(np.median(np.diff(first)))
+    highest = params.freq_max if params.freq_max is not None else params.freq_min
+    if highest is not None and highest >= rate / 2:
+        msg = "the filter's band does not fit the sampling rate"
+        raise InputError(
+            msg,
+            where=where,
+            expected=f"frequencies below half of the sampling rate, {rate / 2:g} Hz",
+            found=f"{highest:g} Hz",
+            hint="is this the raw recording, not the field potential? lower freq_max otherwise",
+        )
+
+
+def _check_place(nwbfile: NWBFile, context: Context) -> None:
+    """Refuse a primary result where the file has units of another origin; the step's own ones can be replaced."""
+    if not context.primary or nwbfile.units is None:
+        return
+    from nwbpipe.provenance import current_record, read_records
+
+    own = current_record(read_records(nwbfile.units.id.data.file), context.step)
+    if own is None or nwbfile.units.object_id not in {output.object_id for output in own.outputs}:
+        raise _units_exist(nwbfile)
+
+
+def _units_exist(nwbfile: NWBFile) -> ResultExistsError:
+    msg = "the file has units already"
+    return ResultExistsError(
+        msg,
+        where="/units",
+        expected="none, as the step is to be the primary one",
+        found=f"{len(nwbfile.units)} units",
+        hint="leave out `primary`: the units then go to processing/ecephys",
+    )

@@ -1,0 +1,105 @@
+"""What a processor must know of a movie before it starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nwbpipe.errors import InputError
+
+MIN_FRAMES = 20
+MIN_SIDE = 16
+# A gap is an interval that differs from the median by more than half of it: at least one frame is missing.
+GAP = 0.5
+# Above this fraction of such intervals the rate means nothing.
+MAX_GAPS = 0.01
+
+
+def movie_facts(series: Any, path: str) -> dict[str, Any]:
+    """Return the rate, shape and gaps of a movie that can be processed.
+
+    Parameters
+    ----------
+    series : pynwb.ophys.TwoPhotonSeries or OnePhotonSeries
+    path : str
+        Its path in the file, for messages.
+
+    Returns
+    -------
+    dict
+        ``rate`` in Hz (from regular timestamps, the inverse of their median interval), ``shape`` (frames, x, y),
+        ``gaps``: the number of places where frames are missing between two timestamps.
+
+    Raises
+    ------
+    InputError
+        If the movie is not in the file, is not (frames, x, y), is too small, or has no usable rate.
+    """
+    if series.external_file is not None and len(series.external_file):
+        msg = "the movie lies in an external file, and can't be processed from there"
+        raise InputError(
+            msg,
+            where=path,
+            expected="frames in the NWB file",
+            found=", ".join(map(str, series.external_file)),
+            hint="convert the movie with an imaging interface, which puts its frames into the file",
+        )
+    shape = tuple(int(size) for size in series.data.shape)
+    if len(shape) != 3:
+        msg = "the movie has several planes or channels, or is no movie"
+        raise InputError(
+            msg,
+            where=path,
+            expected="one plane and one channel: (frames, x, y)",
+            found=f"shape {shape}",
+            hint="convert each plane (and channel) as a series of its own, and run a step on each",
+        )
+    if shape[0] < MIN_FRAMES or min(shape[1:]) < MIN_SIDE:
+        msg = "the movie is too small"
+        raise InputError(
+            msg,
+            where=path,
+            expected=f"{MIN_FRAMES} frames of {MIN_SIDE} x {MIN_SIDE} pixels, or more",
+            found=f"shape {shape}",
+            hint="check that the series is the movie that was meant",
+        )
+    if series.rate is not None:
+        if not series.rate > 0:
+            msg = "the movie's rate is not positive"
+            raise InputError(
+                msg, where=path, expected="a rate in Hz", found=repr(series.rate), hint="correct it in the source"
+            )
+        return {"rate": float(series.rate), "shape": list(shape), "gaps": 0}
+    return {"shape": list(shape), **_regular_rate(np.asarray(series.timestamps, dtype=np.float64), shape[0], path)}
+
+
+def _regular_rate(times: np.ndarray, frames: int, path: str) -> dict[str, Any]:
+    if len(times) != frames:
+        msg = "the movie and its timestamps differ in length"
+        raise InputError(
+            msg, where=path, expected=f"{frames} timestamps", found=str(len(times)), hint="convert the movie again"
+        )
+    intervals = np.diff(times)
+    if not np.all(intervals > 0):
+        where = int(np.flatnonzero(~(intervals > 0))[0])
+        msg = "the movie's timestamps do not increase"
+        raise InputError(
+            msg,
+            where=f"{path}, frames {where} and {where + 1}",
+            expected="increasing times in seconds",
+            found=f"{times[where]!r}, then {times[where + 1]!r}",
+            hint="check the source's clock",
+        )
+    interval = float(np.median(intervals))
+    gaps = int(np.count_nonzero(np.abs(intervals - interval) > GAP * interval))
+    if gaps > MAX_GAPS * len(intervals):
+        msg = "the movie's frames are not regular in time"
+        raise InputError(
+            msg,
+            where=path,
+            expected=f"intervals near {interval:.6g} s, but for 1 % of them",
+            found=f"{gaps} of {len(intervals)} intervals differ by more than {GAP:.0%}",
+            hint="suite2p needs frames of one rate: resample the movie, or convert its regular part",
+        )
+    return {"rate": 1 / interval, "gaps": gaps}

@@ -1,0 +1,40 @@
+"""Run records: keys, identities of content, reading and writing."""
+
+from __future__ import annotations
+
+from nwbpipe.provenance._cache import Identity, IdentityCache, default_cache_folder, file_identity
+from nwbpipe.provenance._canonical import canonical_json, digest, parameters_hash, run_key
+from nwbpipe.provenance._edit import rename_record
+from nwbpipe.provenance._files import FileIdentity, FileStat
+from nwbpipe.provenance._identity import object_identity
+from nwbpipe.provenance._records import (
+    ObjectRecord,
+    RunRecord,
+    add_record,
+    current_record,
+    host_label,
+    mark_superseded,
+    read_records,
+)
+
+__all__ = [
+    "FileIdentity",
+    "FileStat",
+    "Identity",
+    "IdentityCache",
+    "ObjectRecord",
+    "RunRecord",
+    "add_record",
+    "canonical_json",
+    "current_record",
+    "default_cache_folder",
+    "digest",
+    "file_identity",
+    "host_label",
+    "mark_superseded",
+    "object_identity",
+    "parameters_hash",
+    "read_records",
+    "rename_record",
+    "run_key",
+]

@@ -1,0 +1,316 @@
+"""Keeps identities, so that a file that did not change costs one stat.
+
+One small JSON file per data file, replaced atomically: any number of processes may use the folder (two that
+write at once may lose one's entry, which is then computed again). A cache file that can't be read counts as
+empty; one that can't be written is done without.
+
+What proves "unchanged" is the file's device, inode, size, and times of change (mtime, ctime). As in git, a
+file that changed just before it was read is *racily clean*: a further change within the resolution of the file
+system's clock would leave the same times. So an identity is kept only if the file had been at rest for
+`settle_s` seconds when reading it began, and its stat is the same when reading has ended. A large file is given
+the time to come to rest, a small one is hashed again next time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import platformdirs
+
+from nwbpipe.errors import FileAccessError, LockedFileError, UnsupportedFileError
+from nwbpipe.files import read_settled
+from nwbpipe.provenance._files import FileIdentity, FileStat, RawIdentity, compute_file_identity, sha256_of
+from nwbpipe.provenance._hashing import FORMAT
+from nwbpipe.provenance._identity import Found, find_identity
+
+_LARGE = 256 * 2**20
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Identity of an object in a session file.
+
+    Attributes
+    ----------
+    identity : str
+        64 hexadecimal digits (see `object_identity`).
+    path, object_id, neurodata_type : str
+        Of the object.
+    cached : bool
+        Whether it came from the cache.
+    """
+
+    identity: str
+    path: str
+    object_id: str
+    neurodata_type: str
+    cached: bool
+
+
+def default_cache_folder() -> Path:
+    """Return the folder of the cache: NWBPIPE_CACHE, or the user's cache folder."""
+    chosen = os.environ.get("NWBPIPE_CACHE")
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("nwbpipe"))
+
+
+class IdentityCache:
+    """Identities of files and of objects in session files, kept while the files are unchanged.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where to keep them; default `default_cache_folder()`.
+    settle_s : float
+        How long a file must have been at rest for its identity to be kept, in seconds: more than the
+        resolution of the file system's clock (2 s on FAT, 1 s on some network file systems).
+    """
+
+    def __init__(self, folder: Path | str | None = None, *, settle_s: float = 2.0) -> None:
+        self.folder = (Path(folder) if folder is not None else default_cache_folder()) / "identities"
+        self.settle_s = settle_s
+
+    # Objects ------------------------------------------------------------------------------------------
+
+    def identify(self, file: Path | str, object_path: str) -> Identity:
+        """Return the identity of an object; an unchanged file is not opened.
+
+        Parameters
+        ----------
+        file : Path or str
+            The session file.
+        object_path : str
+            HDF5 path in it.
+
+        Raises
+        ------
+        InputError
+            No such object, or something that it links to is missing.
+        FileAccessError, UnsupportedFileError, DamagedFileError, LockedFileError
+            The file can't be read, is not HDF5, is damaged, or keeps changing.
+        """
+        file = Path(file)
+        object_path = "/" + object_path.strip("/")
+        stat = _stat(file)
+        if (known := self.known(file, object_path)) is not None:
+            return known
+        for _ in range(_ATTEMPTS):
+            began = self._wait(stat)
+            found = self._find(file, object_path)
+            before, stat = stat, _stat(file)
+            if stat == before and _unchanged(found.files):
+                break
+        else:
+            raise LockedFileError(
+                "the file changes while it is being read",
+                where=str(file),
+                hint="another program writes to it: try again when it has ended",
+            )
+        if all(self._settled(one, began) for one in (stat, *found.files.values())):
+            entry = self._load(file, stat)
+            entry["objects"][object_path] = {
+                "identity": found.identity,
+                "object_id": found.object_id,
+                "neurodata_type": found.neurodata_type,
+                "files": {name: list(one) for name, one in found.files.items()},
+                "reads": found.objects,
+            }
+            self._store(file, entry)
+        return Identity(found.identity, object_path, found.object_id, found.neurodata_type, False)
+
+    def known(self, file: Path | str, object_path: str) -> Identity | None:
+        """Return what is known of an object of an unchanged file, without reading it; None if nothing is."""
+        object_path = "/" + object_path.strip("/")
+        kept = self._load(Path(file), _stat(Path(file)))["objects"].get(object_path)
+        if kept is None or not _unchanged(kept["files"]):
+            return None
+        return Identity(kept["identity"], object_path, kept["object_id"], kept["neurodata_type"], True)
+
+    def _find(self, file: Path, object_path: str) -> Found:
+        try:
+            h5file = read_settled(file, lambda: h5py.File(file, "r", locking=False))
+        except OSError as error:
+            raise UnsupportedFileError(
+                "the file can't be opened as HDF5",
+                where=str(file),
+                expected="an NWB file (HDF5)",
+                found=str(error),
+                hint="give an NWB file, or restore it from a copy",
+            ) from error
+        with h5file:
+            return find_identity(h5file, object_path, folder=file.resolve().parent, sha256=self._sha256)
+
+    def stat(self, file: Path | str) -> FileStat:
+        """Return a file's stat, to be given to `carry_over` after a commit of our own."""
+        return _stat(Path(file))
+
+    def carry_over(
+        self,
+        file: Path | str,
+        before: FileStat,
+        changed_paths: Iterable[str],
+    ) -> int:
+        """Keep what is known of a file's objects over a commit of our own.
+
+        Call it while the file's lock is still held. It waits for the file system's clock to tick (20 ms), so
+        that a later change gives another stat.
+
+        Parameters
+        ----------
+        file : Path or str
+            The file, after the commit.
+        before : FileStat
+            Its stat before the commit.
+        changed_paths : iterable of str
+            Every object that was added, changed or removed: what is known of objects that are, contain, lie
+            below or depend on one of them is forgotten, all else is kept.
+
+        Returns
+        -------
+        int
+            How many identities were kept.
+        """
+        file = Path(file)
+        entry = self._load(file, before)
+        objects: Mapping[str, Any] = entry["objects"]
+        changed = ["/" + path.strip("/") for path in changed_paths]
+        kept = {
+            name: one
+            for name, one in objects.items()
+            if one["reads"] is not None and not any(_overlap(a, b) for a in changed for b in one["reads"])
+        }
+        if kept:
+            stat = _stat(file)
+            time.sleep(0.02)
+            if _stat(file) != stat:  # someone else writes
+                return 0
+            self._store(file, {"stat": list(stat), "objects": kept, "sha256": None})
+        return len(kept)
+
+    # Whole files --------------------------------------------------------------------------------------
+
+    def file_identity(self, path: Path | str, *, mode: RawIdentity = "full") -> FileIdentity:
+        """Return the identity of a raw source file, or of a folder as a tree of files.
+
+        Parameters
+        ----------
+        path : Path or str
+            File or folder; symbolic links are followed.
+        mode : {"full", "stat"}
+            Size and SHA-256 of the bytes, or size and time of the last change.
+
+        Raises
+        ------
+        SourceError
+            It can't be read.
+        """
+        return compute_file_identity(Path(path), mode, self._sha256)
+
+    def _sha256(self, path: Path) -> str:
+        stat = FileStat.of(path)
+        kept = self._load(path, stat)["sha256"]
+        if kept is not None:
+            return str(kept)
+        for _ in range(_ATTEMPTS):
+            began = self._wait(stat)
+            value = sha256_of(path)
+            before, stat = stat, FileStat.of(path)
+            if stat == before:
+                if self._settled(stat, began):
+                    self._store(path, self._load(path, stat) | {"sha256": value})
+                return value
+        raise LockedFileError(
+            "the file changes while it is being read",
+            where=str(path),
+            hint="it is still being recorded or copied: try again when that has ended",
+        )
+
+    # Keeping ------------------------------------------------------------------------------------------
+
+    def _settled(self, stat: FileStat, at_ns: int) -> bool:
+        # POSIX: no program can set ctime back. Windows: ctime is the creation, mtime has to do.
+        changed = stat.ctime_ns if os.name == "posix" else max(stat.mtime_ns, stat.ctime_ns)
+        return at_ns - changed >= self.settle_s * 1e9
+
+    def _wait(self, stat: FileStat) -> int:
+        """Let a large file come to rest: cheaper than hashing it twice. Return the time (ns)."""
+        if stat.size >= _LARGE and not self._settled(stat, time.time_ns()):
+            time.sleep(self.settle_s)
+        return time.time_ns()
+
+    def _path(self, file: Path) -> Path:
+        name = hashlib.sha256(os.fsencode(os.path.realpath(file))).hexdigest()
+        return self.folder / f"{name[:40]}.json"
+
+    def _load(self, file: Path, stat: FileStat) -> dict[str, Any]:
+        """Return what is known of a file with that stat."""
+        empty: dict[str, Any] = {"stat": list(stat), "objects": {}, "sha256": None}
+        try:
+            entry = json.loads(self._path(file).read_bytes())
+            good = (
+                entry["format"] == FORMAT
+                and entry["stat"] == list(stat)
+                and (entry["sha256"] is None or isinstance(entry["sha256"], str))
+                and all(map(_is_entry, entry["objects"].values()))
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return empty
+        return {name: entry[name] for name in empty} if good else empty
+
+    def _store(self, file: Path, entry: dict[str, Any]) -> None:
+        path = self._path(file)
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+            try:
+                with os.fdopen(handle, "w") as stream:
+                    json.dump({"format": FORMAT} | entry, stream)
+                Path(temporary).replace(path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+
+
+def file_identity(
+    path: Path | str, *, mode: RawIdentity = "full", cache: IdentityCache | None = None
+) -> FileIdentity:
+    """Return the identity of a raw source file or folder; see `IdentityCache.file_identity`."""
+    return (cache or IdentityCache()).file_identity(path, mode=mode)
+
+
+def _is_entry(one: Any) -> bool:
+    return (
+        all(isinstance(one[name], str) for name in ("identity", "object_id", "neurodata_type"))
+        and isinstance(one["files"], dict)
+        and (one["reads"] is None or all(isinstance(name, str) for name in one["reads"]))
+    )
+
+
+def _stat(file: Path) -> FileStat:
+    try:
+        return FileStat.of(file)
+    except OSError as error:
+        raise FileAccessError("the file can't be read", where=str(file), found=str(error)) from error
+
+
+def _unchanged(files: Mapping[str, Any]) -> bool:
+    try:
+        return all(list(FileStat.of(name)) == list(stat) for name, stat in files.items())
+    except OSError:
+        return False
+
+
+def _overlap(first: str, second: str) -> bool:
+    """Whether two HDF5 paths are the same, or one lies below the other."""
+    first, second = first.rstrip("/") + "/", second.rstrip("/") + "/"
+    return first.startswith(second) or second.startswith(first)

@@ -1,0 +1,105 @@
+"""Identity of whole files: stat and SHA-256 of the bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from nwbpipe.errors import SourceError
+
+RawIdentity = Literal["full", "stat"]
+
+
+class FileStat(NamedTuple):
+    """What a file's stat says of its content: equal means unchanged, but for a "racy" one (see the cache)."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @classmethod
+    def of(cls, path: Path | str) -> FileStat:
+        """Return the stat of a file (of what a symbolic link points to)."""
+        stat = os.stat(path)  # noqa: PTH116 (also takes text)
+        return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+@dataclass(frozen=True)
+class FileIdentity:
+    """Identity of a raw source file, or of a folder as a tree of files.
+
+    Attributes
+    ----------
+    size : int
+        Bytes; of all files of a folder together.
+    sha256 : str
+        SHA-256 of a file's bytes; of a folder: of the sorted relative names, sizes and SHA-256 of its files. In
+        mode "stat" it is empty for a file, and covers names, sizes and times of a folder.
+    mtime_ns : int or None
+        Time of the last change, in mode "stat" only: it is part of the identity there.
+    """
+
+    size: int
+    sha256: str
+    mtime_ns: int | None = None
+
+    @property
+    def identity(self) -> str:
+        """One text that names the content."""
+        if self.mtime_ns is None:
+            return f"sha256:{self.sha256}:{self.size}"
+        return f"stat:{self.sha256}:{self.size}:{self.mtime_ns}"
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _tree(folder: Path) -> Iterator[Path]:
+    """Yield every file below a folder, linked folders too, none twice."""
+    seen: set[tuple[int, int]] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        stat = Path(root).stat()
+        if (stat.st_dev, stat.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        yield from (Path(root) / name for name in names)
+
+
+def compute_file_identity(
+    path: Path, mode: RawIdentity = "full", sha256: Callable[[Path], str] = sha256_of
+) -> FileIdentity:
+    """Return the identity of a file or folder; `sha256` hashes one file (a cache may stand in)."""
+    try:
+        if not path.is_dir():
+            stat = path.stat()
+            if mode == "stat":
+                return FileIdentity(stat.st_size, "", stat.st_mtime_ns)
+            return FileIdentity(stat.st_size, sha256(path))
+        tree = hashlib.sha256()
+        size, newest = 0, 0
+        for file in sorted(_tree(path), key=lambda file: file.relative_to(path).as_posix()):
+            one = compute_file_identity(file, mode, sha256)
+            size += one.size
+            newest = max(newest, one.mtime_ns or 0)
+            for part in (file.relative_to(path).as_posix(), one.identity):
+                data = part.encode("utf-8", "surrogateescape")
+                tree.update(len(data).to_bytes(8, "little") + data)
+        return FileIdentity(size, tree.hexdigest(), newest if mode == "stat" else None)
+    except OSError as error:
+        raise SourceError(
+            "a source file can't be read",
+            where=str(path),
+            expected="a file, or a folder of files",
+            found=str(error),
+            hint="correct the path, or give the permission to read it",
+        ) from error

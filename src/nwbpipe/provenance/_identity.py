@@ -1,0 +1,384 @@
+"""Identity of an object in a session file: of its decoded values and of what gives them meaning.
+
+See DESIGN.md, "What 'the same input' means". Part of the identity are
+
+- every dataset below the object: type, shape and values (`_hashing`, `_reading`);
+- every attribute, the neurodata type among them, but those in `EXCLUDED` (`_meaning`);
+- the names of children, which are roles (`data`, `timestamps`), but not the object's own name;
+- all that is linked: soft, hard and external links, object and region references, rows of tables
+  (`DynamicTableRegion`: the rows referred to, in the columns with meaning), bytes of external files.
+
+Names, paths, object ids, free text and what identifies a device are not.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from nwbpipe.errors import DamagedFileError, InputError
+from nwbpipe.provenance._files import FileStat, sha256_of
+from nwbpipe.provenance._hashing import BlockHasher, encode, node, type_text
+from nwbpipe.provenance._meaning import (
+    EXCLUDED,
+    NO_MEANING_TYPES,
+    TABLE_LINKS,
+    attribute_text,
+    is_free_text,
+    meaningful_columns,
+    space_padding,
+)
+from nwbpipe.provenance._reading import stream, take
+
+_Key = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Found:
+    """An identity, and what it was computed from.
+
+    Attributes
+    ----------
+    identity : str
+        64 hexadecimal digits.
+    neurodata_type, object_id : str
+        Of the object.
+    files : dict
+        Other files that it depends on, with their stat before they were read.
+    objects : tuple of str or None
+        Paths of the objects in the session file that it depends on, each with all below it; None if they
+        can't be told (an object with several hard links).
+    """
+
+    identity: str
+    neurodata_type: str
+    object_id: str
+    files: dict[str, FileStat]
+    objects: tuple[str, ...] | None
+
+
+def object_identity(h5file: h5py.File, path: str, *, folder: Path) -> str:
+    """Return the identity of an object.
+
+    Parameters
+    ----------
+    h5file : h5py.File
+        Open for reading.
+    path : str
+        HDF5 path of a group or dataset.
+    folder : Path
+        Folder that `external_file` paths are relative to: the session file's.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    InputError
+        No such object, or something that it links to is missing.
+    DamagedFileError
+        Its values can't be read.
+    """
+    return find_identity(h5file, path, folder=folder).identity
+
+
+def find_identity(h5file: h5py.File, path: str, *, folder: Path, sha256: Callable[[Path], str] = sha256_of) -> Found:
+    """Like `object_identity`, with what it depends on; `sha256` hashes an external file."""
+    walk = _Walk(h5file, folder, sha256)
+    try:
+        obj = h5file[path]
+    except (KeyError, ValueError, OSError) as error:
+        raise InputError(
+            "there is no such object in the file",
+            where=f"{h5file.filename}:{path}",
+            found=str(error),
+            hint="list what is there: h5ls -r FILE",
+        ) from error
+    try:
+        walk.depend_on(obj)
+        result = walk.visit(obj)
+    except OSError as error:
+        raise DamagedFileError(
+            "an object can't be read to the end",
+            where=f"{h5file.filename}:{path}",
+            found=str(error),
+            hint="the file is damaged, or its compression needs a plug-in (pip install hdf5plugin)",
+        ) from error
+    return Found(
+        identity=result.hex(),
+        neurodata_type=attribute_text(obj, "neurodata_type"),
+        object_id=attribute_text(obj, "object_id"),
+        files=walk.files,
+        objects=tuple(sorted(walk.objects)) if walk.traceable else None,
+    )
+
+
+class _Walk:
+    """One walk over an object and what it links to. Each object is hashed once; cycles end."""
+
+    def __init__(self, root: h5py.File, folder: Path, sha256: Callable[[Path], str]) -> None:
+        self.root = root
+        self.folder = folder
+        self.sha256 = sha256
+        self.files: dict[str, FileStat] = {}
+        self.objects: set[str] = set()
+        self.traceable = True
+        self._root_number = h5py.h5o.get_info(root.id).fileno
+        self._memo: dict[_Key, bytes] = {}
+        self._depths: dict[_Key, int] = {}
+        self._lowest = 2**31  # depth of the outermost object that a cycle below led back to
+
+    # What the identity depends on ---------------------------------------------------------------------
+
+    def depend_on(self, obj: Any) -> None:
+        """Note an object that was reached by a link or reference, under its own path."""
+        info = h5py.h5o.get_info(obj.id)
+        if info.fileno != self._root_number:
+            self._depend_on_file(Path(obj.file.filename))
+            return
+        own = obj.file[obj.ref].name  # `obj.name` is the way it was reached
+        if own is None:
+            self.traceable = False
+        else:
+            self.objects.add(own)
+
+    def _depend_on_file(self, path: Path) -> None:
+        self.files.setdefault(str(path), FileStat.of(path))
+
+    # The walk -----------------------------------------------------------------------------------------
+
+    def visit(self, obj: Any) -> bytes:
+        """Return the digest of a group, dataset or named type."""
+        info = h5py.h5o.get_info(obj.id)
+        key = (int(info.fileno), int(info.addr))
+        if key in self._memo:
+            return self._memo[key]
+        depth = len(self._depths)
+        if key in self._depths:  # a cycle: say how far up it leads
+            self._lowest = min(self._lowest, self._depths[key])
+            return node("cycle", depth - self._depths[key])
+        if info.rc > 1:
+            self.traceable = False
+        outer, self._lowest = self._lowest, 2**31
+        self._depths[key] = depth
+        try:
+            if isinstance(obj, h5py.Dataset):
+                result = self._dataset(obj)
+            elif isinstance(obj, h5py.Group):
+                result = self._group(obj)
+            else:
+                result = node("type", type_text(obj.dtype))
+        finally:
+            del self._depths[key]
+        # Within a cycle that is still open a digest speaks of the way in: don't reuse it elsewhere.
+        if self._lowest >= depth:
+            self._memo[key] = result
+            self._lowest = outer
+        else:
+            self._lowest = min(self._lowest, outer)
+        return result
+
+    def _group(self, group: h5py.Group) -> bytes:
+        if attribute_text(group, "neurodata_type") in NO_MEANING_TYPES:
+            return node("group", attribute_text(group, "neurodata_type"))
+        parts: list[bytes | str] = []
+        for name, child in self._children(group):
+            is_media = name == "external_file" and isinstance(child, h5py.Dataset)
+            parts += [name, self._external_files(child) if is_media else self.visit(child)]
+        return node("group", self._attributes(group), *parts)
+
+    def _children(self, group: h5py.Group) -> Iterator[tuple[str, Any]]:
+        for name in sorted(group):
+            link = group.get(name, getlink=True)
+            try:
+                child = group[name]
+            except (KeyError, OSError) as error:
+                target = getattr(link, "path", "")
+                if isinstance(link, h5py.ExternalLink):
+                    target = f"{link.filename}:{target}"
+                raise InputError(
+                    "a link leads nowhere",
+                    where=f"{group.file.filename}:{posixpath.join(group.name or '', name)}",
+                    expected=target,
+                    found=str(error),
+                    hint="put the linked file back, or remove the link",
+                ) from error
+            if is_free_text(name, child):
+                continue
+            if not isinstance(link, h5py.HardLink):
+                self.depend_on(child)
+            yield name, child
+
+    def _dataset(self, dataset: h5py.Dataset) -> bytes:
+        if dataset.shape is not None and attribute_text(dataset, "neurodata_type") == "DynamicTableRegion":
+            return self._region(dataset, dataset[...])
+        self._check_storage(dataset)
+        if dataset.shape is None:
+            return node("dataset", self._attributes(dataset), type_text(dataset.dtype), "null")
+        values = self._values(dataset, stream(dataset))
+        shape = str(list(dataset.shape))
+        return node("dataset", self._attributes(dataset), type_text(dataset.dtype), shape, values)
+
+    def _values(self, dataset: h5py.Dataset, arrays: Iterator[Any]) -> bytes:
+        hasher = BlockHasher()
+        resolve = self._resolver(dataset)
+        strip = space_padding(dataset.id.get_type())
+        for array in arrays:
+            for piece in encode(array, dataset.dtype, resolve, strip):
+                hasher.update(piece)
+        return hasher.digest()
+
+    def _attributes(self, obj: Any) -> bytes:
+        parts: list[bytes | str] = []
+        resolve = self._resolver(obj)
+        for name in sorted(set(obj.attrs) - EXCLUDED):
+            attribute = obj.attrs.get_id(name)
+            shape = "null"
+            hasher = BlockHasher()
+            if attribute.get_space().get_simple_extent_type() != h5py.h5s.NULL:
+                shape = str(list(attribute.shape))
+                for piece in encode(obj.attrs[name], attribute.dtype, resolve, space_padding(attribute.get_type())):
+                    hasher.update(piece)
+            parts += [name, type_text(attribute.dtype), shape, hasher.digest()]
+        return node("attributes", *parts)
+
+    # References ---------------------------------------------------------------------------------------
+
+    def _resolver(self, holder: Any) -> Callable[[Any], bytes]:
+        def resolve(reference: Any) -> bytes:
+            target = self._target(holder, reference)
+            if not isinstance(reference, h5py.RegionReference):
+                return node("reference", self.visit(target))
+            space = h5py.h5r.get_region(reference, holder.id)
+            chosen = space.get_select_type()
+            if chosen == h5py.h5s.SEL_HYPERSLABS:
+                where = space.get_select_hyper_blocklist()
+            elif chosen == h5py.h5s.SEL_POINTS:
+                where = space.get_select_elem_pointlist()
+            else:
+                where = np.array([chosen])
+            return node("region", self.visit(target), str(np.asarray(where).tolist()))
+
+        return resolve
+
+    def _target(self, holder: Any, reference: Any) -> Any:
+        try:
+            target = holder.file[reference]
+        except (ValueError, KeyError) as error:
+            raise InputError(
+                "a reference points to nothing",
+                where=f"{holder.file.filename}:{holder.name}",
+                found=str(error),
+                hint="the object was removed by another program: convert the session again",
+            ) from error
+        self.depend_on(target)
+        return target
+
+    # Tables -------------------------------------------------------------------------------------------
+
+    def _region(self, region: h5py.Dataset, rows: Any) -> bytes:
+        """Digest of the rows of a table that a region (or a part of one) refers to."""
+        table = self._target(region, region.attrs["table"])
+        rows = np.asarray(rows)
+        info = h5py.h5o.get_info(table.id)
+        key = (int(info.fileno), int(info.addr))
+        if key in self._depths:  # a table that refers to its own rows
+            self._lowest = min(self._lowest, self._depths[key])
+            return node("cycle", len(self._depths) - self._depths[key], str(rows.tolist()))
+        self._depths[key] = len(self._depths)
+        try:
+            kind = attribute_text(table, "neurodata_type")
+            columns = meaningful_columns(table, kind)
+            parts: list[bytes | str] = []
+            for name in columns:
+                parts += [name, self._column(table, name, rows.reshape(-1).astype(np.int64))]
+            for name, child in self._children(table):
+                if name in TABLE_LINKS.get(kind, ()):
+                    parts += [name, self.visit(child)]
+            return node("rows", kind, str(list(rows.shape)), *parts)
+        finally:
+            del self._depths[key]
+
+    def _column(self, table: h5py.Group, name: str, rows: np.ndarray) -> bytes:
+        dataset = table[name]
+        indices = []
+        while f"{name}_index" in table:
+            name = f"{name}_index"
+            indices.append(table[name])
+        return self._column_rows(dataset, indices, rows)
+
+    def _column_rows(self, dataset: h5py.Dataset, indices: list[h5py.Dataset], rows: np.ndarray) -> bytes:
+        """Digest of some rows of a column, through its VectorIndex datasets (the outermost last)."""
+        outer = indices[-1] if indices else dataset
+        if len(rows) and not 0 <= rows.min() <= rows.max() < outer.shape[0]:
+            raise InputError(
+                "a region refers to rows that the table does not have",
+                where=f"{outer.file.filename}:{outer.name}",
+                expected=f"rows below {outer.shape[0]}",
+                found=f"rows from {rows.min()} to {rows.max()}",
+                hint="the table was changed by another program: convert the session again",
+            )
+        if indices:
+            ends = outer[...].astype(np.int64)
+            starts = np.concatenate(([0], ends[:-1]))
+            lengths = (ends - starts)[rows]
+            offsets = np.cumsum(lengths) - lengths
+            inner = np.repeat(starts[rows] - offsets, lengths) + np.arange(lengths.sum())
+            return node("ragged", lengths.astype("<i8").tobytes(), self._column_rows(dataset, indices[:-1], inner))
+        if attribute_text(dataset, "neurodata_type") == "DynamicTableRegion":
+            return self._region(dataset, dataset[...][rows])
+        values = self._values(dataset, take(dataset, rows))
+        shape = str([len(rows), *dataset.shape[1:]])
+        return node("column", self._attributes(dataset), type_text(dataset.dtype), shape, values)
+
+    # Other files --------------------------------------------------------------------------------------
+
+    def _base(self, obj: Any) -> Path:
+        """Folder of the file that an object is in."""
+        if h5py.h5o.get_info(obj.id).fileno == self._root_number:
+            return self.folder
+        return Path(obj.file.filename).parent
+
+    def _external_files(self, dataset: h5py.Dataset) -> bytes:
+        """Digest of an `external_file` dataset: content of the files, not their names."""
+        digests = []
+        for value in np.atleast_1d(dataset[()]).reshape(-1):
+            name = value.decode() if isinstance(value, bytes) else str(value)
+            path = self._base(dataset) / name
+            if "://" in name or not path.is_file():
+                raise InputError(
+                    "an external file is missing",
+                    where=f"{dataset.file.filename}:{dataset.name}",
+                    expected="a local file" if "://" in name else str(path),
+                    found=name,
+                    hint="put the file back at its place beside the session file",
+                )
+            self._depend_on_file(path)
+            digests.append(self.sha256(path))
+        return node("external files", self._attributes(dataset), str(list(dataset.shape)), *digests)
+
+    def _check_storage(self, dataset: h5py.Dataset) -> None:
+        """Refuse raw or virtual storage in files that are missing: HDF5 would read fill values in silence."""
+        names: list[str] = []
+        if dataset.is_virtual:
+            names = [source.file_name for source in dataset.virtual_sources()]
+        elif dataset.external:
+            names = [name for name, *_ in dataset.external]
+        for name in sorted({name for name in names if name != "."}):
+            path = self._base(dataset) / name
+            if not path.is_file():
+                raise InputError(
+                    "a file that holds a dataset's values is missing",
+                    where=f"{dataset.file.filename}:{dataset.name}",
+                    expected=str(path),
+                    hint="put the file back at its place",
+                )
+            self._depend_on_file(path)

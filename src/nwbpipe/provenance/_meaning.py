@@ -1,0 +1,84 @@
+"""What gives values their meaning, and what does not: the lists that an identity goes by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+
+from nwbpipe.provenance._hashing import type_text
+
+EXCLUDED = frozenset(
+    {
+        # Names and bookkeeping of NWB and HDF5.
+        "object_id",
+        "namespace",
+        ".specloc",
+        "REFERENCE_LIST",
+        "DIMENSION_LIST",
+        "DIMENSION_LABELS",
+        # Free text (as attributes, or as scalar text datasets).
+        "description",
+        "comments",
+        "help",
+        # Which specimen of a device it was.
+        "manufacturer",
+        "model_name",
+        "model_number",
+        "serial_number",
+    }
+)
+"""Attributes, and scalar text datasets, that are no part of the identity."""
+
+MASK_COLUMNS = frozenset({"id", "image_mask", "pixel_mask", "voxel_mask"})
+ELECTRODE_COLUMNS = frozenset(
+    {
+        *("id", "x", "y", "z", "rel_x", "rel_y", "rel_z", "imp", "location", "filtering", "reference"),
+        *("group", "group_name", "shank_ids", "contact_shapes", "inter_sample_shift"),
+        *("gain_to_uV", "offset_to_uV", "gain_to_physical_unit", "offset_to_physical_unit", "physical_unit"),
+    }
+)
+"""Columns of the electrodes table with meaning: others, added by whom ever, don't change a recording."""
+
+NO_MEANING_TYPES = frozenset({"Device", "DeviceModel"})
+TABLE_LINKS = {"PlaneSegmentation": ("imaging_plane",)}
+
+
+def attribute_text(obj: Any, name: str) -> str:
+    """Return a text attribute, or empty text."""
+    value = obj.attrs.get(name, "")
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def space_padding(type_id: Any) -> bytes:
+    """Return the character that fixed-length text of this type is padded with, if it is no null."""
+    padded = (
+        isinstance(type_id, h5py.h5t.TypeStringID)
+        and not type_id.is_variable_str()
+        and type_id.get_strpad() == h5py.h5t.STR_SPACEPAD
+    )
+    return b" " if padded else b""
+
+
+def is_free_text(name: str, obj: Any) -> bool:
+    """Whether a child of a group is one text that is excluded like an attribute of that name."""
+    return (
+        name in EXCLUDED
+        and isinstance(obj, h5py.Dataset)
+        and obj.shape == ()
+        and type_text(obj.dtype) == "text"
+        and "neurodata_type" not in obj.attrs  # a column of a table is data
+    )
+
+
+def meaningful_columns(table: h5py.Group, kind: str) -> list[str]:
+    """Return the columns that count where a region refers to rows of a table of that neurodata type.
+
+    Electrodes: position, group, location, …; plane segmentations: the masks. Other tables: all.
+    """
+    names = {str(name) for name in table.attrs.get("colnames", ())} | {"id"}
+    if kind == "PlaneSegmentation":
+        names &= MASK_COLUMNS
+    elif kind == "ElectrodesTable" or (table.name or "").endswith("/extracellular_ephys/electrodes"):
+        names &= ELECTRODE_COLUMNS
+    return sorted(name for name in names if name in table)

@@ -1,0 +1,18 @@
+"""Sessions with known truth, in the raw formats that real readers open, and scores against that truth."""
+
+from nwbpipe.simulate._behavior import BehaviorTruth
+from nwbpipe.simulate._ephys import EphysTruth
+from nwbpipe.simulate._face import FaceTruth
+from nwbpipe.simulate._imaging import ImagingTruth
+from nwbpipe.simulate._pose import PoseTruth
+from nwbpipe.simulate._session import SimulatedSession, simulate_session
+
+__all__ = [
+    "BehaviorTruth",
+    "EphysTruth",
+    "FaceTruth",
+    "ImagingTruth",
+    "PoseTruth",
+    "SimulatedSession",
+    "simulate_session",
+]

@@ -1,0 +1,228 @@
+"""A Neuropixels 1.0 recording with known units, as SpikeGLX writes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nwbpipe.simulate._tools import Floats, Scale, require
+
+RATE_HZ = 30_000.0
+PART_NUMBER = "NP1000"
+AP_GAIN, LF_GAIN = 500, 250
+AI_RANGE_V = 0.6
+#: NP1.0 has a 10-bit converter: 512 steps to the positive end of the range.
+GAIN_TO_UV = AI_RANGE_V / 512 / AP_GAIN * 1e6
+NOISE_UV = 10.0
+FIRING_RATE_HZ = 9.0
+#: SpikeGLX keeps the 1 Hz sync square wave in bit 6 of the SY channel.
+SYNC_BIT = 6
+RUN = "run1_g0"
+_MS_BEFORE, _MS_AFTER = 1.0, 2.5
+
+
+@dataclass(frozen=True)
+class EphysTruth:
+    """What is true of the simulated probe recording.
+
+    Attributes
+    ----------
+    spike_samples : tuple of ndarray, int64
+        For each unit, the sample of each spike's trough.
+    spike_times : tuple of ndarray, float64
+        The same in seconds, in the reference clock (which is the probe's).
+    unit_locations : ndarray, float64, shape (n_units, 3)
+        Position of each unit in micrometers: x, y (along the shank), z (distance from the probe).
+    templates : ndarray, float32, shape (n_units, n_samples, n_channels)
+        Mean waveform of each unit in microvolts.
+    channel_locations : ndarray, float64, shape (n_channels, 2)
+        Position of each contact in micrometers.
+    rate : float
+        Sampling rate in Hz.
+    gain_to_uv : float
+        Microvolts to one step of the stored int16.
+    noise_uv : float
+        Standard deviation of the noise in microvolts.
+    sync_times : ndarray, float64
+        Rising edges of the 1 Hz sync wave in seconds, in the reference clock.
+    """
+
+    spike_samples: tuple[NDArray[np.int64], ...]
+    spike_times: tuple[Floats, ...]
+    unit_locations: Floats
+    templates: NDArray[np.float32]
+    channel_locations: Floats
+    rate: float
+    gain_to_uv: float
+    noise_uv: float
+    sync_times: Floats
+
+
+def write_ephys(folder: Path, rng: np.random.Generator, scale: Scale, start_time: str) -> EphysTruth:
+    """Write `folder`/run1_g0/run1_g0_imec0/run1_g0_t0.imec0.ap.{bin,meta}.
+
+    Templates, Poisson trains, noise and their sum are SpikeInterface's
+    (:func:`spikeinterface.core.generate_ground_truth_recording`); units are spread along the shank, so
+    that a sorter can be held to them.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the run's folder is made.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    scale : Scale
+        Duration, channels, units.
+    start_time : str
+        ``fileCreateTime`` of the meta file (ISO 8601, without a zone, as SpikeGLX writes it).
+    """
+    core: Any = require("spikeinterface.core", "spikeinterface")
+    generate: Any = require("spikeinterface.core.generate", "spikeinterface")
+    probe = _probe(scale.n_channels)
+    contacts = np.asarray(probe.contact_positions, dtype=np.float64)
+    locations = _unit_locations(rng, contacts, scale.n_units)
+    templates = generate.generate_templates(
+        contacts,
+        locations,
+        RATE_HZ,
+        _MS_BEFORE,
+        _MS_AFTER,
+        seed=_draw_seed(rng),
+        unit_params={"alpha": rng.uniform(220.0, 400.0, scale.n_units), "spatial_decay": (22.0, 32.0)},
+        mode="sphere",
+    )
+    recording, sorting = core.generate_ground_truth_recording(
+        durations=[scale.duration_s],
+        sampling_frequency=RATE_HZ,
+        num_units=scale.n_units,
+        probe=probe,
+        templates=templates,
+        ms_before=_MS_BEFORE,
+        ms_after=_MS_AFTER,
+        generate_sorting_kwargs={"firing_rates": FIRING_RATE_HZ, "refractory_period_ms": 4.0},
+        noise_kwargs={"noise_levels": NOISE_UV, "strategy": "on_the_fly"},
+        seed=_draw_seed(rng),
+    )
+    stem = folder / RUN / f"{RUN}_imec0" / f"{RUN}_t0.imec0.ap"
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    binary, meta = Path(f"{stem}.bin"), Path(f"{stem}.meta")
+    n_samples = int(recording.get_num_samples())
+    _write_binary(binary, recording, n_samples)
+    meta.write_text(_meta_text(binary, n_samples, probe, start_time), encoding="ascii")
+    samples = tuple(
+        np.asarray(sorting.get_unit_spike_train(unit, segment_index=0), dtype=np.int64) for unit in sorting.unit_ids
+    )
+    return EphysTruth(
+        spike_samples=samples,
+        spike_times=tuple(train / RATE_HZ for train in samples),
+        unit_locations=locations,
+        templates=np.asarray(templates, dtype=np.float32),
+        channel_locations=contacts,
+        rate=RATE_HZ,
+        gain_to_uv=GAIN_TO_UV,
+        noise_uv=NOISE_UV,
+        sync_times=np.arange(0.5, scale.duration_s, 1.0),
+    )
+
+
+def _draw_seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**31))
+
+
+def _probe(n_channels: int) -> Any:
+    """The lowest `n_channels` contacts of a Neuropixels 1.0 probe (bank 0)."""
+    tools: Any = require("probeinterface.neuropixels_tools", "probeinterface")
+    probe = tools.build_neuropixels_probe(PART_NUMBER).get_slice(np.arange(n_channels))
+    probe.set_device_channel_indices(np.arange(n_channels))
+    return probe
+
+
+def _unit_locations(rng: np.random.Generator, contacts: Floats, n_units: int) -> Floats:
+    """Units at even steps along the shank, jittered, a little way in front of it."""
+    low, high = contacts.min(axis=0), contacts.max(axis=0)
+    y = np.linspace(low[1] + 8.0, high[1] - 8.0, n_units) + rng.uniform(-3.0, 3.0, n_units)
+    x = rng.uniform(low[0], high[0], n_units)
+    return np.column_stack([x, y, rng.uniform(6.0, 14.0, n_units)])
+
+
+def _write_binary(path: Path, recording: Any, n_samples: int) -> None:
+    """int16, sample-major, the sync word as the last channel; a second at a time, to bound memory."""
+    step = int(RATE_HZ)
+    with path.open("wb") as file:
+        for start in range(0, n_samples, step):
+            stop = min(start + step, n_samples)
+            microvolts = recording.get_traces(start_frame=start, end_frame=stop)
+            block = np.zeros((stop - start, microvolts.shape[1] + 1), dtype="<i2")
+            # The converter has 10 bits: what exceeds its range is clipped, as in a real recording.
+            block[:, :-1] = np.clip(np.rint(microvolts / GAIN_TO_UV), -512, 511)
+            high = (np.arange(start, stop) % step) >= step // 2
+            block[:, -1] = high.astype("<i2") << SYNC_BIT
+            file.write(block.tobytes())
+
+
+def _meta_text(binary: Path, n_samples: int, probe: Any, start_time: str) -> str:
+    """The .meta file: the keys that SpikeGLX 20230905 writes and that readers use."""
+    n_channels = probe.get_contact_count()
+    tools: Any = require("probeinterface.neuropixels_tools", "probeinterface")
+    full = tools.build_neuropixels_probe(PART_NUMBER)
+    shank_x = full.contact_positions[:384, 0] + 11.0  # snsGeomMap counts x from the shank's left edge
+    shank_y = full.contact_positions[:384, 1]
+    saved = range(n_channels)
+    imro = "".join(f"({channel} 0 0 {AP_GAIN} {LF_GAIN} 1)" for channel in range(384))
+    names = "".join(f"(AP{channel};{channel}:{channel})" for channel in saved)
+    geometry = "".join(f"(0:{shank_x[channel]:g}:{shank_y[channel]:g}:1)" for channel in saved)
+    sites = "".join(f"(0:{channel % 2}:{channel // 2}:1)" for channel in saved)
+    entries = {
+        "acqApLfSy": "384,384,1",
+        "appVersion": "20230905",
+        "fileCreateTime": start_time,
+        "fileName": f"D:/data/{RUN}/{RUN}_imec0/{binary.name}",
+        "fileSizeBytes": binary.stat().st_size,
+        "fileTimeSecs": n_samples / RATE_HZ,
+        "firstSample": 0,
+        "gateMode": "Immediate",
+        "imAiRangeMax": AI_RANGE_V,
+        "imAiRangeMin": -AI_RANGE_V,
+        "imCalibrated": "true",
+        "imDatApi": "3.62.1",
+        "imDatBs_fw": "2.0.169",
+        "imDatHs_pn": "NP2_HS_30",
+        "imDatPrb_dock": 1,
+        "imDatPrb_pn": PART_NUMBER,
+        "imDatPrb_port": 1,
+        "imDatPrb_slot": 2,
+        "imDatPrb_sn": "18005100001",
+        "imDatPrb_type": 0,
+        "imLEDEnable": "false",
+        "imLowLatency": "false",
+        "imMaxInt": 512,
+        "imRoFile": "",
+        "imSampRate": f"{RATE_HZ:g}",
+        "imStdby": "",
+        "imSvyMaxBnk": -1,
+        "imTipLength": 206,
+        "imTrgRising": "true",
+        "imTrgSource": 0,
+        "nDataDirs": 1,
+        "nSavedChans": n_channels + 1,
+        "snsApLfSy": f"{n_channels},0,1",
+        "snsSaveChanSubset": f"0:{n_channels - 1},768",
+        "syncImInputSlot": 2,
+        "syncSourceIdx": 3,
+        "syncSourcePeriod": 1,
+        "trigMode": "Immediate",
+        "typeImEnabled": 1,
+        "typeNiEnabled": 0,
+        "typeObEnabled": 0,
+        "typeThis": "imec",
+        "userNotes": "simulated by nwbpipe",
+        "~imroTbl": f"(0,384){imro}",
+        "~snsChanMap": f"(384,384,1){names}(SY0;768:{n_channels})",
+        "~snsGeomMap": f"({PART_NUMBER},1,0,70){geometry}",
+        "~snsShankMap": f"(1,2,480){sites}",
+    }
+    return "".join(f"{key}={value}\n" for key, value in entries.items())

@@ -1,0 +1,67 @@
+"""Small things that every stream needs: random numbers, clocks, lazy imports of the writers."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nwbpipe.errors import ToolMissingError
+
+Size = Literal["demo", "small"]
+Floats = NDArray[np.float64]
+
+#: Each stream draws from its own child of the seed, so changing one stream leaves the others as they are.
+STREAMS = ("imaging", "ephys", "face", "pose", "behavior")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large a session is."""
+
+    duration_s: float
+    frame_shape: tuple[int, int]
+    n_cells: int
+    n_channels: int
+    n_units: int
+    n_trials: int
+
+
+SCALES: dict[Size, Scale] = {
+    "demo": Scale(46.0, (256, 256), 60, 32, 10, 12),
+    "small": Scale(4.0, (64, 64), 5, 16, 4, 3),
+}
+
+#: t_reference = t_source + offset_s, for each clock of the session. The probe's clock is the reference.
+OFFSETS_S = {"probe": 0.0, "scope": 0.85, "face": -312.25, "behavior": -17.5}
+
+
+def generator(seed: int, stream: str) -> np.random.Generator:
+    """The random numbers of one stream: numpy's PCG64 from a child of `seed`."""
+    child = np.random.SeedSequence(seed, spawn_key=(STREAMS.index(stream),))
+    return np.random.default_rng(child)
+
+
+def require(module: str, package: str) -> ModuleType:
+    """Import a package that only the simulation needs, or say which extra brings it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ToolMissingError(
+            f"the simulated session needs the package {package}",
+            expected=f"{package} to be installed",
+            found=str(error),
+            hint="pip install 'nwbpipe[demo]'",
+        ) from error
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float | tuple[float, ...]) -> Floats:
+    """Gaussian-filtered white noise with mean 0 and standard deviation 1."""
+    ndimage: Any = require("scipy.ndimage", "scipy")
+    field = ndimage.gaussian_filter(rng.standard_normal(shape), sigma, mode="reflect")
+    field -= field.mean()
+    return np.asarray(field / field.std(), dtype=np.float64)

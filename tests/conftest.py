@@ -1,0 +1,10 @@
+"""Registers the fixtures of tests/fixtures."""
+
+pytest_plugins = [
+    "tests.fixtures.data",
+    "tests.fixtures.faults",
+    "tests.fixtures.processing",
+    "tests.fixtures.s3",
+    "tests.fixtures.simulated",
+    "tests.fixtures.tools",
+]

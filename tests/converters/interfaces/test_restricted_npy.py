@@ -1,0 +1,102 @@
+"""A pickled .npy is read, and nothing in it runs."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nwbpipe.converters.interfaces._restricted_npy import load_pickled_dict
+from nwbpipe.errors import SourceError
+from tests.nwb_builders.facemap_proc import write_proc
+
+
+class _Runs:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+class _Evaluates:
+    def __reduce__(self):
+        return eval, ("__import__('os').getpid()",)
+
+
+def _write(path: Path, content: object, protocol: int | None = None) -> Path:
+    if protocol is None:
+        np.save(path, content, allow_pickle=True)
+        return path
+    with path.open("wb") as stream:
+        np.save(stream, np.array(None, dtype=object), allow_pickle=True)  # for the header
+        stream.seek(128)
+        stream.truncate()
+        stream.write(pickle.dumps(np.array(content, dtype=object), protocol=protocol))
+    return path
+
+
+def test_what_facemap_saves_is_read_unchanged(tmp_path):
+    proc = write_proc(tmp_path / "a_proc.npy")
+    found = load_pickled_dict(tmp_path / "a_proc.npy")
+    assert list(found) == list(proc)
+    np.testing.assert_array_equal(found["motSVD"][1], proc["motSVD"][1])
+    assert found["LYbin"] == proc["LYbin"]
+    assert found["rois"][0]["saturation"] == 60.0
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_every_protocol(tmp_path, protocol):
+    content = {
+        "a": np.arange(5, dtype="<i4"),
+        "b": [np.float32(1.5), "text", Path("x/y.avi")],
+        "c": (True, None, b"z"),
+    }
+    found = load_pickled_dict(_write(tmp_path / "a.npy", content, protocol))
+    np.testing.assert_array_equal(found["a"], content["a"])
+    assert found["b"][:2] == [1.5, "text"]
+    assert str(found["b"][2]) == str(Path("x/y.avi"))
+    assert found["c"] == content["c"]
+
+
+@pytest.mark.parametrize("place", ["value", "key in list", "inside an array"])
+def test_a_payload_is_refused_and_not_run(tmp_path, place):
+    marker = tmp_path / "ran"
+    payload = _Runs(marker)
+    content = {
+        "value": {"filenames": payload},
+        "key in list": {"rois": [{"a": payload}]},
+        "inside an array": {"a": np.array([payload, 1], dtype=object)},
+    }[place]
+    with pytest.raises(SourceError, match="would run code") as caught:
+        load_pickled_dict(_write(tmp_path / "a_proc.npy", content))
+    assert "system" in caught.value.problem.found
+    assert not marker.exists()
+
+
+def test_builtins_are_refused(tmp_path):
+    with pytest.raises(SourceError, match="eval"):
+        load_pickled_dict(_write(tmp_path / "a_proc.npy", {"x": _Evaluates()}))
+
+
+def test_truncated(tmp_path):
+    file = tmp_path / "a_proc.npy"
+    write_proc(file)
+    whole = file.read_bytes()
+    for length in (0, 5, 100, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:length])
+        with pytest.raises(SourceError, match="damaged, truncated"):
+            load_pickled_dict(file)
+
+
+def test_other_content(tmp_path):
+    np.save(tmp_path / "plain.npy", np.arange(3))
+    with pytest.raises(SourceError, match="holds an array"):
+        load_pickled_dict(tmp_path / "plain.npy")
+    with pytest.raises(SourceError, match="no dictionary"):
+        load_pickled_dict(_write(tmp_path / "list.npy", ["text"], 3))
+    with pytest.raises(SourceError, match="can't be read"):
+        load_pickled_dict(tmp_path / "missing.npy")

@@ -1,0 +1,120 @@
+"""The main job, end to end: simulate, convert, process, hold the result to the truth."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from nwbinspector import Importance, inspect_nwbfile, load_config
+from pynwb import validate
+
+import nwbpipe
+from nwbpipe.demo import Report, Row, run_demo
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, tool) -> Report:
+    for name in ("suite2p", "spikesorting", "facemap_svd"):
+        tool(name)
+    return run_demo(tmp_path_factory.mktemp("demo"), seed=1, say=lambda text: None)
+
+
+def test_all_floors_are_held(report: Report) -> None:
+    assert report.passed, report.table()
+    assert {row.measure: (row.bound, row.is_error) for row in report.rows} == {
+        "cells, recall": (0.9, False),
+        "cells, precision": (0.9, False),
+        "trace correlation, median": (0.9, False),
+        "motion error": (0.5, True),
+        "units with accuracy ≥ 0.8": (0.8, False),
+        "pupil area, correlation": (0.95, False),
+        "times, largest error": (1.0, True),
+    }
+    assert [row.stream for row in report.rows if row.unit == "ms"] == ["scope", "camera", "trials", "events"]
+
+
+def test_the_file_is_valid_and_passes_the_inspector(report: Report) -> None:
+    assert validate(path=str(report.nwb)) == []
+    found = list(
+        inspect_nwbfile(
+            nwbfile_path=report.nwb,
+            config=load_config("dandi"),
+            importance_threshold=Importance.BEST_PRACTICE_VIOLATION,
+        )
+    )
+    assert [(message.check_function_name, message.location) for message in found] == []
+
+
+def test_dandi_takes_the_file(report: Report, tmp_path: Path) -> None:
+    dandiset = tmp_path / "000001"
+    target = dandiset / "sub-sim001" / "sub-sim001_ses-demo_image.nwb"
+    target.parent.mkdir(parents=True)
+    os.link(report.nwb, target)
+    media = report.nwb.with_suffix("")
+    (target.parent / media.name).symlink_to(media)
+    (dandiset / "dandiset.yaml").write_text("identifier: '000001'\nname: demo\n")
+    environment = {**os.environ, "DANDI_NO_ET": "1", "NO_ET": "1", "HOME": str(tmp_path), "DANDI_CACHE": "ignore"}
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("dandi")), "validate", "--min-severity", "ERROR", str(target)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No errors found" in done.stdout + done.stderr
+
+
+def test_every_run_is_recorded(report: Report) -> None:
+    records = nwbpipe.read_records(report.nwb)
+    assert [record.step for record in records] == ["convert", "suite2p", "spikesorting", "facemap_svd"]
+    assert all(source["sha256"] for source in records[0].sources)
+
+
+def test_a_second_call_computes_nothing(report: Report) -> None:
+    before = report.nwb.stat()
+    again = run_demo(report.nwb.parent, seed=1, say=lambda text: None)
+    assert again.passed
+    assert report.nwb.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_the_figure_is_drawn(report: Report) -> None:
+    assert report.figure is not None
+    assert report.figure.read_bytes().startswith(b"\x89PNG")
+    assert report.figure.stat().st_size > 50_000
+
+
+def test_no_name_of_this_machine_is_in_the_file(report: Report) -> None:
+    import getpass
+    import socket
+
+    content = "".join(str(record.as_dict()) for record in nwbpipe.read_records(report.nwb))
+    home = str(Path.home())
+    for private in (home, str(report.nwb.parent)):
+        assert private not in content
+    for name in (socket.gethostname(), getpass.getuser()):
+        assert not re.search(rf"\b{re.escape(name)}\b", content)
+
+
+@pytest.mark.parametrize(
+    ("row", "passed"),
+    [
+        (Row("a", "b", 0.9, 0.9), True),
+        (Row("a", "b", 0.89, 0.9), False),
+        (Row("a", "b", 0.5, 0.5, True), True),
+        (Row("a", "b", 0.51, 0.5, True), False),
+        (Row("a", "b", math.nan, 0.9), False),
+        (Row("a", "b", math.nan, 0.9, True), False),
+        (Row("a", "b", math.inf, 1.0, True), False),
+    ],
+)
+def test_bounds(row: Row, passed: bool) -> None:
+    assert row.passed is passed
+    assert Report((row,), Path("x.nwb"), None, 1.0).passed is passed

@@ -1,0 +1,28 @@
+"""The session that the pages talk about."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def documented_session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a simulated small session in ``raw/``, and its file ``m042.nwb``."""
+    import nwbpipe
+    from nwbpipe.simulate import simulate_session
+
+    folder = tmp_path_factory.mktemp("docs")
+    session = simulate_session(folder / "raw", size="small")
+    nwbpipe.convert(session.spec, folder / "m042.nwb", progress=False)
+    return folder
+
+
+@pytest.fixture
+def page_folder(documented_session: Path, tmp_path: Path) -> Path:
+    """A copy of it, for one page."""
+    folder = tmp_path / "page"
+    shutil.copytree(documented_session, folder)
+    return folder

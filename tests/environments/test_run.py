@@ -1,0 +1,75 @@
+"""The tool's process ends with the one that started it, and with what it started itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nwbpipe import environments
+from nwbpipe.environments import Tool
+from nwbpipe.errors import ToolTimeoutError
+
+NUMPY = Tool("numpy", ("numpy>=1.20", "h5py>=3.8"))
+
+PARENT = """
+import sys
+from pathlib import Path
+from nwbpipe import environments
+from nwbpipe.environments import Tool
+folder = Path(sys.argv[1])
+found = environments.find(Tool("numpy", ("numpy>=1.20",)))
+environments.run(found, "tests.fixtures._family_compute", {"threads": 1}, scratch=folder, log=folder / "log")
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+def wait_for(condition: object, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def pids(folder: Path) -> list[int]:
+    return [int(file.read_text()) for file in folder.glob("*.pid")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_killed_parent_takes_the_tool_and_its_children_with_it(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], cwd=root) as parent:
+        wait_for(lambda: len(pids(tmp_path)) == 2)
+        family = pids(tmp_path)
+        assert all(alive(pid) for pid in family)
+        parent.send_signal(signal.SIGKILL)
+    wait_for(lambda: not any(alive(pid) for pid in family))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_time_limit_ends_the_whole_family(tmp_path: Path) -> None:
+    found = environments.find(NUMPY)
+    with pytest.raises(ToolTimeoutError, match="time limit of 3 s"):
+        environments.run(
+            found,
+            "tests.fixtures._family_compute",
+            {"threads": 1},
+            scratch=tmp_path,
+            log=tmp_path / "log",
+            timeout=3,
+        )
+    family = pids(tmp_path)
+    assert len(family) == 2
+    wait_for(lambda: not any(alive(pid) for pid in family), 2.0)

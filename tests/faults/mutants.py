@@ -1,0 +1,192 @@
+"""Broken commits: each leaves out, or misplaces, one thing that safety rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from nwbpipe.files import _commit, _recover
+from nwbpipe.files._commit import Commit, Placement
+from nwbpipe.files._journal import HEADER_SIZE, Header, Journal, Page, read_journal
+from nwbpipe.files._os import System
+from tests.faults.harness import Subject
+
+
+class _NoSync:
+    """A system whose syncs do nothing: of files, of folders, or of both."""
+
+    def __init__(self, system: System, kinds: tuple[str, ...]) -> None:
+        self._system = system
+        for kind in kinds:
+            setattr(self, kind, lambda *_: None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._system, name)
+
+
+def _unsynced(base: type, method: str, *kinds: str) -> type:
+    """Make a subclass that skips the syncs within one of its steps."""
+
+    def step(self: Any, *arguments: Any) -> None:
+        system, self.system = self.system, _NoSync(self.system, kinds or ("sync", "sync_data"))
+        try:
+            getattr(base, method)(self, *arguments)
+        finally:
+            self.system = system
+
+    return type(f"No_{method}", (base,), {method: step})
+
+
+def _both(method: str, *kinds: str) -> Subject:
+    return Subject(_unsynced(Commit, method, *kinds), _unsynced(Placement, method, *kinds))
+
+
+def _overridden(method: str, step: Callable[..., Any]) -> Subject:
+    return Subject(type("Mutant", (Commit,), {method: step}), type("Mutant", (Placement,), {method: step}))
+
+
+class _PagesBeforeJournal(Commit):
+    """In place first, journal later."""
+
+    def seal(self, journal: int, header: Header) -> None:
+        for offset, data in self.change.changed():
+            self.system.write(self.descriptor, data, offset)
+        self.system.sync(self.descriptor)
+        super().seal(journal, header)
+
+
+class _NoHeader(Commit):
+    """Nothing says that a commit begins."""
+
+    def begin(self, journal: int, header: Header) -> None:
+        pass
+
+    def seal(self, journal: int, header: Header) -> None:
+        super().begin(journal, header)
+        super().seal(journal, header)
+
+
+class _TailLast(Commit):
+    """The tail is written when the journal is sealed already."""
+
+    def write_tail(self) -> None:
+        pass
+
+    def seal(self, journal: int, header: Header) -> None:
+        super().seal(journal, header)
+        Commit.write_tail(self)
+
+
+class _CutEarly(Commit):
+    """A shorter file is cut before the journal is durable."""
+
+    def write_tail(self) -> None:
+        super().write_tail()
+        self.cut(self.change.new_end)
+
+
+class _NoUndo(Commit):
+    """A seal that failed to be synced is left."""
+
+    def undo(self, journal: int, header: Header, *, sealing: bool) -> None:
+        super().undo(journal, header, sealing=False)
+
+
+def _no_signature_blanked(self: Placement, plan: Journal) -> None:
+    pass
+
+
+def _signature_with_the_pages(self: Placement, plan: Journal, journal: int) -> None:
+    for page in plan.pages:
+        self.system.write(self.descriptor, self.system.read(journal, page.length, page.source), page.offset)
+    self.system.sync(self.descriptor)
+
+
+def _removed_first(self: Placement, plan: Journal) -> None:
+    self.remove()
+    self.remove = lambda: None  # type: ignore[method-assign]
+    Placement.sign(self, plan)
+
+
+def _not_cut(self: Placement, size: int) -> None:
+    pass
+
+
+def _any_seal(system: System, descriptor: int, target: Path) -> Journal | None:
+    """Believe a journal whatever its digests say: what is there of its pages counts."""
+    plan = read_journal(system, descriptor, target)
+    if plan is None or plan.sealed:
+        return plan
+    pages, position, size = [], HEADER_SIZE, system.size(descriptor)
+    while position < size:
+        offset, length = (int.from_bytes(system.read(descriptor, 8, position + 8 * one), "little") for one in (0, 1))
+        if length > 1 << 20 or offset + length > plan.header.old_end:
+            break
+        pages.append(Page(offset, length, position + 80, b"", b""))
+        position += 80 + length
+    return replace(plan, sealed=bool(pages), pages=tuple(pages))
+
+
+def _one_write(system: System, descriptor: int, data: bytes | memoryview, offset: int) -> None:
+    system.write(descriptor, data, offset)
+
+
+def _thrown_away(placement: Placement, journal: int) -> None:
+    """Recovery that takes back what is committed."""
+    plan = read_journal(placement.system, journal, placement.target)
+    if plan is not None:
+        placement.cut(plan.header.old_end)
+    placement.remove()
+
+
+@contextmanager
+def _patched(**names: Any) -> Iterator[None]:
+    """Put functions in place of those of `_commit` and `_recover`."""
+    with ExitStack() as stack:
+        for module in (_commit, _recover):
+            for key, one in names.items():
+                if hasattr(module, key):
+                    stack.enter_context(patch.object(module, key, one))
+        yield
+
+
+SUBJECTS: dict[str, Subject] = {
+    "the header's sync is dropped": Subject(_unsynced(Commit, "begin", "sync")),
+    "the folder's sync at the start is dropped": Subject(_unsynced(Commit, "begin", "sync_folder")),
+    "the tail's sync is dropped": Subject(_unsynced(Commit, "write_tail")),
+    "the seal's sync is dropped": Subject(_unsynced(Commit, "seal")),
+    "the sync after the signature is blanked is dropped": _both("blank"),
+    "the sync of the pages in place is dropped": _both("place"),
+    "the sync of the new signature is dropped": _both("sign"),
+    "the sync of the cut is dropped": _both("cut"),
+    "the folder's sync at the end is dropped": _both("remove", "sync_folder"),
+    "pages go in place before the journal": Subject(_PagesBeforeJournal),
+    "no header is written": Subject(_NoHeader),
+    "the tail is written after the seal": Subject(_TailLast),
+    "the file is cut before the seal": Subject(_CutEarly),
+    "a seal that failed is not undone": Subject(_NoUndo),
+    "the signature is not blanked": _overridden("blank", _no_signature_blanked),
+    "the signature is not last": _overridden("place", _signature_with_the_pages),
+    "the journal is removed before the signature is back": _overridden("sign", _removed_first),
+    "nothing is cut": _overridden("cut", _not_cut),
+}
+
+PATCHES: dict[str, dict[str, Any]] = {
+    "digests are ignored": {"read_journal": _any_seal},
+    "short writes are taken for whole": {"write_all": _one_write},
+    "a sealed journal is thrown away": {"settle": _thrown_away},
+}
+
+
+@contextmanager
+def mutant(name: str) -> Iterator[Subject]:
+    """Break one thing."""
+    if name in SUBJECTS:
+        yield SUBJECTS[name]
+    else:
+        with _patched(**PATCHES[name]):
+            yield Subject()

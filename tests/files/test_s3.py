@@ -1,0 +1,429 @@
+"""Session files in S3, on a real server: what is moved, what is kept, who wins, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import nwbpipe
+from nwbpipe import files, session_file
+from nwbpipe.errors import ConflictError, DamagedFileError, FileAccessError, NwbpipeError, UnsupportedFileError
+from nwbpipe.files.s3 import _client, _conditions, _transaction
+from tests.files.helpers import child, wait_for_line
+from tests.fixtures.s3 import KEY, READER, SECRET, Bucket
+
+pytestmark = pytest.mark.slow
+
+MB = 10**6
+
+
+class Traffic:
+    """What one of nwbpipe's clients sends and receives."""
+
+    def __init__(self) -> None:
+        self.requests: list[str] = []
+        self.up = self.down = 0
+        self._lock = threading.Lock()
+
+    def watch(self, client: Any) -> Any:
+        client.meta.events.register("before-send.s3", self._sent)
+        client.meta.events.register("after-call.s3", self._answered)
+        return client
+
+    def _sent(self, request: Any, event_name: str, **_: Any) -> None:
+        with self._lock:
+            self.requests.append(event_name.rpartition(".")[2])
+            self.up += int(request.headers.get("Content-Length", 0))
+
+    def _answered(self, http_response: Any, event_name: str, **_: Any) -> None:
+        with self._lock:
+            if not event_name.endswith("HeadObject"):
+                self.down += int(http_response.headers.get("Content-Length", 0))
+
+
+@pytest.fixture
+def traffic(monkeypatch: pytest.MonkeyPatch) -> Traffic:
+    watched = Traffic()
+    monkeypatch.setattr(_transaction, "connect", lambda: watched.watch(_client.connect()))
+    return watched
+
+
+def large_file(path: Path, megabytes: int, **layout: Any) -> Path:
+    values = np.random.default_rng(megabytes).integers(0, 2**62, megabytes * MB // 8)
+    with h5py.File(path, "w", **layout) as file:
+        for number, part in enumerate(np.array_split(values, 8)):
+            file.create_dataset(f"group{number}/values", data=part, chunks=(2**16,))
+    return path
+
+
+def append(url: str, name: str = "new", size: int = MB) -> None:
+    with files.transaction(url) as file:
+        file[name] = np.arange(size)
+
+
+# What is moved ---------------------------------------------------------------------------------------------
+
+
+def test_what_an_append_moves_does_not_grow_with_the_object(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = {"fs_strategy": "page", "fs_page_size": 2**16}
+    moved = {}
+    for megabytes in (32, 128):
+        url = bucket.put(large_file(tmp_path / "old.h5", megabytes, **layout), f"{megabytes}.h5")
+        append(url, "first", 10)  # asks, once, whether the server checks conditions
+        watched = Traffic()
+        monkeypatch.setattr(_transaction, "connect", lambda watched=watched: watched.watch(_client.connect()))
+        append(url)
+        moved[megabytes] = watched
+        new = bucket.get(tmp_path / "new.h5", f"{megabytes}.h5")
+        with h5py.File(new) as after, h5py.File(tmp_path / "old.h5") as before:
+            assert np.array_equal(after["new"][()], np.arange(MB))
+            for number in range(8):
+                assert np.array_equal(after[f"group{number}/values"][()], before[f"group{number}/values"][()])
+    for one in moved.values():
+        print(f"up {one.up / MB:.1f} MB, down {one.down / MB:.1f} MB, {len(one.requests)} requests")
+        assert one.up < 8 * MB + 20 * MB  # what is new is 8 MB
+        assert one.down < 20 * MB
+        assert len(one.requests) < 25
+    small, large = moved[32], moved[128]
+    assert large.up <= small.up + 6 * MB
+    assert large.down <= small.down + 6 * MB
+    assert len(large.requests) <= len(small.requests) + 4
+
+
+def test_a_small_object_is_sent_whole(bucket: Bucket, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = 1
+    append(bucket.put(tmp_path / "a.h5"), size=10)
+    with h5py.File(bucket.get(tmp_path / "b.h5")) as file:
+        assert sorted(file) == ["new", "x"]
+
+
+def test_a_block_that_changes_nothing_sends_nothing(bucket: Bucket, tmp_path: Path, traffic: Traffic) -> None:
+    url = bucket.put(large_file(tmp_path / "a.h5", 8))
+    before = bucket.data()
+    with pytest.raises(RuntimeError), files.transaction(url) as file:  # noqa: PT012
+        file["x"] = 1
+        raise RuntimeError
+    assert bucket.data() == before
+    assert bucket.uploads() == []
+    assert "CompleteMultipartUpload" not in traffic.requests[-1]
+
+
+def test_opening_and_reading_one_trace_takes_few_requests(bucket: Bucket, tmp_path: Path, traffic: Traffic) -> None:
+    layout = {"fs_strategy": "page", "fs_page_size": 2**16}
+    url = bucket.put(large_file(tmp_path / "a.h5", 64, **layout))
+    with session_file.open_hdf5(url) as file:
+        assert file["group5/values"][:10].shape == (10,)
+    assert len(traffic.requests) <= 10
+    assert traffic.down < 10 * MB
+
+
+# What is kept ----------------------------------------------------------------------------------------------
+
+
+def test_what_an_object_has_beside_its_bytes_is_kept(bucket: Bucket, tmp_path: Path) -> None:
+    url = bucket.put(
+        large_file(tmp_path / "a.h5", 8),
+        ContentType="application/x-hdf5",
+        CacheControl="no-cache",
+        ContentDisposition='attachment; filename="a.nwb"',
+        Metadata={"lab": "x"},
+        Tagging="project=a%20b&public=no",
+    )
+    append(url)
+    head = bucket.client.head_object(Bucket=bucket.name, Key="session.nwb")
+    assert head["ContentType"] == "application/x-hdf5"
+    assert head["CacheControl"] == "no-cache"
+    assert head["ContentDisposition"] == 'attachment; filename="a.nwb"'
+    assert head["Metadata"].pop("nwbpipe-writes")
+    assert head["Metadata"] == {"lab": "x"}
+    tags = bucket.client.get_object_tagging(Bucket=bucket.name, Key="session.nwb")["TagSet"]
+    assert {one["Key"]: one["Value"] for one in tags} == {"project": "a b", "public": "no"}
+
+
+def test_storage_class_and_encryption_are_asked_for_again() -> None:
+    from nwbpipe.files.s3._commit import _KEPT
+
+    assert {"StorageClass", "ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled"} <= set(_KEPT)
+
+
+# Who wins --------------------------------------------------------------------------------------------------
+
+
+def test_of_two_writers_one_is_told(bucket: Bucket, tmp_path: Path) -> None:
+    url = bucket.put(large_file(tmp_path / "a.h5", 16))
+    with pytest.raises(ConflictError, match="another writer") as caught, files.transaction(url) as file:  # noqa: PT012
+        file["late"] = np.arange(10)
+        append(url, "early", 10)
+    assert caught.value.exit_code == 1
+    assert url in str(caught.value)
+    with h5py.File(bucket.get(tmp_path / "b.h5")) as file:
+        assert "early" in file
+        assert "late" not in file
+    assert bucket.uploads() == []
+
+
+def test_a_writer_that_comes_between_the_last_look_and_the_completion(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = bucket.put(large_file(tmp_path / "a.h5", 16))
+    send, nested = _transaction.Commit._send, []
+
+    def and_another(self: Any, upload: Any, parts: Any) -> Any:
+        done = send(self, upload, parts)
+        if not nested:
+            nested.append(1)
+            append(url, "early", 10)
+        return done
+
+    monkeypatch.setattr(_transaction.Commit, "_send", and_another)
+    with pytest.raises(ConflictError):
+        append(url, "late", 10)
+    with h5py.File(bucket.get(tmp_path / "b.h5")) as file:
+        assert "early" in file
+        assert "late" not in file
+
+
+def test_update_does_it_again(bucket: Bucket, session_nwb: Path, tmp_path: Path) -> None:
+    url, calls = bucket.put(session_nwb), []
+
+    def change(nwbfile: Any) -> str:
+        calls.append(sorted(nwbfile.processing))
+        if len(calls) == 1:
+            with nwbpipe.transaction(url) as other:
+                other.create_processing_module("ophys", "another writer's")
+        nwbfile.create_processing_module("behavior", "ours")
+        return "done"
+
+    assert nwbpipe.update(url, change) == "done"
+    assert calls == [[], ["ophys"]]
+    with nwbpipe.read(bucket.get(tmp_path / "b.nwb")) as nwbfile:
+        assert sorted(nwbfile.processing) == ["behavior", "ophys"]
+
+
+def test_many_writers_lose_nothing(bucket: Bucket, tmp_path: Path) -> None:
+    url = bucket.put(large_file(tmp_path / "a.h5", 6))
+    outcomes: list[str] = []
+
+    def work(name: str) -> None:
+        for _ in range(60):
+            script = f"""
+                from nwbpipe.errors import ConflictError
+                try:
+                    with transaction({url!r}) as file:
+                        file[{name!r}] = 1
+                    print("done")
+                except ConflictError:
+                    print("conflict")
+            """
+            with child(script) as process:
+                assert process.stdout is not None
+                answer = process.stdout.read().strip()
+            outcomes.append(answer)
+            if answer != "conflict":
+                return
+
+    threads = [threading.Thread(target=work, args=(f"writer{number}",)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count("done") == 3, outcomes
+    with h5py.File(bucket.get(tmp_path / "b.h5")) as file:
+        assert [name for name in file if name.startswith("writer")] == ["writer0", "writer1", "writer2"]
+
+
+def test_a_reader_is_told_that_its_state_is_gone(bucket: Bucket, tmp_path: Path) -> None:
+    url = bucket.put(large_file(tmp_path / "a.h5", 96))
+    with pytest.raises(ConflictError), files.s3_read(url) as file:  # noqa: PT012
+        append(url, size=10)
+        for number in range(8):
+            file[f"group{number}/values"][()]
+
+
+# Uploads that were not completed -----------------------------------------------------------------------------
+
+
+def test_an_upload_of_a_killed_process_is_found_and_removed(bucket: Bucket, tmp_path: Path) -> None:
+    url = bucket.put(large_file(tmp_path / "a.h5", 16))
+    before = bucket.data()
+    foreign = bucket.client.create_multipart_upload(Bucket=bucket.name, Key="session.nwb")["UploadId"]
+    script = f"""
+        from nwbpipe.files.s3 import _commit
+        send = _commit.Commit._send
+        def stop(self, upload, parts):
+            send(self, upload, parts)
+            print("waiting", flush=True)
+            time.sleep(60)
+        _commit.Commit._send = stop
+        with transaction({url!r}) as file:
+            file["x"] = 1
+    """
+    with child(script) as process:
+        wait_for_line(process)
+        process.kill()
+        process.wait()
+    assert bucket.data() == before
+    (orphan,) = files.s3_orphans(url)
+    assert orphan.url == url
+    assert orphan.upload_id != foreign
+    assert files.s3_orphans(f"s3://{bucket.name}/") == [orphan]
+    assert files.s3_orphans(f"s3://{bucket.name}/session") == []
+    assert files.abort_s3_orphans(url) == []  # too young
+    assert files.abort_s3_orphans(url, older_than=timedelta(0)) == [orphan]
+    assert files.s3_orphans(url) == []
+    assert bucket.uploads() == ["session.nwb"]  # the foreign one
+    append(url)
+
+
+# NWB -------------------------------------------------------------------------------------------------------
+
+
+def test_nwb_files(bucket: Bucket, session_nwb: Path) -> None:
+    url = bucket.put(session_nwb)
+    assert session_file.check_readable(url) == url
+    with nwbpipe.transaction(url) as nwbfile:
+        nwbfile.create_processing_module("behavior", "test")
+    with nwbpipe.read(url) as nwbfile:
+        assert list(nwbfile.processing) == ["behavior"]
+        assert nwbfile.acquisition["lever"].data[0, 0] == 0.0
+    assert nwbpipe.read_records(url) == []
+
+
+def test_log(bucket: Bucket, session_nwb: Path) -> None:
+    from nwbpipe.cli._main import app
+
+    url = bucket.put(session_nwb)
+    done = CliRunner().invoke(app, ["log", url, "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output) == []
+
+
+# What is refused ---------------------------------------------------------------------------------------------
+
+
+WAYS: list[Callable[[str], Any]] = [session_file.read, session_file.transaction, session_file.open_hdf5]
+
+
+def refused(url: str, error: type[NwbpipeError], text: str, ways: list[Callable[[str], Any]] = WAYS) -> None:
+    for way in ways:
+        with pytest.raises(error, match=text) as caught, way(url):
+            pytest.fail("it was opened")
+        shown = "".join(traceback.format_exception(caught.value))
+        assert url in str(caught.value)
+        for secret in (KEY, SECRET, READER, "wrong-secret"):
+            assert secret not in shown
+        assert "botocore" not in shown.lower() or "Traceback" in shown
+
+
+def test_a_missing_object_and_a_missing_bucket(bucket: Bucket) -> None:
+    refused(f"s3://{bucket.name}/no.nwb", FileAccessError, "no such object")
+    refused("s3://no-such-bucket-here/no.nwb", FileAccessError, "no such (bucket|object)")
+
+
+def test_what_is_not_nwb(bucket: Bucket, tmp_path: Path, session_nwb: Path) -> None:
+    (tmp_path / "a").write_bytes(b"II*\0 a picture")
+    refused(bucket.put(tmp_path / "a"), UnsupportedFileError, "not an HDF5 file")
+    (tmp_path / "a").write_bytes(b"")
+    refused(bucket.put(tmp_path / "a"), UnsupportedFileError, "not an HDF5 file")
+    (tmp_path / "a").write_bytes(session_nwb.read_bytes()[:9000])
+    refused(bucket.put(tmp_path / "a"), DamagedFileError, "damaged or truncated")
+    with h5py.File(tmp_path / "a", "w") as file:
+        file["x"] = 1
+    url = bucket.put(tmp_path / "a")
+    with pytest.raises(UnsupportedFileError, match="not NWB"), session_file.read(url):
+        pytest.fail("it was opened")
+
+
+def test_virtual_datasets_are_refused(bucket: Bucket, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        layout = h5py.VirtualLayout((4,), "f8")
+        layout[:] = h5py.VirtualSource("other.h5", "x", (4,))
+        file.create_virtual_dataset("x", layout)
+    with pytest.raises(UnsupportedFileError, match="virtual"):
+        append(bucket.put(tmp_path / "a.h5"))
+
+
+def test_without_credentials(bucket: Bucket, session_nwb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = bucket.put(session_nwb)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    refused(url, FileAccessError, "no credentials")
+
+
+def test_with_wrong_credentials(bucket: Bucket, session_nwb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = bucket.put(session_nwb)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
+    refused(url, FileAccessError, "does not know these credentials")
+
+
+def test_a_reader_may_not_write(bucket: Bucket, session_nwb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = bucket.put(session_nwb)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", READER)
+    monkeypatch.setattr(_conditions, "_known", {})
+    with nwbpipe.read(url) as nwbfile:
+        assert nwbfile.acquisition
+    refused(url, FileAccessError, "access denied", [session_file.transaction])
+
+
+def test_no_server(s3_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    refused("s3://bucket/x.nwb", FileAccessError, "can't be reached", [session_file.read])
+
+
+# A server that checks nothing ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def careless(s3_credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """A bucket of moto's, which completes an upload whatever its condition."""
+    moto = pytest.importorskip("moto")
+    import boto3
+
+    monkeypatch.setattr(_conditions, "_known", {})
+    # moto plays Amazon, whose servers are known to check: here they must be asked.
+    monkeypatch.setattr(_conditions, "_CHECKING", ())
+    with moto.mock_aws():
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="careless")
+        yield Bucket("careless", client)
+    assert os.environ["AWS_ACCESS_KEY_ID"]
+
+
+def test_a_server_that_checks_nothing_is_refused(careless: Bucket, session_nwb: Path) -> None:
+    url = careless.put(session_nwb)
+    before = careless.data()
+    with pytest.raises(FileAccessError, match="does not check") as caught, nwbpipe.transaction(url):
+        pytest.fail("it was opened")
+    assert "unsafe_no_cas" in str(caught.value)
+    assert careless.data() == before
+    assert [one["Key"] for one in careless.client.list_objects_v2(Bucket="careless")["Contents"]] == ["session.nwb"]
+    with nwbpipe.read(url) as nwbfile:  # reading needs no condition
+        assert nwbfile.acquisition
+
+
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_who_asks_for_it_may_write_there(
+    careless: Bucket, session_nwb: Path, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = careless.put(session_nwb)
+    if by == "environment":
+        monkeypatch.setenv("NWBPIPE_UNSAFE_NO_CAS", "1")
+    with nwbpipe.transaction(url, unsafe_no_cas=by == "argument") as nwbfile:
+        nwbfile.create_processing_module("behavior", "test")
+    with nwbpipe.read(url) as nwbfile:
+        assert list(nwbfile.processing) == ["behavior"]

@@ -1,0 +1,225 @@
+"""The compute module by itself: what needs no suite2p."""
+
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+from nwbpipe.processors.imaging import Suite2pParams
+from nwbpipe.processors.imaging import _suite2p_compute as compute
+
+
+def quiet(fraction, text):
+    pass
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    opened = []
+
+    def make(values):
+        file = h5py.File(tmp_path / f"{len(opened)}.h5", "w")
+        opened.append(file)
+        return file.create_dataset("data", data=values, chunks=(2, *values.shape[1:]))
+
+    yield make
+    for file in opened:
+        file.close()
+
+
+def test_it_imports_without_the_core():
+    """It runs in the tool's Python, where none of these is installed."""
+    code = (
+        "import sys, importlib.util\n"
+        "for name in ('nwbpipe', 'pydantic', 'pynwb', 'hdmf'): sys.modules[name] = None\n"
+        f"spec = importlib.util.spec_from_file_location('c', {compute.__file__!r})\n"
+        "module = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(module)\n"
+        "print(callable(module.compute), 'suite2p' in sys.modules, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False", "False"]
+
+
+def test_a_movie_is_read_transposed(dataset):
+    values = np.arange(5 * 3 * 4, dtype=np.int16).reshape(5, 3, 4)
+    movie = compute.Movie(dataset(values), 1)
+    assert movie.shape == (5, 4, 3)
+    np.testing.assert_array_equal(movie[1:4], values[1:4].transpose(0, 2, 1))
+    np.testing.assert_array_equal(movie[np.array([0, 3])], values[[0, 3]].transpose(0, 2, 1))
+    assert movie[0:1].flags.c_contiguous
+    assert bool(movie)  # suite2p asks `if not f_raw`
+
+
+def ramp(dtype, top):
+    return np.linspace(0, top, 5 * 3 * 4).reshape(5, 3, 4).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        (ramp(np.int16, 32767), 1),
+        (ramp(np.uint8, 255), 1),
+        (ramp(np.uint16, 32767), 1),
+        (ramp(np.uint16, 32768), 2),
+        (ramp(np.uint16, 65535), 2),
+        (ramp(np.int32, 100_000), 4),
+        (ramp(np.float32, 1.0), 1 / 30000),
+        (ramp(np.float64, 1e9), 1e9 / 30000),
+        (ramp(np.float32, 0.0), 1),
+    ],
+)
+def test_values_are_scaled_into_int16_without_overflow(dataset, values, scale):
+    data = dataset(values)
+    assert compute.intensity_scale(data, quiet) == pytest.approx(scale)
+    frames = compute.Movie(data, scale)[0:5]
+    assert frames.dtype == np.int16
+    back = frames.transpose(0, 2, 1).astype(np.float64) * scale
+    np.testing.assert_allclose(back, values, atol=scale if scale > 1 else scale / 2 + 1e-9)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_movie_with_holes_is_refused(dataset, value):
+    values = ramp(np.float32, 1.0)
+    values[3, 1, 1] = value
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        compute.intensity_scale(dataset(values), quiet)
+
+
+def test_complex_values_are_refused(dataset):
+    with pytest.raises(TypeError, match="complex64"):
+        compute.intensity_scale(dataset(ramp(np.complex64, 1)), quiet)
+
+
+@pytest.mark.parametrize(
+    ("size", "block", "nonrigid", "fitted"),
+    [
+        ((512, 512), [128, 128], True, (128, 128)),
+        ((88, 120), [128, 128], False, (128, 128)),
+        ((88, 300), [128, 128], True, (66, 128)),
+        ((128, 128), [128, 128], False, (128, 128)),
+    ],
+)
+def test_blocks_fit_the_frame(size, block, nonrigid, fitted):
+    settings = {"nonrigid": True, "block_size": block}
+    compute.fit_blocks(settings, *size)
+    assert settings == {"nonrigid": nonrigid, "block_size": fitted}
+
+
+def test_rigid_registration_stays_rigid():
+    settings = {"nonrigid": False, "block_size": [128, 128]}
+    compute.fit_blocks(settings, 88, 300)
+    assert settings == {"nonrigid": False, "block_size": (128, 128)}
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_name():
+    with pytest.raises(ValueError, match="did you mean 'smooth_sigma'"):
+        compute.merge({"registration": {"smooth_sigma": 1}}, {"registration": {"smoth_sigma": 2}})
+    with pytest.raises(ValueError, match="group of settings"):
+        compute.merge({"registration": {"smooth_sigma": 1}}, {"registration": 2})
+
+
+class FakeSuite2p:
+    """The part of default_settings() of suite2p 1.1.0 that has a name in Suite2pParams, with its defaults."""
+
+    @staticmethod
+    def default_settings():
+        return {
+            "tau": 1.0,
+            "fs": 10.0,
+            "diameter": [12.0, 12.0],
+            "run": {"do_registration": 1, "do_regmetrics": True},
+            "registration": {
+                "nimg_init": 400,
+                "maxregshift": 0.1,
+                "batch_size": 100,
+                "nonrigid": True,
+                "block_size": (128, 128),
+                "smooth_sigma": 1.15,
+                "two_step_registration": False,
+            },
+            "detection": {
+                "algorithm": "sparsery",
+                "threshold_scaling": 1.0,
+                "max_overlap": 0.75,
+                "highpass_time": 100,
+                "sparsery_settings": {"spatial_scale": 0},
+            },
+            "classification": {"use_builtin_classifier": False},
+            "extraction": {"allow_overlap": False, "neuropil_coefficient": 0.7},
+        }
+
+
+def test_the_defaults_are_suite2ps_and_a_users_classifier_is_never_used():
+    expected = FakeSuite2p.default_settings()
+    expected["run"]["do_regmetrics"] = False
+    expected["classification"]["use_builtin_classifier"] = True
+    expected["fs"] = 15.0
+    settings = compute.suite2p_settings(FakeSuite2p, Suite2pParams().model_dump(mode="json"), 15.0)
+    assert settings == expected
+
+
+def test_every_parameter_reaches_suite2p():
+    params = Suite2pParams(
+        tau=0.7,
+        diameter=(8, 9),
+        do_registration=False,
+        nonrigid=False,
+        nimg_init=7,
+        batch_size=8,
+        block_size=(64, 65),
+        maxregshift=0.2,
+        smooth_sigma=3,
+        two_step_registration=True,
+        algorithm="sourcery",
+        spatial_scale=2,
+        threshold_scaling=1.5,
+        max_overlap=0.5,
+        allow_overlap=True,
+        neuropil_coefficient=0.6,
+        settings={"detection": {"highpass_time": 50}},
+    )
+    assert compute.suite2p_settings(FakeSuite2p, params.model_dump(mode="json"), 20.0) == {
+        "tau": 0.7,
+        "fs": 20.0,
+        "diameter": [8.0, 9.0],
+        "run": {"do_registration": 0, "do_regmetrics": False},
+        "registration": {
+            "nimg_init": 7,
+            "maxregshift": 0.2,
+            "batch_size": 8,
+            "nonrigid": False,
+            "block_size": (64, 65),
+            "smooth_sigma": 3.0,
+            "two_step_registration": True,
+        },
+        "detection": {
+            "algorithm": "sourcery",
+            "threshold_scaling": 1.5,
+            "max_overlap": 0.5,
+            "highpass_time": 50,
+            "sparsery_settings": {"spatial_scale": 2},
+        },
+        "classification": {"use_builtin_classifier": True},
+        "extraction": {"allow_overlap": True, "neuropil_coefficient": 0.6},
+    }
+
+
+def test_frames_reach_suite2p_as_neuroconv_was_given_them(tmp_path):
+    """NeuroConv stores (frames, x, y); suite2p must see the picture, rows along y."""
+    from neuroconv.tools.testing import MockImagingInterface
+    from pynwb import NWBHDF5IO
+
+    interface = MockImagingInterface(num_samples=6, num_rows=10, num_columns=15, dtype="int16")
+    frames = interface.imaging_extractor.get_series()
+    assert frames.shape == (6, 10, 15)
+    nwbfile = interface.create_nwbfile()
+    with NWBHDF5IO(tmp_path / "a.nwb", "w") as io:
+        io.write(nwbfile)
+    (name,) = nwbfile.acquisition
+    with h5py.File(tmp_path / "a.nwb") as file:
+        data = file[f"acquisition/{name}/data"]
+        assert data.shape == (6, 15, 10)
+        np.testing.assert_array_equal(compute.Movie(data, 1)[0:6], frames)
