@@ -1,4 +1,4 @@
-"""Of several completions at once exactly one succeeds, on a server that checks the condition and acts in two steps."""
+"""Of several completions at once exactly one succeeds, where the server checks the condition apart from acting."""
 
 from __future__ import annotations
 
