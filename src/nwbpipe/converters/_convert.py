@@ -10,14 +10,17 @@ from pathlib import Path
 
 from nwbpipe.converters._build import Built, build_nwbfile
 from nwbpipe.converters._checks import check_before, check_written
+from nwbpipe.converters._hdf5 import Storage, write_hdf5
 from nwbpipe.converters._load import load_spec
 from nwbpipe.converters._media import placed_media
 from nwbpipe.converters._reading import noted
 from nwbpipe.converters._record import STEP, add_conversion_record, source_identities
 from nwbpipe.converters._spec import SessionSpec
-from nwbpipe.errors import NwbpipeError, OverwriteError, WorkError
+from nwbpipe.errors import NwbpipeError, OverwriteError, Problem, RequestError, WorkError
+from nwbpipe.files import Codec, Layout
 
 logger = logging.getLogger("nwbpipe")
+_LEAST_MEMORY_MB = 64
 
 
 def convert(
@@ -27,6 +30,9 @@ def convert(
     overwrite: bool = False,
     discard_results: bool = False,
     stub: bool = False,
+    compression: Codec | str = Codec.GZIP,
+    layout: Layout | str = Layout.PAGED,
+    memory_mb: int = 1024,
     progress: bool = True,
 ) -> Path:
     """Convert the raw files of a session into one NWB file.
@@ -45,6 +51,12 @@ def convert(
         Do so even if results were written into it, which are lost.
     stub : bool
         Convert only the first samples of each source, for a quick look.
+    compression : {"gzip", "zstd", "none"}
+        How large data are stored: gzip, which every HDF5 reader has; zstd, for which readers need hdf5plugin; or not.
+    layout : {"paged", "plain"}
+        Paged for few requests over a network, or plain for readers older than HDF5 1.10.
+    memory_mb : int
+        How much of the data may be held in memory at a time (MiB); at least 64.
     progress : bool
         Show a progress bar on stderr, where it is a terminal.
 
@@ -64,25 +76,49 @@ def convert(
     InvalidResultError
         NWB or DANDI would refuse the file.
     """
+    storage = _storage(compression, layout, memory_mb)
     session = load_spec(spec)
     target = _target(session, output)
     _check_target(target, overwrite, discard_results)
     with noted("conversion"):
         try:
-            _convert(session, target, overwrite, discard_results, stub, progress and sys.stderr.isatty())
+            _convert(session, target, storage, overwrite, discard_results, stub, progress and sys.stderr.isatty())
         finally:
             gc.collect()  # readers hold files open in circles of references
     return target
 
 
+def _storage(compression: Codec | str, layout: Layout | str, memory_mb: int) -> Storage:
+    """Check how the file is to be stored, before anything is read."""
+    found = []
+    if compression not in list(Codec):
+        found.append(Problem("no such compression", expected=", ".join(Codec), found=str(compression)))
+    if layout not in list(Layout):
+        found.append(Problem("no such layout", expected=", ".join(Layout), found=str(layout)))
+    if memory_mb < _LEAST_MEMORY_MB:
+        found.append(
+            Problem("too little memory", expected=f"{_LEAST_MEMORY_MB} MiB or more", found=f"{memory_mb} MiB")
+        )
+    if found:
+        raise RequestError("the file can't be stored in that way", problems=found)
+    Codec(compression).options()  # refuses what is not installed
+    return Storage(Codec(compression), Layout(layout), memory_mb * 2**20)
+
+
 def _convert(
-    session: SessionSpec, target: Path, overwrite: bool, discard_results: bool, stub: bool, progress: bool
+    session: SessionSpec,
+    target: Path,
+    storage: Storage,
+    overwrite: bool,
+    discard_results: bool,
+    stub: bool,
+    progress: bool,
 ) -> None:
     started = datetime.now(UTC)
     built = build_nwbfile(session, stub=stub, progress=progress)
     check_before(built.nwbfile, session.path)
     add_conversion_record(built, session, source_identities(session), started, stub=stub)
-    _write(built, target, overwrite, discard_results)
+    _write(built, target, storage, overwrite, discard_results)
 
 
 def _target(session: SessionSpec, output: Path | str | None) -> Path:
@@ -128,21 +164,19 @@ def held_results(path: Path) -> list[str]:
     return sorted({record.step for record in records if record.step != STEP} | (set(containers) - known))
 
 
-def _write(built: Built, target: Path, overwrite: bool, discard_results: bool) -> None:
+def _write(built: Built, target: Path, storage: Storage, overwrite: bool, discard_results: bool) -> None:
     from nwbpipe.files import create_atomically
 
     with placed_media(built, target, overwrite), create_atomically(target, overwrite=overwrite) as path:
         _check_target(target, overwrite, discard_results)  # again, with the lock: the conversion may have taken hours
         with noted("writing"):
-            _write_hdf5(built, path)
+            _write_hdf5(built, path, storage)
         check_written(path, target)
 
 
-def _write_hdf5(built: Built, path: Path) -> None:
-    from nwbpipe.converters._hdf5 import write_hdf5
-
+def _write_hdf5(built: Built, path: Path, storage: Storage) -> None:
     try:
-        write_hdf5(built, path)
+        write_hdf5(built, path, storage)
     except (NwbpipeError, OSError):
         raise
     except Exception as error:

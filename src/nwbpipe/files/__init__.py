@@ -4,7 +4,7 @@ from nwbpipe.files._atomic import create_atomically, locked
 from nwbpipe.files._check import Inspection, State, inspect_file, repair_file
 from nwbpipe.files._chunks import decodes, read_chunked, write_chunked
 from nwbpipe.files._codec import Codec
-from nwbpipe.files._layout import Access, chunk_shape
+from nwbpipe.files._layout import Access, Layout, chunk_shape
 from nwbpipe.files._links import below, dangling, objects, soft_links, users
 from nwbpipe.files._recover import read_settled, recover
 from nwbpipe.files._repack import repack
@@ -15,6 +15,7 @@ __all__ = [
     "Access",
     "Codec",
     "Inspection",
+    "Layout",
     "State",
     "UnfinishedUpload",
     "abort_s3_orphans",
