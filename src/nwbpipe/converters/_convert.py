@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nwbpipe import session_file
 from nwbpipe.converters._build import Built, build_nwbfile
 from nwbpipe.converters._checks import check_before, check_written
 from nwbpipe.converters._load import load_spec
@@ -15,7 +16,9 @@ from nwbpipe.converters._media import placed_media
 from nwbpipe.converters._reading import noted
 from nwbpipe.converters._record import STEP, add_conversion_record, source_identities
 from nwbpipe.converters._spec import SessionSpec
+from nwbpipe.converters._upload import remote_target, state_before, upload
 from nwbpipe.errors import NwbpipeError, OverwriteError, WorkError
+from nwbpipe.stores import Stage, is_remote
 
 logger = logging.getLogger("nwbpipe")
 
@@ -28,17 +31,19 @@ def convert(
     discard_results: bool = False,
     stub: bool = False,
     progress: bool = True,
-) -> Path:
+) -> Path | str:
     """Convert the raw files of a session into one NWB file.
 
-    The file is built beside its destination and moved into place when it is whole and valid.
+    The file is built beside its destination and moved into place when it is whole and valid. For a destination in
+    S3 it is built in scratch and uploaded as a whole, in the place of nothing, or of what was there at the beginning.
 
     Parameters
     ----------
     spec : path
         The session.yaml.
     output : path, optional
-        The NWB file; ``sub-{subject_id}_ses-{session_id}.nwb`` beside the spec where it is not given.
+        The NWB file, or its address in S3; ``sub-{subject_id}_ses-{session_id}.nwb`` beside the spec where it is
+        not given.
     overwrite : bool
         Replace an existing file, once the new one is whole.
     discard_results : bool
@@ -50,8 +55,8 @@ def convert(
 
     Returns
     -------
-    Path
-        The NWB file.
+    Path or str
+        The NWB file, or its address.
 
     Raises
     ------
@@ -66,13 +71,29 @@ def convert(
     """
     session = load_spec(spec)
     target = _target(session, output)
+    bar = progress and sys.stderr.isatty()
+    if isinstance(target, str):
+        before = state_before(target)
+        if before is not None:
+            _refuse_loss(target, overwrite, discard_results)
+        with Stage() as stage:
+            building = stage.folder / target.rpartition("/")[2]
+            _noted(session, building, False, False, stub, bar)
+            upload(building, target, before)
+        return target
     _check_target(target, overwrite, discard_results)
+    _noted(session, target, overwrite, discard_results, stub, bar)
+    return target
+
+
+def _noted(
+    session: SessionSpec, target: Path, overwrite: bool, discard_results: bool, stub: bool, progress: bool
+) -> None:
     with noted("conversion"):
         try:
-            _convert(session, target, overwrite, discard_results, stub, progress and sys.stderr.isatty())
+            _convert(session, target, overwrite, discard_results, stub, progress)
         finally:
             gc.collect()  # readers hold files open in circles of references
-    return target
 
 
 def _convert(
@@ -85,7 +106,10 @@ def _convert(
     _write(built, target, overwrite, discard_results)
 
 
-def _target(session: SessionSpec, output: Path | str | None) -> Path:
+def _target(session: SessionSpec, output: Path | str | None) -> Path | str:
+    if is_remote(output):
+        assert output is not None
+        return remote_target(output)
     if output is None:
         name = f"sub-{session.subject.subject_id}_ses-{session.session.session_id}.nwb"
         return session.places.folder / name
@@ -94,8 +118,12 @@ def _target(session: SessionSpec, output: Path | str | None) -> Path:
 
 
 def _check_target(target: Path, overwrite: bool, discard_results: bool) -> None:
-    if not target.exists():
-        return
+    if target.exists():
+        _refuse_loss(target, overwrite, discard_results)
+
+
+def _refuse_loss(target: Path | str, overwrite: bool, discard_results: bool) -> None:
+    """Refuse to replace a file that is there, unless that was asked for."""
     if not overwrite:
         raise OverwriteError("the output exists", where=str(target), hint="choose another name, or pass --overwrite")
     results = held_results(target)
@@ -108,15 +136,12 @@ def _check_target(target: Path, overwrite: bool, discard_results: bool) -> None:
         )
 
 
-def held_results(path: Path) -> list[str]:
+def held_results(path: Path | str) -> list[str]:
     """Tell what would be lost with a file beside its conversion: steps, and containers of processing modules."""
-    import h5py
-
-    from nwbpipe.files import read_settled
     from nwbpipe.provenance import read_records
 
     try:
-        with read_settled(path, lambda: h5py.File(path, "r", locking=False)) as file:
+        with session_file.open_hdf5(path) as file:
             records = read_records(file)
             modules = [f"/processing/{name}" for name in file.get("processing", {})]
             containers = [f"{module}/{name}" for module in modules for name in file[module]]

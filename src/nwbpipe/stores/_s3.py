@@ -90,7 +90,11 @@ class S3Store(Store):
 
     def open(self, path: str) -> IO[bytes]:
         """See `Store.open`. What is read is one state of the object, or a `ConflictError`."""
-        return BufferedReader(Reader(RemoteObject(self._client, self._address(path))))
+        return BufferedReader(Reader(self.ranged(path)))
+
+    def ranged(self, path: str) -> RemoteObject:
+        """See `Store.ranged`."""
+        return RemoteObject(self._client, self._address(path))
 
     def write_bytes(self, path: str, data: bytes, *, if_absent: bool = False, if_tag: str | None = None) -> str:
         """See `Store.write_bytes`."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from nwbpipe.errors import ConflictError, FileAccessError, RequestError
 from nwbpipe.stores._paths import fixed_part, pattern, relative
@@ -33,6 +33,33 @@ class Entry:
     size: int
     modified: datetime | None
     tag: str
+
+
+class Ranged(Protocol):
+    """One state of a remote file, read by ranges.
+
+    Attributes
+    ----------
+    size : int
+        In bytes.
+    """
+
+    size: int
+
+    @property
+    def tag(self) -> str:
+        """Tells this state from others."""
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """Return the bytes from `start` to `stop`; any number of threads may ask at once.
+
+        Raises
+        ------
+        ConflictError
+            If the file is no longer in that state.
+        FileAccessError
+            If it can't be read.
+        """
 
 
 class Store(ABC):
@@ -85,6 +112,16 @@ class Store(ABC):
     @abstractmethod
     def open(self, path: str) -> IO[bytes]:
         """Open a file for reading: a file object with `seek`, which fetches only what is read (h5py, PyAV).
+
+        Raises
+        ------
+        FileAccessError
+            If there is no such file, or it can't be read.
+        """
+
+    @abstractmethod
+    def ranged(self, path: str) -> Ranged:
+        """Return the present state of a file, to be read by ranges.
 
         Raises
         ------
@@ -165,6 +202,20 @@ def check_condition(if_absent: bool, if_tag: str | None) -> None:
     if if_absent and if_tag is not None:
         msg = "a file can't be absent and in a given state"
         raise RequestError(msg, expected="one of if_absent and if_tag")
+
+
+def data_of(data: bytes, size: int, store: Store, path: str, tag: str) -> bytes:
+    """Return what was read of a file, if it is whole, and the file still the one that was opened.
+
+    Raises
+    ------
+    ConflictError
+        If it is not.
+    """
+    if len(data) != size or store.stat(path).tag != tag:
+        msg = "another writer changed the file meanwhile"
+        raise ConflictError(msg, where=store.location(path), hint="do it again, on the new state")
+    return data
 
 
 def as_reader(raw: Any) -> IO[bytes]:

@@ -2,14 +2,20 @@
 
 from nwbpipe.files.s3._address import is_remote, parse
 from nwbpipe.files.s3._marks import UnfinishedUpload, abort_s3_orphans, s3_orphans
+from nwbpipe.files.s3._state import FollowingObject, RemoteState, s3_state
 from nwbpipe.files.s3._transaction import s3_read, s3_transaction
+from nwbpipe.files.s3._upload import s3_upload
 
 __all__ = [
+    "FollowingObject",
+    "RemoteState",
     "UnfinishedUpload",
     "abort_s3_orphans",
     "is_remote",
     "parse",
     "s3_orphans",
     "s3_read",
+    "s3_state",
     "s3_transaction",
+    "s3_upload",
 ]
