@@ -11,13 +11,13 @@ from pathlib import Path
 from nwbpipe import session_file
 from nwbpipe.converters._build import Built, build_nwbfile
 from nwbpipe.converters._checks import check_before, check_written
-from nwbpipe.converters._load import load_spec
 from nwbpipe.converters._media import placed_media
 from nwbpipe.converters._reading import noted
 from nwbpipe.converters._record import STEP, add_conversion_record, source_identities
+from nwbpipe.converters._remote_spec import loaded
 from nwbpipe.converters._spec import SessionSpec
 from nwbpipe.converters._upload import remote_target, state_before, upload
-from nwbpipe.errors import NwbpipeError, OverwriteError, WorkError
+from nwbpipe.errors import NwbpipeError, OverwriteError, RequestError, WorkError
 from nwbpipe.stores import Stage, is_remote
 
 logger = logging.getLogger("nwbpipe")
@@ -40,7 +40,7 @@ def convert(
     Parameters
     ----------
     spec : path
-        The session.yaml.
+        The session.yaml, or its URL.
     output : path, optional
         The NWB file, or its address in S3; ``sub-{subject_id}_ses-{session_id}.nwb`` beside the spec where it is
         not given.
@@ -69,10 +69,13 @@ def convert(
     InvalidResultError
         NWB or DANDI would refuse the file.
     """
-    session = load_spec(spec)
-    target = _target(session, output)
     bar = progress and sys.stderr.isatty()
-    if isinstance(target, str):
+    with loaded(spec) as session:
+        target = _target(session, output)
+        if isinstance(target, Path):
+            _check_target(target, overwrite, discard_results)
+            _noted(session, target, overwrite, discard_results, stub, bar)
+            return target
         before = state_before(target)
         if before is not None:
             _refuse_loss(target, overwrite, discard_results)
@@ -81,15 +84,12 @@ def convert(
             _noted(session, building, False, False, stub, bar)
             upload(building, target, before)
         return target
-    _check_target(target, overwrite, discard_results)
-    _noted(session, target, overwrite, discard_results, stub, bar)
-    return target
 
 
 def _noted(
     session: SessionSpec, target: Path, overwrite: bool, discard_results: bool, stub: bool, progress: bool
 ) -> None:
-    with noted("conversion"):
+    with noted("conversion"), session.places.staged():
         try:
             _convert(session, target, overwrite, discard_results, stub, progress)
         finally:
@@ -103,13 +103,16 @@ def _convert(
     built = build_nwbfile(session, stub=stub, progress=progress)
     check_before(built.nwbfile, session.path)
     add_conversion_record(built, session, source_identities(session), started, stub=stub)
-    _write(built, target, overwrite, discard_results)
+    _write(built, target, overwrite, discard_results, session.places.stage.folder)
 
 
 def _target(session: SessionSpec, output: Path | str | None) -> Path | str:
     if is_remote(output):
         assert output is not None
         return remote_target(output)
+    if output is None and session.places.mirrored is not None:
+        msg = "the spec is not on this machine, and its folder no place for the file"
+        raise RequestError(msg, where=str(session.path.name), hint="name the output: --output OUT.nwb")
     if output is None:
         name = f"sub-{session.subject.subject_id}_ses-{session.session.session_id}.nwb"
         return session.places.folder / name
@@ -153,10 +156,10 @@ def held_results(path: Path | str) -> list[str]:
     return sorted({record.step for record in records if record.step != STEP} | (set(containers) - known))
 
 
-def _write(built: Built, target: Path, overwrite: bool, discard_results: bool) -> None:
+def _write(built: Built, target: Path, overwrite: bool, discard_results: bool, stage: Path) -> None:
     from nwbpipe.files import create_atomically
 
-    with placed_media(built, target, overwrite), create_atomically(target, overwrite=overwrite) as path:
+    with placed_media(built, target, overwrite, stage), create_atomically(target, overwrite=overwrite) as path:
         _check_target(target, overwrite, discard_results)  # again, with the lock: the conversion may have taken hours
         with noted("writing"):
             _write_hdf5(built, path)

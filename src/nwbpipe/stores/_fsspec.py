@@ -61,14 +61,14 @@ class FsspecStore(Store):
                 raise FileNotFoundError(path)
             return self._entry(relative(path), info)
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
+    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[Entry]:
         """See `Store.list`."""
         below = relative(prefix, empty=True)
         start = f"{self._base}/{below}".rstrip("/")
         with self._errors(prefix, "listing"):
             self._fs.invalidate_cache()
             try:
-                found = self._fs.find(start, detail=True)
+                found = self._fs.find(start, maxdepth=None if deep else 1, detail=True)
             except FileNotFoundError:
                 return
             own = len(self._base.rstrip("/")) + 1

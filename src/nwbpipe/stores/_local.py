@@ -51,7 +51,7 @@ class LocalStore(Store):
             raise FileAccessError("not a file", where=str(place), hint="give the path of a file")
         return _entry(relative(path), stat)
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
+    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[Entry]:
         """See `Store.list`. Folders that links lead to are listed too, unless they lie outside the root."""
         found = []
         seen: set[tuple[int, int]] = set()
@@ -61,6 +61,8 @@ class LocalStore(Store):
             if _known(Path(root), seen) or not Path(root).resolve().is_relative_to(limit):
                 folders.clear()
                 continue
+            if not deep:
+                folders.clear()
             for name in names:
                 place = Path(root) / name
                 if name.startswith(OURS) or not place.resolve().is_relative_to(limit) or not place.is_file():

@@ -27,12 +27,16 @@ _PREFIX = "stage-"
 
 
 def scratch_folder() -> Path:
-    """Folder of unfinished work: ``NWBPIPE_SCRATCH``, or the user's own in the temporary folder."""
-    named = os.environ.get("NWBPIPE_SCRATCH")
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    folder = Path(named) if named else Path(tempfile.gettempdir()) / f"nwbpipe-{user}"
+    """Folder of unfinished work: ``NWBPIPE_SCRATCH``, or the user's own in the temporary folder; it is made."""
+    folder = _scratch()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
+
+
+def _scratch() -> Path:
+    named = os.environ.get("NWBPIPE_SCRATCH")
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(named) if named else Path(tempfile.gettempdir()) / f"nwbpipe-{user}"
 
 
 class Stage:
@@ -63,7 +67,7 @@ class Stage:
     """
 
     def __init__(self, *, scratch: Path | None = None, progress: Callable[[float, str], None] | None = None) -> None:
-        self._scratch = scratch or scratch_folder()
+        self._scratch = scratch or _scratch()
         self.folder = self._scratch / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
         self._progress = progress
         self._held: list[CachedFile] = []
@@ -72,6 +76,7 @@ class Stage:
 
     def __enter__(self) -> Stage:
         try:
+            self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
             remove_leftovers(self._scratch)
             self._lock.acquire(timeout=0)
             self.folder.mkdir(mode=0o700)

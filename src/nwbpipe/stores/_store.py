@@ -91,8 +91,11 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def list(self, prefix: str = "") -> Iterator[Entry]:
-        """Yield the files below a folder, in the order of their paths. Nothing is there: nothing is yielded."""
+    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[Entry]:
+        """Yield the files below a folder, in the order of their paths. Nothing is there: nothing is yielded.
+
+        With `deep` false, only those right in the folder.
+        """
 
     def glob(self, text: str) -> Iterator[Entry]:
         """Yield the files whose paths match a pattern: ``*``, ``?``, and ``**`` for any number of folders."""

@@ -75,10 +75,10 @@ def split_address(text: str) -> tuple[str, str] | None:
     return None if match is None or match[1] in _SCHEMES else (match[1], match[2].lstrip("/"))
 
 
-class Stores(Mapping[str, Store]):
+class Stores:
     """The stores of one profile, by name. A name may have several roots: they are tried in order.
 
-    As a mapping it gives the first root of each, the one that is written to.
+    ``stores[name]`` is the first root, the one that is written to; iterating gives the names.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ class Stores(Mapping[str, Store]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._stores)
 
-    def __len__(self) -> int:
-        return len(self._stores)
+    def __contains__(self, name: object) -> bool:
+        return name in self._stores
 
     def roots(self, name: str) -> tuple[Store, ...]:
         """Return all the roots of a store, in their order.
