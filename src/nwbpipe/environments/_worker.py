@@ -68,6 +68,7 @@ class ServedFile(io.RawIOBase):
     def __init__(self, port: int, token: str, number: int) -> None:
         self._access = (port, bytes.fromhex(token) + struct.pack(">I", number))
         self._local = threading.local()
+        self._open: list[socket.socket] = []
         self._position = 0
         self._size = 0
         self._connection()
@@ -76,6 +77,7 @@ class ServedFile(io.RawIOBase):
         if getattr(self._local, "pid", None) != os.getpid():  # one that came through fork is the other process's
             port, hello = self._access
             connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+            self._open.append(connection)
             connection.settimeout(None)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.sendall(hello)
@@ -109,6 +111,12 @@ class ServedFile(io.RawIOBase):
         view[:head] = data
         self._position += head
         return int(head)
+
+    def close(self) -> None:
+        """End the connections."""
+        for connection in self._open:
+            connection.close()
+        super().close()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move, as in `io.IOBase`."""

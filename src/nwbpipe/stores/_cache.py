@@ -254,7 +254,7 @@ class CachedFile:
             self._since_look += size
             if self._keeping and self._since_look >= min(_LOOK, self._limit // 4):
                 self._since_look = 0
-                self._keeping = trim(self._cache, self._limit) <= self._limit
+                self._keeping = trim(self._cache, max(self._limit - size, 0)) + size <= self._limit
             return self._keeping
 
 
