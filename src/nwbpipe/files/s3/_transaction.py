@@ -15,12 +15,10 @@ from nwbpipe.files._commit import SEARCHED
 from nwbpipe.files._journal import find_superblock
 from nwbpipe.files._journaled import external_links_open_files
 from nwbpipe.files._view import View
-from nwbpipe.files.s3._address import Address, parse
-from nwbpipe.files.s3._client import connect
 from nwbpipe.files.s3._commit import Commit
 from nwbpipe.files.s3._conditions import require_conditions, unsafe_allowed
-from nwbpipe.files.s3._object import Reader, RemoteObject
 from nwbpipe.stores import CachedFile
+from nwbpipe.stores.s3 import Address, Reader, RemoteObject, connect, parse
 
 _PAGE_BUFFER = 4 * 2**20
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from nwbpipe.errors import ConflictError, FileAccessError
-from nwbpipe.files.s3._conditions import require_conditions, unsafe_allowed
+from nwbpipe.files.s3._conditions import completes_in_one_step, require_conditions, unsafe_allowed
+from nwbpipe.files.s3._lock import CompletionLock
 from nwbpipe.files.s3._marks import WRITES, holds, mark, md5, new_write
 from nwbpipe.files.s3._plan import plan
 from nwbpipe.stores.s3 import THREADS, Address, code_of, connect, explained, is_conflict, is_s3_error, parse
@@ -54,7 +55,8 @@ def s3_upload(source: Path, url: Path | str, *, replaces: str | None = None, uns
             require_conditions(client, address)
         upload = _Upload(client, address, source, condition)
         try:
-            return upload.run()
+            with _alone(upload, replaces) if condition else nullcontext():
+                return upload.run()
         except Exception as error:
             if not is_s3_error(error):
                 raise
@@ -64,6 +66,13 @@ def s3_upload(source: Path, url: Path | str, *, replaces: str | None = None, uns
             if is_conflict(error) or (replaces is not None and code_of(error) in _MISSING):
                 raise _forestalled(address, replaces) from None
             raise explained(error, address, "uploading", client) from None
+
+
+def _alone(upload: _Upload, replaces: str | None) -> AbstractContextManager[object]:
+    """Keep completions of other uploads away, where the server may check and complete in two steps (see `_lock`)."""
+    if completes_in_one_step(upload.client) or (replaces is None and upload.size <= _ONE_REQUEST):
+        return nullcontext()
+    return CompletionLock(upload.client, upload.address, lambda: upload.present() == replaces)
 
 
 def _forestalled(address: Address, replaces: str | None) -> ConflictError:
@@ -76,19 +85,28 @@ class _Upload:
     """One upload, and how to find out whether it was carried out."""
 
     def __init__(self, client: Any, address: Address, source: Path, condition: Mapping[str, str]) -> None:
-        self.client, self.source, self.condition = client, source, condition
+        self.client, self.address, self.source, self.condition = client, address, source, condition
+        self.size = source.stat().st_size
         self.place = {"Bucket": address.bucket, "Key": address.key}
         self.write = new_write()
         self.described = {"Metadata": {WRITES: self.write}, "ContentType": "application/x-hdf5"}
 
     def run(self) -> str:
         """Send it."""
-        size = self.source.stat().st_size
-        if size > _ONE_REQUEST:
-            return self._in_parts(size)
+        if self.size > _ONE_REQUEST:
+            return self._in_parts(self.size)
         with self.source.open("rb") as body:
             answer = self.client.put_object(**self.place, **self.described, Body=body, **self.condition)
         return str(answer["ETag"])
+
+    def present(self) -> str | None:
+        """Return the ETag of the object that is there; None if there is none."""
+        try:
+            return str(self.client.head_object(**self.place)["ETag"])
+        except Exception as error:
+            if code_of(error) in _MISSING:
+                return None
+            raise
 
     def stored(self) -> str | None:
         """Return the object's ETag, if it holds this upload."""
