@@ -23,16 +23,17 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "simulate": {"errors"},
-    "files": {"errors"},
+    "stores": {"errors"},
+    "files": {"errors", "stores"},
     "extensions": {"errors"},
     "large_data": {"files"},
-    "session_file": {"errors", "files", "extensions", "large_data"},
-    "provenance": {"errors", "files", "session_file", "extensions"},
+    "session_file": {"errors", "stores", "files", "extensions", "large_data"},
+    "provenance": {"errors", "stores", "files", "session_file", "extensions"},
     "nwb_builders": {"errors"},
     "environments": {"errors"},
     "processors": {"errors", "session_file", "provenance", "nwb_builders", "environments"},
-    "converters": {"errors", "files", "large_data", "session_file", "provenance", "nwb_builders"},
-    "engine": {"errors", "files", "session_file", "provenance", "environments", "processors"},
+    "converters": {"errors", "stores", "files", "large_data", "session_file", "provenance", "nwb_builders"},
+    "engine": {"errors", "stores", "files", "session_file", "provenance", "environments", "processors"},
     "demo": {
         "errors",
         "session_file",
@@ -100,7 +101,7 @@ def test_importing_is_light(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["nwbpipe.processors", "nwbpipe.converters", "nwbpipe.files", "nwbpipe.provenance"]
+    "module", ["nwbpipe.processors", "nwbpipe.converters", "nwbpipe.stores", "nwbpipe.files", "nwbpipe.provenance"]
 )
 def test_importing_a_room_imports_no_pynwb(module: str) -> None:
     loaded = python(f"import {module}, sys; print(*{{'pynwb', 'neuroconv', 'spikeinterface'}} & set(sys.modules))")

@@ -5,19 +5,23 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nwbpipe import session_file
 from nwbpipe.converters._build import Built, build_nwbfile
 from nwbpipe.converters._checks import check_before, check_written
 from nwbpipe.converters._hdf5 import Storage, write_hdf5
-from nwbpipe.converters._load import load_spec
 from nwbpipe.converters._media import placed_media
 from nwbpipe.converters._reading import noted
 from nwbpipe.converters._record import STEP, add_conversion_record, source_identities
+from nwbpipe.converters._remote_spec import loaded
 from nwbpipe.converters._spec import SessionSpec
+from nwbpipe.converters._upload import remote_target, state_before, upload
 from nwbpipe.errors import NwbpipeError, OverwriteError, Problem, RequestError, WorkError
 from nwbpipe.files import Codec, Layout
+from nwbpipe.stores import Stage, is_remote
 
 logger = logging.getLogger("nwbpipe")
 _LEAST_MEMORY_MB = 64
@@ -34,17 +38,19 @@ def convert(
     layout: Layout | str = Layout.PAGED,
     memory_mb: int = 1024,
     progress: bool = True,
-) -> Path:
+) -> Path | str:
     """Convert the raw files of a session into one NWB file.
 
-    The file is built beside its destination and moved into place when it is whole and valid.
+    The file is built beside its destination and moved into place when it is whole and valid. For a destination in
+    S3 it is built in scratch and uploaded as a whole, in the place of nothing, or of what was there at the beginning.
 
     Parameters
     ----------
     spec : path
-        The session.yaml.
+        The session.yaml, or its URL.
     output : path, optional
-        The NWB file; ``sub-{subject_id}_ses-{session_id}.nwb`` beside the spec where it is not given.
+        The NWB file, or its address in S3; ``sub-{subject_id}_ses-{session_id}.nwb`` beside the spec where it is
+        not given.
     overwrite : bool
         Replace an existing file, once the new one is whole.
     discard_results : bool
@@ -62,8 +68,8 @@ def convert(
 
     Returns
     -------
-    Path
-        The NWB file.
+    Path or str
+        The NWB file, or its address.
 
     Raises
     ------
@@ -76,16 +82,40 @@ def convert(
     InvalidResultError
         NWB or DANDI would refuse the file.
     """
-    storage = _storage(compression, layout, memory_mb)
-    session = load_spec(spec)
-    target = _target(session, output)
-    _check_target(target, overwrite, discard_results)
-    with noted("conversion"):
+    how = _How(_storage(compression, layout, memory_mb), overwrite, discard_results, stub, progress)
+    with loaded(spec) as session:
+        target = _target(session, output)
+        if isinstance(target, Path):
+            _check_target(target, how)
+            _noted(session, target, how)
+            return target
+        before = state_before(target)
+        if before is not None:
+            _refuse_loss(target, how)
+        with Stage() as stage:
+            building = stage.folder / target.rpartition("/")[2]
+            _noted(session, building, replace(how, overwrite=False, discard_results=False))
+            upload(building, target, before)
+        return target
+
+
+@dataclass(frozen=True)
+class _How:
+    """What was asked of a conversion."""
+
+    storage: Storage
+    overwrite: bool
+    discard_results: bool
+    stub: bool
+    progress: bool
+
+
+def _noted(session: SessionSpec, target: Path, how: _How) -> None:
+    with noted("conversion"), session.places.staged():
         try:
-            _convert(session, target, storage, overwrite, discard_results, stub, progress and sys.stderr.isatty())
+            _convert(session, target, how)
         finally:
             gc.collect()  # readers hold files open in circles of references
-    return target
 
 
 def _storage(compression: Codec | str, layout: Layout | str, memory_mb: int) -> Storage:
@@ -105,23 +135,21 @@ def _storage(compression: Codec | str, layout: Layout | str, memory_mb: int) -> 
     return Storage(Codec(compression), Layout(layout), memory_mb * 2**20)
 
 
-def _convert(
-    session: SessionSpec,
-    target: Path,
-    storage: Storage,
-    overwrite: bool,
-    discard_results: bool,
-    stub: bool,
-    progress: bool,
-) -> None:
+def _convert(session: SessionSpec, target: Path, how: _How) -> None:
     started = datetime.now(UTC)
-    built = build_nwbfile(session, stub=stub, progress=progress)
+    built = build_nwbfile(session, stub=how.stub, progress=how.progress and sys.stderr.isatty())
     check_before(built.nwbfile, session.path)
-    add_conversion_record(built, session, source_identities(session), started, stub=stub)
-    _write(built, target, storage, overwrite, discard_results)
+    add_conversion_record(built, session, source_identities(session), started, stub=how.stub)
+    _write(built, target, how, session.places.stage.folder)
 
 
-def _target(session: SessionSpec, output: Path | str | None) -> Path:
+def _target(session: SessionSpec, output: Path | str | None) -> Path | str:
+    if is_remote(output):
+        assert output is not None
+        return remote_target(output)
+    if output is None and session.places.mirrored is not None:
+        msg = "the spec is not on this machine, and its folder no place for the file"
+        raise RequestError(msg, where=str(session.path.name), hint="name the output: --output OUT.nwb")
     if output is None:
         name = f"sub-{session.subject.subject_id}_ses-{session.session.session_id}.nwb"
         return session.places.folder / name
@@ -129,13 +157,17 @@ def _target(session: SessionSpec, output: Path | str | None) -> Path:
     return target if target.suffix == ".nwb" else target.with_name(f"{target.name}.nwb")
 
 
-def _check_target(target: Path, overwrite: bool, discard_results: bool) -> None:
-    if not target.exists():
-        return
-    if not overwrite:
+def _check_target(target: Path, how: _How) -> None:
+    if target.exists():
+        _refuse_loss(target, how)
+
+
+def _refuse_loss(target: Path | str, how: _How) -> None:
+    """Refuse to replace a file that is there, unless that was asked for."""
+    if not how.overwrite:
         raise OverwriteError("the output exists", where=str(target), hint="choose another name, or pass --overwrite")
     results = held_results(target)
-    if results and not discard_results:
+    if results and not how.discard_results:
         raise OverwriteError(
             "the output holds results that would be lost",
             where=str(target),
@@ -144,15 +176,12 @@ def _check_target(target: Path, overwrite: bool, discard_results: bool) -> None:
         )
 
 
-def held_results(path: Path) -> list[str]:
+def held_results(path: Path | str) -> list[str]:
     """Tell what would be lost with a file beside its conversion: steps, and containers of processing modules."""
-    import h5py
-
-    from nwbpipe.files import read_settled
     from nwbpipe.provenance import read_records
 
     try:
-        with read_settled(path, lambda: h5py.File(path, "r", locking=False)) as file:
+        with session_file.open_hdf5(path) as file:
             records = read_records(file)
             modules = [f"/processing/{name}" for name in file.get("processing", {})]
             containers = [f"{module}/{name}" for module in modules for name in file[module]]
@@ -164,13 +193,16 @@ def held_results(path: Path) -> list[str]:
     return sorted({record.step for record in records if record.step != STEP} | (set(containers) - known))
 
 
-def _write(built: Built, target: Path, storage: Storage, overwrite: bool, discard_results: bool) -> None:
+def _write(built: Built, target: Path, how: _How, stage: Path) -> None:
     from nwbpipe.files import create_atomically
 
-    with placed_media(built, target, overwrite), create_atomically(target, overwrite=overwrite) as path:
-        _check_target(target, overwrite, discard_results)  # again, with the lock: the conversion may have taken hours
+    with (
+        placed_media(built, target, how.overwrite, stage),
+        create_atomically(target, overwrite=how.overwrite) as path,
+    ):
+        _check_target(target, how)  # again, with the lock: the conversion may have taken hours
         with noted("writing"):
-            _write_hdf5(built, path, storage)
+            _write_hdf5(built, path, how.storage)
         check_written(path, target)
 
 

@@ -27,13 +27,15 @@ from nwbpipe.errors import NwbpipeError, Problem, SpecError
 _TOP = ("nwbpipe", "extends", "subject", "session", "reference_clock", "sources", "clocks", "metadata")
 
 
-def load_spec(path: Path | str) -> SessionSpec:
+def load_spec(path: Path | str, *, places: Places | None = None) -> SessionSpec:
     """Read, type and check a session.yaml; nothing is converted, no raw data is read.
 
     Parameters
     ----------
     path : path
         The spec.
+    places : Places, optional
+        What its paths are relative to, where that is not told by where it lies.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def load_spec(path: Path | str) -> SessionSpec:
     """
     file = Path(path)
     problems: list[Problem] = []
-    places = places_of(file, problems)
+    places = places or places_of(file, problems)
     document = read_document(places.folder / file.name, places.root)
     problems.extend(document.problems)
     checked = _Checker(document.tree, places, problems).check()
