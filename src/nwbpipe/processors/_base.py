@@ -18,7 +18,9 @@ and the tool, and offers one function::
                           "external_files": ["/abs/face.avi"]}},        # [] unless the data are external
      "params": {...},       # the validated parameters
      "facts": {...},        # what `Processor.prepare` read from the file
-     "seed": 0, "threads": 2, "scratch": "/abs/folder"}
+     "seed": 0, "threads": 2, "scratch": "/abs/folder",
+     "tool": {"programs": {"GNU Octave": "/usr/bin/octave-cli"},  # those that the `Tool` declares
+              "checkout": "/abs/repository", "weights": "/abs/folder"}}  # null where there is none
 
 The arrays that ``compute`` leaves in ``results`` and the JSON-able summary that it returns are all that
 reaches `Processor.write`. ``progress(fraction, text)`` prints a progress line; anything that the module prints
@@ -142,6 +144,8 @@ class Processor(ABC):
     inputs : mapping of str to Input
     Params : subclass of `nwbpipe.Params`
     tool : Tool
+    further_tools : tuple of Tool
+        Others that `tool_for` may return instead, so that ``nwbpipe tools`` knows them.
     compute : str
         Dotted name of the compute module.
     compute_parts : tuple of str
@@ -155,6 +159,7 @@ class Processor(ABC):
     inputs: ClassVar[Mapping[str, Input]]
     Params: ClassVar[type[Params]] = Params
     tool: ClassVar[Tool]
+    further_tools: ClassVar[tuple[Tool, ...]] = ()
     compute: ClassVar[str]
     compute_parts: ClassVar[tuple[str, ...]] = ()
 

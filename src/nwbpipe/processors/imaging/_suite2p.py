@@ -168,6 +168,7 @@ class Suite2p(Processor):
         requirements=("suite2p>=1.1,<1.2", "h5py>=3.8", "numpy"),
         python=">=3.9,<3.14",
         licence="GPL-3.0-only",
+        gpu="torch",
     )
     compute: ClassVar[str] = "nwbpipe.processors.imaging._suite2p_compute"
 
