@@ -9,11 +9,14 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from nwbpipe.environments import _probe
 from nwbpipe.environments._install import installed_python
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
+
+_CURRENT: dict[str, Any] = {}
 
 
 class Kind(StrEnum):
@@ -62,7 +65,7 @@ def find(tool: Tool) -> ToolEnvironment:
     isolated = installed_python(tool)
     if isolated is not None:
         return _environment(tool, Kind.ISOLATED, isolated)
-    facts = _probe.describe()
+    facts = _current()
     unmet = tool.unmet(facts["packages"])
     if not unmet:
         return ToolEnvironment(tool, Kind.CURRENT, Path(sys.executable), facts["python"], facts["packages"])
@@ -73,6 +76,16 @@ def find(tool: Tool) -> ToolEnvironment:
         found=f"in the current Python: {'; '.join(unmet)}",
         hint=f"nwbpipe tools install {tool.name}  (or name a Python that has it: {variable(tool)}=/path/to/python)",
     )
+
+
+def _current() -> dict[str, Any]:
+    """What the running Python has; read again only when something was installed into one of its folders."""
+    installed = [Path(entry) for entry in sys.path if entry.endswith("-packages") and Path(entry).is_dir()]
+    folders = (tuple(sys.path), tuple(entry.stat().st_mtime_ns for entry in installed))
+    if _CURRENT.get("folders") != folders:
+        _CURRENT.update(folders=folders, facts=_probe.describe())
+    facts: dict[str, Any] = _CURRENT["facts"]
+    return facts
 
 
 def _existing(tool: Tool, python: Path) -> ToolEnvironment:
