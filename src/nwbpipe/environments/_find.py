@@ -23,6 +23,7 @@ from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
 
 _IN_CONTAINER = Path("python")
+_CURRENT: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _python(tool: Tool) -> tuple[Kind, Path, Container | None, dict[str, Any]]:
     if mark is not None:
         python = venv_python(tool_folder(tool))
         return mark.kind, python, None, _facts(tool, mark.kind, [str(python), "-I", _probe.__file__], python)
-    facts = _probe.describe()
+    facts = _current()
     unmet = tool.unmet(facts["packages"])
     if unmet:
         msg = f"the tool {tool.name!r} is not installed"
@@ -138,6 +139,16 @@ def _python(tool: Tool) -> tuple[Kind, Path, Container | None, dict[str, Any]]:
             hint=how_to_get(tool),
         )
     return Kind.CURRENT, Path(sys.executable), None, facts
+
+
+def _current() -> dict[str, Any]:
+    """What the running Python has; read again only when something was installed into one of its folders."""
+    installed = [Path(entry) for entry in sys.path if entry.endswith("-packages") and Path(entry).is_dir()]
+    folders = (tuple(sys.path), tuple(entry.stat().st_mtime_ns for entry in installed))
+    if _CURRENT.get("folders") != folders:
+        _CURRENT.update(folders=folders, facts=_probe.describe())
+    facts: dict[str, Any] = _CURRENT["facts"]
+    return facts
 
 
 def _container(tool: Tool, mark: Mark) -> Container:
