@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from nwbpipe.environments import Tool
-from nwbpipe.processors._base import Context, Input, Params, Processor, Results
+from nwbpipe.errors import InputError
+from nwbpipe.processors._base import Context, Input, Loaded, Params, Processor, Results
 from nwbpipe.processors.imaging._suite2p_settings import check_settings
 
 if TYPE_CHECKING:
+    import h5py
     from pynwb import NWBFile
 
 
@@ -67,6 +70,9 @@ class Suite2pParams(Params):
     )
     two_step_registration: bool = Field(
         False, description="Register twice, the second time to the mean of the registered frames: for noisy movies."
+    )
+    align_by_second_channel: bool = Field(
+        False, description="Find the motion in the second channel (of a structural marker), where one is bound."
     )
     algorithm: Literal["sparsery", "sourcery"] = Field(
         "sparsery",
@@ -134,8 +140,16 @@ class Suite2pParams(Params):
 class Suite2p(Processor):
     """Registration, cell detection, traces and deconvolution with suite2p.
 
-    One plane and one channel: of several planes or channels, each is a series and a step of its own. suite2p's
-    registration metrics are not computed, and ROIs are classified by its built-in classifier, never by a user's.
+    A volume (frames, x, y, planes) is processed plane by plane, as suite2p does; all its ROIs are in one table, each
+    with its plane. The input ``second_channel``, a series of the same shape, gives what suite2p calls channel 2: it
+    is moved with the movie (or the movie with it), and its brightness tells which ROIs are ``red``. Fields of view
+    that are series of their own (multi-ROI scans) are each a step of its own. suite2p's registration metrics are not
+    computed, and ROIs are classified by its built-in classifier, never by a user's.
+
+    Values that int16 can't hold are divided for suite2p by the smallest power of two that makes them fit (suite2p's
+    own readers halve every uint16 movie); floats are scaled. What is written is in the movie's stored values again,
+    and the segmentation's description says by what was divided. Frames of a single value (a closed shutter) are
+    excluded from detection. A movie with NaN is refused.
 
     Results, in the module ``ophys``; x is an index along the second axis of the series, y one along its third:
 
@@ -149,7 +163,10 @@ class Suite2p(Processor):
     - ``Fluorescence_<step>`` with ``RoiResponseSeries``, ``Neuropil``, ``NeuropilCorrected``, and
       ``Deconvolved_<step>`` with ``Deconvolved``: each (frames, ROIs), at the times of the movie.
 
-    Where nothing is found the segmentation is left out; the shifts and images are there.
+    Of a volume, shifts are (frames, planes, 2), block shifts (frames, planes, blocks, 2), images are one a plane
+    (``mean_plane0``, …), and the table has a column ``plane``. With a second channel there are ``SecondChannel`` and
+    ``SecondChannelNeuropil`` among the traces, the columns ``red`` and ``red_probability``, and the image
+    ``mean_second_channel``. Where nothing is found the segmentation is left out; the shifts and images are there.
 
     References
     ----------
@@ -157,10 +174,13 @@ class Suite2p(Processor):
     """
 
     name: ClassVar[str] = "suite2p"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     module: ClassVar[str] = "ophys"
     inputs: ClassVar[Mapping[str, Input]] = {
-        "movie": Input("TwoPhotonSeries", "OnePhotonSeries", doc="the movie, (frames, x, y), of one plane")
+        "movie": Input("TwoPhotonSeries", "OnePhotonSeries", doc="the movie, (frames, x, y[, planes])"),
+        "second_channel": Input(
+            "TwoPhotonSeries", "OnePhotonSeries", doc="the movie of a structural marker", optional=True
+        ),
     }
     Params: ClassVar[type[Params]] = Suite2pParams
     tool: ClassVar[Tool] = Tool(
@@ -170,12 +190,43 @@ class Suite2p(Processor):
         licence="GPL-3.0-only",
     )
     compute: ClassVar[str] = "nwbpipe.processors.imaging._suite2p_compute"
+    compute_parts: ClassVar[tuple[str, ...]] = (
+        "nwbpipe.processors.imaging._movie_reader",
+        "nwbpipe.processors.imaging._suite2p_store",
+        "nwbpipe.processors.imaging._suite2p_tool",
+    )
+    resumable: ClassVar[bool] = True
+    loads: ClassVar[str] = (
+        "the folder `suite2p` or `plane0` of a finished run (ops.npy, stat.npy, F.npy, Fneu.npy, …)"
+    )
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
-        """Check the movie; return its rate and shape."""
-        from nwbpipe.processors.imaging._movie import movie_facts
+        """Check the movie, and that of the second channel; return the movie's rate and shape."""
+        from nwbpipe.processors.imaging._movie import movie_facts, same_frames
 
-        return movie_facts(context.input(nwbfile, "movie"), context.inputs["movie"].path)
+        facts = movie_facts(context.input(nwbfile, "movie"), context.inputs["movie"].path)
+        if "second_channel" in context.inputs:
+            second = context.input(nwbfile, "second_channel")
+            path = context.inputs["second_channel"].path
+            same_frames(movie_facts(second, path), facts, path)
+        elif context.params.align_by_second_channel:
+            msg = "the motion is to be found in the second channel, and none is bound"
+            raise InputError(
+                msg, expected="--input second_channel=PATH", hint="bind it, or find the motion in the movie"
+            )
+        return facts
+
+    def output_files(self, source: Path) -> list[Path]:
+        """Return the files of a suite2p folder that are read."""
+        from nwbpipe.processors.imaging._suite2p_load import output_files
+
+        return output_files(source)
+
+    def load(self, source: Path, results: h5py.File, context: Context) -> Loaded:
+        """Read a suite2p folder, of this version or an older one."""
+        from nwbpipe.processors.imaging._suite2p_load import load_output
+
+        return load_output(source, results, context.facts, context.params)
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write shifts, images, ROIs and traces."""
