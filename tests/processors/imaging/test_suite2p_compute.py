@@ -271,7 +271,7 @@ def plane_run(dataset, tmp_path, monkeypatch):
 
     def make(fake):
         with compute.Sources({"movie": source}, quiet, 1) as sources:
-            return compute.PlaneRun(fake, sources, None, settings, tmp_path, compute.Follow(quiet)).arrays(True)
+            return compute.PlaneRun(fake, sources, None, settings, tmp_path, compute.Follow(quiet)).arrays(True, True)
 
     return make
 

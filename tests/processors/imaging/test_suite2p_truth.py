@@ -188,3 +188,16 @@ def test_a_volume_of_two_channels(tmp_path):
                 assert (bright > 90) == (cell < 4), bright
                 raw = traces["NeuropilCorrected"].data[4:, row]
                 assert np.corrcoef(raw, truth.traces[4:, cell])[0, 1] >= 0.9
+
+
+def test_motion_correction_by_itself_is_suite2ps(tmp_path):
+    truth = simulate_movie(frames=200)
+    path = write_session(tmp_path / "session.nwb", truth.movie, rate=truth.rate)
+    process(path, "motion_correction", params={"nimg_init": 100})
+    assert validate(path=str(path)) == []
+    with h5py.File(path) as file:
+        ophys = file["processing/ophys"]
+        error, _ = shift_error(ophys["MotionCorrectionShifts_motion_correction/data"][:], truth.shifts)
+        assert np.all(error <= 0.5), error
+        assert {"mean", "reference"} == set(ophys["SummaryImages_motion_correction"]) - {"order_of_images"}
+        assert "ImageSegmentation_motion_correction" not in ophys

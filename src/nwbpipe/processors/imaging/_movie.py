@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nwbpipe.errors import InputError
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
+
+    from nwbpipe.processors._base import Context
 
 MIN_FRAMES = 20
 MIN_SIDE = 16
@@ -89,10 +94,11 @@ def movie_facts(series: Any, path: str) -> dict[str, Any]:
                 msg, where=path, expected="a rate in Hz", found=repr(series.rate), hint="correct it in the source"
             )
         return {"rate": float(series.rate), "shape": list(shape), "gaps": 0}
-    return {"shape": list(shape), **_regular_rate(np.asarray(series.timestamps, dtype=np.float64), shape[0], path)}
+    return {"shape": list(shape), **regular_rate(np.asarray(series.timestamps, dtype=np.float64), shape[0], path)}
 
 
-def _regular_rate(times: np.ndarray, frames: int, path: str) -> dict[str, Any]:
+def regular_rate(times: np.ndarray, frames: int, path: str) -> dict[str, Any]:
+    """Return the ``rate`` and the number of ``gaps`` of timestamps; times that are not regular are refused."""
     if len(times) != frames:
         msg = "the movie and its timestamps differ in length"
         raise InputError(
@@ -139,3 +145,22 @@ def same_frames(facts: Mapping[str, Any], movie: Mapping[str, Any], path: str) -
             found=f"shape {tuple(facts['shape'])} at {facts['rate']:g} Hz",
             hint="bind the series of the same scan",
         )
+
+
+def facts_of_channels(nwbfile: NWBFile, context: Context) -> dict[str, Any]:
+    """Check the inputs ``movie`` and ``second_channel``; return the movie's facts.
+
+    Raises
+    ------
+    InputError
+        If one of them can't be used, or they don't belong together.
+    """
+    facts = movie_facts(context.input(nwbfile, "movie"), context.inputs["movie"].path)
+    if "second_channel" in context.inputs:
+        path = context.inputs["second_channel"].path
+        same_frames(movie_facts(context.input(nwbfile, "second_channel"), path), facts, path)
+    elif context.params.align_by_second_channel:
+        msg = "the motion is to be found in the second channel, and none is bound"
+        hint = "bind it, or find the motion in the movie"
+        raise InputError(msg, expected="--input second_channel=PATH", hint=hint)
+    return facts

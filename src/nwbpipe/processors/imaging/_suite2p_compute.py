@@ -83,8 +83,11 @@ def found_nothing(error: Exception, folder: Path, follow: Follow) -> bool:
     return False
 
 
-def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
-    """Register the movie, find the cells, extract and deconvolve their activity, plane by plane."""
+def compute(request: dict[str, Any], results: h5py.File, progress: Progress, detect: bool = True) -> dict[str, Any]:
+    """Register the movie, find the cells, extract and deconvolve their activity, plane by plane.
+
+    Without `detect`, only what the registration gives is left.
+    """
     params, facts = request["params"], request["facts"]
     scratch = Path(request["scratch"])
     # suite2p reads and writes ~/.suite2p when it is imported: a user's settings must not change the result.
@@ -111,14 +114,14 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
                     seeded(int(request["seed"]) % 2**32)
                 follow.of(plane or 0, len(sources.planes))
                 run = PlaneRun(suite2p, sources, plane, copy.deepcopy(settings), scratch, follow)
-                planes.append(run.arrays(bool(params["do_registration"])))
+                planes.append(run.arrays(bool(params["do_registration"]), detect))
                 for name, value in run.seconds.items():
                     seconds[name] = seconds.get(name, 0.0) + value
             scale = sources.scale
     finally:
         log.removeHandler(follow)
     joined = join(planes)
-    if params["cell_threshold"] != 0.5 and len(joined["rois/index"]):  # 0.5 is suite2p's own
+    if params.get("cell_threshold", 0.5) != 0.5 and len(joined["rois/index"]):  # 0.5 is suite2p's own
         joined["rois/iscell"] = joined["rois/iscell_probability"] > params["cell_threshold"]
     summary: Dict[str, Any] = put(results, joined, scale)
     summary.update(
@@ -131,7 +134,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         torchvision_helped=helped,
         tool_version=str(suite2p.version),
     )
-    progress(1.0, "%d ROIs, %d of them cells" % (summary["rois"], summary["cells"]))
+    progress(1.0, "%d ROIs, %d of them cells" % (summary["rois"], summary["cells"]) if detect else "registered")
     return summary
 
 
@@ -198,7 +201,7 @@ class PlaneRun:
         self.device = torch.device(settings["torch_device"])
         self.seconds: Dict[str, float] = {}
 
-    def arrays(self, register: bool) -> Arrays:
+    def arrays(self, register: bool, detect: bool) -> Arrays:
         """Return the plane's arrays; one that an earlier try had finished is not computed again."""
         done = self.folder / "done.npz"
         if done.is_file():
@@ -206,7 +209,7 @@ class PlaneRun:
                 return {name.replace("|", "/"): stored[name] for name in stored.files}
         files = self.register() if register else self.take_as_it_is()
         try:
-            outputs = self.find_cells(files)
+            outputs = self.find_cells(files) if detect else self.registered()
         finally:
             for file in files:
                 if not isinstance(file, Movie):
@@ -291,6 +294,12 @@ class PlaneRun:
             values = (reg, np.load(detected, allow_pickle=True).item() if detected.exists() else {}) + (None,) * 10
         self.seconds.update(plain(values[-1] or {}))
         return dict(zip(NAMES, values))  # noqa: B905 (Python 3.9)
+
+    def registered(self) -> Dict[str, Any]:
+        """Return what the registration left, as a run that found no cells would."""
+        # It was written by `exclude_constant` a moment ago, in our own scratch folder.
+        reg = np.load(self.folder / "reg_outputs.npy", allow_pickle=True).item()
+        return {"reg": reg, "det": {}, "stat": None, "F": None}
 
     def mean(self) -> np.ndarray:
         """Return the mean image (x, y) of the movie as it is."""

@@ -10,6 +10,28 @@ from typing import Any
 
 import numpy as np
 
+#: Where the parameters of the processors are in suite2p's nested settings.
+PLACES = {
+    "tau": ("tau",),
+    "diameter": ("diameter",),
+    "align_by_second_channel": ("registration", "align_by_chan2"),
+    **{
+        name: ("registration", name)
+        for name in (
+            "nonrigid",
+            "nimg_init",
+            "batch_size",
+            "maxregshift",
+            "smooth_sigma",
+            "two_step_registration",
+        )
+    },
+    **{name: ("detection", name) for name in ("algorithm", "threshold_scaling", "max_overlap")},
+    "spatial_scale": ("detection", "sparsery_settings", "spatial_scale"),
+    "allow_overlap": ("extraction", "allow_overlap"),
+    "neuropil_coefficient": ("extraction", "neuropil_coefficient"),
+}
+
 
 def import_suite2p() -> tuple[Any, bool]:
     """Import suite2p; return it and whether torchvision had to be helped.
@@ -57,38 +79,19 @@ def merge(settings: dict[str, Any], changes: dict[str, Any], where: str = "setti
 def suite2p_settings(suite2p: Any, params: dict[str, Any], rate: float) -> dict[str, Any]:
     """Return suite2p's nested settings for our parameters."""
     settings: dict[str, Any] = copy.deepcopy(suite2p.default_settings())
-    given = {
-        "tau": params["tau"],
-        "fs": rate,
-        "diameter": list(params["diameter"]),
-        # The registration metrics are not kept; a user's own classifier would depend on the machine.
-        "run": {"do_regmetrics": False, "do_registration": int(params["do_registration"])},
-        "registration": {
-            "align_by_chan2": params["align_by_second_channel"],
-            **{
-                name: params[name]
-                for name in (
-                    "nonrigid",
-                    "nimg_init",
-                    "batch_size",
-                    "maxregshift",
-                    "smooth_sigma",
-                    "two_step_registration",
-                )
-            },
-        },
-        "detection": {
-            "algorithm": params["algorithm"],
-            "threshold_scaling": params["threshold_scaling"],
-            "max_overlap": params["max_overlap"],
-            "sparsery_settings": {"spatial_scale": params["spatial_scale"]},
-        },
-        "classification": {"use_builtin_classifier": True},
-        "extraction": {
-            "allow_overlap": params["allow_overlap"],
-            "neuropil_coefficient": params["neuropil_coefficient"],
-        },
-    }
+    given: dict[str, Any] = {"fs": rate, "run": {"do_regmetrics": False}, "registration": {}}
+    for name, place in PLACES.items():
+        if name not in params:  # the registration by itself has fewer
+            continue
+        group = given
+        for part in place[:-1]:
+            group = group.setdefault(part, {})
+        value = params[name]
+        group[place[-1]] = list(value) if isinstance(value, (list, tuple)) else value
+    if "do_registration" in params:
+        given["run"]["do_registration"] = int(params["do_registration"])
+    # A user's own classifier would depend on the machine.
+    given["classification"] = {"use_builtin_classifier": True}
     merge(settings, given)
     settings["registration"]["block_size"] = tuple(params["block_size"])
     merge(settings, params["settings"])
