@@ -56,6 +56,7 @@ def bind(
     return {
         name: _bind_one(nwbfile, name, wanted, bindings.get(name), everything)
         for name, wanted in processor.inputs.items()
+        if name in bindings or not wanted.optional
     }
 
 

@@ -1,6 +1,22 @@
 """Processors of calcium imaging."""
 
-from nwbpipe.processors.imaging._caiman import Caiman, CaimanParams
-from nwbpipe.processors.imaging._suite2p import Suite2p, Suite2pParams
+from nwbpipe.processors.imaging._caiman import Caiman
+from nwbpipe.processors.imaging._caiman_params import CaimanParams
+from nwbpipe.processors.imaging._deconvolution import Deconvolution, DeconvolutionParams
+from nwbpipe.processors.imaging._dff import Dff, DffParams
+from nwbpipe.processors.imaging._motion import MotionCorrection
+from nwbpipe.processors.imaging._suite2p import Suite2p
+from nwbpipe.processors.imaging._suite2p_params import RegistrationParams, Suite2pParams
 
-__all__ = ["Caiman", "CaimanParams", "Suite2p", "Suite2pParams"]
+__all__ = [
+    "Caiman",
+    "CaimanParams",
+    "Deconvolution",
+    "DeconvolutionParams",
+    "Dff",
+    "DffParams",
+    "MotionCorrection",
+    "RegistrationParams",
+    "Suite2p",
+    "Suite2pParams",
+]

@@ -232,6 +232,7 @@ def write_traces(
     fluorescence: Sequence[Traces] = (),
     dff: Sequence[Traces] = (),
     deconvolved: Sequence[Traces] = (),
+    rows: Sequence[int] | None = None,
 ) -> None:
     """Add ``Fluorescence``, ``DfOverF`` and ``Deconvolved``, of those that are given, at the times of `movie`.
 
@@ -244,6 +245,8 @@ def write_traces(
     table : pynwb.ophys.PlaneSegmentation
         Its rows are the columns of all traces.
     fluorescence, dff, deconvolved : sequence of Traces
+    rows : sequence of int, optional
+        The rows that the columns are, where they are not all.
     """
     from pynwb.ophys import DfOverF, Fluorescence, RoiResponseSeries
 
@@ -258,7 +261,7 @@ def write_traces(
                 name=one.name,
                 data=compressed(one.values),
                 rois=table.create_roi_table_region(
-                    region=list(range(len(table))), description=f"All ROIs of {table.name}."
+                    region=list(range(len(table)) if rows is None else rows), description=f"ROIs of {table.name}."
                 ),
                 unit=one.unit,
                 description=one.description,

@@ -25,6 +25,7 @@ IMAGES = {
     "mean": "Mean of the registered movie, in the movie's stored values.",
     "reference": "Image that the frames were registered to, in the movie's stored values.",
     "max_projection": "Maximum over time of the binned, high-pass filtered movie, in the movie's stored values.",
+    "mean_second_channel": "Mean of the second channel, moved as the movie was, in its own stored values.",
     "correlation": "Correlation of neighbouring pixels over time, as suite2p's detection sees it.",
 }
 COLUMNS = {
@@ -36,6 +37,8 @@ COLUMNS = {
     "footprint": "Spatial extent of the correlation with the ROI, in suite2p's scales.",
     "skew": "Skewness of the neuropil-corrected trace.",
     "std": "Standard deviation of the neuropil-corrected trace, in the movie's stored values.",
+    "red": "Whether the ROI is bright in the second channel.",
+    "red_probability": "suite2p's measure of its brightness there.",
     "snr": "1 - 0.5 var(diff(trace)) / var(trace) of the neuropil-corrected trace.",
 }
 
@@ -52,7 +55,7 @@ def write_results(module: ProcessingModule, movie: Any, results: Results, contex
         module,
         context,
         {
-            name: (text + ("" if name in ("mean", "reference") else outside), stored[name][:])
+            name: (text + ("" if name.startswith(("mean", "reference")) else outside), stored[name][:])
             for name, text in IMAGES.items()
             if name in stored
         },
@@ -60,13 +63,21 @@ def write_results(module: ProcessingModule, movie: Any, results: Results, contex
     if not summary["rois"]:
         return
     text = f"ROIs that suite2p found in {movie.name}: those of functional detection, cells or not."
-    table = write_segmentation(module, context, movie, _rois(arrays["rois"], context), text)
-    _write_traces(module, movie, table, arrays["traces"], context)
+    if summary.get("loaded"):
+        text += " Loaded from an output of suite2p; traces and images are in the values that it had."
+    if summary["intensity_scale"] != 1:
+        text += (
+            f" suite2p had the movie's stored values over {summary['intensity_scale']:g}, as int16; what is written "
+            "is in the stored values again."
+        )
+    table = write_segmentation(module, context, movie, _rois(arrays["rois"], summary, context), text)
+    _write_traces(module, movie, table, arrays["traces"], summary, context)
 
 
 def _motion(arrays: Any, summary: Any) -> Motion:
     (x0, x1), (y0, y1) = summary["valid_x"], summary["valid_y"]
     blocks = arrays["blocks"][:] if "block_shifts" in arrays else None
+    lost = " Non-rigid shifts are not here: the output does not say which blocks they are of."
     return Motion(
         shifts=arrays["shifts"][:],
         quality={
@@ -82,53 +93,57 @@ def _motion(arrays: Any, summary: Any) -> Motion:
         blocks=blocks,
         block_shifts=None if blocks is None else arrays["block_shifts"][:],
         note=f"After the correction the region x {x0} to {x1}, y {y0} to {y1} (ends excluded) is valid in every "
-        "frame that was not excluded.",
+        "frame that was not excluded." + (lost if summary.get("blocks_unknown") else ""),
     )
 
 
-def _rois(stored: Any, context: Context) -> Rois:
-    probability = stored["iscell_probability"][:]
-    threshold = context.params.cell_threshold
+def _rois(stored: Any, summary: Any, context: Context) -> Rois:
+    columns = {}
+    if "iscell" in stored:
+        threshold = context.params.cell_threshold
+        told = f"Whether the ROI is a cell: probability above {threshold:g}."
+        if summary.get("loaded"):
+            told = (
+                "Whether the ROI is a cell, as iscell.npy has it: the classifier's word, or a person's who edited it."
+            )
+        columns["iscell"] = (told, stored["iscell"][:])
+        columns["iscell_probability"] = (
+            "Probability that the ROI is a cell, by suite2p's classifier.",
+            stored["iscell_probability"][:],
+        )
+    columns["center"] = (f"Median pixel (x, y). {AXES}.", stored["center"][:])
+    columns.update({name: (text, stored[name][:]) for name, text in COLUMNS.items() if name in stored})
     return Rois(
         index=stored["index"][:],
         x=stored["x"][:],
         y=stored["y"][:],
         weight=stored["weight"][:],
-        columns={
-            "iscell": (f"Whether the ROI is a cell: probability above {threshold:g}.", probability > threshold),
-            "iscell_probability": (
-                "Probability that the ROI is a cell, by suite2p's built-in classifier.",
-                probability,
-            ),
-            "center": (f"Median pixel (x, y). {AXES}.", stored["center"][:]),
-            **{name: (text, stored[name][:]) for name, text in COLUMNS.items()},
-        },
+        plane=stored["plane"][:] if "plane" in stored else None,
+        columns=columns,
     )
 
 
-def _write_traces(module: ProcessingModule, movie: Any, table: Any, stored: Any, context: Context) -> None:
+def _write_traces(
+    module: ProcessingModule, movie: Any, table: Any, stored: Any, summary: Any, context: Context
+) -> None:
+    values = "in the values that suite2p had" if summary.get("loaded") else "in the movie's stored values"
     fluorescence, neuropil = stored["fluorescence"][:], stored["neuropil"][:]
     coefficient = float(context.params.neuropil_coefficient)
-    write_traces(
-        module,
-        context,
-        movie,
-        table,
-        fluorescence=[
-            Traces("RoiResponseSeries", fluorescence, "Weighted mean of each ROI, in the movie's stored values (F)."),
-            Traces("Neuropil", neuropil, "Mean of each ROI's surround, in the movie's stored values (Fneu)."),
-            Traces(
-                "NeuropilCorrected",
-                fluorescence - np.float32(coefficient) * neuropil,
-                f"F - {coefficient:g} Fneu, in the movie's stored values; not divided by a baseline.",
-            ),
-        ],
-        deconvolved=[
-            Traces(
-                "Deconvolved",
-                stored["deconvolved"][:],
-                f"Deconvolved activity (OASIS, tau {context.params.tau:g} s) of the corrected trace over its "
-                "baseline: proportional to the number of spikes, in no absolute unit.",
-            )
-        ],
+    corrected = fluorescence - np.float32(coefficient) * neuropil
+    traces = [
+        Traces("RoiResponseSeries", fluorescence, f"Weighted mean of each ROI, {values} (F)."),
+        Traces("Neuropil", neuropil, f"Mean of each ROI's surround, {values} (Fneu)."),
+        Traces("NeuropilCorrected", corrected, f"F - {coefficient:g} Fneu, {values}; not divided by a baseline."),
+    ]
+    for name, key, text in (
+        ("SecondChannel", "fluorescence2", "Weighted mean of each ROI"),
+        ("SecondChannelNeuropil", "neuropil2", "Mean of each ROI's surround"),
+    ):
+        if key in stored:
+            traces.append(Traces(name, stored[key][:], f"{text} in the second channel."))
+    text = (
+        f"Deconvolved activity (OASIS, tau {context.params.tau:g} s) of the corrected trace over its baseline: "
+        "proportional to the number of spikes, in no absolute unit."
     )
+    deconvolved = [Traces("Deconvolved", stored["deconvolved"][:], text)] if "deconvolved" in stored else []
+    write_traces(module, context, movie, table, fluorescence=traces, deconvolved=deconvolved)
