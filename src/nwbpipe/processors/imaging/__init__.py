@@ -4,6 +4,8 @@ from nwbpipe.processors.imaging._caiman import Caiman
 from nwbpipe.processors.imaging._caiman_params import CaimanParams
 from nwbpipe.processors.imaging._deconvolution import Deconvolution, DeconvolutionParams
 from nwbpipe.processors.imaging._dff import Dff, DffParams
+from nwbpipe.processors.imaging._extract import Extract
+from nwbpipe.processors.imaging._extract_params import ExtractParams
 from nwbpipe.processors.imaging._motion import MotionCorrection
 from nwbpipe.processors.imaging._suite2p import Suite2p
 from nwbpipe.processors.imaging._suite2p_params import RegistrationParams, Suite2pParams
@@ -15,6 +17,8 @@ __all__ = [
     "DeconvolutionParams",
     "Dff",
     "DffParams",
+    "Extract",
+    "ExtractParams",
     "MotionCorrection",
     "RegistrationParams",
     "Suite2p",

@@ -41,8 +41,8 @@ def output_files(source: Path) -> list[Path]:
 def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], params: Any) -> Loaded:
     """Read a saved result into `results`, in the arrays that the compute module leaves.
 
-    Motion correction is not in such a file. CaImAn reads image files as (frames, rows, columns), which are our y and x;
-    where the result was made from an NWB file, as (frames, x, y).
+    Motion correction is not in such a file. CaImAn reads image files as (frames, rows, columns), which are our y and
+    x; where the result was made from an NWB file, as (frames, x, y).
 
     Parameters
     ----------
