@@ -133,7 +133,8 @@ def dockerfile(tool: Tool) -> str:
     lines.append("COPY requirements.txt constraints.txt /nwbpipe/")
     secret = "" if tool.conda else "--mount=type=secret,id=pip,target=/etc/pip.conf "
     lines.append(f"RUN {secret}{install}")
-    lines.append("ENV PATH=/opt/conda/bin:$PATH") if tool.conda else None
+    if tool.conda:
+        lines.append("ENV PATH=/opt/conda/bin:$PATH")
     return "\n".join([*lines, ""])
 
 

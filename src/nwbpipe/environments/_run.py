@@ -11,7 +11,7 @@ import subprocess
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -95,27 +95,27 @@ def run(
         By the way it ended; each carries the log's path and last lines.
     """
     paths = {name: str(scratch / file) for name, file in (("results", "results.h5"), ("outcome", "outcome.json"))}
+    Path(paths["outcome"]).unlink(missing_ok=True)  # of an earlier try, whose stages are gone on from
     request_path = scratch / "request.json"
-    source = source_of(compute)
     request_path.write_text(
-        json.dumps({"compute": str(source), "request": {**request, "tool": _of_tool(environment)}, **paths})
+        json.dumps(
+            {"compute": str(source_of(compute)), "request": {**request, "tool": _of_tool(environment)}, **paths}
+        )
     )
     out_of_memory_before = _kernel_kills()
-    threads = int(request.get("threads", 1))
+    variables = limits(int(request.get("threads", 1)))
     name = f"nwbpipe-{environment.tool.name}-{uuid.uuid4().hex[:12]}"
-    variables = limits(threads)
     words = [str(environment.python), "-u", _worker.__file__, str(request_path)]
     container = environment.container
     if container is not None:
-        readable = {Path(_worker.__file__).parent, source.parent, *_folders(request, environment)}
         words = container.command(
             words,
             name=name,
-            readable=readable,
+            readable=_folders(request, environment, compute),
             writable=[scratch],
             variables=variables,
             folder=scratch,
-            threads=threads,
+            threads=int(request.get("threads", 1)),
         )
     child = subprocess.Popen(  # our own worker, in the tool's Python; there is no shell
         words,
@@ -203,15 +203,13 @@ def _of_tool(environment: ToolEnvironment) -> dict[str, Any]:
     }
 
 
-def _folders(request: Mapping[str, Any], environment: ToolEnvironment) -> Iterator[Path]:
-    """Folders of the files that a request names: what a container must be shown."""
+def _folders(request: Mapping[str, Any], environment: ToolEnvironment, compute: str) -> set[Path]:
+    """Folders that a run reads: what a container must be shown."""
+    files = [source_of(compute), Path(_worker.__file__)]
     for one in request.get("inputs", {}).values():
-        for file in (one.get("file"), *one.get("external_files", ())):
-            if file:
-                yield Path(file).parent
-    for folder in (environment.checkout, environment.weights):
-        if folder is not None and folder.is_dir():
-            yield folder
+        files += [Path(file) for file in (one.get("file"), *one.get("external_files", ())) if file]
+    own = [folder for folder in (environment.checkout, environment.weights) if folder is not None and folder.is_dir()]
+    return {*(file.parent for file in files), *own}
 
 
 def _follow(

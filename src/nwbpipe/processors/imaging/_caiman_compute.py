@@ -93,8 +93,7 @@ def caiman_params(params: dict[str, Any], facts: dict[str, Any], file: Path) -> 
             "low_rank_background": None if onephoton else True,
         },
         "preprocess": {"p": params["p"]},
-        "temporal": {"p": params["p"], "nb": nb},
-        "spatial": {"nb": nb, "update_background_components": True},
+        "temporal": {"p": params["p"]},
         "merging": {"merge_thr": params["merge_thr"]},
         "quality": {
             "min_SNR": params["min_SNR"],
