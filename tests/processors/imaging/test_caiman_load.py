@@ -7,6 +7,7 @@ from pynwb import NWBHDF5IO, validate
 
 import nwbpipe
 from nwbpipe.errors import InputError, SourceError
+from nwbpipe.processors.imaging._caiman_load import _is_swapped
 from tests.processors.imaging.session import write_session
 from tests.processors.imaging.test_caiman import FRAMES, NX, NY, model, movie
 
@@ -111,3 +112,10 @@ def test_what_is_no_result_of_caiman_is_refused(session, tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(SourceError, match=r"no saved result of CaImAn"):
         nwbpipe.load(session, "caiman", path)
+
+
+@pytest.mark.parametrize(("name", "swapped"), [("movie.tif", True), ("session.nwb", False)])
+def test_of_a_square_frame_the_file_that_caiman_read_tells_the_axes(tmp_path, name, swapped):
+    with h5py.File(tmp_path / "cnmf.hdf5", "w") as file:
+        file["params/data/fnames"] = np.array([name.encode()])
+        assert _is_swapped(np.array([20, 20]), file, (20, 20), tmp_path) is swapped
