@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nwbpipe import environments
-from nwbpipe.environments import Kind, Tool, ToolEnvironment
+from nwbpipe.environments import Kind, Program, Tool, ToolEnvironment
 from nwbpipe.environments._container import Container
-from nwbpipe.errors import ToolCrashedError, ToolMemoryError, ToolMissingError
+from nwbpipe.errors import ToolCrashedError, ToolFailedError, ToolMemoryError, ToolMissingError
 
 NUMPY = Tool("numpy", ("numpy>=1.20", "h5py>=3.8"), python=">=3.9,<3.14", system=("libgl1", "ffmpeg"))
 IN_CONDA = Tool("numpy", ("numpy>=1.20",), python=">=3.10,<3.12", conda=("numpy>=1.20,<3",))
@@ -151,6 +152,27 @@ def test_its_endings_are_told_apart(
         environments.run(
             found, "tests.fixtures._environment_compute", {"end": end}, scratch=tmp_path, log=tmp_path / "log"
         )
+
+
+@pytest.mark.parametrize(("commands", "found"), [(("no_such", "sh"), "sh"), (("no_such",), None)])
+def test_programs_are_looked_for_inside(
+    docker: Callable[..., Path], tmp_path: Path, commands: tuple[str, ...], found: str | None
+) -> None:
+    docker()
+    tool = replace(NUMPY, programs=(Program("a shell", commands),))
+    environments.install(tool, kind=Kind.CONTAINER)
+    environment = environments.find(tool)  # none of them is on this machine's PATH, which holds docker alone
+
+    def run() -> environments.Outcome:
+        return environments.run(
+            environment, "tests.fixtures._environment_compute", {}, scratch=tmp_path, log=tmp_path / "log"
+        )
+
+    if found is None:
+        with pytest.raises(ToolFailedError, match="the container lacks a shell"):
+            run()
+    else:
+        assert Path(run().summary["tool"]["programs"]["a shell"]).name == found
 
 
 def test_removing_removes_the_image(docker: Callable[..., Path], calls: Callable, own_tools: Path) -> None:

@@ -196,8 +196,10 @@ def _variables(environment: ToolEnvironment) -> dict[str, str]:
 
 def _of_tool(environment: ToolEnvironment) -> dict[str, Any]:
     """What the compute module is told of its tool: paths that only the machine knows, so no parameters."""
+    inside = environment.tool.programs if environment.container is not None else ()
     return {
         "programs": dict(environment.programs),
+        "commands": {program.name: program.commands for program in inside},  # the worker finds them in the container
         "checkout": str(environment.checkout) if environment.checkout else None,
         "weights": str(environment.weights),
     }

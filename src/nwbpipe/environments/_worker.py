@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -96,6 +97,15 @@ def progress(fraction: float, text: str = "") -> None:
     print("@progress {:.4f} {}".format(min(max(float(fraction), 0.0), 1.0), text), flush=True)
 
 
+def find_programs(tool: dict[str, Any]) -> None:
+    """Find the programs that a tool runs in its container: put their paths beside those that are known already."""
+    for name, commands in tool.pop("commands", {}).items():
+        found = next(filter(None, map(shutil.which, commands)), None)
+        if found is None:
+            raise RuntimeError("the container lacks {}: none of {} is there".format(name, ", ".join(commands)))
+        tool["programs"][name] = found
+
+
 def compute(request: dict[str, Any]) -> dict[str, Any]:
     """Load the compute module by its path, run it, and return its summary."""
     import h5py
@@ -106,6 +116,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     module = importlib.util.module_from_spec(spec)
     sys.modules["nwbpipe_compute"] = module  # so that its classes can be pickled for worker processes
     spec.loader.exec_module(module)
+    find_programs(request["request"].get("tool", {}))
     with h5py.File(request["results"], "w") as results:
         summary: dict[str, Any] = module.compute(request["request"], results, progress)
     return summary

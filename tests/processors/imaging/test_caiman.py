@@ -121,7 +121,7 @@ def test_our_parameters_are_caimans(tmp_path):
     assert groups["init"]["center_psf"] is True
     assert groups["init"]["gSig"] == [3, 4]
     assert groups["spatial"]["nrgthr"] == 0.9
-    assert groups["spatial"]["nb"] == groups["temporal"]["nb"] == groups["init"]["nb"] == 0
+    assert groups["init"]["nb"] == groups["patch"]["nb_patch"] == 0
 
 
 def test_a_name_that_this_caiman_lacks_is_an_error():

@@ -30,8 +30,9 @@ def save(path, dims, columns, values, **more):
         file["estimates/cnn_preds"] = "NoneType"
         file["params/data/decay_time"] = 0.7
         file["params/data/fnames"] = np.array([b"/home/someone/movie.tif"])
-        file["params/data/caiman_version"] = "1.12.1"
+        file["params/data"].attrs["caiman_version"] = "1.12.1"
         file["params/patch/rf"] = "NoneType"
+        file.create_group("params/init").attrs["method_init"] = "greedy_roi"
         for name, value in more.items():
             del file[f"estimates/{name}"]
             file[f"estimates/{name}"] = value
@@ -56,6 +57,7 @@ def test_a_saved_result_is_in_the_file_with_where_it_came_from(session, tmp_path
     assert record.parameters["loaded"] is True
     assert record.parameters["data"] == {"decay_time": 0.7}
     assert record.parameters["patch"] == {"rf": None}
+    assert record.parameters["init"] == {"method_init": "greedy_roi"}
     assert "someone" not in str(record.as_dict())
     assert [one["path"] for one in record.sources] == ["cnmf.hdf5"]
     assert validate(path=str(session)) == []

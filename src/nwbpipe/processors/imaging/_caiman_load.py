@@ -174,19 +174,21 @@ def _is_swapped(dims: np.ndarray | None, file: h5py.File, size: tuple[int, int],
 
 
 def _parameters(file: h5py.File) -> tuple[dict[str, Any], str]:
-    """Parameters that the file tells, by group, without paths; and CaImAn's version."""
+    """Parameters that the file tells, by group, without paths; and CaImAn's version. Texts are attributes there."""
     known = {*OWN, *(f"{group}.{name}" for group, names in SETTINGS.items() for name in names)} - {"data.fnames"}
     found: dict[str, Any] = {}
-    for path in sorted(known):
-        group, name = path.split(".")
-        dataset = file.get(f"params/{group}/{name}")
-        if isinstance(dataset, h5py.Dataset):
-            value = dataset[()]
-            value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-            if isinstance(value, np.ndarray) and value.dtype.kind not in "iufb":
-                continue
-            value = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
-            found.setdefault(group, {})[name] = None if value == "NoneType" else value
-    version = file.get("params/data/caiman_version")
-    text = version[()] if isinstance(version, h5py.Dataset) else b"unknown"
-    return found, text.decode() if isinstance(text, bytes) else str(text)
+    version = "unknown"
+    for group in sorted({path.partition(".")[0] for path in known} & set(file.get("params", {}))):
+        texts = file["params"][group].attrs
+        version = str(texts.get("caiman_version", version))
+        for name in sorted(path.partition(".")[2] for path in known if path.startswith(f"{group}.")):
+            dataset = file["params"][group].get(name)
+            value = dataset[()] if isinstance(dataset, h5py.Dataset) else texts.get(name)
+            if isinstance(value, bytes):
+                value = None if value == b"NoneType" else value.decode("utf-8", "replace")
+            elif isinstance(value, (np.ndarray, np.generic)):
+                value = value.tolist() if value.dtype.kind in "iufb" else None
+            elif not isinstance(value, str):
+                continue  # the file does not tell it
+            found.setdefault(group, {})[name] = value
+    return found, version
