@@ -293,3 +293,26 @@ def test_a_commit_leaves_other_inputs_known(tmp_path: Path) -> None:
     nwbpipe.process(path, Scale(), params={"factor": 7}, replace=True, **steps["right"])
     assert cache.identify(path, "/acquisition/left").cached
     assert not cache.identify(path, "/processing/behavior/Scaled_right").cached
+
+
+class Staged(Scale):
+    """A processor whose compute module leaves stages behind."""
+
+    resumable = True
+
+
+def test_what_a_resumable_run_left_is_kept_until_it_is_done(session_nwb: Path, own_places: Path) -> None:
+    scratch = own_places / "scratch"
+    for method, kept in ((Scale(), False), (Staged(), True)):
+        with pytest.raises(errors.ToolFailedError):
+            nwbpipe.process(session_nwb, method, params={"ending": "raise"})
+        folder = next((one for one in scratch.iterdir() if one.is_dir()), None)
+        assert (folder is not None) is kept
+    (folder / "stage").write_text("half done")
+    with pytest.raises(errors.ToolFailedError):
+        nwbpipe.process(session_nwb, Staged(), params={"ending": "raise"})
+    assert (folder / "stage").is_file()
+    (folder / "stages.json").write_text("by another version")
+    with pytest.raises(errors.ToolFailedError):
+        nwbpipe.process(session_nwb, Staged(), params={"ending": "raise"})
+    assert not (folder / "stage").exists()

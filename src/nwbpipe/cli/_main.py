@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from nwbpipe.cli import cmd_check, cmd_convert, cmd_demo, cmd_edit, cmd_log, cmd_process, cmd_processors, cmd_tools
+from nwbpipe.cli import (
+    cmd_check,
+    cmd_convert,
+    cmd_demo,
+    cmd_edit,
+    cmd_load,
+    cmd_log,
+    cmd_process,
+    cmd_processors,
+    cmd_tools,
+)
 from nwbpipe.errors import NwbpipeError
 
 app = typer.Typer(
@@ -22,6 +32,7 @@ app = typer.Typer(
 app.command("demo")(cmd_demo.demo)
 app.command("convert")(cmd_convert.convert)
 app.command("process")(cmd_process.process)
+app.command("load")(cmd_load.load)
 app.command("processors")(cmd_processors.processors)
 app.command("log")(cmd_log.log)
 app.command("check")(cmd_check.check)

@@ -59,6 +59,7 @@ def bind(
     return {
         name: _bind_one(where, name, wanted, bindings.get(name), everything)
         for name, wanted in processor.inputs.items()
+        if name in bindings or not wanted.optional
     }
 
 

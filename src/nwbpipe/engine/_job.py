@@ -7,7 +7,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,9 @@ class Finished:
     compute_digest: str
     summary: dict[str, Any]
     usage: dict[str, float]
+    # Of a result that was loaded: what its own files say that it was made with, and what they are.
+    parameters: dict[str, Any] | None = None
+    sources: list[dict[str, Any]] = field(default_factory=list)
 
 
 class _DuplicateRunError(Exception):
@@ -71,7 +74,7 @@ class Job:
     method: Processor
     session: Path | str
     context: Context
-    seed: int
+    seed: int | None
     key: str
     may_replace: bool
 
@@ -110,8 +113,12 @@ class Job:
             finished = Finished(**json.loads(kept.read_text()))
             if (finished.compute_digest, finished.tool_version) == (source, environment.version):
                 return finished
-        self.discard()
-        self.scratch.mkdir(mode=0o700)
+        stages = self.scratch / "stages.json"  # says what an earlier try, whose stages are kept, was made by
+        made_by = json.dumps([source, environment.version])
+        if not (self.method.resumable and stages.is_file() and stages.read_text() == made_by):
+            self.discard()
+            self.scratch.mkdir(mode=0o700)
+            stages.write_text(made_by)
         run_id, started = uuid.uuid4().hex, _now()
         log = log_folder() / f"{Path(str(self.session).rpartition('/')[2]).stem}_{self.context.step}_{run_id[:8]}.log"
         try:
@@ -127,7 +134,8 @@ class Job:
                     served=served,
                 )
         except BaseException:
-            self.discard()
+            if not self.method.resumable:
+                self.discard()
             raise
         finished = Finished(
             run_id=run_id,
@@ -232,7 +240,7 @@ class Job:
         return [output.path for output in broken.outputs]
 
     def _record(self, finished: Finished, outputs: tuple[ObjectRecord, ...]) -> RunRecord:
-        values = self.context.params.model_dump(mode="json")
+        values = finished.parameters or self.context.params.model_dump(mode="json")
         return RunRecord(
             key=self.key,
             run_id=finished.run_id,
@@ -257,6 +265,7 @@ class Job:
             compute_digest=finished.compute_digest,
             software=f"nwbpipe {__version__}",
             resources=finished.usage,
+            sources=tuple(finished.sources),
         )
 
 

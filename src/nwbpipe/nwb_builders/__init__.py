@@ -2,6 +2,16 @@
 
 from nwbpipe.nwb_builders._facemap import FacemapPupil, FacemapResults, FacemapSvd
 from nwbpipe.nwb_builders._facemap_nwb import add_facemap_results
+from nwbpipe.nwb_builders._restricted_npy import load_pickled_dict, load_pickled_dicts
 from nwbpipe.nwb_builders._times import Times, regular_times
 
-__all__ = ["FacemapPupil", "FacemapResults", "FacemapSvd", "Times", "add_facemap_results", "regular_times"]
+__all__ = [
+    "FacemapPupil",
+    "FacemapResults",
+    "FacemapSvd",
+    "Times",
+    "add_facemap_results",
+    "load_pickled_dict",
+    "load_pickled_dicts",
+    "regular_times",
+]
