@@ -236,6 +236,8 @@ def time_columns(table: Any, first: int, notes: list[str]) -> Iterator[tuple[Any
             continue
         if column.name in fixed or type(column).__name__ == "TimestampVectorData":
             yield column, True
+        elif type(column).__name__ == "DurationVectorData":
+            continue
         elif kind == "TimeIntervals" and column.name.endswith(("_time", "_times")):
             is_time = _within_rows(table, column, first)
             if is_time is not None:
