@@ -32,7 +32,7 @@ class Columns:
     def __len__(self) -> int:
         return len(self.table)
 
-    def error(self, what: str, **more: str | None) -> SourceError:
+    def error(self, what: str, **more: Any) -> SourceError:
         """Make an error that names the file."""
         return SourceError(what, where=self.where, **more)
 

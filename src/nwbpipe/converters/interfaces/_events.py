@@ -311,4 +311,3 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
     def _description(self) -> str:
         text = self.source_data["description"] or f"Events read from {Path(self.source_data['file_path']).name}"
         return "; ".join([text.rstrip("."), *self._notes]) + "."
-

@@ -173,7 +173,14 @@ def _trials_to_times(
 ) -> tuple[Seconds, Seconds]:
     """Turn the numbers of the first and last trials into the times of those trials."""
     path = Path(args["trials_file_path"])
-    plain = {**args, "pattern": None, "times_file_path": None, "column_names": None, "header": True, "delimiter": None}
+    plain = {
+        **args,
+        "pattern": None,
+        "times_file_path": None,
+        "column_names": None,
+        "header": True,
+        "delimiter": None,
+    }
     trials = Columns(read_table(path, plain)[0], str(path))
     given = {**args, "missing_value": args["trial_missing_value"]}
     scale = PER_SECOND[args["time_unit"]]
@@ -236,8 +243,8 @@ def _columns(
 ) -> list[Column]:
     kept = args["value_columns"]
     kept = [name for name in columns.table.columns if name not in taken] if kept is None else kept
-    kinds = {name: "time" for name in args["time_columns"] or ()}
-    kinds |= {name: "duration" for name in args["duration_columns"] or ()}
+    kinds = dict.fromkeys(args["time_columns"] or (), "time")
+    kinds |= dict.fromkeys(args["duration_columns"] or (), "duration")
     absent = [name for name in kinds if name not in columns.table.columns]
     if absent:
         raise columns.error(f"no column {absent[0]!r}", found="the columns " + ", ".join(columns.table.columns))
@@ -267,7 +274,9 @@ def _check_declared(columns: Columns, name: str, values: Any, kind: str) -> None
             hint=f"add {name} to time_columns or to duration_columns, or leave it out of value_columns",
         )
     if kind != "value" and not numeric:
-        raise columns.error(f"the column {name} holds no numbers", expected="times or durations", found=str(values[0]))
+        raise columns.error(
+            f"the column {name} holds no numbers", expected="times or durations", found=str(values[0])
+        )
 
 
 def _seconds(columns: Columns, name: str, values: Any, args: Mapping[str, Any]) -> Any:
