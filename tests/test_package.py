@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "nwb_builders": {"errors"},
     "environments": {"errors"},
     "processors": {"errors", "session_file", "provenance", "nwb_builders", "environments"},
-    "converters": {"errors", "files", "session_file", "provenance", "nwb_builders"},
+    "converters": {"errors", "files", "session_file", "provenance", "nwb_builders", "extensions"},
     "engine": {"errors", "files", "session_file", "provenance", "environments", "processors"},
     "demo": {
         "errors",

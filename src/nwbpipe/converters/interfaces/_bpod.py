@@ -31,8 +31,8 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
     file_path : FilePath
         ``SessionData`` of Bpod (.mat, version 5 to 7.3), or ``_iblrig_taskData.raw.jsonable``.
     value_columns : list of str, optional
-        Values to keep for each trial; ``contrast.value`` is one within a mapping. Default: all that are one number, text or truth value; not paths of files,
-        and none that were left out is lost in silence: the description of the trials names them.
+        Values to keep for each trial; ``contrast.value`` is one within a mapping. Default: all that are one number,
+        text or truth value, but no paths of files. The description of the trials names what was left out.
     value_names : dict of str to str, optional
         Other names for them.
     skip_states, skip_events : list of str, optional

@@ -29,7 +29,8 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
     file_path : FilePath
         The log. ``.parquet`` and ``.mat`` (version 5 to 7.3) are told by their ending, all else is text.
     time_column : str
-        Column of the times, or several spellings: ``time|timestamp``. So for every column. Without a header and `column_names`, columns are called "0", "1", …
+        Column of the times, or several spellings, as for every column: ``time|timestamp``. Without a header and
+        `column_names`, columns are called "0", "1", …
     name_column : str, optional
         Column of the events' names. Without it all events are of one kind.
     event_name : str, optional
