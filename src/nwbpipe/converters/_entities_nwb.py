@@ -33,7 +33,7 @@ def entity_texts(spec: SessionSpec) -> dict[str, dict[str, str]]:
         there is nothing to say in.
     """
     session, subject = spec.session, spec.subject
-    surgery = [item.text() for item in (*subject.surgeries, *subject.implants)]
+    surgery = [*(item.text() for item in subject.surgeries), *(item.text() for item in subject.implants)]
     virus = [item.text() for item in subject.injections]
     notes = [note.line() for note in session.notes] if isinstance(session.notes, list) else [session.notes or ""]
     attributes = [f"{name}: {value}" for name, value in session.attributes.items()]
