@@ -153,6 +153,14 @@ def test_chosen_values(tmp_path):
         bpod(tmp_path / "a.jsonable", value_columns=["set"])
 
 
+def test_blocks(tmp_path):
+    write_json(tmp_path / "a.jsonable")
+    nwbfile = empty_nwbfile()
+    bpod(tmp_path / "a.jsonable", block_column="contrast").add_to_nwbfile(nwbfile)
+    assert nwbfile.epochs["contrast"].data[:].tolist() == [0.5, 1.0]
+    assert nwbfile.epochs["stop_time"].data[:].tolist() == STOPS
+
+
 def test_what_contradicts_itself_is_refused(tmp_path):
     write_mat5(tmp_path / "a.mat", TrialStartTimestamp=np.array([1.0, 5.0, 9.0]))
     with pytest.raises(SourceError, match="differ in length") as caught:

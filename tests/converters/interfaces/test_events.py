@@ -180,6 +180,14 @@ def test_a_counter_that_overflows(tmp_path):
         _build(tmp_path / "a.csv", time_unit="us")
 
 
+def test_dates(tmp_path):
+    (tmp_path / "a.csv").write_text("time\n2024-05-01T10:00:00.5000000-04:00\n2024-05-01T14:00:01Z\n")
+    assert np.diff(_build(tmp_path / "a.csv", time_unit="iso").get_timestamps()) == [0.5]
+    (tmp_path / "a.csv").write_text("time\n2024-05-01T10:00:00\n")
+    with pytest.raises(SourceError, match="no date with a time zone"):
+        _build(tmp_path / "a.csv", time_unit="iso")
+
+
 def test_a_pickle_is_not_opened(tmp_path):
     (tmp_path / "a.pickle").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     with pytest.raises(SourceError, match="pickle is not read"):

@@ -152,6 +152,15 @@ def test_a_trial_without_times_has_none(tmp_path):
     assert interface.intervals.notes == ["2 of 4 trials without a start or an end were left out (rows 1, 3)"]
 
 
+def test_dates(tmp_path):
+    day = "2024-05-01T10:00:0"
+    (tmp_path / "a.csv").write_text(f"start,stop,cue,rt\n{day}0Z,{day}2Z,{day}1Z,0.5\n{day}4Z,{day}5Z,,0.25\n")
+    found = trials(tmp_path / "a.csv", time_unit="iso", time_columns=["cue"], duration_columns=["rt"]).intervals
+    assert np.diff(found.start) == [4]
+    np.testing.assert_array_equal(found.columns[0].values - found.start[0], [1, np.nan])
+    assert found.columns[1].values.tolist() == [0.5, 0.25]
+
+
 def test_until_the_next_one_starts(tmp_path):
     (tmp_path / "a.csv").write_text("start\n1\n2\n4\n")
     interface = trials(tmp_path / "a.csv", stop="next_start", last_stop=9)

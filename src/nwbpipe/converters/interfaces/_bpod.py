@@ -11,7 +11,7 @@ from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._bpod_files import BpodTrial, read_session_data, read_task_data
 from nwbpipe.converters.interfaces._columns import typed
-from nwbpipe.converters.interfaces._interval_tables import check_intervals
+from nwbpipe.converters.interfaces._interval_tables import Intervals, check_intervals, runs
 from nwbpipe.errors import SourceError
 from nwbpipe.nwb_builders import Column, events_table, intervals_table
 
@@ -35,6 +35,8 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
         text or truth value, but no paths of files. The description of the trials names what was left out.
     value_names : dict of str to str, optional
         Other names for them.
+    block_column : str, optional
+        Value that is constant within a block: each run of one value becomes an epoch.
     skip_states, skip_events : list of str, optional
         Names to leave out, such as ``Tup``.
     description : str, optional
@@ -61,6 +63,7 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
         *,
         value_columns: list[str] | None = None,
         value_names: dict[str, str] | None = None,
+        block_column: str | None = None,
         skip_states: list[str] | None = None,
         skip_events: list[str] | None = None,
         description: str | None = None,
@@ -75,6 +78,9 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
         self.trials: list[BpodTrial] = read(self._path)
         self._check()
         self._columns, self._left_out = self._values(value_columns)
+        start, stop = (np.array([getattr(trial, name) for trial in self.trials]) for name in ("start", "stop"))
+        trials = Intervals(str(self._path), start, stop, self._columns)
+        self._blocks = None if block_column is None else runs(trials, block_column)
 
     def _check(self) -> None:
         where = str(self._path)
@@ -119,7 +125,13 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
             elif wanted is None:
                 left_out.append(name)
             else:
-                raise SourceError(f"the value {name!r} is not one a trial", where=str(self._path))
+                raise SourceError(
+                    f"the value {name!r} is not one a trial",
+                    where=str(self._path),
+                    expected="a number, a text or a truth value",
+                    found=type(next(cell for cell in cells if cell is not None)).__name__,
+                    hint="leave it out, or name a value within it: `contrast.value`",
+                )
         return columns, left_out
 
     def _marks(self, kind: Literal["state", "event"]) -> tuple[Any, ...]:
@@ -158,6 +170,8 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
             text += " Not kept: " + ", ".join(self._left_out) + "."
         start, stop = ([getattr(trial, name) for trial in self.trials] for name in ("start", "stop"))
         nwbfile.trials = intervals_table("trials", text, start, stop, columns=self._columns)
+        if self._blocks is not None:
+            self._blocks.add(nwbfile, "epochs", "Blocks of trials")
         for kind, what in (("event", "Events that the Bpod saw"), ("state", "States of the Bpod's state machine")):
             times, lengths, names, trials = self._marks(kind)  # type: ignore[arg-type]
             if not names:

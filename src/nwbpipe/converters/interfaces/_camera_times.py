@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,7 +83,9 @@ class CameraTimesInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroCon
         self.metadata_key = metadata_key
         self._where, self._description = str(file_path), description
         if time_format not in _FORMATS:
-            raise self._error("an unknown format of times", expected=", ".join(_FORMATS), found=str(time_format))
+            raise self._error(
+                "an unknown format of times", expected=", ".join(_FORMATS), found=str(time_format), hint="correct it"
+            )
         plain = {**args, "pattern": None, "unmatched_lines": "error", "times_file_path": None}
         self.times = self._read(Path(file_path), plain)
         hint = "check the column and its format, and whether the file holds several recordings"
@@ -101,35 +102,27 @@ class CameraTimesInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroCon
         if path.suffix.lower() == ".npy":
             values: Any = _load_npy(path)
             if args["time_format"] == "iso" or values.ndim != 1:
-                raise self._error("the array has the wrong shape", expected="(frames,)", found=str(values.shape))
+                raise self._error(
+                    "the array has the wrong shape",
+                    expected="(frames,)",
+                    found=str(values.shape),
+                    hint="save one time a frame",
+                )
         else:
             columns = Columns(read_table(path, args)[0], str(path))
             name = columns.name(args["time_column"], "time_column")
-            values = columns.texts(name) if args["time_format"] == "iso" else columns.numbers(name, "time")
-        if args["time_format"] == "iso":
-            values = np.array([self._instant(text, row) for row, text in enumerate(values, 1)])
+            values = columns.times(name, args["time_format"])
         missing = np.flatnonzero(~np.isfinite(values))
         if missing.size or not values.size:
             raise self._error(
-                "frames without a time", expected="one time a frame", found=f"{missing.size} of {values.size}"
+                "frames without a time",
+                expected="one time a frame",
+                found=f"{missing.size} of {values.size}",
+                hint="check the column, and that the file is whole",
             )
         if args["time_format"] == "flycapture":
             return _flycapture(values)
         return np.asarray(values / _SCALE.get(args["time_format"], 1.0), dtype=np.float64)
-
-    def _instant(self, text: str, row: int) -> float:
-        try:
-            # Seven digits of a second, as .NET writes them, are one more than Python reads.
-            moment = datetime.fromisoformat(text)
-            if moment.utcoffset() is None:
-                raise ValueError("no time zone")
-        except ValueError as error:
-            raise self._error(
-                "a time that is no date with a time zone",
-                expected="e.g. 2020-08-19T12:42:57.790-04:00",
-                found=f"{text!r} in row {row} ({error})",
-            ) from error
-        return moment.timestamp()
 
     def _check_count(self, count: int | None, what: str) -> None:
         if count is not None and count != self.times.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +12,8 @@ import pandas as pd
 
 from nwbpipe.errors import SourceError
 
-PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6}
-TimeUnit = Literal["s", "ms", "us"]
+PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "iso": 1.0}
+TimeUnit = Literal["s", "ms", "us", "iso"]
 
 
 class Columns:
@@ -85,7 +86,12 @@ class Columns:
         """
         column = self.table[name]
         if pd.api.types.is_datetime64_any_dtype(column):
-            raise self.error(f"the {what} column {name} holds dates", expected="numbers", found=str(column.iloc[0]))
+            raise self.error(
+                f"the {what} column {name} holds dates",
+                expected="numbers",
+                found=str(column.iloc[0]),
+                hint="save it as text with a time zone and say time_unit: iso, or as seconds",
+            )
         numbers = pd.to_numeric(column.replace("", np.nan), errors="coerce")
         unread = np.flatnonzero(numbers.isna() & ~column.isna() & (column.astype(str).str.lower() != "nan"))
         wrong = [i for i in unread if str(column.iloc[i]).strip()]
@@ -97,6 +103,42 @@ class Columns:
                 hint="if the first line is no header, say header: false",
             )
         return np.asarray(numbers, dtype=np.float64)
+
+    def times(self, name: str, unit: str) -> npt.NDArray[np.float64]:
+        """Return a column of times, in the file's unit; empty cells are NaN.
+
+        Parameters
+        ----------
+        name : str
+        unit : {"s", "ms", "us", "iso"}
+            ``iso``: dates and times with a time zone, which become seconds since 1970.
+
+        Raises
+        ------
+        SourceError
+            A cell holds something else.
+        """
+        if unit != "iso":
+            return self.numbers(name, "time")
+        return np.array([self._instant(cell, row) for row, cell in enumerate(self.texts(name), 1)], dtype=np.float64)
+
+    def _instant(self, cell: str, row: int) -> float:
+        if not cell:
+            return np.nan
+        try:
+            moment = datetime.fromisoformat(
+                cell
+            )  # reads the seven digits of a second that .NET writes, and drops one
+            if moment.utcoffset() is None:
+                raise ValueError("no time zone")
+        except ValueError as error:
+            raise self.error(
+                "a time that is no date with a time zone",
+                expected="e.g. 2020-08-19T12:42:57.790-04:00",
+                found=f"{cell!r} in row {row} ({error})",
+                hint="check the column, or give its unit: s, ms or us",
+            ) from error
+        return moment.timestamp()
 
     def texts(self, name: str) -> list[str]:
         """Return a column as texts; missing cells are empty."""

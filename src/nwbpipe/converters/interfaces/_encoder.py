@@ -34,8 +34,8 @@ class EncoderInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is
         Columns of the times and positions, or several spellings (``time|timestamp``).
     sampling_frequency : float, optional
         In Hz, where the file has no times: the first sample is at 0.
-    time_unit : {"s", "ms", "us"}
-        Unit of the times in the file.
+    time_unit : {"s", "ms", "us", "iso"}
+        Unit of the times in the file; ``iso``: dates and times with a time zone, seconds since 1970.
     time_wrap : float, optional
         Value, in that unit, at which the clock's counter starts again at 0: 4294967296 for microseconds in 32 bits.
     position_wrap : float, optional
@@ -113,7 +113,7 @@ class EncoderInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is
         self._where, self._args, self._notes = str(file_path), {**args, "times_file_path": None}, list[str]()
         for name in ("counts_per_turn", "wheel_diameter_m", "time_wrap", "position_wrap", "max_step"):
             if args[name] is not None and not args[name] > 0:
-                raise self._error(f"{name} must be above 0", found=str(args[name]))
+                raise self._error(f"{name} must be above 0", found=str(args[name]), hint="correct it")
         times, counts = self._read(Path(file_path))
         if sampling_frequency is not None:
             times = np.arange(counts.size) / sampling_frequency
@@ -145,7 +145,7 @@ class EncoderInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is
             counts = columns.numbers(columns.name(self._args["position_column"], "position_column"), "position")
             times = np.zeros(counts.size)
             if timed:
-                times = columns.numbers(columns.name(self._args["time_column"], "time_column"), "time")
+                times = columns.times(columns.name(self._args["time_column"], "time_column"), self._args["time_unit"])
         return unwrap(times, self._args["time_wrap"], rising=True) / scale, counts
 
     def _sound(
@@ -163,7 +163,9 @@ class EncoderInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is
             self._notes.append(f"{bad.size} rows without a time or a position were left out")
             times, counts = np.delete(times, bad), np.delete(counts, bad)
         if times.size < 2:
-            raise self._error("the file holds fewer than two samples", found=str(times.size))
+            raise self._error(
+                "the file holds fewer than two samples", found=str(times.size), hint="leave this source out"
+            )
         if self._args["unsorted"] == "sort" and (np.diff(times) < 0).any():
             self._notes.append(f"{np.count_nonzero(np.diff(times) < 0)} samples were out of order and were sorted")
             order = np.argsort(times, kind="stable")

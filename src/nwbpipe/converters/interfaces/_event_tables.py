@@ -38,6 +38,7 @@ def read_table(path: Path, args: Mapping[str, Any], time_column: str | None = No
             "a pickle is not read: opening one runs whatever program it holds",
             where=str(path),
             expected="CSV, TSV, Parquet, .mat, or lines of text",
+            found=f"{path.suffix}, {path.stat().st_size} bytes",
             hint="save the table as CSV or Parquet in the program that made it, e.g. table.to_parquet(...)",
         )
     notes, lines, total = [], None, None

@@ -39,8 +39,9 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         Column of the durations, in the unit of the times; empty cells are NaN.
     value_columns : list of str, optional
         Further columns to keep. Default: all.
-    time_unit : {"s", "ms", "us"}
-        Unit of the times and durations in the file.
+    time_unit : {"s", "ms", "us", "iso"}
+        Unit of the times and durations in the file. ``iso``: dates and times with a time zone, which become seconds
+        since 1970; durations are in seconds.
     time_wrap : float, optional
         Value, in that unit, at which the clock's counter starts again at 0, e.g. 4294967296.
     event_names : dict of str to str, optional
@@ -115,7 +116,9 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         arguments = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         super().__init__(**{k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()})
         if time_unit not in PER_SECOND:
-            raise self._error("an unknown unit of time", expected="s, ms or us", found=str(time_unit))
+            raise self._error(
+                "an unknown unit of time", expected="s, ms, us or iso", found=str(time_unit), hint="correct it"
+            )
         self.metadata_key = metadata_key
         self._notes: list[str] = []
         self._load(Path(file_path), arguments)
@@ -128,7 +131,7 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
             raise self._error("the log holds no events", hint="check the file, or leave this source out")
         scale = PER_SECOND[args["time_unit"]]
         time_column = columns.name(spellings, "time_column")
-        times = unwrap(columns.numbers(time_column, "time"), args["time_wrap"], rising=True) / scale
+        times = unwrap(columns.times(time_column, args["time_unit"]), args["time_wrap"], rising=True) / scale
         bad = np.flatnonzero(~np.isfinite(times))
         if bad.size:
             raise self._error(
@@ -136,6 +139,7 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
                 expected="a finite number in each row",
                 found=f"{bad.size} of {times.size}, the first in row {bad[0] + 1}: "
                 f"{table[time_column].iloc[bad[0]]!r}",
+                hint="correct the file: an event without a time is none",
             )
         name_column = None if args["name_column"] is None else columns.name(args["name_column"], "name_column")
         names = self._event_names(columns, name_column, args)
@@ -168,7 +172,7 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         """Rename the events; refuse, or leave out, those that the spec doesn't list."""
         known, skip = args["event_names"], args["unknown_events"] == "skip"
         if names is None:
-            raise self._error("event_names is given, but no name_column", expected="both")
+            raise self._error("event_names is given, but no name_column", expected="both", hint="name the column")
         unknown = Counter(name for name in names if name not in known)
         if unknown and not skip:
             listed = ", ".join(f"{name!r} ({count})" for name, count in unknown.most_common(10))
@@ -180,7 +184,12 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
             )
         keep = np.array([i for i, name in enumerate(names) if name in known], dtype=np.intp)
         if not keep.size:
-            raise self._error("no event has a name that the spec lists", expected=", ".join(map(repr, known)))
+            raise self._error(
+                "no event has a name that the spec lists",
+                expected=", ".join(map(repr, known)),
+                found=", ".join(map(repr, sorted(set(names))[:10])),
+                hint="correct event_names",
+            )
         if unknown:
             self._notes.append(f"{unknown.total()} events of other names were left out")
         return [known[names[i]] for i in keep], keep
@@ -190,7 +199,7 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         if column is None:
             return None if name is None else [name] * len(columns)
         if name is not None:
-            raise self._error("both name_column and event_name are given", expected="one of them")
+            raise self._error("both name_column and event_name are given", expected="one of them", hint="drop one")
         names = columns.texts(column)
         missing = [i for i, text in enumerate(names) if not text]
         if missing:
@@ -198,6 +207,7 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
                 "events without a name",
                 expected=f"a name in column {column} of each row",
                 found=f"{len(missing)} of {len(names)} missing, the first in row {missing[0] + 1}",
+                hint="correct the file, or read only its whole lines: `pattern` and unmatched_lines: skip",
             )
         return names
 

@@ -116,7 +116,9 @@ def read_intervals(path: Path, args: Mapping[str, Any], kind: str) -> Intervals:
     if not len(columns):
         raise columns.error(f"the file holds no {kind}s", hint="check the file, or leave this source out")
     if args["time_unit"] not in PER_SECOND:
-        raise columns.error("an unknown unit of time", expected="s, ms or us", found=str(args["time_unit"]))
+        raise columns.error(
+            "an unknown unit of time", expected="s, ms, us or iso", found=str(args["time_unit"]), hint="correct it"
+        )
     start_name = columns.name(args["start_column"], "start_column")
     start, stop, stop_name = _bounds(columns, args, start_name, kind)
     keep, note = _complete(start, stop, columns, args, kind)
@@ -140,7 +142,8 @@ def read_intervals(path: Path, args: Mapping[str, Any], kind: str) -> Intervals:
 
 def _bounds(columns: Columns, args: Mapping[str, Any], start_name: str, kind: str) -> tuple[Seconds, Seconds, str]:
     scale = PER_SECOND[args["time_unit"]]
-    start = _times(columns, start_name, args) / scale
+    by_trials = args.get("trials_file_path") is not None
+    start = np.zeros(len(columns)) if by_trials else _times(columns, start_name, args) / scale
     if args["duration_column"] is not None:
         name = columns.name(args["duration_column"], "duration_column")
         return start, start + columns.numbers(name, "duration") / scale, name
@@ -155,14 +158,14 @@ def _bounds(columns: Columns, args: Mapping[str, Any], start_name: str, kind: st
             found="the columns " + ", ".join(map(str, columns.table.columns)),
             hint="name it with stop_column or duration_column, or say stop: next_start",
         )
-    stop = _times(columns, stop_name, args) / scale
-    if args.get("trials_file_path") is not None:
-        start, stop = _trials_to_times(columns, args, start * scale, stop * scale)
-    return start, stop, stop_name
+    if by_trials:
+        bounds = columns.numbers(start_name, "trial number"), columns.numbers(stop_name, "trial number")
+        return (*_trials_to_times(columns, args, *bounds), stop_name)
+    return start, _times(columns, stop_name, args) / scale, stop_name
 
 
 def _times(columns: Columns, name: str, args: Mapping[str, Any]) -> Seconds:
-    times = columns.numbers(name, "time")
+    times = columns.times(name, args["time_unit"])
     if args["missing_value"] is not None:
         times = np.where(times == args["missing_value"], np.nan, times)
     return np.where(np.isfinite(times), times, np.nan)
@@ -222,7 +225,9 @@ def _complete(
             hint=f"say incomplete: drop to leave such {kind}s out",
         )
     if not keep.size:
-        raise columns.error(f"no {kind} has a start and an end", found=f"{start.size} rows without")
+        raise columns.error(
+            f"no {kind} has a start and an end", found=f"{start.size} rows without", hint="leave this source out"
+        )
     if not missing.size:
         return keep, None
     rows = ", ".join(str(row + 1) for row in missing[:20])
@@ -233,7 +238,10 @@ def _ids(columns: Columns, name: str) -> npt.NDArray[np.int64]:
     numbers = columns.numbers(name, "number")
     if not np.isfinite(numbers).all() or (numbers != np.round(numbers)).any() or len(set(numbers)) != numbers.size:
         raise columns.error(
-            f"the column {name} can't number the rows", expected="whole numbers, each once", found=str(numbers[:5])
+            f"the column {name} can't number the rows",
+            expected="whole numbers, each once",
+            found=str(numbers[:5]),
+            hint="leave id_column or trial_column out: rows are numbered from 0",
         )
     return numbers.astype(np.int64)
 
@@ -247,15 +255,19 @@ def _columns(
     kinds |= dict.fromkeys(args["duration_columns"] or (), "duration")
     absent = [name for name in kinds if name not in columns.table.columns]
     if absent:
-        raise columns.error(f"no column {absent[0]!r}", found="the columns " + ", ".join(columns.table.columns))
+        raise columns.error(
+            f"no column {absent[0]!r}",
+            found="the columns " + ", ".join(columns.table.columns),
+            hint="correct time_columns or duration_columns",
+        )
     made = []
     for wanted in dict.fromkeys([*kept, *kinds]):
         name = columns.name(wanted, "value_columns")
         kind = kinds.get(name, "value")
         values = columns.values(name)
-        _check_declared(columns, name, values, kind)
+        _check_declared(columns, name, values, kind, args["time_unit"])
         if kind != "value":
-            values = _seconds(columns, name, values, args)
+            values = _seconds(columns, name, values, kind, args)
         values = [values[i] for i in keep] if isinstance(values, list) else values[keep]
         shown = (args["names"] or {}).get(name, name)
         text = (args["column_descriptions"] or {}).get(shown, f"{name}, as in the file")
@@ -263,9 +275,10 @@ def _columns(
     return made
 
 
-def _check_declared(columns: Columns, name: str, values: Any, kind: str) -> None:
+def _check_declared(columns: Columns, name: str, values: Any, kind: str, unit: str) -> None:
     """Refuse a column that looks like times and is not said to be, or not to be."""
     numeric = isinstance(values, list) or values.dtype.kind in "fiu"
+    numeric = numeric or (kind == "time" and unit == "iso")
     if kind == "value" and numeric and name.lower().endswith(("_time", "_times")):
         raise columns.error(
             f"the column {name} may hold times or durations",
@@ -275,15 +288,18 @@ def _check_declared(columns: Columns, name: str, values: Any, kind: str) -> None
         )
     if kind != "value" and not numeric:
         raise columns.error(
-            f"the column {name} holds no numbers", expected="times or durations", found=str(values[0])
+            f"the column {name} holds no numbers",
+            expected="times or durations",
+            found=str(values[0]),
+            hint="take it out of both lists",
         )
 
 
-def _seconds(columns: Columns, name: str, values: Any, args: Mapping[str, Any]) -> Any:
+def _seconds(columns: Columns, name: str, values: Any, kind: str, args: Mapping[str, Any]) -> Any:
     scale, missing = PER_SECOND[args["time_unit"]], args["missing_value"]
     if isinstance(values, list):
         return [row / scale for row in values]
-    numbers = columns.numbers(name, "time")
+    numbers = columns.times(name, args["time_unit"] if kind == "time" else "s")
     return np.where(numbers == missing, np.nan, numbers) / scale
 
 

@@ -48,8 +48,8 @@ class TrialsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is 
         What the columns mean, by the names in the session file.
     block_column : str, optional
         Column that is constant within a block (a number, a probability): each run of one value becomes an epoch.
-    time_unit : {"s", "ms", "us"}
-        Unit of the times in the file.
+    time_unit : {"s", "ms", "us", "iso"}
+        Unit of the times in the file; ``iso``: dates and times with a time zone, seconds since 1970.
     missing_value : float, optional
         What the file writes for a time that is missing, e.g. 0 or -1. Empty cells and NaN are always missing.
     incomplete : {"error", "drop"}

@@ -101,7 +101,9 @@ class TtlEventsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv 
         self.metadata_key = metadata_key
         self._where, self._args, self._notes = str(file_path), args, list[str]()
         if not (np.isfinite(sampling_frequency) and sampling_frequency > 0):
-            raise self._error("a sampling frequency that is no rate", found=str(sampling_frequency))
+            raise self._error(
+                "a sampling frequency that is no rate", found=str(sampling_frequency), hint="correct it"
+            )
         line = self._line(Path(file_path))
         start, stop = self._pulses(line)
         self.times = start / sampling_frequency
@@ -121,7 +123,10 @@ class TtlEventsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv 
             columns = 1 if data.ndim == 1 else data.shape[-1]
             if data.ndim > 2 or not (isinstance(channel, int) or str(channel).isdigit()) or int(channel) >= columns:
                 raise self._error(
-                    f"there is no channel {channel!r}", expected=f"0 to {columns - 1}", found=f"shape {data.shape}"
+                    f"there is no channel {channel!r}",
+                    expected=f"0 to {columns - 1}",
+                    found=f"shape {data.shape}",
+                    hint="correct channel",
                 )
             return data if data.ndim == 1 else data[:, int(channel)]
         plain = {**self._args, "pattern": None, "unmatched_lines": "error", "times_file_path": None}
@@ -130,7 +135,11 @@ class TtlEventsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv 
         values = table.numbers(table.name(name, "channel"), "sample")
         missing = int(np.count_nonzero(~np.isfinite(values)))
         if missing:
-            raise self._error(f"{missing} of {values.size} samples are missing", expected="a number in each row")
+            raise self._error(
+                f"{missing} of {values.size} samples are missing",
+                expected="a number in each row",
+                hint="check that the file is whole",
+            )
         return values
 
     def _array(self, path: Path) -> npt.NDArray[Any]:
@@ -144,7 +153,9 @@ class TtlEventsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv 
         try:
             kind = np.dtype(self._args["dtype"])
         except TypeError as error:
-            raise self._error("an unknown dtype", expected="e.g. int16", found=self._args["dtype"]) from error
+            raise self._error(
+                "an unknown dtype", expected="e.g. int16", found=self._args["dtype"], hint="correct it"
+            ) from error
         size, frame = path.stat().st_size, kind.itemsize * self._args["num_channels"]
         if not size or size % frame:
             raise self._error(
@@ -176,7 +187,11 @@ class TtlEventsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv 
                 hint="give `threshold`, or `bit` for a digital word",
             )
         if len(levels) < 2:
-            raise self._error("the line never changes", found=f"always {min(levels, default=0):g}")
+            raise self._error(
+                "the line never changes",
+                found=f"always {min(levels, default=0):g}",
+                hint="check channel and bit, or leave this source out",
+            )
         return sum(levels) / 2
 
     def _pulses(self, line: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -50,8 +50,9 @@ def windows(
     for row, (first, last) in enumerate(trials):
 
         def within(name: str) -> np.ndarray:
-            all_of = by_name.get(name, empty)
-            return all_of[np.searchsorted(all_of, first) : np.searchsorted(all_of, last, side="right")]  # noqa: B023
+            all_of: np.ndarray = by_name.get(name, empty)
+            low, high = np.searchsorted(all_of, first), np.searchsorted(all_of, last, side="right")  # noqa: B023
+            return np.asarray(all_of[low:high])
 
         anchors = within(params["alignment_event"])
         if not anchors.size:

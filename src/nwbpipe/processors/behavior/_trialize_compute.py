@@ -60,7 +60,10 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     source, params, facts = request["inputs"]["series"], request["params"], request["facts"]
     lags = grid(params["before_s"], params["after_s"], facts["rate"])
     max_gap = params["max_gap_s"] if params["max_gap_s"] is not None else 1.5 / facts["source_rate"]
-    kept, aligned, dropped, missing = [], [], [], []
+    kept: list[int] = []
+    aligned: list[float] = []
+    dropped: list[tuple[int, str]] = []
+    missing: list[float] = []
     with h5py.File(source["file"], "r", locking=False) as file:
         data, intervals = file[source["data"]], file[request["inputs"]["trials"]["path"]]
         anchors = intervals[params["align"]][()].astype(np.float64)

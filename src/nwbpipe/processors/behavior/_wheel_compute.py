@@ -44,9 +44,9 @@ def resample(times: np.ndarray, position: np.ndarray, rate: float, hold_s: float
 def velocity(position: np.ndarray, rate: float, cutoff_hz: float) -> np.ndarray:
     """Low-pass a position (Butterworth, 4th order, forwards and backwards: no delay), and differentiate it."""
     if position.size < 32:
-        return np.gradient(position) * rate
+        return np.asarray(np.gradient(position) * rate)
     sections = signal.butter(4, cutoff_hz, fs=rate, output="sos")
-    return np.gradient(signal.sosfiltfilt(sections, position)) * rate
+    return np.asarray(np.gradient(signal.sosfiltfilt(sections, position)) * rate)
 
 
 def bouts(position: np.ndarray, rate: float, params: dict[str, Any]) -> np.ndarray:
