@@ -203,7 +203,7 @@ def trials_per_block(behavior: Behavior, rules: BehaviorRules) -> list[Measure]:
     start = behavior.trials[:, 0]
     inside = (start[:, None] >= behavior.blocks[:, 0]) & (start[:, None] < behavior.blocks[:, 1])
     counts = inside.sum(axis=0)
-    outside = ~inside.any(axis=1)
+    outside = np.logical_not(np.logical_or.reduce(inside, axis=1))
     least = float(counts.min()) if counts.size else 0.0
     listed = ", ".join(map(str, counts[:50]))
     fraction = float(outside.mean())
