@@ -125,6 +125,31 @@ def test_milliseconds_lists_and_a_shifted_clock(tmp_path):
     np.testing.assert_allclose(nwbfile.trials["rt"].data[:], [0.08, 0.09])
 
 
+def test_a_file_of_times_moves_all_times_of_a_row(tmp_path):
+    """`align: timestamps` gives each trial its start; what else happened in it keeps its distance."""
+    from nwbpipe.converters._alignment import set_rows
+
+    table = pd.DataFrame(
+        {
+            "start": [1.0, 3.0],
+            "stop": [2.0, 4.5],
+            "cue": [1.25, np.nan],
+            "lick_times": [[1.5, 1.75], [3.5]],
+            "rt": [0.1, 0.2],
+        }
+    )
+    table.to_parquet(tmp_path / "a.parquet")
+    nwbfile = empty_nwbfile()
+    kinds = {"time_columns": ["cue", "lick_times"], "duration_columns": ["rt"]}
+    trials(tmp_path / "a.parquet", **kinds).add_to_nwbfile(nwbfile)
+    set_rows(nwbfile.trials, np.array([11.0, 33.0]))
+    assert nwbfile.trials["start_time"].data[:].tolist() == [11, 33]
+    assert nwbfile.trials["stop_time"].data[:].tolist() == [12, 34.5]
+    np.testing.assert_array_equal(nwbfile.trials["cue"].data[:], [11.25, np.nan])
+    np.testing.assert_array_equal(nwbfile.trials["lick_times"].target.data[:], [11.5, 11.75, 33.5])
+    assert nwbfile.trials["rt"].data[:].tolist() == [0.1, 0.2]
+
+
 def test_a_duration_that_lies_within_its_trial_does_not_move(tmp_path):
     """The first trials of a session last longer than the times since its start: by value alone they look alike."""
     from nwbpipe.converters._alignment import Snapshot, shift
