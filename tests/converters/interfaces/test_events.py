@@ -165,7 +165,7 @@ def test_names_that_the_spec_lists(tmp_path):
     assert caught.value.problem.found == "'9' (2)"
     interface = _build(tmp_path / "a.csv", **arguments, unknown_events="skip")
     assert interface.names == ["lick", "reward"]
-    assert interface._values["v"].tolist() == [5, 7]
+    assert interface._values[0].values.tolist() == [5, 7]
     np.testing.assert_array_equal(interface.get_timestamps(), [1, 3])
     assert "2 events of other names were left out" in interface._description()
     with pytest.raises(SourceError, match="no event has a name"):
@@ -178,6 +178,30 @@ def test_a_counter_that_overflows(tmp_path):
     np.testing.assert_allclose(np.diff(interface.get_timestamps()), [290e-6, 710e-6, 1e-3], atol=1e-12)
     with pytest.raises(SourceError, match="go backwards"):
         _build(tmp_path / "a.csv", time_unit="us")
+
+
+def test_ends_and_further_times(tmp_path):
+    from nwbpipe.converters._alignment import Snapshot, shift
+
+    (tmp_path / "a.csv").write_text("on,off,peak_time,rt\n1000,1500,1250,80\n3000,,3100,90\n")
+    arguments = {"time_column": "on", "time_unit": "ms", "stop_column": "off", "metadata_key": "licks"}
+    with pytest.raises(SourceError, match="may hold times or durations"):
+        _build(tmp_path / "a.csv", **arguments)
+    interface = _build(tmp_path / "a.csv", **arguments, time_columns=["peak_time"], duration_columns=["rt"])
+    nwbfile = empty_nwbfile()
+    before = Snapshot.of(nwbfile)
+    interface.add_to_nwbfile(nwbfile)
+    shift(before.added(nwbfile), 10.0)
+    table = nwbfile.events["licks"]
+    np.testing.assert_allclose(table["timestamp"].data[:], [11, 13])
+    np.testing.assert_allclose(table["duration"].data[:], [0.5, np.nan])
+    np.testing.assert_allclose(table["peak_time"].data[:], [11.25, 13.1])
+    np.testing.assert_allclose(table["rt"].data[:], [0.08, 0.09])
+    (tmp_path / "a.csv").write_text("on,off\n2,1\n")
+    with pytest.raises(SourceError, match="1 of 1 events end before they start"):
+        _build(tmp_path / "a.csv", time_column="on", stop_column="off")
+    with pytest.raises(SourceError, match="both duration_column and stop_column"):
+        _build(tmp_path / "a.csv", time_column="on", stop_column="off", duration_column="off")
 
 
 def test_dates(tmp_path):
@@ -206,7 +230,7 @@ def test_lines_of_text_by_a_pattern(tmp_path):
     interface = _build(tmp_path / "log.txt", **arguments, unmatched_lines="skip")
     np.testing.assert_array_equal(interface.get_timestamps(), [365.689, 365.7])
     assert interface.names == ["beam break", "rwd"]
-    assert interface._values["port"].tolist() == ["B", "A"]
+    assert interface._values[0].values.tolist() == ["B", "A"]
     assert "2 of 4 lines matched" in interface._description()
 
 

@@ -119,14 +119,23 @@ def test_irregular_times_and_gaps(tmp_path):
 
 
 def test_what_can_not_be_cut_is_refused(tmp_path):
+    columns = [
+        Column("licks", "", [np.array([1.5])], "time"),
+        Column("reaction_time", "", np.array([0.5]), "duration"),
+        Column("contrast", "", np.array([0.5])),
+        Column("cue", "", np.array([1.25]), "time"),
+        Column("tone_time", "", np.array([1.25])),
+    ]
     path = write_session(
         tmp_path / "a.nwb",
         trials=([1.0], [2.0]),
+        trial_columns=columns,
         backwards={"data": np.arange(3.0), "timestamps": [0.0, 2.0, 1.0]},
     )
     with pytest.raises(InputError, match="don't increase") as caught:
         nwbpipe.process(path, "trialize")
     assert "1 steps" in caught.value.problem.found
-    with pytest.raises(InputError, match="no column of times 'cue'") as caught:
-        nwbpipe.process(path, "trialize", params={"align": "cue"})
-    assert caught.value.problem.expected == "one of start_time, stop_time"
+    for name in ("licks", "reaction_time", "contrast"):
+        with pytest.raises(InputError, match=f"no column of times '{name}'") as caught:
+            nwbpipe.process(path, "trialize", params={"align": name})
+        assert caught.value.problem.expected == "one of start_time, stop_time, cue, tone_time"

@@ -36,7 +36,7 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
     value_names : dict of str to str, optional
         Other names for them.
     block_column : str, optional
-        Value that is constant within a block: each run of one value becomes an epoch.
+        Value, by its name in the session file, that is constant within a block: each run of one becomes an epoch.
     skip_states, skip_events : list of str, optional
         Names to leave out, such as ``Tup``.
     description : str, optional

@@ -13,8 +13,9 @@ from pydantic import FilePath
 
 from nwbpipe.converters.interfaces import _event_tables as tables
 from nwbpipe.converters.interfaces._columns import PER_SECOND, Columns, TimeUnit, check_increasing, unwrap
+from nwbpipe.converters.interfaces._interval_tables import value_columns
 from nwbpipe.errors import ClockError, SourceError
-from nwbpipe.nwb_builders import Column, events_table
+from nwbpipe.nwb_builders import events_table
 
 
 class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[misc]  # NeuroConv is untyped
@@ -37,8 +38,15 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         Name of all the events, where no column says it.
     duration_column : str, optional
         Column of the durations, in the unit of the times; empty cells are NaN.
+    stop_column : str, optional
+        Column of the events' ends, in place of `duration_column`; empty cells are NaN.
     value_columns : list of str, optional
         Further columns to keep. Default: all.
+    time_columns : list of str, optional
+        Which of them are times in the file's clock and unit: they move with the clock, and become seconds. A kept
+        column of numbers called ``…_time`` or ``…_times`` must be one of them, or be named in `duration_columns`.
+    duration_columns : list of str, optional
+        Which of them are durations in the file's unit: they become seconds.
     time_unit : {"s", "ms", "us", "iso"}
         Unit of the times and durations in the file. ``iso``: dates and times with a time zone, which become seconds
         since 1970; durations are in seconds.
@@ -94,7 +102,10 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         name_column: str | None = None,
         event_name: str | None = None,
         duration_column: str | None = None,
+        stop_column: str | None = None,
         value_columns: list[str] | None = None,
+        time_columns: list[str] | None = None,
+        duration_columns: list[str] | None = None,
         time_unit: TimeUnit = "s",
         time_wrap: float | None = None,
         event_names: dict[str, str] | None = None,
@@ -156,17 +167,36 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         self._original: npt.NDArray[np.float64] = times[order]
         self._aligned: npt.NDArray[np.float64] | None = None
         self.names = None if names is None else [names[i] for i in order]
-        duration = args["duration_column"] and columns.name(args["duration_column"], "duration_column")
         rows = keep[order]
-        self._durations = None if duration is None else (columns.numbers(duration, "duration") / scale)[rows]
-        taken = {time_column, name_column, duration}
-        kept = args["value_columns"]
-        kept = [name for name in table.columns if name not in taken] if kept is None else kept
-        values = {name: columns.values(columns.name(name, "value_columns")) for name in kept}
-        self._values = {
-            name: [cells[i] for i in rows] if isinstance(cells, list) else cells[rows]
-            for name, cells in values.items()
-        }
+        lengths, length_column = self._lengths(columns, args)
+        self._durations = None
+        if lengths is not None:
+            self._durations = lengths[rows] if args["stop_column"] is None else lengths[rows] - self._original
+            if (self._durations < 0).any():
+                raise self._error(
+                    f"{int((self._durations < 0).sum())} of {rows.size} events end before they start",
+                    expected="an end after the start, or a duration of 0 or more",
+                    found=f"the shortest lasts {np.nanmin(self._durations):.6f} s",
+                    hint=f"check the column {length_column} and its unit",
+                )
+        given = {**args, "missing_value": None, "names": None, "column_descriptions": None}
+        self._values = value_columns(columns, given, {time_column, name_column, length_column}, rows)
+
+    def _lengths(self, columns: Columns, args: dict[str, Any]) -> tuple[npt.NDArray[np.float64] | None, str | None]:
+        """Durations, or ends, of all rows in seconds, and their column."""
+        spellings, stop = args["duration_column"], args["stop_column"]
+        if spellings and stop:
+            raise self._error(
+                "both duration_column and stop_column are given", expected="one of them", hint="drop one"
+            )
+        scale = PER_SECOND[args["time_unit"]]
+        if stop:
+            name = columns.name(stop, "stop_column")
+            return columns.times(name, args["time_unit"]) / scale, name
+        if spellings:
+            name = columns.name(spellings, "duration_column")
+            return columns.numbers(name, "duration") / scale, name
+        return None, None
 
     def _known(self, names: list[str] | None, args: dict[str, Any]) -> tuple[list[str], npt.NDArray[np.intp]]:
         """Rename the events; refuse, or leave out, those that the spec doesn't list."""
@@ -301,14 +331,13 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         """
         from hdmf.common import MeaningsTable
 
-        columns = [Column(name, f"{name}, as in the log", values) for name, values in self._values.items()]
         table = events_table(
             self.metadata_key,
             self._description(),
             self.get_timestamps(),
             names=self.names,
             durations=self._durations,
-            columns=columns,
+            columns=self._values,
             source=Path(self.source_data["file_path"]).name,
         )
         meanings = self.source_data["event_meanings"]

@@ -133,7 +133,7 @@ def read_intervals(path: Path, args: Mapping[str, Any], kind: str) -> Intervals:
         where=str(path),
         start=start[keep],
         stop=stop[keep],
-        columns=_columns(columns, args, {start_name, stop_name, id_name}, keep),
+        columns=value_columns(columns, args, {start_name, stop_name, id_name}, keep),
         ids=None if id_name is None else _ids(columns, id_name)[keep],
         description=args["description"] or "",
         notes=notes,
@@ -246,9 +246,31 @@ def _ids(columns: Columns, name: str) -> npt.NDArray[np.int64]:
     return numbers.astype(np.int64)
 
 
-def _columns(
+def value_columns(
     columns: Columns, args: Mapping[str, Any], taken: set[str | None], keep: npt.NDArray[np.intp]
 ) -> list[Column]:
+    """Read the further columns of a table of trials or events.
+
+    Parameters
+    ----------
+    columns : Columns
+    args : mapping
+        `value_columns`, `time_columns`, `duration_columns`, `names`, `column_descriptions`, `time_unit`,
+        `missing_value`: see `TrialsInterface`.
+    taken : set of str
+        Columns that have another use.
+    keep : ndarray of int
+        Rows to take, in order.
+
+    Returns
+    -------
+    list of Column
+
+    Raises
+    ------
+    SourceError
+        A column is not there, or not said to be of times or durations.
+    """
     kept = args["value_columns"]
     kept = [name for name in columns.table.columns if name not in taken] if kept is None else kept
     kinds = dict.fromkeys(args["time_columns"] or (), "time")

@@ -47,7 +47,8 @@ class TrialsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is 
     column_descriptions : dict of str to str, optional
         What the columns mean, by the names in the session file.
     block_column : str, optional
-        Column that is constant within a block (a number, a probability): each run of one value becomes an epoch.
+        Column, by its name in the session file, that is constant within a block (a number, a probability): each run
+        of one value becomes an epoch.
     time_unit : {"s", "ms", "us", "iso"}
         Unit of the times in the file; ``iso``: dates and times with a time zone, seconds since 1970.
     missing_value : float, optional

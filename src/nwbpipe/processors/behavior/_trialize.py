@@ -68,9 +68,8 @@ class Trialize(Processor):
         """Check the series' times and the trials' column; return rates and scales."""
         series, path = context.input(nwbfile, "series"), context.inputs["series"].path
         trials, where = context.input(nwbfile, "trials"), context.inputs["trials"].path
-        column = trials[context.params.align] if context.params.align in trials.colnames else None
-        known = [name for name in trials.colnames if np.asarray(trials[name].data[:1]).dtype.kind in "fiu"]
-        if column is None or context.params.align not in known or f"{column.name}_index" in trials.colnames:
+        known = _time_columns(trials)
+        if context.params.align not in known:
             raise InputError(
                 f"the trials have no column of times {context.params.align!r}",
                 where=where,
@@ -161,6 +160,18 @@ def average(data: Any) -> tuple[Any, Any, Any]:
     squares = np.nansum((data - mean) ** 2, axis=0)
     error = np.where(number > 1, np.sqrt(squares / np.maximum(number - 1, 1) / safe), np.nan)
     return number, mean, error
+
+
+def _time_columns(trials: Any) -> list[str]:
+    """Columns with one time a trial: durations and whatever else holds numbers are none."""
+    known = ["start_time", "stop_time"]
+    for column in trials.columns:
+        kind, name = type(column).__name__, str(column.name)
+        ragged = f"{name}_index" in [one.name for one in trials.columns]
+        named = kind == "VectorData" and name.endswith("_time") and column.data.dtype.kind == "f"
+        if name not in known and not ragged and (kind == "TimestampVectorData" or named):
+            known.append(name)
+    return known
 
 
 def _rate(series: Any, path: str) -> float:
