@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from nwbpipe.converters._load_devices import read_devices
 from nwbpipe.converters._paths import Places, places_of
 from nwbpipe.converters._sources import option_parameters, source_parameters, type_arguments
 from nwbpipe.converters._spec import (
@@ -24,7 +25,7 @@ from nwbpipe.converters._values import MistakeError, coerce, found, natural
 from nwbpipe.converters._yaml import Tree, read_document
 from nwbpipe.errors import NwbpipeError, Problem, SpecError
 
-_TOP = ("nwbpipe", "extends", "subject", "session", "reference_clock", "sources", "clocks", "metadata")
+_TOP = ("nwbpipe", "extends", "subject", "session", "reference_clock", "sources", "clocks", "devices", "metadata")
 
 
 def load_spec(path: Path | str, *, places: Places | None = None) -> SessionSpec:
@@ -88,7 +89,7 @@ class _Checker:
         before = len(self.problems)
         self._unknown_keys(self.tree, _TOP, "")
         self._version()
-        metadata = natural(self._section("metadata", required=False), _text_fields())
+        metadata = natural(self.section("metadata", required=False), _text_fields())
         sections: dict[str, Any] = {
             "nwbpipe": 1,
             "subject": self._subject(metadata),
@@ -96,6 +97,7 @@ class _Checker:
             "sources": self._sources(),
             "metadata": metadata,
         }
+        sections["devices"] = read_devices(self, sections["subject"])
         sections["clocks"] = self._clocks()
         sections["reference_clock"] = self._reference()
         self._check_clocks(sections["reference_clock"])
@@ -105,14 +107,14 @@ class _Checker:
         mark = getattr(tree, "marks", {}).get(key) or getattr(tree, "mark", None)
         return f"{mark}: {path}" if mark else path
 
-    def _problem(self, what: str, tree: Any, key: str, path: str, **more: str | None) -> None:
+    def problem(self, what: str, tree: Any, key: str, path: str, **more: str | None) -> None:
         self.problems.append(Problem(what, where=self._place(tree, key, path), **more))
 
     def _unknown_keys(self, tree: Tree, known: tuple[str, ...], path: str) -> None:
         for key in tree:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
-                self._problem(
+                self.problem(
                     f"the key {key!r} is unknown",
                     tree,
                     key,
@@ -124,7 +126,7 @@ class _Checker:
     def _version(self) -> None:
         version = self.tree.get("nwbpipe")
         if version != "1":
-            self._problem(
+            self.problem(
                 "the version of the format is not supported" if version else "the version of the format is missing",
                 self.tree,
                 "nwbpipe",
@@ -134,16 +136,16 @@ class _Checker:
                 hint="write `nwbpipe: 1` as the first line",
             )
 
-    def _section(self, key: str, required: bool = True) -> Tree:
+    def section(self, key: str, required: bool = True) -> Tree:
         value = self.tree.get(key)
         if isinstance(value, Tree):
             return value
         if value is not None or required:
             what = f"the section {key!r} is missing" if key not in self.tree else f"the section {key!r} is no mapping"
-            self._problem(what, self.tree, key, key, expected="`key: value` lines", found=found(value))
+            self.problem(what, self.tree, key, key, expected="`key: value` lines", found=found(value))
         return Tree(self.tree.marks.get(key) or self.tree.mark)
 
-    def _model(self, model: type[BaseModel], tree: Tree, path: str) -> Any:
+    def model(self, model: type[BaseModel], tree: Tree, path: str) -> Any:
         """Validate a mapping; None where it has mistakes."""
         try:
             return model.model_validate(dict(tree))
@@ -156,14 +158,16 @@ class _Checker:
         key = str(item["loc"][0]) if item["loc"] else ""
         full = ".".join([path, *(str(part) for part in item["loc"])])
         fields = tuple(model.model_fields)
-        if item["type"] == "extra_forbidden":
+        if item["type"] == "extra_forbidden" and len(item["loc"]) > 1:  # within an item of a list
+            self.problem(f"the key {full!r} is unknown", tree, key, full, found=found(item.get("input")))
+        elif item["type"] == "extra_forbidden":
             self._unknown_keys_one(tree, key, fields, path)
         elif item["type"] == "missing":
-            self._problem(f"{full} is missing", tree, key, full, hint=f"add `{key}: ...` to {path}")
+            self.problem(f"{full} is missing", tree, key, full, hint=f"add `{key}: ...` to {path}")
         else:
             message = str(item["msg"]).removeprefix("Value error, ").removeprefix("expected ")
             message = message.removeprefix("Input should be ")
-            self._problem(f"{full} is not valid", tree, key, full, expected=message, found=found(item.get("input")))
+            self.problem(f"{full} is not valid", tree, key, full, expected=message, found=found(item.get("input")))
 
     def _unknown_keys_one(self, tree: Tree, key: str, known: tuple[str, ...], path: str) -> None:
         one = Tree(tree.mark)
@@ -173,9 +177,9 @@ class _Checker:
 
     def _subject(self, metadata: Mapping[str, Any]) -> Any:
         tree = self._with_defaults("subject", metadata.get("Subject"))
-        subject = self._model(SubjectSpec, tree, "subject")
+        subject = self.model(SubjectSpec, tree, "subject")
         if not tree.get("age") and not tree.get("date_of_birth"):
-            self._problem(
+            self.problem(
                 "subject.age is missing",
                 tree,
                 "age",
@@ -186,11 +190,11 @@ class _Checker:
         return subject
 
     def _session(self, metadata: Mapping[str, Any]) -> Any:
-        return self._model(SessionInfo, self._with_defaults("session", None), "session")
+        return self.model(SessionInfo, self._with_defaults("session", None), "session")
 
     def _with_defaults(self, key: str, more: Any) -> Tree:
         """Give a section, completed by what `metadata` says of the same things."""
-        section = self._section(key, required=not more)
+        section = self.section(key, required=not more)
         whole = Tree(section.mark)
         whole.marks = section.marks
         if isinstance(more, Mapping):
@@ -199,14 +203,14 @@ class _Checker:
         return whole
 
     def _sources(self) -> dict[str, SourceSpec]:
-        section = self._section("sources")
+        section = self.section("sources")
         if not section and isinstance(self.tree.get("sources"), Tree):
-            self._problem("there are no sources", self.tree, "sources", "sources", expected="at least one")
+            self.problem("there are no sources", self.tree, "sources", "sources", expected="at least one")
         sources = {}
         for name, tree in section.items():
             path = f"sources.{name}"
             if not NAME.fullmatch(name):
-                self._problem(
+                self.problem(
                     f"{name!r} can't be the name of a source",
                     section,
                     name,
@@ -214,7 +218,7 @@ class _Checker:
                     expected="a letter, then letters, digits and _",
                 )
             if not isinstance(tree, Tree):
-                self._problem("the source is no mapping", section, name, path, found=found(tree))
+                self.problem("the source is no mapping", section, name, path, found=found(tree))
                 continue
             source = self._source(name, tree, path)
             if source is not None:
@@ -225,7 +229,7 @@ class _Checker:
         for key in ("args", "options"):
             if tree.get(key) is None:
                 tree[key] = Tree(tree.marks.get(key) or tree.mark)
-        source = self._model(SourceSpec, tree, path)
+        source = self.model(SourceSpec, tree, path)
         interface = self._interface(tree, path)
         args, options = tree["args"], tree["options"]
         if interface is None or not isinstance(args, Tree) or not isinstance(options, Tree):
@@ -248,7 +252,7 @@ class _Checker:
         value = options.get("video", "link")
         if value in ("link", "copy", "embed"):
             return str(value)
-        self._problem(
+        self.problem(
             "the value is not one of those allowed",
             options,
             "video",
@@ -274,15 +278,15 @@ class _Checker:
 
     def _clocks(self) -> dict[str, Any]:
         clocks = {}
-        section = self._section("clocks", required=False)
+        section = self.section("clocks", required=False)
         for name, tree in section.items():
             path = f"clocks.{name}"
             if not isinstance(tree, Tree):
-                self._problem("the clock is no mapping", section, name, path, found=found(tree))
+                self.problem("the clock is no mapping", section, name, path, found=found(tree))
                 continue
             model = CLOCK_MODELS.get(str(tree.get("align")))
             if model is None:
-                self._problem(
+                self.problem(
                     "the way to align is not supported" if "align" in tree else "the way to align is missing",
                     tree,
                     "align",
@@ -292,7 +296,7 @@ class _Checker:
                     hint="`{align: start, offset_s: 0.97}` or `{align: timestamps, file: times.csv}`",
                 )
                 continue
-            clocks[name] = self._model(model, self._clock_values(tree, model, path), path)
+            clocks[name] = self.model(model, self._clock_values(tree, model, path), path)
         return clocks
 
     def _clock_values(self, tree: Tree, model: type[BaseModel], path: str) -> Tree:
@@ -332,7 +336,7 @@ class _Checker:
             return next(iter(used), "")
         if reference not in used:
             near = difflib.get_close_matches(str(reference), used, n=2, cutoff=0.4)
-            self._problem(
+            self.problem(
                 "no source is in the reference clock",
                 self.tree,
                 "reference_clock",
@@ -350,7 +354,7 @@ class _Checker:
         for clock, source in used.items():
             if clock != reference and clock not in clocks and reference in used:
                 tree = self.tree["sources"][source]
-                self._problem(
+                self.problem(
                     f"nothing aligns the clock {clock!r} of the source {source!r} with the reference",
                     tree if isinstance(tree, Tree) and "clock" in tree else self.tree["sources"],
                     "clock" if isinstance(tree, Tree) and "clock" in tree else source,
@@ -361,7 +365,7 @@ class _Checker:
         for clock, tree in clocks.items():
             if clock not in used:
                 near = difflib.get_close_matches(clock, used, n=2, cutoff=0.4)
-                self._problem(
+                self.problem(
                     f"no source is in the clock {clock!r}",
                     clocks,
                     clock,
@@ -370,7 +374,7 @@ class _Checker:
                     hint=f"did you mean {' or '.join(near)}?" if near else "remove it",
                 )
             elif clock == reference and isinstance(tree, Tree) and tree.get("align") == "start":
-                self._problem(
+                self.problem(
                     "the reference clock can't be shifted",
                     clocks,
                     clock,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 
+from nwbpipe.converters._entities import DeviceSpec, Implant, Injection, Note, Surgery
 from nwbpipe.converters._paths import Places
 from nwbpipe.converters._yaml import Text, Tree
 
@@ -71,7 +72,11 @@ class _Model(BaseModel):
 
 
 class SubjectSpec(_Model):
-    """The animal or person: `pynwb.file.Subject`, with the fields that DANDI asks for required."""
+    """The animal or person: `pynwb.file.Subject`, with the fields that DANDI asks for required.
+
+    What was done to it (`surgeries`, `injections`, `implants`) stands in `NWBFile.surgery` and `.virus` as text, and
+    in tables of our extension.
+    """
 
     subject_id: Identifier
     species: Annotated[str, AfterValidator(_species)]
@@ -82,7 +87,11 @@ class SubjectSpec(_Model):
     description: str | None = None
     genotype: str | None = None
     strain: str | None = None
+    line: Filled | None = None
     weight: str | None = None
+    surgeries: list[Surgery] = Field(default_factory=list)
+    injections: list[Injection] = Field(default_factory=list)
+    implants: list[Implant] = Field(default_factory=list)
 
 
 class SessionInfo(_Model):
@@ -97,7 +106,8 @@ class SessionInfo(_Model):
     institution: str | None = None
     lab: str | None = None
     keywords: Texts | None = None
-    notes: str | None = None
+    notes: str | list[Note] | None = None
+    attributes: dict[Filled, Filled] = Field(default_factory=dict)
     pharmacology: str | None = None
     protocol: str | None = None
     related_publications: Texts | None = None
@@ -156,6 +166,7 @@ class SessionSpec(_Model):
     sources: dict[str, SourceSpec]
     reference_clock: str
     clocks: dict[str, ClockSpec] = Field(default_factory=dict)
+    devices: dict[str, DeviceSpec] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
     path: Path
     _places: Places = PrivateAttr()

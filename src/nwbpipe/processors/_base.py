@@ -70,7 +70,7 @@ class Input:
     doc : str
         What it is used for.
     optional : bool
-        Whether the processor can do without. Such an input is bound only where it is named.
+        Whether the processor does without it: it is used only where it is bound by name, never taken by itself.
     """
 
     neurodata_types: tuple[str, ...]

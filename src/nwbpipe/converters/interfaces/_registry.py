@@ -17,10 +17,17 @@ _HERE = "nwbpipe.converters.interfaces"
 # Ours. One that bears the name of a class of NeuroConv stands in its place: it is that class with guards.
 _OURS: Mapping[str, str] = {
     "BehaviorEventsInterface": f"{_HERE}._events:BehaviorEventsInterface",
+    "BlocksInterface": f"{_HERE}._trials:BlocksInterface",
+    "BpodInterface": f"{_HERE}._bpod:BpodInterface",
+    "CameraTimesInterface": f"{_HERE}._camera_times:CameraTimesInterface",
     "DeepLabCutInterface": f"{_HERE}._deeplabcut:DeepLabCutInterface",
+    "EncoderInterface": f"{_HERE}._encoder:EncoderInterface",
     "FacemapInterface": f"{_HERE}._facemap:FacemapInterface",
     "FacemapPoseInterface": f"{_HERE}._facemap_pose:FacemapPoseInterface",
     "MinianSegmentationInterface": f"{_HERE}._minian:MinianSegmentationInterface",
+    "PyControlInterface": f"{_HERE}._pycontrol:PyControlInterface",
+    "TrialsInterface": f"{_HERE}._trials:TrialsInterface",
+    "TtlEventsInterface": f"{_HERE}._ttl:TtlEventsInterface",
 }
 
 # The extra that brings an interface's reader, by the first fragment found in its class's module path.
@@ -37,6 +44,12 @@ _EXTRAS: tuple[tuple[str, str], ...] = (
     ("behavior", "behavior"),
     ("events", "behavior"),
     ("_facemap", "behavior"),
+    ("_trials", "behavior"),
+    ("_bpod", "behavior"),
+    ("_encoder", "behavior"),
+    ("_camera_times", "behavior"),
+    ("_pycontrol", "behavior"),
+    ("_ttl", "behavior"),
     ("_deeplabcut", "behavior"),
     ("text", "behavior"),
     ("image", "imaging"),

@@ -170,7 +170,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     finally:
         if view is not None:
             caiman.stop_server(dview=view)
-    summary = put(results, estimates if accepted else None, motion, images.shape, offset)
+    summary: dict[str, Any] = put(results, estimates if accepted else None, motion, images.shape, offset)
     summary.update(
         tool_version=str(caiman.__version__),
         processes=threads,

@@ -113,9 +113,9 @@ def put_components(
         accepted = np.isin(np.arange(count), np.asarray(judged["idx_components"]))
         rois["iscell"] = accepted
     for name, key in (("snr", "SNR_comp"), ("r_value", "r_values"), ("cnn", "cnn_preds"), ("noise", "neurons_sn")):
-        found = judged.get(key)
-        if found is not None and np.size(found) == count:
-            column = np.asarray(found, dtype=np.float64).reshape(count)
+        values = judged.get(key)
+        if values is not None and np.size(values) == count:
+            column = np.asarray(values, dtype=np.float64).reshape(count)
             rois[name] = (column * scale[:, 0] if name == "noise" else column).astype(np.float32)
     return int(accepted.sum())
 
