@@ -1,0 +1,9 @@
+"""Pulses that two devices both recorded: which are the same, and what that says of the clocks. numpy only."""
+
+from __future__ import annotations
+
+from nwbpipe.converters.pulses._hypothesis import Hypothesis
+from nwbpipe.converters.pulses._lines import Fit, Line, Pieces
+from nwbpipe.converters.pulses._matching import Match, match_pulses
+
+__all__ = ["Fit", "Hypothesis", "Line", "Match", "Pieces", "match_pulses"]

@@ -1,0 +1,395 @@
+"""One way to lay a pulse train onto another: which pulses pair, how well, and what speaks against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nwbpipe.converters.pulses._lines import Fit, Index, Line, Pieces, Times, fit_line, fit_pieces
+from nwbpipe.converters.pulses._search import SNIPPET, Snippet
+
+FLOOR_S = 1e-7  # pulses are not told apart below it
+_WIDTH = 5.0  # standard deviations within which pulses pair
+_POOL = 20_000  # intervals that stand for all of a train's
+_EVEN = 0.7  # nats that intervals seem to say by their jitter alone, where all are alike
+
+
+@dataclass(frozen=True)
+class Trains:
+    """Two pulse trains, and what is known of them.
+
+    Attributes
+    ----------
+    source, reference : array of float64
+        Times of the pulses in seconds, strictly increasing.
+    source_span, reference_span : (float, float)
+        From when to when either was recorded: the pulses' own span where nothing more is known.
+    max_drift : float
+        The largest drift.
+    intervals : tuple of arrays of float64
+        Sorted samples of the reference's intervals over one, two and three steps.
+    """
+
+    source: Times
+    reference: Times
+    source_span: tuple[float, float]
+    reference_span: tuple[float, float]
+    max_drift: float
+    intervals: tuple[Times, ...]
+
+    @classmethod
+    def of(
+        cls,
+        source: Times,
+        reference: Times,
+        max_drift: float,
+        source_span: tuple[float, float] | None,
+        reference_span: tuple[float, float] | None,
+    ) -> Trains:
+        """Make one; the spans are widened to hold all pulses."""
+
+        def span(times: Times, known: tuple[float, float] | None) -> tuple[float, float]:
+            low, high = known or (times[0], times[-1])
+            return float(min(low, times[0])), float(max(high, times[-1]))
+
+        def pool(step: int) -> Times:
+            starts = np.arange(max(len(reference) - step, 0))
+            if len(starts) > _POOL:
+                starts = np.linspace(0, len(starts) - 1, _POOL).astype(np.int64)
+            return np.sort(reference[starts + step] - reference[starts])
+
+        return cls(
+            source,
+            reference,
+            span(source, source_span),
+            span(reference, reference_span),
+            max_drift,
+            (pool(1), pool(2), pool(3)),
+        )
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A lag worked out on all pulses.
+
+    Attributes
+    ----------
+    of_source, of_reference : array of int64
+        Indices of the pulses that pair, both increasing.
+    fit : Fit
+        The straight line through the pairs.
+    pieces : Pieces or None
+        A broken line, where the residuals ask for it.
+    sigma : float
+        Standard deviation of the residuals to the better of the two, in seconds.
+    window : float
+        How far apart pulses may be to pair, in seconds.
+    inside : (int, int), (int, int)
+        The pulses of source and reference, first and one after the last, at times that both trains cover.
+    missed, extra : int
+        Pulses of the reference that the source lacks, and the other way round, among these.
+    support : float
+        Log-likelihood against a chance coincidence, in nats: what the intervals that agree say, less what the
+        pulses without a partner say.
+    """
+
+    of_source: Index
+    of_reference: Index
+    fit: Fit
+    pieces: Pieces | None
+    sigma: float
+    window: float
+    inside: tuple[tuple[int, int], tuple[int, int]]
+    missed: int
+    extra: int
+    support: float
+
+    @property
+    def matched(self) -> int:
+        """Number of pairs."""
+        return len(self.of_source)
+
+    @property
+    def unpaired(self) -> int:
+        """Number of pulses without a partner where both trains were recorded."""
+        return self.missed + self.extra
+
+    @property
+    def error_rate(self) -> float:
+        """Share of pulses without a partner, never quite 0."""
+        return (self.unpaired + 1) / (self.matched + self.unpaired + 2)
+
+    def __call__(self, times: Times) -> Times:
+        """Carry times of the clock (seconds) to the reference."""
+        return self.fit.line(times) if self.pieces is None else self.pieces(times)
+
+
+def pair(mapped: Times, reference: Times, window: float) -> tuple[Index, Index, Times]:
+    """Pair pulses one to one with the nearest within a window.
+
+    Parameters
+    ----------
+    mapped : array of float64
+        Times of the source's pulses, carried to the reference, increasing.
+    reference : array of float64
+        Times of the reference's pulses.
+    window : float
+        In seconds.
+
+    Returns
+    -------
+    of_source, of_reference : array of int64
+    residual : array of float64
+        Reference minus mapped, in seconds.
+    """
+    right = np.clip(np.searchsorted(reference, mapped), 1, max(len(reference) - 1, 1))
+    right = np.minimum(right, len(reference) - 1)
+    left = np.maximum(right - 1, 0)
+    nearest = np.where(mapped - reference[left] <= reference[right] - mapped, left, right)
+    residual = reference[nearest] - mapped
+    of_source = np.flatnonzero(np.abs(residual) <= window)
+    nearest, residual = nearest[of_source], residual[of_source]
+    # Where several pulses have one nearest (a bouncing contact), the closest of them keeps it.
+    while len(nearest) > 1:
+        same = np.flatnonzero(nearest[1:] == nearest[:-1])
+        if not len(same):
+            break
+        worse = np.where(np.abs(residual[same]) <= np.abs(residual[same + 1]), same + 1, same)
+        keep = np.ones(len(nearest), dtype=bool)
+        keep[worse] = False
+        of_source, nearest, residual = of_source[keep], nearest[keep], residual[keep]
+    return of_source, nearest.astype(np.int64), residual
+
+
+def work_out(trains: Trains, snippet: Snippet, line: Line, bins: float) -> Hypothesis | None:
+    """Work out a proposed line on all pulses; None where less than half of the snippet's pair."""
+    refined = _refine(trains, snippet, line, 2.5 * bins)
+    if refined is None:
+        return None
+    fit, window = refined
+    part = fit.line(trains.source[snippet.first : snippet.stop])
+    inside = np.searchsorted(part, trains.reference[[0, -1]] + np.asarray([-window, window]))
+    if fit.count < 0.5 * (inside[1] - inside[0]):
+        return None
+    whole = snippet.stop - snippet.first == len(trains.source)
+    if whole:
+        of_source, of_reference = _pairs_of(trains, fit.line, window)
+    else:
+        of_source, of_reference = _track(trains, snippet, fit, window)
+    if len(of_source) < 3:
+        return None
+    return _settle(trains, of_source, of_reference, window)
+
+
+def settle_on(trains: Trains, line: Line, window: float) -> Hypothesis | None:
+    """Work out a line that is known well already, such as one that another is shifted from."""
+    of_source, of_reference = _pairs_of(trains, line, window)
+    return _settle(trains, of_source, of_reference, window) if len(of_source) >= 3 else None
+
+
+def _pairs_of(trains: Trains, line: Line, window: float) -> tuple[Index, Index]:
+    of_source, of_reference, _ = pair(line(trains.source), trains.reference, window)
+    return of_source, of_reference
+
+
+def _bounded_fit(x: Times, y: Times, max_drift: float) -> Fit:
+    fit = fit_line(x, y)
+    if abs(fit.line.drift) > max_drift:
+        bounded = fit_line(x, y, known_drift=float(np.clip(fit.line.drift, -max_drift, max_drift)))
+        fit = Fit(bounded.line, bounded.sigma, fit.drift_error, bounded.count)
+    return fit
+
+
+def _refine(trains: Trains, snippet: Snippet, line: Line, window: float) -> tuple[Fit, float] | None:
+    """Sharpen a proposed line on its snippet: pair, fit, narrow the window, again."""
+    part = trains.source[snippet.first : snippet.stop]
+    fit = Fit(line, window, 0.0, 0)
+    for _ in range(6):
+        of_part, of_reference, _ = pair(fit.line(part), trains.reference, window)
+        if len(of_part) < 3:
+            return None
+        x, y = part[of_part], trains.reference[of_reference]
+        fit = _bounded_fit(x, y, trains.max_drift)
+        narrow = _window(y - fit.line(x), window)
+        if narrow >= 0.98 * window:
+            break
+        window = narrow
+    return fit, window
+
+
+def _window(residual: Times, at_most: float) -> float:
+    spread = 1.4826 * float(np.median(np.abs(residual)))
+    return min(at_most, max(_WIDTH * spread, FLOOR_S))
+
+
+def _track(trains: Trains, snippet: Snippet, fit: Fit, window: float) -> tuple[Index, Index]:
+    """Follow a match out of its snippet to both ends, each step as long as all before it on that side.
+
+    Each step goes on from the line through its nearer half alone, so a drift that changes slowly is followed.
+    """
+    source, reference = trains.source, trains.reference
+    pairs = [_piece(trains, fit.line, snippet.first, snippet.stop, window)]
+    for forward in (True, False):
+        near, line, step = pairs[0], fit.line, snippet.stop - snippet.first
+        edge, end = (snippet.stop, len(source)) if forward else (snippet.first, 0)
+        while edge != end:
+            other = min(edge + step, end) if forward else max(edge - step, end)
+            found = _piece(trains, line, min(edge, other), max(edge, other), window)
+            mapped = line(source[[min(edge, other), max(edge, other) - 1]])
+            inside = mapped[1] >= reference[0] and mapped[0] <= reference[-1]
+            if inside and len(found[0]) < 0.5 * abs(other - edge) and step > 32:
+                step = max(step // 8, 32)  # lost: try again in shorter steps
+                continue
+            edge = other
+            if len(found[0]) >= 8:
+                near = found if len(found[0]) >= 64 else _joined(near, found, forward)
+                half = slice(len(near[0]) // 2, None) if forward else slice(None, len(near[0]) // 2 + 1)
+                x, y = source[near[0][half]], reference[near[1][half]]
+                line = _bounded_fit(x, y, trains.max_drift).line
+            pairs.append(found)
+            step *= 2
+    order = np.argsort([int(found[0][0]) if len(found[0]) else -1 for found in pairs], kind="stable")
+    of_source = np.concatenate([pairs[place][0] for place in order])
+    of_reference = np.concatenate([pairs[place][1] for place in order])
+    rising = np.concatenate([[True], np.diff(np.maximum.accumulate(of_reference)) > 0])
+    return of_source[rising], of_reference[rising]
+
+
+def _joined(
+    near: tuple[Index, Index], found: tuple[Index, Index], forward: bool
+) -> tuple[Index, Index]:
+    first, second = (near, found) if forward else (found, near)
+    return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
+
+
+def _piece(trains: Trains, line: Line, first: int, stop: int, window: float) -> tuple[Index, Index]:
+    mapped = line(trains.source[first:stop])
+    low, high = np.searchsorted(trains.reference, [mapped[0] - window, mapped[-1] + window])
+    if high - low < 1:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    of_source, of_reference, _ = pair(mapped, trains.reference[low:high], window)
+    return of_source + first, of_reference + low
+
+
+def _settle(trains: Trains, of_source: Index, of_reference: Index, window: float) -> Hypothesis | None:
+    """Fit all pairs, pair again by that fit, and count what is left."""
+    source, reference = trains.source, trains.reference
+    fit, pieces = _fits(source[of_source], reference[of_reference], trains.max_drift, len(source) > SNIPPET)
+    for last in (False, True):
+        mapping = fit.line if pieces is None else pieces
+        residual = reference[of_reference] - mapping(source[of_source])
+        window = _window(residual, window * 1.5)
+        before = len(of_source)
+        of_source, of_reference, residual = pair(mapping(source), reference, window)
+        if len(of_source) < 3:
+            return None
+        settled = last or (len(source) > 5000 and abs(len(of_source) - before) <= 0.001 * before)
+        fit, pieces = _fits(
+            source[of_source], reference[of_reference], trains.max_drift, settled or len(source) > SNIPPET
+        )
+        if settled:
+            break
+    mapping = fit.line if pieces is None else pieces
+    residual = reference[of_reference] - mapping(source[of_source])
+    free = 2 if pieces is None else len(pieces.source)
+    sigma = float(np.sqrt(residual @ residual / max(len(residual) - free, 1)))
+    inside = _inside(trains, mapping, window)
+    extra, missed = (_lone(paired, part) for paired, part in zip((of_source, of_reference), inside, strict=True))
+    sigma = max(sigma, FLOOR_S / 4)
+    support = _support(trains, of_source, of_reference, sigma, missed + extra)
+    return Hypothesis(of_source, of_reference, fit, pieces, sigma, window, inside, missed, extra, support)
+
+
+def _fits(x: Times, y: Times, max_drift: float, broken: bool) -> tuple[Fit, Pieces | None]:
+    fit = _bounded_fit(x, y, max_drift)
+    pieces = fit_pieces(x, y, fit.line) if broken else None
+    if pieces is not None and np.abs(pieces.drifts).max() > max_drift:
+        pieces = None
+    return fit, pieces
+
+
+def _inside(trains: Trains, mapping: Line | Pieces, window: float) -> tuple[tuple[int, int], tuple[int, int]]:
+    low, high = overlap(trains, mapping, window)
+    first, last = (int(place) for place in np.searchsorted(trains.reference, [low, high]))
+    return _source_range(trains, mapping, low, high), (first, max(first, last))
+
+
+def _lone(paired: Index, part: tuple[int, int]) -> int:
+    """Count the pulses of a range that have no partner."""
+    bounds = np.searchsorted(paired, part)
+    return int(part[1] - part[0] - (bounds[1] - bounds[0]))
+
+
+def common_lone(one: Hypothesis, other: Hypothesis) -> tuple[int, int]:
+    """Count the pulses without a partner under two lags, among those that both lags put inside."""
+    counts = [0, 0]
+    for which in (0, 1):
+        part = (max(one.inside[which][0], other.inside[which][0]), min(one.inside[which][1], other.inside[which][1]))
+        if part[1] > part[0]:
+            for place, hypothesis in enumerate((one, other)):
+                counts[place] += _lone((hypothesis.of_source, hypothesis.of_reference)[which], part)
+    return counts[0], counts[1]
+
+
+def overlap(trains: Trains, mapping: Line | Pieces, window: float) -> tuple[float, float]:
+    """Find the time, on the reference, that both trains cover."""
+    start, stop = mapping(np.asarray(trains.source_span))
+    low = max(float(start), trains.reference_span[0]) - window
+    high = min(float(stop), trains.reference_span[1]) + window
+    return low, high
+
+
+def _source_range(trains: Trains, mapping: Line | Pieces, low: float, high: float) -> tuple[int, int]:
+    """Indices of the source's pulses between two times of the reference, by bisection."""
+
+    def first_at(limit: float) -> int:
+        left, right = 0, len(trains.source)
+        while left < right:
+            middle = (left + right) // 2
+            if float(mapping(trains.source[middle : middle + 1])[0]) < limit:
+                left = middle + 1
+            else:
+                right = middle
+        return left
+
+    first = first_at(low)
+    return first, max(first, first_at(high))
+
+
+def without_bounces(times: Times) -> Times:
+    """Leave out pulses that follow another at once: within 3 % of the median interval."""
+    if len(times) < 3:
+        return times
+    intervals = np.diff(times)
+    keep = np.concatenate([[True], intervals > 0.03 * np.median(intervals)])
+    return times if keep.all() else times[keep]
+
+
+def _support(trains: Trains, of_source: Index, of_reference: Index, sigma: float, unpaired: int) -> float:
+    """What the intervals that agree say, less what the pulses without a partner say, in nats.
+
+    An interval says as much as it is rare among the reference's own. One over a pulse without a partner is compared
+    with intervals of two (or three) steps: in an even train it is as common there, and says nothing.
+    """
+    count = len(of_source)
+    steps = np.maximum(np.diff(of_source), np.diff(of_reference))
+    lengths = np.diff(trains.reference[of_reference])
+    if len(lengths) > _POOL:
+        some = np.linspace(0, len(lengths) - 1, _POOL).astype(np.int64)
+        lengths, steps = lengths[some], steps[some]
+    half = 2.07 * sigma  # a normal distribution is as wide as a uniform one of 4.13 standard deviations
+    span = max(trains.reference[-1] - trains.reference[0], FLOOR_S)
+    nearby = 2 * half * len(trains.reference) / span
+    said = 0.0
+    for step, pool in enumerate(trains.intervals, 1):
+        chosen = lengths[steps == step]
+        if len(chosen) and len(pool):
+            alike = np.searchsorted(pool, chosen + half, "right") - np.searchsorted(pool, chosen - half)
+            chance = np.clip(np.maximum(alike / len(pool), nearby), 1 / len(pool), 1.0)
+            said -= float((np.log(chance) + _EVEN * alike.mean() / len(pool)).sum())
+    rate = (unpaired + 1) / (count + unpaired + 2)
+    by_chance = np.exp(-min(2 * _WIDTH * sigma * len(trains.reference) / span, 2.0))
+    # An offset and a drift were chosen: two intervals say nothing.
+    said *= max(count - 3, 0) / max(len(lengths), 1)
+    return said + count * np.log(1 - rate) + unpaired * min(np.log(rate / by_chance), 0.0)
