@@ -12,6 +12,7 @@ from nwbpipe.converters.pulses._search import SNIPPET, Snippet
 FLOOR_S = 1e-7  # pulses are not told apart below it
 _WIDTH = 5.0  # standard deviations within which pulses pair
 _POOL = 20_000  # intervals that stand for all of a train's
+_SAMPLE = 20_000  # pulses of a long step that are followed
 _EVEN = 0.7  # nats that intervals seem to say by their jitter alone, where all are alike
 
 
@@ -143,13 +144,13 @@ def pair(mapped: Times, reference: Times, window: float) -> tuple[Index, Index, 
     residual : array of float64
         Reference minus mapped, in seconds.
     """
-    right = np.clip(np.searchsorted(reference, mapped), 1, max(len(reference) - 1, 1))
-    right = np.minimum(right, len(reference) - 1)
-    left = np.maximum(right - 1, 0)
-    nearest = np.where(mapped - reference[left] <= reference[right] - mapped, left, right)
+    middles = reference[1:] + reference[:-1]
+    middles *= 0.5
+    nearest = np.searchsorted(middles, mapped)
     residual = reference[nearest] - mapped
     of_source = np.flatnonzero(np.abs(residual) <= window)
-    nearest, residual = nearest[of_source], residual[of_source]
+    if len(of_source) < len(mapped):
+        nearest, residual = nearest[of_source], residual[of_source]
     # Where several pulses have one nearest (a bouncing contact), the closest of them keeps it.
     while len(nearest) > 1:
         same = np.flatnonzero(nearest[1:] == nearest[:-1])
@@ -162,15 +163,15 @@ def pair(mapped: Times, reference: Times, window: float) -> tuple[Index, Index, 
     return of_source, nearest.astype(np.int64), residual
 
 
-def work_out(trains: Trains, snippet: Snippet, line: Line, bins: float) -> Hypothesis | None:
-    """Work out a proposed line on all pulses; None where less than half of the snippet's pair."""
+def work_out(trains: Trains, snippet: Snippet, line: Line, bins: float, sharp: float = np.inf) -> Hypothesis | None:
+    """Work out a proposed line on all pulses; None where less than half of the snippet's pair within `sharp`."""
     refined = _refine(trains, snippet, line, 2.5 * bins)
     if refined is None:
         return None
     fit, window = refined
     part = fit.line(trains.source[snippet.first : snippet.stop])
     inside = np.searchsorted(part, trains.reference[[0, -1]] + np.asarray([-window, window]))
-    if fit.count < 0.5 * (inside[1] - inside[0]):
+    if window > sharp or fit.count < 0.5 * (inside[1] - inside[0]):
         return None
     whole = snippet.stop - snippet.first == len(trains.source)
     if whole:
@@ -184,6 +185,10 @@ def work_out(trains: Trains, snippet: Snippet, line: Line, bins: float) -> Hypot
 
 def settle_on(trains: Trains, line: Line, window: float) -> Hypothesis | None:
     """Work out a line that is known well already, such as one that another is shifted from."""
+    if len(trains.source) > 10 * _SAMPLE:
+        some = _piece(trains, line, 0, len(trains.source), window)
+        if len(some[0]) < 0.4 * _SAMPLE:
+            return None
     of_source, of_reference = _pairs_of(trains, line, window)
     return _settle(trains, of_source, of_reference, window) if len(of_source) >= 3 else None
 
@@ -226,6 +231,8 @@ def _window(residual: Times, at_most: float) -> float:
 def _track(trains: Trains, snippet: Snippet, fit: Fit, window: float) -> tuple[Index, Index]:
     """Follow a match out of its snippet to both ends, each step as long as all before it on that side.
 
+    Gives pairs from the whole length: all of them, or of long steps a sample, which is enough to fit by.
+
     Each step goes on from the line through its nearer half alone, so a drift that changes slowly is followed.
     """
     source, reference = trains.source, trains.reference
@@ -238,7 +245,7 @@ def _track(trains: Trains, snippet: Snippet, fit: Fit, window: float) -> tuple[I
             found = _piece(trains, line, min(edge, other), max(edge, other), window)
             mapped = line(source[[min(edge, other), max(edge, other) - 1]])
             inside = mapped[1] >= reference[0] and mapped[0] <= reference[-1]
-            if inside and len(found[0]) < 0.5 * abs(other - edge) and step > 32:
+            if inside and len(found[0]) < 0.5 * min(abs(other - edge), _SAMPLE) and step > 32:
                 step = max(step // 8, 32)  # lost: try again in shorter steps
                 continue
             edge = other
@@ -264,12 +271,14 @@ def _joined(
 
 
 def _piece(trains: Trains, line: Line, first: int, stop: int, window: float) -> tuple[Index, Index]:
-    mapped = line(trains.source[first:stop])
+    """Pair a run of the source's pulses, or a sample of a long one."""
+    chosen = np.arange(first, stop, max(1, (stop - first) // _SAMPLE))
+    mapped = line(trains.source[chosen])
     low, high = np.searchsorted(trains.reference, [mapped[0] - window, mapped[-1] + window])
     if high - low < 1:
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    of_source, of_reference, _ = pair(mapped, trains.reference[low:high], window)
-    return of_source + first, of_reference + low
+    of_chosen, of_reference, _ = pair(mapped, trains.reference[low:high], window)
+    return chosen[of_chosen], of_reference + low
 
 
 def _settle(trains: Trains, of_source: Index, of_reference: Index, window: float) -> Hypothesis | None:
@@ -284,7 +293,8 @@ def _settle(trains: Trains, of_source: Index, of_reference: Index, window: float
         of_source, of_reference, residual = pair(mapping(source), reference, window)
         if len(of_source) < 3:
             return None
-        settled = last or (len(source) > 5000 and abs(len(of_source) - before) <= 0.001 * before)
+        # The pairs of a long train come from a sample of it: they have been paired anew now, and fit.
+        settled = last or len(source) > _SAMPLE or (len(source) > 5000 and abs(len(of_source) - before) <= 0.001 * before)
         fit, pieces = _fits(
             source[of_source], reference[of_reference], trains.max_drift, settled or len(source) > SNIPPET
         )

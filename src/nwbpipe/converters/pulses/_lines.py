@@ -12,6 +12,7 @@ Index = npt.NDArray[np.int64]
 
 MAX_PIECES = 64
 PER_PIECE = 20  # pulses, at the fewest
+_BLOCKS = 2048  # of pulses, where there are many
 _GAIN = 0.06  # the share of the squared residuals that a broken line has to explain
 
 
@@ -140,11 +141,18 @@ def fit_pieces(x: Times, y: Times, line: Line) -> Pieces | None:
     total = float(residual @ residual)
     count = len(x)
     best, best_score = None, count * np.log(max(total / count, 1e-30)) + 2 * np.log(count) - 10.0
+    weight = np.ones(count)
+    if count > 2 * _BLOCKS:  # means of blocks say all that a broken line of few pieces can
+        edges = np.linspace(0, count, _BLOCKS + 1).astype(np.int64)[:-1]
+        weight = np.diff(np.append(edges, count)).astype(np.float64)
+        x, residual = np.add.reduceat(x, edges) / weight, np.add.reduceat(residual, edges) / weight
+    within = total - float(weight @ residual**2)
     pieces = 2
     while pieces <= MAX_PIECES and count >= PER_PIECE * pieces:
-        fitted = _broken(x, residual, pieces)
+        fitted = _broken(x, residual, weight, pieces)
         if fitted is not None:
-            knots, values, left = fitted
+            knots, values, rest = fitted
+            left = within + rest
             score = count * np.log(max(left / count, 1e-30)) + (pieces + 1) * np.log(count)
             if score < best_score and left < (1.0 - _GAIN) * total:
                 best, best_score = Pieces(knots, line(knots) + values), score
@@ -152,7 +160,7 @@ def fit_pieces(x: Times, y: Times, line: Line) -> Pieces | None:
     return best
 
 
-def _broken(x: Times, residual: Times, pieces: int) -> tuple[Times, Times, float] | None:
+def _broken(x: Times, residual: Times, weight: Times, pieces: int) -> tuple[Times, Times, float] | None:
     """Least squares for values at knots; the normal equations are tridiagonal, and small."""
     knots = np.linspace(x[0], x[-1], pieces + 1)
     place = (x - x[0]) / (x[-1] - x[0]) * pieces
@@ -161,13 +169,14 @@ def _broken(x: Times, residual: Times, pieces: int) -> tuple[Times, Times, float
         return None
     right = place - left
     size = pieces + 1
-    diagonal = np.bincount(left, (1 - right) ** 2, size) + np.bincount(left + 1, right**2, size)
-    beside = np.bincount(left, right * (1 - right), size)[:pieces]
-    target = np.bincount(left, residual * (1 - right), size) + np.bincount(left + 1, residual * right, size)
+    diagonal = np.bincount(left, weight * (1 - right) ** 2, size) + np.bincount(left + 1, weight * right**2, size)
+    beside = np.bincount(left, weight * right * (1 - right), size)[:pieces]
+    pull = weight * residual
+    target = np.bincount(left, pull * (1 - right), size) + np.bincount(left + 1, pull * right, size)
     matrix = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
     try:
         values = np.linalg.solve(matrix, target)
     except np.linalg.LinAlgError:
         return None
     rest = residual - (values[left] * (1 - right) + values[left + 1] * right)
-    return knots, values, float(rest @ rest)
+    return knots, values, float(weight @ rest**2)

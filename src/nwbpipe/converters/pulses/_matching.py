@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nwbpipe.converters.pulses._hypothesis import Hypothesis, Trains, common_lone, overlap, pair, settle_on, without_bounces, work_out
+from nwbpipe.converters.pulses._hypothesis import Hypothesis, Trains, common_lone, overlap, settle_on, without_bounces, work_out
 from nwbpipe.converters.pulses._lines import Line, Times
 from nwbpipe.converters.pulses._search import choose_snippets, propose
 
@@ -17,6 +17,7 @@ MARGIN = float(np.log(1e4))  # the odds that are asked for
 _MARGIN_REPEATED = 25.0
 _SHARPER = 1.2  # by how much residuals must be smaller to count as evidence between two lags
 _STEPS = 64
+_LONG = 50_000  # pulses
 _CAP = 2.0
 
 
@@ -106,8 +107,8 @@ def _candidates(trains: Trains, start_within_s: float | None) -> list[Hypothesis
     """Work out the lags that are proposed, and those that bring the trains' ends together."""
     source, reference = trains.source, trains.reference
     found: list[Hypothesis] = []
-    snippets = choose_snippets(source)
-    for snippet in snippets:
+    sharp = np.inf
+    for snippet in choose_snippets(source):
         near = None
         if start_within_s is not None:
             later = float(source[snippet.first] - source[0])
@@ -119,11 +120,11 @@ def _candidates(trains: Trains, start_within_s: float | None) -> list[Hypothesis
         for line in lines:
             if _known(found, line, bins):
                 continue
-            if len(source) > 50_000 and found and not _promising(trains, snippet, line, bins, found):
-                continue
-            one = work_out(trains, snippet, line, bins)
+            one = work_out(trains, snippet, line, bins, sharp)
             if one is not None and _allowed(trains, one, start_within_s):
                 found.append(one)
+                if len(source) > _LONG and _significant(trains, one, start_within_s):
+                    sharp = min(sharp, 3 * one.window)  # of a long train, only a rival that is as sharp costs its time
         if found and _significant(trains, max(found, key=_support), start_within_s):
             break
     return found
@@ -136,15 +137,6 @@ def _support(one: Hypothesis) -> float:
 def _known(found: list[Hypothesis], line: Line, bins: float) -> bool:
     at = np.asarray([line.centre])
     return any(abs(float(one(at)[0]) - line.at) < bins and one.support > 0 for one in found)
-
-
-def _promising(trains: Trains, snippet: object, line: Line, bins: float, found: list[Hypothesis]) -> bool:
-    """Whether a lag of a very long train pairs enough of the snippet to be worked out on all of it."""
-    part = trains.source[snippet.first : snippet.stop]  # type: ignore[attr-defined]
-    paired = len(pair(line(part), trains.reference, 2.5 * bins)[0])
-    best = max(found, key=_support)
-    share = np.searchsorted(best.of_source, [snippet.first, snippet.stop])  # type: ignore[attr-defined]
-    return paired >= 0.8 * float(share[1] - share[0])
 
 
 def _threshold(trains: Trains, start_within_s: float | None) -> float:
@@ -181,6 +173,8 @@ def _shifts(trains: Trains, best: Hypothesis, start_within_s: float | None) -> l
     for count in (-2, -1, 1, 2):
         line = Line(best.fit.line.centre, best.fit.line.at + count * step, best.fit.line.drift)
         window = min(max(best.window, 0.25 * step), 0.45 * step)
+        if len(trains.source) > _LONG and best.support > 0:  # only a rival that is as sharp costs its time
+            window = min(window, 1.5 * best.window)
         one = settle_on(trains, line, window)
         if one is not None and _allowed(trains, one, start_within_s) and _differ(best, one):
             found.append(one)
@@ -230,7 +224,9 @@ def _judge(
         for one in rivals
         if (one.support >= 0.4 * best.support if significant else one.matched >= 0.5 * best.matched)
     ]
-    close = [one for one in against if _better(best, one) < (_MARGIN_REPEATED if significant else MARGIN)]
+    # Without support there are as many lags as pulses, and single pulses that are missing coincide at some of them.
+    margin = _MARGIN_REPEATED if significant else MARGIN + float(np.log(best.matched))
+    close = [one for one in against if _better(best, one) < margin]
     if close:
         other = min(close, key=lambda one: _better(best, one))
         apart = float(other(trains.source[:1])[0] - best(trains.source[:1])[0])

@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from nwbpipe.converters.pulses._lines import Line, Times
 
 SNIPPET = 256  # pulses
 PEAKS = 12
 _BIN = 0.15  # of a small interval; jitter may be 0.1 of the smallest
+_LONG, _BIN_LONG = 100_000, 0.25  # of a train so long, coarser
 _BINS_PER_PULSE = 64
+_BLOCK = 12  # FFTs have 2**_BLOCK bins or more
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,11 @@ def propose(
     bins = _bin_width(part, reference)
     grid = max(1, int(np.ceil(max_drift * span / bins)))
     drifts = (np.arange(grid) + 0.5) / grid * 2 * max_drift - max_drift if max_drift else np.zeros(1)
-    found: list[tuple[float, float, float]] = []
-    for drift in drifts:
-        warped = (part - part[0]) * (1.0 + drift)
-        for score, start in _peaks(warped, reference, bins):
-            if near is None or near[0] - 2 * bins <= start <= near[1] + 2 * bins:
-                found.append((score, start, float(drift)))
+    found = [
+        (score, start, float(drifts[which]))
+        for score, start, which in _peaks([(part - part[0]) * (1.0 + drift) for drift in drifts], reference, bins)
+        if near is None or near[0] - 2 * bins <= start <= near[1] + 2 * bins
+    ]
     found.sort(reverse=True)
     kept: list[tuple[float, float, float]] = []
     for one in found:
@@ -111,23 +113,25 @@ def propose(
 
 
 def _bin_width(part: Times, reference: Times) -> float:
-    intervals = np.diff(part)
-    small = float(np.quantile(intervals, 0.25))
+    small = float(np.quantile(np.diff(part), 0.25))
     span = float(reference[-1] - reference[0]) + float(part[-1] - part[0])
-    return max(_BIN * small, span / (_BINS_PER_PULSE * (len(reference) + len(part))), 1e-9)
+    share = _BIN if len(reference) < _LONG else _BIN_LONG
+    return max(share * small, span / (_BINS_PER_PULSE * (len(reference) + len(part))), 1e-9)
 
 
-def _peaks(part: Times, reference: Times, bins: float) -> Iterator[tuple[float, float]]:
-    """Yield (score, time of the reference at the snippet's first pulse) of the best lags of each block."""
-    place = np.rint(part / bins).astype(np.int64)
-    reach = int(place[-1]) + 1
-    block = 1 << max(12, int(np.ceil(np.log2(4 * reach))))
+def _peaks(parts: list[Times], reference: Times, bins: float) -> Iterator[tuple[float, float, int]]:
+    """Yield the best lags of each block: score, time of the reference at the snippet's first pulse, which part."""
+    places = [np.rint(part / bins).astype(np.int64) for part in parts]
+    reach = max(int(place[-1]) for place in places) + 1
     total = int((reference[-1] - reference[0]) / bins) + 2 + 2 * reach
+    block = 1 << max(_BLOCK if len(reference) < _LONG else _BLOCK + 4, int(np.ceil(np.log2(4 * reach))))
     block = min(block, 1 << int(np.ceil(np.log2(total + reach))))
     step = block - reach
-    pattern = np.zeros(block, dtype=np.float32)
-    pattern[place] = 1.0
-    spectrum = np.conj(np.fft.rfft(pattern))
+    spectra = []
+    for place in places:
+        pattern = np.zeros(block, dtype=np.float32)
+        pattern[place] = 1.0
+        spectra.append(np.conj(np.fft.rfft(pattern)))
     origin = float(reference[0]) - reach * bins  # lags at which only the snippet's last pulse meets the reference
     chance = _chance(reference, bins)
     for first in range(0, total - reach, step):
@@ -135,20 +139,34 @@ def _peaks(part: Times, reference: Times, bins: float) -> Iterator[tuple[float, 
         low, high = np.searchsorted(reference, [start - bins, start + (block + 1) * bins])
         if low == high:
             continue
-        where = np.rint((reference[low:high] - start) / bins).astype(np.int64)
-        busy = np.zeros(block, dtype=np.float32)
-        for beside in (-1, 0, 1):
-            spot = where + beside
-            busy[spot[(spot >= 0) & (spot < block)]] = 1.0
-        hits = np.fft.irfft(np.fft.rfft(busy) * spectrum, block)[:step]
-        lags = start + np.arange(len(hits)) * bins
-        overlap = np.searchsorted(part, reference[-1] - lags + bins, "right") - np.searchsorted(
-            part, reference[0] - lags - bins
-        )
-        expected = overlap * chance
-        score = (hits - expected) / np.sqrt(expected * (1.0 - chance) + 1.0)
-        for index in _best(score, PEAKS):
-            yield float(score[index]), float(lags[index])
+        busy = np.fft.rfft(_busy(reference[low:high], start, bins, block))
+        lags = start + np.arange(step) * bins
+        for which, (part, spectrum) in enumerate(zip(parts, spectra, strict=True)):
+            hits = np.fft.irfft(busy * spectrum, block)[:step]
+            expected = chance * _overlap(part, reference, lags, bins)
+            score = (hits - expected) / np.sqrt(expected * (1.0 - chance) + 1.0)
+            for index in _best(score, PEAKS):
+                yield float(score[index]), float(lags[index]), which
+
+
+def _busy(reference: Times, start: float, bins: float, count: int) -> npt.NDArray[np.float32]:
+    """Mark the bins of the pulses, and those beside them."""
+    where = np.rint((reference - start) / bins).astype(np.int64)
+    busy = np.zeros(count + 4, dtype=np.float32)
+    where = where[(where >= -1) & (where <= count)] + 2
+    for beside in (-1, 0, 1):
+        busy[where + beside] = 1.0
+    return busy[2 : count + 2]
+
+
+def _overlap(part: Times, reference: Times, lags: Times, bins: float) -> Times | float:
+    """Count the snippet's pulses that fall into the reference's span, for each lag."""
+    if lags[0] >= reference[0] and lags[-1] + part[-1] <= reference[-1]:
+        return float(len(part))
+    inside = np.searchsorted(part, reference[-1] - lags + bins, "right") - np.searchsorted(
+        part, reference[0] - lags - bins
+    )
+    return np.asarray(inside, dtype=np.float64)
 
 
 def _best(score: Times, count: int) -> list[int]:
