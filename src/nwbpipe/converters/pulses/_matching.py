@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from nwbpipe.converters.pulses._hypothesis import Hypothesis, Trains, common_lone, overlap, settle_on, without_bounces, work_out
+from nwbpipe.converters.pulses._hypothesis import Hypothesis, common_lone, overlap, settle_on, work_out
 from nwbpipe.converters.pulses._lines import Line, Times
 from nwbpipe.converters.pulses._search import choose_snippets, propose
+from nwbpipe.converters.pulses._trains import Trains, without_bounces
 
 MARGIN = float(np.log(1e4))  # the odds that are asked for
 # Of a lag against another that has support of its own, as in a sequence that is played again and again: pulses that
@@ -36,12 +37,16 @@ class Match:
         The same in a sentence, with figures.
     anchor : str
         What settled the lag: ``intervals``, ``gaps`` or ``start_within_s``.
+    source, reference : array of float64
+        The pulses that were used: without those that bounce. The indices of `best` are into these.
     """
 
     best: Hypothesis | None
     verdict: str = "accepted"
     detail: str = ""
     anchor: str = ""
+    source: Times = field(default_factory=lambda: np.empty(0))
+    reference: Times = field(default_factory=lambda: np.empty(0))
 
     @property
     def accepted(self) -> bool:
@@ -93,7 +98,8 @@ def match_pulses(
     if not found:
         return Match(None, "no fit", "no lag brings more than half of the pulses together")
     best, rivals = _climb(trains, found, start_within_s)
-    return _judge(trains, best, rivals, start_within_s)
+    judged = _judge(trains, best, rivals, start_within_s)
+    return replace(judged, source=source, reference=reference)
 
 
 def _allowed(trains: Trains, one: Hypothesis, start_within_s: float | None) -> bool:
@@ -116,7 +122,9 @@ def _candidates(trains: Trains, start_within_s: float | None) -> list[Hypothesis
             near = (float(middle - slack), float(middle + slack))
         lines, bins = propose(source, reference, snippet, trains.max_drift, near)
         if not found:
-            lines += [Line(float(a), float(b), 0.0) for a, b in ((source[0], reference[0]), (source[-1], reference[-1]))]
+            lines += [
+                Line(float(a), float(b), 0.0) for a, b in ((source[0], reference[0]), (source[-1], reference[-1]))
+            ]
         for line in lines:
             if _known(found, line, bins):
                 continue
@@ -124,7 +132,9 @@ def _candidates(trains: Trains, start_within_s: float | None) -> list[Hypothesis
             if one is not None and _allowed(trains, one, start_within_s):
                 found.append(one)
                 if len(source) > _LONG and _significant(trains, one, start_within_s):
-                    sharp = min(sharp, 3 * one.window)  # of a long train, only a rival that is as sharp costs its time
+                    sharp = min(
+                        sharp, 3 * one.window
+                    )  # of a long train, only a rival that is as sharp costs its time
         if found and _significant(trains, max(found, key=_support), start_within_s):
             break
     return found
@@ -205,20 +215,26 @@ def _climb(
     return best, rivals
 
 
-def _judge(
-    trains: Trains, best: Hypothesis, rivals: list[Hypothesis], start_within_s: float | None
-) -> Match:
+def _judge(trains: Trains, best: Hypothesis, rivals: list[Hypothesis], start_within_s: float | None) -> Match:
     threshold = _threshold(trains, start_within_s)
     significant = best.support >= threshold
     if best.matched < best.unpaired:
-        return Match(best, "no fit", "most pulses have no partner: the trains are not of the same events, or their clocks drift "
-                     "by more than is allowed")
+        return Match(
+            best,
+            "no fit",
+            "most pulses have no partner: the trains are not of the same events, or their clocks drift "
+            "by more than is allowed",
+        )
     if not significant:
         few = min(len(trains.source), len(trains.reference))
         # Pulses that are missing here and there make gaps that anchor nothing.
         limit = 0.2 * best.matched if start_within_s is not None else max(1.0, 0.01 * best.matched)
         if best.unpaired > limit or best.matched < 0.5 * few or (few < 10 and start_within_s is None):
-            return Match(best, "chance", "what fits could fit by chance: too few pulses, too even, or too many without a partner")
+            return Match(
+                best,
+                "chance",
+                "what fits could fit by chance: too few pulses, too even, or too many without a partner",
+            )
     against = [
         one
         for one in rivals
@@ -230,16 +246,23 @@ def _judge(
     if close:
         other = min(close, key=lambda one: _better(best, one))
         apart = float(other(trains.source[:1])[0] - best(trains.source[:1])[0])
-        return Match(best, "ambiguous", f"another lag, {apart:+.6g} s away, pairs {other.matched} pulses and leaves "
-                     f"{other.unpaired} unpaired")
+        return Match(
+            best,
+            "ambiguous",
+            f"another lag, {apart:+.6g} s away, pairs {other.matched} pulses and leaves {other.unpaired} unpaired",
+        )
     if not significant and not rivals and start_within_s is None:
         return Match(best, "chance", "what fits could fit by chance: too few pulses, or too even")
     broken = misfit(trains, best)
     if broken is None and significant:
         broken = _elsewhere(trains, best)
     if broken is not None:
-        return Match(best, "broken", f"the pulses from {broken[0]:.3f} s to {broken[1]:.3f} s (on the reference) do not fit: a clock "
-                     "was restarted or set there, or stopped for a while")
+        return Match(
+            best,
+            "broken",
+            f"the pulses from {broken[0]:.3f} s to {broken[1]:.3f} s (on the reference) do not fit: a clock "
+            "was restarted or set there, or stopped for a while",
+        )
     if significant:
         return Match(best, anchor="intervals")
     return Match(best, anchor="gaps" if rivals else "start_within_s")
@@ -313,7 +336,9 @@ def _witnesses(trains: Trains, one: Hypothesis) -> tuple[Times, Times]:
     right = np.log(1 - rate) - 0.5 * (residual / one.sigma) ** 2 - np.log(one.sigma * np.sqrt(2 * np.pi))
     wrong = np.log(chance / (2 * one.window))
     times = np.concatenate([at, lone, missing])
-    kind = np.concatenate([np.zeros(len(at), np.int8), np.full(len(lone), 1, np.int8), np.full(len(missing), 2, np.int8)])
+    kind = np.concatenate(
+        [np.zeros(len(at), np.int8), np.full(len(lone), 1, np.int8), np.full(len(missing), 2, np.int8)]
+    )
     alone = max(np.log((1 - chance) / rate), 0.0)
     said = np.concatenate([np.minimum(wrong - right, _CAP), np.full(len(lone) + len(missing), alone)])
     order = np.argsort(times, kind="stable")

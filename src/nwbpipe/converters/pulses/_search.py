@@ -171,7 +171,11 @@ def _overlap(part: Times, reference: Times, lags: Times, bins: float) -> Times |
 
 def _best(score: Times, count: int) -> list[int]:
     """Find the largest local maxima."""
-    top = np.flatnonzero((score[1:-1] >= score[:-2]) & (score[1:-1] >= score[2:])) + 1 if len(score) > 2 else np.arange(len(score))
+    top = (
+        np.flatnonzero((score[1:-1] >= score[:-2]) & (score[1:-1] >= score[2:])) + 1
+        if len(score) > 2
+        else np.arange(len(score))
+    )
     if len(top) > 3 * count:
         top = top[np.argpartition(-score[top], 3 * count)[: 3 * count]]
     kept: list[int] = []
