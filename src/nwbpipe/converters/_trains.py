@@ -125,7 +125,10 @@ class TrainReader:
 
 def _not_there(what: str, where: str, names: list[str], key: str = "events") -> ClockError:
     return ClockError(
-        what, where=where, expected=f"`{key}: NAME`", found=f"there are {', '.join(map(str, names)) or 'none'}"
+        what,
+        where=where,
+        expected=f"`{key}: NAME`" + (", or `events: '*'` for all" if key == "events" else ""),
+        found=f"there are {', '.join(map(str, names)) or 'none'}",
     )
 
 
@@ -145,6 +148,8 @@ def _times_of(table: Any, train: TrainSpec, where: str) -> Times:
     if name not in columns:
         raise _not_there(f"the table {table.name!r} has no column {name!r}", where, list(columns), "column")
     times = np.asarray(in_memory(columns[str(name)].data), dtype=np.float64)
+    if train.events == "*":
+        return times
     if train.events is None:
         if len(_names(table)) > 1 and train.column is None:
             raise _not_there("events of several names", where, _names(table))

@@ -65,7 +65,7 @@ def make(
     for clock, part in ((lambda t: (t - offset) / (1 + drift), share), (lambda t: t, 1 - share)):
         kept = events[rng.random(len(events)) >= rng.uniform(0.0, missing)] if missing else events
         seen = kept + rng.normal(0.0, sigma * np.sqrt(part), len(kept))
-        false = rng.uniform(events[0], events[-1], int(round(rng.uniform(0.0, extra) * len(events))))
+        false = rng.uniform(events[0], events[-1], round(rng.uniform(0.0, extra) * len(events)))
         again = seen[rng.random(len(seen)) < bounce] + rng.uniform(0.001, 0.02) * smallest
         trains.append(np.unique(clock(np.concatenate([seen, false, again]))))
     return Case(trains[0], trains[1], offset, drift, sigma, smallest)
@@ -75,3 +75,71 @@ def wrong(case: Case, mapping, sigma: float) -> bool:
     """Whether a mapping is off by more than the jitter can explain, anywhere among the source's pulses."""
     error = np.abs(mapping(case.source) - case.true(case.source)).max()
     return bool(error > max(2.0 * case.jitter, 1e-6, 6 * sigma / np.sqrt(len(case.source))))
+
+
+KINDS = ("uniform", "exponential", "bursts", "choices")
+
+
+def solvable(rng: np.random.Generator) -> Case:
+    """What has to be aligned: up to 10 % missing, 5 % extra, jitter up to 10 % of the smallest interval."""
+    return make(rng, str(rng.choice(KINDS)))
+
+
+def harder(rng: np.random.Generator) -> Case:
+    """Up to 30 % missing on either clock, 10 % extra; some with few pulses, some whose contacts bounce."""
+    return make(
+        rng,
+        str(rng.choice(KINDS)),
+        missing=0.3,
+        extra=0.1,
+        count=(5, 60) if rng.random() < 0.5 else (40, 240),
+        bounce=float(rng.choice([0.0, 0.2])),
+    )
+
+
+def unrelated(rng: np.random.Generator) -> Case:
+    """Two trains of different events, of one kind and one mean interval."""
+    kind = str(rng.choice(KINDS))
+    one, two = make(rng, kind, jitter=0.01), make(rng, kind, jitter=0.01)
+    scale = np.diff(one.reference).mean() / np.diff(two.reference).mean()
+    return Case(one.source, two.reference * scale, np.inf, 0.0, one.jitter, one.smallest)
+
+
+def even(rng: np.random.Generator) -> Case:
+    """A train as a camera makes it: even, with few or no pulses missing; or nearly even; or of bursts."""
+    missing, count = float(rng.choice([0.0, 0.02, 0.1])), int(rng.integers(40, 240))
+    steps = np.ones(count)
+    which = rng.integers(0, 4)
+    if which == 1:
+        steps[rng.choice(count, int(rng.integers(1, 4)), replace=False)] = rng.uniform(3, 30)
+    elif which == 2:
+        steps += rng.normal(0, 10 ** rng.uniform(-4, -1.3), count)
+    events = np.cumsum(steps)
+    if which == 3:
+        events = np.sort(np.arange(count) + rng.normal(0, 10 ** rng.uniform(-4, -1), count))
+    return make(rng, "regular", missing=missing, extra=0.0, events=events)
+
+
+def repeated(rng: np.random.Generator) -> Case:
+    """A sequence that is played again and again, of which one clock lacks the start, or the other the end."""
+    block = intervals(rng, int(rng.integers(10, 60)), "uniform")
+    case = make(rng, "uniform", events=np.cumsum(np.tile(block, int(rng.integers(3, 6)))), jitter=0.05)
+    first = int(rng.integers(0, len(case.source) // 2)) if rng.random() < 0.5 else 0
+    last = int(rng.integers(len(case.reference) // 2, len(case.reference))) if rng.random() < 0.5 else None
+    return Case(case.source[first:], case.reference[:last], case.offset, case.drift, case.jitter, case.smallest)
+
+
+def restarted(rng: np.random.Generator) -> Case:
+    """A clock that was set anew in mid-session."""
+    case = make(rng, str(rng.choice(KINDS)), count=(80, 240))
+    count = len(case.source)
+    at = int(rng.integers(count // 4, 3 * count // 4))
+    step = float(np.median(np.diff(case.source))) * rng.uniform(0.8, 50)
+    source = case.source.copy()
+    source[at:] += max(-step, 0.5 * (source[at - 1] - source[at])) if rng.random() < 0.3 else step
+    return Case(source, case.reference, case.offset, case.drift, case.jitter, case.smallest)
+
+
+def started_together(rng: np.random.Generator) -> Case:
+    """An even train without missing pulses, whose first pulses are known to belong together."""
+    return make(rng, "regular", missing=0.0, extra=0.0, jitter=0.05)
