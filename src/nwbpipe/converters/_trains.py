@@ -195,7 +195,7 @@ class _Channel:
             raise _not_there("which series is not clear", where, [item.name for item in series], "series")
         data = np.asarray(in_memory(chosen[0].data))
         if data.ndim == 2:
-            column = int(train.channel) if (train.channel or "").isdigit() else -1
+            column = int(train.channel) if train.channel is not None and train.channel.isdigit() else -1
             if data.shape[1] == 1:
                 column = 0
             if not 0 <= column < data.shape[1]:

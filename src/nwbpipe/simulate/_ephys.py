@@ -162,8 +162,8 @@ def _write_binary(path: Path, recording: Any, n_samples: int, pulses: dict[str, 
     word = np.zeros(n_samples, dtype="<i2")
     for device, times in pulses.items():
         first = np.rint(times * RATE_HZ).astype(np.int64)
-        high = (first[:, None] + np.arange(int(PULSE_S * RATE_HZ))).ravel()
-        word[high[(high >= 0) & (high < n_samples)]] |= 1 << PULSE_BITS[device]
+        during = (first[:, None] + np.arange(int(PULSE_S * RATE_HZ))).ravel()
+        word[during[(during >= 0) & (during < n_samples)]] |= 1 << PULSE_BITS[device]
     with path.open("wb") as file:
         for start in range(0, n_samples, step):
             stop = min(start + step, n_samples)

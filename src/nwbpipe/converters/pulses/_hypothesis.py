@@ -25,6 +25,8 @@ class Hypothesis:
         The straight line through the pairs.
     pieces : Pieces or None
         A broken line, where the residuals ask for it.
+    jumps : bool
+        Whether the residuals ask for a broken line whose pieces drift by more than is allowed: the clock was set.
     sigma : float
         Standard deviation of the residuals to the better of the two, in seconds.
     window : float
@@ -42,6 +44,7 @@ class Hypothesis:
     of_reference: Index
     fit: Fit
     pieces: Pieces | None
+    jumps: bool
     sigma: float
     window: float
     inside: tuple[tuple[int, int], tuple[int, int]]
@@ -188,7 +191,7 @@ def _piece(trains: Trains, line: Line, first: int, stop: int, window: float) -> 
 def _settle(trains: Trains, of_source: Index, of_reference: Index, window: float) -> Hypothesis | None:
     """Fit all pairs, pair again by that fit, and count what is left."""
     source, reference = trains.source, trains.reference
-    fit, pieces = _fits(source[of_source], reference[of_reference], trains.max_drift, len(source) > SNIPPET)
+    fit, pieces, jumps = _fits(source[of_source], reference[of_reference], trains.max_drift, len(source) > SNIPPET)
     for last in (False, True):
         mapping = fit.line if pieces is None else pieces
         residual = reference[of_reference] - mapping(source[of_source])
@@ -201,7 +204,7 @@ def _settle(trains: Trains, of_source: Index, of_reference: Index, window: float
         settled = (
             last or len(source) > _SAMPLE or (len(source) > 5000 and abs(len(of_source) - before) <= 0.001 * before)
         )
-        fit, pieces = _fits(
+        fit, pieces, jumps = _fits(
             source[of_source], reference[of_reference], trains.max_drift, settled or len(source) > SNIPPET
         )
         if settled:
@@ -214,15 +217,14 @@ def _settle(trains: Trains, of_source: Index, of_reference: Index, window: float
     extra, missed = (_lone(paired, part) for paired, part in zip((of_source, of_reference), inside, strict=True))
     sigma = max(sigma, FLOOR_S / 4)
     said = support(trains, of_source, of_reference, sigma, missed + extra)
-    return Hypothesis(of_source, of_reference, fit, pieces, sigma, window, inside, missed, extra, said)
+    return Hypothesis(of_source, of_reference, fit, pieces, jumps, sigma, window, inside, missed, extra, said)
 
 
-def _fits(x: Times, y: Times, max_drift: float, broken: bool) -> tuple[Fit, Pieces | None]:
+def _fits(x: Times, y: Times, max_drift: float, broken: bool) -> tuple[Fit, Pieces | None, bool]:
     fit = _bounded_fit(x, y, max_drift)
     pieces = fit_pieces(x, y, fit.line) if broken else None
-    if pieces is not None and np.abs(pieces.drifts).max() > max_drift:
-        pieces = None
-    return fit, pieces
+    jumps = pieces is not None and bool(np.abs(pieces.drifts).max() > max_drift)
+    return fit, None if jumps else pieces, jumps
 
 
 def _inside(trains: Trains, mapping: Line | Pieces, window: float) -> tuple[tuple[int, int], tuple[int, int]]:

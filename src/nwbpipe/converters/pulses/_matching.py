@@ -106,7 +106,7 @@ def _allowed(trains: Trains, one: Hypothesis, start_within_s: float | None) -> b
     if start_within_s is None:
         return True
     start = float(one(trains.source[:1])[0])
-    return abs(start - trains.reference[0]) <= start_within_s + one.window
+    return bool(abs(start - trains.reference[0]) <= start_within_s + one.window)
 
 
 def _candidates(trains: Trains, start_within_s: float | None) -> list[Hypothesis]:
@@ -253,6 +253,8 @@ def _judge(trains: Trains, best: Hypothesis, rivals: list[Hypothesis], start_wit
         )
     if not significant and not rivals and start_within_s is None:
         return Match(best, "chance", "what fits could fit by chance: too few pulses, or too even")
+    if best.jumps:
+        return Match(best, "broken", "the residuals ask for a line with steps: a clock was set in between")
     broken = misfit(trains, best)
     if broken is None and significant:
         broken = _elsewhere(trains, best)
@@ -261,7 +263,7 @@ def _judge(trains: Trains, best: Hypothesis, rivals: list[Hypothesis], start_wit
             best,
             "broken",
             f"the pulses from {broken[0]:.3f} s to {broken[1]:.3f} s (on the reference) do not fit: a clock "
-            "was restarted or set there, or stopped for a while",
+            "was restarted or set there, or pulses were not recorded for a while",
         )
     if significant:
         return Match(best, anchor="intervals")
@@ -290,7 +292,7 @@ def misfit(trains: Trains, one: Hypothesis) -> tuple[float, float] | None:
 
     Every pulse tells how much likelier it is if the clocks have nothing to do with each other than if they fit
     (a pulse without a partner, or a residual that is no normal one); the stretch with the largest sum is refused if
-    chance would not bring it about. Pulses that one train lacks in a row count as one: it may have been paused.
+    chance would not bring it about. A train that was merely not recorded for a while looks the same, and is refused.
 
     Returns
     -------
@@ -336,13 +338,7 @@ def _witnesses(trains: Trains, one: Hypothesis) -> tuple[Times, Times]:
     right = np.log(1 - rate) - 0.5 * (residual / one.sigma) ** 2 - np.log(one.sigma * np.sqrt(2 * np.pi))
     wrong = np.log(chance / (2 * one.window))
     times = np.concatenate([at, lone, missing])
-    kind = np.concatenate(
-        [np.zeros(len(at), np.int8), np.full(len(lone), 1, np.int8), np.full(len(missing), 2, np.int8)]
-    )
     alone = max(np.log((1 - chance) / rate), 0.0)
     said = np.concatenate([np.minimum(wrong - right, _CAP), np.full(len(lone) + len(missing), alone)])
     order = np.argsort(times, kind="stable")
-    times, kind, said = times[order], kind[order], said[order]
-    again = np.concatenate([[False], (kind[1:] == kind[:-1]) & (kind[1:] > 0)])
-    said[again] = 0.0
-    return times, said
+    return times[order], said[order]

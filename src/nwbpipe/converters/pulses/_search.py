@@ -140,7 +140,7 @@ def _peaks(parts: list[Times], reference: Times, bins: float) -> Iterator[tuple[
         if low == high:
             continue
         busy = np.fft.rfft(_busy(reference[low:high], start, bins, block))
-        lags = start + np.arange(step) * bins
+        lags = start + np.arange(step, dtype=np.float64) * bins
         for which, (part, spectrum) in enumerate(zip(parts, spectra, strict=True)):
             hits = np.fft.irfft(busy * spectrum, block)[:step]
             expected = chance * _overlap(part, reference, lags, bins)

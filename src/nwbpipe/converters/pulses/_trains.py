@@ -140,4 +140,4 @@ def support(trains: Trains, of_source: Index, of_reference: Index, sigma: float,
     by_chance = np.exp(-min(2 * WIDTH * sigma * len(trains.reference) / span, 2.0))
     # An offset and a drift were chosen: two intervals say nothing.
     said *= max(count - 3, 0) / max(len(lengths), 1)
-    return said + count * np.log(1 - rate) + unpaired * min(np.log(rate / by_chance), 0.0)
+    return float(said + count * np.log(1 - rate) + unpaired * min(np.log(rate / by_chance), 0.0))
