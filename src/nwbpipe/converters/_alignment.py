@@ -129,6 +129,42 @@ def shift(added: Added, offset_s: float) -> list[str]:
     return notes
 
 
+def carry(added: Added, mapping: TimeMap) -> list[str]:
+    """Carry all that a source wrote by the map of its clock.
+
+    A straight map keeps a series' rate a rate (its own times the drift), whatever its length; a broken one gives
+    each sample its time.
+
+    Parameters
+    ----------
+    added : Added
+        What the source wrote.
+    mapping : Line or Pieces
+        From the clock to the reference.
+
+    Returns
+    -------
+    list of str
+        Remarks on columns whose name alone doesn't say whether they hold times.
+    """
+    owner: dict[bytes, Any] = {}
+    for series in added.series():
+        timestamps = series.fields.get("timestamps")
+        if timestamps is not None:
+            if not _is_series(timestamps):  # else it is linked, and moves with the series that owns it
+                series.fields["timestamps"] = mapping(np.asarray(in_memory(timestamps), dtype=np.float64))
+            continue
+        start = float(series.fields.get("starting_time") or 0.0)
+        drift = getattr(mapping, "drift", None)
+        if drift is None:
+            _assign(series, mapping(times_before(series, sample_count(series))), owner)
+        else:
+            series.fields["starting_time"] = float(mapping(np.asarray([start]))[0])
+            if series.fields.get("rate"):
+                series.fields["rate"] = float(series.fields["rate"]) / (1.0 + drift)
+    return map_tables(added, mapping)
+
+
 def set_times(added: Added, times_of: Callable[[Any, int], Times]) -> list[tuple[Times, Times]]:
     """Give every series that a source wrote the times of its samples.
 

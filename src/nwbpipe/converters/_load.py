@@ -10,18 +10,18 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from nwbpipe.converters._load_clocks import ClockChecks
 from nwbpipe.converters._load_devices import read_devices
 from nwbpipe.converters._paths import Places, places_of
 from nwbpipe.converters._sources import option_parameters, source_parameters, type_arguments
 from nwbpipe.converters._spec import (
-    CLOCK_MODELS,
     NAME,
     SessionInfo,
     SessionSpec,
     SourceSpec,
     SubjectSpec,
 )
-from nwbpipe.converters._values import MistakeError, coerce, found, natural
+from nwbpipe.converters._values import found, natural
 from nwbpipe.converters._yaml import Tree, read_document
 from nwbpipe.errors import NwbpipeError, Problem, SpecError
 
@@ -79,7 +79,7 @@ def _text_fields() -> frozenset[str]:
     return frozenset({"description", *(name for name, text in kinds.items() if text)})
 
 
-class _Checker:
+class _Checker(ClockChecks):
     """Checks the sections of a spec one by one, so that a mistake in one hides none in another."""
 
     def __init__(self, tree: Tree, places: Places, problems: list[Problem]) -> None:
@@ -275,110 +275,3 @@ class _Checker:
             where = self._place(tree, "interface", f"{path}.interface")
             self.problems.append(Problem(problem.what, where, problem.expected, problem.found, problem.hint))
             return None
-
-    def _clocks(self) -> dict[str, Any]:
-        clocks = {}
-        section = self.section("clocks", required=False)
-        for name, tree in section.items():
-            path = f"clocks.{name}"
-            if not isinstance(tree, Tree):
-                self.problem("the clock is no mapping", section, name, path, found=found(tree))
-                continue
-            model = CLOCK_MODELS.get(str(tree.get("align")))
-            if model is None:
-                self.problem(
-                    "the way to align is not supported" if "align" in tree else "the way to align is missing",
-                    tree,
-                    "align",
-                    f"{path}.align",
-                    expected="start or timestamps; others (pulses) come with a later version",
-                    found=found(tree.get("align")),
-                    hint="`{align: start, offset_s: 0.97}` or `{align: timestamps, file: times.csv}`",
-                )
-                continue
-            clocks[name] = self.model(model, self._clock_values(tree, model, path), path)
-        return clocks
-
-    def _clock_values(self, tree: Tree, model: type[BaseModel], path: str) -> Tree:
-        values = Tree(tree.mark)
-        values.marks = tree.marks
-        values.update(tree)
-        for key in ("file", "column"):
-            if key not in values or key not in model.model_fields:
-                continue
-            try:
-                annotation: Any = Path if key == "file" else str | int | None
-                values[key] = coerce(values[key], annotation, self._file)
-            except MistakeError as mistake:
-                where = self._place(tree, key, f"{path}.{key}")
-                self.problems.append(
-                    Problem(mistake.what, where, mistake.expected, mistake.found, mistake.hint or None)
-                )
-                values[key] = Path("missing") if key == "file" else None
-        return values
-
-    def _file(self, text: str, _kind: str) -> Path:
-        return self.places.resolve(text, "file")
-
-    def _used_clocks(self) -> dict[str, Any]:
-        """Clocks that sources are in, each with the first such source."""
-        used: dict[str, Any] = {}
-        section = self.tree.get("sources")
-        for name, tree in section.items() if isinstance(section, Tree) else ():
-            clock = tree.get("clock") if isinstance(tree, Tree) else None
-            used.setdefault(str(clock) if isinstance(clock, str) else name, name)
-        return used
-
-    def _reference(self) -> str:
-        used = self._used_clocks()
-        reference = self.tree.get("reference_clock")
-        if reference is None:
-            return next(iter(used), "")
-        if reference not in used:
-            near = difflib.get_close_matches(str(reference), used, n=2, cutoff=0.4)
-            self.problem(
-                "no source is in the reference clock",
-                self.tree,
-                "reference_clock",
-                "reference_clock",
-                expected="one of " + ", ".join(used),
-                found=found(reference),
-                hint=f"did you mean {' or '.join(near)}?" if near else None,
-            )
-        return str(reference)
-
-    def _check_clocks(self, reference: str) -> None:
-        used = self._used_clocks()
-        clocks = self.tree.get("clocks")
-        clocks = clocks if isinstance(clocks, Tree) else Tree(self.tree.marks.get("clocks") or self.tree.mark)
-        for clock, source in used.items():
-            if clock != reference and clock not in clocks and reference in used:
-                tree = self.tree["sources"][source]
-                self.problem(
-                    f"nothing aligns the clock {clock!r} of the source {source!r} with the reference",
-                    tree if isinstance(tree, Tree) and "clock" in tree else self.tree["sources"],
-                    "clock" if isinstance(tree, Tree) and "clock" in tree else source,
-                    f"sources.{source}",
-                    expected=f"an entry clocks.{clock}, or a clock that is aligned ({reference} is the reference)",
-                    hint=f"add `{clock}: {{align: start, offset_s: ...}}` to clocks, or `clock: {reference}`",
-                )
-        for clock, tree in clocks.items():
-            if clock not in used:
-                near = difflib.get_close_matches(clock, used, n=2, cutoff=0.4)
-                self.problem(
-                    f"no source is in the clock {clock!r}",
-                    clocks,
-                    clock,
-                    f"clocks.{clock}",
-                    expected="one of " + ", ".join(used),
-                    hint=f"did you mean {' or '.join(near)}?" if near else "remove it",
-                )
-            elif clock == reference and isinstance(tree, Tree) and tree.get("align") == "start":
-                self.problem(
-                    "the reference clock can't be shifted",
-                    clocks,
-                    clock,
-                    f"clocks.{clock}",
-                    expected="no entry: its time 0 is session_start_time",
-                    hint="correct session.session_start_time instead",
-                )

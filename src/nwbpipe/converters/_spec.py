@@ -7,8 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
+from nwbpipe.converters._clock_spec import ClockSpec
+from nwbpipe.converters._clock_spec import Model as _Model
 from nwbpipe.converters._entities import DeviceSpec, Implant, Injection, Note, Surgery
 from nwbpipe.converters._paths import Places
 from nwbpipe.converters._yaml import Text, Tree
@@ -65,10 +67,6 @@ Filled = Annotated[str, AfterValidator(_filled)]
 Identifier = Annotated[str, AfterValidator(_filled), AfterValidator(_in_a_name)]
 Time = Annotated[datetime, BeforeValidator(_time)]
 Texts = Annotated[list[Filled], BeforeValidator(_listed)]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
 class SubjectSpec(_Model):
@@ -129,32 +127,6 @@ class SourceSpec(_Model):
     options: dict[str, Any] = Field(default_factory=dict)
     clock: str | None = None
     video: Literal["link", "copy", "embed"] | None = None
-
-
-class AlignStart(_Model):
-    """The clock differs from the reference by a constant: `t_reference = t_source + offset_s`."""
-
-    align: Literal["start"]
-    offset_s: float = Field(allow_inf_nan=False)
-
-
-class AlignTimestamps(_Model):
-    """A file gives the time of each sample, in the reference clock.
-
-    `offset_s` (seconds) is added to times that are `unit`; `trim` lets surplus times at the end of the file be
-    left out, as many cameras log a few frames more than they save.
-    """
-
-    align: Literal["timestamps"]
-    file: Path
-    column: str | int | None = None
-    unit: Literal["s", "ms", "us"] = "s"
-    offset_s: float = Field(default=0.0, allow_inf_nan=False)
-    trim: bool = False
-
-
-ClockSpec = Annotated[AlignStart | AlignTimestamps, Field(discriminator="align")]
-CLOCK_MODELS: dict[str, type[_Model]] = {"start": AlignStart, "timestamps": AlignTimestamps}
 
 
 class SessionSpec(_Model):

@@ -1,4 +1,4 @@
-"""NWB extension ``ndx-nwbpipe``: the record of how each result came about.
+"""NWB extension ``ndx-nwbpipe``: the record of how each result, and each clock's alignment, came about.
 
 Importing this package registers the extension with pynwb. Import it before a file is opened: pynwb makes
 classes of its own, out of the spec cached in the file, for an extension that it does not know by then.
@@ -15,8 +15,8 @@ from pynwb import get_class, load_namespaces
 with as_file(files(__name__) / "spec") as _folder:
     load_namespaces(str(_folder / "ndx-nwbpipe.namespace.yaml"))
 
-from nwbpipe.extensions._types import NAMESPACE, ProcessingRun, Provenance
+from nwbpipe.extensions._types import NAMESPACE, ClockAlignment, ProcessingRun, Provenance
 
 SessionDetails = get_class("SessionDetails", NAMESPACE)
 
-__all__ = ["NAMESPACE", "ProcessingRun", "Provenance", "SessionDetails"]
+__all__ = ["NAMESPACE", "ClockAlignment", "ProcessingRun", "Provenance", "SessionDetails"]

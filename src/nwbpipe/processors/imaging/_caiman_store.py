@@ -113,9 +113,9 @@ def put_components(
         accepted = np.isin(np.arange(count), np.asarray(judged["idx_components"]))
         rois["iscell"] = accepted
     for name, key in (("snr", "SNR_comp"), ("r_value", "r_values"), ("cnn", "cnn_preds"), ("noise", "neurons_sn")):
-        values = judged.get(key)
-        if values is not None and np.size(values) == count:
-            column = np.asarray(values, dtype=np.float64).reshape(count)
+        measure = judged.get(key)
+        if measure is not None and np.size(measure) == count:
+            column = np.asarray(measure, dtype=np.float64).reshape(count)
             rois[name] = (column * scale[:, 0] if name == "noise" else column).astype(np.float32)
     return int(accepted.sum())
 
