@@ -17,6 +17,7 @@ from nwbpipe.cli import (
     cmd_log,
     cmd_process,
     cmd_processors,
+    cmd_qc,
     cmd_tools,
 )
 from nwbpipe.errors import NwbpipeError
@@ -36,6 +37,7 @@ app.command("load")(cmd_load.load)
 app.command("processors")(cmd_processors.processors)
 app.command("log")(cmd_log.log)
 app.command("check")(cmd_check.check)
+app.command("qc")(cmd_qc.qc)
 app.add_typer(cmd_edit.app, name="edit")
 app.add_typer(cmd_tools.app, name="tools")
 

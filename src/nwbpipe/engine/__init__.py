@@ -4,5 +4,21 @@ from nwbpipe.engine._check import Finding, Report, check
 from nwbpipe.engine._edit import Removed, remove_step, rename_step, repack
 from nwbpipe.engine._load import load
 from nwbpipe.engine._process import Run, process
+from nwbpipe.engine._quality import Judged, imaging_steps, measure_quality, verdicts
 
-__all__ = ["Finding", "Removed", "Report", "Run", "check", "load", "process", "remove_step", "rename_step", "repack"]
+__all__ = [
+    "Finding",
+    "Judged",
+    "Removed",
+    "Report",
+    "Run",
+    "check",
+    "imaging_steps",
+    "load",
+    "measure_quality",
+    "process",
+    "remove_step",
+    "rename_step",
+    "repack",
+    "verdicts",
+]
