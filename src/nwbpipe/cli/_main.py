@@ -10,6 +10,7 @@ import typer
 
 from nwbpipe.cli import (
     cmd_check,
+    cmd_compare,
     cmd_convert,
     cmd_demo,
     cmd_edit,
@@ -37,6 +38,7 @@ app.command("load")(cmd_load.load)
 app.command("processors")(cmd_processors.processors)
 app.command("log")(cmd_log.log)
 app.command("check")(cmd_check.check)
+app.command("compare")(cmd_compare.compare)
 app.command("qc")(cmd_qc.qc)
 app.add_typer(cmd_edit.app, name="edit")
 app.add_typer(cmd_tools.app, name="tools")
