@@ -13,7 +13,7 @@ from pynwb import NWBHDF5IO, validate
 
 import nwbpipe
 from nwbpipe.cli import main
-from nwbpipe.engine import imaging_steps, measure_quality, verdicts
+from nwbpipe.engine import imaging_steps, measure_quality, passed, verdicts
 from nwbpipe.errors import InputError, ResultExistsError, UnknownNameError
 from nwbpipe.quality import ThresholdSet, default_thresholds
 from nwbpipe.simulate import TwoPhotonTruth, simulate_two_photon
@@ -71,6 +71,7 @@ def test_verdicts_are_listed_and_judged_again(file: Path) -> None:
     listed = verdicts(file)
     assert [(one.of, one.row) for one in listed] == [("scan", 0), *(("roi", k) for k in range(6))]
     assert any("bleaching" in reason for reason in listed[0].reasons)
+    assert passed(file, "truth") is not None
     strict = ThresholdSet.from_dict({"name": "strict", "roi": {"area": {"fail_below": 1e6}}})
     judged = verdicts(file, thresholds=strict)
     assert {one.verdict for one in judged if one.of == "roi"} == {"fail"}
@@ -81,6 +82,10 @@ def test_verdicts_are_listed_and_judged_again(file: Path) -> None:
         measure_quality(file, "truth", thresholds=strict)
     assert measure_quality(file, "truth", thresholds=strict, replace=True).computed
     assert {one.verdict for one in verdicts(file) if one.of == "roi"} == {"fail"}
+    chosen = passed(file, "truth")
+    assert chosen is not None
+    assert chosen.tolist() == [False] * 6
+    assert passed(file, "other") is None
 
 
 def test_the_command_lists_what_fails(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

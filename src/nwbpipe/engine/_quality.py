@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from nwbpipe import session_file
 from nwbpipe.engine._process import Run, process
@@ -156,6 +157,23 @@ def verdicts(path: Path | str, *, step: str | None = None, thresholds: Threshold
                 if of is not None and output.path in file:
                     judged += _judged(file[output.path], record.step, of, thresholds)
     return sorted(judged, key=lambda one: (one.step, one.of != "scan", one.row))
+
+
+def passed(path: Path | str, step: str, *, warned: bool = True) -> np.ndarray | None:
+    """Return for each ROI of a step whether it passed; None if it was not measured.
+
+    Parameters
+    ----------
+    path : path
+        The session file.
+    step : str
+        The step whose ROIs they are.
+    warned : bool
+        Whether an ROI with a warning counts as passed.
+    """
+    found = {one.row: one.verdict for one in verdicts(path, step=step) if one.of == "roi"}
+    good = ("pass", "warn") if warned else ("pass",)
+    return np.array([found[row] in good for row in sorted(found)], dtype=bool) if found else None
 
 
 def _judged(table: h5py.Group, step: str, of: str, thresholds: ThresholdSet | None) -> Iterator[Judged]:
