@@ -143,6 +143,15 @@ def test_the_command_shows_and_draws(file: Path, tmp_path: Path, capsys: pytest.
         main(["compare", str(file), "method", "--json"])
     read = json.loads(capsys.readouterr().out)
     assert read["pairs"][0]["matched"] == 4
+    other = file.with_name("other.nwb")
+    other.write_bytes(file.read_bytes())
+    with pytest.raises(SystemExit):
+        main(["compare", str(file), str(other), "method", "--json"])
+    both = json.loads(capsys.readouterr().out)
+    assert [one["pairs"][0]["matched"] for one in both.values()] == [4, 4]
+    with pytest.raises(SystemExit) as caught:
+        main(["compare", "method", "copy"])
+    assert caught.value.code == 2
 
 
 def test_what_cannot_be_compared_is_refused(file: Path, session_nwb: Path) -> None:

@@ -13,23 +13,37 @@ if TYPE_CHECKING:
 
 
 def compare(
-    file: Annotated[Path, typer.Argument(metavar="FILE.nwb", help="The session file.")],
-    steps: Annotated[list[str], typer.Argument(metavar="STEP...", help="Steps with imaging results, of one movie.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE.nwb... STEP...", help="Session files, then steps with imaging results."),
+    ],
     figure: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the comparison into a file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
-    """Compare imaging steps with each other, and with the truth of a simulated file."""
+    """Compare imaging steps with each other, and with the truth of a simulated file; of one session or several."""
     from nwbpipe.engine import compare as compare_steps
 
-    found = compare_steps(file, *steps)
+    files = [Path(word) for word in words if word.endswith(".nwb")]
+    steps = [word for word in words if not word.endswith(".nwb")]
+    if not files:
+        raise typer.BadParameter("name a session file (….nwb) first", param_hint="FILE.nwb")
+    if figure is not None and len(files) > 1:
+        raise typer.BadParameter("a figure is of one session", param_hint="--figure")
+    found = {file: compare_steps(file, *steps) for file in files}
     if figure is not None:
         from nwbpipe.engine._compare_figure import draw
 
-        draw(file, found, figure)
+        draw(files[0], found[files[0]], figure)
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=2))
+        read = {str(file): one.as_dict() for file, one in found.items()}
+        typer.echo(json.dumps(read if len(files) > 1 else read[str(files[0])], indent=2))
         return
-    _show(found)
+    for file, one in found.items():
+        if len(files) > 1:
+            typer.echo(f"{file}:")
+        _show(one)
+        if len(files) > 1:
+            typer.echo("")
     if figure is not None:
         typer.echo(f"drawn: {figure}")
 
