@@ -301,18 +301,20 @@ class Staged(Scale):
     resumable = True
 
 
-def test_what_a_resumable_run_left_is_kept_until_it_is_done(session_nwb: Path, own_places: Path) -> None:
+def test_of_a_resumable_run_that_failed_its_stages_are_kept(session_nwb: Path, own_places: Path) -> None:
     scratch = own_places / "scratch"
     for method, kept in ((Scale(), False), (Staged(), True)):
         with pytest.raises(errors.ToolFailedError):
             nwbpipe.process(session_nwb, method, params={"ending": "raise"})
         folder = next((one for one in scratch.iterdir() if one.is_dir()), None)
         assert (folder is not None) is kept
-    (folder / "stage").write_text("half done")
+    assert folder is not None
+    assert sorted(one.name for one in folder.iterdir()) == ["made_by.json", "stages"]  # no outcome to be mistaken
+    (folder / "stages" / "second").mkdir()
     with pytest.raises(errors.ToolFailedError):
         nwbpipe.process(session_nwb, Staged(), params={"ending": "raise"})
-    assert (folder / "stage").is_file()
-    (folder / "stages.json").write_text("by another version")
+    assert (folder / "stages" / "second").is_dir()
+    (folder / "made_by.json").write_text("another version")
     with pytest.raises(errors.ToolFailedError):
         nwbpipe.process(session_nwb, Staged(), params={"ending": "raise"})
-    assert not (folder / "stage").exists()
+    assert not (folder / "stages" / "second").exists()

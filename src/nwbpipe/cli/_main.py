@@ -10,13 +10,16 @@ import typer
 
 from nwbpipe.cli import (
     cmd_check,
+    cmd_compare,
     cmd_convert,
+    cmd_curate,
     cmd_demo,
     cmd_edit,
     cmd_load,
     cmd_log,
     cmd_process,
     cmd_processors,
+    cmd_qc,
     cmd_tools,
 )
 from nwbpipe.errors import NwbpipeError
@@ -36,6 +39,9 @@ app.command("load")(cmd_load.load)
 app.command("processors")(cmd_processors.processors)
 app.command("log")(cmd_log.log)
 app.command("check")(cmd_check.check)
+app.command("curate")(cmd_curate.curate)
+app.command("compare")(cmd_compare.compare)
+app.command("qc")(cmd_qc.qc)
 app.add_typer(cmd_edit.app, name="edit")
 app.add_typer(cmd_tools.app, name="tools")
 

@@ -59,6 +59,10 @@ class Finished:
     sources: list[dict[str, Any]] = field(default_factory=list)
 
 
+#: Folder of the scratch folder in which a resumable compute module leaves what it had finished.
+STAGES = "stages"
+
+
 class _DuplicateRunError(Exception):
     """The file got this very result meanwhile."""
 
@@ -98,6 +102,17 @@ class Job:
         """Remove what the computation left in scratch."""
         shutil.rmtree(self.scratch, ignore_errors=True)
 
+    def _discard_but_stages(self) -> None:
+        """Keep, of a run that failed, only the stages that it had finished."""
+        if not (self.method.resumable and (self.scratch / STAGES).is_dir()):
+            self.discard()
+            return
+        for one in self.scratch.iterdir():
+            if one.is_dir() and one.name != STAGES:
+                shutil.rmtree(one, ignore_errors=True)
+            elif not one.is_dir() and one.name != "made_by.json":
+                one.unlink(missing_ok=True)
+
     def compute(
         self,
         environment: ToolEnvironment,
@@ -113,7 +128,7 @@ class Job:
             finished = Finished(**json.loads(kept.read_text()))
             if (finished.compute_digest, finished.tool_version) == (source, environment.version):
                 return finished
-        stages = self.scratch / "stages.json"  # says what an earlier try, whose stages are kept, was made by
+        stages = self.scratch / "made_by.json"  # what made the stages that an earlier try left
         made_by = json.dumps([source, environment.version])
         if not (self.method.resumable and stages.is_file() and stages.read_text() == made_by):
             self.discard()
@@ -134,8 +149,7 @@ class Job:
                     served=served,
                 )
         except BaseException:
-            if not self.method.resumable:
-                self.discard()
+            self._discard_but_stages()
             raise
         finished = Finished(
             run_id=run_id,

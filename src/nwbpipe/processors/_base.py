@@ -181,8 +181,8 @@ class Processor(ABC):
         Dotted names of further modules that it imports from beside itself, under the same rule; a record's digest
         of the source covers them too.
     resumable : bool
-        Whether the compute module goes on from what an earlier try with the same key, tool and source left in its
-        scratch folder. If so, the folder of a run that failed is kept.
+        Whether the compute module goes on from what an earlier try with the same key, tool and source left in the
+        folder ``stages`` of its scratch folder, which is kept when a run fails. It must hold finished stages only.
     loads : str
         What `load` takes, e.g. "a folder of suite2p"; empty if it takes nothing.
     """

@@ -6,13 +6,21 @@ from nwbpipe.simulate._face import FaceTruth
 from nwbpipe.simulate._imaging import ImagingTruth
 from nwbpipe.simulate._pose import PoseTruth
 from nwbpipe.simulate._session import SimulatedSession, simulate_session
+from nwbpipe.simulate._two_photon import EASY, HARD, TwoPhoton, TwoPhotonTruth, simulate_movie
+from nwbpipe.simulate._two_photon_nwb import simulate_two_photon
 
 __all__ = [
+    "EASY",
+    "HARD",
     "BehaviorTruth",
     "EphysTruth",
     "FaceTruth",
     "ImagingTruth",
     "PoseTruth",
     "SimulatedSession",
+    "TwoPhoton",
+    "TwoPhotonTruth",
+    "simulate_movie",
     "simulate_session",
+    "simulate_two_photon",
 ]

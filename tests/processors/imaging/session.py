@@ -6,14 +6,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 from pynwb import NWBHDF5IO
-from pynwb.ophys import OpticalChannel, TwoPhotonSeries
+from pynwb.ophys import OnePhotonSeries, OpticalChannel, TwoPhotonSeries
 
 from tests.fixtures.nwb import empty_session
 
 MOVIE = "/acquisition/TwoPhotonSeries"
 
 
-def write_session(path: Path, movie, *, rate=None, timestamps=None, starting_time=0.0, more=None, **series) -> Path:
+def write_session(
+    path: Path, movie, *, rate=None, timestamps=None, starting_time=0.0, more=None, kind="TwoPhotonSeries", **series
+) -> Path:
     """Write a session with the movie, and `more` series like it, by name."""
     nwbfile = empty_session("A simulated movie of cells that move.")
     device = nwbfile.create_device(name="Microscope", description="A microscope.")
@@ -29,7 +31,7 @@ def write_session(path: Path, movie, *, rate=None, timestamps=None, starting_tim
     times = {"rate": rate, "starting_time": starting_time} if rate else {"timestamps": timestamps}
     for name, data in {"TwoPhotonSeries": movie, **(more or {})}.items():
         nwbfile.add_acquisition(
-            TwoPhotonSeries(
+            (OnePhotonSeries if kind == "OnePhotonSeries" else TwoPhotonSeries)(
                 name=name,
                 description="The movie.",
                 imaging_plane=plane,

@@ -260,18 +260,22 @@ class FakePipeline:
 
 
 @pytest.fixture
-def plane_run(dataset, tmp_path, monkeypatch):
+def plane_run(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", type(sys)("torch"))
     sys.modules["torch"].device = str
-    movie = ramp(np.int16, 100)
-    movie[3] = 9
     settings = {"torch_device": "cpu", "run": {}, "registration": {"block_size": (64, 64)}}
-    dataset(movie).file.close()
-    source = {"file": str(tmp_path / "0.h5"), "data": "data"}
+    usual = ramp(np.int16, 100)
+    usual[3] = 9
 
-    def make(fake):
+    def make(fake, register=True, movie=usual):
+        path = tmp_path / "movie.h5"
+        with h5py.File(path, "w") as file:
+            file["data"] = movie
+        source = {"file": str(path), "data": "data"}
         with compute.Sources({"movie": source}, quiet, 1) as sources:
-            return compute.PlaneRun(fake, sources, None, settings, tmp_path, compute.Follow(quiet)).arrays(True, True)
+            return compute.PlaneRun(fake, sources, None, settings, tmp_path, compute.Follow(quiet)).arrays(
+                register, True
+            )
 
     return make
 
@@ -290,6 +294,22 @@ def test_a_run_goes_on_after_its_registration(plane_run, tmp_path):
     assert {name: values.tolist() for name, values in again.items()} == {
         name: values.tolist() for name, values in arrays.items()
     }
+
+
+def test_a_movie_that_is_not_registered_and_holds_no_cell_has_its_mean(plane_run):
+    arrays = plane_run(FakePipeline(failures=0), register=False)
+    assert len(arrays["rois/index"]) == 0
+    assert "shifts" not in arrays
+    movie = ramp(np.int16, 100)
+    movie[3] = 9
+    np.testing.assert_allclose(arrays["images/mean"], movie.mean(axis=0), rtol=1e-6)
+    assert np.flatnonzero(arrays["bad_frames"]).tolist() == [3]
+
+
+@pytest.mark.parametrize("register", [True, False])
+def test_a_movie_of_constant_frames_only_is_refused(plane_run, register):
+    with pytest.raises(ValueError, match="every frame of the movie is constant"):
+        plane_run(FakePipeline(failures=0), register=register, movie=np.full((5, 3, 4), 7, np.int16))
 
 
 def test_constant_frames_are_excluded(plane_run):

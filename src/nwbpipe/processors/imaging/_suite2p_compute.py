@@ -193,7 +193,9 @@ class PlaneRun:
         import torch
 
         self.suite2p, self.settings, self.follow = suite2p, settings, follow
-        self.folder = scratch / "suite2p" / ("plane%d" % (plane or 0))
+        name = "plane%d" % (plane or 0)
+        self.kept = scratch / "stages" / name  # what is finished moves there
+        self.folder = self.kept if self.kept.is_dir() else scratch / "suite2p" / name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.sources = sources
         frames = sources.shape[0]
@@ -203,7 +205,7 @@ class PlaneRun:
 
     def arrays(self, register: bool, detect: bool) -> Arrays:
         """Return the plane's arrays; one that an earlier try had finished is not computed again."""
-        done = self.folder / "done.npz"
+        done = self.kept / "done.npz"
         if done.is_file():
             with np.load(done, allow_pickle=False) as stored:
                 return {name.replace("|", "/"): stored[name] for name in stored.files}
@@ -223,7 +225,8 @@ class PlaneRun:
             arrays["images/mean"] = self.mean()
         partial = self.folder / "partial.npz"
         np.savez(partial, **{name.replace("/", "|"): values for name, values in arrays.items()})
-        partial.replace(done)
+        self.kept.mkdir(parents=True, exist_ok=True)
+        partial.replace(self.kept / "done.npz")
         for binary in self.folder.glob("data*.bin"):
             binary.unlink()
         return arrays
@@ -249,9 +252,11 @@ class PlaneRun:
             self.seconds.update(plain(outputs[-1]))
             self.exclude_constant(outputs[0])
             marker.write_text(json.dumps({"seconds": self.seconds}))
+            self.kept.parent.mkdir(exist_ok=True)
+            self.folder = self.folder.rename(self.kept)
         else:
             print("the movie had been registered before: going on from there")
-        return [self.suite2p.io.BinaryFile(ny, nx, str(binary)) for binary in binaries]
+        return [self.suite2p.io.BinaryFile(ny, nx, str(self.kept / binary.name)) for binary in binaries]
 
     def take_as_it_is(self) -> List[Any]:
         """Look for constant frames; the movie itself is read by detection and extraction."""
