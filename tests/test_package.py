@@ -29,7 +29,8 @@ ROOMS: dict[str, set[str]] = {
     "provenance": {"errors", "files", "session_file", "extensions"},
     "nwb_builders": {"errors"},
     "environments": {"errors"},
-    "processors": {"errors", "session_file", "provenance", "nwb_builders", "environments"},
+    "quality": {"errors"},
+    "processors": {"errors", "session_file", "provenance", "nwb_builders", "environments", "quality"},
     "converters": {"errors", "files", "session_file", "provenance", "nwb_builders"},
     "engine": {"errors", "files", "session_file", "provenance", "environments", "processors"},
     "demo": {

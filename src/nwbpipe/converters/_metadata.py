@@ -10,6 +10,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from nwbpipe.converters._construct import Source
+from nwbpipe.converters._photometry import photometry_problems
 from nwbpipe.converters._reading import noted, paths_of, reading
 from nwbpipe.converters._spec import SessionSpec
 from nwbpipe.errors import InvalidResultError, Problem, SpecError
@@ -237,6 +238,9 @@ def _validate(spec: SessionSpec, sources: list[Source], metadata: dict[str, Any]
             hint="give devices, planes and series different names in `metadata`",
         ) from error
     _check_names(metadata, spec)
+    problems = photometry_problems(metadata)
+    if problems:
+        raise InvalidResultError("the photometry is not described right", where=str(spec.path), problems=problems)
 
 
 def _check_names(metadata: dict[str, Any], spec: SessionSpec) -> None:

@@ -66,16 +66,22 @@ class Input:
         Subtypes that don't serve, e.g. ``"TwoPhotonSeries"`` where an `ImageSeries` of a camera is meant.
     doc : str
         What it is used for.
+    optional : bool
+        Whether the processor does without it: it is used only where it is bound by name, never taken by itself.
     """
 
     neurodata_types: tuple[str, ...]
     but_not: tuple[str, ...] = ()
     doc: str = ""
+    optional: bool = False
 
-    def __init__(self, *neurodata_types: str, but_not: tuple[str, ...] = (), doc: str = "") -> None:
+    def __init__(
+        self, *neurodata_types: str, but_not: tuple[str, ...] = (), doc: str = "", optional: bool = False
+    ) -> None:
         object.__setattr__(self, "neurodata_types", neurodata_types)
         object.__setattr__(self, "but_not", but_not)
         object.__setattr__(self, "doc", doc)
+        object.__setattr__(self, "optional", optional)
 
 
 @dataclass(frozen=True)

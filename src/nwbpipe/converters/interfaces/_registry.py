@@ -18,9 +18,13 @@ _HERE = "nwbpipe.converters.interfaces"
 _OURS: Mapping[str, str] = {
     "BehaviorEventsInterface": f"{_HERE}._events:BehaviorEventsInterface",
     "DeepLabCutInterface": f"{_HERE}._deeplabcut:DeepLabCutInterface",
+    "DoricFiberPhotometryInterface": f"{_HERE}._photometry_streams:DoricFiberPhotometryInterface",
     "FacemapInterface": f"{_HERE}._facemap:FacemapInterface",
     "FacemapPoseInterface": f"{_HERE}._facemap_pose:FacemapPoseInterface",
+    "MatlabFiberPhotometryInterface": f"{_HERE}._matlab_photometry:MatlabFiberPhotometryInterface",
     "MinianSegmentationInterface": f"{_HERE}._minian:MinianSegmentationInterface",
+    "ParquetFiberPhotometryInterface": f"{_HERE}._photometry_streams:ParquetFiberPhotometryInterface",
+    "TDTEventsInterface": f"{_HERE}._tdt_events:TDTEventsInterface",
 }
 
 # The extra that brings an interface's reader, by the first fragment found in its class's module path.
@@ -30,6 +34,9 @@ _EXTRAS: tuple[tuple[str, str], ...] = (
     ("events.npm", "photometry"),
     ("events.pyphotometry", "photometry"),
     ("fiber_photometry", "photometry"),
+    ("_matlab_photometry", "photometry"),
+    ("_photometry_streams", "photometry"),
+    ("_tdt_events", "photometry"),
     ("icephys", "ephys"),
     ("ecephys", "ephys"),
     ("ophys", "imaging"),
