@@ -156,6 +156,7 @@ def peak(frequencies: np.ndarray, power: np.ndarray, low: float, high: float) ->
     spacing = frequencies[1]
     inside = np.flatnonzero((frequencies >= low) & (frequencies <= high))
     inside = inside[(inside > 0) & (inside < len(power) - 1)]
+    inside = inside[(power[inside] > power[inside - 1]) & (power[inside] >= power[inside + 1])]
     if not len(inside):
         return float("nan"), float("-inf")
     top = int(inside[np.argmax(power[inside])])
@@ -169,14 +170,17 @@ def peak(frequencies: np.ndarray, power: np.ndarray, low: float, high: float) ->
     )
 
 
-def clear_of(others: list[float], low: float, high: float, width: float) -> Iterator[tuple[float, float]]:
-    """Parts of [low, high] that are not within `width` of a multiple of one of the other carriers."""
-    taken = sorted(k * other for other in others for k in range(1, int(high / other) + 1))
+def clear_of(
+    others: list[float], low: float, high: float, width: float, narrow: float
+) -> Iterator[tuple[float, float]]:
+    """Parts of [low, high] that are not within `width` of another carrier, nor within `narrow` of its harmonics."""
+    taken = [(other, width) for other in others]
+    taken += [(k * other, narrow) for other in others for k in range(2, int(high / other) + 1)]
     start = low
-    for centre in taken:
-        if centre - width > start:
-            yield start, centre - width
-        start = max(start, centre + width)
+    for centre, reach in sorted(taken):
+        if centre - reach > start:
+            yield start, centre - reach
+        start = max(start, centre + reach)
     if high > start:
         yield start, high
 
@@ -201,7 +205,7 @@ def find_carriers(
             source = "fitted" if height >= DETECTABLE_DB else "stated"
             hz = hz if source == "fitted" else stated
         else:
-            free = clear_of(known, width, rate / 2 - width, width)
+            free = clear_of(known, width, rate / 2 - width, width, tolerance)
             hz, height = max((peak(frequencies, own, *part) for part in free), key=lambda one: one[1])
             if not height >= DETECTABLE_DB:
                 raise ValueError(
@@ -261,6 +265,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
                 % (data.shape[0] / rate, len(taps) / rate)
             )
         progress(0.0, "looking for carriers")
+        check_bands([one for one in request["facts"]["traces"] if one["hz"] is not None], rate, width, apart)
         traces = find_carriers(data, file, rate, request["facts"]["traces"], width, params["carrier_tolerance_hz"])
         check_bands(traces, rate, width, apart)
         watch = Watch(1 if data.ndim == 1 else data.shape[1], max(2, round(params["flat_s"] * rate)))

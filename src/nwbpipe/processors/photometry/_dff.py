@@ -40,9 +40,9 @@ class PhotometryDffParams(Params):
         "isosbestic", description="What F0 is: the fitted control, a running percentile, or the fitted bleaching."
     )
     bleaching: Literal["none", "exponential", "double_exponential"] = Field(
-        "none",
-        description="Of isosbestic: divide signal and control by their bleaching before the regression, for controls "
-        "that bleach at another speed.",
+        "exponential",
+        description="Of isosbestic: divide signal and control by their bleaching before the regression: they bleach "
+        "at different speeds, which a regression takes for motion.",
     )
     tuning: float = Field(
         1.4,
@@ -73,9 +73,6 @@ class PhotometryDffParams(Params):
 
     @model_validator(mode="after")
     def _consistent(self) -> PhotometryDffParams:
-        if self.bleaching != "none" and self.method != "isosbestic":
-            msg = "bleaching is of the method isosbestic; the exponential methods take it for F0 itself"
-            raise ValueError(msg)
         baseline = self.zscore_baseline_s
         if (self.zscore == "baseline") != (baseline is not None):
             msg = "zscore baseline and zscore_baseline_s go together"
@@ -139,7 +136,7 @@ class PhotometryDff(Processor):
         pairs = context.facts["pairs"]
         short, how = _METHODS[params.method]
         how = how.format(**params.model_dump())
-        if params.bleaching != "none":
+        if params.method == "isosbestic" and params.bleaching != "none":
             how += f", after division by the bleaching ({params.bleaching.replace('_', ' ')}) of both"
         rate = _traces.rate_text(series)
         what = f"{series.name} at {rate}"

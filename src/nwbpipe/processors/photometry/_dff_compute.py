@@ -35,7 +35,7 @@ def smooth(values: np.ndarray, times: np.ndarray, cutoff: float) -> np.ndarray:
     if not cutoff < rate / 2:
         raise ValueError("lowpass_hz is %g Hz; expected below the Nyquist frequency, %.4g Hz" % (cutoff, rate / 2))
     sos = butter(2, cutoff, fs=rate, output="sos")
-    edge = int(np.ceil(rate / cutoff))
+    edge = int(np.ceil(rate / cutoff - 1e-6))
     found = np.full(values.shape, np.nan)
     for run in runs(np.isfinite(values), times):
         if run.stop - run.start > 2 * edge + 9:
@@ -100,7 +100,7 @@ def decay(values: np.ndarray, times: np.ndarray, terms: int, tuning: float) -> t
         found = minimize(lambda one, w=weights: solve(one, w)[0], logs, method="Nelder-Mead", options={"xatol": 1e-5})
         logs = np.clip(found.x, grid[0] - 2, grid[-1] + 1)
         residuals = y - unit * basis(np.exp(logs), t) @ solve(logs, weights)[1]
-        weights = bisquare(residuals, max(tuning, 3.0))
+        weights = bisquare(residuals, tuning)
     fit = unit * basis(np.exp(logs), times - start) @ solve(logs, weights)[1]
     return np.asarray(fit), np.exp(logs).tolist()
 
