@@ -73,7 +73,7 @@ def photometry_problems(metadata: Mapping[str, Any]) -> list[Problem]:
                 if row not in rows:
                     where = f"metadata.FiberPhotometry.{key}.fiber_photometry_table_region"
                     problems.append(Problem("no such row of the table", where, ", ".join(map(str, rows)), str(row)))
-    return problems
+    return list(dict.fromkeys(problems))  # rows share devices
 
 
 def _missing(where: str) -> Problem:

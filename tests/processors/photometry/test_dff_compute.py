@@ -32,19 +32,21 @@ def scores(found, true):
 
 
 # dF/F of the transients is 0.14 to 0.26, the motion's standard deviation 0.05, 30 % bleach. The noise is that of one
-# sample at 100 Hz, relative to F0; with low-pass filtering at 5 Hz.
+# sample at 100 Hz, relative to F0; with low-pass filtering at 5 Hz. `left`: correlation with the motion; noise in the
+# control flattens the regression, so that some of it stays.
 @pytest.mark.parametrize(
-    ("noise", "correlation", "rms"), [(0.001, 0.99, 0.018), (0.01, 0.98, 0.02), (0.05, 0.88, 0.04)]
+    ("noise", "correlation", "rms", "left"),
+    [(0.001, 0.99, 0.018, 0.05), (0.01, 0.98, 0.02, 0.1), (0.05, 0.88, 0.04, 0.25)],
 )
 @pytest.mark.parametrize("bleaching", ["exponential", "double_exponential"])
-def test_activity_is_recovered_from_motion_and_bleaching(tmp_path, noise, correlation, rms, bleaching):
+def test_activity_is_recovered_from_motion_and_bleaching(tmp_path, noise, correlation, rms, left, bleaching):
     truth, values = recording(noise)
     arrays, _ = dff(tmp_path, values, bleaching=bleaching, lowpass_hz=5.0)
     r, error = scores(arrays["dff"][:, 0], truth.dff[0])
     assert r > correlation
     assert error < rms
     motion = np.isfinite(arrays["dff"][:, 0])
-    assert abs(np.corrcoef(arrays["dff"][motion, 0], truth.motion[0][motion])[0, 1]) < 0.15
+    assert abs(np.corrcoef(arrays["dff"][motion, 0], truth.motion[0][motion])[0, 1]) < left
 
 
 def test_without_activity_the_control_explains_all(tmp_path):
