@@ -29,7 +29,7 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
     Parameters
     ----------
     file_path : FilePath
-        The log. ``.parquet`` and ``.mat`` (version 5 to 7.3) are told by their ending, all else is text.
+        The log. ``.parquet`` (or ``.pqt``) and ``.mat`` (version 5 to 7.3) are told by their ending, all else is text.
     time_column : str
         Column of the times. Without a header and `column_names`, columns are called "0", "1", …
     name_column : str, optional
@@ -147,7 +147,7 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
             table, lines, total = tables.read_pattern(path, args["pattern"], skip, args["encoding"])
             if skip:
                 self._notes.append(f"{len(lines)} of {total} lines matched the pattern")
-        elif path.suffix.lower() == ".parquet":
+        elif path.suffix.lower() in (".parquet", ".pqt"):
             table = tables.read_parquet(path)
         elif path.suffix.lower() == ".mat":
             table = tables.read_mat(path, args["variable"])

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from neuroconv.datainterfaces import CSVFiberPhotometryInterface
+from neuroconv.datainterfaces import DoricFiberPhotometryInterface as _Doric
 from neuroconv.datainterfaces.fiber_photometry.csv._demux import DemuxConfiguration
-from neuroconv.datainterfaces.fiber_photometry.csv.csvfiberphotometrydatainterface import CSVFiberPhotometryInterface
-from neuroconv.datainterfaces.fiber_photometry.doric.doricfiberphotometrydatainterface import (
-    DoricFiberPhotometryInterface as _Doric,
-)
 from pydantic import FilePath
 
 from nwbpipe.errors import ClockError, SourceError

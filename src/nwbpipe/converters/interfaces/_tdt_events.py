@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from neuroconv.datainterfaces.events.tdt_events.tdteventsinterface import TDTEventsInterface as _Events
+from neuroconv.datainterfaces import TDTEventsInterface as _Events
 from pydantic import DirectoryPath
 
 

@@ -61,7 +61,7 @@ def regress(x: np.ndarray, y: np.ndarray, tuning: float) -> tuple[float, float, 
         variance = weights @ (x - mx) ** 2
         before, slope = slope, float(weights @ ((x - mx) * (y - my)) / variance)
         intercept = float(my - slope * mx)
-        if iteration > 2 and abs(slope - before) <= 1e-8 * max(abs(slope), 1e-12):
+        if iteration > 2 and abs(slope - before) <= 1e-6 * max(abs(slope), 1e-12):
             break
         weights = bisquare(y - slope * x - intercept, tuning)
     return slope, intercept, iteration
