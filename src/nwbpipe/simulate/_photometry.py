@@ -8,7 +8,7 @@ speeds. In the rig's raw recording each is the amplitude of a carrier on one det
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +116,31 @@ def simulate_photometry(
         taus.append(tau)
     stacked = {name: np.stack(several) for name, several in rows.items()}
     return PhotometryTruth(fibers, times, event_times=events, tau_s=np.array(taus), noise=noise, **stacked)
+
+
+def write_photometry(
+    mat: Path, settings: Path, rng: np.random.Generator, duration_s: float, events: Floats, *, offset_s: float
+) -> PhotometryTruth:
+    """Write a session's recording by the rig: a transient follows each of the events.
+
+    Parameters
+    ----------
+    mat, settings : Path
+        The files to write.
+    rng : numpy.random.Generator
+        Source of all randomness.
+    duration_s : float
+        End of the recording in the reference clock.
+    events : ndarray
+        Seconds in the reference clock.
+    offset_s : float
+        Reference time minus the rig's time, in seconds.
+    """
+    own = simulate_photometry(
+        rng, duration_s - offset_s, RIG_RATE, event_times=np.asarray(events) - offset_s, motion=0.02
+    )
+    write_rig(mat, settings, rng, own)
+    return replace(own, times=own.times + offset_s, event_times=own.event_times + offset_s)
 
 
 def rig_channels(rng: np.random.Generator, truth: PhotometryTruth) -> Floats:

@@ -16,7 +16,7 @@ Size = Literal["demo", "small"]
 Floats = NDArray[np.float64]
 
 #: Each stream draws from its own child of the seed, so changing one stream leaves the others as they are.
-STREAMS = ("imaging", "ephys", "face", "pose", "behavior")
+STREAMS = ("imaging", "ephys", "face", "pose", "behavior", "photometry")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ SCALES: dict[Size, Scale] = {
 }
 
 #: t_reference = t_source + offset_s, for each clock of the session. The probe's clock is the reference.
-OFFSETS_S = {"probe": 0.0, "scope": 0.85, "face": -312.25, "behavior": -17.5}
+OFFSETS_S = {"probe": 0.0, "scope": 0.85, "face": -312.25, "behavior": -17.5, "photometry": 0.4}
 
 
 def generator(seed: int, stream: str) -> np.random.Generator:

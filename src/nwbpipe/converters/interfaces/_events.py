@@ -29,7 +29,7 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
     Parameters
     ----------
     file_path : FilePath
-        The log. ``.parquet`` (or ``.pqt``) and ``.mat`` (version 5 to 7.3) are told by their ending, all else is text.
+        The log. ``.parquet``, ``.pqt`` and ``.mat`` (version 5 to 7.3) are told by their ending, all else is text.
     time_column : str
         Column of the times. Without a header and `column_names`, columns are called "0", "1", …
     name_column : str, optional

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from nwbpipe.environments import Tool
-from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
 from nwbpipe.processors.photometry import _traces
 
@@ -62,23 +62,14 @@ class Transients(Processor):
 
         series, labels, arrays = context.input(nwbfile, "trace"), context.facts["labels"], results.arrays
         counts = results.summary["counts"]
-        if not sum(counts):
-            msg = "no transient was found in any trace"
-            raise InputError(
-                msg,
-                where=context.inputs["trace"].path,
-                expected=f"peaks {context.params.threshold:g} spreads over the median or more",
-                hint="lower threshold, prominence or min_width_s",
-            )
+        traces = np.array([labels[int(k)] for k in arrays["column"]], dtype=str)  # none found is a result, too
         found = "; ".join(
             f"{label}: {count} in {seen:.0f} s"
             for label, count, seen in zip(labels, counts, results.summary["observed_s"], strict=True)
         )
         columns: list[Any] = [
             TimestampVectorData(name="timestamp", description="time of the peak", data=arrays["time"][()]),
-            VectorData(
-                name="trace", description="the trace in words", data=[labels[k] for k in arrays["column"][()]]
-            ),
+            VectorData(name="trace", description="the trace in words", data=traces),
             VectorData(name="height", description="value at the peak", data=arrays["height"][()]),
             VectorData(name="prominence", description="height over its valleys", data=arrays["prominence"][()]),
             VectorData(
