@@ -60,6 +60,8 @@ def photometry_problems(metadata: Mapping[str, Any]) -> list[Problem]:
     if not isinstance(block, Mapping) or "FiberPhotometryTable" not in block:
         return []
     rows = block["FiberPhotometryTable"].get("rows") or {}
+    if not isinstance(rows, Mapping):  # the form of NeuroConv's older TDT interface, which checks it itself
+        return []
     problems = [problem for key, row in rows.items() for problem in _row(str(key), row, metadata)]
     for kind, needed in _NEEDS.items():
         for key, entry in (block.get(kind) or {}).items():

@@ -163,6 +163,8 @@ def write_rig(mat: Path, settings: Path, rng: np.random.Generator, truth: Photom
     mat.parent.mkdir(parents=True, exist_ok=True)
     savemat = require("scipy.io", "scipy").savemat
     savemat(mat, {"data": rig_channels(rng, truth).astype(np.float32)}, do_compression=True)
+    with mat.open("r+b") as file:  # scipy puts the time of writing there
+        file.write(b"MATLAB 5.0 MAT-file, written by nwbpipe.simulate".ljust(116))
     rate = 1 / float(truth.times[1] - truth.times[0])
     lines = [
         "[Processing_Parameters]",
