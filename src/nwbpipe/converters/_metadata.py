@@ -11,6 +11,7 @@ from typing import Any
 
 from nwbpipe.converters._construct import Source
 from nwbpipe.converters._entities_nwb import entity_texts
+from nwbpipe.converters._photometry import photometry_problems
 from nwbpipe.converters._reading import noted, paths_of, reading
 from nwbpipe.converters._spec import SessionSpec
 from nwbpipe.errors import InvalidResultError, Problem, SpecError
@@ -242,6 +243,9 @@ def _validate(spec: SessionSpec, sources: list[Source], metadata: dict[str, Any]
             hint="give devices, planes and series different names in `metadata`",
         ) from error
     _check_names(metadata, spec)
+    problems = photometry_problems(metadata)
+    if problems:
+        raise InvalidResultError("the photometry is not described right", where=str(spec.path), problems=problems)
 
 
 def _check_names(metadata: dict[str, Any], spec: SessionSpec) -> None:

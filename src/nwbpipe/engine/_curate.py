@@ -139,7 +139,7 @@ def curate(
     if not who.strip():
         msg = "whose labels are they?"
         raise InputError(msg, expected="a name", hint="--who NAME")
-    session = session_file.check_readable(session_file.local(path))
+    session = session_file.check_readable(path)
     sources: tuple[dict[str, Any], ...] = ()
     whole = False
     if isinstance(labels, (str, Path)):

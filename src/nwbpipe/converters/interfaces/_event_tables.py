@@ -20,7 +20,7 @@ def read_table(path: Path, args: Mapping[str, Any], time_column: str | None = No
     Parameters
     ----------
     path : Path
-        ``.parquet`` and ``.mat`` are told by their ending, all else is text.
+        ``.parquet``, ``.pqt`` and ``.mat`` are told by their ending, all else is text.
     args : mapping
         `delimiter`, `header`, `column_names`, `pattern`, `unmatched_lines`, `times_file_path`, `variable`,
         `encoding`: see `BehaviorEventsInterface`.
@@ -47,7 +47,7 @@ def read_table(path: Path, args: Mapping[str, Any], time_column: str | None = No
         table, lines, total = read_pattern(path, args["pattern"], skip, args["encoding"])
         if skip:
             notes.append(f"{len(lines)} of {total} lines matched the pattern")
-    elif path.suffix.lower() == ".parquet":
+    elif path.suffix.lower() in (".parquet", ".pqt"):
         table = read_parquet(path)
     elif path.suffix.lower() == ".mat":
         table = read_mat(path, args["variable"])

@@ -28,7 +28,7 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
     Parameters
     ----------
     file_path : FilePath
-        The log. ``.parquet`` and ``.mat`` (version 5 to 7.3) are told by their ending, all else is text.
+        The log. ``.parquet``, ``.pqt`` and ``.mat`` (version 5 to 7.3) are told by their ending, all else is text.
     time_column : str
         Column of the times, or several spellings, as for every column: ``time|timestamp``. Without a header and
         `column_names`, columns are called "0", "1", …
