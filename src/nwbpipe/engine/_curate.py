@@ -206,7 +206,7 @@ def curate(
     return record
 
 
-def _segmented(session: Path, step: str) -> tuple[RunRecord, str, str]:
+def _segmented(session: Path | str, step: str) -> tuple[RunRecord, str, str]:
     """The step's current run, and the object id and path of its segmentation."""
     record = current_record(read_records(session), step)
     with session_file.open_hdf5(session) as file:
