@@ -31,7 +31,17 @@ ROOMS: dict[str, set[str]] = {
     "environments": {"errors"},
     "processors": {"errors", "session_file", "provenance", "nwb_builders", "environments"},
     "converters": {"errors", "files", "session_file", "provenance", "nwb_builders"},
-    "engine": {"errors", "files", "session_file", "provenance", "environments", "processors"},
+    "project": {"errors", "provenance", "processors", "converters"},
+    "engine": {
+        "errors",
+        "files",
+        "session_file",
+        "provenance",
+        "environments",
+        "processors",
+        "converters",
+        "project",
+    },
     "demo": {
         "errors",
         "session_file",

@@ -8,16 +8,19 @@ if TYPE_CHECKING:
     from nwbpipe.converters._convert import convert
     from nwbpipe.converters._load import load_spec
     from nwbpipe.converters._spec import SessionSpec, SourceSpec, SubjectSpec
+    from nwbpipe.converters._summary import SpecSummary, summarize_spec
 
 _HOME = {
     "SessionSpec": "_spec",
     "SourceSpec": "_spec",
+    "SpecSummary": "_summary",
     "SubjectSpec": "_spec",
     "convert": "_convert",
     "load_spec": "_load",
+    "summarize_spec": "_summary",
 }
 
-__all__ = ["SessionSpec", "SourceSpec", "SubjectSpec", "convert", "load_spec"]
+__all__ = ["SessionSpec", "SourceSpec", "SpecSummary", "SubjectSpec", "convert", "load_spec", "summarize_spec"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,8 +15,8 @@ from nwbpipe import environments, session_file
 from nwbpipe.engine._bind import bind
 from nwbpipe.engine._job import Job
 from nwbpipe.engine._places import scratch_folder
-from nwbpipe.engine._request import result_in_the_way, step_name, validated
-from nwbpipe.processors import Context, Processor
+from nwbpipe.engine._request import result_in_the_way
+from nwbpipe.processors import Context, Processor, step_name, validated
 from nwbpipe.processors import processor as processor_of
 from nwbpipe.provenance import IdentityCache, RunRecord, current_record, read_records, run_key
 

@@ -23,6 +23,15 @@ and the tool, and offers one function::
 The arrays that ``compute`` leaves in ``results`` and the JSON-able summary that it returns are all that
 reaches `Processor.write`. ``progress(fraction, text)`` prints a progress line; anything that the module prints
 goes to the run's log.
+
+A long computation may be cut into stages. For each name in `Processor.stages` the module offers a function::
+
+    def stage_registration(request: dict, folder: str, progress: Callable[[float, str], None]) -> None:
+        ...
+
+They are called in order, before ``compute``, each with an empty folder of its own to write to. A stage that has ended
+is not run again after a crash or kill: its folder stays until the run is committed. ``request["stages"]`` maps the
+names of the stages that have ended to their folders.
 """
 
 from __future__ import annotations
@@ -36,6 +45,7 @@ from pydantic import BaseModel, ConfigDict
 
 from nwbpipe.environments import Tool
 from nwbpipe.errors import InputError
+from nwbpipe.processors._resources import Resources
 
 if TYPE_CHECKING:
     import h5py
@@ -147,6 +157,10 @@ class Processor(ABC):
     compute_parts : tuple of str
         Dotted names of further modules that it imports from beside itself, under the same rule; a record's digest
         of the source covers them too.
+    resources : Resources
+        What a run needs of a machine.
+    stages : tuple of str
+        Names of stages that come before ``compute``, in order; see `nwbpipe.processors._base`.
     """
 
     name: ClassVar[str]
@@ -157,6 +171,8 @@ class Processor(ABC):
     tool: ClassVar[Tool]
     compute: ClassVar[str]
     compute_parts: ClassVar[tuple[str, ...]] = ()
+    resources: ClassVar[Resources] = Resources()
+    stages: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the bound inputs before anything runs, and return the facts that the computation needs.
