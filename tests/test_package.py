@@ -23,17 +23,19 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "simulate": {"errors"},
-    "files": {"errors"},
+    "stores": {"errors"},
+    "files": {"errors", "stores"},
     "extensions": {"errors"},
-    "session_file": {"errors", "files", "extensions"},
-    "provenance": {"errors", "files", "session_file", "extensions"},
+    "session_file": {"errors", "stores", "files", "extensions"},
+    "provenance": {"errors", "stores", "files", "session_file", "extensions"},
     "nwb_builders": {"errors"},
     "environments": {"errors"},
     "processors": {"errors", "session_file", "provenance", "nwb_builders", "environments"},
-    "converters": {"errors", "files", "session_file", "provenance", "nwb_builders"},
+    "converters": {"errors", "stores", "files", "session_file", "provenance", "nwb_builders"},
     "project": {"errors", "provenance", "processors", "converters"},
     "engine": {
         "errors",
+        "stores",
         "files",
         "session_file",
         "provenance",
@@ -109,7 +111,7 @@ def test_importing_is_light(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["nwbpipe.processors", "nwbpipe.converters", "nwbpipe.files", "nwbpipe.provenance"]
+    "module", ["nwbpipe.processors", "nwbpipe.converters", "nwbpipe.stores", "nwbpipe.files", "nwbpipe.provenance"]
 )
 def test_importing_a_room_imports_no_pynwb(module: str) -> None:
     loaded = python(f"import {module}, sys; print(*{{'pynwb', 'neuroconv', 'spikeinterface'}} & set(sys.modules))")
