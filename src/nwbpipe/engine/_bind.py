@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 
+from nwbpipe.engine._content import Candidate, below_any, nwb_objects
 from nwbpipe.errors import InputError
 from nwbpipe.processors import BoundInput, Input, Processor
 
-if TYPE_CHECKING:
-    from pynwb import NWBFile
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    path: str
-    neurodata_type: str
-    lineage: frozenset[str]
-    object_id: str
-
 
 def bind(
-    nwbfile: NWBFile, processor: Processor, bindings: Mapping[str, str], own: Collection[str] = ()
+    file: h5py.File, processor: Processor, bindings: Mapping[str, str], own: Collection[str] = ()
 ) -> dict[str, BoundInput]:
     """Return the object that each input of a processor means.
 
     Parameters
     ----------
-    nwbfile : pynwb.NWBFile
+    file : h5py.File
         Open for reading.
     processor : Processor
         Whose inputs are bound.
@@ -51,23 +40,11 @@ def bind(
     if unknown:
         msg = f"the processor {processor.name!r} has no input {', '.join(map(repr, sorted(unknown)))}"
         raise InputError(msg, expected=", ".join(processor.inputs), found=", ".join(sorted(unknown)))
-    candidates = sorted(_candidates(nwbfile), key=lambda one: one.path)
-    everything = [one for one in candidates if not any(f"{one.path}/".startswith(f"{top}/") for top in own)]
+    everything = [one for one in nwb_objects(file) if not below_any(one.path, own)]
     return {
-        name: _bind_one(nwbfile, name, wanted, bindings.get(name), everything)
+        name: _bind_one(str(file.filename), name, wanted, bindings.get(name), everything)
         for name, wanted in processor.inputs.items()
     }
-
-
-def _candidates(nwbfile: NWBFile) -> Iterator[_Candidate]:
-    manager = nwbfile.read_io.manager
-    for found in nwbfile.objects.values():
-        builder = manager.get_builder(found)
-        if builder is None or found is nwbfile:
-            continue
-        path = "/" + builder.path.removeprefix("root/")
-        lineage = frozenset(cls.__name__ for cls in type(found).__mro__)
-        yield _Candidate(path, type_name(found), lineage, found.object_id)
 
 
 def type_name(container: Any) -> str:
@@ -75,17 +52,15 @@ def type_name(container: Any) -> str:
     return str(getattr(container, "neurodata_type", None) or container.data_type)
 
 
-def _bind_one(
-    nwbfile: NWBFile, name: str, wanted: Input, binding: str | None, everything: list[_Candidate]
-) -> BoundInput:
-    where = str(nwbfile.container_source)
+def _bind_one(where: str, name: str, wanted: Input, binding: str | None, everything: list[Candidate]) -> BoundInput:
     types = " or ".join(wanted.neurodata_types)
-    serving = [one for one in everything if _serves(one, wanted)]
+    serving = [one for one in everything if serves(one, wanted)]
     if binding is None:
         chosen = serving
     else:
-        named = [one for one in everything if _matches(one.path, binding)]
-        chosen = [one for one in named if _serves(one, wanted)]
+        exact = [one for one in everything if one.path == binding]
+        named = exact or [one for one in everything if _matches(one.path, binding)]
+        chosen = [one for one in named if serves(one, wanted)]
         if named and not chosen:
             msg = f"the object bound to the input {name!r} is of the wrong type"
             raise InputError(msg, where=named[0].path, expected=types, found=named[0].neurodata_type)
@@ -103,7 +78,7 @@ def _bind_one(
     return BoundInput(name, one.path, one.neurodata_type, one.object_id)
 
 
-def _serves(candidate: _Candidate, wanted: Input) -> bool:
+def serves(candidate: Candidate, wanted: Input) -> bool:
     return bool(candidate.lineage.intersection(wanted.neurodata_types)) and not candidate.lineage.intersection(
         wanted.but_not
     )

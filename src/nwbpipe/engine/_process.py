@@ -129,10 +129,13 @@ def process(
 
 
 def _prepared(session: Path, method: Processor, context: Context, inputs: Mapping[str, str]) -> Context:
-    earlier = current_record(read_records(session), context.step)
-    own = [output.path for output in earlier.outputs] if earlier else []
+    with session_file.open_hdf5(session, locking=True) as file:
+        earlier = current_record(read_records(file), context.step)
+        own = [output.path for output in earlier.outputs] if earlier else []
+        bound = replaced(context, inputs=bind(file, method, inputs, own))
+    if type(method).prepare is Processor.prepare:  # then nothing needs pynwb
+        return bound
     with session_file.read(session) as nwbfile:
-        bound = replaced(context, inputs=bind(nwbfile, method, inputs, own))
         return replaced(bound, facts=method.prepare(nwbfile, bound))
 
 
