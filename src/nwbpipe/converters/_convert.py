@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from nwbpipe.converters._build import Built, build_nwbfile
 from nwbpipe.converters._checks import check_before, check_written
@@ -16,6 +18,7 @@ from nwbpipe.converters._reading import noted
 from nwbpipe.converters._record import STEP, add_conversion_record, source_identities
 from nwbpipe.converters._spec import SessionSpec
 from nwbpipe.errors import NwbpipeError, OverwriteError, WorkError
+from nwbpipe.provenance import RunRecord
 
 logger = logging.getLogger("nwbpipe")
 
@@ -28,6 +31,8 @@ def convert(
     discard_results: bool = False,
     stub: bool = False,
     progress: bool = True,
+    raw_identity: Literal["full", "stat"] = "full",
+    carry: Callable[[Path, RunRecord], object] | None = None,
 ) -> Path:
     """Convert the raw files of a session into one NWB file.
 
@@ -47,6 +52,11 @@ def convert(
         Convert only the first samples of each source, for a quick look.
     progress : bool
         Show a progress bar on stderr, where it is a terminal.
+    raw_identity : {"full", "stat"}
+        What names the content of raw files: their bytes, or their size and time of change.
+    carry : callable, optional
+        Called with the new file, before it is validated and takes the old one's place, and its record: it may carry
+        over results from the old file, which then counts as holding none.
 
     Returns
     -------
@@ -66,23 +76,21 @@ def convert(
     """
     session = load_spec(spec)
     target = _target(session, output)
+    discard_results = discard_results or carry is not None
     _check_target(target, overwrite, discard_results)
     with noted("conversion"):
         try:
-            _convert(session, target, overwrite, discard_results, stub, progress and sys.stderr.isatty())
+            started = datetime.now(UTC)
+            built = build_nwbfile(session, stub=stub, progress=progress and sys.stderr.isatty())
+            check_before(built.nwbfile, session.path)
+            identities = source_identities(session, raw_identity)
+            record = add_conversion_record(built, session, identities, started, stub=stub)
+            _write(
+                built, target, overwrite, discard_results, None if carry is None else lambda new: carry(new, record)
+            )
         finally:
             gc.collect()  # readers hold files open in circles of references
     return target
-
-
-def _convert(
-    session: SessionSpec, target: Path, overwrite: bool, discard_results: bool, stub: bool, progress: bool
-) -> None:
-    started = datetime.now(UTC)
-    built = build_nwbfile(session, stub=stub, progress=progress)
-    check_before(built.nwbfile, session.path)
-    add_conversion_record(built, session, source_identities(session), started, stub=stub)
-    _write(built, target, overwrite, discard_results)
 
 
 def _target(session: SessionSpec, output: Path | str | None) -> Path:
@@ -128,13 +136,17 @@ def held_results(path: Path) -> list[str]:
     return sorted({record.step for record in records if record.step != STEP} | (set(containers) - known))
 
 
-def _write(built: Built, target: Path, overwrite: bool, discard_results: bool) -> None:
+def _write(
+    built: Built, target: Path, overwrite: bool, discard_results: bool, carry: Callable[[Path], None] | None
+) -> None:
     from nwbpipe.files import create_atomically
 
     with placed_media(built, target, overwrite), create_atomically(target, overwrite=overwrite) as path:
         _check_target(target, overwrite, discard_results)  # again, with the lock: the conversion may have taken hours
         with noted("writing"):
             _write_hdf5(built, path)
+        if carry is not None:
+            carry(path)
         check_written(path, target)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,15 @@ from nwbpipe.errors import NwbpipeError, Problem, SpecError
 _TOP = ("nwbpipe", "extends", "subject", "session", "reference_clock", "sources", "clocks", "metadata")
 
 
-def load_spec(path: Path | str) -> SessionSpec:
+def load_spec(path: Path | str, *, present: bool = True) -> SessionSpec:
     """Read, type and check a session.yaml; nothing is converted, no raw data is read.
 
     Parameters
     ----------
     path : path
         The spec.
+    present : bool
+        Whether the raw files have to be there; they may have been moved to cold storage after the conversion.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def load_spec(path: Path | str) -> SessionSpec:
     """
     file = Path(path)
     problems: list[Problem] = []
-    places = places_of(file, problems)
+    places = replace(places_of(file, problems), present=present)
     document = read_document(places.folder / file.name, places.root)
     problems.extend(document.problems)
     checked = _Checker(document.tree, places, problems).check()

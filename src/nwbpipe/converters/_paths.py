@@ -31,11 +31,14 @@ class Places:
         where there is none, the parent of the spec's folder. Symbolic links below it may lead elsewhere.
     stores : dict
         Local stores of the project by name: ``raw://x`` is ``x`` in the folder of ``raw``.
+    present : bool
+        Whether what a path names has to be there.
     """
 
     folder: Path
     root: Path
     stores: dict[str, Path] = field(default_factory=dict)
+    present: bool = True
 
     def resolve(self, text: str, kind: str) -> Path:
         """Make an absolute path of a spec's text.
@@ -55,7 +58,7 @@ class Places:
         if not text or "\0" in text:
             raise MistakeError("a path", repr(text), "the path is empty or holds a null character")
         path = self._inside(text)
-        if kind != "path":
+        if kind != "path" and self.present:
             self._check_there(path, text, kind)
         return path
 

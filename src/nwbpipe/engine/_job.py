@@ -17,12 +17,13 @@ from nwbpipe import __version__, environments, session_file
 from nwbpipe.engine._bind import locate
 from nwbpipe.engine._outputs import new_outputs, object_ids
 from nwbpipe.engine._places import log_folder, scratch_folder
-from nwbpipe.engine._remove import remove_outputs
+from nwbpipe.engine._remove import dependents, remove_outputs
 from nwbpipe.engine._validity import check_valid
 from nwbpipe.environments import ToolEnvironment
 from nwbpipe.errors import InputError, ResultExistsError
 from nwbpipe.processors import Context, Processor, Results
 from nwbpipe.provenance import (
+    REMOVED,
     FileStat,
     IdentityCache,
     ObjectRecord,
@@ -72,6 +73,10 @@ class Job:
     seed: int
     key: str
     may_replace: bool
+    renew: bool = False
+    outdated: Callable[[RunRecord], bool] | None = None
+    cascade: bool = False
+    devices: str | None = None
 
     @property
     def scratch(self) -> Path:
@@ -88,6 +93,10 @@ class Job:
         if record is None or not all(output.path in file for output in record.outputs):
             return None
         return record
+
+    def renews(self, existing: RunRecord) -> bool:
+        """Whether a result with the same key is to be computed again."""
+        return self.renew or (self.outdated is not None and self.outdated(existing))
 
     def discard(self) -> None:
         """Remove what the computation left in scratch."""
@@ -121,6 +130,7 @@ class Job:
                 log=log,
                 timeout=timeout,
                 progress=progress,
+                devices=self.devices,
             )
         except BaseException:
             self.discard()
@@ -153,7 +163,7 @@ class Job:
             "scratch": str(self.scratch),
         }
 
-    def commit(self, finished: Finished, lock_timeout: float, *, force: bool) -> tuple[RunRecord, bool]:
+    def commit(self, finished: Finished, lock_timeout: float) -> tuple[RunRecord, bool]:
         """Write the results and their record in one transaction.
 
         Returns
@@ -169,7 +179,7 @@ class Job:
 
         def make_room(file: h5py.File) -> None:
             before.append(FileStat.of(self.session))  # with the lock held: no commit of others lies between
-            changed.extend(self._make_room(file, finished.run_id, force=force))
+            changed.extend(self._make_room(file, finished.run_id))
 
         def committed() -> None:
             # What the commit left alone needs no hashing again, the inputs of other steps included.
@@ -202,14 +212,14 @@ class Job:
                 msg = f"the input {bound.name!r} changed while the tool ran"
                 raise InputError(msg, where=f"{self.session}:{bound.path}", hint="nothing was written: run it again")
 
-    def _make_room(self, file: h5py.File, run_id: str, *, force: bool) -> list[str]:
+    def _make_room(self, file: h5py.File, run_id: str) -> list[str]:
         """Within the transaction: look again at what the step has, and take it away if it is to be replaced.
 
         Returns the paths of what was taken away.
         """
         step = self.context.step
         existing = self._existing_in(file)
-        if existing is not None and existing.key == self.key and not force:
+        if existing is not None and existing.key == self.key and not self.renews(existing):
             raise _DuplicateRunError(existing)
         if existing is not None and not self.may_replace:
             msg = f"the step {step!r} got another result meanwhile"
@@ -217,9 +227,13 @@ class Job:
         broken = current_record(read_records(file), step)  # a record whose outputs are partly gone counts too
         if broken is None:
             return []
-        remove_outputs(file, broken)
-        mark_superseded(file, step, run_id)
-        return [output.path for output in broken.outputs]
+        gone = [broken]
+        if self.cascade:
+            gone += dependents(file, broken, read_records(file), links_only=True)
+        remove_outputs(file, *gone)
+        for record in gone:
+            mark_superseded(file, record.step, run_id if record is broken else REMOVED)
+        return [output.path for record in gone for output in record.outputs]
 
     def _record(self, finished: Finished, outputs: tuple[ObjectRecord, ...]) -> RunRecord:
         values = self.context.params.model_dump(mode="json")

@@ -51,6 +51,9 @@ def process(
     primary: bool = False,
     replace: bool = False,
     force: bool = False,
+    cascade: bool = False,
+    outdated: Callable[[RunRecord], bool] | None = None,
+    devices: str | None = None,
     timeout: float | None = None,
     threads: int | None = None,
     lock_timeout: float = 60.0,
@@ -78,6 +81,12 @@ def process(
         Whether a result of this step with other parameters or inputs may be replaced.
     force : bool
         Compute again, and replace, even if nothing changed.
+    cascade : bool
+        With `replace` or `force`: whether results of other steps that link into the replaced one go with it.
+    outdated : callable, optional
+        Told the record of a result with the same key, returns whether it is to be computed again all the same.
+    devices : str, optional
+        GPUs that the tool may use (``CUDA_VISIBLE_DEVICES``; "" is none); as they are by default.
     timeout : float, optional
         Seconds after which the tool is stopped.
     threads : int, optional
@@ -110,20 +119,33 @@ def process(
     context = _identified(
         session, _prepared(session, method, Context(name, values, {}, primary=primary), inputs or {})
     )
-    job = Job(method, session, context, seed, _key(method, context, seed), may_replace=replace or force)
+    identities = {name: one.identity for name, one in context.inputs.items()}
+    key = key_of(method, values, primary, seed, identities)
+    job = Job(
+        method,
+        session,
+        context,
+        seed,
+        key,
+        may_replace=replace or force,
+        renew=force,
+        cascade=cascade,
+        outdated=outdated,
+        devices=devices,
+    )
     existing = job.existing()
-    if existing is not None and existing.key == job.key and not force:
+    if existing is not None and existing.key == job.key and not job.renews(existing):
         return Run(existing, computed=False)
     if existing is not None and not job.may_replace:
         raise result_in_the_way(existing, method, context, seed, session)
     environment = environments.find(method.tool_for(values))
     with FileLock(scratch_folder() / f"{job.key}.lock"):  # the same run, asked for twice at once, is computed once
-        if not force and (done := job.existing()) is not None and done.key == job.key:
+        if (done := job.existing()) is not None and done.key == job.key and not job.renews(done):
             return Run(done, computed=False)
         if force:
             job.discard()
         finished = job.compute(environment, threads or os.cpu_count() or 1, timeout, progress)
-        record, fresh = job.commit(finished, lock_timeout, force=force)
+        record, fresh = job.commit(finished, lock_timeout)
         job.discard()
     return Run(record, computed=fresh, log=Path(finished.log))
 
@@ -148,10 +170,9 @@ def _identified(session: Path, context: Context) -> Context:
     return replaced(context, inputs=inputs)
 
 
-def _key(method: Processor, context: Context, seed: int) -> str:
-    values = context.params.model_dump(mode="json")
-    if context.primary:  # where the result goes is part of what was asked for
+def key_of(method: Processor, params: Any, primary: bool, seed: int, identities: Mapping[str, str]) -> str:
+    """Key of a run: the method, its parameters, its seed and the content of its inputs."""
+    values = params.model_dump(mode="json")
+    if primary:  # where the result goes is part of what was asked for
         values["primary"] = True
-    return run_key(
-        method.name, method.revision, values, seed, {name: one.identity for name, one in context.inputs.items()}
-    )
+    return run_key(method.name, method.revision, values, seed, identities)

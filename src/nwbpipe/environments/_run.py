@@ -54,6 +54,7 @@ def run(
     log: Path,
     timeout: float | None = None,
     progress: Progress | None = None,
+    devices: str | None = None,
 ) -> Outcome:
     """Run the compute module `compute` in a tool's environment.
 
@@ -73,6 +74,8 @@ def run(
         Seconds after which it is stopped.
     progress : callable, optional
         Called with each progress line's fraction (0 to 1) and text.
+    devices : str, optional
+        GPUs that it may use, as ``CUDA_VISIBLE_DEVICES``; "" is none. By default as they are here.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=scratch,
-        env=_variables(int(request.get("threads", 1))),
+        env=_variables(int(request.get("threads", 1)), devices),
         start_new_session=True,
     )
     try:
@@ -118,7 +121,7 @@ def source_of(compute: str) -> Path:
     return Path(spec.origin)
 
 
-def _variables(threads: int) -> dict[str, str]:
+def _variables(threads: int, devices: str | None) -> dict[str, str]:
     """Environment of the tool's process: limited threads, no secrets, no display, nothing of our own Python."""
     variables = {
         name: value
@@ -129,6 +132,8 @@ def _variables(threads: int) -> dict[str, str]:
         variables[f"{name}_NUM_THREADS"] = str(threads)
     # Waiting threads that spin take the cores from those that work: 4 times slower on two busy cores.
     variables |= {"OMP_WAIT_POLICY": "PASSIVE", "MPLBACKEND": "Agg", "QT_QPA_PLATFORM": "offscreen"}
+    if devices is not None:
+        variables["CUDA_VISIBLE_DEVICES"] = devices
     variables |= {"HF_HUB_OFFLINE": "1", "PYTHONNOUSERSITE": "1", "PYTHONUNBUFFERED": "1"}
     return variables
 

@@ -2,7 +2,7 @@
 
 from nwbpipe.project._load import load_project
 from nwbpipe.project._model import ExecutorSpec, Ignore, Policy
-from nwbpipe.project._sessions import Session, find_sessions
+from nwbpipe.project._sessions import Session, find_sessions, restrict
 from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project._template import write_template
 
@@ -15,5 +15,6 @@ __all__ = [
     "Step",
     "find_sessions",
     "load_project",
+    "restrict",
     "write_template",
 ]

@@ -8,6 +8,7 @@ from nwbpipe.provenance._edit import rename_record
 from nwbpipe.provenance._files import FileIdentity, FileStat
 from nwbpipe.provenance._identity import object_identity
 from nwbpipe.provenance._records import (
+    REMOVED,
     ObjectRecord,
     RunRecord,
     add_record,
@@ -18,6 +19,7 @@ from nwbpipe.provenance._records import (
 )
 
 __all__ = [
+    "REMOVED",
     "FileIdentity",
     "FileStat",
     "Identity",

@@ -47,7 +47,11 @@ def test_a_damaged_index_is_done_without_and_made_again(tmp_path: Path) -> None:
 
 
 def test_profiles_and_projects_have_an_index_each(tmp_path: Path) -> None:
-    paths = {Index(tmp_path / "a.toml", "").path, Index(tmp_path / "a.toml", "p").path, Index(tmp_path / "b.toml", "").path}
+    paths = {
+        Index(tmp_path / "a.toml", "").path,
+        Index(tmp_path / "a.toml", "p").path,
+        Index(tmp_path / "b.toml", "").path,
+    }
     assert len(paths) == 3
     index = Index(tmp_path / "a.toml", "")
     index.store("kind", [("name", "", {}, 1)])
