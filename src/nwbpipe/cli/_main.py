@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from nwbpipe.cli import cmd_check, cmd_convert, cmd_demo, cmd_edit, cmd_log, cmd_process, cmd_processors, cmd_tools
+from nwbpipe.cli import (
+    cmd_check,
+    cmd_convert,
+    cmd_demo,
+    cmd_edit,
+    cmd_init,
+    cmd_log,
+    cmd_process,
+    cmd_processors,
+    cmd_run,
+    cmd_status,
+    cmd_tools,
+    cmd_verify,
+    cmd_watch,
+)
 from nwbpipe.errors import NwbpipeError
 
 app = typer.Typer(
@@ -23,6 +37,11 @@ app.command("demo")(cmd_demo.demo)
 app.command("convert")(cmd_convert.convert)
 app.command("process")(cmd_process.process)
 app.command("processors")(cmd_processors.processors)
+app.command("init")(cmd_init.init)
+app.command("status")(cmd_status.status)
+app.command("run")(cmd_run.run)
+app.command("watch")(cmd_watch.watch)
+app.command("verify")(cmd_verify.verify)
 app.command("log")(cmd_log.log)
 app.command("check")(cmd_check.check)
 app.add_typer(cmd_edit.app, name="edit")

@@ -137,7 +137,7 @@ def held_results(path: Path) -> list[str]:
 
 
 def _write(
-    built: Built, target: Path, overwrite: bool, discard_results: bool, carry: Callable[[Path], None] | None
+    built: Built, target: Path, overwrite: bool, discard_results: bool, carry: Callable[[Path], object] | None
 ) -> None:
     from nwbpipe.files import create_atomically
 

@@ -47,7 +47,7 @@ def carry_results(target: Path, building: Path, conversion: RunRecord) -> list[s
         carried: list[str] = []
         for record in records:
             keep = False
-            if not record.superseded and record.step != _CONVERT and _unchanged(old, new, record):
+            if not record.superseded and record.step != _CONVERT and _unchanged(old, new, record, target.parent):
                 files.carry_over(old, new, [output.path for output in record.outputs])
                 carried.append(record.step)
                 keep = True
@@ -68,12 +68,12 @@ def _refuse_unknown(old: h5py.File, new: h5py.File, records: list[RunRecord]) ->
         )  # fmt: skip
 
 
-def _unchanged(old: h5py.File, new: h5py.File, record: RunRecord) -> bool:
+def _unchanged(old: h5py.File, new: h5py.File, record: RunRecord, folder: Path) -> bool:
     paths = [output.path for output in record.outputs]
     if not all(path in old and path not in new for path in paths):
         return False
     try:
-        if any(object_identity(new, one.path) != one.identity for one in record.inputs):
+        if any(object_identity(new, one.path, folder=folder) != one.identity for one in record.inputs):
             return False
         outside = files.outside_targets(old, paths)
     except (NwbpipeError, KeyError):

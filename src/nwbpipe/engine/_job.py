@@ -102,6 +102,35 @@ class Job:
         """Remove what the computation left in scratch."""
         shutil.rmtree(self.scratch, ignore_errors=True)
 
+    @property
+    def _stages(self) -> Path:
+        return self.scratch / "stages"
+
+    def _begin_scratch(self, maker: dict[str, str]) -> None:
+        """Make an empty scratch folder, but for stages that ended before and were made by the same code and tool."""
+        mark = self._stages / "maker.json"
+        try:
+            kept = bool(self.method.stages) and json.loads(mark.read_text()) == maker
+        except (OSError, json.JSONDecodeError):
+            kept = False
+        if not kept:
+            self.discard()
+        self._end_scratch()
+        self.scratch.mkdir(mode=0o700, exist_ok=True)
+        if self.method.stages:
+            self._stages.mkdir(exist_ok=True)
+            mark.write_text(json.dumps(maker))
+
+    def _end_scratch(self) -> None:
+        """Remove what a computation left that did not end, but for the stages that did."""
+        ended = [name for name in self.method.stages if (self._stages / name).is_dir()]
+        if not ended:
+            self.discard()
+            return
+        for entry in self.scratch.iterdir():
+            if entry != self._stages:
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
     def compute(
         self,
         environment: ToolEnvironment,
@@ -117,8 +146,7 @@ class Job:
             finished = Finished(**json.loads(kept.read_text()))
             if (finished.compute_digest, finished.tool_version) == (source, environment.version):
                 return finished
-        self.discard()
-        self.scratch.mkdir(mode=0o700)
+        self._begin_scratch({"compute_digest": source, "tool_version": environment.version})
         run_id, started = uuid.uuid4().hex, _now()
         log = log_folder() / f"{self.session.stem}_{self.context.step}_{run_id[:8]}.log"
         try:
@@ -133,7 +161,7 @@ class Job:
                 devices=self.devices,
             )
         except BaseException:
-            self.discard()
+            self._end_scratch()
             raise
         finished = Finished(
             run_id=run_id,
@@ -161,6 +189,9 @@ class Job:
             "seed": self.seed,
             "threads": threads,
             "scratch": str(self.scratch),
+            **(
+                {"stages": list(self.method.stages), "stages_folder": str(self._stages)} if self.method.stages else {}
+            ),
         }
 
     def commit(self, finished: Finished, lock_timeout: float) -> tuple[RunRecord, bool]:
@@ -177,9 +208,9 @@ class Job:
         before: list[FileStat] = []
         changed: list[str] = []
 
-        def make_room(file: h5py.File) -> None:
+        def prepare(file: h5py.File) -> None:
             before.append(FileStat.of(self.session))  # with the lock held: no commit of others lies between
-            changed.extend(self._make_room(file, finished.run_id))
+            changed.extend(self.make_room(file, finished.run_id))
 
         def committed() -> None:
             # What the commit left alone needs no hashing again, the inputs of other steps included.
@@ -191,7 +222,7 @@ class Job:
                 session_file.transaction(
                     self.session,
                     lock_timeout=lock_timeout,
-                    before=make_room,
+                    before=prepare,
                     check=lambda working: check_valid(working, self.session),
                     committed=committed,
                 ) as nwbfile,
@@ -212,7 +243,7 @@ class Job:
                 msg = f"the input {bound.name!r} changed while the tool ran"
                 raise InputError(msg, where=f"{self.session}:{bound.path}", hint="nothing was written: run it again")
 
-    def _make_room(self, file: h5py.File, run_id: str) -> list[str]:
+    def make_room(self, file: h5py.File, run_id: str) -> list[str]:
         """Within the transaction: look again at what the step has, and take it away if it is to be replaced.
 
         Returns the paths of what was taken away.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nwbpipe.engine._verify import Difference, verify_run
 from nwbpipe.engine.execute import Options, Reporter, Runner, Summary
 from nwbpipe.engine.execute._executor import Executor
 from nwbpipe.engine.plan import Planner, SessionPlan, StepState
@@ -16,6 +17,7 @@ from nwbpipe.engine.state import RunObject
 from nwbpipe.errors import Problem, UnknownNameError
 from nwbpipe.project import ExecutorSpec, ProjectSpec, Session, load_project
 from nwbpipe.project import restrict as restricted
+from nwbpipe.provenance import merged_prov, prov_json, read_records
 
 
 @dataclass(frozen=True)
@@ -185,3 +187,23 @@ class Project:
     def runs(self) -> list[RunObject]:
         """Return every run of the project, failed ones too, oldest first."""
         return list(self.planner.runs.all())
+
+    def lineage(self) -> dict[str, Any]:
+        """Return where all results of the project come from, as W3C PROV-JSON."""
+        documents = []
+        for session in self.sessions()[0]:
+            if session.file.is_file():
+                documents.append(prov_json(read_records(session.file), session.key))
+        return merged_prov(documents)
+
+    def job_scripts(self, kind: str | None = None) -> str:
+        """Return the job scripts that a cluster's scheduler would be given, one for each kind of worker."""
+        from nwbpipe.engine.execute._dask import job_scripts
+
+        spec = self.spec.executor
+        return job_scripts(ExecutorSpec.model_validate(spec.model_dump() | ({"kind": kind} if kind else {})))
+
+    def verify(self, session: str, step: str, **options: Any) -> list[Difference]:
+        """Compute a run again in scratch, from its record, and compare; see `nwbpipe.engine.verify_run`."""
+        (found,) = self.sessions([session])[0][:1]
+        return verify_run(found.file, step, **options)

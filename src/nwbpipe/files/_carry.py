@@ -34,11 +34,11 @@ def outside_targets(file: h5py.File, paths: Sequence[str]) -> set[str]:
                     found.add(target(file[posixpath.normpath(posixpath.join(path, link.path))]))
                 elif isinstance(link, h5py.HardLink):  # its first name may be elsewhere
                     found.add(target(item[name]))
-    return {path for path in found if not below(path, paths)}
+    return {path for path in found if not below(path, list(paths))}
 
 
 def _below(file: h5py.File, paths: Sequence[str]) -> Iterable[tuple[str, h5py.Group | h5py.Dataset]]:
-    return ((path, item) for path, item in objects(file) if below(path, paths))
+    return ((path, item) for path, item in objects(file) if below(path, list(paths)))
 
 
 def carry_over(old: h5py.File, new: h5py.File, paths: Sequence[str]) -> None:

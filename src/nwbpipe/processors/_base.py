@@ -159,6 +159,9 @@ class Processor(ABC):
         of the source covers them too.
     resources : Resources
         What a run needs of a machine.
+    tolerance : float
+        How far results of the same run may differ, relative to the largest value: 0, unless the tool's threads or
+        hardware make a difference. `nwbpipe verify` asks.
     stages : tuple of str
         Names of stages that come before ``compute``, in order; see `nwbpipe.processors._base`.
     """
@@ -173,6 +176,7 @@ class Processor(ABC):
     compute_parts: ClassVar[tuple[str, ...]] = ()
     resources: ClassVar[Resources] = Resources()
     stages: ClassVar[tuple[str, ...]] = ()
+    tolerance: ClassVar[float] = 0.0
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the bound inputs before anything runs, and return the facts that the computation needs.

@@ -1,7 +1,7 @@
 """nwbpipe.toml: stores, sessions, steps and how they are executed."""
 
 from nwbpipe.project._load import load_project
-from nwbpipe.project._model import ExecutorSpec, Ignore, Policy
+from nwbpipe.project._model import ExecutorSpec, Ignore, Policy, WorkerKind
 from nwbpipe.project._sessions import Session, find_sessions, restrict
 from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project._template import write_template
@@ -13,6 +13,7 @@ __all__ = [
     "ProjectSpec",
     "Session",
     "Step",
+    "WorkerKind",
     "find_sessions",
     "load_project",
     "restrict",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nwbpipe.processors import Processor, Resources
 from nwbpipe.project._model import ExecutorSpec, Ignore, Policy
@@ -82,7 +82,7 @@ class ProjectSpec:
     tools: Mapping[str, str]
     ignore: tuple[Ignore, ...] = ()
     executor: ExecutorSpec = field(default_factory=ExecutorSpec)
-    raw_identity: str = "full"
+    raw_identity: Literal["full", "stat"] = "full"
 
     @property
     def folder(self) -> Path:

@@ -63,7 +63,7 @@ def devices(count: int) -> Iterator[str]:
         raise RequestError(msg, expected=f"{count} GPU{'s' if count > 1 else ''}", found=str(len(have)))
     while True:
         with ExitStack() as held:
-            got = []
+            got: list[str] = []
             for name in have:
                 if len(got) < count:
                     try:

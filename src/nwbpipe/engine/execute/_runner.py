@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from nwbpipe.engine.execute._call import Ended, Job
 from nwbpipe.engine.execute._executor import Event, Executor
@@ -75,6 +75,19 @@ class Summary:
     def ok(self) -> bool:
         """Whether nothing failed and nothing was stopped."""
         return not (self.failed or self.held or self.interrupted)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        names = ("session", "step", "error")
+        return {
+            "done": self.done,
+            "found": self.found,
+            "failed": [dict(zip(names, one, strict=True)) for one in self.failed],
+            "held": [dict(zip(names, one, strict=True)) for one in self.held],
+            "blocked": [one.as_dict() for one in self.blocked],
+            "left": self.left,
+            "interrupted": self.interrupted,
+        }
 
 
 class Reporter(Protocol):
@@ -155,7 +168,7 @@ class Runner:
     def run(self) -> Summary:
         """Run until nothing is left to do."""
         try:
-            plans = self.planner.plans(list(self.sessions.values()), limit=ALL)
+            plans = self.planner.plans(list(self.sessions.values()), limit=ALL, running=False)
             self._plans = {key: plan for key, plan in plans.items() if self._open(plan)}
             if self.reporter is not None:
                 self.reporter.planned(

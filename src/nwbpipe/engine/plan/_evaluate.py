@@ -15,7 +15,7 @@ from nwbpipe.engine._process import key_of
 from nwbpipe.engine._request import differences
 from nwbpipe.engine.plan._conversion import Conversion, LoadedSpec, conversion_state
 from nwbpipe.engine.plan._inputs import Member, members
-from nwbpipe.engine.plan._state import CONVERT, SOUND, SessionPlan, StepState
+from nwbpipe.engine.plan._state import CONVERT, SOUND, SessionPlan, State, StepState
 from nwbpipe.engine.plan._tools import Facts, judged
 from nwbpipe.errors import InputError, NwbpipeError
 from nwbpipe.processors import BoundInput
@@ -90,7 +90,7 @@ def evaluate(
     states: list[StepState] = []
     if spec is not None:
         conversion = _ignored_conversion(project, session) or conversion_state(
-            spec, there, current_record(content.records, CONVERT), mode=_mode(project), limit=limit
+            spec, there, current_record(content.records, CONVERT), mode=project.raw_identity, limit=limit
         )
         conversion = _failed_conversion(conversion, failures.get(CONVERT, ()))
         result.conversion = conversion
@@ -101,10 +101,6 @@ def evaluate(
         states += walk.states(step, states)
     result.plan = SessionPlan(session.key, tuple(states))
     return result
-
-
-def _mode(project: ProjectSpec) -> str:
-    return project.raw_identity
 
 
 def _content(file: Path) -> _File:
@@ -219,14 +215,14 @@ class _Walk:
             needed.insert(0, conversion)
         elif not self.there:
             return self._state(step, "blocked", "there is no NWB file")
-        for state, others in (("blocked", ("blocked", "failed", "ignored")), ("", ("stale", "missing", "running"))):
-            for one in needed:
-                if one.state in others:
-                    why = f"{one.run} is {one.state}"
-                    if state:
-                        return self._state(step, "blocked", why)
-                    has = self._record(step.name) is not None or self._fanned(step)
-                    return self._state(step, "stale" if has else "missing", why if has else f"after {one.run}")
+        for one in needed:
+            if one.state in ("blocked", "failed", "ignored"):
+                return self._state(step, "blocked", f"{one.run} is {one.state}")
+        for one in needed:
+            if one.state in ("stale", "missing", "running"):
+                has = self._record(step.name) is not None or self._fanned(step)
+                why = f"{one.run} is {one.state}" if has else f"after {one.run}"
+                return self._state(step, "stale" if has else "missing", why)
         return None
 
     def _fanned(self, step: Step) -> bool:
@@ -280,7 +276,7 @@ class _Walk:
     def _attempt(
         self,
         step: Step,
-        state: str,
+        state: State,
         reason: str,
         run: str,
         facts: Facts,
@@ -307,7 +303,7 @@ class _Walk:
     def _state(
         self,
         step: Step,
-        state: str,
+        state: State,
         reason: str,
         run: str = "",
         *,
@@ -330,5 +326,5 @@ class _Walk:
             key,
             dict(inputs or {}),
             result,
-            log,  # type: ignore[arg-type]
+            log,
         )

@@ -86,7 +86,7 @@ class Planner:
         if not paths:
             return {}
         kept = {name: value for name, (_, value) in self.index.load("failure").items()}
-        fresh = []
+        fresh: list[tuple[str, str, Any, Any]] = []
         found: dict[str, dict[str, list[tuple[str, str, str]]]] = {}
         for (session, step), names in paths.items():
             name = names[-1]  # the newest one tells
@@ -103,8 +103,10 @@ class Planner:
         self.index.store("failure", fresh)
         return dict(found)
 
-    def plans(self, sessions: Sequence[Session], *, limit: int = QUICK) -> dict[str, SessionPlan]:
-        """Return the plan of each session, by its key."""
+    def plans(
+        self, sessions: Sequence[Session], *, limit: int = QUICK, running: bool = True
+    ) -> dict[str, SessionPlan]:
+        """Return the plan of each session, by its key; with what is `running`, here or elsewhere, shown so."""
         failures = self.failures()
         kept = self.index.load("status")
         plans: dict[str, SessionPlan] = {}
@@ -127,7 +129,8 @@ class Planner:
             if all(stats.get(name) == stat for name, stat in before.items()):
                 fresh.append((session.key, context, stats, [asdict(one) for one in evaluation.plan.steps]))
         self.index.store("status", fresh)
-        self._show_running(plans)
+        if running:
+            self._show_running(plans)
         return plans
 
     def evaluate(self, session: Session, failed: Failures | None = None, *, limit: int = QUICK) -> Evaluation:

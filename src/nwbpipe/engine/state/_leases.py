@@ -189,7 +189,9 @@ def _gone(content: Mapping[str, Any]) -> bool:
         return False
     try:
         process = psutil.Process(int(content["pid"]))
-        return process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - content["pid_since"]) > 1.0
+        return bool(
+            process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - content["pid_since"]) > 1.0
+        )
     except psutil.NoSuchProcess:
         return True
     except (psutil.Error, KeyError, TypeError, ValueError):

@@ -1,0 +1,5 @@
+"""``python -m nwbpipe``: the command line."""
+
+from nwbpipe.cli import main
+
+main()
