@@ -13,8 +13,8 @@ from nwbpipe.engine.plan._conversion import LoadedSpec, loaded, raw_files
 from nwbpipe.engine.plan._evaluate import Evaluation, Failures, evaluate
 from nwbpipe.engine.plan._state import SessionPlan, StepState
 from nwbpipe.engine.plan._tools import Facts, as_text, facts_of, use_tools
-from nwbpipe.engine.state import Index, Leases, Runs
-from nwbpipe.engine.state._index import stats_of
+from nwbpipe.engine.state import Index, Leases, Runs, Stats
+from nwbpipe.engine.state._index import settled, stat_of, stats_of
 from nwbpipe.errors import NwbpipeError, Problem
 from nwbpipe.project import ProjectSpec, Session, find_sessions
 from nwbpipe.provenance import canonical_json, digest
@@ -147,20 +147,24 @@ class Planner:
         """Return what a session's spec asks for."""
         if session.spec is None:
             return None
+        name = str(session.spec)
         context = digest(canonical_json([__version__, dict(self.project.stores)]))
-        known = self._specs.get(str(session.spec))
-        if known is not None and known[0] == context:
-            value = known[1]
-            sources = tuple((a, b, c) for a, b, c in value["sources"])
-            return LoadedSpec(value["parameters"], sources, tuple(value["files"]), value["error"])
+        if name in self._specs:
+            kept, value, stats = self._specs[name]
+            if kept == context and stats_of(stats) == stats:
+                sources = tuple((a, b, c) for a, b, c in value["sources"])
+                return LoadedSpec(value["parameters"], sources, tuple(value["files"]), value["error"])
+        before = stat_of(session.spec)
         spec = loaded(session.spec)
-        if not spec.error:
-            self.index.store("spec", [(str(session.spec), context, stats_of(spec.files), asdict(spec))])
+        stats = stats_of(spec.files)
+        if not spec.error and stats.get(name) == before and settled(stats):
+            self._specs[name] = (context, asdict(spec), stats)
+            self.index.store("spec", [(name, context, stats, asdict(spec))])
         return spec
 
     @cached_property
-    def _specs(self) -> dict[str, tuple[str, Any]]:
-        return self.index.load("spec")
+    def _specs(self) -> dict[str, tuple[str, Any, Stats]]:
+        return self.index.entries("spec")
 
     def _files(self, session: Session) -> list[Path]:
         return [session.file, *([session.spec] if session.spec else [])]

@@ -34,6 +34,12 @@ def stats_of(paths: Iterable[str | Path]) -> dict[str, tuple[int, ...] | None]:
     return {str(path): stat_of(path) for path in paths}
 
 
+def settled(stats: Stats) -> bool:
+    """Whether files had been at rest when they were looked at: a further change would leave another stat."""
+    limit = time.time_ns() - int(_SETTLED_S * 1e9)
+    return all(stat is None or max(stat[3:]) < limit for stat in stats.values())
+
+
 class Index:
     """A local index of a project.
 
@@ -57,10 +63,15 @@ class Index:
 
     def load(self, kind: str) -> dict[str, tuple[str, Any]]:
         """Return the entries of a kind: context and value by name, as far as their files are unchanged."""
-        found: dict[str, tuple[str, Any]] = {}
-        for name, context, stats, value in self._rows(kind):
-            if all(_same(path, stat) for path, stat in json.loads(stats)):
-                found[name] = (context, json.loads(value))
+        return {name: (context, value) for name, (context, value, _) in self.entries(kind).items()}
+
+    def entries(self, kind: str) -> dict[str, tuple[str, Any, Stats]]:
+        """Return the same, with the stats of the files: whoever keeps an entry looks at them again."""
+        found: dict[str, tuple[str, Any, Stats]] = {}
+        for name, context, text, value in self._rows(kind):
+            stats = {path: None if stat is None else tuple(stat) for path, stat in json.loads(text)}
+            if all(stat_of(path) == stat for path, stat in stats.items()):
+                found[name] = (context, json.loads(value), stats)
         return found
 
     def _rows(self, kind: str) -> list[tuple[str, str, str, str]]:
@@ -71,11 +82,10 @@ class Index:
 
     def store(self, kind: str, entries: Iterable[tuple[str, str, Stats, Any]]) -> None:
         """Keep entries: name, context, stats of the files, and a JSON value."""
-        limit = time.time_ns() - int(_SETTLED_S * 1e9)
         rows = [
             (kind, name, context, json.dumps(list(stats.items())), json.dumps(value))
             for name, context, stats, value in entries
-            if all(stat is None or max(stat[3:]) < limit for stat in stats.values())
+            if settled(stats)
         ]
         if rows:
             with suppress(sqlite3.Error, OSError), self._open() as database:
@@ -99,8 +109,3 @@ class Index:
             raise
         finally:
             database.close()
-
-
-def _same(path: str, stat: list[int] | None) -> bool:
-    now = stat_of(path)
-    return now is None if stat is None else now is not None and list(now) == stat
