@@ -44,7 +44,7 @@ def test_a_cluster_of_two_kinds_of_workers_one_of_which_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TESTS_COUNTER", str(tmp_path / "counter"))
-    project = make_project(tmp_path, 2, STEPS)
+    project = make_project(tmp_path, 1, STEPS)
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     killed: list[int] = []
 
@@ -76,7 +76,7 @@ def test_a_cluster_of_two_kinds_of_workers_one_of_which_is_killed(
         assert not summary.ok or summary.left or summary.blocked
         project.run()
     assert set(table(project).values()) == {"done"}
-    for number in range(2):
+    for number in range(1):
         assert len(nwbpipe.read_records(tmp_path / f"nwb/s{number}.nwb")) == 2
     end = time.monotonic() + 20
     while left := [

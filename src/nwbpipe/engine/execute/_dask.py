@@ -139,7 +139,12 @@ class DaskExecutor:
         workers: dict[int, Any] = {}
         for kind, worker in self._kinds.items():
             for _ in range(worker.workers):
-                options = {"nthreads": 1, "resources": worker_resources(kind, worker), "host": "127.0.0.1"}
+                options = {
+                    "silence_logs": 40,
+                    "nthreads": 1,
+                    "resources": worker_resources(kind, worker),
+                    "host": "127.0.0.1",
+                }
                 workers[len(workers)] = {**nanny, "options": options}
         scheduler = {
             "cls": distributed.Scheduler,
