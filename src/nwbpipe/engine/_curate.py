@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from nwbpipe import __version__, files, session_file
-from nwbpipe.engine._request import step_name
 from nwbpipe.errors import InputError, ResultExistsError, SourceError, UnknownNameError
+from nwbpipe.processors import step_name
 from nwbpipe.provenance import (
     ObjectRecord,
     RunRecord,
