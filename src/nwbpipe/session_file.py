@@ -230,6 +230,7 @@ def transaction(
     from pynwb import NWBHDF5IO
 
     import nwbpipe.extensions  # noqa: F401  (registers our types)
+    from nwbpipe.large_data import fill_large, take_large
 
     target = path if files.is_remote(path) else check_readable(Path(path))
     with files.transaction(
@@ -240,8 +241,11 @@ def transaction(
             before(file)
         with _quiet(), NWBHDF5IO(file=file, mode="a") as io:
             nwbfile = io.read()
+            there = {id(one) for one in nwbfile.all_children()}
             yield nwbfile
+            late = take_large(one for one in nwbfile.all_children() if id(one) not in there)
             io.write(nwbfile)
+            fill_large(file, late, io.manager.get_builder)
 
 
 def update(

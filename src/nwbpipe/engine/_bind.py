@@ -38,7 +38,7 @@ def bind(
         Whose inputs are bound.
     bindings : mapping of str to str
         Paths, names or patterns that the user gave, by input. An input that is not bound is taken where the file
-        has exactly one object that serves.
+        has exactly one object that serves; an optional one is left out.
     own : collection of str
         Paths of what the step itself wrote before: no input of it.
     where : str
@@ -59,6 +59,7 @@ def bind(
     return {
         name: _bind_one(where, name, wanted, bindings.get(name), everything)
         for name, wanted in processor.inputs.items()
+        if name in bindings or not wanted.optional
     }
 
 

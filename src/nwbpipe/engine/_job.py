@@ -7,7 +7,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,13 @@ class Finished:
     compute_digest: str
     summary: dict[str, Any]
     usage: dict[str, float]
+    # Of a result that was loaded: what its own files say that it was made with, and what they are.
+    parameters: dict[str, Any] | None = None
+    sources: list[dict[str, Any]] = field(default_factory=list)
+
+
+#: Folder of the scratch folder in which a resumable compute module leaves what it had finished.
+STAGES = "stages"
 
 
 class _DuplicateRunError(Exception):
@@ -71,7 +78,7 @@ class Job:
     method: Processor
     session: Path | str
     context: Context
-    seed: int
+    seed: int | None
     key: str
     may_replace: bool
 
@@ -95,6 +102,17 @@ class Job:
         """Remove what the computation left in scratch."""
         shutil.rmtree(self.scratch, ignore_errors=True)
 
+    def _discard_but_stages(self) -> None:
+        """Keep, of a run that failed, only the stages that it had finished."""
+        if not (self.method.resumable and (self.scratch / STAGES).is_dir()):
+            self.discard()
+            return
+        for one in self.scratch.iterdir():
+            if one.is_dir() and one.name != STAGES:
+                shutil.rmtree(one, ignore_errors=True)
+            elif not one.is_dir() and one.name != "made_by.json":
+                one.unlink(missing_ok=True)
+
     def compute(
         self,
         environment: ToolEnvironment,
@@ -110,8 +128,12 @@ class Job:
             finished = Finished(**json.loads(kept.read_text()))
             if (finished.compute_digest, finished.tool_version) == (source, environment.version):
                 return finished
-        self.discard()
-        self.scratch.mkdir(mode=0o700)
+        stages = self.scratch / "made_by.json"  # what made the stages that an earlier try left
+        made_by = json.dumps([source, environment.version])
+        if not (self.method.resumable and stages.is_file() and stages.read_text() == made_by):
+            self.discard()
+            self.scratch.mkdir(mode=0o700)
+            stages.write_text(made_by)
         run_id, started = uuid.uuid4().hex, _now()
         log = log_folder() / f"{Path(str(self.session).rpartition('/')[2]).stem}_{self.context.step}_{run_id[:8]}.log"
         try:
@@ -127,7 +149,7 @@ class Job:
                     served=served,
                 )
         except BaseException:
-            self.discard()
+            self._discard_but_stages()
             raise
         finished = Finished(
             run_id=run_id,
@@ -232,7 +254,7 @@ class Job:
         return [output.path for output in broken.outputs]
 
     def _record(self, finished: Finished, outputs: tuple[ObjectRecord, ...]) -> RunRecord:
-        values = self.context.params.model_dump(mode="json")
+        values = finished.parameters or self.context.params.model_dump(mode="json")
         return RunRecord(
             key=self.key,
             run_id=finished.run_id,
@@ -257,6 +279,7 @@ class Job:
             compute_digest=finished.compute_digest,
             software=f"nwbpipe {__version__}",
             resources=finished.usage,
+            sources=tuple(finished.sources),
         )
 
 

@@ -113,9 +113,7 @@ def process(
     session_file.check_changeable(path)
     session = session_file.check_readable(path)
     name, values = step_name(method.name if step is None else step), validated(method, params or {})
-    context = _identified(
-        session, _prepared(session, method, Context(name, values, {}, primary=primary), inputs or {})
-    )
+    context = identified(session, prepared(session, method, Context(name, values, {}, primary=primary), inputs or {}))
     job = Job(method, session, context, seed, _key(method, context, seed), may_replace=replace or force)
     existing = job.existing()
     if existing is not None and existing.key == job.key and not force:
@@ -134,7 +132,8 @@ def process(
     return Run(record, computed=fresh, log=Path(finished.log))
 
 
-def _prepared(session: Path | str, method: Processor, context: Context, inputs: Mapping[str, str]) -> Context:
+def prepared(session: Path | str, method: Processor, context: Context, inputs: Mapping[str, str]) -> Context:
+    """Return the context with its inputs bound and checked, and what `Processor.prepare` read."""
     earlier = current_record(read_records(session), context.step)
     own = [output.path for output in earlier.outputs] if earlier else []
     with session_file.read(session) as nwbfile:
@@ -142,7 +141,8 @@ def _prepared(session: Path | str, method: Processor, context: Context, inputs: 
         return replaced(bound, facts=method.prepare(nwbfile, bound))
 
 
-def _identified(session: Path | str, context: Context) -> Context:
+def identified(session: Path | str, context: Context) -> Context:
+    """Return the context with the identities of its inputs."""
     cache = IdentityCache()
     inputs = {
         name: replaced(one, identity=cache.identify(session, one.path).identity)

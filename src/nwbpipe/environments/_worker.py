@@ -1,5 +1,7 @@
 """Runs a compute module in the tool's own Python: ``python _worker.py REQUEST.json``.
 
+``python _worker.py --check MODULE LIBRARY`` imports a tool instead, and prints as JSON what its library (torch,
+tensorflow, or - for none) can compute on.
 Standard library and h5py only, Python 3.9. Exit codes: 0 done, 3 the computation raised, 4 out of memory.
 
 A session file that is not on this machine is read through the parent, which serves ranges of it (see
@@ -9,21 +11,63 @@ this process or in those that it starts (fork or spawn), reads from the parent.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
 import sys
 import threading
+import time
 import traceback
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
 FAILED, NO_MEMORY = 3, 4
 SERVED = "NWBPIPE_SERVED"  # for processes that the tool spawns: a file that says what the parent serves
+
+
+class TorchvisionHelp(MetaPathFinder):
+    """Helps a torchvision that can't be imported beside this torch.
+
+    Some of its wheels are built for CUDA: beside a torch without CUDA their operators can't be loaded, and importing
+    it fails as one of them is looked up. What we run needs none of them; their names are enough. Where importing it
+    succeeds, nothing is done.
+    """
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Find torchvision as everyone does, but watch over its import."""
+        if name != "torchvision":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def helped(module: Any) -> None:
+                try:
+                    execute(module)
+                except RuntimeError as error:
+                    if "torchvision::nms does not exist" not in str(error):
+                        raise
+                    import torch
+
+                    print("torchvision does not fit this torch: its operators are left out", flush=True)
+                    for part in [one for one in sys.modules if one.startswith("torchvision.")]:
+                        del sys.modules[part]
+                    library = torch.library.Library("torchvision", "DEF")
+                    for operator in ("nms", "qnms"):
+                        library.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+                    self.library = library  # its definitions live as long as it does
+                    execute(module)
+
+            spec.loader.exec_module = helped  # type: ignore[method-assign]
+        return spec
 
 
 def follow_parent() -> None:
@@ -161,6 +205,15 @@ def read_through_parent(served: dict[str, Any]) -> None:
     h5py.File.__init__ = init
 
 
+def find_programs(tool: dict[str, Any]) -> None:
+    """Find the programs that a tool runs in its container: put their paths beside those that are known already."""
+    for name, commands in tool.pop("commands", {}).items():
+        found = next(filter(None, map(shutil.which, commands)), None)
+        if found is None:
+            raise RuntimeError("the container lacks {}: none of {} is there".format(name, ", ".join(commands)))
+        tool["programs"][name] = found
+
+
 def compute(request: dict[str, Any]) -> dict[str, Any]:
     """Load the compute module by its path, run it, and return its summary."""
     import h5py
@@ -171,15 +224,35 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     module = importlib.util.module_from_spec(spec)
     sys.modules["nwbpipe_compute"] = module  # so that its classes can be pickled for worker processes
     spec.loader.exec_module(module)
+    find_programs(request["request"].get("tool", {}))
     with h5py.File(request["results"], "w") as results:
         summary: dict[str, Any] = module.compute(request["request"], results, progress)
     return summary
 
 
+def check(module: str, library: str) -> dict[str, Any]:
+    """Import a tool; return the seconds that it took, and the device that its library finds."""
+    started = time.perf_counter()
+    importlib.import_module(module)
+    found: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 1)}
+    if library == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            found["device"] = "cuda: " + torch.cuda.get_device_name(0)
+        else:
+            metal = getattr(torch.backends, "mps", None)
+            found["device"] = "mps" if metal is not None and metal.is_available() else "cpu"
+    elif library == "tensorflow":
+        import tensorflow
+
+        devices = tensorflow.config.list_physical_devices("GPU")
+        found["device"] = devices[0].name if devices else "cpu"
+    return found
+
+
 def main(request_path: str) -> None:
     """Run the request, and leave an outcome beside it."""
-    here = str(Path(__file__).resolve().parent)
-    sys.path[:] = [entry for entry in sys.path if entry != here]
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     if hasattr(os, "fork"):
         follow_parent()
@@ -207,6 +280,13 @@ def main(request_path: str) -> None:
 
 
 if __name__ == "__main__":
+    here = str(Path(__file__).resolve().parent)
+    sys.path[:] = [entry for entry in sys.path if entry != here]
+    sys.meta_path.insert(0, TorchvisionHelp())
+    if sys.argv[1] == "--check":
+        answer = check(*sys.argv[2:])
+        print("\n@check " + json.dumps(answer), flush=True)
+        os._exit(0)
     main(sys.argv[1])
 elif __name__ == "__mp_main__" and SERVED in os.environ:  # a process that the tool spawned
     read_through_parent(json.loads(Path(os.environ[SERVED]).read_text(encoding="utf-8"))["served"])

@@ -4,7 +4,7 @@ from nwbpipe.files._atomic import create_atomically, locked
 from nwbpipe.files._check import Inspection, State, inspect_file, repair_file
 from nwbpipe.files._chunks import decodes, read_chunked, write_chunked
 from nwbpipe.files._codec import Codec
-from nwbpipe.files._layout import Access, chunk_shape
+from nwbpipe.files._layout import Access, Layout, chunk_shape
 from nwbpipe.files._links import below, dangling, objects, soft_links, users
 from nwbpipe.files._recover import read_settled, recover
 from nwbpipe.files._remote import remote_read
@@ -27,6 +27,7 @@ __all__ = [
     "Codec",
     "FollowingObject",
     "Inspection",
+    "Layout",
     "RemoteState",
     "State",
     "UnfinishedUpload",

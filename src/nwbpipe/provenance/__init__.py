@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nwbpipe.provenance._alignments import AlignmentRecord, add_alignment, read_alignments
 from nwbpipe.provenance._cache import Identity, IdentityCache, default_cache_folder, file_identity
 from nwbpipe.provenance._canonical import canonical_json, digest, parameters_hash, run_key
 from nwbpipe.provenance._edit import rename_record
@@ -18,6 +19,7 @@ from nwbpipe.provenance._records import (
 )
 
 __all__ = [
+    "AlignmentRecord",
     "FileIdentity",
     "FileStat",
     "Identity",
@@ -25,6 +27,7 @@ __all__ = [
     "ObjectRecord",
     "RemoteStat",
     "RunRecord",
+    "add_alignment",
     "add_record",
     "canonical_json",
     "current_record",
@@ -35,6 +38,7 @@ __all__ = [
     "mark_superseded",
     "object_identity",
     "parameters_hash",
+    "read_alignments",
     "read_records",
     "rename_record",
     "run_key",

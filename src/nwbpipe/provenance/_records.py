@@ -265,6 +265,25 @@ def current_record(records: list[RunRecord], step: str) -> RunRecord | None:
     return next((r for r in reversed(records) if r.step == step and not r.superseded), None)
 
 
+def container_of(nwbfile: Any) -> Any:
+    """Return the container of the records in an NWB file that is open for writing; it is made if it is missing."""
+    from nwbpipe.extensions import Provenance
+
+    container = nwbfile.lab_meta_data.get("nwbpipe")
+    if container is None:
+        container = Provenance()
+        nwbfile.add_lab_meta_data(container)
+    elif not isinstance(container, Provenance):
+        raise InvalidResultError(
+            "the file's run records were read without nwbpipe's own classes",
+            where=LOCATION,
+            expected="nwbpipe.extensions imported before the file was opened",
+            found=type(container).__qualname__,
+            hint="open the file with nwbpipe.transaction",
+        )
+    return container
+
+
 def add_record(nwbfile: Any, record: RunRecord) -> None:
     """Add a run record to an NWB file that is open for writing; the older ones stay as they are.
 
@@ -280,20 +299,9 @@ def add_record(nwbfile: Any, record: RunRecord) -> None:
     InvalidResultError
         A record of that name is there already, or a time has no time zone.
     """
-    from nwbpipe.extensions import ProcessingRun, Provenance
+    from nwbpipe.extensions import ProcessingRun
 
-    container = nwbfile.lab_meta_data.get("nwbpipe")
-    if container is None:
-        container = Provenance()
-        nwbfile.add_lab_meta_data(container)
-    elif not isinstance(container, Provenance):
-        raise InvalidResultError(
-            "the file's run records were read without nwbpipe's own classes",
-            where=LOCATION,
-            expected="nwbpipe.extensions imported before the file was opened",
-            found=type(container).__qualname__,
-            hint="open the file with nwbpipe.transaction",
-        )
+    container = container_of(nwbfile)
     if record.name in container.processing_runs:
         raise InvalidResultError("a run record is there already", where=f"{LOCATION}/{record.name}")
     values: dict[str, Any] = {name: getattr(record, name) for name in _TEXT_FIELDS}
