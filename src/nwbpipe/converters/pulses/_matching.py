@@ -131,10 +131,9 @@ def _candidates(trains: Trains, start_within_s: float | None) -> list[Hypothesis
             one = work_out(trains, snippet, line, bins, sharp)
             if one is not None and _allowed(trains, one, start_within_s):
                 found.append(one)
+                # Of a long train, only a rival that is as sharp is worth its time.
                 if len(source) > _LONG and _significant(trains, one, start_within_s):
-                    sharp = min(
-                        sharp, 3 * one.window
-                    )  # of a long train, only a rival that is as sharp costs its time
+                    sharp = min(sharp, 3 * one.window)
         if found and _significant(trains, max(found, key=_support), start_within_s):
             break
     return found
