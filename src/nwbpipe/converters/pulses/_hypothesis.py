@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nwbpipe.converters.pulses._lines import Fit, Index, Line, Pieces, Times, fit_line, fit_pieces
+from nwbpipe.converters.pulses._lines import Fit, Index, Line, Pieces, Times, fit_line, fit_pieces, sample
 from nwbpipe.converters.pulses._search import SNIPPET, Snippet
 from nwbpipe.converters.pulses._trains import FLOOR_S, WIDTH, Trains, pair, support
 
@@ -133,7 +133,7 @@ def _refine(trains: Trains, snippet: Snippet, line: Line, window: float) -> tupl
 
 
 def _window(residual: Times, at_most: float) -> float:
-    spread = 1.4826 * float(np.median(np.abs(residual)))
+    spread = 1.4826 * float(np.median(np.abs(sample(residual))))
     return min(at_most, max(WIDTH * spread, FLOOR_S))
 
 
