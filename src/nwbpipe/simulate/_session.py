@@ -308,6 +308,7 @@ def _spec(session: SimulatedSession) -> dict[str, Any]:
                 "align": "pulses",
                 "pulses": {"source": "events", "events": "*"},
                 "reference_pulses": {"source": "sync", "bit": PULSE_BITS["behavior"]},
+                "start_within_s": 0.1,
             },
         },
         "metadata": {
