@@ -22,7 +22,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 if TYPE_CHECKING:
     from nwbpipe.converters import convert
-    from nwbpipe.engine import Run, check, process, remove_step, rename_step, repack
+    from nwbpipe.engine import Run, check, load, process, remove_step, rename_step, repack
     from nwbpipe.environments import Tool
     from nwbpipe.processors import Context, Input, Params, Processor, Results
     from nwbpipe.provenance import RunRecord, read_records
@@ -39,6 +39,7 @@ _HOMES = {
     "Tool": "environments",
     "check": "engine",
     "convert": "converters",
+    "load": "engine",
     "process": "engine",
     "read": "session_file",
     "read_records": "provenance",
@@ -60,6 +61,7 @@ __all__ = [
     "Tool",
     "check",
     "convert",
+    "load",
     "process",
     "read",
     "read_records",

@@ -259,8 +259,9 @@ def test_no_secret_reaches_the_tool(session_nwb: Path, monkeypatch: pytest.Monke
 
 def test_an_interrupt_ends_the_tool_and_leaves_the_file(session_nwb: Path, own_places: Path) -> None:
     code = (
-        "import sys, nwbpipe\n"
+        "import signal, sys, nwbpipe\n"
         "from tests.fixtures.processing import Scale\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # shells start background jobs without it
         "nwbpipe.process(sys.argv[1], Scale(), params={'ending': 'hang'})"
     )
     before = content(session_nwb)
@@ -292,3 +293,28 @@ def test_a_commit_leaves_other_inputs_known(tmp_path: Path) -> None:
     nwbpipe.process(path, Scale(), params={"factor": 7}, replace=True, **steps["right"])
     assert cache.identify(path, "/acquisition/left").cached
     assert not cache.identify(path, "/processing/behavior/Scaled_right").cached
+
+
+class Staged(Scale):
+    """A processor whose compute module leaves stages behind."""
+
+    resumable = True
+
+
+def test_of_a_resumable_run_that_failed_its_stages_are_kept(session_nwb: Path, own_places: Path) -> None:
+    scratch = own_places / "scratch"
+    for method, kept in ((Scale(), False), (Staged(), True)):
+        with pytest.raises(errors.ToolFailedError):
+            nwbpipe.process(session_nwb, method, params={"ending": "raise"})
+        folder = next((one for one in scratch.iterdir() if one.is_dir()), None)
+        assert (folder is not None) is kept
+    assert folder is not None
+    assert sorted(one.name for one in folder.iterdir()) == ["made_by.json", "stages"]  # no outcome to be mistaken
+    (folder / "stages" / "second").mkdir()
+    with pytest.raises(errors.ToolFailedError):
+        nwbpipe.process(session_nwb, Staged(), params={"ending": "raise"})
+    assert (folder / "stages" / "second").is_dir()
+    (folder / "made_by.json").write_text("another version")
+    with pytest.raises(errors.ToolFailedError):
+        nwbpipe.process(session_nwb, Staged(), params={"ending": "raise"})
+    assert not (folder / "stages" / "second").exists()

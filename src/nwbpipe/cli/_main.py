@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from nwbpipe.cli import cmd_check, cmd_convert, cmd_demo, cmd_edit, cmd_log, cmd_process, cmd_processors, cmd_tools
+from nwbpipe.cli import (
+    cmd_check,
+    cmd_compare,
+    cmd_convert,
+    cmd_curate,
+    cmd_demo,
+    cmd_edit,
+    cmd_load,
+    cmd_log,
+    cmd_process,
+    cmd_processors,
+    cmd_qc,
+    cmd_tools,
+)
 from nwbpipe.errors import NwbpipeError
 
 app = typer.Typer(
@@ -22,9 +35,13 @@ app = typer.Typer(
 app.command("demo")(cmd_demo.demo)
 app.command("convert")(cmd_convert.convert)
 app.command("process")(cmd_process.process)
+app.command("load")(cmd_load.load)
 app.command("processors")(cmd_processors.processors)
 app.command("log")(cmd_log.log)
 app.command("check")(cmd_check.check)
+app.command("curate")(cmd_curate.curate)
+app.command("compare")(cmd_compare.compare)
+app.command("qc")(cmd_qc.qc)
 app.add_typer(cmd_edit.app, name="edit")
 app.add_typer(cmd_tools.app, name="tools")
 

@@ -20,7 +20,7 @@ def processors(
         typer.echo(json.dumps(described[0] if name else described, indent=2))
         return
     for one in described:
-        typer.echo(f"{one['name']:<16}{one['summary']}")
+        typer.echo(f"{one['name']:<19}{one['summary']}")
         if name:
             _show(one)
 
@@ -38,7 +38,8 @@ def _describe(method: Any) -> dict[str, Any]:
             "licence": method.tool.licence,
         },
         "inputs": {
-            name: {"types": list(wanted.neurodata_types), "doc": wanted.doc} for name, wanted in method.inputs.items()
+            name: {"types": list(wanted.neurodata_types), "doc": wanted.doc, "optional": wanted.optional}
+            for name, wanted in method.inputs.items()
         },
         "parameters": schema.get("properties", {}),
     }
@@ -48,7 +49,8 @@ def _show(one: dict[str, Any]) -> None:
     typer.echo(f"  tool: {one['tool']['name']} ({one['tool']['licence']})")
     typer.echo("  inputs:")
     for name, wanted in one["inputs"].items():
-        typer.echo(f"    {name}: {' or '.join(wanted['types'])}. {wanted['doc']}")
+        optional = " (optional)" if wanted["optional"] else ""
+        typer.echo(f"    {name}{optional}: {' or '.join(wanted['types'])}. {wanted['doc']}")
     typer.echo("  parameters:")
     for name, facts in one["parameters"].items():
         typer.echo(f"    {name} = {json.dumps(facts.get('default'))}  {facts.get('description', '')}")

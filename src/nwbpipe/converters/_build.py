@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nwbpipe.converters._alignment import Added, Snapshot, sample_count
 from nwbpipe.converters._clocks import Clocks
 from nwbpipe.converters._construct import Source, build_sources, frame_numbers
+from nwbpipe.converters._entities_nwb import add_entities
 from nwbpipe.converters._masks import mend_pixel_masks
 from nwbpipe.converters._metadata import session_metadata
 from nwbpipe.converters._reading import noted, paths_of, reading
@@ -75,6 +76,7 @@ def build_nwbfile(spec: SessionSpec, *, stub: bool = False, progress: bool = Fal
     owners: dict[str, str] = {}
     for source in sources:
         added[source.name] = _add(spec, source, nwbfile, metadata, clocks, stub, owners)
+    add_entities(spec, nwbfile)
     return Built(nwbfile, sources, added, clocks.records)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from nwbpipe.converters._load_clocks import ClockChecks
+from nwbpipe.converters._load_devices import read_devices
 from nwbpipe.converters._paths import Places, places_of
 from nwbpipe.converters._sources import option_parameters, source_parameters, type_arguments
 from nwbpipe.converters._spec import (
@@ -24,16 +25,18 @@ from nwbpipe.converters._values import found, natural
 from nwbpipe.converters._yaml import Tree, read_document
 from nwbpipe.errors import NwbpipeError, Problem, SpecError
 
-_TOP = ("nwbpipe", "extends", "subject", "session", "reference_clock", "sources", "clocks", "metadata")
+_TOP = ("nwbpipe", "extends", "subject", "session", "reference_clock", "sources", "clocks", "devices", "metadata")
 
 
-def load_spec(path: Path | str) -> SessionSpec:
+def load_spec(path: Path | str, *, places: Places | None = None) -> SessionSpec:
     """Read, type and check a session.yaml; nothing is converted, no raw data is read.
 
     Parameters
     ----------
     path : path
         The spec.
+    places : Places, optional
+        What its paths are relative to, where that is not told by where it lies.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def load_spec(path: Path | str) -> SessionSpec:
     """
     file = Path(path)
     problems: list[Problem] = []
-    places = places_of(file, problems)
+    places = places or places_of(file, problems)
     document = read_document(places.folder / file.name, places.root)
     problems.extend(document.problems)
     checked = _Checker(document.tree, places, problems).check()
@@ -86,7 +89,7 @@ class _Checker(ClockChecks):
         before = len(self.problems)
         self._unknown_keys(self.tree, _TOP, "")
         self._version()
-        metadata = natural(self._section("metadata", required=False), _text_fields())
+        metadata = natural(self.section("metadata", required=False), _text_fields())
         sections: dict[str, Any] = {
             "nwbpipe": 1,
             "subject": self._subject(metadata),
@@ -94,6 +97,7 @@ class _Checker(ClockChecks):
             "sources": self._sources(),
             "metadata": metadata,
         }
+        sections["devices"] = read_devices(self, sections["subject"])
         sections["clocks"] = self._clocks()
         sections["reference_clock"] = self._reference()
         self._check_clocks(sections["reference_clock"])
@@ -103,14 +107,14 @@ class _Checker(ClockChecks):
         mark = getattr(tree, "marks", {}).get(key) or getattr(tree, "mark", None)
         return f"{mark}: {path}" if mark else path
 
-    def _problem(self, what: str, tree: Any, key: str, path: str, **more: str | None) -> None:
+    def problem(self, what: str, tree: Any, key: str, path: str, **more: str | None) -> None:
         self.problems.append(Problem(what, where=self._place(tree, key, path), **more))
 
     def _unknown_keys(self, tree: Tree, known: tuple[str, ...], path: str) -> None:
         for key in tree:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
-                self._problem(
+                self.problem(
                     f"the key {key!r} is unknown",
                     tree,
                     key,
@@ -122,7 +126,7 @@ class _Checker(ClockChecks):
     def _version(self) -> None:
         version = self.tree.get("nwbpipe")
         if version != "1":
-            self._problem(
+            self.problem(
                 "the version of the format is not supported" if version else "the version of the format is missing",
                 self.tree,
                 "nwbpipe",
@@ -132,16 +136,16 @@ class _Checker(ClockChecks):
                 hint="write `nwbpipe: 1` as the first line",
             )
 
-    def _section(self, key: str, required: bool = True) -> Tree:
+    def section(self, key: str, required: bool = True) -> Tree:
         value = self.tree.get(key)
         if isinstance(value, Tree):
             return value
         if value is not None or required:
             what = f"the section {key!r} is missing" if key not in self.tree else f"the section {key!r} is no mapping"
-            self._problem(what, self.tree, key, key, expected="`key: value` lines", found=found(value))
+            self.problem(what, self.tree, key, key, expected="`key: value` lines", found=found(value))
         return Tree(self.tree.marks.get(key) or self.tree.mark)
 
-    def _model(self, model: type[BaseModel], tree: Tree, path: str) -> Any:
+    def model(self, model: type[BaseModel], tree: Tree, path: str) -> Any:
         """Validate a mapping; None where it has mistakes."""
         try:
             return model.model_validate(dict(tree))
@@ -154,14 +158,16 @@ class _Checker(ClockChecks):
         key = str(item["loc"][0]) if item["loc"] else ""
         full = ".".join([path, *(str(part) for part in item["loc"])])
         fields = tuple(model.model_fields)
-        if item["type"] == "extra_forbidden":
+        if item["type"] == "extra_forbidden" and len(item["loc"]) > 1:  # within an item of a list
+            self.problem(f"the key {full!r} is unknown", tree, key, full, found=found(item.get("input")))
+        elif item["type"] == "extra_forbidden":
             self._unknown_keys_one(tree, key, fields, path)
         elif item["type"] == "missing":
-            self._problem(f"{full} is missing", tree, key, full, hint=f"add `{key}: ...` to {path}")
+            self.problem(f"{full} is missing", tree, key, full, hint=f"add `{key}: ...` to {path}")
         else:
             message = str(item["msg"]).removeprefix("Value error, ").removeprefix("expected ")
             message = message.removeprefix("Input should be ")
-            self._problem(f"{full} is not valid", tree, key, full, expected=message, found=found(item.get("input")))
+            self.problem(f"{full} is not valid", tree, key, full, expected=message, found=found(item.get("input")))
 
     def _unknown_keys_one(self, tree: Tree, key: str, known: tuple[str, ...], path: str) -> None:
         one = Tree(tree.mark)
@@ -171,9 +177,9 @@ class _Checker(ClockChecks):
 
     def _subject(self, metadata: Mapping[str, Any]) -> Any:
         tree = self._with_defaults("subject", metadata.get("Subject"))
-        subject = self._model(SubjectSpec, tree, "subject")
+        subject = self.model(SubjectSpec, tree, "subject")
         if not tree.get("age") and not tree.get("date_of_birth"):
-            self._problem(
+            self.problem(
                 "subject.age is missing",
                 tree,
                 "age",
@@ -184,11 +190,11 @@ class _Checker(ClockChecks):
         return subject
 
     def _session(self, metadata: Mapping[str, Any]) -> Any:
-        return self._model(SessionInfo, self._with_defaults("session", None), "session")
+        return self.model(SessionInfo, self._with_defaults("session", None), "session")
 
     def _with_defaults(self, key: str, more: Any) -> Tree:
         """Give a section, completed by what `metadata` says of the same things."""
-        section = self._section(key, required=not more)
+        section = self.section(key, required=not more)
         whole = Tree(section.mark)
         whole.marks = section.marks
         if isinstance(more, Mapping):
@@ -197,14 +203,14 @@ class _Checker(ClockChecks):
         return whole
 
     def _sources(self) -> dict[str, SourceSpec]:
-        section = self._section("sources")
+        section = self.section("sources")
         if not section and isinstance(self.tree.get("sources"), Tree):
-            self._problem("there are no sources", self.tree, "sources", "sources", expected="at least one")
+            self.problem("there are no sources", self.tree, "sources", "sources", expected="at least one")
         sources = {}
         for name, tree in section.items():
             path = f"sources.{name}"
             if not NAME.fullmatch(name):
-                self._problem(
+                self.problem(
                     f"{name!r} can't be the name of a source",
                     section,
                     name,
@@ -212,7 +218,7 @@ class _Checker(ClockChecks):
                     expected="a letter, then letters, digits and _",
                 )
             if not isinstance(tree, Tree):
-                self._problem("the source is no mapping", section, name, path, found=found(tree))
+                self.problem("the source is no mapping", section, name, path, found=found(tree))
                 continue
             source = self._source(name, tree, path)
             if source is not None:
@@ -223,7 +229,7 @@ class _Checker(ClockChecks):
         for key in ("args", "options"):
             if tree.get(key) is None:
                 tree[key] = Tree(tree.marks.get(key) or tree.mark)
-        source = self._model(SourceSpec, tree, path)
+        source = self.model(SourceSpec, tree, path)
         interface = self._interface(tree, path)
         args, options = tree["args"], tree["options"]
         if interface is None or not isinstance(args, Tree) or not isinstance(options, Tree):
@@ -246,7 +252,7 @@ class _Checker(ClockChecks):
         value = options.get("video", "link")
         if value in ("link", "copy", "embed"):
             return str(value)
-        self._problem(
+        self.problem(
             "the value is not one of those allowed",
             options,
             "video",

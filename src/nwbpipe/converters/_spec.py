@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
 from nwbpipe.converters._clock_spec import ClockSpec
 from nwbpipe.converters._clock_spec import Model as _Model
+from nwbpipe.converters._entities import DeviceSpec, Implant, Injection, Note, Surgery
 from nwbpipe.converters._paths import Places
 from nwbpipe.converters._yaml import Text, Tree
 
@@ -69,7 +70,11 @@ Texts = Annotated[list[Filled], BeforeValidator(_listed)]
 
 
 class SubjectSpec(_Model):
-    """The animal or person: `pynwb.file.Subject`, with the fields that DANDI asks for required."""
+    """The animal or person: `pynwb.file.Subject`, with the fields that DANDI asks for required.
+
+    What was done to it (`surgeries`, `injections`, `implants`) stands in `NWBFile.surgery` and `.virus` as text, and
+    in tables of our extension.
+    """
 
     subject_id: Identifier
     species: Annotated[str, AfterValidator(_species)]
@@ -80,7 +85,11 @@ class SubjectSpec(_Model):
     description: str | None = None
     genotype: str | None = None
     strain: str | None = None
+    line: Filled | None = None
     weight: str | None = None
+    surgeries: list[Surgery] = Field(default_factory=list)
+    injections: list[Injection] = Field(default_factory=list)
+    implants: list[Implant] = Field(default_factory=list)
 
 
 class SessionInfo(_Model):
@@ -95,7 +104,8 @@ class SessionInfo(_Model):
     institution: str | None = None
     lab: str | None = None
     keywords: Texts | None = None
-    notes: str | None = None
+    notes: str | list[Note] | None = None
+    attributes: dict[Filled, Filled] = Field(default_factory=dict)
     pharmacology: str | None = None
     protocol: str | None = None
     related_publications: Texts | None = None
@@ -128,6 +138,7 @@ class SessionSpec(_Model):
     sources: dict[str, SourceSpec]
     reference_clock: str
     clocks: dict[str, ClockSpec] = Field(default_factory=dict)
+    devices: dict[str, DeviceSpec] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
     path: Path
     _places: Places = PrivateAttr()

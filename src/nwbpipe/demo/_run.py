@@ -47,7 +47,7 @@ def run_demo(folder: Path | str, *, seed: int = 0, say: Callable[[str], None] = 
         convert(session.spec, nwb)
     for processor, params in _steps(session).items():
         say(f"processing: {processor}")
-        run = process(nwb, processor, params=params, seed=seed)
+        run = process(nwb, processor, params=params, inputs=_INPUTS.get(processor), seed=seed)
         record = run.record
         seconds = (record.ended - record.started).total_seconds()
         say(f"  {record.tool} {record.tool_version}: {f'{seconds:.0f} s' if run.computed else 'done already'}")
@@ -73,7 +73,16 @@ def _steps(session: SimulatedSession) -> dict[str, dict[str, Any]]:
         "suite2p": {"tau": float(session.imaging.tau_s), "nimg_init": 100},
         "spikesorting": {},
         "facemap_svd": {"pupils": [pupil], "n_components": 50},
+        "demodulate": {},
+        "photometry_dff": {},
     }
+
+
+# Where a file has several objects that would serve.
+_INPUTS = {
+    "demodulate": {"signal": "acquisition/FiberPhotometryResponseSeries_photometry"},
+    "photometry_dff": {"signal": "ophys/DemodulatedLockIn_demodulate"},
+}
 
 
 def score(session: SimulatedSession, recovered: Recovered) -> list[Row]:
@@ -85,12 +94,18 @@ def score(session: SimulatedSession, recovered: Recovered) -> list[Row]:
     correlation = scores.trace_correlation(imaging.traces[true_rows], recovered.traces[found_rows])
     accuracy = scores.unit_accuracy(session.ephys.spike_times, recovered.spike_times)
     good = accuracy >= 0.8
+    photometry = session.photometry
+    dff = [
+        scores.dff_correlation(np.interp(recovered.dff_times, photometry.times, true), found)
+        for true, found in zip(photometry.dff, recovered.dff.T, strict=True)
+    ]
     pupil = scores.pupil_correlation(session.face.pupil_area, recovered.pupil_area)
     clocks = {
         "scope": scores.event_error_ms(imaging.frame_times, recovered.frame_times),
         "camera": scores.event_error_ms(session.face.frame_times, recovered.pupil_times),
         "trials": scores.event_error_ms(behavior.trial_start, recovered.trial_starts),
         "events": scores.event_error_ms(behavior.event_times, recovered.event_times),
+        "photometry": scores.event_error_ms(photometry.times[::20], recovered.dff_times),
     }
     cells = f"{len(match.pairs)} of {len(imaging.masks)} cells, {len(recovered.masks)} found"
     return [
@@ -106,6 +121,13 @@ def score(session: SimulatedSession, recovered: Recovered) -> list[Row]:
             float(good.mean()),
             0.8,
             note=f"{good.sum()} of {len(accuracy)} units, {len(recovered.spike_times)} found",
+        ),
+        Row(
+            "photometry",
+            "dF/F, correlation",
+            min(dff),
+            0.9,
+            note=f"{len(dff)} fibers, {len(photometry.event_times)} events",
         ),
         Row("face", "pupil area, correlation", pupil, 0.95, note=f"{len(recovered.pupil_area)} frames"),
         *(Row(name, "times, largest error", error, 0.2, True, "ms") for name, error in clocks.items()),

@@ -63,7 +63,7 @@ def _problem(method: Processor, fault: Mapping[str, Any]) -> Problem:
 
 
 def result_in_the_way(
-    existing: RunRecord, method: Processor, context: Context, seed: int, session: Path
+    existing: RunRecord, method: Processor, context: Context, seed: int | None, session: Path | str
 ) -> ResultExistsError:
     """Make the error for a step that has another result already: it says what differs."""
     msg = f"the step {existing.step!r} has a result already"
@@ -75,9 +75,11 @@ def result_in_the_way(
     )
 
 
-def _differences(existing: RunRecord, method: Processor, context: Context, seed: int) -> list[str]:
+def _differences(existing: RunRecord, method: Processor, context: Context, seed: int | None) -> list[str]:
     if existing.processor != method.name:
         return [f"made by {existing.processor}, not {method.name}"]
+    if existing.parameters.get("loaded") or seed is None:
+        return ["loaded from other files, or computed" if seed is None else "loaded from a finished output"]
     old, new = existing.parameters, context.params.model_dump(mode="json")
     changes = [
         f"{name} {old.get(name)!r} → {new.get(name)!r}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
-from pynwb import load_namespaces
+from pynwb import get_class, load_namespaces
 
 # hdmf reads the spec files at once: they need not outlive the block (nwbpipe may be inside a zip).
 with as_file(files(__name__) / "spec") as _folder:
@@ -17,4 +17,6 @@ with as_file(files(__name__) / "spec") as _folder:
 
 from nwbpipe.extensions._types import NAMESPACE, ClockAlignment, ProcessingRun, Provenance
 
-__all__ = ["NAMESPACE", "ClockAlignment", "ProcessingRun", "Provenance"]
+SessionDetails = get_class("SessionDetails", NAMESPACE)
+
+__all__ = ["NAMESPACE", "ClockAlignment", "ProcessingRun", "Provenance", "SessionDetails"]

@@ -18,7 +18,9 @@ and the tool, and offers one function::
                           "external_files": ["/abs/face.avi"]}},        # [] unless the data are external
      "params": {...},       # the validated parameters
      "facts": {...},        # what `Processor.prepare` read from the file
-     "seed": 0, "threads": 2, "scratch": "/abs/folder"}
+     "seed": 0, "threads": 2, "scratch": "/abs/folder",
+     "tool": {"programs": {"GNU Octave": "/usr/bin/octave-cli"},  # those that the `Tool` declares
+              "checkout": "/abs/repository", "weights": "/abs/folder"}}  # null where there is none
 
 The arrays that ``compute`` leaves in ``results`` and the JSON-able summary that it returns are all that
 reaches `Processor.write`. ``progress(fraction, text)`` prints a progress line; anything that the module prints
@@ -30,6 +32,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -66,16 +69,22 @@ class Input:
         Subtypes that don't serve, e.g. ``"TwoPhotonSeries"`` where an `ImageSeries` of a camera is meant.
     doc : str
         What it is used for.
+    optional : bool
+        Whether the processor does without it: it is used only where it is bound by name, never taken by itself.
     """
 
     neurodata_types: tuple[str, ...]
     but_not: tuple[str, ...] = ()
     doc: str = ""
+    optional: bool = False
 
-    def __init__(self, *neurodata_types: str, but_not: tuple[str, ...] = (), doc: str = "") -> None:
+    def __init__(
+        self, *neurodata_types: str, but_not: tuple[str, ...] = (), doc: str = "", optional: bool = False
+    ) -> None:
         object.__setattr__(self, "neurodata_types", neurodata_types)
         object.__setattr__(self, "but_not", but_not)
         object.__setattr__(self, "doc", doc)
+        object.__setattr__(self, "optional", optional)
 
 
 @dataclass(frozen=True)
@@ -95,6 +104,28 @@ class Results:
 
     arrays: h5py.File
     summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What `Processor.load` read from the finished output of a tool.
+
+    Attributes
+    ----------
+    summary : mapping
+        As a compute module returns it.
+    params : Params
+        What `Processor.write` needs to know; not what the run is recorded with.
+    parameters : mapping
+        What the output itself says that it was made with, and ``loaded: true``; plain JSON, without paths.
+    tool_version : str
+        Version of the tool that made it, or "unknown".
+    """
+
+    summary: Mapping[str, Any]
+    params: Params
+    parameters: Mapping[str, Any]
+    tool_version: str = "unknown"
 
 
 @dataclass(frozen=True)
@@ -142,11 +173,18 @@ class Processor(ABC):
     inputs : mapping of str to Input
     Params : subclass of `nwbpipe.Params`
     tool : Tool
+    further_tools : tuple of Tool
+        Others that `tool_for` may return instead, so that ``nwbpipe tools`` knows them.
     compute : str
         Dotted name of the compute module.
     compute_parts : tuple of str
         Dotted names of further modules that it imports from beside itself, under the same rule; a record's digest
         of the source covers them too.
+    resumable : bool
+        Whether the compute module goes on from what an earlier try with the same key, tool and source left in the
+        folder ``stages`` of its scratch folder, which is kept when a run fails. It must hold finished stages only.
+    loads : str
+        What `load` takes, e.g. "a folder of suite2p"; empty if it takes nothing.
     """
 
     name: ClassVar[str]
@@ -155,8 +193,11 @@ class Processor(ABC):
     inputs: ClassVar[Mapping[str, Input]]
     Params: ClassVar[type[Params]] = Params
     tool: ClassVar[Tool]
+    further_tools: ClassVar[tuple[Tool, ...]] = ()
     compute: ClassVar[str]
     compute_parts: ClassVar[tuple[str, ...]] = ()
+    resumable: ClassVar[bool] = False
+    loads: ClassVar[str] = ""
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the bound inputs before anything runs, and return the facts that the computation needs.
@@ -182,6 +223,30 @@ class Processor(ABC):
     def tool_for(self, params: Any) -> Tool:
         """Return the tool that these parameters need (a spike sorter may be a tool of its own)."""
         return self.tool
+
+    def output_files(self, source: Path) -> list[Path]:
+        """Return the files of a finished output that `load` reads: their content is the run's identity.
+
+        Raises
+        ------
+        SourceError
+            If it is incomplete.
+        """
+        raise NotImplementedError
+
+    def load(self, source: Path, results: h5py.File, context: Context) -> Loaded:
+        """Read a finished output of the tool into `results`, as the compute module would leave them.
+
+        It runs in the core: what it reads may come from anywhere, and must not be able to run code.
+
+        Raises
+        ------
+        InputError
+            If it was not made from the bound inputs.
+        SourceError
+            If it is damaged or contradicts itself.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:

@@ -6,7 +6,7 @@ from nwbpipe.provenance._alignments import AlignmentRecord, add_alignment, read_
 from nwbpipe.provenance._cache import Identity, IdentityCache, default_cache_folder, file_identity
 from nwbpipe.provenance._canonical import canonical_json, digest, parameters_hash, run_key
 from nwbpipe.provenance._edit import rename_record
-from nwbpipe.provenance._files import FileIdentity, FileStat
+from nwbpipe.provenance._files import FileIdentity, FileStat, RemoteStat
 from nwbpipe.provenance._identity import object_identity
 from nwbpipe.provenance._records import (
     ObjectRecord,
@@ -25,6 +25,7 @@ __all__ = [
     "Identity",
     "IdentityCache",
     "ObjectRecord",
+    "RemoteStat",
     "RunRecord",
     "add_alignment",
     "add_record",

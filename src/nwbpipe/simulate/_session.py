@@ -1,4 +1,4 @@
-"""One simulated session: raw files of five streams, their spec, and the truth."""
+"""One simulated session: raw files of six streams, their spec, and the truth."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import yaml
 
 from nwbpipe.errors import OverwriteError, ParameterError, SourceError
@@ -16,6 +17,7 @@ from nwbpipe.simulate._behavior import BehaviorTruth, write_behavior
 from nwbpipe.simulate._ephys import PULSE_BITS, RUN, EphysTruth, write_ephys
 from nwbpipe.simulate._face import FaceTruth, write_face
 from nwbpipe.simulate._imaging import ImagingTruth, write_imaging
+from nwbpipe.simulate._photometry import PhotometryTruth, write_photometry
 from nwbpipe.simulate._pose import PoseTruth, pose_path, write_pose
 from nwbpipe.simulate._tools import DRIFTS_PPM, OFFSETS_S, SCALES, Size, generator
 from nwbpipe.simulate._truth import load_truth, save_truth
@@ -120,6 +122,16 @@ class SimulatedSession:
         return self.folder / "behavior" / "events.csv"
 
     @property
+    def photometry_mat(self) -> Path:
+        """Raw channels of the photometry rig (``.mat``)."""
+        return self.folder / "photometry" / "data.mat"
+
+    @property
+    def photometry_settings(self) -> Path:
+        """Settings of the photometry rig (TOML)."""
+        return self.folder / "photometry" / "settings.toml"
+
+    @property
     def offsets_s(self) -> dict[str, float]:
         """For each clock, the time of the reference when it says 0, in seconds."""
         return dict(OFFSETS_S)
@@ -154,6 +166,11 @@ class SimulatedSession:
         """Truth of the trials and events."""
         return load_truth(self.truth_folder / "behavior.npz", BehaviorTruth)
 
+    @cached_property
+    def photometry(self) -> PhotometryTruth:
+        """Truth of the photometry."""
+        return load_truth(self.truth_folder / "photometry.npz", PhotometryTruth)
+
 
 def simulate_session(
     folder: Path | str, *, seed: int = 0, size: Size = "demo", overwrite: bool = False
@@ -161,9 +178,9 @@ def simulate_session(
     """Write one multimodal session with known truth, in raw formats that real readers open.
 
     A ScanImage movie, a SpikeGLX recording, a face video with its frames' times, a DeepLabCut CSV, trials and
-    events, each in a clock of its own, and a ``session.yaml`` that names them. The probe's clock is the reference;
-    the camera's and the behaviour computer's drift, and their pulses are on the probe's sync channel. The same seed
-    gives the same bytes with the same versions of numpy, SpikeInterface and PyAV.
+    events, raw photometry, each in a clock of its own, and a ``session.yaml`` that names them. The probe's clock is
+    the reference; the camera's and the behaviour computer's drift, and their pulses are on the probe's sync channel.
+    The same seed gives the same bytes with the same versions of numpy, SpikeInterface and PyAV.
 
     Parameters
     ----------
@@ -226,7 +243,23 @@ def simulate_session(
         local_start.isoformat(),
         pulses={"face": face.exposure_times, "behavior": behavior.event_times},
     )
-    streams = {"imaging": imaging, "ephys": ephys, "face": face, "pose": pose, "behavior": behavior}
+    cues = behavior.event_times[np.array(behavior.event_names) == "cue"]
+    photometry = write_photometry(
+        session.photometry_mat,
+        session.photometry_settings,
+        generator(seed, "photometry"),
+        scale.duration_s,
+        cues,
+        offset_s=OFFSETS_S["photometry"],
+    )
+    streams = {
+        "photometry": photometry,
+        "imaging": imaging,
+        "ephys": ephys,
+        "face": face,
+        "pose": pose,
+        "behavior": behavior,
+    }
     for name, truth in streams.items():
         save_truth(session.truth_folder / f"{name}.npz", truth)
     header = "# A simulated session (nwbpipe.simulate). Its truth is in truth/, which no source reads.\n"
@@ -294,6 +327,14 @@ def _spec(session: SimulatedSession) -> dict[str, Any]:
                 "args": {"file_path": relative(session.events), "time_column": "time", "name_column": "name"},
                 "clock": "behavior",
             },
+            "photometry": {
+                "interface": "MatlabFiberPhotometryInterface",
+                "args": {
+                    "file_path": relative(session.photometry_mat),
+                    "settings_file_path": relative(session.photometry_settings),
+                    "unit": "volts",
+                },
+            },
         },
         "clocks": {
             "scope": {"align": "start", "offset_s": OFFSETS_S["scope"]},
@@ -310,6 +351,7 @@ def _spec(session: SimulatedSession) -> dict[str, Any]:
                 "reference_pulses": {"source": "sync", "bit": PULSE_BITS["behavior"]},
                 "start_within_s": 0.1,
             },
+            "photometry": {"align": "start", "offset_s": OFFSETS_S["photometry"]},
         },
         "metadata": {
             "Devices": {

@@ -16,7 +16,7 @@ Size = Literal["demo", "small"]
 Floats = NDArray[np.float64]
 
 #: Each stream draws from its own child of the seed, so changing one stream leaves the others as they are.
-STREAMS = ("imaging", "ephys", "face", "pose", "behavior")
+STREAMS = ("imaging", "ephys", "face", "pose", "behavior", "photometry")
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ SCALES: dict[Size, Scale] = {
 
 #: t_reference = t_source * (1 + drift_ppm * 1e-6) + offset_s, for each clock of the session. The probe's clock is the
 #: reference.
-OFFSETS_S = {"probe": 0.0, "scope": 0.85, "face": -312.25, "behavior": -17.5}
-DRIFTS_PPM = {"probe": 0.0, "scope": 0.0, "face": 42.0, "behavior": -85.0}
+OFFSETS_S = {"probe": 0.0, "scope": 0.85, "face": -312.25, "behavior": -17.5, "photometry": 0.4}
+DRIFTS_PPM = {"probe": 0.0, "scope": 0.0, "face": 42.0, "behavior": -85.0, "photometry": 0.0}
 
 
 def to_clock(times: Floats, clock: str) -> Floats:

@@ -6,14 +6,17 @@ from pathlib import Path
 import h5py
 import numpy as np
 from pynwb import NWBHDF5IO
-from pynwb.ophys import OpticalChannel, TwoPhotonSeries
+from pynwb.ophys import OnePhotonSeries, OpticalChannel, TwoPhotonSeries
 
 from tests.fixtures.nwb import empty_session
 
 MOVIE = "/acquisition/TwoPhotonSeries"
 
 
-def write_session(path: Path, movie, *, rate=None, timestamps=None, starting_time=0.0, **series) -> Path:
+def write_session(
+    path: Path, movie, *, rate=None, timestamps=None, starting_time=0.0, more=None, kind="TwoPhotonSeries", **series
+) -> Path:
+    """Write a session with the movie, and `more` series like it, by name."""
     nwbfile = empty_session("A simulated movie of cells that move.")
     device = nwbfile.create_device(name="Microscope", description="A microscope.")
     plane = nwbfile.create_imaging_plane(
@@ -26,17 +29,18 @@ def write_session(path: Path, movie, *, rate=None, timestamps=None, starting_tim
         location="Primary visual area",
     )
     times = {"rate": rate, "starting_time": starting_time} if rate else {"timestamps": timestamps}
-    nwbfile.add_acquisition(
-        TwoPhotonSeries(
-            name="TwoPhotonSeries",
-            description="The movie.",
-            imaging_plane=plane,
-            unit="n.a.",
-            **({"data": movie} if movie is not None else {}),
-            **times,
-            **series,
+    for name, data in {"TwoPhotonSeries": movie, **(more or {})}.items():
+        nwbfile.add_acquisition(
+            (OnePhotonSeries if kind == "OnePhotonSeries" else TwoPhotonSeries)(
+                name=name,
+                description="The movie.",
+                imaging_plane=plane,
+                unit="n.a.",
+                **({"data": data} if data is not None else {}),
+                **times,
+                **series,
+            )
         )
-    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with NWBHDF5IO(path, "w") as io:
@@ -94,7 +98,8 @@ def results_of_two_rois(path: Path, frames: int, size=(24, 18)) -> tuple[h5py.Fi
     for name in ("radius", "aspect_ratio", "compact", "footprint", "skew", "std", "snr"):
         rois[name] = rng.random(2, dtype="f4")
     rois["center"] = np.array([[21, 2], [4, 15]], dtype="f4")
+    rois["iscell"] = np.array([True, False])
     rois["iscell_probability"] = np.array([0.9, 0.2], dtype="f4")
     for name in ("fluorescence", "neuropil", "deconvolved"):
         file[f"traces/{name}"] = rng.random((frames, 2), dtype="f4")
-    return file, {"rois": 2, "bad_frames": 1, "valid_x": [2, 22], "valid_y": [1, 17]}
+    return file, {"rois": 2, "bad_frames": 1, "intensity_scale": 1.0, "valid_x": [2, 22], "valid_y": [1, 17]}

@@ -122,7 +122,8 @@ def test_irregular_timestamps_are_refused(tmp_path, times, message):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (np.ones((30, 24, 18, 3), np.int16), "several planes or channels"),
+        (np.ones((24, 18, 300), np.int16), "in another order"),
+        (np.ones((24, 300, 18), np.int16), "in another order"),
         (movie(5), "too small"),
         (movie(30, (24, 8)), "too small"),
     ],

@@ -55,8 +55,11 @@ def matches(table, truth, offset, only_cells=True):
 
 @pytest.mark.parametrize(
     ("size", "seed", "dtype", "nonrigid"),
-    [((120, 88), 0, np.int16, True), ((168, 100), 1, np.uint16, True), ((88, 120), 2, np.float32, False)],
-    ids=["int16", "uint16-large-nonrigid", "float32-rigid"],
+    [
+        pytest.param((120, 88), 0, np.int16, True, id="int16", marks=pytest.mark.long),
+        pytest.param((168, 100), 1, np.uint16, True, id="uint16-large-nonrigid"),
+        pytest.param((88, 120), 2, np.float32, False, id="float32-rigid", marks=pytest.mark.long),
+    ],
 )
 def test_cells_motion_and_traces_are_found(tmp_path, size, seed, dtype, nonrigid):
     truth = simulate_movie(size=size, seed=seed, cells=10)
@@ -91,6 +94,7 @@ def test_cells_motion_and_traces_are_found(tmp_path, size, seed, dtype, nonrigid
         assert mean.mean() == pytest.approx(movie.mean(), rel=0.02)
 
 
+@pytest.mark.long
 def test_the_same_run_gives_the_same_result(tmp_path):
     truth = simulate_movie(frames=300)
     found = []
@@ -144,3 +148,60 @@ def test_a_movie_with_nan_is_refused_and_the_file_left_alone(tmp_path):
     with pytest.raises(ToolFailedError, match="NaN"):
         process(path, "suite2p", params=PARAMS)
     assert path.read_bytes() == before
+
+
+def test_a_volume_of_two_channels(tmp_path):
+    """Two planes with cells of their own; a still-bright second channel; some frames with the shutter closed."""
+    planes = [simulate_movie(frames=300, seed=seed, cells=8) for seed in (4, 5)]
+    movie = np.stack([one.movie for one in planes], axis=3)
+    movie[:4] = 60
+    red = [one.masks[:4].sum(axis=0) * 150 for one in planes]
+    rng = np.random.default_rng(0)
+    second = np.stack(
+        [
+            rng.poisson([30 + np.roll(image, tuple(shift), (0, 1)) for shift in one.shifts])
+            for image, one in zip(red, planes, strict=True)
+        ],
+        axis=3,
+    ).astype(np.int16)
+    path = write_session(tmp_path / "session.nwb", movie, rate=15.0, more={"Red": second})
+    inputs = {"movie": "TwoPhotonSeries", "second_channel": "Red"}
+    process(path, "suite2p", params=PARAMS, inputs=inputs)
+    assert validate(path=str(path)) == []
+    with NWBHDF5IO(path, "r") as io:
+        ophys = io.read().processing["ophys"]
+        shifts = ophys["MotionCorrectionShifts_suite2p"].data[:]
+        table = ophys["ImageSegmentation_suite2p"]["PlaneSegmentation_suite2p"]
+        traces = ophys["Fluorescence_suite2p"]
+        assert traces["SecondChannel"].data.shape == (300, len(table))
+        assert ophys["SummaryImages_suite2p"]["mean_second_channel_plane1"].data.shape == movie.shape[1:3]
+        assert ophys["MotionCorrectionQuality_suite2p"].data[:4, :, 1].all()
+        reds = table["red"].data[:]
+        for plane, truth in enumerate(planes):
+            error, offset = shift_error(shifts[4:, plane], truth.shifts[4:])
+            assert np.all(error <= 0.5), error
+            pairs = [
+                (row, cell)
+                for row, cell in matches(table, truth, offset, only_cells=False)
+                if table["plane"].data[row] == plane and cell is not None
+            ]
+            assert len({cell for _, cell in pairs}) >= 7
+            for row, cell in pairs:
+                assert reds[row] or cell >= 4  # suite2p may call a dark neighbour of a bright cell red
+                bright = traces["SecondChannel"].data[:, row].mean()
+                assert (bright > 90) == (cell < 4), bright
+                raw = traces["NeuropilCorrected"].data[4:, row]
+                assert np.corrcoef(raw, truth.traces[4:, cell])[0, 1] >= 0.9
+
+
+def test_motion_correction_by_itself_is_suite2ps(tmp_path):
+    truth = simulate_movie(frames=200)
+    path = write_session(tmp_path / "session.nwb", truth.movie, rate=truth.rate)
+    process(path, "motion_correction", params={"nimg_init": 100})
+    assert validate(path=str(path)) == []
+    with h5py.File(path) as file:
+        ophys = file["processing/ophys"]
+        error, _ = shift_error(ophys["MotionCorrectionShifts_motion_correction/data"][:], truth.shifts)
+        assert np.all(error <= 0.5), error
+        assert {"mean", "reference"} == set(ophys["SummaryImages_motion_correction"]) - {"order_of_images"}
+        assert "ImageSegmentation_motion_correction" not in ophys

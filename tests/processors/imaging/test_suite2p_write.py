@@ -118,7 +118,12 @@ def test_timestamps_are_linked_not_copied(tmp_path):
 
 def test_two_steps_stand_side_by_side(written, tmp_path):
     path, arrays = written
-    write(path, arrays, {"rois": 2, "bad_frames": 1, "valid_x": [0, 24], "valid_y": [0, 18]}, step="slow")
+    write(
+        path,
+        arrays,
+        {"rois": 2, "bad_frames": 1, "intensity_scale": 1.0, "valid_x": [0, 24], "valid_y": [0, 18]},
+        step="slow",
+    )
     assert validate(path=str(path)) == []
     with h5py.File(path) as file:
         assert {"PlaneSegmentation_slow"} == set(file["processing/ophys/ImageSegmentation_slow"])

@@ -9,9 +9,8 @@ from typing import Any
 from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._frame_times import FrameTimesInterface
-from nwbpipe.converters.interfaces._restricted_npy import load_pickled_dict
 from nwbpipe.errors import ClockError
-from nwbpipe.nwb_builders import FacemapResults, add_facemap_results
+from nwbpipe.nwb_builders import FacemapResults, add_facemap_results, load_pickled_dict
 
 _OURS = re.compile(
     r"(MotionSVD|MovieSVD|MotionSVDMasks|MovieSVDMasks|MotionEnergy)(ROI\d+)?"

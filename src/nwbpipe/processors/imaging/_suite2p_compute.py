@@ -1,37 +1,40 @@
 """Run suite2p 1.1 on a movie of an NWB file (compute module: see `nwbpipe.processors`).
 
-Orientation. NWB (and NeuroConv) store a movie as (frames, x, y); suite2p works on (frames, y, x). Frames are
-transposed on their way in, and every result on its way out: images are (x, y), as the frames of the stored
-series are; ``x`` is an index along the second axis of the series, ``y`` one along its third.
+Orientation. NWB (and NeuroConv) store a movie as (frames, x, y[, planes]); suite2p works on (frames, y, x), a
+plane at a time. Frames are transposed on their way in, and every result on its way out: images are (x, y), as the
+frames of the stored series are; ``x`` is an index along the second axis of the series, ``y`` one along its third.
 
-Memory. suite2p reads the frames that it asks for from the NWB file, and writes the registered ones to a
-memory-mapped file in the scratch folder (2 bytes per pixel). It holds a binned movie of up to
+Memory. suite2p reads the frames that it asks for from the NWB file (`_movie_reader`), and writes the registered
+ones to a memory-mapped file in the scratch folder (2 bytes per pixel). It holds a binned movie of up to
 ``detection.nbins`` frames as float32.
+
+Stages. What is registered stays in the scratch folder until all is done, and so do finished planes: a run that was
+killed goes on from there when the engine hands it the same folder.
 """
 
 from __future__ import annotations
 
 import copy
-import difflib
-import importlib
+import json
 import logging
 import os
 import random
 import re
 import sys
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Dict, List, Optional
 
 import h5py
 import numpy as np
 
+# The parts beside this file are imported by their names: the package that they lie in is not there.
+sys.path.append(str(Path(__file__).resolve().parent))
+from _movie_reader import GROUP_BYTES, Movie, intensity_scale
+from _suite2p_store import Arrays, join, plane_arrays, put
+from _suite2p_tool import chosen_device, fit_blocks, import_suite2p, plain, suite2p_settings
+
 Progress = Callable[[float, str], None]
 
-INT16_MAX = 32767
-# Frames of the registered movie are clipped by suite2p at 2**15 - 2, so floats are scaled to stay below.
-FLOAT_LIMIT = 30000.0
-SCAN_BYTES = 64 * 1024**2
-ROI_FIELDS = ("npix", "npix_soma", "radius", "aspect_ratio", "compact", "footprint", "skew", "std", "snr")
 STAGES = {
     "REGISTRATION": (0.05, "registration"),
     "ROI DETECTION": (0.55, "detection of ROIs"),
@@ -39,167 +42,7 @@ STAGES = {
     "SPIKE DECONVOLUTION": (0.9, "deconvolution"),
     "ROI CLASSIFICATION": (0.95, "classification"),
 }
-
-
-class Movie:
-    """A movie in an HDF5 dataset (frames, x, y), read lazily as int16 frames (frames, y, x).
-
-    Values are ``stored / scale``; integers are rounded down. `scale` is 1 where the stored values fit.
-    """
-
-    def __init__(self, data: h5py.Dataset, scale: float, on_read: Callable[[int], None] | None = None) -> None:
-        self.data = data
-        self.scale = scale
-        self.on_read = on_read
-        frames, nx, ny = data.shape
-        self.shape = (frames, ny, nx)
-
-    def __getitem__(self, item: Any) -> np.ndarray:
-        if isinstance(item, slice):
-            frames = self.data[item]
-            if self.on_read is not None:
-                self.on_read(item.stop or self.shape[0])
-        else:
-            # One by one: h5py's own selection by a list of indices is slower still.
-            frames = np.stack([self.data[int(i)] for i in np.atleast_1d(item)])
-        return np.ascontiguousarray(self.cast(frames).transpose(0, 2, 1))
-
-    def cast(self, frames: np.ndarray) -> np.ndarray:
-        """Scale stored values into int16."""
-        if frames.dtype.kind in "iub":
-            if self.scale != 1:
-                frames = frames // frames.dtype.type(self.scale)
-            return frames.astype(np.int16)
-        return np.round(frames.astype(np.float64) / self.scale).astype(np.int16)
-
-
-def intensity_scale(data: h5py.Dataset, progress: Progress) -> float:
-    """Return the divisor that brings the stored values into int16: 1 if they are there already.
-
-    suite2p's own readers halve every uint16 movie. Here the movie is divided only if its values don't fit.
-    """
-    kind, size = data.dtype.kind, data.dtype.itemsize
-    if kind == "b" or (kind == "i" and size <= 2) or (kind == "u" and size == 1):
-        return 1
-    if kind not in "iuf":
-        raise TypeError("the movie's values are of type %s; expected integers or floats" % data.dtype)
-    frames = data.shape[0]
-    step = max(1, SCAN_BYTES // max(1, int(np.prod(data.shape[1:])) * size))
-    if data.chunks:
-        step = max(step // data.chunks[0], 1) * data.chunks[0]
-    largest = 0.0
-    for start in range(0, frames, step):
-        block = data[start : start + step]
-        low, high = float(block.min()), float(block.max())
-        if not (np.isfinite(low) and np.isfinite(high)):
-            raise ValueError(
-                "the movie holds NaN or infinite values (frames %d to %d); suite2p can't use it"
-                % (start, min(start + step, frames) - 1)
-            )
-        largest = max(largest, high, -low)
-        progress(0.04 * min(start + step, frames) / frames, "range of values")
-    if kind == "f":
-        return largest / FLOAT_LIMIT if largest > 0 else 1
-    scale = 1
-    while largest // scale > INT16_MAX:
-        scale *= 2
-    return scale
-
-
-def import_suite2p() -> tuple[Any, bool]:
-    """Import suite2p; return it and whether torchvision had to be helped.
-
-    Some wheels of torchvision are built for CUDA and can't register their operators beside a CPU build of
-    torch. suite2p needs none of them, so their names are enough.
-    """
-    helped = False
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError as error:
-        if "torchvision::nms does not exist" not in str(error):
-            raise
-        import torch
-
-        for name in [m for m in sys.modules if m == "torchvision" or m.startswith("torchvision.")]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):
-            library.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import_suite2p.library = library  # type: ignore[attr-defined]  # lives as long as its definitions
-        helped = True
-    except ImportError:
-        pass
-    import suite2p
-
-    return suite2p, helped
-
-
-def merge(settings: dict[str, Any], changes: dict[str, Any], where: str = "settings") -> None:
-    """Put nested `changes` into `settings`; a name that this suite2p does not have is an error."""
-    for name, value in changes.items():
-        if name not in settings:
-            near = difflib.get_close_matches(name, list(settings), n=1)
-            hint = "did you mean %r?" % near[0] if near else "it has " + ", ".join(sorted(settings))
-            raise ValueError("suite2p has no setting %s[%r]: %s" % (where, name, hint))
-        if isinstance(settings[name], dict) and settings[name]:
-            if not isinstance(value, dict):
-                raise ValueError("%s[%r] is a group of settings, not %r" % (where, name, value))
-            merge(settings[name], value, "%s[%r]" % (where, name))
-        else:
-            settings[name] = value
-
-
-def suite2p_settings(suite2p: Any, params: dict[str, Any], rate: float) -> dict[str, Any]:
-    """Return suite2p's nested settings for our parameters."""
-    settings: dict[str, Any] = copy.deepcopy(suite2p.default_settings())
-    given = {
-        "tau": params["tau"],
-        "fs": rate,
-        "diameter": list(params["diameter"]),
-        # The registration metrics are not kept; a user's own classifier would depend on the machine.
-        "run": {"do_regmetrics": False, "do_registration": int(params["do_registration"])},
-        "registration": {
-            name: params[name]
-            for name in (
-                "nonrigid",
-                "nimg_init",
-                "batch_size",
-                "maxregshift",
-                "smooth_sigma",
-                "two_step_registration",
-            )
-        },
-        "detection": {
-            "algorithm": params["algorithm"],
-            "threshold_scaling": params["threshold_scaling"],
-            "max_overlap": params["max_overlap"],
-            "sparsery_settings": {"spatial_scale": params["spatial_scale"]},
-        },
-        "classification": {"use_builtin_classifier": True},
-        "extraction": {
-            "allow_overlap": params["allow_overlap"],
-            "neuropil_coefficient": params["neuropil_coefficient"],
-        },
-    }
-    merge(settings, given)
-    settings["registration"]["block_size"] = tuple(params["block_size"])
-    merge(settings, params["settings"])
-    return settings
-
-
-def fit_blocks(registration: dict[str, Any], ny: int, nx: int) -> None:
-    """Make non-rigid registration possible on a small frame.
-
-    suite2p 1.1 fails ("Input and output sizes should be greater than 0") where a block is as large as the frame
-    in either direction. One block in both is rigid registration; in one direction the block is made smaller.
-    """
-    block = [int(v) for v in registration["block_size"]]
-    if registration["nonrigid"] and block[0] >= ny and block[1] >= nx:
-        print("the frame (%d x %d) is no larger than a block: registration is rigid" % (nx, ny))
-        registration["nonrigid"] = False
-    elif registration["nonrigid"]:
-        block = [min(size, length * 3 // 4) if size >= length else size for size, length in zip(block, (ny, nx))]  # noqa: B905
-    registration["block_size"] = tuple(block)
+NAMES = ("reg", "det", "stat", "F", "Fneu", "F2", "Fneu2", "spks", "iscell", "redcell", "zcorr", "times")
 
 
 class Follow(logging.Handler):
@@ -208,7 +51,16 @@ class Follow(logging.Handler):
     def __init__(self, progress: Progress) -> None:
         super().__init__(logging.INFO)
         self.progress = progress
-        self.removed = 0
+        self.removed, self.plane, self.planes = 0, 0, 1
+
+    def of(self, plane: int, planes: int) -> None:
+        """Begin a plane."""
+        self.removed, self.plane, self.planes = 0, plane, planes
+
+    def at(self, fraction: float, label: str) -> None:
+        """Show how far this plane is."""
+        where = " of plane %d" % self.plane if self.planes > 1 else ""
+        self.progress((self.plane + min(fraction, 1.0)) / self.planes, label + where)
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
@@ -219,7 +71,7 @@ class Follow(logging.Handler):
         if text.startswith("-----------"):
             for name, (fraction, label) in STAGES.items():
                 if text.strip("- ").startswith(name):
-                    self.progress(fraction, label)
+                    self.at(fraction, label)
 
 
 def found_nothing(error: Exception, folder: Path, follow: Follow) -> bool:
@@ -231,170 +83,234 @@ def found_nothing(error: Exception, folder: Path, follow: Follow) -> bool:
     return False
 
 
-def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
-    """Register the movie, find the cells, extract and deconvolve their activity."""
+def compute(request: dict[str, Any], results: h5py.File, progress: Progress, detect: bool = True) -> dict[str, Any]:
+    """Register the movie, find the cells, extract and deconvolve their activity, plane by plane.
+
+    Without `detect`, only what the registration gives is left.
+    """
     params, facts = request["params"], request["facts"]
     scratch = Path(request["scratch"])
-    folder = scratch / "suite2p"
-    folder.mkdir(parents=True, exist_ok=True)
     # suite2p reads and writes ~/.suite2p when it is imported: a user's settings must not change the result.
     os.environ["HOME"] = str(scratch)
     progress(0.0, "starting suite2p")
     suite2p, helped = import_suite2p()
     import torch
 
-    for seeded in (random.seed, np.random.seed, torch.manual_seed):
-        seeded(int(request["seed"]) % 2**32)
-    torch.set_num_threads(max(1, int(request["threads"])))
-    device = params["device"]
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif device == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("device='cuda' was asked for, but torch finds no CUDA device; use device='cpu'")
+    threads = max(1, int(request["threads"]))
+    torch.set_num_threads(threads)
     settings = suite2p_settings(suite2p, params, float(facts["rate"]))
-    settings["torch_device"] = device
-
-    source = request["inputs"]["movie"]
-    follow = Follow(progress)
-    log = logging.getLogger("suite2p")
+    settings["torch_device"] = chosen_device(torch, params["device"])
+    log, follow = logging.getLogger("suite2p"), Follow(progress)
     log.setLevel(logging.INFO)
     log.addHandler(follow)
     log.propagate = False
+    planes: List[Arrays] = []
+    seconds: Dict[str, float] = {}
     try:
-        with h5py.File(source["file"], "r", locking=False, rdcc_nbytes=SCAN_BYTES) as file:
-            data = file[source["data"]]
-            if data.ndim != 3:
-                raise ValueError("expected a movie (frames, x, y), found shape %s" % (data.shape,))
-            scale = intensity_scale(data, progress)
-            frames, nx, ny = data.shape
-            fit_blocks(settings["registration"], ny, nx)
-
-            def on_read(stop: int) -> None:
-                progress(0.05 + 0.5 * min(stop, frames) / frames, "registration")
-
-            movie = Movie(data, scale, on_read if params["do_registration"] else None)
-            outputs = run_pipeline(suite2p, movie, params["do_registration"], settings, folder, follow)
+        with Sources(request["inputs"], progress, threads) as sources:
+            fit_blocks(settings["registration"], *sources.shape[1:])
+            for plane in sources.planes:
+                for seeded in (random.seed, np.random.seed, torch.manual_seed):
+                    seeded(int(request["seed"]) % 2**32)
+                follow.of(plane or 0, len(sources.planes))
+                run = PlaneRun(suite2p, sources, plane, copy.deepcopy(settings), scratch, follow)
+                planes.append(run.arrays(bool(params["do_registration"]), detect))
+                for name, value in run.seconds.items():
+                    seconds[name] = seconds.get(name, 0.0) + value
+            scale = sources.scale
     finally:
         log.removeHandler(follow)
-    summary = store(results, outputs, settings, scale, movie.shape, suite2p)
+    joined = join(planes)
+    if params.get("cell_threshold", 0.5) != 0.5 and len(joined["rois/index"]):  # 0.5 is suite2p's own
+        joined["rois/iscell"] = joined["rois/iscell_probability"] > params["cell_threshold"]
+    summary: Dict[str, Any] = put(results, joined, scale)
     summary.update(
-        device=device,
+        frames=sources.shape[0],
+        planes=len(planes),
+        device=settings["torch_device"],
         rate=settings["fs"],
-        cells=int((results["rois/iscell_probability"][:] > params["cell_threshold"]).sum()),
+        seconds=seconds,
+        settings=plain(settings),
         torchvision_helped=helped,
         tool_version=str(suite2p.version),
     )
-    progress(1.0, "%d ROIs, %d of them cells" % (summary["rois"], summary["cells"]))
+    progress(1.0, "%d ROIs, %d of them cells" % (summary["rois"], summary["cells"]) if detect else "registered")
     return summary
 
 
-def run_pipeline(
-    suite2p: Any, movie: Movie, register: bool, settings: dict[str, Any], folder: Path, follow: Follow
-) -> dict[str, Any]:
-    """Call ``suite2p.pipeline``; where it finds nothing the result is empty."""
-    import torch
+class Sources:
+    """The movie, and that of the second channel where there is one, open for reading."""
 
-    device = torch.device(settings["torch_device"])
-    names = ("reg", "det", "stat", "F", "Fneu", "F2", "Fneu2", "spks", "iscell", "redcell", "zcorr", "times")
-    binary, registered = folder / "data.bin", None
-    frames, ny, nx = movie.shape
-    if register:
-        registered = suite2p.io.BinaryFile(ny, nx, str(binary), n_frames=frames, write=True)
-    try:
-        values = suite2p.pipeline(
-            str(folder),
-            registered if register else movie,
-            f_raw=movie if register else None,
-            run_registration=register,
-            settings=settings,
-            device=device,
+    def __init__(self, inputs: Dict[str, Any], progress: Progress, threads: int) -> None:
+        self.threads = threads
+        self.files: List[h5py.File] = []
+        self.data = [self._open(inputs[name]) for name in ("movie", "second_channel") if name in inputs]
+        first = self.data[0]
+        if first.ndim not in (3, 4) or any(one.shape != first.shape for one in self.data):
+            self.__exit__()
+            raise ValueError(
+                "expected movies (frames, x, y[, planes]) of one shape, found %s" % [d.shape for d in self.data]
+            )
+        self.planes: List[Optional[int]] = list(range(first.shape[3])) if first.ndim == 4 else [None]
+        frames, nx, ny = first.shape[:3]
+        self.shape = (frames, ny, nx)
+        self.scales = [intensity_scale(one, progress, threads) for one in self.data]
+        self.scale = self.scales[0]
+
+    def _open(self, source: Dict[str, Any]) -> h5py.Dataset:
+        self.files.append(h5py.File(source["file"], "r", locking=False, rdcc_nbytes=GROUP_BYTES))
+        return self.files[-1][source["data"]]
+
+    def __enter__(self) -> "Sources":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for file in self.files:
+            file.close()
+
+    def movies(self, plane: Optional[int], on_read: Optional[Callable[[int], None]]) -> List[Movie]:
+        """Return the movie of a plane, for each channel."""
+        first = True
+        made = []
+        for data, scale in zip(self.data, self.scales):  # noqa: B905 (Python 3.9)
+            made.append(Movie(data, scale, on_read if first else None, plane, self.threads))
+            first = False
+        return made
+
+
+class PlaneRun:
+    """suite2p on one plane: registration, then all else, each kept in a folder of its own."""
+
+    def __init__(
+        self,
+        suite2p: Any,
+        sources: Sources,
+        plane: Optional[int],
+        settings: Dict[str, Any],
+        scratch: Path,
+        follow: Follow,
+    ) -> None:
+        import torch
+
+        self.suite2p, self.settings, self.follow = suite2p, settings, follow
+        name = "plane%d" % (plane or 0)
+        self.kept = scratch / "stages" / name  # what is finished moves there
+        self.folder = self.kept if self.kept.is_dir() else scratch / "suite2p" / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.sources = sources
+        frames = sources.shape[0]
+        self.movies = sources.movies(plane, lambda stop: follow.at(0.05 + 0.5 * stop / frames, "registration"))
+        self.device = torch.device(settings["torch_device"])
+        self.seconds: Dict[str, float] = {}
+
+    def arrays(self, register: bool, detect: bool) -> Arrays:
+        """Return the plane's arrays; one that an earlier try had finished is not computed again."""
+        done = self.kept / "done.npz"
+        if done.is_file():
+            with np.load(done, allow_pickle=False) as stored:
+                return {name.replace("|", "/"): stored[name] for name in stored.files}
+        files = self.register() if register else self.take_as_it_is()
+        try:
+            outputs = self.find_cells(files) if detect else self.registered()
+        finally:
+            for file in files:
+                if not isinstance(file, Movie):
+                    file.close()
+        block_size, ny, nx = self.settings["registration"]["block_size"], *self.sources.shape[1:]
+        blocks = (
+            self.suite2p.registration.nonrigid.make_blocks(ny, nx, block_size) if "yoff1" in outputs["reg"] else None
         )
-    except Exception as error:
-        if not found_nothing(error, folder, follow):
-            raise
-        print("suite2p found no ROI:", error)
-        # Like stat.npy above, they were written by suite2p itself a moment ago, in our own scratch folder.
-        reg = np.load(folder / "reg_outputs.npy", allow_pickle=True).item()
-        detected = folder / "detect_outputs.npy"
-        values = (reg, np.load(detected, allow_pickle=True).item() if detected.exists() else {}) + (None,) * 10
-    finally:
-        if registered is not None:
-            registered.close()
+        arrays = plane_arrays(outputs, self.sources.shape, self.sources.scales, blocks)
+        if "images/mean" not in arrays:  # nothing was registered, and nothing was found
+            arrays["images/mean"] = self.mean()
+        partial = self.folder / "partial.npz"
+        np.savez(partial, **{name.replace("/", "|"): values for name, values in arrays.items()})
+        self.kept.mkdir(parents=True, exist_ok=True)
+        partial.replace(self.kept / "done.npz")
+        for binary in self.folder.glob("data*.bin"):
             binary.unlink()
-    return dict(zip(names, values))  # noqa: B905 (Python 3.9)
+        return arrays
 
+    def register(self) -> List[Any]:
+        """Register the channels into binary files, unless they are there; return these."""
+        frames, ny, nx = self.sources.shape
+        binaries = [self.folder / name for name in ("data.bin", "data_chan2.bin")[: len(self.movies)]]
+        marker = self.folder / "registered.json"
+        if not marker.is_file():
+            for binary in binaries:
+                binary.unlink(missing_ok=True)
+            files = [self.suite2p.io.BinaryFile(ny, nx, str(b), n_frames=frames, write=True) for b in binaries]
+            settings = copy.deepcopy(self.settings)
+            settings["run"]["do_detection"] = False
+            second = {"f_reg_chan2": files[1], "f_raw_chan2": self.movies[1]} if len(files) > 1 else {}
+            outputs = self.suite2p.pipeline(
+                str(self.folder), files[0], f_raw=self.movies[0], settings=settings, device=self.device, **second
+            )
+            for file in files:
+                file.file.flush()
+                file.close()
+            self.seconds.update(plain(outputs[-1]))
+            self.exclude_constant(outputs[0])
+            marker.write_text(json.dumps({"seconds": self.seconds}))
+            self.kept.parent.mkdir(exist_ok=True)
+            self.folder = self.folder.rename(self.kept)
+        else:
+            print("the movie had been registered before: going on from there")
+        return [self.suite2p.io.BinaryFile(ny, nx, str(self.kept / binary.name)) for binary in binaries]
 
-def store(
-    results: h5py.File,
-    outputs: dict[str, Any],
-    settings: dict[str, Any],
-    scale: float,
-    shape: tuple[int, int, int],
-    suite2p: Any,
-) -> dict[str, Any]:
-    """Put suite2p's results into `results`, transposed to the movie's orientation and in its units."""
-    frames, ny, nx = shape
-    reg, det = outputs["reg"], outputs["det"] or {}
-    yrange, xrange = [int(v) for v in reg["yrange"]], [int(v) for v in reg["xrange"]]
-    bad = np.asarray(reg["badframes"], dtype=bool)
-    if "yoff" in reg:
-        results["shifts"] = np.stack([reg["xoff"], reg["yoff"]], axis=1).astype(np.float32)
-        results["correlation"] = np.asarray(reg["corrXY"], dtype=np.float32)
-        results["bad_frames"] = bad
-    if "yoff1" in reg:
-        blocks = suite2p.registration.nonrigid.make_blocks(ny, nx, settings["registration"]["block_size"])
-        results["blocks"] = np.hstack([np.stack(blocks[1]), np.stack(blocks[0])]).astype(np.int32)
-        results["block_shifts"] = np.stack([reg["xoff1"], reg["yoff1"]], axis=2).astype(np.float32)
+    def take_as_it_is(self) -> List[Any]:
+        """Look for constant frames; the movie itself is read by detection and extraction."""
+        _, ny, nx = self.sources.shape
+        for start in self.movies[0].blocks():
+            self.movies[0][start : start + self.movies[0].blocks().step]
+        reg = {"yrange": [0, ny], "xrange": [0, nx], "badframes": np.zeros(self.sources.shape[0], bool)}
+        self.exclude_constant(reg)
+        return list(self.movies)
 
-    def image(name: str, values: Any, cropped: bool, factor: float) -> None:
-        full = np.zeros((ny, nx), dtype=np.float32)
-        part = full[yrange[0] : yrange[1], xrange[0] : xrange[1]] if cropped else full
-        part[...] = values
-        results["images/" + name] = (full * factor).T
+    def exclude_constant(self, reg: Dict[str, Any]) -> None:
+        """Keep frames without an image (a closed shutter) out of detection."""
+        constant = self.movies[0].constant
+        if constant.all():
+            raise ValueError("every frame of the movie is constant: it shows nothing")
+        if constant.any():
+            print("%d frames are constant, and are excluded from detection" % constant.sum())
+            reg["badframes"] = np.asarray(reg["badframes"], bool) | constant
+        np.save(self.folder / "reg_outputs.npy", reg)  # type: ignore[arg-type]  # where suite2p reads it again
 
-    if "meanImg" in reg:
-        image("mean", reg["meanImg"], False, scale)
-        image("reference", reg["refImg"], False, scale)
-    elif "meanImg_crop" in det:
-        image("mean", det["meanImg_crop"], True, scale)
-    if "max_proj" in det:
-        image("max_projection", det["max_proj"], True, scale)
-    if "Vcorr" in det:
-        image("correlation", det["Vcorr"], True, 1)
+    def find_cells(self, files: List[Any]) -> Dict[str, Any]:
+        """Detect, extract, deconvolve and classify; where suite2p finds nothing the result is empty."""
+        second = {"f_reg_chan2": files[1]} if len(files) > 1 else {}
+        try:
+            values = self.suite2p.pipeline(
+                str(self.folder),
+                files[0],
+                run_registration=False,
+                settings=self.settings,
+                device=self.device,
+                **second,
+            )
+        except Exception as error:
+            if not found_nothing(error, self.folder, self.follow):
+                raise
+            print("suite2p found no ROI:", error)
+            # Like stat.npy above, they were written by suite2p itself a moment ago, in our own scratch folder.
+            reg = np.load(self.folder / "reg_outputs.npy", allow_pickle=True).item()
+            detected = self.folder / "detect_outputs.npy"
+            values = (reg, np.load(detected, allow_pickle=True).item() if detected.exists() else {}) + (None,) * 10
+        self.seconds.update(plain(values[-1] or {}))
+        return dict(zip(NAMES, values))  # noqa: B905 (Python 3.9)
 
-    stat = outputs["stat"] if outputs["F"] is not None else []
-    count = len(stat)
-    rois = results.create_group("rois")
-    rois["index"] = np.cumsum([len(s["ypix"]) for s in stat]).astype(np.int64)
-    for name, key, dtype in (("x", "xpix", np.uint32), ("y", "ypix", np.uint32), ("weight", "lam", np.float32)):
-        rois[name] = np.concatenate([s[key] for s in stat]).astype(dtype) if count else np.zeros(0, dtype)
-    for key in ROI_FIELDS:
-        values = np.array([s[key] for s in stat], dtype=np.int32 if key.startswith("npix") else np.float32)
-        rois[key] = values * np.float32(scale) if key == "std" else values
-    rois["center"] = np.array([[s["med"][1], s["med"][0]] for s in stat], dtype=np.float32).reshape(count, 2)
-    rois["iscell_probability"] = np.asarray(outputs["iscell"], np.float32)[:, 1] if count else np.zeros(0, np.float32)
-    for name, key in (("fluorescence", "F"), ("neuropil", "Fneu"), ("deconvolved", "spks")):
-        values = np.asarray(outputs[key], np.float32).T * np.float32(scale) if count else np.zeros((frames, 0), "f4")
-        results["traces/" + name] = values
-    return {
-        "frames": frames,
-        "rois": count,
-        "bad_frames": int(bad.sum()),
-        "valid_x": xrange,
-        "valid_y": yrange,
-        "intensity_scale": float(scale),
-        "bidiphase": float(reg.get("bidiphase", 0)),
-        "seconds": {str(k): float(v) for k, v in (outputs["times"] or {}).items()},
-        "settings": plain(settings),
-    }
+    def registered(self) -> Dict[str, Any]:
+        """Return what the registration left, as a run that found no cells would."""
+        # It was written by `exclude_constant` a moment ago, in our own scratch folder.
+        reg = np.load(self.folder / "reg_outputs.npy", allow_pickle=True).item()
+        return {"reg": reg, "det": {}, "stat": None, "F": None}
 
-
-def plain(value: Any) -> Any:
-    """Return `value` as JSON knows it."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+    def mean(self) -> np.ndarray:
+        """Return the mean image (x, y) of the movie as it is."""
+        movie = self.movies[0]
+        total = np.zeros(movie.shape[1:])
+        for start in movie.blocks():
+            total += movie[start : start + movie.blocks().step].sum(axis=0, dtype=np.float64)
+        mean: np.ndarray = (total / movie.shape[0] * self.sources.scale).T.astype(np.float32)
+        return mean

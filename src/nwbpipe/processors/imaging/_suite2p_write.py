@@ -1,4 +1,4 @@
-"""Write suite2p's results as NWB containers."""
+"""What suite2p's results are, for the writer that all imaging methods share."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nwbpipe.processors._base import Context, Results
+from nwbpipe.processors.imaging._segmentation_write import (
+    AXES,
+    Motion,
+    Rois,
+    Traces,
+    write_images,
+    write_motion,
+    write_segmentation,
+    write_traces,
+)
 
 if TYPE_CHECKING:
     from pynwb import ProcessingModule
-    from pynwb.ophys import PlaneSegmentation
 
-AXES = "x is the index along the second axis of the movie's data, y along the third"
 IMAGES = {
     "mean": "Mean of the registered movie, in the movie's stored values.",
     "reference": "Image that the frames were registered to, in the movie's stored values.",
     "max_projection": "Maximum over time of the binned, high-pass filtered movie, in the movie's stored values.",
+    "mean_second_channel": "Mean of the second channel, moved as the movie was, in its own stored values.",
     "correlation": "Correlation of neighbouring pixels over time, as suite2p's detection sees it.",
 }
 COLUMNS = {
@@ -28,202 +37,113 @@ COLUMNS = {
     "footprint": "Spatial extent of the correlation with the ROI, in suite2p's scales.",
     "skew": "Skewness of the neuropil-corrected trace.",
     "std": "Standard deviation of the neuropil-corrected trace, in the movie's stored values.",
+    "red": "Whether the ROI is bright in the second channel.",
+    "red_probability": "suite2p's measure of its brightness there.",
     "snr": "1 - 0.5 var(diff(trace)) / var(trace) of the neuropil-corrected trace.",
 }
 
 
 def write_results(module: ProcessingModule, movie: Any, results: Results, context: Context) -> None:
     """Add the containers of one run to `module`."""
-    times = _times(movie)
-    _write_motion(module, movie, times, results, context)
-    _write_images(module, results, context)
-    if results.summary["rois"]:
-        table = _write_segmentation(module, movie, results, context)
-        _write_traces(module, times, table, results, context)
-
-
-def _times(movie: Any) -> dict[str, Any]:
-    """Return the movie's times: a link to its timestamps, or its rate and starting time."""
-    if movie.rate is not None:
-        return {"rate": float(movie.rate), "starting_time": float(movie.starting_time or 0.0)}
-    return {"timestamps": movie}
-
-
-def _compressed(values: np.ndarray) -> Any:
-    from pynwb import H5DataIO
-
-    return H5DataIO(values, compression="gzip", compression_opts=4, shuffle=True, chunks=True)
-
-
-def _write_motion(
-    module: ProcessingModule, movie: Any, times: dict[str, Any], results: Results, context: Context
-) -> None:
-    from hdmf.common import DynamicTable, VectorData
-    from pynwb import TimeSeries
-
     arrays, summary = results.arrays, results.summary
-    if "shifts" not in arrays:
-        return
     (x0, x1), (y0, y1) = summary["valid_x"], summary["valid_y"]
-    module.add(
-        TimeSeries(
-            name=context.name("MotionCorrectionShifts"),
-            data=_compressed(arrays["shifts"][:]),
-            unit="pixels",
-            description=f"Displacement (x, y) of the content of each frame of {movie.name} against the reference "
-            f"image, positive towards larger indices; a frame is corrected by the opposite. {AXES}. After the "
-            f"correction the region x {x0} to {x1}, y {y0} to {y1} (ends excluded) is valid in every frame that was "
-            "not excluded.",
-            **times,
-        )
+    if "shifts" in arrays:
+        write_motion(module, context, movie, _motion(arrays, summary))
+    stored = arrays.get("images", {})
+    outside = f" 0 outside x {x0} to {x1}, y {y0} to {y1}."
+    write_images(
+        module,
+        context,
+        {
+            name: (text + ("" if name.startswith(("mean", "reference")) else outside), stored[name][:])
+            for name, text in IMAGES.items()
+            if name in stored
+        },
     )
-    module.add(
-        TimeSeries(
-            name=context.name("MotionCorrectionQuality"),
-            data=_compressed(np.stack([arrays["correlation"][:], arrays["bad_frames"][:]], axis=1).astype("float32")),
-            unit="n.a.",
-            description="First column: peak of the phase correlation of the frame with the reference image. Second "
-            f"column: 1 if the frame was excluded from detection ({summary['bad_frames']} frames), else 0.",
-            **times,
-        )
-    )
-    if "block_shifts" not in arrays:
+    if not summary["rois"]:
         return
-    blocks = arrays["blocks"][:]
-    module.add(
-        DynamicTable(
-            name=context.name("MotionCorrectionBlocks"),
-            description=f"Blocks of the non-rigid registration, ends excluded. {AXES}.",
-            columns=[
-                VectorData(name=name, description=text, data=blocks[:, column])
-                for column, (name, text) in enumerate(
-                    {
-                        "x_start": "First x of the block, in pixels.",
-                        "x_stop": "End of the block in x, in pixels.",
-                        "y_start": "First y of the block, in pixels.",
-                        "y_stop": "End of the block in y, in pixels.",
-                    }.items()
-                )
-            ],
+    text = f"ROIs that suite2p found in {movie.name}: those of functional detection, cells or not."
+    if summary.get("loaded"):
+        text += " Loaded from an output of suite2p; traces and images are in the values that it had."
+    if summary["intensity_scale"] != 1:
+        text += (
+            f" suite2p had the movie's stored values over {summary['intensity_scale']:g}, as int16; what is written "
+            "is in the stored values again."
         )
+    table = write_segmentation(module, context, movie, _rois(arrays["rois"], summary, context), text)
+    _write_traces(module, movie, table, arrays["traces"], summary, context)
+
+
+def _motion(arrays: Any, summary: Any) -> Motion:
+    (x0, x1), (y0, y1) = summary["valid_x"], summary["valid_y"]
+    blocks = arrays["blocks"][:] if "block_shifts" in arrays else None
+    lost = " Non-rigid shifts are not here: the output does not say which blocks they are of."
+    return Motion(
+        shifts=arrays["shifts"][:],
+        quality={
+            "correlation": (
+                "peak of the phase correlation of the frame with the reference image",
+                arrays["correlation"][:],
+            ),
+            "excluded": (
+                f"1 if the frame was excluded from detection ({summary['bad_frames']} frames), else 0",
+                arrays["bad_frames"][:],
+            ),
+        },
+        blocks=blocks,
+        block_shifts=None if blocks is None else arrays["block_shifts"][:],
+        note=f"After the correction the region x {x0} to {x1}, y {y0} to {y1} (ends excluded) is valid in every "
+        "frame that was not excluded." + (lost if summary.get("blocks_unknown") else ""),
     )
-    module.add(
-        TimeSeries(
-            name=context.name("MotionCorrectionBlockShifts"),
-            data=_compressed(arrays["block_shifts"][:]),
-            unit="pixels",
-            description="Displacement (x, y) of the content of each block, beyond that of its frame: (frames, "
-            f"blocks, 2). The blocks are the rows of {context.name('MotionCorrectionBlocks')}.",
-            **times,
-        )
-    )
 
 
-def _write_images(module: ProcessingModule, results: Results, context: Context) -> None:
-    from pynwb.base import Images
-    from pynwb.image import GrayscaleImage
-
-    (x0, x1), (y0, y1) = results.summary["valid_x"], results.summary["valid_y"]
-    stored = results.arrays.get("images", {})
-    images = []
-    for name, text in IMAGES.items():
-        if name in stored:
-            cropped = "" if name in ("mean", "reference") else f" 0 outside x {x0} to {x1}, y {y0} to {y1}."
-            images.append(GrayscaleImage(name=name, data=stored[name][:], description=text + cropped))
-    if images:
-        module.add(
-            Images(
-                name=context.name("SummaryImages"),
-                images=images,
-                description="Summary images of the movie, (x, y) as its frames.",
+def _rois(stored: Any, summary: Any, context: Context) -> Rois:
+    columns = {}
+    if "iscell" in stored:
+        threshold = context.params.cell_threshold
+        told = f"Whether the ROI is a cell: probability above {threshold:g}."
+        if summary.get("loaded"):
+            told = (
+                "Whether the ROI is a cell, as iscell.npy has it: the classifier's word, or a person's who edited it."
             )
+        columns["iscell"] = (told, stored["iscell"][:])
+        columns["iscell_probability"] = (
+            "Probability that the ROI is a cell, by suite2p's classifier.",
+            stored["iscell_probability"][:],
         )
-
-
-def _write_segmentation(
-    module: ProcessingModule, movie: Any, results: Results, context: Context
-) -> PlaneSegmentation:
-    from hdmf.common import VectorData, VectorIndex
-    from pynwb.ophys import ImageSegmentation, PlaneSegmentation
-
-    rois = results.arrays["rois"]
-    pixels = np.empty(rois["x"].shape[0], dtype=[("x", np.uint32), ("y", np.uint32), ("weight", np.float32)])
-    for name in ("x", "y", "weight"):
-        pixels[name] = rois[name][:]
-    mask = VectorData(name="pixel_mask", description=f"Pixels (x, y, weight) of each ROI. {AXES}.", data=pixels)
-    probability = rois["iscell_probability"][:]
-    threshold = context.params.cell_threshold
-    columns: list[VectorData] = [
-        mask,
-        VectorIndex(name="pixel_mask_index", target=mask, data=rois["index"][:].astype(np.uint64)),
-        VectorData(
-            name="iscell",
-            description=f"Whether the ROI is a cell: probability above {threshold:g}.",
-            data=probability > threshold,
-        ),
-        VectorData(
-            name="iscell_probability",
-            description="Probability that the ROI is a cell, by suite2p's built-in classifier.",
-            data=probability,
-        ),
-        VectorData(name="center", description=f"Median pixel (x, y). {AXES}.", data=rois["center"][:]),
-        *(VectorData(name=name, description=text, data=rois[name][:]) for name, text in COLUMNS.items()),
-    ]
-    table = PlaneSegmentation(
-        name=context.name("PlaneSegmentation"),
-        description=f"ROIs that suite2p found in {movie.name}: those of functional detection, cells or not.",
-        imaging_plane=movie.imaging_plane,
-        reference_images=movie,
+    columns["center"] = (f"Median pixel (x, y). {AXES}.", stored["center"][:])
+    columns.update({name: (text, stored[name][:]) for name, text in COLUMNS.items() if name in stored})
+    return Rois(
+        index=stored["index"][:],
+        x=stored["x"][:],
+        y=stored["y"][:],
+        weight=stored["weight"][:],
+        plane=stored["plane"][:] if "plane" in stored else None,
         columns=columns,
-        colnames=["pixel_mask", *(c.name for c in columns[2:])],
     )
-    module.add(ImageSegmentation(name=context.name("ImageSegmentation"), plane_segmentations=[table]))
-    return table
 
 
 def _write_traces(
-    module: ProcessingModule, times: dict[str, Any], table: PlaneSegmentation, results: Results, context: Context
+    module: ProcessingModule, movie: Any, table: Any, stored: Any, summary: Any, context: Context
 ) -> None:
-    from pynwb.ophys import Fluorescence, RoiResponseSeries
-
-    traces = results.arrays["traces"]
-    fluorescence, neuropil = traces["fluorescence"][:], traces["neuropil"][:]
+    values = "in the values that suite2p had" if summary.get("loaded") else "in the movie's stored values"
+    fluorescence, neuropil = stored["fluorescence"][:], stored["neuropil"][:]
     coefficient = float(context.params.neuropil_coefficient)
-
-    def series(name: str, values: np.ndarray, text: str, unit: str = "a.u.") -> RoiResponseSeries:
-        region = table.create_roi_table_region(
-            region=list(range(len(table))), description=f"All ROIs of {table.name}."
-        )
-        return RoiResponseSeries(
-            name=name, data=_compressed(values), rois=region, unit=unit, description=text, **times
-        )
-
-    module.add(
-        Fluorescence(
-            name=context.name("Fluorescence"),
-            roi_response_series=[
-                series(
-                    "RoiResponseSeries", fluorescence, "Weighted mean of each ROI, in the movie's stored values (F)."
-                ),
-                series("Neuropil", neuropil, "Mean of each ROI's surround, in the movie's stored values (Fneu)."),
-                series(
-                    "NeuropilCorrected",
-                    fluorescence - np.float32(coefficient) * neuropil,
-                    f"F - {coefficient:g} Fneu, in the movie's stored values; not divided by a baseline.",
-                ),
-            ],
-        )
+    corrected = fluorescence - np.float32(coefficient) * neuropil
+    traces = [
+        Traces("RoiResponseSeries", fluorescence, f"Weighted mean of each ROI, {values} (F)."),
+        Traces("Neuropil", neuropil, f"Mean of each ROI's surround, {values} (Fneu)."),
+        Traces("NeuropilCorrected", corrected, f"F - {coefficient:g} Fneu, {values}; not divided by a baseline."),
+    ]
+    for name, key, text in (
+        ("SecondChannel", "fluorescence2", "Weighted mean of each ROI"),
+        ("SecondChannelNeuropil", "neuropil2", "Mean of each ROI's surround"),
+    ):
+        if key in stored:
+            traces.append(Traces(name, stored[key][:], f"{text} in the second channel."))
+    text = (
+        f"Deconvolved activity (OASIS, tau {context.params.tau:g} s) of the corrected trace over its baseline: "
+        "proportional to the number of spikes, in no absolute unit."
     )
-    module.add(
-        Fluorescence(
-            name=context.name("Deconvolved"),
-            roi_response_series=[
-                series(
-                    "Deconvolved",
-                    traces["deconvolved"][:],
-                    f"Deconvolved activity (OASIS, tau {context.params.tau:g} s) of the corrected trace over its "
-                    "baseline: proportional to the number of spikes, in no absolute unit.",
-                )
-            ],
-        )
-    )
+    deconvolved = [Traces("Deconvolved", stored["deconvolved"][:], text)] if "deconvolved" in stored else []
+    write_traces(module, context, movie, table, fluorescence=traces, deconvolved=deconvolved)

@@ -1,12 +1,14 @@
 """Reads a pickled ``.npy`` without running what a pickle can carry.
 
-``numpy.load(allow_pickle=True)`` runs any code that a file names. Facemap has no other format, and its files are
-shared, so they are read by an unpickler that builds numpy arrays and Python's plain containers and refuses all else.
+``numpy.load(allow_pickle=True)`` runs any code that a file names. Facemap and suite2p have no other format, and their
+files are shared, so they are read by an unpickler that builds numpy arrays and Python's plain containers and refuses
+all else.
 """
 
 from __future__ import annotations
 
 import codecs
+import datetime
 import pickle
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO
@@ -36,6 +38,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
         ("_codecs", "encode"): _encode,
+        ("datetime", "datetime"): datetime.datetime,
         ("pathlib", "PosixPath"): PurePosixPath,
         ("pathlib", "PurePosixPath"): PurePosixPath,
         ("pathlib", "WindowsPath"): PureWindowsPath,
@@ -74,7 +77,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def load_pickled_dict(path: Path) -> dict[str, Any]:
-    """Read a dictionary that was saved with ``numpy.save``.
+    """Read a dictionary that was saved with ``numpy.save``: Facemap's ``_proc.npy``, suite2p's ``ops.npy``.
 
     Parameters
     ----------
@@ -90,19 +93,44 @@ def load_pickled_dict(path: Path) -> dict[str, Any]:
     SourceError
         It is not such a file, it is truncated, or its pickle names anything that could run.
     """
+    content = _load(path, dimensions=0)
+    found = content.item() if isinstance(content, np.ndarray) and content.shape == () else content
+    if not isinstance(found, dict):
+        raise SourceError(
+            "the file holds no dictionary", where=str(path), expected="a dictionary", found=type(found).__name__
+        )
+    return found
+
+
+def load_pickled_dicts(path: Path) -> list[dict[str, Any]]:
+    """Read a row of dictionaries that was saved with ``numpy.save``: suite2p's ``stat.npy``.
+
+    Raises
+    ------
+    SourceError
+        As `load_pickled_dict`.
+    """
+    content = _load(path, dimensions=1)
+    found = content.tolist() if isinstance(content, np.ndarray) else list(content)
+    if not all(isinstance(one, dict) for one in found):
+        raise SourceError("the file holds other things than dictionaries", where=str(path))
+    return found
+
+
+def _load(path: Path, dimensions: int) -> Any:
     try:
         with path.open("rb") as stream:
             version = np.lib.format.read_magic(stream)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(stream)
-            if not dtype.hasobject or shape != ():
+            if not dtype.hasobject or len(shape) != dimensions:
                 raise SourceError(
-                    "the file holds an array, not a dictionary",
+                    f"the file holds an array, not {'dictionaries' if dimensions else 'a dictionary'}",
                     where=str(path),
-                    expected="one pickled dictionary",
+                    expected="a row of pickled dictionaries" if dimensions else "one pickled dictionary",
                     found=f"{dtype} array of shape {shape}",
                 )
-            content = _Unpickler(stream).load()
+            return _Unpickler(stream).load()
     except OSError as error:
         raise SourceError("the file can't be read", where=str(path), found=str(error)) from error
     except pickle.UnpicklingError as error:
@@ -112,19 +140,13 @@ def load_pickled_dict(path: Path) -> dict[str, Any]:
                 where=str(path),
                 expected="numpy arrays, numbers, text, lists and dictionaries only",
                 found=str(error),
-                hint="don't open it by other means unless you know where it comes from; write it again with Facemap",
+                hint="don't open it by other means unless you know where it comes from; write it again with the tool",
             ) from error
         raise _damaged(path, error) from error
     except SourceError:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything
         raise _damaged(path, error) from error
-    found = content.item() if isinstance(content, np.ndarray) and content.shape == () else content
-    if not isinstance(found, dict):
-        raise SourceError(
-            "the file holds no dictionary", where=str(path), expected="a dictionary", found=type(found).__name__
-        )
-    return found
 
 
 def _damaged(path: Path, error: Exception) -> SourceError:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nwbpipe.converters.interfaces._restricted_npy import load_pickled_dict
 from nwbpipe.errors import SourceError
+from nwbpipe.nwb_builders import load_pickled_dict
 from tests.nwb_builders.facemap_proc import write_proc
 
 

@@ -1,0 +1,98 @@
+"""``nwbpipe compare``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from nwbpipe.engine import Comparison
+
+
+def compare(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE.nwb... STEP...", help="Session files, then steps with imaging results."),
+    ],
+    figure: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the comparison into a file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+) -> None:
+    """Compare imaging steps with each other, and with the truth of a simulated file; of one session or several."""
+    from nwbpipe.engine import compare as compare_steps
+
+    files = [Path(word) for word in words if word.endswith(".nwb")]
+    steps = [word for word in words if not word.endswith(".nwb")]
+    if not files:
+        raise typer.BadParameter("name a session file (….nwb) first", param_hint="FILE.nwb")
+    if figure is not None and len(files) > 1:
+        raise typer.BadParameter("a figure is of one session", param_hint="--figure")
+    found = {file: compare_steps(file, *steps) for file in files}
+    if figure is not None:
+        from nwbpipe.engine._compare_figure import draw
+
+        draw(files[0], found[files[0]], figure)
+    if as_json:
+        read = {str(file): one.as_dict() for file, one in found.items()}
+        typer.echo(json.dumps(read if len(files) > 1 else read[str(files[0])], indent=2))
+        return
+    for file, one in found.items():
+        if len(files) > 1:
+            typer.echo(f"{file}:")
+        _show(one)
+        if len(files) > 1:
+            typer.echo("")
+    if figure is not None:
+        typer.echo(f"drawn: {figure}")
+
+
+def _show(found: Comparison) -> None:
+    _table(
+        ["step", "tool", "ROIs", "cells", "time (s)", "CPU (s)", "memory (MB)", "parameters that differ"],
+        [
+            [
+                one.step,
+                f"{one.tool} {one.tool_version}",
+                str(one.rois),
+                str(one.cells),
+                _number(one.seconds, ".1f"),
+                _number(one.cpu_seconds, ".1f"),
+                _number(one.memory_mb, ".0f"),
+                ", ".join(f"{name}={value}" for name, value in one.parameters.items()) or "-",
+            ]
+            for one in found.costs
+        ],
+    )
+    typer.echo("")
+    counts = ["both", "only first", "only second", "recall", "precision", "IoU"]
+    _table(
+        ["first", "second", *counts, "trace r", "activity r", "motion (px)"],
+        [
+            [
+                one.first,
+                one.second,
+                str(one.matched),
+                str(one.only_first),
+                str(one.only_second),
+                _number(one.recall, ".2f"),
+                _number(one.precision, ".2f"),
+                _number(one.iou, ".2f"),
+                _number(one.trace_r, ".3f"),
+                _number(one.activity_r, ".2f"),
+                _number(one.motion_rms, ".2f"),
+            ]
+            for one in found.pairs
+        ],
+    )
+
+
+def _number(value: float | None, spec: str) -> str:
+    return "-" if value is None else format(value, spec)
+
+
+def _table(head: list[str], rows: list[list[Any]]) -> None:
+    widths = [max(len(str(row[k])) for row in [head, *rows]) for k in range(len(head))]
+    for row in [head, *rows]:
+        typer.echo("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

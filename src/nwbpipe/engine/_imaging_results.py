@@ -1,0 +1,140 @@
+"""Read a step's imaging results out of a session file: what comparison and curation look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from nwbpipe import session_file
+from nwbpipe.errors import UnknownNameError
+from nwbpipe.provenance import RunRecord, current_record, read_records
+
+Floats = NDArray[np.float64]
+#: Traces that stand for a method's, the best first.
+_TRACES = ("Fluorescence_{0}/NeuropilCorrected", "DfOverF_{0}/DfOverF", "Fluorescence_{0}/RoiResponseSeries")
+_ACTIVITY = ("Deconvolved_{0}/Deconvolved",)
+
+
+@dataclass(frozen=True)
+class ImagingResults:
+    """What a step found.
+
+    Attributes
+    ----------
+    record : RunRecord
+        The run.
+    pixels : list of ndarray, int64, shape (n,)
+        Of each ROI, its pixels as ``(plane * nx + x) * ny + y``, sorted.
+    cell : ndarray, bool, shape (rois,)
+        Whether the method calls it a cell; all, where it does not say.
+    kind : dict of str to ndarray, bool, shape (rois,)
+        Further marks: ``dim``, ``dendrite`` of a simulated truth.
+    traces, activity : ndarray or None, shape (frames, rois)
+        The first of `NeuropilCorrected`, `DfOverF`, `RoiResponseSeries`; `Deconvolved`.
+    shifts : ndarray or None, shape (frames, planes, 2)
+        Displacement (x, y) of the content in pixels.
+    frame_shape : (int, int)
+        Size of the frame (x, y).
+    """
+
+    record: RunRecord
+    pixels: list[NDArray[np.int64]]
+    cell: NDArray[np.bool_]
+    kind: dict[str, NDArray[np.bool_]]
+    traces: Floats | None
+    activity: Floats | None
+    shifts: Floats | None
+    frame_shape: tuple[int, int]
+
+    def moved(self, offset: tuple[int, int]) -> list[NDArray[np.int64]]:
+        """Return the pixels, displaced by (x, y); what leaves the frame is lost."""
+        nx, ny = self.frame_shape
+        found = []
+        for pixels in self.pixels:
+            rest, y = np.divmod(pixels, ny)
+            plane, x = np.divmod(rest, nx)
+            x, y = x + offset[0], y + offset[1]
+            inside = (x >= 0) & (x < nx) & (y >= 0) & (y < ny)
+            found.append(((plane * nx + x) * ny + y)[inside])
+        return found
+
+
+def read_imaging(path: Path | str, step: str) -> ImagingResults:
+    """Read the current imaging results of a step.
+
+    Raises
+    ------
+    UnknownNameError
+        If the file has none.
+    """
+    session = session_file.check_readable(path)
+    record = current_record(read_records(session), step)
+    with session_file.open_hdf5(session) as file:
+        found = None if record is None else _read(file, record)
+        if found is None:
+            msg = f"the file has no imaging result of a step {step!r}"
+            steps = [one.step for one in read_records(file) if not one.superseded and _read(file, one) is not None]
+            raise UnknownNameError(msg, where=str(path), expected=", ".join(steps) or "none", found=step)
+    return found
+
+
+def _read(file: h5py.File, record: RunRecord) -> ImagingResults | None:
+    outputs = {output.path.rpartition("/")[2]: output.path for output in record.outputs if output.path in file}
+
+    def place(*patterns: str) -> str | None:
+        for pattern in patterns:
+            container, slash, inner = pattern.format(record.step).partition("/")
+            if container in outputs and (found := outputs[container] + slash + inner) in file:
+                return found
+        return None
+
+    table = place("ImageSegmentation_{0}/PlaneSegmentation_{0}")
+    shifts = place("MotionCorrectionShifts_{0}")
+    images = place("SummaryImages_{0}")
+    if table is None and shifts is None and images is None:
+        return None
+    shape = _frame_shape(file, record, images)
+    pixels: list[NDArray[np.int64]] = []
+    cell, kind = np.zeros(0, bool), {}
+    if table is not None:
+        pixels = _pixels(file[table], shape)
+        cell = file[table]["iscell"][()].astype(bool) if "iscell" in file[table] else np.ones(len(pixels), bool)
+        kind = {name: file[table][name][()].astype(bool) for name in ("dim", "dendrite") if name in file[table]}
+    moved = None if shifts is None else np.asarray(file[f"{shifts}/data"][()], dtype=np.float64)
+    traces, activity = place(*_TRACES), place(*_ACTIVITY)
+    return ImagingResults(
+        record=record,
+        pixels=pixels,
+        cell=cell,
+        kind=kind,
+        traces=None if traces is None else np.asarray(file[f"{traces}/data"][()], dtype=np.float64),
+        activity=None if activity is None else np.asarray(file[f"{activity}/data"][()], dtype=np.float64),
+        shifts=moved if moved is None or moved.ndim == 3 else moved[:, None],
+        frame_shape=shape,
+    )
+
+
+def _frame_shape(file: h5py.File, record: RunRecord, images: str | None) -> tuple[int, int]:
+    for one in record.inputs:
+        if one.name == "movie" and f"{one.path}/data" in file:
+            nx, ny = file[f"{one.path}/data"].shape[1:3]
+            return int(nx), int(ny)
+    if images is not None:
+        first = next(one for one in file[images].values() if one.attrs.get("neurodata_type") == "GrayscaleImage")
+        return int(first.shape[0]), int(first.shape[1])
+    return 1 << 20, 1 << 20  # only the order of pixels matters then
+
+
+def _pixels(table: h5py.Group, shape: tuple[int, int]) -> list[NDArray[np.int64]]:
+    values, ends = table["pixel_mask"][()], table["pixel_mask_index"][()].astype(np.int64)
+    planes = table["plane"][()] if "plane" in table else np.zeros(len(ends), np.int64)
+    x, y = values["x"].astype(np.int64), values["y"].astype(np.int64)
+    starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
+    return [
+        np.unique((int(plane) * shape[0] + x[start:end]) * shape[1] + y[start:end])
+        for plane, start, end in zip(planes, starts, ends, strict=True)
+    ]

@@ -1,0 +1,192 @@
+"""Measure the quality of what steps read and wrote, and list the verdicts that a file holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from nwbpipe import session_file
+from nwbpipe.engine._process import Run, process
+from nwbpipe.errors import UnknownNameError
+from nwbpipe.provenance import RunRecord, read_records
+from nwbpipe.quality import ThresholdSet, Verdict
+
+_SUFFIX = "_quality"
+_TABLES = {"RoiQuality": "roi", "ScanQuality": "scan"}
+_WRITTEN = {
+    "segmentation": "ImageSegmentation_{0}/PlaneSegmentation_{0}",
+    "traces": "Fluorescence_{0}/RoiResponseSeries",
+    "neuropil": "Fluorescence_{0}/Neuropil",
+    "shifts": "MotionCorrectionShifts_{0}",
+}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict in a file.
+
+    Attributes
+    ----------
+    step : str
+        The step that measured.
+    of : str
+        ``roi`` or ``scan``.
+    row : int
+        Row of the ROI in its segmentation; 0 for the scan.
+    verdict : str
+        "pass", "warn" or "fail".
+    reasons : tuple of str
+    metrics : dict of str to float or None
+        What was measured; None where it can't be told.
+    table : str
+        Path of the table in the file.
+    """
+
+    step: str
+    of: str
+    row: int
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    metrics: dict[str, float | None]
+    table: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON values."""
+        return asdict(self)
+
+
+def imaging_steps(path: Path | str) -> list[str]:
+    """Return the steps of a file whose current results are of imaging: a segmentation, or shifts."""
+    return [step for step, found in _bindings(path).items() if found]
+
+
+def measure_quality(
+    path: Path | str,
+    step: str,
+    *,
+    thresholds: ThresholdSet | None = None,
+    params: dict[str, Any] | None = None,
+    replace: bool = False,
+    progress: Callable[[float, str], None] | None = None,
+) -> Run:
+    """Measure what an imaging step read and wrote, as the step ``<step>_quality``; see `ImagingQuality`.
+
+    Parameters
+    ----------
+    path : path
+        The session file.
+    step : str
+        A step with a segmentation, or with shifts.
+    thresholds : ThresholdSet, optional
+        The set that the verdicts are by.
+    params : dict, optional
+        Further parameters of ``imaging_quality``.
+    replace : bool
+        Whether earlier metrics of the step, by other thresholds or of another result, may be replaced.
+    progress : callable, optional
+        Called with a fraction (0 to 1) and a text.
+
+    Raises
+    ------
+    UnknownNameError
+        If the file has no imaging result of that step.
+    """
+    found = _bindings(path)
+    if not found.get(step):
+        msg = f"the file has no imaging result of a step {step!r}"
+        known = ", ".join(name for name, bindings in found.items() if bindings)
+        raise UnknownNameError(msg, where=str(path), expected=known or "none", found=step)
+    values = dict(params or {})
+    if thresholds is not None:
+        values["thresholds"] = thresholds.as_dict()
+    name = step + _SUFFIX
+    return process(
+        path, "imaging_quality", step=name, params=values, inputs=found[step], replace=replace, progress=progress
+    )
+
+
+def _current(path: Path | str) -> list[RunRecord]:
+    return [one for one in read_records(session_file.check_readable(path)) if not one.superseded]
+
+
+def _bindings(path: Path | str) -> dict[str, dict[str, str]]:
+    """For each step, the inputs of ``imaging_quality``: what it wrote, and the movie that it read."""
+    steps = {}
+    records = _current(path)
+    with session_file.open_hdf5(path) as file:
+        for record in records:
+            outputs = {output.path.rpartition("/")[2]: output.path for output in record.outputs}
+            found = {}
+            for name, pattern in _WRITTEN.items():
+                container, slash, inner = pattern.format(record.step).partition("/")
+                place = outputs.get(container, "") + slash + inner
+                if container in outputs and place in file:
+                    found[name] = place
+            if found:
+                found.update({one.name: one.path for one in record.inputs if one.name == "movie"})
+            steps[record.step] = found
+    return steps
+
+
+def verdicts(path: Path | str, *, step: str | None = None, thresholds: ThresholdSet | None = None) -> list[Judged]:
+    """Return the verdicts that a file holds, by step: the scan's first, then those of the ROIs.
+
+    Parameters
+    ----------
+    path : path
+        The session file.
+    step : str, optional
+        Only those of the metrics of this step, or of ``<step>_quality``.
+    thresholds : ThresholdSet, optional
+        Judge the stored metrics by this set instead; nothing is written.
+    """
+    judged: list[Judged] = []
+    records = _current(path)
+    with session_file.open_hdf5(path) as file:
+        for record in records:
+            if step is not None and record.step not in (step, step + _SUFFIX):
+                continue
+            for output in record.outputs:
+                of = _TABLES.get(output.path.rpartition("/")[2].removesuffix(f"_{record.step}"))
+                if of is not None and output.path in file:
+                    judged += _judged(file[output.path], record.step, of, thresholds)
+    return sorted(judged, key=lambda one: (one.step, one.of != "scan", one.row))
+
+
+def passed(path: Path | str, step: str, *, warned: bool = True) -> np.ndarray | None:
+    """Return for each ROI of a step whether it passed; None if it was not measured.
+
+    Parameters
+    ----------
+    path : path
+        The session file.
+    step : str
+        The step whose ROIs they are.
+    warned : bool
+        Whether an ROI with a warning counts as passed.
+    """
+    found = {one.row: one.verdict for one in verdicts(path, step=step) if one.of == "roi"}
+    good = ("pass", "warn") if warned else ("pass",)
+    return np.array([found[row] in good for row in sorted(found)], dtype=bool) if found else None
+
+
+def _judged(table: h5py.Group, step: str, of: str, thresholds: ThresholdSet | None) -> Iterator[Judged]:
+    names = [name for name in table.attrs["colnames"] if name not in ("roi", "verdict", "reasons")]
+    columns = {name: table[name][()] for name in names}
+    told, reasons = table["verdict"].asstr()[()], table["reasons"].asstr()[()]
+    rows = table["roi"][()] if "roi" in table else range(len(told))
+    for k, row in enumerate(rows):
+        metrics = {name: float(values[k]) for name, values in columns.items()}
+        why: tuple[str, ...] = tuple(one for one in str(reasons[k]).split("; ") if one)
+        verdict: Verdict = str(told[k])  # type: ignore[assignment]
+        if thresholds is not None:
+            verdict, found = thresholds.judge(of, metrics)
+            why = tuple(found)
+        known = {name: None if math.isnan(value) else value for name, value in metrics.items()}
+        yield Judged(step, of, int(row), verdict, why, known, table.name)

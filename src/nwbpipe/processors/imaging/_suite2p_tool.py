@@ -1,0 +1,133 @@
+"""suite2p itself and its settings (part of a compute module: standard library, numpy and suite2p)."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import importlib
+import sys
+from typing import Any
+
+import numpy as np
+
+#: Where the parameters of the processors are in suite2p's nested settings.
+PLACES = {
+    "tau": ("tau",),
+    "diameter": ("diameter",),
+    "align_by_second_channel": ("registration", "align_by_chan2"),
+    **{
+        name: ("registration", name)
+        for name in (
+            "nonrigid",
+            "nimg_init",
+            "batch_size",
+            "maxregshift",
+            "smooth_sigma",
+            "two_step_registration",
+        )
+    },
+    **{name: ("detection", name) for name in ("algorithm", "threshold_scaling", "max_overlap")},
+    "spatial_scale": ("detection", "sparsery_settings", "spatial_scale"),
+    "allow_overlap": ("extraction", "allow_overlap"),
+    "neuropil_coefficient": ("extraction", "neuropil_coefficient"),
+}
+
+
+def import_suite2p() -> tuple[Any, bool]:
+    """Import suite2p; return it and whether torchvision had to be helped.
+
+    Some wheels of torchvision are built for CUDA and can't register their operators beside a CPU build of
+    torch. suite2p needs none of them, so their names are enough.
+    """
+    helped = False
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::nms does not exist" not in str(error):
+            raise
+        import torch
+
+        for name in [m for m in sys.modules if m == "torchvision" or m.startswith("torchvision.")]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "DEF")
+        for operator in ("nms", "qnms"):
+            library.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import_suite2p.library = library  # type: ignore[attr-defined]  # lives as long as its definitions
+        helped = True
+    except ImportError:
+        pass
+    import suite2p
+
+    return suite2p, helped
+
+
+def merge(settings: dict[str, Any], changes: dict[str, Any], where: str = "settings") -> None:
+    """Put nested `changes` into `settings`; a name that this suite2p does not have is an error."""
+    for name, value in changes.items():
+        if name not in settings:
+            near = difflib.get_close_matches(name, list(settings), n=1)
+            hint = "did you mean %r?" % near[0] if near else "it has " + ", ".join(sorted(settings))
+            raise ValueError("suite2p has no setting %s[%r]: %s" % (where, name, hint))
+        if isinstance(settings[name], dict) and settings[name]:
+            if not isinstance(value, dict):
+                raise ValueError("%s[%r] is a group of settings, not %r" % (where, name, value))
+            merge(settings[name], value, "%s[%r]" % (where, name))
+        else:
+            settings[name] = value
+
+
+def suite2p_settings(suite2p: Any, params: dict[str, Any], rate: float) -> dict[str, Any]:
+    """Return suite2p's nested settings for our parameters."""
+    settings: dict[str, Any] = copy.deepcopy(suite2p.default_settings())
+    given: dict[str, Any] = {"fs": rate, "run": {"do_regmetrics": False}, "registration": {}}
+    for name, place in PLACES.items():
+        if name not in params:  # the registration by itself has fewer
+            continue
+        group = given
+        for part in place[:-1]:
+            group = group.setdefault(part, {})
+        value = params[name]
+        group[place[-1]] = list(value) if isinstance(value, (list, tuple)) else value
+    if "do_registration" in params:
+        given["run"]["do_registration"] = int(params["do_registration"])
+    # A user's own classifier would depend on the machine.
+    given["classification"] = {"use_builtin_classifier": True}
+    merge(settings, given)
+    settings["registration"]["block_size"] = tuple(params["block_size"])
+    merge(settings, params["settings"])
+    return settings
+
+
+def fit_blocks(registration: dict[str, Any], ny: int, nx: int) -> None:
+    """Make non-rigid registration possible on a small frame.
+
+    suite2p 1.1 fails ("Input and output sizes should be greater than 0") where a block is as large as the frame
+    in either direction. One block in both is rigid registration; in one direction the block is made smaller.
+    """
+    block = [int(v) for v in registration["block_size"]]
+    if registration["nonrigid"] and block[0] >= ny and block[1] >= nx:
+        print("the frame (%d x %d) is no larger than a block: registration is rigid" % (nx, ny))
+        registration["nonrigid"] = False
+    elif registration["nonrigid"]:
+        block = [min(size, length * 3 // 4) if size >= length else size for size, length in zip(block, (ny, nx))]  # noqa: B905
+    registration["block_size"] = tuple(block)
+
+
+def chosen_device(torch: Any, device: str) -> str:
+    """Return "cpu" or "cuda"; what was asked for and is not there is an error."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("device='cuda' was asked for, but torch finds no CUDA device; use device='cpu'")
+    return device
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as JSON knows it."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
