@@ -36,7 +36,7 @@ def test_all_floors_are_held(report: Report) -> None:
         "units with accuracy ≥ 0.8": (0.8, False),
         "pupil area, correlation": (0.95, False),
         "dF/F, correlation": (0.9, False),
-        "times, largest error": (0.2, True),
+        "times, largest error": (1.0, True),
     }
     assert [row.stream for row in report.rows if row.unit == "ms"] == [
         "scope",
