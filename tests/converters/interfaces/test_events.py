@@ -204,6 +204,12 @@ def test_ends_and_further_times(tmp_path):
         _build(tmp_path / "a.csv", time_column="on", stop_column="off", duration_column="off")
 
 
+def test_further_times_of_a_counter_that_overflows_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("time,peak\n1,2\n")
+    with pytest.raises(SourceError, match="can't be told apart"):
+        _build(tmp_path / "a.csv", time_wrap=100, time_columns=["peak"])
+
+
 def test_dates(tmp_path):
     (tmp_path / "a.csv").write_text("time\n2024-05-01T10:00:00.5000000-04:00\n2024-05-01T14:00:01Z\n")
     assert np.diff(_build(tmp_path / "a.csv", time_unit="iso").get_timestamps()) == [0.5]

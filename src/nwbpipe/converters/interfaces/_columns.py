@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -224,8 +223,3 @@ def unwrap(values: npt.NDArray[np.float64], modulus: float | None, *, rising: bo
     turns = -np.round(np.diff(values) / modulus)
     turns = np.maximum(turns, 0) if rising else turns
     return np.asarray(values + modulus * np.concatenate([[0.0], np.cumsum(turns)]), dtype=np.float64)
-
-
-def file_name(path: Any) -> str:
-    """Return the last part of a path: descriptions name no folder of this machine."""
-    return Path(path).name

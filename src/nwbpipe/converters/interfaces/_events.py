@@ -179,6 +179,13 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
                     found=f"the shortest lasts {np.nanmin(self._durations):.6f} s",
                     hint=f"check the column {length_column} and its unit",
                 )
+        if args["time_wrap"] is not None and args["time_columns"]:
+            raise self._error(
+                "further times of a counter that overflows can't be told apart",
+                expected="time_wrap, or time_columns",
+                found="both",
+                hint="leave the columns out, or unwrap the file's times first",
+            )
         given = {**args, "missing_value": None, "names": None, "column_descriptions": None}
         self._values = value_columns(columns, given, {time_column, name_column, length_column}, rows)
 
