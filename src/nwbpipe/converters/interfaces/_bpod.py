@@ -136,7 +136,7 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
                     where=str(self._path),
                     expected="to be told which",
                     found="not in duration_columns",
-                    hint="add it to duration_columns if it is one, in seconds; or give it another name by value_names",
+                    hint="add it to duration_columns if it is one, in seconds, or rename it by value_names",
                 )
             else:
                 raise SourceError(
