@@ -21,7 +21,9 @@ COMPILE = $(UV) pip compile --quiet --no-emit-index-url --no-emit-find-links --n
 INSTALLED := $(VENV)/installed
 TOOLS := $(NWBPIPE_TOOLS)/suite2p/nwbpipe-tool.json $(NWBPIPE_TOOLS)/facemap/nwbpipe-tool.json
 
-.PHONY: help setup tools demo test test-long faults lint locks bench clean
+READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
+
+.PHONY: help setup tools readers demo test test-long faults lint locks bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -42,6 +44,12 @@ $(NWBPIPE_TOOLS)/%/nwbpipe-tool.json: locks/%.txt $(INSTALLED)
 
 tools: $(TOOLS)
 
+# Older HDF5 (1.12 and 1.14): what is written must be read by them.
+.make/readers/h5py-%: $(INSTALLED)
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --target $@ h5py==$* numpy==1.26.4
+
+readers: setup $(READERS)
+
 demo: setup tools
 	$(BIN)/nwbpipe demo demo
 
@@ -50,7 +58,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: setup tools lint
+test: setup tools readers lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 faults: setup

@@ -1,6 +1,7 @@
 """Registers the fixtures of tests/fixtures."""
 
 pytest_plugins = [
+    "tests.fixtures.clocks",
     "tests.fixtures.data",
     "tests.fixtures.faults",
     "tests.fixtures.processing",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +20,12 @@ from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 from pynwb.image import ImageSeries
 
 import nwbpipe
-import nwbpipe.converters._hdf5 as module
+import nwbpipe.large_data as module
 from nwbpipe.converters._alignment import Added
 from nwbpipe.converters._build import Built
-from nwbpipe.converters._hdf5 import write_hdf5
-from nwbpipe.errors import NwbpipeError
-from nwbpipe.files import Codec
+from nwbpipe.converters._hdf5 import Storage, write_hdf5
+from nwbpipe.errors import NwbpipeError, RequestError
+from nwbpipe.files import Codec, Layout
 from nwbpipe.files._chunks import _BLOCK_BYTES
 from tests.converters import raw
 
@@ -44,9 +45,9 @@ def filled() -> list[str]:
 def _notice(monkeypatch: pytest.MonkeyPatch, filled: list[str]) -> None:
     fill = module._fill
 
-    def noticed(dataset: h5py.Dataset, source: Any) -> None:
+    def noticed(dataset: h5py.Dataset, source: Any, memory_bytes: int) -> None:
         filled.append(dataset.name)
-        fill(dataset, source)
+        fill(dataset, source, memory_bytes)
 
     monkeypatch.setattr(module, "_fill", noticed)
 
@@ -191,13 +192,67 @@ def test_the_spec_can_choose_the_chunks(tmp_path: Path, chosen: bool) -> None:
         assert np.array_equal(file["acquisition/movie/data"], MOVIE)
 
 
-def test_no_compression_by_option(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", Codec)
+def test_compression_by_option(tmp_path: Path, codec: Codec) -> None:
+    import hdf5plugin
+
     nwbfile = empty()
     nwbfile.add_acquisition(movie(MOVIE))
-    write_hdf5(Built(nwbfile, [], {}), tmp_path / "x.nwb", codec=Codec.NONE)
+    write_hdf5(Built(nwbfile, [], {}), tmp_path / "x.nwb", Storage(codec))
     with h5py.File(tmp_path / "x.nwb") as file:
-        assert file["acquisition/movie/data"].compression is None
-        assert np.array_equal(file["acquisition/movie/data"], MOVIE)
+        dataset = file["acquisition/movie/data"]
+        assert np.array_equal(dataset, MOVIE)
+        filters = dataset.id.get_create_plist()
+        codes = [filters.get_filter(number)[0] for number in range(filters.get_nfilters())]
+        expected = {
+            Codec.GZIP: [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE],
+            Codec.ZSTD: [hdf5plugin.BLOSC_ID],
+            Codec.NONE: [],
+        }
+        assert codes == expected[codec]
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_layout_by_option(tmp_path: Path, layout: Layout) -> None:
+    nwbfile = empty()
+    nwbfile.add_acquisition(movie(MOVIE))
+    write_hdf5(Built(nwbfile, [], {}), tmp_path / "x.nwb", Storage(layout=layout))
+    with h5py.File(tmp_path / "x.nwb") as file:
+        strategy = file.id.get_create_plist().get_file_space_strategy()[0]
+        assert (strategy == h5py.h5f.FSPACE_STRATEGY_PAGE) == (layout is Layout.PAGED)
+    superblock = (tmp_path / "x.nwb").read_bytes()[8]
+    assert superblock == (2 if layout is Layout.PAGED else 0)  # 0: every HDF5 since 1.0
+
+
+def test_options_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(RequestError) as caught:
+        nwbpipe.convert(tmp_path / "none.yaml", compression="zip", layout="paper", memory_mb=1)
+    assert [one.found for one in caught.value.problems] == ["zip", "paper", "1 MiB"]
+
+
+def test_zstd_without_its_plugin_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hdf5plugin", None)
+    with pytest.raises(RequestError, match="hdf5plugin"):
+        nwbpipe.convert(tmp_path / "none.yaml", compression="zstd")
+
+
+def test_results_are_written_in_the_same_way(tmp_path: Path, filled: list[str]) -> None:
+    path = tmp_path / "x.nwb"
+    write_hdf5(Built(empty(), [], {}), path)
+    with nwbpipe.transaction(path) as nwbfile:
+        module_ = nwbfile.create_processing_module("behavior", "results")
+        module_.add(TimeSeries(name="traces", data=TRACES, unit="V", timestamps=TIMES[:5000]))
+        module_.add(TimeSeries(name="small", data=np.arange(100.0), unit="V", rate=1.0))
+    assert filled == ["/processing/behavior/traces/data"]
+    with nwbpipe.transaction(path) as nwbfile:  # what is there already is left alone
+        nwbfile.processing["behavior"].add(TimeSeries(name="more", data=TIMES, unit="V", rate=1.0))
+    assert filled[1:] == ["/processing/behavior/more/data"]
+    with h5py.File(path) as file:
+        traces = file["processing/behavior/traces/data"]
+        assert (traces.compression, traces.shuffle, traces.chunks) == ("gzip", True, (5000, 64))
+        assert np.array_equal(traces, TRACES)
+        assert np.array_equal(file["processing/behavior/more/data"], TIMES)
+        assert np.array_equal(file["processing/behavior/small/data"], np.arange(100.0))
 
 
 def test_paged_file_space_outlives_a_transaction(tmp_path: Path) -> None:
@@ -216,7 +271,7 @@ def test_paged_file_space_outlives_a_transaction(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_fails_leaves_no_file(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(dataset: h5py.Dataset, source: Any) -> None:
+    def broken(dataset: h5py.Dataset, source: Any, memory_bytes: int) -> None:
         raise RuntimeError("page 7 is torn")
 
     monkeypatch.setattr(module, "_fill", broken)

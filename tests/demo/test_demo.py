@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, tool) -> Report:
-    for name in ("suite2p", "spikesorting", "facemap_svd"):
+    for name in ("suite2p", "spikesorting", "facemap_svd", "demodulate", "photometry_dff"):
         tool(name)
     return run_demo(tmp_path_factory.mktemp("demo"), seed=1, say=lambda text: None)
 
@@ -35,9 +35,16 @@ def test_all_floors_are_held(report: Report) -> None:
         "motion error": (0.5, True),
         "units with accuracy ≥ 0.8": (0.8, False),
         "pupil area, correlation": (0.95, False),
+        "dF/F, correlation": (0.9, False),
         "times, largest error": (1.0, True),
     }
-    assert [row.stream for row in report.rows if row.unit == "ms"] == ["scope", "camera", "trials", "events"]
+    assert [row.stream for row in report.rows if row.unit == "ms"] == [
+        "scope",
+        "camera",
+        "trials",
+        "events",
+        "photometry",
+    ]
 
 
 def test_the_file_is_valid_and_passes_the_inspector(report: Report) -> None:
@@ -74,7 +81,10 @@ def test_dandi_takes_the_file(report: Report, tmp_path: Path) -> None:
 
 def test_every_run_is_recorded(report: Report) -> None:
     records = nwbpipe.read_records(report.nwb)
-    assert [record.step for record in records] == ["convert", "suite2p", "spikesorting", "facemap_svd"]
+    assert [record.step for record in records] == [
+        *("convert", "suite2p", "spikesorting", "facemap_svd"),
+        *("demodulate", "photometry_dff"),
+    ]
     assert all(source["sha256"] for source in records[0].sources)
 
 

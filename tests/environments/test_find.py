@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,37 +13,6 @@ from nwbpipe.errors import ToolFailedError, ToolMissingError
 
 NUMPY = Tool("numpy", ("numpy>=1.20",))
 TINY = Tool("tinytool", ("tinytool>=1.0",), licence="MIT")
-
-
-@pytest.fixture(autouse=True)
-def own_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep the isolated environments of a test in a folder of its own."""
-    monkeypatch.setenv("NWBPIPE_TOOLS", str(tmp_path / "tools"))
-    return tmp_path / "tools"
-
-
-@pytest.fixture
-def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folder with a small tool's wheel, the only place that packages come from."""
-    folder = tmp_path / "wheels"
-    folder.mkdir()
-    for version in ("0.9", "1.2"):
-        info = f"tinytool-{version}.dist-info"
-        with zipfile.ZipFile(folder / f"tinytool-{version}-py3-none-any.whl", "w") as wheel:
-            wheel.writestr("tinytool.py", f"version = {version!r}\n")
-            wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tinytool\nVersion: {version}\n")
-            wheel.writestr(
-                f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-            )
-            wheel.writestr(f"{info}/RECORD", "")
-    for name in ("UV_FIND_LINKS", "PIP_FIND_LINKS"):
-        monkeypatch.setenv(name, str(folder))
-    for name in ("UV_NO_INDEX", "PIP_NO_INDEX"):
-        monkeypatch.setenv(name, "1")
-    for name in ("UV_CONSTRAINT", "PIP_CONSTRAINT", "UV_INDEX", "PIP_EXTRA_INDEX_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    return folder
 
 
 def test_the_current_python_serves_if_it_meets_the_requirements() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from nwbpipe import environments
 from nwbpipe.environments import Tool
-from nwbpipe.errors import ToolTimeoutError
+from nwbpipe.errors import ToolCrashedError, ToolTimeoutError
 
 NUMPY = Tool("numpy", ("numpy>=1.20", "h5py>=3.8"))
 
@@ -73,3 +73,16 @@ def test_a_time_limit_ends_the_whole_family(tmp_path: Path) -> None:
     family = pids(tmp_path)
     assert len(family) == 2
     wait_for(lambda: not any(alive(pid) for pid in family), 2.0)
+
+
+def test_what_an_earlier_try_left_is_not_taken_for_this_ones_end(tmp_path: Path) -> None:
+    (tmp_path / "outcome.json").write_text('{"error": {"type": "OldError", "message": "of the first try"}}')
+    with pytest.raises(ToolCrashedError) as caught:
+        environments.run(
+            environments.find(NUMPY),
+            "tests.fixtures._environment_compute",
+            {"end": "SIGSEGV"},
+            scratch=tmp_path,
+            log=tmp_path / "log",
+        )
+    assert "OldError" not in str(caught.value)

@@ -54,6 +54,17 @@ def deeplabcut(path: str, *says: str) -> Bad:
     return Bad("DeepLabCutInterface", {"file_path": path, "sampling_frequency": 30}, says)
 
 
+CAMERA = "behavior/ibl_bpod/session_ephys/raw_video_data/_iblrig_bodyCamera"
+WHEEL = "behavior/ibl_bpod/wheel/lt5/_iblrig_encoder"
+SSV = {"delimiter": " ", "header": False}
+ENCODER = {**SSV, "column_names": ["kind", "time", "position", "date"], "time_unit": "us", "counts_per_turn": 1024}
+ENCODER_EVENTS = {
+    **SSV,
+    "column_names": ["kind", "time", "from", "code", "date"],
+    "time_unit": "us",
+    "name_column": "code",
+}
+
 CASES = {
     "3d_pose": deeplabcut("raw://pose/dlc2kinematics/reachingDEMO_3D.h5", "3-d", "x, y, likelihood"),
     "labels_h5": deeplabcut(f"raw://{LABELS}.h5", "labels made by hand", "116 images"),
@@ -78,6 +89,43 @@ CASES = {
         "TDTFiberPhotometryInterface",
         {"folder_path": "raw://photometry/tdt_pmat_no_tev/Photometry-161823", "stream_names": "_465A"},
         (".tev",),
+    ),
+    "trials_in_a_pickle": Bad(
+        "TrialsInterface", {"file_path": "raw://behavior/ibl_trials/trials_test.pickle"}, ("pickle", "parquet")
+    ),
+    "bpod_cut": Bad(
+        "BpodInterface", {"file_path": "cut/_iblrig_taskData.raw.jsonable"},
+        ("line 3", "no trial of a bpod"),
+        "behavior/ibl_bpod/session_biased_lt5/raw_behavior_data/_iblrig_taskData.raw.jsonable",
+    ),
+    "a_mat_of_something_else": Bad(
+        "BpodInterface", {"file_path": "raw://segmentation/extract/2014_04_01_p203_m19_check01_extractAnalysis.mat"},
+        ("no session of a bpod", "sessiondata"),
+    ),
+    "encoder_with_samples_left_over": Bad(
+        "EncoderInterface", {"file_path": f"raw://{WHEEL}Positions.raw.2firstsamples.ssv", **ENCODER},
+        ("go backwards", "1708.862576 s to 4.192349 s", "skip_first"),
+    ),
+    "encoder_with_a_broken_line": Bad(
+        "EncoderInterface", {"file_path": f"raw://{WHEEL}Positions.raw.00.ssv", **ENCODER}, ("line 12, saw 6",)
+    ),
+    "encoder_events_cut_in_the_middle": Bad(
+        "BehaviorEventsInterface", {"file_path": f"raw://{WHEEL}Events.raw.CorruptMiddle.ssv", **ENCODER_EVENTS},
+        ("without a name", "1 of 13", "row 9"),
+    ),
+    "encoder_events_with_a_broken_time": Bad(
+        "BehaviorEventsInterface",
+        {"file_path": f"raw://{WHEEL}Events.raw.CorruptTimestamp.ssv", **ENCODER_EVENTS},
+        ("no number", "328965pshhhh", "row 5"),
+    ),
+    "frame_counter_of_another_recording": Bad(
+        "CameraTimesInterface",
+        {
+            "file_path": f"raw://{CAMERA}.timestamps.ssv",
+            "frame_counter_file_path": f"raw://{CAMERA}.frame_counter.bin",
+            **SSV, "time_column": "1", "time_format": "flycapture",
+        },
+        ("510", "6001"),
     ),
     "movie_cut": Bad(
         "TiffImagingInterface", {"file_path": "cut/example.tif", "sampling_frequency": 15},

@@ -110,3 +110,19 @@ def test_behavior_log(session: Converted, folder: Path) -> None:
     # No line is lost: what is counted in the text is counted in the table.
     for name in ("beam break at port A", "rwd delivered at port B", "no Reward port C", "barrier change"):
         assert np.count_nonzero(names == name) == sum(line.startswith(name) for line in lines)
+
+
+def test_blocks_of_the_maze(session: Converted, folder: Path) -> None:
+    lines = (folder / "behavior" / "arduinoraw0.txt").read_text().splitlines()
+    stamps = np.loadtxt(folder / "behavior" / "ArduinoStamps0.csv") / 1e3 - 55519.11258133333
+    starts = stamps[[line.startswith("Block: ") for line in lines]]
+    with session.open() as file:
+        epochs = file["intervals/epochs"]
+        np.testing.assert_allclose(epochs["start_time"][()], starts, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(epochs["stop_time"][()], [*starts[1:], stamps[-1]], rtol=0, atol=1e-9)
+        assert epochs["block"][()].tolist() == [0, 1, 2]
+        table = file["general/nwbpipe_session/attributes"]
+        said = dict(zip(table["attribute"].asstr()[()], table["value"].asstr()[()], strict=True))
+        barriers = (folder / "behavior" / "barriers.txt").read_text().splitlines()
+        numbers = [line for line in barriers if line and not line.startswith("#")]
+        assert [said[f"barriers_block_{block}"] for block in range(3)] == numbers

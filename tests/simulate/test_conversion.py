@@ -31,13 +31,13 @@ def test_all_streams_are_in_the_reference_clock(simulated: SimulatedSession, tmp
         np.testing.assert_allclose(raw.conversion, simulated.ephys.gain_to_uv * 1e-6)
         contacts = file.electrodes.to_dataframe()[["rel_x", "rel_y"]].to_numpy()
         np.testing.assert_allclose(contacts, simulated.ephys.channel_locations)
-        assert event_error_ms(face.frame_times, file.acquisition["ImageSeries_face"].timestamps[:]) < 0.01
+        assert event_error_ms(face.frame_times, file.acquisition["ImageSeries_face"].timestamps[:]) < 0.02
         pose = file.processing["behavior"]["PoseEstimationDeepLabCut_pose"].pose_estimation_series
         assert len(pose) == len(simulated.keypoints.bodyparts)
         for series in pose.values():
-            assert event_error_ms(face.frame_times, np.asarray(series.timestamps)) < 0.01
+            assert event_error_ms(face.frame_times, np.asarray(series.timestamps)) < 0.02
         trials, events = file.trials.to_dataframe(), file.events["events"].to_dataframe()
-    assert event_error_ms(behavior.trial_start, trials["start_time"]) < 0.06
-    assert event_error_ms(behavior.trial_stop, trials["stop_time"]) < 0.06
-    assert event_error_ms(behavior.event_times, events["timestamp"]) < 0.06
+    assert event_error_ms(behavior.trial_start, trials["start_time"]) < 0.15
+    assert event_error_ms(behavior.trial_stop, trials["stop_time"]) < 0.15
+    assert event_error_ms(behavior.event_times, events["timestamp"]) < 0.15
     assert tuple(events["event_type"]) == behavior.event_names

@@ -66,7 +66,8 @@ def test_motion_energy_of_the_pad_follows_its_drive(simulated: SimulatedSession,
 def test_timestamps_are_in_the_cameras_clock(simulated: SimulatedSession):
     table = pd.read_csv(simulated.video_timestamps)
     assert list(table.columns) == ["frame", "time_s"]
-    times = table["time_s"].to_numpy() + simulated.offsets_s["face"]
+    drift = simulated.drifts_ppm["face"] * 1e-6
+    times = table["time_s"].to_numpy() * (1 + drift) + simulated.offsets_s["face"]
     np.testing.assert_allclose(times, simulated.face.frame_times, atol=1e-9)
     intervals = np.diff(times)
     assert intervals.min() > 0

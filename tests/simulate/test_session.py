@@ -38,8 +38,8 @@ def test_another_seed_gives_other_raw_data(simulated: SimulatedSession, tmp_path
     mine, theirs = _digests(simulated.folder), _digests(other.folder)
     assert mine.keys() == theirs.keys()
     same = {name for name in mine if mine[name] == theirs[name]}
-    # What holds no random numbers: the meta file of the probe and DeepLabCut's project.
-    assert {name.rsplit(".", 1)[-1] for name in same} <= {"meta", "yaml"}
+    # What holds no random numbers: the probe's meta file, DeepLabCut's project, the photometry's settings.
+    assert {name.rsplit(".", 1)[-1] for name in same} <= {"meta", "yaml", "toml"}
     assert "session.yaml" not in same
 
 
@@ -64,13 +64,16 @@ def test_spec_names_every_stream_and_no_truth(simulated: SimulatedSession):
     spec = yaml.safe_load(simulated.spec.read_text())
     assert spec["nwbpipe"] == 1
     assert spec["reference_clock"] == "probe"
-    assert set(spec["sources"]) == {"probe", "scope", "face", "pose", "trials", "events"}
+    streams = {"probe", "sync", "scope", "face", "pose", "trials", "events", "photometry"}
+    assert set(spec["sources"]) == streams
     assert {"subject_id", "species", "sex", "age"} <= set(spec["subject"])
     assert spec["session"]["session_start_time"] == "2024-05-01T10:00:00-04:00"
     clocks = {source.get("clock", name) for name, source in spec["sources"].items()}
     assert clocks == set(spec["clocks"]) | {"probe"}
-    for name, clock in spec["clocks"].items():
-        assert clock["offset_s"] == simulated.offsets_s[name]
+    assert spec["clocks"]["scope"]["offset_s"] == simulated.offsets_s["scope"]
+    # What pulses have to find out is not in the spec.
+    assert [name for name, clock in spec["clocks"].items() if clock["align"] == "pulses"] == ["face", "behavior"]
+    assert not any("offset_s" in spec["clocks"][name] for name in ("face", "behavior"))
     paths = [
         path
         for source in spec["sources"].values()
@@ -78,7 +81,7 @@ def test_spec_names_every_stream_and_no_truth(simulated: SimulatedSession):
         if "path" in key
         for path in ([value] if isinstance(value, str) else value)
     ]
-    for path in [*paths, spec["clocks"]["face"]["file"]]:
+    for path in [*paths, spec["clocks"]["face"]["timestamps"]["file"]]:
         assert (simulated.folder / path).exists()
         assert not (simulated.folder / path).is_relative_to(simulated.truth_folder)
         assert not simulated.truth_folder.is_relative_to(simulated.folder / path)

@@ -9,10 +9,10 @@ import typer
 
 
 def convert(
-    spec: Annotated[Path, typer.Argument(metavar="SESSION.yaml", help="The session's spec.")],
+    spec: Annotated[Path, typer.Argument(metavar="SESSION.yaml", help="The session's spec, or its address.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="OUT.nwb", help="Default: sub-…_ses-….nwb beside the spec."),
+        typer.Option("--output", "-o", metavar="OUT.nwb", help="Or an address (s3://…).  [default: sub-…_ses-….nwb]"),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file, once the new is whole.")
@@ -23,9 +23,25 @@ def convert(
     stub: Annotated[
         bool, typer.Option("--stub", help="Convert a short piece of each source, to try a spec.")
     ] = False,
+    compression: Annotated[
+        str, typer.Option(help="gzip (every reader), zstd (readers need hdf5plugin) or none.")
+    ] = "gzip",
+    layout: Annotated[
+        str, typer.Option(help="paged (few requests over a network) or plain (readers older than HDF5 1.10).")
+    ] = "paged",
+    memory: Annotated[int, typer.Option(metavar="MB", help="How much of the data to hold in memory.")] = 1024,
 ) -> None:
     """Build one NWB file out of a session's raw files."""
     from nwbpipe.converters import convert as convert_session
 
-    path = convert_session(spec, output, overwrite=overwrite, discard_results=discard_results, stub=stub)
+    path = convert_session(
+        spec,
+        output,
+        overwrite=overwrite,
+        discard_results=discard_results,
+        stub=stub,
+        compression=compression,
+        layout=layout,
+        memory_mb=memory,
+    )
     typer.echo(str(path))

@@ -16,17 +16,26 @@ def log(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole records as JSON.")] = False,
 ) -> None:
     """Show the runs that a file's results came from, replaced ones too."""
-    from nwbpipe.provenance import read_records
-    from nwbpipe.session_file import check_readable
+    from nwbpipe.provenance import read_alignments, read_records
+    from nwbpipe.session_file import check_readable, open_hdf5
 
-    records = read_records(check_readable(file))
+    with open_hdf5(check_readable(file)) as opened:
+        records, alignments = read_records(opened), read_alignments(opened)
     if as_json:
-        typer.echo(json.dumps([record.as_dict() for record in records], indent=2))
+        clocks = [alignment.as_dict() for alignment in alignments]
+        content = [record.as_dict() | ({"clocks": clocks} if _is_conversion(record) else {}) for record in records]
+        typer.echo(json.dumps(content, indent=2))
         return
     if not records:
         typer.echo("no runs are recorded in this file")
     for record in records:
         _show(record)
+        for alignment in alignments if _is_conversion(record) else ():
+            typer.echo("  clock " + str(alignment).replace("\n", "\n    "))
+
+
+def _is_conversion(record: RunRecord) -> bool:
+    return record.processor == "convert" and not record.superseded
 
 
 def _show(record: RunRecord) -> None:

@@ -12,15 +12,20 @@ if TYPE_CHECKING:
     from nwbpipe.environments import Tool
 
 app = typer.Typer(
-    help="Environments of the tools: list, install, remove.", no_args_is_help=True, rich_markup_mode=None
+    help="Environments of the tools: list, install, lock, remove, doctor, dockerfile.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
+
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Which tools.")]
+Name = Annotated[str, typer.Argument(help="Which tool.")]
 
 
 def _tools() -> dict[str, Tool]:
     from nwbpipe.processors import processor, processor_names
 
-    tools = [processor(name).tool for name in processor_names()]
-    return {tool.name: tool for tool in tools}
+    methods = [processor(name) for name in processor_names()]
+    return {tool.name: tool for method in methods for tool in (*method.further_tools, method.tool)}
 
 
 def _tool(name: str) -> Tool:
@@ -39,47 +44,88 @@ def _tool(name: str) -> Tool:
 
 @app.command("list")
 def list_tools(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
-    """Show each tool: where it is installed and in which version, or how to get it."""
-    from nwbpipe.environments import find
-    from nwbpipe.errors import ToolMissingError
-
-    rows = []
-    for name, tool in sorted(_tools().items()):
-        row: dict[str, Any] = {"name": name, "licence": tool.licence, "requirements": list(tool.requirements)}
-        try:
-            found = find(tool)
-            row |= {"kind": str(found.kind), "python": str(found.python), "version": found.version}
-        except ToolMissingError as error:
-            row |= {"kind": None, "get": error.problem.hint}
-        rows.append(row)
+    """Show each tool: where it is installed, in which version and on which device, or how to get it."""
+    rows = [_row(tool) for _, tool in sorted(_tools().items())]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        where = f"{row['version']}, {row['kind']}: {row['python']}" if row["kind"] else f"not installed: {row['get']}"
-        typer.echo(f"{row['name']:<18}{where}")
+        device = f", {row['device']}" if row.get("device") else ""
+        where = f"{row['version']}, {row['kind']}: {row['python']}{device}" if row["kind"] else row["get"]
+        typer.echo(f"{row['name']:<18}{where if row['kind'] else f'not installed: {where}'}")
+
+
+def _row(tool: Tool) -> dict[str, Any]:
+    from nwbpipe.environments import find
+    from nwbpipe.errors import ToolMissingError
+
+    row: dict[str, Any] = {
+        "name": tool.name,
+        "licence": tool.licence,
+        "python_versions": tool.python,
+        "requirements": list(tool.requirements),
+        "programs": [program.name for program in tool.programs],
+        "system": list(tool.system),
+        "repository": tool.checkout.repository if tool.checkout else None,
+        "weights": [{"file": one.file, "source": one.source, "for": one.needed_for} for one in tool.weights],
+    }
+    try:
+        found = find(tool)
+    except ToolMissingError as error:
+        return row | {"kind": None, "get": error.problem.hint, "problem": error.problem.what}
+    return row | {
+        "kind": str(found.kind),
+        "python": found.container.image if found.container else str(found.python),
+        "version": found.version,
+        "device": found.device,
+    }
 
 
 @app.command()
 def install(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Which tools.")],
+    names: Names,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="isolated, conda or container.  [default: isolated]")
+    ] = None,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="The versions that `nwbpipe tools lock` wrote down.")
+    ] = False,
     lock: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=True, help="Requirements file, or a folder of NAME.txt files."),
     ] = None,
 ) -> None:
-    """Create the isolated environment of a tool, or of several."""
+    """Create the environment of a tool, or of several."""
+    from nwbpipe.environments import Kind
     from nwbpipe.environments import install as install_tool
 
+    if kind is not None and kind not in set(Kind):
+        raise typer.BadParameter(
+            f"{kind!r} is no kind of environment: isolated, conda, container", param_hint="--kind"
+        )
     for tool in [_tool(name) for name in names]:
-        locked = lock / f"{tool.name}.txt" if lock is not None and lock.is_dir() else lock
+        file = lock / f"{tool.name}.txt" if lock is not None and lock.is_dir() else lock
         typer.echo(f"{tool.name}: installing …", err=True)
-        typer.echo(f"{tool.name}: {install_tool(tool, lock=locked)}")
+        made = install_tool(tool, kind=Kind(kind) if kind else None, lock=file, locked=locked)
+        typer.echo(f"{tool.name}: {made}")
 
 
 @app.command()
-def remove(names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Which tools.")]) -> None:
-    """Remove the isolated environment of a tool, or of several."""
+def lock(
+    name: Name,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File.  [default: where `install --locked` looks]")
+    ] = None,
+) -> None:
+    """Write down the version of every package of a tool's environment."""
+    from nwbpipe.environments import lock_tool
+
+    typer.echo(f"{name}: {lock_tool(_tool(name), output)}")
+
+
+@app.command()
+def remove(names: Names) -> None:
+    """Remove the environment that was made for a tool, or for several."""
     from nwbpipe.environments import remove as remove_tool
 
     for tool in [_tool(name) for name in names]:
@@ -87,6 +133,49 @@ def remove(names: Annotated[list[str], typer.Argument(metavar="NAME...", help="W
 
 
 @app.command()
-def requirements(name: Annotated[str, typer.Argument(help="Which tool.")]) -> None:
+def doctor(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Which tools.  [default: all]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Look the tools over: are they whole, can they be imported, what do they compute on. 1 if one is at fault."""
+    from nwbpipe.environments import Verdict, examine, examine_machine
+
+    tools = [_tool(name) for name in names] if names else [tool for _, tool in sorted(_tools().items())]
+    findings = [*examine_machine(), *examine(tools)]
+    if as_json:
+        rows = [{"about": one.about, "verdict": str(one.verdict), "text": one.text} for one in findings]
+        typer.echo(json.dumps(rows, indent=2))
+    else:
+        for one in findings:
+            typer.echo(f"{one.verdict:<7}{one.about:<18}{one.text}")
+    if any(one.verdict is Verdict.FAULT for one in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def dockerfile(
+    name: Name,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Write it there, with all that its build needs."),
+    ] = None,
+) -> None:
+    """Print a Dockerfile with a tool, or write a folder to build it in (with apptainer's definition file)."""
+    from nwbpipe.environments import dockerfile as dockerfile_of
+    from nwbpipe.environments import write_context
+
+    tool = _tool(name)
+    if output is None:
+        typer.echo(dockerfile_of(tool), nl=False)
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    write_context(tool, output)
+    typer.echo(f"{name}: {output / 'Dockerfile'}")
+
+
+@app.command()
+def requirements(name: Name) -> None:
     """Print a tool's requirements, one a line, as a requirements file has them."""
-    typer.echo("\n".join(_tool(name).requirements))
+    typer.echo("\n".join(_tool(name).from_index))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nwbpipe.converters._clock_figure import draw_alignments
     from nwbpipe.converters._convert import convert
     from nwbpipe.converters._load import load_spec
     from nwbpipe.converters._spec import SessionSpec, SourceSpec, SubjectSpec
@@ -14,10 +15,11 @@ _HOME = {
     "SourceSpec": "_spec",
     "SubjectSpec": "_spec",
     "convert": "_convert",
+    "draw_alignments": "_clock_figure",
     "load_spec": "_load",
 }
 
-__all__ = ["SessionSpec", "SourceSpec", "SubjectSpec", "convert", "load_spec"]
+__all__ = ["SessionSpec", "SourceSpec", "SubjectSpec", "convert", "draw_alignments", "load_spec"]
 
 
 def __getattr__(name: str) -> Any:

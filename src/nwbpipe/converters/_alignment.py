@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -128,6 +129,42 @@ def shift(added: Added, offset_s: float) -> list[str]:
     return notes
 
 
+def carry(added: Added, mapping: TimeMap) -> list[str]:
+    """Carry all that a source wrote by the map of its clock.
+
+    A straight map keeps a series' rate a rate (its own times the drift), whatever its length; a broken one gives
+    each sample its time.
+
+    Parameters
+    ----------
+    added : Added
+        What the source wrote.
+    mapping : Line or Pieces
+        From the clock to the reference.
+
+    Returns
+    -------
+    list of str
+        Remarks on columns whose name alone doesn't say whether they hold times.
+    """
+    owner: dict[bytes, Any] = {}
+    for series in added.series():
+        timestamps = series.fields.get("timestamps")
+        if timestamps is not None:
+            if not _is_series(timestamps):  # else it is linked, and moves with the series that owns it
+                series.fields["timestamps"] = mapping(np.asarray(in_memory(timestamps), dtype=np.float64))
+            continue
+        start = float(series.fields.get("starting_time") or 0.0)
+        drift = getattr(mapping, "drift", None)
+        if drift is None:
+            _assign(series, mapping(times_before(series, sample_count(series))), owner)
+        else:
+            series.fields["starting_time"] = float(mapping(np.asarray([start]))[0])
+            if series.fields.get("rate"):
+                series.fields["rate"] = float(series.fields["rate"]) / (1.0 + drift)
+    return map_tables(added, mapping)
+
+
 def set_times(added: Added, times_of: Callable[[Any, int], Times]) -> list[tuple[Times, Times]]:
     """Give every series that a source wrote the times of its samples.
 
@@ -199,8 +236,9 @@ def set_rows(table: Any, times: Times) -> None:
         _map_column(table["timestamp"], table, 0, lambda _old: times)
     elif kind == "TimeIntervals":
         start = in_memory(table["start_time"].data)
-        _map_column(table["stop_time"], table, 0, lambda stop: stop - start + times)
-        _map_column(table["start_time"], table, 0, lambda _old: times)
+        # Whatever else in a row is a time moves as far as the row's start does.
+        for column in [column for column, is_time in time_columns(table, 0, []) if is_time]:
+            _map_column(column, table, 0, partial(np.add, (times - start)[_rows_of(table, column)]))
     else:
         raise ClockError(
             f"a file of times can't be applied to the table {table.name!r}",
@@ -236,6 +274,8 @@ def time_columns(table: Any, first: int, notes: list[str]) -> Iterator[tuple[Any
             continue
         if column.name in fixed or type(column).__name__ == "TimestampVectorData":
             yield column, True
+        elif type(column).__name__ == "DurationVectorData":
+            continue
         elif kind == "TimeIntervals" and column.name.endswith(("_time", "_times")):
             is_time = _within_rows(table, column, first)
             if is_time is not None:
@@ -254,13 +294,8 @@ def _within_rows(table: Any, column: Any, first: int) -> bool | None:
     if values.dtype.kind not in "fiu" or values.ndim != 1 or not len(values):
         return None
     start, stop = (np.asarray(in_memory(table[name].data), dtype=float) for name in ("start_time", "stop_time"))
-    index = next((item for item in table.columns if item.name == f"{column.name}_index"), None)
-    if index is not None:
-        ends = np.asarray(in_memory(index.data), dtype=int)
-        rows = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
-    elif len(values) == len(start):
-        rows = np.arange(len(values))
-    else:
+    rows = _rows_of(table, column)
+    if len(rows) != len(values):
         return None
     following = np.append(start[1:], np.inf)
     upper = np.fmax(stop, np.where(np.isfinite(following), following, stop))
@@ -269,6 +304,15 @@ def _within_rows(table: Any, column: Any, first: int) -> bool | None:
         return None
     inside = (values >= start[rows] - 1e-6) & (values <= upper[rows] + 1e-6)
     return bool(np.mean(inside[keep]) >= 0.9)
+
+
+def _rows_of(table: Any, column: Any) -> npt.NDArray[np.intp]:
+    """Row that each value of a column, ragged or not, is in."""
+    index = next((item for item in table.columns if item.name == f"{column.name}_index"), None)
+    if index is None:
+        return np.arange(len(table))
+    ends = np.asarray(in_memory(index.data), dtype=int)
+    return np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
 
 
 def _map_column(column: Any, table: Any, first: int, mapping: TimeMap) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nwbpipe.converters._alignment import Added, Snapshot, sample_count
 from nwbpipe.converters._clocks import Clocks
 from nwbpipe.converters._construct import Source, build_sources, frame_numbers
+from nwbpipe.converters._entities_nwb import add_entities
 from nwbpipe.converters._masks import mend_pixel_masks
 from nwbpipe.converters._metadata import session_metadata
 from nwbpipe.converters._reading import noted, paths_of, reading
 from nwbpipe.converters._spec import SessionSpec
 from nwbpipe.errors import ClockError, SourceError, SpecError
+from nwbpipe.provenance import AlignmentRecord
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -33,11 +35,14 @@ class Built:
         The sources, whose interfaces hold the raw files open.
     added : dict
         What each source wrote.
+    alignments : list of AlignmentRecord
+        How the clocks were aligned, where pulses did it or times were repaired.
     """
 
     nwbfile: NWBFile
     sources: list[Source]
     added: dict[str, Added]
+    alignments: list[AlignmentRecord] = field(default_factory=list)
 
 
 def build_nwbfile(spec: SessionSpec, *, stub: bool = False, progress: bool = False) -> Built:
@@ -62,15 +67,17 @@ def build_nwbfile(spec: SessionSpec, *, stub: bool = False, progress: bool = Fal
         Before anything is written.
     """
     clocks = Clocks(spec)
-    clocked = {name: times for name in spec.sources if (times := clocks.times_of(name)) is not None}
+    clocked = {name for name in spec.sources if clocks.gives_times(name)}
     sources = build_sources(spec, stub=stub, clocked=clocked, progress=progress)
+    clocks.align(sources)
     metadata = session_metadata(spec, sources)
     nwbfile = _empty(metadata)
     added: dict[str, Added] = {}
     owners: dict[str, str] = {}
     for source in sources:
         added[source.name] = _add(spec, source, nwbfile, metadata, clocks, stub, owners)
-    return Built(nwbfile, sources, added)
+    add_entities(spec, nwbfile)
+    return Built(nwbfile, sources, added, clocks.records)
 
 
 def _empty(metadata: dict[str, Any]) -> NWBFile:

@@ -1,8 +1,9 @@
-"""Clocks: reading the times that a spec names, and carrying a source from its clock to the reference."""
+"""Clocks: carrying a source from its clock to the reference, by what the spec gives or the pulses show."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,135 +11,39 @@ import numpy as np
 
 from nwbpipe.converters import _alignment as alignment
 from nwbpipe.converters._alignment import Added, TimeMap, Times
-from nwbpipe.converters._spec import AlignStart, AlignTimestamps, SessionSpec
-from nwbpipe.errors import ClockError, NwbpipeError
-
-_UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6}
-
-
-def read_times(clock: AlignTimestamps, name: str) -> Times:
-    """Read the times of a clock's file.
-
-    Parameters
-    ----------
-    clock : AlignTimestamps
-        The clock.
-    name : str
-        Its name, for messages.
-
-    Returns
-    -------
-    array of float64
-        Seconds on the reference clock, finite and strictly increasing.
-
-    Raises
-    ------
-    ClockError
-        If the file can't be read, the column is not there or not clear, or the times don't increase.
-    """
-    where = f"{clock.file} (clocks.{name})"
-    try:
-        values = _read_npy(clock, where) if clock.file.suffix == ".npy" else _read_table(clock, where)
-        # Divided, not multiplied by 0.001: 1005 ms is 1.005 s to the last bit.
-        times = np.asarray(values, dtype=np.float64) / _UNITS[clock.unit] + clock.offset_s
-    except NwbpipeError:
-        raise
-    except Exception as error:
-        raise ClockError(
-            "the file of times can't be read",
-            where=where,
-            expected="a .npy array, or a table of numbers (.csv, .tsv, .txt)",
-            found=f"{type(error).__name__}: {error}",
-        ) from error
-    _check_times(times, where)
-    return times
-
-
-def _read_npy(clock: AlignTimestamps, where: str) -> Any:
-    values = np.load(clock.file, allow_pickle=False)
-    if values.ndim == 1 and clock.column is None:
-        return values
-    if values.ndim == 2 and isinstance(clock.column, int) and 0 <= clock.column < values.shape[1]:
-        return values[:, clock.column]
-    if values.ndim == 2 and 1 in values.shape and clock.column is None:
-        return values.ravel()
-    raise ClockError(
-        "the array of times has the wrong shape, or its column is not clear",
-        where=where,
-        expected="one dimension, or two and `column: INDEX`",
-        found=f"shape {values.shape}, column {clock.column}",
-    )
-
-
-def _read_table(clock: AlignTimestamps, where: str) -> Any:
-    import pandas
-
-    with clock.file.open(encoding="utf-8-sig") as file:
-        first_line = next((line for line in file if line.strip()), "")
-    separator = next((mark for mark in "\t,;" if mark in first_line), r"\s+")
-    table = pandas.read_csv(clock.file, sep=separator, skipinitialspace=True, header=None, dtype=str)
-    first = [str(value).strip() for value in table.iloc[0]]
-    column = _column(clock, first, where)
-    # A first row that is no number names the columns.
-    headed = isinstance(clock.column, str) or pandas.isna(pandas.to_numeric(first[column], errors="coerce"))
-    texts = table.iloc[1:, column] if headed else table.iloc[:, column]
-    numbers = pandas.to_numeric(texts, errors="coerce")
-    bad = np.flatnonzero(numbers.isna())
-    if len(bad):
-        raise ClockError(
-            "the file of times holds something that is no number",
-            where=where,
-            expected="a number in each row",
-            found=f"{len(bad)} of {len(numbers)} rows; the first: {texts.iloc[bad[0]]!r} in row {bad[0] + 1}",
-        )
-    return np.asarray(texts.astype(float), dtype=np.float64)
-
-
-def _column(clock: AlignTimestamps, first: list[str], where: str) -> int:
-    """Choose the column of the times by its name, its index, or because it is the only one."""
-    if clock.column is None and len(first) == 1:
-        return 0
-    if isinstance(clock.column, int) and 0 <= clock.column < len(first):
-        return clock.column
-    if isinstance(clock.column, str) and first.count(clock.column) == 1:
-        return first.index(clock.column)
-    raise ClockError(
-        "the column of the times is not clear" if clock.column is None else "the column of the times is not there",
-        where=where,
-        expected="`column: NAME` or `column: INDEX` (0 is the first)",
-        found=f"{len(first)} columns; the first row is {', '.join(first[:20])}",
-    )
-
-
-def _check_times(times: Times, where: str) -> None:
-    if not len(times):
-        raise ClockError("the file of times is empty", where=where)
-    broken = np.flatnonzero(~np.isfinite(times))
-    if len(broken):
-        raise ClockError(
-            "a time is not finite",
-            where=where,
-            found=f"{len(broken)} of {len(times)}, the first in row {broken[0] + 1}",
-        )
-    steps = np.diff(times)
-    back = np.flatnonzero(steps <= 0)
-    if len(back):
-        row = back[0]
-        raise ClockError(
-            "the times do not increase strictly",
-            where=where,
-            expected="each time later than the one before",
-            found=f"{len(back)} steps of zero or less among {len(steps)}; the first: {times[row]:.6f} s, then "
-            f"{times[row + 1]:.6f} s (rows {row + 1} and {row + 2})",
-            hint="check the column and the unit, and whether the file holds several recordings",
-        )
+from nwbpipe.converters._clock_spec import (
+    AlignFrames,
+    AlignIntervals,
+    AlignPulses,
+    AlignStart,
+    AlignTimestamps,
+    TimesSpec,
+    TrainSpec,
+    files_of,
+)
+from nwbpipe.converters._clock_times import read_times
+from nwbpipe.converters._construct import Source
+from nwbpipe.converters._evidence import ClockMap, align, frames_record, make_record
+from nwbpipe.converters._spec import SessionSpec
+from nwbpipe.converters._trains import Train, TrainReader
+from nwbpipe.converters.pulses import Line, fit_line
+from nwbpipe.errors import ClockError
+from nwbpipe.provenance import AlignmentRecord
 
 
 @dataclass
 class _State:
-    """What is known of a clock while the file is built."""
+    """What is known of a clock while the file is built.
+
+    `times` are those of the samples, on the reference, `origin` says where they are from, and `trim` that surplus
+    ones are left out; `mapping` carries any time.
+    """
 
     times: Times | None = None
+    origin: str = ""
+    trim: bool = False
+    mapping: ClockMap | None = None
+    repair: str = ""
     samples: tuple[int, str] | None = None
     pairs: list[tuple[Times, Times]] = field(default_factory=list)
 
@@ -154,15 +59,105 @@ class Clocks:
 
     def __init__(self, spec: SessionSpec) -> None:
         self.spec = spec
+        self.records: list[AlignmentRecord] = []
         self._states: dict[str, _State] = {}
         for name, clock in spec.clocks.items():
-            times = read_times(clock, name) if isinstance(clock, AlignTimestamps) else None
-            self._states[name] = _State(times)
+            state = self._states[name] = _State()
+            times = clock if isinstance(clock, AlignTimestamps) else getattr(clock, "timestamps", None)
+            if isinstance(times, TimesSpec):
+                state.times, state.repair = read_times(times, name)
+                state.origin, state.trim = str(times.file), times.trim
+            elif isinstance(clock, AlignFrames):
+                state.trim = clock.trim
 
-    def times_of(self, source: str) -> Times | None:
-        """Times that a file gives for the samples of a source (seconds), or None."""
-        state = self._states.get(self.spec.clock_of(source))
-        return None if state is None else state.times
+    def gives_times(self, source: str) -> bool:
+        """Whether a clock gives each sample of a source its time."""
+        name = self.spec.clock_of(source)
+        state = self._states.get(name)
+        return state is not None and (state.times is not None or isinstance(self.spec.clocks[name], AlignFrames))
+
+    def align(self, sources: Iterable[Source]) -> None:
+        """Align the clocks that pulses align, each after those that its pulses' reference is on.
+
+        Raises
+        ------
+        ClockError
+            If the pulses can't be read, or the evidence does not hold.
+        """
+        reader = TrainReader(self.spec, {source.name: source for source in sources})
+        for name in self.spec.clocks:
+            self._align(name, reader, ())
+
+    def _align(self, name: str, reader: TrainReader, above: tuple[str, ...]) -> None:
+        clock, state = self.spec.clocks.get(name), self._states.get(name)
+        if isinstance(clock, AlignTimestamps) and state is not None and state.repair and state.times is not None:
+            self._record_repair(name, clock, state)
+        if state is None or not isinstance(clock, (AlignPulses, AlignIntervals, AlignFrames)):
+            return
+        if state.mapping is not None or (isinstance(clock, AlignFrames) and state.times is not None):
+            return
+        if name in above:
+            raise ClockError(
+                "clocks are aligned to each other in a circle",
+                where=f"clocks.{name}",
+                found=" → ".join([*above, name]),
+                hint=f"align one of them to the reference, {self.spec.reference_clock}",
+            )
+        other = self._on_reference(name, clock.reference_pulses, reader, (*above, name))
+        if isinstance(clock, AlignFrames):
+            state.times, state.origin, state.repair = other.times, str(clock.reference_pulses), other.repair
+            return
+        own = reader.read(clock.pulses, f"clocks.{name}.pulses")
+        state.mapping, record = align(name, self.spec.reference_clock, clock, own, other)
+        self.records.append(record)
+        if state.times is not None:
+            state.times = state.mapping(state.times)
+
+    def _on_reference(self, name: str, train: TrainSpec, reader: TrainReader, above: tuple[str, ...]) -> Train:
+        """Read pulses and carry them to the reference clock, whichever clock they are on."""
+        where = f"clocks.{name}.reference_pulses"
+        of = self.spec.clock_of(train.source) if train.source is not None else train.clock
+        pulses = reader.read(train, where)
+        if of is None or of == self.spec.reference_clock:
+            return pulses
+        self._align(of, reader, above)
+        mapping = self._map_of(of, where)
+        span = None if pulses.span is None else mapping(np.asarray(pulses.span))
+        return Train(mapping(pulses.times), None if span is None else (float(span[0]), float(span[1])), pulses.repair)
+
+    def _map_of(self, name: str, where: str) -> ClockMap:
+        clock, state = self.spec.clocks.get(name), self._states.get(name)
+        if isinstance(clock, AlignStart):
+            return Line(0.0, clock.offset_s, 0.0)
+        if state is not None and state.mapping is not None:
+            return state.mapping
+        raise ClockError(
+            f"the clock {name!r} of these pulses can't be carried to the reference",
+            where=where,
+            expected="pulses on the reference clock, or on one that `start`, `pulses` or `intervals` align",
+            found=f"align: {getattr(clock, 'align', 'nothing')}",
+        )
+
+    def _record_repair(self, name: str, clock: AlignTimestamps, state: _State) -> None:
+        assert state.times is not None
+        index = np.arange(len(state.times), dtype=np.float64)
+        fit = fit_line(index, state.times)
+        line = Line(float(state.times[0]), float(state.times[0]), 0.0)
+        record = make_record(
+            "timestamps",
+            "accepted",
+            "order",
+            replace(fit, line=line, drift_error=0.0),
+            line,
+            state.times[[0, -1]],
+            state.times,
+            np.zeros(len(state.times)),
+            (len(state.times), 0, 0),
+        )
+        record = replace(
+            record, clock=name, reference=self.spec.reference_clock, pulses=clock.file.name, repair=state.repair
+        )
+        self.records.append(record)
 
     def apply(self, source: str, added: Added, frames: Times | None = None, stub: bool = False) -> list[str]:
         """Move all that a source has added to the file to the reference clock.
@@ -189,9 +184,11 @@ class Clocks:
             If the times don't fit the samples.
         """
         name = self.spec.clock_of(source)
-        clock = self.spec.clocks.get(name)
-        if isinstance(clock, AlignTimestamps):
-            return self._apply_times(source, name, clock, added, frames, stub)
+        clock, state = self.spec.clocks.get(name), self._states.get(name)
+        if state is not None and state.times is not None:
+            return self._apply_times(source, name, state, state.times, added, frames, stub)
+        if state is not None and state.mapping is not None:
+            return alignment.carry(added, state.mapping)
         if isinstance(clock, AlignStart):
             return alignment.shift(added, clock.offset_s) if clock.offset_s else []
         if name != self.spec.reference_clock:
@@ -206,25 +203,26 @@ class Clocks:
         self,
         source: str,
         name: str,
-        clock: AlignTimestamps,
+        state: _State,
+        times: Times,
         added: Added,
         frames: Times | None,
         stub: bool,
     ) -> list[str]:
-        state = self._states[name]
-        times = state.times
-        assert times is not None
-
         def of_series(series: Any, count: int) -> Times:
             where = f"sources.{source}: {series.name}"
             if frames is None and not stub:
                 _check_same_samples(state, name, count, where)
-            return _fit(times, count, where, clock, frames, stub)
+            return _fit(state, times, count, where, frames, stub)
 
-        state.pairs += alignment.set_times(added, of_series)
+        pairs = alignment.set_times(added, of_series)
+        self._record_frames(name, state, pairs, frames, stub)
+        state.pairs += pairs
         tables = [item for item in added.tables() if alignment.has_times(Added(objects=[item[0]]))]
         if not tables:
             return []
+        if state.mapping is not None:
+            return alignment.map_tables(added, state.mapping)
         if state.pairs:
             mapping = _interpolation(*max(state.pairs, key=lambda pair: len(pair[0])), source=source)
             return alignment.map_tables(added, mapping)
@@ -235,8 +233,19 @@ class Clocks:
                     where=f"sources.{source}: {table.name}",
                     hint="give the tables different names",
                 )
-            alignment.set_rows(table, _fit(times, len(table), f"sources.{source}: {table.name}", clock, None, stub))
+            alignment.set_rows(table, _fit(state, times, len(table), f"sources.{source}: {table.name}", None, stub))
         return []
+
+    def _record_frames(
+        self, name: str, state: _State, pairs: list[tuple[Times, Times]], frames: Times | None, stub: bool
+    ) -> None:
+        """Keep the evidence of frames, once: from the first source of the clock that has samples."""
+        clock = self.spec.clocks[name]
+        if not isinstance(clock, AlignFrames) or state.pairs or frames is not None or stub:
+            return
+        if pairs and len(pairs[0][0]) > 2:
+            reference = self.spec.reference_clock
+            self.records.append(frames_record(name, reference, clock, *pairs[0], state.repair))
 
 
 def _check_same_samples(state: _State, clock: str, count: int, where: str) -> None:
@@ -253,19 +262,19 @@ def _check_same_samples(state: _State, clock: str, count: int, where: str) -> No
         )
 
 
-def _fit(times: Times, count: int, where: str, clock: AlignTimestamps, frames: Times | None, stub: bool) -> Times:
+def _fit(state: _State, times: Times, count: int, where: str, frames: Times | None, stub: bool) -> Times:
     """Choose the times of `count` samples; refuse what does not fit."""
     if frames is not None and len(frames) == count and len(times) > int(frames.max(initial=-1)):
         return np.asarray(times[frames.astype(int)], dtype=np.float64)
     if len(times) == count or (stub and len(times) > count):
         return times[:count]
-    if clock.trim and len(times) > count:
+    if state.trim and len(times) > count:
         return times[:count]
     raise ClockError(
         "the number of times does not match the number of samples",
         where=where,
         expected=f"{count} times, one for each sample",
-        found=f"{len(times)} times in {clock.file}, {abs(len(times) - count)} too "
+        found=f"{len(times)} times in {state.origin}, {abs(len(times) - count)} too "
         + ("many" if len(times) > count else "few"),
         hint="`trim: true` leaves out surplus times at the end of the file, if that is where they are"
         if len(times) > count
@@ -299,5 +308,5 @@ def _interpolation(before: Times, after: Times, source: str) -> TimeMap:
 
 
 def file_paths(spec: SessionSpec) -> list[Path]:
-    """Files of times that a spec names."""
-    return [clock.file for clock in spec.clocks.values() if isinstance(clock, AlignTimestamps)]
+    """Files of times and pulses that a spec names."""
+    return [file for clock in spec.clocks.values() for file in files_of(clock)]

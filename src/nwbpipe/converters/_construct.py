@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ _DEFAULT_GROUP = "ElectrodeGroup"
 
 
 def build_sources(
-    spec: SessionSpec, *, stub: bool = False, clocked: Mapping[str, Any] | None = None, progress: bool = False
+    spec: SessionSpec, *, stub: bool = False, clocked: Container[str] = (), progress: bool = False
 ) -> list[Source]:
     """Build the interfaces of a session.
 
@@ -59,8 +59,8 @@ def build_sources(
         The session.
     stub : bool
         Write only the first samples, where the interface can.
-    clocked : mapping, optional
-        Source → times (seconds) that a file gives for its samples.
+    clocked : container of str
+        Sources whose clock gives each sample its time.
     progress : bool
         Let the data show a progress bar on stderr while they are written.
 
@@ -73,7 +73,7 @@ def build_sources(
     first: NwbpipeError | None = None
     for name, source in spec.sources.items():
         try:
-            sources.append(_build(spec, name, source, stub, (clocked or {}).get(name), progress))
+            sources.append(_build(spec, name, source, stub, name in clocked, progress))
         except NwbpipeError as error:
             first = first or error
             problems += error.problems or [error.problem]
@@ -93,7 +93,7 @@ def build_sources(
     return sources
 
 
-def _build(spec: SessionSpec, name: str, source: SourceSpec, stub: bool, times: Any, progress: bool) -> Source:
+def _build(spec: SessionSpec, name: str, source: SourceSpec, stub: bool, clocked: bool, progress: bool) -> Source:
     from nwbpipe.converters.interfaces import guard_source, interface_class
 
     interface = interface_class("InternalVideoInterface" if source.video == "embed" else source.interface)
@@ -105,7 +105,7 @@ def _build(spec: SessionSpec, name: str, source: SourceSpec, stub: bool, times: 
         raise SourceError(f"the source {name!r} can't be used", where=where, problems=problems)
     with reading(spec, name, source.interface, interface):
         built = interface(**_arguments(name, source, interface))
-    if times is not None:
+    if clocked:
         _prepare_for_times(built)
     return Source(name, source, built, _options(name, source, built, stub, progress))
 

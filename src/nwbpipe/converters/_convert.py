@@ -5,19 +5,26 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nwbpipe import session_file
 from nwbpipe.converters._build import Built, build_nwbfile
 from nwbpipe.converters._checks import check_before, check_written
-from nwbpipe.converters._load import load_spec
+from nwbpipe.converters._hdf5 import Storage, write_hdf5
 from nwbpipe.converters._media import placed_media
 from nwbpipe.converters._reading import noted
 from nwbpipe.converters._record import STEP, add_conversion_record, source_identities
+from nwbpipe.converters._remote_spec import loaded
 from nwbpipe.converters._spec import SessionSpec
-from nwbpipe.errors import NwbpipeError, OverwriteError, WorkError
+from nwbpipe.converters._upload import remote_target, state_before, upload
+from nwbpipe.errors import NwbpipeError, OverwriteError, Problem, RequestError, WorkError
+from nwbpipe.files import Codec, Layout
+from nwbpipe.stores import Stage, is_remote
 
 logger = logging.getLogger("nwbpipe")
+_LEAST_MEMORY_MB = 64
 
 
 def convert(
@@ -27,31 +34,42 @@ def convert(
     overwrite: bool = False,
     discard_results: bool = False,
     stub: bool = False,
+    compression: Codec | str = Codec.GZIP,
+    layout: Layout | str = Layout.PAGED,
+    memory_mb: int = 1024,
     progress: bool = True,
-) -> Path:
+) -> Path | str:
     """Convert the raw files of a session into one NWB file.
 
-    The file is built beside its destination and moved into place when it is whole and valid.
+    The file is built beside its destination and moved into place when it is whole and valid. For a destination in
+    S3 it is built in scratch and uploaded as a whole, in the place of nothing, or of what was there at the beginning.
 
     Parameters
     ----------
     spec : path
-        The session.yaml.
+        The session.yaml, or its URL.
     output : path, optional
-        The NWB file; ``sub-{subject_id}_ses-{session_id}.nwb`` beside the spec where it is not given.
+        The NWB file, or its address in S3; ``sub-{subject_id}_ses-{session_id}.nwb`` beside the spec where it is
+        not given.
     overwrite : bool
         Replace an existing file, once the new one is whole.
     discard_results : bool
         Do so even if results were written into it, which are lost.
     stub : bool
         Convert only the first samples of each source, for a quick look.
+    compression : {"gzip", "zstd", "none"}
+        How large data are stored: gzip, which every HDF5 reader has; zstd, for which readers need hdf5plugin; or not.
+    layout : {"paged", "plain"}
+        Paged for few requests over a network, or plain for readers older than HDF5 1.10.
+    memory_mb : int
+        How much of the data may be held in memory at a time (MiB); at least 64.
     progress : bool
         Show a progress bar on stderr, where it is a terminal.
 
     Returns
     -------
-    Path
-        The NWB file.
+    Path or str
+        The NWB file, or its address.
 
     Raises
     ------
@@ -64,28 +82,74 @@ def convert(
     InvalidResultError
         NWB or DANDI would refuse the file.
     """
-    session = load_spec(spec)
-    target = _target(session, output)
-    _check_target(target, overwrite, discard_results)
-    with noted("conversion"):
+    how = _How(_storage(compression, layout, memory_mb), overwrite, discard_results, stub, progress)
+    with loaded(spec) as session:
+        target = _target(session, output)
+        if isinstance(target, Path):
+            _check_target(target, how)
+            _noted(session, target, how)
+            return target
+        before = state_before(target)
+        if before is not None:
+            _refuse_loss(target, how)
+        with Stage() as stage:
+            building = stage.folder / target.rpartition("/")[2]
+            _noted(session, building, replace(how, overwrite=False, discard_results=False))
+            upload(building, target, before)
+        return target
+
+
+@dataclass(frozen=True)
+class _How:
+    """What was asked of a conversion."""
+
+    storage: Storage
+    overwrite: bool
+    discard_results: bool
+    stub: bool
+    progress: bool
+
+
+def _noted(session: SessionSpec, target: Path, how: _How) -> None:
+    with noted("conversion"), session.places.staged():
         try:
-            _convert(session, target, overwrite, discard_results, stub, progress and sys.stderr.isatty())
+            _convert(session, target, how)
         finally:
             gc.collect()  # readers hold files open in circles of references
-    return target
 
 
-def _convert(
-    session: SessionSpec, target: Path, overwrite: bool, discard_results: bool, stub: bool, progress: bool
-) -> None:
+def _storage(compression: Codec | str, layout: Layout | str, memory_mb: int) -> Storage:
+    """Check how the file is to be stored, before anything is read."""
+    found = []
+    if compression not in list(Codec):
+        found.append(Problem("no such compression", expected=", ".join(Codec), found=str(compression)))
+    if layout not in list(Layout):
+        found.append(Problem("no such layout", expected=", ".join(Layout), found=str(layout)))
+    if memory_mb < _LEAST_MEMORY_MB:
+        found.append(
+            Problem("too little memory", expected=f"{_LEAST_MEMORY_MB} MiB or more", found=f"{memory_mb} MiB")
+        )
+    if found:
+        raise RequestError("the file can't be stored in that way", problems=found)
+    Codec(compression).options()  # refuses what is not installed
+    return Storage(Codec(compression), Layout(layout), memory_mb * 2**20)
+
+
+def _convert(session: SessionSpec, target: Path, how: _How) -> None:
     started = datetime.now(UTC)
-    built = build_nwbfile(session, stub=stub, progress=progress)
+    built = build_nwbfile(session, stub=how.stub, progress=how.progress and sys.stderr.isatty())
     check_before(built.nwbfile, session.path)
-    add_conversion_record(built, session, source_identities(session), started, stub=stub)
-    _write(built, target, overwrite, discard_results)
+    add_conversion_record(built, session, source_identities(session), started, stub=how.stub)
+    _write(built, target, how, session.places.stage.folder)
 
 
-def _target(session: SessionSpec, output: Path | str | None) -> Path:
+def _target(session: SessionSpec, output: Path | str | None) -> Path | str:
+    if is_remote(output):
+        assert output is not None
+        return remote_target(output)
+    if output is None and session.places.mirrored is not None:
+        msg = "the spec is not on this machine, and its folder no place for the file"
+        raise RequestError(msg, where=str(session.path.name), hint="name the output: --output OUT.nwb")
     if output is None:
         name = f"sub-{session.subject.subject_id}_ses-{session.session.session_id}.nwb"
         return session.places.folder / name
@@ -93,13 +157,17 @@ def _target(session: SessionSpec, output: Path | str | None) -> Path:
     return target if target.suffix == ".nwb" else target.with_name(f"{target.name}.nwb")
 
 
-def _check_target(target: Path, overwrite: bool, discard_results: bool) -> None:
-    if not target.exists():
-        return
-    if not overwrite:
+def _check_target(target: Path, how: _How) -> None:
+    if target.exists():
+        _refuse_loss(target, how)
+
+
+def _refuse_loss(target: Path | str, how: _How) -> None:
+    """Refuse to replace a file that is there, unless that was asked for."""
+    if not how.overwrite:
         raise OverwriteError("the output exists", where=str(target), hint="choose another name, or pass --overwrite")
     results = held_results(target)
-    if results and not discard_results:
+    if results and not how.discard_results:
         raise OverwriteError(
             "the output holds results that would be lost",
             where=str(target),
@@ -108,15 +176,12 @@ def _check_target(target: Path, overwrite: bool, discard_results: bool) -> None:
         )
 
 
-def held_results(path: Path) -> list[str]:
+def held_results(path: Path | str) -> list[str]:
     """Tell what would be lost with a file beside its conversion: steps, and containers of processing modules."""
-    import h5py
-
-    from nwbpipe.files import read_settled
     from nwbpipe.provenance import read_records
 
     try:
-        with read_settled(path, lambda: h5py.File(path, "r", locking=False)) as file:
+        with session_file.open_hdf5(path) as file:
             records = read_records(file)
             modules = [f"/processing/{name}" for name in file.get("processing", {})]
             containers = [f"{module}/{name}" for module in modules for name in file[module]]
@@ -128,21 +193,22 @@ def held_results(path: Path) -> list[str]:
     return sorted({record.step for record in records if record.step != STEP} | (set(containers) - known))
 
 
-def _write(built: Built, target: Path, overwrite: bool, discard_results: bool) -> None:
+def _write(built: Built, target: Path, how: _How, stage: Path) -> None:
     from nwbpipe.files import create_atomically
 
-    with placed_media(built, target, overwrite), create_atomically(target, overwrite=overwrite) as path:
-        _check_target(target, overwrite, discard_results)  # again, with the lock: the conversion may have taken hours
+    with (
+        placed_media(built, target, how.overwrite, stage),
+        create_atomically(target, overwrite=how.overwrite) as path,
+    ):
+        _check_target(target, how)  # again, with the lock: the conversion may have taken hours
         with noted("writing"):
-            _write_hdf5(built, path)
+            _write_hdf5(built, path, how.storage)
         check_written(path, target)
 
 
-def _write_hdf5(built: Built, path: Path) -> None:
-    from nwbpipe.converters._hdf5 import write_hdf5
-
+def _write_hdf5(built: Built, path: Path, storage: Storage) -> None:
     try:
-        write_hdf5(built, path)
+        write_hdf5(built, path, storage)
     except (NwbpipeError, OSError):
         raise
     except Exception as error:

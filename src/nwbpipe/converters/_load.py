@@ -10,30 +10,33 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from nwbpipe.converters._load_clocks import ClockChecks
+from nwbpipe.converters._load_devices import read_devices
 from nwbpipe.converters._paths import Places, places_of
 from nwbpipe.converters._sources import option_parameters, source_parameters, type_arguments
 from nwbpipe.converters._spec import (
-    CLOCK_MODELS,
     NAME,
     SessionInfo,
     SessionSpec,
     SourceSpec,
     SubjectSpec,
 )
-from nwbpipe.converters._values import MistakeError, coerce, found, natural
+from nwbpipe.converters._values import found, natural
 from nwbpipe.converters._yaml import Tree, read_document
 from nwbpipe.errors import NwbpipeError, Problem, SpecError
 
-_TOP = ("nwbpipe", "extends", "subject", "session", "reference_clock", "sources", "clocks", "metadata")
+_TOP = ("nwbpipe", "extends", "subject", "session", "reference_clock", "sources", "clocks", "devices", "metadata")
 
 
-def load_spec(path: Path | str) -> SessionSpec:
+def load_spec(path: Path | str, *, places: Places | None = None) -> SessionSpec:
     """Read, type and check a session.yaml; nothing is converted, no raw data is read.
 
     Parameters
     ----------
     path : path
         The spec.
+    places : Places, optional
+        What its paths are relative to, where that is not told by where it lies.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def load_spec(path: Path | str) -> SessionSpec:
     """
     file = Path(path)
     problems: list[Problem] = []
-    places = places_of(file, problems)
+    places = places or places_of(file, problems)
     document = read_document(places.folder / file.name, places.root)
     problems.extend(document.problems)
     checked = _Checker(document.tree, places, problems).check()
@@ -76,7 +79,7 @@ def _text_fields() -> frozenset[str]:
     return frozenset({"description", *(name for name, text in kinds.items() if text)})
 
 
-class _Checker:
+class _Checker(ClockChecks):
     """Checks the sections of a spec one by one, so that a mistake in one hides none in another."""
 
     def __init__(self, tree: Tree, places: Places, problems: list[Problem]) -> None:
@@ -86,7 +89,7 @@ class _Checker:
         before = len(self.problems)
         self._unknown_keys(self.tree, _TOP, "")
         self._version()
-        metadata = natural(self._section("metadata", required=False), _text_fields())
+        metadata = natural(self.section("metadata", required=False), _text_fields())
         sections: dict[str, Any] = {
             "nwbpipe": 1,
             "subject": self._subject(metadata),
@@ -94,6 +97,7 @@ class _Checker:
             "sources": self._sources(),
             "metadata": metadata,
         }
+        sections["devices"] = read_devices(self, sections["subject"])
         sections["clocks"] = self._clocks()
         sections["reference_clock"] = self._reference()
         self._check_clocks(sections["reference_clock"])
@@ -103,14 +107,14 @@ class _Checker:
         mark = getattr(tree, "marks", {}).get(key) or getattr(tree, "mark", None)
         return f"{mark}: {path}" if mark else path
 
-    def _problem(self, what: str, tree: Any, key: str, path: str, **more: str | None) -> None:
+    def problem(self, what: str, tree: Any, key: str, path: str, **more: str | None) -> None:
         self.problems.append(Problem(what, where=self._place(tree, key, path), **more))
 
     def _unknown_keys(self, tree: Tree, known: tuple[str, ...], path: str) -> None:
         for key in tree:
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
-                self._problem(
+                self.problem(
                     f"the key {key!r} is unknown",
                     tree,
                     key,
@@ -122,7 +126,7 @@ class _Checker:
     def _version(self) -> None:
         version = self.tree.get("nwbpipe")
         if version != "1":
-            self._problem(
+            self.problem(
                 "the version of the format is not supported" if version else "the version of the format is missing",
                 self.tree,
                 "nwbpipe",
@@ -132,16 +136,16 @@ class _Checker:
                 hint="write `nwbpipe: 1` as the first line",
             )
 
-    def _section(self, key: str, required: bool = True) -> Tree:
+    def section(self, key: str, required: bool = True) -> Tree:
         value = self.tree.get(key)
         if isinstance(value, Tree):
             return value
         if value is not None or required:
             what = f"the section {key!r} is missing" if key not in self.tree else f"the section {key!r} is no mapping"
-            self._problem(what, self.tree, key, key, expected="`key: value` lines", found=found(value))
+            self.problem(what, self.tree, key, key, expected="`key: value` lines", found=found(value))
         return Tree(self.tree.marks.get(key) or self.tree.mark)
 
-    def _model(self, model: type[BaseModel], tree: Tree, path: str) -> Any:
+    def model(self, model: type[BaseModel], tree: Tree, path: str) -> Any:
         """Validate a mapping; None where it has mistakes."""
         try:
             return model.model_validate(dict(tree))
@@ -154,14 +158,16 @@ class _Checker:
         key = str(item["loc"][0]) if item["loc"] else ""
         full = ".".join([path, *(str(part) for part in item["loc"])])
         fields = tuple(model.model_fields)
-        if item["type"] == "extra_forbidden":
+        if item["type"] == "extra_forbidden" and len(item["loc"]) > 1:  # within an item of a list
+            self.problem(f"the key {full!r} is unknown", tree, key, full, found=found(item.get("input")))
+        elif item["type"] == "extra_forbidden":
             self._unknown_keys_one(tree, key, fields, path)
         elif item["type"] == "missing":
-            self._problem(f"{full} is missing", tree, key, full, hint=f"add `{key}: ...` to {path}")
+            self.problem(f"{full} is missing", tree, key, full, hint=f"add `{key}: ...` to {path}")
         else:
             message = str(item["msg"]).removeprefix("Value error, ").removeprefix("expected ")
             message = message.removeprefix("Input should be ")
-            self._problem(f"{full} is not valid", tree, key, full, expected=message, found=found(item.get("input")))
+            self.problem(f"{full} is not valid", tree, key, full, expected=message, found=found(item.get("input")))
 
     def _unknown_keys_one(self, tree: Tree, key: str, known: tuple[str, ...], path: str) -> None:
         one = Tree(tree.mark)
@@ -171,9 +177,9 @@ class _Checker:
 
     def _subject(self, metadata: Mapping[str, Any]) -> Any:
         tree = self._with_defaults("subject", metadata.get("Subject"))
-        subject = self._model(SubjectSpec, tree, "subject")
+        subject = self.model(SubjectSpec, tree, "subject")
         if not tree.get("age") and not tree.get("date_of_birth"):
-            self._problem(
+            self.problem(
                 "subject.age is missing",
                 tree,
                 "age",
@@ -184,11 +190,11 @@ class _Checker:
         return subject
 
     def _session(self, metadata: Mapping[str, Any]) -> Any:
-        return self._model(SessionInfo, self._with_defaults("session", None), "session")
+        return self.model(SessionInfo, self._with_defaults("session", None), "session")
 
     def _with_defaults(self, key: str, more: Any) -> Tree:
         """Give a section, completed by what `metadata` says of the same things."""
-        section = self._section(key, required=not more)
+        section = self.section(key, required=not more)
         whole = Tree(section.mark)
         whole.marks = section.marks
         if isinstance(more, Mapping):
@@ -197,14 +203,14 @@ class _Checker:
         return whole
 
     def _sources(self) -> dict[str, SourceSpec]:
-        section = self._section("sources")
+        section = self.section("sources")
         if not section and isinstance(self.tree.get("sources"), Tree):
-            self._problem("there are no sources", self.tree, "sources", "sources", expected="at least one")
+            self.problem("there are no sources", self.tree, "sources", "sources", expected="at least one")
         sources = {}
         for name, tree in section.items():
             path = f"sources.{name}"
             if not NAME.fullmatch(name):
-                self._problem(
+                self.problem(
                     f"{name!r} can't be the name of a source",
                     section,
                     name,
@@ -212,7 +218,7 @@ class _Checker:
                     expected="a letter, then letters, digits and _",
                 )
             if not isinstance(tree, Tree):
-                self._problem("the source is no mapping", section, name, path, found=found(tree))
+                self.problem("the source is no mapping", section, name, path, found=found(tree))
                 continue
             source = self._source(name, tree, path)
             if source is not None:
@@ -223,7 +229,7 @@ class _Checker:
         for key in ("args", "options"):
             if tree.get(key) is None:
                 tree[key] = Tree(tree.marks.get(key) or tree.mark)
-        source = self._model(SourceSpec, tree, path)
+        source = self.model(SourceSpec, tree, path)
         interface = self._interface(tree, path)
         args, options = tree["args"], tree["options"]
         if interface is None or not isinstance(args, Tree) or not isinstance(options, Tree):
@@ -246,7 +252,7 @@ class _Checker:
         value = options.get("video", "link")
         if value in ("link", "copy", "embed"):
             return str(value)
-        self._problem(
+        self.problem(
             "the value is not one of those allowed",
             options,
             "video",
@@ -269,110 +275,3 @@ class _Checker:
             where = self._place(tree, "interface", f"{path}.interface")
             self.problems.append(Problem(problem.what, where, problem.expected, problem.found, problem.hint))
             return None
-
-    def _clocks(self) -> dict[str, Any]:
-        clocks = {}
-        section = self._section("clocks", required=False)
-        for name, tree in section.items():
-            path = f"clocks.{name}"
-            if not isinstance(tree, Tree):
-                self._problem("the clock is no mapping", section, name, path, found=found(tree))
-                continue
-            model = CLOCK_MODELS.get(str(tree.get("align")))
-            if model is None:
-                self._problem(
-                    "the way to align is not supported" if "align" in tree else "the way to align is missing",
-                    tree,
-                    "align",
-                    f"{path}.align",
-                    expected="start or timestamps; others (pulses) come with a later version",
-                    found=found(tree.get("align")),
-                    hint="`{align: start, offset_s: 0.97}` or `{align: timestamps, file: times.csv}`",
-                )
-                continue
-            clocks[name] = self._model(model, self._clock_values(tree, model, path), path)
-        return clocks
-
-    def _clock_values(self, tree: Tree, model: type[BaseModel], path: str) -> Tree:
-        values = Tree(tree.mark)
-        values.marks = tree.marks
-        values.update(tree)
-        for key in ("file", "column"):
-            if key not in values or key not in model.model_fields:
-                continue
-            try:
-                annotation: Any = Path if key == "file" else str | int | None
-                values[key] = coerce(values[key], annotation, self._file)
-            except MistakeError as mistake:
-                where = self._place(tree, key, f"{path}.{key}")
-                self.problems.append(
-                    Problem(mistake.what, where, mistake.expected, mistake.found, mistake.hint or None)
-                )
-                values[key] = Path("missing") if key == "file" else None
-        return values
-
-    def _file(self, text: str, _kind: str) -> Path:
-        return self.places.resolve(text, "file")
-
-    def _used_clocks(self) -> dict[str, Any]:
-        """Clocks that sources are in, each with the first such source."""
-        used: dict[str, Any] = {}
-        section = self.tree.get("sources")
-        for name, tree in section.items() if isinstance(section, Tree) else ():
-            clock = tree.get("clock") if isinstance(tree, Tree) else None
-            used.setdefault(str(clock) if isinstance(clock, str) else name, name)
-        return used
-
-    def _reference(self) -> str:
-        used = self._used_clocks()
-        reference = self.tree.get("reference_clock")
-        if reference is None:
-            return next(iter(used), "")
-        if reference not in used:
-            near = difflib.get_close_matches(str(reference), used, n=2, cutoff=0.4)
-            self._problem(
-                "no source is in the reference clock",
-                self.tree,
-                "reference_clock",
-                "reference_clock",
-                expected="one of " + ", ".join(used),
-                found=found(reference),
-                hint=f"did you mean {' or '.join(near)}?" if near else None,
-            )
-        return str(reference)
-
-    def _check_clocks(self, reference: str) -> None:
-        used = self._used_clocks()
-        clocks = self.tree.get("clocks")
-        clocks = clocks if isinstance(clocks, Tree) else Tree(self.tree.marks.get("clocks") or self.tree.mark)
-        for clock, source in used.items():
-            if clock != reference and clock not in clocks and reference in used:
-                tree = self.tree["sources"][source]
-                self._problem(
-                    f"nothing aligns the clock {clock!r} of the source {source!r} with the reference",
-                    tree if isinstance(tree, Tree) and "clock" in tree else self.tree["sources"],
-                    "clock" if isinstance(tree, Tree) and "clock" in tree else source,
-                    f"sources.{source}",
-                    expected=f"an entry clocks.{clock}, or a clock that is aligned ({reference} is the reference)",
-                    hint=f"add `{clock}: {{align: start, offset_s: ...}}` to clocks, or `clock: {reference}`",
-                )
-        for clock, tree in clocks.items():
-            if clock not in used:
-                near = difflib.get_close_matches(clock, used, n=2, cutoff=0.4)
-                self._problem(
-                    f"no source is in the clock {clock!r}",
-                    clocks,
-                    clock,
-                    f"clocks.{clock}",
-                    expected="one of " + ", ".join(used),
-                    hint=f"did you mean {' or '.join(near)}?" if near else "remove it",
-                )
-            elif clock == reference and isinstance(tree, Tree) and tree.get("align") == "start":
-                self._problem(
-                    "the reference clock can't be shifted",
-                    clocks,
-                    clock,
-                    f"clocks.{clock}",
-                    expected="no entry: its time 0 is session_start_time",
-                    hint="correct session.session_start_time instead",
-                )

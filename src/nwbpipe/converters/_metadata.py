@@ -10,6 +10,8 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from nwbpipe.converters._construct import Source
+from nwbpipe.converters._entities_nwb import entity_texts
+from nwbpipe.converters._photometry import photometry_problems
 from nwbpipe.converters._reading import noted, paths_of, reading
 from nwbpipe.converters._spec import SessionSpec
 from nwbpipe.errors import InvalidResultError, Problem, SpecError
@@ -114,12 +116,16 @@ def _tell_devices_apart(read: dict[str, Any], metadata: Mapping[str, Any], sourc
 
 def _own(spec: SessionSpec, start: datetime) -> dict[str, Any]:
     """Give what the sections `subject` and `session` say, as NeuroConv's tree."""
-    session = spec.session.model_dump(exclude_none=True)
+    session = spec.session.model_dump(exclude_none=True, exclude={"attributes", "notes"})
     described = spec.metadata.get("NWBFile", {}).get("session_description")
     default = described or f"Session {spec.session.session_id} of subject {spec.subject.subject_id}"
     session.setdefault("session_description", default)
     session["session_start_time"] = start
-    return {"NWBFile": session, "Subject": spec.subject.model_dump(exclude_none=True)}
+    tables = {"line", "surgeries", "injections", "implants"}
+    return _merged(
+        {"NWBFile": session, "Subject": spec.subject.model_dump(exclude_none=True, exclude=tables)},
+        entity_texts(spec),
+    )
 
 
 def _read(spec: SessionSpec, source: Source) -> dict[str, Any]:
@@ -237,6 +243,9 @@ def _validate(spec: SessionSpec, sources: list[Source], metadata: dict[str, Any]
             hint="give devices, planes and series different names in `metadata`",
         ) from error
     _check_names(metadata, spec)
+    problems = photometry_problems(metadata)
+    if problems:
+        raise InvalidResultError("the photometry is not described right", where=str(spec.path), problems=problems)
 
 
 def _check_names(metadata: dict[str, Any], spec: SessionSpec) -> None:

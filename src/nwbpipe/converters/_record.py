@@ -19,6 +19,7 @@ from nwbpipe.errors import FileAccessError
 from nwbpipe.provenance import (
     ObjectRecord,
     RunRecord,
+    add_alignment,
     add_record,
     digest,
     file_identity,
@@ -80,6 +81,8 @@ def add_conversion_record(
         sources=tuple(identities),
     )
     add_record(built.nwbfile, record)
+    for alignment in built.alignments:
+        add_alignment(built.nwbfile, alignment)
     return record
 
 

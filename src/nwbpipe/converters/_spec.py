@@ -7,8 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
+from nwbpipe.converters._clock_spec import ClockSpec
+from nwbpipe.converters._clock_spec import Model as _Model
+from nwbpipe.converters._entities import DeviceSpec, Implant, Injection, Note, Surgery
 from nwbpipe.converters._paths import Places
 from nwbpipe.converters._yaml import Text, Tree
 
@@ -66,12 +69,12 @@ Time = Annotated[datetime, BeforeValidator(_time)]
 Texts = Annotated[list[Filled], BeforeValidator(_listed)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
 class SubjectSpec(_Model):
-    """The animal or person: `pynwb.file.Subject`, with the fields that DANDI asks for required."""
+    """The animal or person: `pynwb.file.Subject`, with the fields that DANDI asks for required.
+
+    What was done to it (`surgeries`, `injections`, `implants`) stands in `NWBFile.surgery` and `.virus` as text, and
+    in tables of our extension.
+    """
 
     subject_id: Identifier
     species: Annotated[str, AfterValidator(_species)]
@@ -82,7 +85,11 @@ class SubjectSpec(_Model):
     description: str | None = None
     genotype: str | None = None
     strain: str | None = None
+    line: Filled | None = None
     weight: str | None = None
+    surgeries: list[Surgery] = Field(default_factory=list)
+    injections: list[Injection] = Field(default_factory=list)
+    implants: list[Implant] = Field(default_factory=list)
 
 
 class SessionInfo(_Model):
@@ -97,7 +104,8 @@ class SessionInfo(_Model):
     institution: str | None = None
     lab: str | None = None
     keywords: Texts | None = None
-    notes: str | None = None
+    notes: str | list[Note] | None = None
+    attributes: dict[Filled, Filled] = Field(default_factory=dict)
     pharmacology: str | None = None
     protocol: str | None = None
     related_publications: Texts | None = None
@@ -121,32 +129,6 @@ class SourceSpec(_Model):
     video: Literal["link", "copy", "embed"] | None = None
 
 
-class AlignStart(_Model):
-    """The clock differs from the reference by a constant: `t_reference = t_source + offset_s`."""
-
-    align: Literal["start"]
-    offset_s: float = Field(allow_inf_nan=False)
-
-
-class AlignTimestamps(_Model):
-    """A file gives the time of each sample, in the reference clock.
-
-    `offset_s` (seconds) is added to times that are `unit`; `trim` lets surplus times at the end of the file be
-    left out, as many cameras log a few frames more than they save.
-    """
-
-    align: Literal["timestamps"]
-    file: Path
-    column: str | int | None = None
-    unit: Literal["s", "ms", "us"] = "s"
-    offset_s: float = Field(default=0.0, allow_inf_nan=False)
-    trim: bool = False
-
-
-ClockSpec = Annotated[AlignStart | AlignTimestamps, Field(discriminator="align")]
-CLOCK_MODELS: dict[str, type[_Model]] = {"start": AlignStart, "timestamps": AlignTimestamps}
-
-
 class SessionSpec(_Model):
     """A whole session.yaml, typed and checked. Made by `load_spec`."""
 
@@ -156,6 +138,7 @@ class SessionSpec(_Model):
     sources: dict[str, SourceSpec]
     reference_clock: str
     clocks: dict[str, ClockSpec] = Field(default_factory=dict)
+    devices: dict[str, DeviceSpec] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
     path: Path
     _places: Places = PrivateAttr()

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Recovered:
-    """Results of the demo's three steps, and the times of its events.
+    """Results of the demo's steps, and the times of its events.
 
     Attributes
     ----------
@@ -30,7 +30,9 @@ class Recovered:
         Seconds, a unit each.
     pupil_area : ndarray, shape (n_video_frames,)
         Square pixels; NaN where none was found.
-    pupil_times, event_times, trial_starts, frame_times : ndarray
+    dff : ndarray, float64, shape (n_samples, n_fibers)
+        dF/F of the photometry; NaN at its edges.
+    dff_times, pupil_times, event_times, trial_starts, frame_times : ndarray
         Seconds in the session's clock.
     """
 
@@ -40,6 +42,8 @@ class Recovered:
     shifts: Floats
     spike_times: list[Floats]
     pupil_area: Floats
+    dff: Floats
+    dff_times: Floats
     pupil_times: Floats
     event_times: Floats
     trial_starts: Floats
@@ -47,7 +51,7 @@ class Recovered:
 
 
 def read_recovered(path: Path) -> Recovered:
-    """Read the results of the steps ``suite2p``, ``spikesorting`` and ``facemap_svd``."""
+    """Read the results of the steps ``suite2p``, ``spikesorting``, ``facemap_svd`` and ``photometry_dff``."""
     with h5py.File(path, "r") as file:
         ophys, behavior = file["processing/ophys"], file["processing/behavior"]
         movie = file["acquisition/TwoPhotonSeries_scope"]
@@ -55,6 +59,7 @@ def read_recovered(path: Path) -> Recovered:
         cells = np.flatnonzero(table["iscell"][()])
         traces = ophys["Fluorescence_suite2p/NeuropilCorrected/data"][()].T
         width, height = movie["data"].shape[1:]  # NWB keeps a frame as (x, y)
+        dff = ophys["DfOverFIsosbestic_photometry_dff"]
         area = behavior["PupilTracking_facemap_svd/pupil_area"]
         return Recovered(
             masks=_masks(table, (height, width))[cells],
@@ -63,6 +68,8 @@ def read_recovered(path: Path) -> Recovered:
             shifts=np.asarray(ophys["MotionCorrectionShifts_suite2p/data"][()][:, ::-1], dtype=np.float64),
             spike_times=_spike_trains(file["processing/ecephys/Units_spikesorting"]),
             pupil_area=np.asarray(area["data"][()], dtype=np.float64),
+            dff=np.asarray(dff["data"][()], dtype=np.float64),
+            dff_times=_times(dff),
             pupil_times=_times(area),
             event_times=np.asarray(file["events/events/timestamp"][()], dtype=np.float64),
             trial_starts=np.asarray(file["intervals/trials/start_time"][()], dtype=np.float64),

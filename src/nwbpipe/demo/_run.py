@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
-from nwbpipe.converters import convert
+from nwbpipe.converters import convert, draw_alignments
 from nwbpipe.demo._recovered import Recovered, read_recovered
 from nwbpipe.demo._report import Report, Row
 from nwbpipe.engine import process
+from nwbpipe.provenance import read_alignments
 from nwbpipe.simulate import SimulatedSession, scores, simulate_session
 
 
@@ -44,12 +47,13 @@ def run_demo(folder: Path | str, *, seed: int = 0, say: Callable[[str], None] = 
         convert(session.spec, nwb)
     for processor, params in _steps(session).items():
         say(f"processing: {processor}")
-        run = process(nwb, processor, params=params, seed=seed)
+        run = process(nwb, processor, params=params, inputs=_INPUTS.get(processor), seed=seed)
         record = run.record
         seconds = (record.ended - record.started).total_seconds()
         say(f"  {record.tool} {record.tool_version}: {f'{seconds:.0f} s' if run.computed else 'done already'}")
     recovered = read_recovered(nwb)
     figure = _figure(folder / "demo.png", session, recovered)
+    _clock_figure(folder / "clocks.png", nwb)
     return Report(tuple(score(session, recovered)), nwb, figure, time.monotonic() - began)
 
 
@@ -69,7 +73,16 @@ def _steps(session: SimulatedSession) -> dict[str, dict[str, Any]]:
         "suite2p": {"tau": float(session.imaging.tau_s), "nimg_init": 100},
         "spikesorting": {},
         "facemap_svd": {"pupils": [pupil], "n_components": 50},
+        "demodulate": {},
+        "photometry_dff": {},
     }
+
+
+# Where a file has several objects that would serve.
+_INPUTS = {
+    "demodulate": {"signal": "acquisition/FiberPhotometryResponseSeries_photometry"},
+    "photometry_dff": {"signal": "ophys/DemodulatedLockIn_demodulate"},
+}
 
 
 def score(session: SimulatedSession, recovered: Recovered) -> list[Row]:
@@ -81,12 +94,18 @@ def score(session: SimulatedSession, recovered: Recovered) -> list[Row]:
     correlation = scores.trace_correlation(imaging.traces[true_rows], recovered.traces[found_rows])
     accuracy = scores.unit_accuracy(session.ephys.spike_times, recovered.spike_times)
     good = accuracy >= 0.8
+    photometry = session.photometry
+    dff = [
+        scores.dff_correlation(np.interp(recovered.dff_times, photometry.times, true), found)
+        for true, found in zip(photometry.dff, recovered.dff.T, strict=True)
+    ]
     pupil = scores.pupil_correlation(session.face.pupil_area, recovered.pupil_area)
     clocks = {
         "scope": scores.event_error_ms(imaging.frame_times, recovered.frame_times),
         "camera": scores.event_error_ms(session.face.frame_times, recovered.pupil_times),
         "trials": scores.event_error_ms(behavior.trial_start, recovered.trial_starts),
         "events": scores.event_error_ms(behavior.event_times, recovered.event_times),
+        "photometry": scores.event_error_ms(photometry.times[::20], recovered.dff_times),
     }
     cells = f"{len(match.pairs)} of {len(imaging.masks)} cells, {len(recovered.masks)} found"
     return [
@@ -103,8 +122,15 @@ def score(session: SimulatedSession, recovered: Recovered) -> list[Row]:
             0.8,
             note=f"{good.sum()} of {len(accuracy)} units, {len(recovered.spike_times)} found",
         ),
+        Row(
+            "photometry",
+            "dF/F, correlation",
+            min(dff),
+            0.9,
+            note=f"{len(dff)} fibers, {len(photometry.event_times)} events",
+        ),
         Row("face", "pupil area, correlation", pupil, 0.95, note=f"{len(recovered.pupil_area)} frames"),
-        *(Row(name, "times, largest error", error, 1.0, True, "ms") for name, error in clocks.items()),
+        *(Row(name, "times, largest error", error, 0.2, True, "ms") for name, error in clocks.items()),
     ]
 
 
@@ -114,3 +140,10 @@ def _figure(path: Path, session: SimulatedSession, recovered: Recovered) -> Path
     except ImportError:  # matplotlib is no dependency of the core
         return None
     return draw(path, session, recovered)
+
+
+def _clock_figure(path: Path, nwb: Path) -> None:
+    with h5py.File(nwb, "r") as file:
+        alignments = read_alignments(file)
+    with contextlib.suppress(ImportError):
+        draw_alignments(alignments).savefig(path, dpi=110)

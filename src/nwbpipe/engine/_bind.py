@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ class _Candidate:
 
 
 def bind(
-    nwbfile: NWBFile, processor: Processor, bindings: Mapping[str, str], own: Collection[str] = ()
+    nwbfile: NWBFile, processor: Processor, bindings: Mapping[str, str], own: Collection[str] = (), *, where: str = ""
 ) -> dict[str, BoundInput]:
     """Return the object that each input of a processor means.
 
@@ -38,15 +38,18 @@ def bind(
         Whose inputs are bound.
     bindings : mapping of str to str
         Paths, names or patterns that the user gave, by input. An input that is not bound is taken where the file
-        has exactly one object that serves.
+        has exactly one object that serves; an optional one is left out.
     own : collection of str
         Paths of what the step itself wrote before: no input of it.
+    where : str
+        The file, to be named in an error.
 
     Raises
     ------
     InputError
         If nothing, or more than one object, is meant; the message lists the candidates.
     """
+    where = where or str(nwbfile.container_source)
     unknown = set(bindings) - set(processor.inputs)
     if unknown:
         msg = f"the processor {processor.name!r} has no input {', '.join(map(repr, sorted(unknown)))}"
@@ -54,7 +57,7 @@ def bind(
     candidates = sorted(_candidates(nwbfile), key=lambda one: one.path)
     everything = [one for one in candidates if not any(f"{one.path}/".startswith(f"{top}/") for top in own)]
     return {
-        name: _bind_one(nwbfile, name, wanted, bindings.get(name), everything)
+        name: _bind_one(where, name, wanted, bindings.get(name), everything)
         for name, wanted in processor.inputs.items()
         if name in bindings or not wanted.optional
     }
@@ -76,10 +79,7 @@ def type_name(container: Any) -> str:
     return str(getattr(container, "neurodata_type", None) or container.data_type)
 
 
-def _bind_one(
-    nwbfile: NWBFile, name: str, wanted: Input, binding: str | None, everything: list[_Candidate]
-) -> BoundInput:
-    where = str(nwbfile.container_source)
+def _bind_one(where: str, name: str, wanted: Input, binding: str | None, everything: list[_Candidate]) -> BoundInput:
     types = " or ".join(wanted.neurodata_types)
     serving = [one for one in everything if _serves(one, wanted)]
     if binding is None:
@@ -117,8 +117,17 @@ def _matches(path: str, binding: str) -> bool:
     return fnmatch.fnmatchcase(plain, pattern) or plain.endswith("/" + pattern)
 
 
-def locate(file: h5py.File, bound: BoundInput) -> dict[str, Any]:
+def locate(file: h5py.File, bound: BoundInput, external: Callable[[str, str], Path]) -> dict[str, Any]:
     """Describe where an input's data are, for the compute module (see `nwbpipe.processors._base`).
+
+    Parameters
+    ----------
+    file : h5py.File
+        The session file, open for reading.
+    bound : BoundInput
+        The input.
+    external : callable
+        Returns where an external file is on this machine, given its name and the object that names it.
 
     Raises
     ------
@@ -137,13 +146,20 @@ def locate(file: h5py.File, bound: BoundInput) -> dict[str, Any]:
         "rate": None if start is None else float(start.attrs["rate"]),
         "starting_time": None if start is None else float(start[()]),
         "external_files": [
-            str(_external(Path(file.filename).parent, name, bound.path))
+            str(external(name, bound.path))
             for name in (members["external_file"].asstr()[()] if "external_file" in members else [])
         ],
     }
 
 
-def _external(folder: Path, name: str, where: str) -> Path:
+def external_file(folder: Path, name: str, where: str) -> Path:
+    """Return where an external file of a local session file is.
+
+    Raises
+    ------
+    InputError
+        If it is missing, or lies outside the folder of the session file.
+    """
     relative = PurePosixPath(name)
     resolved = (folder / relative).resolve()
     if relative.is_absolute() or not resolved.is_relative_to(folder.resolve()):

@@ -143,7 +143,7 @@ def curate(
     if not who.strip():
         msg = "whose labels are they?"
         raise InputError(msg, expected="a name", hint="--who NAME")
-    session = session_file.check_readable(session_file.local(path))
+    session = session_file.check_readable(path)
     sources: tuple[dict[str, Any], ...] = ()
     whole = False
     if isinstance(labels, (str, Path)):
@@ -223,7 +223,7 @@ def curate(
     return record
 
 
-def _segmented(session: Path, step: str) -> tuple[RunRecord, str, str]:
+def _segmented(session: Path | str, step: str) -> tuple[RunRecord, str, str]:
     """The step's current run, and the object id and path of its segmentation."""
     record = current_record(read_records(session), step)
     with session_file.open_hdf5(session) as file:

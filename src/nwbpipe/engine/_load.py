@@ -14,13 +14,13 @@ from filelock import FileLock
 
 from nwbpipe import session_file
 from nwbpipe.engine._job import Finished, Job
-from nwbpipe.engine._places import scratch_folder
 from nwbpipe.engine._process import Run, identified, prepared
 from nwbpipe.engine._request import result_in_the_way, step_name, validated
 from nwbpipe.errors import RequestError, SourceError
 from nwbpipe.processors import Context, Processor
 from nwbpipe.processors import processor as processor_of
 from nwbpipe.provenance import digest, file_identity, run_key
+from nwbpipe.stores import scratch_folder
 
 
 def load(
@@ -81,7 +81,8 @@ def load(
     if not source.exists():
         msg = "no such file or folder"
         raise SourceError(msg, where=str(source), expected=method.loads, hint="check the path")
-    session = session_file.check_readable(session_file.local(path))
+    session_file.check_changeable(path)
+    session = session_file.check_readable(path)
     values = validated(method, {})
     context = Context(step_name(method.name if step is None else step), values, {})
     context = identified(session, prepared(session, method, context, inputs or {}))

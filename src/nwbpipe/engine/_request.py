@@ -63,7 +63,7 @@ def _problem(method: Processor, fault: Mapping[str, Any]) -> Problem:
 
 
 def result_in_the_way(
-    existing: RunRecord, method: Processor, context: Context, seed: int | None, session: Path
+    existing: RunRecord, method: Processor, context: Context, seed: int | None, session: Path | str
 ) -> ResultExistsError:
     """Make the error for a step that has another result already: it says what differs."""
     msg = f"the step {existing.step!r} has a result already"

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import h5py
 
+from nwbpipe import session_file
 from nwbpipe.errors import InvalidResultError, UnsupportedFileError
 
+_MOST_SCHEMAS = 8
+_KNOWN_SCHEMAS: dict[str, tuple[Any, list[Any]]] = {}
 
-def validation_errors(file: h5py.File, original: Path) -> Counter[str]:
+
+def validation_errors(file: h5py.File, original: Path | str) -> Counter[str]:
     """Return what pynwb's validator finds wrong with an open file, and how often.
 
     Parameters
     ----------
     file : h5py.File
         The file, open for reading.
-    original : Path
+    original : path
         The file that it is, or is to replace, to be named in an error.
 
     Raises
@@ -26,16 +32,17 @@ def validation_errors(file: h5py.File, original: Path) -> Counter[str]:
     UnsupportedFileError
         If the file's own copy of the NWB schema can't be read, so that nothing can be said.
     """
-    from pynwb import NWBHDF5IO, get_manager, validate
-    from pynwb.validation import get_cached_namespaces_to_validate
+    from hdmf.build import BuildManager
+    from pynwb import NWBHDF5IO
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:  # as validate(path=...) does: by the schemas that the file itself holds
-            manager = get_cached_namespaces_to_validate(io=NWBHDF5IO(file=file, manager=get_manager()))[1]
-            return Counter(str(error) for error in validate(io=NWBHDF5IO(file=file, manager=manager)))
+            types, validators = _schemas(file)
+            builder = NWBHDF5IO(file=file, manager=BuildManager(type_map=types)).read_builder()
+            return Counter(str(error) for validator in validators for error in validator.validate(builder))
         except Exception as error:  # the validator meets schemas of any age, and fails in any way
-            with h5py.File(original, "r", locking=False) as before:
+            with session_file.open_hdf5(original) as before:
                 version = _declared(before)
             msg = f"the file, of NWB {version}, can't be validated: its own copy of the NWB schema is broken"
             raise UnsupportedFileError(
@@ -47,7 +54,43 @@ def validation_errors(file: h5py.File, original: Path) -> Counter[str]:
             ) from error
 
 
-def check_valid(working: h5py.File, original: Path) -> None:
+def _schemas(file: h5py.File) -> tuple[Any, list[Any]]:
+    """Return the types, and a validator for each namespace, of the schemas that a file holds.
+
+    Most files hold the same ones, and reading them takes a second: they are kept by the digest of their texts.
+    """
+    from hdmf.validate import ValidatorMap
+    from pynwb import CORE_NAMESPACE, NWBHDF5IO, get_manager
+    from pynwb.validation import get_cached_namespaces_to_validate
+
+    key = _schema_digest(file)
+    if key not in _KNOWN_SCHEMAS:
+        manager = get_manager()
+        namespaces, cached, _ = get_cached_namespaces_to_validate(io=NWBHDF5IO(file=file, manager=manager))
+        types = (cached or manager).type_map
+        catalog = types.namespace_catalog
+        validators = [ValidatorMap(catalog.get_namespace(name=name)) for name in namespaces or [CORE_NAMESPACE]]
+        while len(_KNOWN_SCHEMAS) >= _MOST_SCHEMAS:
+            _KNOWN_SCHEMAS.pop(next(iter(_KNOWN_SCHEMAS)))
+        _KNOWN_SCHEMAS[key] = types, validators
+    return _KNOWN_SCHEMAS[key]
+
+
+def _schema_digest(file: h5py.File) -> str:
+    """Digest of the texts of all schemas in a file; of nothing, where it holds none."""
+    texts = hashlib.sha256()
+    if ".specloc" in file.attrs:
+
+        def add(name: str, item: h5py.HLObject) -> None:
+            if isinstance(item, h5py.Dataset):
+                for part in (name.encode(), item.asstr()[()].encode()):
+                    texts.update(len(part).to_bytes(8, "little") + part)
+
+        file[file.attrs[".specloc"]].visititems(add)
+    return texts.hexdigest()
+
+
+def check_valid(working: h5py.File, original: Path | str) -> None:
     """Refuse results that leave a file invalid.
 
     pynwb raises a file's ``nwb_version`` to its own when it appends. A file of an older version must therefore be
@@ -58,7 +101,7 @@ def check_valid(working: h5py.File, original: Path) -> None:
     ----------
     working : h5py.File
         The file with the results, open for reading.
-    original : Path
+    original : path
         The file as it was.
 
     Raises
@@ -71,7 +114,7 @@ def check_valid(working: h5py.File, original: Path) -> None:
     faults = validation_errors(working, original)
     if not faults:
         return
-    with h5py.File(original, "r", locking=False) as file:
+    with session_file.open_hdf5(original) as file:
         before, after = _declared(file), _declared(working)
         new = faults - validation_errors(file, original) if before == after else faults
     if before != after:

@@ -1,110 +1,218 @@
-"""Find the Python that has a tool: one that the user names, an isolated one, or the current one."""
+"""Find what has a tool: a Python that the user names, an environment of ours, or the current Python."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nwbpipe.environments import _probe
-from nwbpipe.environments._install import installed_python
+from nwbpipe.environments._calls import on_path, venv_python
+from nwbpipe.environments._checkout import checkout_of, content_version
+from nwbpipe.environments._container import Container
+from nwbpipe.environments._install import how_to_get
+from nwbpipe.environments._mark import Kind, Mark, read_mark
+from nwbpipe.environments._settings import settings_of, tool_folder, variable, weights_folder
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
 
-
-class Kind(StrEnum):
-    """Where a tool's environment comes from."""
-
-    CURRENT = "current"
-    ISOLATED = "isolated"
-    EXISTING = "existing"
+_IN_CONTAINER = Path("python")
+_CURRENT: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
 class ToolEnvironment:
-    """A Python that has a tool."""
+    """What a tool runs in.
+
+    Attributes
+    ----------
+    tool : Tool
+    kind : Kind
+    python : Path
+        Its Python; in a container, the name of the one there.
+    python_version : str
+    packages : dict of str to str
+        Version of each package, by canonical name.
+    cuda : str or None
+        Version of CUDA that its torch is built for.
+    container : Container or None
+        The container that the Python is in.
+    programs : mapping of str to str
+        Path of each program of the system that the tool runs, by the name in its declaration.
+    checkout : Path or None
+        The checkout that the tool is used from.
+    """
 
     tool: Tool
     kind: Kind
     python: Path
     python_version: str
     packages: dict[str, str]
+    cuda: str | None = None
+    container: Container | None = None
+    programs: Mapping[str, str] = field(default_factory=dict)
+    checkout: Path | None = None
 
     @property
     def version(self) -> str:
-        """Version of the tool's own package."""
-        return self.packages[self.tool.package]
+        """Version of the tool itself."""
+        return self.packages[self.tool.name if self.checkout is not None else self.tool.package]
 
+    @property
+    def device(self) -> str | None:
+        """What the tool can compute on, without asking it; None if it uses no GPU anyway."""
+        if self.tool.gpu is None:
+            return None
+        if self.tool.gpu == "torch" and self.cuda is None:
+            return "mps or cpu" if sys.platform == "darwin" else "cpu (its torch is built without CUDA)"
+        return f"cuda {self.cuda or ''}".strip() if shutil.which("nvidia-smi") else "cpu (no NVIDIA driver)"
 
-def variable(tool: Tool) -> str:
-    """Name of the environment variable that names a tool's Python."""
-    return f"NWBPIPE_TOOL_{tool.name.upper().replace('-', '_')}_PYTHON"
+    @property
+    def weights(self) -> Path:
+        """Folder of the files that the tool would otherwise download."""
+        return weights_folder(self.tool)
 
 
 def find(tool: Tool) -> ToolEnvironment:
     """Return the environment of a tool.
 
-    The Python named by ``NWBPIPE_TOOL_<NAME>_PYTHON`` comes first, then the isolated environment that
+    The Python that the user names (``NWBPIPE_TOOL_<NAME>_PYTHON``, or :func:`configure`) comes first, then what
     ``nwbpipe tools install`` made, then the current Python, if it meets the tool's requirements.
 
     Raises
     ------
     ToolMissingError
-        If none has it; the message says how to get it.
+        If none has it, or if a program, the checkout or a required file of weights is missing; the message says how
+        to get it.
     """
-    named = os.environ.get(variable(tool))
-    if named:
-        return _existing(tool, Path(named))
-    isolated = installed_python(tool)
-    if isolated is not None:
-        return _environment(tool, Kind.ISOLATED, isolated)
-    facts = _probe.describe()
-    unmet = tool.unmet(facts["packages"])
-    if not unmet:
-        return ToolEnvironment(tool, Kind.CURRENT, Path(sys.executable), facts["python"], facts["packages"])
-    msg = f"the tool {tool.name!r} is not installed"
-    raise ToolMissingError(
-        msg,
-        expected=", ".join(tool.requirements),
-        found=f"in the current Python: {'; '.join(unmet)}",
-        hint=f"nwbpipe tools install {tool.name}  (or name a Python that has it: {variable(tool)}=/path/to/python)",
+    programs = _programs(tool)
+    checkout, version = None, ""
+    if tool.checkout is not None and not tool.checkout.built:
+        checkout, version = checkout_of(tool)
+    _refuse_without_weights(tool)
+    kind, python, container, facts = _python(tool)
+    packages = dict(facts["packages"])
+    if checkout is not None:
+        packages[tool.name] = content_version(checkout, version)
+    return ToolEnvironment(
+        tool, kind, python, facts["python"], packages, facts.get("cuda"), container, programs, checkout
     )
 
 
-def _existing(tool: Tool, python: Path) -> ToolEnvironment:
-    if not python.is_file():
-        msg = f"{variable(tool)} names no file"
+def _python(tool: Tool) -> tuple[Kind, Path, Container | None, dict[str, Any]]:
+    named = settings_of(tool).python
+    if named is not None:
+        if not named.is_file():
+            msg = f"{variable(tool, 'python')} names no file"
+            raise ToolMissingError(
+                msg, where=str(named), expected="a Python that has the tool", hint="correct or unset it"
+            )
+        return Kind.EXISTING, named, None, _facts(tool, Kind.EXISTING, [str(named), "-I", _probe.__file__], named)
+    mark = read_mark(tool)
+    if mark is not None and mark.kind is Kind.CONTAINER:
+        container = _container(tool, mark)
+        words = [str(_IN_CONTAINER), "-I", _probe.__file__]
+        name = f"nwbpipe-probe-{os.getpid()}"
+        command = container.command(words, name=name, readable=[Path(_probe.__file__).parent])
+        try:
+            facts = _facts(tool, mark.kind, command, Path(container.image))
+        finally:
+            container.end(name)
+        return mark.kind, _IN_CONTAINER, container, facts
+    if mark is not None:
+        python = venv_python(tool_folder(tool))
+        return mark.kind, python, None, _facts(tool, mark.kind, [str(python), "-I", _probe.__file__], python)
+    facts = _current()
+    unmet = tool.unmet(facts["packages"])
+    if unmet:
+        msg = f"the tool {tool.name!r} is not installed"
         raise ToolMissingError(
-            msg, where=str(python), expected="a Python that has the tool", hint="correct or unset it"
+            msg,
+            expected=", ".join(tool.requirements),
+            found=f"in the current Python: {'; '.join(unmet)}",
+            hint=how_to_get(tool),
         )
-    return _environment(tool, Kind.EXISTING, python)
+    return Kind.CURRENT, Path(sys.executable), None, facts
 
 
-def _environment(tool: Tool, kind: Kind, python: Path) -> ToolEnvironment:
+def _current() -> dict[str, Any]:
+    """What the running Python has; read again only when something was installed into one of its folders."""
+    installed = [Path(entry) for entry in sys.path if entry.endswith("-packages") and Path(entry).is_dir()]
+    folders = (tuple(sys.path), tuple(entry.stat().st_mtime_ns for entry in installed))
+    if _CURRENT.get("folders") != folders:
+        _CURRENT.update(folders=folders, facts=_probe.describe())
+    facts: dict[str, Any] = _CURRENT["facts"]
+    return facts
+
+
+def _container(tool: Tool, mark: Mark) -> Container:
+    engine = Path(mark.engine or "")
+    if not mark.image or not engine.is_file():
+        msg = f"the program that runs the container of {tool.name!r} is gone"
+        raise ToolMissingError(msg, where=str(engine), hint=f"install it again, or nwbpipe tools install {tool.name}")
+    gpu = tool.gpu is not None and shutil.which("nvidia-smi") is not None
+    return Container(engine, mark.image, gpu)
+
+
+def _facts(tool: Tool, kind: Kind, command: list[str], where: Path) -> dict[str, Any]:
+    """Ask a Python for its packages; refuse it if they don't meet the tool's requirements."""
     try:
         answer = subprocess.run(  # the path is the user's own, or ours; there is no shell
-            [str(python), "-I", str(Path(_probe.__file__))], capture_output=True, text=True, timeout=120, check=True
+            command, capture_output=True, text=True, timeout=120, check=True, stdin=subprocess.DEVNULL
         )
-        facts = json.loads(answer.stdout)
+        facts: dict[str, Any] = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
         msg = f"the Python of the tool {tool.name!r} does not run"
-        raise ToolMissingError(
-            msg, where=str(python), found=str(error), hint=f"nwbpipe tools install {tool.name}"
-        ) from error
+        raise ToolMissingError(msg, where=str(where), found=str(error), hint=how_to_get(tool)) from error
     unmet = tool.unmet(facts["packages"])
     if unmet:
         msg = f"the {kind} environment of {tool.name!r} does not meet its requirements"
         raise ToolMissingError(
             msg,
-            where=str(python),
+            where=str(where),
             expected=", ".join(tool.requirements),
             found="; ".join(unmet),
-            hint=f"nwbpipe tools install {tool.name}"
-            if kind is Kind.ISOLATED
-            else f"correct or unset {variable(tool)}",
+            hint=f"correct or unset {variable(tool, 'python')}"
+            if kind is Kind.EXISTING
+            else f"nwbpipe tools install {tool.name}",
         )
-    return ToolEnvironment(tool, kind, python, facts["python"], facts["packages"])
+    return facts
+
+
+def _programs(tool: Tool) -> dict[str, str]:
+    """Find the programs that a tool runs (in a container they are installed with it)."""
+    mark = read_mark(tool)
+    if mark is not None and mark.kind is Kind.CONTAINER:
+        return {}
+    programs = {program.name: on_path(program.commands) for program in tool.programs}
+    for program in tool.programs:
+        if programs[program.name] is None:
+            msg = f"the tool {tool.name!r} needs a program that is not there"
+            raise ToolMissingError(
+                msg,
+                expected=f"{program.name} ({' or '.join(program.commands)} on the PATH)",
+                hint="install it"
+                + (f" (Debian, Ubuntu: apt-get install {' '.join(tool.system)})" if tool.system else ""),
+            )
+    return {name: str(path) for name, path in programs.items()}
+
+
+def _refuse_without_weights(tool: Tool) -> None:
+    folder = weights_folder(tool)
+    for one in tool.weights:
+        if one.required and not (folder / one.file).is_file():
+            msg = f"the tool {tool.name!r} needs a file that it would download: a run has no network"
+            raise ToolMissingError(
+                msg,
+                where=str(folder / one.file),
+                expected=f"{one.file}, for {one.needed_for}",
+                found="no such file",
+                hint=f"take it from {one.source} and put it there (or name another folder: "
+                f"{variable(tool, 'weights')})",
+            )

@@ -1,123 +1,170 @@
-"""Create and remove isolated environments."""
+"""Create and remove the environments of tools."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
+import re
 import shutil
-import subprocess
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from filelock import FileLock
-from packaging.specifiers import SpecifierSet
-from platformdirs import user_data_path
 
-from nwbpipe.environments._pip_settings import uv_settings
+from nwbpipe.environments import _conda, _container
+from nwbpipe.environments._calls import base_python, call, on_path, uv, venv_python
+from nwbpipe.environments._checkout import checkout_of
+from nwbpipe.environments._mark import Kind, Mark, read_mark, write_mark
+from nwbpipe.environments._settings import default_lock, settings_of, tool_folder, variable
 from nwbpipe.environments._tool import Tool
-from nwbpipe.errors import ToolFailedError, ToolMissingError
-
-_MARK = "nwbpipe-tool.json"  # written last: an environment without it was interrupted
+from nwbpipe.errors import RequestError, ToolMissingError
 
 
-def tools_folder() -> Path:
-    """Folder of the isolated environments: ``NWBPIPE_TOOLS``, or one in the user's data folder."""
-    named = os.environ.get("NWBPIPE_TOOLS")
-    return Path(named) if named else user_data_path("nwbpipe", appauthor=False) / "tools"
-
-
-def tool_folder(tool: Tool) -> Path:
-    """Folder of a tool's isolated environment, whether it is there or not."""
-    return tools_folder() / tool.name
-
-
-def installed_python(tool: Tool) -> Path | None:
-    """Python of a tool's isolated environment, if that is there and whole."""
-    folder = tool_folder(tool)
-    return _python(folder) if (folder / _MARK).is_file() else None
-
-
-def install(tool: Tool, *, lock: Path | None = None) -> Path:
-    """Create the isolated environment of a tool; an older one is replaced.
+def install(tool: Tool, *, kind: Kind | None = None, lock: Path | None = None, locked: bool = False) -> Path:
+    """Create the environment of a tool; an older one is replaced.
 
     Parameters
     ----------
     tool : Tool
         What to install.
+    kind : {Kind.ISOLATED, Kind.CONDA, Kind.CONTAINER}, optional
+        By default an isolated one; for a tool that is on no package index and of which no checkout is named, a conda
+        environment.
     lock : Path, optional
-        A requirements file with a version for every package; without it, the newest ones that fit.
+        A requirements file with a version for every package (or an explicit list of conda's); without it, the newest
+        ones that fit.
+    locked : bool
+        Take the lock that :func:`lock_tool` wrote.
 
     Returns
     -------
     Path
-        Its Python.
+        Its Python; of a container, the folder that describes it.
 
     Raises
     ------
+    ToolMissingError
+        If what makes it is missing: conda, docker, a checkout, the lock.
     ToolFailedError
         If the installer fails; its last lines are in the message.
     """
+    if locked and lock is None:
+        lock = default_lock(tool)
+        if not lock.is_file():
+            msg = f"there is no lock of the tool {tool.name!r}"
+            raise ToolMissingError(msg, where=str(lock), hint=f"nwbpipe tools lock {tool.name}")
+    if kind is None:
+        kind = _default_kind(tool, lock)
+    if kind not in (Kind.ISOLATED, Kind.CONDA, Kind.CONTAINER):
+        msg = f"an environment of the kind {str(kind)!r} is not made by nwbpipe"
+        raise RequestError(msg, expected="isolated, conda or container", hint=f"name it: {variable(tool, 'python')}")
+    _refuse_another_lock(kind, lock)
+    _refuse_without_source(tool, kind)
+    engine = _engine(tool, kind)
     folder = tool_folder(tool)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         shutil.rmtree(folder, ignore_errors=True)
-        uv = _uv()
-        requirements = ["-r", str(lock.resolve())] if lock else list(tool.requirements)
-        base = _base_python(tool)
-        if uv:
-            _call([*uv, "venv", "--quiet", "--python", base, str(folder)], tool)
-            _call([*uv, "pip", "install", "--quiet", "--python", str(_python(folder)), *requirements], tool)
+        image = None
+        if kind is Kind.CONTAINER:
+            assert engine is not None
+            image = _container.build(tool, engine, folder, lock)
+        elif kind is Kind.CONDA:
+            assert engine is not None
+            _conda.create(tool, engine, folder, lock)
         else:
-            _call([base, "-m", "venv", str(folder)], tool)
-            _call([str(_python(folder)), "-m", "pip", "install", "--quiet", *requirements], tool)
-        (folder / _MARK).write_text(json.dumps({"tool": tool.name, "lock": lock.name if lock else None}))
-    return _python(folder)
+            _isolated(tool, folder, lock)
+        write_mark(folder, Mark(tool.name, kind, lock.name if lock else None, str(engine) if engine else None, image))
+    return folder if kind is Kind.CONTAINER else venv_python(folder)
 
 
 def remove(tool: Tool) -> bool:
-    """Remove a tool's isolated environment; say whether there was one."""
+    """Remove the environment that was made for a tool; say whether there was one."""
     folder = tool_folder(tool)
-    there = folder.is_dir()
-    shutil.rmtree(folder, ignore_errors=True)
-    return there
+    if not folder.is_dir():
+        return False
+    with FileLock(folder.with_suffix(".lock")):
+        mark = read_mark(tool)
+        if mark is not None and mark.engine and mark.image:
+            _container.remove_image(Path(mark.engine), mark.image, tool)
+        shutil.rmtree(folder, ignore_errors=True)
+    return True
 
 
-def _python(folder: Path) -> Path:
-    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+def how_to_get(tool: Tool) -> str:
+    """Say how to get a tool that is not there: the commands."""
+    install_it = f"nwbpipe tools install {tool.name}"
+    ways = [install_it]
+    if tool.checkout is not None:
+        clone = f"git clone {tool.checkout.repository}"
+        if not tool.checkout.built:
+            return f"{clone}, and name it: {variable(tool, 'checkout')}=/path/to/it"
+        ways = [f"{clone}, then {variable(tool, 'checkout')}=/path/to/it {install_it}"]
+        if tool.conda:
+            ways.insert(0, f"{install_it} --kind conda" + ("" if on_path(_conda.ENGINES) else " (with micromamba)"))
+    return "; or ".join([*ways, f"name a Python that has it: {variable(tool, 'python')}=/path/to/python"])
 
 
-def _uv() -> list[str] | None:
-    beside = Path(sys.executable).with_name("uv")
-    if beside.is_file():
-        return [str(beside)]
-    on_path = shutil.which("uv")
-    if on_path:
-        return [on_path]
-    return [sys.executable, "-m", "uv"] if find_spec("uv") else None
+def python_of_lock(lock: Path) -> str | None:
+    """Return the version of Python (``3.N``) that a lock was made for, if it says so."""
+    found = re.search(r"^# python (3\.\d+)", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    return found.group(1) if found else None
 
 
-def _base_python(tool: Tool) -> str:
-    """The running Python where the tool runs on it, else what uv finds for the range."""
-    if SpecifierSet(tool.python).contains(platform.python_version(), prereleases=True):
-        return sys.executable
-    if _uv():
-        return tool.python
-    msg = f"the tool {tool.name!r} needs another version of Python"
-    raise ToolMissingError(
-        msg, expected=f"Python {tool.python}", found=platform.python_version(), hint="install uv, which finds one"
-    )
+def _default_kind(tool: Tool, lock: Path | None) -> Kind:
+    if lock is not None and _is_explicit(lock):
+        return Kind.CONDA
+    no_index = tool.checkout is not None and tool.checkout.built
+    return Kind.CONDA if no_index and tool.conda and settings_of(tool).checkout is None else Kind.ISOLATED
 
 
-def _call(command: list[str], tool: Tool) -> None:
-    environment = {**os.environ, **uv_settings(os.environ)}
-    if "UV_CONSTRAINT" in environment:
-        environment.setdefault("PIP_CONSTRAINT", environment["UV_CONSTRAINT"])
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        msg = f"installing the tool {tool.name!r} failed"
-        tail = "\n".join(done.stderr.strip().splitlines()[-15:])
-        raise ToolFailedError(
-            msg, where=str(tool_folder(tool)), found=tail, hint="correct what the installer names, and try again"
+def _is_explicit(lock: Path) -> bool:
+    return _conda.EXPLICIT in lock.read_text(encoding="utf-8").splitlines()
+
+
+def _refuse_another_lock(kind: Kind, lock: Path | None) -> None:
+    if lock is not None and _is_explicit(lock) != (kind is Kind.CONDA):
+        msg = f"the lock does not serve an environment of the kind {str(kind)!r}"
+        raise RequestError(
+            msg,
+            where=str(lock),
+            expected="conda's explicit list" if kind is Kind.CONDA else "pip's requirements",
+            hint="lock it again, or name the kind that it was made for",
         )
+
+
+def _refuse_without_source(tool: Tool, kind: Kind) -> None:
+    """Refuse to look on a package index for a tool that is on none: what is there under its name is another one."""
+    if tool.checkout is None or (kind is not Kind.ISOLATED and tool.conda):
+        return
+    if not tool.checkout.built or kind is Kind.ISOLATED:
+        checkout_of(tool)
+    else:
+        msg = f"the tool {tool.name!r} is on no package index"
+        raise ToolMissingError(msg, expected="an isolated environment", hint=how_to_get(tool))
+
+
+def _engine(tool: Tool, kind: Kind) -> Path | None:
+    if kind is Kind.CONDA:
+        try:
+            return _conda.conda_engine(tool)
+        except ToolMissingError as error:
+            if tool.checkout is None:
+                raise
+            problem = error.problem
+            raise ToolMissingError(
+                problem.what, expected=problem.expected, hint=f"{problem.hint}; or {how_to_get(tool)}"
+            ) from error
+    return _container.container_engine(tool) if kind is Kind.CONTAINER else None
+
+
+def _isolated(tool: Tool, folder: Path, lock: Path | None) -> None:
+    requirements = ["-r", str(lock.resolve())] if lock else list(tool.from_index)
+    if tool.checkout is not None and tool.checkout.built:
+        requirements.append(f"{tool.package} @ {checkout_of(tool)[0].as_uri()}")
+    base = base_python(tool, python_of_lock(lock) if lock else None)
+    program = uv()
+    python = str(venv_python(folder))
+    if program:
+        call([*program, "venv", "--quiet", "--python", base, str(folder)], tool)
+        call([*program, "pip", "install", "--quiet", "--python", python, *requirements], tool)
+    else:
+        call([base, "-m", "venv", str(folder)], tool)
+        call([python, "-m", "pip", "install", "--quiet", *requirements], tool)

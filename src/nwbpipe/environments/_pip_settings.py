@@ -32,7 +32,7 @@ def uv_settings(environment: Mapping[str, str]) -> dict[str, str]:
     environment : mapping
         The environment variables (``PIP_*`` come before pip's configuration files, as for pip).
     """
-    options = _pip_options(environment)
+    options = pip_options(environment)
     settings = {}
     for option, (variable, separator) in _SETTINGS.items():
         value = options.get(option, "").split()
@@ -43,7 +43,8 @@ def uv_settings(environment: Mapping[str, str]) -> dict[str, str]:
     return settings
 
 
-def _pip_options(environment: Mapping[str, str]) -> dict[str, str]:
+def pip_options(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return pip's options by name: from its configuration files, and from variables, which come first."""
     options: dict[str, str] = {}
     for path in _configuration_files(environment):
         parser = configparser.RawConfigParser()

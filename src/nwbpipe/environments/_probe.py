@@ -5,18 +5,33 @@ from __future__ import annotations
 import json
 import platform
 import re
+import sys
 from importlib.metadata import distributions
+from pathlib import Path
 from typing import Any
 
 
 def describe() -> dict[str, Any]:
-    """Return the version of Python and of each package, by canonical name."""
+    """Return the version of Python, that of each package by canonical name, and torch's CUDA if it is built for it.
+
+    Nothing is imported: that would take seconds.
+    """
     packages: dict[str, str] = {}
     for distribution in distributions():
         name = distribution.metadata["Name"]
         if name:
             packages.setdefault(re.sub(r"[-_.]+", "-", name).lower(), distribution.version)
-    return {"python": platform.python_version(), "packages": dict(sorted(packages.items()))}
+    return {"python": platform.python_version(), "packages": dict(sorted(packages.items())), "cuda": torch_cuda()}
+
+
+def torch_cuda() -> str | None:
+    """Return the version of CUDA that the installed torch is built for; None without torch, or without CUDA."""
+    for entry in sys.path:
+        file = Path(entry or ".") / "torch" / "version.py"
+        if file.is_file():
+            found = re.search(r"^cuda\b[^=]*= *['\"]([\d.]+)['\"]", file.read_text(encoding="utf-8"), re.MULTILINE)
+            return found.group(1) if found else None
+    return None
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import threading
+import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,6 +20,8 @@ from typing import Any
 
 from nwbpipe.environments import _worker
 from nwbpipe.environments._find import ToolEnvironment
+from nwbpipe.environments._mark import Kind
+from nwbpipe.environments._meter import Meter
 from nwbpipe.errors import (
     ToolCrashedError,
     ToolError,
@@ -38,7 +41,18 @@ _GRACE = 5.0  # seconds between asking a process to end and killing it
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a computation left."""
+    """What a computation left.
+
+    Attributes
+    ----------
+    results : Path
+        The HDF5 file with its arrays.
+    summary : mapping
+        What it returned.
+    usage : mapping of str to float
+        ``cpu_seconds`` and ``peak_memory_bytes``; where a GPU was used and can be asked, ``peak_gpu_memory_bytes``
+        and ``gpu_seconds``.
+    """
 
     results: Path
     summary: Mapping[str, Any]
@@ -54,6 +68,7 @@ def run(
     log: Path,
     timeout: float | None = None,
     progress: Progress | None = None,
+    served: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Run the compute module `compute` in a tool's environment.
 
@@ -64,7 +79,8 @@ def run(
     compute : str
         Dotted name of the module; it is found, not imported, here.
     request : mapping
-        Plain JSON for its ``compute(request, results, progress)``.
+        Plain JSON for its ``compute(request, results, progress)``; ``"tool"`` is added: the paths of the tool's
+        ``programs``, ``checkout`` and ``weights``.
     scratch : Path
         An existing folder for the request, the results and the tool's own files.
     log : Path
@@ -73,6 +89,9 @@ def run(
         Seconds after which it is stopped.
     progress : callable, optional
         Called with each progress line's fraction (0 to 1) and text.
+    served : mapping, optional
+        ``port`` and ``token`` of a server of ranges in this process, and ``files``: the numbers there, by the paths
+        in the request that stand for them.
 
     Raises
     ------
@@ -80,27 +99,59 @@ def run(
         By the way it ended; each carries the log's path and last lines.
     """
     paths = {name: str(scratch / file) for name, file in (("results", "results.h5"), ("outcome", "outcome.json"))}
+    Path(paths["outcome"]).unlink(missing_ok=True)  # of an earlier try, whose stages are gone on from
     request_path = scratch / "request.json"
-    request_path.write_text(json.dumps({"compute": str(source_of(compute)), "request": request, **paths}))
+    told = {**request, "tool": _of_tool(environment)}
+    content = {"compute": str(source_of(compute)), "request": told, "served": served, **paths}
+    with os.fdopen(os.open(request_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(content, file)
     out_of_memory_before = _kernel_kills()
+    variables = limits(int(request.get("threads", 1)))
+    name = f"nwbpipe-{environment.tool.name}-{uuid.uuid4().hex[:12]}"
+    words = [str(environment.python), "-u", _worker.__file__, str(request_path)]
+    container = environment.container
+    if container is not None:
+        words = container.command(
+            words,
+            name=name,
+            readable=_folders(request, environment, compute),
+            writable=[scratch],
+            variables=variables,
+            folder=scratch,
+            threads=int(request.get("threads", 1)),
+        )
     child = subprocess.Popen(  # our own worker, in the tool's Python; there is no shell
-        [str(environment.python), "-u", _worker.__file__, str(request_path)],
+        words,
         stdin=subprocess.PIPE,  # never written to: its end tells the worker that we are gone
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=scratch,
-        env=_variables(int(request.get("threads", 1))),
+        env={**_variables(environment), **variables},
         start_new_session=True,
     )
+    killed_for_memory = False
     try:
-        last_lines, timed_out = _follow(child, log, timeout, progress)
+        with Meter(child.pid, gpu=environment.tool.gpu is not None) as meter:
+            last_lines, timed_out = _follow(child, log, timeout, progress)
     finally:
         _end_group(child)
+        if container is not None:
+            killed_for_memory = container.end(name)
     outcome = _read_outcome(Path(paths["outcome"]))
     code = child.returncode
+    if container is not None and code > 128:  # as the engines pass on the signal that ended the worker
+        code = 128 - code
     if code == 0 and not timed_out and "summary" in outcome:
-        return Outcome(Path(paths["results"]), outcome["summary"], outcome.get("usage", {}))
-    memory = code == _worker.NO_MEMORY or (code == -9 and _kernel_kills() > out_of_memory_before)
+        usage = outcome.get("usage", {})
+        seen = meter.usage()
+        # The worker knows the peak of its largest process, we have seen all of them together.
+        peak = {key: max(usage.get(key, 0), seen.get(key, 0)) for key in ("peak_memory_bytes",) if usage or seen}
+        return Outcome(Path(paths["results"]), outcome["summary"], {**seen, **usage, **peak})
+    memory = (
+        code == _worker.NO_MEMORY
+        or killed_for_memory
+        or (code == -signal.SIGKILL and _kernel_kills() > out_of_memory_before)
+    )
     error = _error(
         environment.tool.name, code, outcome, timeout if timed_out else None, memory=memory, tail=last_lines
     )
@@ -118,19 +169,52 @@ def source_of(compute: str) -> Path:
     return Path(spec.origin)
 
 
-def _variables(threads: int) -> dict[str, str]:
-    """Environment of the tool's process: limited threads, no secrets, no display, nothing of our own Python."""
+def limits(threads: int) -> dict[str, str]:
+    """Variables that every tool gets: as many threads as it was given, no display, no downloads."""
+    names = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA", "VECLIB_MAXIMUM")
+    variables = {f"{name}_NUM_THREADS": str(threads) for name in names}
+    # Waiting threads that spin take the cores from those that work: 4 times slower on two busy cores.
+    variables |= {"OMP_WAIT_POLICY": "PASSIVE", "MPLBACKEND": "Agg", "QT_QPA_PLATFORM": "offscreen"}
+    return variables | {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _variables(environment: ToolEnvironment) -> dict[str, str]:
+    """The user's variables without secrets and without what is of our own Python; those of a conda environment."""
     variables = {
         name: value
         for name, value in os.environ.items()
         if name not in _NOT_PASSED_ON and not name.startswith("NWBPIPE_") and not _SECRET.search(name)
     }
-    for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA", "VECLIB_MAXIMUM"):
-        variables[f"{name}_NUM_THREADS"] = str(threads)
-    # Waiting threads that spin take the cores from those that work: 4 times slower on two busy cores.
-    variables |= {"OMP_WAIT_POLICY": "PASSIVE", "MPLBACKEND": "Agg", "QT_QPA_PLATFORM": "offscreen"}
-    variables |= {"HF_HUB_OFFLINE": "1", "PYTHONNOUSERSITE": "1", "PYTHONUNBUFFERED": "1"}
+    if environment.kind is Kind.CONDA:  # what activating it would do for most packages
+        prefix = environment.python.parent.parent if os.name != "nt" else environment.python.parent
+        variables["CONDA_PREFIX"] = str(prefix)
+        variables["PATH"] = os.pathsep.join([str(environment.python.parent), variables.get("PATH", "")])
     return variables
+
+
+def _of_tool(environment: ToolEnvironment) -> dict[str, Any]:
+    """What the compute module is told of its tool: paths that only the machine knows, so no parameters."""
+    inside = environment.tool.programs if environment.container is not None else ()
+    return {
+        "programs": dict(environment.programs),
+        "commands": {program.name: program.commands for program in inside},  # the worker finds them in the container
+        "checkout": str(environment.checkout) if environment.checkout else None,
+        "weights": str(environment.weights),
+    }
+
+
+def _folders(request: Mapping[str, Any], environment: ToolEnvironment, compute: str) -> set[Path]:
+    """Folders that a run reads: what a container must be shown."""
+    files = [source_of(compute), Path(_worker.__file__)]
+    for one in request.get("inputs", {}).values():
+        files += [Path(file) for file in (one.get("file"), *one.get("external_files", ())) if file]
+    own = [folder for folder in (environment.checkout, environment.weights) if folder is not None and folder.is_dir()]
+    return {*(file.parent for file in files), *own}
 
 
 def _follow(

@@ -1,20 +1,73 @@
 """Runs a compute module in the tool's own Python: ``python _worker.py REQUEST.json``.
 
+``python _worker.py --check MODULE LIBRARY`` imports a tool instead, and prints as JSON what its library (torch,
+tensorflow, or - for none) can compute on.
 Standard library and h5py only, Python 3.9. Exit codes: 0 done, 3 the computation raised, 4 out of memory.
+
+A session file that is not on this machine is read through the parent, which serves ranges of it (see
+`nwbpipe.stores`). Its path in the request is that of a stand-in which is no HDF5 file; `h5py.File` of that path, in
+this process or in those that it starts (fork or spawn), reads from the parent.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import io
 import json
 import os
+import shutil
 import signal
+import socket
+import struct
 import sys
+import threading
+import time
 import traceback
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
 FAILED, NO_MEMORY = 3, 4
+SERVED = "NWBPIPE_SERVED"  # for processes that the tool spawns: a file that says what the parent serves
+
+
+class TorchvisionHelp(MetaPathFinder):
+    """Helps a torchvision that can't be imported beside this torch.
+
+    Some of its wheels are built for CUDA: beside a torch without CUDA their operators can't be loaded, and importing
+    it fails as one of them is looked up. What we run needs none of them; their names are enough. Where importing it
+    succeeds, nothing is done.
+    """
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """Find torchvision as everyone does, but watch over its import."""
+        if name != "torchvision":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def helped(module: Any) -> None:
+                try:
+                    execute(module)
+                except RuntimeError as error:
+                    if "torchvision::nms does not exist" not in str(error):
+                        raise
+                    import torch
+
+                    print("torchvision does not fit this torch: its operators are left out", flush=True)
+                    for part in [one for one in sys.modules if one.startswith("torchvision.")]:
+                        del sys.modules[part]
+                    library = torch.library.Library("torchvision", "DEF")
+                    for operator in ("nms", "qnms"):
+                        library.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+                    self.library = library  # its definitions live as long as it does
+                    execute(module)
+
+            spec.loader.exec_module = helped  # type: ignore[method-assign]
+        return spec
 
 
 def follow_parent() -> None:
@@ -53,6 +106,114 @@ def progress(fraction: float, text: str = "") -> None:
     print("@progress {:.4f} {}".format(min(max(float(fraction), 0.0), 1.0), text), flush=True)
 
 
+class ServedFile(io.RawIOBase):
+    """A file that the parent serves by ranges; each process and each thread has a connection of its own."""
+
+    def __init__(self, port: int, token: str, number: int) -> None:
+        self._access = (port, bytes.fromhex(token) + struct.pack(">I", number))
+        self._local = threading.local()
+        self._open: list[socket.socket] = []
+        self._position = 0
+        self._size = 0
+        self._connection()
+
+    def _connection(self) -> socket.socket:
+        if getattr(self._local, "pid", None) != os.getpid():  # one that came through fork is the other process's
+            port, hello = self._access
+            connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+            self._open.append(connection)
+            connection.settimeout(None)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(hello)
+            self._size = struct.unpack(">Q", self._receive(connection, 8))[0]
+            self._local.connection, self._local.pid = connection, os.getpid()
+        found: socket.socket = self._local.connection
+        return found
+
+    def _receive(self, connection: socket.socket, size: int) -> bytes:
+        data = bytearray(size)
+        view, got = memoryview(data), 0
+        while got < size:
+            part = connection.recv_into(view[got:])
+            if not part:
+                raise OSError("the process that serves the session file has gone")
+            got += part
+        return bytes(data)
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` from the position on."""
+        view = memoryview(buffer).cast("B")
+        size = min(len(view), max(self._size - self._position, 0), 2**30)
+        if not size:
+            return 0
+        connection = self._connection()
+        connection.sendall(struct.pack(">QI", self._position, size))
+        head = struct.unpack(">i", self._receive(connection, 4))[0]
+        data = self._receive(connection, abs(head))
+        if head < 0:
+            raise OSError(data.decode("utf-8", "replace"))
+        view[:head] = data
+        self._position += head
+        return int(head)
+
+    def close(self) -> None:
+        """End the connections."""
+        for connection in self._open:
+            connection.close()
+        super().close()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move, as in `io.IOBase`."""
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def readable(self) -> bool:
+        """Whether it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Whether it has positions."""
+        return True
+
+
+def read_through_parent(served: dict[str, Any]) -> None:
+    """Let `h5py.File` read the files that the parent serves.
+
+    Parameters
+    ----------
+    served : dict
+        ``port`` and ``token`` of the parent's server, ``files``: numbers by path of the stand-in.
+    """
+    import h5py
+
+    plain = h5py.File.__init__
+    numbers = {os.path.realpath(path): number for path, number in served["files"].items()}
+
+    def init(self: Any, name: Any, mode: str = "r", *args: Any, **options: Any) -> None:
+        number = numbers.get(os.path.realpath(name)) if isinstance(name, (str, os.PathLike)) else None
+        if number is not None:
+            if mode != "r":
+                raise OSError("a session file that is not on this machine can be read only")
+            name = ServedFile(served["port"], served["token"], number)
+            options.pop("locking", None)
+        plain(self, name, mode, *args, **options)
+
+    h5py.File.__init__ = init
+
+
+def find_programs(tool: dict[str, Any]) -> None:
+    """Find the programs that a tool runs in its container: put their paths beside those that are known already."""
+    for name, commands in tool.pop("commands", {}).items():
+        found = next(filter(None, map(shutil.which, commands)), None)
+        if found is None:
+            raise RuntimeError("the container lacks {}: none of {} is there".format(name, ", ".join(commands)))
+        tool["programs"][name] = found
+
+
 def compute(request: dict[str, Any]) -> dict[str, Any]:
     """Load the compute module by its path, run it, and return its summary."""
     import h5py
@@ -63,18 +224,41 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     module = importlib.util.module_from_spec(spec)
     sys.modules["nwbpipe_compute"] = module  # so that its classes can be pickled for worker processes
     spec.loader.exec_module(module)
+    find_programs(request["request"].get("tool", {}))
     with h5py.File(request["results"], "w") as results:
         summary: dict[str, Any] = module.compute(request["request"], results, progress)
     return summary
 
 
+def check(module: str, library: str) -> dict[str, Any]:
+    """Import a tool; return the seconds that it took, and the device that its library finds."""
+    started = time.perf_counter()
+    importlib.import_module(module)
+    found: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 1)}
+    if library == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            found["device"] = "cuda: " + torch.cuda.get_device_name(0)
+        else:
+            metal = getattr(torch.backends, "mps", None)
+            found["device"] = "mps" if metal is not None and metal.is_available() else "cpu"
+    elif library == "tensorflow":
+        import tensorflow
+
+        devices = tensorflow.config.list_physical_devices("GPU")
+        found["device"] = devices[0].name if devices else "cpu"
+    return found
+
+
 def main(request_path: str) -> None:
     """Run the request, and leave an outcome beside it."""
-    here = str(Path(__file__).resolve().parent)
-    sys.path[:] = [entry for entry in sys.path if entry != here]
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     if hasattr(os, "fork"):
         follow_parent()
+    if request.get("served"):
+        os.environ[SERVED] = request_path
+        read_through_parent(request["served"])
     outcome: dict[str, Any] = {}
     code = 0
     try:
@@ -96,4 +280,13 @@ def main(request_path: str) -> None:
 
 
 if __name__ == "__main__":
+    here = str(Path(__file__).resolve().parent)
+    sys.path[:] = [entry for entry in sys.path if entry != here]
+    sys.meta_path.insert(0, TorchvisionHelp())
+    if sys.argv[1] == "--check":
+        answer = check(*sys.argv[2:])
+        print("\n@check " + json.dumps(answer), flush=True)
+        os._exit(0)
     main(sys.argv[1])
+elif __name__ == "__mp_main__" and SERVED in os.environ:  # a process that the tool spawned
+    read_through_parent(json.loads(Path(os.environ[SERVED]).read_text(encoding="utf-8"))["served"])

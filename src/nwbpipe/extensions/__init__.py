@@ -1,4 +1,4 @@
-"""NWB extension ``ndx-nwbpipe``: the record of how each result came about.
+"""NWB extension ``ndx-nwbpipe``: the record of how each result, and each clock's alignment, came about.
 
 Importing this package registers the extension with pynwb. Import it before a file is opened: pynwb makes
 classes of its own, out of the spec cached in the file, for an extension that it does not know by then.
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from importlib.resources import as_file, files
 
-from pynwb import load_namespaces
+from pynwb import get_class, load_namespaces
 
 # hdmf reads the spec files at once: they need not outlive the block (nwbpipe may be inside a zip).
 with as_file(files(__name__) / "spec") as _folder:
     load_namespaces(str(_folder / "ndx-nwbpipe.namespace.yaml"))
 
-from nwbpipe.extensions._types import NAMESPACE, ProcessingRun, Provenance
+from nwbpipe.extensions._types import NAMESPACE, ClockAlignment, ProcessingRun, Provenance
 
-__all__ = ["NAMESPACE", "ProcessingRun", "Provenance"]
+SessionDetails = get_class("SessionDetails", NAMESPACE)
+
+__all__ = ["NAMESPACE", "ClockAlignment", "ProcessingRun", "Provenance", "SessionDetails"]

@@ -78,26 +78,73 @@ class ProcessingRun(NWBContainer):  # type: ignore[misc]  # pynwb is untyped
             setattr(self, name, value)
 
 
+_ALIGNMENT_TEXTS = ("clock", "reference", "method", "verdict", "anchor", "pulses", "reference_pulses", "repair")
+_ALIGNMENT_COUNTS = ("n_matched", "n_missed", "n_extra")
+_ALIGNMENT_FIGURES = (
+    "offset_s",
+    "drift_ppm",
+    "drift_error_ppm",
+    "residual_median_s",
+    "residual_95_s",
+    "residual_max_s",
+    "tolerance_s",
+)
+_ALIGNMENT = (*_ALIGNMENT_TEXTS, *_ALIGNMENT_COUNTS, *_ALIGNMENT_FIGURES, "knots", "residuals")
+
+
+@register_class("ClockAlignment", NAMESPACE)
+class ClockAlignment(NWBContainer):  # type: ignore[misc]
+    """Evidence for the alignment of one clock: the fields of `nwbpipe.provenance.AlignmentRecord`.
+
+    `knots` and `residuals` are float64 of shape (n, 2), in seconds.
+    """
+
+    __nwbfields__ = _ALIGNMENT
+
+    @docval(  # type: ignore[untyped-decorator]
+        {"name": "name", "type": str, "doc": "the clock's name"},
+        *({"name": name, "type": str, "doc": f"see the spec: {name}"} for name in _ALIGNMENT_TEXTS),
+        *({"name": name, "type": (int, np.integer), "doc": f"see the spec: {name}"} for name in _ALIGNMENT_COUNTS),
+        *(
+            {"name": name, "type": (float, np.floating), "doc": f"see the spec: {name}"}
+            for name in _ALIGNMENT_FIGURES
+        ),
+        {"name": "knots", "type": ("array_data", "data"), "shape": (None, 2), "doc": "see the spec"},
+        {"name": "residuals", "type": ("array_data", "data"), "shape": (None, 2), "doc": "see", "default": None},
+    )
+    def __init__(self, **kwargs: Any) -> None:
+        fields = popargs_to_dict(list(_ALIGNMENT), kwargs)
+        super().__init__(**kwargs)
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+
 @register_class("Provenance", NAMESPACE)
 class Provenance(LabMetaData, MultiContainerInterface):  # type: ignore[misc]
-    """How the results in a file came about: one `ProcessingRun` for each run, at ``/general/nwbpipe``."""
+    """How a file came about, at ``/general/nwbpipe``: a `ProcessingRun` for each run, a `ClockAlignment` a clock."""
 
-    __clsconf__: ClassVar[dict[str, Any]] = {
-        "attr": "processing_runs",
-        "type": ProcessingRun,
-        "add": "add_processing_run",
-        "get": "get_processing_run",
-        "create": "create_processing_run",
-    }
+    __clsconf__: ClassVar[list[dict[str, Any]]] = [
+        {
+            "attr": attribute,
+            "type": kind,
+            "add": f"add_{attribute[:-1]}",
+            "get": f"get_{attribute[:-1]}",
+            "create": f"create_{attribute[:-1]}",
+        }
+        for attribute, kind in (("processing_runs", ProcessingRun), ("clock_alignments", ClockAlignment))
+    ]
 
     @docval(  # type: ignore[untyped-decorator]
         {"name": "name", "type": str, "doc": "always 'nwbpipe'", "default": "nwbpipe"},
         {"name": "processing_runs", "type": (list, tuple, dict), "doc": "the records", "default": None},
+        {"name": "clock_alignments", "type": (list, tuple, dict), "doc": "the clocks' alignments", "default": None},
     )
     def __init__(self, **kwargs: Any) -> None:
-        runs = popargs("processing_runs", kwargs)
+        runs, alignments = popargs("processing_runs", "clock_alignments", kwargs)
         if kwargs["name"] != "nwbpipe":
             raise ValueError(f"a Provenance container is named 'nwbpipe', not {kwargs['name']!r}")
         super().__init__(**kwargs)
         if runs:
             self.processing_runs = runs
+        if alignments:
+            self.clock_alignments = alignments

@@ -11,22 +11,39 @@ import h5py
 import numpy as np
 from isal import igzip_lib, isal_zlib
 
+from nwbpipe.errors import RequestError
+
 LEVEL = 1  # of ISA-L: 0 to 3; on shuffled noise the higher ones take longer and save nothing
 
 
 class Codec(StrEnum):
     """How the chunks of a dataset are stored.
 
-    ``gzip`` is HDF5's shuffle and deflate, which every HDF5 reader has; ``none`` leaves them as they are.
+    ``gzip`` is HDF5's shuffle and deflate, which every HDF5 reader has; ``zstd`` is Blosc's zstd with
+    shuffle, smaller, for readers that have the plugin (the package hdf5plugin); ``none`` leaves them as they are.
     """
 
     GZIP = "gzip"
+    ZSTD = "zstd"
     NONE = "none"
 
     def options(self) -> dict[str, Any]:
-        """Return the filters, as `h5py.Group.create_dataset` and hdmf's `H5DataIO` take them."""
-        # The level in the file is only what HDF5 would use if it wrote a chunk again.
-        return {"compression": "gzip", "compression_opts": 4, "shuffle": True} if self is Codec.GZIP else {}
+        """Return the filters, as `h5py.Group.create_dataset` and hdmf's `H5DataIO` take them.
+
+        Raises
+        ------
+        RequestError
+            If zstd is asked for and its plugin is not installed.
+        """
+        if self is Codec.NONE:
+            return {}
+        if self is Codec.GZIP:  # the level in the file is only what HDF5 would use if it wrote a chunk again
+            return {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+        try:
+            from hdf5plugin import Blosc
+        except ImportError:
+            raise RequestError("zstd needs the package hdf5plugin", hint="pip install hdf5plugin") from None
+        return {**Blosc(cname="zstd", clevel=3, shuffle=Blosc.SHUFFLE), "allow_plugin_filters": True}
 
 
 @dataclass(frozen=True)

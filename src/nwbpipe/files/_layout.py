@@ -1,4 +1,4 @@
-"""Shapes of chunks, chosen by how the data are read."""
+"""The layout of a file: its space, and the shapes of chunks, chosen by how the data are read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,21 @@ import numpy as np
 CHUNK_BYTES = 4 * 2**20  # raw; noise of 16 bits leaves about half of it, one request to an object store
 _MAX_FRAME_BYTES = 4 * CHUNK_BYTES  # a larger frame is cut
 _CHANNELS = 64
+
+
+class Layout(StrEnum):
+    """How a file's space is managed.
+
+    ``paged``: metadata lie together in pages of 64 KiB, so that few requests open the file over a network; for
+    readers of HDF5 1.10 and later. ``plain``: as HDF5 has always done it.
+    """
+
+    PAGED = "paged"
+    PLAIN = "plain"
+
+    def options(self) -> dict[str, Any]:
+        """Return what `h5py.File` takes for a new file."""
+        return {"fs_strategy": "page", "fs_page_size": 64 * 2**10} if self is Layout.PAGED else {}
 
 
 class Access(StrEnum):

@@ -18,7 +18,9 @@ and the tool, and offers one function::
                           "external_files": ["/abs/face.avi"]}},        # [] unless the data are external
      "params": {...},       # the validated parameters
      "facts": {...},        # what `Processor.prepare` read from the file
-     "seed": 0, "threads": 2, "scratch": "/abs/folder"}
+     "seed": 0, "threads": 2, "scratch": "/abs/folder",
+     "tool": {"programs": {"GNU Octave": "/usr/bin/octave-cli"},  # those that the `Tool` declares
+              "checkout": "/abs/repository", "weights": "/abs/folder"}}  # null where there is none
 
 The arrays that ``compute`` leaves in ``results`` and the JSON-able summary that it returns are all that
 reaches `Processor.write`. ``progress(fraction, text)`` prints a progress line; anything that the module prints
@@ -68,7 +70,7 @@ class Input:
     doc : str
         What it is used for.
     optional : bool
-        Whether the processor can do without. Such an input is bound only where it is named.
+        Whether the processor does without it: it is used only where it is bound by name, never taken by itself.
     """
 
     neurodata_types: tuple[str, ...]
@@ -171,6 +173,8 @@ class Processor(ABC):
     inputs : mapping of str to Input
     Params : subclass of `nwbpipe.Params`
     tool : Tool
+    further_tools : tuple of Tool
+        Others that `tool_for` may return instead, so that ``nwbpipe tools`` knows them.
     compute : str
         Dotted name of the compute module.
     compute_parts : tuple of str
@@ -189,6 +193,7 @@ class Processor(ABC):
     inputs: ClassVar[Mapping[str, Input]]
     Params: ClassVar[type[Params]] = Params
     tool: ClassVar[Tool]
+    further_tools: ClassVar[tuple[Tool, ...]] = ()
     compute: ClassVar[str]
     compute_parts: ClassVar[tuple[str, ...]] = ()
     resumable: ClassVar[bool] = False

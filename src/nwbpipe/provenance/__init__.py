@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from nwbpipe.provenance._alignments import AlignmentRecord, add_alignment, read_alignments
 from nwbpipe.provenance._cache import Identity, IdentityCache, default_cache_folder, file_identity
 from nwbpipe.provenance._canonical import canonical_json, digest, parameters_hash, run_key
 from nwbpipe.provenance._edit import rename_record
-from nwbpipe.provenance._files import FileIdentity, FileStat
+from nwbpipe.provenance._files import FileIdentity, FileStat, RemoteStat
 from nwbpipe.provenance._identity import object_identity
 from nwbpipe.provenance._records import (
     ObjectRecord,
@@ -18,12 +19,15 @@ from nwbpipe.provenance._records import (
 )
 
 __all__ = [
+    "AlignmentRecord",
     "FileIdentity",
     "FileStat",
     "Identity",
     "IdentityCache",
     "ObjectRecord",
+    "RemoteStat",
     "RunRecord",
+    "add_alignment",
     "add_record",
     "canonical_json",
     "current_record",
@@ -34,6 +38,7 @@ __all__ = [
     "mark_superseded",
     "object_identity",
     "parameters_hash",
+    "read_alignments",
     "read_records",
     "rename_record",
     "run_key",

@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 
 from nwbpipe.errors import DamagedFileError, FileAccessError, InvalidResultError, UnsupportedFileError
-from nwbpipe.files import is_remote, s3_read
+from nwbpipe.files import is_remote, remote_read
 from nwbpipe.provenance._canonical import canonical_json
 
 LOCATION = "/general/nwbpipe"
@@ -187,7 +187,7 @@ def read_records(source: h5py.File | Path | str) -> list[RunRecord]:
     if isinstance(source, h5py.File):
         return _read_records(source)
     if is_remote(source):
-        with s3_read(source) as file:
+        with remote_read(source) as file:
             return _read_records(file)
     try:
         file = h5py.File(source, "r", locking=False)
@@ -265,6 +265,25 @@ def current_record(records: list[RunRecord], step: str) -> RunRecord | None:
     return next((r for r in reversed(records) if r.step == step and not r.superseded), None)
 
 
+def container_of(nwbfile: Any) -> Any:
+    """Return the container of the records in an NWB file that is open for writing; it is made if it is missing."""
+    from nwbpipe.extensions import Provenance
+
+    container = nwbfile.lab_meta_data.get("nwbpipe")
+    if container is None:
+        container = Provenance()
+        nwbfile.add_lab_meta_data(container)
+    elif not isinstance(container, Provenance):
+        raise InvalidResultError(
+            "the file's run records were read without nwbpipe's own classes",
+            where=LOCATION,
+            expected="nwbpipe.extensions imported before the file was opened",
+            found=type(container).__qualname__,
+            hint="open the file with nwbpipe.transaction",
+        )
+    return container
+
+
 def add_record(nwbfile: Any, record: RunRecord) -> None:
     """Add a run record to an NWB file that is open for writing; the older ones stay as they are.
 
@@ -280,20 +299,9 @@ def add_record(nwbfile: Any, record: RunRecord) -> None:
     InvalidResultError
         A record of that name is there already, or a time has no time zone.
     """
-    from nwbpipe.extensions import ProcessingRun, Provenance
+    from nwbpipe.extensions import ProcessingRun
 
-    container = nwbfile.lab_meta_data.get("nwbpipe")
-    if container is None:
-        container = Provenance()
-        nwbfile.add_lab_meta_data(container)
-    elif not isinstance(container, Provenance):
-        raise InvalidResultError(
-            "the file's run records were read without nwbpipe's own classes",
-            where=LOCATION,
-            expected="nwbpipe.extensions imported before the file was opened",
-            found=type(container).__qualname__,
-            hint="open the file with nwbpipe.transaction",
-        )
+    container = container_of(nwbfile)
     if record.name in container.processing_runs:
         raise InvalidResultError("a run record is there already", where=f"{LOCATION}/{record.name}")
     values: dict[str, Any] = {name: getattr(record, name) for name in _TEXT_FIELDS}

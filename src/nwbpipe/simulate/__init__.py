@@ -4,6 +4,7 @@ from nwbpipe.simulate._behavior import BehaviorTruth
 from nwbpipe.simulate._ephys import EphysTruth
 from nwbpipe.simulate._face import FaceTruth
 from nwbpipe.simulate._imaging import ImagingTruth
+from nwbpipe.simulate._photometry import PhotometryTruth, simulate_photometry
 from nwbpipe.simulate._pose import PoseTruth
 from nwbpipe.simulate._session import SimulatedSession, simulate_session
 from nwbpipe.simulate._two_photon import EASY, HARD, TwoPhoton, TwoPhotonTruth, simulate_movie
@@ -16,11 +17,13 @@ __all__ = [
     "EphysTruth",
     "FaceTruth",
     "ImagingTruth",
+    "PhotometryTruth",
     "PoseTruth",
     "SimulatedSession",
     "TwoPhoton",
     "TwoPhotonTruth",
     "simulate_movie",
+    "simulate_photometry",
     "simulate_session",
     "simulate_two_photon",
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nwbpipe.simulate._tools import Floats, Scale
+from nwbpipe.simulate._tools import Floats, Scale, to_clock
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,7 @@ class BehaviorTruth:
     event_times: Floats
 
 
-def write_behavior(
-    trials: Path, events: Path, rng: np.random.Generator, scale: Scale, *, offset_s: float
-) -> BehaviorTruth:
+def write_behavior(trials: Path, events: Path, rng: np.random.Generator, scale: Scale) -> BehaviorTruth:
     """Write the trials (start_time, stop_time, side, outcome, reward_ul) and the events (name, time).
 
     Parameters
@@ -49,8 +47,6 @@ def write_behavior(
         Source of all randomness.
     scale : Scale
         Duration, number of trials.
-    offset_s : float
-        Reference time minus the behaviour computer's time, in seconds.
     """
     n_trials = scale.n_trials
     period = (scale.duration_s - 0.6) / n_trials
@@ -71,11 +67,14 @@ def write_behavior(
     log.sort()
     trials.parent.mkdir(parents=True, exist_ok=True)
     rows = [
-        f"{a - offset_s:.4f},{b - offset_s:.4f},{where},{result},{4.0 if result == 'hit' else 0.0}"
-        for a, b, where, result in zip(start, stop, side, outcome, strict=True)
+        f"{a:.4f},{b:.4f},{where},{result},{4.0 if result == 'hit' else 0.0}"
+        for a, b, where, result in zip(
+            to_clock(start, "behavior"), to_clock(stop, "behavior"), side, outcome, strict=True
+        )
     ]
     trials.write_text("\n".join(["start_time,stop_time,side,outcome,reward_ul", *rows]) + "\n", encoding="ascii")
-    lines = [f"{name},{time - offset_s:.4f}" for time, name in log]
+    times = np.array([time for time, _ in log])
+    lines = [f"{name},{time:.4f}" for time, (_, name) in zip(to_clock(times, "behavior"), log, strict=True)]
     events.write_text("\n".join(["name,time", *lines]) + "\n", encoding="ascii")
     return BehaviorTruth(
         trial_start=start,
@@ -83,5 +82,5 @@ def write_behavior(
         trial_side=side,
         trial_outcome=outcome,
         event_names=tuple(name for _, name in log),
-        event_times=np.array([time for time, _ in log]),
+        event_times=times,
     )

@@ -19,8 +19,11 @@ AI_RANGE_V = 0.6
 GAIN_TO_UV = AI_RANGE_V / 512 / AP_GAIN * 1e6
 NOISE_UV = 10.0
 FIRING_RATE_HZ = 9.0
-#: SpikeGLX keeps the 1 Hz sync square wave in bit 6 of the SY channel.
+#: SpikeGLX keeps the 1 Hz sync square wave in bit 6 of the SY channel. The pulses of other devices are in bits of it
+#: that a real imec card uses for its status: a rig has an NI card for them.
 SYNC_BIT = 6
+PULSE_BITS = {"face": 0, "behavior": 1}
+PULSE_S = 0.002
 RUN = "run1_g0"
 _MS_BEFORE, _MS_AFTER = 1.0, 2.5
 
@@ -62,7 +65,9 @@ class EphysTruth:
     sync_times: Floats
 
 
-def write_ephys(folder: Path, rng: np.random.Generator, scale: Scale, start_time: str) -> EphysTruth:
+def write_ephys(
+    folder: Path, rng: np.random.Generator, scale: Scale, start_time: str, pulses: dict[str, Floats] | None = None
+) -> EphysTruth:
     """Write `folder`/run1_g0/run1_g0_imec0/run1_g0_t0.imec0.ap.{bin,meta}.
 
     Templates, Poisson trains, noise and their sum are SpikeInterface's
@@ -79,6 +84,8 @@ def write_ephys(folder: Path, rng: np.random.Generator, scale: Scale, start_time
         Duration, channels, units.
     start_time : str
         ``fileCreateTime`` of the meta file (ISO 8601, without a zone, as SpikeGLX writes it).
+    pulses : dict, optional
+        For each of `PULSE_BITS`: times of the device's pulses, in seconds.
     """
     core: Any = require("spikeinterface.core", "spikeinterface")
     generate: Any = require("spikeinterface.core.generate", "spikeinterface")
@@ -111,7 +118,7 @@ def write_ephys(folder: Path, rng: np.random.Generator, scale: Scale, start_time
     stem.parent.mkdir(parents=True, exist_ok=True)
     binary, meta = Path(f"{stem}.bin"), Path(f"{stem}.meta")
     n_samples = int(recording.get_num_samples())
-    _write_binary(binary, recording, n_samples)
+    _write_binary(binary, recording, n_samples, pulses or {})
     meta.write_text(_meta_text(binary, n_samples, probe, start_time), encoding="ascii")
     samples = tuple(
         np.asarray(sorting.get_unit_spike_train(unit, segment_index=0), dtype=np.int64) for unit in sorting.unit_ids
@@ -149,9 +156,14 @@ def _unit_locations(rng: np.random.Generator, contacts: Floats, n_units: int) ->
     return np.column_stack([x, y, rng.uniform(6.0, 14.0, n_units)])
 
 
-def _write_binary(path: Path, recording: Any, n_samples: int) -> None:
+def _write_binary(path: Path, recording: Any, n_samples: int, pulses: dict[str, Floats]) -> None:
     """int16, sample-major, the sync word as the last channel; a second at a time, to bound memory."""
     step = int(RATE_HZ)
+    word = np.zeros(n_samples, dtype="<i2")
+    for device, times in pulses.items():
+        first = np.rint(times * RATE_HZ).astype(np.int64)
+        during = (first[:, None] + np.arange(int(PULSE_S * RATE_HZ))).ravel()
+        word[during[(during >= 0) & (during < n_samples)]] |= 1 << PULSE_BITS[device]
     with path.open("wb") as file:
         for start in range(0, n_samples, step):
             stop = min(start + step, n_samples)
@@ -160,7 +172,7 @@ def _write_binary(path: Path, recording: Any, n_samples: int) -> None:
             # The converter has 10 bits: what exceeds its range is clipped, as in a real recording.
             block[:, :-1] = np.clip(np.rint(microvolts / GAIN_TO_UV), -512, 511)
             high = (np.arange(start, stop) % step) >= step // 2
-            block[:, -1] = high.astype("<i2") << SYNC_BIT
+            block[:, -1] = (high.astype("<i2") << SYNC_BIT) | word[start:stop]
             file.write(block.tobytes())
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nwbpipe.simulate._tools import Floats, Scale, require, smooth_noise
+from nwbpipe.simulate._tools import Floats, Scale, require, smooth_noise, to_clock, to_reference
 
 RATE_HZ = 30
 HEIGHT, WIDTH = 128, 160
@@ -35,6 +35,8 @@ class FaceTruth:
     frame_times : ndarray, float64, shape (n_frames,)
         Time of each frame in seconds, in the reference clock. Slightly irregular; the demo's camera drops
         two frames.
+    exposure_times : ndarray, float64, shape (n_exposures,)
+        Times at which the camera's exposure line rose, for the frames that were dropped, too.
     pupil_area : ndarray, float64, shape (n_frames,)
         Area of the pupil in square pixels.
     pupil_center : ndarray, float64, shape (n_frames, 2)
@@ -60,6 +62,7 @@ class FaceTruth:
     """
 
     frame_times: Floats
+    exposure_times: Floats
     pupil_area: Floats
     pupil_center: Floats
     whisker_position: Floats
@@ -72,9 +75,7 @@ class FaceTruth:
     rate: float
 
 
-def write_face(
-    video: Path, timestamps: Path, rng: np.random.Generator, scale: Scale, *, offset_s: float
-) -> FaceTruth:
+def write_face(video: Path, timestamps: Path, rng: np.random.Generator, scale: Scale) -> FaceTruth:
     """Write the video and a CSV of its frames' times in the camera's own clock.
 
     Parameters
@@ -87,10 +88,8 @@ def write_face(
         Source of all randomness.
     scale : Scale
         Duration.
-    offset_s : float
-        Reference time minus camera time, in seconds.
     """
-    times = _frame_times(rng, scale, offset_s)
+    times, exposures = _frame_times(rng, scale)
     n_frames = len(times)
     # Slow enough for a real pupil: seconds.
     radius = 11.0 + 1.8 * np.clip(smooth_noise(rng, (n_frames,), min(1.5 * RATE_HZ, n_frames / 8)), -2.2, 2.2)
@@ -101,6 +100,7 @@ def write_face(
     mouth = np.array([108.0, 52.0]) + 1.0 * smooth_noise(rng, (n_frames, 2), (8.0, 0.0))
     truth = FaceTruth(
         frame_times=times,
+        exposure_times=exposures,
         pupil_area=np.pi * radius**2,
         pupil_center=center,
         whisker_position=whisker,
@@ -114,20 +114,21 @@ def write_face(
     )
     video.parent.mkdir(parents=True, exist_ok=True)
     _write_video(video, rng, truth)
-    rows = "".join(f"{frame},{time - offset_s:.6f}\n" for frame, time in enumerate(times))
+    rows = "".join(f"{frame},{time:.6f}\n" for frame, time in enumerate(to_clock(times, "face")))
     timestamps.write_text("frame,time_s\n" + rows, encoding="ascii")
     return truth
 
 
-def _frame_times(rng: np.random.Generator, scale: Scale, offset_s: float) -> Floats:
+def _frame_times(rng: np.random.Generator, scale: Scale) -> tuple[Floats, Floats]:
+    """Times of the frames that were saved, and of all exposures."""
     start = 0.4 + float(rng.uniform(0.0, 0.1))
     slots = int((scale.duration_s - 0.6) * RATE_HZ)
     jitter = np.clip(rng.normal(0.0, JITTER_S, slots), -4 * JITTER_S, 4 * JITTER_S)
     times = start + np.arange(slots) / RATE_HZ * (1.0 + PERIOD_ERROR) + jitter
-    if slots > 1000:
-        times = np.delete(times, rng.choice(np.arange(100, slots - 100), 2, replace=False))
     # What the camera's clock can say (microseconds) is what is true.
-    return np.asarray(np.round(times - offset_s, 6) + offset_s)
+    exposures = to_reference(np.round(to_clock(times, "face"), 6), "face")
+    dropped = rng.choice(np.arange(100, slots - 100), 2, replace=False) if slots > 1000 else np.empty(0, np.int64)
+    return np.delete(exposures, dropped), exposures
 
 
 def _write_video(path: Path, rng: np.random.Generator, truth: FaceTruth) -> None:

@@ -1,4 +1,4 @@
-"""One simulated session: raw files of five streams, their spec, and the truth."""
+"""One simulated session: raw files of six streams, their spec, and the truth."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import yaml
 
 from nwbpipe.errors import OverwriteError, ParameterError, SourceError
 from nwbpipe.simulate._behavior import BehaviorTruth, write_behavior
-from nwbpipe.simulate._ephys import RUN, EphysTruth, write_ephys
+from nwbpipe.simulate._ephys import PULSE_BITS, RUN, EphysTruth, write_ephys
 from nwbpipe.simulate._face import FaceTruth, write_face
 from nwbpipe.simulate._imaging import ImagingTruth, write_imaging
+from nwbpipe.simulate._photometry import PhotometryTruth, write_photometry
 from nwbpipe.simulate._pose import PoseTruth, pose_path, write_pose
-from nwbpipe.simulate._tools import OFFSETS_S, SCALES, Size, generator
+from nwbpipe.simulate._tools import DRIFTS_PPM, OFFSETS_S, SCALES, Size, generator
 from nwbpipe.simulate._truth import load_truth, save_truth
 
 SESSION_START = datetime.fromisoformat("2024-05-01T10:00:00-04:00")
@@ -120,9 +122,24 @@ class SimulatedSession:
         return self.folder / "behavior" / "events.csv"
 
     @property
+    def photometry_mat(self) -> Path:
+        """Raw channels of the photometry rig (``.mat``)."""
+        return self.folder / "photometry" / "data.mat"
+
+    @property
+    def photometry_settings(self) -> Path:
+        """Settings of the photometry rig (TOML)."""
+        return self.folder / "photometry" / "settings.toml"
+
+    @property
     def offsets_s(self) -> dict[str, float]:
-        """For each clock, reference time minus its time, in seconds (there is no drift)."""
+        """For each clock, the time of the reference when it says 0, in seconds."""
         return dict(OFFSETS_S)
+
+    @property
+    def drifts_ppm(self) -> dict[str, float]:
+        """For each clock, its drift in parts per million."""
+        return dict(DRIFTS_PPM)
 
     @cached_property
     def imaging(self) -> ImagingTruth:
@@ -149,6 +166,11 @@ class SimulatedSession:
         """Truth of the trials and events."""
         return load_truth(self.truth_folder / "behavior.npz", BehaviorTruth)
 
+    @cached_property
+    def photometry(self) -> PhotometryTruth:
+        """Truth of the photometry."""
+        return load_truth(self.truth_folder / "photometry.npz", PhotometryTruth)
+
 
 def simulate_session(
     folder: Path | str, *, seed: int = 0, size: Size = "demo", overwrite: bool = False
@@ -156,8 +178,9 @@ def simulate_session(
     """Write one multimodal session with known truth, in raw formats that real readers open.
 
     A ScanImage movie, a SpikeGLX recording, a face video with its frames' times, a DeepLabCut CSV, trials and
-    events, each in a clock of its own, and a ``session.yaml`` that names them. The probe's clock is the
-    reference. The same seed gives the same bytes with the same versions of numpy, SpikeInterface and PyAV.
+    events, raw photometry, each in a clock of its own, and a ``session.yaml`` that names them. The probe's clock is
+    the reference; the camera's and the behaviour computer's drift, and their pulses are on the probe's sync channel.
+    The same seed gives the same bytes with the same versions of numpy, SpikeInterface and PyAV.
 
     Parameters
     ----------
@@ -210,20 +233,39 @@ def simulate_session(
         start_time=local_start + timedelta(seconds=OFFSETS_S["scope"]),
         offset_s=OFFSETS_S["scope"],
     )
-    ephys = write_ephys(session.ephys_folder.parent, generator(seed, "ephys"), scale, local_start.isoformat())
-    face = write_face(
-        session.video, session.video_timestamps, generator(seed, "face"), scale, offset_s=OFFSETS_S["face"]
-    )
+    face = write_face(session.video, session.video_timestamps, generator(seed, "face"), scale)
     pose = write_pose(session.pose.parent, session.video, generator(seed, "pose"), face)
-    behavior = write_behavior(
-        session.trials, session.events, generator(seed, "behavior"), scale, offset_s=OFFSETS_S["behavior"]
+    behavior = write_behavior(session.trials, session.events, generator(seed, "behavior"), scale)
+    ephys = write_ephys(
+        session.ephys_folder.parent,
+        generator(seed, "ephys"),
+        scale,
+        local_start.isoformat(),
+        pulses={"face": face.exposure_times, "behavior": behavior.event_times},
     )
-    streams = {"imaging": imaging, "ephys": ephys, "face": face, "pose": pose, "behavior": behavior}
+    cues = behavior.event_times[np.array(behavior.event_names) == "cue"]
+    photometry = write_photometry(
+        session.photometry_mat,
+        session.photometry_settings,
+        generator(seed, "photometry"),
+        scale.duration_s,
+        cues,
+        offset_s=OFFSETS_S["photometry"],
+    )
+    streams = {
+        "photometry": photometry,
+        "imaging": imaging,
+        "ephys": ephys,
+        "face": face,
+        "pose": pose,
+        "behavior": behavior,
+    }
     for name, truth in streams.items():
         save_truth(session.truth_folder / f"{name}.npz", truth)
     header = "# A simulated session (nwbpipe.simulate). Its truth is in truth/, which no source reads.\n"
     session.spec.write_text(header + yaml.safe_dump(_spec(session), sort_keys=False, width=110), encoding="utf-8")
     content = {"seed": seed, "size": size, "session_start_time": SESSION_START.isoformat(), "offsets_s": OFFSETS_S}
+    content["drifts_ppm"] = DRIFTS_PPM
     summary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return session
 
@@ -259,6 +301,11 @@ def _spec(session: SimulatedSession) -> dict[str, Any]:
                 "interface": "SpikeGLXRecordingInterface",
                 "args": {"folder_path": relative(session.ephys_folder), "stream_id": "imec0.ap"},
             },
+            "sync": {
+                "interface": "SpikeGLXSyncChannelInterface",
+                "args": {"folder_path": relative(session.ephys_folder), "stream_id": "imec0.ap-SYNC"},
+                "clock": "probe",
+            },
             "scope": {"interface": "ScanImageImagingInterface", "args": {"file_path": relative(session.scan)}},
             "face": {
                 "interface": "ExternalVideoInterface",
@@ -280,17 +327,30 @@ def _spec(session: SimulatedSession) -> dict[str, Any]:
                 "args": {"file_path": relative(session.events), "time_column": "time", "name_column": "name"},
                 "clock": "behavior",
             },
+            "photometry": {
+                "interface": "MatlabFiberPhotometryInterface",
+                "args": {
+                    "file_path": relative(session.photometry_mat),
+                    "settings_file_path": relative(session.photometry_settings),
+                    "unit": "volts",
+                },
+            },
         },
         "clocks": {
             "scope": {"align": "start", "offset_s": OFFSETS_S["scope"]},
             "face": {
-                "align": "timestamps",
-                "file": relative(session.video_timestamps),
-                "column": "time_s",
-                "unit": "s",
-                "offset_s": OFFSETS_S["face"],
+                "align": "pulses",
+                "pulses": {"file": relative(session.video_timestamps), "column": "time_s"},
+                "reference_pulses": {"source": "sync", "bit": PULSE_BITS["face"]},
+                "start_within_s": 0.01,
+                "timestamps": {"file": relative(session.video_timestamps), "column": "time_s"},
             },
-            "behavior": {"align": "start", "offset_s": OFFSETS_S["behavior"]},
+            "behavior": {
+                "align": "pulses",
+                "pulses": {"source": "events", "events": "*"},
+                "reference_pulses": {"source": "sync", "bit": PULSE_BITS["behavior"]},
+            },
+            "photometry": {"align": "start", "offset_s": OFFSETS_S["photometry"]},
         },
         "metadata": {
             "Devices": {

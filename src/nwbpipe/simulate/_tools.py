@@ -16,7 +16,7 @@ Size = Literal["demo", "small"]
 Floats = NDArray[np.float64]
 
 #: Each stream draws from its own child of the seed, so changing one stream leaves the others as they are.
-STREAMS = ("imaging", "ephys", "face", "pose", "behavior")
+STREAMS = ("imaging", "ephys", "face", "pose", "behavior", "photometry")
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,20 @@ SCALES: dict[Size, Scale] = {
     "small": Scale(4.0, (64, 64), 5, 16, 4, 3),
 }
 
-#: t_reference = t_source + offset_s, for each clock of the session. The probe's clock is the reference.
-OFFSETS_S = {"probe": 0.0, "scope": 0.85, "face": -312.25, "behavior": -17.5}
+#: t_reference = t_source * (1 + drift_ppm * 1e-6) + offset_s, for each clock of the session. The probe's clock is the
+#: reference.
+OFFSETS_S = {"probe": 0.0, "scope": 0.85, "face": -312.25, "behavior": -17.5, "photometry": 0.4}
+DRIFTS_PPM = {"probe": 0.0, "scope": 0.0, "face": 42.0, "behavior": -85.0, "photometry": 0.0}
+
+
+def to_clock(times: Floats, clock: str) -> Floats:
+    """Carry times of the reference to one of the session's clocks, in seconds."""
+    return (times - OFFSETS_S[clock]) / (1.0 + DRIFTS_PPM[clock] * 1e-6)
+
+
+def to_reference(times: Floats, clock: str) -> Floats:
+    """Carry times of one of the session's clocks to the reference, in seconds."""
+    return times * (1.0 + DRIFTS_PPM[clock] * 1e-6) + OFFSETS_S[clock]
 
 
 def generator(seed: int, stream: str) -> np.random.Generator:

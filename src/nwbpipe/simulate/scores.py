@@ -198,6 +198,19 @@ def pupil_correlation(true_area: ArrayLike, found_area: ArrayLike, min_valid: fl
     return float(trace_correlation(truth[None, valid], found[None, valid])[0])
 
 
+def dff_correlation(true_dff: ArrayLike, found_dff: ArrayLike, min_valid: float = 0.9) -> float:
+    """Pearson's r of a photometry trace, over the samples that are not missing.
+
+    Parameters
+    ----------
+    true_dff, found_dff : array_like, shape (n_samples,)
+        dF/F at the same times; not finite where it is missing.
+    min_valid : float, default 0.9
+        The smallest share of samples; with fewer the score is 0.
+    """
+    return pupil_correlation(true_dff, found_dff, min_valid)
+
+
 def event_error_ms(true_times: ArrayLike, found_times: ArrayLike) -> float:
     """Largest error of event times in milliseconds; infinite if an event is missing, surplus or not finite.
 

@@ -133,14 +133,89 @@ def test_chosen_values_and_meanings(tmp_path):
         assert list(meanings["value"].data[:]) == ["lick"]
 
 
-def test_times_out_of_order_are_sorted_stably_and_noted(tmp_path):
+def test_times_out_of_order_are_refused_or_sorted_stably_and_noted(tmp_path):
     (tmp_path / "a.csv").write_text("time,name\n3,c\n1,a\n3,d\n2,b\n")
-    interface = _build(tmp_path / "a.csv", name_column="name")
+    with pytest.raises(SourceError, match="go backwards") as caught:
+        _build(tmp_path / "a.csv", name_column="name")
+    assert caught.value.problem.found == "2 of 3 steps; the first from 3.000000 s to 1.000000 s (rows 1 and 2)"
+    assert "unsorted: sort" in str(caught.value)
+    interface = _build(tmp_path / "a.csv", name_column="name", unsorted="sort")
     assert interface.names == ["a", "b", "c", "d"]
     np.testing.assert_array_equal(interface.get_timestamps(), [1, 2, 3, 3])
     assert "sorted stably" in interface._description()
     (tmp_path / "b.csv").write_text("time,name\n1,a\n2,b\n")
     assert "sorted" not in _build(tmp_path / "b.csv", name_column="name")._description()
+
+
+def test_spellings(tmp_path):
+    (tmp_path / "a.csv").write_text("Timestamp,event\n1,a\n")
+    arguments = {"time_column": "time|timestamp|t", "name_column": "event|name"}
+    assert _build(tmp_path / "a.csv", **arguments).names == ["a"]
+    (tmp_path / "b.csv").write_text("t,Timestamp,event\n1,1,a\n")
+    with pytest.raises(SourceError, match="several columns") as caught:
+        _build(tmp_path / "b.csv", **arguments)
+    assert caught.value.problem.found == "t, Timestamp"
+
+
+def test_names_that_the_spec_lists(tmp_path):
+    (tmp_path / "a.csv").write_text("time,name,v\n1,1,5\n2,9,6\n3,2,7\n4,9,8\n")
+    arguments = {"name_column": "name", "event_names": {"1": "lick", "2": "reward"}}
+    with pytest.raises(SourceError, match="2 of 4 events have a name") as caught:
+        _build(tmp_path / "a.csv", **arguments)
+    assert caught.value.problem.found == "'9' (2)"
+    interface = _build(tmp_path / "a.csv", **arguments, unknown_events="skip")
+    assert interface.names == ["lick", "reward"]
+    assert interface._values[0].values.tolist() == [5, 7]
+    np.testing.assert_array_equal(interface.get_timestamps(), [1, 3])
+    assert "2 events of other names were left out" in interface._description()
+    with pytest.raises(SourceError, match="no event has a name"):
+        _build(tmp_path / "a.csv", name_column="name", event_names={"x": "y"}, unknown_events="skip")
+
+
+def test_a_counter_that_overflows(tmp_path):
+    (tmp_path / "a.csv").write_text("time\n4294967000\n4294967290\n704\n1704\n")
+    interface = _build(tmp_path / "a.csv", time_unit="us", time_wrap=2**32)
+    np.testing.assert_allclose(np.diff(interface.get_timestamps()), [290e-6, 710e-6, 1e-3], atol=1e-12)
+    with pytest.raises(SourceError, match="go backwards"):
+        _build(tmp_path / "a.csv", time_unit="us")
+
+
+def test_ends_and_further_times(tmp_path):
+    from nwbpipe.converters._alignment import Snapshot, shift
+
+    (tmp_path / "a.csv").write_text("on,off,peak_time,rt\n1000,1500,1250,80\n3000,,3100,90\n")
+    arguments = {"time_column": "on", "time_unit": "ms", "stop_column": "off", "metadata_key": "licks"}
+    with pytest.raises(SourceError, match="may hold times or durations"):
+        _build(tmp_path / "a.csv", **arguments)
+    interface = _build(tmp_path / "a.csv", **arguments, time_columns=["peak_time"], duration_columns=["rt"])
+    nwbfile = empty_nwbfile()
+    before = Snapshot.of(nwbfile)
+    interface.add_to_nwbfile(nwbfile)
+    shift(before.added(nwbfile), 10.0)
+    table = nwbfile.events["licks"]
+    np.testing.assert_allclose(table["timestamp"].data[:], [11, 13])
+    np.testing.assert_allclose(table["duration"].data[:], [0.5, np.nan])
+    np.testing.assert_allclose(table["peak_time"].data[:], [11.25, 13.1])
+    np.testing.assert_allclose(table["rt"].data[:], [0.08, 0.09])
+    (tmp_path / "a.csv").write_text("on,off\n2,1\n")
+    with pytest.raises(SourceError, match="1 of 1 events end before they start"):
+        _build(tmp_path / "a.csv", time_column="on", stop_column="off")
+    with pytest.raises(SourceError, match="both duration_column and stop_column"):
+        _build(tmp_path / "a.csv", time_column="on", stop_column="off", duration_column="off")
+
+
+def test_dates(tmp_path):
+    (tmp_path / "a.csv").write_text("time\n2024-05-01T10:00:00.5000000-04:00\n2024-05-01T14:00:01Z\n")
+    assert np.diff(_build(tmp_path / "a.csv", time_unit="iso").get_timestamps()) == [0.5]
+    (tmp_path / "a.csv").write_text("time\n2024-05-01T10:00:00\n")
+    with pytest.raises(SourceError, match="no date with a time zone"):
+        _build(tmp_path / "a.csv", time_unit="iso")
+
+
+def test_a_pickle_is_not_opened(tmp_path):
+    (tmp_path / "a.pickle").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    with pytest.raises(SourceError, match="pickle is not read"):
+        _build(tmp_path / "a.pickle")
 
 
 def test_lines_of_text_by_a_pattern(tmp_path):
@@ -155,7 +230,7 @@ def test_lines_of_text_by_a_pattern(tmp_path):
     interface = _build(tmp_path / "log.txt", **arguments, unmatched_lines="skip")
     np.testing.assert_array_equal(interface.get_timestamps(), [365.689, 365.7])
     assert interface.names == ["beam break", "rwd"]
-    assert interface._values["port"].tolist() == ["B", "A"]
+    assert interface._values[0].values.tolist() == ["B", "A"]
     assert "2 of 4 lines matched" in interface._description()
 
 

@@ -55,8 +55,11 @@ def matches(table, truth, offset, only_cells=True):
 
 @pytest.mark.parametrize(
     ("size", "seed", "dtype", "nonrigid"),
-    [((120, 88), 0, np.int16, True), ((168, 100), 1, np.uint16, True), ((88, 120), 2, np.float32, False)],
-    ids=["int16", "uint16-large-nonrigid", "float32-rigid"],
+    [
+        pytest.param((120, 88), 0, np.int16, True, id="int16", marks=pytest.mark.long),
+        pytest.param((168, 100), 1, np.uint16, True, id="uint16-large-nonrigid"),
+        pytest.param((88, 120), 2, np.float32, False, id="float32-rigid", marks=pytest.mark.long),
+    ],
 )
 def test_cells_motion_and_traces_are_found(tmp_path, size, seed, dtype, nonrigid):
     truth = simulate_movie(size=size, seed=seed, cells=10)
@@ -91,6 +94,7 @@ def test_cells_motion_and_traces_are_found(tmp_path, size, seed, dtype, nonrigid
         assert mean.mean() == pytest.approx(movie.mean(), rel=0.02)
 
 
+@pytest.mark.long
 def test_the_same_run_gives_the_same_result(tmp_path):
     truth = simulate_movie(frames=300)
     found = []

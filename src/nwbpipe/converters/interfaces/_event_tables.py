@@ -1,8 +1,9 @@
-"""Reads a log of events, in any of its forms, as a table of text or numbers."""
+"""Reads a log of events or a list of trials, in any of its forms, as a table of text or numbers."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,70 @@ import pandas as pd
 from nwbpipe.errors import SourceError
 
 
+def read_table(path: Path, args: Mapping[str, Any], time_column: str | None = None) -> tuple[Any, list[str]]:
+    """Read a table in the form that an interface's arguments say.
+
+    Parameters
+    ----------
+    path : Path
+        ``.parquet``, ``.pqt`` and ``.mat`` are told by their ending, all else is text.
+    args : mapping
+        `delimiter`, `header`, `column_names`, `pattern`, `unmatched_lines`, `times_file_path`, `variable`,
+        `encoding`: see `BehaviorEventsInterface`.
+    time_column : str, optional
+        Name of the column that gets the times of `times_file_path`.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+    notes : list of str
+        Remarks for the description.
+    """
+    if path.suffix.lower() in (".p", ".pkl", ".pickle"):
+        raise SourceError(
+            "a pickle is not read: opening one runs whatever program it holds",
+            where=str(path),
+            expected="CSV, TSV, Parquet, .mat, or lines of text",
+            found=f"{path.suffix}, {path.stat().st_size} bytes",
+            hint="save the table as CSV or Parquet in the program that made it, e.g. table.to_parquet(...)",
+        )
+    notes, lines, total = [], None, None
+    if args["pattern"] is not None:
+        skip = args["unmatched_lines"] == "skip"
+        table, lines, total = read_pattern(path, args["pattern"], skip, args["encoding"])
+        if skip:
+            notes.append(f"{len(lines)} of {total} lines matched the pattern")
+    elif path.suffix.lower() in (".parquet", ".pqt"):
+        table = read_parquet(path)
+    elif path.suffix.lower() == ".mat":
+        table = read_mat(path, args["variable"])
+    else:
+        table = read_delimited(path, args["delimiter"], args["header"], args["column_names"], args["encoding"])
+    if args["times_file_path"] is None:
+        return table, notes
+    stamps = read_lines_of_times(Path(args["times_file_path"]), args["encoding"])
+    count = len(table) if total is None else total
+    if len(stamps) != count:
+        raise SourceError(
+            "the file of times doesn't fit the log",
+            where=str(args["times_file_path"]),
+            expected=f"{count} lines, one for each line of the log",
+            found=f"{len(stamps)}",
+        )
+    column = time_column or "time"
+    if column in table.columns:
+        table = table.rename(columns={column: f"{column}_in_log"})
+    table[column] = stamps if lines is None else [stamps[i] for i in lines]
+    return table, notes
+
+
 def read_delimited(path: Path, delimiter: str | None, header: bool, names: list[str] | None, encoding: str) -> Any:
     """Read delimited text; every cell stays text, so that an event called NA is no missing value."""
     separator = delimiter or ("\t" if path.suffix.lower() in (".tsv", ".tab") else ",")
     try:
         table = pd.read_csv(
             path,
-            sep=separator,
+            sep=separator if separator.strip() or separator == "\t" else r"\s+",
             header=0 if header else None,
             dtype=str,
             keep_default_na=False,
@@ -112,12 +170,7 @@ def read_mat(path: Path, variable: str | None) -> Any:
     variable : str, optional
         Dotted path of a struct whose fields are the columns (or of a struct array, a row an element).
     """
-    try:
-        content = _mat_73(path) if h5py.is_hdf5(path) else _mat_5(path)
-    except ImportError:
-        raise
-    except Exception as error:  # scipy raises nearly anything on a damaged file
-        raise _unreadable(path, "a MATLAB file", error) from error
+    content: Any = mat_variables(path)
     for name in variable.split(".") if variable else ():
         if not isinstance(content, dict) or name not in content:
             raise SourceError(
@@ -145,6 +198,22 @@ def read_mat(path: Path, variable: str | None) -> Any:
     return pd.DataFrame(columns)
 
 
+def mat_variables(path: Path) -> dict[str, Any]:
+    """Read a MATLAB file, version 5 to 7.3: structs become dicts, cell arrays arrays of objects.
+
+    Raises
+    ------
+    SourceError
+        It is none.
+    """
+    try:
+        return _mat_73(path) if h5py.is_hdf5(path) else _mat_5(path)
+    except ImportError:
+        raise
+    except Exception as error:  # scipy raises nearly anything on a damaged file
+        raise _unreadable(path, "a MATLAB file", error) from error
+
+
 def _mat_5(path: Path) -> dict[str, Any]:
     from scipy.io import loadmat
 
@@ -159,11 +228,14 @@ def _mat_73(path: Path) -> dict[str, Any]:
         data = item[()]
         if item.dtype == h5py.ref_dtype:
             return np.array([value(file, file[reference]) for reference in data.ravel()], dtype=object)
+        empty = bool(item.attrs.get("MATLAB_empty", 0))  # then the dataset holds the array's size
         if item.attrs.get("MATLAB_class") == b"char":
-            return "".join(map(chr, data.ravel(order="F"))) if "MATLAB_empty" not in item.attrs else ""
+            return "" if empty else "".join(map(chr, data.ravel()))  # MATLAB's order is the other one
+        if empty:
+            return np.zeros(0)
         if item.attrs.get("MATLAB_class") == b"logical":
             data = data.astype(bool)
-        return data.ravel() if 1 in data.shape else data
+        return data.ravel() if 1 in data.shape else data.T
 
     with h5py.File(path, "r") as file:
         return {name: value(file, file[name]) for name in file if not name.startswith("#")}

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from neuroconv.basetemporalalignmentinterface import BaseTemporalAlignmentInterface
 from pydantic import FilePath
 
 from nwbpipe.converters.interfaces import _event_tables as tables
+from nwbpipe.converters.interfaces._columns import PER_SECOND, Columns, TimeUnit, check_increasing, unwrap
+from nwbpipe.converters.interfaces._interval_tables import value_columns
 from nwbpipe.errors import ClockError, SourceError
-
-_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6}
-_RESERVED = ("id", "timestamp", "duration", "event_type")
-_MAX_LISTED = 30
+from nwbpipe.nwb_builders import events_table
 
 
 class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[misc]  # NeuroConv is untyped
@@ -24,24 +23,41 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
 
     Written as one core ``EventsTable`` (NWB 2.10) with a row an event: ``timestamp``, ``duration`` where there is
     one, ``event_type``, and a column for each further value. The rows are in the order of time: a log that is not is
-    sorted stably, and the table's description says so.
+    refused, or, with ``unsorted: sort``, sorted stably, and the table's description says so.
 
     Parameters
     ----------
     file_path : FilePath
-        The log. ``.parquet`` and ``.mat`` (version 5 to 7.3) are told by their ending, all else is text.
+        The log. ``.parquet``, ``.pqt`` and ``.mat`` (version 5 to 7.3) are told by their ending, all else is text.
     time_column : str
-        Column of the times. Without a header and `column_names`, columns are called "0", "1", …
+        Column of the times, or several spellings, as for every column: ``time|timestamp``. Without a header and
+        `column_names`, columns are called "0", "1", …
     name_column : str, optional
         Column of the events' names. Without it all events are of one kind.
     event_name : str, optional
         Name of all the events, where no column says it.
     duration_column : str, optional
         Column of the durations, in the unit of the times; empty cells are NaN.
+    stop_column : str, optional
+        Column of the events' ends, in place of `duration_column`; empty cells are NaN.
     value_columns : list of str, optional
         Further columns to keep. Default: all.
-    time_unit : {"s", "ms", "us"}
-        Unit of the times and durations in the file.
+    time_columns : list of str, optional
+        Which of them are times in the file's clock and unit: they move with the clock, and become seconds. A kept
+        column of numbers called ``…_time`` or ``…_times`` must be one of them, or be named in `duration_columns`.
+    duration_columns : list of str, optional
+        Which of them are durations in the file's unit: they become seconds.
+    time_unit : {"s", "ms", "us", "iso"}
+        Unit of the times and durations in the file. ``iso``: dates and times with a time zone, which become seconds
+        since 1970; durations are in seconds.
+    time_wrap : float, optional
+        Value, in that unit, at which the clock's counter starts again at 0, e.g. 4294967296.
+    event_names : dict of str to str, optional
+        What the log calls each event → its name in the file. Then an event that is not listed is refused.
+    unknown_events : {"error", "skip"}
+        What to do with events that `event_names` doesn't list. How many were skipped stands in the description.
+    unsorted : {"error", "sort"}
+        What to do with a log that is not in the order of time.
     delimiter : str, optional
         Between columns; default a tab in ``.tsv``, else a comma.
     header : bool
@@ -86,8 +102,15 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         name_column: str | None = None,
         event_name: str | None = None,
         duration_column: str | None = None,
+        stop_column: str | None = None,
         value_columns: list[str] | None = None,
-        time_unit: Literal["s", "ms", "us"] = "s",
+        time_columns: list[str] | None = None,
+        duration_columns: list[str] | None = None,
+        time_unit: TimeUnit = "s",
+        time_wrap: float | None = None,
+        event_names: dict[str, str] | None = None,
+        unknown_events: Literal["error", "skip"] = "error",
+        unsorted: Literal["error", "sort"] = "error",
         delimiter: str | None = None,
         header: bool = True,
         column_names: list[str] | None = None,
@@ -103,117 +126,120 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
     ) -> None:
         arguments = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
         super().__init__(**{k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()})
-        if time_unit not in _PER_SECOND:
-            raise self._error("an unknown unit of time", expected="s, ms or us", found=str(time_unit))
+        if time_unit not in PER_SECOND:
+            raise self._error(
+                "an unknown unit of time", expected="s, ms, us or iso", found=str(time_unit), hint="correct it"
+            )
         self.metadata_key = metadata_key
         self._notes: list[str] = []
         self._load(Path(file_path), arguments)
 
     def _load(self, path: Path, args: dict[str, Any]) -> None:
-        table = self._table(path, args)
-        if not len(table):
+        spellings = args["time_column"]
+        table, self._notes = tables.read_table(path, args, spellings.split("|")[0])
+        columns = Columns(table, str(path))
+        if not len(columns):
             raise self._error("the log holds no events", hint="check the file, or leave this source out")
-        scale = _PER_SECOND[args["time_unit"]]
-        times = self._numbers(table, args["time_column"], "time") / scale
+        scale = PER_SECOND[args["time_unit"]]
+        time_column = columns.name(spellings, "time_column")
+        times = unwrap(columns.times(time_column, args["time_unit"]), args["time_wrap"], rising=True) / scale
         bad = np.flatnonzero(~np.isfinite(times))
         if bad.size:
             raise self._error(
                 "events without a time",
                 expected="a finite number in each row",
                 found=f"{bad.size} of {times.size}, the first in row {bad[0] + 1}: "
-                f"{table[args['time_column']].iloc[bad[0]]!r}",
+                f"{table[time_column].iloc[bad[0]]!r}",
+                hint="correct the file: an event without a time is none",
             )
-        names = self._event_names(table, args)
+        name_column = None if args["name_column"] is None else columns.name(args["name_column"], "name_column")
+        names = self._event_names(columns, name_column, args)
+        keep = np.arange(times.size)
+        if args["event_names"] is not None:
+            names, keep = self._known(names, args)
+        times = times[keep]
         order = np.argsort(times, kind="stable")
         if (np.diff(times) < 0).any():
+            if args["unsorted"] != "sort":
+                hint = "check the time column; if the log is written out of order, say unsorted: sort"
+                check_increasing(times, str(path), "events", hint=hint)
             self._notes.append("the log was not in the order of time and was sorted stably")
         self._original: npt.NDArray[np.float64] = times[order]
         self._aligned: npt.NDArray[np.float64] | None = None
         self.names = None if names is None else [names[i] for i in order]
-        duration = args["duration_column"]
+        rows = keep[order]
+        lengths, length_column = self._lengths(columns, args)
         self._durations = None
-        if duration is not None:
-            self._durations = (self._numbers(table, duration, "duration") / scale)[order]
-        taken = {args["time_column"], args["name_column"], duration}
-        kept = args["value_columns"]
-        if kept is None:
-            kept = [name for name in table.columns if name not in taken]
-        self._values = {name: _typed(self._column(table, name))[order] for name in kept}
+        if lengths is not None:
+            self._durations = lengths[rows] if args["stop_column"] is None else lengths[rows] - self._original
+            if (self._durations < 0).any():
+                raise self._error(
+                    f"{int((self._durations < 0).sum())} of {rows.size} events end before they start",
+                    expected="an end after the start, or a duration of 0 or more",
+                    found=f"the shortest lasts {np.nanmin(self._durations):.6f} s",
+                    hint=f"check the column {length_column} and its unit",
+                )
+        given = {**args, "missing_value": None, "names": None, "column_descriptions": None}
+        self._values = value_columns(columns, given, {time_column, name_column, length_column}, rows)
 
-    def _table(self, path: Path, args: dict[str, Any]) -> Any:
-        lines, total = None, None
-        if args["pattern"] is not None:
-            skip = args["unmatched_lines"] == "skip"
-            table, lines, total = tables.read_pattern(path, args["pattern"], skip, args["encoding"])
-            if skip:
-                self._notes.append(f"{len(lines)} of {total} lines matched the pattern")
-        elif path.suffix.lower() == ".parquet":
-            table = tables.read_parquet(path)
-        elif path.suffix.lower() == ".mat":
-            table = tables.read_mat(path, args["variable"])
-        else:
-            table = tables.read_delimited(
-                path, args["delimiter"], args["header"], args["column_names"], args["encoding"]
-            )
-        if args["times_file_path"] is None:
-            return table
-        stamps = tables.read_lines_of_times(Path(args["times_file_path"]), args["encoding"])
-        count = len(table) if total is None else total
-        if len(stamps) != count:
+    def _lengths(self, columns: Columns, args: dict[str, Any]) -> tuple[npt.NDArray[np.float64] | None, str | None]:
+        """Durations, or ends, of all rows in seconds, and their column."""
+        spellings, stop = args["duration_column"], args["stop_column"]
+        if spellings and stop:
             raise self._error(
-                "the file of times doesn't fit the log",
-                where=str(args["times_file_path"]),
-                expected=f"{count} lines, one for each line of the log",
-                found=f"{len(stamps)}",
+                "both duration_column and stop_column are given", expected="one of them", hint="drop one"
             )
-        column = args["time_column"]
-        if column in table.columns:
-            table = table.rename(columns={column: f"{column}_in_log"})
-        table[column] = stamps if lines is None else [stamps[i] for i in lines]
-        return table
+        scale = PER_SECOND[args["time_unit"]]
+        if stop:
+            name = columns.name(stop, "stop_column")
+            return columns.times(name, args["time_unit"]) / scale, name
+        if spellings:
+            name = columns.name(spellings, "duration_column")
+            return columns.numbers(name, "duration") / scale, name
+        return None, None
 
-    def _event_names(self, table: Any, args: dict[str, Any]) -> list[str] | None:
-        column, name = args["name_column"], args["event_name"]
+    def _known(self, names: list[str] | None, args: dict[str, Any]) -> tuple[list[str], npt.NDArray[np.intp]]:
+        """Rename the events; refuse, or leave out, those that the spec doesn't list."""
+        known, skip = args["event_names"], args["unknown_events"] == "skip"
+        if names is None:
+            raise self._error("event_names is given, but no name_column", expected="both", hint="name the column")
+        unknown = Counter(name for name in names if name not in known)
+        if unknown and not skip:
+            listed = ", ".join(f"{name!r} ({count})" for name, count in unknown.most_common(10))
+            raise self._error(
+                f"{unknown.total()} of {len(names)} events have a name that the spec doesn't list",
+                expected=", ".join(map(repr, known)),
+                found=listed,
+                hint="add them to event_names, or say unknown_events: skip",
+            )
+        keep = np.array([i for i, name in enumerate(names) if name in known], dtype=np.intp)
+        if not keep.size:
+            raise self._error(
+                "no event has a name that the spec lists",
+                expected=", ".join(map(repr, known)),
+                found=", ".join(map(repr, sorted(set(names))[:10])),
+                hint="correct event_names",
+            )
+        if unknown:
+            self._notes.append(f"{unknown.total()} events of other names were left out")
+        return [known[names[i]] for i in keep], keep
+
+    def _event_names(self, columns: Columns, column: str | None, args: dict[str, Any]) -> list[str] | None:
+        name = args["event_name"]
         if column is None:
-            return None if name is None else [name] * len(table)
+            return None if name is None else [name] * len(columns)
         if name is not None:
-            raise self._error("both name_column and event_name are given", expected="one of them")
-        cells = self._column(table, column)
-        names = [_text(cell) for cell in cells]
+            raise self._error("both name_column and event_name are given", expected="one of them", hint="drop one")
+        names = columns.texts(column)
         missing = [i for i, text in enumerate(names) if not text]
         if missing:
             raise self._error(
                 "events without a name",
                 expected=f"a name in column {column} of each row",
                 found=f"{len(missing)} of {len(names)} missing, the first in row {missing[0] + 1}",
+                hint="correct the file, or read only its whole lines: `pattern` and unmatched_lines: skip",
             )
         return names
-
-    def _column(self, table: Any, name: str) -> Any:
-        if name not in table.columns:
-            raise self._error(
-                f"no column {name!r}",
-                expected=name,
-                found="the columns " + ", ".join(map(str, table.columns)),
-                hint="name the columns with time_column, name_column, duration_column, value_columns",
-            )
-        return table[name]
-
-    def _numbers(self, table: Any, name: str, what: str) -> npt.NDArray[np.float64]:
-        column = self._column(table, name)
-        if pd.api.types.is_datetime64_any_dtype(column):
-            raise self._error(f"the {what} column {name} holds dates", expected="numbers", found=str(column.iloc[0]))
-        numbers = pd.to_numeric(column.replace("", np.nan), errors="coerce")
-        unread = np.flatnonzero(numbers.isna() & ~column.isna() & (column.astype(str).str.lower() != "nan"))
-        wrong = [i for i in unread if str(column.iloc[i]).strip()]
-        if wrong:
-            raise self._error(
-                f"a {what} that is no number",
-                expected=f"a number in column {name}",
-                found=f"{column.iloc[wrong[0]]!r} in row {wrong[0] + 1}; {len(wrong)} such rows",
-                hint="if the first line is no header, say header: false",
-            )
-        return np.asarray(numbers, dtype=np.float64)
 
     def _error(
         self,
@@ -303,33 +329,20 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         metadata : dict, optional
             Not used: the file holds no metadata of its own.
         """
-        from hdmf.common import MeaningsTable, VectorData
-        from pynwb.event import DurationVectorData, EventsTable, TimestampVectorData
+        from hdmf.common import MeaningsTable
 
-        columns: list[Any] = [
-            TimestampVectorData(name="timestamp", description="time of the event", data=self.get_timestamps())
-        ]
-        if self._durations is not None:
-            text = "duration of the event; NaN where it has none"
-            columns.append(DurationVectorData(name="duration", description=text, data=self._durations))
-        names = None
-        if self.names is not None:
-            kinds = sorted(set(self.names))
-            text = f"kind of event, one of {len(kinds)}"
-            text += ": " + ", ".join(kinds) if len(kinds) <= _MAX_LISTED else ""
-            names = VectorData(name="event_type", description=text, data=self.names)
-            columns.append(names)
-        for name, values in self._values.items():
-            columns.append(VectorData(name=_safe(name), description=f"{name}, as in the log", data=values))
-        table = EventsTable(
-            name=self.metadata_key,
-            description=self._description(),
-            source_description=Path(self.source_data["file_path"]).name,
-            columns=columns,
+        table = events_table(
+            self.metadata_key,
+            self._description(),
+            self.get_timestamps(),
+            names=self.names,
+            durations=self._durations,
+            columns=self._values,
+            source=Path(self.source_data["file_path"]).name,
         )
         meanings = self.source_data["event_meanings"]
-        if meanings and names is not None:
-            explained = MeaningsTable(target=names, description="What each kind of event is.")
+        if meanings and self.names is not None:
+            explained = MeaningsTable(target=table["event_type"], description="What each kind of event is.")
             for value, meaning in meanings.items():
                 explained.add_row(value=value, meaning=meaning)
             table.add_meanings_table(explained)
@@ -338,27 +351,3 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
     def _description(self) -> str:
         text = self.source_data["description"] or f"Events read from {Path(self.source_data['file_path']).name}"
         return "; ".join([text.rstrip("."), *self._notes]) + "."
-
-
-def _text(cell: Any) -> str:
-    missing = cell is None or (isinstance(cell, float) and np.isnan(cell)) or cell is pd.NaT or cell is pd.NA
-    return "" if missing else str(cell).strip()
-
-
-def _typed(column: Any) -> npt.NDArray[Any]:
-    """Make numbers of a column whose cells are all numbers or missing, booleans of True and False, else text."""
-    if pd.api.types.is_bool_dtype(column) or (pd.api.types.is_numeric_dtype(column) and not column.isna().any()):
-        return np.asarray(column)
-    cells = [_text(cell) for cell in column]
-    if all(cell in ("True", "False") for cell in cells):
-        return np.array([cell == "True" for cell in cells])
-    plain = pd.Series(cells).replace("", np.nan)
-    numbers = pd.to_numeric(plain, errors="coerce")
-    if plain.notna().any() and not (numbers.isna() & plain.notna() & (plain.str.lower() != "nan")).any():
-        return np.asarray(numbers)
-    return np.array(cells, dtype=object)
-
-
-def _safe(name: str) -> str:
-    plain = name.replace("/", "_").replace(":", "_")
-    return f"{plain}_value" if plain in _RESERVED else plain

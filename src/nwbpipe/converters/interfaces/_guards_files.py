@@ -124,9 +124,10 @@ def guard_tdt(args: Mapping[str, Any]) -> list[Problem]:
         found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "an empty folder"
         hint = "give the block's folder, not the tank's"
         return [Problem("no TDT block in the folder", str(folder), "a .tsq file", found, hint)]
-    if not endings & {".tev", ".sev"}:
+    if not endings & {".tev", ".sev"} and not args.get("without_signal"):
+        hint = f"{_COPY}; its events alone: TDTEventsInterface with without_signal: true"
         return [
-            Problem("the TDT block lacks its .tev file", str(folder), ".tsq with .tev or .sev", ".tsq alone", _COPY)
+            Problem("the TDT block lacks its .tev file", str(folder), ".tsq with .tev or .sev", ".tsq alone", hint)
         ]
     return []
 

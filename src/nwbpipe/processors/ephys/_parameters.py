@@ -26,12 +26,16 @@ SPIKEINTERFACE = Tool("spikeinterface", (_SPIKEINTERFACE, "h5py>=3.8"), python=_
 #: Sorters that need a package beside SpikeInterface; each is a tool of its own.
 TOOLS = {
     "kilosort4": Tool(
-        "kilosort4", ("kilosort>=4.1.7", _SPIKEINTERFACE, "h5py>=3.8"), python=_PYTHON, licence="GPL-3.0-or-later"
+        "kilosort4",
+        ("kilosort>=4.1.7", _SPIKEINTERFACE, "h5py>=3.8"),
+        python=_PYTHON,
+        licence="GPL-3.0-or-later",
+        gpu="torch",
     ),
     "mountainsort5": Tool(
         "mountainsort5", ("mountainsort5>=0.5", _SPIKEINTERFACE, "h5py>=3.8"), python=_PYTHON, licence="Apache-2.0"
     ),
-    "lupin": Tool("lupin", (_SPIKEINTERFACE, "torch>=2", "h5py>=3.8"), python=_PYTHON, licence="MIT"),
+    "lupin": Tool("lupin", (_SPIKEINTERFACE, "torch>=2", "h5py>=3.8"), python=_PYTHON, licence="MIT", gpu="torch"),
 }
 
 

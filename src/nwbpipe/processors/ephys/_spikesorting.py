@@ -43,6 +43,7 @@ class SpikeSorting(Processor):
     }
     Params: ClassVar[type[SpikeSortingParams]] = SpikeSortingParams
     tool: ClassVar[Tool] = SPIKEINTERFACE
+    further_tools: ClassVar[tuple[Tool, ...]] = tuple(TOOLS.values())
     compute: ClassVar[str] = "nwbpipe.processors.ephys._spikesorting_compute"
     compute_parts: ClassVar[tuple[str, ...]] = ("nwbpipe.processors.ephys._spikesorting_series",)
 

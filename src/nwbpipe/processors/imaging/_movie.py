@@ -164,3 +164,24 @@ def facts_of_channels(nwbfile: NWBFile, context: Context) -> dict[str, Any]:
         hint = "bind it, or find the motion in the movie"
         raise InputError(msg, expected="--input second_channel=PATH", hint=hint)
     return facts
+
+
+def one_plane_facts(series: Any, path: str) -> dict[str, Any]:
+    """Return `movie_facts` of a movie of one plane; a volume is refused.
+
+    Raises
+    ------
+    InputError
+        As `movie_facts`, or if the movie has several planes.
+    """
+    facts = movie_facts(series, path)
+    if len(facts["shape"]) != 3:
+        msg = "the movie has several planes, and this method works on one"
+        raise InputError(
+            msg,
+            where=path,
+            expected="(frames, x, y)",
+            found=f"shape {tuple(facts['shape'])}",
+            hint="convert each plane as a series of its own, and run a step on each",
+        )
+    return facts

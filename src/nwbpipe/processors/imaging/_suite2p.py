@@ -20,6 +20,7 @@ SUITE2P = Tool(
     requirements=("suite2p>=1.1,<1.2", "h5py>=3.8", "numpy"),
     python=">=3.9,<3.14",
     licence="GPL-3.0-only",
+    gpu="torch",
 )
 #: Modules that suite2p's compute module imports from beside itself.
 PARTS = (

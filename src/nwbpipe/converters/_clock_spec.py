@@ -1,0 +1,181 @@
+"""The models of what session.yaml says of clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Model(BaseModel):
+    """A mapping of session.yaml: no other keys, and not to be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+Unit = Literal["s", "ms", "us"]
+Seconds = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class TrainSpec(Model):
+    """A pulse train: where the times of pulses come from.
+
+    From a source of the session (`source`): its events (of one name, `events`), a column of its table of intervals
+    (`column`), the edges of one of its channels (`channel`, or `series`), or the times of its own samples. Or from
+    a text log or array (`file`), whose `clock` is the one that is being aligned (or the reference) unless it says.
+    """
+
+    source: str | None = None
+    events: str | None = None
+    table: str | None = None
+    channel: str | None = None
+    series: str | None = None
+    bit: int | None = Field(default=None, ge=0, le=31)
+    threshold: float | None = Field(default=None, allow_inf_nan=False)
+    edge: Literal["rising", "falling", "both"] = "rising"
+    file: Path | None = None
+    column: str | int | None = None
+    unit: Unit = "s"
+    clock: str | None = None
+    debounce_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    repair: Literal["drop", "unwrap"] | None = None
+    wrap_s: Positive | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> TrainSpec:
+        if (self.source is None) == (self.file is None):
+            raise ValueError("expected either `source: NAME` or `file: PATH`")
+        given = self.model_fields_set
+        wrong = given & (
+            {"events", "table", "channel", "series", "bit", "threshold", "edge"} if self.file else {"unit", "clock"}
+        )
+        if wrong:
+            of = "file" if self.file else "source"
+            raise ValueError(f"expected no {', '.join(sorted(wrong))} beside `{of}`")
+        if self.events is not None and given & {"channel", "bit", "threshold", "edge", "series"}:
+            raise ValueError("expected events, or a channel and its edges, not both")
+        if (self.repair == "unwrap") != (self.wrap_s is not None):
+            raise ValueError(
+                "expected `wrap_s` (after how many seconds the counter starts again) with `repair: unwrap`"
+            )
+        return self
+
+    def __str__(self) -> str:
+        parts = {key: getattr(self, key) for key in type(self).model_fields if key in self.model_fields_set}
+        if self.file is not None:
+            parts["file"] = self.file.name
+        return ", ".join(f"{key} {value}" for key, value in parts.items() if value is not None)
+
+
+class TimesSpec(Model):
+    """A file with the time of each sample. `trim` lets surplus times at its end be left out."""
+
+    file: Path
+    column: str | int | None = None
+    unit: Unit = "s"
+    offset_s: Seconds = 0.0
+    trim: bool = False
+    repair: Literal["interpolate", "unwrap"] | None = None
+    wrap_s: Positive | None = None
+    max_gap_s: Positive | None = None
+
+    @model_validator(mode="after")
+    def _wraps(self) -> TimesSpec:
+        if (self.repair == "unwrap") != (self.wrap_s is not None):
+            raise ValueError(
+                "expected `wrap_s` (after how many seconds the counter starts again) with `repair: unwrap`"
+            )
+        return self
+
+
+class AlignStart(Model):
+    """The clock differs from the reference by a constant: `t_reference = t_source + offset_s`."""
+
+    align: Literal["start"]
+    offset_s: Seconds
+
+
+class AlignTimestamps(TimesSpec):
+    """A file gives the time of each sample, in the reference clock.
+
+    `offset_s` (seconds) is added to times that are `unit`; `trim` lets surplus times at the end of the file be
+    left out, as many cameras log a few frames more than they save.
+    """
+
+    align: Literal["timestamps"]
+
+
+class AlignPulses(Model):
+    """Pulses that both clocks recorded give the offset and the drift.
+
+    `timestamps` names a file with the time of each sample on this clock, where the source itself has none.
+    """
+
+    align: Literal["pulses"]
+    pulses: TrainSpec
+    reference_pulses: TrainSpec
+    tolerance_s: Positive = 0.001
+    max_drift_ppm: float = Field(default=500.0, ge=0, le=100_000, allow_inf_nan=False)
+    start_within_s: Positive | None = None
+    on_misfit: Literal["refuse", "warn"] = "refuse"
+    timestamps: TimesSpec | None = None
+
+
+class AlignIntervals(Model):
+    """The pattern of intervals (trial lengths) gives which pulses are the same; no pulse may be missing within."""
+
+    align: Literal["intervals"]
+    pulses: TrainSpec
+    reference_pulses: TrainSpec
+    tolerance_s: Positive = 0.001
+    max_drift_ppm: float = Field(default=500.0, ge=0, le=100_000, allow_inf_nan=False)
+    on_misfit: Literal["refuse", "warn"] = "refuse"
+    timestamps: TimesSpec | None = None
+
+
+class AlignFrames(Model):
+    """Each sample of the source (a frame) made one pulse: the pulses are the samples' times.
+
+    `tolerance_s` bounds how far they may be from even, where something is known of that.
+    """
+
+    align: Literal["frames"]
+    reference_pulses: TrainSpec
+    trim: bool = False
+    tolerance_s: Positive | None = None
+    on_misfit: Literal["refuse", "warn"] = "refuse"
+
+
+Aligned = AlignPulses | AlignIntervals
+ClockSpec = Annotated[
+    AlignStart | AlignTimestamps | AlignPulses | AlignIntervals | AlignFrames, Field(discriminator="align")
+]
+CLOCK_MODELS: dict[str, type[Model]] = {
+    "start": AlignStart,
+    "timestamps": AlignTimestamps,
+    "pulses": AlignPulses,
+    "frames": AlignFrames,
+    "intervals": AlignIntervals,
+}
+# The mappings within a clock.
+PARTS: dict[str, type[Model]] = {"pulses": TrainSpec, "reference_pulses": TrainSpec, "timestamps": TimesSpec}
+
+
+def trains_of(clock: Any) -> Iterator[tuple[str, TrainSpec]]:
+    """Yield the pulse trains of a clock, each with its key."""
+    for key in ("pulses", "reference_pulses"):
+        train = getattr(clock, key, None)
+        if isinstance(train, TrainSpec):
+            yield key, train
+
+
+def files_of(clock: Any) -> Iterator[Path]:
+    """Yield the files that a clock names."""
+    if isinstance(clock, TimesSpec):
+        yield clock.file
+    elif isinstance(getattr(clock, "timestamps", None), TimesSpec):
+        yield clock.timestamps.file
+    yield from (train.file for _, train in trains_of(clock) if train.file is not None)

@@ -1,0 +1,143 @@
+"""Writes procedures, equipment, attributes and notes of a session to the places that NWB has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nwbpipe.converters._entities import DeviceSpec, Entity, Implant, Injection, Note, Surgery
+from nwbpipe.converters._spec import SessionSpec
+from nwbpipe.errors import SpecError
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
+
+_DESCRIPTIONS = {
+    "surgeries": "Surgeries of the subject.",
+    "injections": "Injections of viruses and tracers; positive is anterior, right and dorsal of the reference.",
+    "implants": "Implants of the subject; positive is anterior, right and dorsal of the reference.",
+    "attributes": "Attributes of the session.",
+    "notes": "Notes on the session.",
+}
+
+
+def entity_texts(spec: SessionSpec) -> dict[str, dict[str, str]]:
+    """Fields of the `NWBFile` and the `Subject` that say in words what the tables hold.
+
+    Returns
+    -------
+    dict
+        ``{"NWBFile": {"surgery": …, "virus": …, "notes": …}, "Subject": {"description": …}}``, without those that
+        there is nothing to say in.
+    """
+    session, subject = spec.session, spec.subject
+    surgery = [*(item.text() for item in subject.surgeries), *(item.text() for item in subject.implants)]
+    virus = [item.text() for item in subject.injections]
+    notes = [note.line() for note in session.notes] if isinstance(session.notes, list) else [session.notes or ""]
+    attributes = [f"{name}: {value}" for name, value in session.attributes.items()]
+    line = [f"Line: {subject.line}."] if subject.line else []
+    return {
+        "NWBFile": _filled(
+            surgery=_joined(session.surgery, surgery, "\n"),
+            virus=_joined(session.virus, virus, "\n"),
+            notes=_joined(None, [*notes, *attributes], "\n"),
+        ),
+        "Subject": _filled(description=_joined(subject.description, line, " ")),
+    }
+
+
+def _joined(first: str | None, more: Sequence[str], separator: str) -> str:
+    return separator.join(part for part in (first or "", *more) if part)
+
+
+def _filled(**texts: str) -> dict[str, str]:
+    return {name: text for name, text in texts.items() if text}
+
+
+def add_entities(spec: SessionSpec, nwbfile: NWBFile) -> None:
+    """Add the devices and the tables to a file in memory.
+
+    Raises
+    ------
+    SpecError
+        A source has written a device of the same name.
+    """
+    _add_devices(spec, nwbfile)
+    notes = spec.session.notes if isinstance(spec.session.notes, list) else []
+    tables = {
+        "surgeries": _table("surgeries", Surgery, spec.subject.surgeries),
+        "injections": _table("injections", Injection, spec.subject.injections),
+        "implants": _table("implants", Implant, spec.subject.implants),
+        "notes": _table("notes", Note, notes),
+        "attributes": _attributes(spec.session.attributes),
+    }
+    held = {name: table for name, table in tables.items() if table is not None}
+    if not held and not spec.subject.line:
+        return
+    from nwbpipe.extensions import SessionDetails
+
+    line = {"subject_line": spec.subject.line} if spec.subject.line else {}
+    nwbfile.add_lab_meta_data(SessionDetails(**held, **line))
+
+
+def _add_devices(spec: SessionSpec, nwbfile: NWBFile) -> None:
+    from pynwb.device import DeviceModel
+
+    models: dict[str, Any] = dict(nwbfile.device_models or {})
+    for name, device in spec.devices.items():
+        if name in nwbfile.devices:
+            raise SpecError(
+                f"a source has written the device {name!r}",
+                where=f"{spec.path}: devices.{name}",
+                expected="a name of its own",
+                hint="describe the source's device in `metadata: Devices`, or give this one another name",
+            )
+        key = _model_name(device)
+        if key and key not in models:
+            models[key] = nwbfile.add_device_model(
+                DeviceModel(name=key, manufacturer=device.manufacturer, model_number=device.model_number)
+            ) or nwbfile.device_models[key]  # fmt: skip
+        more = {"model": models[key]} if key else {}
+        description = device.description
+        if device.manufacturer and not key:
+            description = f"{description.rstrip('.')}. Manufacturer: {device.manufacturer}."
+        nwbfile.create_device(name=name, description=description, serial_number=device.serial_number, **more)
+
+
+def _model_name(device: DeviceSpec) -> str | None:
+    name = device.model_name or device.model_number
+    return name.replace("/", "_").replace(":", "_") if name else None
+
+
+def _table(name: str, model: type[Entity], items: Sequence[Entity]) -> Any:
+    """Make a table with a row an item; fields that no item has are left out."""
+    if not items:
+        return None
+    from hdmf.common import DynamicTable, VectorData
+
+    columns = []
+    for field, information in model.model_fields.items():
+        values = [getattr(item, field) for item in items]
+        if all(value is None for value in values):
+            continue
+        # A field that is filled is a number or a text, by its name.
+        data: Any = ["" if value is None else str(value) for value in values]
+        if "_in_" in field:
+            data = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+        text = information.description or f"{field.replace('_', ' ')}{' (NaN: not said)' if '_in_' in field else ''}"
+        # A table has a `name` itself.
+        column = f"{model.__name__.lower()}_name" if field == "name" else field
+        columns.append(VectorData(name=column, description=text, data=data))
+    return DynamicTable(name=name, description=_DESCRIPTIONS[name], columns=columns)
+
+
+def _attributes(attributes: dict[str, str]) -> Any:
+    if not attributes:
+        return None
+    from hdmf.common import DynamicTable, VectorData
+
+    names = VectorData(name="attribute", description="name of the attribute", data=list(attributes))
+    values = VectorData(name="value", description="value, as text", data=list(attributes.values()))
+    return DynamicTable(name="attributes", description=_DESCRIPTIONS["attributes"], columns=[names, values])

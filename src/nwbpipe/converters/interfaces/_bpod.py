@@ -1,0 +1,199 @@
+"""A Bpod session → trials, and tables of its events and states."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from neuroconv import BaseDataInterface
+from pydantic import FilePath
+
+from nwbpipe.converters.interfaces._bpod_files import BpodTrial, read_session_data, read_task_data
+from nwbpipe.converters.interfaces._columns import typed
+from nwbpipe.converters.interfaces._interval_tables import Intervals, check_intervals, runs
+from nwbpipe.errors import SourceError
+from nwbpipe.nwb_builders import Column, events_table, intervals_table
+
+_INSIDE_S = 1e-3  # what lies that much outside of its trial is not of it
+
+
+class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
+    """Trials, events and states of a Bpod session, from ``SessionData`` (.mat) or IBL's JSON lines.
+
+    Written as ``nwbfile.trials``, with a column for each value that the file has once a trial, and two core
+    ``EventsTable``: ``events_<name>`` has a row an event, ``states_<name>`` a row for each time that a state was
+    entered, with its duration. Both say in ``trial`` the id of their trial. A state that a trial did not enter has
+    no row. Times are in the Bpod's clock: those of the file count from the start of their trial.
+
+    Parameters
+    ----------
+    file_path : FilePath
+        ``SessionData`` of Bpod (.mat, version 5 to 7.3), or ``_iblrig_taskData.raw.jsonable``.
+    value_columns : list of str, optional
+        Values to keep for each trial; ``contrast.value`` is one within a mapping. Default: all that are one number,
+        text or truth value, but no paths of files. The description of the trials names what was left out.
+    value_names : dict of str to str, optional
+        Other names for them.
+    block_column : str, optional
+        Value, by its name in the session file, that is constant within a block: each run of one becomes an epoch.
+    skip_states, skip_events : list of str, optional
+        Names to leave out, such as ``Tup``.
+    description : str, optional
+        Of the trials.
+    metadata_key : str
+        Ending of the tables' names.
+    verbose : bool
+        Not used.
+
+    Raises
+    ------
+    SourceError
+        The file is no Bpod session, contradicts itself, or its trials overlap.
+    """
+
+    display_name = "Bpod"
+    keywords = ("trials", "events", "behavior", "Bpod")
+    associated_suffixes = (".mat", ".jsonable")
+    info = "Interface for sessions of the Bpod state machine."
+
+    def __init__(
+        self,
+        file_path: FilePath,
+        *,
+        value_columns: list[str] | None = None,
+        value_names: dict[str, str] | None = None,
+        block_column: str | None = None,
+        skip_states: list[str] | None = None,
+        skip_events: list[str] | None = None,
+        description: str | None = None,
+        metadata_key: str = "Bpod",
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(file_path=str(file_path))
+        self.metadata_key = metadata_key
+        self._path, self._names, self._description = Path(file_path), value_names or {}, description
+        self._skip = {"state": set(skip_states or ()), "event": set(skip_events or ())}
+        read = read_session_data if self._path.suffix.lower() == ".mat" else read_task_data
+        self.trials: list[BpodTrial] = read(self._path)
+        self._check()
+        self._columns, self._left_out = self._values(value_columns)
+        start, stop = (np.array([getattr(trial, name) for trial in self.trials]) for name in ("start", "stop"))
+        trials = Intervals(str(self._path), start, stop, self._columns)
+        self._blocks = None if block_column is None else runs(trials, block_column)
+
+    def _check(self) -> None:
+        where = str(self._path)
+        if not self.trials:
+            raise SourceError("the session holds no trials", where=where, hint="leave this source out")
+        for number, trial in enumerate(self.trials):
+            bounds = [
+                *trial.states.values(),
+                *([times, times] for times in map(np.atleast_1d, trial.events.values())),
+            ]
+            low = min((float(np.nanmin(times[0])) for times in bounds if np.isfinite(times[0]).any()), default=0.0)
+            high = max((float(np.nanmax(times[1])) for times in bounds if np.isfinite(times[1]).any()), default=0.0)
+            if low < -_INSIDE_S or high > trial.stop - trial.start + _INSIDE_S:
+                raise SourceError(
+                    "events lie outside of their trial",
+                    where=f"{where}, trial {number}",
+                    expected=f"from 0 to {trial.stop - trial.start:.4f} s after its start",
+                    found=f"from {low:.4f} s to {high:.4f} s",
+                    hint="check that the file is whole and of one session",
+                )
+        start, stop = (np.array([getattr(trial, name) for trial in self.trials]) for name in ("start", "stop"))
+        check_intervals(start, stop, where, "trial", overlap=False)
+
+    def _values(self, wanted: list[str] | None) -> tuple[list[Column], list[str]]:
+        everything = dict.fromkeys(name for trial in self.trials for name in trial.values)
+        columns, left_out = [], [name for name in everything if wanted is not None and name not in wanted]
+        for name in everything if wanted is None else wanted:
+            cells = [_cell(trial.values, name) for trial in self.trials]
+            if all(cell is None for cell in cells) and name not in everything:
+                raise SourceError(
+                    f"no value is called {name!r}",
+                    where=str(self._path),
+                    expected=name,
+                    found=", ".join(everything),
+                    hint="correct value_columns",
+                )
+            plain = all(cell is None or isinstance(cell, str | int | float | bool) for cell in cells)
+            path = any(isinstance(cell, str) and ("\\" in cell or cell.count("/") > 1) for cell in cells)
+            if plain and not (path and wanted is None):
+                text = f"{name}, as in the file of the Bpod"
+                columns.append(Column(self._names.get(name, name), text, typed(cells)))
+            elif wanted is None:
+                left_out.append(name)
+            else:
+                raise SourceError(
+                    f"the value {name!r} is not one a trial",
+                    where=str(self._path),
+                    expected="a number, a text or a truth value",
+                    found=type(next(cell for cell in cells if cell is not None)).__name__,
+                    hint="leave it out, or name a value within it: `contrast.value`",
+                )
+        return columns, left_out
+
+    def _marks(self, kind: Literal["state", "event"]) -> tuple[Any, ...]:
+        """Times, durations, names and trials of all events or states, in the order of time."""
+        rows = []
+        for number, trial in enumerate(self.trials):
+            if kind == "event":
+                found = [(t, np.nan, name) for name, times in trial.events.items() for t in np.atleast_1d(times)]
+            else:
+                found = [
+                    (a, b - a, name) for name, (on, off) in trial.states.items() for a, b in zip(on, off, strict=True)
+                ]
+            rows += [
+                (trial.start + time, length, name, number)
+                for time, length, name in found
+                if np.isfinite(time) and name not in self._skip[kind]
+            ]
+        rows.sort(key=lambda row: row[0])
+        times, lengths, names, trials = zip(*rows, strict=True) if rows else ((), (), (), ())
+        return np.array(times), np.array(lengths), list(names), np.array(trials, dtype=np.int64)
+
+    def add_to_nwbfile(self, nwbfile: Any, metadata: dict[str, Any] | None = None) -> None:
+        """Write the trials, the events and the states.
+
+        Parameters
+        ----------
+        nwbfile : pynwb.NWBFile
+        metadata : dict, optional
+            Not used: the file holds no metadata of its own.
+        """
+        if nwbfile.trials is not None:
+            raise ValueError("'trials' already exists")
+        source = self._path.name
+        text = (self._description or f"Trials of the Bpod, read from {source}").rstrip(".") + "."
+        if self._left_out:
+            text += " Not kept: " + ", ".join(self._left_out) + "."
+        start, stop = ([getattr(trial, name) for trial in self.trials] for name in ("start", "stop"))
+        nwbfile.trials = intervals_table("trials", text, start, stop, columns=self._columns)
+        if self._blocks is not None:
+            self._blocks.add(nwbfile, "epochs", "Blocks of trials")
+        for kind, what in (("event", "Events that the Bpod saw"), ("state", "States of the Bpod's state machine")):
+            times, lengths, names, trials = self._marks(kind)  # type: ignore[arg-type]
+            if not names:
+                continue
+            trial = Column("trial", "id of the trial", trials)
+            durations = lengths if kind == "state" else None
+            table = events_table(
+                f"{kind}s_{self.metadata_key}",
+                f"{what}, read from {source}.",
+                times,
+                names=names,
+                durations=durations,
+                columns=[trial],
+                source=source,
+            )
+            nwbfile.add_events_table(table)
+
+
+def _cell(values: Any, name: str) -> Any:
+    """Value of a name, or of a dotted path into mappings; None where there is none."""
+    if name in values:
+        return values[name]
+    for part in name.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values

@@ -1,0 +1,231 @@
+"""Columns of a table that a reader has read: found by their spellings, typed, and checked."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from nwbpipe.errors import SourceError
+
+PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "iso": 1.0}
+TimeUnit = Literal["s", "ms", "us", "iso"]
+
+
+class Columns:
+    """The columns of a table.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `_event_tables.read_table` gives it.
+    where : str
+        The file, for messages.
+    """
+
+    def __init__(self, table: Any, where: str) -> None:
+        self.table, self.where = table, where
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def error(self, what: str, **more: Any) -> SourceError:
+        """Make an error that names the file."""
+        return SourceError(what, where=self.where, **more)
+
+    def find(self, spellings: str) -> str | None:
+        """Return the column that has one of the spellings (``start_time|trial_start|…``), or None.
+
+        Raises
+        ------
+        SourceError
+            Several columns have one of them.
+        """
+        if spellings in self.table.columns:
+            return spellings
+        wanted = [part.strip().lower() for part in spellings.split("|")]
+        found = [str(name) for name in self.table.columns if str(name).strip().lower() in wanted]
+        if len(found) > 1:
+            raise self.error(
+                "several columns could be meant",
+                expected=f"one of {', '.join(spellings.split('|'))}",
+                found=", ".join(found),
+                hint="name the column in args",
+            )
+        return found[0] if found else None
+
+    def name(self, spellings: str, argument: str) -> str:
+        """Return the column that has one of the spellings.
+
+        Raises
+        ------
+        SourceError
+            There is none, or several.
+        """
+        found = self.find(spellings)
+        if found is None:
+            raise self.error(
+                f"no column {spellings.replace('|', ' or ')!r}",
+                expected=spellings.replace("|", ", "),
+                found="the columns " + ", ".join(map(str, self.table.columns)),
+                hint=f"name the column with `{argument}`",
+            )
+        return found
+
+    def numbers(self, name: str, what: str) -> npt.NDArray[np.float64]:
+        """Return a column as numbers; empty cells are NaN.
+
+        Raises
+        ------
+        SourceError
+            A cell holds something else.
+        """
+        column = self.table[name]
+        if pd.api.types.is_datetime64_any_dtype(column):
+            raise self.error(
+                f"the {what} column {name} holds dates",
+                expected="numbers",
+                found=str(column.iloc[0]),
+                hint="save it as text with a time zone and say time_unit: iso, or as seconds",
+            )
+        numbers = pd.to_numeric(column.replace("", np.nan), errors="coerce")
+        unread = np.flatnonzero(numbers.isna() & ~column.isna() & (column.astype(str).str.lower() != "nan"))
+        wrong = [i for i in unread if str(column.iloc[i]).strip()]
+        if wrong:
+            raise self.error(
+                f"a {what} that is no number",
+                expected=f"a number in column {name}",
+                found=f"{column.iloc[wrong[0]]!r} in row {wrong[0] + 1}; {len(wrong)} such rows",
+                hint="if the first line is no header, say header: false",
+            )
+        return np.asarray(numbers, dtype=np.float64)
+
+    def times(self, name: str, unit: str) -> npt.NDArray[np.float64]:
+        """Return a column of times, in the file's unit; empty cells are NaN.
+
+        Parameters
+        ----------
+        name : str
+        unit : {"s", "ms", "us", "iso"}
+            ``iso``: dates and times with a time zone, which become seconds since 1970.
+
+        Raises
+        ------
+        SourceError
+            A cell holds something else.
+        """
+        if unit != "iso":
+            return self.numbers(name, "time")
+        return np.array([self._instant(cell, row) for row, cell in enumerate(self.texts(name), 1)], dtype=np.float64)
+
+    def _instant(self, cell: str, row: int) -> float:
+        if not cell:
+            return np.nan
+        try:
+            moment = datetime.fromisoformat(
+                cell
+            )  # reads the seven digits of a second that .NET writes, and drops one
+            if moment.utcoffset() is None:
+                raise ValueError("no time zone")
+        except ValueError as error:
+            raise self.error(
+                "a time that is no date with a time zone",
+                expected="e.g. 2020-08-19T12:42:57.790-04:00",
+                found=f"{cell!r} in row {row} ({error})",
+                hint="check the column, or give its unit: s, ms or us",
+            ) from error
+        return moment.timestamp()
+
+    def texts(self, name: str) -> list[str]:
+        """Return a column as texts; missing cells are empty."""
+        return [text(cell) for cell in self.table[name]]
+
+    def values(self, name: str) -> Any:
+        """Return a column as an array of the type that its cells have; a list of arrays where they are lists.
+
+        Numbers where all cells are numbers or missing, booleans where all are True or False, else text.
+        """
+        column = self.table[name]
+        if any(isinstance(cell, list | tuple | np.ndarray) for cell in column):
+            return [np.atleast_1d(np.asarray(_listed(cell), dtype=np.float64)).ravel() for cell in column]
+        return typed(column)
+
+
+def _listed(cell: Any) -> Any:
+    return [] if cell is None or (isinstance(cell, float) and np.isnan(cell)) else cell
+
+
+def text(cell: Any) -> str:
+    """Return a cell as text; a missing one is empty."""
+    missing = cell is None or (isinstance(cell, float) and np.isnan(cell)) or cell is pd.NaT or cell is pd.NA
+    return "" if missing else str(cell).strip()
+
+
+def typed(column: Any) -> npt.NDArray[Any]:
+    """Make numbers of a column whose cells are all numbers or missing, booleans of True and False, else text."""
+    column = pd.Series(column)
+    if pd.api.types.is_bool_dtype(column) or (pd.api.types.is_numeric_dtype(column) and not column.isna().any()):
+        return np.asarray(column)
+    cells = [text(cell) for cell in column]
+    if all(cell in ("True", "False") for cell in cells):
+        return np.array([cell == "True" for cell in cells])
+    plain = pd.Series(cells).replace("", np.nan)
+    numbers = pd.to_numeric(plain, errors="coerce")
+    if plain.notna().any() and not (numbers.isna() & plain.notna() & (plain.str.lower() != "nan")).any():
+        return np.asarray(numbers)
+    return np.array(cells, dtype=object)
+
+
+def check_increasing(
+    times: npt.NDArray[np.float64], where: str, what: str, *, hint: str, strictly: bool = False
+) -> None:
+    """Refuse times that go backwards, with figures.
+
+    Raises
+    ------
+    SourceError
+    """
+    steps = np.diff(times)
+    back = np.flatnonzero(steps <= 0 if strictly else steps < 0)
+    if back.size:
+        row = int(back[0])
+        raise SourceError(
+            f"the times of the {what} go backwards" + (" or repeat" if strictly else ""),
+            where=where,
+            expected="each time later than the one before" if strictly else "no time before the one above it",
+            found=f"{back.size} of {steps.size} steps; the first from {times[row]:.6f} s to {times[row + 1]:.6f} s "
+            f"(rows {row + 1} and {row + 2})",
+            hint=hint,
+        )
+
+
+def unwrap(values: npt.NDArray[np.float64], modulus: float | None, *, rising: bool) -> npt.NDArray[np.float64]:
+    """Undo the overflow of a counter.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n,)
+    modulus : float or None
+        Number of values that the counter has, e.g. 2**32; None leaves the values alone.
+    rising : bool
+        Whether it counts time: only a step back by more than half the modulus is an overflow. Else a step of more
+        than half the modulus either way is one the other way.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+    """
+    if modulus is None or values.size < 2:
+        return values
+    turns = -np.round(np.diff(values) / modulus)
+    turns = np.maximum(turns, 0) if rising else turns
+    return np.asarray(values + modulus * np.concatenate([[0.0], np.cumsum(turns)]), dtype=np.float64)
+
+
+def file_name(path: Any) -> str:
+    """Return the last part of a path: descriptions name no folder of this machine."""
+    return Path(path).name

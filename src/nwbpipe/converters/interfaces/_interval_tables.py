@@ -1,0 +1,357 @@
+"""Reads trials and blocks, and refuses those that are not sound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nwbpipe.converters.interfaces._columns import PER_SECOND, Columns, check_increasing
+from nwbpipe.converters.interfaces._event_tables import read_table
+from nwbpipe.errors import SourceError
+from nwbpipe.nwb_builders import Column, intervals_table
+
+Seconds = npt.NDArray[np.float64]
+_TOUCH_S = 1e-9  # what rounding may make of intervals that touch
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Sound intervals: finite, in order, each with its end after its start.
+
+    Parameters
+    ----------
+    where : str
+        The file that they are from.
+    start, stop : ndarray of float64, shape (n_intervals,)
+        In seconds, in the file's clock.
+    columns : list of Column
+    ids : ndarray of int64, shape (n_intervals,), optional
+    description : str
+        Of the table; empty for the standard one.
+    notes : list of str
+        Remarks for the description.
+    """
+
+    where: str
+    start: Seconds
+    stop: Seconds
+    columns: list[Column] = field(default_factory=list)
+    ids: npt.NDArray[np.int64] | None = None
+    description: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, nwbfile: Any, table: str, what: str) -> None:
+        """Write them as ``nwbfile.trials`` or ``nwbfile.epochs``.
+
+        Raises
+        ------
+        ValueError
+            The file has that table already.
+        """
+        if getattr(nwbfile, table) is not None:
+            raise ValueError(f"'{table}' already exists")
+        text = self.description or f"{what} read from {Path(self.where).name}"
+        made = intervals_table(
+            table,
+            "; ".join([text.rstrip("."), *self.notes]) + ".",
+            self.start,
+            self.stop,
+            columns=self.columns,
+            ids=self.ids,
+        )
+        setattr(nwbfile, table, made)
+
+
+def check_intervals(start: Seconds, stop: Seconds, where: str, kind: str, *, overlap: bool) -> None:
+    """Refuse intervals that end before they start, last no time, go backwards or overlap.
+
+    Raises
+    ------
+    SourceError
+    """
+    reversed_ = np.flatnonzero(stop <= start)
+    if reversed_.size:
+        row = int(reversed_[0])
+        zeros = int(np.count_nonzero((start == 0) & (stop == 0)))
+        raise SourceError(
+            f"{reversed_.size} of {start.size} {kind}s end before they start, or last no time",
+            where=where,
+            expected="an end after the start",
+            found=f"the first in row {row + 1}: {start[row]:.6f} s to {stop[row]:.6f} s"
+            + (f"; {zeros} are 0 to 0" if zeros else ""),
+            hint=f"a {kind} without times has none: say missing_value: 0 and incomplete: drop"
+            if zeros
+            else "check the columns and the unit",
+        )
+    check_increasing(start, where, f"{kind}s", hint="check the column; or say unsorted: sort")
+    late = np.flatnonzero(start[1:] < stop[:-1] - _TOUCH_S)
+    if late.size and not overlap:
+        row = int(late[0])
+        worst = float(np.max(stop[:-1] - start[1:]))
+        raise SourceError(
+            f"{late.size} of {start.size} {kind}s overlap",
+            where=where,
+            expected=f"each {kind} after the end of the one before",
+            found=f"rows {row + 1} and {row + 2}: {start[row]:.6f} to {stop[row]:.6f} s, then from "
+            f"{start[row + 1]:.6f} s; by {worst:.6f} s at most",
+            hint="check the columns; if they may overlap, say overlap: allow",
+        )
+
+
+def read_intervals(path: Path, args: Mapping[str, Any], kind: str) -> Intervals:
+    """Read a table of trials or blocks.
+
+    Raises
+    ------
+    SourceError
+        See `TrialsInterface`.
+    """
+    table, notes = read_table(path, args, args["start_column"].split("|")[0])
+    columns = Columns(table, str(path))
+    if not len(columns):
+        raise columns.error(f"the file holds no {kind}s", hint="check the file, or leave this source out")
+    if args["time_unit"] not in PER_SECOND:
+        raise columns.error(
+            "an unknown unit of time", expected="s, ms, us or iso", found=str(args["time_unit"]), hint="correct it"
+        )
+    start_name = columns.name(args["start_column"], "start_column")
+    start, stop, stop_name = _bounds(columns, args, start_name, kind)
+    keep, note = _complete(start, stop, columns, args, kind)
+    if note:
+        notes.append(note)
+    if args["unsorted"] == "sort" and (np.diff(start[keep]) < 0).any():
+        keep = keep[np.argsort(start[keep], kind="stable")]
+        notes.append(f"the {kind}s were not in the order of time and were sorted stably")
+    check_intervals(start[keep], stop[keep], str(path), kind, overlap=args["overlap"] == "allow")
+    id_name = None if args["id_column"] is None else columns.name(args["id_column"], "id_column")
+    return Intervals(
+        where=str(path),
+        start=start[keep],
+        stop=stop[keep],
+        columns=value_columns(columns, args, {start_name, stop_name, id_name}, keep),
+        ids=None if id_name is None else _ids(columns, id_name)[keep],
+        description=args["description"] or "",
+        notes=notes,
+    )
+
+
+def _bounds(columns: Columns, args: Mapping[str, Any], start_name: str, kind: str) -> tuple[Seconds, Seconds, str]:
+    scale = PER_SECOND[args["time_unit"]]
+    by_trials = args.get("trials_file_path") is not None
+    start = np.zeros(len(columns)) if by_trials else _times(columns, start_name, args) / scale
+    if args["duration_column"] is not None:
+        name = columns.name(args["duration_column"], "duration_column")
+        return start, start + columns.numbers(name, "duration") / scale, name
+    if args["stop"] == "next_start":
+        last = np.nan if args["last_stop"] is None else float(args["last_stop"]) / scale
+        return start, np.append(start[1:], last), start_name
+    stop_name = columns.find(args["stop_column"])
+    if stop_name is None:
+        raise columns.error(
+            f"nothing says when the {kind}s end",
+            expected="a column " + args["stop_column"].replace("|", ", "),
+            found="the columns " + ", ".join(map(str, columns.table.columns)),
+            hint="name it with stop_column or duration_column, or say stop: next_start",
+        )
+    if by_trials:
+        bounds = columns.numbers(start_name, "trial number"), columns.numbers(stop_name, "trial number")
+        return (*_trials_to_times(columns, args, *bounds), stop_name)
+    return start, _times(columns, stop_name, args) / scale, stop_name
+
+
+def _times(columns: Columns, name: str, args: Mapping[str, Any]) -> Seconds:
+    times = columns.times(name, args["time_unit"])
+    if args["missing_value"] is not None:
+        times = np.where(times == args["missing_value"], np.nan, times)
+    return np.where(np.isfinite(times), times, np.nan)
+
+
+def _trials_to_times(
+    columns: Columns, args: Mapping[str, Any], first: Seconds, last: Seconds
+) -> tuple[Seconds, Seconds]:
+    """Turn the numbers of the first and last trials into the times of those trials."""
+    path = Path(args["trials_file_path"])
+    plain = {
+        **args,
+        "pattern": None,
+        "times_file_path": None,
+        "column_names": None,
+        "header": True,
+        "delimiter": None,
+    }
+    trials = Columns(read_table(path, plain)[0], str(path))
+    given = {**args, "missing_value": args["trial_missing_value"]}
+    scale = PER_SECOND[args["time_unit"]]
+    start = _times(trials, trials.name(args["trial_start_column"], "trial_start_column"), given) / scale
+    stop = _times(trials, trials.name(args["trial_stop_column"], "trial_stop_column"), given) / scale
+    if args["trial_column"] is None:
+        numbers = np.arange(len(trials)) + args["first_trial"]
+    else:
+        numbers = _ids(trials, trials.name(args["trial_column"], "trial_column"))
+    unknown = sorted({float(value) for value in (*first, *last) if np.isfinite(value)} - set(map(float, numbers)))
+    if unknown:
+        raise columns.error(
+            f"{len(unknown)} blocks name a trial that is not there",
+            expected=f"trials {numbers.min()} to {numbers.max()} of {path.name}",
+            found=", ".join(f"{value:g}" for value in unknown[:10]),
+            hint="check first_trial (0 or 1), or name the numbers' column with trial_column",
+        )
+    starts, stops = np.full(first.shape, np.nan), np.full(first.shape, np.nan)
+    for row, (low, high) in enumerate(zip(first, last, strict=True)):
+        inside = (numbers >= low) & (numbers <= high) & np.isfinite(start) & np.isfinite(stop)
+        if inside.any():
+            starts[row], stops[row] = start[inside].min(), stop[inside].max()
+    return starts, stops
+
+
+def _complete(
+    start: Seconds, stop: Seconds, columns: Columns, args: Mapping[str, Any], kind: str
+) -> tuple[npt.NDArray[np.intp], str | None]:
+    missing = np.flatnonzero(~(np.isfinite(start) & np.isfinite(stop)))
+    keep = np.setdiff1d(np.arange(start.size), missing)
+    # With `stop: next_start` the last one's end is unknown by nature.
+    expected = args["stop"] == "next_start" and missing.tolist() == [start.size - 1] and bool(np.isfinite(start[-1]))
+    if missing.size and not expected and args["incomplete"] != "drop":
+        row = int(missing[0])
+        raise columns.error(
+            f"{missing.size} of {start.size} {kind}s have no start or no end",
+            expected="both",
+            found=f"the first in row {row + 1}: {start[row]} to {stop[row]}",
+            hint=f"say incomplete: drop to leave such {kind}s out",
+        )
+    if not keep.size:
+        raise columns.error(
+            f"no {kind} has a start and an end", found=f"{start.size} rows without", hint="leave this source out"
+        )
+    if not missing.size:
+        return keep, None
+    rows = ", ".join(str(row + 1) for row in missing[:20])
+    return keep, f"{missing.size} of {start.size} {kind}s without a start or an end were left out (rows {rows})"
+
+
+def _ids(columns: Columns, name: str) -> npt.NDArray[np.int64]:
+    numbers = columns.numbers(name, "number")
+    if not np.isfinite(numbers).all() or (numbers != np.round(numbers)).any() or len(set(numbers)) != numbers.size:
+        raise columns.error(
+            f"the column {name} can't number the rows",
+            expected="whole numbers, each once",
+            found=str(numbers[:5]),
+            hint="leave id_column or trial_column out: rows are numbered from 0",
+        )
+    return numbers.astype(np.int64)
+
+
+def value_columns(
+    columns: Columns, args: Mapping[str, Any], taken: set[str | None], keep: npt.NDArray[np.intp]
+) -> list[Column]:
+    """Read the further columns of a table of trials or events.
+
+    Parameters
+    ----------
+    columns : Columns
+    args : mapping
+        `value_columns`, `time_columns`, `duration_columns`, `names`, `column_descriptions`, `time_unit`,
+        `missing_value`: see `TrialsInterface`.
+    taken : set of str
+        Columns that have another use.
+    keep : ndarray of int
+        Rows to take, in order.
+
+    Returns
+    -------
+    list of Column
+
+    Raises
+    ------
+    SourceError
+        A column is not there, or not said to be of times or durations.
+    """
+    kept = args["value_columns"]
+    kept = [name for name in columns.table.columns if name not in taken] if kept is None else kept
+    kinds = dict.fromkeys(args["time_columns"] or (), "time")
+    kinds |= dict.fromkeys(args["duration_columns"] or (), "duration")
+    absent = [name for name in kinds if name not in columns.table.columns]
+    if absent:
+        raise columns.error(
+            f"no column {absent[0]!r}",
+            found="the columns " + ", ".join(columns.table.columns),
+            hint="correct time_columns or duration_columns",
+        )
+    made = []
+    for wanted in dict.fromkeys([*kept, *kinds]):
+        name = columns.name(wanted, "value_columns")
+        kind = kinds.get(name, "value")
+        values = columns.values(name)
+        _check_declared(columns, name, values, kind, args["time_unit"])
+        if kind != "value":
+            values = _seconds(columns, name, values, kind, args)
+        values = [values[i] for i in keep] if isinstance(values, list) else values[keep]
+        shown = (args["names"] or {}).get(name, name)
+        text = (args["column_descriptions"] or {}).get(shown, f"{name}, as in the file")
+        made.append(Column(shown, text, values, kind))  # type: ignore[arg-type]
+    return made
+
+
+def _check_declared(columns: Columns, name: str, values: Any, kind: str, unit: str) -> None:
+    """Refuse a column that looks like times and is not said to be, or not to be."""
+    numeric = isinstance(values, list) or values.dtype.kind in "fiu"
+    numeric = numeric or (kind == "time" and unit == "iso")
+    if kind == "value" and numeric and name.lower().endswith(("_time", "_times")):
+        raise columns.error(
+            f"the column {name} may hold times or durations",
+            expected="to be told which: times move with the clock, durations don't",
+            found="in neither time_columns nor duration_columns",
+            hint=f"add {name} to time_columns or to duration_columns, or leave it out of value_columns",
+        )
+    if kind != "value" and not numeric:
+        raise columns.error(
+            f"the column {name} holds no numbers",
+            expected="times or durations",
+            found=str(values[0]),
+            hint="take it out of both lists",
+        )
+
+
+def _seconds(columns: Columns, name: str, values: Any, kind: str, args: Mapping[str, Any]) -> Any:
+    scale, missing = PER_SECOND[args["time_unit"]], args["missing_value"]
+    if isinstance(values, list):
+        return [row / scale for row in values]
+    numbers = columns.times(name, args["time_unit"] if kind == "time" else "s")
+    return np.where(numbers == missing, np.nan, numbers) / scale
+
+
+def runs(intervals: Intervals, block_column: str) -> Intervals:
+    """Make blocks of trials: one for each run of trials with one value of a column.
+
+    Raises
+    ------
+    SourceError
+        There is no such column, or its values are lists.
+    """
+    column = next((one for one in intervals.columns if one.name == block_column), None)
+    if column is None or isinstance(column.values, list):
+        raise SourceError(
+            f"no column {block_column!r} tells the blocks",
+            where=intervals.where,
+            expected="the name of a kept column with one value a trial",
+            found=", ".join(one.name for one in intervals.columns),
+            hint="name another one with block_column",
+        )
+    values = column.values
+    first = np.flatnonzero(np.append(True, [str(a) != str(b) for a, b in zip(values[1:], values[:-1], strict=True)]))
+    last = np.append(first[1:], len(values)) - 1
+    ids = np.arange(len(values)) if intervals.ids is None else intervals.ids
+    made = [
+        replace(column, values=values[first]),
+        Column("first_trial", "id of the first trial of the block", ids[first]),
+        Column("last_trial", "id of the last trial of the block", ids[last]),
+        Column("num_trials", "number of trials in the block", last - first + 1),
+    ]
+    text = f"Blocks: runs of trials with one {block_column}"
+    stop = np.maximum.accumulate(intervals.stop)
+    return Intervals(intervals.where, intervals.start[first], stop[last], made, description=text)

@@ -1,0 +1,237 @@
+"""A pyControl session → tables of its events, states, printed lines and variables, and its trials."""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from neuroconv import BaseDataInterface
+from pydantic import FilePath
+
+from nwbpipe.converters.interfaces._columns import check_increasing
+from nwbpipe.converters.interfaces._interval_tables import check_intervals
+from nwbpipe.errors import SourceError
+from nwbpipe.nwb_builders import Column, events_table, intervals_table
+
+_HEADER = ["time", "type", "subtype", "content"]
+# What `info` rows say of the machine or the person, and the session's own keys: not for a public file.
+_INFO = ("experiment_name", "task_name", "task_file_hash", "framework_version")
+
+
+@dataclass(frozen=True)
+class _Row:
+    time: float
+    kind: str
+    subtype: str
+    content: str
+
+
+@dataclass
+class _Session:
+    rows: list[_Row] = field(default_factory=list)
+    info: dict[str, str] = field(default_factory=dict)
+    end: float | None = None
+
+
+class PyControlInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
+    """Events, states and printed lines of a pyControl session (``.tsv`` of version 2, ``.txt`` of version 1).
+
+    Written as core ``EventsTable``: ``events_<name>``, ``states_<name>`` (each with its duration; the last one's is
+    known only if the file has the session's end), ``prints_<name>`` and ``variables_<name>`` (their content as
+    text). Errors and warnings of the task go to ``prints_<name>`` too, by their kind.
+
+    Parameters
+    ----------
+    file_path : FilePath
+        The session's file.
+    trial_start : str, optional
+        State or event at which a trial starts. Then ``nwbfile.trials`` is written.
+    trial_stop : str, optional
+        State or event at which it ends; by default the next `trial_start`. A trial that is not over at the end of
+        the file is left out, and the description says so.
+    description : str, optional
+        Of the trials.
+    metadata_key : str
+        Ending of the tables' names.
+    verbose : bool
+        Not used.
+
+    Raises
+    ------
+    SourceError
+        The file is no session of pyControl, its times go backwards, or a name is not in it.
+    """
+
+    display_name = "pyControl"
+    keywords = ("events", "behavior", "pyControl")
+    associated_suffixes = (".tsv", ".txt")
+    info = "Interface for sessions of pyControl."
+
+    def __init__(
+        self,
+        file_path: FilePath,
+        *,
+        trial_start: str | None = None,
+        trial_stop: str | None = None,
+        description: str | None = None,
+        metadata_key: str = "PyControl",
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(file_path=str(file_path))
+        self.metadata_key = metadata_key
+        self._path, self._description = Path(file_path), description
+        try:
+            text = self._path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeError) as error:
+            raise self._error("the session can't be read", expected="text in UTF-8", found=str(error)) from error
+        lines = [line for line in text.splitlines() if line.strip()]
+        first = lines[0].split("\t") if lines else []
+        # The column of times comes first or second, by the version.
+        self._session = self._tsv(lines, first) if set(first) == set(_HEADER) else self._txt(lines)
+        times = np.array([row.time for row in self._session.rows if row.kind in ("event", "state")])
+        if not times.size:
+            raise self._error("the session holds no events and no states", hint="leave this source out")
+        check_increasing(times, str(self._path), "events", hint="check that the file is of one session")
+        self.trials = None if trial_start is None else self._trials(trial_start, trial_stop)
+
+    def _error(self, what: str, **more: Any) -> SourceError:
+        where = more.pop("where", None) or str(self._path)
+        return SourceError(what, where=where, **more)
+
+    def _tsv(self, lines: list[str], header: list[str]) -> _Session:
+        session = _Session()
+        for number, line in enumerate(lines[1:], 2):
+            cells = dict(zip(header, line.split("\t", 3), strict=False))
+            try:
+                time = float(cells["time"]) if cells["time"] else np.nan
+                row = _Row(time, cells["type"], cells["subtype"], cells["content"])
+            except (KeyError, ValueError) as error:
+                raise self._error(
+                    "a row is not as pyControl writes it",
+                    where=f"{self._path}, line {number}",
+                    expected="time, type, subtype and content, separated by tabs",
+                    found=line[:80],
+                    hint="check that the file is whole",
+                ) from error
+            if row.kind == "info":
+                session.info[row.subtype] = row.content
+                session.end = row.time if row.subtype == "end_time" else session.end
+            else:
+                session.rows.append(row)
+        return session
+
+    def _txt(self, lines: list[str]) -> _Session:
+        session, names = _Session(), dict[int, tuple[str, str]]()
+        for number, line in enumerate(lines, 1):
+            mark, _, rest = line.strip().partition(" ")
+            try:
+                if mark == "I":
+                    key, _, value = rest.partition(" : ")
+                    session.info[key.strip().lower().replace(" ", "_")] = value.strip()
+                elif mark in ("S", "E"):
+                    kind = "state" if mark == "S" else "event"
+                    names |= {int(code): (kind, str(name)) for name, code in dict(ast.literal_eval(rest)).items()}
+                elif mark == "D":
+                    time, code = rest.split(" ")[:2]
+                    kind, name = names[int(code)]
+                    session.rows.append(_Row(int(time) / 1000, kind, "", name))
+                elif mark in ("P", "V"):
+                    time, _, content = rest.partition(" ")
+                    session.rows.append(
+                        _Row(int(time) / 1000, "variable" if mark == "V" else "print", "", content.strip())
+                    )
+                elif mark == "!":
+                    session.rows.append(_Row(np.nan, "error", "", rest))
+                elif not session.rows or session.rows[-1].kind != "error":  # an error's text runs over several lines
+                    raise ValueError("an unknown mark")
+            except (ValueError, KeyError, SyntaxError, TypeError) as error:
+                raise self._error(
+                    "a line is not as pyControl writes it",
+                    where=f"{self._path}, line {number}",
+                    expected="I, S, E, D, P or V, then its content; or the header " + ", ".join(_HEADER),
+                    found=line[:80],
+                    hint="check that this is the data file of a pyControl session, and whole",
+                ) from error
+        return session
+
+    def _at(self, name: str, argument: str) -> npt.NDArray[np.float64]:
+        rows = [row for row in self._session.rows if row.kind in ("event", "state")]
+        found = np.array([row.time for row in rows if row.content == name])
+        if not found.size:
+            raise self._error(
+                f"no state or event is called {name!r}",
+                expected=argument,
+                found=", ".join(sorted({row.content for row in rows})),
+                hint=f"correct {argument}",
+            )
+        return found
+
+    def _trials(self, start: str, stop: str | None) -> tuple[npt.NDArray[np.float64], ...]:
+        starts = self._at(start, "trial_start")
+        if stop is None:
+            end = np.nan if self._session.end is None else self._session.end
+            stops = np.append(starts[1:], end)
+        else:
+            ends = np.append(self._at(stop, "trial_stop"), np.nan)
+            stops = ends[np.searchsorted(ends[:-1], starts, side="right")]
+        whole = np.isfinite(stops)
+        check_intervals(starts[whole], stops[whole], str(self._path), "trial", overlap=False)
+        return starts, stops
+
+    def _durations(self, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        end = np.nan if self._session.end is None else self._session.end
+        return np.diff(np.append(times, end))
+
+    def add_to_nwbfile(self, nwbfile: Any, metadata: dict[str, Any] | None = None) -> None:
+        """Write the tables, and the trials if `trial_start` was given.
+
+        Parameters
+        ----------
+        nwbfile : pynwb.NWBFile
+        metadata : dict, optional
+            Not used: the file holds no metadata of its own.
+        """
+        info = {key: self._session.info[key] for key in _INFO if self._session.info.get(key)}
+        said = f", of the session {json.dumps(info)}" if info else ""
+        groups = {
+            "events": ("event",),
+            "states": ("state",),
+            "prints": ("print", "warning", "error"),
+            "variables": ("variable",),
+        }
+        for table, kinds in groups.items():
+            rows = [row for row in self._session.rows if row.kind in kinds and np.isfinite(row.time)]
+            if not rows:
+                continue
+            times = np.array([row.time for row in rows])
+            plain = table in ("events", "states")
+            columns = [] if plain else [Column("content", "what was printed", np.array([r.content for r in rows]))]
+            if any(row.subtype for row in rows):
+                text = "what caused it, by pyControl's word"
+                columns.append(Column("subtype", text, np.array([row.subtype for row in rows])))
+            made = events_table(
+                f"{table}_{self.metadata_key}",
+                f"{table.capitalize()} of pyControl{said}.",
+                times,
+                names=[row.content if plain else row.kind for row in rows],
+                durations=self._durations(times) if table == "states" else None,
+                columns=columns,
+                source=self._path.name,
+            )
+            nwbfile.add_events_table(made)
+        if self.trials is not None:
+            self._add_trials(nwbfile, *self.trials)
+
+    def _add_trials(self, nwbfile: Any, starts: npt.NDArray[np.float64], stops: npt.NDArray[np.float64]) -> None:
+        if nwbfile.trials is not None:
+            raise ValueError("'trials' already exists")
+        whole = np.isfinite(stops)
+        text = (self._description or f"Trials of pyControl, read from {self._path.name}").rstrip(".") + "."
+        if not whole.all():
+            text += f" {int((~whole).sum())} of {whole.size} trials have no end and were left out."
+        nwbfile.trials = intervals_table("trials", text, starts[whole], stops[whole])

@@ -1,0 +1,260 @@
+"""Lick, lever and other lines: a sampled line → a table of its pulses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from neuroconv import BaseDataInterface
+from pydantic import FilePath
+
+from nwbpipe.converters.interfaces._columns import Columns
+from nwbpipe.converters.interfaces._event_tables import read_table
+from nwbpipe.errors import SourceError
+from nwbpipe.nwb_builders import events_table
+
+_BLOCK = 4_000_000  # samples that are read at a time
+
+
+class TtlEventsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
+    """Pulses of a line that was sampled at a constant rate (a lick detector, a lever, a valve) as an ``EventsTable``.
+
+    A row a pulse: its start, and how long it lasted. A pulse that was there at the first sample, or not over at the
+    last one, has no known length: the duration is NaN, and the description says so.
+
+    Parameters
+    ----------
+    file_path : FilePath
+        ``.npy`` (samples) or (samples, channels); raw binary (``.bin``, ``.dat``) with `dtype` and `num_channels`;
+        or a table (CSV, TSV, Parquet, ``.mat``) with a column a line.
+    sampling_frequency : float
+        In Hz; the first sample is at 0.
+    channel : str or int
+        Column of the table by its name, or channel by its number from 0.
+    event_name : str
+        What a pulse is: ``lick``.
+    threshold : float, optional
+        Level that is neither high nor low, in the file's unit. Needed unless the line has two values only.
+    hysteresis : float
+        Width of the band around the threshold that changes nothing.
+    bit : int, optional
+        Of a digital word: the bit that is the line, 0 the lowest.
+    inverted : bool
+        Whether the line is low during a pulse.
+    min_gap_s : float
+        Pulses closer than that are one: the switch bounced.
+    min_duration_s : float
+        Shorter pulses are no pulses. How many were joined or left out stands in the description.
+    dtype : str
+        Of raw binary, such as ``int16`` or ``<u2``.
+    num_channels : int
+        Of raw binary, sample by sample.
+    delimiter, header, column_names, variable, encoding
+        How to read a table: as in `BehaviorEventsInterface`.
+    description : str, optional
+        Of the table.
+    metadata_key : str
+        Name of the table.
+    verbose : bool
+        Not used.
+
+    Raises
+    ------
+    SourceError
+        The file can't be read, has no such channel, no clear threshold, or no pulses.
+    """
+
+    display_name = "TTL events"
+    keywords = ("events", "behavior", "TTL")
+    associated_suffixes = (".npy", ".bin", ".dat", ".csv", ".tsv", ".parquet", ".mat")
+    info = "Interface for sampled digital and analog lines."
+
+    def __init__(
+        self,
+        file_path: FilePath,
+        *,
+        sampling_frequency: float,
+        event_name: str,
+        channel: str | int = 0,
+        threshold: float | None = None,
+        hysteresis: float = 0.0,
+        bit: int | None = None,
+        inverted: bool = False,
+        min_gap_s: float = 0.0,
+        min_duration_s: float = 0.0,
+        dtype: str = "int16",
+        num_channels: int = 1,
+        delimiter: str | None = None,
+        header: bool = True,
+        column_names: list[str] | None = None,
+        variable: str | None = None,
+        encoding: str = "utf-8-sig",
+        description: str | None = None,
+        metadata_key: str = "TtlEvents",
+        verbose: bool = False,
+    ) -> None:
+        args = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
+        super().__init__(**{key: str(value) if isinstance(value, Path) else value for key, value in args.items()})
+        self.metadata_key = metadata_key
+        self._where, self._args, self._notes = str(file_path), args, list[str]()
+        if not (np.isfinite(sampling_frequency) and sampling_frequency > 0):
+            raise self._error(
+                "a sampling frequency that is no rate", found=str(sampling_frequency), hint="correct it"
+            )
+        line = self._line(Path(file_path))
+        start, stop = self._pulses(line)
+        self.times = start / sampling_frequency
+        cut = (start == 0) | (stop == line.shape[0])
+        self.durations = np.where(cut, np.nan, (stop - start) / sampling_frequency)
+        if cut.any():
+            self._notes.append(f"{int(cut.sum())} pulses are cut off by the recording's start or end")
+
+    def _error(self, what: str, **more: Any) -> SourceError:
+        return SourceError(what, where=self._where, **more)
+
+    def _line(self, path: Path) -> npt.NDArray[Any]:
+        """Return the samples of the line; those of arrays and raw files stay on disk."""
+        channel, suffix = self._args["channel"], path.suffix.lower()
+        if suffix in (".npy", ".bin", ".dat"):
+            data = self._array(path) if suffix == ".npy" else self._binary(path)
+            columns = 1 if data.ndim == 1 else data.shape[-1]
+            if data.ndim > 2 or not (isinstance(channel, int) or str(channel).isdigit()) or int(channel) >= columns:
+                raise self._error(
+                    f"there is no channel {channel!r}",
+                    expected=f"0 to {columns - 1}",
+                    found=f"shape {data.shape}",
+                    hint="correct channel",
+                )
+            return data if data.ndim == 1 else data[:, int(channel)]
+        plain = {**self._args, "pattern": None, "unmatched_lines": "error", "times_file_path": None}
+        table = Columns(read_table(path, plain)[0], str(path))
+        name = channel if isinstance(channel, str) else str(table.table.columns[channel])
+        values = table.numbers(table.name(name, "channel"), "sample")
+        missing = int(np.count_nonzero(~np.isfinite(values)))
+        if missing:
+            raise self._error(
+                f"{missing} of {values.size} samples are missing",
+                expected="a number in each row",
+                hint="check that the file is whole",
+            )
+        return values
+
+    def _array(self, path: Path) -> npt.NDArray[Any]:
+        try:
+            loaded: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError) as error:
+            raise self._error("the array can't be read", expected="numbers", found=str(error)) from error
+        return loaded
+
+    def _binary(self, path: Path) -> npt.NDArray[Any]:
+        try:
+            kind = np.dtype(self._args["dtype"])
+        except TypeError as error:
+            raise self._error(
+                "an unknown dtype", expected="e.g. int16", found=self._args["dtype"], hint="correct it"
+            ) from error
+        size, frame = path.stat().st_size, kind.itemsize * self._args["num_channels"]
+        if not size or size % frame:
+            raise self._error(
+                "the file's size is not that of whole samples",
+                expected=f"a multiple of {frame} bytes: {self._args['num_channels']} channels of {kind}",
+                found=f"{size} bytes",
+                hint="correct dtype or num_channels, or copy the file again",
+            )
+        return np.memmap(path, dtype=kind, mode="r").reshape(-1, self._args["num_channels"])
+
+    def _blocks(self, line: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+        bit = self._args["bit"]
+        for first in range(0, line.shape[0], _BLOCK):
+            block = np.asarray(line[first : first + _BLOCK])
+            yield block if bit is None else (block.astype(np.int64) >> bit) & 1
+
+    def _threshold(self, line: npt.NDArray[Any]) -> float:
+        given = self._args["threshold"]
+        if given is not None:
+            return float(given)
+        levels: set[float] = set()
+        for block in self._blocks(line):
+            levels |= set(np.unique(block)[:3].tolist())
+        if len(levels) > 2:
+            raise self._error(
+                "nothing says which samples are high",
+                expected="a line with two values, or a threshold",
+                found=f"more than two values, from {min(levels):g}",
+                hint="give `threshold`, or `bit` for a digital word",
+            )
+        if len(levels) < 2:
+            raise self._error(
+                "the line never changes",
+                found=f"always {min(levels, default=0):g}",
+                hint="check channel and bit, or leave this source out",
+            )
+        return sum(levels) / 2
+
+    def _pulses(self, line: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """First sample of each pulse, and the first one after it."""
+        threshold, half = self._threshold(line), self._args["hysteresis"] / 2
+        edges, offset, state = [np.zeros(0, np.int64)], 0, False
+        for block in self._blocks(line):
+            block = -block.astype(np.float64) if self._args["inverted"] else block.astype(np.float64)
+            level = -threshold if self._args["inverted"] else threshold
+            high, low = block > level + half, block < level - half
+            if half == 0:
+                low = ~high
+            # Between the two levels the state is that of the last sample that was clear.
+            clear = np.where(high | low, np.arange(block.size), -1)
+            last = np.maximum.accumulate(clear)
+            states = np.where(last < 0, state, high[last])
+            before = np.concatenate([[state], states[:-1]])
+            edges.append(np.flatnonzero(states != before) + offset)
+            state, offset = bool(states[-1]), offset + block.size
+        found = np.concatenate(edges)
+        if found.size % 2:
+            found = np.append(found, line.shape[0])
+        start, stop = found[::2], found[1::2]
+        return self._debounced(start, stop)
+
+    def _debounced(
+        self, start: npt.NDArray[np.int64], stop: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        rate = self._args["sampling_frequency"]
+        near = (start[1:] - stop[:-1]) / rate < self._args["min_gap_s"]
+        if near.any():
+            self._notes.append(f"{int(near.sum())} bounces under {self._args['min_gap_s']:g} s were joined")
+            start, stop = start[np.append(True, ~near)], stop[np.append(~near, True)]
+        short = (stop - start) / rate < self._args["min_duration_s"]
+        if short.any():
+            self._notes.append(f"{int(short.sum())} pulses under {self._args['min_duration_s']:g} s were left out")
+            start, stop = start[~short], stop[~short]
+        if not start.size:
+            raise self._error(
+                "the line has no pulses",
+                expected="one or more",
+                found="none" + ("; " + "; ".join(self._notes) if self._notes else ""),
+                hint="check channel, bit and threshold, or leave this source out",
+            )
+        return start, stop
+
+    def add_to_nwbfile(self, nwbfile: Any, metadata: dict[str, Any] | None = None) -> None:
+        """Write the pulses.
+
+        Parameters
+        ----------
+        nwbfile : pynwb.NWBFile
+        metadata : dict, optional
+            Not used: the file holds no metadata of its own.
+        """
+        source = Path(self._where).name
+        text = self._args["description"] or f"Pulses of a line ({self._args['event_name']}), read from {source}"
+        table = events_table(
+            self.metadata_key,
+            "; ".join([text.rstrip("."), *self._notes]) + ".",
+            self.times,
+            names=[self._args["event_name"]] * self.times.size,
+            durations=self.durations,
+            source=source,
+        )
+        nwbfile.add_events_table(table)

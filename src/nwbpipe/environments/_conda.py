@@ -1,0 +1,53 @@
+"""Conda environments, by micromamba, mamba or conda, whichever is on the PATH."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nwbpipe.environments._calls import call, on_path, venv_python
+from nwbpipe.environments._tool import Tool
+from nwbpipe.errors import ToolMissingError
+
+ENGINES = ("micromamba", "mamba", "conda")
+EXPLICIT = "@EXPLICIT"  # the line that a lock of conda has
+
+
+def conda_engine(tool: Tool) -> Path:
+    """Return the conda program of the PATH.
+
+    Raises
+    ------
+    ToolMissingError
+        If there is none.
+    """
+    engine = on_path(ENGINES)
+    if engine is None:
+        msg = f"a conda environment for {tool.name!r} can't be made: there is no conda"
+        raise ToolMissingError(
+            msg,
+            expected=" or ".join(ENGINES) + " on the PATH",
+            hint="install micromamba, a single program, and put it on the PATH",
+        )
+    return engine
+
+
+def create(tool: Tool, engine: Path, folder: Path, lock: Path | None) -> None:
+    """Create a conda environment with a tool in `folder`.
+
+    Without a lock the packages come from conda-forge alone. A tool that names no conda packages gets its Python from
+    there, and itself by pip.
+    """
+    start = [str(engine), "create", "--yes", "--quiet", "--prefix", str(folder)]
+    if lock is not None:
+        call([*start, "--file", str(lock.resolve())], tool)
+    else:
+        packages = [f"python{tool.python}", *(tool.conda or ("pip",))]
+        call([*start, "--override-channels", "--channel", "conda-forge", *packages], tool)
+    if not tool.conda:
+        call([str(venv_python(folder)), "-m", "pip", "install", "--quiet", *tool.requirements], tool)
+
+
+def explicit_lock(tool: Tool, engine: Path, folder: Path) -> str:
+    """Return the exact packages of a conda environment, as ``create --file`` takes them."""
+    words = ["env", "export", "--explicit"] if engine.stem == "micromamba" else ["list", "--explicit"]
+    return call([str(engine), *words, "--prefix", str(folder)], tool, doing="locking")

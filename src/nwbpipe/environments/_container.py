@@ -1,0 +1,233 @@
+"""Containers: the recipe of a tool's image, how it is built, and how a run is started in it.
+
+A run's paths are the same inside as outside: each folder that it reads or writes is mounted under its own path. It
+has no network (but apptainer, which needs privileges for that), and the user's own user id.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from nwbpipe.environments._calls import call, minor_python, on_path
+from nwbpipe.environments._pip_settings import pip_options
+from nwbpipe.environments._tool import Tool
+from nwbpipe.errors import ToolMissingError
+
+ENGINES = ("docker", "podman", "apptainer")
+_PIP = ("index-url", "extra-index-url", "trusted-host", "find-links")  # settings of pip that an image's build needs
+
+
+@dataclass(frozen=True)
+class Container:
+    """An image, and the program that runs it."""
+
+    engine: Path
+    image: str
+    gpu: bool = False
+
+    @property
+    def is_apptainer(self) -> bool:
+        """Whether it runs without a daemon, as a process of the user's own."""
+        return self.engine.stem == "apptainer"
+
+    def command(
+        self,
+        words: Sequence[str],
+        *,
+        name: str,
+        readable: Iterable[Path] = (),
+        writable: Iterable[Path] = (),
+        variables: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+        threads: int = 1,
+    ) -> list[str]:
+        """Return the command that runs `words` in the container.
+
+        Parameters
+        ----------
+        words : sequence of str
+            Program and arguments, inside.
+        name : str
+            Name of the running container, by which it is ended.
+        readable, writable : iterable of Path
+            Folders that are mounted under their own paths.
+        variables : mapping, optional
+            Environment variables inside.
+        folder : Path, optional
+            Working folder.
+        threads : int
+            Number of processors that it may use (not apptainer, which needs privileges for that).
+        """
+        mounts = _mounts(readable, writable)
+        settings = {"HOME": str(folder or Path("/tmp")), **(variables or {})}  # noqa: S108 (inside the container)
+        if self.is_apptainer:
+            start = [str(self.engine), "exec", "--containall", "--no-home", *(["--nv"] if self.gpu else [])]
+            for path, access in mounts.items():
+                start += ["--bind", f"{path}:{path}:{access}"]
+            for key, value in settings.items():
+                start += ["--env", f"{key}={value}"]
+            return [*start, *(["--pwd", str(folder)] if folder else []), self.image, *words]
+        start = [str(self.engine), "run", "--interactive", "--init", "--network", "none", "--name", name]
+        start += ["--cpus", str(threads)]
+        if self.engine.stem == "podman":
+            start += ["--userns", "keep-id", *(["--device", "nvidia.com/gpu=all"] if self.gpu else [])]
+        else:
+            start += ["--gpus", "all"] if self.gpu else []
+            start += ["--user", f"{os.getuid()}:{os.getgid()}"] if hasattr(os, "getuid") else []
+        for path, access in mounts.items():
+            start += ["--volume", f"{path}:{path}:{access}"]
+        for key, value in settings.items():
+            start += ["--env", f"{key}={value}"]
+        return [*start, *(["--workdir", str(folder)] if folder else []), self.image, *words]
+
+    def end(self, name: str) -> bool:
+        """End and remove the container `name`; say whether it ran out of memory."""
+        if self.is_apptainer:
+            return False
+        with suppress(OSError, subprocess.SubprocessError):
+            asked = subprocess.run(
+                [str(self.engine), "inspect", "--format", "{{.State.OOMKilled}}", name],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            subprocess.run([str(self.engine), "rm", "--force", name], capture_output=True, timeout=60, check=False)
+            return asked.stdout.strip() == "true"
+        return False
+
+
+def container_engine(tool: Tool) -> Path:
+    """Return the container program of the PATH.
+
+    Raises
+    ------
+    ToolMissingError
+        If there is none.
+    """
+    engine = on_path(ENGINES)
+    if engine is None:
+        msg = f"a container for {tool.name!r} can't be made: there is no program that runs containers"
+        raise ToolMissingError(msg, expected=" or ".join(ENGINES) + " on the PATH", hint="install one of them")
+    return engine
+
+
+def dockerfile(tool: Tool) -> str:
+    """Return a Dockerfile for a tool.
+
+    It is built in a folder with ``requirements.txt`` and ``constraints.txt``, which may be empty; pip's settings come
+    as the build secret ``pip``, so that no address or password of an index stays in the image.
+    """
+    apt, install = _apt(tool), _install(tool)
+    lines = [f"# {tool.name}: written by `nwbpipe tools dockerfile {tool.name}`", f"FROM {_base(tool)}"]
+    if tool.conda:
+        lines.append("USER root")
+    if apt:
+        lines.append(f"RUN {apt}")
+    lines.append("COPY requirements.txt constraints.txt /nwbpipe/")
+    secret = "" if tool.conda else "--mount=type=secret,id=pip,target=/etc/pip.conf "
+    lines.append(f"RUN {secret}{install}")
+    if tool.conda:
+        lines.append("ENV PATH=/opt/conda/bin:$PATH")
+    return "\n".join([*lines, ""])
+
+
+def definition(tool: Tool) -> str:
+    """Return the same recipe as a definition file of apptainer, which reads no Dockerfile."""
+    steps = [step for step in (_apt(tool), _install(tool)) if step]
+    lines = ["Bootstrap: docker", f"From: {_base(tool)}", "", "%files"]
+    lines += ["    requirements.txt /nwbpipe/requirements.txt", "    constraints.txt /nwbpipe/constraints.txt"]
+    lines += ["", "%post", *(f"    {step}" for step in steps)]
+    if tool.conda:
+        lines += ["", "%environment", "    export PATH=/opt/conda/bin:$PATH"]
+    return "\n".join([*lines, ""])
+
+
+def build(tool: Tool, engine: Path, folder: Path, lock: Path | None) -> str:
+    """Build the image of a tool; return its name, or for apptainer its file.
+
+    Parameters
+    ----------
+    tool : Tool
+    engine : Path
+    folder : Path
+        Where the recipe is written, and apptainer's image.
+    lock : Path, optional
+        A requirements file, instead of the tool's ranges.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_context(tool, folder, lock)
+    if engine.stem == "apptainer":
+        image = folder / "image.sif"
+        call([str(engine), "build", str(image), str(folder / "nwbpipe.def")], tool)
+        return str(image)
+    name = f"nwbpipe-{tool.name}:local"
+    with tempfile.TemporaryDirectory(prefix="nwbpipe-") as private:  # readable by the user alone
+        settings = Path(private) / "pip.conf"
+        settings.write_text(_pip_settings())
+        secret = ["--secret", f"id=pip,src={settings}"]
+        call([str(engine), "build", "--tag", name, *secret, "--file", str(folder / "Dockerfile"), str(folder)], tool)
+    return name
+
+
+def write_context(tool: Tool, folder: Path, lock: Path | None = None) -> None:
+    """Write the recipes of a tool's image and the files that they copy."""
+    constraints = os.environ.get("UV_CONSTRAINT") or pip_options(os.environ).get("constraint", "")
+    requirements = lock.read_text() if lock else "\n".join(_pip_requirements(tool)) + "\n"
+    (folder / "requirements.txt").write_text(requirements)
+    (folder / "constraints.txt").write_text("\n".join(Path(file).read_text() for file in constraints.split()))
+    (folder / "Dockerfile").write_text(dockerfile(tool))
+    (folder / "nwbpipe.def").write_text(definition(tool))
+
+
+def remove_image(engine: Path, image: str, tool: Tool) -> None:
+    """Remove an image; apptainer's goes with its folder."""
+    if engine.stem != "apptainer":
+        call([str(engine), "image", "rm", "--force", image], tool, doing="removing")
+
+
+def _base(tool: Tool) -> str:
+    return "mambaorg/micromamba:2" if tool.conda else f"python:{minor_python(tool)}-slim"
+
+
+def _pip_requirements(tool: Tool) -> list[str]:
+    """What pip installs: nothing where conda brings it all."""
+    return [] if tool.conda else list(tool.requirements)
+
+
+def _apt(tool: Tool) -> str:
+    if not tool.system:
+        return ""
+    packages = " ".join(sorted(tool.system))
+    return (
+        f"apt-get update && apt-get install --yes --no-install-recommends {packages} && rm -rf /var/lib/apt/lists/*"
+    )
+
+
+def _install(tool: Tool) -> str:
+    if tool.conda:
+        packages = " ".join(f"'{package}'" for package in (f"python{tool.python}", *tool.conda))
+        return f"micromamba install --yes --name base --override-channels --channel conda-forge {packages}"
+    return "pip install --no-cache-dir --requirement /nwbpipe/requirements.txt --constraint /nwbpipe/constraints.txt"
+
+
+def _pip_settings() -> str:
+    options = pip_options(os.environ)
+    lines = [f"{name} = {' '.join(options[name].split())}" for name in _PIP if options.get(name)]
+    return "\n".join(["[global]", *lines, ""])
+
+
+def _mounts(readable: Iterable[Path], writable: Iterable[Path]) -> dict[Path, str]:
+    """Folders by their access; one that lies in another with the same access is left out."""
+    mounts: dict[Path, str] = {}
+    for access, folders in (("rw", writable), ("ro", readable)):
+        for path in sorted({*folders, *(folder.resolve() for folder in folders)}):
+            if path not in mounts and not any(one in path.parents for one, mode in mounts.items() if mode == access):
+                mounts[path] = access
+    return dict(sorted(mounts.items()))

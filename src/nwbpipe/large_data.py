@@ -1,0 +1,189 @@
+"""Large data of NWB objects, written chunk by chunk in threads: the one place for conversions and for results.
+
+hdmf makes every dataset, with the type that the schema asks for. For the large ones it is given an iterator that
+yields nothing; once it has written all else, they are filled by `files.write_chunked` from their own source.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+from hdmf.data_utils import AbstractDataChunkIterator, DataChunk, GenericDataChunkIterator
+
+from nwbpipe.files import Access, Codec, chunk_shape, write_chunked
+
+_LARGE = 2**20  # bytes: below, hdmf is quick enough
+
+
+@dataclass
+class LargeDataset:
+    """A dataset that is filled after hdmf has made it.
+
+    Attributes
+    ----------
+    container : hdmf container
+    field : str
+        Which of its datasets.
+    source : numpy.ndarray or hdmf.data_utils.GenericDataChunkIterator
+        The values.
+    """
+
+    container: Any
+    field: str
+    source: Any
+
+
+def take_large(
+    containers: Iterable[Any], codec: Codec = Codec.GZIP, *, own_chunks: Container[int] = ()
+) -> list[LargeDataset]:
+    """Replace large numeric data by iterators that yield nothing; return where and what they were.
+
+    Parameters
+    ----------
+    containers : iterable of hdmf containers
+        Those that are not written yet; only time series and columns of tables are looked at.
+    codec : Codec
+        How the data are stored.
+    own_chunks : container of int
+        The `id` of containers whose iterators say themselves what chunks they want.
+    """
+    from hdmf.backends.hdf5 import H5DataIO
+    from hdmf.common import VectorData
+
+    late = []
+    for container, field, source in _datasets(containers):
+        empty = _Empty(source)
+        if empty.dtype.kind not in "iuf" or math.prod(empty.shape) * empty.dtype.itemsize < _LARGE:
+            continue
+        if id(container) in own_chunks and isinstance(source, GenericDataChunkIterator):
+            chunks = source.chunk_shape
+        else:
+            chunks = chunk_shape(empty.shape, empty.dtype, _access(container, field, empty.ndim))
+        options = {"chunks": chunks, **codec.options()}
+        if isinstance(container, VectorData):  # rows can be added to a table, as hdmf itself has it
+            options["maxshape"] = (None,) * empty.ndim
+            names = {}
+        else:
+            names = {"dataset_name": field}
+        with warnings.catch_warnings():  # who asked for another codec than gzip was told what it means
+            warnings.filterwarnings("ignore", message=".* compression may not be available")
+            container.set_data_io(
+                **names, data_io_class=H5DataIO, data_io_kwargs=options, data_chunk_iterator_class=_Empty
+            )
+        late.append(LargeDataset(container, field, source))
+    return late
+
+
+def fill_large(
+    file: h5py.File, late: Iterable[LargeDataset], builder_of: Callable[[Any], Any], memory_bytes: int = 2**28
+) -> None:
+    """Fill the datasets that hdmf has made.
+
+    Parameters
+    ----------
+    file : h5py.File
+    late : iterable of LargeDataset
+        What `take_large` returned.
+    builder_of : callable
+        Gives a container's builder: hdmf's ``io.manager.get_builder``.
+    memory_bytes : int
+        How much may wait for compression at a time.
+    """
+    for one in late:
+        _fill(file[_path_of(builder_of(one.container), one.field)], one.source, memory_bytes)
+
+
+class _Empty(AbstractDataChunkIterator):  # type: ignore[misc]
+    """Tells hdmf the type and shape of data, and yields none."""
+
+    def __init__(self, data: Any) -> None:
+        self._dtype: np.dtype[Any] = np.dtype(data.dtype)
+        self.shape = tuple(map(int, data.shape if isinstance(data, np.ndarray) else data.maxshape))
+        self.ndim = len(self.shape)
+
+    def __iter__(self) -> _Empty:
+        return self
+
+    def __next__(self) -> DataChunk:
+        raise StopIteration
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def recommended_chunk_shape(self) -> None:
+        """Leave the choice to the options that go with this iterator."""
+
+    def recommended_data_shape(self) -> tuple[int, ...]:
+        """Return the full shape: nothing is resized later."""
+        return self.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self._dtype
+
+    @property
+    def maxshape(self) -> tuple[int, ...]:
+        """The full shape."""
+        return self.shape
+
+
+def _datasets(containers: Iterable[Any]) -> Iterator[tuple[Any, str, Any]]:
+    """Yield container, field and data, where the data are an array or can be read by selection."""
+    from hdmf.common import VectorData
+    from pynwb import TimeSeries
+
+    for container in containers:
+        if isinstance(container, TimeSeries):
+            pairs = [(field, container.fields.get(field)) for field in ("data", "timestamps")]
+        elif isinstance(container, VectorData):
+            pairs = [("data", container.data)]
+        else:
+            continue
+        for field, data in pairs:
+            if isinstance(data, np.ndarray | GenericDataChunkIterator):
+                yield container, field, data
+
+
+def _access(container: Any, field: str, ndim: int) -> Access:
+    from pynwb.image import ImageSeries
+    from pynwb.ophys import OnePhotonSeries, TwoPhotonSeries
+
+    if isinstance(container, ImageSeries) and field == "data":
+        volumes = ndim == 4 and isinstance(container, OnePhotonSeries | TwoPhotonSeries)
+        return Access.PLANES if volumes else Access.FRAMES
+    return Access.SERIES if ndim == 1 else Access.TRACES
+
+
+def _path_of(builder: Any, field: str) -> str:
+    """HDF5 path of a dataset: the builder itself is one (a column), or it has one of that name."""
+    names = [field] if field in getattr(builder, "datasets", {}) else []
+    while builder.parent is not None:
+        names.append(builder.name)
+        builder = builder.parent
+    return "/" + "/".join(reversed(names))
+
+
+def _fill(dataset: h5py.Dataset, source: Any, memory_bytes: int) -> None:
+    if isinstance(source, np.ndarray):
+        write_chunked(dataset, source.__getitem__, memory_bytes=memory_bytes)
+        return
+    bar: Any = source.progress_bar if source.display_progress else None
+    if bar is not None:
+        bar.unit, bar.unit_scale = "B", True
+        bar.reset(total=math.prod(source.maxshape) * source.dtype.itemsize)
+    # As hdmf's own iteration does; the public `[...]` would seek to each block in a video.
+    write_chunked(
+        dataset,
+        lambda block: source._get_data(selection=block),
+        memory_bytes=memory_bytes,
+        progress=bar.update if bar else None,
+    )
+    if bar is not None:
+        bar.close()

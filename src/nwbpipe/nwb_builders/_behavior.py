@@ -1,0 +1,149 @@
+"""Events and intervals of behaviour → NWB core's ``EventsTable`` and ``TimeIntervals``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+_MAX_LISTED = 30
+_RESERVED = {
+    "EventsTable": ("id", "timestamp", "duration", "event_type"),
+    "TimeIntervals": ("id", "start_time", "stop_time", "tags", "timeseries"),
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One more column of a table.
+
+    Parameters
+    ----------
+    name : str
+    description : str
+    values : ndarray of shape (n_rows, …), or list of 1-D ndarray
+        A list has one array a row: a ragged column.
+    kind : {"value", "time", "duration"}
+        ``time``: seconds in the clock of the table, which move with it. ``duration``: seconds that don't.
+    """
+
+    name: str
+    description: str
+    values: Any
+    kind: Literal["value", "time", "duration"] = "value"
+
+
+def events_table(
+    name: str,
+    description: str,
+    times: npt.ArrayLike,
+    *,
+    names: Sequence[str] | None = None,
+    durations: npt.ArrayLike | None = None,
+    columns: Iterable[Column] = (),
+    source: str | None = None,
+) -> Any:
+    """Make an ``EventsTable``.
+
+    Parameters
+    ----------
+    name, description : str
+        Of the table.
+    times : array_like of float, shape (n_events,)
+        In seconds.
+    names : sequence of str, optional
+        Kind of each event; becomes the column ``event_type``.
+    durations : array_like of float, shape (n_events,), optional
+        In seconds; NaN where an event has none.
+    columns : iterable of Column
+    source : str, optional
+        Where the events come from, e.g. a file's name.
+
+    Returns
+    -------
+    pynwb.event.EventsTable
+    """
+    from hdmf.common import VectorData
+    from pynwb.event import DurationVectorData, EventsTable, TimestampVectorData
+
+    made: list[Any] = [
+        TimestampVectorData(name="timestamp", description="time of the event", data=np.asarray(times, np.float64))
+    ]
+    if durations is not None:
+        text = "duration of the event; NaN where it has none"
+        made.append(DurationVectorData(name="duration", description=text, data=np.asarray(durations, np.float64)))
+    if names is not None:
+        kinds = sorted(set(names))
+        text = f"kind of event, one of {len(kinds)}"
+        text += ": " + ", ".join(kinds) if len(kinds) <= _MAX_LISTED else ""
+        made.append(VectorData(name="event_type", description=text, data=list(names)))
+    for column in columns:
+        made += _vectors(column, "EventsTable")
+    return EventsTable(name=name, description=description, source_description=source, columns=made)
+
+
+def intervals_table(
+    name: str,
+    description: str,
+    start: npt.ArrayLike,
+    stop: npt.ArrayLike,
+    *,
+    columns: Iterable[Column] = (),
+    ids: npt.ArrayLike | None = None,
+) -> Any:
+    """Make a ``TimeIntervals`` table.
+
+    Parameters
+    ----------
+    name, description : str
+        Of the table.
+    start, stop : array_like of float, shape (n_intervals,)
+        In seconds.
+    columns : iterable of Column
+    ids : array_like of int, optional
+        Ids of the rows; 0, 1, … by default.
+
+    Returns
+    -------
+    pynwb.epoch.TimeIntervals
+    """
+    from hdmf.common import VectorData
+    from pynwb.epoch import TimeIntervals
+
+    made: list[Any] = [
+        VectorData(name="start_time", description="start, in seconds", data=np.asarray(start, np.float64)),
+        VectorData(name="stop_time", description="end, in seconds", data=np.asarray(stop, np.float64)),
+    ]
+    for column in columns:
+        made += _vectors(column, "TimeIntervals")
+    more = {} if ids is None else {"id": np.asarray(ids, dtype=np.int64)}
+    return TimeIntervals(name=name, description=description, columns=made, **more)
+
+
+def safe_name(name: str, table: Literal["EventsTable", "TimeIntervals"]) -> str:
+    """Return a name that a column of that table can have: no ``/`` or ``:``, and none that NWB has taken."""
+    plain = name.replace("/", "_").replace(":", "_").strip() or "column"
+    return f"{plain}_value" if plain in _RESERVED[table] else plain
+
+
+def _vectors(column: Column, table: Literal["EventsTable", "TimeIntervals"]) -> list[Any]:
+    from hdmf.common import VectorData, VectorIndex
+    from pynwb.event import DurationVectorData, TimestampVectorData
+
+    kind = {"value": VectorData, "time": TimestampVectorData, "duration": DurationVectorData}[column.kind]
+    name = safe_name(column.name, table)
+    description = column.description or name
+    if not isinstance(column.values, list):
+        return [kind(name=name, description=description, data=_stored(column))]
+    lengths = [len(row) for row in column.values]
+    flat = np.concatenate([np.asarray(row) for row in column.values]) if sum(lengths) else np.zeros(0)
+    vector = kind(name=name, description=description, data=flat)
+    return [VectorIndex(name=f"{name}_index", data=np.cumsum(lengths, dtype=np.int64), target=vector), vector]
+
+
+def _stored(column: Column) -> Any:
+    values = np.asarray(column.values)
+    return list(values) if values.dtype.kind in "OU" else values

@@ -1,0 +1,114 @@
+"""Cut a series into trials on a common grid of times (compute module: see `nwbpipe.processors`)."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import h5py
+import numpy as np
+
+Progress = Callable[[float, str], None]
+
+NO_TIME = "the trial has no alignment time"
+OUTSIDE = "the window is not within the recording"
+MISSING = "too many samples are missing"
+
+
+def grid(before_s: float, after_s: float, rate: float) -> np.ndarray:
+    """Times of the samples from the alignment, in seconds; 0 is always one of them."""
+    first, last = -int(np.floor(before_s * rate + 1e-6)), int(np.floor(after_s * rate + 1e-6))
+    return np.arange(first, last + 1) / rate
+
+
+def sample(times: np.ndarray, values: np.ndarray, at: np.ndarray, method: str, max_gap: float) -> np.ndarray:
+    """Read a series at given times; NaN where its samples are farther apart than `max_gap`, or missing.
+
+    Parameters
+    ----------
+    times : ndarray of float64, shape (n_samples,)
+        Increasing.
+    values : ndarray of float64, shape (n_samples, n_channels)
+    at : ndarray of float64, shape (n_times,)
+    method : {"linear", "nearest", "previous"}
+    max_gap : float
+        In seconds.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_times, n_channels)
+    """
+    slack = 1e-9 * max(1.0, float(np.abs(times[-1])))
+    right = np.clip(np.searchsorted(times, at - slack, side="left"), 0, len(times) - 1)
+    exact = np.abs(times[right] - at) <= slack
+    left = np.where(exact, right, np.clip(right - 1, 0, None))
+    inside = exact | ((times[left] <= at) & (at <= times[right]) & (times[right] - times[left] <= max_gap + slack))
+    if method == "linear":
+        span = times[right] - times[left]
+        weight = np.where(span > 0, (at - times[left]) / np.where(span > 0, span, 1), 0.0)[:, None]
+        # A sample that is missing counts only where it is used.
+        found = np.where(weight > 0, values[left] * (1 - weight) + values[right] * weight, values[left])
+    elif method == "nearest":
+        nearer = np.where(np.abs(times[right] - at) < np.abs(at - times[left]), right, left)
+        found = values[nearer]
+    else:
+        found = values[left]
+    return np.where(inside[:, None], found, np.nan)
+
+
+def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
+    """Leave ``data`` (trials, samples, channels), ``rows``, ``aligned`` and ``lags`` in `results`."""
+    source, params, facts = request["inputs"]["series"], request["params"], request["facts"]
+    lags = grid(params["before_s"], params["after_s"], facts["rate"])
+    max_gap = params["max_gap_s"] if params["max_gap_s"] is not None else 1.5 / facts["source_rate"]
+    kept: list[int] = []
+    aligned: list[float] = []
+    dropped: list[tuple[int, str]] = []
+    missing: list[float] = []
+    with h5py.File(source["file"], "r", locking=False) as file:
+        data, intervals = file[source["data"]], file[request["inputs"]["trials"]["path"]]
+        anchors = intervals[params["align"]][()].astype(np.float64)
+        shape = (0, lags.size, *data.shape[1:])
+        kind = np.float32 if data.dtype.itemsize <= 2 or data.dtype == np.float32 else np.float64
+        out = results.create_dataset(
+            "data", shape, kind, maxshape=(None, *shape[1:]), chunks=(1, *(max(size, 1) for size in shape[1:]))
+        )
+        stamps = None if source["timestamps"] is None else file[source["timestamps"]][()].astype(np.float64)
+        rate, start, count = source["rate"], source["starting_time"] or 0.0, data.shape[0]
+        scale = np.asarray(facts["conversion"], dtype=np.float64)
+        for row, anchor in enumerate(anchors):
+            progress((row + 1) / len(anchors), "trials")
+            if not np.isfinite(anchor):
+                dropped.append((row, NO_TIME))
+                continue
+            at = anchor + lags
+            if stamps is None:
+                first = int(np.floor((at[0] - start) * rate + 1e-6)) - 1
+                last = int(np.ceil((at[-1] - start) * rate - 1e-6)) + 2
+            else:
+                first = int(np.searchsorted(stamps, at[0])) - 1
+                last = int(np.searchsorted(stamps, at[-1], side="right")) + 1
+            first, last = max(first, 0), min(last, count)
+            if last <= first:
+                dropped.append((row, OUTSIDE))
+                continue
+            times = start + np.arange(first, last) / rate if stamps is None else stamps[first:last]
+            slack = 1e-6 / facts["source_rate"]
+            if at[0] < times[0] - slack or at[-1] > times[-1] + slack:
+                dropped.append((row, OUTSIDE))
+                continue
+            values = data[first:last].reshape(last - first, -1) * scale + facts["offset"]
+            found = sample(times, values, at, params["method"], max_gap)
+            lost = float(np.mean(~np.isfinite(found).all(axis=1)))
+            if lost > params["max_missing"]:
+                dropped.append((row, MISSING))
+                continue
+            out.resize(len(kept) + 1, axis=0)
+            out[-1] = found.reshape(shape[1:])
+            kept.append(row)
+            aligned.append(anchor)
+            missing.append(lost)
+    results["rows"] = np.array(kept, dtype=np.int64)
+    results["aligned"] = np.array(aligned, dtype=np.float64)
+    results["missing"] = np.array(missing, dtype=np.float64)
+    results["lags"] = lags
+    return {"dropped": dropped, "trials": len(anchors)}

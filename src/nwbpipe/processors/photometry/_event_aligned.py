@@ -1,0 +1,179 @@
+"""The processor ``event_aligned``: averages of photometry traces around events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from nwbpipe.environments import Tool
+from nwbpipe.errors import InputError
+from nwbpipe.processors._base import Context, Input, Params, Processor, Results
+from nwbpipe.processors.photometry import _traces
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
+
+
+class EventAlignedParams(Params):
+    """Parameters of ``event_aligned``."""
+
+    before_s: float = Field(1.0, ge=0, description="Seconds before the event.")
+    after_s: float = Field(3.0, gt=0, description="Seconds after the event.")
+    rate_hz: float | None = Field(None, gt=0, description="Lags a second; the trace's own rate by default.")
+    time_column: str | None = Field(
+        None, description="Column of the events' times; timestamp of events, start_time of intervals by default."
+    )
+    kind_column: str | None = Field(
+        None, description="Column that tells kinds of events apart; event_type, if there is one, by default."
+    )
+    kinds: tuple[str, ...] = Field((), description="Kinds of events to average, each by itself; all by default.")
+    baseline: Literal["none", "subtract", "zscore"] = Field(
+        "none", description="Subtract each trial's mean in the baseline, or make z-scores by it."
+    )
+    baseline_s: tuple[float, float] = Field((-1.0, 0.0), description="The baseline, in seconds from the event.")
+    overlapping: Literal["keep", "drop"] = Field(
+        "keep", description="What to do with events in whose window another of their kind lies."
+    )
+    max_missing: float = Field(
+        0.0, ge=0, lt=1, description="Fraction of missing samples up to which a trial is used."
+    )
+
+    @model_validator(mode="after")
+    def _within(self) -> EventAlignedParams:
+        low, high = self.baseline_s
+        if self.baseline != "none" and not -self.before_s - 1e-9 <= low < high <= self.after_s + 1e-9:
+            msg = f"the baseline {list(self.baseline_s)} is not within the window {[-self.before_s, self.after_s]}"
+            raise ValueError(msg)
+        return self
+
+
+class EventAligned(Processor):
+    """Averages of photometry traces around events: mean, standard error, trials used and dropped, and why.
+
+    Trials are cut at their events' own times, by interpolation. One that is not whole (it begins before the
+    recording or ends after it, or samples are missing) is left out, and the table of trials says why. Results go into
+    ``ophys``: a table of averages, a row a kind of event and trace, and one of trials, a row an event and trace.
+    """
+
+    name: ClassVar[str] = "event_aligned"
+    revision: ClassVar[int] = 1
+    module: ClassVar[str] = "ophys"
+    inputs: ClassVar[Mapping[str, Input]] = {
+        "trace": Input(_traces.SERIES, doc="dF/F or z-score, a trace a column"),
+        "events": Input("EventsTable", "TimeIntervals", doc="the events, or trials"),
+    }
+    Params: ClassVar[type[Params]] = EventAlignedParams
+    tool: ClassVar[Tool] = Tool("numpy", ("numpy>=1.24", "h5py>=3.8"), licence="BSD-3-Clause")
+    compute: ClassVar[str] = "nwbpipe.processors.photometry._event_aligned_compute"
+    compute_parts: ClassVar[tuple[str, ...]] = ("nwbpipe.processors.photometry._photometry_series",)
+
+    def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
+        """Check the series and the events; return times and kinds."""
+        series, path = context.input(nwbfile, "trace"), context.inputs["trace"].path
+        _traces.check_times(series, path)
+        table, where = context.input(nwbfile, "events"), context.inputs["events"].path
+        times, kinds = _events(table, where, context.params)
+        names = list(dict.fromkeys(context.params.kinds or sorted(set(kinds))))
+        unknown = [name for name in names if name not in kinds]
+        if unknown or not names:
+            msg = "no event is called " + ", ".join(map(repr, unknown)) if unknown else "the table holds no events"
+            raise InputError(msg, where=where, expected=", ".join(sorted(set(kinds)))[:500] or "a row or more")
+        chosen = [(time, kind) for time, kind in zip(times, kinds, strict=True) if kind in names]
+        return {
+            "labels": _traces.labels(series, path),
+            # JSON knows no NaN: an event without a time is null.
+            "times": [float(time) if np.isfinite(time) else None for time, _ in chosen],
+            "kinds": [kind for _, kind in chosen],
+            "names": names,
+        }
+
+    def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
+        """Add the tables of averages and trials."""
+        module = context.module(nwbfile, self.module)
+        for table in _tables(nwbfile, results, context):
+            module.add(table)
+
+
+def _events(table: Any, where: str, params: EventAlignedParams) -> tuple[list[float], list[str]]:
+    names = list(table.colnames)
+    default = "timestamp" if "timestamp" in names else "start_time"
+    column, kind = params.time_column or default, params.kind_column
+    if kind is None and "event_type" in names:
+        kind = "event_type"
+    for name in (column, kind):
+        if name is not None and name not in names:
+            msg = f"the table of events has no column {name!r}"
+            raise InputError(msg, where=where, expected="one of " + ", ".join(names), found=name)
+    times = np.asarray(table[column][:])
+    if times.ndim != 1 or times.dtype.kind not in "fiu":
+        msg = f"the column {column!r} holds no times"
+        raise InputError(msg, where=where, expected="one number a row", found=f"{times.dtype}, shape {times.shape}")
+    kinds = [str(table.name)] * len(times) if kind is None else [str(value) for value in table[kind][:]]
+    return [float(time) for time in times], kinds
+
+
+def _tables(nwbfile: NWBFile, results: Results, context: Context) -> list[Any]:
+    from hdmf.common import DynamicTable, VectorData
+
+    series, events, facts = context.input(nwbfile, "trace"), context.input(nwbfile, "events"), context.facts
+    labels, names, kinds = facts["labels"], facts["names"], facts["kinds"]
+    arrays, why = results.arrays, results.summary["reasons"]
+    lags, responses = arrays["lags"][()], arrays["responses"][()]
+    if not any(reason == "" for column in why for reason in column):
+        found = "; ".join(f"{count} × {reason}" for reason, count in Counter(why[0]).most_common(4))
+        msg = "no trial is whole: there is nothing to average"
+        raise InputError(msg, where=context.inputs["events"].path, found=found, hint="look at the clocks of both")
+    every = [(kind, k) for kind in range(len(names)) for k in range(len(labels))]
+    trials = [(event, k) for event in range(len(kinds)) for k in range(len(labels))]
+    used = {
+        (kind, k): sum(kinds[e] == names[kind] and why[k][e] == "" for e in range(len(kinds))) for kind, k in every
+    }
+    mean, sem, count = (arrays[name][()] for name in ("mean", "sem", "count"))
+    unit = series.unit
+    what = f"{series.name} at {_traces.rate_text(series)} around {events.name}, from {lags[0]:g} to {lags[-1]:g} s"
+    base = context.params.baseline
+    if base != "none":
+        what += (
+            f"; {base} by the baseline from {context.params.baseline_s[0]:g} to {context.params.baseline_s[1]:g} s"
+        )
+        unit = "standard deviations of the baseline" if base == "zscore" else unit
+    averages = [
+        VectorData(name="event_type", description="kind of event", data=[names[kind] for kind, _ in every]),
+        VectorData(name="trace", description="the trace in words", data=[labels[k] for _, k in every]),
+        VectorData(name="n_events", description="events", data=[kinds.count(names[kind]) for kind, _ in every]),
+        VectorData(name="n_trials", description="events whose trial was used", data=[used[one] for one in every]),
+        VectorData(name="lag_s", description="lags, seconds from the event", data=np.tile(lags, (len(every), 1))),
+        VectorData(
+            name="mean", description=f"mean over trials ({unit})", data=np.stack([mean[one] for one in every])
+        ),
+        VectorData(
+            name="sem", description=f"standard error of the mean ({unit})", data=np.stack([sem[one] for one in every])
+        ),
+        VectorData(
+            name="count",
+            description="trials at each lag",
+            data=np.stack([count[one] for one in every]).astype(int),
+        ),
+    ]
+    reasons = [why[k][event] for event, k in trials]
+    times = [float("nan") if facts["times"][event] is None else facts["times"][event] for event, _ in trials]
+    rows = [
+        VectorData(name="event_time", description="time of the event in seconds", data=np.array(times)),
+        VectorData(name="event_type", description="kind of event", data=[kinds[event] for event, _ in trials]),
+        VectorData(name="trace", description="the trace in words", data=[labels[k] for _, k in trials]),
+        VectorData(name="used", description="whether the trial is in the average", data=[not r for r in reasons]),
+        VectorData(name="reason", description="why it is not", data=[r or "used" for r in reasons]),
+        VectorData(
+            name="response",
+            description=f"the trace at the lags ({unit}); NaN where it was not used",
+            data=np.stack([responses[one] for one in trials]),
+        ),
+    ]
+    return [
+        DynamicTable(name=context.name("PeriEventAverage"), description=f"Averages of {what}", columns=averages),
+        DynamicTable(name=context.name("PeriEventTrials"), description=f"Trials of {what}", columns=rows),
+    ]

@@ -1,0 +1,286 @@
+"""Is the behaviour of a session sound? Trials per block, missing events, their order, reaction times.
+
+The rules, each with a limit of its own in `BehaviorRules`:
+
+trials per block
+    A trial is in the block in which it starts (start ≤ t < stop). The value is the smallest number of trials of a
+    block; at least `min_trials_per_block`.
+trials outside of blocks
+    The fraction of trials that start in no block; at most `max_outside`.
+missing events
+    An event is missing in a trial if none of its name lies within it (start ≤ t ≤ stop). The value is the fraction
+    of trials in which one or more of `required` are missing; at most `max_missing`.
+order violations
+    In each trial, the first occurrence of each event of `order` that is there must not be before that of one that
+    stands before it in `order`. The value is the fraction of trials in which one is; at most `max_violations`.
+reaction-time outliers
+    The reaction time of a trial is the first `response` at or after the first `stimulus`, minus the latter; a trial
+    without one of them has none, and counts in no denominator. It is an outlier if it is below `min_reaction_s` (a
+    response to nothing), or if its logarithm is more than `outlier_deviations` robust standard deviations (1.4826
+    times the median absolute deviation) from the median. The value is the fraction of reaction times that are;
+    at most `max_outliers`. With a deviation of 0, only the first rule holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nwbpipe.errors import InputError, ParameterError
+
+Floats = npt.NDArray[np.float64]
+_ROBUST = 1.4826  # median absolute deviation → standard deviation, of a normal distribution
+
+
+@dataclass(frozen=True)
+class BehaviorRules:
+    """What a session's behaviour is held to. A rule that names no events is not looked at.
+
+    Parameters
+    ----------
+    required : tuple of str
+        Events that each trial must have.
+    order : tuple of str
+        Events in the order in which they must first happen in a trial.
+    stimulus, response : str
+        Events that a reaction time is between.
+    min_trials_per_block : int
+    max_outside, max_missing, max_violations, max_outliers : float
+        Largest fractions that pass.
+    min_reaction_s : float
+        Shortest reaction time, in seconds, that can be a reaction.
+    outlier_deviations : float
+        Robust standard deviations of the logarithm beyond which a reaction time is an outlier.
+    """
+
+    required: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
+    stimulus: str = ""
+    response: str = ""
+    min_trials_per_block: int = 5
+    max_outside: float = 0.0
+    max_missing: float = 0.02
+    max_violations: float = 0.0
+    max_outliers: float = 0.05
+    min_reaction_s: float = 0.05
+    outlier_deviations: float = 5.0
+
+    def __post_init__(self) -> None:
+        if bool(self.stimulus) != bool(self.response):
+            raise ParameterError("a reaction time is between two events", expected="both stimulus and response")
+        if len(set(self.order)) != len(self.order):
+            raise ParameterError("an event stands twice in the order", found=", ".join(self.order))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure and its verdict.
+
+    Parameters
+    ----------
+    name : str
+    value, limit : float
+    passed : bool
+    trials : tuple of int
+        Ids of the trials that speak against it.
+    detail : str
+        In words, with figures.
+    """
+
+    name: str
+    value: float
+    limit: float
+    passed: bool
+    trials: tuple[int, ...] = ()
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Behavior:
+    """Trials, blocks and events of a session, as arrays.
+
+    Parameters
+    ----------
+    trials : ndarray of float64, shape (n_trials, 2)
+        Start and stop, in seconds.
+    ids : ndarray of int64, shape (n_trials,)
+    events : dict of str to ndarray of float64
+        Times of each kind of event, increasing.
+    blocks : ndarray of float64, shape (n_blocks, 2), optional
+    """
+
+    trials: Floats
+    ids: npt.NDArray[np.int64]
+    events: Mapping[str, Floats] = field(default_factory=dict)
+    blocks: Floats | None = None
+
+    @classmethod
+    def of(cls, nwbfile: Any) -> Behavior:
+        """Take the trials, the epochs and all events of an open file.
+
+        Raises
+        ------
+        InputError
+            It has no trials.
+        """
+        if nwbfile.trials is None or not len(nwbfile.trials):
+            raise InputError("the file has no trials", expected="nwbfile.trials", hint="convert them first")
+        collected: dict[str, list[Floats]] = {}
+        for table in (nwbfile.events or {}).values():
+            times = np.asarray(table["timestamp"].data[:], dtype=np.float64)
+            names = np.asarray(table["event_type"].data[:]) if "event_type" in table.colnames else None
+            for name in [table.name] if names is None else sorted(set(names)):
+                collected.setdefault(str(name), []).append(times if names is None else times[names == name])
+        return cls(
+            _bounds(nwbfile.trials),
+            np.asarray(nwbfile.trials.id[:], dtype=np.int64),
+            {name: np.sort(np.concatenate(parts)) for name, parts in collected.items()},
+            None if nwbfile.epochs is None else _bounds(nwbfile.epochs),
+        )
+
+    def first(self, name: str) -> Floats:
+        """Time of the first event of that name in each trial; NaN where there is none.
+
+        Raises
+        ------
+        InputError
+            No event of the session has that name.
+        """
+        if name not in self.events:
+            known = ", ".join(sorted(self.events))
+            raise InputError(f"no event is called {name!r}", expected=f"one of {known}", found=name)
+        times = np.append(self.events[name], np.inf)
+        first = times[np.searchsorted(times, self.trials[:, 0])]
+        return np.where(first <= self.trials[:, 1], first, np.nan)
+
+
+def _bounds(table: Any) -> Floats:
+    return np.stack(
+        [np.asarray(table[name].data[:], dtype=np.float64) for name in ("start_time", "stop_time")], axis=1
+    )
+
+
+def behavior_quality(session: Any, rules: BehaviorRules | None = None) -> list[Measure]:
+    """Hold a session's behaviour to the rules.
+
+    Parameters
+    ----------
+    session : pynwb.NWBFile or Behavior
+        An open file, or its arrays.
+    rules : BehaviorRules, optional
+
+    Returns
+    -------
+    list of Measure
+        One for each rule that has something to look at.
+
+    Raises
+    ------
+    InputError
+        The file has no trials, or a rule names an event that the session has not.
+    """
+    rules = rules or BehaviorRules()
+    behavior = session if isinstance(session, Behavior) else Behavior.of(session)
+    measures = []
+    if behavior.blocks is not None:
+        measures += trials_per_block(behavior, rules)
+    if rules.required:
+        measures.append(missing_events(behavior, rules))
+    if len(rules.order) > 1:
+        measures.append(order_violations(behavior, rules.order, rules.max_violations))
+    if rules.stimulus:
+        measures.append(reaction_time_outliers(behavior, rules))
+    return measures
+
+
+def trials_per_block(behavior: Behavior, rules: BehaviorRules) -> list[Measure]:
+    """Count the trials of each block, and those of none; see the module's docstring."""
+    assert behavior.blocks is not None
+    start = behavior.trials[:, 0]
+    inside = (start[:, None] >= behavior.blocks[:, 0]) & (start[:, None] < behavior.blocks[:, 1])
+    counts = inside.sum(axis=0)
+    outside = np.logical_not(np.logical_or.reduce(inside, axis=1))
+    least = float(counts.min()) if counts.size else 0.0
+    listed = ", ".join(map(str, counts[:50]))
+    fraction = float(outside.mean())
+    return [
+        Measure(
+            "trials_per_block",
+            least,
+            rules.min_trials_per_block,
+            least >= rules.min_trials_per_block,
+            detail=f"{counts.size} blocks with {listed} trials",
+        ),
+        _fraction("trials_outside_blocks", outside, behavior.ids, rules.max_outside, fraction),
+    ]
+
+
+def missing_events(behavior: Behavior, rules: BehaviorRules) -> Measure:
+    """Find the trials that lack a required event; see the module's docstring."""
+    missing = {name: ~np.isfinite(behavior.first(name)) for name in rules.required}
+    any_of: npt.NDArray[np.bool_] = np.asarray(np.logical_or.reduce(list(missing.values())))
+    detail = ", ".join(f"{name}: {int(lacking.sum())}" for name, lacking in missing.items())
+    return _fraction(
+        "missing_events",
+        any_of,
+        behavior.ids,
+        rules.max_missing,
+        float(any_of.mean()),
+        f"missing in trials: {detail}",
+    )
+
+
+def order_violations(behavior: Behavior, order: Sequence[str], limit: float = 0.0) -> Measure:
+    """Find the trials whose events are out of order; see the module's docstring."""
+    firsts = np.stack([behavior.first(name) for name in order], axis=1)
+    # The latest so far, those that are missing left out, must not be after the next one.
+    latest = np.fmax.accumulate(firsts, axis=1)
+    wrong = np.logical_or.reduce(firsts[:, 1:] < latest[:, :-1], axis=1)
+    detail = " < ".join(order)
+    return _fraction("order_violations", wrong, behavior.ids, limit, float(wrong.mean()), f"expected {detail}")
+
+
+def reaction_times(behavior: Behavior, stimulus: str, response: str) -> Floats:
+    """Reaction time of each trial.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_trials,)
+        In seconds; NaN where a trial has no stimulus, or no response at or after it.
+    """
+    shown = behavior.first(stimulus)
+    behavior.first(response)  # refuses an unknown name
+    times = np.append(behavior.events[response], np.inf)
+    answered = times[np.searchsorted(times, np.where(np.isfinite(shown), shown, np.inf))]
+    return np.where(answered <= behavior.trials[:, 1], answered - shown, np.nan)
+
+
+def reaction_time_outliers(behavior: Behavior, rules: BehaviorRules) -> Measure:
+    """Find reaction times that can be none, or are far from the others; see the module's docstring."""
+    times = reaction_times(behavior, rules.stimulus, rules.response)
+    there = np.isfinite(times)
+    early = there & (times < rules.min_reaction_s)
+    log = np.log(np.where(there & ~early, times, np.nan))
+    far = np.zeros(times.size, dtype=bool)
+    detail = "no reaction times"
+    if np.isfinite(log).any():
+        median = float(np.nanmedian(log))
+        spread = _ROBUST * float(np.nanmedian(np.abs(log - median)))
+        if spread > 0:
+            far = np.abs(log - median) > rules.outlier_deviations * spread
+        detail = f"median {np.exp(median):.4f} s; {int(early.sum())} too early, {int(far.sum())} far off"
+    wrong = early | far
+    fraction = float(wrong.sum() / there.sum()) if there.any() else float("nan")
+    return _fraction("reaction_time_outliers", wrong, behavior.ids, rules.max_outliers, fraction, detail)
+
+
+def _fraction(
+    name: str, wrong: npt.NDArray[np.bool_], ids: npt.NDArray[np.int64], limit: float, value: float, detail: str = ""
+) -> Measure:
+    figures = f"{int(wrong.sum())} of {wrong.size} trials"
+    text = f"{figures}; {detail}" if detail else figures
+    return Measure(name, value, limit, value <= limit, tuple(map(int, ids[wrong])), text)

@@ -1,0 +1,204 @@
+"""A store in S3."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC
+from functools import cached_property
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from nwbpipe.errors import FileAccessError
+from nwbpipe.stores._paths import OURS, relative
+from nwbpipe.stores._store import Entry, Store, check_condition
+from nwbpipe.stores.s3 import (
+    Address,
+    Reader,
+    RemoteObject,
+    code_of,
+    connect,
+    explained,
+    is_conflict,
+    is_s3_error,
+    parse,
+)
+
+WRITE = "nwbpipe-write"  # in an object's metadata: which write made it
+_MISSING = ("404", "NoSuchKey", "NotFound")
+_LARGEST = 5 * 2**30  # of what S3 takes in one request
+_known: dict[tuple[str, str], bool] = {}  # whether a server checks conditions, by (endpoint, bucket)
+
+
+class S3Store(Store):
+    """A bucket, or what is below a prefix in it. Conditions are S3's own (``If-None-Match``, ``If-Match``).
+
+    Parameters
+    ----------
+    root : str
+        ``s3://bucket/prefix``.
+    """
+
+    def __init__(self, root: str) -> None:
+        address = parse(root, folder=True)
+        self.bucket, self.prefix = address.bucket, address.key.strip("/")
+        self.root = str(Address(self.bucket, self.prefix)).rstrip("/")
+
+    @cached_property
+    def _client(self) -> Any:
+        return connect()
+
+    def exists(self, path: str) -> bool:
+        """See `Store.exists`."""
+        address = self._address(path)
+        with self._errors(address, "looking"):
+            for key in (address.key, f"{address.key}/"):  # `a.txt` comes before `a/`: two questions
+                found = self._client.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1).get("Contents", [])
+                if found and (key.endswith("/") or found[0]["Key"] == key):
+                    return True
+            return False
+
+    def stat(self, path: str) -> Entry:
+        """See `Store.stat`."""
+        address = self._address(path)
+        with self._errors(address, "looking"):
+            head = self._client.head_object(Bucket=self.bucket, Key=address.key)
+        return Entry(relative(path), head["ContentLength"], head["LastModified"].astimezone(UTC), head["ETag"])
+
+    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[Entry]:
+        """See `Store.list`."""
+        below = "/".join(part for part in (self.prefix, relative(prefix, empty=True)) if part)
+        start = f"{below}/" if below else ""
+        own = len(self.prefix) + 1 if self.prefix else 0
+        with self._errors(Address(self.bucket, start), "listing"):
+            asked = {"Bucket": self.bucket, "Prefix": start, **({} if deep else {"Delimiter": "/"})}
+            pages = self._client.get_paginator("list_objects_v2").paginate(**asked)
+            for page in pages:
+                for one in page.get("Contents", []):
+                    path = one["Key"][own:]
+                    if not path.endswith("/") and not path.rpartition("/")[2].startswith(OURS):
+                        yield Entry(path, one["Size"], one["LastModified"].astimezone(UTC), one["ETag"])
+
+    def read_bytes(self, path: str) -> bytes:
+        """See `Store.read_bytes`."""
+        address = self._address(path)
+        with self._errors(address, "reading"):
+            data: bytes = self._client.get_object(Bucket=self.bucket, Key=address.key)["Body"].read()
+            return data
+
+    def open(self, path: str) -> IO[bytes]:
+        """See `Store.open`. What is read is one state of the object, or a `ConflictError`."""
+        return BufferedReader(Reader(self.ranged(path)))
+
+    def ranged(self, path: str) -> RemoteObject:
+        """See `Store.ranged`."""
+        return RemoteObject(self._client, self._address(path))
+
+    def write_bytes(self, path: str, data: bytes, *, if_absent: bool = False, if_tag: str | None = None) -> str:
+        """See `Store.write_bytes`."""
+        return self._put(path, data, if_absent, if_tag)
+
+    def put_file(self, source: Path, path: str, *, if_absent: bool = False, if_tag: str | None = None) -> str:
+        """See `Store.put_file`; up to 5 GiB, as one request makes one step.
+
+        Session files of any size are uploaded by `nwbpipe.files.create_atomically`.
+        """
+        if source.stat().st_size > _LARGEST:
+            msg = "the file is too large for one request to S3"
+            raise FileAccessError(msg, where=str(self._address(path)), expected="5 GiB at most")
+        with source.open("rb") as body:
+            return self._put(path, body, if_absent, if_tag)
+
+    def remove(self, path: str, *, if_tag: str | None = None) -> None:
+        """See `Store.remove`."""
+        address = self._address(path)
+        condition = {} if if_tag is None else {"IfMatch": if_tag}
+        if condition:
+            self._require_conditions(address)
+        with self._errors(address, "removing", missing_ok=True):
+            self._client.delete_object(Bucket=self.bucket, Key=address.key, **condition)
+
+    def local_path(self, path: str) -> None:
+        """See `Store.local_path`: it is nowhere on this machine."""
+        relative(path)
+
+    # ------------------------------------------------------------------------------------------------------
+
+    def _address(self, path: str) -> Address:
+        plain = relative(path)
+        return Address(self.bucket, f"{self.prefix}/{plain}" if self.prefix else plain)
+
+    def _put(self, path: str, body: bytes | IO[bytes], if_absent: bool, if_tag: str | None) -> str:
+        check_condition(if_absent, if_tag)
+        address = self._address(path)
+        condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_tag} if if_tag is not None else {}
+        if condition:
+            self._require_conditions(address)
+        write = secrets.token_hex(8)
+        place = {"Bucket": self.bucket, "Key": address.key}
+        with self._errors(address, "writing"):
+            try:
+                answer = self._client.put_object(**place, Body=body, Metadata={WRITE: write}, **condition)
+                return str(answer["ETag"])
+            except Exception as error:
+                if not condition or not (is_conflict(error) or code_of(error) in _MISSING):
+                    raise
+            # boto3 tries again if an answer is lost: what stands in the way may be our own first try.
+            with suppress(Exception):
+                head = self._client.head_object(**place)
+                if head.get("Metadata", {}).get(WRITE) == write:
+                    return str(head["ETag"])
+            raise self._conflict(relative(path), if_absent)
+
+    def _require_conditions(self, address: Address) -> None:
+        """Refuse a server that writes although the condition does not hold; tried once for each bucket.
+
+        Raises
+        ------
+        FileAccessError
+            If it does.
+        """
+        endpoint = str(self._client.meta.endpoint_url)
+        if (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
+            return
+        place = (endpoint, self.bucket)
+        if place not in _known:
+            with self._errors(address, "asking whether the server checks conditions"):
+                _known[place] = self._checks(address)
+        if not _known[place]:
+            msg = "this server does not check conditions: of two writers, one would be lost in silence"
+            raise FileAccessError(
+                msg, where=str(address), expected="a server that knows If-Match and If-None-Match for PutObject"
+            )
+
+    def _checks(self, address: Address) -> bool:
+        folder = address.key.rpartition("/")[0]
+        probe = {"Bucket": self.bucket, "Key": f"{folder}/{OURS}{secrets.token_hex(8)}".lstrip("/")}
+        try:
+            self._client.put_object(**probe, Body=b"?", IfMatch='"00000000000000000000000000000000"')
+        except Exception as error:
+            if is_conflict(error) or code_of(error) in _MISSING:
+                return True
+            if code_of(error) in ("NotImplemented", "501"):
+                return False
+            raise
+        with suppress(Exception):
+            self._client.delete_object(**probe)
+        return False
+
+    @contextmanager
+    def _errors(self, address: Address, doing: str, *, missing_ok: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not is_s3_error(error):
+                raise
+            if missing_ok and code_of(error) in _MISSING:
+                return
+            raise explained(error, address, doing, self._client) from None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_client"}

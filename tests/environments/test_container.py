@@ -1,0 +1,211 @@
+"""Containers, with stand-ins for the programs that run them.
+
+The stand-in for docker runs the command itself, on this machine: paths are the same inside as outside.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nwbpipe import environments
+from nwbpipe.environments import Kind, Program, Tool, ToolEnvironment
+from nwbpipe.environments._container import Container
+from nwbpipe.errors import ToolCrashedError, ToolFailedError, ToolMemoryError, ToolMissingError
+
+NUMPY = Tool("numpy", ("numpy>=1.20", "h5py>=3.8"), python=">=3.9,<3.14", system=("libgl1", "ffmpeg"))
+IN_CONDA = Tool("numpy", ("numpy>=1.20",), python=">=3.10,<3.12", conda=("numpy>=1.20,<3",))
+# Options that take a value are followed by it; the first word that is none is the image.
+DOCKER = """
+if words[0] == "build":
+    secret = words[words.index("--secret") + 1].partition("src=")[2]
+    print(pathlib.Path(secret).read_text())
+    pathlib.Path(SEEN).write_text(pathlib.Path(secret).read_text())
+elif words[0] == "run":
+    flags = {"--interactive", "--init"}
+    place = 1
+    variables = {"PATH": "/usr/bin:/bin"}
+    while words[place].startswith("--"):
+        if words[place] == "--env":
+            name, _, value = words[place + 1].partition("=")
+            variables[name] = value
+        if words[place] == "--workdir":
+            os.chdir(words[place + 1])
+        place += 1 if words[place] in flags else 2
+    image, program, *rest = words[place:]
+    assert program == "python", program
+    import subprocess
+    code = subprocess.call([sys.executable, *rest], env=variables)
+    sys.exit(code if code >= 0 else 128 - code)
+elif words[0] == "inspect":
+    print(MEMORY)
+"""
+
+
+@pytest.fixture
+def docker(programs: Callable[[str, str], Path], tmp_path: Path) -> Callable[..., Path]:
+    def make(name: str = "docker", memory: str = "false") -> Path:
+        values = f"SEEN, MEMORY = {str(tmp_path / 'secret')!r}, {memory!r}"
+        return programs(name, values + DOCKER)
+
+    return make
+
+
+def installed(tmp_path: Path) -> ToolEnvironment:
+    environments.install(NUMPY, kind=Kind.CONTAINER)
+    return environments.find(NUMPY)
+
+
+def after(words: list[str], option: str) -> list[str]:
+    return [words[place + 1] for place, word in enumerate(words) if word == option]
+
+
+def test_a_dockerfile_is_by_pip_or_by_conda() -> None:
+    assert environments.dockerfile(NUMPY).splitlines()[1:] == [
+        f"FROM python:3.{sys.version_info[1]}-slim",
+        "RUN apt-get update && apt-get install --yes --no-install-recommends ffmpeg libgl1 "
+        "&& rm -rf /var/lib/apt/lists/*",
+        "COPY requirements.txt constraints.txt /nwbpipe/",
+        "RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip install --no-cache-dir "
+        "--requirement /nwbpipe/requirements.txt --constraint /nwbpipe/constraints.txt",
+    ]
+    text = environments.dockerfile(IN_CONDA)
+    assert "FROM mambaorg/micromamba:2" in text
+    assert "--channel conda-forge 'python>=3.10,<3.12' 'numpy>=1.20,<3'" in text
+    assert "pip install" not in text
+
+
+def test_a_version_of_python_that_serves_is_taken() -> None:
+    assert "FROM python:3.9-slim" in environments.dockerfile(Tool("old", ("old",), python=">=3.8,<3.10"))
+    with pytest.raises(ToolMissingError, match="no known version of Python"):
+        environments.dockerfile(Tool("old", ("old",), python="<3"))
+
+
+def test_building_takes_constraints_along_and_pips_settings_as_a_secret(
+    docker: Callable[..., Path], calls: Callable, own_tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker()
+    (tmp_path / "constraints.txt").write_text("numpy<3\n")
+    monkeypatch.setenv("UV_CONSTRAINT", str(tmp_path / "constraints.txt"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://me:secret@example.org/index")
+    assert environments.install(NUMPY, kind=Kind.CONTAINER) == own_tools / "numpy"
+    (words,) = calls("docker")
+    assert words[:3] == ["build", "--tag", "nwbpipe-numpy:local"]
+    assert words[-1] == str(own_tools / "numpy")
+    assert (own_tools / "numpy" / "requirements.txt").read_text() == "numpy>=1.20\nh5py>=3.8\n"
+    assert (own_tools / "numpy" / "constraints.txt").read_text() == "numpy<3\n"
+    assert "index-url = https://me:secret@example.org/index" in (tmp_path / "secret").read_text()
+    kept = [path.read_text() for path in (own_tools / "numpy").iterdir()] + words
+    assert not any("me:secret" in text for text in kept)
+
+
+def test_a_lock_decides_what_is_in_it(docker: Callable[..., Path], own_tools: Path, tmp_path: Path) -> None:
+    docker()
+    lock = tmp_path / "numpy.txt"
+    lock.write_text("numpy==2.0.0\n")
+    environments.install(NUMPY, kind=Kind.CONTAINER, lock=lock)
+    assert (own_tools / "numpy" / "requirements.txt").read_text() == "numpy==2.0.0\n"
+
+
+def test_a_run_sees_its_folders_no_network_and_its_limits(
+    docker: Callable[..., Path], calls: Callable, tmp_path: Path
+) -> None:
+    docker()
+    found = installed(tmp_path)
+    assert (found.kind, str(found.python)) == (Kind.CONTAINER, "python")
+    scratch, data = tmp_path / "scratch", tmp_path / "data"
+    scratch.mkdir()
+    data.mkdir()
+    request = {"threads": 2, "inputs": {"movie": {"file": str(data / "session.nwb"), "external_files": []}}}
+    outcome = environments.run(
+        found, "tests.fixtures._environment_compute", request, scratch=scratch, log=tmp_path / "log"
+    )
+    assert outcome.summary["variables"]["OMP_NUM_THREADS"] == "2"
+    assert outcome.summary["variables"]["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert outcome.summary["variables"]["HOME"] == str(scratch)
+    run = [words for words in calls("docker") if words[0] == "run"][-1]
+    assert after(run, "--network") == ["none"]
+    assert after(run, "--cpus") == ["2"]
+    mounts = after(run, "--volume")
+    assert f"{scratch}:{scratch}:rw" in mounts
+    assert f"{data}:{data}:ro" in mounts
+    assert [mount for mount in mounts if mount.endswith(":rw")] == [f"{scratch}:{scratch}:rw"]
+    name = after(run, "--name")[0]
+    assert calls("docker")[-2:] == [["inspect", "--format", "{{.State.OOMKilled}}", name], ["rm", "--force", name]]
+
+
+@pytest.mark.parametrize(
+    ("end", "memory", "error"),
+    [("SIGSEGV", "false", ToolCrashedError), ("SIGKILL", "true", ToolMemoryError)],
+)
+def test_its_endings_are_told_apart(
+    docker: Callable[..., Path], tmp_path: Path, end: str, memory: str, error: type[Exception]
+) -> None:
+    docker(memory=memory)
+    found = installed(tmp_path)
+    with pytest.raises(error):
+        environments.run(
+            found, "tests.fixtures._environment_compute", {"end": end}, scratch=tmp_path, log=tmp_path / "log"
+        )
+
+
+@pytest.mark.parametrize(("commands", "found"), [(("no_such", "sh"), "sh"), (("no_such",), None)])
+def test_programs_are_looked_for_inside(
+    docker: Callable[..., Path], tmp_path: Path, commands: tuple[str, ...], found: str | None
+) -> None:
+    docker()
+    tool = replace(NUMPY, programs=(Program("a shell", commands),))
+    environments.install(tool, kind=Kind.CONTAINER)
+    environment = environments.find(tool)  # none of them is on this machine's PATH, which holds docker alone
+
+    def run() -> environments.Outcome:
+        return environments.run(
+            environment, "tests.fixtures._environment_compute", {}, scratch=tmp_path, log=tmp_path / "log"
+        )
+
+    if found is None:
+        with pytest.raises(ToolFailedError, match="the container lacks a shell"):
+            run()
+    else:
+        assert Path(run().summary["tool"]["programs"]["a shell"]).name == found
+
+
+def test_removing_removes_the_image(docker: Callable[..., Path], calls: Callable, own_tools: Path) -> None:
+    docker()
+    environments.install(NUMPY, kind=Kind.CONTAINER)
+    assert environments.remove(NUMPY)
+    assert calls("docker")[-1] == ["image", "rm", "--force", "nwbpipe-numpy:local"]
+    assert not (own_tools / "numpy").exists()
+
+
+def test_podman_keeps_the_users_id() -> None:
+    command = Container(Path("/bin/podman"), "image", gpu=True).command(["python"], name="one")
+    assert after(command, "--userns") == ["keep-id"]
+    assert after(command, "--device") == ["nvidia.com/gpu=all"]
+    assert command[-2:] == ["image", "python"]
+
+
+def test_apptainer_has_a_recipe_and_binds_of_its_own(programs: Callable, calls: Callable, own_tools: Path) -> None:
+    programs("apptainer", "")
+    environments.install(NUMPY, kind=Kind.CONTAINER)
+    image = str(own_tools / "numpy" / "image.sif")
+    assert calls("apptainer") == [["build", image, str(own_tools / "numpy" / "nwbpipe.def")]]
+    recipe = (own_tools / "numpy" / "nwbpipe.def").read_text()
+    assert recipe.startswith("Bootstrap: docker\nFrom: python:3.")
+    assert "libgl1" in recipe
+    command = Container(Path("/bin/apptainer"), image).command(
+        ["python"], name="one", readable=[Path("/data")], writable=[Path("/scratch")], folder=Path("/scratch")
+    )
+    assert after(command, "--bind") == ["/data:/data:ro", "/scratch:/scratch:rw"]
+    assert "--containall" in command
+
+
+def test_without_an_engine_it_is_said(programs: Callable, own_tools: Path) -> None:
+    with pytest.raises(ToolMissingError, match="no program that runs containers"):
+        environments.install(NUMPY, kind=Kind.CONTAINER)
+    assert not own_tools.exists()
