@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from nwbpipe import __version__, files, session_file
+from nwbpipe.engine._job import KnownIdentities
 from nwbpipe.engine._remove import remove_outputs
 from nwbpipe.engine._request import step_name
 from nwbpipe.engine._validity import check_valid
 from nwbpipe.errors import InputError, ResultExistsError, SourceError, UnknownNameError
 from nwbpipe.provenance import (
-    FileStat,
-    IdentityCache,
     ObjectRecord,
     RunRecord,
     add_record,
@@ -159,11 +158,11 @@ def curate(
     run_id, started = uuid.uuid4().hex, datetime.now(UTC)
     values = {"who": who, "labels": {str(roi): label for roi, label in sorted(given.items())}}
 
-    before: list[FileStat] = []
+    known = KnownIdentities(session)
     changed: list[str] = []
 
     def make_room(file: Any) -> None:
-        before.append(FileStat.of(session))
+        known.before()
         earlier = current_record(read_records(file), name)
         if earlier is None:
             return
@@ -176,15 +175,12 @@ def curate(
         mark_superseded(file, name, run_id)
         changed.extend(output.path for output in earlier.outputs)
 
-    def committed() -> None:
-        IdentityCache().carry_over(session, before[0], changed)
-
     with session_file.transaction(
         session,
         lock_timeout=lock_timeout,
         before=make_room,
         check=lambda working: check_valid(working, session),
-        committed=committed,
+        committed=lambda: known.carry_over(changed),
     ) as nwbfile:
         segmentation = nwbfile.objects.get(run[1])
         if segmentation is None:
