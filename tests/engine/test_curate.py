@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import h5py
@@ -21,12 +22,21 @@ from tests.processors.imaging.test_suite2p_load import FRAMES, NX, NY, write_fol
 SEGMENTATION = "/processing/ophys/ImageSegmentation_suite2p/PlaneSegmentation_suite2p"
 
 
-@pytest.fixture
-def file(tmp_path: Path, own_places: Path) -> Path:
-    """Three ROIs; the tool says cell, cell, no cell."""
-    path = write_session(tmp_path / "session.nwb", np.ones((FRAMES, NX, NY), np.int16), rate=10.0)
-    nwbpipe.load(path, "suite2p", write_folder(tmp_path / "a" / "plane0"))
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loaded")
+    path = write_session(folder / "session.nwb", np.ones((FRAMES, NX, NY), np.int16), rate=10.0)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("LOGS", "SCRATCH", "CACHE"):
+            patch.setenv(f"NWBPIPE_{name}", str(folder / name.lower()))
+        nwbpipe.load(path, "suite2p", write_folder(folder / "a" / "plane0"))
     return path
+
+
+@pytest.fixture
+def file(loaded: Path, tmp_path: Path, own_places: Path) -> Path:
+    """Three ROIs; the tool says cell, cell, no cell."""
+    return Path(shutil.copy2(loaded, tmp_path / "session.nwb"))
 
 
 def test_labels_are_a_table_beside_the_tools(file: Path, tmp_path: Path) -> None:
@@ -86,25 +96,18 @@ def test_a_new_segmentation_does_not_inherit_labels(file: Path, tmp_path: Path) 
         assert "Curation_suite2p_curation" not in opened["processing/ophys"]
 
 
-def test_labels_are_replaced_only_when_asked(file: Path) -> None:
+def test_labels_are_replaced_only_when_asked_and_follow_a_renamed_step(file: Path) -> None:
     curate(file, "suite2p", {0: "not cell"}, who="Jane Doe")
     with pytest.raises(ResultExistsError, match="labels already"):
         curate(file, "suite2p", {0: "cell"}, who="John Roe")
     curate(file, "suite2p", {1: "no"}, who="John Roe", replace=True)
-    cells = curated_cells(file, "suite2p")
+    nwbpipe.rename_step(file, "suite2p", "lab")  # and labels follow
+    nwbpipe.rename_step(file, "suite2p_curation", "lab_curation")
+    cells = curated_cells(file, "lab")
     assert cells is not None
     assert cells.tolist() == [True, False, False]
     history = [one for one in nwbpipe.read_records(file) if one.processor == "curation"]
     assert [one.superseded for one in sorted(history, key=lambda one: one.started)] == [True, False]
-
-
-def test_labels_follow_a_renamed_step(file: Path) -> None:
-    curate(file, "suite2p", {0: "not cell"}, who="Jane Doe")
-    nwbpipe.rename_step(file, "suite2p", "lab")
-    nwbpipe.rename_step(file, "suite2p_curation", "lab_curation")
-    cells = curated_cells(file, "lab")
-    assert cells is not None
-    assert cells.tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -27,6 +28,23 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TwoPhotonTruth
     return path, simulate_two_photon(path, **SMALL)
 
 
+@pytest.fixture(scope="module")
+def measured(scan: tuple[Path, TwoPhotonTruth], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("measured")
+    path = Path(shutil.copy2(scan[0], folder / "scan.nwb"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("LOGS", "SCRATCH", "CACHE"):
+            patch.setenv(f"NWBPIPE_{name}", str(folder / name.lower()))
+        measure_quality(path, "truth", params={"dark_level": 100.0})
+    return path
+
+
+@pytest.fixture
+def measured_file(measured: Path, tmp_path: Path, own_places: Path) -> Path:
+    """Return a copy of the scan with its quality."""
+    return Path(shutil.copy2(measured, tmp_path / "measured.nwb"))
+
+
 @pytest.fixture
 def file(scan: tuple[Path, TwoPhotonTruth], tmp_path: Path, own_places: Path) -> Path:
     copied = tmp_path / "scan.nwb"
@@ -34,11 +52,10 @@ def file(scan: tuple[Path, TwoPhotonTruth], tmp_path: Path, own_places: Path) ->
     return copied
 
 
-def test_metrics_and_verdicts_are_in_the_file(file: Path, scan: tuple[Path, TwoPhotonTruth]) -> None:
-    truth = scan[1]
+def test_metrics_and_verdicts_are_in_the_file(measured_file: Path, scan: tuple[Path, TwoPhotonTruth]) -> None:
+    file, truth = measured_file, scan[1]
     assert imaging_steps(file) == ["truth"]
-    run = measure_quality(file, "truth", params={"dark_level": 100.0})
-    assert run.record.step == "truth_quality"
+    assert [one.step for one in nwbpipe.read_records(file)] == ["truth", "truth_quality"]
     assert validate(path=str(file)) == []
     found = inspect_nwbfile(nwbfile_path=file, importance_threshold=Importance.BEST_PRACTICE_VIOLATION)
     assert [one.message for one in found if "uality" in str(one.location)] == []
@@ -65,8 +82,8 @@ def test_metrics_and_verdicts_are_in_the_file(file: Path, scan: tuple[Path, TwoP
     assert not measure_quality(file, "truth", params={"dark_level": 100.0}).computed
 
 
-def test_verdicts_are_listed_and_judged_again(file: Path) -> None:
-    measure_quality(file, "truth")
+def test_verdicts_are_listed_and_judged_again(measured_file: Path) -> None:
+    file = measured_file
     before = file.read_bytes()
     listed = verdicts(file)
     assert [(one.of, one.row) for one in listed] == [("scan", 0), *(("roi", k) for k in range(6))]
@@ -116,8 +133,8 @@ def test_what_cannot_be_measured_is_refused(file: Path) -> None:
         nwbpipe.process(file, "imaging_quality")
 
 
-def test_removing_a_step_takes_its_quality_along(file: Path) -> None:
-    measure_quality(file, "truth")
+def test_removing_a_step_takes_its_quality_along(measured_file: Path) -> None:
+    file = measured_file
     removed = nwbpipe.remove_step(file, "truth", cascade=True)
     assert removed.steps == ("truth", "truth_quality")
     with h5py.File(file) as opened:

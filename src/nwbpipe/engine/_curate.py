@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 
 from nwbpipe import __version__, files, session_file
+from nwbpipe.engine._job import KnownIdentities
+from nwbpipe.engine._remove import remove_outputs
+from nwbpipe.engine._validity import check_valid
 from nwbpipe.errors import InputError, ResultExistsError, SourceError, UnknownNameError
 from nwbpipe.processors import step_name
 from nwbpipe.provenance import (
@@ -155,7 +158,11 @@ def curate(
     run_id, started = uuid.uuid4().hex, datetime.now(UTC)
     values = {"who": who, "labels": {str(roi): label for roi, label in sorted(given.items())}}
 
+    known = KnownIdentities(session)
+    changed: list[str] = []
+
     def make_room(file: Any) -> None:
+        known.before()
         earlier = current_record(read_records(file), name)
         if earlier is None:
             return
@@ -164,12 +171,17 @@ def curate(
             raise ResultExistsError(
                 msg, where=str(session), found=earlier.parameters.get("who", ""), hint="--replace"
             )
-        from nwbpipe.engine._remove import remove_outputs
-
         remove_outputs(file, earlier)
         mark_superseded(file, name, run_id)
+        changed.extend(output.path for output in earlier.outputs)
 
-    with session_file.transaction(session, lock_timeout=lock_timeout, before=make_room) as nwbfile:
+    with session_file.transaction(
+        session,
+        lock_timeout=lock_timeout,
+        before=make_room,
+        check=lambda working: check_valid(working, session),
+        committed=lambda: known.carry_over(changed),
+    ) as nwbfile:
         segmentation = nwbfile.objects.get(run[1])
         if segmentation is None:
             msg = "the segmentation was replaced meanwhile"
@@ -202,6 +214,7 @@ def curate(
             software=f"nwbpipe {__version__}",
             sources=sources,
         )
+        changed.extend(output.path for output in record.outputs)
         add_record(nwbfile, record)
     return record
 

@@ -223,7 +223,7 @@ class Job:
 
     def _commit(self, finished: Finished, lock_timeout: float, unsafe_no_cas: bool) -> tuple[RunRecord, bool]:
         self._refuse_changed_inputs()
-        known = _KnownIdentities(self.session)
+        known = KnownIdentities(self.session)
         changed: list[str] = []
 
         def prepare(file: h5py.File) -> None:
@@ -313,7 +313,7 @@ class Job:
         )
 
 
-class _KnownIdentities:
+class KnownIdentities:
     """What is known of a file's content, over a commit: what that left alone needs no hashing again."""
 
     def __init__(self, session: Path | str) -> None:

@@ -127,10 +127,10 @@ def load(
 
 def _identities(source: Path, files: list[Path]) -> list[dict[str, object]]:
     """Name, size and SHA-256 of each file; names begin with that of the folder, and tell no more of the place."""
-    base = source.resolve().parent
+    top = source.resolve().name
     found: list[dict[str, object]] = []
     for file in files:
         identity = file_identity(file)
-        name = file.resolve().relative_to(base).as_posix()
-        found.append({"source": source.name, "path": name, "size": identity.size, "sha256": identity.sha256})
+        name = Path(top, file.relative_to(source)).as_posix() if file != source else top
+        found.append({"source": top, "path": name, "size": identity.size, "sha256": identity.sha256})
     return found

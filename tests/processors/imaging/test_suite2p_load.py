@@ -121,6 +121,11 @@ def spoil(folder: Path, how: str) -> None:
         np.save(folder / "Fneu.npy", values)
     elif how == "code":
         np.save(folder / "ops.npy", {"Ly": Runs(folder / "ran")})
+    elif how in ("no weights", "few shifts"):
+        name, key, value = ("stat", "lam", np.ones(1)) if how == "no weights" else ("ops", "yoff", np.zeros(3))
+        content = np.load(folder / f"{name}.npy", allow_pickle=True)
+        (content[1] if name == "stat" else content.item())[key] = value
+        np.save(folder / f"{name}.npy", content)
     elif how == "outside":
         stat = np.load(folder / "stat.npy", allow_pickle=True)
         stat[0]["xpix"] = np.array([NX, 1])
@@ -137,6 +142,8 @@ def spoil(folder: Path, how: str) -> None:
         ("NaN", "NaN"),
         ("code", "would run code"),
         ("outside", "outside of the frame"),
+        ("no weights", "not one of suite2p's"),
+        ("few shifts", "not of all frames"),
     ],
 )
 def test_a_bad_folder_is_refused_and_the_file_left_alone(session, tmp_path, how, message):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import h5py
 import numpy as np
 import pytest
@@ -102,13 +104,23 @@ def test_it_scales_with_the_trace_and_a_penalty_takes_the_small_ones():
 
 
 @pytest.fixture
-def session(tmp_path):
+def session(made, tmp_path):
+    return shutil.copy2(made[0], tmp_path / "session.nwb"), *made[1:]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """Traces F = 50 + 20 calcium + neuropil, of three ROIs; the last one's background is below zero."""
     spikes, calcium = spikes_and_calcium()
     wave = 10 * np.sin(np.arange(400) / 30)[:, None]
     raw = (np.array([50, 80, -60]) + 20 * calcium + 0.7 * wave).astype("f4")
     neuropil = np.repeat(30 + wave, 3, axis=1).astype("f4")
-    path = write_session(tmp_path / "session.nwb", np.ones((400, 24, 18), np.int16), rate=RATE, starting_time=2.0)
+    path = write_session(
+        tmp_path_factory.mktemp("traces") / "session.nwb",
+        np.ones((400, 24, 18), np.int16),
+        rate=RATE,
+        starting_time=2.0,
+    )
     with NWBHDF5IO(path, "a") as io:
         nwbfile = io.read()
         context = Context("cells", Suite2pParams(), {})

@@ -142,7 +142,16 @@ def _plane(folder: Path, ops: Mapping[str, Any], shape: tuple[int, int, int]) ->
             found=f"{found[0]} frames of {found[2]} x {found[1]}",
             hint="bind the movie that it was made from: --input movie=PATH",
         )
+    for name in ("yoff", "xoff", "corrXY", "yoff1", "xoff1", "badframes"):
+        if name in ops and len(ops[name]) != frames:
+            msg = f"{name} is not of all frames"
+            raise SourceError(msg, where=str(folder / "ops.npy"), expected=str(frames), found=str(len(ops[name])))
     for number, one in enumerate(stat):
+        missing = [name for name in ("ypix", "xpix", "lam", "med") if name not in one]
+        if missing or len(one["ypix"]) != len(one["lam"]):
+            msg = f"ROI {number} is not one of suite2p's"
+            found_text = f"no {', '.join(missing)}" if missing else f"{len(one['lam'])} weights"
+            raise SourceError(msg, where=str(folder / "stat.npy"), expected="ypix, xpix, lam, med", found=found_text)
         y, x = np.asarray(one["ypix"]), np.asarray(one["xpix"])
         if (
             y.shape != x.shape
