@@ -6,7 +6,6 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,21 +13,21 @@ from typing import Any
 
 import h5py
 
-from nwbpipe import __version__, environments, files, session_file
+from nwbpipe import __version__, environments, session_file
 from nwbpipe.engine._curate import CURATION
+from nwbpipe.engine._known import KnownIdentities
 from nwbpipe.engine._outputs import new_outputs, object_ids
 from nwbpipe.engine._places import log_folder
 from nwbpipe.engine._remove import dependents, remove_outputs
 from nwbpipe.engine._serve import inputs_within_reach
 from nwbpipe.engine._validity import check_valid
 from nwbpipe.environments import ToolEnvironment
-from nwbpipe.errors import InputError, NwbpipeError, ResultExistsError
+from nwbpipe.errors import InputError, ResultExistsError
 from nwbpipe.processors import Context, Processor, Results
 from nwbpipe.provenance import (
     REMOVED,
     IdentityCache,
     ObjectRecord,
-    RemoteStat,
     RunRecord,
     add_record,
     current_record,
@@ -38,7 +37,7 @@ from nwbpipe.provenance import (
     parameters_hash,
     read_records,
 )
-from nwbpipe.stores import is_remote, scratch_folder
+from nwbpipe.stores import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -311,30 +310,6 @@ class Job:
             resources=finished.usage,
             sources=tuple(finished.sources),
         )
-
-
-class KnownIdentities:
-    """What is known of a file's content, over a commit: what that left alone needs no hashing again."""
-
-    def __init__(self, session: Path | str) -> None:
-        self.session = session
-        self._cache = IdentityCache()
-        self._stat: Any = None
-
-    def before(self) -> None:
-        """Note the state that the commit changes: a lock is held, or the commit fails if it is no longer that one."""
-        self._stat = files.s3_state(self.session) if is_remote(self.session) else self._cache.stat(self.session)
-
-    def carry_over(self, changed: list[str]) -> None:
-        """Keep what is known, but of what was changed."""
-        if not is_remote(self.session):
-            self._cache.carry_over(self.session, self._stat, changed)
-            return
-        with suppress(NwbpipeError):  # the commit stands, whatever becomes of this
-            after = files.s3_state(self.session)
-            if after.is_next_of(self._stat):  # else others have committed since
-                before = RemoteStat(self._stat.etag, self._stat.size)
-                self._cache.carry_over(self.session, before, changed, RemoteStat(after.etag, after.size))
 
 
 def _now() -> str:
