@@ -98,7 +98,6 @@ class Places:
             path = self._below(base, rest, base, text)
             plain = path.relative_to(base).as_posix()
             try:
-                store.local_path(plain) if plain != "." else None
                 there = plain == "." or store.exists(plain)
             except NwbpipeError as error:
                 raise MistakeError(
