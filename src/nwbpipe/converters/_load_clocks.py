@@ -32,26 +32,26 @@ class ClockChecks:
     def _place(self, tree: Any, key: str, path: str) -> str:
         raise NotImplementedError
 
-    def _problem(self, what: str, tree: Any, key: str, path: str, **more: str | None) -> None:
+    def problem(self, what: str, tree: Any, key: str, path: str, **more: str | None) -> None:
         raise NotImplementedError
 
-    def _section(self, key: str, required: bool = True) -> Tree:
+    def section(self, key: str, required: bool = True) -> Tree:
         raise NotImplementedError
 
-    def _model(self, model: type[BaseModel], tree: Tree, path: str) -> Any:
+    def model(self, model: type[BaseModel], tree: Tree, path: str) -> Any:
         raise NotImplementedError
 
     def _clocks(self) -> dict[str, Any]:
         clocks = {}
-        section = self._section("clocks", required=False)
+        section = self.section("clocks", required=False)
         for name, tree in section.items():
             path = f"clocks.{name}"
             if not isinstance(tree, Tree):
-                self._problem("the clock is no mapping", section, name, path, found=found(tree))
+                self.problem("the clock is no mapping", section, name, path, found=found(tree))
                 continue
             model = CLOCK_MODELS.get(str(tree.get("align")))
             if model is None:
-                self._problem(
+                self.problem(
                     "the way to align is not supported" if "align" in tree else "the way to align is missing",
                     tree,
                     "align",
@@ -62,7 +62,7 @@ class ClockChecks:
                     "pulses: {source: ..., events: ...}, reference_pulses: {source: ..., channel: ...}}`",
                 )
                 continue
-            clocks[name] = self._model(model, self._clock_values(tree, model, path), path)
+            clocks[name] = self.model(model, self._clock_values(tree, model, path), path)
             self._check_trains(name, clocks[name], tree, path)
         return clocks
 
@@ -89,9 +89,9 @@ class ClockChecks:
 
     def _part(self, tree: Any, parent: Tree, key: str, model: type[BaseModel], path: str) -> BaseModel:
         if not isinstance(tree, Tree):
-            self._problem(f"{path} is no mapping", parent, key, path, expected="`{key: value}`", found=found(tree))
+            self.problem(f"{path} is no mapping", parent, key, path, expected="`{key: value}`", found=found(tree))
             return _STAND_INS[model]
-        part: BaseModel | None = self._model(model, self._clock_values(tree, model, path), path)
+        part: BaseModel | None = self.model(model, self._clock_values(tree, model, path), path)
         return part or _STAND_INS[model]
 
     def _check_trains(self, name: str, clock: Any, tree: Tree, path: str) -> None:
@@ -103,7 +103,7 @@ class ClockChecks:
                 continue
             if train.source is not None and train.source not in names:
                 near = difflib.get_close_matches(train.source, names, n=2, cutoff=0.4)
-                self._problem(
+                self.problem(
                     f"no source is called {train.source!r}",
                     tree,
                     key,
@@ -114,7 +114,7 @@ class ClockChecks:
                 continue
             of = self._clock_of(names, train)
             if of is not None and (of == name) != (key == "pulses"):
-                self._problem(
+                self.problem(
                     f"these pulses are {'not ' if key == 'pulses' else ''}on the clock that they align",
                     tree,
                     key,
@@ -151,7 +151,7 @@ class ClockChecks:
             return next(iter(used), "")
         if reference not in used:
             near = difflib.get_close_matches(str(reference), used, n=2, cutoff=0.4)
-            self._problem(
+            self.problem(
                 "no source is in the reference clock",
                 self.tree,
                 "reference_clock",
@@ -169,7 +169,7 @@ class ClockChecks:
         for clock, source in used.items():
             if clock != reference and clock not in clocks and reference in used:
                 tree = self.tree["sources"][source]
-                self._problem(
+                self.problem(
                     f"nothing aligns the clock {clock!r} of the source {source!r} with the reference",
                     tree if isinstance(tree, Tree) and "clock" in tree else self.tree["sources"],
                     "clock" if isinstance(tree, Tree) and "clock" in tree else source,
@@ -180,7 +180,7 @@ class ClockChecks:
         for clock, tree in clocks.items():
             if clock not in used:
                 near = difflib.get_close_matches(clock, used, n=2, cutoff=0.4)
-                self._problem(
+                self.problem(
                     f"no source is in the clock {clock!r}",
                     clocks,
                     clock,
@@ -190,7 +190,7 @@ class ClockChecks:
                 )
             elif clock == reference and isinstance(tree, Tree) and tree.get("align") != "timestamps":
                 shifted = tree.get("align") == "start"
-                self._problem(
+                self.problem(
                     f"the reference clock can't be {'shifted' if shifted else 'aligned to itself'}",
                     clocks,
                     clock,
