@@ -240,7 +240,9 @@ def _judge(trains: Trains, best: Hypothesis, rivals: list[Hypothesis], start_wit
         if (one.support >= 0.4 * best.support if significant else one.matched >= 0.5 * best.matched)
     ]
     # Without support there are as many lags as pulses, and single pulses that are missing coincide at some of them.
-    margin = _MARGIN_REPEATED if significant else MARGIN + float(np.log(best.matched))
+    margin = _MARGIN_REPEATED if significant else MARGIN
+    if not significant and not _whole(trains, best):
+        margin += float(np.log(best.matched))
     close = [one for one in against if _better(best, one) < margin]
     if close:
         other = min(close, key=lambda one: _better(best, one))
@@ -267,6 +269,17 @@ def _judge(trains: Trains, best: Hypothesis, rivals: list[Hypothesis], start_wit
     if significant:
         return Match(best, anchor="intervals")
     return Match(best, anchor="gaps" if rivals else "start_within_s")
+
+
+def _whole(trains: Trains, best: Hypothesis) -> bool:
+    """Whether every pulse of both trains has a partner, and either is known to be silent before and after them."""
+    if not best.matched == len(trains.source) == len(trains.reference):
+        return False
+    silence = 3 * float(np.median(np.diff(trains.reference)))
+    return all(
+        times[0] - span[0] > silence and span[1] - times[-1] > silence
+        for times, span in ((trains.source, trains.source_span), (trains.reference, trains.reference_span))
+    )
 
 
 def _elsewhere(trains: Trains, best: Hypothesis) -> tuple[float, float] | None:
