@@ -36,6 +36,9 @@ def test_all_streams_are_in_the_reference_clock(simulated: SimulatedSession, tmp
         assert len(pose) == len(simulated.keypoints.bodyparts)
         for series in pose.values():
             assert event_error_ms(face.frame_times, np.asarray(series.timestamps)) < 0.02
+        light = file.acquisition["FiberPhotometryResponseSeries_photometry"]
+        own = light.starting_time + np.arange(len(light.data)) / light.rate
+        assert event_error_ms(simulated.photometry.times, own) < 0.01
         trials, events = file.trials.to_dataframe(), file.events["events"].to_dataframe()
     assert event_error_ms(behavior.trial_start, trials["start_time"]) < 0.15
     assert event_error_ms(behavior.trial_stop, trials["stop_time"]) < 0.15
