@@ -212,6 +212,12 @@ def test_nothing_found_is_a_valid_result(tmp_path, seen, radius):
         assert list(file["processing/ophys"]) == ["SummaryImages_extract"]
 
 
+def test_without_cells_in_one_part_of_the_frame_it_fails(tmp_path, seen):
+    path = write_session(tmp_path / "session.nwb", movie(), rate=10.0)
+    with pytest.raises(ToolFailedError, match="reshape"):
+        process(path, "extract", params={"avg_cell_radius": 11, "partitions": (2, 1)})
+
+
 def test_a_failure_says_what_octave_said(tmp_path, seen):
     path = write_session(tmp_path / "session.nwb", movie(), rate=10.0)
     before = path.read_bytes()

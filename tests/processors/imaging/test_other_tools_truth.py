@@ -155,7 +155,7 @@ def test_extract_finds_cells_and_traces(tmp_path):
         assert np.median(r) >= 0.95
 
 
-def test_extracts_checks_can_remove_every_cell(tmp_path):
+def test_extract_finds_nothing_in_noise(tmp_path):
     installed("extract")
     movie = np.random.default_rng(0).poisson(50, (200, 48, 40)).astype(np.int16)
     path = write_session(tmp_path / "session.nwb", movie, rate=15.0)

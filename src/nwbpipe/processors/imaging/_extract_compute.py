@@ -31,6 +31,8 @@ STAGES = {
     "final robust": (0.85, "final regression"),
     "All done": (0.95, "done"),
 }
+#: How EXTRACT fails without a cell: what it says before, and what the error is about.
+EMPTY = (("Zero cells, stopping.", "reshape"), ("0 cells found after", "quantile"))
 
 
 def shifted(frames: np.ndarray, shifts: np.ndarray) -> np.ndarray:
@@ -145,10 +147,11 @@ def command(program: Path, source: Path, scratch: Path) -> list[str]:
     return [str(program), "-batch", "addpath(genpath(%s)); addpath(%s); %s" % (quoted(source), quoted(own), run)]
 
 
-def run_tool(words: list[str], progress: Progress) -> bool:
+def run_tool(words: list[str], progress: Progress, whole: bool) -> bool:
     """Run the program, show what it prints, and turn its stages into progress; False if no cell was left.
 
-    EXTRACT 1.3 itself fails, as it lays out the result, where its checks removed every cell.
+    EXTRACT 1.3 itself fails where it finds no cell, or where its checks remove every one. Only where the frame is
+    worked on as a `whole` does that say that there is none.
     """
     with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
         assert child.stdout is not None
@@ -164,9 +167,10 @@ def run_tool(words: list[str], progress: Progress) -> bool:
     if not child.returncode:
         return True
     errors = [line for line in lines if line.lower().startswith("error")]
-    if "Zero cells, stopping." in lines and any("reshape" in line.lower() for line in errors):
-        print("EXTRACT's checks removed every cell: the result is empty", flush=True)
-        return False
+    for said, failed in EMPTY if whole else ():
+        if any(line.startswith(said) for line in lines) and any(failed in line.lower() for line in errors):
+            print("EXTRACT was left without a cell: the result is empty", flush=True)
+            return False
     last = next(iter(errors), lines[-1] if lines else "it printed nothing")
     raise RuntimeError("%s ended with exit code %d: %s" % (Path(words[0]).name, child.returncode, last))
 
@@ -196,7 +200,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         octave = program.stem.startswith("octave")
         place = copy_for_octave(checkout, scratch / "EXTRACT") if octave else checkout / "EXTRACT"
         found: dict[str, Any] = {"cells": 0, "version": "1.3", "seconds": 0.0}
-        ended = run_tool(command(program, place, scratch), progress)
+        ended = run_tool(command(program, place, scratch), progress, whole=list(params["partitions"]) == [1, 1])
         (scratch / "movie.raw").unlink()
         if ended:
             found = json.loads((scratch / "result.json").read_text())
