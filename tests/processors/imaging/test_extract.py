@@ -38,6 +38,8 @@ h, w, frames = request["size"]
 movie = np.fromfile(folder / "movie.raw", "f4").reshape((h, w, frames), order="F")
 (pathlib.Path(SEEN)).write_text(json.dumps({"pixel": float(movie[2, 20, 7]), "config": request["config"]}))
 if request["config"]["avg_cell_radius"] == 13: print("error: no luck"); sys.exit(1)
+if request["config"]["avg_cell_radius"] == 11:
+    print("Zero cells, stopping.\\nerror: reshape: can't reshape 0x1 array to 88x120x1 array"); sys.exit(1)
 count = 0 if request["config"]["avg_cell_radius"] == 12 else 2
 spatial = np.zeros((h, w, count), "f4")
 temporal = np.zeros((frames, count), "f4")
@@ -201,12 +203,19 @@ def test_other_series_are_no_shifts(tmp_path, seen, shape, unit):
         process(path, "extract", inputs={"shifts": "acquisition/Shifts"})
 
 
-def test_nothing_found_is_a_valid_result(tmp_path, seen):
+@pytest.mark.parametrize("radius", [12, 11], ids=["none found", "all removed, where EXTRACT itself fails"])
+def test_nothing_found_is_a_valid_result(tmp_path, seen, radius):
     path = write_session(tmp_path / "session.nwb", movie(), rate=10.0)
-    process(path, "extract", params={"avg_cell_radius": 12})
+    process(path, "extract", params={"avg_cell_radius": radius})
     assert validate(path=str(path)) == []
     with h5py.File(path) as file:
         assert list(file["processing/ophys"]) == ["SummaryImages_extract"]
+
+
+def test_without_cells_in_one_part_of_the_frame_it_fails(tmp_path, seen):
+    path = write_session(tmp_path / "session.nwb", movie(), rate=10.0)
+    with pytest.raises(ToolFailedError, match="reshape"):
+        process(path, "extract", params={"avg_cell_radius": 11, "partitions": (2, 1)})
 
 
 def test_a_failure_says_what_octave_said(tmp_path, seen):

@@ -3,15 +3,20 @@
 Where they are not installed the tests skip with the reason: see docs/how-do-i-install-a-tool.md.
 """
 
+from datetime import UTC, datetime
+
 import h5py
 import numpy as np
 import pytest
-from pynwb import NWBHDF5IO, validate
+import tifffile
+from pynwb import NWBHDF5IO, TimeSeries, validate
 
 from nwbpipe.engine import process
 from nwbpipe.environments import find
 from nwbpipe.errors import ToolMissingError
 from nwbpipe.processors import processor
+from nwbpipe.simulate._imaging import write_imaging
+from nwbpipe.simulate._tools import Scale, generator
 from nwbpipe.simulate.scores import match_masks, trace_correlation
 from tests.processors.imaging.session import write_session
 from tests.processors.imaging.simulated_movie import simulate_movie
@@ -115,18 +120,46 @@ def test_caiman_finds_nothing_in_noise(tmp_path):
         assert "ImageSegmentation_caiman" not in file["processing/ophys"]
 
 
+def simulated(tmp_path):
+    """A small movie of the kind that `nwbpipe demo` simulates: (frames, x, y), and its truth."""
+    truth = write_imaging(
+        tmp_path / "raw.tif",
+        generator(0, "imaging"),
+        Scale(25.0, (100, 100), 8, 4, 2, 2),
+        start_time=datetime(2024, 1, 1, tzinfo=UTC),
+        offset_s=0.0,
+    )
+    return truth, np.ascontiguousarray(tifffile.imread(tmp_path / "raw.tif").transpose(0, 2, 1))
+
+
 def test_extract_finds_cells_and_traces(tmp_path):
     installed("extract")
-    truth = simulate_movie(frames=400, cells=10)
-    still = np.stack(
-        [np.roll(frame, tuple(-shift), axis=(0, 1)) for frame, shift in zip(truth.movie, truth.shifts, strict=True)]
-    )
-    path = write_session(tmp_path / "session.nwb", still, rate=truth.rate)
-    process(path, "extract", params={"avg_cell_radius": 5, "engine": "octave"}, threads=1)
+    truth, movie = simulated(tmp_path)
+    path = write_session(tmp_path / "session.nwb", movie, rate=truth.rate)
+    with NWBHDF5IO(path, "a") as io:  # as a motion correction would leave them, in (x, y)
+        nwbfile = io.read()
+        nwbfile.add_acquisition(TimeSeries(name="Shifts", data=truth.shifts[:, ::-1], unit="pixels", rate=truth.rate))
+        io.write(nwbfile)
+    params = {"avg_cell_radius": 5, "engine": "octave"}
+    process(path, "extract", params=params, inputs={"shifts": "acquisition/Shifts"}, threads=1)
     assert validate(path=str(path)) == []
     with NWBHDF5IO(path, "r") as io:
         ophys = io.read().processing["ophys"]
-        match, r = scores(ophys, "extract", truth, ophys["DfOverF_extract"]["DfOverF"])
+        table = ophys["ImageSegmentation_extract"]["PlaneSegmentation_extract"]
+        match = match_masks(truth.masks.transpose(0, 2, 1), masks(table, movie.shape[1:]))
         assert match.recall >= 0.85
         assert match.precision >= 0.85
-        assert r >= 0.95
+        assert np.median(match.iou) >= 0.7
+        found = ophys["DfOverF_extract"]["DfOverF"].data[:].T
+        r = trace_correlation(truth.traces[match.pairs[:, 0]], found[match.pairs[:, 1]])
+        assert np.median(r) >= 0.95
+
+
+def test_extract_finds_nothing_in_noise(tmp_path):
+    installed("extract")
+    movie = np.random.default_rng(0).poisson(50, (200, 48, 40)).astype(np.int16)
+    path = write_session(tmp_path / "session.nwb", movie, rate=15.0)
+    process(path, "extract", params={"avg_cell_radius": 5, "engine": "octave", "cellfind_min_snr": 0}, threads=1)
+    assert validate(path=str(path)) == []
+    with h5py.File(path) as file:
+        assert "ImageSegmentation_extract" not in file["processing/ophys"]

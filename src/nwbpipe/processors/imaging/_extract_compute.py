@@ -31,6 +31,8 @@ STAGES = {
     "final robust": (0.85, "final regression"),
     "All done": (0.95, "done"),
 }
+#: How EXTRACT fails without a cell: what it says before, and what the error is about.
+EMPTY = (("Zero cells, stopping.", "reshape"), ("0 cells found after", "quantile"))
 
 
 def shifted(frames: np.ndarray, shifts: np.ndarray) -> np.ndarray:
@@ -145,8 +147,12 @@ def command(program: Path, source: Path, scratch: Path) -> list[str]:
     return [str(program), "-batch", "addpath(genpath(%s)); addpath(%s); %s" % (quoted(source), quoted(own), run)]
 
 
-def run_tool(words: list[str], progress: Progress) -> None:
-    """Run the program, show what it prints, and turn its stages into progress."""
+def run_tool(words: list[str], progress: Progress, whole: bool) -> bool:
+    """Run the program, show what it prints, and turn its stages into progress; False if no cell was left.
+
+    EXTRACT 1.3 itself fails where it finds no cell, or where its checks remove every one. Only where the frame is
+    worked on as a `whole` does that say that there is none.
+    """
     with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
         assert child.stdout is not None
         lines = []
@@ -158,9 +164,15 @@ def run_tool(words: list[str], progress: Progress) -> None:
             for text, (fraction, label) in STAGES.items():
                 if text in line:
                     progress(fraction, label)
-    if child.returncode:
-        last = next((line for line in reversed(lines) if line.startswith("error")), lines[-1] if lines else "nothing")
-        raise RuntimeError("%s ended with exit code %d: %s" % (Path(words[0]).name, child.returncode, last))
+    if not child.returncode:
+        return True
+    errors = [line for line in lines if line.lower().startswith("error")]
+    for said, failed in EMPTY if whole else ():
+        if any(line.startswith(said) for line in lines) and any(failed in line.lower() for line in errors):
+            print("EXTRACT was left without a cell: the result is empty", flush=True)
+            return False
+    last = next(iter(errors), lines[-1] if lines else "it printed nothing")
+    raise RuntimeError("%s ended with exit code %d: %s" % (Path(words[0]).name, child.returncode, last))
 
 
 def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
@@ -187,13 +199,15 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         (scratch / "request.json").write_text(json.dumps({"size": [ny, nx, frames], "config": config}))
         octave = program.stem.startswith("octave")
         place = copy_for_octave(checkout, scratch / "EXTRACT") if octave else checkout / "EXTRACT"
-        run_tool(command(program, place, scratch), progress)
+        found: dict[str, Any] = {"cells": 0, "version": "1.3", "seconds": 0.0}
+        ended = run_tool(command(program, place, scratch), progress, whole=list(params["partitions"]) == [1, 1])
         (scratch / "movie.raw").unlink()
-        found = json.loads((scratch / "result.json").read_text())
+        if ended:
+            found = json.loads((scratch / "result.json").read_text())
         count = int(found["cells"])
         weights = raw_array(scratch / "spatial.raw", (count, nx, ny))
         traces = raw_array(scratch / "temporal.raw", (count, frames)) if count else np.zeros((0, frames), np.float32)
-        for name in ("summary", "max", "baseline"):
+        for name in ("summary", "max", "baseline") if ended else ():
             results["images/" + name] = raw_array(scratch / (name + ".raw"), (nx, ny))
         put(results, weights, traces)
         if count:
