@@ -97,14 +97,14 @@ def _rois(outputs: Dict[str, Any], frames: int, scales: Sequence[float]) -> Arra
         if count and outputs.get(key) is not None:
             arrays["rois/" + name] = np.asarray(outputs[key])[:, 0].astype(bool)
             arrays["rois/" + name + "_probability"] = np.asarray(outputs[key], np.float32)[:, 1]
-        elif name == "iscell":
+        elif not count and name == "iscell":
             arrays["rois/iscell"], arrays["rois/iscell_probability"] = np.zeros(0, bool), np.zeros(0, np.float32)
     for name, key in TRACES.items():
         if count and outputs.get(key) is not None:
             arrays["traces/" + name] = np.asarray(outputs[key], np.float32).T * np.float32(
                 scales[1] if name.endswith("2") else scale
             )
-        elif not name.endswith("2"):
+        elif not count and not name.endswith("2"):
             arrays["traces/" + name] = np.zeros((frames, 0), np.float32)
     return arrays
 
@@ -146,7 +146,7 @@ def put(results: Any, arrays: Arrays, scale: float) -> Dict[str, Any]:
     valid = [int(v) for v in arrays["valid"]]
     return {
         "rois": len(arrays["rois/index"]),
-        "cells": int(arrays["rois/iscell"].sum()),
+        "cells": int(arrays["rois/iscell"].sum()) if "rois/iscell" in arrays else None,
         "bad_frames": int(arrays["bad_frames"].sum()),
         "valid_x": valid[:2],
         "valid_y": valid[2:],
