@@ -43,7 +43,20 @@ ROOMS: dict[str, set[str]] = {
         "nwb_builders",
         "extensions",
     },
-    "engine": {"errors", "stores", "files", "session_file", "provenance", "environments", "processors", "quality"},
+    "project": {"errors", "provenance", "processors", "converters"},
+    "engine": {
+        "errors",
+        "stores",
+        "files",
+        "extensions",
+        "session_file",
+        "provenance",
+        "environments",
+        "processors",
+        "quality",
+        "converters",
+        "project",
+    },
     "demo": {
         "errors",
         "session_file",
@@ -56,6 +69,7 @@ ROOMS: dict[str, set[str]] = {
     },
 }
 ROOMS["cli"] = set(ROOMS)
+ROOMS["__main__"] = {"cli"}
 
 
 def room_of(path: Path) -> str:

@@ -22,7 +22,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 if TYPE_CHECKING:
     from nwbpipe.converters import convert
-    from nwbpipe.engine import Run, check, load, process, remove_step, rename_step, repack
+    from nwbpipe.engine import Project, Run, check, load, process, remove_step, rename_step, repack
     from nwbpipe.environments import Tool
     from nwbpipe.processors import Context, Input, Params, Processor, Results
     from nwbpipe.provenance import RunRecord, read_records
@@ -33,6 +33,7 @@ _HOMES = {
     "Input": "processors",
     "Params": "processors",
     "Processor": "processors",
+    "Project": "engine",
     "Results": "processors",
     "Run": "engine",
     "RunRecord": "provenance",
@@ -55,6 +56,7 @@ __all__ = [
     "Input",
     "Params",
     "Processor",
+    "Project",
     "Results",
     "Run",
     "RunRecord",

@@ -149,9 +149,16 @@ def open_hdf5(path: Path | str, *, locking: bool = False) -> Iterator[h5py.File]
         with files.remote_read(path) as file:
             yield file
         return
-    resolved = Path(path).resolve()
-    with files.read_settled(resolved, lambda: h5py.File(resolved, "r", locking=locking)) as file:
+    with _opened(Path(path).resolve(), locking) as file:
         yield file
+
+
+def _opened(resolved: Path, locking: bool) -> h5py.File:
+    try:
+        return files.read_settled(resolved, lambda: h5py.File(resolved, "r", locking=locking))
+    except BlockingIOError as error:
+        msg = "another program has the file open for writing"
+        raise LockedFileError(msg, where=str(resolved), hint="close it there, then try again") from error
 
 
 @contextmanager
@@ -174,13 +181,7 @@ def read(path: Path | str) -> Iterator[NWBFile]:
                 yield io.read()
         return
     resolved = check_readable(Path(path))
-    try:
-        file = files.read_settled(
-            resolved, lambda: h5py.File(resolved, "r")
-        )  # with HDF5's lock: a program in the middle of writing is not read over
-    except BlockingIOError as error:
-        msg = "another program has the file open for writing"
-        raise LockedFileError(msg, where=str(resolved), hint="close it there, then try again") from error
+    file = _opened(resolved, locking=True)  # a program in the middle of writing is not read over
     with file, _quiet(), NWBHDF5IO(file=file, mode="r") as io:
         yield io.read()
 

@@ -148,7 +148,7 @@ def test_the_inspector_finds_nothing(converted):
     assert [str(message) for message in worst] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_dandi_finds_nothing(converted, tmp_path):
     (tmp_path / "sub-M042").mkdir()
     (tmp_path / "dandiset.yaml").write_text("identifier: DANDI:000999\nname: Test\ndescription: A test.\n")

@@ -105,7 +105,7 @@ def test_each_mistake_is_named(folder, change, text):
 @pytest.mark.parametrize(
     ("clock", "text"),
     [
-        ({"align": "pulses"}, "way to align is not supported"),
+        ({"align": "sundial"}, "way to align is not supported"),
         ({}, "way to align is missing"),
         ({"align": "start"}, "offset_s is missing"),
         ({"align": "start", "offset_s": "soon"}, "offset_s"),

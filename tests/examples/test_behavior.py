@@ -9,9 +9,11 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
+import nwbpipe
 from tests.examples.checking import Converted, check_session, times_of
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]
@@ -67,7 +69,7 @@ def test_ibl_bpod(convert_example: ConvertExample, raw_store: Path) -> None:
         wheel = file["acquisition/wheel"]
         np.testing.assert_allclose(times_of(wheel), positions[:, 0] / 1e6 - 1.2257, atol=1e-9)
         steps = np.diff(positions[:, 1])
-        steps[np.abs(steps) > 50] = 0
+        steps[np.abs(steps) > 1] = 0  # the counter was set to 0
         np.testing.assert_array_equal(np.diff(wheel["data"][()]), -steps)
         assert wheel["data"].attrs["conversion"] == pytest.approx(2 * math.pi / 1024)
         shown = events(file, "encoder_events", "show_stim_on")
@@ -76,6 +78,44 @@ def test_ibl_bpod(convert_example: ConvertExample, raw_store: Path) -> None:
         by_bpod = events(file, "states_task", "stim_on")
         assert np.abs(shown[: by_bpod.size] - by_bpod).max() < 0.0012
         assert file["general/devices/bpod"].attrs["description"].startswith("State machine")
+
+
+@pytest.mark.long
+def test_ibl_wheel_ends_each_trial(
+    convert_example: ConvertExample, raw_store: Path, copy_of: Callable[[Converted], Path]
+) -> None:
+    """In the closed loop the wheel goes just as far as the task asks, to the side that the Bpod saw.
+
+    Nothing of it is in one file: the way is the encoder's, bounds and events are the Bpod's, in another clock.
+    """
+    path = copy_of(convert_example("ibl_bpod"))
+    nwbpipe.process(path, "wheel")
+    lines = bpod_lines(folder_of(raw_store, "training_ge5") / "_iblrig_taskData.raw.jsonable")
+    # The stimulus goes stim_gain degrees for each millimetre of the rim of a wheel of 31 mm radius.
+    counts = abs(lines[0]["position"]) / lines[0]["stim_gain"] / (2 * math.pi * 31) * 1024
+    with h5py.File(path) as file:
+        series = file["processing/behavior/WheelPosition_wheel"]
+        times, way = times_of(series), series["data"][()] / (2 * math.pi) * 1024
+        checked = 0
+        for line in lines:
+            data = line["behavior_data"]
+            start = data["Trial start timestamp"]
+            first, last = (start + t for t in data["States timestamps"]["closed_loop"][0])
+            seen = {name: data["Events timestamps"].get(f"RotaryEncoder1_{name}", []) for name in (1, 2)}
+            side = next(
+                (sign for name, sign in ((1, 1), (2, -1)) for t in seen[name] if abs(start + t - last) < 1e-3), 0
+            )
+            moved = np.interp(last, times, way) - np.interp(first, times, way)
+            assert moved == pytest.approx(counts * side, abs=1.5)
+            checked += side != 0
+        assert checked == 11  # in one trial the mouse did nothing
+        movements = file["processing/behavior/WheelMovements_wheel"]
+        # Setting the counter to 0 is no movement.
+        codes = np.loadtxt(folder_of(raw_store, "training_ge5") / "_iblrig_encoderPositions.raw.ssv")
+        resets = codes[1:][np.abs(np.diff(codes[:, 1])) > 1, 0] / 1e6 - 1.2257
+        inside = [(movements["start_time"][()] < t) & (t < movements["stop_time"][()]) for t in resets]
+        assert resets.size == 11
+        assert not np.any(inside)
 
 
 def test_ibl_trials(convert_example: ConvertExample, raw_store: Path) -> None:

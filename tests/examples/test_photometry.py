@@ -123,6 +123,7 @@ def test_a_block_without_its_signal_is_refused_unless_asked_for(
     assert not (tmp_path / "out.nwb").exists()
 
 
+@pytest.mark.long
 def test_pyphotometry_processed(convert_example: Convert, copy_of: Callable[[Converted], Path]) -> None:
     """dF/F of a real recording with the red fluorophore as control, around the pulses of 137 cues."""
     path = copy_of(convert_example("pyphotometry"))

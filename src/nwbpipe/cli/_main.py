@@ -15,12 +15,17 @@ from nwbpipe.cli import (
     cmd_curate,
     cmd_demo,
     cmd_edit,
+    cmd_init,
     cmd_load,
     cmd_log,
     cmd_process,
     cmd_processors,
     cmd_qc,
+    cmd_run,
+    cmd_status,
     cmd_tools,
+    cmd_verify,
+    cmd_watch,
 )
 from nwbpipe.errors import NwbpipeError
 
@@ -37,6 +42,11 @@ app.command("convert")(cmd_convert.convert)
 app.command("process")(cmd_process.process)
 app.command("load")(cmd_load.load)
 app.command("processors")(cmd_processors.processors)
+app.command("init")(cmd_init.init)
+app.command("status")(cmd_status.status)
+app.command("run")(cmd_run.run)
+app.command("watch")(cmd_watch.watch)
+app.command("verify")(cmd_verify.verify)
 app.command("log")(cmd_log.log)
 app.command("check")(cmd_check.check)
 app.command("curate")(cmd_curate.curate)

@@ -7,20 +7,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nwbpipe.errors import RequestError
+
 if TYPE_CHECKING:
     from nwbpipe.provenance import RunRecord
 
 
 def log(
-    file: Annotated[str, typer.Argument(metavar="FILE.nwb", help="The session file, or its address (s3://…).")],
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE.nwb", help="The session file, or its address (s3://…).")
+    ] = None,
+    project: Annotated[
+        bool, typer.Option("--project", help="All runs of the project here, failed ones too.")
+    ] = False,
+    prov: Annotated[bool, typer.Option("--prov", help="Print the lineage as W3C PROV-JSON.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole records as JSON.")] = False,
 ) -> None:
     """Show the runs that a file's results came from, replaced ones too."""
-    from nwbpipe.provenance import read_alignments, read_records
+    if (file is None) == (not project):
+        raise RequestError("give a session file, or --project", hint="nwbpipe log FILE.nwb")
+    if file is None:
+        _show_project(as_json, prov)
+        return
+    from nwbpipe.provenance import prov_json, read_alignments, read_records
     from nwbpipe.session_file import check_readable, open_hdf5
 
     with open_hdf5(check_readable(file)) as opened:
         records, alignments = read_records(opened), read_alignments(opened)
+    if prov:
+        typer.echo(json.dumps(prov_json(records), indent=2))
+        return
     if as_json:
         clocks = [alignment.as_dict() for alignment in alignments]
         content = [record.as_dict() | ({"clocks": clocks} if _is_conversion(record) else {}) for record in records]
@@ -36,6 +52,31 @@ def log(
 
 def _is_conversion(record: RunRecord) -> bool:
     return record.processor == "convert" and not record.superseded
+
+
+def _show_project(as_json: bool, prov: bool) -> None:
+    from nwbpipe.engine import Project
+
+    project = Project()
+    if prov:
+        typer.echo(json.dumps(project.lineage(), indent=2))
+        return
+    runs = project.runs()
+    if as_json:
+        typer.echo(json.dumps([one.as_dict() for one in runs], indent=2))
+        return
+    for one in runs:
+        cost = f"{one.usage.get('cpu_seconds', 0.0):.1f} CPU s, {one.usage.get('peak_memory_bytes', 0) / 1e9:.2f} GB"
+        typer.echo(
+            f"{one.started[:19]}  {one.session} {one.step}  {one.outcome}  {one.seconds:.1f} s, {cost}"
+            f"  {one.host}  run {one.run_id[:8]}"
+        )
+        if one.error:
+            typer.echo(f"  {one.error.get('code', '')}: {one.error.get('text', '').partition(chr(10))[0]}")
+        if one.outcome != "done" and one.log:
+            typer.echo(f"  log: {project.planner.state.location(one.log)}")
+    if not runs:
+        typer.echo("no runs yet")
 
 
 def _show(record: RunRecord) -> None:

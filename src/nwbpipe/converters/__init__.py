@@ -8,18 +8,44 @@ if TYPE_CHECKING:
     from nwbpipe.converters._clock_figure import draw_alignments
     from nwbpipe.converters._convert import convert
     from nwbpipe.converters._load import load_spec
+    from nwbpipe.converters._record import conversion_key, identity_values, source_paths
     from nwbpipe.converters._spec import SessionSpec, SourceSpec, SubjectSpec
+    from nwbpipe.converters._summary import SpecSummary, summarize_spec
+    from nwbpipe.converters._update import SpecChanges, spec_changes, update_metadata
 
 _HOME = {
+    "SpecChanges": "_update",
     "SessionSpec": "_spec",
     "SourceSpec": "_spec",
+    "SpecSummary": "_summary",
     "SubjectSpec": "_spec",
+    "conversion_key": "_record",
     "convert": "_convert",
     "draw_alignments": "_clock_figure",
+    "identity_values": "_record",
     "load_spec": "_load",
+    "source_paths": "_record",
+    "spec_changes": "_update",
+    "summarize_spec": "_summary",
+    "update_metadata": "_update",
 }
 
-__all__ = ["SessionSpec", "SourceSpec", "SubjectSpec", "convert", "draw_alignments", "load_spec"]
+__all__ = [
+    "SessionSpec",
+    "SourceSpec",
+    "SpecChanges",
+    "SpecSummary",
+    "SubjectSpec",
+    "conversion_key",
+    "convert",
+    "draw_alignments",
+    "identity_values",
+    "load_spec",
+    "source_paths",
+    "spec_changes",
+    "summarize_spec",
+    "update_metadata",
+]
 
 
 def __getattr__(name: str) -> Any:

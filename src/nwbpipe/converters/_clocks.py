@@ -109,9 +109,10 @@ class Clocks:
             return
         own = reader.read(clock.pulses, f"clocks.{name}.pulses")
         state.mapping, record = align(name, self.spec.reference_clock, clock, own, other)
-        self.records.append(record)
         if state.times is not None:
             state.times = state.mapping(state.times)
+            record = replace(record, repair="; ".join(note for note in (record.repair, state.repair) if note))
+        self.records.append(record)
 
     def _on_reference(self, name: str, train: TrainSpec, reader: TrainReader, above: tuple[str, ...]) -> Train:
         """Read pulses and carry them to the reference clock, whichever clock they are on."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from nwbpipe import session_file
 from nwbpipe.converters._build import Built, build_nwbfile
@@ -21,6 +23,7 @@ from nwbpipe.converters._spec import SessionSpec
 from nwbpipe.converters._upload import remote_target, state_before, upload
 from nwbpipe.errors import NwbpipeError, OverwriteError, Problem, RequestError, WorkError
 from nwbpipe.files import Codec, Layout
+from nwbpipe.provenance import RunRecord
 from nwbpipe.stores import Stage, is_remote
 
 logger = logging.getLogger("nwbpipe")
@@ -38,6 +41,8 @@ def convert(
     layout: Layout | str = Layout.PAGED,
     memory_mb: int = 1024,
     progress: bool = True,
+    raw_identity: Literal["full", "stat"] = "full",
+    carry: Callable[[Path, RunRecord], object] | None = None,
 ) -> Path | str:
     """Convert the raw files of a session into one NWB file.
 
@@ -65,6 +70,11 @@ def convert(
         How much of the data may be held in memory at a time (MiB); at least 64.
     progress : bool
         Show a progress bar on stderr, where it is a terminal.
+    raw_identity : {"full", "stat"}
+        What names the content of raw files: their bytes, or their size and time of change.
+    carry : callable, optional
+        Called with the new file, before it is validated and takes the old one's place, and its record: it may carry
+        over results from the old file, which then counts as holding none.
 
     Returns
     -------
@@ -82,7 +92,8 @@ def convert(
     InvalidResultError
         NWB or DANDI would refuse the file.
     """
-    how = _How(_storage(compression, layout, memory_mb), overwrite, discard_results, stub, progress)
+    storage = _storage(compression, layout, memory_mb)
+    how = _How(storage, overwrite, discard_results, stub, progress, raw_identity, carry)
     with loaded(spec) as session:
         target = _target(session, output)
         if isinstance(target, Path):
@@ -108,6 +119,8 @@ class _How:
     discard_results: bool
     stub: bool
     progress: bool
+    raw_identity: Literal["full", "stat"]
+    carry: Callable[[Path, RunRecord], object] | None
 
 
 def _noted(session: SessionSpec, target: Path, how: _How) -> None:
@@ -139,8 +152,9 @@ def _convert(session: SessionSpec, target: Path, how: _How) -> None:
     started = datetime.now(UTC)
     built = build_nwbfile(session, stub=how.stub, progress=how.progress and sys.stderr.isatty())
     check_before(built.nwbfile, session.path)
-    add_conversion_record(built, session, source_identities(session), started, stub=how.stub)
-    _write(built, target, how, session.places.stage.folder)
+    identities = source_identities(session, how.raw_identity)
+    record = add_conversion_record(built, session, identities, started, stub=how.stub)
+    _write(built, record, target, how, session.places.stage.folder)
 
 
 def _target(session: SessionSpec, output: Path | str | None) -> Path | str:
@@ -166,8 +180,8 @@ def _refuse_loss(target: Path | str, how: _How) -> None:
     """Refuse to replace a file that is there, unless that was asked for."""
     if not how.overwrite:
         raise OverwriteError("the output exists", where=str(target), hint="choose another name, or pass --overwrite")
-    results = held_results(target)
-    if results and not how.discard_results:
+    results = [] if how.discard_results or how.carry is not None else held_results(target)
+    if results:
         raise OverwriteError(
             "the output holds results that would be lost",
             where=str(target),
@@ -193,7 +207,7 @@ def held_results(path: Path | str) -> list[str]:
     return sorted({record.step for record in records if record.step != STEP} | (set(containers) - known))
 
 
-def _write(built: Built, target: Path, how: _How, stage: Path) -> None:
+def _write(built: Built, record: RunRecord, target: Path, how: _How, stage: Path) -> None:
     from nwbpipe.files import create_atomically
 
     with (
@@ -203,6 +217,8 @@ def _write(built: Built, target: Path, how: _How, stage: Path) -> None:
         _check_target(target, how)  # again, with the lock: the conversion may have taken hours
         with noted("writing"):
             _write_hdf5(built, path, how.storage)
+        if how.carry is not None:
+            how.carry(path, record)
         check_written(path, target)
 
 

@@ -96,9 +96,9 @@ def _add_devices(spec: SessionSpec, nwbfile: NWBFile) -> None:
             )
         key = _model_name(device)
         if key and key not in models:
-            models[key] = nwbfile.add_device_model(
-                DeviceModel(name=key, manufacturer=device.manufacturer, model_number=device.model_number)
-            ) or nwbfile.device_models[key]  # fmt: skip
+            number = device.model_number
+            models[key] = DeviceModel(name=key, manufacturer=device.manufacturer, model_number=number)
+            nwbfile.add_device_model(models[key])
         more = {"model": models[key]} if key else {}
         description = device.description
         if device.manufacturer and not key:

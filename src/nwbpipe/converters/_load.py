@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from nwbpipe.errors import NwbpipeError, Problem, SpecError
 _TOP = ("nwbpipe", "extends", "subject", "session", "reference_clock", "sources", "clocks", "devices", "metadata")
 
 
-def load_spec(path: Path | str, *, places: Places | None = None) -> SessionSpec:
+def load_spec(path: Path | str, *, places: Places | None = None, present: bool = True) -> SessionSpec:
     """Read, type and check a session.yaml; nothing is converted, no raw data is read.
 
     Parameters
@@ -37,6 +38,8 @@ def load_spec(path: Path | str, *, places: Places | None = None) -> SessionSpec:
         The spec.
     places : Places, optional
         What its paths are relative to, where that is not told by where it lies.
+    present : bool
+        Whether the raw files have to be there; they may have been moved to cold storage after the conversion.
 
     Returns
     -------
@@ -50,7 +53,7 @@ def load_spec(path: Path | str, *, places: Places | None = None) -> SessionSpec:
     """
     file = Path(path)
     problems: list[Problem] = []
-    places = places or places_of(file, problems)
+    places = replace(places or places_of(file, problems), present=present)
     document = read_document(places.folder / file.name, places.root)
     problems.extend(document.problems)
     checked = _Checker(document.tree, places, problems).check()

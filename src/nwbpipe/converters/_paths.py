@@ -35,12 +35,15 @@ class Places:
         Stores of the project: ``raw://x`` is ``x`` in the first root of ``raw`` that has it.
     mirrored : Store, optional
         What `root` stands for, if the spec itself is not on this machine.
+    present : bool
+        Whether what a path names has to be there.
     """
 
     folder: Path
     root: Path
     stores: Stores
     mirrored: Store | None = None
+    present: bool = True
     stage: Stage = field(default_factory=Stage)
     _remote: dict[Path, tuple[Store, str]] = field(default_factory=dict)
 
@@ -68,9 +71,10 @@ class Places:
         else:
             path, store, plain = self._in_store(text)
         if store is not None:
-            self._check_remote(store, plain, text, kind)
+            if self.present:
+                self._check_remote(store, plain, text, kind)
             self._remote[path] = (store, plain)
-        elif kind != "path":
+        elif kind != "path" and self.present:
             self._check_there(path, text, kind)
         return path
 

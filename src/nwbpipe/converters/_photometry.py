@@ -63,6 +63,11 @@ def photometry_problems(metadata: Mapping[str, Any]) -> list[Problem]:
     if not isinstance(rows, Mapping):  # the form of NeuroConv's older TDT interface, which checks it itself
         return []
     problems = [problem for key, row in rows.items() for problem in _row(str(key), row, metadata)]
+    for name in sorted(_ROW - set(_REQUIRED)):
+        lacking = [str(key) for key, row in rows.items() if row.get(name) is None]
+        if 0 < len(lacking) < len(rows):
+            where = f"metadata.FiberPhotometry.FiberPhotometryTable.rows.{lacking[0]}.{name}"
+            problems.append(Problem("a column of the table has a value in every row or in none", where, "a value"))
     for kind, needed in _NEEDS.items():
         for key, entry in (block.get(kind) or {}).items():
             where = f"metadata.FiberPhotometry.{kind}.{key}"

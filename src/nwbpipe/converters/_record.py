@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nwbpipe.converters._alignment import Added
 from nwbpipe.converters._build import Built
@@ -17,6 +17,7 @@ from nwbpipe.converters._reading import paths_of
 from nwbpipe.converters._spec import SessionSpec
 from nwbpipe.errors import FileAccessError
 from nwbpipe.provenance import (
+    FileIdentity,
     ObjectRecord,
     RunRecord,
     add_alignment,
@@ -34,23 +35,44 @@ REVISION = 1
 _PACKAGES = ("neuroconv", "pynwb", "hdmf", "h5py", "numpy", "spikeinterface", "neo", "roiextractors", "ndx-pose")
 
 
-def source_identities(spec: SessionSpec) -> list[dict[str, Any]]:
-    """Identities of the raw files of a session: size and SHA-256 of each file or folder that a source names."""
+def source_paths(spec: SessionSpec) -> list[tuple[str, Path]]:
+    """Raw files and folders of a session, each with the source that names it."""
     return [
-        {"source": name, "path": spec.places.display(path), **_identity(path)}
-        for name, path in [
-            *((name, path) for name in spec.sources for path in paths_of(spec, name)),
-            *(("clocks", path) for path in file_paths(spec)),
-        ]
+        *((name, path) for name in spec.sources for path in paths_of(spec, name)),
+        *(("clocks", path) for path in file_paths(spec)),
     ]
 
 
-def _identity(path: Path) -> dict[str, Any]:
+def source_identities(spec: SessionSpec, mode: Literal["full", "stat"] = "full") -> list[dict[str, Any]]:
+    """Identities of the raw files of a session: size and SHA-256 of each file or folder that a source names."""
+    return [
+        {"source": name, "path": spec.places.display(path), **_identity(path, mode)}
+        for name, path in source_paths(spec)
+    ]
+
+
+def _identity(path: Path, mode: Literal["full", "stat"]) -> dict[str, Any]:
     try:
-        identity = file_identity(path)
+        return identity_values(file_identity(path, mode=mode))
     except OSError as error:
         raise FileAccessError("a raw file can't be read", where=str(path), found=str(error)) from error
-    return {"size": identity.size, "sha256": identity.sha256}
+
+
+def identity_values(identity: FileIdentity) -> dict[str, Any]:
+    """Give an identity as a record holds it."""
+    values: dict[str, Any] = {"size": identity.size, "sha256": identity.sha256}
+    return values if identity.mtime_ns is None else {**values, "mtime_ns": identity.mtime_ns}
+
+
+def conversion_key(parameters: Mapping[str, Any], identities: Iterable[Mapping[str, Any]]) -> str:
+    """Key of a conversion: the spec, and the identities of the raw files."""
+    inputs = {
+        f"{item['source']}:{item['path']}": ":".join(
+            str(item[name]) for name in ("sha256", "size", "mtime_ns") if name in item
+        )
+        for item in identities
+    }
+    return run_key(STEP, REVISION, parameters, None, inputs)
 
 
 def add_conversion_record(
@@ -58,9 +80,8 @@ def add_conversion_record(
 ) -> RunRecord:
     """Put the record of a conversion into the file in memory, before it is written."""
     parameters = {**spec.resolved(), "stub": stub}
-    inputs = {f"{item['source']}:{item['path']}": f"{item['sha256']}:{item['size']}" for item in identities}
     record = RunRecord(
-        key=run_key(STEP, REVISION, parameters, None, inputs),
+        key=conversion_key(parameters, identities),
         run_id=uuid.uuid4().hex,
         step=STEP,
         processor=STEP,

@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 
+from nwbpipe.engine._content import Candidate, below_any, nwb_objects
 from nwbpipe.errors import InputError
 from nwbpipe.processors import BoundInput, Input, Processor
 
-if TYPE_CHECKING:
-    from pynwb import NWBFile
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    path: str
-    neurodata_type: str
-    lineage: frozenset[str]
-    object_id: str
-
 
 def bind(
-    nwbfile: NWBFile, processor: Processor, bindings: Mapping[str, str], own: Collection[str] = (), *, where: str = ""
+    file: h5py.File, processor: Processor, bindings: Mapping[str, str], own: Collection[str] = (), *, where: str = ""
 ) -> dict[str, BoundInput]:
     """Return the object that each input of a processor means.
 
     Parameters
     ----------
-    nwbfile : pynwb.NWBFile
+    file : h5py.File
         Open for reading.
     processor : Processor
         Whose inputs are bound.
@@ -49,13 +38,12 @@ def bind(
     InputError
         If nothing, or more than one object, is meant; the message lists the candidates.
     """
-    where = where or str(nwbfile.container_source)
+    where = where or str(file.filename)
     unknown = set(bindings) - set(processor.inputs)
     if unknown:
         msg = f"the processor {processor.name!r} has no input {', '.join(map(repr, sorted(unknown)))}"
         raise InputError(msg, expected=", ".join(processor.inputs), found=", ".join(sorted(unknown)))
-    candidates = sorted(_candidates(nwbfile), key=lambda one: one.path)
-    everything = [one for one in candidates if not any(f"{one.path}/".startswith(f"{top}/") for top in own)]
+    everything = [one for one in nwb_objects(file) if not below_any(one.path, own)]
     return {
         name: _bind_one(where, name, wanted, bindings.get(name), everything)
         for name, wanted in processor.inputs.items()
@@ -63,30 +51,20 @@ def bind(
     }
 
 
-def _candidates(nwbfile: NWBFile) -> Iterator[_Candidate]:
-    manager = nwbfile.read_io.manager
-    for found in nwbfile.objects.values():
-        builder = manager.get_builder(found)
-        if builder is None or found is nwbfile:
-            continue
-        path = "/" + builder.path.removeprefix("root/")
-        lineage = frozenset(cls.__name__ for cls in type(found).__mro__)
-        yield _Candidate(path, type_name(found), lineage, found.object_id)
-
-
 def type_name(container: Any) -> str:
     """NWB type of an object; hdmf's own types call it otherwise."""
     return str(getattr(container, "neurodata_type", None) or container.data_type)
 
 
-def _bind_one(where: str, name: str, wanted: Input, binding: str | None, everything: list[_Candidate]) -> BoundInput:
+def _bind_one(where: str, name: str, wanted: Input, binding: str | None, everything: list[Candidate]) -> BoundInput:
     types = " or ".join(wanted.neurodata_types)
-    serving = [one for one in everything if _serves(one, wanted)]
+    serving = [one for one in everything if serves(one, wanted)]
     if binding is None:
         chosen = serving
     else:
-        named = [one for one in everything if _matches(one.path, binding)]
-        chosen = [one for one in named if _serves(one, wanted)]
+        exact = [one for one in everything if one.path == binding]
+        named = exact or [one for one in everything if _matches(one.path, binding)]
+        chosen = [one for one in named if serves(one, wanted)]
         if named and not chosen:
             msg = f"the object bound to the input {name!r} is of the wrong type"
             raise InputError(msg, where=named[0].path, expected=types, found=named[0].neurodata_type)
@@ -104,7 +82,7 @@ def _bind_one(where: str, name: str, wanted: Input, binding: str | None, everyth
     return BoundInput(name, one.path, one.neurodata_type, one.object_id)
 
 
-def _serves(candidate: _Candidate, wanted: Input) -> bool:
+def serves(candidate: Candidate, wanted: Input) -> bool:
     return bool(candidate.lineage.intersection(wanted.neurodata_types)) and not candidate.lineage.intersection(
         wanted.but_not
     )

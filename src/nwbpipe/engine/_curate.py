@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from nwbpipe import __version__, files, session_file
-from nwbpipe.engine._job import KnownIdentities
+from nwbpipe.engine._known import KnownIdentities
 from nwbpipe.engine._remove import remove_outputs
-from nwbpipe.engine._request import step_name
 from nwbpipe.engine._validity import check_valid
 from nwbpipe.errors import InputError, ResultExistsError, SourceError, UnknownNameError
+from nwbpipe.processors import step_name
 from nwbpipe.provenance import (
     ObjectRecord,
     RunRecord,

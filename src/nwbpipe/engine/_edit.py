@@ -13,9 +13,9 @@ import h5py
 
 from nwbpipe import files, session_file
 from nwbpipe.engine._remove import dependents, remove_outputs
-from nwbpipe.engine._request import step_name
 from nwbpipe.engine._validity import validation_errors
 from nwbpipe.errors import InvalidResultError, RequestError, ResultExistsError, UnknownNameError
+from nwbpipe.processors import step_name
 from nwbpipe.provenance import RunRecord, current_record, mark_superseded, read_records, rename_record
 from nwbpipe.stores import CachedFile, Stage, is_remote, open_location
 

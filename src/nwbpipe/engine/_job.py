@@ -6,7 +6,6 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,19 +13,21 @@ from typing import Any
 
 import h5py
 
-from nwbpipe import __version__, environments, files, session_file
+from nwbpipe import __version__, environments, session_file
+from nwbpipe.engine._curate import CURATION
+from nwbpipe.engine._known import KnownIdentities
 from nwbpipe.engine._outputs import new_outputs, object_ids
 from nwbpipe.engine._places import log_folder
-from nwbpipe.engine._remove import remove_outputs
+from nwbpipe.engine._remove import dependents, remove_outputs
 from nwbpipe.engine._serve import inputs_within_reach
 from nwbpipe.engine._validity import check_valid
 from nwbpipe.environments import ToolEnvironment
-from nwbpipe.errors import InputError, NwbpipeError, ResultExistsError
+from nwbpipe.errors import InputError, ResultExistsError
 from nwbpipe.processors import Context, Processor, Results
 from nwbpipe.provenance import (
+    REMOVED,
     IdentityCache,
     ObjectRecord,
-    RemoteStat,
     RunRecord,
     add_record,
     current_record,
@@ -36,7 +37,7 @@ from nwbpipe.provenance import (
     parameters_hash,
     read_records,
 )
-from nwbpipe.stores import is_remote, scratch_folder
+from nwbpipe.stores import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ class Finished:
     sources: list[dict[str, Any]] = field(default_factory=list)
 
 
-#: Folder of the scratch folder in which a resumable compute module leaves what it had finished.
-STAGES = "stages"
+#: Folder of the scratch folder with what a computation had finished before it was ended, and the code and tool that
+#: made it. A declared stage gets its name there once it is whole (`nwbpipe.environments._worker`).
+STAGES, _MADE_BY, _PARTIAL = "stages", "made_by.json", ".partial"
 
 
 class _DuplicateRunError(Exception):
@@ -81,6 +83,10 @@ class Job:
     seed: int | None
     key: str
     may_replace: bool
+    renew: bool = False
+    outdated: Callable[[RunRecord], bool] | None = None
+    cascade: bool = False
+    devices: str | None = None
 
     @property
     def scratch(self) -> Path:
@@ -98,19 +104,41 @@ class Job:
             return None
         return record
 
+    def renews(self, existing: RunRecord) -> bool:
+        """Whether a result with the same key is to be computed again."""
+        return self.renew or (self.outdated is not None and self.outdated(existing))
+
     def discard(self) -> None:
         """Remove what the computation left in scratch."""
         shutil.rmtree(self.scratch, ignore_errors=True)
 
-    def _discard_but_stages(self) -> None:
-        """Keep, of a run that failed, only the stages that it had finished."""
-        if not (self.method.resumable and (self.scratch / STAGES).is_dir()):
+    @property
+    def _resumable(self) -> bool:
+        return self.method.resumable or bool(self.method.stages)
+
+    def _begin_scratch(self, made_by: str) -> None:
+        """Make an empty scratch folder, but for stages that had ended and were made by the same code and tool."""
+        mark = self.scratch / _MADE_BY
+        if self._resumable and mark.is_file() and mark.read_text() == made_by:
+            self._end_scratch()
+        else:
+            self.discard()
+        self.scratch.mkdir(mode=0o700, exist_ok=True)
+        mark.write_text(made_by)
+
+    def _end_scratch(self) -> None:
+        """Keep, of a computation that did not end, only the stages that it had finished."""
+        stages = self.scratch / STAGES
+        for one in stages.glob("*" + _PARTIAL):
+            shutil.rmtree(one, ignore_errors=True)
+        if not (self._resumable and stages.is_dir() and any(stages.iterdir())):
             self.discard()
             return
         for one in self.scratch.iterdir():
-            if one.is_dir() and one.name != STAGES:
-                shutil.rmtree(one, ignore_errors=True)
-            elif not one.is_dir() and one.name != "made_by.json":
+            if one.is_dir() and not one.is_symlink():
+                if one != stages:
+                    shutil.rmtree(one, ignore_errors=True)
+            elif one.name != _MADE_BY:
                 one.unlink(missing_ok=True)
 
     def compute(
@@ -128,12 +156,7 @@ class Job:
             finished = Finished(**json.loads(kept.read_text()))
             if (finished.compute_digest, finished.tool_version) == (source, environment.version):
                 return finished
-        stages = self.scratch / "made_by.json"  # what made the stages that an earlier try left
-        made_by = json.dumps([source, environment.version])
-        if not (self.method.resumable and stages.is_file() and stages.read_text() == made_by):
-            self.discard()
-            self.scratch.mkdir(mode=0o700)
-            stages.write_text(made_by)
+        self._begin_scratch(json.dumps([source, environment.version]))
         run_id, started = uuid.uuid4().hex, _now()
         log = log_folder() / f"{Path(str(self.session).rpartition('/')[2]).stem}_{self.context.step}_{run_id[:8]}.log"
         try:
@@ -147,9 +170,10 @@ class Job:
                     timeout=timeout,
                     progress=progress,
                     served=served,
+                    devices=self.devices,
                 )
         except BaseException:
-            self._discard_but_stages()
+            self._end_scratch()
             raise
         finished = Finished(
             run_id=run_id,
@@ -175,10 +199,11 @@ class Job:
             "seed": self.seed,
             "threads": threads,
             "scratch": str(self.scratch),
+            "stages": list(self.method.stages),
         }
 
     def commit(
-        self, finished: Finished, lock_timeout: float, *, force: bool, unsafe_no_cas: bool = False
+        self, finished: Finished, lock_timeout: float, *, unsafe_no_cas: bool = False
     ) -> tuple[RunRecord, bool]:
         """Write the results and their record in one transaction; in S3, again on a newer state after a conflict.
 
@@ -191,20 +216,18 @@ class Job:
         """
 
         def once() -> tuple[RunRecord, bool]:
-            return self._commit(finished, lock_timeout, force, unsafe_no_cas)
+            return self._commit(finished, lock_timeout, unsafe_no_cas)
 
         return session_file.again_after_conflicts(once)
 
-    def _commit(
-        self, finished: Finished, lock_timeout: float, force: bool, unsafe_no_cas: bool
-    ) -> tuple[RunRecord, bool]:
+    def _commit(self, finished: Finished, lock_timeout: float, unsafe_no_cas: bool) -> tuple[RunRecord, bool]:
         self._refuse_changed_inputs()
         known = KnownIdentities(self.session)
         changed: list[str] = []
 
-        def make_room(file: h5py.File) -> None:
+        def prepare(file: h5py.File) -> None:
             known.before()
-            changed.extend(self._make_room(file, finished.run_id, force=force))
+            changed.extend(self.make_room(file, finished.run_id))
 
         try:
             with (
@@ -212,7 +235,7 @@ class Job:
                 session_file.transaction(
                     self.session,
                     lock_timeout=lock_timeout,
-                    before=make_room,
+                    before=prepare,
                     check=lambda working: check_valid(working, self.session),
                     committed=lambda: known.carry_over(changed),
                     unsafe_no_cas=unsafe_no_cas,
@@ -234,14 +257,14 @@ class Job:
                 msg = f"the input {bound.name!r} changed while the tool ran"
                 raise InputError(msg, where=f"{self.session}:{bound.path}", hint="nothing was written: run it again")
 
-    def _make_room(self, file: h5py.File, run_id: str, *, force: bool) -> list[str]:
+    def make_room(self, file: h5py.File, run_id: str) -> list[str]:
         """Within the transaction: look again at what the step has, and take it away if it is to be replaced.
 
         Returns the paths of what was taken away.
         """
         step = self.context.step
         existing = self._existing_in(file)
-        if existing is not None and existing.key == self.key and not force:
+        if existing is not None and existing.key == self.key and not self.renews(existing):
             raise _DuplicateRunError(existing)
         if existing is not None and not self.may_replace:
             msg = f"the step {step!r} got another result meanwhile"
@@ -249,9 +272,15 @@ class Job:
         broken = current_record(read_records(file), step)  # a record whose outputs are partly gone counts too
         if broken is None:
             return []
-        remove_outputs(file, broken)
-        mark_superseded(file, step, run_id)
-        return [output.path for output in broken.outputs]
+        gone = [broken]
+        if self.cascade:
+            # What a person made can't be made again: it is refused below, not taken away.
+            linked = dependents(file, broken, read_records(file), links_only=True)
+            gone += [one for one in linked if one.processor != CURATION]
+        remove_outputs(file, *gone)
+        for record in gone:
+            mark_superseded(file, record.step, run_id if record is broken else REMOVED)
+        return [output.path for record in gone for output in record.outputs]
 
     def _record(self, finished: Finished, outputs: tuple[ObjectRecord, ...]) -> RunRecord:
         values = finished.parameters or self.context.params.model_dump(mode="json")
@@ -281,30 +310,6 @@ class Job:
             resources=finished.usage,
             sources=tuple(finished.sources),
         )
-
-
-class KnownIdentities:
-    """What is known of a file's content, over a commit: what that left alone needs no hashing again."""
-
-    def __init__(self, session: Path | str) -> None:
-        self.session = session
-        self._cache = IdentityCache()
-        self._stat: Any = None
-
-    def before(self) -> None:
-        """Note the state that the commit changes: a lock is held, or the commit fails if it is no longer that one."""
-        self._stat = files.s3_state(self.session) if is_remote(self.session) else self._cache.stat(self.session)
-
-    def carry_over(self, changed: list[str]) -> None:
-        """Keep what is known, but of what was changed."""
-        if not is_remote(self.session):
-            self._cache.carry_over(self.session, self._stat, changed)
-            return
-        with suppress(NwbpipeError):  # the commit stands, whatever becomes of this
-            after = files.s3_state(self.session)
-            if after.is_next_of(self._stat):  # else others have committed since
-                before = RemoteStat(self._stat.etag, self._stat.size)
-                self._cache.carry_over(self.session, before, changed, RemoteStat(after.etag, after.size))
 
 
 def _now() -> str:

@@ -15,9 +15,9 @@ from filelock import FileLock
 from nwbpipe import session_file
 from nwbpipe.engine._job import Finished, Job
 from nwbpipe.engine._process import Run, identified, prepared
-from nwbpipe.engine._request import result_in_the_way, step_name, validated
+from nwbpipe.engine._request import result_in_the_way
 from nwbpipe.errors import RequestError, SourceError
-from nwbpipe.processors import Context, Processor
+from nwbpipe.processors import Context, Processor, step_name, validated
 from nwbpipe.processors import processor as processor_of
 from nwbpipe.provenance import digest, file_identity, run_key
 from nwbpipe.stores import scratch_folder
@@ -119,7 +119,7 @@ def load(
                 parameters=dict(loaded.parameters),
                 sources=sources,
             )
-            record, fresh = job.commit(finished, lock_timeout, force=False)
+            record, fresh = job.commit(finished, lock_timeout)
         finally:
             job.discard()
     return Run(record, computed=fresh)

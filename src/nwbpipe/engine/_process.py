@@ -14,8 +14,8 @@ from filelock import FileLock
 from nwbpipe import environments, session_file
 from nwbpipe.engine._bind import bind
 from nwbpipe.engine._job import Job
-from nwbpipe.engine._request import result_in_the_way, step_name, validated
-from nwbpipe.processors import Context, Processor
+from nwbpipe.engine._request import result_in_the_way
+from nwbpipe.processors import Context, Processor, step_name, validated
 from nwbpipe.processors import processor as processor_of
 from nwbpipe.provenance import IdentityCache, RunRecord, current_record, read_records, run_key
 from nwbpipe.stores import scratch_folder
@@ -51,6 +51,9 @@ def process(
     primary: bool = False,
     replace: bool = False,
     force: bool = False,
+    cascade: bool = False,
+    outdated: Callable[[RunRecord], bool] | None = None,
+    devices: str | None = None,
     timeout: float | None = None,
     threads: int | None = None,
     lock_timeout: float = 60.0,
@@ -80,6 +83,12 @@ def process(
         Whether a result of this step with other parameters or inputs may be replaced.
     force : bool
         Compute again, and replace, even if nothing changed.
+    cascade : bool
+        With `replace` or `force`: whether results of other steps that link into the replaced one go with it.
+    outdated : callable, optional
+        Told the record of a result with the same key, returns whether it is to be computed again all the same.
+    devices : str, optional
+        GPUs that the tool may use (``CUDA_VISIBLE_DEVICES``; "" is none); as they are by default.
     timeout : float, optional
         Seconds after which the tool is stopped.
     threads : int, optional
@@ -114,30 +123,45 @@ def process(
     session = session_file.check_readable(path)
     name, values = step_name(method.name if step is None else step), validated(method, params or {})
     context = identified(session, prepared(session, method, Context(name, values, {}, primary=primary), inputs or {}))
-    job = Job(method, session, context, seed, _key(method, context, seed), may_replace=replace or force)
+    identities = {name: one.identity for name, one in context.inputs.items()}
+    job = Job(
+        method,
+        session,
+        context,
+        seed,
+        key_of(method, values, primary, seed, identities),
+        may_replace=replace or force,
+        renew=force,
+        cascade=cascade,
+        outdated=outdated,
+        devices=devices,
+    )
     existing = job.existing()
-    if existing is not None and existing.key == job.key and not force:
+    if existing is not None and existing.key == job.key and not job.renews(existing):
         return Run(existing, computed=False)
     if existing is not None and not job.may_replace:
         raise result_in_the_way(existing, method, context, seed, session)
     environment = environments.find(method.tool_for(values))
     with FileLock(scratch_folder() / f"{job.key}.lock"):  # the same run, asked for twice at once, is computed once
-        if not force and (done := job.existing()) is not None and done.key == job.key:
+        if (done := job.existing()) is not None and done.key == job.key and not job.renews(done):
             return Run(done, computed=False)
         if force:
             job.discard()
         finished = job.compute(environment, threads or os.cpu_count() or 1, timeout, progress)
-        record, fresh = job.commit(finished, lock_timeout, force=force, unsafe_no_cas=unsafe_no_cas)
+        record, fresh = job.commit(finished, lock_timeout, unsafe_no_cas=unsafe_no_cas)
         job.discard()
     return Run(record, computed=fresh, log=Path(finished.log))
 
 
 def prepared(session: Path | str, method: Processor, context: Context, inputs: Mapping[str, str]) -> Context:
     """Return the context with its inputs bound and checked, and what `Processor.prepare` read."""
-    earlier = current_record(read_records(session), context.step)
-    own = [output.path for output in earlier.outputs] if earlier else []
+    with session_file.open_hdf5(session, locking=True) as file:
+        earlier = current_record(read_records(file), context.step)
+        own = [output.path for output in earlier.outputs] if earlier else []
+        bound = replaced(context, inputs=bind(file, method, inputs, own, where=str(session)))
+    if type(method).prepare is Processor.prepare:  # then nothing needs pynwb
+        return bound
     with session_file.read(session) as nwbfile:
-        bound = replaced(context, inputs=bind(nwbfile, method, inputs, own, where=str(session)))
         return replaced(bound, facts=method.prepare(nwbfile, bound))
 
 
@@ -151,10 +175,9 @@ def identified(session: Path | str, context: Context) -> Context:
     return replaced(context, inputs=inputs)
 
 
-def _key(method: Processor, context: Context, seed: int) -> str:
-    values = context.params.model_dump(mode="json")
-    if context.primary:  # where the result goes is part of what was asked for
+def key_of(method: Processor, params: Any, primary: bool, seed: int, identities: Mapping[str, str]) -> str:
+    """Key of a run: the method, its parameters, its seed and the content of its inputs."""
+    values = params.model_dump(mode="json")
+    if primary:  # where the result goes is part of what was asked for
         values["primary"] = True
-    return run_key(
-        method.name, method.revision, values, seed, {name: one.identity for name, one in context.inputs.items()}
-    )
+    return run_key(method.name, method.revision, values, seed, identities)

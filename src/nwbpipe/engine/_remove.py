@@ -41,7 +41,9 @@ def remove_outputs(file: h5py.File, *records: RunRecord) -> None:
             del file[parent.name]
 
 
-def dependents(file: h5py.File, record: RunRecord, records: list[RunRecord]) -> list[RunRecord]:
+def dependents(
+    file: h5py.File, record: RunRecord, records: list[RunRecord], *, links_only: bool = False
+) -> list[RunRecord]:
     """Return the current runs whose results link into those of `record`, or were made from them, and so on.
 
     Parameters
@@ -52,6 +54,8 @@ def dependents(file: h5py.File, record: RunRecord, records: list[RunRecord]) -> 
         The run.
     records : list of RunRecord
         All of the file's.
+    links_only : bool
+        Only those whose results link into it: without them nothing dangles.
     """
     found: list[RunRecord] = []
     pending = [record]
@@ -63,7 +67,7 @@ def dependents(file: h5py.File, record: RunRecord, records: list[RunRecord]) -> 
             if other.superseded or other.run_id == record.run_id or other in found:
                 continue
             own = [output.path for output in other.outputs]
-            reads = [item.path for item in other.inputs]
+            reads = [] if links_only else [item.path for item in other.inputs]
             if any(files.below(user, own) for user in users) or any(files.below(path, paths) for path in reads):
                 found.append(other)
                 pending.append(other)

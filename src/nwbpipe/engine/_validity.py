@@ -63,7 +63,7 @@ def _schemas(file: h5py.File) -> tuple[Any, list[Any]]:
     from pynwb import CORE_NAMESPACE, NWBHDF5IO, get_manager
     from pynwb.validation import get_cached_namespaces_to_validate
 
-    key = _schema_digest(file)
+    key = schema_digest(file)
     if key not in _KNOWN_SCHEMAS:
         manager = get_manager()
         namespaces, cached, _ = get_cached_namespaces_to_validate(io=NWBHDF5IO(file=file, manager=manager))
@@ -76,7 +76,7 @@ def _schemas(file: h5py.File) -> tuple[Any, list[Any]]:
     return _KNOWN_SCHEMAS[key]
 
 
-def _schema_digest(file: h5py.File) -> str:
+def schema_digest(file: h5py.File) -> str:
     """Digest of the texts of all schemas in a file; of nothing, where it holds none."""
     texts = hashlib.sha256()
     if ".specloc" in file.attrs:

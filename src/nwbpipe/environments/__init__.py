@@ -7,7 +7,7 @@ from nwbpipe.environments._install import how_to_get, install, remove
 from nwbpipe.environments._lock import lock_tool
 from nwbpipe.environments._mark import Kind
 from nwbpipe.environments._run import Outcome, run, source_of
-from nwbpipe.environments._settings import ToolSettings, configure, default_lock, tool_folder
+from nwbpipe.environments._settings import ToolSettings, configure, default_lock, settings_of, tool_folder
 from nwbpipe.environments._tool import Checkout, Program, Tool, Weights
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "lock_tool",
     "remove",
     "run",
+    "settings_of",
     "source_of",
     "tool_folder",
     "write_context",

@@ -69,6 +69,7 @@ def run(
     timeout: float | None = None,
     progress: Progress | None = None,
     served: Mapping[str, Any] | None = None,
+    devices: str | None = None,
 ) -> Outcome:
     """Run the compute module `compute` in a tool's environment.
 
@@ -92,6 +93,8 @@ def run(
     served : mapping, optional
         ``port`` and ``token`` of a server of ranges in this process, and ``files``: the numbers there, by the paths
         in the request that stand for them.
+    devices : str, optional
+        GPUs that it may use, as ``CUDA_VISIBLE_DEVICES``; "" is none. By default as they are here.
 
     Raises
     ------
@@ -107,6 +110,8 @@ def run(
         json.dump(content, file)
     out_of_memory_before = _kernel_kills()
     variables = limits(int(request.get("threads", 1)))
+    if devices is not None:
+        variables["CUDA_VISIBLE_DEVICES"] = devices
     name = f"nwbpipe-{environment.tool.name}-{uuid.uuid4().hex[:12]}"
     words = [str(environment.python), "-u", _worker.__file__, str(request_path)]
     container = environment.container

@@ -224,10 +224,31 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     module = importlib.util.module_from_spec(spec)
     sys.modules["nwbpipe_compute"] = module  # so that its classes can be pickled for worker processes
     spec.loader.exec_module(module)
-    find_programs(request["request"].get("tool", {}))
+    asked = request["request"]
+    find_programs(asked.get("tool", {}))
+    if asked.get("stages"):
+        asked["stages"] = run_stages(module, asked, Path(asked["scratch"]) / "stages", asked["stages"])
     with h5py.File(request["results"], "w") as results:
         summary: dict[str, Any] = module.compute(request["request"], results, progress)
     return summary
+
+
+def run_stages(module: Any, asked: dict[str, Any], folder: Path, names: list[str]) -> dict[str, str]:
+    """Run the stages that have not ended yet; return the folder of each.
+
+    A stage writes into a folder that gets its name when the stage has ended: what has the name is whole.
+    """
+    ended: dict[str, str] = {}
+    for name in names:
+        final, partial = folder / name, folder / (name + ".partial")
+        if not final.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            stage = getattr(module, "stage_" + name)
+            stage({**asked, "stages": dict(ended)}, str(partial), progress)
+            partial.replace(final)
+        ended[name] = str(final)
+    return ended
 
 
 def check(module: str, library: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What happens to bytes: files are created whole, changed whole, or not at all. Knows HDF5, not neuroscience."""
 
 from nwbpipe.files._atomic import create_atomically, locked
+from nwbpipe.files._carry import carry_over, outside_targets
 from nwbpipe.files._check import Inspection, State, inspect_file, repair_file
 from nwbpipe.files._chunks import decodes, read_chunked, write_chunked
 from nwbpipe.files._codec import Codec
@@ -33,6 +34,7 @@ __all__ = [
     "UnfinishedUpload",
     "abort_s3_orphans",
     "below",
+    "carry_over",
     "chunk_shape",
     "create_atomically",
     "dangling",
@@ -41,6 +43,7 @@ __all__ = [
     "is_remote",
     "locked",
     "objects",
+    "outside_targets",
     "read_chunked",
     "read_settled",
     "recover",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ def copy(old: h5py.File, path: Path) -> None:
             _copy_attribute(whole, new["/"], name)
         del whole
         del new["repacked"]
-        _set_references(old, new)
+        set_references(old, new, objects(old))
     if old.userblock_size:
         with Path(old.filename).open("rb") as source, path.open("r+b") as sink:
             sink.write(source.read(old.userblock_size))
@@ -141,8 +141,9 @@ def _copy_attribute(source: Any, destination: Any, name: str) -> None:
         made.write(values)
 
 
-def _set_references(old: h5py.File, new: h5py.File) -> None:
-    for path, item in objects(old):
+def set_references(old: h5py.File, new: h5py.File, copied: Iterable[tuple[str, Any]]) -> None:
+    """Set the references of copied objects again, to the objects of `new` at the same paths."""
+    for path, item in copied:
         for name in item.attrs:
             attribute = item.attrs.get_id(name)
             if holds_references(attribute.dtype) and not isinstance(item.attrs[name], h5py.Empty):

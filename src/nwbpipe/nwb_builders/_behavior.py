@@ -135,6 +135,8 @@ def _vectors(column: Column, table: Literal["EventsTable", "TimeIntervals"]) -> 
 
     kind = {"value": VectorData, "time": TimestampVectorData, "duration": DurationVectorData}[column.kind]
     name = safe_name(column.name, table)
+    if name.endswith(("_time", "_times")) and _is_text(column.values):
+        name += "_text"  # readers take such a column for numbers
     description = column.description or name
     if not isinstance(column.values, list):
         return [kind(name=name, description=description, data=_stored(column))]
@@ -142,6 +144,10 @@ def _vectors(column: Column, table: Literal["EventsTable", "TimeIntervals"]) -> 
     flat = np.concatenate([np.asarray(row) for row in column.values]) if sum(lengths) else np.zeros(0)
     vector = kind(name=name, description=description, data=flat)
     return [VectorIndex(name=f"{name}_index", data=np.cumsum(lengths, dtype=np.int64), target=vector), vector]
+
+
+def _is_text(values: Any) -> bool:
+    return not isinstance(values, list) and np.asarray(values).dtype.kind in "OU"
 
 
 def _stored(column: Column) -> Any:

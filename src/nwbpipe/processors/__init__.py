@@ -3,6 +3,8 @@
 from nwbpipe.environments import Tool
 from nwbpipe.processors._base import BoundInput, Context, Input, Loaded, Params, Processor, Results
 from nwbpipe.processors._registry import processor, processor_names
+from nwbpipe.processors._resources import Resources
+from nwbpipe.processors._validated import step_name, validated
 
 __all__ = [
     "BoundInput",
@@ -11,8 +13,11 @@ __all__ = [
     "Loaded",
     "Params",
     "Processor",
+    "Resources",
     "Results",
     "Tool",
     "processor",
     "processor_names",
+    "step_name",
+    "validated",
 ]

@@ -25,6 +25,15 @@ and the tool, and offers one function::
 The arrays that ``compute`` leaves in ``results`` and the JSON-able summary that it returns are all that
 reaches `Processor.write`. ``progress(fraction, text)`` prints a progress line; anything that the module prints
 goes to the run's log.
+
+A long computation may be cut into stages. For each name in `Processor.stages` the module offers a function::
+
+    def stage_registration(request: dict, folder: str, progress: Callable[[float, str], None]) -> None:
+        ...
+
+They are called in order, before ``compute``, each with an empty folder of its own to write to. A stage that has ended
+is not run again after a crash or kill: its folder stays until the run is committed. ``request["stages"]`` maps the
+names of the stages that have ended to their folders.
 """
 
 from __future__ import annotations
@@ -39,6 +48,7 @@ from pydantic import BaseModel, ConfigDict
 
 from nwbpipe.environments import Tool
 from nwbpipe.errors import InputError
+from nwbpipe.processors._resources import Resources
 
 if TYPE_CHECKING:
     import h5py
@@ -180,9 +190,16 @@ class Processor(ABC):
     compute_parts : tuple of str
         Dotted names of further modules that it imports from beside itself, under the same rule; a record's digest
         of the source covers them too.
+    resources : Resources
+        What a run needs of a machine.
+    tolerance : float
+        How far results of the same run may differ, relative to the largest value: 0, unless the tool's threads or
+        hardware make a difference. `nwbpipe verify` asks.
+    stages : tuple of str
+        Names of stages that come before ``compute``, in order; see `nwbpipe.processors._base`.
     resumable : bool
-        Whether the compute module goes on from what an earlier try with the same key, tool and source left in the
-        folder ``stages`` of its scratch folder, which is kept when a run fails. It must hold finished stages only.
+        Whether the compute module cuts its own work: it goes on from what an earlier try with the same key, tool and
+        source left in the folder ``stages`` of its scratch folder. It must hold finished stages only.
     loads : str
         What `load` takes, e.g. "a folder of suite2p"; empty if it takes nothing.
     """
@@ -196,6 +213,9 @@ class Processor(ABC):
     further_tools: ClassVar[tuple[Tool, ...]] = ()
     compute: ClassVar[str]
     compute_parts: ClassVar[tuple[str, ...]] = ()
+    resources: ClassVar[Resources] = Resources()
+    tolerance: ClassVar[float] = 0.0
+    stages: ClassVar[tuple[str, ...]] = ()
     resumable: ClassVar[bool] = False
     loads: ClassVar[str] = ""
 

@@ -8,7 +8,9 @@ from nwbpipe.provenance._canonical import canonical_json, digest, parameters_has
 from nwbpipe.provenance._edit import rename_record
 from nwbpipe.provenance._files import FileIdentity, FileStat, RemoteStat
 from nwbpipe.provenance._identity import object_identity
+from nwbpipe.provenance._prov import merged_prov, prov_json
 from nwbpipe.provenance._records import (
+    REMOVED,
     ObjectRecord,
     RunRecord,
     add_record,
@@ -19,6 +21,7 @@ from nwbpipe.provenance._records import (
 )
 
 __all__ = [
+    "REMOVED",
     "AlignmentRecord",
     "FileIdentity",
     "FileStat",
@@ -36,8 +39,10 @@ __all__ = [
     "file_identity",
     "host_label",
     "mark_superseded",
+    "merged_prov",
     "object_identity",
     "parameters_hash",
+    "prov_json",
     "read_alignments",
     "read_records",
     "rename_record",

@@ -144,6 +144,11 @@ class IdentityCache:
             return None
         return Identity(kept["identity"], object_path, kept["object_id"], kept["neurodata_type"], True)
 
+    def files_of(self, file: Path | str, object_path: str) -> set[str]:
+        """Return the other files that the identity of an object came from, as far as that is known."""
+        entry = self._load(file, _stat(file))["objects"].get("/" + object_path.strip("/"))
+        return set(entry["files"]) if entry else set()
+
     def _find(self, file: Path | str, object_path: str) -> Found:
         if is_remote(file):
             folder = str(file).rpartition("/")[0]
@@ -233,6 +238,22 @@ class IdentityCache:
         """
         return compute_file_identity(Path(path), mode, self._sha256)
 
+    def known_file_identity(
+        self, path: Path | str, *, mode: RawIdentity = "full", limit: int = 0
+    ) -> FileIdentity | None:
+        """Return the identity of a raw file or folder; None if a file of more than `limit` bytes would be hashed."""
+
+        def sha256(file: Path | str) -> str:
+            stat = stat_of(file)
+            if stat.size > limit and self._load(file, stat)["sha256"] is None:
+                raise _TooLargeError
+            return self._sha256(file)
+
+        try:
+            return compute_file_identity(Path(path), mode, sha256)
+        except _TooLargeError:
+            return None
+
     def _sha256(self, path: Path | str) -> str:
         stat = stat_of(path)
         kept = self._load(path, stat)["sha256"]
@@ -299,6 +320,10 @@ class IdentityCache:
             except BaseException:
                 Path(temporary).unlink(missing_ok=True)
                 raise
+
+
+class _TooLargeError(Exception):
+    """A file that is not to be hashed now."""
 
 
 def file_identity(

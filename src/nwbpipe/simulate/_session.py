@@ -349,6 +349,7 @@ def _spec(session: SimulatedSession) -> dict[str, Any]:
                 "align": "pulses",
                 "pulses": {"source": "events", "events": "*"},
                 "reference_pulses": {"source": "sync", "bit": PULSE_BITS["behavior"]},
+                "start_within_s": 0.1,
             },
             "photometry": {"align": "start", "offset_s": OFFSETS_S["photometry"]},
         },

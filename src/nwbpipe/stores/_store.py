@@ -11,6 +11,7 @@ from typing import IO, Any, Protocol
 
 from nwbpipe.errors import ConflictError, FileAccessError, RequestError
 from nwbpipe.stores._paths import fixed_part, pattern, relative
+from nwbpipe.stores.s3 import public
 
 
 @dataclass(frozen=True)
@@ -182,16 +183,16 @@ class Store(ABC):
         return f"{self.root}/{relative(path)}"
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.root!r})"
+        return f"{type(self).__name__}({public(self.root)!r})"
 
     def _missing(self, path: str) -> FileAccessError:
-        return FileAccessError(
-            "no such file", where=f"{self.root}/{path}", hint="check the path and the store's root"
-        )
+        where = public(f"{self.root}/{path}")
+        return FileAccessError("no such file", where=where, hint="check the path and the store's root")
 
     def _conflict(self, path: str, if_absent: bool) -> ConflictError:
         msg = "the file is there already" if if_absent else "another writer changed the file, or removed it"
-        return ConflictError(msg, where=f"{self.root}/{path}", hint="nothing was written: look at what is there now")
+        where = public(f"{self.root}/{path}")
+        return ConflictError(msg, where=where, hint="nothing was written: look at what is there now")
 
 
 def check_condition(if_absent: bool, if_tag: str | None) -> None:
@@ -217,7 +218,7 @@ def data_of(data: bytes, size: int, store: Store, path: str, tag: str) -> bytes:
     """
     if len(data) != size or store.stat(path).tag != tag:
         msg = "another writer changed the file meanwhile"
-        raise ConflictError(msg, where=store.location(path), hint="do it again, on the new state")
+        raise ConflictError(msg, where=public(store.location(path)), hint="do it again, on the new state")
     return data
 
 

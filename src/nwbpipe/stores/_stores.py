@@ -60,7 +60,9 @@ def open_location(location: Path | str) -> tuple[Store, str]:
     RequestError
         If it names no file.
     """
-    folder, _, name = canonical(location).rpartition("/")
+    plain, mark, query = canonical(location).partition("?")  # a signature may hold slashes
+    folder, _, name = plain.rpartition("/")
+    name += mark + query
     if not is_remote(location):
         place = Path(os.path.abspath(location))  # noqa: PTH100 (links stay)
         return LocalStore(place.parent), place.name

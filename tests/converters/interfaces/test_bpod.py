@@ -33,6 +33,8 @@ def write_json(path, starts=STARTS, stops=STOPS):
                 "contrast": [0.5, 1.0][i],
                 "data_file": "C:\\data\\somebody\\x",
                 "set": [1, 2],
+                "elapsed_time": "0:00:01",
+                "response_time": 0.25 + i,
                 "behavior_data": {
                     "Trial start timestamp": starts[i],
                     "Trial end timestamp": stops[i],
@@ -114,8 +116,8 @@ def test_every_form_gives_the_same_session(tmp_path, form):
     check(nwbfile)
     columns = nwbfile.trials.colnames[2:]
     if form == "a.jsonable":
-        assert columns == ("trial_num", "contrast")
-        assert "Not kept: data_file, set." in nwbfile.trials.description
+        assert columns == ("trial_num", "contrast", "elapsed_time_text")
+        assert "Not kept: data_file, set, response_time." in nwbfile.trials.description
     else:
         assert set(columns) == {"TrialTypes", "RewardAmount"}
         assert list(nwbfile.trials["RewardAmount"].data[:]) == [3.0, 4.0]
@@ -146,6 +148,12 @@ def test_chosen_values(tmp_path):
         tmp_path / "a.jsonable", value_columns=["contrast"], value_names={"contrast": "stimulus_contrast"}
     )
     assert [column.name for column in interface._columns] == ["stimulus_contrast"]
+    (column,) = bpod(
+        tmp_path / "a.jsonable", value_columns=["response_time"], duration_columns=["response_time"]
+    )._columns
+    assert (column.kind, column.values.tolist()) == ("duration", [0.25, 1.25])
+    with pytest.raises(SourceError, match="may be a time or a duration"):
+        bpod(tmp_path / "a.jsonable", value_columns=["response_time"])
     with pytest.raises(SourceError, match="no value is called 'x'") as caught:
         bpod(tmp_path / "a.jsonable", value_columns=["x"])
     assert "contrast" in caught.value.problem.found

@@ -204,12 +204,24 @@ def test_ends_and_further_times(tmp_path):
         _build(tmp_path / "a.csv", time_column="on", stop_column="off", duration_column="off")
 
 
+def test_further_times_of_a_counter_that_overflows_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("time,peak\n1,2\n")
+    with pytest.raises(SourceError, match="can't be told apart"):
+        _build(tmp_path / "a.csv", time_wrap=100, time_columns=["peak"])
+
+
 def test_dates(tmp_path):
     (tmp_path / "a.csv").write_text("time\n2024-05-01T10:00:00.5000000-04:00\n2024-05-01T14:00:01Z\n")
-    assert np.diff(_build(tmp_path / "a.csv", time_unit="iso").get_timestamps()) == [0.5]
+    zero = {"time_unit": "iso", "time_zero": "2024-05-01T16:00:00+02:00"}
+    assert _build(tmp_path / "a.csv", **zero).get_timestamps().tolist() == [0.5, 1]
+    with pytest.raises(SourceError, match="which moment is 0"):  # never seconds since 1970 in a session's file
+        _build(tmp_path / "a.csv", time_unit="iso")
+    with pytest.raises(SourceError, match="no date with a time zone") as caught:
+        _build(tmp_path / "a.csv", time_unit="iso", time_zero="today")
+    assert "time_zero" in caught.value.problem.found
     (tmp_path / "a.csv").write_text("time\n2024-05-01T10:00:00\n")
     with pytest.raises(SourceError, match="no date with a time zone"):
-        _build(tmp_path / "a.csv", time_unit="iso")
+        _build(tmp_path / "a.csv", **zero)
 
 
 def test_a_pickle_is_not_opened(tmp_path):

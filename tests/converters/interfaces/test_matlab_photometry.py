@@ -215,6 +215,8 @@ def test_settings_with_mistakes_are_refused(rig, old, new, message):
          "rows.rig_left_green.location"),
         (lambda m: m["FiberPhotometry"]["FiberPhotometryTable"]["rows"]["rig_left_green"].update(locatoin="x"),
          "an unknown field"),
+        (lambda m: m["FiberPhotometry"]["FiberPhotometryTable"]["rows"]["rig_left_iso"].pop("notes"),
+         "rows.rig_left_iso.notes"),
         (lambda m: m["FiberPhotometry"]["FiberPhotometryTable"]["rows"]["rig_left_green"].update(
             excitation_wavelength_in_nm=600.0), "wavelengths that can't be"),
         (lambda m: m["FiberPhotometry"]["FiberPhotometryTable"]["rows"]["rig_left_green"].update(

@@ -18,14 +18,14 @@ TURN = 2 * np.pi
 PARAMS = {**WheelParams().model_dump(), "threshold": 0.012, "onset_threshold": 0.0023}
 
 
-def simulated(seed=0, count=60):
+def simulated(seed=0, count=30):
     """Movements with a raised-cosine velocity: onsets, lengths and ways; and what an encoder of 4096 steps writes."""
     generator = np.random.default_rng(seed)
     lengths = generator.uniform(0.2, 1.0, count)
     rests = generator.uniform(0.5, 2.0, count + 1)
     onsets = np.cumsum(rests[:-1]) + np.concatenate([[0], np.cumsum(lengths[:-1])])
     ways = generator.uniform(0.3, 3.0, count) * generator.choice([-1, 1], count)
-    times = np.arange(0, onsets[-1] + lengths[-1] + rests[-1], 1e-4)
+    times = np.arange(0, onsets[-1] + lengths[-1] + rests[-1], 2e-4)
     position = np.zeros(times.size)
     for onset, length, way in zip(onsets, lengths, ways, strict=True):
         phase = np.clip((times - onset) / length, 0, 1)

@@ -77,8 +77,9 @@ def test_caiman_finds_cells_motion_and_traces(tmp_path):
         assert match.recall >= 0.85
         assert match.precision >= 0.85
         assert r >= 0.95
-        mean = ophys["SummaryImages_caiman"]["mean"].data[:]
-        assert mean.mean() == pytest.approx(truth.movie.mean(), rel=0.03)
+        for name in ("mean", "reference"):  # in the movie's own values
+            image = ophys["SummaryImages_caiman"][name].data[:]
+            assert image.mean() == pytest.approx(truth.movie.mean(), rel=0.03)
         raw = ophys["Fluorescence_caiman"]["RoiResponseSeries"]
         assert raw.starting_time == 2.0
         assert 0.5 * truth.movie.mean() < np.median(raw.data[:]) < 3 * truth.movie.mean()

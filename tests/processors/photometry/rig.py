@@ -25,6 +25,7 @@ sources:
   rig:
     interface: MatlabFiberPhotometryInterface
     args: {file_path: data.mat, settings_file_path: meta.toml, unit: volts}
+  trials: {interface: CsvTimeIntervalsInterface, args: {file_path: trials.csv}, clock: rig}
   events: {interface: BehaviorEventsInterface, args: {file_path: events.csv, name_column: name}, clock: rig}
 """
 
@@ -38,6 +39,8 @@ def write_session(folder: Path, duration_s: float = 60.0, **options: float) -> P
         f"{time + 0.5:.6f},lick\n" for time in truth.event_times
     ]
     (folder / "events.csv").write_text("time,name\n" + "".join(lines))
+    trials = [f"{time - 0.5:.6f},{time + 1.5:.6f}\n" for time in truth.event_times]
+    (folder / "trials.csv").write_text("start_time,stop_time\n" + "".join(trials))
     (folder / "session.yaml").write_text(SPEC)
     return truth
 

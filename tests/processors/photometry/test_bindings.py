@@ -10,7 +10,14 @@ import pytest
 
 from nwbpipe.errors import InputError
 from nwbpipe.processors import BoundInput, Context
-from nwbpipe.processors.photometry import Demodulate, DemodulateParams, PhotometryDff, PhotometryDffParams
+from nwbpipe.processors.photometry import (
+    Demodulate,
+    DemodulateParams,
+    EventAligned,
+    EventAlignedParams,
+    PhotometryDff,
+    PhotometryDffParams,
+)
 
 
 class Table(dict):
@@ -130,4 +137,35 @@ def test_a_control_is_that_of_its_fiber_and_detector():
 def test_controls_that_are_not_determined_are_refused(signal, control, params, message):
     with pytest.raises(InputError) as caught:
         pairs(signal, control, **params)
+    assert message in str(caught.value)
+
+
+def events(table: dict[str, Any], **params: Any) -> Any:
+    found = type(
+        "Events", (), {"name": "trials", "colnames": list(table), "__getitem__": lambda _, key: table[key]}
+    )()
+    objects = {"trace": series(1, []), "events": found}
+    bound = {name: BoundInput(name, f"/{name}", "TimeIntervals", name) for name in objects}
+    return EventAligned().prepare(Made(objects=objects), Context("step", EventAlignedParams(**params), bound))
+
+
+def test_events_may_be_trials_and_some_may_have_no_time():
+    table = {"start_time": np.array([1.0, 2.0, 3.0]), "go": np.array([1.5, np.nan, 3.5]), "side": ["l", "r", "l"]}
+    assert events(table)["times"] == [1.0, 2.0, 3.0]
+    found = events(table, time_column="go", kind_column="side")
+    assert (found["times"], found["kinds"], found["names"]) == ([1.5, None, 3.5], ["l", "r", "l"], ["l", "r"])
+    assert events(table, kind_column="side", kinds=["l"])["times"] == [1.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"kind_column": "side", "kinds": ["x", "l"]}, "no event is called 'x'"),
+        ({"time_column": "stop"}, "has no column 'stop'"),
+        ({"time_column": "side"}, "the column 'side' holds no times"),
+    ],
+)
+def test_events_that_are_not_there_are_refused(params, message):
+    with pytest.raises(InputError) as caught:
+        events({"start_time": np.array([1.0, 2.0]), "side": np.array(["l", "r"])}, **params)
     assert message in str(caught.value)

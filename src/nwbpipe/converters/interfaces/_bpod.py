@@ -35,6 +35,8 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
         text or truth value, but no paths of files. The description of the trials names what was left out.
     value_names : dict of str to str, optional
         Other names for them.
+    duration_columns : list of str, optional
+        Which of them are durations in seconds. Numbers called ``…_time`` that are none of these are not kept.
     block_column : str, optional
         Value, by its name in the session file, that is constant within a block: each run of one becomes an epoch.
     skip_states, skip_events : list of str, optional
@@ -63,6 +65,7 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
         *,
         value_columns: list[str] | None = None,
         value_names: dict[str, str] | None = None,
+        duration_columns: list[str] | None = None,
         block_column: str | None = None,
         skip_states: list[str] | None = None,
         skip_events: list[str] | None = None,
@@ -77,7 +80,7 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
         read = read_session_data if self._path.suffix.lower() == ".mat" else read_task_data
         self.trials: list[BpodTrial] = read(self._path)
         self._check()
-        self._columns, self._left_out = self._values(value_columns)
+        self._columns, self._left_out = self._values(value_columns, set(duration_columns or ()))
         start, stop = (np.array([getattr(trial, name) for trial in self.trials]) for name in ("start", "stop"))
         trials = Intervals(str(self._path), start, stop, self._columns)
         self._blocks = None if block_column is None else runs(trials, block_column)
@@ -104,7 +107,7 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
         start, stop = (np.array([getattr(trial, name) for trial in self.trials]) for name in ("start", "stop"))
         check_intervals(start, stop, where, "trial", overlap=False)
 
-    def _values(self, wanted: list[str] | None) -> tuple[list[Column], list[str]]:
+    def _values(self, wanted: list[str] | None, durations: set[str]) -> tuple[list[Column], list[str]]:
         everything = dict.fromkeys(name for trial in self.trials for name in trial.values)
         columns, left_out = [], [name for name in everything if wanted is not None and name not in wanted]
         for name in everything if wanted is None else wanted:
@@ -119,11 +122,22 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
                 )
             plain = all(cell is None or isinstance(cell, str | int | float | bool) for cell in cells)
             path = any(isinstance(cell, str) and ("\\" in cell or cell.count("/") > 1) for cell in cells)
-            if plain and not (path and wanted is None):
-                text = f"{name}, as in the file of the Bpod"
-                columns.append(Column(self._names.get(name, name), text, typed(cells)))
+            # A guess would move a duration with the clock, or leave a time behind.
+            values, shown = typed(cells) if plain else np.zeros(0), self._names.get(name, name)
+            unclear = shown.endswith(("_time", "_times")) and values.dtype.kind in "fiu" and name not in durations
+            if plain and not unclear and not (path and wanted is None):
+                kind: Literal["duration", "value"] = "duration" if name in durations else "value"
+                columns.append(Column(shown, f"{name}, as in the file of the Bpod", values, kind))
             elif wanted is None:
                 left_out.append(name)
+            elif unclear:
+                raise SourceError(
+                    f"the value {name!r} may be a time or a duration",
+                    where=str(self._path),
+                    expected="to be told which",
+                    found="not in duration_columns",
+                    hint="add it to duration_columns if it is one, in seconds, or rename it by value_names",
+                )
             else:
                 raise SourceError(
                     f"the value {name!r} is not one a trial",

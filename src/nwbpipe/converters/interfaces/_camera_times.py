@@ -34,8 +34,10 @@ class CameraTimesInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroCon
     time_column : str
         Column of the times, or several spellings. Without a header columns are called "0", "1", …
     time_format : {"s", "ms", "us", "iso", "flycapture"}
-        ``iso``: dates and times, which become seconds since 1970. ``flycapture``: the 32-bit time stamp of
-        FLIR's cameras, which starts again each 128 s; it becomes seconds since a multiple of them.
+        ``iso``: dates and times with a time zone, which become seconds since `time_zero`. ``flycapture``: the 32-bit
+        time stamp of FLIR's cameras, which starts again each 128 s; it becomes seconds since a multiple of them.
+    time_zero : str, optional
+        Date and time, with a time zone, that is 0 of the clock, where the times are dates.
     frame_counter_file_path : FilePath, optional
         A file with the camera's own number of each frame (``.npy``, one a line, or ``.bin`` of float64): frames
         that the camera counted and the computer did not save become gaps of the column ``frame``.
@@ -67,6 +69,7 @@ class CameraTimesInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroCon
         *,
         time_column: str = "time|timestamp|timestamps|0",
         time_format: Format = "s",
+        time_zero: str | None = None,
         frame_counter_file_path: FilePath | None = None,
         expected_frames: int | None = None,
         delimiter: str | None = None,
@@ -109,7 +112,7 @@ class CameraTimesInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroCon
                     hint="save one time a frame",
                 )
         else:
-            columns = Columns(read_table(path, args)[0], str(path))
+            columns = Columns(read_table(path, args)[0], str(path), args["time_zero"])
             name = columns.name(args["time_column"], "time_column")
             values = columns.times(name, args["time_format"])
         missing = np.flatnonzero(~np.isfinite(values))

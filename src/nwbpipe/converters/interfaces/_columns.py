@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,10 +24,12 @@ class Columns:
         As `_event_tables.read_table` gives it.
     where : str
         The file, for messages.
+    time_zero : str, optional
+        Date and time, with a time zone, that times written as dates count from.
     """
 
-    def __init__(self, table: Any, where: str) -> None:
-        self.table, self.where = table, where
+    def __init__(self, table: Any, where: str, time_zero: str | None = None) -> None:
+        self.table, self.where, self.time_zero = table, where, time_zero
 
     def __len__(self) -> int:
         return len(self.table)
@@ -111,7 +112,7 @@ class Columns:
         ----------
         name : str
         unit : {"s", "ms", "us", "iso"}
-            ``iso``: dates and times with a time zone, which become seconds since 1970.
+            ``iso``: dates and times with a time zone, which become seconds since `time_zero`.
 
         Raises
         ------
@@ -120,11 +121,21 @@ class Columns:
         """
         if unit != "iso":
             return self.numbers(name, "time")
-        return np.array([self._instant(cell, row) for row, cell in enumerate(self.texts(name), 1)], dtype=np.float64)
+        if self.time_zero is None:
+            raise self.error(
+                "nothing says which moment is 0",
+                expected="time_zero, as the times are dates",
+                found=f"{self.table[name].iloc[0]!r} in column {name}",
+                hint="give time_zero: time 0 of the source's clock, e.g. session_start_time",
+            )
+        zero = self._instant(self.time_zero, "time_zero")
+        cells = enumerate(self.texts(name), 1)
+        seconds = [
+            (self._instant(cell, f"row {row}") - zero).total_seconds() if cell else np.nan for row, cell in cells
+        ]
+        return np.array(seconds, dtype=np.float64)
 
-    def _instant(self, cell: str, row: int) -> float:
-        if not cell:
-            return np.nan
+    def _instant(self, cell: str, place: str) -> datetime:
         try:
             moment = datetime.fromisoformat(
                 cell
@@ -135,10 +146,10 @@ class Columns:
             raise self.error(
                 "a time that is no date with a time zone",
                 expected="e.g. 2020-08-19T12:42:57.790-04:00",
-                found=f"{cell!r} in row {row} ({error})",
+                found=f"{cell!r} in {place} ({error})",
                 hint="check the column, or give its unit: s, ms or us",
             ) from error
-        return moment.timestamp()
+        return moment
 
     def texts(self, name: str) -> list[str]:
         """Return a column as texts; missing cells are empty."""
@@ -224,8 +235,3 @@ def unwrap(values: npt.NDArray[np.float64], modulus: float | None, *, rising: bo
     turns = -np.round(np.diff(values) / modulus)
     turns = np.maximum(turns, 0) if rising else turns
     return np.asarray(values + modulus * np.concatenate([[0.0], np.cumsum(turns)]), dtype=np.float64)
-
-
-def file_name(path: Any) -> str:
-    """Return the last part of a path: descriptions name no folder of this machine."""
-    return Path(path).name

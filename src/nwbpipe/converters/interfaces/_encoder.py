@@ -35,7 +35,9 @@ class EncoderInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is
     sampling_frequency : float, optional
         In Hz, where the file has no times: the first sample is at 0.
     time_unit : {"s", "ms", "us", "iso"}
-        Unit of the times in the file; ``iso``: dates and times with a time zone, seconds since 1970.
+        Unit of the times in the file; ``iso``: dates and times with a time zone.
+    time_zero : str, optional
+        Date and time, with a time zone, that is 0 of the clock, where the times are dates.
     time_wrap : float, optional
         Value, in that unit, at which the clock's counter starts again at 0: 4294967296 for microseconds in 32 bits.
     position_wrap : float, optional
@@ -86,6 +88,7 @@ class EncoderInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is
         position_column: str = "position|pos|angle|count|counts",
         sampling_frequency: float | None = None,
         time_unit: TimeUnit = "s",
+        time_zero: str | None = None,
         time_wrap: float | None = None,
         position_wrap: float | None = None,
         max_step: float | None = None,
@@ -141,7 +144,7 @@ class EncoderInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is
             times, counts = (values[:, 0], values[:, 1]) if timed else (np.zeros(len(values)), values)
         else:
             table, self._notes = read_table(path, self._args)
-            columns = Columns(table, str(path))
+            columns = Columns(table, str(path), self._args["time_zero"])
             counts = columns.numbers(columns.name(self._args["position_column"], "position_column"), "position")
             times = np.zeros(counts.size)
             if timed:

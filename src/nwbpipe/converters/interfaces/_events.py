@@ -49,7 +49,9 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         Which of them are durations in the file's unit: they become seconds.
     time_unit : {"s", "ms", "us", "iso"}
         Unit of the times and durations in the file. ``iso``: dates and times with a time zone, which become seconds
-        since 1970; durations are in seconds.
+        since `time_zero`; durations are in seconds.
+    time_zero : str, optional
+        Date and time, with a time zone, that is 0 of the clock, where the times are dates.
     time_wrap : float, optional
         Value, in that unit, at which the clock's counter starts again at 0, e.g. 4294967296.
     event_names : dict of str to str, optional
@@ -107,6 +109,7 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         time_columns: list[str] | None = None,
         duration_columns: list[str] | None = None,
         time_unit: TimeUnit = "s",
+        time_zero: str | None = None,
         time_wrap: float | None = None,
         event_names: dict[str, str] | None = None,
         unknown_events: Literal["error", "skip"] = "error",
@@ -137,7 +140,7 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
     def _load(self, path: Path, args: dict[str, Any]) -> None:
         spellings = args["time_column"]
         table, self._notes = tables.read_table(path, args, spellings.split("|")[0])
-        columns = Columns(table, str(path))
+        columns = Columns(table, str(path), args["time_zero"])
         if not len(columns):
             raise self._error("the log holds no events", hint="check the file, or leave this source out")
         scale = PER_SECOND[args["time_unit"]]
@@ -179,6 +182,13 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
                     found=f"the shortest lasts {np.nanmin(self._durations):.6f} s",
                     hint=f"check the column {length_column} and its unit",
                 )
+        if args["time_wrap"] is not None and args["time_columns"]:
+            raise self._error(
+                "further times of a counter that overflows can't be told apart",
+                expected="time_wrap, or time_columns",
+                found="both",
+                hint="leave the columns out, or unwrap the file's times first",
+            )
         given = {**args, "missing_value": None, "names": None, "column_descriptions": None}
         self._values = value_columns(columns, given, {time_column, name_column, length_column}, rows)
 

@@ -112,7 +112,7 @@ def read_intervals(path: Path, args: Mapping[str, Any], kind: str) -> Intervals:
         See `TrialsInterface`.
     """
     table, notes = read_table(path, args, args["start_column"].split("|")[0])
-    columns = Columns(table, str(path))
+    columns = Columns(table, str(path), args["time_zero"])
     if not len(columns):
         raise columns.error(f"the file holds no {kind}s", hint="check the file, or leave this source out")
     if args["time_unit"] not in PER_SECOND:
@@ -184,7 +184,7 @@ def _trials_to_times(
         "header": True,
         "delimiter": None,
     }
-    trials = Columns(read_table(path, plain)[0], str(path))
+    trials = Columns(read_table(path, plain)[0], str(path), args["time_zero"])
     given = {**args, "missing_value": args["trial_missing_value"]}
     scale = PER_SECOND[args["time_unit"]]
     start = _times(trials, trials.name(args["trial_start_column"], "trial_start_column"), given) / scale

@@ -50,7 +50,9 @@ class TrialsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is 
         Column, by its name in the session file, that is constant within a block (a number, a probability): each run
         of one value becomes an epoch.
     time_unit : {"s", "ms", "us", "iso"}
-        Unit of the times in the file; ``iso``: dates and times with a time zone, seconds since 1970.
+        Unit of the times in the file; ``iso``: dates and times with a time zone.
+    time_zero : str, optional
+        Date and time, with a time zone, that is 0 of the clock, where the times are dates.
     missing_value : float, optional
         What the file writes for a time that is missing, e.g. 0 or -1. Empty cells and NaN are always missing.
     incomplete : {"error", "drop"}
@@ -96,6 +98,7 @@ class TrialsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is 
         column_descriptions: dict[str, str] | None = None,
         block_column: str | None = None,
         time_unit: TimeUnit = "s",
+        time_zero: str | None = None,
         missing_value: float | None = None,
         incomplete: Literal["error", "drop"] = "error",
         overlap: Literal["error", "allow"] = "error",
@@ -153,7 +156,7 @@ class BlocksInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is 
         In it, what is written for a time that is missing; trials without times don't bound a block.
     duration_column, stop, last_stop, id_column, value_columns, time_columns, duration_columns, names
         As in `TrialsInterface`.
-    column_descriptions, time_unit, missing_value, incomplete, overlap, unsorted, description, metadata_key, verbose
+    column_descriptions, time_unit, time_zero, missing_value, incomplete, overlap, unsorted, description
         As in `TrialsInterface`.
     delimiter, header, column_names, pattern, unmatched_lines, times_file_path, variable, encoding
         How to read the file: as in `BehaviorEventsInterface`.
@@ -191,6 +194,7 @@ class BlocksInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is 
         names: dict[str, str] | None = None,
         column_descriptions: dict[str, str] | None = None,
         time_unit: TimeUnit = "s",
+        time_zero: str | None = None,
         missing_value: float | None = None,
         incomplete: Literal["error", "drop"] = "error",
         overlap: Literal["error", "allow"] = "error",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nwbpipe.converters.pulses._lines import Fit, Index, Line, Pieces, Times, fit_line, fit_pieces
+from nwbpipe.converters.pulses._lines import Fit, Index, Line, Pieces, Times, fit_line, fit_pieces, sample
 from nwbpipe.converters.pulses._search import SNIPPET, Snippet
 from nwbpipe.converters.pulses._trains import FLOOR_S, WIDTH, Trains, pair, support
 
@@ -133,24 +133,28 @@ def _refine(trains: Trains, snippet: Snippet, line: Line, window: float) -> tupl
 
 
 def _window(residual: Times, at_most: float) -> float:
-    spread = 1.4826 * float(np.median(np.abs(residual)))
+    spread = 1.4826 * float(np.median(np.abs(sample(residual))))
     return min(at_most, max(WIDTH * spread, FLOOR_S))
 
 
 def _track(trains: Trains, snippet: Snippet, fit: Fit, window: float) -> tuple[Index, Index]:
-    """Follow a match out of its snippet to both ends, each step as long as all before it on that side.
+    """Follow a match out of its snippet to both ends.
 
-    Gives pairs from the whole length: all of them, or of long steps a sample, which is enough to fit by.
-
-    Each step goes on from the line through its nearer half alone, so a drift that changes slowly is followed.
+    Each step is twice as long as the one before, or shorter where that loses the match, and goes on from the line
+    through as many pairs before it: a drift that changes is followed. Gives pairs from the whole length: all of
+    them, or of long steps a sample, which is enough to fit by.
     """
     source, reference = trains.source, trains.reference
     pairs = [_piece(trains, fit.line, snippet.first, snippet.stop, window)]
+    if len(pairs[0][0]) < 3:
+        return pairs[0]
     for forward in (True, False):
-        near, line, step = pairs[0], fit.line, snippet.stop - snippet.first
+        near, step = pairs[0], snippet.stop - snippet.first
         edge, end = (snippet.stop, len(source)) if forward else (snippet.first, 0)
         while edge != end:
             other = min(edge + step, end) if forward else max(edge - step, end)
+            latest = slice(-max(step, 64), None) if forward else slice(None, max(step, 64))
+            line = _bounded_fit(source[near[0][latest]], reference[near[1][latest]], trains.max_drift).line
             found = _piece(trains, line, min(edge, other), max(edge, other), window)
             mapped = line(source[[min(edge, other), max(edge, other) - 1]])
             inside = mapped[1] >= reference[0] and mapped[0] <= reference[-1]
@@ -158,23 +162,23 @@ def _track(trains: Trains, snippet: Snippet, fit: Fit, window: float) -> tuple[I
                 step = max(step // 8, 32)  # lost: try again in shorter steps
                 continue
             edge = other
-            if len(found[0]) >= 8:
-                near = found if len(found[0]) >= 64 else _joined(near, found, forward)
-                half = slice(len(near[0]) // 2, None) if forward else slice(None, len(near[0]) // 2 + 1)
-                x, y = source[near[0][half]], reference[near[1][half]]
-                line = _bounded_fit(x, y, trains.max_drift).line
+            near = _joined(near, found, forward)
             pairs.append(found)
             step *= 2
     order = np.argsort([int(found[0][0]) if len(found[0]) else -1 for found in pairs], kind="stable")
     of_source = np.concatenate([pairs[place][0] for place in order])
     of_reference = np.concatenate([pairs[place][1] for place in order])
+    if not len(of_source):
+        return of_source, of_reference
     rising = np.concatenate([[True], np.diff(np.maximum.accumulate(of_reference)) > 0])
     return of_source[rising], of_reference[rising]
 
 
 def _joined(near: tuple[Index, Index], found: tuple[Index, Index], forward: bool) -> tuple[Index, Index]:
+    """Give the latest pairs."""
     first, second = (near, found) if forward else (found, near)
-    return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
+    part = slice(-_SAMPLE, None) if forward else slice(None, _SAMPLE)
+    return np.concatenate([first[0], second[0]])[part], np.concatenate([first[1], second[1]])[part]
 
 
 def _piece(trains: Trains, line: Line, first: int, stop: int, window: float) -> tuple[Index, Index]:

@@ -109,12 +109,12 @@ def _allowed(trains: Trains, one: Hypothesis, start_within_s: float | None) -> b
     return bool(abs(start - trains.reference[0]) <= start_within_s + one.window)
 
 
-def _candidates(trains: Trains, start_within_s: float | None) -> list[Hypothesis]:
+def _candidates(trains: Trains, start_within_s: float | None, most: int = 3) -> list[Hypothesis]:
     """Work out the lags that are proposed, and those that bring the trains' ends together."""
     source, reference = trains.source, trains.reference
     found: list[Hypothesis] = []
     sharp = np.inf
-    for snippet in choose_snippets(source):
+    for snippet in choose_snippets(source)[:most]:
         near = None
         if start_within_s is not None:
             later = float(source[snippet.first] - source[0])
@@ -131,10 +131,9 @@ def _candidates(trains: Trains, start_within_s: float | None) -> list[Hypothesis
             one = work_out(trains, snippet, line, bins, sharp)
             if one is not None and _allowed(trains, one, start_within_s):
                 found.append(one)
+                # Of a long train, only a rival that is as sharp is worth its time.
                 if len(source) > _LONG and _significant(trains, one, start_within_s):
-                    sharp = min(
-                        sharp, 3 * one.window
-                    )  # of a long train, only a rival that is as sharp costs its time
+                    sharp = min(sharp, 3 * one.window)
         if found and _significant(trains, max(found, key=_support), start_within_s):
             break
     return found
@@ -280,7 +279,7 @@ def _elsewhere(trains: Trains, best: Hypothesis) -> tuple[float, float] | None:
     left = Trains.of(source, reference, trains.max_drift, None, None)
     # To refuse takes less than to accept. Chance stays below the logarithm of the number of lags by more than this.
     enough = _threshold(left, None) - MARGIN - 4.0
-    found = [one for one in _candidates(left, None) if one.support >= enough]
+    found = [one for one in _candidates(left, None, most=1) if one.support >= enough]
     if not found:
         return None
     paired = reference[max(found, key=_support).of_reference]
@@ -337,8 +336,7 @@ def _witnesses(trains: Trains, one: Hypothesis) -> tuple[Times, Times]:
     rate = one.error_rate
     right = np.log(1 - rate) - 0.5 * (residual / one.sigma) ** 2 - np.log(one.sigma * np.sqrt(2 * np.pi))
     wrong = np.log(chance / (2 * one.window))
-    times = np.concatenate([at, lone, missing])
     alone = max(np.log((1 - chance) / rate), 0.0)
-    said = np.concatenate([np.minimum(wrong - right, _CAP), np.full(len(lone) + len(missing), alone)])
-    order = np.argsort(times, kind="stable")
-    return times[order], said[order]
+    others = np.sort(np.concatenate([lone, missing]))
+    places = np.searchsorted(at, others)
+    return np.insert(at, places, others), np.insert(np.minimum(wrong - right, _CAP), places, alone)

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nwbpipe.converters.pulses._lines import Line, Times
+from nwbpipe.converters.pulses._lines import Line, Times, sample
 
 SNIPPET = 256  # pulses
 PEAKS = 12
 _BIN = 0.15  # of a small interval; jitter may be 0.1 of the smallest
 _LONG, _BIN_LONG = 100_000, 0.25  # of a train so long, coarser
 _BINS_PER_PULSE = 64
+_TILE = 8  # bins
 _BLOCK = 12  # FFTs have 2**_BLOCK bins or more
 
 
@@ -40,16 +41,16 @@ def choose_snippets(source: Times, *, whole: bool = True) -> list[Snippet]:
     if count <= SNIPPET and whole:
         return [Snippet(0, count)]
     intervals = np.diff(source)
-    typical = float(np.median(intervals))
-    # How unusual an interval is, bounded: one long gap must not outweigh a hundred uneven intervals.
-    unusual = np.minimum(np.abs(intervals - typical) / (0.1 * typical), 5.0)
-    sums = np.concatenate([[0.0], np.cumsum(unusual)])
-    starts = np.unique(np.linspace(0, count - SNIPPET, 64).astype(np.int64))
+    typical = float(np.median(sample(intervals)))
+    starts = np.linspace(0, count - SNIPPET, 64).astype(np.int64)
     gaps = np.flatnonzero(intervals > 3 * typical)
     if len(gaps):
         around = gaps[np.linspace(0, len(gaps) - 1, min(len(gaps), 64)).astype(np.int64)] - SNIPPET // 2
-        starts = np.unique(np.concatenate([starts, np.clip(around, 0, count - SNIPPET)]))
-    said = sums[starts + SNIPPET - 1] - sums[starts]
+        starts = np.concatenate([starts, np.clip(around, 0, count - SNIPPET)])
+    starts = np.unique(starts)
+    # How unusual intervals are, bounded: one long gap must not outweigh a hundred uneven intervals.
+    within = intervals[starts[:, None] + np.arange(SNIPPET - 1)]
+    said = np.minimum(np.abs(within - typical) / (0.1 * typical), 5.0).sum(axis=1)
     chosen: list[int] = []
     for place in np.argsort(-said, kind="stable"):
         if all(abs(int(starts[place]) - other) >= count // 5 for other in chosen):
@@ -144,9 +145,11 @@ def _peaks(parts: list[Times], reference: Times, bins: float) -> Iterator[tuple[
         for which, (part, spectrum) in enumerate(zip(parts, spectra, strict=True)):
             hits = np.fft.irfft(busy * spectrum, block)[:step]
             expected = chance * _overlap(part, reference, lags, bins)
-            score = (hits - expected) / np.sqrt(expected * (1.0 - chance) + 1.0)
+            scale = np.sqrt(expected * (1.0 - chance) + 1.0)
+            score = (hits - expected) / scale if np.ndim(expected) else hits
             for index in _best(score, PEAKS):
-                yield float(score[index]), float(lags[index]), which
+                found = float(score[index]) if np.ndim(expected) else float((hits[index] - expected) / scale)
+                yield found, float(lags[index]), which
 
 
 def _busy(reference: Times, start: float, bins: float, count: int) -> npt.NDArray[np.float32]:
@@ -171,11 +174,13 @@ def _overlap(part: Times, reference: Times, lags: Times, bins: float) -> Times |
 
 def _best(score: Times, count: int) -> list[int]:
     """Find the largest local maxima."""
-    top = (
-        np.flatnonzero((score[1:-1] >= score[:-2]) & (score[1:-1] >= score[2:])) + 1
-        if len(score) > 2
-        else np.arange(len(score))
-    )
+    if len(score) > _TILE * 1000:  # the largest of each few bins: so few lie between rivals of a long train
+        tiles = score[: len(score) // _TILE * _TILE].reshape(-1, _TILE)
+        top = tiles.argmax(axis=1) + np.arange(len(tiles)) * _TILE
+    elif len(score) > 2:
+        top = np.flatnonzero((score[1:-1] >= score[:-2]) & (score[1:-1] >= score[2:])) + 1
+    else:
+        top = np.arange(len(score))
     if len(top) > 3 * count:
         top = top[np.argpartition(-score[top], 3 * count)[: 3 * count]]
     kept: list[int] = []

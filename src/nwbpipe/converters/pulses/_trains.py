@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nwbpipe.converters.pulses._lines import Index, Times
+from nwbpipe.converters.pulses._lines import Index, Times, sample
 
 FLOOR_S = 1e-7  # pulses are not told apart below it
 WIDTH = 5.0  # standard deviations within which pulses pair
@@ -110,7 +110,7 @@ def without_bounces(times: Times) -> Times:
     if len(times) < 3:
         return times
     intervals = np.diff(times)
-    keep = np.concatenate([[True], intervals > 0.03 * np.median(intervals)])
+    keep = np.concatenate([[True], intervals > 0.03 * np.median(sample(intervals))])
     return times if keep.all() else times[keep]
 
 

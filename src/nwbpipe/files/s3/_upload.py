@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -96,7 +98,10 @@ class _Upload:
         if self.size > _ONE_REQUEST:
             return self._in_parts(self.size)
         with self.source.open("rb") as body:
-            answer = self.client.put_object(**self.place, **self.described, Body=body, **self.condition)
+            digest = hashlib.file_digest(body, lambda: hashlib.md5(usedforsecurity=False)).digest()
+            body.seek(0)
+            checked = {"ContentMD5": base64.b64encode(digest).decode()}  # refused if it was changed on the way
+            answer = self.client.put_object(**self.place, **self.described, **checked, Body=body, **self.condition)
         return str(answer["ETag"])
 
     def present(self) -> str | None:

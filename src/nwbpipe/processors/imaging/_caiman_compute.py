@@ -174,7 +174,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     summary.update(
         tool_version=str(caiman.__version__),
         processes=threads,
-        parameters=plain(groups, str(Path(request["scratch"]))),
+        parameters=plain(groups),
     )
     progress(1.0, "%d components, %d accepted" % (summary["rois"], summary["cells"]))
     return summary
@@ -207,7 +207,7 @@ def correct_motion(
     else:
         motion["shifts"] = -np.asarray(found.shifts_rig, dtype=np.float64)
     # With nonneg_movie the smallest value of the movie is taken off every pixel.
-    return motion, corrected, float(found.min_mov)
+    return motion, corrected, float(found.min_mov) if group["nonneg_movie"] else 0.0
 
 
 def block_edges(shape: tuple[int, int], group: dict[str, Any]) -> np.ndarray:
@@ -241,7 +241,7 @@ def images_of(results: h5py.File, images: np.ndarray, motion: dict[str, Any], of
     correlation = np.asarray(max_correlation_image(images, swap_dim=False), dtype=np.float32)
     results["images/correlation"] = np.nan_to_num(correlation)
     if "reference" in motion:
-        results["images/reference"] = (motion["reference"] + offset).astype(np.float32)
+        results["images/reference"] = motion["reference"].astype(np.float32)  # nothing was taken off it
 
 
 def find_components(
@@ -281,12 +281,12 @@ def evaluate(model: Any, images: np.ndarray, view: Any, progress: Progress) -> b
     return True
 
 
-def plain(value: Any, scratch: str) -> Any:
-    """Return `value` as JSON knows it, without paths."""
+def plain(value: Any) -> Any:
+    """Return `value` as JSON knows it, without the movie's path."""
     if isinstance(value, dict):
-        return {str(k): plain(v, scratch) for k, v in value.items() if k != "fnames"}
+        return {str(k): plain(v) for k, v in value.items() if k != "fnames"}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(v, scratch) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.generic):
         return value.item()
     return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)

@@ -134,7 +134,7 @@ class Demodulate(Processor):
             f"Demodulated{kind}",
             series,
             results.arrays["traces"][()],
-            rows=None if None in rows else rows,
+            rows=[] if None in rows else rows,
             times={"rate": float(summary["rate"]), "starting_time": float(series.starting_time or 0.0)},
             unit=series.unit if params.method == "lock_in" else f"{series.unit}^2",
             description=f"{series.name}: {what} at {summary['rate']:g} Hz; NaN in the first and last "

@@ -151,7 +151,7 @@ def add_series(
     columns : list of int, optional
         Column of `like` that each trace comes from, whose row of the table it keeps.
     rows : list of int, optional
-        Row of the table of each trace, in place of `columns`.
+        Row of the table of each trace, in place of `columns`; an empty list: no table is referred to.
     times : dict, optional
         Rate and starting time, or timestamps; those of `like` by default.
     unit, description : str
@@ -161,7 +161,7 @@ def add_series(
 
     region = getattr(like, "fiber_photometry_table_region", None)
     more: dict[str, Any] = {}
-    if region is not None:
+    if region is not None and rows != []:
         kept = rows if rows is not None else [int(region.data[k]) for k in columns or range(column_count(like))]
         more["fiber_photometry_table_region"] = DynamicTableRegion(
             name="fiber_photometry_table_region",

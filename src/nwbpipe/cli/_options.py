@@ -1,0 +1,23 @@
+"""Options that the verbs of a project share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ProjectFile = Annotated[
+    Path | None,
+    typer.Option("--project", metavar="FILE", help="The nwbpipe.toml.  [default: the nearest one upwards]"),
+]
+Profile = Annotated[
+    str | None, typer.Option(envvar="NWBPIPE_PROFILE", help="Whose stores are meant: [profiles.NAME.stores].")
+]
+Sessions = Annotated[
+    list[str] | None,
+    typer.Option("--session", "-s", metavar="KEY", help="Only these: subject/session, or a pattern (M042/*)."),
+]
+Where = Annotated[
+    str | None, typer.Option(metavar="SQL", help="Only sessions of which this is true: \"sex = 'F' and lab = 'X'\".")
+]

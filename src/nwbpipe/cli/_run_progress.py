@@ -1,0 +1,99 @@
+"""Live progress of a project's run: bars on a terminal, a line for each run elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from nwbpipe.engine.execute import Reporter
+    from nwbpipe.engine.execute._call import Ended
+    from nwbpipe.engine.plan import StepState
+
+
+class Lines:
+    """A line for each run that ended."""
+
+    def planned(self, states: Sequence[StepState]) -> None:
+        """See `Reporter.planned`."""
+        typer.echo(f"{len(states)} runs to do", err=True)
+
+    def began(self, state: StepState) -> None:
+        """See `Reporter.began`."""
+
+    def progress(self, state: StepState, fraction: float, text: str) -> None:
+        """See `Reporter.progress`."""
+
+    def ended(self, state: StepState, ended: Ended) -> None:
+        """See `Reporter.ended`."""
+        typer.echo(_line(state, ended), err=True)
+
+
+def _line(state: StepState, ended: Ended) -> str:
+    text = f": {ended.text.partition(chr(10))[0]}" if ended.text else ""
+    how = "done already" if ended.ending == "done" and not ended.computed else ended.ending
+    return f"{state.session} {state.run}  {how} {ended.seconds:.1f} s{text}"
+
+
+class Bars:
+    """A bar for each step, and one for each run that is under way."""
+
+    def __init__(self, bar: Any) -> None:
+        self.bar = bar
+        self.steps: dict[str, Any] = {}
+        self.runs: dict[tuple[str, str], Any] = {}
+
+    def planned(self, states: Sequence[StepState]) -> None:
+        """See `Reporter.planned`."""
+        for one in states:
+            if one.step not in self.steps:
+                total = sum(other.step == one.step for other in states)
+                self.steps[one.step] = self.bar.add_task(one.step, total=total, text="")
+
+    def began(self, state: StepState) -> None:
+        """See `Reporter.began`."""
+        name = f"  {state.session} {state.run}"
+        self.runs[state.session, state.run] = self.bar.add_task(name, total=1.0, text="")
+
+    def progress(self, state: StepState, fraction: float, text: str) -> None:
+        """See `Reporter.progress`."""
+        if (state.session, state.run) in self.runs:
+            self.bar.update(self.runs[state.session, state.run], completed=fraction, text=text)
+
+    def ended(self, state: StepState, ended: Ended) -> None:
+        """See `Reporter.ended`."""
+        task = self.runs.pop((state.session, state.run), None)
+        if task is not None:
+            self.bar.remove_task(task)
+        if state.step in self.steps:
+            self.bar.advance(self.steps[state.step])
+        if ended.ending != "done":
+            self.bar.console.print(_line(state, ended), markup=False, highlight=False)
+
+
+@contextmanager
+def run_progress() -> Iterator[Reporter]:
+    """Show what happens while the block runs."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"),
+        TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield Bars(bar)

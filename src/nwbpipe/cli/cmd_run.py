@@ -1,0 +1,101 @@
+"""``nwbpipe run``."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
+from nwbpipe.cli._run_progress import run_progress
+
+if TYPE_CHECKING:
+    from nwbpipe.engine import Project
+    from nwbpipe.engine.execute import Summary
+
+
+def run(
+    sessions: Sessions = None,
+    where: Where = None,
+    steps: Annotated[
+        list[str] | None, typer.Option("--step", metavar="NAME", help="Only these steps, and what they need.")
+    ] = None,
+    executor: Annotated[
+        str | None, typer.Option(help="local, dask, slurm, pbs, sge or lsf.  [default: as in nwbpipe.toml]")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs at once.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also what has failed before.")] = False,
+    max_failures: Annotated[
+        int | None, typer.Option(min=1, help="Begin nothing more after so many failures.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Begin at most so many runs.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run.")] = False,
+    show_job_script: Annotated[
+        bool, typer.Option("--show-job-script", help="Show the jobs that a cluster would be given.")
+    ] = False,
+    project: ProjectFile = None,
+    profile: Profile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
+) -> None:
+    """Compute what is missing or stale in a project.
+
+    Ends with 0 if nothing failed, 1 otherwise. One session's failure stops no other.
+    """
+    from nwbpipe.engine import Project
+
+    opened = Project(project, profile=profile)
+    if show_job_script:
+        typer.echo(opened.job_scripts(executor))
+        return
+    if dry_run:
+        _show_plan(opened, sessions or [], where, steps or [], as_json)
+        return
+    with run_progress() as reporter:
+        summary = opened.run(
+            sessions or (),
+            where,
+            steps=steps or (),
+            executor=executor,
+            workers=workers,
+            retry_failed=retry_failed,
+            max_failures=max_failures,
+            limit=limit,
+            reporter=reporter,
+        )
+    if as_json:
+        typer.echo(json.dumps(summary.as_dict(), indent=2))
+    else:
+        _show(summary)
+    if not summary.ok:
+        raise typer.Exit(1)
+
+
+def _show_plan(project: Project, sessions: list[str], where: str | None, steps: list[str], as_json: bool) -> None:
+    found = project.status(sessions, where, verify=True)
+    open_ones = [
+        one
+        for plan in found.plans
+        for one in plan.steps
+        if one.state in ("missing", "stale") and (not steps or one.step in steps)
+    ]
+    if as_json:
+        typer.echo(json.dumps([one.as_dict() for one in open_ones], indent=2))
+        return
+    for one in open_ones:
+        typer.echo(f"{one.session} {one.run}  {one.state}{f': {one.reason}' if one.reason else ''}")
+    typer.echo(f"{len(open_ones)} runs would be done")
+
+
+def _show(summary: Summary) -> None:
+    typer.echo(f"{summary.done} done, {len(summary.failed)} failed, {len(summary.blocked)} blocked")
+    for session, step, text in [*summary.failed, *summary.held]:
+        typer.echo(f"  {session} {step}: {text.partition(chr(10))[0]}")
+    for one in summary.blocked[:10]:
+        typer.echo(f"  {one.session} {one.run} blocked: {one.reason}")
+    if summary.left:
+        typer.echo(f"  {summary.left} more are ready: run again")
+    if summary.interrupted:
+        typer.echo("stopped; run again to go on")
+    elif summary.failed:
+        typer.echo("`nwbpipe status --why SESSION STEP` shows why; run again with --retry-failed when it is mended")

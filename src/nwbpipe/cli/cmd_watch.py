@@ -1,0 +1,73 @@
+"""``nwbpipe watch``."""
+
+from __future__ import annotations
+
+import platform
+import signal
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nwbpipe.cli._options import Profile, ProjectFile
+from nwbpipe.cli._run_progress import Lines
+
+if TYPE_CHECKING:
+    from nwbpipe.engine import Health
+
+
+def watch(
+    settle: Annotated[
+        float, typer.Option(min=0.1, help="Seconds without a change after which files count as arrived.")
+    ] = 60.0,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between looks.")] = 30.0,
+    executor: Annotated[str | None, typer.Option(help="As of `nwbpipe run`.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Runs at once.")] = None,
+    write_unit: Annotated[
+        Path | None, typer.Option("--write-unit", metavar="FILE", help="Write a systemd unit, and end.")
+    ] = None,
+    write_dockerfile: Annotated[
+        Path | None, typer.Option("--write-dockerfile", metavar="FILE", help="Write a Dockerfile, and end.")
+    ] = None,
+    project: ProjectFile = None,
+    profile: Profile = None,
+) -> None:
+    """Convert and process sessions as their files arrive, until it is stopped."""
+    from nwbpipe import __version__
+    from nwbpipe.engine import Project, Watcher, dockerfile, systemd_unit
+
+    opened = Project(project, profile=profile)
+    if write_unit is not None:
+        command = [sys.executable, "-m", "nwbpipe", "watch", "--project", str(opened.spec.path)]
+        command += ["--settle", f"{settle:g}", "--interval", f"{interval:g}"] + (
+            ["--profile", profile] if profile else []
+        )
+        _write(write_unit, systemd_unit(command, opened.spec.folder, opened.spec.name))
+    if write_dockerfile is not None:
+        python = ".".join(platform.python_version_tuple()[:2])
+        _write(write_dockerfile, dockerfile(__version__, python, "ephys,imaging,behavior,photometry,s3,watch"))
+    if write_unit is not None or write_dockerfile is not None:
+        return
+    watcher = Watcher(
+        opened, settle_s=settle, interval_s=interval, reporter=Lines(), executor=executor, workers=workers
+    )
+
+    def stop(_number: int, _frame: Any) -> None:
+        watcher.stop.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    watcher.watch(_tell)
+    typer.echo("stopped", err=True)
+
+
+def _tell(health: Health) -> None:
+    typer.echo(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {health.line}", err=True)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    typer.echo(f"wrote {path}")

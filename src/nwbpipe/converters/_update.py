@@ -1,0 +1,168 @@
+"""What changed in a spec since its session was converted, and the edit of the file where only metadata did."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from nwbpipe import session_file
+from nwbpipe.converters._record import STEP, conversion_key
+from nwbpipe.errors import InputError
+from nwbpipe.provenance import (
+    RunRecord,
+    add_record,
+    current_record,
+    mark_superseded,
+    parameters_hash,
+    read_records,
+)
+
+# Fields whose place in an NWB file is one dataset, and that nothing else in it follows from.
+_SESSION = {
+    "session_description": "/session_description",
+    "stimulus_notes": "/general/stimulus",
+    **{
+        name: f"/general/{name}"
+        for name in (
+            "experimenter", "experiment_description", "institution", "keywords", "lab", "notes", "pharmacology",
+            "protocol", "related_publications", "slices", "surgery", "virus", "data_collection",
+        )
+    },
+}  # fmt: skip
+_SUBJECT = {
+    name: f"/general/subject/{name}"
+    for name in ("age", "date_of_birth", "description", "genotype", "sex", "species", "strain", "weight")
+}
+
+
+@dataclass(frozen=True)
+class SpecChanges:
+    """What differs between the spec of a conversion's record and the spec as it is.
+
+    Attributes
+    ----------
+    metadata : mapping
+        HDF5 path → new value, of what an edit of the file can do.
+    told : tuple of str
+        The changes in words: ``subject.sex 'M' → 'F'``.
+    rebuild : bool
+        Whether something changed that only a new conversion can do.
+    """
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
+    rebuild: bool = False
+
+
+def spec_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> SpecChanges:
+    """Compare the parameters of two conversions.
+
+    Parameters
+    ----------
+    before : mapping
+        Parameters of the recorded conversion.
+    now : mapping
+        `SessionSpec.resolved` of the spec as it is, with ``stub``.
+    """
+    edits: dict[str, Any] = {}
+    told: list[str] = []
+    rebuild = False
+    for path, old, new in _differences(before, now):
+        told.append(f"{'.'.join(path)} {_shown(old)} → {_shown(new)}")
+        place = {"subject": _SUBJECT, "session": _SESSION}.get(path[0], {}).get(".".join(path[1:]))
+        if place is None or new is None:  # what is no longer said may be known from the raw files
+            rebuild = True
+        else:
+            edits[place] = new
+    return SpecChanges(edits, tuple(told), rebuild)
+
+
+def _differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differences(old, new, (*path, name))
+        elif old != new:
+            yield (*path, name), old, new
+
+
+def _shown(value: Any) -> str:
+    text = "none" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def update_metadata(
+    file: Path,
+    parameters: Mapping[str, Any],
+    *,
+    lock_timeout: float = 60.0,
+    check: Callable[[h5py.File], None] | None = None,
+) -> RunRecord:
+    """Bring the metadata of a session file up to date with its spec, in one transaction; no result is touched.
+
+    Parameters
+    ----------
+    file : Path
+        The session file.
+    parameters : mapping
+        `SessionSpec.resolved` of the spec as it is, with ``stub``.
+    lock_timeout : float
+        Seconds to wait for another writer.
+    check : callable, optional
+        Called with the finished file before it takes its place: raising refuses it.
+
+    Returns
+    -------
+    RunRecord
+        The new record of the conversion: it takes the place of the one before.
+
+    Raises
+    ------
+    InputError
+        If the file was not converted by nwbpipe, or more than metadata changed.
+    """
+    run_id = uuid.uuid4().hex
+    made: list[RunRecord] = []
+
+    def edit(working: h5py.File) -> None:
+        old = current_record(read_records(working), STEP)
+        if old is None:
+            msg = "the file has no record of a conversion"
+            raise InputError(msg, where=str(file), hint="convert the session again")
+        changes = spec_changes(old.parameters, parameters)
+        if changes.rebuild:
+            msg = "more than metadata changed: the session has to be converted again"
+            raise InputError(msg, where=str(file), found="; ".join(changes.told))
+        for place, value in changes.metadata.items():
+            _set(working, place, value)
+        mark_superseded(working, STEP, run_id)
+        now = datetime.now(UTC)
+        made.append(
+            replace(
+                old, run_id=run_id, key=conversion_key(parameters, old.sources), parameters=dict(parameters),
+                parameters_hash=parameters_hash(parameters), started=now, ended=now,
+            )
+        )  # fmt: skip
+
+    with session_file.transaction(file, lock_timeout=lock_timeout, before=edit, check=check) as nwbfile:
+        add_record(nwbfile, made[0])
+    return made[0]
+
+
+def _set(working: h5py.File, place: str, value: Any) -> None:
+    """Write a text or a list of texts, as pynwb does; attributes (the reference of an age) stay."""
+    attributes = dict(working[place].attrs) if place in working else {}
+    if place in working:
+        del working[place]
+    texts = value if isinstance(value, str) else [str(one) for one in value]
+    working.create_dataset(place, data=texts, dtype=h5py.string_dtype("utf-8"))
+    for name, one in attributes.items():
+        working[place].attrs[name] = one

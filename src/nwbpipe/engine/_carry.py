@@ -1,0 +1,107 @@
+"""Carry the results of a session over into its new conversion, where their inputs are unchanged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+
+from nwbpipe import files
+from nwbpipe.engine._content import below_any
+from nwbpipe.errors import NwbpipeError, OverwriteError
+from nwbpipe.provenance import REMOVED, RunRecord, object_identity, read_records
+
+_RECORDS = "/general/nwbpipe"
+_CONVERT = "convert"
+
+
+def carry_results(target: Path, building: Path, conversion: RunRecord) -> list[str]:
+    """Copy results and all run records from a session file into its new conversion.
+
+    A result is carried over if its inputs are in the new file with the same content, and if what else it links to is
+    there. Of the others only the record stays, marked as removed.
+
+    Parameters
+    ----------
+    target : Path
+        The session file as it is.
+    building : Path
+        The new conversion, not in place yet.
+    conversion : RunRecord
+        The record of the new conversion.
+
+    Returns
+    -------
+    list of str
+        Steps whose results were carried over.
+
+    Raises
+    ------
+    OverwriteError
+        If the file holds results that no record knows: nobody could make them again.
+    """
+    with h5py.File(target, "r", locking=False) as old, h5py.File(building, "r+") as new:
+        records = read_records(old)
+        _refuse_unknown(old, new, records)
+        _copy_schemas(old, new)
+        carried: list[str] = []
+        for record in records:
+            keep = False
+            if not record.superseded and record.step != _CONVERT and _unchanged(old, new, record, target.parent):
+                files.carry_over(old, new, [output.path for output in record.outputs])
+                carried.append(record.step)
+                keep = True
+            _copy_record(old, new, record, keep, conversion)
+    return carried
+
+
+def _refuse_unknown(old: h5py.File, new: h5py.File, records: list[RunRecord]) -> None:
+    known = [output.path for record in records for output in record.outputs]
+    modules = old.get("processing", {})
+    paths = [f"/processing/{module}/{name}" for module in modules for name in modules[module]]
+    unknown = [path for path in paths if not below_any(path, known) and path not in new]
+    if unknown:
+        msg = "the file holds results that no run record knows"
+        raise OverwriteError(
+            msg, where=old.filename, found=", ".join(unknown),
+            hint="move them to another file, or convert with --overwrite --discard-results",
+        )  # fmt: skip
+
+
+def _unchanged(old: h5py.File, new: h5py.File, record: RunRecord, folder: Path) -> bool:
+    paths = [output.path for output in record.outputs]
+    if not all(path in old and path not in new for path in paths):
+        return False
+    try:
+        # An input without an identity (the ROIs that a person labelled) has to be there as it was: see below.
+        known = [one for one in record.inputs if one.identity]
+        if any(object_identity(new, one.path, folder=folder) != one.identity for one in known):
+            return False
+        outside = files.outside_targets(old, paths)
+    except (NwbpipeError, KeyError):
+        return False
+    return all(path in new and _kind(old, path) == _kind(new, path) for path in outside)
+
+
+def _kind(file: h5py.File, path: str) -> str:
+    return str(file[path].attrs.get("neurodata_type", ""))
+
+
+def _copy_schemas(old: h5py.File, new: h5py.File) -> None:
+    """Bring the schemas of extensions that results use."""
+    before, after = old.get("specifications", {}), new.get("specifications")
+    for name in before:
+        if after is not None and name not in after:
+            old.copy(before[name], after, name=name)
+
+
+def _copy_record(old: h5py.File, new: h5py.File, record: RunRecord, keep: bool, conversion: RunRecord) -> None:
+    place = f"{_RECORDS}/{record.name}"
+    if place in new or place not in old:
+        return
+    old.copy(place, new[_RECORDS], name=record.name)
+    group = new[place]
+    if not keep and not record.superseded:
+        group.attrs["superseded_by"] = conversion.run_id if record.step == _CONVERT else REMOVED
+    if keep and "input_object_id" in group:  # the conversion gave its objects new ids
+        group["input_object_id"][...] = [str(new[one.path].attrs.get("object_id", "")) for one in record.inputs]

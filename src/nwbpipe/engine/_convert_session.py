@@ -1,0 +1,65 @@
+"""Convert a session of a project: build its file, edit its metadata, or build it anew around its results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nwbpipe.converters import convert, update_metadata
+from nwbpipe.engine._carry import carry_results
+from nwbpipe.engine._validity import check_valid
+from nwbpipe.errors import InputError
+from nwbpipe.provenance import RunRecord, current_record, read_records
+
+if TYPE_CHECKING:
+    from nwbpipe.engine.plan import Planner
+    from nwbpipe.project import Session
+
+
+def convert_session(planner: Planner, session: Session, *, lock_timeout: float = 60.0) -> tuple[RunRecord, bool]:
+    """Bring the file of a session up to date with its spec and raw files.
+
+    Returns
+    -------
+    RunRecord
+        The record of the conversion.
+    bool
+        False if there was nothing to do.
+
+    Raises
+    ------
+    InputError
+        If it can't be: the reason is that of the plan.
+    """
+    from nwbpipe.engine.plan._planner import ALL
+
+    conversion = planner.evaluate(session, {}, limit=ALL).conversion
+    assert conversion is not None
+    assert session.spec is not None
+    mode = planner.project.raw_identity
+    if conversion.state == "missing":
+        session.file.parent.mkdir(parents=True, exist_ok=True)
+        convert(session.spec, session.file, progress=False, raw_identity=mode)
+    elif conversion.state == "stale" and conversion.rebuild:
+        convert(
+            session.spec,
+            session.file,
+            overwrite=True,
+            progress=False,
+            raw_identity=mode,
+            carry=lambda building, record: carry_results(session.file, building, record),
+        )
+    elif conversion.state == "stale":
+        spec = planner.spec(session)
+        assert spec is not None
+        update_metadata(
+            session.file,
+            spec.parameters,
+            lock_timeout=lock_timeout,
+            check=lambda working: check_valid(working, session.file),
+        )
+    elif conversion.state != "done":
+        msg = "the session can't be converted"
+        raise InputError(msg, where=str(session.spec), found=conversion.reason)
+    record = current_record(read_records(session.file), "convert")
+    assert record is not None
+    return record, conversion.state != "done"

@@ -1,0 +1,209 @@
+"""A project: what is done in it, and the rest of it done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nwbpipe.engine._verify import Difference, verify_run
+from nwbpipe.engine.execute import Options, Reporter, Runner, Summary
+from nwbpipe.engine.execute._executor import Executor
+from nwbpipe.engine.plan import Planner, SessionPlan, StepState
+from nwbpipe.engine.plan._planner import ALL, QUICK
+from nwbpipe.engine.state import RunObject
+from nwbpipe.errors import Problem, UnknownNameError
+from nwbpipe.project import ExecutorSpec, ProjectSpec, Session, load_project
+from nwbpipe.project import restrict as restricted
+from nwbpipe.provenance import merged_prov, prov_json, read_records
+
+
+@dataclass(frozen=True)
+class Status:
+    """The states of all steps of a project's sessions.
+
+    Attributes
+    ----------
+    plans : list of SessionPlan
+        One for each session, by key.
+    problems : list of Problem
+        Specs and files that can't be read.
+    """
+
+    plans: list[SessionPlan]
+    problems: list[Problem] = field(default_factory=list)
+
+    def counts(self) -> Mapping[str, Counter[str]]:
+        """Return how often each step is in each state."""
+        found: dict[str, Counter[str]] = {}
+        for plan in self.plans:
+            for one in plan.steps:
+                found.setdefault(one.step, Counter())[one.state] += 1
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all as JSON values."""
+        return {
+            "sessions": {plan.session: [one.as_dict() for one in plan.steps] for plan in self.plans},
+            "counts": {step: dict(states) for step, states in self.counts().items()},
+            "problems": [str(one) for one in self.problems],
+        }
+
+
+class Project:
+    """A project of many sessions.
+
+    Parameters
+    ----------
+    path : path, optional
+        Its ``nwbpipe.toml``, or the folder of it; the nearest one upwards from the current folder by default.
+    profile : str, optional
+        Whose stores are meant; ``NWBPIPE_PROFILE`` by default.
+
+    Examples
+    --------
+    >>> project = Project("nwbpipe.toml")  # doctest: +SKIP
+    >>> project.status().counts()["suite2p_fast"]  # doctest: +SKIP
+    Counter({'done': 41, 'missing': 3})
+    >>> project.run().done  # doctest: +SKIP
+    3
+    """
+
+    def __init__(self, path: Path | str | None = None, *, profile: str | None = None) -> None:
+        self.spec: ProjectSpec = load_project(path, profile=profile)
+        self.planner = Planner(self.spec)
+
+    def sessions(self, patterns: Sequence[str] = (), where: str | None = None) -> tuple[list[Session], list[Problem]]:
+        """Find sessions.
+
+        Parameters
+        ----------
+        patterns : sequence of str
+            Keys (``subject/session``) or patterns of keys; all by default.
+        where : str, optional
+            A condition in SQL on the fields of subject and session.
+
+        Returns
+        -------
+        list of Session
+            By key.
+        list of Problem
+            Specs and files that can't be read.
+        """
+        found, problems = self.planner.sessions()
+        return restricted(found, patterns, where), problems
+
+    def status(self, sessions: Sequence[str] = (), where: str | None = None, *, verify: bool = False) -> Status:
+        """Return the states of all steps.
+
+        Parameters
+        ----------
+        sessions, where
+            As of `sessions`.
+        verify : bool
+            Whether to read whatever may have changed, however large; otherwise it shows as "unverified".
+        """
+        found, problems = self.sessions(sessions, where)
+        plans = self.planner.plans(found, limit=ALL if verify else QUICK)
+        return Status([plans[one.key] for one in found], problems)
+
+    def state(self, session: str, step: str) -> list[StepState]:
+        """Return the states of one step, or of one of its runs, in one session.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such step.
+        """
+        (plan,) = self.status([session]).plans[:1]
+        found = [one for one in plan.steps if step in (one.step, one.run)]
+        if not found:
+            msg = f"there is no step {step!r}"
+            raise UnknownNameError(msg, expected=", ".join(dict.fromkeys(one.step for one in plan.steps)))
+        return found
+
+    def run(
+        self,
+        sessions: Sequence[str] = (),
+        where: str | None = None,
+        *,
+        steps: Sequence[str] = (),
+        executor: str | Executor | None = None,
+        workers: int | None = None,
+        retry_failed: bool = False,
+        max_failures: int | None = None,
+        limit: int | None = None,
+        reporter: Reporter | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Summary:
+        """Compute what is missing or stale.
+
+        Parameters
+        ----------
+        sessions, where
+            As of `sessions`.
+        steps : sequence of str
+            Only these steps, and what they need.
+        executor : str or Executor, optional
+            "local", "dask", "slurm", "pbs", "sge" or "lsf"; as in nwbpipe.toml by default.
+        workers : int, optional
+            How many runs at once.
+        retry_failed : bool
+            Also what has failed before with the same inputs and parameters.
+        max_failures : int, optional
+            Begin nothing more after so many failures.
+        limit : int, optional
+            Begin at most so many runs.
+        reporter : Reporter, optional
+            Is told what happens.
+        stopped : callable, optional
+            Asked now and then whether to stop.
+
+        Returns
+        -------
+        Summary
+            What was done, what failed, and what could not be begun. One session's failure stops no other.
+        """
+        found, _ = self.sessions(sessions, where)
+        options = Options(tuple(steps), retry_failed, max_failures, limit)
+        chosen = self.executor(executor, workers) if executor is None or isinstance(executor, str) else executor
+        return Runner(self.planner, found, chosen, options, reporter, stopped).run()
+
+    def executor(self, kind: str | None = None, workers: int | None = None) -> Executor:
+        """Return an executor, as nwbpipe.toml says but for what is named here."""
+        given = self.spec.executor
+        values = given.model_dump() | {name: one for name, one in (("kind", kind), ("workers", workers)) if one}
+        spec = ExecutorSpec.model_validate(values)
+        if spec.kind == "local":
+            from nwbpipe.engine.execute._local import LocalExecutor
+
+            return LocalExecutor(spec)
+        from nwbpipe.engine.execute._dask import DaskExecutor
+
+        return DaskExecutor(spec)
+
+    def runs(self) -> list[RunObject]:
+        """Return every run of the project, failed ones too, oldest first."""
+        return list(self.planner.runs.all())
+
+    def lineage(self) -> dict[str, Any]:
+        """Return where all results of the project come from, as W3C PROV-JSON."""
+        documents = []
+        for session in self.sessions()[0]:
+            if session.file.is_file():
+                documents.append(prov_json(read_records(session.file), session.key))
+        return merged_prov(documents)
+
+    def job_scripts(self, kind: str | None = None) -> str:
+        """Return the job scripts that a cluster's scheduler would be given, one for each kind of worker."""
+        from nwbpipe.engine.execute._dask import job_scripts
+
+        spec = self.spec.executor
+        return job_scripts(ExecutorSpec.model_validate(spec.model_dump() | ({"kind": kind} if kind else {})))
+
+    def verify(self, session: str, step: str, **options: Any) -> list[Difference]:
+        """Compute a run again in scratch, from its record, and compare; see `nwbpipe.engine.verify_run`."""
+        (found,) = self.sessions([session])[0][:1]
+        return verify_run(found.file, step, **options)

@@ -1,0 +1,78 @@
+"""GPUs, each for one run at a time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from nwbpipe.errors import RequestError
+
+
+@cache
+def gpus() -> tuple[str, ...]:
+    """Return the GPUs of this machine that may be used: ``CUDA_VISIBLE_DEVICES`` where it is set, else all."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return tuple(one.strip() for one in named.split(",") if one.strip() and one.strip() != "-1")
+    try:
+        answer = subprocess.run(  # a fixed command, without a shell
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],  # noqa: S607
+            capture_output=True, text=True, timeout=30, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(line.strip() for line in answer.stdout.splitlines() if line.strip())
+
+
+def _lock_folder() -> Path:
+    """The same for all projects and workers of a machine: a GPU is one, however many scratch folders there are."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    folder = Path(tempfile.gettempdir()) / f"nwbpipe-gpus-{user}"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+@contextmanager
+def devices(count: int) -> Iterator[str]:
+    """Hold GPUs for the block; yields their names for ``CUDA_VISIBLE_DEVICES``: none, unless they are asked for.
+
+    Parameters
+    ----------
+    count : int
+        How many. If others hold them, they are waited for.
+
+    Raises
+    ------
+    RequestError
+        If the machine has not that many.
+    """
+    if count == 0:
+        yield ""
+        return
+    have = gpus()
+    if len(have) < count:
+        msg = "the step needs more GPUs than there are"
+        raise RequestError(msg, expected=f"{count} GPU{'s' if count > 1 else ''}", found=str(len(have)))
+    while True:
+        with ExitStack() as held:
+            got: list[str] = []
+            for name in have:
+                if len(got) < count:
+                    try:
+                        lock = FileLock(_lock_folder() / f"{name.replace('/', '_')}.lock")
+                        held.enter_context(lock.acquire(timeout=0))
+                        got.append(name)
+                    except Timeout:
+                        continue
+            if len(got) == count:
+                yield ",".join(got)
+                return
+        time.sleep(0.2)

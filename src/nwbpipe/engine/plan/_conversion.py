@@ -1,0 +1,166 @@
+"""The state of a conversion: it is a run with a key, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from nwbpipe.converters import SpecChanges, conversion_key, identity_values, load_spec, source_paths, spec_changes
+from nwbpipe.engine.plan._state import State
+from nwbpipe.errors import NwbpipeError
+from nwbpipe.provenance import IdentityCache, RunRecord, digest
+
+Identities = Literal["full", "stat"]
+
+
+@dataclass(frozen=True)
+class LoadedSpec:
+    """What a spec asks for, as far as a plan needs it; it is kept in the index.
+
+    Attributes
+    ----------
+    parameters : mapping
+        The whole spec as plain values.
+    sources : tuple of (str, str, str)
+        Source, path as a spec would write it, and absolute path.
+    files : tuple of str
+        The files that it was read from.
+    error : str
+        What is wrong with it; "" if nothing is.
+    """
+
+    parameters: Mapping[str, Any]
+    sources: tuple[tuple[str, str, str], ...]
+    files: tuple[str, ...]
+    error: str = ""
+
+
+def loaded(path: Path) -> LoadedSpec:
+    """Load a spec; its raw files need not be there."""
+    try:
+        spec = load_spec(path, present=False)
+    except NwbpipeError as error:
+        told = "; ".join(str(one.what) for one in error.problems) or error.problem.what
+        return LoadedSpec({}, (), (str(path),), f"the spec can't be used: {told}")
+    sources = tuple((name, spec.places.display(raw), str(raw)) for name, raw in source_paths(spec))
+    parameters = {**spec.resolved(), "stub": False}
+    return LoadedSpec(parameters, sources, tuple(str(file) for file in spec.files))
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """State of a conversion.
+
+    Attributes
+    ----------
+    state, reason
+        As of a step.
+    ready : bool
+        Whether it could run now.
+    key : str
+        Names the attempt: spec and raw files as they are now.
+    changes : SpecChanges
+        What changed in the spec, where the file is there.
+    rebuild : bool
+        Whether the file has to be built anew; else an edit of the metadata does.
+    """
+
+    state: State
+    reason: str = ""
+    ready: bool = False
+    key: str = ""
+    changes: SpecChanges = field(default_factory=SpecChanges)
+    rebuild: bool = False
+
+
+def raw_files(spec: LoadedSpec) -> list[str]:
+    """Return all that the state of a conversion depends on: raw files, and folders with all that is in them."""
+    found = []
+    for _, _, path in spec.sources:
+        found.append(path)
+        if Path(path).is_dir():
+            found += sorted(str(one) for one in Path(path).rglob("*"))
+    return found
+
+
+def conversion_state(
+    spec: LoadedSpec,
+    there: bool,
+    record: RunRecord | None,
+    *,
+    mode: Identities,
+    limit: int,
+) -> Conversion:
+    """Compare a spec and its raw files with the record of their conversion.
+
+    Parameters
+    ----------
+    spec : LoadedSpec
+    there : bool
+        Whether the NWB file is there.
+    record : RunRecord or None
+        The file's current record of its conversion.
+    mode : {"full", "stat"}
+        What names the content of raw files.
+    limit : int
+        Raw files up to that size, in bytes, may be hashed now.
+    """
+    if spec.error:
+        return Conversion("blocked", spec.error)
+    absent = [shown for _, shown, path in spec.sources if not Path(path).exists()]
+    key = digest("\n".join([conversion_key(spec.parameters, []), *_stats(spec.sources)]))
+    if not there:
+        if absent:
+            return Conversion("blocked", f"raw files are missing: {', '.join(absent)}", key=key)
+        return Conversion("missing", "not converted yet", ready=True, key=key)
+    if record is None:
+        return Conversion("blocked", "the NWB file is there, and nwbpipe did not convert it", key=key)
+    changes = spec_changes(record.parameters, spec.parameters)
+    changed, unknown = _changed_sources(spec.sources, record.sources, mode, limit)
+    if changes.rebuild or changed:
+        reasons = [f"raw data changed: {', '.join(changed)}"] if changed else []
+        reasons += [f"spec changed: {'; '.join(changes.told)}"] if changes.told else []
+        if absent:
+            return Conversion("blocked", f"{'; '.join(reasons)}; raw files are missing: {', '.join(absent)}", key=key)
+        return Conversion("stale", "; ".join(reasons), ready=True, key=key, changes=changes, rebuild=True)
+    if changes.metadata:
+        return Conversion("stale", f"metadata changed: {'; '.join(changes.told)}", True, key, changes)
+    if unknown:
+        return Conversion("unverified", f"raw files were touched: {', '.join(unknown)}", key=key)
+    return Conversion("done", f"raw files are elsewhere now: {', '.join(absent)}" if absent else "", key=key)
+
+
+def _stats(sources: Iterable[tuple[str, str, str]]) -> list[str]:
+    texts = []
+    for source, shown, path in sources:
+        try:
+            stat = Path(path).stat()
+            texts.append(f"{source} {shown} {stat.st_size} {stat.st_mtime_ns}")
+        except OSError:
+            texts.append(f"{source} {shown} absent")
+    return texts
+
+
+def _changed_sources(
+    sources: Sequence[tuple[str, str, str]], recorded: Sequence[Mapping[str, Any]], mode: Identities, limit: int
+) -> tuple[list[str], list[str]]:
+    """Return which sources have other content than recorded, and of which that is not known."""
+    before = {(one.get("source"), one.get("path")): one for one in recorded}
+    cache = IdentityCache()
+    changed, unknown = [], []
+    for source, shown, path in sources:
+        old = before.get((source, shown))
+        if old is None:
+            changed.append(shown)
+        elif Path(path).exists():  # what is elsewhere now is as it was recorded
+            by = "stat" if "mtime_ns" in old else mode if mode == "full" else "full"
+            found = cache.known_file_identity(path, mode="stat" if by == "stat" else "full", limit=limit)
+            if found is None:
+                unknown.append(shown)
+            elif identity_values(found) != {
+                name: old[name] for name in ("size", "sha256", "mtime_ns") if name in old
+            }:
+                changed.append(shown)
+    return changed, unknown

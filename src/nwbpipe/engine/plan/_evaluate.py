@@ -1,0 +1,330 @@
+"""The states of all steps of one session."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+
+from nwbpipe import session_file
+from nwbpipe.engine._content import Candidate, nwb_objects
+from nwbpipe.engine._process import key_of
+from nwbpipe.engine._request import differences
+from nwbpipe.engine.plan._conversion import Conversion, LoadedSpec, conversion_state
+from nwbpipe.engine.plan._inputs import Member, members
+from nwbpipe.engine.plan._state import CONVERT, SOUND, SessionPlan, State, StepState
+from nwbpipe.engine.plan._tools import Facts, judged
+from nwbpipe.errors import InputError, NwbpipeError
+from nwbpipe.processors import BoundInput
+from nwbpipe.project import ProjectSpec, Session, Step
+from nwbpipe.provenance import IdentityCache, RunRecord, current_record, read_records
+
+# What the newest failed run of a session's step says: its key, the text of its error, and its log.
+Failures = Mapping[str, Sequence[tuple[str, str, str]]]
+
+
+@dataclass
+class Evaluation:
+    """What was found out about a session.
+
+    Attributes
+    ----------
+    plan : SessionPlan
+    conversion : Conversion or None
+        None where the project begins with NWB files.
+    files : set of str
+        All files that it depends on.
+    """
+
+    plan: SessionPlan
+    conversion: Conversion | None = None
+    files: set[str] = field(default_factory=set)
+
+
+@dataclass
+class _File:
+    """What a session's NWB file holds."""
+
+    records: list[RunRecord] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
+    paths: set[str] = field(default_factory=set)
+    error: str = ""
+
+    def sound(self, record: RunRecord | None) -> RunRecord | None:
+        """Return a record if all its outputs are in the file."""
+        if record is None or not all(output.path in self.paths for output in record.outputs):
+            return None
+        return record
+
+
+def evaluate(
+    project: ProjectSpec,
+    session: Session,
+    spec: LoadedSpec | None,
+    tools: Mapping[str, Facts],
+    failures: Failures,
+    *,
+    limit: int,
+) -> Evaluation:
+    """Find the states of all steps of a session.
+
+    Parameters
+    ----------
+    project : ProjectSpec
+    session : Session
+    spec : LoadedSpec or None
+        None where the project begins with NWB files.
+    tools : mapping of str to Facts
+        Of each step: its compute source, and the tool that would run it.
+    failures : mapping
+        Failed runs by step, oldest first.
+    limit : int
+        Files up to that size, in bytes, may be hashed now; what would need more is "unverified".
+    """
+    there = session.file.is_file()
+    content = _content(session.file) if there else _File()
+    result = Evaluation(SessionPlan(session.key, ()), files={str(session.file)})
+    states: list[StepState] = []
+    if spec is not None:
+        conversion = _ignored_conversion(project, session) or conversion_state(
+            spec, there, current_record(content.records, CONVERT), mode=project.raw_identity, limit=limit
+        )
+        conversion = _failed_conversion(conversion, failures.get(CONVERT, ()))
+        result.conversion = conversion
+        result.files |= set(spec.files)
+        states.append(_conversion_state(session, conversion, content, failures.get(CONVERT, ())))
+    walk = _Walk(project, session, content, result, tools, failures, limit, there)
+    for step in project.steps.values():
+        states += walk.states(step, states)
+    result.plan = SessionPlan(session.key, tuple(states))
+    return result
+
+
+def _content(file: Path) -> _File:
+    try:
+        with session_file.open_hdf5(file) as opened:
+            found = _File(read_records(opened), nwb_objects(opened))
+            found.paths = {o.path for record in found.records for o in record.outputs if _there(opened, o.path)}
+            return found
+    except NwbpipeError as error:
+        return _File(error=f"{error.problem.what}: {error.problem.found or file.name}")
+    except OSError as error:
+        return _File(error=f"the NWB file can't be opened: {error}")
+
+
+def _there(file: h5py.File, path: str) -> bool:
+    return path in file
+
+
+def _ignored_conversion(project: ProjectSpec, session: Session) -> Conversion | None:
+    reason = ignored(project, session, CONVERT)
+    return None if reason is None else Conversion("ignored", reason)
+
+
+def ignored(project: ProjectSpec, session: Session, step: str) -> str | None:
+    """Return why a step of a session is left alone; None if it is not."""
+    for rule in project.ignore:
+        fits = fnmatch.fnmatchcase(session.key, rule.session) or fnmatch.fnmatchcase(session.key, f"{rule.session}/*")
+        if fits and any(fnmatch.fnmatchcase(step, pattern) for pattern in rule.steps):
+            return rule.reason or "nwbpipe.toml says so"
+    return None
+
+
+def _failed_conversion(conversion: Conversion, failed: Sequence[tuple[str, str, str]]) -> Conversion:
+    if conversion.ready and failed and failed[-1][0] == conversion.key:
+        return Conversion("failed", failed[-1][1], True, conversion.key, conversion.changes, conversion.rebuild)
+    return conversion
+
+
+def _conversion_state(
+    session: Session, conversion: Conversion, content: _File, failed: Sequence[tuple[str, str, str]]
+) -> StepState:
+    record = current_record(content.records, CONVERT)
+    log = failed[-1][2] if conversion.state == "failed" else ""
+    state, reason, ready = conversion.state, conversion.reason, conversion.ready
+    if content.error and state not in ("ignored", "failed"):
+        state, reason, ready = "blocked", content.error, False
+    return StepState(
+        session.key, CONVERT, CONVERT, state, reason, ready, conversion.key,
+        result=record.run_id if record else "", log=log,
+    )  # fmt: skip
+
+
+class _Walk:
+    """Goes through the steps of a session in order."""
+
+    def __init__(
+        self,
+        project: ProjectSpec,
+        session: Session,
+        content: _File,
+        result: Evaluation,
+        tools: Mapping[str, Facts],
+        failures: Failures,
+        limit: int,
+        there: bool,
+    ) -> None:
+        self.project, self.session, self.content, self.result = project, session, content, result
+        self.tools, self.failures, self.limit, self.there = tools, failures, limit, there
+        self.made = [
+            output.path for record in content.records if not record.superseded and record.step != CONVERT
+            for output in record.outputs
+        ]  # fmt: skip
+        self.cache = IdentityCache()
+
+    def states(self, step: Step, before: Sequence[StepState]) -> list[StepState]:
+        """Return the states of a step, those of the steps that it needs being known."""
+        reason = ignored(self.project, self.session, step.name)
+        if reason is not None:
+            return [self._state(step, "ignored", reason)]
+        held = self._held_up(step, before)
+        if held is not None:
+            return [held]
+        upstream = {
+            name: [
+                (one.run.removeprefix(name).removeprefix("_"), self._record(one.run))
+                for one in before
+                if one.step == name
+            ]
+            for name in step.upstream
+        }
+        present = {
+            name: [(part, record) for part, record in found if record is not None] for name, found in upstream.items()
+        }
+        try:
+            runs = members(step, self.content.candidates, present, self.made)
+        except InputError as error:
+            told = f"{error.problem.what}{': ' + error.problem.found if error.problem.found else ''}"
+            return [self._state(step, "blocked", told)]
+        clash = next((run.run for run in runs if run.run != step.name and run.run in self.project.steps), None)
+        if clash is not None:
+            return [self._state(step, "blocked", f"two steps would write one container: {clash}")]
+        return [self._member(step, run) for run in runs]
+
+    def _held_up(self, step: Step, before: Sequence[StepState]) -> StepState | None:
+        """Return the state of a step whose inputs are not there, or not as they will be."""
+        if self.content.error:
+            return self._state(step, "blocked", self.content.error)
+        conversion = next((one for one in before if one.step == CONVERT), None)
+        rebuild = self.result.conversion is not None and self.result.conversion.rebuild
+        needed = [one for one in before if one.step in step.upstream]
+        if conversion is not None and (not self.there or (rebuild and conversion.state != "ignored")):
+            needed.insert(0, conversion)
+        elif not self.there:
+            return self._state(step, "blocked", "there is no NWB file")
+        for one in needed:
+            if one.state in ("blocked", "failed", "ignored"):
+                return self._state(step, "blocked", f"{one.run} is {one.state}")
+        for one in needed:
+            if one.state in ("stale", "missing", "running"):
+                has = self._record(step.name) is not None or self._fanned(step)
+                why = f"{one.run} is {one.state}" if has else f"after {one.run}"
+                return self._state(step, "stale" if has else "missing", why)
+        return None
+
+    def _fanned(self, step: Step) -> bool:
+        steps = self.project.steps
+        return any(
+            record.step.startswith(f"{step.name}_") and record.step not in steps and not record.superseded
+            for record in self.content.records
+        )
+
+    def _record(self, run: str) -> RunRecord | None:
+        return self.content.sound(current_record(self.content.records, run))
+
+    def _member(self, step: Step, run: Member) -> StepState:
+        paths = {name: one.path for name, one in run.inputs.items()}
+        record = self._record(run.run)
+        try:
+            identities = {name: self._identity(one) for name, one in run.inputs.items()}
+        except NwbpipeError as error:
+            return self._state(step, "blocked", f"{error.problem.what}: {error.problem.where}", run.run, inputs=paths)
+        known = {name: identity for name, identity in identities.items() if identity is not None}
+        facts = self.tools[step.name]
+        result = record.run_id if record else ""
+        if len(known) < len(identities):
+            # Without the content of the inputs: is all the rest as it was?
+            if record is None:
+                return self._state(step, "missing", "", run.run, facts=facts, inputs=paths)
+            known = {one.name: one.identity for one in record.inputs}
+            if key_of(step.method, step.params, step.primary, step.seed, known) == record.key:
+                why = "the file changed, and its content was not looked at since"
+                return self._state(step, "unverified", why, run.run, inputs=paths, key=record.key, result=result)
+        key = key_of(step.method, step.params, step.primary, step.seed, known)
+        if record is not None and record.key == key:
+            stale = judged(record, facts, step.policy)
+            if not stale:
+                return self._state(step, "done", "", run.run, inputs=paths, key=key, result=result)
+            return self._attempt(step, "stale", stale, run.run, facts, key, paths, result)
+        if record is not None:
+            told = "; ".join(differences(record, step.method, step.params.model_dump(mode="json"), step.seed, known))
+            return self._attempt(step, "stale", told, run.run, facts, key, paths, result)
+        return self._attempt(step, "missing", "", run.run, facts, key, paths, result)
+
+    def _identity(self, one: BoundInput) -> str | None:
+        known = self.cache.known(self.session.file, one.path)
+        if known is None and self.session.file.stat().st_size <= self.limit:
+            known = self.cache.identify(self.session.file, one.path)
+        if known is None:
+            return None
+        self.result.files |= self.cache.files_of(self.session.file, one.path)
+        return known.identity
+
+    def _attempt(
+        self,
+        step: Step,
+        state: State,
+        reason: str,
+        run: str,
+        facts: Facts,
+        key: str,
+        paths: Mapping[str, str],
+        result: str,
+    ) -> StepState:
+        """Return the state of a run that is to be made: it may have failed already, or lack its tool."""
+        failed = self.failures.get(run, ())
+        if failed and failed[-1][0] == key:
+            return self._state(
+                step,
+                "failed",
+                failed[-1][1],
+                run,
+                facts=facts,
+                inputs=paths,
+                key=key,
+                result=result,
+                log=failed[-1][2],
+            )
+        return self._state(step, state, reason, run, facts=facts, inputs=paths, key=key, result=result)
+
+    def _state(
+        self,
+        step: Step,
+        state: State,
+        reason: str,
+        run: str = "",
+        *,
+        facts: Facts | None = None,
+        inputs: Mapping[str, str] | None = None,
+        key: str = "",
+        result: str = "",
+        log: str = "",
+    ) -> StepState:
+        ready = facts is not None and state not in SOUND
+        if facts is not None and facts.missing:
+            state, reason, ready = "blocked", facts.missing, False
+        return StepState(
+            self.session.key,
+            step.name,
+            run or step.name,
+            state,
+            reason,
+            ready,
+            key,
+            dict(inputs or {}),
+            result,
+            log,
+        )

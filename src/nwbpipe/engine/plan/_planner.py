@@ -1,0 +1,211 @@
+"""The plan of a whole project, with the help of its index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nwbpipe import __version__
+from nwbpipe.engine.plan._conversion import LoadedSpec, loaded, raw_files
+from nwbpipe.engine.plan._evaluate import Evaluation, Failures, evaluate
+from nwbpipe.engine.plan._state import SessionPlan, StepState
+from nwbpipe.engine.plan._tools import Facts, as_text, facts_of, use_tools
+from nwbpipe.engine.state import Index, Leases, Runs, Stats
+from nwbpipe.engine.state._index import settled, stat_of, stats_of
+from nwbpipe.errors import NwbpipeError, Problem
+from nwbpipe.project import ProjectSpec, Session, find_sessions
+from nwbpipe.provenance import canonical_json, digest
+from nwbpipe.stores import open_store
+
+QUICK = 64 * 2**20  # bytes: a status hashes nothing larger
+ALL = 2**62
+
+
+class Planner:
+    """Finds out what is done in a project.
+
+    Parameters
+    ----------
+    project : ProjectSpec
+    """
+
+    def __init__(self, project: ProjectSpec) -> None:
+        use_tools(project)
+        self.project = project
+        self.index = Index(project.path, project.profile)
+        self.state = open_store(project.stores["state"], base=project.folder)
+        self.runs = Runs(self.state)
+
+    # Sessions -----------------------------------------------------------------------------------------
+
+    def sessions(self) -> tuple[list[Session], list[Problem]]:
+        """Find the project's sessions, and the specs that can't be read."""
+        kept = {name: value for name, (_, value) in self.index.load("session").items()}
+        fresh: list[tuple[str, str, Any, Any]] = []
+
+        def describe(path: Path) -> tuple[str, str, Mapping[str, str]]:
+            if str(path) in kept:
+                subject, session, fields = kept[str(path)]
+                return subject, session, fields
+            subject, session, fields, files = _described(path)
+            fresh.append((str(path), "", stats_of(files), [subject, session, dict(fields)]))
+            return subject, session, fields
+
+        found = find_sessions(self.project, describe)
+        self.index.store("session", fresh)
+        return found
+
+    # States -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def tools(self) -> dict[str, Facts]:
+        """What would compute each step."""
+        return facts_of(self.project.steps.values(), self.index)
+
+    @cached_property
+    def _context(self) -> str:
+        """All but files that the states depend on."""
+        steps = [
+            [
+                one.name, one.method.name, one.method.revision, one.params.model_dump(mode="json"), dict(one.inputs),
+                one.seed, one.primary, one.policy,
+            ]
+            for one in self.project.steps.values()
+        ]  # fmt: skip
+        rules = [one.model_dump() for one in self.project.ignore]
+        stores = dict(self.project.stores)
+        parts = [__version__, steps, rules, stores, self.project.raw_identity, as_text(self.tools)]
+        return digest(canonical_json(parts))
+
+    def failures(self) -> dict[str, Failures]:
+        """Failed runs, by session and step; what an immutable object says is kept in the index."""
+        paths = self.runs.failures()
+        if not paths:
+            return {}
+        kept = {name: value for name, (_, value) in self.index.load("failure").items()}
+        fresh: list[tuple[str, str, Any, Any]] = []
+        found: dict[str, dict[str, list[tuple[str, str, str]]]] = {}
+        for (session, step), names in paths.items():
+            name = names[-1]  # the newest one tells
+            if name not in kept:
+                try:
+                    run = self.runs.read(name)
+                except NwbpipeError:
+                    continue
+                text = (run.error or {}).get("text", "")
+                kept[name] = [run.key, text.partition("\n")[0], run.log]
+                fresh.append((name, "", {}, kept[name]))
+            key, text, log = kept[name]
+            found.setdefault(session, {})[step] = [(key, text, log)]
+        self.index.store("failure", fresh)
+        return dict(found)
+
+    def plans(
+        self, sessions: Sequence[Session], *, limit: int = QUICK, running: bool = True
+    ) -> dict[str, SessionPlan]:
+        """Return the plan of each session, by its key; with what is `running`, here or elsewhere, shown so."""
+        failures = self.failures()
+        kept = self.index.load("status")
+        plans: dict[str, SessionPlan] = {}
+        fresh = []
+        for session in sessions:
+            failed = failures.get(session.key, {})
+            context = (
+                f"{self._context} {limit} {session.file} {sorted(failed.items())}"
+                if failed
+                else f"{self._context} {limit} {session.file}"
+            )
+            known = kept.get(session.key)
+            if known is not None and known[0] == context:
+                plans[session.key] = SessionPlan(session.key, tuple(StepState(**one) for one in known[1]))
+                continue
+            before = stats_of(self._files(session))
+            evaluation = self.evaluate(session, failed, limit=limit)
+            plans[session.key] = evaluation.plan
+            stats = stats_of(evaluation.files)
+            if all(stats.get(name) == stat for name, stat in before.items()):
+                fresh.append((session.key, context, stats, [asdict(one) for one in evaluation.plan.steps]))
+        self.index.store("status", fresh)
+        if running:
+            self._show_running(plans)
+        return plans
+
+    def evaluate(self, session: Session, failed: Failures | None = None, *, limit: int = QUICK) -> Evaluation:
+        """Find the states of one session anew."""
+        if failed is None:
+            failed = self.failures().get(session.key, {})
+        spec = self.spec(session)
+        evaluation = evaluate(self.project, session, spec, self.tools, failed, limit=limit)
+        if spec is not None:
+            evaluation.files |= set(raw_files(spec))
+        return evaluation
+
+    def spec(self, session: Session) -> LoadedSpec | None:
+        """Return what a session's spec asks for."""
+        if session.spec is None:
+            return None
+        name = str(session.spec)
+        context = digest(canonical_json([__version__, dict(self.project.stores)]))
+        if name in self._specs:
+            kept, value, stats = self._specs[name]
+            if kept == context and stats_of(stats) == stats:
+                sources = tuple((a, b, c) for a, b, c in value["sources"])
+                return LoadedSpec(value["parameters"], sources, tuple(value["files"]), value["error"])
+        before = stat_of(session.spec)
+        spec = loaded(session.spec)
+        stats = stats_of(spec.files)
+        if not spec.error and stats.get(name) == before and settled(stats):
+            self._specs[name] = (context, asdict(spec), stats)
+            self.index.store("spec", [(name, context, stats, asdict(spec))])
+        return spec
+
+    @cached_property
+    def _specs(self) -> dict[str, tuple[str, Any, Stats]]:
+        return self.index.entries("spec")
+
+    def _files(self, session: Session) -> list[Path]:
+        return [session.file, *([session.spec] if session.spec else [])]
+
+    def _show_running(self, plans: dict[str, SessionPlan]) -> None:
+        names: dict[str, list[str]] = {}
+        for content in Leases(self.state).living():
+            if "session" in content and "step" in content:
+                names.setdefault(str(content["session"]), []).append(str(content["step"]))
+        for session, running in names.items():
+            if session in plans:
+                plans[session] = plans[session].running(running)
+
+
+def _described(path: Path) -> tuple[str, str, Mapping[str, str], Iterable[Path]]:
+    if path.suffix != ".nwb":
+        from nwbpipe.converters import summarize_spec
+
+        found = summarize_spec(path)
+        return found.subject_id, found.session_id, found.fields, found.files
+    fields = _fields(path)
+    subject = fields.get("subject_id") or "unknown"
+    return _name(subject), _name(fields.get("session_id") or path.stem), fields, [path]
+
+
+def _name(text: str) -> str:
+    return "".join("_" if letter in '/\\:*?"<>|\0' else letter for letter in text).strip(". ") or "unknown"
+
+
+def _fields(path: Path) -> dict[str, str]:
+    import h5py
+
+    from nwbpipe import session_file
+
+    fields: dict[str, str] = {}
+    with session_file.open_hdf5(session_file.check_readable(path)) as file:
+        for group in ("general/subject", "general"):
+            for name, item in file.get(group, {}).items():
+                if isinstance(item, h5py.Dataset) and item.shape == () and h5py.check_string_dtype(item.dtype):
+                    fields[name] = item.asstr()[()]
+        for name in ("session_description", "session_start_time", "identifier"):
+            if name in file:
+                fields[name] = file[name].asstr()[()]
+    return fields

@@ -1,0 +1,111 @@
+"""What was found out before, kept while the files that it came from are unchanged. It can be deleted at any time."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from nwbpipe.provenance import default_cache_folder, digest
+
+# A later version gets a name of its own, so that neither reads the other's.
+_VERSION = 1
+_SETTLED_S = 2.0
+
+Stats = Mapping[str, tuple[int, ...] | None]
+
+
+def stat_of(path: str | Path) -> tuple[int, ...] | None:
+    """Return what tells that a file is unchanged; None if it is not there."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - quick
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def stats_of(paths: Iterable[str | Path]) -> dict[str, tuple[int, ...] | None]:
+    """Return the stat of each of several files."""
+    return {str(path): stat_of(path) for path in paths}
+
+
+def settled(stats: Stats) -> bool:
+    """Whether files had been at rest when they were looked at: a further change would leave another stat."""
+    limit = time.time_ns() - int(_SETTLED_S * 1e9)
+    return all(stat is None or max(stat[3:]) < limit for stat in stats.values())
+
+
+class Index:
+    """A local index of a project.
+
+    Parameters
+    ----------
+    project : Path
+        The project file.
+    profile : str
+        Whose stores are meant.
+
+    Notes
+    -----
+    An entry holds the stats of the files that it came from. It counts only while they are the same, and is kept only
+    if they had been at rest for two seconds: a change within the resolution of the file system's clock would leave
+    the same stat. An index that is damaged, locked or can't be written is done without.
+    """
+
+    def __init__(self, project: Path, profile: str) -> None:
+        name = digest(f"{os.path.realpath(project)}\n{profile}")[:32]
+        self.path = default_cache_folder() / "projects" / f"{name}-{_VERSION}.sqlite"
+
+    def load(self, kind: str) -> dict[str, tuple[str, Any]]:
+        """Return the entries of a kind: context and value by name, as far as their files are unchanged."""
+        return {name: (context, value) for name, (context, value, _) in self.entries(kind).items()}
+
+    def entries(self, kind: str) -> dict[str, tuple[str, Any, Stats]]:
+        """Return the same, with the stats of the files: whoever keeps an entry looks at them again."""
+        found: dict[str, tuple[str, Any, Stats]] = {}
+        for name, context, text, value in self._rows(kind):
+            stats = {path: None if stat is None else tuple(stat) for path, stat in json.loads(text)}
+            if all(stat_of(path) == stat for path, stat in stats.items()):
+                found[name] = (context, json.loads(value), stats)
+        return found
+
+    def _rows(self, kind: str) -> list[tuple[str, str, str, str]]:
+        with suppress(sqlite3.Error, OSError), self._open() as database:
+            query = "SELECT name, context, stats, value FROM kept WHERE kind = ?"
+            return database.execute(query, (kind,)).fetchall()
+        return []
+
+    def store(self, kind: str, entries: Iterable[tuple[str, str, Stats, Any]]) -> None:
+        """Keep entries: name, context, stats of the files, and a JSON value."""
+        rows = [
+            (kind, name, context, json.dumps(list(stats.items())), json.dumps(value))
+            for name, context, stats, value in entries
+            if settled(stats)
+        ]
+        if rows:
+            with suppress(sqlite3.Error, OSError), self._open() as database:
+                database.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?)", rows)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(self.path, timeout=10)
+        try:
+            with database:
+                database.execute(
+                    "CREATE TABLE IF NOT EXISTS kept (kind TEXT, name TEXT, context TEXT, stats TEXT, value TEXT, "
+                    "PRIMARY KEY (kind, name))"
+                )
+                yield database
+        except sqlite3.DatabaseError as error:
+            database.close()
+            if "not a database" in str(error) or "malformed" in str(error):
+                self.path.unlink(missing_ok=True)
+            raise
+        finally:
+            database.close()

@@ -1,0 +1,198 @@
+"""Leases: who computes a run, so that no other does it at the same time.
+
+A lease is a small file of the store, created exclusively, and written anew (a heartbeat) while its owner lives. A
+lease of this machine is void as soon as its process is gone; another machine's, once it has not changed for its time
+to live *as seen from here*: clocks of machines are never compared. Leases only save work: what keeps a result from
+being committed twice is the session file itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nwbpipe.errors import ConflictError, FileAccessError, NwbpipeError
+from nwbpipe.stores import Store
+
+TTL = 60.0  # seconds
+
+
+@dataclass
+class Lease:
+    """A lease that this process holds."""
+
+    path: str
+    content: dict[str, Any]
+    tag: str
+    lost: bool = False
+
+
+class Leases:
+    """The leases of a project.
+
+    Parameters
+    ----------
+    store : Store
+        ``state://``.
+    ttl : float
+        Seconds after which a lease that does not change is void.
+    """
+
+    def __init__(self, store: Store, *, ttl: float = TTL) -> None:
+        self.store = store
+        self.ttl = ttl
+        self.owner = uuid.uuid4().hex
+        self._held: dict[str, Lease] = {}
+        self._seen: dict[str, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._beating: threading.Thread | None = None
+
+    def take(self, key: str, **about: str) -> Lease | None:
+        """Take the lease of a run; None if another living process holds it.
+
+        Parameters
+        ----------
+        key : str
+            The run's key, or another name of the work.
+        **about : str
+            What others may know of it: session, step.
+        """
+        path = f"leases/{key}.json"
+        content = {"owner": self.owner, **_process(), "ttl_s": self.ttl, "beat": 0, "since": time.time(), **about}
+        for _ in range(3):
+            try:
+                tag = self.store.write_bytes(path, json.dumps(content).encode(), if_absent=True)
+            except ConflictError:
+                if not self._void(path):
+                    return None
+                continue
+            lease = Lease(path, content, tag)
+            with self._lock:
+                self._held[path] = lease
+                self._begin()
+            return lease
+        return None
+
+    def release(self, lease: Lease) -> None:
+        """Give a lease back."""
+        with self._lock:
+            self._held.pop(lease.path, None)
+            if not lease.lost:
+                with suppress(NwbpipeError):
+                    self.store.remove(lease.path, if_tag=lease.tag)
+
+    def close(self) -> None:
+        """Give back all, and stop the heartbeat."""
+        self._stop.set()
+        for lease in list(self._held.values()):
+            self.release(lease)
+        if self._beating is not None:
+            self._beating.join()
+
+    def living(self) -> list[dict[str, Any]]:
+        """Return what is known of the leases that are not void."""
+        found = []
+        for entry in self.store.list("leases"):
+            content, _ = self._read(entry.path)
+            if content is not None and not _gone(content) and self._young(content, entry.modified):
+                found.append(content)
+        return found
+
+    def _young(self, content: Mapping[str, Any], modified: Any) -> bool:
+        """Whether a lease may be alive, for those who only look: with room for clocks that differ."""
+        ttl = float(content.get("ttl_s", self.ttl))
+        return modified is None or time.time() - modified.timestamp() < max(10 * ttl, 600)
+
+    def _void(self, path: str) -> bool:
+        """Whether a lease was void, and could be removed."""
+        content, tag = self._read(path)
+        if tag is None:
+            return True  # given back meanwhile
+        if content is not None and not _gone(content):
+            seen, since = self._seen.setdefault(path, (tag, time.monotonic()))
+            if seen != tag:
+                self._seen[path] = (tag, time.monotonic())
+                return False
+            if time.monotonic() - since < float(content.get("ttl_s", self.ttl)):
+                return False
+        try:
+            self.store.remove(path, if_tag=tag)
+        except ConflictError:
+            return False
+        self._seen.pop(path, None)
+        return True
+
+    def _read(self, path: str) -> tuple[dict[str, Any] | None, str | None]:
+        """Return content and tag; no content if it can't be read, no tag if it is not there."""
+        try:
+            tag = self.store.stat(path).tag
+            content = json.loads(self.store.read_bytes(path))
+        except FileAccessError:
+            return None, None
+        except ValueError:
+            return None, tag
+        return (content, tag) if isinstance(content, dict) else (None, tag)
+
+    def _begin(self) -> None:
+        if self._beating is None:
+            self._beating = threading.Thread(target=self._beat, daemon=True, name="nwbpipe-leases")
+            self._beating.start()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self.ttl / 4):
+            with self._lock:
+                for lease in self._held.values():
+                    lease.content["beat"] += 1
+                    try:
+                        data = json.dumps(lease.content).encode()
+                        lease.tag = self.store.write_bytes(lease.path, data, if_tag=lease.tag)
+                    except ConflictError:
+                        lease.lost = True
+                    except NwbpipeError:
+                        continue  # the store can't be reached: the next beat tries again
+
+
+def _process() -> dict[str, Any]:
+    import psutil
+
+    return {"machine": machine(), "pid": os.getpid(), "pid_since": psutil.Process().create_time()}
+
+
+def machine() -> str:
+    """Return a text that names this machine since it was booted, and tells nothing of it."""
+    import psutil
+
+    parts = [hex(uuid.getnode()), str(int(psutil.boot_time()))]
+    if sys.platform == "linux":  # containers of one machine see different processes
+        with suppress(OSError):
+            parts.append(str(Path("/proc/self/ns/pid").readlink()))
+            parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _gone(content: Mapping[str, Any]) -> bool:
+    """Whether the owner was a process of this machine, and is there no more."""
+    import psutil
+
+    if content.get("machine") != machine():
+        return False
+    try:
+        process = psutil.Process(int(content["pid"]))
+        return bool(
+            process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - content["pid_since"]) > 1.0
+        )
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, KeyError, TypeError, ValueError):
+        return False

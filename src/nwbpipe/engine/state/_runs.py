@@ -1,0 +1,137 @@
+"""One immutable object per run, failed ones too, and its log, in the store ``state://``.
+
+``runs/<outcome>/<subject>/<session>/<step>/<time>-<run id>.json``: the outcome is in the path, so that what
+has failed is found without reading what has not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from nwbpipe.errors import DamagedFileError, NwbpipeError
+from nwbpipe.stores import Store
+
+Outcome = Literal["done", "failed", "interrupted"]
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunObject:
+    """One run of a project.
+
+    Attributes
+    ----------
+    run_id, key : str
+        As in the record in the file.
+    session, step : str
+        Key of the session (``subject/session``); name of the step that its results carry.
+    outcome : {"done", "failed", "interrupted"}
+        Interrupted: a process was killed; the run may be begun again at once.
+    started, ended : str
+        ISO 8601, UTC.
+    host : str
+        Label of the place.
+    error : mapping or None
+        Code and text of what went wrong.
+    usage : mapping
+        ``cpu_seconds``, ``peak_memory_bytes``, ``gpu_seconds``.
+    log : str
+        Path of its log in the store; "" if it has none.
+    """
+
+    run_id: str
+    key: str
+    session: str
+    step: str
+    outcome: Outcome
+    started: str
+    ended: str
+    host: str
+    error: Mapping[str, str] | None = None
+    usage: Mapping[str, float] = field(default_factory=dict)
+    log: str = ""
+    format: int = _FORMAT
+
+    @property
+    def path(self) -> str:
+        """Its place in the store."""
+        stamp = "".join(letter for letter in self.started[:19] if letter.isdigit())
+        return f"runs/{self.outcome}/{self.session}/{self.step}/{stamp}-{self.run_id}.json"
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, in seconds."""
+        return (datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.started)).total_seconds()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+
+class Runs:
+    """The run objects of a project.
+
+    Parameters
+    ----------
+    store : Store
+        ``state://``.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def add(self, run: RunObject, log: Path | None = None) -> RunObject:
+        """Write a run's log, then its object; one that is there already stays as it is."""
+        if log is not None and log.is_file():
+            place = f"logs/{run.session}/{run.step}-{run.run_id}.log"
+            self.store.put_file(log, place)
+            run = replace(run, log=place)
+        if not self.store.exists(run.path):
+            self.store.write_bytes(run.path, json.dumps(run.as_dict(), indent=1).encode())
+        return run
+
+    def failures(self) -> dict[tuple[str, str], list[str]]:
+        """Return the paths of failed runs, oldest first, by session and step."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for entry in self.store.list("runs/failed"):
+            parts = entry.path.split("/")
+            if len(parts) == 6 and parts[5].endswith(".json"):
+                found.setdefault((f"{parts[2]}/{parts[3]}", parts[4]), []).append(entry.path)
+        return {key: sorted(paths) for key, paths in found.items()}
+
+    def read(self, path: str) -> RunObject:
+        """Read one object.
+
+        Raises
+        ------
+        DamagedFileError
+            If it can't be read, or a later nwbpipe wrote it.
+        """
+        try:
+            values = json.loads(self.store.read_bytes(path))
+            if values["format"] > _FORMAT:
+                raise ValueError(f"format {values['format']}: written by a later nwbpipe")
+            return RunObject(**values)
+        except (ValueError, TypeError, KeyError) as error:
+            msg = "a run object can't be read"
+            raise DamagedFileError(
+                msg, where=self.store.location(path), found=str(error), hint="remove it"
+            ) from error
+
+    def all(self) -> Iterator[RunObject]:
+        """Yield all runs, oldest first; objects that can't be read are left out."""
+        paths = [one.path for one in self.store.list("runs") if one.path.endswith(".json")]
+        for path in sorted(paths, key=lambda path: path.rsplit("/", 1)[-1]):
+            with suppress(NwbpipeError):
+                yield self.read(path)
+
+
+def now_text() -> str:
+    """Return the time as ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,35 @@
+"""What a computation needs of a machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KINDS = ("standard", "imaging", "ephys", "video")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a run of a processor needs; a project's step may override each.
+
+    Parameters
+    ----------
+    cpu : int
+        Cores, and threads of the tool; 0: an even share of the machine's.
+    memory_gb : float
+        Memory in GB (10^9 bytes); 0: not known, and not counted.
+    gpu : int
+        GPUs, each for this run alone.
+    disk_gb : float
+        Scratch space in GB; a run is not begun without it.
+    kind : {"standard", "imaging", "ephys", "video"}
+        The kind of worker that takes it.
+    time_limit_s : float, optional
+        Seconds after which the tool is stopped.
+    """
+
+    cpu: int = 0
+    memory_gb: float = 0.0
+    gpu: int = 0
+    disk_gb: float = 0.0
+    kind: str = "standard"
+    time_limit_s: float | None = None

@@ -1,0 +1,60 @@
+"""Names of steps and parameters, as they may be."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from nwbpipe.errors import ParameterError, Problem, RequestError
+from nwbpipe.processors._base import Processor
+
+_STEP = re.compile(r"[a-z][a-z0-9_]*")
+_RESERVED = {"convert"}
+
+
+def step_name(name: str) -> str:
+    """Return `name` if it can be a step's.
+
+    Raises
+    ------
+    RequestError
+        If it can't.
+    """
+    if not _STEP.fullmatch(name) or name in _RESERVED:
+        msg = f"{name!r} is no name for a step"
+        raise RequestError(
+            msg, expected="a small letter, then small letters, digits and _", hint="choose another one with --step"
+        )
+    return name
+
+
+def validated(method: Processor, params: Mapping[str, Any]) -> Any:
+    """Return the parameters with defaults filled in.
+
+    Raises
+    ------
+    ParameterError
+        Naming every parameter that is unknown, of the wrong type or out of range.
+    """
+    try:
+        return method.Params.model_validate(dict(params))
+    except ValidationError as error:
+        msg = f"the parameters of {method.name!r} can't be used"
+        raise ParameterError(
+            msg,
+            hint=f"`nwbpipe processors {method.name}` shows them all",
+            problems=[_problem(method, fault) for fault in error.errors()],
+        ) from error
+
+
+def _problem(method: Processor, fault: Mapping[str, Any]) -> Problem:
+    name = ".".join(map(str, fault["loc"])) or method.name
+    if fault["type"] == "extra_forbidden":
+        known = list(method.Params.model_fields)
+        near = difflib.get_close_matches(name, known, n=1)
+        return Problem("unknown parameter", name, hint=f"did you mean {near[0]!r}?" if near else ", ".join(known))
+    return Problem(fault["msg"], name, found=repr(fault["input"]))

@@ -1,0 +1,116 @@
+"""The models of nwbpipe.toml, section by section."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+STEP = re.compile(r"[a-z][a-z0-9_]*")
+STORE = re.compile(r"[a-z][a-z0-9_]*")
+_FIELDS = {"subject_id", "session_id"}
+Policy = Literal["exact", "minor", "never"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _output(value: str) -> str:
+    fields = re.findall(r"\{([^{}]*)\}", value)
+    if unknown := sorted(set(fields) - _FIELDS):
+        raise ValueError(f"no field of that name: {', '.join(unknown)}; there are subject_id and session_id")
+    if not value.endswith(".nwb"):
+        raise ValueError("expected a path that ends in .nwb")
+    if "session_id" not in fields:
+        raise ValueError("expected {session_id} in it: every session needs a file of its own")
+    return _address(value)
+
+
+def _address(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*://[^/].*", value):
+        raise ValueError("expected an address in a store, such as raw://**/session.yaml")
+    if ".." in value.split("/"):
+        raise ValueError("expected a path without ..: it must stay in its store")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class ProjectSection(_Model):
+    """[project]."""
+
+    name: str = Field(min_length=1)
+    sessions: Address
+    output: Annotated[str, AfterValidator(_output)] | None = None
+    raw_identity: Literal["full", "stat"] = "full"
+    tool_versions: Policy = "minor"
+
+
+class ResourcesSection(_Model):
+    """resources of a step: what is named overrides what the processor declares."""
+
+    cpu: int | None = Field(default=None, ge=0)
+    memory_gb: float | None = Field(default=None, ge=0)
+    gpu: int | None = Field(default=None, ge=0)
+    disk_gb: float | None = Field(default=None, ge=0)
+    kind: Literal["standard", "imaging", "ephys", "video"] | None = None
+    time_limit_s: float | None = Field(default=None, gt=0)
+
+
+class StepSection(_Model):
+    """[steps.NAME]."""
+
+    processor: str | None = None
+    extends: str | None = None
+    params: dict[str, Any] = Field(default_factory=dict)
+    sweep: dict[str, list[Any]] = Field(default_factory=dict)
+    inputs: dict[str, str] = Field(default_factory=dict)
+    scope: Literal["session"] = "session"
+    seed: int | None = None
+    primary: bool = False
+    resources: ResourcesSection = ResourcesSection()
+    tool_versions: Policy | None = None
+
+
+class ToolSection(_Model):
+    """[tools.NAME]: an existing Python that has the tool, its checkout, the folder of its weights."""
+
+    python: str | None = None
+    checkout: str | None = None
+    weights: str | None = None
+
+
+class Ignore(_Model):
+    """[[ignore]]: sessions, or some of their steps, that are left alone."""
+
+    session: str = "*"
+    steps: list[str] = Field(default_factory=lambda: ["*"])
+    reason: str = ""
+
+
+class WorkerKind(_Model):
+    """[executor.kinds.NAME]: the workers of one kind on a cluster."""
+
+    workers: int = Field(default=1, ge=0)
+    cores: int = Field(default=1, ge=1)
+    memory: str = "4GB"
+    gpu: int = Field(default=0, ge=0)
+    walltime: str | None = None
+    queue: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class ExecutorSpec(_Model):
+    """[executor]."""
+
+    kind: Literal["local", "dask", "slurm", "pbs", "sge", "lsf"] = "local"
+    workers: int | None = Field(default=None, ge=1)
+    memory_gb: float | None = Field(default=None, gt=0)
+    gpus: int | None = Field(default=None, ge=0)
+    address: str | None = None
+    retries: int = Field(default=2, ge=0)
+    adaptive: bool = False
+    kinds: dict[Literal["standard", "imaging", "ephys", "video"], WorkerKind] = Field(default_factory=dict)

@@ -1,0 +1,95 @@
+"""A project as it is used: everything resolved and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from nwbpipe.processors import Processor, Resources
+from nwbpipe.project._model import ExecutorSpec, Ignore, Policy, ToolSection
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: a processor with parameters and bound inputs.
+
+    Attributes
+    ----------
+    name : str
+        Name of the step, that its results carry.
+    method : Processor
+        The processor.
+    params : pydantic model
+        Its parameters, validated.
+    inputs : mapping of str to str
+        What each input is bound to; those that are not named have one candidate in the file.
+    upstream : tuple of str
+        Names of the steps that the inputs are bound to.
+    seed : int
+        Seed of the tool's random numbers.
+    primary : bool
+        Whether its results are the session's main ones.
+    resources : Resources
+        What a run needs.
+    policy : {"exact", "minor", "never"}
+        Which other version of the tool makes a result stale.
+    """
+
+    name: str
+    method: Processor
+    params: Any
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    upstream: tuple[str, ...] = ()
+    seed: int = 0
+    primary: bool = False
+    resources: Resources = field(default_factory=Resources)
+    policy: Policy = "minor"
+
+
+@dataclass(frozen=True)
+class ProjectSpec:
+    """A whole nwbpipe.toml, checked. Made by `load_project`.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    profile : str
+        Name of the profile; "" for the default one.
+    name : str
+        Name of the project.
+    sessions : str
+        Where sessions are, with patterns: ``raw://**/session.yaml`` or ``nwb://**/*.nwb``.
+    output : str or None
+        Where a session's NWB file is, with fields; None where sessions are NWB files.
+    stores : mapping of str to str
+        Root of each store: an absolute folder, or an address.
+    steps : mapping of str to Step
+        In an order in which each comes after those that it needs.
+    tools : mapping of str to ToolSection
+        Where tools are that are installed elsewhere.
+    """
+
+    path: Path
+    profile: str
+    name: str
+    sessions: str
+    output: str | None
+    stores: Mapping[str, str]
+    steps: Mapping[str, Step]
+    tools: Mapping[str, ToolSection]
+    ignore: tuple[Ignore, ...] = ()
+    executor: ExecutorSpec = field(default_factory=ExecutorSpec)
+    raw_identity: Literal["full", "stat"] = "full"
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the project file, which relative roots are relative to."""
+        return self.path.parent
+
+    def local(self, address: str) -> Path:
+        """Return the local path of an address such as ``nwb://sub-1/a.nwb``."""
+        store, _, rest = address.partition("://")
+        return Path(self.stores[store]) / rest

@@ -1,0 +1,218 @@
+"""Steps: what they extend, sweep and need."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nwbpipe.errors import NwbpipeError, ParameterError
+from nwbpipe.processors import Processor, processor, step_name, validated
+from nwbpipe.project._model import Policy, StepSection
+from nwbpipe.project._spec import Step
+from nwbpipe.provenance import parameters_hash
+
+Complain = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class _Merged:
+    """A step with what it extends."""
+
+    processor: str | None
+    params: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    resources: Mapping[str, Any]
+    seed: int
+    policy: Policy
+
+
+def resolve_steps(
+    sections: Mapping[str, StepSection], policy: Policy, complain: Complain, declared: Collection[str]
+) -> dict[str, Step]:
+    """Resolve the steps of a project, in an order in which each comes after those that it needs.
+
+    Parameters
+    ----------
+    sections : mapping
+        The sections that could be read.
+    policy : {"exact", "minor", "never"}
+        The project's, where a step names none.
+    complain : callable
+        Takes what is wrong, the key, and more.
+    declared : collection of str
+        Names of all sections, also of those with mistakes of their own.
+    """
+    steps: dict[str, Step] = {}
+    swept: dict[str, list[str]] = {}
+    for name, section in sections.items():
+        try:
+            step_name(name)
+        except NwbpipeError as error:
+            complain(error.problem.what, "steps", name, expected=error.problem.expected)
+            continue
+        merged = _merged(name, sections, policy, complain, declared)
+        method = _method(name, section, merged, complain) if merged else None
+        if merged is None or method is None:
+            continue
+        for variant in _variants(name, section, merged, method, complain):
+            if (variant.name in sections and variant.name != name) or variant.name in steps:
+                complain(
+                    f"two steps are called {variant.name!r}",
+                    "steps",
+                    name,
+                    hint="rename one: they would write one container",
+                )
+                continue
+            steps[variant.name] = variant
+            if section.sweep:
+                swept.setdefault(name, []).append(variant.name)
+    for name, step in steps.items():
+        steps[name] = replace(step, upstream=_upstream(step, steps, swept, complain))
+    _check_primary(steps, complain)
+    return _sorted(steps, complain)
+
+
+def _merged(
+    name: str, sections: Mapping[str, StepSection], policy: Policy, complain: Complain, declared: Collection[str]
+) -> _Merged | None:
+    chain: list[str] = []
+    at: str | None = name
+    while at is not None:
+        if at in chain:
+            complain(f"the step {name!r} extends itself", "steps", name, "extends", found=" → ".join([*chain, at]))
+            return None
+        if at not in sections:
+            if at not in declared:  # else its own mistakes are named
+                near = difflib.get_close_matches(at, sections, n=1)
+                complain(
+                    f"there is no step {at!r} to extend", "steps", chain[-1], "extends",
+                    expected=", ".join(sections), hint=f"did you mean {near[0]!r}?" if near else None,
+                )  # fmt: skip
+            return None
+        chain.append(at)
+        at = sections[at].extends
+    merged = _Merged(None, {}, {}, {}, 0, policy)
+    for one in (sections[each] for each in reversed(chain)):
+        merged = _Merged(
+            one.processor or merged.processor,
+            {**merged.params, **one.params},
+            {**merged.inputs, **one.inputs},
+            {**merged.resources, **one.resources.model_dump(exclude_none=True)},
+            merged.seed if one.seed is None else one.seed,
+            one.tool_versions or merged.policy,
+        )
+    return merged
+
+
+def _method(name: str, section: StepSection, merged: _Merged, complain: Complain) -> Processor | None:
+    if merged.processor is None:
+        complain("'processor' is missing", "steps", name, hint="name a processor, or a step that it extends")
+        return None
+    try:
+        method = processor(merged.processor)
+    except NwbpipeError as error:
+        if section.processor:  # of what it extends it is said once
+            one = error.problem
+            complain(one.what, "steps", name, "processor", expected=one.expected, hint=one.hint)
+        return None
+    for unknown in sorted(set(section.inputs) - set(method.inputs)):
+        complain(
+            f"{method.name!r} has no input {unknown!r}",
+            "steps",
+            name,
+            "inputs",
+            unknown,
+            expected=", ".join(method.inputs),
+        )
+    return method
+
+
+def _variants(name: str, section: StepSection, merged: _Merged, method: Processor, complain: Complain) -> list[Step]:
+    both = sorted(set(section.sweep) & set(section.params))
+    if both:
+        complain(f"{', '.join(both)}: both set and swept", "steps", name, "sweep", hint="leave one of them out")
+        return []
+    for parameter, values in section.sweep.items():
+        if not values:
+            complain("a sweep over no values", "steps", name, "sweep", parameter, expected="a list of values")
+            return []
+    if section.sweep and section.primary:
+        complain("several steps can't all be primary", "steps", name, "primary", hint="a sweep has no primary result")
+    resources = replace(method.resources, **merged.resources)
+    made: dict[str, Step] = {}
+    for chosen in itertools.product(*section.sweep.values()):
+        params = {**merged.params, **dict(zip(section.sweep, chosen, strict=True))}
+        try:
+            checked = validated(method, params)
+        except ParameterError as error:
+            for problem in error.problems:
+                part = "sweep" if (problem.where or "") in section.sweep else "params"
+                complain(
+                    problem.what,
+                    "steps",
+                    name,
+                    part,
+                    *(problem.where or "").split("."),
+                    found=problem.found,
+                    hint=problem.hint,
+                )
+            return []
+        own = f"{name}_{parameters_hash(checked.model_dump(mode='json'))[:8]}" if section.sweep else name
+        if own in made:
+            complain("a sweep names the same parameters twice", "steps", name, "sweep", found=repr(chosen))
+            continue
+        made[own] = Step(
+            own, method, checked, dict(merged.inputs), (), merged.seed, section.primary, resources, merged.policy
+        )
+    return list(made.values())
+
+
+def _upstream(
+    step: Step, steps: Mapping[str, Step], swept: Mapping[str, list[str]], complain: Complain
+) -> tuple[str, ...]:
+    found = []
+    for name, binding in step.inputs.items():
+        first = binding.strip("/").partition("/")[0]
+        if first in swept:
+            complain(
+                f"the input {name!r} of {step.name!r} could be any of a sweep", "steps", step.name, "inputs", name,
+                found=first, hint=f"name one: {', '.join(swept[first])}",
+            )  # fmt: skip
+        elif first in steps:
+            found.append(first)
+    return tuple(dict.fromkeys(found))
+
+
+def _check_primary(steps: Mapping[str, Step], complain: Complain) -> None:
+    primary: dict[str, str] = {}
+    for name, step in steps.items():
+        if step.primary and primary.setdefault(step.method.module, name) != name:
+            complain(
+                "two steps would write one container", "steps", name, "primary",
+                found=f"{primary[step.method.module]} and {name} are both primary", hint="choose one",
+            )  # fmt: skip
+
+
+def _sorted(steps: Mapping[str, Step], complain: Complain) -> dict[str, Step]:
+    done: dict[str, Step] = {}
+    pending = dict(steps)
+    while pending:
+        ready = [name for name, step in pending.items() if not set(step.upstream) & set(pending)]
+        if not ready:
+            complain("steps wait for one another", "steps", next(iter(pending)), "inputs", found=_circle(pending))
+            return {}
+        for name in ready:
+            done[name] = pending.pop(name)
+    return done
+
+
+def _circle(pending: Mapping[str, Step]) -> str:
+    seen: list[str] = []
+    at = next(iter(pending))
+    while at not in seen:
+        seen.append(at)
+        at = next(one for one in pending[at].upstream if one in pending)
+    return " → ".join([*seen[seen.index(at) :], at])

@@ -1,0 +1,81 @@
+"""Lineage as W3C PROV-JSON: runs are activities, containers and raw files entities, tools agents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from nwbpipe.provenance._records import ObjectRecord, RunRecord
+
+PREFIX = {"nwbpipe": "urn:nwbpipe:", "prov": "http://www.w3.org/ns/prov#", "xsd": "http://www.w3.org/2001/XMLSchema#"}
+
+
+def prov_json(records: Sequence[RunRecord], session: str = "") -> dict[str, Any]:
+    """Return the lineage of a session file's results.
+
+    Parameters
+    ----------
+    records : sequence of RunRecord
+        All of a file, superseded ones too.
+    session : str
+        Key of the session, to tell its objects from those of others.
+
+    Returns
+    -------
+    dict
+        A PROV-JSON document. Content that has one identity is one entity.
+    """
+    made = merged_prov(())
+    # What a later run read says what an earlier one wrote.
+    known = {item.object_id: item.identity for record in records for item in record.inputs if item.identity}
+    for record in records:
+        run, agent = f"nwbpipe:run/{record.run_id}", f"nwbpipe:tool/{record.tool}/{record.tool_version}"
+        made["activity"][run] = {
+            "prov:startTime": record.started.isoformat(),
+            "prov:endTime": record.ended.isoformat(),
+            "nwbpipe:step": record.step,
+            "nwbpipe:processor": record.processor,
+            "nwbpipe:revision": record.revision,
+            "nwbpipe:key": record.key,
+            "nwbpipe:parameters": record.parameters_hash,
+            "nwbpipe:superseded_by": record.superseded_by,
+        }
+        made["agent"][agent] = {"prov:type": "prov:SoftwareAgent", "nwbpipe:version": record.tool_version}
+        _relate(made, "wasAssociatedWith", run, "prov:activity", run, "prov:agent", agent)
+        for item in record.inputs:
+            entity = _object(made, item, item.identity, session)
+            _relate(made, "used", f"{run}/{item.name}", "prov:activity", run, "prov:entity", entity)
+        for source in record.sources:
+            entity = f"nwbpipe:raw/{source.get('sha256') or source.get('path')}"
+            made["entity"][entity] = {f"nwbpipe:{name}": value for name, value in source.items()}
+            _relate(made, "used", f"{run}/{source.get('path')}", "prov:activity", run, "prov:entity", entity)
+        for item in record.outputs:
+            entity = _object(made, item, known.get(item.object_id, ""), session)
+            name = f"{run}/{item.path}"
+            _relate(made, "wasGeneratedBy", name, "prov:entity", entity, "prov:activity", run)
+    return made
+
+
+_KINDS = ("entity", "activity", "agent", "used", "wasGeneratedBy", "wasAssociatedWith")
+
+
+def _object(made: dict[str, Any], item: ObjectRecord, identity: str, session: str) -> str:
+    entity = f"nwbpipe:object/{item.object_id or f'{session}{item.path}'}"
+    found = made["entity"].setdefault(entity, {})
+    found |= {"nwbpipe:path": item.path, "nwbpipe:neurodata_type": item.neurodata_type, "nwbpipe:session": session}
+    if identity:
+        found["nwbpipe:identity"] = identity
+    return entity
+
+
+def _relate(made: dict[str, Any], kind: str, name: str, first: str, one: str, second: str, other: str) -> None:
+    made[kind][f"_:{kind}/{name}"] = {first: one, second: other}
+
+
+def merged_prov(documents: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return one document with all that several say."""
+    made: dict[str, Any] = {"prefix": dict(PREFIX), **{kind: {} for kind in _KINDS}}
+    for document in documents:
+        for kind in _KINDS:
+            made[kind] |= document[kind]
+    return made

@@ -1,0 +1,33 @@
+"""kill -9 of runner, worker and tool: nothing is lost, nothing is done twice, nothing is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.engine.execute_kills import batter, left_over
+
+pytestmark = pytest.mark.usefixtures("test_processors")
+
+
+def battered(tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch, kills: int, kind: str) -> None:
+    monkeypatch.setenv("TESTS_COUNTER", str(tmp_path / "counter"))
+    scratch = own_places / "scratch"
+    done = batter(tmp_path, kills, seed=7, scratch=scratch, kind=kind)
+    print(done.kills, "kills,", done.starts, "starts")
+    assert sum(done.kills.values()) >= kills
+    assert [entry for entry in scratch.iterdir() if entry.is_dir()] == []
+    monkeypatch.delenv("TESTS_COUNTER")
+    assert left_over(tmp_path) == []
+
+
+def test_a_few_kills(tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    battered(tmp_path, own_places, monkeypatch, 3, "local")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(("kind", "kills"), [("local", 200), ("dask", 20)])
+def test_many_kills(tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch, kind: str, kills: int) -> None:
+    battered(tmp_path, own_places, monkeypatch, kills, kind)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from nwbpipe import errors
+from nwbpipe.converters import summarize_spec
+from nwbpipe.project import Session, find_sessions, load_project
+from nwbpipe.project._sessions import restrict
+
+HEAD = """\
+nwbpipe = 1
+[project]
+name = "lab"
+sessions = "raw://PATTERN"
+output = "nwb://sub-{subject_id}_ses-{session_id}.nwb"
+[stores]
+raw = "raw"
+nwb = "nwb"
+"""
+
+
+def spec(folder: Path, subject: str, session: str, sex: str = "F") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "session.yaml"
+    path.write_text(
+        f"nwbpipe: 1\nsubject: {{subject_id: {subject}, sex: {sex}}}\nsession: {{session_id: {session}, lab: Lab}}\n"
+    )
+    return path
+
+
+def describe(path: Path) -> tuple[str, str, Mapping[str, str]]:
+    found = summarize_spec(path)
+    return found.subject_id, found.session_id, found.fields
+
+
+def found(tmp_path: Path, pattern: str = "**/session.yaml") -> list[Session]:
+    (tmp_path / "nwbpipe.toml").write_text(HEAD.replace("PATTERN", pattern))
+    return find_sessions(load_project(tmp_path), describe)[0]
+
+
+def test_sessions_by_pattern(tmp_path: Path) -> None:
+    spec(tmp_path / "raw/M1/a", "M1", "a")
+    spec(tmp_path / "raw/M1/b", "M1", "b")
+    spec(tmp_path / "raw/M10/deep/er", "M10", "042")
+    spec(tmp_path / "raw/.hidden", "M9", "x")
+    (tmp_path / "raw/circle").symlink_to(tmp_path / "raw", target_is_directory=True)
+    assert [one.key for one in found(tmp_path)] == ["M1/a", "M1/b", "M10/042"]
+    assert [one.key for one in found(tmp_path, "M1/*/session.yaml")] == ["M1/a", "M1/b"]
+    assert [one.key for one in found(tmp_path, "*/deep/**/session.yaml")] == ["M10/042"]
+    assert found(tmp_path)[0].file == tmp_path / "nwb/sub-M1_ses-a.nwb"
+
+
+def test_a_spec_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
+    spec(tmp_path / "raw/a", "M1", "a")
+    spec(tmp_path / "raw/b", "../evil", "b")
+    (tmp_path / "nwbpipe.toml").write_text(HEAD.replace("PATTERN", "**/session.yaml"))
+    sessions, problems = find_sessions(load_project(tmp_path), describe)
+    assert [one.key for one in sessions] == ["M1/a"]
+    assert "subject_id can't stand in a file name" in str(problems[0])
+
+
+def test_two_specs_of_one_session_are_refused(tmp_path: Path) -> None:
+    spec(tmp_path / "raw/a", "M1", "a")
+    spec(tmp_path / "raw/b", "M1", "a")
+    with pytest.raises(errors.SpecError, match="two specs are of one session"):
+        found(tmp_path)
+
+
+def test_a_missing_root_is_named(tmp_path: Path) -> None:
+    with pytest.raises(errors.FileAccessError, match="the root of the store 'raw' is missing"):
+        found(tmp_path)
+
+
+def test_restrictions(tmp_path: Path) -> None:
+    for subject, session, sex in (("M1", "a", "F"), ("M1", "b", "F"), ("M10", "a", "M")):
+        spec(tmp_path / f"raw/{subject}{session}", subject, session, sex)
+    sessions = found(tmp_path)
+
+    def keys(*patterns: str, where: str | None = None) -> list[str]:
+        return [one.key for one in restrict(sessions, patterns, where)]
+
+    assert keys("M1") == ["M1/a", "M1/b"]
+    assert keys("*/a") == ["M1/a", "M10/a"]
+    assert keys(where="sex = 'M' OR session_id = 'b'") == ["M1/b", "M10/a"]
+    assert keys("M1", where="session_id <> 'b' AND lab LIKE 'L%'") == ["M1/a"]
+    with pytest.raises(errors.RequestError, match="no session is called 'M2'"):
+        keys("M1", "M2")
+    for bad in ("sexx = 'F'", "1); DROP TABLE sessions; --", "load_extension('x')", "sex = "):
+        with pytest.raises(errors.RequestError, match="can't be read"):
+            keys(where=bad)
