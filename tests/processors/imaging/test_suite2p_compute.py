@@ -340,7 +340,8 @@ def test_planes_are_joined():
             "corrXY": np.ones(5),
         }
         reg["meanImg"] = np.full((8, 9), rois)
-        outputs = {"reg": reg, "det": {}, "stat": stat, **(traces if rois else {"F": None}), "iscell": scores}
+        det = {"max_proj": np.ones((8 - rois, 9 - rois))[: 8 - rois]} if rois else {}  # none where nothing is found
+        outputs = {"reg": reg, "det": det, "stat": stat, **(traces if rois else {"F": None}), "iscell": scores}
         return store.plane_arrays({**outputs, **({"redcell": scores} if red else {})}, (5, 8, 9), (2.0,), None)
 
     joined = store.join([plane(2, True), plane(0, True), plane(1, True)])
@@ -352,6 +353,7 @@ def test_planes_are_joined():
     np.testing.assert_array_equal(joined["traces/fluorescence"][:, 2], 2 * np.arange(5))
     assert joined["images/mean"].shape == (9, 8, 3)
     assert joined["images/mean"][0, 0].tolist() == [4, 0, 2]
+    assert joined["images/max_projection"][3, 4].tolist() == [2, 0, 2]
     assert joined["shifts"].shape == (5, 3, 2)
     assert joined["shifts"][0, :, 1].tolist() == [2, 0, 1]
     assert joined["valid"].tolist() == [0, 7, 2, 8]

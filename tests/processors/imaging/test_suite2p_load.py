@@ -100,6 +100,20 @@ def test_the_same_folder_is_loaded_once_and_another_needs_replace(session, tmp_p
     np.testing.assert_array_equal(written, np.load(other / "F.npy").T)
 
 
+@pytest.mark.usefixtures("own_places")
+def test_what_a_folder_does_not_have_is_left_out(session, tmp_path):
+    folder = write_folder(tmp_path / "plane0")
+    for name in ("iscell", "spks"):
+        (folder / f"{name}.npy").unlink()
+    nwbpipe.load(session, "suite2p", folder)
+    with h5py.File(session) as file:
+        ophys = file["processing/ophys"]
+        assert "Deconvolved_suite2p" not in ophys
+        table = ophys["ImageSegmentation_suite2p/PlaneSegmentation_suite2p"]
+        assert "iscell" not in table
+        assert len(table["id"]) == ROIS
+
+
 class Runs:
     def __init__(self, marker):
         self.marker = marker

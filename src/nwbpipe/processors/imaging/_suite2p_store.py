@@ -97,14 +97,14 @@ def _rois(outputs: Dict[str, Any], frames: int, scales: Sequence[float]) -> Arra
         if count and outputs.get(key) is not None:
             arrays["rois/" + name] = np.asarray(outputs[key])[:, 0].astype(bool)
             arrays["rois/" + name + "_probability"] = np.asarray(outputs[key], np.float32)[:, 1]
-        elif name == "iscell":
+        elif not count and name == "iscell":
             arrays["rois/iscell"], arrays["rois/iscell_probability"] = np.zeros(0, bool), np.zeros(0, np.float32)
     for name, key in TRACES.items():
         if count and outputs.get(key) is not None:
             arrays["traces/" + name] = np.asarray(outputs[key], np.float32).T * np.float32(
                 scales[1] if name.endswith("2") else scale
             )
-        elif not name.endswith("2"):
+        elif not count and not name.endswith("2"):
             arrays["traces/" + name] = np.zeros((frames, 0), np.float32)
     return arrays
 
@@ -113,17 +113,17 @@ def join(planes: List[Arrays]) -> Arrays:
     """Join the planes of a volume; of one plane, return its arrays as they are."""
     if len(planes) == 1:
         return planes[0]
-    names = [name for name in planes[0] if all(name in one for one in planes)]
-    found = [one for one in planes if len(one["rois/index"])]  # columns are those that all planes with ROIs have
-    columns = [name for name in (found or planes)[0] if all(name in one for one in (found or planes))]
+    found = [one for one in planes if len(one["rois/index"])] or planes
     joined: Arrays = {}
-    for name in dict.fromkeys([*names, *columns]):
-        if name.startswith(("rois/", "traces/")):
-            parts = [one[name] for one in (found or planes)]
-            axis = 1 if name.startswith("traces/") else 0
-            joined[name] = np.concatenate(parts, axis=axis)
+    names = dict.fromkeys(name for one in planes for name in one)
+    for name in names:
+        if name.startswith(("rois/", "traces/")):  # those that all planes with ROIs have
+            if all(name in one for one in found):
+                axis = 1 if name.startswith("traces/") else 0
+                joined[name] = np.concatenate([one[name] for one in found], axis=axis)
         elif name.startswith("images/"):
-            joined[name] = np.stack([one[name] for one in planes], axis=2)
+            blank = next(np.zeros_like(one[name]) for one in planes if name in one)  # suite2p found nothing there
+            joined[name] = np.stack([one.get(name, blank) for one in planes], axis=2)
         elif name in _BY_FRAME:
             joined[name] = np.stack([one[name] for one in planes], axis=1)
         elif name == "blocks":
@@ -146,7 +146,7 @@ def put(results: Any, arrays: Arrays, scale: float) -> Dict[str, Any]:
     valid = [int(v) for v in arrays["valid"]]
     return {
         "rois": len(arrays["rois/index"]),
-        "cells": int(arrays["rois/iscell"].sum()),
+        "cells": int(arrays["rois/iscell"].sum()) if "rois/iscell" in arrays else None,
         "bad_frames": int(arrays["bad_frames"].sum()),
         "valid_x": valid[:2],
         "valid_y": valid[2:],
