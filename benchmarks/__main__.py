@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks._report import machine, note
 
-BENCHES = ("startup", "identity", "commit", "conversion", "writing")
+BENCHES = ("startup", "identity", "commit", "conversion", "writing", "project")
 
 
 def main() -> None:
