@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks._report import machine, note
 
-BENCHES = ("startup", "identity", "commit", "conversion", "writing", "project")
+BENCHES = ("startup", "identity", "commit", "conversion", "writing", "s3", "project")
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ ROOMS: dict[str, set[str]] = {
     "project": {"errors", "provenance", "processors", "converters"},
     "engine": {
         "errors",
+        "extensions",
         "stores",
         "files",
         "session_file",
@@ -56,6 +57,7 @@ ROOMS: dict[str, set[str]] = {
     },
 }
 ROOMS["cli"] = set(ROOMS)
+ROOMS["__main__"] = {"cli"}
 
 
 def room_of(path: Path) -> str:

@@ -21,6 +21,7 @@ from nwbpipe.errors import (
     RequestError,
     UnsupportedFileError,
 )
+from nwbpipe.stores.s3 import canonical, public
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -55,18 +56,22 @@ def nwb_version(file: h5py.File) -> tuple[int, ...]:
     return numbers
 
 
-def local(path: Path | str) -> Path:
-    """Return a path, if it is one of this machine's.
+def check_changeable(path: Path | str) -> None:
+    """Refuse what can be read, but not changed as a whole or not at all: before hours are spent on it.
 
     Raises
     ------
     RequestError
-        If it is an address.
+        If it is neither a local file nor an object in S3.
     """
-    if files.is_remote(path):
-        msg = "files in S3 can be read and changed, not yet converted to or processed"
-        raise RequestError(msg, where=str(path), expected="a local file", hint="download it first")
-    return Path(path)
+    if files.is_remote(path) and not str(path).startswith("s3:"):
+        msg = "a session file there can be read, but not changed: not supported"
+        raise RequestError(
+            msg,
+            where=public(path),
+            expected="a local file, or s3://bucket/key",
+            hint="download it, change it, and upload it as a whole",
+        )
 
 
 @overload
@@ -90,9 +95,9 @@ def check_readable(path: Path | str) -> Path | str:
         If this process has it open in another way.
     """
     if files.is_remote(path):
-        with files.s3_read(path) as file:
+        with files.remote_read(path) as file:
             nwb_version(file)
-        return path
+        return canonical(path)
     resolved = Path(path).resolve()
     if not resolved.is_file():
         msg = "no such file"
@@ -141,7 +146,7 @@ def open_hdf5(path: Path | str, *, locking: bool = False) -> Iterator[h5py.File]
         none: what is read is one state of the object.
     """
     if files.is_remote(path):
-        with files.s3_read(path) as file:
+        with files.remote_read(path) as file:
             yield file
         return
     with _opened(Path(path).resolve(), locking) as file:
@@ -170,7 +175,7 @@ def read(path: Path | str) -> Iterator[NWBFile]:
     import nwbpipe.extensions  # noqa: F401  (registers our types)
 
     if files.is_remote(path):
-        with files.s3_read(path) as file:
+        with files.remote_read(path) as file:
             nwb_version(file)
             with _quiet(), NWBHDF5IO(file=file, mode="r") as io:
                 yield io.read()
@@ -252,10 +257,19 @@ def update(
     Unlike in a `transaction` block, `change` is called again, on the newer state, if another writer committed first
     (in S3): up to 20 times, then `ConflictError` is raised.
     """
+
+    def once() -> T:
+        with transaction(path, lock_timeout=lock_timeout, unsafe_no_cas=unsafe_no_cas) as nwbfile:
+            return change(nwbfile)
+
+    return again_after_conflicts(once)
+
+
+def again_after_conflicts(work: Callable[[], T]) -> T:
+    """Do work that ends with a commit; again, on the newer state, after each `ConflictError`, up to 20 times."""
     for attempt in range(_TRIES):
         try:
-            with transaction(path, lock_timeout=lock_timeout, unsafe_no_cas=unsafe_no_cas) as nwbfile:
-                return change(nwbfile)
+            return work()
         except ConflictError:
             if attempt == _TRIES - 1:
                 raise

@@ -259,8 +259,9 @@ def test_no_secret_reaches_the_tool(session_nwb: Path, monkeypatch: pytest.Monke
 
 def test_an_interrupt_ends_the_tool_and_leaves_the_file(session_nwb: Path, own_places: Path) -> None:
     code = (
-        "import sys, nwbpipe\n"
+        "import signal, sys, nwbpipe\n"
         "from tests.fixtures.processing import Scale\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # shells start background jobs without it
         "nwbpipe.process(sys.argv[1], Scale(), params={'ending': 'hang'})"
     )
     before = content(session_nwb)

@@ -81,7 +81,8 @@ def test_the_environment_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     stores = Stores.from_environment({"raw": "here"}, base=tmp_path)
     assert stores["raw"].root == str(tmp_path / "there")
     assert stores["extra"].root == "s3://bucket/x"
-    assert dict(Stores({"raw": "here"}, base=tmp_path))["raw"].root == str(tmp_path / "here")
+    assert sorted(stores) == ["extra", "raw"]
+    assert Stores({"raw": "here"}, base=tmp_path)["raw"].root == str(tmp_path / "here")
 
 
 def test_opening_a_store_asks_nobody() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +14,16 @@ if TYPE_CHECKING:
 
 
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE.nwb", help="The session file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.nwb", help="The session file, or its address (s3://…).")],
     repair: Annotated[
         bool, typer.Option("--repair", help="Finish or take back an interrupted commit; remove leftovers.")
     ] = False,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read the inputs of all results again.")] = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which a reader counts as hung.")] = 120.0,
     lock_timeout: Annotated[float, typer.Option(min=0, help="With --repair: seconds to wait for a writer.")] = 60.0,
+    abandoned_after: Annotated[
+        float, typer.Option(min=0, help="With --repair: hours after which an unfinished upload to S3 is aborted.")
+    ] = 24.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Say whether a file is whole, valid, true to its records, and ready for DANDI.
@@ -28,7 +32,14 @@ def check(
     """
     from nwbpipe.engine import check as check_file
 
-    report = check_file(file, repair=repair, rehash=rehash, timeout=timeout, lock_timeout=lock_timeout)
+    report = check_file(
+        file,
+        repair=repair,
+        rehash=rehash,
+        timeout=timeout,
+        lock_timeout=lock_timeout,
+        abandoned_after=timedelta(hours=abandoned_after),
+    )
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=2))
     else:

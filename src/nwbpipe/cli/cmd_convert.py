@@ -9,10 +9,10 @@ import typer
 
 
 def convert(
-    spec: Annotated[Path, typer.Argument(metavar="SESSION.yaml", help="The session's spec.")],
+    spec: Annotated[Path, typer.Argument(metavar="SESSION.yaml", help="The session's spec, or its address.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="OUT.nwb", help="Default: sub-…_ses-….nwb beside the spec."),
+        typer.Option("--output", "-o", metavar="OUT.nwb", help="Or an address (s3://…).  [default: sub-…_ses-….nwb]"),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file, once the new is whole.")

@@ -14,7 +14,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-File = Annotated[Path, typer.Argument(metavar="FILE.nwb", help="The session file.")]
+File = Annotated[Path, typer.Argument(metavar="FILE.nwb", help="The session file, or its address (s3://…).")]
 Step = Annotated[str, typer.Argument(metavar="STEP", help="Name of the step; `nwbpipe log` shows them.")]
 LockTimeout = Annotated[float, typer.Option(min=0, help="Seconds to wait for another writer.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")]

@@ -12,7 +12,7 @@ from nwbpipe.cli._progress import progress_bar
 
 
 def process(
-    file: Annotated[Path, typer.Argument(metavar="FILE.nwb", help="The session file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.nwb", help="The session file, or its address (s3://…).")],
     processor: Annotated[str, typer.Argument(help="Which method; `nwbpipe processors` lists them.")],
     step: Annotated[str | None, typer.Option(help="Name that the results carry.  [default: the processor's]")] = None,
     inputs: Annotated[

@@ -6,19 +6,23 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from nwbpipe import session_file
 from nwbpipe.converters._build import Built, build_nwbfile
 from nwbpipe.converters._checks import check_before, check_written
-from nwbpipe.converters._load import load_spec
 from nwbpipe.converters._media import placed_media
 from nwbpipe.converters._reading import noted
 from nwbpipe.converters._record import STEP, add_conversion_record, source_identities
+from nwbpipe.converters._remote_spec import loaded
 from nwbpipe.converters._spec import SessionSpec
-from nwbpipe.errors import NwbpipeError, OverwriteError, WorkError
+from nwbpipe.converters._upload import remote_target, state_before, upload
+from nwbpipe.errors import NwbpipeError, OverwriteError, RequestError, WorkError
 from nwbpipe.provenance import RunRecord
+from nwbpipe.stores import Stage, is_remote
 
 logger = logging.getLogger("nwbpipe")
 
@@ -33,17 +37,19 @@ def convert(
     progress: bool = True,
     raw_identity: Literal["full", "stat"] = "full",
     carry: Callable[[Path, RunRecord], object] | None = None,
-) -> Path:
+) -> Path | str:
     """Convert the raw files of a session into one NWB file.
 
-    The file is built beside its destination and moved into place when it is whole and valid.
+    The file is built beside its destination and moved into place when it is whole and valid. For a destination in
+    S3 it is built in scratch and uploaded as a whole, in the place of nothing, or of what was there at the beginning.
 
     Parameters
     ----------
     spec : path
-        The session.yaml.
+        The session.yaml, or its URL.
     output : path, optional
-        The NWB file; ``sub-{subject_id}_ses-{session_id}.nwb`` beside the spec where it is not given.
+        The NWB file, or its address in S3; ``sub-{subject_id}_ses-{session_id}.nwb`` beside the spec where it is
+        not given.
     overwrite : bool
         Replace an existing file, once the new one is whole.
     discard_results : bool
@@ -60,8 +66,8 @@ def convert(
 
     Returns
     -------
-    Path
-        The NWB file.
+    Path or str
+        The NWB file, or its address.
 
     Raises
     ------
@@ -74,26 +80,61 @@ def convert(
     InvalidResultError
         NWB or DANDI would refuse the file.
     """
-    session = load_spec(spec)
-    target = _target(session, output)
+    bar = progress and sys.stderr.isatty()
     discard_results = discard_results or carry is not None
-    _check_target(target, overwrite, discard_results)
-    with noted("conversion"):
+    with loaded(spec) as session:
+        how = _How(overwrite, discard_results, stub, bar, raw_identity, carry)
+        target = _target(session, output)
+        if isinstance(target, Path):
+            _check_target(target, overwrite, discard_results)
+            _noted(session, target, how)
+            return target
+        before = state_before(target)
+        if before is not None:
+            _refuse_loss(target, overwrite, discard_results)
+        with Stage() as stage:
+            building = stage.folder / target.rpartition("/")[2]
+            _noted(session, building, replace(how, overwrite=False, discard_results=False))
+            upload(building, target, before)
+        return target
+
+
+@dataclass(frozen=True)
+class _How:
+    """How a session is converted; see `convert`."""
+
+    overwrite: bool
+    discard_results: bool
+    stub: bool
+    progress: bool
+    raw_identity: Literal["full", "stat"]
+    carry: Callable[[Path, RunRecord], object] | None
+
+
+def _noted(session: SessionSpec, target: Path, how: _How) -> None:
+    with noted("conversion"), session.places.staged():
         try:
-            started = datetime.now(UTC)
-            built = build_nwbfile(session, stub=stub, progress=progress and sys.stderr.isatty())
-            check_before(built.nwbfile, session.path)
-            identities = source_identities(session, raw_identity)
-            record = add_conversion_record(built, session, identities, started, stub=stub)
-            _write(
-                built, target, overwrite, discard_results, None if carry is None else lambda new: carry(new, record)
-            )
+            _convert(session, target, how)
         finally:
             gc.collect()  # readers hold files open in circles of references
-    return target
 
 
-def _target(session: SessionSpec, output: Path | str | None) -> Path:
+def _convert(session: SessionSpec, target: Path, how: _How) -> None:
+    started = datetime.now(UTC)
+    built = build_nwbfile(session, stub=how.stub, progress=how.progress)
+    check_before(built.nwbfile, session.path)
+    identities = source_identities(session, how.raw_identity)
+    record = add_conversion_record(built, session, identities, started, stub=how.stub)
+    _write(built, target, how, session.places.stage.folder, record)
+
+
+def _target(session: SessionSpec, output: Path | str | None) -> Path | str:
+    if is_remote(output):
+        assert output is not None
+        return remote_target(output)
+    if output is None and session.places.mirrored is not None:
+        msg = "the spec is not on this machine, and its folder no place for the file"
+        raise RequestError(msg, where=str(session.path.name), hint="name the output: --output OUT.nwb")
     if output is None:
         name = f"sub-{session.subject.subject_id}_ses-{session.session.session_id}.nwb"
         return session.places.folder / name
@@ -102,8 +143,12 @@ def _target(session: SessionSpec, output: Path | str | None) -> Path:
 
 
 def _check_target(target: Path, overwrite: bool, discard_results: bool) -> None:
-    if not target.exists():
-        return
+    if target.exists():
+        _refuse_loss(target, overwrite, discard_results)
+
+
+def _refuse_loss(target: Path | str, overwrite: bool, discard_results: bool) -> None:
+    """Refuse to replace a file that is there, unless that was asked for."""
     if not overwrite:
         raise OverwriteError("the output exists", where=str(target), hint="choose another name, or pass --overwrite")
     results = held_results(target)
@@ -116,15 +161,12 @@ def _check_target(target: Path, overwrite: bool, discard_results: bool) -> None:
         )
 
 
-def held_results(path: Path) -> list[str]:
+def held_results(path: Path | str) -> list[str]:
     """Tell what would be lost with a file beside its conversion: steps, and containers of processing modules."""
-    import h5py
-
-    from nwbpipe.files import read_settled
     from nwbpipe.provenance import read_records
 
     try:
-        with read_settled(path, lambda: h5py.File(path, "r", locking=False)) as file:
+        with session_file.open_hdf5(path) as file:
             records = read_records(file)
             modules = [f"/processing/{name}" for name in file.get("processing", {})]
             containers = [f"{module}/{name}" for module in modules for name in file[module]]
@@ -136,17 +178,20 @@ def held_results(path: Path) -> list[str]:
     return sorted({record.step for record in records if record.step != STEP} | (set(containers) - known))
 
 
-def _write(
-    built: Built, target: Path, overwrite: bool, discard_results: bool, carry: Callable[[Path], object] | None
-) -> None:
+def _write(built: Built, target: Path, how: _How, stage: Path, record: RunRecord) -> None:
     from nwbpipe.files import create_atomically
 
-    with placed_media(built, target, overwrite), create_atomically(target, overwrite=overwrite) as path:
-        _check_target(target, overwrite, discard_results)  # again, with the lock: the conversion may have taken hours
+    with (
+        placed_media(built, target, how.overwrite, stage),
+        create_atomically(target, overwrite=how.overwrite) as path,
+    ):
+        _check_target(
+            target, how.overwrite, how.discard_results
+        )  # again, with the lock: the conversion may have taken hours
         with noted("writing"):
             _write_hdf5(built, path)
-        if carry is not None:
-            carry(path)
+        if how.carry is not None:
+            how.carry(path, record)
         check_written(path, target)
 
 

@@ -28,13 +28,15 @@ from nwbpipe.errors import NwbpipeError, Problem, SpecError
 _TOP = ("nwbpipe", "extends", "subject", "session", "reference_clock", "sources", "clocks", "metadata")
 
 
-def load_spec(path: Path | str, *, present: bool = True) -> SessionSpec:
+def load_spec(path: Path | str, *, places: Places | None = None, present: bool = True) -> SessionSpec:
     """Read, type and check a session.yaml; nothing is converted, no raw data is read.
 
     Parameters
     ----------
     path : path
         The spec.
+    places : Places, optional
+        What its paths are relative to, where that is not told by where it lies.
     present : bool
         Whether the raw files have to be there; they may have been moved to cold storage after the conversion.
 
@@ -50,7 +52,7 @@ def load_spec(path: Path | str, *, present: bool = True) -> SessionSpec:
     """
     file = Path(path)
     problems: list[Problem] = []
-    places = replace(places_of(file, problems), present=present)
+    places = replace(places or places_of(file, problems), present=present)
     document = read_document(places.folder / file.name, places.root)
     problems.extend(document.problems)
     checked = _Checker(document.tree, places, problems).check()

@@ -23,7 +23,7 @@ def media_folder(output: Path) -> Path:
 
 
 @contextmanager
-def placed_media(built: Built, output: Path, overwrite: bool = False) -> Iterator[None]:
+def placed_media(built: Built, output: Path, overwrite: bool = False, stage: Path | None = None) -> Iterator[None]:
     """Place the videos of a session beside its file; if the block fails, they are removed again.
 
     The media of a file that is replaced stay until the new one is in place: one of the same name but other content
@@ -37,6 +37,8 @@ def placed_media(built: Built, output: Path, overwrite: bool = False) -> Iterato
         The NWB file.
     overwrite : bool
         Whether a file that exists may be replaced.
+    stage : Path, optional
+        Folder of what was brought to this machine for the conversion: from there files are copied, not linked.
     """
     folder = media_folder(output)
     old = _media_of(output) if overwrite else set()
@@ -50,7 +52,8 @@ def placed_media(built: Built, output: Path, overwrite: bool = False) -> Iterato
                 used.add(target)
                 if not target.exists():
                     placed.append(target)
-                    _place(file, target, how[1])
+                    staged = stage is not None and file.is_relative_to(stage)
+                    _place(file, target, "copy" if staged else how[1])
                 names.append(str(PurePosixPath(folder.name, target.name)))
             series.fields["external_file"] = names
         yield

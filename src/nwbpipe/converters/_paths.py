@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import tomllib
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nwbpipe.converters._values import MistakeError
-from nwbpipe.errors import Problem
+from nwbpipe.errors import NwbpipeError, Problem
+from nwbpipe.stores import STORE_VARIABLE, Entry, Stage, Store, Stores, is_remote, split_address
 
 PROJECT_FILE = "nwbpipe.toml"
-# NWBPIPE_STORE_RAW=/data/raw says where raw:// is on this machine, over what the project file says.
-STORE_VARIABLE = "NWBPIPE_STORE_"
-_STORE = re.compile(r"([a-z][a-z0-9_+.-]*)://(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Places:
     """What the paths of one spec are relative to.
+
+    What lies in a store that is not on this machine gets a path in a folder of its own (`stage`), and is brought
+    there by `staged`.
 
     Parameters
     ----------
@@ -29,16 +31,21 @@ class Places:
     root : Path
         The folder that relative paths must stay in: that of the nearest ``nwbpipe.toml`` above the spec or,
         where there is none, the parent of the spec's folder. Symbolic links below it may lead elsewhere.
-    stores : dict
-        Local stores of the project by name: ``raw://x`` is ``x`` in the folder of ``raw``.
+    stores : Stores
+        Stores of the project: ``raw://x`` is ``x`` in the first root of ``raw`` that has it.
+    mirrored : Store, optional
+        What `root` stands for, if the spec itself is not on this machine.
     present : bool
         Whether what a path names has to be there.
     """
 
     folder: Path
     root: Path
-    stores: dict[str, Path] = field(default_factory=dict)
+    stores: Stores
+    mirrored: Store | None = None
+    stage: Stage = field(default_factory=Stage)
     present: bool = True
+    _remote: dict[Path, tuple[Store, str]] = field(default_factory=dict)
 
     def resolve(self, text: str, kind: str) -> Path:
         """Make an absolute path of a spec's text.
@@ -57,26 +64,55 @@ class Places:
         """
         if not text or "\0" in text:
             raise MistakeError("a path", repr(text), "the path is empty or holds a null character")
-        path = self._inside(text)
-        if kind != "path" and self.present:
+        if split_address(text) is None and not is_remote(text):
+            path = self._below(self.folder, text, self.root, text)
+            store = self.mirrored
+            plain = path.relative_to(self.root).as_posix() if store is not None else ""
+        else:
+            path, store, plain = self._in_store(text)
+        if store is not None:
+            if self.present:
+                self._check_remote(store, plain, text, kind)
+            self._remote[path] = (store, plain)
+        elif kind != "path" and self.present:
             self._check_there(path, text, kind)
         return path
 
-    def _inside(self, text: str) -> Path:
-        match = _STORE.fullmatch(text)
-        if match is None:
-            base, rest, root = self.folder, text, self.root
-        elif match[1] in self.stores:
-            base = root = self.stores[match[1]]
-            rest = match[2].lstrip("/")
-        else:
+    def _in_store(self, text: str) -> tuple[Path, Store | None, str]:
+        """Return the path of what is in a store; and the store and the path there, if that is not on this machine."""
+        found = split_address(text)
+        if found is None or found[0] not in self.stores:
             known = ", ".join(f"{name}://" for name in self.stores) or f"none; {PROJECT_FILE} declares them"
+            variable = STORE_VARIABLE + (found[0] if found else "NAME").upper()
             raise MistakeError(
                 f"a store of the project ({known})",
                 text,
-                "the store is not known or not a local folder",
-                hint=f"declare it in {PROJECT_FILE}, or set {STORE_VARIABLE}{_variable(match[1])} to its folder",
+                "the store is not known",
+                hint=f"declare it in {PROJECT_FILE}, or set {variable} to its root",
             )
+        name, rest = found
+        first: tuple[Path, Store | None, str] | None = None
+        for store in self.stores.roots(name):
+            remote = is_remote(store.root)
+            base = self.stage.folder / name if remote else Path(store.root)
+            path = self._below(base, rest, base, text)
+            plain = path.relative_to(base).as_posix()
+            try:
+                store.local_path(plain) if plain != "." else None
+                there = plain == "." or store.exists(plain)
+            except NwbpipeError as error:
+                raise MistakeError(
+                    "a file in the store", text, error.problem.what, error.problem.hint or ""
+                ) from error
+            found_here = (path, store if remote else None, plain)
+            if there:
+                return found_here
+            first = first or found_here
+        assert first is not None
+        return first
+
+    @staticmethod
+    def _below(base: Path, rest: str, root: Path, text: str) -> Path:
         path = Path(os.path.normpath(base / rest))
         if not path.is_relative_to(root):
             raise MistakeError(
@@ -100,12 +136,67 @@ class Places:
                 f"{noun} that may be read", f"no permission for {text}", f"the {noun[2:]} can't be read"
             )
 
+    @staticmethod
+    def _check_remote(store: Store, plain: str, text: str, kind: str) -> None:
+        noun = {"file": "a file", "dir": "a folder"}.get(kind, "a file or folder")
+        try:
+            there = plain != "." and store.exists(plain)
+            is_file = there and any(one.path == plain for one in _beside(store, plain))
+        except NwbpipeError as error:
+            raise MistakeError(noun, text, error.problem.what, error.problem.hint or "") from error
+        if not there:
+            raise MistakeError(f"{noun} at {store.root}/{plain}", f"nothing at {text}", f"{noun[2:]} not found")
+        if kind == "file" and not is_file:
+            raise MistakeError("a file", f"{text} is a folder", "the path is not a file")
+        if kind == "dir" and is_file:
+            raise MistakeError("a folder", f"{text} is a file", "the path is not a folder")
+
+    @contextmanager
+    def staged(self) -> Iterator[None]:
+        """Bring what is not on this machine to the paths that `resolve` gave it, while the block lasts.
+
+        A file comes with its companions: the files beside it whose names begin with its own, without the extension
+        (``x.ap.meta`` with ``x.ap.bin``).
+
+        Raises
+        ------
+        FileAccessError
+            If it can't be read, or there is no space.
+        """
+        if not self._remote:
+            yield
+            return
+        # The stage of a spec that is not on this machine was made for the spec.
+        with self.stage if self.mirrored is None else nullcontext():
+            for path, (store, plain) in self._remote.items():
+                folder = path.parent.relative_to(self.stage.folder).as_posix()
+                if plain in (beside := {one.path for one in _beside(store, plain)}):
+                    stem = plain.rpartition("/")[2].rpartition(".")[0] or plain.rpartition("/")[2]
+                    for one in sorted(beside):
+                        name = one.rpartition("/")[2]
+                        if (one == plain or _is_companion(name, stem)) and not (path.parent / name).exists():
+                            self.stage.place(store, one, f"{folder}/{name}")
+                elif not path.exists():
+                    self.stage.place(store, plain, f"{folder}/{path.name}")
+            yield
+
     def display(self, path: Path) -> str:
         """Write a path as a spec would: with its store, or relative to the spec's folder."""
-        for name, store in self.stores.items():
-            if path.is_relative_to(store):
-                return f"{name}://{path.relative_to(store).as_posix()}"
+        for name in self.stores:
+            for base in (self.stage.folder / name, *(Path(one.root) for one in self.stores.roots(name))):
+                if path.is_relative_to(base):
+                    return f"{name}://{path.relative_to(base).as_posix()}"
         return Path(os.path.relpath(path, self.folder)).as_posix()
+
+
+def _beside(store: Store, plain: str) -> list[Entry]:
+    """Files in the folder of a path, itself included if it is one."""
+    folder = plain.rpartition("/")[0]
+    return list(store.list(folder, deep=False))
+
+
+def _is_companion(name: str, stem: str) -> bool:
+    return name.startswith(stem) and not name[len(stem) : len(stem) + 1].isalnum()
 
 
 def _near(path: Path) -> str:
@@ -121,27 +212,17 @@ def places_of(spec: Path, problems: list[Problem]) -> Places:
     """Find what the paths of a spec are relative to."""
     folder = Path(os.path.abspath(spec)).parent  # noqa: PTH100 - not resolve(): links stay as they are
     project = next((above for above in (folder, *folder.parents) if (above / PROJECT_FILE).is_file()), None)
-    if project is None:
-        return Places(folder, folder.parent, _stores_here({}))
-    return Places(folder, project, _stores_here(_stores(project / PROJECT_FILE, problems)))
+    roots = {} if project is None else _roots(project / PROJECT_FILE, problems)
+    try:
+        stores = Stores.from_environment(roots, base=project or folder)
+    except NwbpipeError as error:
+        problems.append(replace(error.problem, where=f"{project}/{PROJECT_FILE}: stores"))
+        stores = Stores({}, base=folder)
+    return Places(folder, project or folder.parent, stores)
 
 
-def _variable(store: str) -> str:
-    return re.sub(r"[^a-z0-9]", "_", store).upper()
-
-
-def _stores_here(stores: dict[str, Path]) -> dict[str, Path]:
-    """Let the environment say where stores are; one that the project does not declare is named in lower case."""
-    found = dict(stores)
-    names = {_variable(name): name for name in stores}
-    for variable, value in os.environ.items():
-        if variable.startswith(STORE_VARIABLE) and value:
-            suffix = variable.removeprefix(STORE_VARIABLE)
-            found[names.get(suffix, suffix.lower())] = Path(os.path.abspath(Path(value).expanduser()))  # noqa: PTH100
-    return found
-
-
-def _stores(file: Path, problems: list[Problem]) -> dict[str, Path]:
+def _roots(file: Path, problems: list[Problem]) -> dict[str, str | Sequence[str]]:
+    """Read the roots of the profile's stores."""
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -151,8 +232,4 @@ def _stores(file: Path, problems: list[Problem]) -> dict[str, Path]:
     profile = os.environ.get("NWBPIPE_PROFILE")
     if profile:
         stores = {**stores, **content.get("profiles", {}).get(profile, {}).get("stores", {})}
-    return {
-        name: Path(os.path.normpath(file.parent / Path(path).expanduser()))
-        for name, path in stores.items()
-        if isinstance(path, str) and not _STORE.fullmatch(path)
-    }
+    return {name: root for name, root in stores.items() if isinstance(root, str | list)}

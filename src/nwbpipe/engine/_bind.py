@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,7 +15,7 @@ from nwbpipe.processors import BoundInput, Input, Processor
 
 
 def bind(
-    file: h5py.File, processor: Processor, bindings: Mapping[str, str], own: Collection[str] = ()
+    file: h5py.File, processor: Processor, bindings: Mapping[str, str], own: Collection[str] = (), *, where: str = ""
 ) -> dict[str, BoundInput]:
     """Return the object that each input of a processor means.
 
@@ -30,19 +30,22 @@ def bind(
         has exactly one object that serves.
     own : collection of str
         Paths of what the step itself wrote before: no input of it.
+    where : str
+        The file, to be named in an error.
 
     Raises
     ------
     InputError
         If nothing, or more than one object, is meant; the message lists the candidates.
     """
+    where = where or str(file.filename)
     unknown = set(bindings) - set(processor.inputs)
     if unknown:
         msg = f"the processor {processor.name!r} has no input {', '.join(map(repr, sorted(unknown)))}"
         raise InputError(msg, expected=", ".join(processor.inputs), found=", ".join(sorted(unknown)))
     everything = [one for one in nwb_objects(file) if not below_any(one.path, own)]
     return {
-        name: _bind_one(str(file.filename), name, wanted, bindings.get(name), everything)
+        name: _bind_one(where, name, wanted, bindings.get(name), everything)
         for name, wanted in processor.inputs.items()
     }
 
@@ -91,8 +94,17 @@ def _matches(path: str, binding: str) -> bool:
     return fnmatch.fnmatchcase(plain, pattern) or plain.endswith("/" + pattern)
 
 
-def locate(file: h5py.File, bound: BoundInput) -> dict[str, Any]:
+def locate(file: h5py.File, bound: BoundInput, external: Callable[[str, str], Path]) -> dict[str, Any]:
     """Describe where an input's data are, for the compute module (see `nwbpipe.processors._base`).
+
+    Parameters
+    ----------
+    file : h5py.File
+        The session file, open for reading.
+    bound : BoundInput
+        The input.
+    external : callable
+        Returns where an external file is on this machine, given its name and the object that names it.
 
     Raises
     ------
@@ -111,13 +123,20 @@ def locate(file: h5py.File, bound: BoundInput) -> dict[str, Any]:
         "rate": None if start is None else float(start.attrs["rate"]),
         "starting_time": None if start is None else float(start[()]),
         "external_files": [
-            str(_external(Path(file.filename).parent, name, bound.path))
+            str(external(name, bound.path))
             for name in (members["external_file"].asstr()[()] if "external_file" in members else [])
         ],
     }
 
 
-def _external(folder: Path, name: str, where: str) -> Path:
+def external_file(folder: Path, name: str, where: str) -> Path:
+    """Return where an external file of a local session file is.
+
+    Raises
+    ------
+    InputError
+        If it is missing, or lies outside the folder of the session file.
+    """
     relative = PurePosixPath(name)
     resolved = (folder / relative).resolve()
     if relative.is_absolute() or not resolved.is_relative_to(folder.resolve()):

@@ -5,17 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from nwbpipe import files, session_file
-from nwbpipe.engine._edit import local_path
 from nwbpipe.engine._validity import validation_errors
 from nwbpipe.errors import InputError, NwbpipeError
 from nwbpipe.files import Inspection, State
 from nwbpipe.provenance import IdentityCache, RunRecord, object_identity, read_records
+from nwbpipe.stores.s3 import canonical
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Report:
 
     Attributes
     ----------
-    path : Path
-        The file.
+    path : Path or str
+        The file, or its URL.
     file : Inspection
         What it is as HDF5: whole, busy, interrupted, damaged or foreign.
     nwb : bool
@@ -61,7 +62,7 @@ class Report:
         What was repaired.
     """
 
-    path: Path
+    path: Path | str
     file: Inspection
     nwb: bool
     findings: tuple[Finding, ...]
@@ -93,15 +94,17 @@ def check(
     rehash: bool = False,
     timeout: float = 120.0,
     lock_timeout: float = 60.0,
+    abandoned_after: timedelta = timedelta(days=1),
 ) -> Report:
     """Check a session file; nothing is changed but by `repair`.
 
     Parameters
     ----------
     path : path
-        The file.
+        The file, or its URL.
     repair : bool
-        Finish or take back an interrupted commit, and remove what killed writers left, before the check.
+        Finish or take back an interrupted commit, and remove what killed writers left, before the check. In S3:
+        abort the unfinished uploads of nwbpipe for this object.
     rehash : bool
         Read the inputs of all runs and compute their identities, instead of trusting what is known of an unchanged
         file.
@@ -109,6 +112,8 @@ def check(
         Seconds after which reading the file's structure counts as hung.
     lock_timeout : float
         Seconds that `repair` waits for another writer.
+    abandoned_after : timedelta
+        How long ago an upload to S3 must have begun to be aborted: one that is under way looks the same.
 
     Returns
     -------
@@ -126,10 +131,16 @@ def check(
     >>> check("session.nwb").verdict  # doctest: +SKIP
     'whole'
     """
-    target = local_path(path).resolve()
-    repaired = files.repair_file(target, lock_timeout=lock_timeout) if repair else ()
+    target: Path | str
+    if files.is_remote(path):
+        target = canonical(path)
+        repaired, found = _uploads(target, repair, abandoned_after)
+    else:
+        target = Path(path).resolve()
+        repaired = files.repair_file(target, lock_timeout=lock_timeout) if repair else ()
+        found = []
     inspected = files.inspect_file(target, timeout=timeout)
-    found = [
+    found += [
         Finding(
             "leftover", False, "a killed writer left a file", name, "`nwbpipe check FILE.nwb --repair` removes it"
         )
@@ -143,7 +154,7 @@ def check(
         for where in inspected.dangling
     ]
     try:
-        with h5py.File(target, "r", locking=False) as file:
+        with session_file.open_hdf5(target) as file:
             session_file.nwb_version(file)
     except NwbpipeError as error:
         found.append(Finding("nwb", True, error.problem.what, hint=error.problem.hint or ""))
@@ -153,8 +164,24 @@ def check(
     return Report(target, inspected, True, tuple(found), repaired)
 
 
-def _validation(path: Path) -> Iterator[Finding]:
-    with h5py.File(path, "r", locking=False) as file:
+def _uploads(url: str, repair: bool, abandoned_after: timedelta) -> tuple[tuple[str, ...], list[Finding]]:
+    """Look for unfinished uploads of nwbpipe to an object in S3; abort them if asked to."""
+    if not url.startswith("s3:"):
+        return (), []
+    gone = files.abort_s3_orphans(url, older_than=abandoned_after) if repair else []
+    hours = abandoned_after.total_seconds() / 3600
+    what = "an unfinished upload of nwbpipe: of a killed writer, or of one at work"
+    hint = f"`nwbpipe check FILE.nwb --repair` aborts those that began more than {hours:g} h ago"
+    left = [
+        Finding("leftover", False, what, f"{one.upload_id}, begun {one.started:%Y-%m-%d %H:%M} UTC", hint)
+        for one in files.s3_orphans(url)
+    ]
+    done = tuple(f"an upload that began {one.started:%Y-%m-%d %H:%M} UTC was aborted" for one in gone)
+    return done, left
+
+
+def _validation(path: Path | str) -> Iterator[Finding]:
+    with session_file.open_hdf5(path) as file:
         try:
             faults = validation_errors(file, path)
         except NwbpipeError as error:
@@ -164,21 +191,19 @@ def _validation(path: Path) -> Iterator[Finding]:
         yield Finding("nwb", True, text, hint="not valid NWB: report it to the program that wrote it")
 
 
-def _inspector(path: Path) -> Iterator[Finding]:
+def _inspector(path: Path | str) -> Iterator[Finding]:
     """What nwbinspector calls CRITICAL or worse: of itself, or by DANDI's rules only."""
-    from nwbinspector import Importance, available_checks, inspect_nwbfile, load_config
+    from nwbinspector import Importance, available_checks, inspect_nwbfile, inspect_nwbfile_object, load_config
 
     own = {one.__name__: one.importance.value for one in available_checks}
+    rules: dict[str, Any] = {"config": load_config("dandi"), "importance_threshold": Importance.CRITICAL}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        messages = list(
-            inspect_nwbfile(
-                nwbfile_path=str(path),
-                skip_validate=True,  # done already, by the schemas that the file holds
-                config=load_config("dandi"),
-                importance_threshold=Importance.CRITICAL,
-            )
-        )
+        if files.is_remote(path):
+            with session_file.read(path) as nwbfile:
+                messages = list(inspect_nwbfile_object(nwbfile, **rules))
+        else:  # it was validated already, by the schemas that the file holds
+            messages = list(inspect_nwbfile(nwbfile_path=str(path), skip_validate=True, **rules))
     for message in messages:
         general = own.get(message.check_function_name, Importance.ERROR.value) >= Importance.CRITICAL.value
         where = message.location or "/"
@@ -186,9 +211,9 @@ def _inspector(path: Path) -> Iterator[Finding]:
         yield Finding(kind, general, message.message, where, f"nwbinspector: {name}")
 
 
-def _records(path: Path, rehash: bool) -> Iterator[Finding]:
+def _records(path: Path | str, rehash: bool) -> Iterator[Finding]:
     """What run records say and the file does not hold."""
-    with h5py.File(path, "r", locking=False) as file:
+    with session_file.open_hdf5(path) as file:
         try:
             records = [one for one in read_records(file) if not one.superseded]
         except NwbpipeError as error:
@@ -204,8 +229,9 @@ def _records(path: Path, rehash: bool) -> Iterator[Finding]:
             yield from _inputs(path, file, record, rehash)
 
 
-def _inputs(path: Path, file: h5py.File, record: RunRecord, rehash: bool) -> Iterator[Finding]:
+def _inputs(path: Path | str, file: h5py.File, record: RunRecord, rehash: bool) -> Iterator[Finding]:
     again = "run the step again with --replace"
+    folder = str(path).rpartition("/")[0] if files.is_remote(path) else Path(path).parent
     for one in record.inputs:
         if not one.identity:
             continue
@@ -213,7 +239,7 @@ def _inputs(path: Path, file: h5py.File, record: RunRecord, rehash: bool) -> Ite
             yield Finding("input", False, f"stale: the step {record.step!r} read it, and it is gone", one.path, again)
             continue
         try:
-            now = object_identity(file, one.path, folder=path.parent) if rehash else _known(path, one.path)
+            now = object_identity(file, one.path, folder=folder) if rehash else _known(path, one.path)
         except InputError as error:
             yield Finding("input", False, f"stale: {error.problem.what}", one.path, again)
             continue
@@ -228,6 +254,6 @@ def _inputs(path: Path, file: h5py.File, record: RunRecord, rehash: bool) -> Ite
             yield Finding("input", False, what, one.path, again)
 
 
-def _known(path: Path, object_path: str) -> str | None:
+def _known(path: Path | str, object_path: str) -> str | None:
     kept = IdentityCache().known(path, object_path)
     return kept.identity if kept is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import posixpath
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from nwbpipe.engine._validity import validation_errors
 from nwbpipe.errors import InvalidResultError, RequestError, ResultExistsError, UnknownNameError
 from nwbpipe.processors import step_name
 from nwbpipe.provenance import RunRecord, current_record, mark_superseded, read_records, rename_record
+from nwbpipe.stores import CachedFile, Stage, is_remote, open_location
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def remove_step(path: Path | str, step: str, *, cascade: bool = False, lock_time
     >>> remove_step("session.nwb", "suite2p", cascade=True).steps  # doctest: +SKIP
     ('suite2p', 'photometry_of_cells')
     """
-    session = session_file.check_readable(local_path(path))
+    session_file.check_changeable(path)
+    session = session_file.check_readable(path)
     _record_of(session, step)  # before anything is locked
     with files.transaction(session, lock_timeout=lock_timeout, check=_checker(session)) as file:
         records = read_records(file)
@@ -120,7 +123,8 @@ def rename_step(path: Path | str, step: str, new: str, *, lock_timeout: float = 
     ResultExistsError
         If `new` has a result, or a container of that name is there.
     """
-    session = session_file.check_readable(local_path(path))
+    session_file.check_changeable(path)
+    session = session_file.check_readable(path)
     _record_of(session, step)
     if step_name(new) == step:
         msg = "the step has that name already"
@@ -160,7 +164,8 @@ def repack(path: Path | str, *, lock_timeout: float = 60.0) -> tuple[int, int]:
     """Write a session file anew, to give back the space of what was removed; return its size before and after.
 
     Every object, attribute, link, reference and stored byte of data is compared before the new file takes the old
-    one's place. Needs as much free space as the file is large.
+    one's place. Needs as much free space as the file is large. An object in S3 is downloaded, and
+    uploaded as a whole.
 
     Raises
     ------
@@ -168,31 +173,34 @@ def repack(path: Path | str, *, lock_timeout: float = 60.0) -> tuple[int, int]:
         If another program writes the file.
     FileAccessError
         If there is no space or no permission. The file is as it was.
+    ConflictError
+        In S3, if another writer committed meanwhile. Its state stands.
     """
-    session = session_file.check_readable(local_path(path))
+    session_file.check_changeable(path)
+    session = session_file.check_readable(path)
+    if is_remote(session):
+        return _repack_remote(session, lock_timeout)
     return files.repack(session, lock_timeout=lock_timeout)
 
 
-def local_path(path: Path | str) -> Path:
-    """Return a path of this machine.
-
-    Raises
-    ------
-    RequestError
-        If it is an address.
-    """
-    if "://" in str(path):
-        msg = "files in S3 can't be edited or checked yet"
-        raise RequestError(msg, where=str(path), expected="a local file", hint="download it first")
-    return Path(path)
+def _repack_remote(session: Path | str, lock_timeout: float) -> tuple[int, int]:
+    """Download an object whole, repack it, and upload it in the place of the state that was downloaded."""
+    store, name = open_location(session)
+    state = store.ranged(name)
+    with Stage() as stage, CachedFile(state, str(session)) as cached:
+        copy = stage.folder / name
+        shutil.copyfile(cached.whole(), copy)
+        before, after = files.repack(copy, lock_timeout=lock_timeout)
+        files.s3_upload(copy, session, replaces=state.tag)
+    return before, after
 
 
-def _record_of(session: Path, step: str) -> RunRecord:
+def _record_of(session: Path | str, step: str) -> RunRecord:
     with session_file.open_hdf5(session) as file:
         return _find(read_records(file), step, session)
 
 
-def _find(records: list[RunRecord], step: str, session: Path) -> RunRecord:
+def _find(records: list[RunRecord], step: str, session: Path | str) -> RunRecord:
     if step == "convert":
         msg = "the conversion is the file itself: its record can't be removed or renamed"
         raise RequestError(msg, where=str(session), hint="convert the session again to replace the file")
@@ -235,11 +243,11 @@ def _renamed(name: str, old: str, new: str) -> str:
     return f"{head}_{new}_{rest}" if found else name
 
 
-def _checker(session: Path) -> Callable[[h5py.File], None]:
+def _checker(session: Path | str) -> Callable[[h5py.File], None]:
     """Refuse an edit that leaves a reference to nothing, or a file that is less valid than it was."""
 
     def check(working: h5py.File) -> None:
-        with h5py.File(session, "r", locking=False) as before:
+        with session_file.open_hdf5(session) as before:
             lost = sorted(set(files.dangling(working)) - set(files.dangling(before)))
             faults = validation_errors(working, session)
             if faults:

@@ -6,6 +6,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,20 +14,20 @@ from typing import Any
 
 import h5py
 
-from nwbpipe import __version__, environments, session_file
-from nwbpipe.engine._bind import locate
+from nwbpipe import __version__, environments, files, session_file
 from nwbpipe.engine._outputs import new_outputs, object_ids
-from nwbpipe.engine._places import log_folder, scratch_folder
+from nwbpipe.engine._places import log_folder
 from nwbpipe.engine._remove import dependents, remove_outputs
+from nwbpipe.engine._serve import inputs_within_reach
 from nwbpipe.engine._validity import check_valid
 from nwbpipe.environments import ToolEnvironment
-from nwbpipe.errors import InputError, ResultExistsError
+from nwbpipe.errors import InputError, NwbpipeError, ResultExistsError
 from nwbpipe.processors import Context, Processor, Results
 from nwbpipe.provenance import (
     REMOVED,
-    FileStat,
     IdentityCache,
     ObjectRecord,
+    RemoteStat,
     RunRecord,
     add_record,
     current_record,
@@ -36,6 +37,7 @@ from nwbpipe.provenance import (
     parameters_hash,
     read_records,
 )
+from nwbpipe.stores import is_remote, scratch_folder
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Job:
     """One run that is to be computed and committed."""
 
     method: Processor
-    session: Path
+    session: Path | str
     context: Context
     seed: int
     key: str
@@ -148,18 +150,20 @@ class Job:
                 return finished
         self._begin_scratch({"compute_digest": source, "tool_version": environment.version})
         run_id, started = uuid.uuid4().hex, _now()
-        log = log_folder() / f"{self.session.stem}_{self.context.step}_{run_id[:8]}.log"
+        log = log_folder() / f"{Path(str(self.session).rpartition('/')[2]).stem}_{self.context.step}_{run_id[:8]}.log"
         try:
-            outcome = environments.run(
-                environment,
-                self.method.compute,
-                self._request(threads),
-                scratch=self.scratch,
-                log=log,
-                timeout=timeout,
-                progress=progress,
-                devices=self.devices,
-            )
+            with inputs_within_reach(self.session, self.context.inputs, self.scratch) as (inputs, served):
+                outcome = environments.run(
+                    environment,
+                    self.method.compute,
+                    self._request(inputs, threads),
+                    scratch=self.scratch,
+                    log=log,
+                    timeout=timeout,
+                    progress=progress,
+                    served=served,
+                    devices=self.devices,
+                )
         except BaseException:
             self._end_scratch()
             raise
@@ -179,9 +183,7 @@ class Job:
         kept.write_text(json.dumps(asdict(finished)))
         return finished
 
-    def _request(self, threads: int) -> dict[str, Any]:
-        with session_file.open_hdf5(self.session) as file:
-            inputs = {name: locate(file, bound) for name, bound in self.context.inputs.items()}
+    def _request(self, inputs: dict[str, Any], threads: int) -> dict[str, Any]:
         return {
             "inputs": inputs,
             "params": self.context.params.model_dump(mode="json"),
@@ -194,8 +196,10 @@ class Job:
             ),
         }
 
-    def commit(self, finished: Finished, lock_timeout: float) -> tuple[RunRecord, bool]:
-        """Write the results and their record in one transaction.
+    def commit(
+        self, finished: Finished, lock_timeout: float, *, unsafe_no_cas: bool = False
+    ) -> tuple[RunRecord, bool]:
+        """Write the results and their record in one transaction; in S3, again on a newer state after a conflict.
 
         Returns
         -------
@@ -204,17 +208,20 @@ class Job:
         bool
             False if another process had committed the same run meanwhile.
         """
+
+        def once() -> tuple[RunRecord, bool]:
+            return self._commit(finished, lock_timeout, unsafe_no_cas)
+
+        return session_file.again_after_conflicts(once)
+
+    def _commit(self, finished: Finished, lock_timeout: float, unsafe_no_cas: bool) -> tuple[RunRecord, bool]:
         self._refuse_changed_inputs()
-        before: list[FileStat] = []
+        known = _KnownIdentities(self.session)
         changed: list[str] = []
 
         def prepare(file: h5py.File) -> None:
-            before.append(FileStat.of(self.session))  # with the lock held: no commit of others lies between
+            known.before()
             changed.extend(self.make_room(file, finished.run_id))
-
-        def committed() -> None:
-            # What the commit left alone needs no hashing again, the inputs of other steps included.
-            IdentityCache().carry_over(self.session, before[0], changed)
 
         try:
             with (
@@ -224,7 +231,8 @@ class Job:
                     lock_timeout=lock_timeout,
                     before=prepare,
                     check=lambda working: check_valid(working, self.session),
-                    committed=committed,
+                    committed=lambda: known.carry_over(changed),
+                    unsafe_no_cas=unsafe_no_cas,
                 ) as nwbfile,
             ):
                 there = object_ids(nwbfile)
@@ -293,6 +301,30 @@ class Job:
             software=f"nwbpipe {__version__}",
             resources=finished.usage,
         )
+
+
+class _KnownIdentities:
+    """What is known of a file's content, over a commit: what that left alone needs no hashing again."""
+
+    def __init__(self, session: Path | str) -> None:
+        self.session = session
+        self._cache = IdentityCache()
+        self._stat: Any = None
+
+    def before(self) -> None:
+        """Note the state that the commit changes: a lock is held, or the commit fails if it is no longer that one."""
+        self._stat = files.s3_state(self.session) if is_remote(self.session) else self._cache.stat(self.session)
+
+    def carry_over(self, changed: list[str]) -> None:
+        """Keep what is known, but of what was changed."""
+        if not is_remote(self.session):
+            self._cache.carry_over(self.session, self._stat, changed)
+            return
+        with suppress(NwbpipeError):  # the commit stands, whatever becomes of this
+            after = files.s3_state(self.session)
+            if after.is_next_of(self._stat):  # else others have committed since
+                before = RemoteStat(self._stat.etag, self._stat.size)
+                self._cache.carry_over(self.session, before, changed, RemoteStat(after.etag, after.size))
 
 
 def _now() -> str:

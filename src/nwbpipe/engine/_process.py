@@ -14,11 +14,11 @@ from filelock import FileLock
 from nwbpipe import environments, session_file
 from nwbpipe.engine._bind import bind
 from nwbpipe.engine._job import Job
-from nwbpipe.engine._places import scratch_folder
 from nwbpipe.engine._request import result_in_the_way
 from nwbpipe.processors import Context, Processor, step_name, validated
 from nwbpipe.processors import processor as processor_of
 from nwbpipe.provenance import IdentityCache, RunRecord, current_record, read_records, run_key
+from nwbpipe.stores import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def process(
     timeout: float | None = None,
     threads: int | None = None,
     lock_timeout: float = 60.0,
+    unsafe_no_cas: bool = False,
     progress: Callable[[float, str], None] | None = None,
 ) -> Run:
     """Run a processor on a session file, and add its results and their record.
@@ -64,7 +65,8 @@ def process(
     Parameters
     ----------
     path : path
-        The session file (NWB 2).
+        The session file (NWB 2), or its address in S3 (``s3://bucket/key``): then the tool reads ranges of it that
+        this process serves.
     processor : str or Processor
         Which method.
     step : str, optional
@@ -92,7 +94,10 @@ def process(
     threads : int, optional
         Threads for the tool; all cores by default.
     lock_timeout : float
-        Seconds to wait for another writer of the file at the commit.
+        Seconds to wait for another writer of the file at the commit. In S3 the commit is done again on the newer
+        state instead.
+    unsafe_no_cas : bool
+        Whether to go on where an S3 server can't tell that another writer came first, and its work would be lost.
     progress : callable, optional
         Called with a fraction (0 to 1) and a text.
 
@@ -114,7 +119,8 @@ def process(
     '1.1.0'
     """
     method = processor_of(processor) if isinstance(processor, str) else processor
-    session = session_file.check_readable(session_file.local(path))
+    session_file.check_changeable(path)
+    session = session_file.check_readable(path)
     name, values = step_name(method.name if step is None else step), validated(method, params or {})
     context = _identified(
         session, _prepared(session, method, Context(name, values, {}, primary=primary), inputs or {})
@@ -145,23 +151,23 @@ def process(
         if force:
             job.discard()
         finished = job.compute(environment, threads or os.cpu_count() or 1, timeout, progress)
-        record, fresh = job.commit(finished, lock_timeout)
+        record, fresh = job.commit(finished, lock_timeout, unsafe_no_cas=unsafe_no_cas)
         job.discard()
     return Run(record, computed=fresh, log=Path(finished.log))
 
 
-def _prepared(session: Path, method: Processor, context: Context, inputs: Mapping[str, str]) -> Context:
+def _prepared(session: Path | str, method: Processor, context: Context, inputs: Mapping[str, str]) -> Context:
     with session_file.open_hdf5(session, locking=True) as file:
         earlier = current_record(read_records(file), context.step)
         own = [output.path for output in earlier.outputs] if earlier else []
-        bound = replaced(context, inputs=bind(file, method, inputs, own))
+        bound = replaced(context, inputs=bind(file, method, inputs, own, where=str(session)))
     if type(method).prepare is Processor.prepare:  # then nothing needs pynwb
         return bound
     with session_file.read(session) as nwbfile:
         return replaced(bound, facts=method.prepare(nwbfile, bound))
 
 
-def _identified(session: Path, context: Context) -> Context:
+def _identified(session: Path | str, context: Context) -> Context:
     cache = IdentityCache()
     inputs = {
         name: replaced(one, identity=cache.identify(session, one.path).identity)

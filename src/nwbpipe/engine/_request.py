@@ -12,7 +12,7 @@ from nwbpipe.provenance import RunRecord
 
 
 def result_in_the_way(
-    existing: RunRecord, method: Processor, context: Context, seed: int, session: Path
+    existing: RunRecord, method: Processor, context: Context, seed: int, session: Path | str
 ) -> ResultExistsError:
     """Make the error for a step that has another result already: it says what differs."""
     msg = f"the step {existing.step!r} has a result already"

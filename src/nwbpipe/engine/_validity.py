@@ -10,20 +10,21 @@ from typing import Any
 
 import h5py
 
+from nwbpipe import session_file
 from nwbpipe.errors import InvalidResultError, UnsupportedFileError
 
 _MOST_SCHEMAS = 8
 _KNOWN_SCHEMAS: dict[str, tuple[Any, list[Any]]] = {}
 
 
-def validation_errors(file: h5py.File, original: Path) -> Counter[str]:
+def validation_errors(file: h5py.File, original: Path | str) -> Counter[str]:
     """Return what pynwb's validator finds wrong with an open file, and how often.
 
     Parameters
     ----------
     file : h5py.File
         The file, open for reading.
-    original : Path
+    original : path
         The file that it is, or is to replace, to be named in an error.
 
     Raises
@@ -41,7 +42,7 @@ def validation_errors(file: h5py.File, original: Path) -> Counter[str]:
             builder = NWBHDF5IO(file=file, manager=BuildManager(type_map=types)).read_builder()
             return Counter(str(error) for validator in validators for error in validator.validate(builder))
         except Exception as error:  # the validator meets schemas of any age, and fails in any way
-            with h5py.File(original, "r", locking=False) as before:
+            with session_file.open_hdf5(original) as before:
                 version = _declared(before)
             msg = f"the file, of NWB {version}, can't be validated: its own copy of the NWB schema is broken"
             raise UnsupportedFileError(
@@ -89,7 +90,7 @@ def schema_digest(file: h5py.File) -> str:
     return texts.hexdigest()
 
 
-def check_valid(working: h5py.File, original: Path) -> None:
+def check_valid(working: h5py.File, original: Path | str) -> None:
     """Refuse results that leave a file invalid.
 
     pynwb raises a file's ``nwb_version`` to its own when it appends. A file of an older version must therefore be
@@ -100,7 +101,7 @@ def check_valid(working: h5py.File, original: Path) -> None:
     ----------
     working : h5py.File
         The file with the results, open for reading.
-    original : Path
+    original : path
         The file as it was.
 
     Raises
@@ -113,7 +114,7 @@ def check_valid(working: h5py.File, original: Path) -> None:
     faults = validation_errors(working, original)
     if not faults:
         return
-    with h5py.File(original, "r", locking=False) as file:
+    with session_file.open_hdf5(original) as file:
         before, after = _declared(file), _declared(working)
         new = faults - validation_errors(file, original) if before == after else faults
     if before != after:

@@ -89,7 +89,7 @@ def verify_run(
     InputError
         If the inputs have other content than recorded.
     """
-    session = session_file.check_readable(session_file.local(path))
+    session = session_file.check_readable(Path(path))
     record = current_record(read_records(session), step)
     if record is None:
         msg = f"the file has no result of the step {step!r}"

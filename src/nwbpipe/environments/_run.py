@@ -55,6 +55,7 @@ def run(
     timeout: float | None = None,
     progress: Progress | None = None,
     devices: str | None = None,
+    served: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Run the compute module `compute` in a tool's environment.
 
@@ -74,6 +75,9 @@ def run(
         Seconds after which it is stopped.
     progress : callable, optional
         Called with each progress line's fraction (0 to 1) and text.
+    served : mapping, optional
+        ``port`` and ``token`` of a server of ranges in this process, and ``files``: the numbers there, by the paths
+        in the request that stand for them.
     devices : str, optional
         GPUs that it may use, as ``CUDA_VISIBLE_DEVICES``; "" is none. By default as they are here.
 
@@ -84,7 +88,9 @@ def run(
     """
     paths = {name: str(scratch / file) for name, file in (("results", "results.h5"), ("outcome", "outcome.json"))}
     request_path = scratch / "request.json"
-    request_path.write_text(json.dumps({"compute": str(source_of(compute)), "request": request, **paths}))
+    content = {"compute": str(source_of(compute)), "request": request, "served": served, **paths}
+    with os.fdopen(os.open(request_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(content, file)
     out_of_memory_before = _kernel_kills()
     child = subprocess.Popen(  # our own worker, in the tool's Python; there is no shell
         [str(environment.python), "-u", _worker.__file__, str(request_path)],

@@ -1,21 +1,30 @@
 """Runs a compute module in the tool's own Python: ``python _worker.py REQUEST.json``.
 
 Standard library and h5py only, Python 3.9. Exit codes: 0 done, 3 the computation raised, 4 out of memory.
+
+A session file that is not on this machine is read through the parent, which serves ranges of it (see
+`nwbpipe.stores`). Its path in the request is that of a stand-in which is no HDF5 file; `h5py.File` of that path, in
+this process or in those that it starts (fork or spawn), reads from the parent.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
 
 FAILED, NO_MEMORY = 3, 4
+SERVED = "NWBPIPE_SERVED"  # for processes that the tool spawns: a file that says what the parent serves
 
 
 def follow_parent() -> None:
@@ -52,6 +61,105 @@ def usage() -> dict[str, float]:
 def progress(fraction: float, text: str = "") -> None:
     """Print a line that the parent shows as progress."""
     print("@progress {:.4f} {}".format(min(max(float(fraction), 0.0), 1.0), text), flush=True)
+
+
+class ServedFile(io.RawIOBase):
+    """A file that the parent serves by ranges; each process and each thread has a connection of its own."""
+
+    def __init__(self, port: int, token: str, number: int) -> None:
+        self._access = (port, bytes.fromhex(token) + struct.pack(">I", number))
+        self._local = threading.local()
+        self._open: list[socket.socket] = []
+        self._position = 0
+        self._size = 0
+        self._connection()
+
+    def _connection(self) -> socket.socket:
+        if getattr(self._local, "pid", None) != os.getpid():  # one that came through fork is the other process's
+            port, hello = self._access
+            connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+            self._open.append(connection)
+            connection.settimeout(None)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(hello)
+            self._size = struct.unpack(">Q", self._receive(connection, 8))[0]
+            self._local.connection, self._local.pid = connection, os.getpid()
+        found: socket.socket = self._local.connection
+        return found
+
+    def _receive(self, connection: socket.socket, size: int) -> bytes:
+        data = bytearray(size)
+        view, got = memoryview(data), 0
+        while got < size:
+            part = connection.recv_into(view[got:])
+            if not part:
+                raise OSError("the process that serves the session file has gone")
+            got += part
+        return bytes(data)
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` from the position on."""
+        view = memoryview(buffer).cast("B")
+        size = min(len(view), max(self._size - self._position, 0), 2**30)
+        if not size:
+            return 0
+        connection = self._connection()
+        connection.sendall(struct.pack(">QI", self._position, size))
+        head = struct.unpack(">i", self._receive(connection, 4))[0]
+        data = self._receive(connection, abs(head))
+        if head < 0:
+            raise OSError(data.decode("utf-8", "replace"))
+        view[:head] = data
+        self._position += head
+        return int(head)
+
+    def close(self) -> None:
+        """End the connections."""
+        for connection in self._open:
+            connection.close()
+        super().close()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move, as in `io.IOBase`."""
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def readable(self) -> bool:
+        """Whether it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Whether it has positions."""
+        return True
+
+
+def read_through_parent(served: dict[str, Any]) -> None:
+    """Let `h5py.File` read the files that the parent serves.
+
+    Parameters
+    ----------
+    served : dict
+        ``port`` and ``token`` of the parent's server, ``files``: numbers by path of the stand-in.
+    """
+    import h5py
+
+    plain = h5py.File.__init__
+    numbers = {os.path.realpath(path): number for path, number in served["files"].items()}
+
+    def init(self: Any, name: Any, mode: str = "r", *args: Any, **options: Any) -> None:
+        number = numbers.get(os.path.realpath(name)) if isinstance(name, (str, os.PathLike)) else None
+        if number is not None:
+            if mode != "r":
+                raise OSError("a session file that is not on this machine can be read only")
+            name = ServedFile(served["port"], served["token"], number)
+            options.pop("locking", None)
+        plain(self, name, mode, *args, **options)
+
+    h5py.File.__init__ = init
 
 
 def compute(request: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +205,9 @@ def main(request_path: str) -> None:
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     if hasattr(os, "fork"):
         follow_parent()
+    if request.get("served"):
+        os.environ[SERVED] = request_path
+        read_through_parent(request["served"])
     outcome: dict[str, Any] = {}
     code = 0
     try:
@@ -119,3 +230,5 @@ def main(request_path: str) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1])
+elif __name__ == "__mp_main__" and SERVED in os.environ:  # a process that the tool spawned
+    read_through_parent(json.loads(Path(os.environ[SERVED]).read_text(encoding="utf-8"))["served"])

@@ -8,14 +8,27 @@ from nwbpipe.files._codec import Codec
 from nwbpipe.files._layout import Access, chunk_shape
 from nwbpipe.files._links import below, dangling, objects, soft_links, users
 from nwbpipe.files._recover import read_settled, recover
+from nwbpipe.files._remote import remote_read
 from nwbpipe.files._repack import repack
 from nwbpipe.files._transaction import transaction
-from nwbpipe.files.s3 import UnfinishedUpload, abort_s3_orphans, is_remote, s3_orphans, s3_read
+from nwbpipe.files.s3 import (
+    FollowingObject,
+    RemoteState,
+    UnfinishedUpload,
+    abort_s3_orphans,
+    is_remote,
+    s3_orphans,
+    s3_read,
+    s3_state,
+    s3_upload,
+)
 
 __all__ = [
     "Access",
     "Codec",
+    "FollowingObject",
     "Inspection",
+    "RemoteState",
     "State",
     "UnfinishedUpload",
     "abort_s3_orphans",
@@ -33,10 +46,13 @@ __all__ = [
     "read_chunked",
     "read_settled",
     "recover",
+    "remote_read",
     "repack",
     "repair_file",
     "s3_orphans",
     "s3_read",
+    "s3_state",
+    "s3_upload",
     "soft_links",
     "transaction",
     "users",

@@ -16,6 +16,7 @@ from nwbpipe.errors import FileAccessError
 from nwbpipe.files._atomic import _escaped, access_errors, locked
 from nwbpipe.files._journal import find_superblock, journal_path
 from nwbpipe.files._recover import recover_locked
+from nwbpipe.stores import is_remote, open_location
 
 PROBE = (sys.executable, "-m", "nwbpipe.files._probe")
 _START = 2**20  # bytes in which the signature is looked for
@@ -73,7 +74,7 @@ def inspect_file(path: Path | str, *, timeout: float = 120.0, probe: Sequence[st
     Parameters
     ----------
     path : path
-        The file.
+        The file, or its URL.
     timeout : float
         Seconds after which a reader that has not ended counts as hung.
     probe : sequence of str
@@ -84,6 +85,9 @@ def inspect_file(path: Path | str, *, timeout: float = 120.0, probe: Sequence[st
     FileAccessError
         If it is missing or may not be read.
     """
+    if is_remote(path):
+        store, name = open_location(path)
+        return _probed(str(path), store.stat(name).size, (), timeout, probe)
     target = Path(path).resolve()
     if not target.is_file():
         msg = "no such file"
@@ -102,8 +106,17 @@ def inspect_file(path: Path | str, *, timeout: float = 120.0, probe: Sequence[st
         return inspection(State.INTERRUPTED, "a commit was interrupted")
     if find_superblock(start) is None:
         return inspection(State.FOREIGN, f"it starts with {start[:8]!r}" if start else "it is empty")
+    return _probed(str(target), size, left, timeout, probe)
+
+
+def _probed(target: str, size: int, left: tuple[str, ...], timeout: float, probe: Sequence[str]) -> Inspection:
+    """Let another process read the file through."""
+
+    def inspection(state: State, found: str) -> Inspection:
+        return Inspection(state, found, size, None, (), left)
+
     try:
-        done = subprocess.run([*probe, str(target)], capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run([*probe, target], capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
         return inspection(State.DAMAGED, f"its reader did not end within {timeout:g} s")
     try:
@@ -111,6 +124,10 @@ def inspect_file(path: Path | str, *, timeout: float = 120.0, probe: Sequence[st
     except ValueError:
         last = done.stderr.strip().splitlines()[-1:] or [""]
         return inspection(State.DAMAGED, f"its reader ended with {done.returncode} {last[0]}".strip())
+    if "access" in answer:
+        raise FileAccessError("the file can't be read", where=target, found=answer["access"])
+    if "foreign" in answer:
+        return inspection(State.FOREIGN, answer["foreign"])
     if "error" in answer:
         return inspection(State.DAMAGED, answer["error"])
     reclaimable = max(0, size - int(answer["used"]))

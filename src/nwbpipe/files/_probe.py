@@ -12,7 +12,10 @@ from typing import Any
 import h5py
 import numpy as np
 
+from nwbpipe.errors import ConflictError, FileAccessError, UnsupportedFileError
 from nwbpipe.files._links import dangling, objects
+from nwbpipe.files._remote import remote_read
+from nwbpipe.stores import is_remote
 
 
 def probe(path: str) -> dict[str, Any]:
@@ -28,7 +31,7 @@ def probe(path: str) -> dict[str, Any]:
     OSError
         If something can't be read.
     """
-    with h5py.File(path, "r", locking=False) as file:
+    with remote_read(path) if is_remote(path) else h5py.File(path, "r", locking=False) as file:
         size = file.id.get_filesize()
         used = file.userblock_size
         for name, item in objects(file):
@@ -73,6 +76,10 @@ def _text(value: Any) -> int:
 if __name__ == "__main__":
     try:
         answer = probe(sys.argv[1])
+    except (FileAccessError, ConflictError) as error:
+        answer = {"access": error.problem.found or error.problem.what}
+    except UnsupportedFileError as error:
+        answer = {"foreign": error.problem.found or error.problem.what}
     except Exception as error:
         answer = {"error": f"{type(error).__name__}: {error}"}
     print(json.dumps(answer))

@@ -28,10 +28,19 @@ import h5py
 import platformdirs
 
 from nwbpipe.errors import FileAccessError, LockedFileError, UnsupportedFileError
-from nwbpipe.files import read_settled
-from nwbpipe.provenance._files import FileIdentity, FileStat, RawIdentity, compute_file_identity, sha256_of
+from nwbpipe.files import read_settled, remote_read
+from nwbpipe.provenance._files import (
+    AnyStat,
+    FileIdentity,
+    FileStat,
+    RawIdentity,
+    compute_file_identity,
+    sha256_of,
+    stat_of,
+)
 from nwbpipe.provenance._hashing import FORMAT
 from nwbpipe.provenance._identity import Found, find_identity
+from nwbpipe.stores import is_remote
 
 _LARGE = 256 * 2**20
 _ATTEMPTS = 3
@@ -88,7 +97,7 @@ class IdentityCache:
         Parameters
         ----------
         file : Path or str
-            The session file.
+            The session file; or its URL: what tells its states apart is then the ETag.
         object_path : str
             HDF5 path in it.
 
@@ -99,7 +108,6 @@ class IdentityCache:
         FileAccessError, UnsupportedFileError, DamagedFileError, LockedFileError
             The file can't be read, is not HDF5, is damaged, or keeps changing.
         """
-        file = Path(file)
         object_path = "/" + object_path.strip("/")
         stat = _stat(file)
         if (known := self.known(file, object_path)) is not None:
@@ -131,17 +139,22 @@ class IdentityCache:
     def known(self, file: Path | str, object_path: str) -> Identity | None:
         """Return what is known of an object of an unchanged file, without reading it; None if nothing is."""
         object_path = "/" + object_path.strip("/")
-        kept = self._load(Path(file), _stat(Path(file)))["objects"].get(object_path)
+        kept = self._load(file, _stat(file))["objects"].get(object_path)
         if kept is None or not _unchanged(kept["files"]):
             return None
         return Identity(kept["identity"], object_path, kept["object_id"], kept["neurodata_type"], True)
 
     def files_of(self, file: Path | str, object_path: str) -> set[str]:
         """Return the other files that the identity of an object came from, as far as that is known."""
-        entry = self._load(Path(file), _stat(Path(file)))["objects"].get("/" + object_path.strip("/"))
+        entry = self._load(file, stat_of(file))["objects"].get("/" + object_path.strip("/"))
         return set(entry["files"]) if entry else set()
 
-    def _find(self, file: Path, object_path: str) -> Found:
+    def _find(self, file: Path | str, object_path: str) -> Found:
+        if is_remote(file):
+            folder = str(file).rpartition("/")[0]
+            with remote_read(file, keep=True) as h5file:  # its reader comes next
+                return find_identity(h5file, object_path, folder=folder, sha256=self._sha256)
+        file = Path(file)
         try:
             h5file = read_settled(file, lambda: h5py.File(file, "r", locking=False))
         except OSError as error:
@@ -155,15 +168,16 @@ class IdentityCache:
         with h5file:
             return find_identity(h5file, object_path, folder=file.resolve().parent, sha256=self._sha256)
 
-    def stat(self, file: Path | str) -> FileStat:
+    def stat(self, file: Path | str) -> AnyStat:
         """Return a file's stat, to be given to `carry_over` after a commit of our own."""
-        return _stat(Path(file))
+        return _stat(file)
 
     def carry_over(
         self,
         file: Path | str,
-        before: FileStat,
+        before: AnyStat,
         changed_paths: Iterable[str],
+        after: AnyStat | None = None,
     ) -> int:
         """Keep what is known of a file's objects over a commit of our own.
 
@@ -179,13 +193,14 @@ class IdentityCache:
         changed_paths : iterable of str
             Every object that was added, changed or removed: what is known of objects that are, contain, lie
             below or depend on one of them is forgotten, all else is kept.
+        after : optional
+            The stat that the commit gave it, where that is known otherwise: no lock is held in S3.
 
         Returns
         -------
         int
             How many identities were kept.
         """
-        file = Path(file)
         entry = self._load(file, before)
         objects: Mapping[str, Any] = entry["objects"]
         changed = ["/" + path.strip("/") for path in changed_paths]
@@ -194,7 +209,9 @@ class IdentityCache:
             for name, one in objects.items()
             if one["reads"] is not None and not any(_overlap(a, b) for a in changed for b in one["reads"])
         }
-        if kept:
+        if kept and after is not None:
+            self._store(file, {"stat": list(after), "objects": kept, "sha256": None})
+        elif kept:
             stat = _stat(file)
             time.sleep(0.02)
             if _stat(file) != stat:  # someone else writes
@@ -226,8 +243,8 @@ class IdentityCache:
     ) -> FileIdentity | None:
         """Return the identity of a raw file or folder; None if a file of more than `limit` bytes would be hashed."""
 
-        def sha256(file: Path) -> str:
-            stat = FileStat.of(file)
+        def sha256(file: Path | str) -> str:
+            stat = stat_of(file)
             if stat.size > limit and self._load(file, stat)["sha256"] is None:
                 raise _TooLargeError
             return self._sha256(file)
@@ -237,15 +254,15 @@ class IdentityCache:
         except _TooLargeError:
             return None
 
-    def _sha256(self, path: Path) -> str:
-        stat = FileStat.of(path)
+    def _sha256(self, path: Path | str) -> str:
+        stat = stat_of(path)
         kept = self._load(path, stat)["sha256"]
         if kept is not None:
             return str(kept)
         for _ in range(_ATTEMPTS):
             began = self._wait(stat)
             value = sha256_of(path)
-            before, stat = stat, FileStat.of(path)
+            before, stat = stat, stat_of(path)
             if stat == before:
                 if self._settled(stat, began):
                     self._store(path, self._load(path, stat) | {"sha256": value})
@@ -258,22 +275,25 @@ class IdentityCache:
 
     # Keeping ------------------------------------------------------------------------------------------
 
-    def _settled(self, stat: FileStat, at_ns: int) -> bool:
+    def _settled(self, stat: AnyStat, at_ns: int) -> bool:
+        if not isinstance(stat, FileStat):  # an ETag changes with the content
+            return True
         # POSIX: no program can set ctime back. Windows: ctime is the creation, mtime has to do.
         changed = stat.ctime_ns if os.name == "posix" else max(stat.mtime_ns, stat.ctime_ns)
         return at_ns - changed >= self.settle_s * 1e9
 
-    def _wait(self, stat: FileStat) -> int:
+    def _wait(self, stat: AnyStat) -> int:
         """Let a large file come to rest: cheaper than hashing it twice. Return the time (ns)."""
         if stat.size >= _LARGE and not self._settled(stat, time.time_ns()):
             time.sleep(self.settle_s)
         return time.time_ns()
 
-    def _path(self, file: Path) -> Path:
-        name = hashlib.sha256(os.fsencode(os.path.realpath(file))).hexdigest()
+    def _path(self, file: Path | str) -> Path:
+        place = str(file) if is_remote(file) else os.path.realpath(file)
+        name = hashlib.sha256(os.fsencode(place)).hexdigest()
         return self.folder / f"{name[:40]}.json"
 
-    def _load(self, file: Path, stat: FileStat) -> dict[str, Any]:
+    def _load(self, file: Path | str, stat: AnyStat) -> dict[str, Any]:
         """Return what is known of a file with that stat."""
         empty: dict[str, Any] = {"stat": list(stat), "objects": {}, "sha256": None}
         try:
@@ -288,7 +308,7 @@ class IdentityCache:
             return empty
         return {name: entry[name] for name in empty} if good else empty
 
-    def _store(self, file: Path, entry: dict[str, Any]) -> None:
+    def _store(self, file: Path | str, entry: dict[str, Any]) -> None:
         path = self._path(file)
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -321,17 +341,17 @@ def _is_entry(one: Any) -> bool:
     )
 
 
-def _stat(file: Path) -> FileStat:
+def _stat(file: Path | str) -> AnyStat:
     try:
-        return FileStat.of(file)
+        return stat_of(file)
     except OSError as error:
         raise FileAccessError("the file can't be read", where=str(file), found=str(error)) from error
 
 
 def _unchanged(files: Mapping[str, Any]) -> bool:
     try:
-        return all(list(FileStat.of(name)) == list(stat) for name, stat in files.items())
-    except OSError:
+        return all(list(stat_of(name)) == list(stat) for name, stat in files.items())
+    except (OSError, FileAccessError):
         return False
 
 

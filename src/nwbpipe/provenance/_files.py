@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from nwbpipe.errors import SourceError
+from nwbpipe.stores import CachedFile, is_remote, open_location
 
+_PIECE = 2**24
 RawIdentity = Literal["full", "stat"]
 
 
@@ -28,6 +30,31 @@ class FileStat(NamedTuple):
         """Return the stat of a file (of what a symbolic link points to)."""
         stat = os.stat(path)  # noqa: PTH116 (also takes text)
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+class RemoteStat(NamedTuple):
+    """The same of a file that is not on this machine."""
+
+    tag: str
+    size: int
+
+
+AnyStat = FileStat | RemoteStat
+
+
+def stat_of(path: Path | str) -> AnyStat:
+    """Return the stat of a local file, or of one at a URL.
+
+    Raises
+    ------
+    OSError, FileAccessError
+        If it is missing, or can't be asked for.
+    """
+    if not is_remote(path):
+        return FileStat.of(path)
+    store, name = open_location(path)
+    entry = store.stat(name)
+    return RemoteStat(entry.tag, entry.size)
 
 
 @dataclass(frozen=True)
@@ -57,9 +84,16 @@ class FileIdentity:
         return f"stat:{self.sha256}:{self.size}:{self.mtime_ns}"
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits."""
-    with path.open("rb") as file:
+def sha256_of(path: Path | str) -> str:
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits; of one at a URL, whose blocks are kept."""
+    if is_remote(path):
+        store, name = open_location(path)
+        hasher = hashlib.sha256()
+        with CachedFile(store.ranged(name), str(path)) as cached:
+            for offset in range(0, cached.size, _PIECE):
+                hasher.update(cached.read_at(_PIECE, offset))
+        return hasher.hexdigest()
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

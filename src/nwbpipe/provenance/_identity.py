@@ -23,7 +23,7 @@ import h5py
 import numpy as np
 
 from nwbpipe.errors import DamagedFileError, InputError
-from nwbpipe.provenance._files import FileStat, sha256_of
+from nwbpipe.provenance._files import AnyStat, sha256_of, stat_of
 from nwbpipe.provenance._hashing import BlockHasher, encode, node, type_text
 from nwbpipe.provenance._meaning import (
     EXCLUDED,
@@ -35,6 +35,7 @@ from nwbpipe.provenance._meaning import (
     space_padding,
 )
 from nwbpipe.provenance._reading import stream, take
+from nwbpipe.stores import is_remote, open_store
 
 _Key = tuple[int, int]
 
@@ -59,11 +60,11 @@ class Found:
     identity: str
     neurodata_type: str
     object_id: str
-    files: dict[str, FileStat]
+    files: dict[str, AnyStat]
     objects: tuple[str, ...] | None
 
 
-def object_identity(h5file: h5py.File, path: str, *, folder: Path) -> str:
+def object_identity(h5file: h5py.File, path: str, *, folder: Path | str) -> str:
     """Return the identity of an object.
 
     Parameters
@@ -72,8 +73,8 @@ def object_identity(h5file: h5py.File, path: str, *, folder: Path) -> str:
         Open for reading.
     path : str
         HDF5 path of a group or dataset.
-    folder : Path
-        Folder that `external_file` paths are relative to: the session file's.
+    folder : Path or str
+        Folder that `external_file` paths are relative to: the session file's; a URL if that is at one.
 
     Returns
     -------
@@ -90,7 +91,9 @@ def object_identity(h5file: h5py.File, path: str, *, folder: Path) -> str:
     return find_identity(h5file, path, folder=folder).identity
 
 
-def find_identity(h5file: h5py.File, path: str, *, folder: Path, sha256: Callable[[Path], str] = sha256_of) -> Found:
+def find_identity(
+    h5file: h5py.File, path: str, *, folder: Path | str, sha256: Callable[[Path | str], str] = sha256_of
+) -> Found:
     """Like `object_identity`, with what it depends on; `sha256` hashes an external file."""
     walk = _Walk(h5file, folder, sha256)
     try:
@@ -124,11 +127,11 @@ def find_identity(h5file: h5py.File, path: str, *, folder: Path, sha256: Callabl
 class _Walk:
     """One walk over an object and what it links to. Each object is hashed once; cycles end."""
 
-    def __init__(self, root: h5py.File, folder: Path, sha256: Callable[[Path], str]) -> None:
+    def __init__(self, root: h5py.File, folder: Path | str, sha256: Callable[[Path | str], str]) -> None:
         self.root = root
         self.folder = folder
         self.sha256 = sha256
-        self.files: dict[str, FileStat] = {}
+        self.files: dict[str, AnyStat] = {}
         self.objects: set[str] = set()
         self.traceable = True
         self._root_number = h5py.h5o.get_info(root.id).fileno
@@ -150,8 +153,8 @@ class _Walk:
         else:
             self.objects.add(own)
 
-    def _depend_on_file(self, path: Path) -> None:
-        self.files.setdefault(str(path), FileStat.of(path))
+    def _depend_on_file(self, path: Path | str) -> None:
+        self.files.setdefault(str(path), stat_of(path))
 
     # The walk -----------------------------------------------------------------------------------------
 
@@ -341,7 +344,7 @@ class _Walk:
 
     # Other files --------------------------------------------------------------------------------------
 
-    def _base(self, obj: Any) -> Path:
+    def _base(self, obj: Any) -> Path | str:
         """Folder of the file that an object is in."""
         if h5py.h5o.get_info(obj.id).fileno == self._root_number:
             return self.folder
@@ -352,8 +355,9 @@ class _Walk:
         digests = []
         for value in np.atleast_1d(dataset[()]).reshape(-1):
             name = value.decode() if isinstance(value, bytes) else str(value)
-            path = self._base(dataset) / name
-            if "://" in name or not path.is_file():
+            base = self._base(dataset)
+            path = f"{base}/{name}" if is_remote(base) else Path(base) / name
+            if "://" in name or not self._is_file(base, name):
                 raise InputError(
                     "an external file is missing",
                     where=f"{dataset.file.filename}:{dataset.name}",
@@ -365,6 +369,11 @@ class _Walk:
             digests.append(self.sha256(path))
         return node("external files", self._attributes(dataset), str(list(dataset.shape)), *digests)
 
+    def _is_file(self, base: Path | str, name: str) -> bool:
+        if is_remote(base):
+            return open_store(base).exists(name)
+        return (Path(base) / name).is_file()
+
     def _check_storage(self, dataset: h5py.Dataset) -> None:
         """Refuse raw or virtual storage in files that are missing: HDF5 would read fill values in silence."""
         names: list[str] = []
@@ -373,7 +382,7 @@ class _Walk:
         elif dataset.external:
             names = [name for name, *_ in dataset.external]
         for name in sorted({name for name in names if name != "."}):
-            path = self._base(dataset) / name
+            path = Path(self._base(dataset)) / name
             if not path.is_file():
                 raise InputError(
                     "a file that holds a dataset's values is missing",

@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 
 from nwbpipe.errors import DamagedFileError, FileAccessError, InvalidResultError, UnsupportedFileError
-from nwbpipe.files import is_remote, s3_read
+from nwbpipe.files import is_remote, remote_read
 from nwbpipe.provenance._canonical import canonical_json
 
 LOCATION = "/general/nwbpipe"
@@ -187,7 +187,7 @@ def read_records(source: h5py.File | Path | str) -> list[RunRecord]:
     if isinstance(source, h5py.File):
         return _read_records(source)
     if is_remote(source):
-        with s3_read(source) as file:
+        with remote_read(source) as file:
             return _read_records(file)
     try:
         file = h5py.File(source, "r", locking=False)

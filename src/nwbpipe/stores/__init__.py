@@ -1,19 +1,34 @@
-"""Roots and the relative paths below them: local folders, S3, and what else fsspec knows."""
+"""Roots and the relative paths below them: local folders, S3, and what else fsspec knows; staging of their files."""
 
+from nwbpipe.stores._cache import CachedFile, cache_folder, cache_limit, trim
 from nwbpipe.stores._fsspec import FsspecStore
 from nwbpipe.stores._local import LocalStore
+from nwbpipe.stores._ranges import RangeServer
 from nwbpipe.stores._s3 import S3Store
-from nwbpipe.stores._store import Entry, Store
-from nwbpipe.stores._stores import STORE_VARIABLE, Stores, open_store, split_address
+from nwbpipe.stores._staging import Stage, remove_leftovers, scratch_folder
+from nwbpipe.stores._store import Entry, Ranged, Store
+from nwbpipe.stores._stores import STORE_VARIABLE, Stores, open_location, open_store, split_address
+from nwbpipe.stores.s3 import is_remote
 
 __all__ = [
     "STORE_VARIABLE",
+    "CachedFile",
     "Entry",
     "FsspecStore",
     "LocalStore",
+    "RangeServer",
+    "Ranged",
     "S3Store",
+    "Stage",
     "Store",
     "Stores",
+    "cache_folder",
+    "cache_limit",
+    "is_remote",
+    "open_location",
     "open_store",
+    "remove_leftovers",
+    "scratch_folder",
     "split_address",
+    "trim",
 ]

@@ -15,7 +15,7 @@ import fsspec
 
 from nwbpipe.errors import FileAccessError, NwbpipeError, RequestError
 from nwbpipe.stores._paths import OURS, relative
-from nwbpipe.stores._store import Entry, Store, as_reader, check_condition
+from nwbpipe.stores._store import Entry, Store, as_reader, check_condition, data_of
 from nwbpipe.stores.s3 import public
 
 _BLOCK = 2**20
@@ -61,14 +61,14 @@ class FsspecStore(Store):
                 raise FileNotFoundError(path)
             return self._entry(relative(path), info)
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
+    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[Entry]:
         """See `Store.list`."""
         below = relative(prefix, empty=True)
         start = f"{self._base}/{below}".rstrip("/")
         with self._errors(prefix, "listing"):
             self._fs.invalidate_cache()
             try:
-                found = self._fs.find(start, detail=True)
+                found = self._fs.find(start, maxdepth=None if deep else 1, detail=True)
             except FileNotFoundError:
                 return
             own = len(self._base.rstrip("/")) + 1
@@ -87,6 +87,16 @@ class FsspecStore(Store):
         """See `Store.open`."""
         with self._errors(path, "reading"):
             return as_reader(self._fs.open(self._path(path), "rb", block_size=_BLOCK, cache_type="readahead"))
+
+    def ranged(self, path: str) -> FsspecRanges:
+        """See `Store.ranged`."""
+        return FsspecRanges(self, path)
+
+    def fetch(self, path: str, start: int, stop: int) -> bytes:
+        """Return the bytes of a file from `start` to `stop`."""
+        with self._errors(path, "reading"):
+            data: bytes = self._fs.cat_file(self._path(path), start=start, end=stop)
+            return data
 
     def write_bytes(self, path: str, data: bytes, *, if_absent: bool = False, if_tag: str | None = None) -> str:
         """See `Store.write_bytes`."""
@@ -192,3 +202,20 @@ class FsspecStore(Store):
         except Exception as error:  # each backend has its own; what they say may hold a token
             msg = f"{self.scheme}:// failed while {doing}"
             raise FileAccessError(msg, where=public(f"{self.root}/{path}"), found=type(error).__name__) from None
+
+
+class FsspecRanges:
+    """A file of fsspec's read by ranges: see `nwbpipe.stores.Ranged`.
+
+    fsspec can't ask for a range under the condition that the file is still the same: it is looked at afterwards.
+    """
+
+    def __init__(self, store: FsspecStore, path: str) -> None:
+        self._store, self._path = store, path
+        entry = store.stat(path)
+        self.size, self.tag = entry.size, entry.tag
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """See `Ranged.fetch`."""
+        data = self._store.fetch(self._path, start, stop)
+        return data_of(data, stop - start, self._store, self._path, self.tag)

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from nwbpipe.errors import FileAccessError
 from nwbpipe.stores._paths import OURS, inside, relative
-from nwbpipe.stores._store import Entry, Store, check_condition
+from nwbpipe.stores._store import Entry, Store, check_condition, data_of
 
 _LOCK = f"{OURS}lock"
 _LEFT = 3600.0  # seconds after which what a killed writer left is removed
@@ -51,7 +51,7 @@ class LocalStore(Store):
             raise FileAccessError("not a file", where=str(place), hint="give the path of a file")
         return _entry(relative(path), stat)
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
+    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[Entry]:
         """See `Store.list`. Folders that links lead to are listed too, unless they lie outside the root."""
         found = []
         seen: set[tuple[int, int]] = set()
@@ -61,6 +61,8 @@ class LocalStore(Store):
             if _known(Path(root), seen) or not Path(root).resolve().is_relative_to(limit):
                 folders.clear()
                 continue
+            if not deep:
+                folders.clear()
             for name in names:
                 place = Path(root) / name
                 if name.startswith(OURS) or not place.resolve().is_relative_to(limit) or not place.is_file():
@@ -79,6 +81,10 @@ class LocalStore(Store):
         place = self.local_path(path)
         with self._access(place, "reading"):
             return place.open("rb")
+
+    def ranged(self, path: str) -> LocalRanges:
+        """See `Store.ranged`."""
+        return LocalRanges(self, path)
 
     def write_bytes(self, path: str, data: bytes, *, if_absent: bool = False, if_tag: str | None = None) -> str:
         """See `Store.write_bytes`."""
@@ -164,6 +170,22 @@ class LocalStore(Store):
         except OSError as error:
             msg = f"{doing} failed: {error.strerror or error}"
             raise FileAccessError(msg, where=str(place), hint="check permissions and space") from error
+
+
+class LocalRanges:
+    """A local file read by ranges: see `nwbpipe.stores.Ranged`."""
+
+    def __init__(self, store: LocalStore, path: str) -> None:
+        self._store, self._path = store, path
+        entry = store.stat(path)
+        self.size, self.tag = entry.size, entry.tag
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """See `Ranged.fetch`."""
+        with self._store.open(self._path) as file:
+            file.seek(start)
+            data = file.read(stop - start)
+        return data_of(data, stop - start, self._store, self._path, self.tag)
 
 
 def _entry(path: str, stat: os.stat_result) -> Entry:

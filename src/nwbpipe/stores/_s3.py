@@ -68,13 +68,14 @@ class S3Store(Store):
             head = self._client.head_object(Bucket=self.bucket, Key=address.key)
         return Entry(relative(path), head["ContentLength"], head["LastModified"].astimezone(UTC), head["ETag"])
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:
+    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[Entry]:
         """See `Store.list`."""
         below = "/".join(part for part in (self.prefix, relative(prefix, empty=True)) if part)
         start = f"{below}/" if below else ""
         own = len(self.prefix) + 1 if self.prefix else 0
         with self._errors(Address(self.bucket, start), "listing"):
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start)
+            asked = {"Bucket": self.bucket, "Prefix": start, **({} if deep else {"Delimiter": "/"})}
+            pages = self._client.get_paginator("list_objects_v2").paginate(**asked)
             for page in pages:
                 for one in page.get("Contents", []):
                     path = one["Key"][own:]
@@ -90,7 +91,11 @@ class S3Store(Store):
 
     def open(self, path: str) -> IO[bytes]:
         """See `Store.open`. What is read is one state of the object, or a `ConflictError`."""
-        return BufferedReader(Reader(RemoteObject(self._client, self._address(path))))
+        return BufferedReader(Reader(self.ranged(path)))
+
+    def ranged(self, path: str) -> RemoteObject:
+        """See `Store.ranged`."""
+        return RemoteObject(self._client, self._address(path))
 
     def write_bytes(self, path: str, data: bytes, *, if_absent: bool = False, if_tag: str | None = None) -> str:
         """See `Store.write_bytes`."""

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from nwbpipe.errors import ConflictError, FileAccessError, RequestError
 from nwbpipe.stores._paths import fixed_part, pattern, relative
+from nwbpipe.stores.s3 import public
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,33 @@ class Entry:
     size: int
     modified: datetime | None
     tag: str
+
+
+class Ranged(Protocol):
+    """One state of a remote file, read by ranges.
+
+    Attributes
+    ----------
+    size : int
+        In bytes.
+    """
+
+    size: int
+
+    @property
+    def tag(self) -> str:
+        """Tells this state from others."""
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """Return the bytes from `start` to `stop`; any number of threads may ask at once.
+
+        Raises
+        ------
+        ConflictError
+            If the file is no longer in that state.
+        FileAccessError
+            If it can't be read.
+        """
 
 
 class Store(ABC):
@@ -64,8 +92,11 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def list(self, prefix: str = "") -> Iterator[Entry]:
-        """Yield the files below a folder, in the order of their paths. Nothing is there: nothing is yielded."""
+    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[Entry]:
+        """Yield the files below a folder, in the order of their paths. Nothing is there: nothing is yielded.
+
+        With `deep` false, only those right in the folder.
+        """
 
     def glob(self, text: str) -> Iterator[Entry]:
         """Yield the files whose paths match a pattern: ``*``, ``?``, and ``**`` for any number of folders."""
@@ -85,6 +116,16 @@ class Store(ABC):
     @abstractmethod
     def open(self, path: str) -> IO[bytes]:
         """Open a file for reading: a file object with `seek`, which fetches only what is read (h5py, PyAV).
+
+        Raises
+        ------
+        FileAccessError
+            If there is no such file, or it can't be read.
+        """
+
+    @abstractmethod
+    def ranged(self, path: str) -> Ranged:
+        """Return the present state of a file, to be read by ranges.
 
         Raises
         ------
@@ -142,16 +183,16 @@ class Store(ABC):
         return f"{self.root}/{relative(path)}"
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.root!r})"
+        return f"{type(self).__name__}({public(self.root)!r})"
 
     def _missing(self, path: str) -> FileAccessError:
-        return FileAccessError(
-            "no such file", where=f"{self.root}/{path}", hint="check the path and the store's root"
-        )
+        where = public(f"{self.root}/{path}")
+        return FileAccessError("no such file", where=where, hint="check the path and the store's root")
 
     def _conflict(self, path: str, if_absent: bool) -> ConflictError:
         msg = "the file is there already" if if_absent else "another writer changed the file, or removed it"
-        return ConflictError(msg, where=f"{self.root}/{path}", hint="nothing was written: look at what is there now")
+        where = public(f"{self.root}/{path}")
+        return ConflictError(msg, where=where, hint="nothing was written: look at what is there now")
 
 
 def check_condition(if_absent: bool, if_tag: str | None) -> None:
@@ -165,6 +206,20 @@ def check_condition(if_absent: bool, if_tag: str | None) -> None:
     if if_absent and if_tag is not None:
         msg = "a file can't be absent and in a given state"
         raise RequestError(msg, expected="one of if_absent and if_tag")
+
+
+def data_of(data: bytes, size: int, store: Store, path: str, tag: str) -> bytes:
+    """Return what was read of a file, if it is whole, and the file still the one that was opened.
+
+    Raises
+    ------
+    ConflictError
+        If it is not.
+    """
+    if len(data) != size or store.stat(path).tag != tag:
+        msg = "another writer changed the file meanwhile"
+        raise ConflictError(msg, where=public(store.location(path)), hint="do it again, on the new state")
+    return data
 
 
 def as_reader(raw: Any) -> IO[bytes]:

@@ -13,7 +13,7 @@ from nwbpipe.stores._local import LocalStore
 from nwbpipe.stores._paths import relative
 from nwbpipe.stores._s3 import S3Store
 from nwbpipe.stores._store import Store
-from nwbpipe.stores.s3 import is_remote, public
+from nwbpipe.stores.s3 import canonical, is_remote, public
 
 # NWBPIPE_STORE_RAW=/data/raw says where raw:// is on this machine, over what the project file says.
 STORE_VARIABLE = "NWBPIPE_STORE_"
@@ -45,11 +45,30 @@ def open_store(root: Path | str, *, base: Path | None = None) -> Store:
     ['a/b.txt']
     """
     if is_remote(root):
-        text = str(root)
+        text = canonical(root)
         if text.startswith("file:"):
             return LocalStore(Path(re.sub(r"^file:/{0,2}(?=/)", "", text)))
         return S3Store(text) if text.startswith("s3:") else FsspecStore(text)
     return LocalStore((base or Path.cwd()) / Path(root).expanduser())
+
+
+def open_location(location: Path | str) -> tuple[Store, str]:
+    """Return the store that a file's own folder is, and the file's name in it.
+
+    Raises
+    ------
+    RequestError
+        If it names no file.
+    """
+    plain, mark, query = canonical(location).partition("?")  # a signature may hold slashes
+    folder, _, name = plain.rpartition("/")
+    name += mark + query
+    if not is_remote(location):
+        place = Path(os.path.abspath(location))  # noqa: PTH100 (links stay)
+        return LocalStore(place.parent), place.name
+    if folder.endswith(":/") or not name:
+        raise RequestError("no address of a file", where=public(location), expected="a URL that ends with a name")
+    return open_store(folder), name
 
 
 def split_address(text: str) -> tuple[str, str] | None:
@@ -58,10 +77,10 @@ def split_address(text: str) -> tuple[str, str] | None:
     return None if match is None or match[1] in _SCHEMES else (match[1], match[2].lstrip("/"))
 
 
-class Stores(Mapping[str, Store]):
+class Stores:
     """The stores of one profile, by name. A name may have several roots: they are tried in order.
 
-    As a mapping it gives the first root of each, the one that is written to.
+    ``stores[name]`` is the first root, the one that is written to; iterating gives the names.
 
     Parameters
     ----------
@@ -120,8 +139,8 @@ class Stores(Mapping[str, Store]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._stores)
 
-    def __len__(self) -> int:
-        return len(self._stores)
+    def __contains__(self, name: object) -> bool:
+        return name in self._stores
 
     def roots(self, name: str) -> tuple[Store, ...]:
         """Return all the roots of a store, in their order.
@@ -189,7 +208,7 @@ class Stores(Mapping[str, Store]):
         RequestError
             If it is below none of the roots.
         """
-        text = str(location) if is_remote(location) else os.path.abspath(location)  # noqa: PTH100 (links stay)
+        text = canonical(location) if is_remote(location) else os.path.abspath(location)  # noqa: PTH100 (links stay)
         found = [
             (len(store.root), name, text[len(store.root) + 1 :])
             for name, roots in self._stores.items()

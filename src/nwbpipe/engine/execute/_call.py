@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nwbpipe.engine._convert_session import convert_session
-from nwbpipe.engine._places import scratch_folder
 from nwbpipe.engine._process import process
 from nwbpipe.engine.execute._devices import devices
 from nwbpipe.engine.plan._planner import Planner
@@ -23,6 +22,7 @@ from nwbpipe.engine.state._runs import now_text
 from nwbpipe.errors import ConflictError, FileAccessError, LockedFileError, NwbpipeError, ToolError, ToolKilledError
 from nwbpipe.project import Session, load_project
 from nwbpipe.provenance import RunRecord, host_label
+from nwbpipe.stores import scratch_folder
 
 LOCK_TIMEOUT = 600.0  # seconds: commits to one file queue
 Ending = Literal["done", "failed", "interrupted", "held"]

@@ -6,13 +6,15 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 from urllib.parse import urlencode
 
 from nwbpipe.errors import FileAccessError, NwbpipeError
 from nwbpipe.files._view import View
 from nwbpipe.files.s3._client import THREADS, code_of, conflict, explained, is_conflict, is_s3_error
+from nwbpipe.files.s3._conditions import completes_in_one_step
+from nwbpipe.files.s3._lock import CompletionLock
 from nwbpipe.files.s3._marks import holds, mark, md5, new_write, with_write
 from nwbpipe.files.s3._object import RemoteObject
 from nwbpipe.files.s3._plan import Part, plan
@@ -77,20 +79,22 @@ class Commit:
             parts = plan(self.view.old_end, self.view.new_end, changed)
         except ValueError as error:
             raise FileAccessError(str(error), where=str(self.address)) from None
-        upload: dict[str, Any] | None = None
-        try:
-            upload = self._begin()
-            mark(self.client, upload)
-            sent = self._send(upload, parts)
-            if not self.conditional and not self._stands():
-                raise conflict(self.address)
-        except BaseException as error:
-            if upload is not None:
-                self._abort(upload)
-            if is_s3_error(error):
-                raise self._explained(error) from None
-            raise
-        self._complete(upload, sent)
+        with ExitStack() as stack:
+            upload: dict[str, Any] | None = None
+            try:
+                upload = self._begin()
+                mark(self.client, upload)
+                sent = self._send(upload, parts)
+                if not self.conditional and not self._stands():
+                    raise conflict(self.address)
+                lock = self._lock(stack)
+            except BaseException as error:
+                if upload is not None:
+                    self._abort(upload)
+                if is_s3_error(error):
+                    raise self._explained(error) from None
+                raise
+            self._complete(upload, sent, lock)
 
     # The parts ----------------------------------------------------------------------------------------
 
@@ -164,11 +168,21 @@ class Commit:
 
     # The end ------------------------------------------------------------------------------------------
 
-    def _complete(self, upload: dict[str, Any], parts: list[dict[str, Any]]) -> None:
+    def _lock(self, stack: ExitStack) -> CompletionLock | None:
+        """Keep other completions away, where the server may check and complete in two steps."""
+        if not self.conditional or completes_in_one_step(self.client):
+            return None
+        return stack.enter_context(CompletionLock(self.client, self.address, self._stands))
+
+    def _complete(self, upload: dict[str, Any], parts: list[dict[str, Any]], lock: CompletionLock | None) -> None:
         """Complete the upload, and find out what became of it where the answer does not tell."""
         condition = {"IfMatch": self.old.etag} if self.conditional else {}
         error: BaseException | None = None
         for attempt in range(_TRIES):
+            if lock is not None and not lock.fresh:
+                msg = "the lock beside the object could not be kept"
+                error = FileAccessError(msg, where=str(self.address), hint="the object is as it was: try again")
+                break
             try:
                 self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **condition)
                 return
@@ -187,6 +201,8 @@ class Commit:
                 return
             raise error  # a KeyboardInterrupt
         if committed is None or (not ended and not is_conflict(error)):
+            if lock is not None:
+                lock.keep = True
             raise self._unknown(error) from None
         if not is_s3_error(error):
             raise error

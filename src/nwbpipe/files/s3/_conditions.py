@@ -1,4 +1,4 @@
-"""Does the server check the condition of a completion? Without it, two writers would lose one's work in silence."""
+"""Does the server check conditions? Without, two writers would lose one's work in silence."""
 
 from __future__ import annotations
 
@@ -21,22 +21,26 @@ def unsafe_allowed(asked: bool) -> bool:
     return asked or os.environ.get("NWBPIPE_UNSAFE_NO_CAS", "").lower() in ("1", "true", "yes")
 
 
-def require_conditions(client: Any, address: Address) -> None:
-    """Refuse a server that completes an upload although its condition does not hold.
+def completes_in_one_step(client: Any) -> bool:
+    """Whether the server is known to check the condition of a completion and to carry it out in one step."""
+    return (urlsplit(str(client.meta.endpoint_url)).hostname or "").endswith(_CHECKING)
 
-    It is tried, once in a process for each bucket: an upload of one byte to a key beside the object's, under the
-    condition that it replaces an object which is not there. Amazon's own is known to check.
+
+def require_conditions(client: Any, address: Address) -> None:
+    """Refuse a server that completes an upload, or stores an object, although its condition does not hold.
+
+    It is tried, once in a process for each bucket, with a key beside the object's: an upload of one byte under the
+    condition that it replaces an object which is not there, and two objects that must not be there. Amazon's own is
+    known to check. Whether it does so in one step can't be tried with certainty: see `_lock`.
 
     Raises
     ------
     FileAccessError
         If it does not check, or can't be asked.
     """
-    endpoint = str(client.meta.endpoint_url)
-    host = urlsplit(endpoint).hostname or ""
-    if host.endswith(_CHECKING):
+    if completes_in_one_step(client):
         return
-    place = (endpoint, address.bucket)
+    place = (str(client.meta.endpoint_url), address.bucket)
     if place not in _known:
         try:
             _known[place] = _checks(client, address)
@@ -56,6 +60,14 @@ def require_conditions(client: Any, address: Address) -> None:
 
 def _checks(client: Any, address: Address) -> bool:
     beside = {"Bucket": address.bucket, "Key": f"{address.key}.nwbpipe-probe-{secrets.token_hex(8)}"}
+    try:
+        return _checks_completions(client, beside) and _checks_objects(client, beside)
+    finally:
+        with suppress(Exception):
+            client.delete_object(**beside)
+
+
+def _checks_completions(client: Any, beside: dict[str, str]) -> bool:
     upload = {**beside, "UploadId": client.create_multipart_upload(**beside)["UploadId"]}
     try:
         part = client.upload_part(**upload, PartNumber=1, Body=b"?")
@@ -66,11 +78,23 @@ def _checks(client: Any, address: Address) -> bool:
     except Exception as error:
         with suppress(Exception):
             client.abort_multipart_upload(**upload)
-        if is_conflict(error) or code_of(error) in ("NoSuchKey", "404"):
-            return True
-        if code_of(error) in ("NotImplemented", "501", "InvalidArgument"):  # it does not know the condition
-            return False
-        raise
-    with suppress(Exception):
-        client.delete_object(**beside)
+        return _refused(error)
     return False
+
+
+def _checks_objects(client: Any, beside: dict[str, str]) -> bool:
+    try:
+        client.put_object(**beside, Body=b"1", IfNoneMatch="*")
+        client.put_object(**beside, Body=b"2", IfNoneMatch="*")
+    except Exception as error:
+        return _refused(error)
+    return False
+
+
+def _refused(error: Exception) -> bool:
+    """Whether a request was refused for its condition (True), or since the server does not know such (False)."""
+    if is_conflict(error) or code_of(error) in ("NoSuchKey", "404"):
+        return True
+    if code_of(error) in ("NotImplemented", "501", "InvalidArgument"):
+        return False
+    raise error

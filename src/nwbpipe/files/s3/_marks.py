@@ -16,8 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from nwbpipe.files.s3._address import Address, parse
-from nwbpipe.files.s3._client import code_of, connect, explained, is_s3_error
+from nwbpipe.stores.s3 import Address, code_of, connect, explained, is_s3_error, parse
 
 WRITES = "nwbpipe-writes"  # in the object's metadata: ids of the last writes, the latest last
 _REMEMBERED = 8

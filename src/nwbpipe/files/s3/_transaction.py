@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 import h5py
@@ -15,11 +15,10 @@ from nwbpipe.files._commit import SEARCHED
 from nwbpipe.files._journal import find_superblock
 from nwbpipe.files._journaled import external_links_open_files
 from nwbpipe.files._view import View
-from nwbpipe.files.s3._address import Address, parse
-from nwbpipe.files.s3._client import connect
 from nwbpipe.files.s3._commit import Commit
 from nwbpipe.files.s3._conditions import require_conditions, unsafe_allowed
-from nwbpipe.files.s3._object import Reader, RemoteObject
+from nwbpipe.stores import CachedFile
+from nwbpipe.stores.s3 import Address, Reader, RemoteObject, connect, parse
 
 _PAGE_BUFFER = 4 * 2**20
 
@@ -70,8 +69,15 @@ def s3_transaction(
 
 
 @contextmanager
-def s3_read(url: Path | str) -> Iterator[h5py.File]:
+def s3_read(url: Path | str, *, keep: bool = False) -> Iterator[h5py.File]:
     """Open an HDF5 file in S3 for reading: one state of it, whoever commits meanwhile.
+
+    Parameters
+    ----------
+    url : path
+        ``s3://bucket/key``.
+    keep : bool
+        Whether to keep what is read in the cache on this disk, since it will be read again.
 
     Yields
     ------
@@ -88,20 +94,22 @@ def s3_read(url: Path | str) -> Iterator[h5py.File]:
     with closing(connect()) as client:
         old = RemoteObject(client, address)
         _require_hdf5(old)
-        with _failures(old), external_links_open_files(), _for_reading(old) as file:
-            yield file
+        with ExitStack() as stack:
+            source = stack.enter_context(CachedFile(old, str(address))) if keep else old
+            with _failures(old), external_links_open_files(), _for_reading(old, source) as file:
+                yield file
 
 
-def _for_reading(old: RemoteObject) -> h5py.File:
+def _for_reading(old: RemoteObject, source: RemoteObject | CachedFile) -> h5py.File:
     """Open, with HDF5's buffer of pages where the file has some."""
-    file = _open(Reader(old), old, "r")
+    file = _open(Reader(source), old, "r")
     properties = file.id.get_create_plist()
     strategy, _, _ = properties.get_file_space_strategy()
     if strategy != h5py.h5f.FSPACE_STRATEGY_PAGE:
         return file
     page = properties.get_file_space_page_size()
     file.close()
-    return _open(Reader(old), old, "r", page_buf_size=max(_PAGE_BUFFER // page, 1) * page)
+    return _open(Reader(source), old, "r", page_buf_size=max(_PAGE_BUFFER // page, 1) * page)
 
 
 def _require_hdf5(old: RemoteObject) -> None:

@@ -1,6 +1,6 @@
 """What is the same for all that we do with S3: addresses, the connection and its errors, an object read by ranges."""
 
-from nwbpipe.stores.s3._address import Address, is_remote, parse, public
+from nwbpipe.stores.s3._address import Address, canonical, is_remote, parse, public
 from nwbpipe.stores.s3._client import (
     THREADS,
     code_of,
@@ -19,6 +19,7 @@ __all__ = [
     "Address",
     "Reader",
     "RemoteObject",
+    "canonical",
     "code_of",
     "conflict",
     "connect",

@@ -65,6 +65,11 @@ def parse(url: Path | str, *, folder: bool = False) -> Address:
     return Address(bucket, key)
 
 
+def canonical(url: Path | str) -> str:
+    """Return a URL in its usual form: `Path` takes one of two slashes."""
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+):/+", r"\1://", str(url))
+
+
 def public(url: Path | str) -> str:
     """Return an address without a user name, a password or a signature in it."""
     return re.sub(r"//[^/@]*@", "//…@", str(url).partition("?")[0])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -10,6 +12,8 @@ from nwbpipe.errors import ConflictError, FileAccessError, NwbpipeError
 from nwbpipe.stores.s3._address import Address
 
 THREADS = 6
+_sessions: dict[tuple[tuple[str, str], ...], Any] = {}  # the last, by its settings: it keeps what takes long to load
+_making = threading.Lock()
 
 _CHANGED = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired", "InvalidToken"}
@@ -42,8 +46,13 @@ def connect() -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
+    settings = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
     try:
-        return boto3.session.Session().client("s3", config=config)
+        with _making:  # a session may make one client at a time
+            if settings not in _sessions:
+                _sessions.clear()
+                _sessions[settings] = boto3.session.Session()
+            return _sessions[settings].client("s3", config=config)
     except (BotoCoreError, ValueError) as error:
         raise explained(error, None, "connecting") from None
 

@@ -6,7 +6,7 @@ import io
 import re
 import threading
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Protocol
 
 from nwbpipe.errors import NwbpipeError
 from nwbpipe.stores.s3._address import Address
@@ -85,12 +85,21 @@ class RemoteObject:
                 offset += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _fetch(self, first: int, most: int) -> None:
-        """Fetch the blocks from `first` on that are missing and wanted (below `most`), with one request."""
-        end = first + 1
-        while end < min(most, first + _AT_ONCE) and end not in self._blocks:
-            end += 1
-        start, stop = first * BLOCK, min(end * BLOCK, self.size)
+    @property
+    def tag(self) -> str:
+        """The ETag: see `nwbpipe.stores.Ranged`."""
+        return self.etag
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """Return the bytes from `start` to `stop`, with one request of their own, past the cache.
+
+        Raises
+        ------
+        ConflictError
+            If the object is no longer the one that was opened.
+        FileAccessError
+            If it can't be read.
+        """
         try:
             answer = self.client.get_object(
                 Bucket=self.address.bucket,
@@ -98,7 +107,7 @@ class RemoteObject:
                 Range=f"bytes={start}-{stop - 1}",
                 IfMatch=self.etag,
             )
-            data = answer["Body"].read()
+            data: bytes = answer["Body"].read()
             if len(data) != stop - start or answer["ETag"] != self.etag:
                 raise OSError(f"{len(data)} bytes instead of {stop - start}, or of another object")
         except Exception as error:
@@ -106,6 +115,14 @@ class RemoteObject:
                 raise
             self.failure = explained(error, self.address, "reading", self.client)
             raise self.failure from None
+        return data
+
+    def _fetch(self, first: int, most: int) -> None:
+        """Fetch the blocks from `first` on that are missing and wanted (below `most`), with one request."""
+        end = first + 1
+        while end < min(most, first + _AT_ONCE) and end not in self._blocks:
+            end += 1
+        data = self.fetch(first * BLOCK, min(end * BLOCK, self.size))
         for number in range(first, end):
             place = (number - first) * BLOCK
             self._blocks[number] = data[place : place + BLOCK]
@@ -117,16 +134,25 @@ class RemoteObject:
             del self._blocks[oldest]
 
 
+class Source(Protocol):
+    """What a `Reader` reads: a `RemoteObject`, or a `nwbpipe.stores.CachedFile`."""
+
+    size: int
+
+    def read_at(self, size: int, offset: int) -> bytes:
+        """Return up to `size` bytes from `offset` on."""
+
+
 class Reader(io.RawIOBase):
     """A file object over an object of S3, for reading.
 
     Parameters
     ----------
-    source : RemoteObject
+    source : RemoteObject or CachedFile
         What it reads.
     """
 
-    def __init__(self, source: RemoteObject) -> None:
+    def __init__(self, source: Source) -> None:
         self._source = source
         self._position = 0
 

@@ -1,0 +1,122 @@
+"""A conversion whose file is an object in S3: built here, then uploaded as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from nwbpipe import files
+from nwbpipe.converters._media import media_folder
+from nwbpipe.errors import ConflictError, FileAccessError, NwbpipeError, OverwriteError, RequestError
+from nwbpipe.stores import S3Store, Store, open_location
+from nwbpipe.stores.s3 import canonical, public
+
+
+def remote_target(output: Path | str) -> str:
+    """Return the address of an output that is not on this machine.
+
+    Raises
+    ------
+    RequestError
+        If it is not in S3.
+    """
+    url = canonical(output)
+    if not url.startswith("s3:"):
+        msg = "a conversion can't be written there: not supported"
+        raise RequestError(
+            msg,
+            where=public(url),
+            expected="a local file, or s3://bucket/key",
+            hint="convert to a local file, and upload it",
+        )
+    return url if url.endswith(".nwb") else f"{url}.nwb"
+
+
+def state_before(url: str) -> str | None:
+    """Return the ETag of the object that is there; None if there is none.
+
+    Raises
+    ------
+    FileAccessError
+        If S3 can't be asked.
+    """
+    store, name = open_location(url)
+    return store.stat(name).tag if store.exists(name) else None
+
+
+def upload(built: Path, url: str, replaces: str | None) -> None:
+    """Upload a file and its media; the file last.
+
+    Parameters
+    ----------
+    built : Path
+        The file on this machine; its media are in the folder named after it.
+    url : str
+        Where it goes.
+    replaces : str, optional
+        ETag of the object that it may replace.
+
+    Raises
+    ------
+    OverwriteError
+        If there is another file, or another state of it, than when the conversion began; or a medium of the same
+        name with other content.
+    FileAccessError
+        If it can't be uploaded. What was there stands.
+    """
+    store, _ = open_location(url)
+    with _media(built, store):
+        try:
+            files.s3_upload(built, url, replaces=replaces)
+        except ConflictError as error:
+            msg = "the output appeared, or changed, while the session was converted"
+            raise OverwriteError(
+                msg, where=url, hint="it was left alone: look at it, then choose another name, or pass --overwrite"
+            ) from error
+
+
+@contextmanager
+def _media(built: Path, store: Store) -> Iterator[None]:
+    """Upload the media; if the block fails, those that were not there before are removed again."""
+    folder = media_folder(built)
+    ours: list[tuple[str, str]] = []
+    try:
+        for medium in sorted(folder.iterdir()) if folder.is_dir() else []:
+            name = f"{folder.name}/{medium.name}"
+            try:
+                ours.append((name, store.put_file(medium, name, if_absent=True)))
+            except ConflictError:
+                if not _same(store, name, medium):
+                    raise OverwriteError(
+                        "a medium of the session exists with other content",
+                        where=store.location(name),
+                        hint="choose another output name, or remove it there",
+                    ) from None
+        yield
+    except BaseException:
+        for name, tag in ours:
+            with suppress(NwbpipeError):
+                store.remove(name, if_tag=tag)
+        raise
+
+
+def _same(store: Store, name: str, medium: Path) -> bool:
+    """Whether an object has a file's content; of one that S3 got in one piece, the ETag tells."""
+    assert isinstance(store, S3Store)
+    try:
+        entry = store.stat(name)
+    except FileAccessError:
+        return False
+    if entry.size != medium.stat().st_size:
+        return False
+    with medium.open("rb") as file:
+        own = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if "-" not in entry.tag:
+        return entry.tag.strip('"') == own
+    with store.open(name) as other:
+        there = hashlib.md5(usedforsecurity=False)
+        while part := other.read(2**22):
+            there.update(part)
+    return there.hexdigest() == own

@@ -1,0 +1,158 @@
+"""One completion of an object at a time, on servers that look at its condition and act on it in two steps.
+
+Between the two, another writer's completion may come: both are told that they succeeded, and one is lost. SeaweedFS
+4.48 does so; its conditional `PutObject` is one step. So an object beside the data's is made before the completion,
+on the condition that it is not there, and removed after it. It says who holds it, and is written anew now and then
+while it is held. A dead holder's stops changing: after `LEASE` seconds by the waiting writer's own clock, that
+writer takes it over, on the condition that it is still the one that was seen.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+from nwbpipe.errors import NwbpipeError
+from nwbpipe.files.s3._address import Address
+from nwbpipe.files.s3._client import code_of, conflict, explained, is_conflict, is_s3_error
+
+LEASE = 60.0  # seconds after which a lock that does not change is its holder's no more
+_TRIES = 3
+_PAUSE = (0.05, 1.0)  # seconds between two looks, growing
+
+
+def lock_key(key: str) -> str:
+    """Key of the lock beside an object."""
+    return f"{key}.nwbpipe-lock"
+
+
+class CompletionLock:
+    """Held while an upload is completed.
+
+    Parameters
+    ----------
+    client : boto3 client
+    address : Address
+        The object.
+    stands : callable
+        Whether the object is still the one that the upload was made from; asked while waiting.
+
+    Raises
+    ------
+    ConflictError
+        On entry, if another writer has changed the object meanwhile.
+    """
+
+    def __init__(self, client: Any, address: Address, stands: Callable[[], bool]) -> None:
+        self._client, self._address, self._stands = client, address, stands
+        self._place = {"Bucket": address.bucket, "Key": lock_key(address.key)}
+        self._owner = secrets.token_hex(16).encode()
+        self._tag = ""
+        self._renewed = 0.0
+        self._ended = threading.Event()
+        self._renewer: threading.Thread | None = None
+        self.keep = False  # True: an unknown outcome; nobody may complete before the lease has run out
+
+    def __enter__(self) -> CompletionLock:
+        try:
+            self._acquire()
+        except BaseException as error:
+            self._release()  # the answer of a request that was carried out may have been lost
+            if is_s3_error(error):
+                raise self._explained(error) from None
+            raise
+        self._renewer = threading.Thread(target=self._renew, name="nwbpipe-s3-lock", daemon=True)
+        self._renewer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        if self._renewer is not None:
+            self._renewer.join()
+        if not self.keep:
+            self._release()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether there is time enough left to complete an upload before somebody may take the lock over."""
+        return time.monotonic() - self._renewed < LEASE / 2
+
+    def _acquire(self) -> None:
+        seen, since, pause = "", 0.0, _PAUSE[0]
+        while True:
+            # Before the request: the lease runs from the earliest moment at which it may have been carried out.
+            asked = time.monotonic()
+            if self._put(IfNoneMatch="*"):
+                break
+            found = self._look()
+            if found is None:
+                continue
+            owner, tag = found
+            if owner == self._owner:  # boto3 asked twice, and the first time it was carried out
+                self._tag = tag
+                break
+            if not self._stands():
+                raise conflict(self._address)
+            if tag != seen:
+                seen, since = tag, time.monotonic()
+            elif time.monotonic() - since > LEASE and self._put(IfMatch=tag):
+                break
+            time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
+            pause = min(pause * 1.5, _PAUSE[1])
+        self._renewed = asked
+
+    def _put(self, **condition: str) -> bool:
+        body = self._owner + b" " + secrets.token_hex(4).encode()
+        try:
+            self._tag = self._client.put_object(**self._place, Body=body, **condition)["ETag"]
+        except Exception as error:
+            if is_conflict(error) or code_of(error) in ("NoSuchKey", "404"):
+                return False
+            raise
+        return True
+
+    def _look(self) -> tuple[bytes, str] | None:
+        """Return who holds the lock, and its ETag; None if nobody does."""
+        try:
+            answer = self._client.get_object(**self._place)
+        except Exception as error:
+            if code_of(error) in ("NoSuchKey", "404"):
+                return None
+            raise
+        return answer["Body"].read().partition(b" ")[0], answer["ETag"]
+
+    def _renew(self) -> None:
+        while not self._ended.wait(LEASE / 6):
+            with suppress(Exception):  # it is tried again; `fresh` tells when that went on for too long
+                asked = time.monotonic()
+                found = None if self._put(IfMatch=self._tag) else self._look()
+                if found is not None and found[0] == self._owner:
+                    self._tag = found[1]
+                elif found is not None:
+                    return  # taken over
+                self._renewed = asked
+
+    def _release(self) -> None:
+        """Remove the lock if it is ours; one that stays is taken over after its lease."""
+        for _ in range(_TRIES):
+            with suppress(Exception):
+                found = self._look()
+                if found is None or found[0] != self._owner:
+                    return
+                try:
+                    self._client.delete_object(**self._place, IfMatch=found[1])
+                except Exception as error:
+                    if not is_conflict(error):  # a server that does not know the condition
+                        self._client.delete_object(**self._place)
+                return
+
+    def _explained(self, error: BaseException) -> NwbpipeError:
+        return explained(error, self._address, f"locking it ({lock_key(self._address.key)})", self._client)

@@ -1,0 +1,103 @@
+"""States of an object: which one it is in, and whether one came from another by nwbpipe's commits alone."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nwbpipe.errors import ConflictError
+from nwbpipe.files.s3._marks import WRITES
+from nwbpipe.stores.s3 import Address, RemoteObject, connect, explained, is_s3_error, parse
+
+_REMEMBERED = 7  # of the writes before one, that surely are in its metadata too
+
+
+@dataclass(frozen=True)
+class RemoteState:
+    """One state of an object.
+
+    Attributes
+    ----------
+    etag : str
+        By which S3 tells it from others.
+    size : int
+        In bytes.
+    writes : tuple of str
+        The last writes of nwbpipe that it holds, the latest last.
+    """
+
+    etag: str
+    size: int
+    writes: tuple[str, ...]
+
+    def is_next_of(self, before: RemoteState) -> bool:
+        """Whether exactly one commit of nwbpipe lies between `before` and this."""
+        return bool(self.writes) and self.writes[:-1][-_REMEMBERED:] == before.writes[-_REMEMBERED:]
+
+
+def s3_state(url: Path | str) -> RemoteState:
+    """Return the present state of an object.
+
+    Raises
+    ------
+    FileAccessError
+        If it is missing, or S3 can't be asked.
+    """
+    address = parse(url)
+    with closing(connect()) as client:
+        return state_of(client, address)
+
+
+def state_of(client: Any, address: Address) -> RemoteState:
+    """Do what `s3_state` does, with a client that is there."""
+    try:
+        head = client.head_object(Bucket=address.bucket, Key=address.key)
+    except Exception as error:
+        if not is_s3_error(error):
+            raise
+        raise explained(error, address, "looking at the object", client) from None
+    return RemoteState(head["ETag"], head["ContentLength"], tuple(head.get("Metadata", {}).get(WRITES, "").split()))
+
+
+class FollowingObject(RemoteObject):
+    """An object that is read while nwbpipe commits to it.
+
+    A commit neither moves nor overwrites the bytes of what it does not edit (``docs/design/005-transactions.md``): a
+    reader of such data may go on with the next state, and finds the same. What else may have changed an object is
+    refused: a state that does not hold the write that this reader's state ended with (an upload as a whole, `repack`,
+    another program's).
+
+    Raises
+    ------
+    FileAccessError, ConflictError
+        See `RemoteObject`.
+    """
+
+    def __init__(self, client: Any, address: Address) -> None:
+        super().__init__(client, address)
+        self._following = threading.Lock()
+        state = state_of(client, address)
+        # Between the two requests another writer may have come: then nothing is known of this state.
+        self._writes = state.writes if state.etag == self.etag else ()
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """See `RemoteObject.fetch`."""
+        while True:
+            tag = self.etag
+            try:
+                return super().fetch(start, stop)
+            except ConflictError:
+                with self._following:
+                    if self.etag == tag:
+                        self._follow()
+                    self.failure = None
+
+    def _follow(self) -> None:
+        state = state_of(self.client, self.address)
+        if state.etag == self.etag or not self._writes or self._writes[-1] not in state.writes:
+            assert self.failure is not None
+            raise self.failure
+        self.etag, self._writes = state.etag, state.writes

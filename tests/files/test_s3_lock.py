@@ -1,0 +1,145 @@
+"""Of several completions at once exactly one succeeds, where the server checks the condition apart from acting."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import pytest
+
+from nwbpipe import files
+from nwbpipe.errors import ConflictError, FileAccessError
+from nwbpipe.files.s3 import _client, _lock
+from nwbpipe.files.s3._address import Address
+from nwbpipe.files.s3._lock import CompletionLock, lock_key
+from tests.fixtures.s3 import Bucket
+
+pytestmark = pytest.mark.slow
+
+KEY = "session.nwb"
+
+
+def address(bucket: Bucket) -> Address:
+    return Address(bucket.name, KEY)
+
+
+def lock(bucket: Bucket, stands: Callable[[], bool] = lambda: True) -> CompletionLock:
+    return CompletionLock(_client.connect(), address(bucket), stands)
+
+
+def keys(bucket: Bucket) -> list[str]:
+    return [one["Key"] for one in bucket.client.list_objects_v2(Bucket=bucket.name).get("Contents", [])]
+
+
+def together(*works: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_of_three_completions_at_once_exactly_one_succeeds(bucket: Bucket) -> None:
+    clients = [_client.connect() for _ in range(3)]
+    place = {"Bucket": bucket.name, "Key": KEY}
+    for turn in range(25):
+        bucket.client.put_object(**place, Body=b"old")
+        etag = bucket.client.head_object(**place)["ETag"]
+        ready, done = threading.Barrier(3), []
+
+        def complete(
+            number: int, turn: int = turn, etag: str = etag, ready: threading.Barrier = ready, done: list[int] = done
+        ) -> None:
+            client = clients[number]
+            upload = {**place, "UploadId": client.create_multipart_upload(**place)["UploadId"]}
+            part = client.upload_part(**upload, PartNumber=1, Body=f"{turn} {number}".encode())
+            parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+            ready.wait()
+            try:
+                with CompletionLock(
+                    client, address(bucket), lambda: bool(client.head_object(**place)["ETag"] == etag)
+                ):
+                    client.complete_multipart_upload(**upload, MultipartUpload=parts, IfMatch=etag)
+            except (ConflictError, client.exceptions.ClientError):
+                return
+            done.append(number)
+
+        together(*(lambda number=number: complete(number) for number in range(3)))
+        assert len(done) == 1, f"turn {turn}: {done} were told that they succeeded"
+        assert bucket.data() == f"{turn} {done[0]}".encode()
+    assert keys(bucket) == [KEY]  # no lock is left
+
+
+def test_one_at_a_time(bucket: Bucket) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def work() -> None:
+        for _ in range(4):
+            with lock(bucket):
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.02)
+                inside.pop()
+
+    together(work, work, work)
+    assert len(most) == 12
+    assert max(most) == 1
+
+
+def test_a_dead_holders_lock_is_taken_over(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_lock, "LEASE", 0.5)
+    bucket.client.put_object(Bucket=bucket.name, Key=lock_key(KEY), Body=b"somebody 1")
+    began = time.monotonic()
+    with lock(bucket):
+        assert time.monotonic() - began >= 0.5
+    assert keys(bucket) == []
+
+
+def test_a_live_holders_lock_is_not(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_lock, "LEASE", 1.5)
+    released: list[float] = []
+    entered: list[float] = []
+
+    def wait() -> None:
+        with lock(bucket):
+            entered.append(time.monotonic())
+
+    with lock(bucket) as held:
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(4)
+        assert held.fresh
+        assert not entered
+        released.append(time.monotonic())
+    waiting.join()
+    assert entered[0] > released[0]
+
+
+def test_who_was_overtaken_leaves_the_lock_alone(bucket: Bucket) -> None:
+    with lock(bucket):
+        bucket.client.put_object(Bucket=bucket.name, Key=lock_key(KEY), Body=b"another 1")
+    assert bucket.data(lock_key(KEY)) == b"another 1"
+
+
+def test_who_waits_is_told_that_the_object_changed(bucket: Bucket) -> None:
+    with lock(bucket), pytest.raises(ConflictError), lock(bucket, lambda: False):
+        pass
+    assert keys(bucket) == []
+
+
+def test_a_lock_that_was_not_kept_ends_the_commit(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = 1
+    url = bucket.put(tmp_path / "a.h5")
+    monkeypatch.setattr(CompletionLock, "fresh", False)
+    with pytest.raises(FileAccessError, match="could not be kept"), files.transaction(url) as file:
+        file["y"] = 2
+    assert bucket.data() == (tmp_path / "a.h5").read_bytes()
+    assert bucket.uploads() == []
+    assert keys(bucket) == [KEY]
