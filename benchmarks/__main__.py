@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks._report import machine, note
 
-BENCHES = ("startup", "identity", "commit", "conversion", "writing", "s3", "tools", "photometry", "clocks")
+BENCHES = ("startup", "identity", "commit", "conversion", "writing", "s3", "tools", "photometry", "clocks", "project")
 
 
 def main() -> None:

@@ -46,9 +46,9 @@ ROOMS: dict[str, set[str]] = {
     "project": {"errors", "provenance", "processors", "converters"},
     "engine": {
         "errors",
+        "extensions",
         "stores",
         "files",
-        "extensions",
         "session_file",
         "provenance",
         "environments",

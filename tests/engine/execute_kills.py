@@ -21,14 +21,14 @@ from tests.fixtures.projects import make_project
 STEPS = """
 [steps.first]
 processor = "count"
-params = { label = "first", add = 2, seconds = 0.05 }
+params = { label = "first", add = 2, seconds = 0.2 }
 [steps.second]
 processor = "count"
-params = { label = "second", add = 3, seconds = 0.05 }
+params = { label = "second", add = 3, seconds = 0.2 }
 inputs.series = "first/Counted"
 [steps.other]
 processor = "count"
-params = { label = "other", seconds = 0.05 }
+params = { label = "other", seconds = 0.2 }
 [executor]
 kind = "KIND"
 workers = 2
@@ -105,10 +105,13 @@ def kill_some(runner: subprocess.Popen[bytes], chance: random.Random, done: Kill
     """Kill random processes of a runner, until it ends."""
     killed = False
     while runner.poll() is None and sum(done.kills.values()) < kills:
-        time.sleep(chance.uniform(0.05, 1.5))
-        alive = [(one, role(one)) for one in tree(runner)]
-        wanted = chance.choice(["runner", "worker", "worker", "tool", "tool"])
-        some = [one for one, what in alive if what == wanted]
+        wanted = chance.choice(["runner", "worker", "tool", "tool"])
+        some: list[psutil.Process] = []
+        while not some and runner.poll() is None:  # tools come and go
+            time.sleep(0.02)
+            some = [one for one in tree(runner) if role(one) == wanted]
+        time.sleep(chance.uniform(0.0, 0.6 if wanted == "tool" else 6.0))
+        some = [one for one in some if one.is_running()]
         if not some:
             continue
         remember(done, scratch)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -182,10 +184,8 @@ def test_a_run_elsewhere_is_waited_for_and_not_done_twice(tmp_path: Path) -> Non
 
     def ends() -> None:
         time.sleep(1.5)
-        make_project(tmp_path, 0)
-        nwbpipe.process(
-            tmp_path / "nwb/s0.nwb", "scale", step="first", params={"factor": 3}, inputs={"series": "lever"}
-        )
+        words = ["process", "nwb/s0.nwb", "scale", "--step", "first", "-p", "factor=3", "--input", "series=lever"]
+        subprocess.run([sys.executable, "-m", "nwbpipe", *words], cwd=tmp_path, check=True, capture_output=True)
         other.release(lease)
 
     thread = threading.Thread(target=ends)

@@ -12,6 +12,7 @@ import h5py
 from nwbpipe.engine._validity import schema_digest
 from nwbpipe.files import objects
 
+_NO_DATA = ("/specifications", "/general/nwbpipe")
 _MOST = 8
 _LINEAGES: dict[str, dict[str, frozenset[str]]] = {}
 
@@ -41,7 +42,7 @@ def nwb_objects(file: h5py.File) -> list[Candidate]:
     """Return the NWB objects of an open file but the file itself, by path."""
     lineages = _lineages(file)
     found = []
-    for path, item in objects(file):
+    for path, item in objects(file, without=_NO_DATA):
         kind = item.attrs.get("neurodata_type")
         if kind is None or path == "/":
             continue

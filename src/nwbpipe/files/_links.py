@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import h5py
 import numpy as np
 
 
-def objects(file: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
-    """Yield each group and dataset once, with its path; links to elsewhere are not followed."""
+def objects(file: h5py.File, without: Collection[str] = ()) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
+    """Yield each group and dataset once, with its path; links to elsewhere are not followed.
+
+    Groups at the paths `without` are left out, with all that is in them.
+    """
     seen: set[int] = set()
     pending: list[tuple[str, Any]] = [("/", file["/"])]
     while pending:
@@ -23,6 +26,8 @@ def objects(file: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
         yield path, item
         if isinstance(item, h5py.Group):
             for name in item:
+                if posixpath.join(path, name) in without:
+                    continue
                 if isinstance(item.get(name, getlink=True), h5py.HardLink):
                     child = item[name]
                     if isinstance(child, h5py.Group | h5py.Dataset):

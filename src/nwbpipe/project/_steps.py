@@ -46,6 +46,7 @@ def resolve_steps(
         Names of all sections, also of those with mistakes of their own.
     """
     steps: dict[str, Step] = {}
+    methods: dict[str, Processor] = {}
     swept: dict[str, list[str]] = {}
     for name, section in sections.items():
         try:
@@ -54,7 +55,7 @@ def resolve_steps(
             complain(error.problem.what, "steps", name, expected=error.problem.expected)
             continue
         merged = _merged(name, sections, policy, complain, declared)
-        method = _method(name, section, merged, complain) if merged else None
+        method = _method(name, section, merged, methods, complain) if merged else None
         if merged is None or method is None:
             continue
         for variant in _variants(name, section, merged, method, complain):
@@ -107,12 +108,15 @@ def _merged(
     return merged
 
 
-def _method(name: str, section: StepSection, merged: _Merged, complain: Complain) -> Processor | None:
+def _method(
+    name: str, section: StepSection, merged: _Merged, known: dict[str, Processor], complain: Complain
+) -> Processor | None:
     if merged.processor is None:
         complain("'processor' is missing", "steps", name, hint="name a processor, or a step that it extends")
         return None
     try:
-        method = processor(merged.processor)
+        method = known.get(merged.processor) or processor(merged.processor)
+        known[merged.processor] = method
     except NwbpipeError as error:
         if section.processor:  # of what it extends it is said once
             one = error.problem

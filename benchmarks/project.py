@@ -1,0 +1,126 @@
+"""Projects: what a run costs beside its computation, and how long a status takes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+
+from benchmarks._nwb import write_session
+from benchmarks._report import note, table
+from benchmarks._watch import REPOSITORY
+
+_STEPS = 8
+_POINTS = "[nwbpipe.processors]\ntiny = benchmarks._tiny:Tiny\n"
+_SNAKEFILE = """
+rule all:
+    input: [f"out/{n}.txt" for n in range(COUNT)]
+rule one:
+    output: "out/{n}.txt"
+    shell: "PYTHON -c 'import h5py' && touch {output}"
+"""
+
+
+def run(folder: Path, *, quick: bool) -> None:
+    variables = _offered(folder)
+    runs = 6 if quick else 200
+    rows = [_empty_runs(folder / "empty", runs, variables), _one_session(folder / "one", 8, variables)]
+    if not quick:
+        rows.append(_snakemake(folder / "snakemake", runs))
+    table(["empty runs", "runs", "workers", "seconds", "seconds a run"], [row for row in rows if row])
+    print()
+    for sessions in (5,) if quick else (1000, 10000):
+        _status(folder / f"status{sessions}", sessions, variables)
+
+
+def _offered(folder: Path) -> dict[str, str]:
+    """Offer the tiny processor to the processes that are started, as an installed package would."""
+    information = folder / "distribution/benchmark-1.0.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: benchmark\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(_POINTS)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(information.parent)])}
+
+
+def _project(folder: Path, sessions: int, steps: int) -> None:
+    (folder / "nwb").mkdir(parents=True)
+    first = write_session(folder / "nwb/s0.nwb", 300)
+    with h5py.File(first, "r+") as file:
+        file["general/session_id"][()] = "00000"
+    for number in range(1, sessions):
+        path = folder / "nwb" / f"s{number}.nwb"
+        shutil.copyfile(first, path)
+        with h5py.File(path, "r+") as file:
+            file["general/session_id"][()] = f"{number:05}"
+    text = 'nwbpipe = 1\n[project]\nname = "b"\nsessions = "nwb://*.nwb"\n[stores]\nnwb = "nwb"\nstate = "state"\n'
+    for number in range(steps):
+        text += f'[steps.t{number}]\nprocessor = "tiny"\nseed = {number}\ninputs.series = "acquisition/signal"\n'
+    (folder / "nwbpipe.toml").write_text(text)
+
+
+def _timed(words: list[str], folder: Path, variables: dict[str, str]) -> float:
+    started = time.perf_counter()
+    subprocess.run(words, cwd=folder, env=variables, check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+def _nwbpipe(*words: str) -> list[str]:
+    return [sys.executable, "-m", "nwbpipe", *words]
+
+
+def _empty_runs(folder: Path, runs: int, variables: dict[str, str]) -> list[str]:
+    _project(folder, runs, 1)
+    seconds = _timed(_nwbpipe("run", "--workers", "2"), folder, variables)
+    return ["`nwbpipe run`, a session each", str(runs), "2", f"{seconds:.1f}", f"{seconds / runs:.3f}"]
+
+
+def _one_session(folder: Path, steps: int, variables: dict[str, str]) -> list[str]:
+    _project(folder, 1, steps)
+    seconds = _timed(_nwbpipe("run", "--workers", str(steps)), folder, variables)
+    return [
+        "`nwbpipe run`, all of one session: commits queue",
+        str(steps),
+        str(steps),
+        f"{seconds:.1f}",
+        f"{seconds / steps:.3f}",
+    ]
+
+
+def _snakemake(folder: Path, runs: int) -> list[str]:
+    """The same number of jobs that import h5py and leave a file, by Snakemake."""
+    command = os.environ.get("NWBPIPE_SNAKEMAKE") or shutil.which("snakemake")
+    if command is None:
+        note("Snakemake is not installed (NWBPIPE_SNAKEMAKE names one): not compared")
+        return []
+    folder.mkdir()
+    text = _SNAKEFILE.replace("COUNT", str(runs)).replace("PYTHON", sys.executable)
+    (folder / "Snakefile").write_text(text)
+    seconds = _timed([command, "--cores", "2", "--quiet"], folder, dict(os.environ))
+    return ["Snakemake, a shell command that imports h5py", str(runs), "2", f"{seconds:.1f}", f"{seconds / runs:.3f}"]
+
+
+def _status(folder: Path, sessions: int, variables: dict[str, str]) -> None:
+    """Make one session whole, and copy it: a project of that many takes hours to compute."""
+    _project(folder, 1, _STEPS)
+    _timed(_nwbpipe("run", "--workers", "2"), folder, variables)
+    first = folder / "nwb/s0.nwb"
+    for number in range(1, sessions):
+        path = folder / "nwb" / f"s{number}.nwb"
+        shutil.copyfile(first, path)
+        with h5py.File(path, "r+") as file:
+            file["general/session_id"][()] = f"{number:05}"
+    time.sleep(2.1)  # what has just changed is not kept
+    shutil.rmtree(Path(os.environ["NWBPIPE_CACHE"]), ignore_errors=True)
+    cold = _timed(_nwbpipe("status"), folder, variables)
+    warm = min(_timed(_nwbpipe("status"), folder, variables) for _ in range(3))
+    table(
+        [f"`nwbpipe status`, {sessions} sessions × {_STEPS} steps", "seconds"],
+        [["cold: no index, no identities", f"{cold:.1f}"], ["warm", f"{warm:.2f}"]],
+    )
+    print()
+    shutil.rmtree(folder)
