@@ -43,7 +43,7 @@ ROOMS: dict[str, set[str]] = {
         "nwb_builders",
         "extensions",
     },
-    "project": {"errors", "provenance", "processors", "converters"},
+    "project": {"errors", "stores", "provenance", "processors", "converters"},
     "engine": {
         "errors",
         "extensions",

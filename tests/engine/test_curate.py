@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -14,8 +15,11 @@ from pynwb import NWBHDF5IO, validate
 import nwbpipe
 from nwbpipe.cli import main
 from nwbpipe.engine import curate, curated_cells, read_labels
-from nwbpipe.errors import InputError, ResultExistsError, SourceError, UnknownNameError
-from nwbpipe.provenance import IdentityCache
+from nwbpipe.engine._carry import carry_results
+from nwbpipe.engine._job import Job
+from nwbpipe.errors import InputError, OverwriteError, ResultExistsError, SourceError, UnknownNameError
+from nwbpipe.processors import Context, processor
+from nwbpipe.provenance import IdentityCache, add_record
 from tests.processors.imaging.session import write_session
 from tests.processors.imaging.test_suite2p_load import FRAMES, NX, NY, write_folder
 
@@ -94,6 +98,33 @@ def test_a_new_segmentation_does_not_inherit_labels(file: Path, tmp_path: Path) 
     assert curated_cells(file, "suite2p") is None
     with h5py.File(file) as opened:
         assert "Curation_suite2p_curation" not in opened["processing/ophys"]
+
+
+def test_a_cascade_takes_no_labels_away(file: Path) -> None:
+    curate(file, "suite2p", {0: "not cell"}, who="Jane Doe")
+    before = file.read_bytes()
+    job = Job(processor("suite2p"), file, Context("suite2p", None, {}), 0, "key", may_replace=True, cascade=True)
+    with h5py.File(file, "r+") as opened, pytest.raises(ResultExistsError, match="refer to the results"):
+        job.make_room(opened, "new")
+    assert file.read_bytes() == before
+
+
+def test_labels_are_carried_over_with_their_rois_or_refuse_a_rebuild(file: Path, tmp_path: Path) -> None:
+    curate(file, "suite2p", {0: "not cell"}, who="Jane Doe")
+    run = next(one for one in nwbpipe.read_records(file) if one.step == "suite2p")
+    conversion = replace(run, step="convert", processor="convert", run_id="c" * 32, inputs=(), outputs=())
+    for name, value in (("same", 1), ("other", 2)):
+        path = write_session(tmp_path / f"{name}.nwb", np.full((FRAMES, NX, NY), value, np.int16), rate=10.0)
+        with nwbpipe.transaction(path) as nwbfile:
+            add_record(nwbfile, conversion)
+    assert carry_results(file, tmp_path / "same.nwb", conversion) == ["suite2p", "suite2p_curation"]
+    assert validate(path=str(tmp_path / "same.nwb")) == []
+    cells = curated_cells(tmp_path / "same.nwb", "suite2p")
+    assert cells is not None
+    assert cells.tolist() == [False, True, False]
+    with pytest.raises(OverwriteError, match="labels of a person") as caught:
+        carry_results(file, tmp_path / "other.nwb", conversion)
+    assert "suite2p, suite2p_curation" in str(caught.value)
 
 
 def test_labels_are_replaced_only_when_asked_and_follow_a_renamed_step(file: Path) -> None:

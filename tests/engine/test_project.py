@@ -4,18 +4,24 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import h5py
 import pytest
 
 import nwbpipe
 from nwbpipe import errors
+from nwbpipe.engine._content import Candidate
 from nwbpipe.engine.execute._runner import lease_name
+from nwbpipe.engine.plan._inputs import members
 from nwbpipe.engine.plan._tools import Facts, judged
 from nwbpipe.engine.state import Leases
-from tests.fixtures.processing import write_session
+from nwbpipe.processors import Input
+from nwbpipe.project import Step
+from tests.fixtures.processing import Scale, write_session
 from tests.fixtures.projects import STEPS, Inline, make_project, table
 from tests.provenance.records import make_record
 
@@ -120,6 +126,19 @@ def test_an_ambiguous_input_is_refused_with_the_candidates(tmp_path: Path) -> No
     assert state.state == "blocked"
     assert "/acquisition/left, /acquisition/right" in state.reason
     assert project.state("m1/s1", "second")[0].reason == "first is blocked"
+
+
+class Two(Scale):
+    """Takes another series, if one is named."""
+
+    inputs: ClassVar[Mapping[str, Input]] = {**Scale.inputs, "more": Input("TimeSeries", optional=True)}
+
+
+def test_an_optional_input_is_left_out_unless_it_is_bound() -> None:
+    there = [Candidate("/acquisition/lever", "TimeSeries", frozenset({"TimeSeries"}), "id")]
+    (plain,) = members(Step("two", Two(), None), there, {}, [])
+    (bound,) = members(Step("two", Two(), None, {"more": "acquisition/lever"}), there, {}, [])
+    assert (set(plain.inputs), set(bound.inputs)) == ({"series"}, {"series", "more"})
 
 
 def test_ignored_steps_and_sessions_are_left_alone(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ sweep.factor = [4, 5.5]
     assert sorted(step.params.factor for step in swept) == [4.0, 5.5]
     assert all(len(step.name) == len("more_") + 8 and step.resources.kind == "ephys" for step in swept)
     assert spec.steps["first"].resources.cpu == 2
-    assert spec.stores["raw"] == str(tmp_path / "raw")
+    assert spec.stores["raw"] == (str(tmp_path / "raw"),)
     assert spec.local("nwb://a/b.nwb") == Path("/data/nwb/a/b.nwb")
 
 
@@ -150,12 +150,22 @@ def test_wrong_heads(tmp_path: Path, old: str, new: str, named: str) -> None:
 
 def test_profiles_change_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, HEAD + '[profiles.cluster.stores]\nnwb = "s3://bucket/nwb"\n')
-    assert load_project(path, profile="cluster").stores["nwb"] == "s3://bucket/nwb"
-    assert load_project(path).stores["nwb"] == "/data/nwb"
+    assert load_project(path, profile="cluster").stores["nwb"] == ("s3://bucket/nwb",)
+    assert load_project(path).stores["nwb"] == ("/data/nwb",)
     with pytest.raises(errors.SpecError, match="no profile 'clustr'"):
         load_project(path, profile="clustr")
     monkeypatch.setenv("NWBPIPE_STORE_RAW", str(tmp_path / "elsewhere"))
-    assert load_project(path).stores["raw"] == str(tmp_path / "elsewhere")
+    assert load_project(path).stores["raw"] == (str(tmp_path / "elsewhere"),)
+
+
+def test_a_store_may_have_several_roots_and_a_tool_may_be_a_checkout(tmp_path: Path) -> None:
+    tools = '[tools.extract]\ncheckout = "/opt/EXTRACT"\nweights = "weights"\n'
+    spec = load_project(written(tmp_path, HEAD.replace('raw = "raw"', 'raw = ["raw", "/archive"]') + tools))
+    assert spec.stores["raw"] == (str(tmp_path / "raw"), "/archive")
+    tool = spec.tools["extract"]
+    assert (tool.python, tool.checkout, tool.weights) == (None, "/opt/EXTRACT", "weights")
+    with pytest.raises(errors.SpecError, match="root of the store 'raw'"):
+        load_project(written(tmp_path, HEAD.replace('raw = "raw"', "raw = []")))
 
 
 def test_the_template_is_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,17 @@ def test_sessions_by_pattern(tmp_path: Path) -> None:
     assert found(tmp_path)[0].file == tmp_path / "nwb/sub-M1_ses-a.nwb"
 
 
+def test_sessions_of_several_roots_are_found_once(tmp_path: Path) -> None:
+    spec(tmp_path / "fast/M1/a", "M1", "a")
+    spec(tmp_path / "archive/M1/a", "M1", "a")
+    spec(tmp_path / "archive/M1/b", "M1", "b")
+    head = HEAD.replace("PATTERN", "**/session.yaml").replace('raw = "raw"', 'raw = ["fast", "archive"]')
+    (tmp_path / "nwbpipe.toml").write_text(head)
+    sessions = find_sessions(load_project(tmp_path), describe)[0]
+    places = [str(one.spec.relative_to(tmp_path)) for one in sessions if one.spec]
+    assert places == ["fast/M1/a/session.yaml", "archive/M1/b/session.yaml"]
+
+
 def test_a_spec_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
     spec(tmp_path / "raw/a", "M1", "a")
     spec(tmp_path / "raw/b", "../evil", "b")

@@ -8,6 +8,7 @@ import h5py
 
 from nwbpipe import files
 from nwbpipe.engine._content import below_any
+from nwbpipe.engine._remove import irreplaceable
 from nwbpipe.errors import NwbpipeError, OverwriteError
 from nwbpipe.provenance import REMOVED, RunRecord, object_identity, read_records
 
@@ -38,7 +39,8 @@ def carry_results(target: Path, building: Path, conversion: RunRecord) -> list[s
     Raises
     ------
     OverwriteError
-        If the file holds results that no record knows: nobody could make them again.
+        If the file holds results that nobody could make again, and that can't be carried over: no record knows
+        them, a person gave them, or they were loaded from files elsewhere.
     """
     with h5py.File(target, "r", locking=False) as old, h5py.File(building, "r+") as new:
         records = read_records(old)
@@ -52,7 +54,19 @@ def carry_results(target: Path, building: Path, conversion: RunRecord) -> list[s
                 carried.append(record.step)
                 keep = True
             _copy_record(old, new, record, keep, conversion)
+        _refuse_loss(old, records, carried)
     return carried
+
+
+def _refuse_loss(old: h5py.File, records: list[RunRecord], carried: list[str]) -> None:
+    current = [record for record in records if not record.superseded and record.step != _CONVERT]
+    lost = [record.step for record in current if record.step not in carried and irreplaceable(record)]
+    if lost:
+        msg = "the file holds labels of a person, or results from elsewhere, that are not of the data as they are now"
+        raise OverwriteError(
+            msg, where=old.filename, found=", ".join(lost),
+            hint="nwbpipe edit remove takes them away; or convert with --overwrite --discard-results",
+        )  # fmt: skip
 
 
 def _refuse_unknown(old: h5py.File, new: h5py.File, records: list[RunRecord]) -> None:

@@ -14,11 +14,10 @@ from typing import Any
 import h5py
 
 from nwbpipe import __version__, environments, session_file
-from nwbpipe.engine._curate import CURATION
 from nwbpipe.engine._known import KnownIdentities
 from nwbpipe.engine._outputs import new_outputs, object_ids
 from nwbpipe.engine._places import log_folder
-from nwbpipe.engine._remove import dependents, remove_outputs
+from nwbpipe.engine._remove import dependents, irreplaceable, remove_outputs
 from nwbpipe.engine._serve import inputs_within_reach
 from nwbpipe.engine._validity import check_valid
 from nwbpipe.environments import ToolEnvironment
@@ -274,9 +273,9 @@ class Job:
             return []
         gone = [broken]
         if self.cascade:
-            # What a person made can't be made again: it is refused below, not taken away.
+            # What can't be made again is not taken away: it refuses the replacement, below.
             linked = dependents(file, broken, read_records(file), links_only=True)
-            gone += [one for one in linked if one.processor != CURATION]
+            gone += [one for one in linked if not irreplaceable(one)]
         remove_outputs(file, *gone)
         for record in gone:
             mark_superseded(file, record.step, run_id if record is broken else REMOVED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import h5py
 
 from nwbpipe import files
+from nwbpipe.engine._curate import CURATION
 from nwbpipe.errors import ResultExistsError
 from nwbpipe.provenance import RunRecord
 
@@ -39,6 +40,11 @@ def remove_outputs(file: h5py.File, *records: RunRecord) -> None:
         del file[path]
         if parent.parent.name == "/processing" and not len(parent):
             del file[parent.name]
+
+
+def irreplaceable(record: RunRecord) -> bool:
+    """Whether no run can make a result again: a person gave it, or it was loaded from files elsewhere."""
+    return record.processor == CURATION or bool(record.parameters.get("loaded"))
 
 
 def dependents(

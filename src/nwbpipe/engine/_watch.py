@@ -120,7 +120,7 @@ class Watcher:
     def _wait(self, seconds: float) -> None:
         """Wait for a change below the sessions' store, at most so long."""
         store = self.project.spec.sessions.partition("://")[0]
-        root = Path(self.project.spec.stores[store])
+        roots = self.project.spec.stores[store]
         with suppress(ImportError, OSError):
             import watchfiles
 
@@ -129,7 +129,7 @@ class Watcher:
             timer.start()
             try:
                 for _ in watchfiles.watch(
-                    root, stop_event=_Either(stop, self.stop), raise_interrupt=True, rust_timeout=500, debounce=400
+                    *roots, stop_event=_Either(stop, self.stop), raise_interrupt=True, rust_timeout=500, debounce=400
                 ):
                     break
             finally:

@@ -16,6 +16,7 @@ from nwbpipe.project._lines import key_lines, line_of
 from nwbpipe.project._model import STORE, ExecutorSpec, Ignore, ProjectSection, StepSection, ToolSection
 from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.project._steps import resolve_steps
+from nwbpipe.stores import STORE_VARIABLE
 
 PROJECT_FILE = "nwbpipe.toml"
 _TOP = ("nwbpipe", "project", "stores", "profiles", "steps", "tools", "executor", "ignore")
@@ -192,7 +193,7 @@ def _checked(content: dict[str, Any], mistakes: Mistakes, file: Path, profile: s
         name=project.name,
         sessions=project.sessions,
         output=project.output,
-        stores={"state": str(file.parent / ".nwbpipe"), **stores},
+        stores={"state": (str(file.parent / ".nwbpipe"),), **stores},
         steps=steps,
         tools=tools,
         ignore=tuple(one for one in ignore if one is not None),
@@ -209,7 +210,7 @@ def _table(content: dict[str, Any], key: str, mistakes: Mistakes) -> dict[str, A
     return {}
 
 
-def _stores(content: dict[str, Any], mistakes: Mistakes, folder: Path, profile: str) -> dict[str, str]:
+def _stores(content: dict[str, Any], mistakes: Mistakes, folder: Path, profile: str) -> dict[str, tuple[str, ...]]:
     declared: dict[tuple[str, ...], Any] = {
         ("stores", name): value for name, value in _table(content, "stores", mistakes).items()
     }
@@ -232,25 +233,29 @@ def _stores(content: dict[str, Any], mistakes: Mistakes, folder: Path, profile: 
     chosen = profiles.get(profile, {})
     if profile and isinstance(chosen, dict) and isinstance(chosen.get("stores", {}), dict):
         declared |= {("profiles", profile, "stores", name): value for name, value in chosen.get("stores", {}).items()}
-    stores: dict[str, str] = {}
+    stores: dict[str, tuple[str, ...]] = {}
     for key, value in declared.items():
         name = key[-1]
+        roots = value if isinstance(value, list) else [value]
         if not STORE.fullmatch(name):
             mistakes.add(
                 f"{name!r} is no name for a store", *key, expected="a small letter, then small letters, digits and _"
             )
-        elif not isinstance(value, str) or not value:
+        elif not roots or not all(isinstance(root, str) and root for root in roots):
             mistakes.add(
                 f"the root of the store {name!r} is no text",
                 *key,
-                expected="a folder or an address",
+                expected="a folder or an address, or a list of them",
                 found=repr(value)[:80],
             )
         else:
-            stores[name] = value
+            stores[name] = tuple(roots)
     for name in list(stores):
-        stores[name] = os.environ.get(f"NWBPIPE_STORE_{name.upper()}", stores[name])
+        if named := os.environ.get(f"{STORE_VARIABLE}{name.upper()}"):
+            stores[name] = (named,)
     return {
-        name: value if _REMOTE.match(value) else os.path.normpath(folder / Path(value).expanduser())
-        for name, value in stores.items()
+        name: tuple(
+            root if _REMOTE.match(root) else os.path.normpath(folder / Path(root).expanduser()) for root in roots
+        )
+        for name, roots in stores.items()
     }

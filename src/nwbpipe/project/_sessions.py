@@ -104,14 +104,17 @@ def _refuse_shared(sessions: Sequence[Session]) -> None:
 
 def _matching(project: ProjectSpec) -> Iterator[Path]:
     store, _, pattern = project.sessions.partition("://")
-    root = project.stores[store]
-    if "://" in root:
-        msg = f"sessions are looked for on this machine only, and the store {store!r} is elsewhere"
-        raise RequestError(msg, where=root, hint="mount or download it, and name the folder in a profile")
-    if not Path(root).is_dir():
-        msg = f"the root of the store {store!r} is missing"
-        raise FileAccessError(msg, where=root, hint="mount it, or name its place in a profile: --profile")
-    return iter(sorted(_glob(Path(root), pattern)))
+    found: dict[Path, Path] = {}  # of what several roots have, that in the first one counts
+    for root in project.stores[store]:
+        if "://" in root:
+            msg = f"sessions are looked for on this machine only, and the store {store!r} is elsewhere"
+            raise RequestError(msg, where=root, hint="mount or download it, and name the folder in a profile")
+        if not Path(root).is_dir():
+            msg = f"the root of the store {store!r} is missing"
+            raise FileAccessError(msg, where=root, hint="mount it, or name its place in a profile: --profile")
+        for path in _glob(Path(root), pattern):
+            found.setdefault(path.relative_to(root), path)
+    return iter(sorted(found.values()))
 
 
 def _glob(root: Path, pattern: str) -> Iterator[Path]:

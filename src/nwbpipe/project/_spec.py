@@ -64,8 +64,8 @@ class ProjectSpec:
         Where sessions are, with patterns: ``raw://**/session.yaml`` or ``nwb://**/*.nwb``.
     output : str or None
         Where a session's NWB file is, with fields; None where sessions are NWB files.
-    stores : mapping of str to str
-        Root of each store: an absolute folder, or an address.
+    stores : mapping of str to tuple of str
+        Roots of each store: absolute folders, or addresses. What is written goes to the first one.
     steps : mapping of str to Step
         In an order in which each comes after those that it needs.
     tools : mapping of str to ToolSection
@@ -77,7 +77,7 @@ class ProjectSpec:
     name: str
     sessions: str
     output: str | None
-    stores: Mapping[str, str]
+    stores: Mapping[str, tuple[str, ...]]
     steps: Mapping[str, Step]
     tools: Mapping[str, ToolSection]
     ignore: tuple[Ignore, ...] = ()
@@ -90,6 +90,6 @@ class ProjectSpec:
         return self.path.parent
 
     def local(self, address: str) -> Path:
-        """Return the local path of an address such as ``nwb://sub-1/a.nwb``."""
+        """Return the local path of an address such as ``nwb://sub-1/a.nwb``, in the first root of its store."""
         store, _, rest = address.partition("://")
-        return Path(self.stores[store]) / rest
+        return Path(self.stores[store][0]) / rest

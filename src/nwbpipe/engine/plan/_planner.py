@@ -36,7 +36,7 @@ class Planner:
         use_tools(project)
         self.project = project
         self.index = Index(project.path, project.profile)
-        self.state = open_store(project.stores["state"], base=project.folder)
+        self.state = open_store(project.stores["state"][0], base=project.folder)
         self.runs = Runs(self.state)
 
     # Sessions -----------------------------------------------------------------------------------------
