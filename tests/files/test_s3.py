@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 import nwbpipe
 from nwbpipe import files, session_file
 from nwbpipe.errors import ConflictError, DamagedFileError, FileAccessError, NwbpipeError, UnsupportedFileError
-from nwbpipe.files.s3 import _client, _conditions, _transaction
+from nwbpipe.files.s3 import _conditions, _transaction
+from nwbpipe.stores.s3 import _client
 from tests.files.helpers import child, wait_for_line
 from tests.fixtures.s3 import KEY, READER, SECRET, Bucket
 

@@ -14,8 +14,9 @@ import pytest
 
 from nwbpipe import files
 from nwbpipe.errors import FileAccessError
-from nwbpipe.files.s3 import _client, _commit, _transaction
+from nwbpipe.files.s3 import _commit, _transaction
 from nwbpipe.files.s3._lock import lock_key
+from nwbpipe.stores.s3 import _client
 from tests.fixtures.s3 import SECRET, Bucket
 
 pytestmark = pytest.mark.slow

@@ -12,9 +12,9 @@ import pytest
 
 from nwbpipe import files
 from nwbpipe.errors import ConflictError, FileAccessError
-from nwbpipe.files.s3 import _client, _lock
-from nwbpipe.files.s3._address import Address
+from nwbpipe.files.s3 import _lock
 from nwbpipe.files.s3._lock import CompletionLock, lock_key
+from nwbpipe.stores.s3 import Address, _client
 from tests.fixtures.s3 import Bucket
 
 pytestmark = pytest.mark.slow

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from nwbpipe import session_file
 from nwbpipe.errors import FileAccessError, RequestError
 from nwbpipe.files.s3 import is_remote, parse
-from nwbpipe.files.s3._client import scrubbed
 from nwbpipe.files.s3._marks import holds, with_write
 from nwbpipe.files.s3._plan import LARGEST, MOST, SENT, SMALLEST, plan
+from nwbpipe.stores.s3 import scrubbed
 
 TB = 10**12
 

@@ -12,12 +12,11 @@ from urllib.parse import urlencode
 
 from nwbpipe.errors import FileAccessError, NwbpipeError
 from nwbpipe.files._view import View
-from nwbpipe.files.s3._client import THREADS, code_of, conflict, explained, is_conflict, is_s3_error
 from nwbpipe.files.s3._conditions import completes_in_one_step
 from nwbpipe.files.s3._lock import CompletionLock
 from nwbpipe.files.s3._marks import holds, mark, md5, new_write, with_write
-from nwbpipe.files.s3._object import RemoteObject
 from nwbpipe.files.s3._plan import Part, plan
+from nwbpipe.stores.s3 import THREADS, RemoteObject, code_of, conflict, explained, is_conflict, is_s3_error
 
 _WAITING = 96 * 2**20  # bytes of parts in memory, or one part
 _TRIES = 3

@@ -9,8 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nwbpipe.errors import FileAccessError
-from nwbpipe.files.s3._address import Address
-from nwbpipe.files.s3._client import code_of, explained, is_conflict, is_s3_error
+from nwbpipe.stores.s3 import Address, code_of, explained, is_conflict, is_s3_error
 
 _CHECKING: tuple[str, ...] = (".amazonaws.com", ".amazonaws.com.cn")
 _known: dict[tuple[str, str], bool] = {}  # (endpoint, bucket)

@@ -19,8 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from nwbpipe.errors import NwbpipeError
-from nwbpipe.files.s3._address import Address
-from nwbpipe.files.s3._client import code_of, conflict, explained, is_conflict, is_s3_error
+from nwbpipe.stores.s3 import Address, code_of, conflict, explained, is_conflict, is_s3_error
 
 LEASE = 60.0  # seconds after which a lock that does not change is its holder's no more
 _TRIES = 3
