@@ -14,7 +14,7 @@ import numpy as np
 
 from nwbpipe import __version__, files, session_file
 from nwbpipe.engine._known import KnownIdentities
-from nwbpipe.engine._remove import remove_outputs
+from nwbpipe.engine._remove import CURATION, remove_outputs
 from nwbpipe.engine._validity import check_valid
 from nwbpipe.errors import InputError, ResultExistsError, SourceError, UnknownNameError
 from nwbpipe.processors import step_name
@@ -32,7 +32,6 @@ from nwbpipe.provenance import (
     run_key,
 )
 
-CURATION = "curation"
 _SUFFIX = "_curation"
 #: Words that say whether it is a cell; other words are labels that don't.
 _CELL = {"cell": True, "soma": True, "1": True, "true": True, "yes": True}
