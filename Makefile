@@ -2,6 +2,7 @@
 # make test   lint, types and the tests
 # make faults the crash suite in its long form
 # make test-long  the tests that take minutes each
+# make test-tools  those of CaImAn and EXTRACT, where they are installed; says which ran
 # make bench  measure speed and memory
 # make locks  resolve the locked versions again
 # Everything is installed into .venv and .make; nothing but Python ≥ 3.11 and git is assumed.
@@ -23,7 +24,7 @@ TOOLS := $(NWBPIPE_TOOLS)/suite2p/nwbpipe-tool.json $(NWBPIPE_TOOLS)/facemap/nwb
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
-.PHONY: help setup tools readers demo test test-long faults lint locks bench clean
+.PHONY: help setup tools readers demo test test-long test-tools faults lint locks bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -66,6 +67,9 @@ faults: setup
 
 test-long: setup tools
 	$(BIN)/python -m pytest -m long
+
+test-tools: setup tools
+	$(BIN)/python -m pytest -m tool -rs
 
 bench: setup
 	$(BIN)/python -m benchmarks
