@@ -40,6 +40,7 @@ retries = 5
 """
 
 
+@pytest.mark.long
 def test_a_cluster_of_two_kinds_of_workers_one_of_which_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
