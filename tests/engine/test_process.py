@@ -17,6 +17,7 @@ from pynwb import TimeSeries, validate
 import nwbpipe
 from nwbpipe import errors
 from nwbpipe.provenance import IdentityCache
+from tests.fixtures.counting import Count
 from tests.fixtures.processing import Scale, write_session
 
 
@@ -318,3 +319,16 @@ def test_of_a_resumable_run_that_failed_its_stages_are_kept(session_nwb: Path, o
     with pytest.raises(errors.ToolFailedError):
         nwbpipe.process(session_nwb, Staged(), params={"ending": "raise"})
     assert not (folder / "stages" / "second").exists()
+
+
+def test_a_declared_stage_that_ended_is_kept_and_one_that_failed_is_not(
+    session_nwb: Path, own_places: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TESTS_COUNTER", str(tmp_path / "counter"))
+    for _ in range(2):
+        with pytest.raises(errors.ToolFailedError, match="the second stage failed"):
+            nwbpipe.process(session_nwb, Count(), params={"label": "fails"})
+    (folder,) = (one for one in (own_places / "scratch").iterdir() if one.is_dir())
+    assert sorted(one.name for one in folder.iterdir()) == ["made_by.json", "stages"]
+    assert [one.name for one in (folder / "stages").iterdir()] == ["one"]
+    assert (tmp_path / "counter").read_text().count("one began") == 1  # the second try went on from there
