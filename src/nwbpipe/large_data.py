@@ -65,7 +65,8 @@ def take_large(
             chunks = source.chunk_shape
         else:
             chunks = chunk_shape(empty.shape, empty.dtype, _access(container, field, empty.ndim))
-        options = {"chunks": chunks, **codec.options()}
+        # hdmf asks to be told that the filter is a plugin.
+        options = {"chunks": chunks, **codec.options(), "allow_plugin_filters": codec is Codec.ZSTD}
         if isinstance(container, VectorData):  # rows can be added to a table, as hdmf itself has it
             options["maxshape"] = (None,) * empty.ndim
             names = {}

@@ -101,8 +101,16 @@ def check_command(command: str, shown: str, folder: Path, where: str) -> None:
 RUNNABLE = [page for page in PAGES if any(block.runnable for block in blocks(page))]
 
 
+# Those that take a minute are left to `make test-long`.
+LONG = ("how-do-i-process-photometry.md", "how-good-is-my-scan.md")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.relative_to(DOCS).as_posix())
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.long) if page.name in LONG else page for page in RUNNABLE],
+    ids=lambda page: page.relative_to(DOCS).as_posix(),
+)
 def test_a_page_runs(page: Path, page_folder: Path) -> None:
     for block in blocks(page):
         where = f"{page.name}:{block.line}"

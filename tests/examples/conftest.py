@@ -12,7 +12,7 @@ import nwbpipe
 from tests.examples.checking import EXAMPLES, Converted
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not of the session: other tests have a store of that name, too
 def raw_store(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Point raw:// at the real recordings, and keep caches, logs and scratch away from the user's."""
     places = tmp_path_factory.mktemp("places")
@@ -23,9 +23,9 @@ def raw_store(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield shared_data
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def convert_example(raw_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Converted]:
-    """Convert an example by its name; once a session, however many tests ask for it."""
+    """Convert an example by its name; once a module, however many tests ask for it."""
     done: dict[str, Converted] = {}
 
     def convert(name: str) -> Converted:

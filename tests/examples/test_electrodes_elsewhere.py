@@ -103,6 +103,7 @@ def test_neuroscope(convert_example: Callable[[str], Converted], raw_store: Path
         np.testing.assert_allclose(one, np.sort(other), atol=1e-9, rtol=0)
 
 
+@pytest.mark.long
 def test_spikesorting(
     convert_example: Callable[[str], Converted],
     copy_of: Callable[[Converted], Path],

@@ -59,8 +59,8 @@ def test_what_is_written_is_read_by_plain_hdf5(
         dataset = file.create_dataset("x", values.shape, values.dtype, chunks=chunks, **codec.options())
         write_chunked(dataset, values.__getitem__, level=level, memory_bytes=memory, threads=threads)
         assert same(dataset[()], values)
-        # Not by the slow way: every chunk of the pipeline is one that this module knows.
-        assert Pipeline.of(dataset) is not None
+        # Not by the slow way: every chunk of the pipeline is one that this module knows, but for zstd.
+        assert (Pipeline.of(dataset) is None) == (codec is Codec.ZSTD)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -65,7 +65,7 @@ def _refuse_loss(old: h5py.File, records: list[RunRecord], carried: list[str]) -
         msg = "the file holds labels of a person, or results from elsewhere, that are not of the data as they are now"
         raise OverwriteError(
             msg, where=old.filename, found=", ".join(lost),
-            hint="nwbpipe edit remove takes them away; or convert with --overwrite --discard-results",
+            hint="take them away (`nwbpipe edit remove`), or convert anew (--overwrite --discard-results)",
         )  # fmt: skip
 
 

@@ -93,11 +93,18 @@ def usage() -> dict[str, float]:
         import resource
     except ImportError:
         return {}
+    # On Linux the peak of `getrusage` is also that of the process that we were forked from, which may be a large one.
+    peak = 0
+    try:
+        with Path("/proc/self/status").open(encoding="ascii") as status:
+            peak = next((int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:")), 0)
+    except OSError:
+        pass
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "cpu_seconds": round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 3),
-        "peak_memory_bytes": max(own.ru_maxrss, children.ru_maxrss) * unit,
+        "peak_memory_bytes": max(peak or own.ru_maxrss * unit, children.ru_maxrss * unit),
     }
 
 

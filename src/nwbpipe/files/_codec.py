@@ -43,7 +43,7 @@ class Codec(StrEnum):
             from hdf5plugin import Blosc
         except ImportError:
             raise RequestError("zstd needs the package hdf5plugin", hint="pip install hdf5plugin") from None
-        return {**Blosc(cname="zstd", clevel=3, shuffle=Blosc.SHUFFLE), "allow_plugin_filters": True}
+        return dict(Blosc(cname="zstd", clevel=3, shuffle=Blosc.SHUFFLE))
 
 
 @dataclass(frozen=True)

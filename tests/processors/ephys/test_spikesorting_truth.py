@@ -59,6 +59,7 @@ def check_waveforms(path, truth):
             assert mean.min() == pytest.approx(raw.min(), rel=0.3)
 
 
+@pytest.mark.long
 def test_shanks_are_sorted_apart_and_drifting_timestamps_followed(tmp_path):
     shanks = [simulate(channels=8, units=3, seconds=15.0, seed=seed) for seed in (7, 8)]
     samples = np.hstack([shank.samples for shank in shanks])

@@ -107,6 +107,7 @@ def test_the_same_run_gives_the_same_result(tmp_path):
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.long
 def test_a_still_movie_can_be_taken_as_it_is(tmp_path):
     truth = simulate_movie()
     still = np.stack(
@@ -124,7 +125,11 @@ def test_a_still_movie_can_be_taken_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "params", [{}, {"settings": {"extraction": {"snr_threshold": 0.999}}}], ids=["noise", "all below the SNR"]
+    "params",
+    [
+        pytest.param({}, id="noise", marks=pytest.mark.long),
+        pytest.param({"settings": {"extraction": {"snr_threshold": 0.999}}}, id="all below the SNR"),
+    ],
 )
 def test_a_movie_without_cells_gives_an_empty_result(tmp_path, params):
     if params:

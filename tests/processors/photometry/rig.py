@@ -26,7 +26,10 @@ sources:
     interface: MatlabFiberPhotometryInterface
     args: {file_path: data.mat, settings_file_path: meta.toml, unit: volts}
   trials: {interface: CsvTimeIntervalsInterface, args: {file_path: trials.csv}, clock: rig}
-  events: {interface: BehaviorEventsInterface, args: {file_path: events.csv, name_column: name}, clock: rig}
+  events:
+    interface: BehaviorEventsInterface
+    args: {file_path: events.csv, name_column: name, unsorted: sort}
+    clock: rig
 """
 
 

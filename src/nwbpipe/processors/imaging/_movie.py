@@ -67,7 +67,8 @@ def movie_facts(series: Any, path: str) -> dict[str, Any]:
     declared = None if series.dimension is None else tuple(int(size) for size in series.dimension)
     longest = int(np.argmax(shape[:3]))
     others = [size for axis, size in enumerate(shape[:3]) if axis != longest]
-    if (declared and declared[: len(shape) - 1] != shape[1:]) or (
+    # NeuroConv states the size of a frame as (rows, columns), and writes it as (columns, rows).
+    if (declared and sorted(declared[: len(shape) - 1]) != sorted(shape[1:])) or (
         longest and shape[longest] > TIME_LIKE * max(others)
     ):
         msg = "the axes of the movie seem to be in another order"
