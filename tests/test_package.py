@@ -132,6 +132,11 @@ def test_importing_a_room_imports_no_pynwb(module: str) -> None:
     assert loaded == ""
 
 
+def test_the_state_of_a_project_is_told_without_hdmf_and_pandas() -> None:
+    heavy = {"pynwb", "hdmf", "pandas", "scipy", "neuroconv", "distributed", "dask", "watchfiles", "rich"}
+    assert python(f"import nwbpipe.engine, sys; print(*{heavy!r} & set(sys.modules))") == ""
+
+
 # The rooms --------------------------------------------------------------------------------------------------
 
 

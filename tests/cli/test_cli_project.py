@@ -38,10 +38,18 @@ def test_a_project_from_init_to_done(run, tmp_path: Path, monkeypatch: pytest.Mo
     assert "first: 2 missing" in out
     code, out, _ = run("run", "--dry-run", "--session", "m1/s0")
     assert out.splitlines() == ["m1/s0 first  missing", "m1/s0 second  missing: after first", "2 runs would be done"]
+    code, out, _ = run("run", "--dry-run", "--session", "m1/s0", "--step", "second")
+    assert "2 runs would be done" in out  # with what it needs
     code, out, err = run("run", "--max-failures", 1)
     assert code == 1
+    assert "4 runs to do; here\n" in err
     assert "0 done, 1 failed" in out
     assert "m1/s0 first  failed" in err
+    assert "1 runs would be done" in run("run", "--dry-run", "--step", "first")[1]
+    assert "2 runs would be done" in run("run", "--dry-run", "--step", "first", "--retry-failed")[1]
+    code, _, err = run("status", "--why", "m1", "first")
+    assert code == 2
+    assert "m1/s0, m1/s1" in err
     code, out, _ = run("status", "--why", "m1/s0", "first")
     assert "the data are odd" in out
     assert "state/logs/m1/s0/first-" in out
@@ -65,7 +73,7 @@ def test_a_project_from_init_to_done(run, tmp_path: Path, monkeypatch: pytest.Mo
     assert len(json.loads(out)["activity"]) == 2
     code, out, _ = run("verify", "m1/s0", "first")
     assert code == 0
-    assert "same     /processing/behavior/Scaled_first/data" in out.replace("same  ", "same     ")
+    assert "same  /processing/behavior/Scaled_first/data" in out
 
 
 def test_init_and_bad_requests(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +103,10 @@ def test_units_and_dockerfiles(run, tmp_path: Path) -> None:
     make_project(tmp_path, 0)
     unit, docker = tmp_path / "deploy/nwbpipe.service", tmp_path / "Dockerfile"
     code, _, _ = run(
-        "watch", "--project", tmp_path, "--settle", 5, "--write-unit", unit, "--write-dockerfile", docker
-    )
+        "watch", "--project", tmp_path, "--settle", 5, "--workers", 3, "--write-unit", unit,
+        "--write-dockerfile", docker,
+    )  # fmt: skip
     assert code == 0
     assert f'"--project" "{tmp_path}/nwbpipe.toml" "--settle" "5"' in unit.read_text()
+    assert '"--workers" "3"' in unit.read_text()
     assert 'CMD ["nwbpipe", "watch"' in docker.read_text()

@@ -13,7 +13,7 @@ import pytest
 
 import nwbpipe
 from nwbpipe import session_file, stores
-from nwbpipe.engine import process, remove_step
+from nwbpipe.engine import process, remove_step, verify_run
 from nwbpipe.errors import ConflictError, FileAccessError, RequestError, ToolFailedError
 from nwbpipe.files import FollowingObject
 from nwbpipe.provenance import IdentityCache, read_records
@@ -116,6 +116,17 @@ def test_a_commit_that_comes_first_is_built_upon(bucket: Bucket, session_nwb: Pa
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("test_processors")
+def test_a_result_is_verified_where_it_is(bucket: Bucket, session_nwb: Path) -> None:
+    url = bucket.put(session_nwb)
+    process(url, "scale")
+    before = bucket.tag
+    found = verify_run(url, "scale", threads=1)
+    assert found
+    assert all(one.ok for one in found)
+    assert bucket.tag == before
+
+
 def test_a_reader_goes_on_through_commits_but_not_through_a_new_file(bucket: Bucket, tmp_path: Path) -> None:
     url = bucket.put(wide_session(tmp_path / "session.nwb"))
     process(url, Scale(), inputs={"series": "lever"})  # from now on the object says which writes it holds

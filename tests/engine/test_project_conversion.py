@@ -139,6 +139,29 @@ def test_a_conversion_follows_its_spec_and_its_raw_files(lab: Path) -> None:
     assert recording.name in state.reason
 
 
+def test_a_profile_moves_roots_and_nothing_is_converted_again(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    away = lab.parent / "away"
+    (lab / "raw").rename(away)
+    with (lab / "nwbpipe.toml").open("a") as file:
+        file.write(f'[profiles.cluster.stores]\nraw = "{away}"\n')
+    project = Project(lab, profile="cluster")
+    assert set(table(project).values()) == {"done"}
+    # The specs of another session, and what they extend, are found in that profile's stores, too.
+    (away / "lab.yaml").write_text("session: {lab: The lab}\n")
+    (away / "deep/two").mkdir(parents=True)
+    raw.write_trials(away / "deep/two/trials.csv")
+    probe = {"interface": "WhiteMatterRecordingInterface", "args": dict(SOURCES["probe"]["args"])}  # type: ignore[index]
+    probe["args"]["file_path"] = f"raw://one/{probe['args']['file_path']}"
+    two = raw.write_spec(away / "deep/two", {**SOURCES, "probe": probe}, session={**raw.SESSION, "session_id": "s2"})
+    two.write_text("extends: ../../lab.yaml\n" + two.read_text())
+    assert Project(lab, profile="cluster").run(["M042/s2"], executor=Inline()).done == 3
+    record = nwbpipe.read_records(lab / "nwb/sub-M042/ses-s2.nwb")[0]
+    assert {one["path"] for one in record.sources} == {probe["args"]["file_path"], "raw://deep/two/trials.csv"}
+    # In the default profile, whose store has no raw data here, the same is recorded.
+    shutil.copytree(away, lab / "raw")
+    assert set(table(Project(lab)).values()) == {"done"}
+
+
 def test_a_result_that_no_record_knows_is_never_lost_in_a_rebuild(lab: Path) -> None:
     from pynwb import TimeSeries
 

@@ -77,8 +77,7 @@ def test_a_cluster_of_two_kinds_of_workers_one_of_which_is_killed(
         assert not summary.ok or summary.left or summary.blocked
         project.run()
     assert set(table(project).values()) == {"done"}
-    for number in range(1):
-        assert len(nwbpipe.read_records(tmp_path / f"nwb/s{number}.nwb")) == 2
+    assert len(nwbpipe.read_records(tmp_path / "nwb/s0.nwb")) == 2
     end = time.monotonic() + 20
     while left := [
         child for child in psutil.Process().children(recursive=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.execute_kills import RUN, STEPS, batter, check, left_over, lines
+from tests.fixtures.kills import RUN, STEPS, batter, check, left_over, lines
 from tests.fixtures.projects import make_project
 
 pytestmark = pytest.mark.usefixtures("test_processors")

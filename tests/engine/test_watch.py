@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,11 @@ def test_a_session_is_processed_once_its_files_are_at_rest(tmp_path: Path) -> No
     assert health.arriving == 0
     assert health.states == {"done": 2}
     assert health.line == "healthy: 1 sessions, 0 arriving; 2 done"
+    watcher.options["executor"] = None  # none is begun: there is nothing to do
+    watcher.project.executor = lambda *_: pytest.fail("an executor was begun")  # type: ignore[method-assign]
+    assert watcher.look().arriving == 1  # what was committed has just changed the file
+    time.sleep(1.1)
+    assert watcher.look() == replace(health, summary=None)
 
 
 def test_it_goes_on_when_a_store_comes_back(tmp_path: Path) -> None:

@@ -158,6 +158,31 @@ def test_profiles_change_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert load_project(path).stores["raw"] == (str(tmp_path / "elsewhere"),)
 
 
+def test_a_variable_means_the_same_store_for_the_project_and_for_its_specs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, HEAD)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("NWBPIPE_STORE_RAW", "data")
+    monkeypatch.setenv("NWBPIPE_STORE_MORE", "s3://bucket/more")
+    spec = load_project(path)
+    assert spec.stores["raw"] == (str(tmp_path / "here/data"),)
+    assert spec.stores["more"] == ("s3://bucket/more",)
+    assert spec.opened_stores["raw"].root == str(tmp_path / "here/data")
+
+
+def test_session_files_elsewhere_are_refused(tmp_path: Path) -> None:
+    spec = load_project(written(tmp_path, HEAD.replace("/data/nwb", "s3://bucket/nwb")))
+    with pytest.raises(errors.RequestError, match="on this machine only"):
+        spec.local("nwb://a/b.nwb")
+
+
+def test_a_kind_of_address_is_no_name_for_a_store(tmp_path: Path) -> None:
+    with pytest.raises(errors.SpecError, match="'s3' is no name for a store"):
+        load_project(written(tmp_path, HEAD + 's3 = "/data"\n'))
+
+
 def test_a_store_may_have_several_roots_and_a_tool_may_be_a_checkout(tmp_path: Path) -> None:
     tools = '[tools.extract]\ncheckout = "/opt/EXTRACT"\nweights = "weights"\n'
     spec = load_project(written(tmp_path, HEAD.replace('raw = "raw"', 'raw = ["raw", "/archive"]') + tools))

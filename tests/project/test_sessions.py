@@ -50,6 +50,9 @@ def test_sessions_by_pattern(tmp_path: Path) -> None:
     assert [one.key for one in found(tmp_path)] == ["M1/a", "M1/b", "M10/042"]
     assert [one.key for one in found(tmp_path, "M1/*/session.yaml")] == ["M1/a", "M1/b"]
     assert [one.key for one in found(tmp_path, "*/deep/**/session.yaml")] == ["M10/042"]
+    assert [one.key for one in found(tmp_path, "M[0-9]/[!a]/session.yaml")] == ["M1/b"]
+    assert [one.key for one in found(tmp_path, "M1?a/**/session.yaml")] == []
+    assert [one.key for one in found(tmp_path, "**/M1?/**/session.yaml")] == ["M10/042"]
     assert found(tmp_path)[0].file == tmp_path / "nwb/sub-M1_ses-a.nwb"
 
 
@@ -97,6 +100,8 @@ def test_restrictions(tmp_path: Path) -> None:
     assert keys("*/a") == ["M1/a", "M10/a"]
     assert keys(where="sex = 'M' OR session_id = 'b'") == ["M1/b", "M10/a"]
     assert keys("M1", where="session_id <> 'b' AND lab LIKE 'L%'") == ["M1/a"]
+    odd = Session("M1", "a[1]", None, tmp_path, {})
+    assert restrict([*sessions, odd], ["M1/a[1]"]) == [odd]
     with pytest.raises(errors.RequestError, match="no session is called 'M2'"):
         keys("M1", "M2")
     for bad in ("sexx = 'F'", "1); DROP TABLE sessions; --", "load_extension('x')", "sex = "):

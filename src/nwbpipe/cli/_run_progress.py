@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class Lines:
     """A line for each run that ended."""
 
-    def planned(self, states: Sequence[StepState]) -> None:
+    def planned(self, states: Sequence[StepState], about: str) -> None:
         """See `Reporter.planned`."""
-        typer.echo(f"{len(states)} runs to do", err=True)
+        typer.echo(f"{len(states)} runs to do; {about}", err=True)
 
     def began(self, state: StepState) -> None:
         """See `Reporter.began`."""
@@ -47,8 +47,9 @@ class Bars:
         self.steps: dict[str, Any] = {}
         self.runs: dict[tuple[str, str], Any] = {}
 
-    def planned(self, states: Sequence[StepState]) -> None:
+    def planned(self, states: Sequence[StepState], about: str) -> None:
         """See `Reporter.planned`."""
+        self.bar.console.print(about, markup=False, highlight=False)
         for one in states:
             if one.step not in self.steps:
                 total = sum(other.step == one.step for other in states)

@@ -11,8 +11,8 @@ from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
 from nwbpipe.cli._run_progress import run_progress
 
 if TYPE_CHECKING:
-    from nwbpipe.engine import Project
     from nwbpipe.engine.execute import Summary
+    from nwbpipe.engine.plan import StepState
 
 
 def run(
@@ -49,7 +49,7 @@ def run(
         typer.echo(opened.job_scripts(executor))
         return
     if dry_run:
-        _show_plan(opened, sessions or [], where, steps or [], as_json)
+        _show_pending(opened.pending(sessions or (), where, steps=steps or (), retry_failed=retry_failed), as_json)
         return
     with run_progress() as reporter:
         summary = opened.run(
@@ -71,20 +71,13 @@ def run(
         raise typer.Exit(1)
 
 
-def _show_plan(project: Project, sessions: list[str], where: str | None, steps: list[str], as_json: bool) -> None:
-    found = project.status(sessions, where, verify=True)
-    open_ones = [
-        one
-        for plan in found.plans
-        for one in plan.steps
-        if one.state in ("missing", "stale") and (not steps or one.step in steps)
-    ]
+def _show_pending(states: list[StepState], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps([one.as_dict() for one in open_ones], indent=2))
+        typer.echo(json.dumps([one.as_dict() for one in states], indent=2))
         return
-    for one in open_ones:
+    for one in states:
         typer.echo(f"{one.session} {one.run}  {one.state}{f': {one.reason}' if one.reason else ''}")
-    typer.echo(f"{len(open_ones)} runs would be done")
+    typer.echo(f"{len(states)} runs would be done")
 
 
 def _show(summary: Summary) -> None:

@@ -41,9 +41,9 @@ def watch(
     opened = Project(project, profile=profile)
     if write_unit is not None:
         command = [sys.executable, "-m", "nwbpipe", "watch", "--project", str(opened.spec.path)]
-        command += ["--settle", f"{settle:g}", "--interval", f"{interval:g}"] + (
-            ["--profile", profile] if profile else []
-        )
+        command += ["--settle", f"{settle:g}", "--interval", f"{interval:g}"]
+        for name, value in (("profile", profile), ("executor", executor), ("workers", workers)):
+            command += [f"--{name}", str(value)] if value else []
         _write(write_unit, systemd_unit(command, opened.spec.folder, opened.spec.name))
     if write_dockerfile is not None:
         python = ".".join(platform.python_version_tuple()[:2])

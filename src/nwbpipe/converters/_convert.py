@@ -24,7 +24,7 @@ from nwbpipe.converters._upload import remote_target, state_before, upload
 from nwbpipe.errors import NwbpipeError, OverwriteError, Problem, RequestError, WorkError
 from nwbpipe.files import Codec, Layout
 from nwbpipe.provenance import RunRecord
-from nwbpipe.stores import Stage, is_remote
+from nwbpipe.stores import Stage, Stores, is_remote
 
 logger = logging.getLogger("nwbpipe")
 _LEAST_MEMORY_MB = 64
@@ -43,6 +43,7 @@ def convert(
     progress: bool = True,
     raw_identity: Literal["full", "stat"] = "full",
     carry: Callable[[Path, RunRecord], object] | None = None,
+    stores: Stores | None = None,
 ) -> Path | str:
     """Convert the raw files of a session into one NWB file.
 
@@ -75,6 +76,8 @@ def convert(
     carry : callable, optional
         Called with the new file, before it is validated and takes the old one's place, and its record: it may carry
         over results from the old file, which then counts as holding none.
+    stores : Stores, optional
+        Of the project; those of the nearest ``nwbpipe.toml`` above the spec by default.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def convert(
     """
     storage = _storage(compression, layout, memory_mb)
     how = _How(storage, overwrite, discard_results, stub, progress, raw_identity, carry)
-    with loaded(spec) as session:
+    with loaded(spec, stores) as session:
         target = _target(session, output)
         if isinstance(target, Path):
             _check_target(target, how)

@@ -25,11 +25,14 @@ from nwbpipe.converters._spec import (
 from nwbpipe.converters._values import found, natural
 from nwbpipe.converters._yaml import Tree, read_document
 from nwbpipe.errors import NwbpipeError, Problem, SpecError
+from nwbpipe.stores import Stores
 
 _TOP = ("nwbpipe", "extends", "subject", "session", "reference_clock", "sources", "clocks", "devices", "metadata")
 
 
-def load_spec(path: Path | str, *, places: Places | None = None, present: bool = True) -> SessionSpec:
+def load_spec(
+    path: Path | str, *, places: Places | None = None, present: bool = True, stores: Stores | None = None
+) -> SessionSpec:
     """Read, type and check a session.yaml; nothing is converted, no raw data is read.
 
     Parameters
@@ -40,6 +43,8 @@ def load_spec(path: Path | str, *, places: Places | None = None, present: bool =
         What its paths are relative to, where that is not told by where it lies.
     present : bool
         Whether the raw files have to be there; they may have been moved to cold storage after the conversion.
+    stores : Stores, optional
+        The project's; those of the nearest ``nwbpipe.toml`` above the spec by default.
 
     Returns
     -------
@@ -53,7 +58,7 @@ def load_spec(path: Path | str, *, places: Places | None = None, present: bool =
     """
     file = Path(path)
     problems: list[Problem] = []
-    places = replace(places or places_of(file, problems), present=present)
+    places = replace(places or places_of(file, problems, stores), present=present)
     document = read_document(places.folder / file.name, places.root)
     problems.extend(document.problems)
     checked = _Checker(document.tree, places, problems).check()

@@ -30,7 +30,8 @@ class Places:
         The spec's folder.
     root : Path
         The folder that relative paths must stay in: that of the nearest ``nwbpipe.toml`` above the spec or,
-        where there is none, the parent of the spec's folder. Symbolic links below it may lead elsewhere.
+        where there is none, the root of the project's store that it lies in, or the parent of the spec's folder.
+        Symbolic links below it may lead elsewhere.
     stores : Stores
         Stores of the project: ``raw://x`` is ``x`` in the first root of ``raw`` that has it.
     mirrored : Store, optional
@@ -207,10 +208,21 @@ def _near(path: Path) -> str:
     return f"did you mean {' or '.join(near)}?" if near else "check the name and the folder"
 
 
-def places_of(spec: Path, problems: list[Problem]) -> Places:
-    """Find what the paths of a spec are relative to."""
+def places_of(spec: Path, problems: list[Problem], stores: Stores | None = None) -> Places:
+    """Find what the paths of a spec are relative to.
+
+    Without `stores`, those of the nearest ``nwbpipe.toml`` above it count.
+    """
     folder = Path(os.path.abspath(spec)).parent  # noqa: PTH100 - not resolve(): links stay as they are
     project = next((above for above in (folder, *folder.parents) if (above / PROJECT_FILE).is_file()), None)
+    if stores is not None:
+        roots_above = [
+            root
+            for name in stores
+            for root in (Path(store.root) for store in stores.roots(name))
+            if folder.is_relative_to(root)
+        ]
+        return Places(folder, project or max(roots_above, default=folder.parent), stores)
     roots = {} if project is None else _roots(project / PROJECT_FILE, problems)
     try:
         stores = Stores.from_environment(roots, base=project or folder)

@@ -20,7 +20,7 @@ _MOST = 100  # files that one spec may extend
 
 
 @contextmanager
-def loaded(spec: Path | str) -> Iterator[SessionSpec]:
+def loaded(spec: Path | str, stores: Stores | None = None) -> Iterator[SessionSpec]:
     """Load a spec from wherever it is; see `load_spec`.
 
     Of one at a URL, relative paths may lead as far as the folder above the spec's own, as for a local one without a
@@ -30,9 +30,11 @@ def loaded(spec: Path | str) -> Iterator[SessionSpec]:
     ----------
     spec : path
         A local path, or a URL.
+    stores : Stores, optional
+        See `load_spec`.
     """
     if not is_remote(spec):
-        yield load_spec(spec)
+        yield load_spec(spec, stores=stores)
         return
     folder, name = open_location(spec)
     above, _, last = folder.root.rpartition("/")
@@ -40,7 +42,7 @@ def loaded(spec: Path | str) -> Iterator[SessionSpec]:
     with Stage() as stage:
         _bring(store, plain, stage, set())
         path = stage.folder / plain
-        stores = Stores.from_environment({}, base=stage.folder)
+        stores = stores or Stores.from_environment({}, base=stage.folder)
         yield load_spec(path, places=Places(path.parent, stage.folder, stores, mirrored=store, stage=stage))
 
 

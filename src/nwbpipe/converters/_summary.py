@@ -9,6 +9,7 @@ from pathlib import Path
 from nwbpipe.converters._paths import places_of
 from nwbpipe.converters._yaml import read_document
 from nwbpipe.errors import Problem, SpecError
+from nwbpipe.stores import Stores
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class SpecSummary:
     files: tuple[Path, ...]
 
 
-def summarize_spec(path: Path | str) -> SpecSummary:
-    """Read a spec's session; its sources are neither looked at nor checked.
+def summarize_spec(path: Path | str, *, stores: Stores | None = None) -> SpecSummary:
+    """Read a spec's session; its sources are neither looked at nor checked. For `stores` see `load_spec`.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def summarize_spec(path: Path | str) -> SpecSummary:
         If it can't be read, or names no subject or session.
     """
     problems: list[Problem] = []
-    places = places_of(Path(path), problems)
+    places = places_of(Path(path), problems, stores)
     file = places.folder / Path(path).name
     document = read_document(file, places.root)
     problems += document.problems

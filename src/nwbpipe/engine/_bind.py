@@ -9,8 +9,9 @@ from typing import Any
 
 import h5py
 
-from nwbpipe.engine._content import Candidate, below_any, nwb_objects
+from nwbpipe.engine._content import Candidate, nwb_objects
 from nwbpipe.errors import InputError
+from nwbpipe.files import below
 from nwbpipe.processors import BoundInput, Input, Processor
 
 
@@ -43,17 +44,12 @@ def bind(
     if unknown:
         msg = f"the processor {processor.name!r} has no input {', '.join(map(repr, sorted(unknown)))}"
         raise InputError(msg, expected=", ".join(processor.inputs), found=", ".join(sorted(unknown)))
-    everything = [one for one in nwb_objects(file) if not below_any(one.path, own)]
+    everything = [one for one in nwb_objects(file) if not below(one.path, own)]
     return {
         name: _bind_one(where, name, wanted, bindings.get(name), everything)
         for name, wanted in processor.inputs.items()
         if name in bindings or not wanted.optional
     }
-
-
-def type_name(container: Any) -> str:
-    """NWB type of an object; hdmf's own types call it otherwise."""
-    return str(getattr(container, "neurodata_type", None) or container.data_type)
 
 
 def _bind_one(where: str, name: str, wanted: Input, binding: str | None, everything: list[Candidate]) -> BoundInput:

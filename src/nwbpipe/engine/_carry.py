@@ -7,7 +7,6 @@ from pathlib import Path
 import h5py
 
 from nwbpipe import files
-from nwbpipe.engine._content import below_any
 from nwbpipe.engine._remove import irreplaceable
 from nwbpipe.errors import NwbpipeError, OverwriteError
 from nwbpipe.provenance import REMOVED, RunRecord, object_identity, read_records
@@ -73,7 +72,7 @@ def _refuse_unknown(old: h5py.File, new: h5py.File, records: list[RunRecord]) ->
     known = [output.path for record in records for output in record.outputs]
     modules = old.get("processing", {})
     paths = [f"/processing/{module}/{name}" for module in modules for name in modules[module]]
-    unknown = [path for path in paths if not below_any(path, known) and path not in new]
+    unknown = [path for path in paths if not files.below(path, known) and path not in new]
     if unknown:
         msg = "the file holds results that no run record knows"
         raise OverwriteError(

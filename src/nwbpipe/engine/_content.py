@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,8 +108,3 @@ def _by_pynwb(name: str, namespace: Any) -> frozenset[str]:
         return frozenset(cls.__name__ for cls in get_class(name, text).__mro__)
     except Exception:  # hdmf has no one error for it
         return frozenset({name})
-
-
-def below_any(path: str, tops: Iterable[str]) -> bool:
-    """Whether a path is one of `tops`, or below one."""
-    return any(f"{path}/".startswith(f"{top}/") for top in tops)

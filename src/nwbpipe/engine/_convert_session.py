@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nwbpipe.converters import convert, update_metadata
 from nwbpipe.engine._carry import carry_results
 from nwbpipe.engine._validity import check_valid
 from nwbpipe.errors import InputError
@@ -30,23 +29,25 @@ def convert_session(planner: Planner, session: Session, *, lock_timeout: float =
     InputError
         If it can't be: the reason is that of the plan.
     """
+    from nwbpipe.converters import convert, update_metadata  # hdmf and pandas come with them
     from nwbpipe.engine.plan._planner import ALL
 
     conversion = planner.evaluate(session, {}, limit=ALL).conversion
     assert conversion is not None
     assert session.spec is not None
-    mode = planner.project.raw_identity
+    how: dict[str, Any] = {
+        "progress": False, "raw_identity": planner.project.raw_identity, "stores": planner.project.opened_stores
+    }  # fmt: skip
     if conversion.state == "missing":
         session.file.parent.mkdir(parents=True, exist_ok=True)
-        convert(session.spec, session.file, progress=False, raw_identity=mode)
+        convert(session.spec, session.file, **how)
     elif conversion.state == "stale" and conversion.rebuild:
         convert(
             session.spec,
             session.file,
             overwrite=True,
-            progress=False,
-            raw_identity=mode,
             carry=lambda building, record: carry_results(session.file, building, record),
+            **how,
         )
     elif conversion.state == "stale":
         spec = planner.spec(session)

@@ -64,6 +64,12 @@ class Finished:
 STAGES, _MADE_BY, _PARTIAL = "stages", "made_by.json", ".partial"
 
 
+def compute_digest(method: Processor) -> str:
+    """Digest of the code that computes: the compute module and its parts."""
+    modules = (method.compute, *method.compute_parts)
+    return digest(b"\0".join(environments.source_of(module).read_bytes() for module in modules))
+
+
 class _DuplicateRunError(Exception):
     """The file got this very result meanwhile."""
 
@@ -149,8 +155,7 @@ class Job:
     ) -> Finished:
         """Run the tool, or take the result of an earlier run that could not be committed."""
         kept = self.scratch / "finished.json"
-        modules = (self.method.compute, *self.method.compute_parts)
-        source = digest(b"\0".join(environments.source_of(module).read_bytes() for module in modules))
+        source = compute_digest(self.method)
         if kept.is_file():
             finished = Finished(**json.loads(kept.read_text()))
             if (finished.compute_digest, finished.tool_version) == (source, environment.version):

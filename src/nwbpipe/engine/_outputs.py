@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nwbpipe.engine._bind import type_name
 from nwbpipe.errors import InvalidResultError
 from nwbpipe.provenance import ObjectRecord
 
@@ -31,23 +30,30 @@ def new_outputs(nwbfile: NWBFile, before: set[str]) -> tuple[ObjectRecord, ...]:
     if not tops:
         msg = "the processor wrote nothing"
         raise InvalidResultError(msg, expected="containers of a ProcessingModule", hint="a fault of the processor")
-    return tuple(ObjectRecord(found.name, _path(nwbfile, found), found.object_id, type_name(found)) for found in tops)
+    return tuple(
+        ObjectRecord(found.name, _path(nwbfile, found), found.object_id, _type_name(found)) for found in tops
+    )
 
 
 def _is_top(found: Any, new: set[str]) -> bool:
-    if type_name(found) == "ProcessingModule":
+    if _type_name(found) == "ProcessingModule":
         return False
     parent = found.parent
-    return parent is None or parent.object_id not in new or type_name(parent) == "ProcessingModule"
+    return parent is None or parent.object_id not in new or _type_name(parent) == "ProcessingModule"
 
 
 def _path(nwbfile: NWBFile, found: Any) -> str:
     if found is nwbfile.units:
         return "/units"
     parent = found.parent
-    if parent is not None and type_name(parent) == "ProcessingModule":
+    if parent is not None and _type_name(parent) == "ProcessingModule":
         return f"/processing/{parent.name}/{found.name}"
     msg = "the processor wrote outside of the processing modules"
     raise InvalidResultError(
         msg, where=f"{getattr(parent, 'name', 'no parent')}/{found.name}", hint="a fault of the processor: report it"
     )
+
+
+def _type_name(container: Any) -> str:
+    """NWB type of an object; hdmf's own types call it otherwise."""
+    return str(getattr(container, "neurodata_type", None) or container.data_type)

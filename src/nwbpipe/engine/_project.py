@@ -11,10 +11,11 @@ from typing import Any
 from nwbpipe.engine._verify import Difference, verify_run
 from nwbpipe.engine.execute import Options, Reporter, Runner, Summary
 from nwbpipe.engine.execute._executor import Executor
+from nwbpipe.engine.execute._runner import may_end, wanted_steps
 from nwbpipe.engine.plan import Planner, SessionPlan, StepState
 from nwbpipe.engine.plan._planner import ALL, QUICK
 from nwbpipe.engine.state import RunObject
-from nwbpipe.errors import Problem, UnknownNameError
+from nwbpipe.errors import Problem, RequestError, UnknownNameError
 from nwbpipe.project import ExecutorSpec, ProjectSpec, Session, load_project
 from nwbpipe.project import restrict as restricted
 from nwbpipe.provenance import merged_prov, prov_json, read_records
@@ -117,12 +118,26 @@ class Project:
         UnknownNameError
             If there is no such step.
         """
-        (plan,) = self.status([session]).plans[:1]
+        (plan,) = self.planner.plans([self._one(session)]).values()
         found = [one for one in plan.steps if step in (one.step, one.run)]
         if not found:
             msg = f"there is no step {step!r}"
             raise UnknownNameError(msg, expected=", ".join(dict.fromkeys(one.step for one in plan.steps)))
         return found
+
+    def pending(
+        self,
+        sessions: Sequence[str] = (),
+        where: str | None = None,
+        *,
+        steps: Sequence[str] = (),
+        retry_failed: bool = False,
+    ) -> list[StepState]:
+        """Return what `run` would compute, with what has to wait for something else of it; parameters as there."""
+        found, _ = self.sessions(sessions, where)
+        wanted = wanted_steps(self.spec.steps, steps)
+        states = [one for plan in self.planner.plans(found, limit=ALL).values() for one in plan.steps]
+        return [one for one in states if one.state != "running" and may_end(one, wanted, retry_failed)]
 
     def run(
         self,
@@ -205,5 +220,12 @@ class Project:
 
     def verify(self, session: str, step: str, **options: Any) -> list[Difference]:
         """Compute a run again in scratch, from its record, and compare; see `nwbpipe.engine.verify_run`."""
-        (found,) = self.sessions([session])[0][:1]
-        return verify_run(found.file, step, **options)
+        return verify_run(self._one(session).file, step, **options)
+
+    def _one(self, session: str) -> Session:
+        """Return the one session that is meant."""
+        found, _ = self.sessions([session])
+        if len(found) > 1:
+            msg = f"several sessions are meant by {session!r}"
+            raise RequestError(msg, found=", ".join(one.key for one in found[:10]), hint="name one of them")
+        return found[0]

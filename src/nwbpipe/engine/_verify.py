@@ -13,10 +13,9 @@ import numpy as np
 
 from nwbpipe import environments, session_file
 from nwbpipe.engine._bind import bind
-from nwbpipe.engine._content import below_any
 from nwbpipe.engine._job import Job
 from nwbpipe.errors import InputError, RequestError, UnknownNameError
-from nwbpipe.files import objects
+from nwbpipe.files import below, objects
 from nwbpipe.processors import Context, Results, processor, validated
 from nwbpipe.provenance import IdentityCache, current_record, read_records
 
@@ -128,7 +127,7 @@ def _compared(job: Job, summary: Any, paths: list[str], tolerance: float) -> lis
     found: list[Difference] = []
 
     def compare(working: h5py.File) -> None:
-        with h5py.File(job.session, "r", locking=False) as original:
+        with session_file.open_hdf5(job.session) as original:
             found.extend(differences(original, working, paths, tolerance))
         raise _ComparedError
 
@@ -149,7 +148,7 @@ def _compared(job: Job, summary: Any, paths: list[str], tolerance: float) -> lis
 def differences(one: h5py.File, other: h5py.File, paths: list[str], tolerance: float) -> list[Difference]:
     """Compare what lies below paths in two files, dataset by dataset."""
     first, second = (
-        {path: item for path, item in objects(file) if isinstance(item, h5py.Dataset) and below_any(path, paths)}
+        {path: item for path, item in objects(file) if isinstance(item, h5py.Dataset) and below(path, paths)}
         for file in (one, other)
     )
     made = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,9 @@ from typing import Any
 
 from nwbpipe.engine._project import Project
 from nwbpipe.engine.execute import Reporter, Summary
+from nwbpipe.engine.execute._runner import may_end
+from nwbpipe.engine.plan import StepState
+from nwbpipe.engine.plan._planner import ALL
 from nwbpipe.engine.state._index import stats_of
 from nwbpipe.errors import NwbpipeError
 from nwbpipe.project import Session
@@ -61,7 +64,7 @@ class Watcher:
         Seconds between looks; where the raw files are on this machine, a change is seen at once.
     reporter : Reporter, optional
     **options
-        Of `Project.run`.
+        ``executor`` and ``workers`` of `Project.run`.
     """
 
     def __init__(
@@ -87,15 +90,17 @@ class Watcher:
         """Look once, and run what has arrived."""
         found, _ = self.project.sessions()
         arrived = [one for one in found if self._arrived(one)]
-        summary = None
-        if arrived and not self.stop.is_set():
+        states, summary = self._states(arrived), None
+        # An executor is not begun for nothing: a cluster's would submit jobs.
+        if any(may_end(one, None, retry_failed=False) for one in states) and not self.stop.is_set():
             summary = self.project.run(
                 [one.key for one in arrived], reporter=self.reporter, stopped=self.stop.is_set, **self.options
             )
-        keys = [one.key for one in arrived]
-        plans = self.project.status(keys).plans if keys else []
-        states = Counter(one.state for plan in plans for one in plan.steps)
-        return Health(len(found), len(found) - len(arrived), states, summary)
+            states = self._states(arrived)
+        return Health(len(found), len(found) - len(arrived), Counter(one.state for one in states), summary)
+
+    def _states(self, sessions: Sequence[Session]) -> list[StepState]:
+        return [one for plan in self.project.planner.plans(sessions, limit=ALL).values() for one in plan.steps]
 
     def _arrived(self, session: Session) -> bool:
         """Whether none of a session's files has changed for `settle_s` seconds, by our own clock."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import h5py
@@ -112,7 +112,7 @@ def dangling(file: h5py.File) -> list[str]:
     return sorted(found)
 
 
-def below(path: str, paths: list[str]) -> bool:
+def below(path: str, paths: Iterable[str]) -> bool:
     """Whether a path is one of `paths`, or leads below one."""
     return any(path == one or path.startswith(one.rstrip("/") + "/") for one in paths)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,11 +15,10 @@ from nwbpipe.project._lines import key_lines, line_of
 from nwbpipe.project._model import STORE, ExecutorSpec, Ignore, ProjectSection, StepSection, ToolSection
 from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.project._steps import resolve_steps
-from nwbpipe.stores import STORE_VARIABLE
+from nwbpipe.stores import environment_roots, is_remote, split_address
 
 PROJECT_FILE = "nwbpipe.toml"
 _TOP = ("nwbpipe", "project", "stores", "profiles", "steps", "tools", "executor", "ignore")
-_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -237,9 +235,11 @@ def _stores(content: dict[str, Any], mistakes: Mistakes, folder: Path, profile: 
     for key, value in declared.items():
         name = key[-1]
         roots = value if isinstance(value, list) else [value]
-        if not STORE.fullmatch(name):
+        if not STORE.fullmatch(name) or split_address(f"{name}://") is None:
             mistakes.add(
-                f"{name!r} is no name for a store", *key, expected="a small letter, then small letters, digits and _"
+                f"{name!r} is no name for a store",
+                *key,
+                expected="a small letter, then small letters, digits and _; no kind of address, such as s3",
             )
         elif not roots or not all(isinstance(root, str) and root for root in roots):
             mistakes.add(
@@ -250,12 +250,8 @@ def _stores(content: dict[str, Any], mistakes: Mistakes, folder: Path, profile: 
             )
         else:
             stores[name] = tuple(roots)
-    for name in list(stores):
-        if named := os.environ.get(f"{STORE_VARIABLE}{name.upper()}"):
-            stores[name] = (named,)
+    stores |= {name: (root,) for name, root in environment_roots(stores).items()}
     return {
-        name: tuple(
-            root if _REMOTE.match(root) else os.path.normpath(folder / Path(root).expanduser()) for root in roots
-        )
+        name: tuple(root if is_remote(root) else os.path.normpath(folder / Path(root).expanduser()) for root in roots)
         for name, roots in stores.items()
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +42,10 @@ class Session:
     def key(self) -> str:
         """``subject_id/session_id``."""
         return f"{self.subject_id}/{self.session_id}"
+
+    def fits(self, pattern: str) -> bool:
+        """Whether a key or pattern of keys means it; ``M042`` is ``M042/*``."""
+        return self.key == pattern or any(fnmatch.fnmatchcase(self.key, one) for one in (pattern, f"{pattern}/*"))
 
 
 def find_sessions(project: ProjectSpec, describe: Describe) -> tuple[list[Session], list[Problem]]:
@@ -118,15 +121,16 @@ def _matching(project: ProjectSpec) -> Iterator[Path]:
 
 
 def _glob(root: Path, pattern: str) -> Iterator[Path]:
-    """Files below a root by a pattern; hidden folders and circles of links are left out."""
+    """Files below a root by a pattern; hidden folders and circles of links are left out.
+
+    Unlike `Store.glob` it looks no deeper than the pattern does, follows links out of the root (raw data lie where
+    there is room), and asks nothing of the files beside a spec: a session may have thousands.
+    """
     parts = pattern.split("/")
-    plain = next((n for n, part in enumerate(parts[:-1]) if re.search(r"[*?\[]", part)), len(parts) - 1)
+    plain = next((n for n, part in enumerate(parts[:-1]) if set(part) & set("*?[")), len(parts) - 1)
     start = root.joinpath(*parts[:plain])
     rest = parts[plain:]
     deepest = None if "**" in rest else len(rest)
-    matches = re.compile(
-        "".join("(?:.*/)?" if part == "**" else _part(part) + "/" for part in rest).removesuffix("/")
-    )
     seen: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(start, followlinks=True):
         stat = os.stat(folder)  # noqa: PTH116 - quick
@@ -134,18 +138,22 @@ def _glob(root: Path, pattern: str) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add((stat.st_dev, stat.st_ino))
-        relative = os.path.relpath(folder, start)
-        prefix = "" if relative == "." else relative.replace(os.sep, "/") + "/"
+        above = Path(folder).relative_to(start).parts
         folders[:] = [one for one in folders if not one.startswith(".")]
-        if deepest is not None and prefix.count("/") + 1 >= deepest:
+        if deepest is not None and len(above) + 1 >= deepest:
             folders.clear()
         yield from (
-            Path(folder, name) for name in names if not name.startswith(".") and matches.fullmatch(prefix + name)
+            Path(folder, name) for name in names if not name.startswith(".") and _matches([*above, name], rest)
         )
 
 
-def _part(pattern: str) -> str:
-    return fnmatch.translate(pattern).removeprefix("(?s:").removesuffix(r")\Z").replace(".*", "[^/]*")
+def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether the names of a path fit the parts of a pattern; ``**`` is any number of folders."""
+    if not parts:
+        return not names
+    if parts[0] == "**" and len(parts) > 1:
+        return any(_matches(names[skipped:], parts[1:]) for skipped in range(len(names)))
+    return bool(names) and fnmatch.fnmatchcase(names[0], parts[0]) and _matches(names[1:], parts[1:])
 
 
 def restrict(sessions: Sequence[Session], patterns: Sequence[str] = (), where: str | None = None) -> list[Session]:
@@ -167,7 +175,7 @@ def restrict(sessions: Sequence[Session], patterns: Sequence[str] = (), where: s
     """
     chosen = list(sessions)
     if patterns:
-        fits = {one: [s for s in sessions if _fits(s.key, one)] for one in patterns}
+        fits = {one: [s for s in sessions if s.fits(one)] for one in patterns}
         if missed := [one for one, found in fits.items() if not found]:
             msg = f"no session is called {', '.join(map(repr, missed))}"
             some = ", ".join(one.key for one in sessions[:10]) or "none was found"
@@ -175,10 +183,6 @@ def restrict(sessions: Sequence[Session], patterns: Sequence[str] = (), where: s
         keys = {s.key for found in fits.values() for s in found}
         chosen = [one for one in chosen if one.key in keys]
     return _where(chosen, where) if where else chosen
-
-
-def _fits(key: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(key, pattern) or fnmatch.fnmatchcase(key, f"{pattern}/*")
 
 
 def _where(sessions: Sequence[Session], condition: str) -> list[Session]:

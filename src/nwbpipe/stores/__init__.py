@@ -7,7 +7,14 @@ from nwbpipe.stores._ranges import RangeServer
 from nwbpipe.stores._s3 import S3Store
 from nwbpipe.stores._staging import Stage, remove_leftovers, scratch_folder
 from nwbpipe.stores._store import Entry, Ranged, Store
-from nwbpipe.stores._stores import STORE_VARIABLE, Stores, open_location, open_store, split_address
+from nwbpipe.stores._stores import (
+    STORE_VARIABLE,
+    Stores,
+    environment_roots,
+    open_location,
+    open_store,
+    split_address,
+)
 from nwbpipe.stores.s3 import is_remote
 
 __all__ = [
@@ -24,6 +31,7 @@ __all__ = [
     "Stores",
     "cache_folder",
     "cache_limit",
+    "environment_roots",
     "is_remote",
     "open_location",
     "open_store",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from nwbpipe.errors import FileAccessError, RequestError, UnknownNameError
@@ -77,6 +77,25 @@ def split_address(text: str) -> tuple[str, str] | None:
     return None if match is None or match[1] in _SCHEMES else (match[1], match[2].lstrip("/"))
 
 
+def environment_roots(names: Iterable[str]) -> dict[str, str]:
+    """Return the roots that ``NWBPIPE_STORE_<NAME>`` gives, by the names of the stores; absolute, or URLs.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Stores that are declared; a variable for another one adds it, in small letters.
+    """
+    declared = {name.upper(): name for name in names}
+    found: dict[str, str] = {}
+    for variable, value in os.environ.items():
+        if variable.startswith(STORE_VARIABLE) and value:
+            suffix = variable.removeprefix(STORE_VARIABLE)
+            name = declared.get(suffix, suffix.lower())
+            if _NAME.fullmatch(name):
+                found[name] = value if is_remote(value) else os.path.abspath(Path(value).expanduser())  # noqa: PTH100
+    return found
+
+
 class Stores:
     """The stores of one profile, by name. A name may have several roots: they are tried in order.
 
@@ -122,16 +141,7 @@ class Stores:
 
         A variable for a name that is not among `roots` adds a store of that name, in small letters.
         """
-        found: dict[str, str | Sequence[str]] = dict(roots)
-        names = {name.upper(): name for name in roots}
-        for variable, value in os.environ.items():
-            if variable.startswith(STORE_VARIABLE) and value:
-                suffix = variable.removeprefix(STORE_VARIABLE)
-                name = names.get(suffix, suffix.lower())
-                if _NAME.fullmatch(name):
-                    root = value if is_remote(value) else os.path.abspath(Path(value).expanduser())  # noqa: PTH100
-                    found[name] = root
-        return cls(found, base=base)
+        return cls({**roots, **environment_roots(roots)}, base=base)
 
     def __getitem__(self, name: str) -> Store:
         return self.roots(name)[0]

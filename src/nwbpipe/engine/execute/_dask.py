@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import queue
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from typing import Any
 
 from nwbpipe.engine.execute._call import Ended, Job, execute
-from nwbpipe.engine.execute._executor import Event, plain
+from nwbpipe.engine.execute._executor import Event
 from nwbpipe.errors import FileAccessError, RequestError, ToolMissingError
 from nwbpipe.processors import Resources
 from nwbpipe.project import ExecutorSpec, WorkerKind
@@ -204,7 +205,7 @@ class DaskExecutor:
         self._tokens += 1
         token = self._tokens
         future = self._client_for(wanted).submit(
-            execute, plain(job), key=f"nwbpipe-{job.run}-{job.session}-{token}-{id(self)}", pure=False, retries=0,
+            execute, asdict(job), key=f"nwbpipe-{job.run}-{job.session}-{token}-{id(self)}", pure=False, retries=0,
             resources=wanted_resources(wanted),
         )  # fmt: skip
         self._futures[token] = future

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from nwbpipe.engine.execute._call import Ended, Job
 from nwbpipe.processors import Resources
@@ -90,10 +90,3 @@ class Executor(Protocol):
     @property
     def about(self) -> str:
         """One line for the user, e.g. the address of a dashboard."""
-
-
-def plain(job: Job) -> dict[str, Any]:
-    """Return a job as plain values."""
-    from dataclasses import asdict
-
-    return asdict(job)

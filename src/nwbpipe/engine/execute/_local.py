@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import asdict
 from typing import IO, Any
 
 from nwbpipe.engine.execute._call import Ended, Job
 from nwbpipe.engine.execute._devices import gpus
-from nwbpipe.engine.execute._executor import Event, Room, plain
+from nwbpipe.engine.execute._executor import Event, Room
 from nwbpipe.errors import WorkError
 from nwbpipe.processors import Resources
 from nwbpipe.project import ExecutorSpec
@@ -51,7 +52,7 @@ class _Worker:
         assert self.process.stdin is not None
         self.token = token
         with suppress(BrokenPipeError):  # it has died: its reader tells
-            self.process.stdin.write(json.dumps(plain(job)) + "\n")
+            self.process.stdin.write(json.dumps(asdict(job)) + "\n")
             self.process.stdin.flush()
 
     def end(self) -> None:

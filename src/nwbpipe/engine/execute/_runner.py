@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from nwbpipe.engine.state import Lease, Leases, RunObject
 from nwbpipe.engine.state._runs import now_text
 from nwbpipe.errors import UnknownNameError
 from nwbpipe.processors import Resources
-from nwbpipe.project import Session
+from nwbpipe.project import Session, Step
 from nwbpipe.provenance import digest, host_label
 
 _POLL = 1.0  # seconds between looks at what others compute
@@ -93,8 +93,8 @@ class Summary:
 class Reporter(Protocol):
     """Is told what happens."""
 
-    def planned(self, states: Sequence[StepState]) -> None:
-        """These will run, or wait for others."""
+    def planned(self, states: Sequence[StepState], about: str) -> None:
+        """These will run, or wait for others; `about` says where (a dashboard's address)."""
 
     def began(self, state: StepState) -> None:
         """A run was begun."""
@@ -147,23 +147,7 @@ class Runner:
         self._tried: set[tuple[str, str, str]] = set()
         self._elsewhere: dict[tuple[str, str], float] = {}
         self._begun = 0
-        self._wanted = self._closure(options.steps)
-
-    def _closure(self, names: Sequence[str]) -> set[str] | None:
-        """Return the steps that are asked for, and those that they need; None means all."""
-        if not names:
-            return None
-        steps = self.planner.project.steps
-        if unknown := [name for name in names if name not in steps and name != CONVERT]:
-            msg = f"there is no step {', '.join(map(repr, unknown))}"
-            raise UnknownNameError(msg, expected=", ".join(steps), hint="see [steps] in nwbpipe.toml")
-        found, pending = {CONVERT}, list(names)
-        while pending:
-            name = pending.pop()
-            if name not in found:
-                found.add(name)
-                pending += steps[name].upstream
-        return found
+        self._wanted = wanted_steps(planner.project.steps, options.steps)
 
     def run(self) -> Summary:
         """Run until nothing is left to do."""
@@ -171,9 +155,8 @@ class Runner:
             plans = self.planner.plans(list(self.sessions.values()), limit=ALL, running=False)
             self._plans = {key: plan for key, plan in plans.items() if self._open(plan)}
             if self.reporter is not None:
-                self.reporter.planned(
-                    [one for plan in self._plans.values() for one in plan.steps if self._counts(one)]
-                )
+                states = [one for plan in self._plans.values() for one in plan.steps if self._counts(one)]
+                self.reporter.planned(states, self.executor.about)
             while not self.stopped():
                 self._begin()
                 if not self._running and not self._elsewhere:
@@ -195,12 +178,7 @@ class Runner:
     # What is to be done -------------------------------------------------------------------------------
 
     def _counts(self, state: StepState) -> bool:
-        """Whether a state is one that this run may end."""
-        if self._wanted is not None and state.step not in self._wanted:
-            return False
-        return state.state in ("missing", "stale", "running") or (
-            state.state == "failed" and self.options.retry_failed
-        )
+        return may_end(state, self._wanted, self.options.retry_failed)
 
     def _open(self, plan: SessionPlan) -> bool:
         return any(self._counts(one) for one in plan.steps) or any(one.state == "blocked" for one in plan.steps)
@@ -328,6 +306,29 @@ class Runner:
                     self.summary.blocked.append(state)
                 elif state.ready and self._counts(state) and (state.session, state.run, state.key) not in self._tried:
                     self.summary.left += 1
+
+
+def wanted_steps(steps: Mapping[str, Step], names: Sequence[str]) -> set[str] | None:
+    """Return the steps that are asked for, and those that they need; None means all."""
+    if not names:
+        return None
+    if unknown := [name for name in names if name not in steps and name != CONVERT]:
+        msg = f"there is no step {', '.join(map(repr, unknown))}"
+        raise UnknownNameError(msg, expected=", ".join(steps), hint="see [steps] in nwbpipe.toml")
+    found, pending = {CONVERT}, list(names)
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += steps[name].upstream
+    return found
+
+
+def may_end(state: StepState, wanted: set[str] | None, retry_failed: bool) -> bool:
+    """Whether a state is one that a run of the wanted steps may end."""
+    if wanted is not None and state.step not in wanted:
+        return False
+    return state.state in ("missing", "stale", "running") or (state.state == "failed" and retry_failed)
 
 
 def lease_name(state: StepState) -> str:

@@ -10,9 +10,8 @@ from typing import Any, Literal
 from nwbpipe.converters import SpecChanges, conversion_key, identity_values, load_spec, source_paths, spec_changes
 from nwbpipe.engine.plan._state import State
 from nwbpipe.errors import NwbpipeError
+from nwbpipe.project import ProjectSpec
 from nwbpipe.provenance import IdentityCache, RunRecord, digest
-
-Identities = Literal["full", "stat"]
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,10 @@ class LoadedSpec:
     error: str = ""
 
 
-def loaded(path: Path) -> LoadedSpec:
+def loaded(path: Path, project: ProjectSpec) -> LoadedSpec:
     """Load a spec; its raw files need not be there."""
     try:
-        spec = load_spec(path, present=False)
+        spec = load_spec(path, present=False, stores=project.opened_stores)
     except NwbpipeError as error:
         told = "; ".join(str(one.what) for one in error.problems) or error.problem.what
         return LoadedSpec({}, (), (str(path),), f"the spec can't be used: {told}")
@@ -90,7 +89,6 @@ def conversion_state(
     there: bool,
     record: RunRecord | None,
     *,
-    mode: Identities,
     limit: int,
 ) -> Conversion:
     """Compare a spec and its raw files with the record of their conversion.
@@ -102,8 +100,6 @@ def conversion_state(
         Whether the NWB file is there.
     record : RunRecord or None
         The file's current record of its conversion.
-    mode : {"full", "stat"}
-        What names the content of raw files.
     limit : int
         Raw files up to that size, in bytes, may be hashed now.
     """
@@ -118,7 +114,7 @@ def conversion_state(
     if record is None:
         return Conversion("blocked", "the NWB file is there, and nwbpipe did not convert it", key=key)
     changes = spec_changes(record.parameters, spec.parameters)
-    changed, unknown = _changed_sources(spec.sources, record.sources, mode, limit)
+    changed, unknown = _changed_sources(spec.sources, record.sources, limit)
     if changes.rebuild or changed:
         reasons = [f"raw data changed: {', '.join(changed)}"] if changed else []
         reasons += [f"spec changed: {'; '.join(changes.told)}"] if changes.told else []
@@ -144,7 +140,7 @@ def _stats(sources: Iterable[tuple[str, str, str]]) -> list[str]:
 
 
 def _changed_sources(
-    sources: Sequence[tuple[str, str, str]], recorded: Sequence[Mapping[str, Any]], mode: Identities, limit: int
+    sources: Sequence[tuple[str, str, str]], recorded: Sequence[Mapping[str, Any]], limit: int
 ) -> tuple[list[str], list[str]]:
     """Return which sources have other content than recorded, and of which that is not known."""
     before = {(one.get("source"), one.get("path")): one for one in recorded}
@@ -155,8 +151,8 @@ def _changed_sources(
         if old is None:
             changed.append(shown)
         elif Path(path).exists():  # what is elsewhere now is as it was recorded
-            by = "stat" if "mtime_ns" in old else mode if mode == "full" else "full"
-            found = cache.known_file_identity(path, mode="stat" if by == "stat" else "full", limit=limit)
+            mode: Literal["full", "stat"] = "stat" if "mtime_ns" in old else "full"  # as it was recorded
+            found = cache.known_file_identity(path, mode=mode, limit=limit)
             if found is None:
                 unknown.append(shown)
             elif identity_values(found) != {

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import h5py
-
 from nwbpipe import session_file
 from nwbpipe.engine._content import Candidate, nwb_objects
 from nwbpipe.engine._process import key_of
@@ -90,7 +88,7 @@ def evaluate(
     states: list[StepState] = []
     if spec is not None:
         conversion = _ignored_conversion(project, session) or conversion_state(
-            spec, there, current_record(content.records, CONVERT), mode=project.raw_identity, limit=limit
+            spec, there, current_record(content.records, CONVERT), limit=limit
         )
         conversion = _failed_conversion(conversion, failures.get(CONVERT, ()))
         result.conversion = conversion
@@ -107,16 +105,12 @@ def _content(file: Path) -> _File:
     try:
         with session_file.open_hdf5(file) as opened:
             found = _File(read_records(opened), nwb_objects(opened))
-            found.paths = {o.path for record in found.records for o in record.outputs if _there(opened, o.path)}
+            found.paths = {o.path for record in found.records for o in record.outputs if o.path in opened}
             return found
     except NwbpipeError as error:
         return _File(error=f"{error.problem.what}: {error.problem.found or file.name}")
     except OSError as error:
         return _File(error=f"the NWB file can't be opened: {error}")
-
-
-def _there(file: h5py.File, path: str) -> bool:
-    return path in file
 
 
 def _ignored_conversion(project: ProjectSpec, session: Session) -> Conversion | None:
@@ -127,8 +121,7 @@ def _ignored_conversion(project: ProjectSpec, session: Session) -> Conversion | 
 def ignored(project: ProjectSpec, session: Session, step: str) -> str | None:
     """Return why a step of a session is left alone; None if it is not."""
     for rule in project.ignore:
-        fits = fnmatch.fnmatchcase(session.key, rule.session) or fnmatch.fnmatchcase(session.key, f"{rule.session}/*")
-        if fits and any(fnmatch.fnmatchcase(step, pattern) for pattern in rule.steps):
+        if session.fits(rule.session) and any(fnmatch.fnmatchcase(step, pattern) for pattern in rule.steps):
             return rule.reason or "nwbpipe.toml says so"
     return None
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nwbpipe.engine._bind import serves
-from nwbpipe.engine._content import Candidate, below_any
+from nwbpipe.engine._content import Candidate
 from nwbpipe.errors import InputError
+from nwbpipe.files import below
 from nwbpipe.processors import BoundInput, Input
 from nwbpipe.project import Step
 from nwbpipe.provenance import RunRecord
@@ -47,7 +48,7 @@ def members(
     InputError
         If an input has no object, or several could be meant; the message lists them.
     """
-    raw = [one for one in candidates if not below_any(one.path, made)]
+    raw = [one for one in candidates if not below(one.path, made)]
     fixed: dict[str, Candidate] = {}
     fanned: dict[str, dict[str, Candidate]] = {}
     for name, wanted in step.method.inputs.items():
@@ -116,7 +117,7 @@ def _of_step(candidates: Sequence[Candidate], record: RunRecord, rest: str, want
         if not serves(one, wanted):
             continue
         for output in record.outputs:
-            if below_any(one.path, [output.path]):
+            if below(one.path, [output.path]):
                 own = [output.path.rsplit("/", 1)[-1], *one.path[len(output.path) :].strip("/").split("/")]
                 if all(
                     fnmatch.fnmatchcase(name, part) or fnmatch.fnmatchcase(name, f"{part}_{record.step}")

@@ -50,7 +50,7 @@ class Planner:
             if str(path) in kept:
                 subject, session, fields = kept[str(path)]
                 return subject, session, fields
-            subject, session, fields, files = _described(path)
+            subject, session, fields, files = _described(path, self.project)
             fresh.append((str(path), "", stats_of(files), [subject, session, dict(fields)]))
             return subject, session, fields
 
@@ -113,21 +113,19 @@ class Planner:
         fresh = []
         for session in sessions:
             failed = failures.get(session.key, {})
-            context = (
-                f"{self._context} {limit} {session.file} {sorted(failed.items())}"
-                if failed
-                else f"{self._context} {limit} {session.file}"
-            )
+            context = f"{self._context} {session.file} {sorted(failed.items())}"
             known = kept.get(session.key)
-            if known is not None and known[0] == context:
-                plans[session.key] = SessionPlan(session.key, tuple(StepState(**one) for one in known[1]))
+            if known is not None and known[0] == context and known[1]["limit"] >= limit:
+                steps = tuple(StepState(**one) for one in known[1]["steps"])
+                plans[session.key] = SessionPlan(session.key, steps)
                 continue
             before = stats_of(self._files(session))
             evaluation = self.evaluate(session, failed, limit=limit)
             plans[session.key] = evaluation.plan
             stats = stats_of(evaluation.files)
             if all(stats.get(name) == stat for name, stat in before.items()):
-                fresh.append((session.key, context, stats, [asdict(one) for one in evaluation.plan.steps]))
+                value = {"limit": limit, "steps": [asdict(one) for one in evaluation.plan.steps]}
+                fresh.append((session.key, context, stats, value))
         self.index.store("status", fresh)
         if running:
             self._show_running(plans)
@@ -155,7 +153,7 @@ class Planner:
                 sources = tuple((a, b, c) for a, b, c in value["sources"])
                 return LoadedSpec(value["parameters"], sources, tuple(value["files"]), value["error"])
         before = stat_of(session.spec)
-        spec = loaded(session.spec)
+        spec = loaded(session.spec, self.project)
         stats = stats_of(spec.files)
         if not spec.error and stats.get(name) == before and settled(stats):
             self._specs[name] = (context, asdict(spec), stats)
@@ -179,11 +177,11 @@ class Planner:
                 plans[session] = plans[session].running(running)
 
 
-def _described(path: Path) -> tuple[str, str, Mapping[str, str], Iterable[Path]]:
+def _described(path: Path, project: ProjectSpec) -> tuple[str, str, Mapping[str, str], Iterable[Path]]:
     if path.suffix != ".nwb":
         from nwbpipe.converters import summarize_spec
 
-        found = summarize_spec(path)
+        found = summarize_spec(path, stores=project.opened_stores)
         return found.subject_id, found.session_id, found.fields, found.files
     fields = _fields(path)
     subject = fields.get("subject_id") or "unknown"

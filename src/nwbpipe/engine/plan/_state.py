@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 CONVERT = "convert"
 State = Literal["done", "unverified", "missing", "stale", "running", "failed", "blocked", "ignored"]
-STATES: tuple[State, ...] = get_args(State)
 # A step in one of these has a result that is what a run would give.
 SOUND: tuple[State, ...] = ("done", "unverified")
 

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nwbpipe import environments
+from nwbpipe.engine._job import compute_digest
 from nwbpipe.engine.state import Index
 from nwbpipe.engine.state._index import stats_of
 from nwbpipe.environments import Tool, ToolSettings
 from nwbpipe.errors import NwbpipeError
 from nwbpipe.project import Policy, ProjectSpec, Step
-from nwbpipe.provenance import RunRecord, digest
+from nwbpipe.provenance import RunRecord
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,6 @@ def facts_of(steps: Iterable[Step], index: Index) -> dict[str, Facts]:
     found: dict[str, Facts] = {}
     versions: dict[str, tuple[str, str]] = {}
     for step in steps:
-        modules = (step.method.compute, *step.method.compute_parts)
-        source = digest(b"\0".join(environments.source_of(module).read_bytes() for module in modules))
         tool = step.method.tool_for(step.params)
         name = f"{tool.name} {' '.join(tool.requirements)} {environments.settings_of(tool)} {sys.prefix}"
         if name in versions:
@@ -64,7 +63,7 @@ def facts_of(steps: Iterable[Step], index: Index) -> dict[str, Facts]:
             versions[name], folders = _version(tool)
             if folders and not versions[name][1]:
                 fresh.append((name, "", stats_of(folders), list(versions[name])))
-        found[step.name] = Facts(source, *versions[name])
+        found[step.name] = Facts(compute_digest(step.method), *versions[name])
     index.store("tool", fresh)
     return found
 
