@@ -120,11 +120,11 @@ def test_a_commit_that_comes_first_is_built_upon(bucket: Bucket, session_nwb: Pa
 def test_a_result_is_verified_where_it_is(bucket: Bucket, session_nwb: Path) -> None:
     url = bucket.put(session_nwb)
     process(url, "scale")
-    before = bucket.tag
+    before = bucket.data()
     found = verify_run(url, "scale", threads=1)
     assert found
     assert all(one.ok for one in found)
-    assert bucket.tag == before
+    assert bucket.data() == before
 
 
 def test_a_reader_goes_on_through_commits_but_not_through_a_new_file(bucket: Bucket, tmp_path: Path) -> None:

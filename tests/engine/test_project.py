@@ -15,6 +15,7 @@ import pytest
 import nwbpipe
 from nwbpipe import errors
 from nwbpipe.engine._content import Candidate
+from nwbpipe.engine.execute._executor import Event
 from nwbpipe.engine.execute._runner import lease_name
 from nwbpipe.engine.plan._inputs import members
 from nwbpipe.engine.plan._tools import Facts, judged
@@ -218,6 +219,27 @@ def test_a_run_elsewhere_is_waited_for_and_not_done_twice(tmp_path: Path) -> Non
     assert [job.run for job in inline.jobs] == ["second"]
     assert summary.done == 1
     other.close()
+
+
+class Failing(Inline):
+    """Fails, and has lost what ran."""
+
+    def submit(self, job, wanted):
+        self.jobs.append(job)
+        return len(self.jobs)
+
+    def wait(self, timeout):
+        if timeout:
+            raise errors.WorkError("workers end as soon as they are started")
+        return [Event(len(self.jobs), lost=True)]
+
+
+def test_an_executor_that_fails_leaves_no_lease_and_nothing_is_begun_after_it(tmp_path: Path) -> None:
+    failing = Failing()
+    with pytest.raises(errors.WorkError, match="as soon as they are started"):
+        make_project(tmp_path, 1).run(executor=failing)
+    assert len(failing.jobs) == 1
+    assert list((tmp_path / "state/leases").glob("*.json")) == []
 
 
 def test_verify_computes_again_and_compares(tmp_path: Path) -> None:

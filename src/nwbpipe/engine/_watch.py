@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class Health:
 
     sessions: int = 0
     arriving: int = 0
-    states: Any = None
+    states: Mapping[str, int] = field(default_factory=dict)
     summary: Summary | None = None
     error: str = ""
 
@@ -48,7 +48,7 @@ class Health:
         """One line for the log of a service."""
         if self.error:
             return f"not healthy: {self.error}"
-        states = ", ".join(f"{number} {state}" for state, number in sorted((self.states or {}).items()))
+        states = ", ".join(f"{number} {state}" for state, number in sorted(self.states.items()))
         return f"healthy: {self.sessions} sessions, {self.arriving} arriving; {states or 'no steps'}"
 
 

@@ -147,6 +147,7 @@ class Runner:
         self._tried: set[tuple[str, str, str]] = set()
         self._elsewhere: dict[tuple[str, str], float] = {}
         self._begun = 0
+        self._over = False
         self._wanted = wanted_steps(planner.project.steps, options.steps)
 
     def run(self) -> Summary:
@@ -168,10 +169,13 @@ class Runner:
         except KeyboardInterrupt:
             self.summary.interrupted = True
         finally:
-            self.executor.close()
-            for event in self.executor.wait(0):
-                self._take(event)
-            self.leases.close()
+            self._over = True
+            try:
+                self.executor.close()
+                for event in self.executor.wait(0):
+                    self._take(event)
+            finally:
+                self.leases.close()
         self._conclude()
         return self.summary
 
@@ -255,7 +259,7 @@ class Runner:
         del self._running[event.token]
         self.leases.release(running.lease)
         if event.ended is None or event.ended.ending == "interrupted":
-            if self.stopped() or self.summary.interrupted:
+            if self._over or self.stopped():  # then it is not begun again
                 return
             if running.tries < self.planner.project.executor.retries:
                 self._start(state, self._resources(state), running.tries + 1)

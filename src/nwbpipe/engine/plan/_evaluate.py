@@ -178,17 +178,14 @@ class _Walk:
             return [held]
         upstream = {
             name: [
-                (one.run.removeprefix(name).removeprefix("_"), self._record(one.run))
+                (one.run.removeprefix(name).removeprefix("_"), record)
                 for one in before
-                if one.step == name
+                if one.step == name and (record := self._record(one.run)) is not None
             ]
             for name in step.upstream
         }
-        present = {
-            name: [(part, record) for part, record in found if record is not None] for name, found in upstream.items()
-        }
         try:
-            runs = members(step, self.content.candidates, present, self.made)
+            runs = members(step, self.content.candidates, upstream, self.made)
         except InputError as error:
             told = f"{error.problem.what}{': ' + error.problem.found if error.problem.found else ''}"
             return [self._state(step, "blocked", told)]

@@ -38,6 +38,7 @@ class Planner:
         self.index = Index(project.path, project.profile)
         self.state = open_store(project.stores["state"][0], base=project.folder)
         self.runs = Runs(self.state)
+        self._fresh_specs: list[tuple[str, str, Stats, Any]] = []
 
     # Sessions -----------------------------------------------------------------------------------------
 
@@ -127,6 +128,8 @@ class Planner:
                 value = {"limit": limit, "steps": [asdict(one) for one in evaluation.plan.steps]}
                 fresh.append((session.key, context, stats, value))
         self.index.store("status", fresh)
+        self.index.store("spec", self._fresh_specs)
+        self._fresh_specs.clear()
         if running:
             self._show_running(plans)
         return plans
@@ -157,7 +160,7 @@ class Planner:
         stats = stats_of(spec.files)
         if not spec.error and stats.get(name) == before and settled(stats):
             self._specs[name] = (context, asdict(spec), stats)
-            self.index.store("spec", [(name, context, stats, asdict(spec))])
+            self._fresh_specs.append((name, context, stats, asdict(spec)))
         return spec
 
     @cached_property
