@@ -115,7 +115,6 @@ def test_a_commit_that_comes_first_is_built_upon(bucket: Bucket, session_nwb: Pa
         assert {"Scaled_mine", "Scaled_other"} <= set(nwbfile.processing["behavior"].data_interfaces)
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("test_processors")
 def test_a_result_is_verified_where_it_is(bucket: Bucket, session_nwb: Path) -> None:
     url = bucket.put(session_nwb)
@@ -127,6 +126,7 @@ def test_a_result_is_verified_where_it_is(bucket: Bucket, session_nwb: Path) -> 
     assert bucket.data() == before
 
 
+@pytest.mark.long
 def test_a_reader_goes_on_through_commits_but_not_through_a_new_file(bucket: Bucket, tmp_path: Path) -> None:
     url = bucket.put(wide_session(tmp_path / "session.nwb"))
     process(url, Scale(), inputs={"series": "lever"})  # from now on the object says which writes it holds

@@ -9,16 +9,11 @@ from nwbpipe.engine.state import Index
 from nwbpipe.engine.state._index import stats_of
 
 
-def settled(path: Path, text: str = "a") -> Path:
-    """Write a file; the index has to believe that it is at rest, whose ctime can't be set."""
-    path.write_text(text)
-    return path
-
-
 def test_an_entry_counts_while_its_files_are_unchanged(tmp_path: Path, monkeypatch) -> None:
-    file = settled(tmp_path / "file")
+    file = tmp_path / "file"
+    file.write_text("a")
     index = Index(tmp_path / "nwbpipe.toml", "")
-    later = time.time_ns() + 10**10
+    later = time.time_ns() + 10**10  # by then the file is at rest; its ctime can't be set
     monkeypatch.setattr(time, "time_ns", lambda: later)
     index.store("kind", [("name", "context", stats_of([file, tmp_path / "absent"]), {"x": 1})])
     assert index.load("kind") == {"name": ("context", {"x": 1})}
@@ -33,7 +28,8 @@ def test_an_entry_counts_while_its_files_are_unchanged(tmp_path: Path, monkeypat
 
 def test_what_has_just_changed_is_not_kept(tmp_path: Path) -> None:
     index = Index(tmp_path / "nwbpipe.toml", "")
-    index.store("kind", [("name", "context", stats_of([settled(tmp_path / "file")]), 1)])
+    (tmp_path / "file").write_text("a")
+    index.store("kind", [("name", "context", stats_of([tmp_path / "file"]), 1)])
     assert index.load("kind") == {}
 
 
