@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 
+from nwbpipe.converters.interfaces._mat_files import load_mat
 from nwbpipe.errors import SourceError
 
 
@@ -170,7 +170,7 @@ def read_mat(path: Path, variable: str | None) -> Any:
     variable : str, optional
         Dotted path of a struct whose fields are the columns (or of a struct array, a row an element).
     """
-    content: Any = mat_variables(path)
+    content: Any = load_mat(path)
     for name in variable.split(".") if variable else ():
         if not isinstance(content, dict) or name not in content:
             raise SourceError(
@@ -198,53 +198,10 @@ def read_mat(path: Path, variable: str | None) -> Any:
     return pd.DataFrame(columns)
 
 
-def mat_variables(path: Path) -> dict[str, Any]:
-    """Read a MATLAB file, version 5 to 7.3: structs become dicts, cell arrays arrays of objects.
-
-    Raises
-    ------
-    SourceError
-        It is none.
-    """
-    try:
-        return _mat_73(path) if h5py.is_hdf5(path) else _mat_5(path)
-    except ImportError:
-        raise
-    except Exception as error:  # scipy raises nearly anything on a damaged file
-        raise _unreadable(path, "a MATLAB file", error) from error
-
-
-def _mat_5(path: Path) -> dict[str, Any]:
-    from scipy.io import loadmat
-
-    content = loadmat(path, simplify_cells=True)
-    return {name: value for name, value in content.items() if not name.startswith("__")}
-
-
-def _mat_73(path: Path) -> dict[str, Any]:
-    def value(file: h5py.File, item: Any) -> Any:
-        if isinstance(item, h5py.Group):
-            return {name: value(file, item[name]) for name in item}
-        data = item[()]
-        if item.dtype == h5py.ref_dtype:
-            return np.array([value(file, file[reference]) for reference in data.ravel()], dtype=object)
-        empty = bool(item.attrs.get("MATLAB_empty", 0))  # then the dataset holds the array's size
-        if item.attrs.get("MATLAB_class") == b"char":
-            return "" if empty else "".join(map(chr, data.ravel()))  # MATLAB's order is the other one
-        if empty:
-            return np.zeros(0)
-        if item.attrs.get("MATLAB_class") == b"logical":
-            data = data.astype(bool)
-        return data.ravel() if 1 in data.shape else data.T
-
-    with h5py.File(path, "r") as file:
-        return {name: value(file, file[name]) for name in file if not name.startswith("#")}
-
-
 def _unreadable(path: Path, expected: str, error: Exception) -> SourceError:
     lines = str(error).splitlines() or [type(error).__name__]
     return SourceError(
-        "the log of events can't be read",
+        "the table can't be read",
         where=str(path),
         expected=expected,
         found=lines[0],

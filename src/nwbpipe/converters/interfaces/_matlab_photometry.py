@@ -10,7 +10,7 @@ import numpy as np
 from neuroconv import BaseDataInterface
 from pydantic import FilePath
 
-from nwbpipe.converters.interfaces import _mat_arrays as mat
+from nwbpipe.converters.interfaces import _mat_files as mat
 from nwbpipe.converters.interfaces._photometry_devices import photometry_metadata
 from nwbpipe.converters.interfaces._photometry_settings import Settings, read_settings
 from nwbpipe.errors import SourceError
@@ -79,7 +79,7 @@ class MatlabFiberPhotometryInterface(BaseDataInterface):  # type: ignore[misc]  
         self.metadata_key, self.unit = metadata_key, unit
         self.settings: Settings = read_settings(Path(settings_file_path))
         self._path = Path(file_path)
-        content = mat.read_mat(self._path)
+        content = mat.open_mat(self._path)
         name = variable or next((one for one in ("data", "timeSeries", "timeseries") if one in content), None)
         if name is None or name not in content:
             raise self._error(
