@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from nwbpipe.converters.interfaces._mat_files import load_mat
@@ -23,7 +24,7 @@ def read_table(path: Path, args: Mapping[str, Any], time_column: str | None = No
         ``.parquet``, ``.pqt`` and ``.mat`` are told by their ending, all else is text.
     args : mapping
         `delimiter`, `header`, `column_names`, `pattern`, `unmatched_lines`, `times_file_path`, `variable`,
-        `encoding`: see `BehaviorEventsInterface`.
+        `encoding`, or some of them: see `BehaviorEventsInterface`.
     time_column : str, optional
         Name of the column that gets the times of `times_file_path`.
 
@@ -42,20 +43,23 @@ def read_table(path: Path, args: Mapping[str, Any], time_column: str | None = No
             hint="save the table as CSV or Parquet in the program that made it, e.g. table.to_parquet(...)",
         )
     notes, lines, total = [], None, None
-    if args["pattern"] is not None:
-        skip = args["unmatched_lines"] == "skip"
-        table, lines, total = read_pattern(path, args["pattern"], skip, args["encoding"])
+    encoding = args.get("encoding", "utf-8-sig")
+    if args.get("pattern") is not None:
+        skip = args.get("unmatched_lines") == "skip"
+        table, lines, total = read_pattern(path, args["pattern"], skip, encoding)
         if skip:
             notes.append(f"{len(lines)} of {total} lines matched the pattern")
     elif path.suffix.lower() in (".parquet", ".pqt"):
         table = read_parquet(path)
     elif path.suffix.lower() == ".mat":
-        table = read_mat(path, args["variable"])
+        table = read_mat(path, args.get("variable"))
     else:
-        table = read_delimited(path, args["delimiter"], args["header"], args["column_names"], args["encoding"])
-    if args["times_file_path"] is None:
+        table = read_delimited(
+            path, args.get("delimiter"), args.get("header", True), args.get("column_names"), encoding
+        )
+    if args.get("times_file_path") is None:
         return table, notes
-    stamps = read_lines_of_times(Path(args["times_file_path"]), args["encoding"])
+    stamps = read_lines_of_times(Path(args["times_file_path"]), encoding)
     count = len(table) if total is None else total
     if len(stamps) != count:
         raise SourceError(
@@ -159,6 +163,17 @@ def read_parquet(path: Path) -> Any:
         return pd.read_parquet(path).reset_index(drop=True)
     except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
         raise _unreadable(path, "a Parquet file", error) from error
+
+
+def read_npy(path: Path, **options: Any) -> npt.NDArray[Any]:
+    """Read an array of numbers; `options` are those of `numpy.load`."""
+    try:
+        found: npt.NDArray[Any] = np.load(path, allow_pickle=False, **options)
+        if found.dtype.kind not in "biuf":
+            raise ValueError(f"an array of {found.dtype}")
+    except (ValueError, OSError, EOFError) as error:
+        raise SourceError("the array can't be read", where=str(path), expected="numbers", found=str(error)) from error
+    return found
 
 
 def read_mat(path: Path, variable: str | None) -> Any:
