@@ -12,6 +12,7 @@ import pytest
 from pynwb import NWBHDF5IO, validate
 
 import nwbpipe
+from nwbpipe.cli import main
 from nwbpipe.errors import InputError, RequestError, ResultExistsError, SourceError
 from tests.fixtures.processing import Scale
 from tests.processors.imaging.session import write_session
@@ -98,6 +99,21 @@ def test_the_same_folder_is_loaded_once_and_another_needs_replace(session, tmp_p
     with h5py.File(session) as file:
         written = file["processing/ophys/Fluorescence_suite2p/RoiResponseSeries/data"][:]
     np.testing.assert_array_equal(written, np.load(other / "F.npy").T)
+
+
+@pytest.mark.usefixtures("own_places")
+def test_the_command_loads_a_folder_once(session, tmp_path, capsys):
+    folder = write_folder(tmp_path / "plane0")
+    words = ["load", str(session), "suite2p", str(folder), "--step", "lab", "--input", "movie=TwoPhotonSeries"]
+    for shown in ("lab: suite2p unknown, loaded; wrote", "lab: done, nothing to do"):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code in (0, None)
+        assert shown in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main([*words[:-1], "movie"])
+    assert ended.value.code == 2
+    assert "NAME=VALUE" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("own_places")
