@@ -208,4 +208,4 @@ def test_where_nothing_can_be_changed_labels_are_refused_at_once(file: Path) -> 
     store = stores.open_store("memory://curate")
     store.put_file(file, "session.nwb")
     with pytest.raises(RequestError, match="not supported"):
-        curate(store.location("session.nwb"), "suite2p", {0: "cell"}, who="Jane Doe")
+        curate(store.location("session.nwb"), "suite2p", "labels that nobody looked for.csv", who="Jane Doe")
