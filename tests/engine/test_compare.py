@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.image import imread
 
 import nwbpipe
 from nwbpipe.cli import main
 from nwbpipe.engine import Comparison, compare
 from nwbpipe.engine import _compare as comparing
+from nwbpipe.engine._compare_figure import COLORS
 from nwbpipe.errors import RequestError, UnknownNameError
 from nwbpipe.processors import Context
 from nwbpipe.processors.imaging import Motion, Rois, Traces, write_motion, write_segmentation, write_traces
@@ -138,7 +141,9 @@ def test_the_command_shows_and_draws(file: Path, tmp_path: Path, capsys: pytest.
     shown = capsys.readouterr().out
     assert "tau=0.5" in shown
     assert "0.67" in shown
-    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    drawn = imread(tmp_path / "a.png")[..., :3]
+    for color in COLORS.values():  # beside the legend's line there are outlines of cells
+        assert (np.abs(drawn - to_rgb(color)).max(axis=-1) < 0.02).sum() > 400
     with pytest.raises(SystemExit):
         main(["compare", str(file), "method", "--json"])
     read = json.loads(capsys.readouterr().out)
@@ -196,3 +201,13 @@ def test_comparison_does_not_mind_scale_order_or_direction() -> None:
     assert comparing._median_r(trace, np.ones((50, 1)), [(0, 0)]) == 0
     holes = np.where(np.arange(50)[:, None] < 5, np.nan, trace)
     assert comparing._median_r(trace, holes, [(0, 0)]) == pytest.approx(1)
+
+
+def test_a_spike_that_is_a_frame_off_is_still_that_spike() -> None:
+    spikes = np.zeros((50, 1))
+    spikes[[10, 30]] = 1
+    late, missed = np.roll(spikes, 1, axis=0), np.roll(spikes, 5, axis=0)
+    found = [
+        comparing._median_r(comparing._smooth(spikes), comparing._smooth(one), [(0, 0)]) for one in (late, missed)
+    ]
+    assert found == [pytest.approx(0.62, abs=0.02), pytest.approx(-0.14, abs=0.02)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -13,13 +14,16 @@ from nwbinspector import Importance, inspect_nwbfile
 from pynwb import NWBHDF5IO, validate
 
 import nwbpipe
+from nwbpipe import stores
 from nwbpipe.cli import main
+from nwbpipe.engine import _curate as curating
 from nwbpipe.engine import curate, curated_cells, read_labels
 from nwbpipe.engine._carry import carry_results
 from nwbpipe.engine._job import Job
-from nwbpipe.errors import InputError, OverwriteError, ResultExistsError, SourceError, UnknownNameError
+from nwbpipe.errors import InputError, OverwriteError, RequestError, ResultExistsError, SourceError, UnknownNameError
 from nwbpipe.processors import Context, processor
 from nwbpipe.provenance import IdentityCache, add_record
+from tests.fixtures.s3 import Bucket
 from tests.processors.imaging.session import write_session
 from tests.processors.imaging.test_suite2p_load import FRAMES, NX, NY, write_folder
 
@@ -177,3 +181,31 @@ def test_labels_of_what_is_not_there_are_refused(file: Path) -> None:
     with pytest.raises(InputError, match="whose labels"):
         curate(file, "suite2p", {0: "cell"}, who=" ")
     assert file.read_bytes() == before
+
+
+def test_in_s3_labels_are_built_upon_a_commit_that_came_first(
+    bucket: Bucket, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = bucket.put(file)
+    make, tries = curating._table, []
+
+    def overtaken(*given: Any) -> Any:
+        tries.append(given)
+        if len(tries) == 1:
+            with nwbpipe.transaction(url) as nwbfile:
+                nwbfile.create_processing_module("ecephys", "Another writer was here first.")
+        return make(*given)
+
+    monkeypatch.setattr(curating, "_table", overtaken)
+    curate(url, "suite2p", {0: "not cell"}, who="Jane Doe")
+    assert len(tries) == 2
+    with h5py.File(bucket.get(tmp_path / "down.nwb")) as opened:
+        assert opened["processing/ophys/Curation_suite2p_curation/curated_iscell"][:].tolist() == [False, True, False]
+        assert "ecephys" in opened["processing"]
+
+
+def test_where_nothing_can_be_changed_labels_are_refused_at_once(file: Path) -> None:
+    store = stores.open_store("memory://curate")
+    store.put_file(file, "session.nwb")
+    with pytest.raises(RequestError, match="not supported"):
+        curate(store.location("session.nwb"), "suite2p", "labels that nobody looked for.csv", who="Jane Doe")

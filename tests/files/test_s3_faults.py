@@ -14,7 +14,7 @@ import pytest
 
 from nwbpipe import files
 from nwbpipe.errors import FileAccessError
-from nwbpipe.files.s3 import _commit, _transaction
+from nwbpipe.files.s3 import _complete, _transaction
 from nwbpipe.files.s3._lock import lock_key
 from nwbpipe.stores.s3 import _client
 from tests.fixtures.s3 import SECRET, Bucket
@@ -70,7 +70,7 @@ class Faulty:
 @pytest.fixture
 def target(bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Bucket, bytes]:
     """Address, bucket and bytes of an object of which a commit copies some parts and sends others."""
-    monkeypatch.setattr(_commit, "_PAUSE", 0.0)
+    monkeypatch.setattr(_complete, "_PAUSE", 0.0)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["x"] = np.random.default_rng(0).integers(0, 2**62, 11 * 2**17)
     url = bucket.put(tmp_path / "a.h5")
@@ -153,7 +153,7 @@ def test_an_answer_is_lost_and_another_writer_builds_on_the_commit(
     target: tuple[str, Bucket, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, bucket, _ = target
-    monkeypatch.setattr(_commit, "completes_in_one_step", lambda client: True)  # else the other writer has to wait
+    monkeypatch.setattr(_complete, "checks_in_one_step", lambda client: True)  # else the other writer has to wait
     client = use(monkeypatch)
     real: list[int] = []
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ConnectionClosedError
 
 from nwbpipe import files
 from nwbpipe.errors import ConflictError, FileAccessError
-from nwbpipe.files.s3 import _upload
+from nwbpipe.files.s3 import _complete, _upload
 from nwbpipe.stores.s3 import connect
 from tests.fixtures.s3 import Bucket
 
@@ -57,6 +57,7 @@ def test_a_lost_answer(
 ) -> None:
     if parts:
         monkeypatch.setattr(_upload, "_ONE_REQUEST", 2**20)
+    monkeypatch.setattr(_complete, "_PAUSE", 0.0)
     client = connect()
     name = "complete_multipart_upload" if parts else "put_object"
     request = getattr(client, name)

@@ -1,4 +1,4 @@
-"""Options that the verbs of a project share."""
+"""Options that verbs share."""
 
 from __future__ import annotations
 
@@ -21,3 +21,11 @@ Sessions = Annotated[
 Where = Annotated[
     str | None, typer.Option(metavar="SQL", help="Only sessions of which this is true: \"sex = 'F' and lab = 'X'\".")
 ]
+
+
+def split_pair(text: str, option: str) -> tuple[str, str]:
+    """Read ``NAME=VALUE``."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{text!r} is not of the form NAME=VALUE", param_hint=option)
+    return name, value

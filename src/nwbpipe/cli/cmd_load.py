@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from nwbpipe.cli._options import split_pair
+
 
 def load(
     file: Annotated[str, typer.Argument(metavar="FILE.nwb", help="The session file.")],
@@ -25,12 +27,7 @@ def load(
     """Add the finished output of a tool, from before, as the result of a step."""
     from nwbpipe.engine import load as load_output
 
-    bindings = {}
-    for text in inputs or []:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise typer.BadParameter(f"{text!r} is not of the form NAME=VALUE", param_hint="--input")
-        bindings[name] = value
+    bindings = dict(split_pair(text, "--input") for text in inputs or [])
     run = load_output(file, processor, source, step=step, inputs=bindings, replace=replace, lock_timeout=lock_timeout)
     if as_json:
         typer.echo(json.dumps({"computed": run.computed, **run.record.as_dict()}, indent=2))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nwbpipe.cli._options import split_pair
 from nwbpipe.cli._progress import progress_bar
 
 
@@ -41,7 +42,7 @@ def process(
     from nwbpipe.engine import process as run_processor
 
     params = {**_from_file(params_file), **dict(_pair(text, "--param") for text in parameters or [])}
-    bindings = {name: str(value) for name, value in (_split(text, "--input") for text in inputs or [])}
+    bindings = dict(split_pair(text, "--input") for text in inputs or [])
     with progress_bar(step or processor) as progress:
         run = run_processor(
             file,
@@ -71,16 +72,9 @@ def process(
         typer.echo(f"  log: {run.log}")
 
 
-def _split(text: str, option: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise typer.BadParameter(f"{text!r} is not of the form NAME=VALUE", param_hint=option)
-    return name, value
-
-
 def _pair(text: str, option: str) -> tuple[str, Any]:
     """Read ``KEY=VALUE``: the value as JSON where it is JSON, else as text."""
-    name, value = _split(text, option)
+    name, value = split_pair(text, option)
     try:
         return name, json.loads(value)
     except json.JSONDecodeError:

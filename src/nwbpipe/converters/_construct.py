@@ -233,7 +233,7 @@ def _prepare_for_times(interface: Any) -> None:
     With a rate of 1 Hz its times are its frame numbers, until they are replaced.
     """
     if hasattr(interface, "_num_frames") and getattr(interface, "_sampling_frequency", 0) is None:
-        interface.set_aligned_timestamps(np.arange(interface._num_frames(), dtype=np.float64))
+        interface.set_aligned_timestamps(np.arange(interface._num_frames, dtype=np.float64))
     if getattr(interface, "sampling_frequency", 0) is None:
         interface.sampling_frequency = 1.0
     if hasattr(interface, "video_sample_rate") and not interface.video_sample_rate and not interface.video_file_path:

@@ -147,11 +147,10 @@ def compare(path: Path | str, *steps: str) -> Comparison:
 def compare_pair(first: ImagingResults, second: ImagingResults, *, truth: bool = False) -> Pair:
     """Compare two results; `truth` says that the first is what was simulated."""
     rms, offset = _motion(first, second)
-    whole = (0, 0) if offset is None else (round(offset[0]), round(offset[1]))
     rows_a, rows_b = np.flatnonzero(first.cell), np.flatnonzero(second.cell)
     if truth and "dendrite" in first.kind:
         rows_a = np.arange(len(first.pixels))
-    moved = first.moved(whole)
+    moved = first.moved(whole_pixels(offset))
     iou = iou_matrix([moved[k] for k in rows_a], [second.pixels[k] for k in rows_b])
     a, b = assign(iou)
     values = iou[a, b]
@@ -178,6 +177,11 @@ def compare_pair(first: ImagingResults, second: ImagingResults, *, truth: bool =
         motion_offset=offset,
         pairs=matches,
     )
+
+
+def whole_pixels(offset: tuple[float, float] | None) -> tuple[int, int]:
+    """Return an offset (x, y) in whole pixels, by which masks can be moved; none where it is not known."""
+    return (0, 0) if offset is None else (round(offset[0]), round(offset[1]))
 
 
 def iou_matrix(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int64]]) -> Floats:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nwbpipe.engine._compare import Comparison, Pair
+from nwbpipe.engine._compare import Comparison, Pair, whole_pixels
 from nwbpipe.engine._imaging_results import ImagingResults, read_imaging
 from nwbpipe.errors import ToolMissingError
 
@@ -37,19 +37,20 @@ def draw(path: Path | str, comparison: Comparison, figure: Path) -> None:
         raise ToolMissingError(msg, hint="pip install matplotlib") from error
     pairs = comparison.pairs[:4]
     canvas = Figure(figsize=(4.2 * (len(pairs) + 1), 4.4), layout="constrained")
+    steps = {step for pair in pairs for step in (pair.first, pair.second)}
+    found = {step: read_imaging(path, step) for step in steps}
     axes = np.atleast_1d(canvas.subplots(1, len(pairs) + 1))
     for axis, pair in zip(axes, pairs, strict=False):
-        _map(axis, read_imaging(path, pair.first), read_imaging(path, pair.second), pair)
+        _map(axis, found[pair.first], found[pair.second], pair)
     _costs(axes[-1], comparison)
     canvas.savefig(figure, dpi=110)
 
 
 def _map(axis: Any, first: ImagingResults, second: ImagingResults, pair: Pair) -> None:
     nx, ny = first.frame_shape
-    offset = (0, 0) if pair.motion_offset is None else (round(pair.motion_offset[0]), round(pair.motion_offset[1]))
     both = ({a for a, _ in pair.pairs}, {b for _, b in pair.pairs})
     for results, moved, matched, alone in (
-        (first, first.moved(offset), both[0], "first"),
+        (first, first.moved(whole_pixels(pair.motion_offset)), both[0], "first"),
         (second, second.pixels, both[1], "second"),
     ):
         for row in np.flatnonzero(results.cell):

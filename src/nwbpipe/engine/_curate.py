@@ -8,20 +8,20 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
 from nwbpipe import __version__, files, session_file
-from nwbpipe.engine._known import KnownIdentities
+from nwbpipe.engine._commit import commit_result
+from nwbpipe.engine._imaging_results import SEGMENTATION, output_place
 from nwbpipe.engine._remove import CURATION, remove_outputs
-from nwbpipe.engine._validity import check_valid
 from nwbpipe.errors import InputError, ResultExistsError, SourceError, UnknownNameError
 from nwbpipe.processors import step_name
 from nwbpipe.provenance import (
     ObjectRecord,
     RunRecord,
-    add_record,
     current_record,
     digest,
     file_identity,
@@ -31,6 +31,9 @@ from nwbpipe.provenance import (
     read_records,
     run_key,
 )
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
 
 _SUFFIX = "_curation"
 #: Words that say whether it is a cell; other words are labels that don't.
@@ -141,6 +144,7 @@ def curate(
     if not who.strip():
         msg = "whose labels are they?"
         raise InputError(msg, expected="a name", hint="--who NAME")
+    session_file.check_changeable(path)
     session = session_file.check_readable(path)
     sources: tuple[dict[str, Any], ...] = ()
     whole = False
@@ -152,19 +156,15 @@ def curate(
         whole = source.suffix == ".npy"
     else:
         given = labels
-    run = _segmented(session, step)
+    run, segmentation_id, segmentation_path = _segmented(session, step)
     name = step_name(step + _SUFFIX)
     run_id, started = uuid.uuid4().hex, datetime.now(UTC)
     values = {"who": who, "labels": {str(roi): label for roi, label in sorted(given.items())}}
 
-    known = KnownIdentities(session)
-    changed: list[str] = []
-
-    def make_room(file: Any) -> None:
-        known.before()
+    def make_room(file: h5py.File) -> list[str]:
         earlier = current_record(read_records(file), name)
         if earlier is None:
-            return
+            return []
         if not replace:
             msg = f"the step {step!r} has labels already"
             raise ResultExistsError(
@@ -172,16 +172,10 @@ def curate(
             )
         remove_outputs(file, earlier)
         mark_superseded(file, name, run_id)
-        changed.extend(output.path for output in earlier.outputs)
+        return [output.path for output in earlier.outputs]
 
-    with session_file.transaction(
-        session,
-        lock_timeout=lock_timeout,
-        before=make_room,
-        check=lambda working: check_valid(working, session),
-        committed=lambda: known.carry_over(changed),
-    ) as nwbfile:
-        segmentation = nwbfile.objects.get(run[1])
+    def write(nwbfile: NWBFile) -> None:
+        segmentation = nwbfile.objects.get(segmentation_id)
         if segmentation is None:
             msg = "the segmentation was replaced meanwhile"
             raise InputError(msg, where=str(session), hint="look at the new ROIs before labelling them")
@@ -191,10 +185,11 @@ def curate(
             msg = "the labels are not of these ROIs"
             found = f"{len(given)} labels" if whole else f"ROI {', '.join(map(str, wrong[:5]))}"
             raise InputError(msg, where=str(labels), expected=f"{count} ROIs, from 0", found=found)
-        table = _table(name, segmentation, given, who, started, run[0])
-        nwbfile.processing["ophys"].add(table)
-        record = RunRecord(
-            key=run_key(CURATION, 1, values, None, {"run": run[0].run_id}),
+        nwbfile.processing["ophys"].add(_table(name, segmentation, given, who, started, run))
+
+    def record_of(outputs: tuple[ObjectRecord, ...]) -> RunRecord:
+        return RunRecord(
+            key=run_key(CURATION, 1, values, None, {"run": run.run_id}),
             run_id=run_id,
             step=name,
             processor=CURATION,
@@ -203,8 +198,8 @@ def curate(
             tool_version="",
             parameters=values,
             parameters_hash=parameters_hash(values),
-            inputs=(ObjectRecord("segmentation", run[2], run[1], "PlaneSegmentation"),),
-            outputs=(ObjectRecord(table.name, f"/processing/ophys/{table.name}", table.object_id, "DynamicTable"),),
+            inputs=(ObjectRecord("segmentation", segmentation_path, segmentation_id, "PlaneSegmentation"),),
+            outputs=outputs,
             started=started,
             ended=datetime.now(UTC),
             host=host_label(),
@@ -213,19 +208,19 @@ def curate(
             software=f"nwbpipe {__version__}",
             sources=sources,
         )
-        changed.extend(output.path for output in record.outputs)
-        add_record(nwbfile, record)
-    return record
+
+    return session_file.again_after_conflicts(
+        lambda: commit_result(session, make_room, write, record_of, lock_timeout=lock_timeout)
+    )
 
 
 def _segmented(session: Path | str, step: str) -> tuple[RunRecord, str, str]:
     """The step's current run, and the object id and path of its segmentation."""
     record = current_record(read_records(session), step)
     with session_file.open_hdf5(session) as file:
-        for output in record.outputs if record is not None else ():
-            place = f"{output.path}/PlaneSegmentation_{step}"
-            if place in file and record is not None:
-                return record, str(file[place].attrs["object_id"]), place
+        place = None if record is None else output_place(file, record, SEGMENTATION)
+        if record is not None and place is not None:
+            return record, str(file[place].attrs["object_id"]), place
     msg = f"the file has no segmentation of a step {step!r}"
     raise UnknownNameError(msg, where=str(session), found=step, hint="`nwbpipe log FILE.nwb` shows the runs")
 

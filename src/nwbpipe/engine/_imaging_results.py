@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 #: Traces that stand for a method's, the best first.
 _TRACES = ("Fluorescence_{0}/NeuropilCorrected", "DfOverF_{0}/DfOverF", "Fluorescence_{0}/RoiResponseSeries")
 _ACTIVITY = ("Deconvolved_{0}/Deconvolved",)
+SEGMENTATION, SHIFTS = "ImageSegmentation_{0}/PlaneSegmentation_{0}", "MotionCorrectionShifts_{0}"
+_IMAGES = "SummaryImages_{0}"
 
 
 @dataclass(frozen=True)
@@ -74,29 +76,41 @@ def read_imaging(path: Path | str, step: str) -> ImagingResults:
     session = session_file.check_readable(path)
     record = current_record(read_records(session), step)
     with session_file.open_hdf5(session) as file:
-        found = None if record is None else _read(file, record)
-        if found is None:
+        if record is None or not _has_imaging(file, record):
             msg = f"the file has no imaging result of a step {step!r}"
-            steps = [one.step for one in read_records(file) if not one.superseded and _read(file, one) is not None]
+            steps = [one.step for one in read_records(file) if not one.superseded and _has_imaging(file, one)]
             raise UnknownNameError(msg, where=str(path), expected=", ".join(steps) or "none", found=step)
-    return found
+        return _read(file, record)
 
 
-def _read(file: h5py.File, record: RunRecord) -> ImagingResults | None:
-    outputs = {output.path.rpartition("/")[2]: output.path for output in record.outputs if output.path in file}
+def output_place(file: h5py.File, record: RunRecord, *patterns: str) -> str | None:
+    """Return the path of what a run wrote, by the first of some patterns that is there.
 
-    def place(*patterns: str) -> str | None:
-        for pattern in patterns:
-            container, slash, inner = pattern.format(record.step).partition("/")
-            if container in outputs and (found := outputs[container] + slash + inner) in file:
-                return found
-        return None
+    Parameters
+    ----------
+    file : h5py.File
+    record : RunRecord
+        The run.
+    *patterns : str
+        Containers, and what is in them, with {0} for the step: ``Fluorescence_{0}/Neuropil``.
+    """
+    outputs = {output.path.rpartition("/")[2]: output.path for output in record.outputs}
+    for pattern in patterns:
+        container, slash, inner = pattern.format(record.step).partition("/")
+        if container in outputs and (found := outputs[container] + slash + inner) in file:
+            return found
+    return None
 
-    table = place("ImageSegmentation_{0}/PlaneSegmentation_{0}")
-    shifts = place("MotionCorrectionShifts_{0}")
-    images = place("SummaryImages_{0}")
-    if table is None and shifts is None and images is None:
-        return None
+
+def _has_imaging(file: h5py.File, record: RunRecord) -> bool:
+    return output_place(file, record, SEGMENTATION, SHIFTS, _IMAGES) is not None
+
+
+def _read(file: h5py.File, record: RunRecord) -> ImagingResults:
+    table, shifts, images, traces, activity = (
+        output_place(file, record, *patterns)
+        for patterns in ((SEGMENTATION,), (SHIFTS,), (_IMAGES,), _TRACES, _ACTIVITY)
+    )
     shape = _frame_shape(file, record, images)
     pixels: list[NDArray[np.int64]] = []
     cell, kind = np.zeros(0, bool), {}
@@ -105,7 +119,6 @@ def _read(file: h5py.File, record: RunRecord) -> ImagingResults | None:
         cell = file[table]["iscell"][()].astype(bool) if "iscell" in file[table] else np.ones(len(pixels), bool)
         kind = {name: file[table][name][()].astype(bool) for name in ("dim", "dendrite") if name in file[table]}
     moved = None if shifts is None else np.asarray(file[f"{shifts}/data"][()], dtype=np.float64)
-    traces, activity = place(*_TRACES), place(*_ACTIVITY)
     return ImagingResults(
         record=record,
         pixels=pixels,

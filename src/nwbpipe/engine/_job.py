@@ -14,12 +14,10 @@ from typing import Any
 import h5py
 
 from nwbpipe import __version__, environments, session_file
-from nwbpipe.engine._known import KnownIdentities
-from nwbpipe.engine._outputs import new_outputs, object_ids
+from nwbpipe.engine._commit import commit_result
 from nwbpipe.engine._places import log_folder
 from nwbpipe.engine._remove import dependents, irreplaceable, remove_outputs
 from nwbpipe.engine._serve import inputs_within_reach
-from nwbpipe.engine._validity import check_valid
 from nwbpipe.environments import ToolEnvironment
 from nwbpipe.errors import InputError, ResultExistsError
 from nwbpipe.processors import Context, Processor, Results
@@ -28,7 +26,6 @@ from nwbpipe.provenance import (
     IdentityCache,
     ObjectRecord,
     RunRecord,
-    add_record,
     current_record,
     digest,
     host_label,
@@ -226,30 +223,16 @@ class Job:
 
     def _commit(self, finished: Finished, lock_timeout: float, unsafe_no_cas: bool) -> tuple[RunRecord, bool]:
         self._refuse_changed_inputs()
-        known = KnownIdentities(self.session)
-        changed: list[str] = []
-
-        def prepare(file: h5py.File) -> None:
-            known.before()
-            changed.extend(self.make_room(file, finished.run_id))
-
         try:
-            with (
-                h5py.File(self.scratch / "results.h5", "r") as arrays,
-                session_file.transaction(
+            with h5py.File(self.scratch / "results.h5", "r") as arrays:
+                record = commit_result(
                     self.session,
+                    lambda file: self.make_room(file, finished.run_id),
+                    lambda nwbfile: self.method.write(nwbfile, Results(arrays, finished.summary), self.context),
+                    lambda outputs: self._record(finished, outputs),
                     lock_timeout=lock_timeout,
-                    before=prepare,
-                    check=lambda working: check_valid(working, self.session),
-                    committed=lambda: known.carry_over(changed),
                     unsafe_no_cas=unsafe_no_cas,
-                ) as nwbfile,
-            ):
-                there = object_ids(nwbfile)
-                self.method.write(nwbfile, Results(arrays, finished.summary), self.context)
-                record = self._record(finished, new_outputs(nwbfile, there))
-                changed.extend(output.path for output in record.outputs)
-                add_record(nwbfile, record)
+                )
         except _DuplicateRunError as duplicate:
             return duplicate.record, False
         return record, True

@@ -74,19 +74,19 @@ def load(
     >>> load("session.nwb", "suite2p", "old/suite2p", step="suite2p_2021")  # doctest: +SKIP
     """
     method = processor_of(processor) if isinstance(processor, str) else processor
-    if not method.loads:
+    if method.loader is None:
         msg = f"the processor {method.name!r} takes no finished output"
         raise RequestError(msg, hint="run it instead: `nwbpipe process`")
     source = Path(source)
     if not source.exists():
         msg = "no such file or folder"
-        raise SourceError(msg, where=str(source), expected=method.loads, hint="check the path")
+        raise SourceError(msg, where=str(source), expected=method.loader.takes, hint="check the path")
     session_file.check_changeable(path)
     session = session_file.check_readable(path)
     values = validated(method, {})
     context = Context(step_name(method.name if step is None else step), values, {})
     context = identified(session, prepared(session, method, context, inputs or {}))
-    sources = _identities(source, method.output_files(source))
+    sources = _identities(source, method.loader.files(source))
     given = {one.name: one.identity for one in context.inputs.values()}
     content = {f"output:{one['path']}": f"{one['sha256']}:{one['size']}" for one in sources}
     key = run_key(method.name, method.revision, {"loaded": True}, None, {**given, **content})
@@ -102,7 +102,7 @@ def load(
         job.scratch.mkdir(mode=0o700)
         try:
             with h5py.File(job.scratch / "results.h5", "w") as arrays:
-                loaded = method.load(source, arrays, context)
+                loaded = method.loader.load(source, arrays, context)
             job = replaced(job, context=replaced(context, params=loaded.params))
             finished = Finished(
                 run_id=uuid.uuid4().hex,

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from nwbpipe import session_file
+from nwbpipe.engine._imaging_results import SEGMENTATION, SHIFTS, output_place
 from nwbpipe.engine._process import Run, process
 from nwbpipe.errors import UnknownNameError
 from nwbpipe.provenance import RunRecord, read_records
@@ -20,10 +21,10 @@ from nwbpipe.quality import ThresholdSet, Verdict
 _SUFFIX = "_quality"
 _TABLES = {"RoiQuality": "roi", "ScanQuality": "scan"}
 _WRITTEN = {
-    "segmentation": "ImageSegmentation_{0}/PlaneSegmentation_{0}",
+    "segmentation": SEGMENTATION,
     "traces": "Fluorescence_{0}/RoiResponseSeries",
     "neuropil": "Fluorescence_{0}/Neuropil",
-    "shifts": "MotionCorrectionShifts_{0}",
+    "shifts": SHIFTS,
 }
 
 
@@ -121,13 +122,8 @@ def _bindings(path: Path | str) -> dict[str, dict[str, str]]:
     records = _current(path)
     with session_file.open_hdf5(path) as file:
         for record in records:
-            outputs = {output.path.rpartition("/")[2]: output.path for output in record.outputs}
-            found = {}
-            for name, pattern in _WRITTEN.items():
-                container, slash, inner = pattern.format(record.step).partition("/")
-                place = outputs.get(container, "") + slash + inner
-                if container in outputs and place in file:
-                    found[name] = place
+            places = {name: output_place(file, record, pattern) for name, pattern in _WRITTEN.items()}
+            found = {name: place for name, place in places.items() if place is not None}
             if found:
                 found.update({one.name: one.path for one in record.inputs if one.name == "movie"})
             steps[record.step] = found

@@ -1,7 +1,7 @@
 """Processors: a declaration in the core, a compute module in the tool's own Python, and a write."""
 
 from nwbpipe.environments import Tool
-from nwbpipe.processors._base import BoundInput, Context, Input, Loaded, Params, Processor, Results
+from nwbpipe.processors._base import BoundInput, Context, Input, Loaded, Loader, Params, Processor, Results
 from nwbpipe.processors._registry import processor, processor_names
 from nwbpipe.processors._resources import Resources
 from nwbpipe.processors._validated import step_name, validated
@@ -11,6 +11,7 @@ __all__ = [
     "Context",
     "Input",
     "Loaded",
+    "Loader",
     "Params",
     "Processor",
     "Resources",

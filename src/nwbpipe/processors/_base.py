@@ -41,6 +41,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -118,7 +119,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What `Processor.load` read from the finished output of a tool.
+    """What a `Loader` read from the finished output of a tool.
 
     Attributes
     ----------
@@ -136,6 +137,42 @@ class Loaded:
     params: Params
     parameters: Mapping[str, Any]
     tool_version: str = "unknown"
+
+
+@dataclass(frozen=True)
+class Loader:
+    """What reads a finished output of a tool, as if it were a run's.
+
+    It runs in the core: what it reads may come from anywhere, and must not be able to run code.
+
+    Attributes
+    ----------
+    takes : str
+        What it reads, e.g. "a folder of suite2p".
+    module : str
+        Dotted name of the module that reads it. It offers two functions::
+
+            def output_files(source: Path) -> list[Path]: ...
+            def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], params: Any) -> Loaded: ...
+
+        The first returns the files that are read (their content is the run's identity), or raises SourceError if the
+        output is incomplete. The second leaves in `results` what the compute module would; `facts` are what
+        `Processor.prepare` returned, `params` the defaults. It raises InputError if the output was not made from the
+        bound inputs, SourceError if it is damaged or contradicts itself.
+    """
+
+    takes: str
+    module: str
+
+    def files(self, source: Path) -> list[Path]:
+        """Return the files of an output that are read."""
+        found: list[Path] = import_module(self.module).output_files(source)
+        return found
+
+    def load(self, source: Path, results: h5py.File, context: Context) -> Loaded:
+        """Read an output into `results`."""
+        loaded: Loaded = import_module(self.module).load_output(source, results, context.facts, context.params)
+        return loaded
 
 
 @dataclass(frozen=True)
@@ -200,8 +237,8 @@ class Processor(ABC):
     resumable : bool
         Whether the compute module cuts its own work: it goes on from what an earlier try with the same key, tool and
         source left in the folder ``stages`` of its scratch folder. It must hold finished stages only.
-    loads : str
-        What `load` takes, e.g. "a folder of suite2p"; empty if it takes nothing.
+    loader : Loader or None
+        What takes a finished output of the tool (`nwbpipe.load`).
     """
 
     name: ClassVar[str]
@@ -217,7 +254,7 @@ class Processor(ABC):
     tolerance: ClassVar[float] = 0.0
     stages: ClassVar[tuple[str, ...]] = ()
     resumable: ClassVar[bool] = False
-    loads: ClassVar[str] = ""
+    loader: ClassVar[Loader | None] = None
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the bound inputs before anything runs, and return the facts that the computation needs.
@@ -243,30 +280,6 @@ class Processor(ABC):
     def tool_for(self, params: Any) -> Tool:
         """Return the tool that these parameters need (a spike sorter may be a tool of its own)."""
         return self.tool
-
-    def output_files(self, source: Path) -> list[Path]:
-        """Return the files of a finished output that `load` reads: their content is the run's identity.
-
-        Raises
-        ------
-        SourceError
-            If it is incomplete.
-        """
-        raise NotImplementedError
-
-    def load(self, source: Path, results: h5py.File, context: Context) -> Loaded:
-        """Read a finished output of the tool into `results`, as the compute module would leave them.
-
-        It runs in the core: what it reads may come from anywhere, and must not be able to run code.
-
-        Raises
-        ------
-        InputError
-            If it was not made from the bound inputs.
-        SourceError
-            If it is damaged or contradicts itself.
-        """
-        raise NotImplementedError
 
     @abstractmethod
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:

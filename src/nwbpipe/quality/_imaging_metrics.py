@@ -169,9 +169,8 @@ def mask_metrics(
     place = (planes[roi] * shape[0] + x.astype(np.int64)) * shape[1] + y.astype(np.int64)
     # A pixel twice in one ROI is one pixel of it.
     owners = np.unique(np.stack([place, roi]), axis=1)
-    shared = (
-        np.bincount(np.unique(owners[0], return_inverse=True)[1])[np.unique(owners[0], return_inverse=True)[1]] > 1
-    )
+    _, inverse, having = np.unique(owners[0], return_inverse=True, return_counts=True)
+    shared = having[inverse.reshape(-1)] > 1
     metrics = {name: np.full(count, np.nan) for name in MASK_METRICS if name != "area_um2"}
     metrics["area"] = np.bincount(owners[1], minlength=count).astype(np.float64)
     metrics["overlap"] = np.bincount(owners[1], weights=shared, minlength=count) / np.maximum(metrics["area"], 1)

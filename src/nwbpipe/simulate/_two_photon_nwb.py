@@ -125,6 +125,7 @@ def _type(found: Any) -> str:
 
 
 def _add_truth(nwbfile: NWBFile, what: TwoPhoton, truth: TwoPhotonTruth, series: Any, started: datetime) -> None:
+    from nwbpipe import __version__
     from nwbpipe.processors import Context
     from nwbpipe.processors.imaging import Motion, Rois, Traces, write_motion, write_segmentation, write_traces
     from nwbpipe.provenance import ObjectRecord, RunRecord, add_record, digest, host_label, parameters_hash, run_key
@@ -184,6 +185,6 @@ def _add_truth(nwbfile: NWBFile, what: TwoPhoton, truth: TwoPhotonTruth, series:
             python=platform.python_version(),
             seed=what.seed,
             compute_digest=digest(b""),
-            software="nwbpipe",
+            software=f"nwbpipe {__version__}",
         ),
     )

@@ -10,7 +10,6 @@ from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from nwbpipe.errors import FileAccessError
 from nwbpipe.stores._paths import OURS, relative
@@ -19,18 +18,17 @@ from nwbpipe.stores.s3 import (
     Address,
     Reader,
     RemoteObject,
-    code_of,
     connect,
     explained,
     is_conflict,
+    is_missing,
     is_s3_error,
     parse,
+    require_conditions,
 )
 
 WRITE = "nwbpipe-write"  # in an object's metadata: which write made it
-_MISSING = ("404", "NoSuchKey", "NotFound")
 _LARGEST = 5 * 2**30  # of what S3 takes in one request
-_known: dict[tuple[str, str], bool] = {}  # whether a server checks conditions, by (endpoint, bucket)
 
 
 class S3Store(Store):
@@ -117,9 +115,15 @@ class S3Store(Store):
         address = self._address(path)
         condition = {} if if_tag is None else {"IfMatch": if_tag}
         if condition:
-            self._require_conditions(address)
-        with self._errors(address, "removing", missing_ok=True):
-            self._client.delete_object(Bucket=self.bucket, Key=address.key, **condition)
+            require_conditions(self._client, address)
+        place = {"Bucket": self.bucket, "Key": address.key}
+        with self._errors(address, "removing"):
+            try:
+                self._client.delete_object(**place, **condition)
+            except Exception as error:
+                if is_missing(error) or (is_conflict(error) and not self._is_there(place)):
+                    return
+                raise
 
     def local_path(self, path: str) -> None:
         """See `Store.local_path`: it is nowhere on this machine."""
@@ -136,7 +140,7 @@ class S3Store(Store):
         address = self._address(path)
         condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_tag} if if_tag is not None else {}
         if condition:
-            self._require_conditions(address)
+            require_conditions(self._client, address)
         write = secrets.token_hex(8)
         place = {"Bucket": self.bucket, "Key": address.key}
         with self._errors(address, "writing"):
@@ -144,7 +148,7 @@ class S3Store(Store):
                 answer = self._client.put_object(**place, Body=body, Metadata={WRITE: write}, **condition)
                 return str(answer["ETag"])
             except Exception as error:
-                if not condition or not (is_conflict(error) or code_of(error) in _MISSING):
+                if not condition or not (is_conflict(error) or is_missing(error)):
                     raise
             # boto3 tries again if an answer is lost: what stands in the way may be our own first try.
             with suppress(Exception):
@@ -153,51 +157,22 @@ class S3Store(Store):
                     return str(head["ETag"])
             raise self._conflict(relative(path), if_absent)
 
-    def _require_conditions(self, address: Address) -> None:
-        """Refuse a server that writes although the condition does not hold; tried once for each bucket.
-
-        Raises
-        ------
-        FileAccessError
-            If it does.
-        """
-        endpoint = str(self._client.meta.endpoint_url)
-        if (urlsplit(endpoint).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
-            return
-        place = (endpoint, self.bucket)
-        if place not in _known:
-            with self._errors(address, "asking whether the server checks conditions"):
-                _known[place] = self._checks(address)
-        if not _known[place]:
-            msg = "this server does not check conditions: of two writers, one would be lost in silence"
-            raise FileAccessError(
-                msg, where=str(address), expected="a server that knows If-Match and If-None-Match for PutObject"
-            )
-
-    def _checks(self, address: Address) -> bool:
-        folder = address.key.rpartition("/")[0]
-        probe = {"Bucket": self.bucket, "Key": f"{folder}/{OURS}{secrets.token_hex(8)}".lstrip("/")}
+    def _is_there(self, place: dict[str, str]) -> bool:
         try:
-            self._client.put_object(**probe, Body=b"?", IfMatch='"00000000000000000000000000000000"')
+            self._client.head_object(**place)
         except Exception as error:
-            if is_conflict(error) or code_of(error) in _MISSING:
-                return True
-            if code_of(error) in ("NotImplemented", "501"):
+            if is_missing(error):
                 return False
             raise
-        with suppress(Exception):
-            self._client.delete_object(**probe)
-        return False
+        return True
 
     @contextmanager
-    def _errors(self, address: Address, doing: str, *, missing_ok: bool = False) -> Iterator[None]:
+    def _errors(self, address: Address, doing: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:
             if not is_s3_error(error):
                 raise
-            if missing_ok and code_of(error) in _MISSING:
-                return
             raise explained(error, address, doing, self._client) from None
 
     def __getstate__(self) -> dict[str, Any]:

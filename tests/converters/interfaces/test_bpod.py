@@ -76,7 +76,7 @@ def write_mat5(path, **over):
 
 
 def write_mat73(path, **over):
-    """As MATLAB's save -v7.3 does: transposed arrays, cells of references, struct arrays as structs of cells."""
+    """As MATLAB's save -v7.3 does: transposed arrays, and cells of references that say that they are cells."""
     count = 0
 
     def put(file, group, name, value):
@@ -91,7 +91,8 @@ def write_mat73(path, **over):
                 count += 1
                 put(file, file.require_group("#refs#"), f"r{count}", item)
                 references.append(file[f"#refs#/r{count}"].ref)
-            group.create_dataset(name, data=np.array([references], h5py.ref_dtype).T, dtype=h5py.ref_dtype)
+            data = group.create_dataset(name, data=np.array([references], h5py.ref_dtype).T, dtype=h5py.ref_dtype)
+            data.attrs["MATLAB_class"] = np.bytes_("cell")
         elif isinstance(value, str):
             data = group.create_dataset(name, data=np.array([[ord(c)] for c in value], np.uint16))
             data.attrs["MATLAB_class"] = np.bytes_("char")

@@ -64,6 +64,31 @@ def test_frames_that_were_not_saved(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("counter", "message"),
+    [
+        ("100\nx\n", "can't be read"),
+        ("100\n100.5\n", "can't be read"),
+        ("100\nnan\n", "can't be read"),
+        (np.array([100, 99], np.uint32), "go backwards"),
+        (np.array([[100], [101]]), None),
+    ],
+)
+def test_a_frame_counter_that_counts_no_frames(tmp_path, counter, message):
+    (tmp_path / "a.csv").write_text("time\n0\n1\n")
+    path = tmp_path / ("counter.txt" if isinstance(counter, str) else "counter.npy")
+    if isinstance(counter, str):
+        path.write_text(counter)
+    else:
+        np.save(path, counter)
+    if message is None:
+        assert camera(tmp_path / "a.csv", frame_counter_file_path=path).frames.tolist() == [0, 1]
+        return
+    with pytest.raises(SourceError, match=message) as caught:
+        camera(tmp_path / "a.csv", frame_counter_file_path=path)
+    assert caught.value.problem.where == str(path)
+
+
+@pytest.mark.parametrize(
     ("text", "arguments", "message", "figures"),
     [
         ("time\n1\n1\n", {}, "go backwards or repeat", "1 of 1 steps"),

@@ -36,6 +36,14 @@ def test_both_counters_overflow(tmp_path, wrap):
     np.testing.assert_allclose(np.diff(found.times), np.diff(times) / 1e6, rtol=0, atol=2e-9)
 
 
+def test_the_overflows_of_a_position_in_radians_are_counted(tmp_path):
+    truth = np.cumsum(np.random.default_rng(0).uniform(0, 0.1, 2000))
+    path = write(tmp_path / "a.csv", np.arange(2000), truth % (2 * np.pi))
+    found = encoder(path, counts_per_turn=2 * np.pi, position_wrap=2 * np.pi)
+    np.testing.assert_allclose(found.counts, truth, atol=1e-9)
+    assert found._notes == [f"{int(truth[-1] / (2 * np.pi))} overflows of the counter of 6.28319 values were undone"]
+
+
 def test_in_the_file(tmp_path):
     truth, times = walk(400)
     path = write(tmp_path / "a.csv", times / 1e6, truth)
@@ -69,8 +77,11 @@ def test_a_rate_and_an_array(tmp_path):
     with pytest.raises(SourceError, match="wrong shape"):
         encoder(tmp_path / "a.npy")
     np.save(tmp_path / "c.npy", np.array([{}, {}]), allow_pickle=True)
-    with pytest.raises(SourceError, match="can't be read"):
-        encoder(tmp_path / "c.npy")
+    np.save(tmp_path / "d.npy", np.array(["1", "2"]))
+    (tmp_path / "e.npy").write_bytes(b"")
+    for name in ("c.npy", "d.npy", "e.npy"):
+        with pytest.raises(SourceError, match="can't be read"):
+            encoder(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +93,8 @@ def test_a_rate_and_an_array(tmp_path):
         ([0, 1], [0, 900], {"position_wrap": 512}, "don't fit the counter", "from 0 to 900"),
         ([0], [0], {}, "fewer than two", "1"),
         ([0, 1], [0, 1], {"counts_per_turn": 0}, "above 0", "0"),
+        ([0, 1], [0, 1], {"sampling_frequency": 0.0}, "above 0", "0"),
+        ([0, 1], [0, 1], {"time_unit": "min"}, "unknown unit", "min"),
     ],
 )
 def test_refused_with_figures(tmp_path, times, counts, arguments, message, figures):

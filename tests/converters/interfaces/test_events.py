@@ -42,7 +42,8 @@ def _write_mat73(path):
             item = file.create_dataset(f"#refs#/{i}", data=np.array([[ord(c)] for c in name], np.uint16))
             item.attrs["MATLAB_class"] = np.bytes_("char")
             references.append(item.ref)
-        group.create_dataset("name", data=np.array([references], h5py.ref_dtype), dtype=h5py.ref_dtype)
+        cells = group.create_dataset("name", data=np.array([references], h5py.ref_dtype), dtype=h5py.ref_dtype)
+        cells.attrs["MATLAB_class"] = np.bytes_("cell")
 
 
 def _build(path, **arguments):

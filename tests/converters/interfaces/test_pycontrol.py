@@ -102,6 +102,10 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "d.tsv").write_text(text[:-30] + "\nx")
     with pytest.raises(SourceError, match="not as pyControl writes it"):
         session(tmp_path / "d.tsv")
+    (tmp_path / "d.tsv").write_text(text.replace("1.500\tevent", "\tevent"))
+    with pytest.raises(SourceError, match="not as pyControl writes it") as caught:
+        session(tmp_path / "d.tsv")
+    assert "line 6" in caught.value.problem.where
     write_tsv(tmp_path / "e.tsv", [])
     with pytest.raises(SourceError, match="no events and no states"):
         session(tmp_path / "e.tsv")

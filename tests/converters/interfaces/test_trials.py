@@ -225,6 +225,13 @@ def test_unsound_trials_are_refused_with_figures(tmp_path, text, arguments, mess
     assert figures is None or figures in str(caught.value.problem.found)
 
 
+def test_lists_of_text_are_refused(tmp_path):
+    pd.DataFrame({"start": [1.0], "stop": [2.0], "said": [["a", "b"]]}).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(SourceError, match="lists of the column said hold something else"):
+        trials(tmp_path / "a.parquet")
+    assert trials(tmp_path / "a.parquet", value_columns=[]).intervals.columns == []
+
+
 def test_repaired_by_a_named_rule(tmp_path):
     (tmp_path / "a.csv").write_text("start,stop,n\n5,6,b\n1,5.5,a\n")
     interface = trials(tmp_path / "a.csv", unsorted="sort", overlap="allow")

@@ -110,6 +110,9 @@ def test_pulses_that_the_recording_cuts_off_have_no_length(tmp_path):
         (np.zeros(10), {}, "never changes"),
         (np.zeros(10), {"threshold": 1.0}, "has no pulses"),
         (line(), {"channel": 3}, "no channel 3"),
+        (line(), {"channel": -1}, "no channel -1"),
+        (line(), {"channel": "lick"}, "no channel 'lick'"),
+        (np.where(np.arange(2000) == 150, np.nan, line()), {}, "samples are missing"),
         (line(), {"sampling_frequency": 0.0}, "no rate"),
         (line(), {"min_duration_s": 1.0}, "has no pulses"),
     ],
@@ -118,6 +121,18 @@ def test_refused(tmp_path, samples, arguments, message):
     np.save(tmp_path / "a.npy", samples)
     with pytest.raises(SourceError, match=message):
         ttl(tmp_path / "a.npy", **arguments)
+
+
+def test_a_table_without_the_channel(tmp_path):
+    path = write(tmp_path / "a.csv", line())
+    for channel in (2, -1):
+        with pytest.raises(SourceError, match=f"no channel {channel}") as caught:
+            ttl(path, channel=channel)
+        assert caught.value.problem.found == "the columns other, lick"
+    path.write_text("lick\n0\n\n1\n0\n".replace("\n\n", '\n""\n'))
+    with pytest.raises(SourceError, match="samples are missing") as caught:
+        ttl(path)
+    assert caught.value.problem.found == "the first in row 2 of 4"
 
 
 def test_a_raw_file_of_another_size(tmp_path):

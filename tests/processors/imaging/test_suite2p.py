@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from pynwb import NWBHDF5IO
 
 from nwbpipe.errors import InputError
-from nwbpipe.processors import Context, processor
+from nwbpipe.processors import BoundInput, Context, processor
 from nwbpipe.processors.imaging import Suite2p, Suite2pParams
 from tests.processors.imaging.session import bound_movie, write_session
 
@@ -149,3 +149,23 @@ def test_an_external_movie_is_refused(tmp_path):
     )
     with pytest.raises(InputError, match="external file"):
         prepare(path)
+
+
+def test_a_second_channel_that_is_another_movie_or_missing_is_refused(tmp_path):
+    other = {"Red": movie(), "Short": movie(29)}
+    path = write_session(tmp_path / "a.nwb", movie(), rate=10.0, more=other)
+    with NWBHDF5IO(path, "r") as io:
+        nwbfile = io.read()
+
+        def facts(name, **params):
+            bound = bound_movie(nwbfile)
+            if name:
+                found = nwbfile.acquisition[name]
+                bound["second_channel"] = BoundInput("second_channel", name, "TwoPhotonSeries", found.object_id)
+            return Suite2p().prepare(nwbfile, Context("suite2p", Suite2pParams(**params), bound))
+
+        assert facts("Red", align_by_second_channel=True) == facts(None)
+        with pytest.raises(InputError, match="don't belong together"):
+            facts("Short")
+        with pytest.raises(InputError, match="none is bound"):
+            facts(None, align_by_second_channel=True)

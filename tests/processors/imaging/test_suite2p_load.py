@@ -12,6 +12,7 @@ import pytest
 from pynwb import NWBHDF5IO, validate
 
 import nwbpipe
+from nwbpipe.cli import main
 from nwbpipe.errors import InputError, RequestError, ResultExistsError, SourceError
 from tests.fixtures.processing import Scale
 from tests.processors.imaging.session import write_session
@@ -34,9 +35,9 @@ def write_folder(folder: Path, *, frames: int = FRAMES, version: str = "old", se
     ops = {"Ly": NY, "Lx": NX, "yrange": [1, NY - 1], "xrange": [2, NX - 2], "tau": 0.7, "fs": 10.0}
     ops |= {"meanImg": rng.random((NY, NX)), "yoff": np.arange(frames), "xoff": -np.arange(frames)}
     ops |= {"corrXY": np.ones(frames), "badframes": np.zeros(frames, bool), "save_path": "/home/someone/data/plane0"}
+    ops |= {"yoff1": np.zeros((frames, 2)), "xoff1": np.ones((frames, 2))}
     if version == "old":
-        ops |= {"neucoeff": 0.6, "yoff1": np.zeros((frames, 2)), "xoff1": np.ones((frames, 2))}
-        ops |= {"yblock": [np.array([0, 12])] * 2, "xblock": [np.array([0, 16]), np.array([8, 24])]}
+        ops |= {"neucoeff": 0.6, "yblock": [np.array([0, 12])] * 2, "xblock": [np.array([0, 16]), np.array([8, 24])]}
     else:
         ops |= {"extraction": {"neuropil_coefficient": 0.6}, "registration": {"nonrigid": True}, "version": "1.1.0"}
     np.save(folder / "ops.npy", ops)
@@ -71,8 +72,9 @@ def test_a_folder_is_in_the_file_with_where_it_came_from(session, tmp_path, vers
         assert table["iscell"].data[:].tolist() == [True, True, False]
         assert "edited" in table["iscell"].description
         assert "snr" not in table.colnames
-        shifts = ophys["MotionCorrectionShifts_suite2p_2021"].data[:]
-        np.testing.assert_array_equal(shifts, np.stack([-np.arange(FRAMES), np.arange(FRAMES)], axis=1))
+        shifts = ophys["MotionCorrectionShifts_suite2p_2021"]
+        assert ("Non-rigid shifts are not here" in shifts.description) == (version != "old")
+        np.testing.assert_array_equal(shifts.data[:], np.stack([-np.arange(FRAMES), np.arange(FRAMES)], axis=1))
         assert ("MotionCorrectionBlockShifts_suite2p_2021" in ophys.data_interfaces) == (version == "old")
     (record,) = nwbpipe.read_records(session)
     assert record.parameters["loaded"] is True
@@ -98,6 +100,21 @@ def test_the_same_folder_is_loaded_once_and_another_needs_replace(session, tmp_p
     with h5py.File(session) as file:
         written = file["processing/ophys/Fluorescence_suite2p/RoiResponseSeries/data"][:]
     np.testing.assert_array_equal(written, np.load(other / "F.npy").T)
+
+
+@pytest.mark.usefixtures("own_places")
+def test_the_command_loads_a_folder_once(session, tmp_path, capsys):
+    folder = write_folder(tmp_path / "plane0")
+    words = ["load", str(session), "suite2p", str(folder), "--step", "lab", "--input", "movie=TwoPhotonSeries"]
+    for shown in ("lab: suite2p unknown, loaded; wrote", "lab: done, nothing to do"):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code in (0, None)
+        assert shown in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main([*words[:-1], "movie"])
+    assert ended.value.code == 2
+    assert "NAME=VALUE" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("own_places")

@@ -179,6 +179,9 @@ def test_what_does_not_belong_together_or_has_no_baseline_is_refused(session):
         nwbpipe.process(path, "dff", inputs={**TRACES, "neuropil": "Fluorescence_some/Neuropil"})
     with pytest.raises(ToolFailedError, match="baseline of no trace is positive"):
         nwbpipe.process(path, "dff", inputs={"traces": "Fluorescence_some/RoiResponseSeries"})
+    of_one = {"segmentation": "PlaneSegmentation_cells", "traces": "Fluorescence_some/RoiResponseSeries"}
+    with pytest.raises(InputError, match="not those of all these ROIs"):
+        nwbpipe.process(path, "imaging_quality", inputs=of_one)
     assert path.read_bytes() == before
 
 

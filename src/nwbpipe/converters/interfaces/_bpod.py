@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from neuroconv import BaseDataInterface
 from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._bpod_files import BpodTrial, read_session_data, read_task_data
 from nwbpipe.converters.interfaces._columns import typed
+from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.converters.interfaces._interval_tables import Intervals, check_intervals, runs
-from nwbpipe.errors import SourceError
-from nwbpipe.nwb_builders import Column, events_table, intervals_table
+from nwbpipe.nwb_builders import Column, events_table
 
 _INSIDE_S = 1e-3  # what lies that much outside of its trial is not of it
 
 
-class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
+class BpodInterface(FileInterface):
     """Trials, events and states of a Bpod session, from ``SessionData`` (.mat) or IBL's JSON lines.
 
     Written as ``nwbfile.trials``, with a column for each value that the file has once a trial, and two core
@@ -73,22 +71,23 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
         metadata_key: str = "Bpod",
         verbose: bool = False,
     ) -> None:
-        super().__init__(file_path=str(file_path))
-        self.metadata_key = metadata_key
-        self._path, self._names, self._description = Path(file_path), value_names or {}, description
+        super().__init__(locals())
+        self._names = value_names or {}
         self._skip = {"state": set(skip_states or ()), "event": set(skip_events or ())}
         read = read_session_data if self._path.suffix.lower() == ".mat" else read_task_data
         self.trials: list[BpodTrial] = read(self._path)
         self._check()
-        self._columns, self._left_out = self._values(value_columns, set(duration_columns or ()))
+        self._columns, left_out = self._values(value_columns, set(duration_columns or ()))
+        text = (description or f"Trials of the Bpod, read from {self._path.name}").rstrip(".")
+        text += ". Not kept: " + ", ".join(left_out) if left_out else ""
         start, stop = (np.array([getattr(trial, name) for trial in self.trials]) for name in ("start", "stop"))
-        trials = Intervals(str(self._path), start, stop, self._columns)
-        self._blocks = None if block_column is None else runs(trials, block_column)
+        check_intervals(start, stop, str(self._path), "trial", overlap=False)
+        self._intervals = Intervals(str(self._path), start, stop, self._columns, description=text)
+        self._blocks = None if block_column is None else runs(self._intervals, block_column)
 
     def _check(self) -> None:
-        where = str(self._path)
         if not self.trials:
-            raise SourceError("the session holds no trials", where=where, hint="leave this source out")
+            raise self._error("the session holds no trials", hint="leave this source out")
         for number, trial in enumerate(self.trials):
             bounds = [
                 *trial.states.values(),
@@ -97,15 +96,13 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
             low = min((float(np.nanmin(times[0])) for times in bounds if np.isfinite(times[0]).any()), default=0.0)
             high = max((float(np.nanmax(times[1])) for times in bounds if np.isfinite(times[1]).any()), default=0.0)
             if low < -_INSIDE_S or high > trial.stop - trial.start + _INSIDE_S:
-                raise SourceError(
+                raise self._error(
                     "events lie outside of their trial",
-                    where=f"{where}, trial {number}",
+                    where=f"{self._path}, trial {number}",
                     expected=f"from 0 to {trial.stop - trial.start:.4f} s after its start",
                     found=f"from {low:.4f} s to {high:.4f} s",
                     hint="check that the file is whole and of one session",
                 )
-        start, stop = (np.array([getattr(trial, name) for trial in self.trials]) for name in ("start", "stop"))
-        check_intervals(start, stop, where, "trial", overlap=False)
 
     def _values(self, wanted: list[str] | None, durations: set[str]) -> tuple[list[Column], list[str]]:
         everything = dict.fromkeys(name for trial in self.trials for name in trial.values)
@@ -113,9 +110,8 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
         for name in everything if wanted is None else wanted:
             cells = [_cell(trial.values, name) for trial in self.trials]
             if all(cell is None for cell in cells) and name not in everything:
-                raise SourceError(
+                raise self._error(
                     f"no value is called {name!r}",
-                    where=str(self._path),
                     expected=name,
                     found=", ".join(everything),
                     hint="correct value_columns",
@@ -131,17 +127,15 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
             elif wanted is None:
                 left_out.append(name)
             elif unclear:
-                raise SourceError(
+                raise self._error(
                     f"the value {name!r} may be a time or a duration",
-                    where=str(self._path),
                     expected="to be told which",
                     found="not in duration_columns",
                     hint="add it to duration_columns if it is one, in seconds, or rename it by value_names",
                 )
             else:
-                raise SourceError(
+                raise self._error(
                     f"the value {name!r} is not one a trial",
-                    where=str(self._path),
                     expected="a number, a text or a truth value",
                     found=type(next(cell for cell in cells if cell is not None)).__name__,
                     hint="leave it out, or name a value within it: `contrast.value`",
@@ -176,14 +170,8 @@ class BpodInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
         metadata : dict, optional
             Not used: the file holds no metadata of its own.
         """
-        if nwbfile.trials is not None:
-            raise ValueError("'trials' already exists")
         source = self._path.name
-        text = (self._description or f"Trials of the Bpod, read from {source}").rstrip(".") + "."
-        if self._left_out:
-            text += " Not kept: " + ", ".join(self._left_out) + "."
-        start, stop = ([getattr(trial, name) for trial in self.trials] for name in ("start", "stop"))
-        nwbfile.trials = intervals_table("trials", text, start, stop, columns=self._columns)
+        self._intervals.add(nwbfile, "trials", "Trials")
         if self._blocks is not None:
             self._blocks.add(nwbfile, "epochs", "Blocks of trials")
         for kind, what in (("event", "Events that the Bpod saw"), ("state", "States of the Bpod's state machine")):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nwbpipe.converters.interfaces._event_tables import mat_variables
+from nwbpipe.converters.interfaces._mat_files import load_mat
 from nwbpipe.errors import SourceError
 
 Array = npt.NDArray[np.float64]
@@ -104,7 +104,7 @@ def read_session_data(path: Path) -> list[BpodTrial]:
     SourceError
         The file holds none, or its parts differ in length.
     """
-    content = mat_variables(path)
+    content = load_mat(path)
     data = content.get("SessionData")
     if not isinstance(data, dict) or "RawEvents" not in data or "TrialStartTimestamp" not in data:
         raise SourceError(
@@ -156,7 +156,7 @@ def _per_trial(data: dict[str, Any], count: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{} for _ in range(count)]
 
     def put(name: str, cells: Any) -> None:
-        if isinstance(cells, dict):  # a struct array of version 7.3 is a struct of arrays
+        if isinstance(cells, dict):  # a struct of arrays, such as `Custom`
             for key, inner in cells.items():
                 put(key if name in ("TrialSettings", "GUI") else f"{name}_{key}", inner)
             return

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from neuroconv import BaseDataInterface
 from pydantic import FilePath
 
-from nwbpipe.converters.interfaces._columns import Columns, check_increasing, unwrap
-from nwbpipe.converters.interfaces._event_tables import read_table
-from nwbpipe.errors import SourceError
+from nwbpipe.converters.interfaces._columns import PER_SECOND, Columns, check_increasing, unwrap
+from nwbpipe.converters.interfaces._event_tables import read_npy, read_table
+from nwbpipe.converters.interfaces._file_interface import FileInterface, described
 from nwbpipe.nwb_builders import Column, events_table
 
 Format = Literal["s", "ms", "us", "iso", "flycapture"]
-_FORMATS = ("s", "ms", "us", "iso", "flycapture")
-_SCALE = {"s": 1.0, "ms": 1e3, "us": 1e6}
 # FlyCapture's register TIMESTAMP: 7 bits of seconds, 13 bits of cycles of 125 us, 12 bits of their 3072nd parts.
 _FLYCAPTURE_S = 128
 
 
-class CameraTimesInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
+class CameraTimesInterface(FileInterface):
     """When a camera took its frames, as a core ``EventsTable``: for videos that stay elsewhere, and for clocks.
 
     A video that is in the session gets its times by ``align: timestamps`` instead.
@@ -81,30 +78,26 @@ class CameraTimesInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroCon
         metadata_key: str = "CameraFrames",
         verbose: bool = False,
     ) -> None:
-        args = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
-        super().__init__(**{key: str(value) if isinstance(value, Path) else value for key, value in args.items()})
-        self.metadata_key = metadata_key
-        self._where, self._description = str(file_path), description
-        if time_format not in _FORMATS:
+        super().__init__(locals())
+        if time_format not in get_args(Format):
             raise self._error(
-                "an unknown format of times", expected=", ".join(_FORMATS), found=str(time_format), hint="correct it"
+                "an unknown format of times",
+                expected=", ".join(get_args(Format)),
+                found=str(time_format),
+                hint="correct it",
             )
-        plain = {**args, "pattern": None, "unmatched_lines": "error", "times_file_path": None}
-        self.times = self._read(Path(file_path), plain)
+        self.times = self._read(time_column, time_format, time_zero)
         hint = "check the column and its format, and whether the file holds several recordings"
-        check_increasing(self.times, self._where, "frames", hint=hint, strictly=True)
+        check_increasing(self.times, str(self._path), "frames", hint=hint, strictly=True)
         self._check_count(expected_frames, "expected_frames")
         self.frames = np.arange(self.times.size)
         if frame_counter_file_path is not None:
             self.frames = self._counted(Path(frame_counter_file_path))
 
-    def _error(self, what: str, **more: Any) -> SourceError:
-        return SourceError(what, where=self._where, **more)
-
-    def _read(self, path: Path, args: dict[str, Any]) -> npt.NDArray[np.float64]:
-        if path.suffix.lower() == ".npy":
-            values: Any = _load_npy(path)
-            if args["time_format"] == "iso" or values.ndim != 1:
+    def _read(self, time_column: str, time_format: str, time_zero: str | None) -> npt.NDArray[np.float64]:
+        if self._path.suffix.lower() == ".npy":
+            values: Any = read_npy(self._path)
+            if time_format == "iso" or values.ndim != 1:
                 raise self._error(
                     "the array has the wrong shape",
                     expected="(frames,)",
@@ -112,9 +105,8 @@ class CameraTimesInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroCon
                     hint="save one time a frame",
                 )
         else:
-            columns = Columns(read_table(path, args)[0], str(path), args["time_zero"])
-            name = columns.name(args["time_column"], "time_column")
-            values = columns.times(name, args["time_format"])
+            columns = Columns(read_table(self._path, self.source_data)[0], str(self._path), time_zero)
+            values = columns.times(columns.name(time_column, "time_column"), time_format)
         missing = np.flatnonzero(~np.isfinite(values))
         if missing.size or not values.size:
             raise self._error(
@@ -123,9 +115,9 @@ class CameraTimesInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroCon
                 found=f"{missing.size} of {values.size}",
                 hint="check the column, and that the file is whole",
             )
-        if args["time_format"] == "flycapture":
+        if time_format == "flycapture":
             return _flycapture(values)
-        return np.asarray(values / _SCALE.get(args["time_format"], 1.0), dtype=np.float64)
+        return np.asarray(values / PER_SECOND[time_format], dtype=np.float64)
 
     def _check_count(self, count: int | None, what: str) -> None:
         if count is not None and count != self.times.size:
@@ -137,16 +129,27 @@ class CameraTimesInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroCon
             )
 
     def _counted(self, path: Path) -> npt.NDArray[np.int64]:
-        if path.suffix.lower() == ".npy":
-            counter = _load_npy(path)
-        elif path.suffix.lower() == ".bin":
-            counter = np.fromfile(path, dtype="<f8")
-        else:
-            counter = np.loadtxt(path, ndmin=1)
+        try:
+            if path.suffix.lower() == ".npy":
+                counter = read_npy(path).ravel()
+            elif path.suffix.lower() == ".bin":
+                counter = np.fromfile(path, dtype="<f8")
+            else:
+                counter = np.loadtxt(path, ndmin=1)
+            counter = counter.astype(np.float64)  # unsigned numbers don't go below 0
+            frames: npt.NDArray[np.float64] = counter - counter[:1]
+            if not (frames == np.round(frames)).all():
+                raise ValueError("not all are whole numbers")
+        except (ValueError, OSError) as error:
+            raise self._error(
+                "the frame counter can't be read",
+                where=str(path),
+                expected="one whole number a frame",
+                found=str(error),
+            ) from error
         self._check_count(counter.size, path.name)
-        frames = np.asarray(counter - counter[0], dtype=np.int64)
-        check_increasing(frames.astype(float), str(path), "frame counter", hint="check the file", strictly=True)
-        return frames
+        check_increasing(frames, str(path), "frame counter", hint="check the file", strictly=True)
+        return frames.astype(np.int64)
 
     def add_to_nwbfile(self, nwbfile: Any, metadata: dict[str, Any] | None = None) -> None:
         """Write the times.
@@ -158,18 +161,12 @@ class CameraTimesInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroCon
             Not used: the file holds no metadata of its own.
         """
         lost = int(self.frames[-1]) + 1 - self.frames.size
-        text = (self._description or "Frames of a camera").rstrip(".") + "."
-        text += f" The camera counted {lost} frames that were not saved." if lost else ""
+        notes = [f"the camera counted {lost} frames that were not saved"] if lost else []
+        text = described(self.source_data["description"] or "Frames of a camera", notes)
         frame = Column("frame", "number of the frame, from 0", self.frames)
-        source = Path(self._where).name
-        nwbfile.add_events_table(events_table(self.metadata_key, text, self.times, columns=[frame], source=source))
-
-
-def _load_npy(path: Path) -> npt.NDArray[np.float64]:
-    try:
-        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
-    except (ValueError, OSError) as error:
-        raise SourceError("the array can't be read", where=str(path), expected="numbers", found=str(error)) from error
+        nwbfile.add_events_table(
+            events_table(self.metadata_key, text, self.times, columns=[frame], source=self._path.name)
+        )
 
 
 def _flycapture(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

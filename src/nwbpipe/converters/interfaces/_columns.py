@@ -15,6 +15,21 @@ PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "iso": 1.0}
 TimeUnit = Literal["s", "ms", "us", "iso"]
 
 
+def per_second(unit: str, where: str) -> float:
+    """Return how many of a unit of time are a second.
+
+    Raises
+    ------
+    SourceError
+        It is no unit that times can have.
+    """
+    if unit not in PER_SECOND:
+        raise SourceError(
+            "an unknown unit of time", where=where, expected="s, ms, us or iso", found=str(unit), hint="correct it"
+        )
+    return PER_SECOND[unit]
+
+
 class Columns:
     """The columns of a table.
 
@@ -162,7 +177,15 @@ class Columns:
         """
         column = self.table[name]
         if any(isinstance(cell, list | tuple | np.ndarray) for cell in column):
-            return [np.atleast_1d(np.asarray(_listed(cell), dtype=np.float64)).ravel() for cell in column]
+            try:
+                return [np.atleast_1d(np.asarray(_listed(cell), dtype=np.float64)).ravel() for cell in column]
+            except (ValueError, TypeError) as error:
+                raise self.error(
+                    f"the lists of the column {name} hold something else than numbers",
+                    expected="numbers",
+                    found=str(error),
+                    hint="leave it out of value_columns",
+                ) from error
         return typed(column)
 
 

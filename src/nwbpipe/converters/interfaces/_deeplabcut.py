@@ -82,14 +82,11 @@ class DeepLabCutInterface(FrameTimesInterface, _NeuroConvInterface):  # type: ig
             metadata_key=metadata_key,
             sampling_frequency=sampling_frequency,
         )
-        self._use_sampling_frequency(sampling_frequency)
         self._numbering = frame_numbers
         table = read_pose_table(Path(file_path))
         assert isinstance(table, PoseTable)  # the guard has read it
         self._table = table
-
-    def _num_frames(self) -> int:
-        return len(self._table.index)
+        self._use_frames(len(table.index), sampling_frequency)
 
     def get_original_timestamps(self) -> npt.NDArray[np.float64]:
         """Times of the rows by the sampling frequency.

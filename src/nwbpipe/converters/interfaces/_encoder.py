@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from neuroconv import BaseDataInterface
 from pydantic import FilePath
 
-from nwbpipe.converters.interfaces._columns import PER_SECOND, Columns, TimeUnit, check_increasing, unwrap
-from nwbpipe.converters.interfaces._event_tables import read_table
-from nwbpipe.errors import SourceError
+from nwbpipe.converters.interfaces._columns import Columns, TimeUnit, check_increasing, per_second, unwrap
+from nwbpipe.converters.interfaces._event_tables import read_npy, read_table
+from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.nwb_builders import regular_times
 
+_ABOVE_0 = ("counts_per_turn", "wheel_diameter_m", "sampling_frequency", "time_wrap", "position_wrap", "max_step")
 
-class EncoderInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
+
+class EncoderInterface(FileInterface):
     """Position of a wheel or of any encoder, with what its counters hide undone by named rules.
 
     Written as a ``TimeSeries`` in acquisition. Its data are the counts of the file, unwrapped; `conversion` makes
@@ -110,30 +110,22 @@ class EncoderInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is
         metadata_key: str = "Encoder",
         verbose: bool = False,
     ) -> None:
-        args = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
-        super().__init__(**{key: str(value) if isinstance(value, Path) else value for key, value in args.items()})
-        self.metadata_key = metadata_key
-        self._where, self._args, self._notes = str(file_path), {**args, "times_file_path": None}, list[str]()
-        for name in ("counts_per_turn", "wheel_diameter_m", "time_wrap", "position_wrap", "max_step"):
-            if args[name] is not None and not args[name] > 0:
-                raise self._error(f"{name} must be above 0", found=str(args[name]), hint="correct it")
-        times, counts = self._read(Path(file_path))
+        super().__init__(locals())
+        for name in _ABOVE_0:
+            value = self.source_data[name]
+            if value is not None and not value > 0:
+                raise self._error(f"{name} must be above 0", found=str(value), hint="correct it")
+        times, counts = self._read()
         if sampling_frequency is not None:
             times = np.arange(counts.size) / sampling_frequency
         times, counts = self._sound(times[skip_first:], counts[skip_first:])
         self.times, self.counts = times, direction * self._unwrapped(counts)
 
-    def _error(self, what: str, **more: Any) -> SourceError:
-        return SourceError(what, where=self._where, **more)
-
-    def _read(self, path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        timed = self._args["sampling_frequency"] is None
-        scale = PER_SECOND[self._args["time_unit"]]
-        if path.suffix.lower() == ".npy":
-            try:
-                values = np.load(path, allow_pickle=False).astype(np.float64)
-            except (ValueError, OSError) as error:
-                raise self._error("the array can't be read", expected="numbers", found=str(error)) from error
+    def _read(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        timed = self.source_data["sampling_frequency"] is None
+        scale = per_second(self.source_data["time_unit"], str(self._path))
+        if self._path.suffix.lower() == ".npy":
+            values = read_npy(self._path).astype(np.float64)
             if values.shape[1:] != ((2,) if timed else ()):
                 raise self._error(
                     "the array has the wrong shape",
@@ -143,23 +135,25 @@ class EncoderInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is
                 )
             times, counts = (values[:, 0], values[:, 1]) if timed else (np.zeros(len(values)), values)
         else:
-            table, self._notes = read_table(path, self._args)
-            columns = Columns(table, str(path), self._args["time_zero"])
-            counts = columns.numbers(columns.name(self._args["position_column"], "position_column"), "position")
+            table, self._notes = read_table(self._path, self.source_data)
+            columns = Columns(table, str(self._path), self.source_data["time_zero"])
+            counts = columns.numbers(columns.name(self.source_data["position_column"], "position_column"), "position")
             times = np.zeros(counts.size)
             if timed:
-                times = columns.times(columns.name(self._args["time_column"], "time_column"), self._args["time_unit"])
-        return unwrap(times, self._args["time_wrap"], rising=True) / scale, counts
+                times = columns.times(
+                    columns.name(self.source_data["time_column"], "time_column"), self.source_data["time_unit"]
+                )
+        return unwrap(times, self.source_data["time_wrap"], rising=True) / scale, counts
 
     def _sound(
         self, times: npt.NDArray[np.float64], counts: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         bad = np.flatnonzero(~(np.isfinite(times) & np.isfinite(counts)))
-        if bad.size and self._args["bad_rows"] != "drop":
+        if bad.size and self.source_data["bad_rows"] != "drop":
             raise self._error(
                 f"{bad.size} of {times.size} rows have no time or no position",
                 expected="both in each row",
-                found=f"the first in row {bad[0] + 1 + self._args['skip_first']}",
+                found=f"the first in row {bad[0] + 1 + self.source_data['skip_first']}",
                 hint="say bad_rows: drop to leave them out",
             )
         if bad.size:
@@ -169,19 +163,19 @@ class EncoderInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is
             raise self._error(
                 "the file holds fewer than two samples", found=str(times.size), hint="leave this source out"
             )
-        if self._args["unsorted"] == "sort" and (np.diff(times) < 0).any():
+        if self.source_data["unsorted"] == "sort" and (np.diff(times) < 0).any():
             self._notes.append(f"{np.count_nonzero(np.diff(times) < 0)} samples were out of order and were sorted")
             order = np.argsort(times, kind="stable")
             times, counts = times[order], counts[order]
         check_increasing(
             times,
-            self._where,
+            str(self._path),
             "samples",
             hint="say time_wrap if the clock's counter overflows, skip_first if the first samples are left over, "
             "unsorted: sort if they are merely written out of order",
         )
         again = np.flatnonzero(np.diff(times) == 0)
-        if again.size and self._args["repeats"] != "drop":
+        if again.size and self.source_data["repeats"] != "drop":
             raise self._error(
                 f"{again.size} of {times.size} samples have the time of the one above",
                 expected="times that increase",
@@ -193,7 +187,7 @@ class EncoderInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is
         return np.delete(times, again), np.delete(counts, again)
 
     def _unwrapped(self, counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        wrap, largest = self._args["position_wrap"], self._args["max_step"]
+        wrap, largest = self.source_data["position_wrap"], self.source_data["max_step"]
         if wrap is not None and np.ptp(counts) > wrap:
             raise self._error(
                 "the positions don't fit the counter",
@@ -202,14 +196,14 @@ class EncoderInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is
                 hint="correct position_wrap",
             )
         unwrapped = unwrap(counts, wrap, rising=False)
-        turns = int(np.count_nonzero(np.diff(unwrapped) != np.diff(counts)))
+        turns = 0 if wrap is None else int(np.count_nonzero(np.diff(np.round((unwrapped - counts) / wrap))))
         if turns:
             self._notes.append(f"{turns} overflows of the counter of {wrap:g} values were undone")
         steps = np.diff(unwrapped)
         jumps = np.flatnonzero(np.abs(steps) > largest) if largest is not None else np.zeros(0, np.intp)
         if not jumps.size:
             return unwrapped
-        if self._args["on_reset"] != "join":
+        if self.source_data["on_reset"] != "join":
             row = int(jumps[0])
             raise self._error(
                 f"{jumps.size} steps are larger than the wheel can make",
@@ -232,14 +226,13 @@ class EncoderInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is
         """
         from pynwb import TimeSeries
 
-        diameter = self._args["wheel_diameter_m"]
-        factor = 2 * math.pi / self._args["counts_per_turn"] * (1.0 if diameter is None else diameter / 2)
-        text = self._args["description"] or "Position of the encoder, unwrapped; positive is forward"
+        diameter = self.source_data["wheel_diameter_m"]
+        factor = 2 * math.pi / self.source_data["counts_per_turn"] * (1.0 if diameter is None else diameter / 2)
         whole = bool((self.counts == np.round(self.counts)).all())
         data = self.counts.astype(np.int64) if whole else self.counts
         series = TimeSeries(
             name=self.metadata_key,
-            description="; ".join([text.rstrip("."), *self._notes]) + ".",
+            description=self._described("Position of the encoder, unwrapped; positive is forward"),
             data=data,
             unit="radians" if diameter is None else "meters",
             conversion=factor,

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from nwbpipe.converters.interfaces._mat_files import load_mat
 from nwbpipe.errors import SourceError
 
 
@@ -23,7 +24,7 @@ def read_table(path: Path, args: Mapping[str, Any], time_column: str | None = No
         ``.parquet``, ``.pqt`` and ``.mat`` are told by their ending, all else is text.
     args : mapping
         `delimiter`, `header`, `column_names`, `pattern`, `unmatched_lines`, `times_file_path`, `variable`,
-        `encoding`: see `BehaviorEventsInterface`.
+        `encoding`, or some of them: see `BehaviorEventsInterface`.
     time_column : str, optional
         Name of the column that gets the times of `times_file_path`.
 
@@ -42,20 +43,23 @@ def read_table(path: Path, args: Mapping[str, Any], time_column: str | None = No
             hint="save the table as CSV or Parquet in the program that made it, e.g. table.to_parquet(...)",
         )
     notes, lines, total = [], None, None
-    if args["pattern"] is not None:
-        skip = args["unmatched_lines"] == "skip"
-        table, lines, total = read_pattern(path, args["pattern"], skip, args["encoding"])
+    encoding = args.get("encoding", "utf-8-sig")
+    if args.get("pattern") is not None:
+        skip = args.get("unmatched_lines") == "skip"
+        table, lines, total = read_pattern(path, args["pattern"], skip, encoding)
         if skip:
             notes.append(f"{len(lines)} of {total} lines matched the pattern")
     elif path.suffix.lower() in (".parquet", ".pqt"):
         table = read_parquet(path)
     elif path.suffix.lower() == ".mat":
-        table = read_mat(path, args["variable"])
+        table = read_mat(path, args.get("variable"))
     else:
-        table = read_delimited(path, args["delimiter"], args["header"], args["column_names"], args["encoding"])
-    if args["times_file_path"] is None:
+        table = read_delimited(
+            path, args.get("delimiter"), args.get("header", True), args.get("column_names"), encoding
+        )
+    if args.get("times_file_path") is None:
         return table, notes
-    stamps = read_lines_of_times(Path(args["times_file_path"]), args["encoding"])
+    stamps = read_lines_of_times(Path(args["times_file_path"]), encoding)
     count = len(table) if total is None else total
     if len(stamps) != count:
         raise SourceError(
@@ -161,6 +165,17 @@ def read_parquet(path: Path) -> Any:
         raise _unreadable(path, "a Parquet file", error) from error
 
 
+def read_npy(path: Path, **options: Any) -> npt.NDArray[Any]:
+    """Read an array of numbers; `options` are those of `numpy.load`."""
+    try:
+        found: npt.NDArray[Any] = np.load(path, allow_pickle=False, **options)
+        if found.dtype.kind not in "biuf":
+            raise ValueError(f"an array of {found.dtype}")
+    except (ValueError, OSError, EOFError) as error:
+        raise SourceError("the array can't be read", where=str(path), expected="numbers", found=str(error)) from error
+    return found
+
+
 def read_mat(path: Path, variable: str | None) -> Any:
     """Read variables of equal length from a MATLAB file, version 5 to 7.3.
 
@@ -170,7 +185,7 @@ def read_mat(path: Path, variable: str | None) -> Any:
     variable : str, optional
         Dotted path of a struct whose fields are the columns (or of a struct array, a row an element).
     """
-    content: Any = mat_variables(path)
+    content: Any = load_mat(path)
     for name in variable.split(".") if variable else ():
         if not isinstance(content, dict) or name not in content:
             raise SourceError(
@@ -198,53 +213,10 @@ def read_mat(path: Path, variable: str | None) -> Any:
     return pd.DataFrame(columns)
 
 
-def mat_variables(path: Path) -> dict[str, Any]:
-    """Read a MATLAB file, version 5 to 7.3: structs become dicts, cell arrays arrays of objects.
-
-    Raises
-    ------
-    SourceError
-        It is none.
-    """
-    try:
-        return _mat_73(path) if h5py.is_hdf5(path) else _mat_5(path)
-    except ImportError:
-        raise
-    except Exception as error:  # scipy raises nearly anything on a damaged file
-        raise _unreadable(path, "a MATLAB file", error) from error
-
-
-def _mat_5(path: Path) -> dict[str, Any]:
-    from scipy.io import loadmat
-
-    content = loadmat(path, simplify_cells=True)
-    return {name: value for name, value in content.items() if not name.startswith("__")}
-
-
-def _mat_73(path: Path) -> dict[str, Any]:
-    def value(file: h5py.File, item: Any) -> Any:
-        if isinstance(item, h5py.Group):
-            return {name: value(file, item[name]) for name in item}
-        data = item[()]
-        if item.dtype == h5py.ref_dtype:
-            return np.array([value(file, file[reference]) for reference in data.ravel()], dtype=object)
-        empty = bool(item.attrs.get("MATLAB_empty", 0))  # then the dataset holds the array's size
-        if item.attrs.get("MATLAB_class") == b"char":
-            return "" if empty else "".join(map(chr, data.ravel()))  # MATLAB's order is the other one
-        if empty:
-            return np.zeros(0)
-        if item.attrs.get("MATLAB_class") == b"logical":
-            data = data.astype(bool)
-        return data.ravel() if 1 in data.shape else data.T
-
-    with h5py.File(path, "r") as file:
-        return {name: value(file, file[name]) for name in file if not name.startswith("#")}
-
-
 def _unreadable(path: Path, expected: str, error: Exception) -> SourceError:
     lines = str(error).splitlines() or [type(error).__name__]
     return SourceError(
-        "the log of events can't be read",
+        "the table can't be read",
         where=str(path),
         expected=expected,
         found=lines[0],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,14 +10,15 @@ import numpy.typing as npt
 from neuroconv.basetemporalalignmentinterface import BaseTemporalAlignmentInterface
 from pydantic import FilePath
 
-from nwbpipe.converters.interfaces import _event_tables as tables
-from nwbpipe.converters.interfaces._columns import PER_SECOND, Columns, TimeUnit, check_increasing, unwrap
+from nwbpipe.converters.interfaces._columns import Columns, TimeUnit, check_increasing, per_second, unwrap
+from nwbpipe.converters.interfaces._event_tables import read_table
+from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.converters.interfaces._interval_tables import value_columns
-from nwbpipe.errors import ClockError, SourceError
+from nwbpipe.errors import ClockError
 from nwbpipe.nwb_builders import events_table
 
 
-class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[misc]  # NeuroConv is untyped
+class BehaviorEventsInterface(FileInterface, BaseTemporalAlignmentInterface):  # type: ignore[misc]  # NeuroConv is untyped
     """Named events from a CSV, TSV, Parquet or MATLAB file, or from lines of text.
 
     Written as one core ``EventsTable`` (NWB 2.10) with a row an event: ``timestamp``, ``duration`` where there is
@@ -127,23 +127,15 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         metadata_key: str = "BehaviorEvents",
         verbose: bool = False,
     ) -> None:
-        arguments = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
-        super().__init__(**{k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()})
-        if time_unit not in PER_SECOND:
-            raise self._error(
-                "an unknown unit of time", expected="s, ms, us or iso", found=str(time_unit), hint="correct it"
-            )
-        self.metadata_key = metadata_key
-        self._notes: list[str] = []
-        self._load(Path(file_path), arguments)
+        super().__init__(locals())
+        self._load(self.source_data)
 
-    def _load(self, path: Path, args: dict[str, Any]) -> None:
-        spellings = args["time_column"]
-        table, self._notes = tables.read_table(path, args, spellings.split("|")[0])
-        columns = Columns(table, str(path), args["time_zero"])
+    def _load(self, args: dict[str, Any]) -> None:
+        scale, spellings = per_second(args["time_unit"], str(self._path)), args["time_column"]
+        table, self._notes = read_table(self._path, args, spellings.split("|")[0])
+        columns = Columns(table, str(self._path), args["time_zero"])
         if not len(columns):
             raise self._error("the log holds no events", hint="check the file, or leave this source out")
-        scale = PER_SECOND[args["time_unit"]]
         time_column = columns.name(spellings, "time_column")
         times = unwrap(columns.times(time_column, args["time_unit"]), args["time_wrap"], rising=True) / scale
         bad = np.flatnonzero(~np.isfinite(times))
@@ -165,13 +157,13 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         if (np.diff(times) < 0).any():
             if args["unsorted"] != "sort":
                 hint = "check the time column; if the log is written out of order, say unsorted: sort"
-                check_increasing(times, str(path), "events", hint=hint)
+                check_increasing(times, str(self._path), "events", hint=hint)
             self._notes.append("the log was not in the order of time and was sorted stably")
         self._original: npt.NDArray[np.float64] = times[order]
         self._aligned: npt.NDArray[np.float64] | None = None
         self.names = None if names is None else [names[i] for i in order]
         rows = keep[order]
-        lengths, length_column = self._lengths(columns, args)
+        lengths, length_column = self._lengths(columns, args, scale)
         self._durations = None
         if lengths is not None:
             self._durations = lengths[rows] if args["stop_column"] is None else lengths[rows] - self._original
@@ -189,17 +181,17 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
                 found="both",
                 hint="leave the columns out, or unwrap the file's times first",
             )
-        given = {**args, "missing_value": None, "names": None, "column_descriptions": None}
-        self._values = value_columns(columns, given, {time_column, name_column, length_column}, rows)
+        self._values = value_columns(columns, args, {time_column, name_column, length_column}, rows)
 
-    def _lengths(self, columns: Columns, args: dict[str, Any]) -> tuple[npt.NDArray[np.float64] | None, str | None]:
+    def _lengths(
+        self, columns: Columns, args: dict[str, Any], scale: float
+    ) -> tuple[npt.NDArray[np.float64] | None, str | None]:
         """Durations, or ends, of all rows in seconds, and their column."""
         spellings, stop = args["duration_column"], args["stop_column"]
         if spellings and stop:
             raise self._error(
                 "both duration_column and stop_column are given", expected="one of them", hint="drop one"
             )
-        scale = PER_SECOND[args["time_unit"]]
         if stop:
             name = columns.name(stop, "stop_column")
             return columns.times(name, args["time_unit"]) / scale, name
@@ -250,18 +242,6 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
                 hint="correct the file, or read only its whole lines: `pattern` and unmatched_lines: skip",
             )
         return names
-
-    def _error(
-        self,
-        what: str,
-        *,
-        where: str | None = None,
-        expected: str | None = None,
-        found: str | None = None,
-        hint: str | None = None,
-    ) -> SourceError:
-        where = where or str(self.source_data["file_path"])
-        return SourceError(what, where=where, expected=expected, found=found, hint=hint)
 
     def get_original_timestamps(self) -> npt.NDArray[np.float64]:
         """Times of the events in the file's own clock, in the order of time.
@@ -324,7 +304,7 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         if not sound or (np.diff(times) < 0).any():
             raise ClockError(
                 "the aligned times don't fit the events",
-                where=str(self.source_data["file_path"]),
+                where=str(self._path),
                 expected=f"{self._original.size} finite times that don't decrease",
                 found=f"shape {times.shape}, {np.count_nonzero(~np.isfinite(times))} not finite",
             )
@@ -348,7 +328,7 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
             names=self.names,
             durations=self._durations,
             columns=self._values,
-            source=Path(self.source_data["file_path"]).name,
+            source=self._path.name,
         )
         meanings = self.source_data["event_meanings"]
         if meanings and self.names is not None:
@@ -359,5 +339,4 @@ class BehaviorEventsInterface(BaseTemporalAlignmentInterface):  # type: ignore[m
         nwbfile.add_events_table(table)
 
     def _description(self) -> str:
-        text = self.source_data["description"] or f"Events read from {Path(self.source_data['file_path']).name}"
-        return "; ".join([text.rstrip("."), *self._notes]) + "."
+        return self._described(f"Events read from {self._path.name}")

@@ -68,11 +68,8 @@ class FacemapInterface(FrameTimesInterface):
         )
         self.metadata_key = metadata_key
         self._contiguous = contiguous_videos
-        self._use_sampling_frequency(sampling_frequency)
         self.results = FacemapResults.from_proc(load_pickled_dict(Path(file_path)), where=str(file_path))
-
-    def _num_frames(self) -> int:
-        return self.results.num_frames
+        self._use_frames(self.results.num_frames, sampling_frequency)
 
     def get_original_timestamps(self) -> Any:
         """Times of the frames by the sampling frequency, from 0.

@@ -63,11 +63,8 @@ class FacemapPoseInterface(FrameTimesInterface):
             metadata_key=metadata_key,
         )
         self.metadata_key = metadata_key
-        self._use_sampling_frequency(sampling_frequency)
         self.scorer, self.keypoints = _read(Path(file_path))
-
-    def _num_frames(self) -> int:
-        return len(next(iter(self.keypoints.values())))
+        self._use_frames(len(next(iter(self.keypoints.values()))), sampling_frequency)
 
     def add_to_nwbfile(self, nwbfile: Any, metadata: dict[str, Any] | None = None) -> None:
         """Write a ``PoseEstimation`` and its ``Skeleton`` to the module ``behavior``.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from neuroconv.basetemporalalignmentinterface import BaseTemporalAlignmentInterface
@@ -15,14 +13,12 @@ from nwbpipe.nwb_builders import Times, regular_times
 class FrameTimesInterface(BaseTemporalAlignmentInterface):  # type: ignore[misc]  # NeuroConv is untyped
     """Base of interfaces whose file has one sample a frame and no times: rate or timestamps come from outside."""
 
+    _num_frames: int
     _sampling_frequency: float | None = None
     _timestamps: npt.NDArray[np.float64] | None = None
     _shift = 0.0
 
-    def _num_frames(self) -> int:
-        raise NotImplementedError
-
-    def _use_sampling_frequency(self, sampling_frequency: float | None) -> None:
+    def _use_frames(self, num_frames: int, sampling_frequency: float | None) -> None:
         if sampling_frequency is not None and not (np.isfinite(sampling_frequency) and sampling_frequency > 0):
             raise ClockError(
                 "a sampling frequency that is no rate",
@@ -30,7 +26,7 @@ class FrameTimesInterface(BaseTemporalAlignmentInterface):  # type: ignore[misc]
                 expected="frames per second, above 0",
                 found=str(sampling_frequency),
             )
-        self._sampling_frequency = sampling_frequency
+        self._num_frames, self._sampling_frequency = num_frames, sampling_frequency
 
     def _where(self) -> str:
         return f"{type(self).__name__} {self.source_data.get('file_path', '')}"
@@ -56,7 +52,7 @@ class FrameTimesInterface(BaseTemporalAlignmentInterface):  # type: ignore[misc]
                 found="a file that holds neither",
                 hint="give args: {sampling_frequency: …}, or align its clock with timestamps (one per frame)",
             )
-        return np.arange(self._num_frames()) / self._sampling_frequency
+        return np.arange(self._num_frames) / self._sampling_frequency
 
     def get_timestamps(self) -> npt.NDArray[np.float64]:
         """Times of the frames as they will be written.
@@ -84,11 +80,11 @@ class FrameTimesInterface(BaseTemporalAlignmentInterface):  # type: ignore[misc]
             Their number is not that of the frames, or they are no times.
         """
         times = np.asarray(aligned_timestamps, dtype=np.float64)
-        if times.shape != (self._num_frames(),):
+        if times.shape != (self._num_frames,):
             raise ClockError(
                 "the timestamps don't fit the frames",
                 where=self._where(),
-                expected=f"{self._num_frames()} timestamps, one a frame",
+                expected=f"{self._num_frames} timestamps, one a frame",
                 found=f"{times.size}" if times.ndim == 1 else f"an array of shape {times.shape}",
                 hint="check that the timestamps are of this video, and whether frames were dropped",
             )
@@ -120,7 +116,3 @@ class FrameTimesInterface(BaseTemporalAlignmentInterface):  # type: ignore[misc]
             return regular_times(self._timestamps)
         self.get_original_timestamps()  # refuses where there is no rate
         return Times(rate=self._sampling_frequency, starting_time=self._shift)
-
-    def add_to_nwbfile(self, nwbfile: Any, metadata: dict[str, Any] | None = None) -> None:
-        """Write the data; each interface does."""
-        raise NotImplementedError

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nwbpipe.converters.interfaces._columns import PER_SECOND, Columns, check_increasing
+from nwbpipe.converters.interfaces._columns import Columns, check_increasing, per_second
 from nwbpipe.converters.interfaces._event_tables import read_table
+from nwbpipe.converters.interfaces._file_interface import described
 from nwbpipe.errors import SourceError
 from nwbpipe.nwb_builders import Column, intervals_table
 
@@ -55,15 +56,8 @@ class Intervals:
         """
         if getattr(nwbfile, table) is not None:
             raise ValueError(f"'{table}' already exists")
-        text = self.description or f"{what} read from {Path(self.where).name}"
-        made = intervals_table(
-            table,
-            "; ".join([text.rstrip("."), *self.notes]) + ".",
-            self.start,
-            self.stop,
-            columns=self.columns,
-            ids=self.ids,
-        )
+        text = described(self.description or f"{what} read from {Path(self.where).name}", self.notes)
+        made = intervals_table(table, text, self.start, self.stop, columns=self.columns, ids=self.ids)
         setattr(nwbfile, table, made)
 
 
@@ -115,10 +109,6 @@ def read_intervals(path: Path, args: Mapping[str, Any], kind: str) -> Intervals:
     columns = Columns(table, str(path), args["time_zero"])
     if not len(columns):
         raise columns.error(f"the file holds no {kind}s", hint="check the file, or leave this source out")
-    if args["time_unit"] not in PER_SECOND:
-        raise columns.error(
-            "an unknown unit of time", expected="s, ms, us or iso", found=str(args["time_unit"]), hint="correct it"
-        )
     start_name = columns.name(args["start_column"], "start_column")
     start, stop, stop_name = _bounds(columns, args, start_name, kind)
     keep, note = _complete(start, stop, columns, args, kind)
@@ -141,7 +131,7 @@ def read_intervals(path: Path, args: Mapping[str, Any], kind: str) -> Intervals:
 
 
 def _bounds(columns: Columns, args: Mapping[str, Any], start_name: str, kind: str) -> tuple[Seconds, Seconds, str]:
-    scale = PER_SECOND[args["time_unit"]]
+    scale = per_second(args["time_unit"], columns.where)
     by_trials = args.get("trials_file_path") is not None
     start = np.zeros(len(columns)) if by_trials else _times(columns, start_name, args) / scale
     if args["duration_column"] is not None:
@@ -176,17 +166,10 @@ def _trials_to_times(
 ) -> tuple[Seconds, Seconds]:
     """Turn the numbers of the first and last trials into the times of those trials."""
     path = Path(args["trials_file_path"])
-    plain = {
-        **args,
-        "pattern": None,
-        "times_file_path": None,
-        "column_names": None,
-        "header": True,
-        "delimiter": None,
-    }
-    trials = Columns(read_table(path, plain)[0], str(path), args["time_zero"])
+    form = {name: args[name] for name in ("variable", "encoding")}
+    trials = Columns(read_table(path, form)[0], str(path), args["time_zero"])
     given = {**args, "missing_value": args["trial_missing_value"]}
-    scale = PER_SECOND[args["time_unit"]]
+    scale = per_second(args["time_unit"], columns.where)
     start = _times(trials, trials.name(args["trial_start_column"], "trial_start_column"), given) / scale
     stop = _times(trials, trials.name(args["trial_stop_column"], "trial_stop_column"), given) / scale
     if args["trial_column"] is None:
@@ -291,8 +274,8 @@ def value_columns(
         if kind != "value":
             values = _seconds(columns, name, values, kind, args)
         values = [values[i] for i in keep] if isinstance(values, list) else values[keep]
-        shown = (args["names"] or {}).get(name, name)
-        text = (args["column_descriptions"] or {}).get(shown, f"{name}, as in the file")
+        shown = (args.get("names") or {}).get(name, name)
+        text = (args.get("column_descriptions") or {}).get(shown, f"{name}, as in the file")
         made.append(Column(shown, text, values, kind))  # type: ignore[arg-type]
     return made
 
@@ -318,7 +301,7 @@ def _check_declared(columns: Columns, name: str, values: Any, kind: str, unit: s
 
 
 def _seconds(columns: Columns, name: str, values: Any, kind: str, args: Mapping[str, Any]) -> Any:
-    scale, missing = PER_SECOND[args["time_unit"]], args["missing_value"]
+    scale, missing = per_second(args["time_unit"], columns.where), args.get("missing_value")
     if isinstance(values, list):
         return [row / scale for row in values]
     numbers = columns.times(name, args["time_unit"] if kind == "time" else "s")

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from neuroconv import BaseDataInterface
 from pydantic import FilePath
 
-from nwbpipe.converters.interfaces import _mat_arrays as mat
+from nwbpipe.converters.interfaces import _mat_files as mat
+from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.converters.interfaces._photometry_devices import photometry_metadata
 from nwbpipe.converters.interfaces._photometry_settings import Settings, read_settings
-from nwbpipe.errors import SourceError
 
 _RATES = ("sample_rate", "samplerate", "sampleRate", "sampling_frequency", "fs", "Fs")
 STUB_SAMPLES = 1000
 
 
-class MatlabFiberPhotometryInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
+class MatlabFiberPhotometryInterface(FileInterface):
     """Photometry of the Sabatini lab's rig: a ``.mat`` file (version 5 to 7.3) and a TOML of its settings.
 
     Raw: the variable ``data`` holds the channels of the ADC. The detectors' become one
@@ -66,20 +65,12 @@ class MatlabFiberPhotometryInterface(BaseDataInterface):  # type: ignore[misc]  
         metadata_key: str = "rig",
         verbose: bool = False,
     ) -> None:
-        super().__init__(
-            verbose=verbose,
-            file_path=str(file_path),
-            settings_file_path=str(settings_file_path),
-            variable=variable,
-            unit=unit,
-            metadata_key=metadata_key,
-        )
+        super().__init__(locals())
         import ndx_fiber_photometry  # noqa: F401  (registers its types)
 
-        self.metadata_key, self.unit = metadata_key, unit
+        self.unit = unit
         self.settings: Settings = read_settings(Path(settings_file_path))
-        self._path = Path(file_path)
-        content = mat.read_mat(self._path)
+        content = mat.open_mat(self._path)
         name = variable or next((one for one in ("data", "timeSeries", "timeseries") if one in content), None)
         if name is None or name not in content:
             raise self._error(
@@ -100,17 +91,6 @@ class MatlabFiberPhotometryInterface(BaseDataInterface):  # type: ignore[misc]  
                 expected="numbers, channels × samples; or structs with a field data",
                 found=f"{name}: {type(content[name]).__name__}",
             )
-
-    def _error(
-        self,
-        what: str,
-        *,
-        where: str | None = None,
-        expected: str | None = None,
-        found: str | None = None,
-        hint: str | None = None,
-    ) -> SourceError:
-        return SourceError(what, where=where or str(self._path), expected=expected, found=found, hint=hint)
 
     def _take_raw(self, matrix: Any, name: str) -> None:
         settings = self.settings
@@ -179,7 +159,7 @@ class MatlabFiberPhotometryInterface(BaseDataInterface):  # type: ignore[misc]  
                 found=", ".join(f"{key}: {k}" for key, k in chosen.items() if k >= len(elements)),
             )
         columns, rates, starts = [], set(), set()
-        for key, k in chosen.items():
+        for k in chosen.values():
             values = mat.vector(elements[k].get("data"))
             if values is None:
                 raise self._error(
@@ -190,7 +170,6 @@ class MatlabFiberPhotometryInterface(BaseDataInterface):  # type: ignore[misc]  
             columns.append(np.asarray(values, dtype=np.float64))
             rates.add(next((mat.scalar(elements[k][field]) for field in _RATES if field in elements[k]), None))
             starts.add(mat.scalar(elements[k].get("time_offset", 0.0)))
-            del key
         if len({len(column) for column in columns}) > 1 or len(rates) > 1 or len(starts) > 1:
             raise self._error(
                 "the traces don't share their times",

@@ -11,6 +11,7 @@ from neuroconv.datainterfaces import DoricFiberPhotometryInterface as _Doric
 from neuroconv.datainterfaces.fiber_photometry.csv._demux import DemuxConfiguration
 from pydantic import FilePath
 
+from nwbpipe.converters.interfaces._event_tables import read_parquet
 from nwbpipe.errors import ClockError, SourceError
 
 
@@ -140,17 +141,7 @@ class ParquetFiberPhotometryInterface(CSVFiberPhotometryInterface):  # type: ign
 
     def _table(self, file_path: str) -> Any:
         if file_path not in self._tables:
-            import pandas as pd
-
-            try:
-                self._tables[file_path] = pd.read_parquet(file_path)
-            except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
-                raise SourceError(
-                    "the table can't be read",
-                    where=file_path,
-                    expected="a whole Parquet file",
-                    found=(str(error).splitlines() or [type(error).__name__])[0],
-                ) from error
+            self._tables[file_path] = read_parquet(Path(file_path))
         return self._tables[file_path]
 
     def _read_csv(self, file_path: str, **options: Any) -> Any:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import ast
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from neuroconv import BaseDataInterface
 from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._columns import check_increasing
-from nwbpipe.converters.interfaces._interval_tables import check_intervals
-from nwbpipe.errors import SourceError
-from nwbpipe.nwb_builders import Column, events_table, intervals_table
+from nwbpipe.converters.interfaces._file_interface import FileInterface
+from nwbpipe.converters.interfaces._interval_tables import Intervals, check_intervals
+from nwbpipe.nwb_builders import Column, events_table
 
 _HEADER = ["time", "type", "subtype", "content"]
 # What `info` rows say of the machine or the person, and the session's own keys: not for a public file.
@@ -38,12 +36,12 @@ class _Session:
     end: float | None = None
 
 
-class PyControlInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
+class PyControlInterface(FileInterface):
     """Events, states and printed lines of a pyControl session (``.tsv`` of version 2, ``.txt`` of version 1).
 
     Written as core ``EventsTable``: ``events_<name>``, ``states_<name>`` (each with its duration; the last one's is
     known only if the file has the session's end), ``prints_<name>`` and ``variables_<name>`` (their content as
-    text). Errors and warnings of the task go to ``prints_<name>`` too, by their kind.
+    text). Errors and warnings of the task that have a time go to ``prints_<name>`` too, by their kind.
 
     Parameters
     ----------
@@ -82,9 +80,7 @@ class PyControlInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv 
         metadata_key: str = "PyControl",
         verbose: bool = False,
     ) -> None:
-        super().__init__(file_path=str(file_path))
-        self.metadata_key = metadata_key
-        self._path, self._description = Path(file_path), description
+        super().__init__(locals())
         try:
             text = self._path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeError) as error:
@@ -99,10 +95,6 @@ class PyControlInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv 
         check_increasing(times, str(self._path), "events", hint="check that the file is of one session")
         self.trials = None if trial_start is None else self._trials(trial_start, trial_stop)
 
-    def _error(self, what: str, **more: Any) -> SourceError:
-        where = more.pop("where", None) or str(self._path)
-        return SourceError(what, where=where, **more)
-
     def _tsv(self, lines: list[str], header: list[str]) -> _Session:
         session = _Session()
         for number, line in enumerate(lines[1:], 2):
@@ -110,6 +102,8 @@ class PyControlInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv 
             try:
                 time = float(cells["time"]) if cells["time"] else np.nan
                 row = _Row(time, cells["type"], cells["subtype"], cells["content"])
+                if row.kind in ("event", "state") and not np.isfinite(time):
+                    raise ValueError("no time")
             except (KeyError, ValueError) as error:
                 raise self._error(
                     "a row is not as pyControl writes it",
@@ -228,10 +222,10 @@ class PyControlInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv 
             self._add_trials(nwbfile, *self.trials)
 
     def _add_trials(self, nwbfile: Any, starts: npt.NDArray[np.float64], stops: npt.NDArray[np.float64]) -> None:
-        if nwbfile.trials is not None:
-            raise ValueError("'trials' already exists")
         whole = np.isfinite(stops)
-        text = (self._description or f"Trials of pyControl, read from {self._path.name}").rstrip(".") + "."
+        notes = []
         if not whole.all():
-            text += f" {int((~whole).sum())} of {whole.size} trials have no end and were left out."
-        nwbfile.trials = intervals_table("trials", text, starts[whole], stops[whole])
+            notes.append(f"{int((~whole).sum())} of {whole.size} trials have no end and were left out")
+        text = self.source_data["description"] or f"Trials of pyControl, read from {self._path.name}"
+        trials = Intervals(str(self._path), starts[whole], stops[whole], description=text, notes=notes)
+        trials.add(nwbfile, "trials", "Trials")

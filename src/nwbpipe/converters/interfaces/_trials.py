@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
-from neuroconv import BaseDataInterface
 from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._columns import TimeUnit
+from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.converters.interfaces._interval_tables import Intervals, read_intervals, runs
 
 START = "start_time|trial_start|start_trial|trial_start_time|start|onset"
 STOP = "stop_time|end_time|trial_stop|trial_end|stop_trial|end_trial|trial_stop_time|trial_end_time|stop|end|offset"
 
 
-class TrialsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
+class TrialsInterface(FileInterface):
     """Trials from a CSV, TSV, Parquet or MATLAB file, or from lines of text, with whatever else each row says.
 
     Nothing is made up: a trial has a start and an end, in order, and overlaps no other, or it is refused with
@@ -115,10 +114,8 @@ class TrialsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is 
         metadata_key: str = "Trials",
         verbose: bool = False,
     ) -> None:
-        args = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
-        super().__init__(**{key: str(value) if isinstance(value, Path) else value for key, value in args.items()})
-        self.metadata_key = metadata_key
-        self.intervals: Intervals = read_intervals(Path(file_path), args, "trial")
+        super().__init__(locals())
+        self.intervals: Intervals = read_intervals(self._path, self.source_data, "trial")
         self.blocks = None if block_column is None else runs(self.intervals, block_column)
 
     def add_to_nwbfile(self, nwbfile: Any, metadata: dict[str, Any] | None = None) -> None:
@@ -135,7 +132,7 @@ class TrialsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is 
             self.blocks.add(nwbfile, "epochs", "Blocks of trials")
 
 
-class BlocksInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
+class BlocksInterface(FileInterface):
     """Blocks of a session → ``nwbfile.epochs``, by their times, or by the numbers of their trials.
 
     Parameters
@@ -211,10 +208,8 @@ class BlocksInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is 
         metadata_key: str = "Blocks",
         verbose: bool = False,
     ) -> None:
-        args = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
-        super().__init__(**{key: str(value) if isinstance(value, Path) else value for key, value in args.items()})
-        self.metadata_key = metadata_key
-        self.intervals: Intervals = read_intervals(Path(file_path), args, "block")
+        super().__init__(locals())
+        self.intervals: Intervals = read_intervals(self._path, self.source_data, "block")
 
     def add_to_nwbfile(self, nwbfile: Any, metadata: dict[str, Any] | None = None) -> None:
         """Write the blocks.

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from neuroconv import BaseDataInterface
 from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._columns import Columns
-from nwbpipe.converters.interfaces._event_tables import read_table
+from nwbpipe.converters.interfaces._event_tables import read_npy, read_table
+from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.errors import SourceError
 from nwbpipe.nwb_builders import events_table
 
 _BLOCK = 4_000_000  # samples that are read at a time
 
 
-class TtlEventsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
+class TtlEventsInterface(FileInterface):
     """Pulses of a line that was sampled at a constant rate (a lick detector, a lever, a valve) as an ``EventsTable``.
 
     A row a pulse: its start, and how long it lasted. A pulse that was there at the first sample, or not over at the
@@ -96,15 +95,12 @@ class TtlEventsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv 
         metadata_key: str = "TtlEvents",
         verbose: bool = False,
     ) -> None:
-        args = {key: value for key, value in locals().items() if key not in ("self", "__class__")}
-        super().__init__(**{key: str(value) if isinstance(value, Path) else value for key, value in args.items()})
-        self.metadata_key = metadata_key
-        self._where, self._args, self._notes = str(file_path), args, list[str]()
+        super().__init__(locals())
         if not (np.isfinite(sampling_frequency) and sampling_frequency > 0):
             raise self._error(
                 "a sampling frequency that is no rate", found=str(sampling_frequency), hint="correct it"
             )
-        line = self._line(Path(file_path))
+        line = self._line()
         start, stop = self._pulses(line)
         self.times = start / sampling_frequency
         cut = (start == 0) | (stop == line.shape[0])
@@ -112,68 +108,59 @@ class TtlEventsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv 
         if cut.any():
             self._notes.append(f"{int(cut.sum())} pulses are cut off by the recording's start or end")
 
-    def _error(self, what: str, **more: Any) -> SourceError:
-        return SourceError(what, where=self._where, **more)
-
-    def _line(self, path: Path) -> npt.NDArray[Any]:
+    def _line(self) -> npt.NDArray[Any]:
         """Return the samples of the line; those of arrays and raw files stay on disk."""
-        channel, suffix = self._args["channel"], path.suffix.lower()
+        channel, suffix = self.source_data["channel"], self._path.suffix.lower()
         if suffix in (".npy", ".bin", ".dat"):
-            data = self._array(path) if suffix == ".npy" else self._binary(path)
-            columns = 1 if data.ndim == 1 else data.shape[-1]
-            if data.ndim > 2 or not (isinstance(channel, int) or str(channel).isdigit()) or int(channel) >= columns:
-                raise self._error(
-                    f"there is no channel {channel!r}",
-                    expected=f"0 to {columns - 1}",
-                    found=f"shape {data.shape}",
-                    hint="correct channel",
-                )
+            data = read_npy(self._path, mmap_mode="r") if suffix == ".npy" else self._binary()
+            count = 1 if data.ndim == 1 else data.shape[-1]
+            if data.ndim > 2 or str(channel) not in map(str, range(count)):
+                raise self._no_channel(f"0 to {count - 1}", f"shape {data.shape}")
             return data if data.ndim == 1 else data[:, int(channel)]
-        plain = {**self._args, "pattern": None, "unmatched_lines": "error", "times_file_path": None}
-        table = Columns(read_table(path, plain)[0], str(path))
-        name = channel if isinstance(channel, str) else str(table.table.columns[channel])
-        values = table.numbers(table.name(name, "channel"), "sample")
-        missing = int(np.count_nonzero(~np.isfinite(values)))
-        if missing:
-            raise self._error(
-                f"{missing} of {values.size} samples are missing",
-                expected="a number in each row",
-                hint="check that the file is whole",
-            )
-        return values
+        table = Columns(read_table(self._path, self.source_data)[0], str(self._path))
+        if isinstance(channel, int):
+            names = [str(name) for name in table.table.columns]
+            if not 0 <= channel < len(names):
+                raise self._no_channel(f"0 to {len(names) - 1}", "the columns " + ", ".join(names))
+            channel = names[channel]
+        return table.numbers(table.name(channel, "channel"), "sample")
 
-    def _array(self, path: Path) -> npt.NDArray[Any]:
-        try:
-            loaded: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError) as error:
-            raise self._error("the array can't be read", expected="numbers", found=str(error)) from error
-        return loaded
+    def _no_channel(self, expected: str, found: str) -> SourceError:
+        channel = self.source_data["channel"]
+        return self._error(f"there is no channel {channel!r}", expected=expected, found=found, hint="correct channel")
 
-    def _binary(self, path: Path) -> npt.NDArray[Any]:
+    def _binary(self) -> npt.NDArray[Any]:
         try:
-            kind = np.dtype(self._args["dtype"])
+            kind = np.dtype(self.source_data["dtype"])
         except TypeError as error:
             raise self._error(
-                "an unknown dtype", expected="e.g. int16", found=self._args["dtype"], hint="correct it"
+                "an unknown dtype", expected="e.g. int16", found=self.source_data["dtype"], hint="correct it"
             ) from error
-        size, frame = path.stat().st_size, kind.itemsize * self._args["num_channels"]
+        size, frame = self._path.stat().st_size, kind.itemsize * self.source_data["num_channels"]
         if not size or size % frame:
             raise self._error(
                 "the file's size is not that of whole samples",
-                expected=f"a multiple of {frame} bytes: {self._args['num_channels']} channels of {kind}",
+                expected=f"a multiple of {frame} bytes: {self.source_data['num_channels']} channels of {kind}",
                 found=f"{size} bytes",
                 hint="correct dtype or num_channels, or copy the file again",
             )
-        return np.memmap(path, dtype=kind, mode="r").reshape(-1, self._args["num_channels"])
+        return np.memmap(self._path, dtype=kind, mode="r").reshape(-1, self.source_data["num_channels"])
 
     def _blocks(self, line: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
-        bit = self._args["bit"]
+        bit = self.source_data["bit"]
         for first in range(0, line.shape[0], _BLOCK):
             block = np.asarray(line[first : first + _BLOCK])
+            if block.dtype.kind == "f" and not np.isfinite(block).all():
+                raise self._error(
+                    "samples are missing",
+                    expected="a number in each row",
+                    found=f"the first in row {first + int(np.argmin(np.isfinite(block))) + 1} of {line.shape[0]}",
+                    hint="check that the file is whole",
+                )
             yield block if bit is None else (block.astype(np.int64) >> bit) & 1
 
     def _threshold(self, line: npt.NDArray[Any]) -> float:
-        given = self._args["threshold"]
+        given = self.source_data["threshold"]
         if given is not None:
             return float(given)
         levels: set[float] = set()
@@ -196,11 +183,11 @@ class TtlEventsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv 
 
     def _pulses(self, line: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """First sample of each pulse, and the first one after it."""
-        threshold, half = self._threshold(line), self._args["hysteresis"] / 2
+        threshold, half = self._threshold(line), self.source_data["hysteresis"] / 2
         edges, offset, state = [np.zeros(0, np.int64)], 0, False
         for block in self._blocks(line):
-            block = -block.astype(np.float64) if self._args["inverted"] else block.astype(np.float64)
-            level = -threshold if self._args["inverted"] else threshold
+            block = -block.astype(np.float64) if self.source_data["inverted"] else block.astype(np.float64)
+            level = -threshold if self.source_data["inverted"] else threshold
             high, low = block > level + half, block < level - half
             if half == 0:
                 low = ~high
@@ -220,14 +207,16 @@ class TtlEventsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv 
     def _debounced(
         self, start: npt.NDArray[np.int64], stop: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        rate = self._args["sampling_frequency"]
-        near = (start[1:] - stop[:-1]) / rate < self._args["min_gap_s"]
+        rate = self.source_data["sampling_frequency"]
+        near = (start[1:] - stop[:-1]) / rate < self.source_data["min_gap_s"]
         if near.any():
-            self._notes.append(f"{int(near.sum())} bounces under {self._args['min_gap_s']:g} s were joined")
+            self._notes.append(f"{int(near.sum())} bounces under {self.source_data['min_gap_s']:g} s were joined")
             start, stop = start[np.append(True, ~near)], stop[np.append(~near, True)]
-        short = (stop - start) / rate < self._args["min_duration_s"]
+        short = (stop - start) / rate < self.source_data["min_duration_s"]
         if short.any():
-            self._notes.append(f"{int(short.sum())} pulses under {self._args['min_duration_s']:g} s were left out")
+            self._notes.append(
+                f"{int(short.sum())} pulses under {self.source_data['min_duration_s']:g} s were left out"
+            )
             start, stop = start[~short], stop[~short]
         if not start.size:
             raise self._error(
@@ -247,13 +236,12 @@ class TtlEventsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv 
         metadata : dict, optional
             Not used: the file holds no metadata of its own.
         """
-        source = Path(self._where).name
-        text = self._args["description"] or f"Pulses of a line ({self._args['event_name']}), read from {source}"
+        name, source = self.source_data["event_name"], self._path.name
         table = events_table(
             self.metadata_key,
-            "; ".join([text.rstrip("."), *self._notes]) + ".",
+            self._described(f"Pulses of a line ({name}), read from {source}"),
             self.times,
-            names=[self._args["event_name"]] * self.times.size,
+            names=[name] * self.times.size,
             durations=self.durations,
             source=source,
         )

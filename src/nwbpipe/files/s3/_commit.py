@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
 from typing import Any
 from urllib.parse import urlencode
 
-from nwbpipe.errors import FileAccessError, NwbpipeError
+from nwbpipe.errors import FileAccessError
 from nwbpipe.files._view import View
-from nwbpipe.files.s3._conditions import completes_in_one_step
-from nwbpipe.files.s3._lock import CompletionLock
-from nwbpipe.files.s3._marks import holds, mark, md5, new_write, with_write
+from nwbpipe.files.s3._complete import Completion
+from nwbpipe.files.s3._marks import mark, md5, new_write, with_write
 from nwbpipe.files.s3._plan import Part, plan
-from nwbpipe.stores.s3 import THREADS, RemoteObject, code_of, conflict, explained, is_conflict, is_s3_error
+from nwbpipe.stores.s3 import THREADS, RemoteObject, code_of, conflict, explained, is_s3_error
 
 _WAITING = 96 * 2**20  # bytes of parts in memory, or one part
-_TRIES = 3
-_PAUSE = 1.0  # seconds, doubled from try to try
 
 # What an object has beside its bytes, as `head_object` tells it and `create_multipart_upload` takes it.
 _KEPT = (
@@ -78,22 +73,27 @@ class Commit:
             parts = plan(self.view.old_end, self.view.new_end, changed)
         except ValueError as error:
             raise FileAccessError(str(error), where=str(self.address)) from None
-        with ExitStack() as stack:
-            upload: dict[str, Any] | None = None
-            try:
-                upload = self._begin()
-                mark(self.client, upload)
-                sent = self._send(upload, parts)
-                if not self.conditional and not self._stands():
-                    raise conflict(self.address)
-                lock = self._lock(stack)
-            except BaseException as error:
-                if upload is not None:
-                    self._abort(upload)
-                if is_s3_error(error):
-                    raise self._explained(error) from None
-                raise
-            self._complete(upload, sent, lock)
+        end = Completion(
+            self.client,
+            self.address,
+            self.write,
+            {"IfMatch": self.old.etag} if self.conditional else {},
+            self._stands,
+        )
+        upload: dict[str, Any] | None = None
+        try:
+            upload = self._begin()
+            mark(self.client, upload)
+            sent = self._send(upload, parts)
+            if not self.conditional and not self._stands():
+                raise conflict(self.address)
+        except BaseException as error:
+            if upload is not None:
+                end.abort(upload)
+            if is_s3_error(error):
+                raise explained(error, self.address, "committing", self.client) from None
+            raise
+        end.run(upload, sent)
 
     # The parts ----------------------------------------------------------------------------------------
 
@@ -164,102 +164,3 @@ class Commit:
                 data = self.view.at(part.start, part.size)
             answer = self.client.upload_part(**upload, PartNumber=number, Body=data, ContentMD5=md5(data))
             return str(answer["ETag"])
-
-    # The end ------------------------------------------------------------------------------------------
-
-    def _lock(self, stack: ExitStack) -> CompletionLock | None:
-        """Keep other completions away, where the server may check and complete in two steps."""
-        if not self.conditional or completes_in_one_step(self.client):
-            return None
-        return stack.enter_context(CompletionLock(self.client, self.address, self._stands))
-
-    def _complete(self, upload: dict[str, Any], parts: list[dict[str, Any]], lock: CompletionLock | None) -> None:
-        """Complete the upload, and find out what became of it where the answer does not tell."""
-        condition = {"IfMatch": self.old.etag} if self.conditional else {}
-        error: BaseException | None = None
-        for attempt in range(_TRIES):
-            if lock is not None and not lock.fresh:
-                msg = "the lock beside the object could not be kept"
-                error = FileAccessError(msg, where=str(self.address), hint="the object is as it was: try again")
-                break
-            try:
-                self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **condition)
-                return
-            except BaseException as raised:
-                error = raised
-                if not is_s3_error(raised) or not _may_pass(raised):
-                    break
-            time.sleep(_PAUSE * 2**attempt if attempt < _TRIES - 1 else 0)
-        assert error is not None
-        # The upload may have been completed, be it that the answer was lost, or that a second try (boto3's or ours)
-        # found it done. Once it is aborted, nothing more can happen to the object: then its mark tells.
-        ended = self._abort(upload)
-        committed = self._is_there()
-        if committed:
-            if isinstance(error, Exception):
-                return
-            raise error  # a KeyboardInterrupt
-        if committed is None or (not ended and not is_conflict(error)):
-            if lock is not None:
-                lock.keep = True
-            raise self._unknown(error) from None
-        if not is_s3_error(error):
-            raise error
-        if code_of(error) in ("NoSuchUpload", "NoSuchKey") or is_conflict(error):
-            raise self._lost(error) from None
-        raise self._explained(error) from None
-
-    def _is_there(self) -> bool | None:
-        """Whether the object holds this write; None if nobody can tell."""
-        for attempt in range(_TRIES):
-            try:
-                return holds(self._head().get("Metadata", {}), self.write)
-            except Exception as error:
-                if code_of(error) in ("404", "NoSuchKey", "NotFound"):
-                    return False
-            time.sleep(_PAUSE * 2**attempt if attempt < _TRIES - 1 else 0)
-        return None
-
-    def _abort(self, upload: Mapping[str, Any]) -> bool:
-        """Remove an upload and its parts; return whether it is known to be gone."""
-        for attempt in range(_TRIES):
-            try:
-                self.client.abort_multipart_upload(**upload)
-                return True
-            except Exception as error:
-                if code_of(error) == "NoSuchUpload":
-                    return True
-                if not _may_pass(error):
-                    return False
-            time.sleep(_PAUSE * 2**attempt if attempt < _TRIES - 1 else 0)
-        return False
-
-    def _lost(self, error: BaseException) -> NwbpipeError:
-        """Tell another writer's commit from an upload that somebody removed."""
-        with suppress(Exception):
-            if code_of(error) == "NoSuchUpload" and self._stands():
-                msg = "the upload was removed while it was under way"
-                return FileAccessError(msg, where=str(self.address), hint="the object is as it was: try again")
-        return conflict(self.address)
-
-    def _unknown(self, error: BaseException) -> FileAccessError:
-        explanation = self._explained(error) if is_s3_error(error) else error
-        msg = "S3 was lost at the moment of the commit: it may or may not stand"
-        hint = "the object is whole, old or new: look at it (nwbpipe log) when S3 can be reached again"
-        return FileAccessError(msg, where=str(self.address), found=str(explanation).splitlines()[0], hint=hint)
-
-    def _explained(self, error: BaseException) -> NwbpipeError:
-        return explained(error, self.address, "committing", self.client)
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether an error of S3 may be gone in a moment."""
-    response = getattr(error, "response", None)
-    if not isinstance(response, dict):
-        return True  # the network
-    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return (
-        status >= 500
-        or status == 429
-        or code_of(error) in ("ConditionalRequestConflict", "InternalError", "SlowDown")
-    )

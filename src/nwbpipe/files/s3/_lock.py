@@ -5,10 +5,14 @@ Between the two, another writer's completion may come: both are told that they s
 on the condition that it is not there, and removed after it. It says who holds it, and is written anew now and then
 while it is held. A dead holder's stops changing: after `LEASE` seconds by the waiting writer's own clock, that
 writer takes it over, on the condition that it is still the one that was seen.
+
+So a holder counts from before the request by which the lock got its present state. Where it finds a state that came
+of an earlier request, whose answer was lost, it does not know since when others count, and writes it anew.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import secrets
 import threading
@@ -17,22 +21,27 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
-from nwbpipe.errors import NwbpipeError
-from nwbpipe.stores.s3 import Address, code_of, conflict, explained, is_conflict, is_s3_error
+from nwbpipe.errors import FileAccessError, NwbpipeError
+from nwbpipe.stores.s3 import Address, code_of, conflict, explained, is_conflict, is_missing, is_s3_error
 
 LEASE = 60.0  # seconds after which a lock that does not change is its holder's no more
 _TRIES = 3
 _PAUSE = (0.05, 1.0)  # seconds between two looks, growing
+_SUFFIX = ".nwbpipe-lock"
+_GUARDED = ("before-send.s3.CompleteMultipartUpload", "before-send.s3.PutObject")  # boto3's events
 
 
 def lock_key(key: str) -> str:
     """Key of the lock beside an object."""
-    return f"{key}.nwbpipe-lock"
+    return f"{key}{_SUFFIX}"
 
 
 class CompletionLock:
-    """Held while an upload is completed.
+    """Held while an upload is completed, or an object stored.
+
+    Meanwhile the client sends no such request, be it boto3's own next try, once somebody may take the lock over.
 
     Parameters
     ----------
@@ -46,6 +55,8 @@ class CompletionLock:
     ------
     ConflictError
         On entry, if another writer has changed the object meanwhile.
+    FileAccessError
+        By a request that is not sent.
     """
 
     def __init__(self, client: Any, address: Address, stands: Callable[[], bool]) -> None:
@@ -53,7 +64,7 @@ class CompletionLock:
         self._place = {"Bucket": address.bucket, "Key": lock_key(address.key)}
         self._owner = secrets.token_hex(16).encode()
         self._tag = ""
-        self._renewed = 0.0
+        self._renewed = -math.inf  # others take it over `LEASE` seconds after this at the earliest
         self._ended = threading.Event()
         self._renewer: threading.Thread | None = None
         self.keep = False  # True: an unknown outcome; nobody may complete before the lease has run out
@@ -66,6 +77,8 @@ class CompletionLock:
             if is_s3_error(error):
                 raise self._explained(error) from None
             raise
+        for event in _GUARDED:
+            self._client.meta.events.register(event, self._guard)
         self._renewer = threading.Thread(target=self._renew, name="nwbpipe-s3-lock", daemon=True)
         self._renewer.start()
         return self
@@ -76,6 +89,8 @@ class CompletionLock:
         self._ended.set()
         if self._renewer is not None:
             self._renewer.join()
+        for event in _GUARDED:
+            self._client.meta.events.unregister(event, self._guard)
         if not self.keep:
             self._release()
 
@@ -84,38 +99,43 @@ class CompletionLock:
         """Whether there is time enough left to complete an upload before somebody may take the lock over."""
         return time.monotonic() - self._renewed < LEASE / 2
 
+    def _guard(self, request: Any, **_: Any) -> None:
+        """Stop a request, before each try of boto3's."""
+        if not self.fresh and not urlsplit(request.url).path.endswith(_SUFFIX):
+            msg = "the lock beside the object could not be kept"
+            raise FileAccessError(msg, where=str(self._address), hint="the object is as it was: try again")
+
     def _acquire(self) -> None:
         seen, since, pause = "", 0.0, _PAUSE[0]
-        while True:
-            # Before the request: the lease runs from the earliest moment at which it may have been carried out.
-            asked = time.monotonic()
-            if self._put(IfNoneMatch="*"):
-                break
+        while not self._write(IfNoneMatch="*"):
             found = self._look()
             if found is None:
                 continue
             owner, tag = found
-            if owner == self._owner:  # boto3 asked twice, and the first time it was carried out
-                self._tag = tag
-                break
+            if owner == self._owner:  # a request of ours was carried out, and its answer lost
+                if self._write(IfMatch=tag):
+                    return
+                continue
             if not self._stands():
                 raise conflict(self._address)
             if tag != seen:
                 seen, since = tag, time.monotonic()
-            elif time.monotonic() - since > LEASE and self._put(IfMatch=tag):
-                break
+            elif time.monotonic() - since > LEASE and self._write(IfMatch=tag):
+                return
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
             pause = min(pause * 1.5, _PAUSE[1])
-        self._renewed = asked
 
-    def _put(self, **condition: str) -> bool:
+    def _write(self, **condition: str) -> bool:
+        """Write the lock; False if the condition does not hold."""
+        asked = time.monotonic()
         body = self._owner + b" " + secrets.token_hex(4).encode()
         try:
             self._tag = self._client.put_object(**self._place, Body=body, **condition)["ETag"]
         except Exception as error:
-            if is_conflict(error) or code_of(error) in ("NoSuchKey", "404"):
+            if is_conflict(error) or is_missing(error):
                 return False
             raise
+        self._renewed = asked
         return True
 
     def _look(self) -> tuple[bytes, str] | None:
@@ -123,7 +143,7 @@ class CompletionLock:
         try:
             answer = self._client.get_object(**self._place)
         except Exception as error:
-            if code_of(error) in ("NoSuchKey", "404"):
+            if is_missing(error):
                 return None
             raise
         return answer["Body"].read().partition(b" ")[0], answer["ETag"]
@@ -131,13 +151,13 @@ class CompletionLock:
     def _renew(self) -> None:
         while not self._ended.wait(LEASE / 6):
             with suppress(Exception):  # it is tried again; `fresh` tells when that went on for too long
-                asked = time.monotonic()
-                found = None if self._put(IfMatch=self._tag) else self._look()
-                if found is not None and found[0] == self._owner:
-                    self._tag = found[1]
-                elif found is not None:
-                    return  # taken over
-                self._renewed = asked
+                if self._write(IfMatch=self._tag):
+                    continue
+                found = self._look()
+                if found is None or found[0] != self._owner:  # taken over, or removed by somebody
+                    self._renewed = -math.inf
+                    return
+                self._write(IfMatch=found[1])
 
     def _release(self) -> None:
         """Remove the lock if it is ours; one that stays is taken over after its lease."""
@@ -149,8 +169,10 @@ class CompletionLock:
                 try:
                     self._client.delete_object(**self._place, IfMatch=found[1])
                 except Exception as error:
-                    if not is_conflict(error):  # a server that does not know the condition
+                    if code_of(error) in ("NotImplemented", "501"):  # the server does not know the condition
                         self._client.delete_object(**self._place)
+                    elif not is_conflict(error) and not is_missing(error):
+                        raise  # after any other error, what is there now may be another writer's
                 return
 
     def _explained(self, error: BaseException) -> NwbpipeError:

@@ -16,7 +16,7 @@ from nwbpipe.files._journal import find_superblock
 from nwbpipe.files._journaled import external_links_open_files
 from nwbpipe.files._view import View
 from nwbpipe.files.s3._commit import Commit
-from nwbpipe.files.s3._conditions import require_conditions, unsafe_allowed
+from nwbpipe.files.s3._conditions import conditional
 from nwbpipe.stores import CachedFile
 from nwbpipe.stores.s3 import Address, Reader, RemoteObject, connect, parse
 
@@ -41,9 +41,7 @@ def s3_transaction(
     with closing(connect()) as client:
         old = RemoteObject(client, address)
         _require_hdf5(old)
-        conditional = not unsafe_allowed(unsafe_no_cas)
-        if conditional:
-            require_conditions(client, address)
+        checked = conditional(client, address, unsafe_no_cas=unsafe_no_cas)
         view = View(old, Path(os.environ.get("NWBPIPE_SCRATCH") or tempfile.gettempdir()))
         try:
             with _failures(old), external_links_open_files():
@@ -63,7 +61,7 @@ def s3_transaction(
             if view.failure is not None:
                 raise view.failure
             with _failures(old):
-                Commit(old, view, conditional=conditional).run()
+                Commit(old, view, conditional=checked).run()
         finally:
             view.close()
 

@@ -7,19 +7,30 @@ import hashlib
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from nwbpipe.errors import ConflictError, FileAccessError
-from nwbpipe.files.s3._conditions import completes_in_one_step, require_conditions, unsafe_allowed
+from nwbpipe.files.s3._complete import Completion, may_pass, unknown_outcome
+from nwbpipe.files.s3._conditions import conditional
 from nwbpipe.files.s3._lock import CompletionLock
-from nwbpipe.files.s3._marks import WRITES, holds, mark, md5, new_write
+from nwbpipe.files.s3._marks import WRITES, mark, md5, new_write
 from nwbpipe.files.s3._plan import plan
-from nwbpipe.stores.s3 import THREADS, Address, code_of, connect, explained, is_conflict, is_s3_error, parse
+from nwbpipe.stores.s3 import (
+    THREADS,
+    Address,
+    checks_in_one_step,
+    conflict,
+    connect,
+    explained,
+    is_conflict,
+    is_missing,
+    is_s3_error,
+    parse,
+)
 
 _ONE_REQUEST = 5 * 2**30  # of a file that goes as one request, and so in one step on every server
-_MISSING = ("404", "NoSuchKey", "NotFound")
 
 
 def s3_upload(source: Path, url: Path | str, *, replaces: str | None = None, unsafe_no_cas: bool = False) -> str:
@@ -50,31 +61,17 @@ def s3_upload(source: Path, url: Path | str, *, replaces: str | None = None, uns
     """
     address = parse(url)
     with closing(connect()) as client:
-        condition: dict[str, str] = {"IfNoneMatch": "*"} if replaces is None else {"IfMatch": replaces}
-        if unsafe_allowed(unsafe_no_cas):
-            condition = {}
-        else:
-            require_conditions(client, address)
-        upload = _Upload(client, address, source, condition)
+        condition: dict[str, str] = {}
+        if conditional(client, address, unsafe_no_cas=unsafe_no_cas):
+            condition = {"IfNoneMatch": "*"} if replaces is None else {"IfMatch": replaces}
         try:
-            with _alone(upload, replaces) if condition else nullcontext():
-                return upload.run()
+            return _Upload(client, address, source, condition, replaces).run()
+        except ConflictError:
+            raise _forestalled(address, replaces) from None
         except Exception as error:
             if not is_s3_error(error):
                 raise
-            stored = upload.stored()
-            if stored is not None:  # the answer was lost
-                return stored
-            if is_conflict(error) or (replaces is not None and code_of(error) in _MISSING):
-                raise _forestalled(address, replaces) from None
             raise explained(error, address, "uploading", client) from None
-
-
-def _alone(upload: _Upload, replaces: str | None) -> AbstractContextManager[object]:
-    """Keep completions of other uploads away, where the server may check and complete in two steps (see `_lock`)."""
-    if completes_in_one_step(upload.client) or (replaces is None and upload.size <= _ONE_REQUEST):
-        return nullcontext()
-    return CompletionLock(upload.client, upload.address, lambda: upload.present() == replaces)
 
 
 def _forestalled(address: Address, replaces: str | None) -> ConflictError:
@@ -84,42 +81,65 @@ def _forestalled(address: Address, replaces: str | None) -> ConflictError:
 
 
 class _Upload:
-    """One upload, and how to find out whether it was carried out."""
+    """One upload."""
 
-    def __init__(self, client: Any, address: Address, source: Path, condition: Mapping[str, str]) -> None:
-        self.client, self.address, self.source, self.condition = client, address, source, condition
-        self.size = source.stat().st_size
+    def __init__(
+        self, client: Any, address: Address, source: Path, condition: Mapping[str, str], replaces: str | None
+    ) -> None:
+        self.client, self.address, self.source = client, address, source
+        self.condition, self.replaces = condition, replaces
         self.place = {"Bucket": address.bucket, "Key": address.key}
-        self.write = new_write()
-        self.described = {"Metadata": {WRITES: self.write}, "ContentType": "application/x-hdf5"}
+        write = new_write()
+        self.described = {"Metadata": {WRITES: write}, "ContentType": "application/x-hdf5"}
+        self.end = Completion(client, address, write, condition, self._stands)
 
     def run(self) -> str:
-        """Send it."""
-        if self.size > _ONE_REQUEST:
-            return self._in_parts(self.size)
-        with self.source.open("rb") as body:
-            digest = hashlib.file_digest(body, lambda: hashlib.md5(usedforsecurity=False)).digest()
-            body.seek(0)
-            checked = {"ContentMD5": base64.b64encode(digest).decode()}  # refused if it was changed on the way
-            answer = self.client.put_object(**self.place, **self.described, **checked, Body=body, **self.condition)
-        return str(answer["ETag"])
+        """Send it; return the object's ETag."""
+        size = self.source.stat().st_size
+        if size > _ONE_REQUEST:
+            return self._in_parts(size)
+        # A new object that is stored by one request is stored in one step on every server. In the place of another
+        # one, it must not come between a completion's look and its act.
+        if not self.condition or self.replaces is None or checks_in_one_step(self.client):
+            return self._whole()
+        with CompletionLock(self.client, self.address, self._stands) as lock:
+            try:
+                return self._whole()
+            except Exception as error:
+                # It may be carried out yet.
+                lock.keep = isinstance(error, FileAccessError) or (is_s3_error(error) and may_pass(error))
+                raise
 
-    def present(self) -> str | None:
-        """Return the ETag of the object that is there; None if there is none."""
+    def _stands(self) -> bool:
         try:
-            return str(self.client.head_object(**self.place)["ETag"])
+            return bool(self.client.head_object(**self.place)["ETag"] == self.replaces)
         except Exception as error:
-            if code_of(error) in _MISSING:
-                return None
+            if is_missing(error):
+                return self.replaces is None
             raise
 
-    def stored(self) -> str | None:
-        """Return the object's ETag, if it holds this upload."""
-        with suppress(Exception):
-            head = self.client.head_object(**self.place)
-            if holds(head.get("Metadata", {}), self.write):
-                return str(head["ETag"])
-        return None
+    def _whole(self) -> str:
+        try:
+            with self.source.open("rb") as body:
+                digest = hashlib.file_digest(body, lambda: hashlib.md5(usedforsecurity=False)).digest()
+                body.seek(0)
+                checked = {"ContentMD5": base64.b64encode(digest).decode()}  # refused if it was changed on the way
+                described = {**self.described, **checked, **self.condition}
+                return str(self.client.put_object(**self.place, **described, Body=body)["ETag"])
+        except Exception as error:
+            if not is_s3_error(error):
+                raise
+            try:
+                stored = self.end.stored()
+            except Exception:
+                if may_pass(error):
+                    raise unknown_outcome(error, self.address, self.client) from None
+                raise error from None
+            if stored is not None:  # the answer was lost
+                return stored
+            if is_conflict(error) or (self.replaces is not None and is_missing(error)):
+                raise conflict(self.address) from None
+            raise
 
     def _in_parts(self, size: int) -> str:
         try:
@@ -148,9 +168,7 @@ class _Upload:
                 except BaseException:
                     failed.set()
                     raise
-            done = self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": sent}, **self.condition)
-            return str(done["ETag"])
         except BaseException:
-            with suppress(Exception):
-                self.client.abort_multipart_upload(**upload)
+            self.end.abort(upload)
             raise
+        return self.end.run(upload, sent)

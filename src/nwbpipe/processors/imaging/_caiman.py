@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nwbpipe.environments import Checkout, Tool, Weights
 from nwbpipe.errors import InputError
-from nwbpipe.processors._base import Context, Input, Loaded, Params, Processor, Results
+from nwbpipe.processors._base import Context, Input, Loader, Params, Processor, Results
 from nwbpipe.processors.imaging._caiman_params import CNN, CaimanParams
 
 if TYPE_CHECKING:
-    import h5py
     from pynwb import NWBFile
 
 # setuptools 81 has no pkg_resources, which CaImAn imports; scipy 1.17's toeplitz breaks its noise model.
@@ -73,7 +71,10 @@ class Caiman(Processor):
     tool: ClassVar[Tool] = CAIMAN
     compute: ClassVar[str] = "nwbpipe.processors.imaging._caiman_compute"
     compute_parts: ClassVar[tuple[str, ...]] = ("nwbpipe.processors.imaging._caiman_store",)
-    loads: ClassVar[str] = "the file that CaImAn's CNMF.save wrote (.hdf5)"
+    loader: ClassVar[Loader | None] = Loader(
+        "the file that CaImAn's CNMF.save wrote (.hdf5)",
+        "nwbpipe.processors.imaging._caiman_load",
+    )
 
     def tool_for(self, params: Any) -> Tool:
         """Return CaImAn, with its network where that is to judge."""
@@ -99,18 +100,6 @@ class Caiman(Processor):
                 hint="smaller strides and overlaps, or motion='rigid'",
             )
         return facts
-
-    def output_files(self, source: Path) -> list[Path]:
-        """Return the file itself, if it is one of CaImAn's."""
-        from nwbpipe.processors.imaging._caiman_load import output_files
-
-        return output_files(source)
-
-    def load(self, source: Path, results: h5py.File, context: Context) -> Loaded:
-        """Read the file that ``CNMF.save`` wrote."""
-        from nwbpipe.processors.imaging._caiman_load import load_output
-
-        return load_output(source, results, context.facts, context.params)
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write shifts, images, components and traces."""

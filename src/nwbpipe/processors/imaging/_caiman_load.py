@@ -11,7 +11,7 @@ import numpy as np
 
 from nwbpipe.errors import InputError, SourceError
 from nwbpipe.processors._base import Loaded
-from nwbpipe.processors.imaging._caiman_settings import OWN, SETTINGS
+from nwbpipe.processors.imaging._caiman_settings import KNOWN, OWN
 from nwbpipe.processors.imaging._caiman_store import put_components
 
 _NEEDED = ("A", "C")
@@ -175,7 +175,7 @@ def _is_swapped(dims: np.ndarray | None, file: h5py.File, size: tuple[int, int],
 
 def _parameters(file: h5py.File) -> tuple[dict[str, Any], str]:
     """Parameters that the file tells, by group, without paths; and CaImAn's version. Texts are attributes there."""
-    known = {*OWN, *(f"{group}.{name}" for group, names in SETTINGS.items() for name in names)} - {"data.fnames"}
+    known = {"data.fr", *OWN, *KNOWN}
     found: dict[str, Any] = {}
     version = "unknown"
     for group in sorted({path.partition(".")[0] for path in known} & set(file.get("params", {}))):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from nwbpipe.processors._base import Params
 from nwbpipe.processors.imaging._caiman_settings import check_settings
+from nwbpipe.processors.imaging._settings import refused_by
 
 #: The network that judges footprints: a file of CaImAn's repository.
 CNN = "cnn_model.h5"
@@ -78,19 +79,11 @@ class CaimanParams(Params):
     )
     min_cnn_thr: float = Field(0.9, ge=0, le=1, description="The network's value above which one is accepted.")
     cnn_lowest: float = Field(0.1, ge=0, le=1, description="The network's value below which one is rejected.")
-    settings: dict[str, Any] = Field(
+    settings: Annotated[dict[str, Any], refused_by(check_settings)] = Field(
         default_factory=dict,
         description="Any other parameter of CaImAn 1.12, by group as in CNMFParams, e.g. "
         "{'spatial': {'nrgthr': 0.99}}.",
     )
-
-    @field_validator("settings")
-    @classmethod
-    def _known_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
-        problems = check_settings(value)
-        if problems:
-            raise ValueError("; ".join(problems))
-        return value
 
     @field_validator("max_shifts", "strides", "overlaps", "gSig", "gSig_filt")
     @classmethod

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
+
+from nwbpipe.processors.imaging._settings import misnamed
 
 #: Names of ``caiman.source_extraction.cnmf.params.CNMFParams`` of version 1.12, in their groups.
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -46,11 +47,12 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "quality": ("SNR_lowest", "gSig_range", "rval_lowest", "use_ecc", "max_ecc"),
 }
 
+#: Parameters that come with the movie.
+OF_THE_MOVIE = {"data.fr": "the movie's rate", "data.fnames": "the input 'movie'"}
+
 #: Parameters that are parameters of the processor: given there, so that one value can't contradict another.
 OWN = {
-    "data.fr": "the movie's rate",
     "data.decay_time": "decay_time",
-    "data.fnames": "the input 'movie'",
     "motion.pw_rigid": "motion",
     "motion.max_shifts": "max_shifts",
     "motion.strides": "strides",
@@ -80,24 +82,20 @@ OWN = {
     "quality.cnn_lowest": "cnn_lowest",
 }
 
-KNOWN = sorted(f"{group}.{name}" for group, names in SETTINGS.items() for name in names)
+KNOWN = {f"{group}.{name}" for group, names in SETTINGS.items() for name in names}
 
 
 def check_settings(settings: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a mapping of CaImAn's groups of parameters, one line a mistake."""
-    problems = []
-    for group, values in settings.items():
-        if not isinstance(values, Mapping):
-            problems.append(
-                f"{group!r} is no group of CaImAn's parameters with names; they are {', '.join(SETTINGS)}"
-            )
-            continue
-        for name in values:
-            path = f"{group}.{name}"
-            if path in OWN:
-                problems.append(f"{path} is {OWN[path]!r} of this processor: give it there")
-            elif path not in KNOWN:
-                near = difflib.get_close_matches(path, KNOWN, n=1, cutoff=0.5)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; the groups are {', '.join(SETTINGS)}"
-                problems.append(f"CaImAn 1.12 has no parameter {path!r} that can be set here{hint}")
-    return problems
+    groups = ", ".join(SETTINGS)
+    problems = [
+        f"{group!r} is no group of CaImAn's parameters with names; they are {groups}"
+        for group, values in settings.items()
+        if not isinstance(values, Mapping)
+    ]
+    paths = [
+        f"{group}.{name}" for group, values in settings.items() if isinstance(values, Mapping) for name in values
+    ]
+    problems += [f"{path} is {OF_THE_MOVIE[path]}: it can't be set" for path in paths if path in OF_THE_MOVIE]
+    paths = [path for path in paths if path not in OF_THE_MOVIE]
+    return problems + misnamed(paths, OWN, KNOWN, "CaImAn 1.12 has no parameter", f"; the groups are {groups}")

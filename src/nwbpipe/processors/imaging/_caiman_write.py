@@ -48,14 +48,8 @@ def write_results(module: ProcessingModule, movie: Any, results: Results, contex
     """Add the containers of one run to `module`."""
     arrays = results.arrays
     if "shifts" in arrays:
-        blocks = arrays["blocks"][:] if "block_shifts" in arrays else None
-        motion = Motion(
-            shifts=arrays["shifts"][:],
-            blocks=blocks,
-            block_shifts=None if blocks is None else arrays["block_shifts"][:],
-            note="" if blocks is None else "It is the mean over the blocks.",
-        )
-        write_motion(module, context, movie, motion)
+        note = "It is the mean over the blocks." if "block_shifts" in arrays else ""
+        write_motion(module, context, movie, Motion.stored(arrays, note=note))
     stored = arrays.get("images", {})
     write_images(module, context, {name: (text, stored[name][:]) for name, text in IMAGES.items() if name in stored})
     if not results.summary["rois"]:
@@ -65,13 +59,7 @@ def write_results(module: ProcessingModule, movie: Any, results: Results, contex
         module,
         context,
         movie,
-        Rois(
-            index=rois["index"][:],
-            x=rois["x"][:],
-            y=rois["y"][:],
-            weight=rois["weight"][:],
-            columns={name: (text, rois[name][:]) for name, text in COLUMNS.items() if name in rois},
-        ),
+        Rois.stored(rois, {name: (text, rois[name][:]) for name, text in COLUMNS.items() if name in rois}),
         f"Components that CaImAn found in {movie.name}, accepted or not.",
     )
     given = [Traces(name, traces[name][:], text) for name, text in FLUORESCENCE.items() if name in traces]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nwbpipe.environments import Checkout, Program, Tool
 from nwbpipe.errors import InputError
-from nwbpipe.processors._base import Context, Input, Loaded, Params, Processor, Results
+from nwbpipe.processors._base import Context, Input, Loader, Params, Processor, Results
 from nwbpipe.processors.imaging._extract_params import ExtractParams
 
 if TYPE_CHECKING:
-    import h5py
     from pynwb import NWBFile
 
 _OCTAVE, _MATLAB = ("octave-cli", "octave"), ("matlab",)
@@ -69,7 +67,10 @@ class Extract(Processor):
     Params: ClassVar[type[Params]] = ExtractParams
     tool: ClassVar[Tool] = EXTRACT
     compute: ClassVar[str] = "nwbpipe.processors.imaging._extract_compute"
-    loads: ClassVar[str] = "the .mat file (v7.3) with EXTRACT's `output`"
+    loader: ClassVar[Loader | None] = Loader(
+        "the .mat file (v7.3) with EXTRACT's `output`",
+        "nwbpipe.processors.imaging._extract_load",
+    )
 
     def tool_for(self, params: Any) -> Tool:
         """Return EXTRACT with the engine that is asked for."""
@@ -93,18 +94,6 @@ class Extract(Processor):
                     hint="bind the MotionCorrectionShifts of a step that ran on the same movie",
                 )
         return facts
-
-    def output_files(self, source: Path) -> list[Path]:
-        """Return the file itself, if it is one of EXTRACT's."""
-        from nwbpipe.processors.imaging._extract_load import output_files
-
-        return output_files(source)
-
-    def load(self, source: Path, results: h5py.File, context: Context) -> Loaded:
-        """Read EXTRACT's output, of this version or an older one."""
-        from nwbpipe.processors.imaging._extract_load import load_output
-
-        return load_output(source, results, context.facts, context.params)
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write images, cells and traces."""

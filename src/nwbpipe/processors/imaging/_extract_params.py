@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from nwbpipe.processors._base import Params
 from nwbpipe.processors.imaging._extract_settings import check_settings
+from nwbpipe.processors.imaging._settings import refused_by
 
 
 class ExtractParams(Params):
@@ -39,7 +40,7 @@ class ExtractParams(Params):
     ] = Field("baseline_adjusted", description="How the traces are solved for at the end.")
     avg_event_tau: float = Field(10.0, gt=0, description="Decay time of a transient, in frames.")
     partitions: tuple[int, int] = Field((1, 1), description="Parts (x, y) that the frame is divided into.")
-    settings: dict[str, Any] = Field(
+    settings: Annotated[dict[str, Any], refused_by(check_settings)] = Field(
         default_factory=dict,
         description="Any other parameter of EXTRACT 1.3, e.g. {'thresholds': {'eccent_thresh': 4}}; "
         "'inf' is infinity.",
@@ -51,12 +52,4 @@ class ExtractParams(Params):
         if min(value) < 1:
             msg = f"expected two numbers of parts, each 1 or more, found {value}"
             raise ValueError(msg)
-        return value
-
-    @field_validator("settings")
-    @classmethod
-    def _known_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
-        problems = check_settings(value)
-        if problems:
-            raise ValueError("; ".join(problems))
         return value

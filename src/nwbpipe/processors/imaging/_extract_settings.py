@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
+
+from nwbpipe.processors.imaging._settings import misnamed
 
 #: Names of EXTRACT's ``get_defaults.m``.
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -51,23 +52,13 @@ OWN = {
     "thresholds.size_upper_limit": "size_upper_limit",
 }
 
-KNOWN = sorted(f"{group}.{name}" if group else name for group, names in SETTINGS.items() for name in names)
+KNOWN = {f"{group}.{name}" if group else name for group, names in SETTINGS.items() for name in names}
 
 
 def check_settings(settings: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a mapping of EXTRACT's parameters, one line a mistake."""
-    problems = []
     thresholds = settings.get("thresholds", {})
     if not isinstance(thresholds, Mapping):
         return ["'thresholds' is a group of EXTRACT's parameters: give names and values"]
-    for path in [
-        *(name for name in settings if name != "thresholds"),
-        *(f"thresholds.{name}" for name in thresholds),
-    ]:
-        if path in OWN:
-            problems.append(f"{path} is {OWN[path]!r} of this processor: give it there")
-        elif path not in KNOWN:
-            near = difflib.get_close_matches(path, KNOWN, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            problems.append(f"EXTRACT 1.3 has no parameter {path!r} that can be set here{hint}")
-    return problems
+    paths = [*(name for name in settings if name != "thresholds"), *(f"thresholds.{name}" for name in thresholds)]
+    return misnamed(paths, OWN, KNOWN, "EXTRACT 1.3 has no parameter")

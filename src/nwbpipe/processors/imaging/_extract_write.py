@@ -42,12 +42,9 @@ def write_results(module: ProcessingModule, movie: Any, results: Results, contex
         module,
         context,
         movie,
-        Rois(
-            index=rois["index"][:],
-            x=rois["x"][:],
-            y=rois["y"][:],
-            weight=rois["weight"][:],
-            columns={
+        Rois.stored(
+            rois,
+            {
                 "iscell": (
                     "Whether the ROI is a cell: EXTRACT returns what passed its checks.",
                     np.ones(summary["rois"], bool),

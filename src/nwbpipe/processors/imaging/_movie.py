@@ -101,14 +101,14 @@ def movie_facts(series: Any, path: str) -> dict[str, Any]:
 def regular_rate(times: np.ndarray, frames: int, path: str) -> dict[str, Any]:
     """Return the ``rate`` and the number of ``gaps`` of timestamps; times that are not regular are refused."""
     if len(times) != frames:
-        msg = "the movie and its timestamps differ in length"
+        msg = "the data and their timestamps differ in length"
         raise InputError(
-            msg, where=path, expected=f"{frames} timestamps", found=str(len(times)), hint="convert the movie again"
+            msg, where=path, expected=f"{frames} timestamps", found=str(len(times)), hint="convert the series again"
         )
     intervals = np.diff(times)
     if not np.all(intervals > 0):
         where = int(np.flatnonzero(~(intervals > 0))[0])
-        msg = "the movie's timestamps do not increase"
+        msg = "the timestamps do not increase"
         raise InputError(
             msg,
             where=f"{path}, frames {where} and {where + 1}",
@@ -119,13 +119,13 @@ def regular_rate(times: np.ndarray, frames: int, path: str) -> dict[str, Any]:
     interval = float(np.median(intervals))
     gaps = int(np.count_nonzero(np.abs(intervals - interval) > GAP * interval))
     if gaps > MAX_GAPS * len(intervals):
-        msg = "the movie's frames are not regular in time"
+        msg = "the frames are not regular in time"
         raise InputError(
             msg,
             where=path,
             expected=f"intervals near {interval:.6g} s, but for 1 % of them",
             found=f"{gaps} of {len(intervals)} intervals differ by more than {GAP:.0%}",
-            hint="suite2p needs frames of one rate: resample the movie, or convert its regular part",
+            hint="the method needs frames of one rate: resample the series, or convert its regular part",
         )
     return {"rate": 1 / interval, "gaps": gaps}
 

@@ -54,6 +54,18 @@ class Motion:
     block_shifts: NDArray[np.float32] | None = None
     note: str = ""
 
+    @classmethod
+    def stored(cls, arrays: Any, *, note: str = "", **quality: tuple[str, NDArray[Any]]) -> Motion:
+        """Read ``shifts``, ``blocks`` and ``block_shifts``, as compute modules leave them."""
+        rigid = "block_shifts" not in arrays
+        return cls(
+            shifts=arrays["shifts"][:],
+            quality=quality,
+            blocks=None if rigid else arrays["blocks"][:],
+            block_shifts=None if rigid else arrays["block_shifts"][:],
+            note=note,
+        )
+
 
 @dataclass(frozen=True)
 class Rois:
@@ -78,6 +90,12 @@ class Rois:
     weight: NDArray[np.floating[Any]]
     plane: NDArray[np.integer[Any]] | None = None
     columns: Mapping[str, tuple[str, NDArray[Any]]] = field(default_factory=dict)
+
+    @classmethod
+    def stored(cls, group: Any, columns: Mapping[str, tuple[str, NDArray[Any]]]) -> Rois:
+        """Read the pixels and planes of the group ``rois``, as compute modules leave it."""
+        index, x, y, weight = (group[name][:] for name in ("index", "x", "y", "weight"))
+        return cls(index, x, y, weight, group["plane"][:] if "plane" in group else None, columns)
 
 
 @dataclass(frozen=True)

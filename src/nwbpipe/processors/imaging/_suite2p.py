@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nwbpipe.environments import Tool
-from nwbpipe.processors._base import Context, Input, Loaded, Params, Processor, Results
+from nwbpipe.processors._base import Context, Input, Loader, Params, Processor, Results
 from nwbpipe.processors.imaging._suite2p_params import Suite2pParams
 
 if TYPE_CHECKING:
-    import h5py
     from pynwb import NWBFile
 
 
@@ -80,8 +78,9 @@ class Suite2p(Processor):
     compute: ClassVar[str] = "nwbpipe.processors.imaging._suite2p_compute"
     compute_parts: ClassVar[tuple[str, ...]] = PARTS
     resumable: ClassVar[bool] = True
-    loads: ClassVar[str] = (
-        "the folder `suite2p` or `plane0` of a finished run (ops.npy, stat.npy, F.npy, Fneu.npy, …)"
+    loader: ClassVar[Loader | None] = Loader(
+        "the folder `suite2p` or `plane0` of a finished run (ops.npy, stat.npy, F.npy, Fneu.npy, …)",
+        "nwbpipe.processors.imaging._suite2p_load",
     )
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
@@ -89,18 +88,6 @@ class Suite2p(Processor):
         from nwbpipe.processors.imaging._movie import facts_of_channels
 
         return facts_of_channels(nwbfile, context)
-
-    def output_files(self, source: Path) -> list[Path]:
-        """Return the files of a suite2p folder that are read."""
-        from nwbpipe.processors.imaging._suite2p_load import output_files
-
-        return output_files(source)
-
-    def load(self, source: Path, results: h5py.File, context: Context) -> Loaded:
-        """Read a suite2p folder, of this version or an older one."""
-        from nwbpipe.processors.imaging._suite2p_load import load_output
-
-        return load_output(source, results, context.facts, context.params)
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write shifts, images, ROIs and traces."""

@@ -31,7 +31,7 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parent))
 from _movie_reader import GROUP_BYTES, Movie, intensity_scale
 from _suite2p_store import Arrays, join, plane_arrays, put
-from _suite2p_tool import chosen_device, fit_blocks, import_suite2p, plain, suite2p_settings
+from _suite2p_tool import chosen_device, fit_blocks, plain, suite2p_settings
 
 Progress = Callable[[float, str], None]
 
@@ -93,7 +93,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress, det
     # suite2p reads and writes ~/.suite2p when it is imported: a user's settings must not change the result.
     os.environ["HOME"] = str(scratch)
     progress(0.0, "starting suite2p")
-    suite2p, helped = import_suite2p()
+    import suite2p
     import torch
 
     threads = max(1, int(request["threads"]))
@@ -131,7 +131,6 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress, det
         rate=settings["fs"],
         seconds=seconds,
         settings=plain(settings),
-        torchvision_helped=helped,
         tool_version=str(suite2p.version),
     )
     progress(1.0, "%d ROIs, %d of them cells" % (summary["rois"], summary["cells"]) if detect else "registered")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
 from nwbpipe.processors._base import Params
+from nwbpipe.processors.imaging._settings import refused_by
 from nwbpipe.processors.imaging._suite2p_settings import check_settings
 
 _Pair = TypeVar("_Pair", tuple[int, int], tuple[float, float])
@@ -65,7 +66,7 @@ class RegistrationParams(Params):
             "Where torch computes. 'auto' takes a GPU if there is one: results then differ from machine to machine."
         ),
     )
-    settings: dict[str, Any] = Field(
+    settings: Annotated[dict[str, Any], refused_by(check_settings)] = Field(
         default_factory=dict,
         description=(
             "Any other setting of suite2p 1.1, nested as in suite2p.default_settings(), e.g. "
@@ -77,14 +78,6 @@ class RegistrationParams(Params):
     @classmethod
     def _positive_block(cls, value: tuple[int, int]) -> tuple[int, int]:
         return _refuse_small(value)
-
-    @field_validator("settings")
-    @classmethod
-    def _known_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
-        problems = check_settings(value)
-        if problems:
-            raise ValueError("; ".join(problems))
-        return value
 
 
 class Suite2pParams(RegistrationParams):

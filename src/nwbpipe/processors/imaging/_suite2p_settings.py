@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from nwbpipe.processors.imaging._settings import misnamed
 
 #: Names of ``suite2p.default_settings()`` of version 1.1, in their groups.
 SETTINGS: dict[str, Any] = {
@@ -72,12 +73,5 @@ def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def check_settings(settings: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a nested mapping of suite2p settings, one line a mistake."""
-    problems = []
-    for path in _leaves(settings):
-        if path in OWN:
-            problems.append(f"{path} is the parameter {OWN[path]!r} of this processor: give it there")
-        elif path not in KNOWN:
-            near = difflib.get_close_matches(path, KNOWN, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; the groups are {', '.join(SETTINGS)}"
-            problems.append(f"suite2p 1.1 has no setting {path!r} that can be set here{hint}")
-    return problems
+    groups = ", ".join(SETTINGS)
+    return misnamed(_leaves(settings), OWN, KNOWN, "suite2p 1.1 has no setting", f"; the groups are {groups}")

@@ -1,11 +1,9 @@
-"""suite2p itself and its settings (part of a compute module: standard library, numpy and suite2p)."""
+"""suite2p's settings and device (part of a compute module: standard library and numpy)."""
 
 from __future__ import annotations
 
 import copy
 import difflib
-import importlib
-import sys
 from typing import Any
 
 import numpy as np
@@ -31,34 +29,6 @@ PLACES = {
     "allow_overlap": ("extraction", "allow_overlap"),
     "neuropil_coefficient": ("extraction", "neuropil_coefficient"),
 }
-
-
-def import_suite2p() -> tuple[Any, bool]:
-    """Import suite2p; return it and whether torchvision had to be helped.
-
-    Some wheels of torchvision are built for CUDA and can't register their operators beside a CPU build of
-    torch. suite2p needs none of them, so their names are enough.
-    """
-    helped = False
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError as error:
-        if "torchvision::nms does not exist" not in str(error):
-            raise
-        import torch
-
-        for name in [m for m in sys.modules if m == "torchvision" or m.startswith("torchvision.")]:
-            del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")
-        for operator in ("nms", "qnms"):
-            library.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import_suite2p.library = library  # type: ignore[attr-defined]  # lives as long as its definitions
-        helped = True
-    except ImportError:
-        pass
-    import suite2p
-
-    return suite2p, helped
 
 
 def merge(settings: dict[str, Any], changes: dict[str, Any], where: str = "settings") -> None:

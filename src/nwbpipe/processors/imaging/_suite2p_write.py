@@ -76,22 +76,17 @@ def write_results(module: ProcessingModule, movie: Any, results: Results, contex
 
 def _motion(arrays: Any, summary: Any) -> Motion:
     (x0, x1), (y0, y1) = summary["valid_x"], summary["valid_y"]
-    blocks = arrays["blocks"][:] if "block_shifts" in arrays else None
     lost = " Non-rigid shifts are not here: the output does not say which blocks they are of."
-    return Motion(
-        shifts=arrays["shifts"][:],
-        quality={
-            "correlation": (
-                "peak of the phase correlation of the frame with the reference image",
-                arrays["correlation"][:],
-            ),
-            "excluded": (
-                f"1 if the frame was excluded from detection ({summary['bad_frames']} frames), else 0",
-                arrays["bad_frames"][:],
-            ),
-        },
-        blocks=blocks,
-        block_shifts=None if blocks is None else arrays["block_shifts"][:],
+    return Motion.stored(
+        arrays,
+        correlation=(
+            "peak of the phase correlation of the frame with the reference image",
+            arrays["correlation"][:],
+        ),
+        excluded=(
+            f"1 if the frame was excluded from detection ({summary['bad_frames']} frames), else 0",
+            arrays["bad_frames"][:],
+        ),
         note=f"After the correction the region x {x0} to {x1}, y {y0} to {y1} (ends excluded) is valid in every "
         "frame that was not excluded." + (lost if summary.get("blocks_unknown") else ""),
     )
@@ -113,14 +108,7 @@ def _rois(stored: Any, summary: Any, context: Context) -> Rois:
         )
     columns["center"] = (f"Median pixel (x, y). {AXES}.", stored["center"][:])
     columns.update({name: (text, stored[name][:]) for name, text in COLUMNS.items() if name in stored})
-    return Rois(
-        index=stored["index"][:],
-        x=stored["x"][:],
-        y=stored["y"][:],
-        weight=stored["weight"][:],
-        plane=stored["plane"][:] if "plane" in stored else None,
-        columns=columns,
-    )
+    return Rois.stored(stored, columns)
 
 
 def _write_traces(

@@ -1,4 +1,4 @@
-"""What is the same for all that we do with S3: addresses, the connection and its errors, an object read by ranges."""
+"""What all that we do with S3 shares: addresses, the connection and its errors, conditions, reading by ranges."""
 
 from nwbpipe.stores.s3._address import Address, canonical, is_remote, parse, public
 from nwbpipe.stores.s3._client import (
@@ -8,9 +8,11 @@ from nwbpipe.stores.s3._client import (
     connect,
     explained,
     is_conflict,
+    is_missing,
     is_s3_error,
     scrubbed,
 )
+from nwbpipe.stores.s3._conditions import checks_in_one_step, require_conditions
 from nwbpipe.stores.s3._object import BLOCK, Reader, RemoteObject
 
 __all__ = [
@@ -20,14 +22,17 @@ __all__ = [
     "Reader",
     "RemoteObject",
     "canonical",
+    "checks_in_one_step",
     "code_of",
     "conflict",
     "connect",
     "explained",
     "is_conflict",
+    "is_missing",
     "is_remote",
     "is_s3_error",
     "parse",
     "public",
+    "require_conditions",
     "scrubbed",
 ]

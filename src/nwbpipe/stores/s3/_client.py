@@ -68,6 +68,11 @@ def is_conflict(error: BaseException) -> bool:
     return code_of(error) in _CHANGED
 
 
+def is_missing(error: BaseException) -> bool:
+    """Whether an object is not there."""
+    return code_of(error) in _MISSING
+
+
 def is_s3_error(error: BaseException) -> bool:
     """Whether boto3 raised it."""
     try:
@@ -99,7 +104,7 @@ def explained(error: BaseException, address: Address | None, doing: str, client:
         return FileAccessError(msg, where=where, found=code, hint="check AWS_PROFILE, or the keys in the environment")
     if code == "NoSuchBucket":
         return FileAccessError("no such bucket", where=where, hint="check the address, and AWS_ENDPOINT_URL")
-    if code in _MISSING:
+    if is_missing(error):
         return FileAccessError("no such object", where=where, hint="check the address")
     if code in _DENIED:
         hint = "ask for the permission; a missing object looks the same where you may not list the bucket"

@@ -1,8 +1,8 @@
-"""Arrays of a MATLAB file, version 5 to 7.3, without loading more than is asked for where the format allows it."""
+"""MATLAB files, version 5 to 7.3: loaded whole, or with the matrices of version 7.3 left on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,37 @@ import numpy as np
 from nwbpipe.errors import SourceError
 
 
-def read_mat(path: Path) -> dict[str, Any]:
-    """Return the variables of a MATLAB file by name.
+def load_mat(path: Path) -> dict[str, Any]:
+    """Return the variables of a MATLAB file by name, as `scipy.io.loadmat` simplifies them, whatever the version.
 
-    Arrays of numbers of a file of version 7.3 are `Matrix` objects, read when they are sliced; struct arrays are
-    lists of dicts.
+    Structs are dicts, struct arrays lists of dicts, cell arrays arrays of objects; single numbers are scalars, rows
+    and columns have one dimension.
 
     Raises
     ------
     SourceError
         The file is no MATLAB file, or is damaged.
     """
+    return _read(path, _load_73)
+
+
+def open_mat(path: Path) -> dict[str, Any]:
+    """Return the variables of a MATLAB file as `load_mat` does, but for arrays of numbers of a file of version 7.3.
+
+    Those are `Matrix` objects, read when they are sliced.
+
+    Raises
+    ------
+    SourceError
+        The file is no MATLAB file, or is damaged.
+    """
+    # The file stays open: its matrices are read later.
+    return _read(path, lambda path: _variables(h5py.File(path, "r"), lambda item: Matrix(item, transposed=True)))
+
+
+def _read(path: Path, read_73: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     try:
-        content = _version_73(path) if h5py.is_hdf5(path) else _version_5(path)
+        return read_73(path) if h5py.is_hdf5(path) else _version_5(path)
     except ImportError:
         raise
     except Exception as error:  # scipy and h5py raise nearly anything on a damaged file
@@ -35,7 +53,6 @@ def read_mat(path: Path) -> dict[str, Any]:
             found=(str(error).splitlines() or [type(error).__name__])[0],
             hint="copy the recording again, or save it again in MATLAB",
         ) from error
-    return content
 
 
 class Matrix:
@@ -96,28 +113,55 @@ def _version_5(path: Path) -> dict[str, Any]:
     return {name: value for name, value in content.items() if not name.startswith("__")}
 
 
-def _version_73(path: Path) -> dict[str, Any]:
-    file = h5py.File(path, "r")  # stays open: its matrices are read later
+def _load_73(path: Path) -> dict[str, Any]:
+    with h5py.File(path, "r") as file:
+        return _variables(file, _loaded)
+
+
+def _variables(file: h5py.File, numbers: Callable[[h5py.Dataset], Any]) -> dict[str, Any]:
+    """Read a file of version 7.3; `numbers` turns a dataset of numbers into what stands for it."""
 
     def value(item: Any) -> Any:
         if isinstance(item, h5py.Group):
-            fields = {name: item[name] for name in item}
-            if fields and all(_refers(one) for one in fields.values()):
-                return list(_elements(fields))
-            return {name: value(one) for name, one in fields.items()}
+            if _is_struct_array(item):
+                columns = [cells(item[name]) for name in item]
+                return [dict(zip(item, row, strict=True)) for row in zip(*columns, strict=True)]
+            return {name: value(one) for name, one in item.items()}
+        empty = bool(item.attrs.get("MATLAB_empty", 0))  # then the dataset holds the array's size
         if item.attrs.get("MATLAB_class") == b"char":
-            return "".join(map(chr, item[()].ravel(order="F"))) if "MATLAB_empty" not in item.attrs else ""
-        if _refers(item):
-            return [value(file[reference]) for reference in item[()].ravel()]
-        return Matrix(item, transposed=True)
+            return "" if empty else _text(item[()])
+        if empty:
+            return np.zeros(0)
+        if item.dtype == h5py.ref_dtype:
+            return np.fromiter(cells(item), dtype=object, count=item.size)
+        return numbers(item)
 
-    def _elements(fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        columns = {name: [value(file[reference]) for reference in one[()].ravel()] for name, one in fields.items()}
-        for k in range(min(map(len, columns.values()))):
-            yield {name: column[k] for name, column in columns.items()}
+    def cells(item: h5py.Dataset) -> list[Any]:
+        return [value(file[reference]) for reference in item[()].ravel()]
 
     return {name: value(file[name]) for name in file if not name.startswith("#")}
 
 
-def _refers(item: Any) -> bool:
-    return isinstance(item, h5py.Dataset) and item.dtype == h5py.ref_dtype and "MATLAB_empty" not in item.attrs
+def _is_struct_array(group: h5py.Group) -> bool:
+    """Whether each field holds references to its elements; those of a cell array say that they are of class cell."""
+    fields = list(group.values())
+    return (
+        bool(fields)
+        and all(isinstance(one, h5py.Dataset) and one.dtype == h5py.ref_dtype for one in fields)
+        and not any("MATLAB_class" in one.attrs for one in fields)
+        and len({one.size for one in fields}) == 1
+    )
+
+
+def _text(codes: Any) -> Any:
+    rows = ["".join(map(chr, row)) for row in np.atleast_2d(codes.T)]  # MATLAB's order is the other one
+    return rows[0] if len(rows) == 1 else np.array(rows, dtype=object)
+
+
+def _loaded(item: h5py.Dataset) -> Any:
+    data = item[()]
+    if item.attrs.get("MATLAB_class") == b"logical":
+        data = data.astype(bool)
+    if data.size == 1:
+        return data.ravel()[0]
+    return data.ravel() if 1 in data.shape else data.T
