@@ -3,22 +3,58 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nwbpipe.cli._run_progress import run_progress
+
+if TYPE_CHECKING:
+    from nwbpipe.demo import ProjectReport, Report
+
 
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to put the session.")] = Path("demo"),
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Where to put it.  [default: demo, or demo-project]", show_default=False),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Another seed is another session.")] = 0,
+    project: Annotated[
+        bool, typer.Option("--project", help="A project of three short sessions, and two methods for each.")
+    ] = False,
+    executor: Annotated[
+        str | None, typer.Option(help="Of the project: local or dask.  [default: local]", show_default=False)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Of the project: runs at once.  [default: 2]", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
-    """Simulate a session with known truth, convert and process it, and hold the result to the truth."""
+    """Simulate sessions with known truth, convert and process them, and hold the results to the truth.
+
+    On a folder of an earlier call it goes on where that stopped.
+    """
     import json
 
-    from nwbpipe.demo import run_demo
+    from nwbpipe.demo import run_demo, run_project_demo
+    from nwbpipe.errors import RequestError
 
-    report = run_demo(folder, seed=seed, say=lambda text: typer.echo(text, err=as_json))
+    def say(text: str) -> None:
+        typer.echo(text, err=as_json)
+
+    if not project:
+        if executor or workers:
+            msg = "a single session has neither executor nor workers"
+            raise RequestError(msg, hint="nwbpipe demo --project --executor …")
+        report: Report | ProjectReport = run_demo(folder or "demo", seed=seed, say=say)
+    else:
+        if seed:
+            msg = "the sessions of the project have their own seeds"
+            raise RequestError(msg, hint="leave --seed out")
+        with run_progress() as reporter:
+            report = run_project_demo(
+                folder or "demo-project", executor=executor, workers=workers, reporter=reporter, say=say
+            )
     typer.echo(json.dumps(report.as_dict(), indent=2) if as_json else report.table())
     if not report.passed:
         raise typer.Exit(1)

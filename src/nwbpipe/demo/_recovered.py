@@ -69,11 +69,11 @@ def read_recovered(path: Path) -> Recovered:
             spike_times=_spike_trains(file["processing/ecephys/Units_spikesorting"]),
             pupil_area=np.asarray(area["data"][()], dtype=np.float64),
             dff=np.asarray(dff["data"][()], dtype=np.float64),
-            dff_times=_times(dff),
-            pupil_times=_times(area),
+            dff_times=series_times(dff),
+            pupil_times=series_times(area),
             event_times=np.asarray(file["events/events/timestamp"][()], dtype=np.float64),
             trial_starts=np.asarray(file["intervals/trials/start_time"][()], dtype=np.float64),
-            frame_times=_times(movie),
+            frame_times=series_times(movie),
         )
 
 
@@ -91,7 +91,8 @@ def _spike_trains(units: h5py.Group) -> list[Floats]:
     return np.split(units["spike_times"][()], units["spike_times_index"][:-1].astype(int))
 
 
-def _times(series: h5py.Group) -> Floats:
+def series_times(series: h5py.Group) -> Floats:
+    """Return the times of a series' samples in seconds."""
     if "timestamps" in series:
         return np.asarray(series["timestamps"][()], dtype=np.float64)
     start = series["starting_time"]

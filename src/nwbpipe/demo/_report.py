@@ -69,14 +69,43 @@ class Report:
 
     def table(self) -> str:
         """Return the rows as a table of text."""
-        lines = [f"{'stream':<12}{'measure':<30}{'found':>12}{'bound':>14}  ", "-" * 74]
-        for row in self.rows:
-            sign = "≤" if row.is_error else "≥"
-            found, bound = f"{row.found:.3f} {row.unit}".strip(), f"{sign} {row.bound:g} {row.unit}".strip()
-            verdict = "ok" if row.passed else "FAILED"
-            lines.append(f"{row.stream:<12}{row.measure:<30}{found:>12}{bound:>14}  {verdict:<7}{row.note}".rstrip())
-        lines.append("-" * 74)
-        lines.append(f"{'all recovered' if self.passed else 'NOT RECOVERED'} in {self.seconds:.0f} s: {self.nwb}")
-        if self.figure is not None:
-            lines.append(f"figure: {self.figure}")
-        return "\n".join(lines)
+        return table(self.rows, self.seconds, self.nwb, self.figure)
+
+
+@dataclass(frozen=True)
+class ProjectReport:
+    """All rows of a demo of a project, and where it is."""
+
+    rows: tuple[Row, ...]
+    project: Path
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every bound is held."""
+        return all(row.passed for row in self.rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        rows = [{**asdict(row), "passed": row.passed} for row in self.rows]
+        return {"passed": self.passed, "seconds": self.seconds, "project": str(self.project), "rows": rows}
+
+    def table(self) -> str:
+        """Return the rows as a table of text."""
+        return table(self.rows, self.seconds, self.project)
+
+
+def table(rows: tuple[Row, ...], seconds: float, place: Path, figure: Path | None = None) -> str:
+    """Return rows as a table of text, with a verdict below it."""
+    lines = [f"{'stream':<12}{'measure':<30}{'found':>12}{'bound':>14}  ", "-" * 74]
+    for row in rows:
+        sign = "≤" if row.is_error else "≥"
+        found, bound = f"{row.found:.3f} {row.unit}".strip(), f"{sign} {row.bound:g} {row.unit}".strip()
+        verdict = "ok" if row.passed else "FAILED"
+        lines.append(f"{row.stream:<12}{row.measure:<30}{found:>12}{bound:>14}  {verdict:<7}{row.note}".rstrip())
+    lines.append("-" * 74)
+    passed = all(row.passed for row in rows)
+    lines.append(f"{'all recovered' if passed else 'NOT RECOVERED'} in {seconds:.0f} s: {place}")
+    if figure is not None:
+        lines.append(f"figure: {figure}")
+    return "\n".join(lines)

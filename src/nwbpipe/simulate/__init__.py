@@ -5,6 +5,7 @@ from nwbpipe.simulate._ephys import EphysTruth
 from nwbpipe.simulate._face import FaceTruth
 from nwbpipe.simulate._imaging import ImagingTruth
 from nwbpipe.simulate._photometry import PhotometryTruth, simulate_photometry
+from nwbpipe.simulate._photometry_session import load_photometry_truth, simulate_photometry_session
 from nwbpipe.simulate._pose import PoseTruth
 from nwbpipe.simulate._session import SimulatedSession, simulate_session
 from nwbpipe.simulate._two_photon import EASY, HARD, TwoPhoton, TwoPhotonTruth, simulate_movie
@@ -22,8 +23,10 @@ __all__ = [
     "SimulatedSession",
     "TwoPhoton",
     "TwoPhotonTruth",
+    "load_photometry_truth",
     "simulate_movie",
     "simulate_photometry",
+    "simulate_photometry_session",
     "simulate_session",
     "simulate_two_photon",
 ]

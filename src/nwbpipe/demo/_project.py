@@ -1,0 +1,161 @@
+"""A project of simulated sessions: run what is missing, and hold every result to its truth."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from nwbpipe.demo._recovered import series_times
+from nwbpipe.demo._report import ProjectReport, Row
+from nwbpipe.engine import Project
+from nwbpipe.engine.execute import Reporter, Summary
+from nwbpipe.errors import OverwriteError
+from nwbpipe.provenance import read_records
+from nwbpipe.simulate import PhotometryTruth, load_photometry_truth, scores, simulate_photometry_session
+
+# Two methods for one modality, and a step that needs another for each of them.
+_PROJECT = """\
+nwbpipe = 1
+[project]
+name = "nwbpipe-demo"
+sessions = "raw://**/session.yaml"
+output = "nwb://sub-{subject_id}/sub-{subject_id}_ses-{session_id}.nwb"
+[stores]
+raw = "raw"
+nwb = "nwb"
+state = "state"
+
+[steps.lock_in]
+processor = "demodulate"
+params = { method = "lock_in" }
+inputs.signal = "acquisition/FiberPhotometryResponseSeries_rig"
+[steps.spectrogram]
+extends = "lock_in"
+params = { method = "spectrogram" }
+[steps.dff_lock_in]
+processor = "photometry_dff"
+inputs.signal = "lock_in/DemodulatedLockIn"
+[steps.dff_spectrogram]
+extends = "dff_lock_in"
+inputs.signal = "spectrogram/DemodulatedSpectrogram"
+
+[executor]
+workers = 2
+"""
+_EVERY = 20  # samples of the rig to one of a trace
+
+
+def run_project_demo(
+    folder: Path | str,
+    *,
+    sessions: int = 3,
+    duration_s: float = 60.0,
+    executor: str | None = None,
+    workers: int | None = None,
+    reporter: Reporter | None = None,
+    say: Callable[[str], None] = print,
+) -> ProjectReport:
+    """Make a project of simulated photometry sessions in `folder`, run it, and compare the results with the truth.
+
+    It goes on where an earlier call stopped or was killed; what is done is not done again. Sessions that were added
+    by hand (`nwbpipe.simulate.simulate_photometry_session`) are held to their truth as well.
+
+    Parameters
+    ----------
+    folder : path
+        It gets ``nwbpipe.toml``, ``raw/``, ``nwb/`` and ``state/``.
+    sessions : int, default 3
+        How many sessions there are at least.
+    duration_s : float, default 60
+        Length of a session in seconds.
+    executor : str, optional
+        As of `nwbpipe.Project.run`; "local" by default.
+    workers : int, optional
+        How many runs at once; 2 by default.
+    reporter : Reporter, optional
+        Is told what the run does.
+    say : callable
+        Called with a line for each part.
+
+    Returns
+    -------
+    ProjectReport
+
+    Raises
+    ------
+    OverwriteError
+        If the folder holds another project.
+    """
+    began = time.monotonic()
+    folder = Path(folder).resolve()
+    project = _project(folder)
+    for seed in range(1, sessions + 1):
+        place = folder / "raw" / f"sim{seed:03d}"
+        if not (place / "session.yaml").exists():
+            say(f"simulating a session in {place}")
+            simulate_photometry_session(place, seed=seed, duration_s=duration_s)
+    summary = project.run(executor=executor, workers=workers, retry_failed=True, reporter=reporter)
+    for session, step, text in [*summary.failed, *summary.held]:
+        say(f"{session} {step}: {text}")
+    return ProjectReport(tuple(_score(project, summary)), folder, time.monotonic() - began)
+
+
+def _project(folder: Path) -> Project:
+    file = folder / "nwbpipe.toml"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / "nwbpipe.toml.partial"
+        part.write_text(_PROJECT, encoding="utf-8")
+        os.replace(part, file)  # noqa: PTH105
+    project = Project(file, profile="")
+    if project.spec.name != "nwbpipe-demo":
+        msg = "the folder holds another project"
+        raise OverwriteError(msg, where=str(file), found=project.spec.name, hint="name another folder")
+    return project
+
+
+def _score(project: Project, summary: Summary) -> list[Row]:
+    """Compare each session with its truth."""
+    sessions, _ = project.sessions()
+    rows: list[Row] = []
+    for one in sessions:
+        if one.spec is not None and (one.spec.parent / "truth").is_dir():
+            rows += _score_session(one.subject_id, one.file, load_photometry_truth(one.spec.parent))
+    states = Counter(one.state for plan in project.status(verify=True).plans for one in plan.steps)
+    repeats = [
+        number
+        for one in sessions
+        if one.file.is_file()
+        for number in Counter((record.step, record.key) for record in read_records(one.file)).values()
+    ]
+    note = f"{summary.done} in this call{', stopped' if summary.interrupted else ''}"
+    wanted = len(sessions) * (1 + len(project.spec.steps))
+    rows.append(Row("project", "runs that are done", states["done"], wanted, note=note))
+    rows.append(Row("project", "records of a run, at most", max(repeats, default=0), 1, True))
+    return rows
+
+
+def _score_session(name: str, path: Path, truth: PhotometryTruth) -> list[Row]:
+    """Compare one session; what is not there is not a number, and holds no bound."""
+    found: dict[str, tuple[float, float]] = {}
+    for step in ("dff_lock_in", "dff_spectrogram"):
+        found[step] = math.nan, math.nan
+        with contextlib.suppress(OSError, KeyError), h5py.File(path, "r") as file:
+            series = file[f"processing/ophys/DfOverFIsosbestic_{step}"]
+            times, values = series_times(series), np.asarray(series["data"][()], dtype=np.float64)
+            correlations = [
+                scores.dff_correlation(np.interp(times, truth.times, true), column)
+                for true, column in zip(truth.dff, values.T, strict=True)
+            ]
+            found[step] = min(correlations), scores.event_error_ms(truth.times[::_EVERY], times)
+    rows = [Row(name, f"dF/F by {step[4:]}", values[0], 0.9) for step, values in found.items()]
+    error = float(np.max([values[1] for values in found.values()]))
+    return [*rows, Row(name, "times, largest error", error, 1.0, True, "ms")]
