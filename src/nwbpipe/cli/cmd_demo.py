@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def demo(
     folder: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="Where to put it.  [default: demo, or demo-project]", show_default=False),
+        typer.Argument(
+            metavar="[DIR]", help="Where to put it.  [default: demo, or demo-project]", show_default=False
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed is another session.")] = 0,
     project: Annotated[
