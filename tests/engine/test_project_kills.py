@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.fixtures.kills import RUN, STEPS, batter, check, left_over, lines
+from tests.fixtures.kills import RUN, STEPS, batter, check, left_over, lines, role, tree
 from tests.fixtures.projects import make_project
 
 pytestmark = pytest.mark.usefixtures("test_processors")
@@ -34,6 +38,48 @@ def test_a_few_kills(tmp_path: Path, own_places: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(("kind", "kills"), [("local", 200), ("dask", 20)])
 def test_many_kills(tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch, kind: str, kills: int) -> None:
     battered(tmp_path, own_places, monkeypatch, kills, kind)
+
+
+# A terminal sends Ctrl-C to all processes in the foreground; what a background process would inherit ignores it.
+INTERRUPTIBLE = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+@pytest.mark.parametrize("kind", ["local", pytest.param("dask", marks=pytest.mark.long)])
+def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(
+    kind: str, tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TESTS_COUNTER", str(tmp_path / "counter"))
+    project = tmp_path / "lab"
+    make_project(project, 2, STEPS.replace("KIND", kind).replace("seconds = 0.2", "seconds = 0.5"))
+    words = [*RUN, "--project", str(project)]
+    runner = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTIBLE, *words],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    while not (list(project.glob("state/runs/done/**/*.json")) and any(role(one) == "tool" for one in tree(runner))):
+        assert runner.poll() is None, runner.communicate()[0].decode()
+        time.sleep(0.02)
+    os.killpg(runner.pid, signal.SIGINT)
+    output = runner.communicate(timeout=100)[0].decode()
+    assert runner.returncode == 1, output
+    assert "stopped; run again to go on" in output
+    assert "Traceback" not in output
+    assert list(project.glob("state/leases/*.json")) == []
+    assert list(project.glob("state/runs/failed/**/*.json")) == []
+    committed = {path.name: path.read_bytes() for path in project.glob("state/runs/done/**/*.json")}
+    assert 0 < len(committed) < 6
+    again = subprocess.run(words, capture_output=True, text=True, timeout=500, check=False)
+    assert again.returncode == 0, again.stderr
+    assert f"{6 - len(committed)} done, 0 failed" in again.stdout  # nothing that was committed is done again
+    check(project, 2)
+    assert (
+        committed.items() <= {path.name: path.read_bytes() for path in project.glob("state/runs/**/*.json")}.items()
+    )
+    assert [entry for entry in (own_places / "scratch").iterdir() if entry.is_dir()] == []
+    monkeypatch.delenv("TESTS_COUNTER")
+    assert left_over(tmp_path) == []
 
 
 def test_two_runners_compute_each_run_once(tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,8 @@ import typer
 from nwbpipe.errors import RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nwbpipe.provenance import RunRecord
 
 
@@ -66,10 +68,9 @@ def _show_project(as_json: bool, prov: bool) -> None:
         typer.echo(json.dumps([one.as_dict() for one in runs], indent=2))
         return
     for one in runs:
-        cost = f"{one.usage.get('cpu_seconds', 0.0):.1f} CPU s, {one.usage.get('peak_memory_bytes', 0) / 1e9:.2f} GB"
+        cost = ", ".join([f"{one.seconds:.1f} s", *_costs(one.usage)])
         typer.echo(
-            f"{one.started[:19]}  {one.session} {one.step}  {one.outcome}  {one.seconds:.1f} s, {cost}"
-            f"  {one.host}  run {one.run_id[:8]}"
+            f"{one.started[:19]}  {one.session} {one.step}  {one.outcome}  {cost}  {one.host}  run {one.run_id[:8]}"
         )
         if one.error:
             typer.echo(f"  {one.error.get('code', '')}: {one.error.get('text', '').partition(chr(10))[0]}")
@@ -93,3 +94,13 @@ def _show(record: RunRecord) -> None:
         typer.echo(f"  read  {source.get('path', source.get('name', '?'))}")
     for one in record.outputs:
         typer.echo(f"  wrote {one.path}")
+
+
+def _costs(usage: Mapping[str, float]) -> list[str]:
+    """What a run took, as far as it was measured."""
+    units = {
+        "cpu_seconds": (1.0, "1f", "CPU s"),
+        "peak_memory_bytes": (1e9, "2f", "GB"),
+        "gpu_seconds": (1.0, "1f", "GPU s"),
+    }
+    return [f"{usage[name] / by:.{form}} {unit}" for name, (by, form, unit) in units.items() if name in usage]

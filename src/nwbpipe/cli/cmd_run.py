@@ -22,7 +22,7 @@ def run(
         list[str] | None, typer.Option("--step", metavar="NAME", help="Only these steps, and what they need.")
     ] = None,
     executor: Annotated[
-        str | None, typer.Option(help="local, dask, slurm, pbs, sge or lsf.  [default: as in nwbpipe.toml]")
+        str | None, typer.Option(help="local, dask, slurm, pbs, sge, lsf or cloud.  [default: as in nwbpipe.toml]")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Runs at once.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also what has failed before.")] = False,

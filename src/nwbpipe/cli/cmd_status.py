@@ -26,7 +26,9 @@ def status(
         tuple[str, str] | None, typer.Option(metavar="SESSION STEP", help="Explain one step of one session.")
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Read all that may have changed, however large.")] = False,
-    show_all: Annotated[bool, typer.Option("--all", help="Show every session, done ones too.")] = False,
+    show_all: Annotated[
+        bool, typer.Option("--all", help=f"Show every session, done ones too, where there are more than {_MOST}.")
+    ] = False,
     project: ProjectFile = None,
     profile: Profile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all states as JSON.")] = False,
@@ -70,6 +72,7 @@ def _show(found: Status, project: Project, show_all: bool) -> None:
         typer.echo("no session was found")
         return
     width = max(len(plan.session) for plan in found.plans)
+    show_all = show_all or len(found.plans) <= _MOST
     open_ones = [
         plan for plan in found.plans if show_all or any(s.state not in ("done", "ignored") for s in plan.steps)
     ]

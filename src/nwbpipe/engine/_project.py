@@ -16,7 +16,7 @@ from nwbpipe.engine.plan import Planner, SessionPlan, StepState
 from nwbpipe.engine.plan._planner import ALL, QUICK
 from nwbpipe.engine.state import RunObject
 from nwbpipe.errors import Problem, RequestError, UnknownNameError
-from nwbpipe.project import ExecutorSpec, ProjectSpec, Session, load_project
+from nwbpipe.project import EXECUTORS, ExecutorSpec, ProjectSpec, Session, load_project
 from nwbpipe.project import restrict as restricted
 from nwbpipe.provenance import merged_prov, prov_json, read_records
 
@@ -162,7 +162,7 @@ class Project:
         steps : sequence of str
             Only these steps, and what they need.
         executor : str or Executor, optional
-            "local", "dask", "slurm", "pbs", "sge" or "lsf"; as in nwbpipe.toml by default.
+            "local", "dask", "slurm", "pbs", "sge", "lsf" or "cloud"; as in nwbpipe.toml by default.
         workers : int, optional
             How many runs at once.
         retry_failed : bool
@@ -183,14 +183,17 @@ class Project:
         """
         found, _ = self.sessions(sessions, where)
         options = Options(tuple(steps), retry_failed, max_failures, limit)
-        chosen = self.executor(executor, workers) if executor is None or isinstance(executor, str) else executor
-        return Runner(self.planner, found, chosen, options, reporter, stopped).run()
+
+        def begin() -> Executor:
+            return self.executor(executor, workers) if executor is None or isinstance(executor, str) else executor
+
+        if executor is None or isinstance(executor, str):
+            self._executor_spec(executor, workers)  # a wrong name is refused also when nothing is to be done
+        return Runner(self.planner, found, begin, options, reporter, stopped).run()
 
     def executor(self, kind: str | None = None, workers: int | None = None) -> Executor:
         """Return an executor, as nwbpipe.toml says but for what is named here."""
-        given = self.spec.executor
-        values = given.model_dump() | {name: one for name, one in (("kind", kind), ("workers", workers)) if one}
-        spec = ExecutorSpec.model_validate(values)
+        spec = self._executor_spec(kind, workers)
         if spec.kind == "local":
             from nwbpipe.engine.execute._local import LocalExecutor
 
@@ -198,6 +201,13 @@ class Project:
         from nwbpipe.engine.execute._dask import DaskExecutor
 
         return DaskExecutor(spec)
+
+    def _executor_spec(self, kind: str | None, workers: int | None) -> ExecutorSpec:
+        if kind is not None and kind not in EXECUTORS:
+            msg = f"there is no executor {kind!r}"
+            raise UnknownNameError(msg, expected=", ".join(EXECUTORS))
+        named = {name: one for name, one in (("kind", kind), ("workers", workers)) if one}
+        return ExecutorSpec.model_validate(self.spec.executor.model_dump() | named)
 
     def runs(self) -> list[RunObject]:
         """Return every run of the project, failed ones too, oldest first."""
@@ -213,10 +223,9 @@ class Project:
 
     def job_scripts(self, kind: str | None = None) -> str:
         """Return the job scripts that a cluster's scheduler would be given, one for each kind of worker."""
-        from nwbpipe.engine.execute._dask import job_scripts
+        from nwbpipe.engine.execute._clusters import job_scripts
 
-        spec = self.spec.executor
-        return job_scripts(ExecutorSpec.model_validate(spec.model_dump() | ({"kind": kind} if kind else {})))
+        return job_scripts(self._executor_spec(kind, None))
 
     def verify(self, session: str, step: str, **options: Any) -> list[Difference]:
         """Compute a run again in scratch, from its record, and compare; see `nwbpipe.engine.verify_run`."""

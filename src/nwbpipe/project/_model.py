@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -11,6 +11,8 @@ STEP = re.compile(r"[a-z][a-z0-9_]*")
 STORE = re.compile(r"[a-z][a-z0-9_]*")
 _FIELDS = {"subject_id", "session_id"}
 Policy = Literal["exact", "minor", "never"]
+Executor = Literal["local", "dask", "slurm", "pbs", "sge", "lsf", "cloud"]
+EXECUTORS: tuple[str, ...] = get_args(Executor)
 
 
 class _Model(BaseModel):
@@ -106,11 +108,12 @@ class WorkerKind(_Model):
 class ExecutorSpec(_Model):
     """[executor]."""
 
-    kind: Literal["local", "dask", "slurm", "pbs", "sge", "lsf"] = "local"
+    kind: Executor = "local"
     workers: int | None = Field(default=None, ge=1)
     memory_gb: float | None = Field(default=None, gt=0)
     gpus: int | None = Field(default=None, ge=0)
     address: str | None = None
+    cluster: Annotated[str, Field(pattern=r"^[a-z]+\.[A-Z][A-Za-z0-9]*Cluster$")] | None = None
     retries: int = Field(default=2, ge=0)
     adaptive: bool = False
     kinds: dict[Literal["standard", "imaging", "ephys", "video"], WorkerKind] = Field(default_factory=dict)

@@ -45,7 +45,7 @@ state = ".nwbpipe"                            # logs, leases, and one small file
 # reason = "the probe came loose"
 
 [executor]
-kind = "local"                                # "dask", "slurm", "pbs", "sge", "lsf"
+kind = "local"                                # "dask", "slurm", "pbs", "sge", "lsf", "cloud"
 # workers = 2
 """
 

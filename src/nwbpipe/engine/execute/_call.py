@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -98,7 +99,7 @@ def execute(values: Mapping[str, Any], progress: Callable[[float, str], None] | 
     """Run a job, write its run object, and return an `Ended` as plain values."""
     job = Job(**values)
     planner = _planner(job.project, job.profile, os.stat(job.project).st_mtime_ns)  # noqa: PTH116
-    started = now_text()
+    started, cpu = now_text(), time.process_time()
     record, computed, log, error = None, False, None, None
     try:
         with devices(job.gpu) as visible:
@@ -118,6 +119,9 @@ def execute(values: Mapping[str, Any], progress: Callable[[float, str], None] | 
     outcome: Literal["done", "failed", "interrupted"] = "done"
     if error is not None:
         outcome = "interrupted" if isinstance(error, ToolKilledError) else "failed"
+    usage = dict(record.resources) if record else {}
+    if job.step == CONVERT and computed:  # in this process, which does one thing at a time
+        usage["cpu_seconds"] = time.process_time() - cpu
     run = RunObject(
         run_id=record.run_id if record else uuid.uuid4().hex,
         key=record.key if record else job.key,
@@ -128,7 +132,7 @@ def execute(values: Mapping[str, Any], progress: Callable[[float, str], None] | 
         ended=now_text(),
         host=host_label(),
         error=None if error is None else {"code": error.code, "text": str(error)},
-        usage=dict(record.resources) if record else {},
+        usage=usage,
     )
     if computed or error is not None:
         run = planner.runs.add(run, log)

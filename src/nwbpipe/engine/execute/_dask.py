@@ -5,38 +5,18 @@ from __future__ import annotations
 import queue
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any
 
 from nwbpipe.engine.execute._call import Ended, Job, execute
+from nwbpipe.engine.execute._clusters import kinds_of, require, start_cluster, worker_resources
 from nwbpipe.engine.execute._executor import Event
-from nwbpipe.errors import FileAccessError, RequestError, ToolMissingError
+from nwbpipe.errors import FileAccessError
 from nwbpipe.processors import Resources
-from nwbpipe.project import ExecutorSpec, WorkerKind
+from nwbpipe.project import ExecutorSpec
 
-_CLUSTERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster"}
 _CONNECT_S = 30
 _AHEAD = 2  # jobs for each worker: one that runs, and one that waits
-
-
-def _import(name: str) -> Any:
-    from importlib import import_module
-
-    try:
-        return import_module(name)
-    except ImportError as error:
-        msg = f"the package {name!r} is not installed"
-        raise ToolMissingError(msg, hint='python -m pip install "nwbpipe[dask]"') from error
-
-
-def worker_resources(kind: str, worker: WorkerKind) -> dict[str, float]:
-    """Return the abstract resources that a Dask worker of a kind declares.
-
-    A worker of the kind "standard" takes what asks for nothing special; any other kind takes that, too.
-    """
-    found = {"slots": 1.0, f"kind-{kind}": 1.0}
-    if worker.gpu:
-        found["gpu"] = float(worker.gpu)
-    return found
 
 
 def wanted_resources(wanted: Resources) -> dict[str, float]:
@@ -49,43 +29,14 @@ def wanted_resources(wanted: Resources) -> dict[str, float]:
     return found
 
 
-def _kinds(spec: ExecutorSpec) -> dict[str, WorkerKind]:
-    if spec.kinds:
-        return {str(name): kind for name, kind in spec.kinds.items()}
-    return {"standard": WorkerKind(workers=spec.workers or 2)}
+def _execute(values: dict[str, Any]) -> dict[str, Any]:
+    """On a worker: run a job, and say where it failed."""
+    from distributed import get_worker
 
-
-def _cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
-    """Make the cluster of one worker kind: its jobs are submitted when it is scaled."""
-    jobqueue = _import("dask_jobqueue")
-    pairs = ",".join(f"{name}={value:g}" for name, value in worker_resources(kind, worker).items())
-    options: dict[str, Any] = {"cores": worker.cores, "processes": 1, "memory": worker.memory, **worker.options}
-    options["worker_extra_args"] = [*options.get("worker_extra_args", []), "--nthreads", "1", "--resources", pairs]
-    for name in ("walltime", "queue"):
-        if getattr(worker, name) is not None:
-            options[name] = getattr(worker, name)
-    if worker.gpu and spec.kind == "slurm":
-        options["job_extra_directives"] = [*options.get("job_extra_directives", []), f"--gres=gpu:{worker.gpu}"]
-    options.setdefault("job_name", f"nwbpipe-{kind}")
-    return getattr(jobqueue, _CLUSTERS[spec.kind])(**options)
-
-
-def job_scripts(spec: ExecutorSpec) -> str:
-    """Return the job scripts that a cluster's scheduler would be given, one for each kind of worker.
-
-    Raises
-    ------
-    RequestError
-        If the executor is none of a cluster.
-    """
-    if spec.kind not in _CLUSTERS:
-        msg = f"the executor {spec.kind!r} submits no jobs"
-        raise RequestError(msg, expected=", ".join(_CLUSTERS), hint="--executor slurm --show-job-script")
-    scripts = []
-    for kind, worker in _kinds(spec).items():
-        with _cluster(spec, kind, worker) as cluster:
-            scripts.append(f"# {worker.workers} workers of the kind {kind}\n{cluster.job_script()}")
-    return "\n".join(scripts)
+    ended = execute(values)
+    if ended["ending"] == "failed":
+        ended["text"] += f"\n  worker:   {get_worker().address}"
+    return ended
 
 
 class DaskExecutor:
@@ -98,12 +49,13 @@ class DaskExecutor:
     """
 
     def __init__(self, spec: ExecutorSpec) -> None:
-        self._distributed = _import("distributed")
+        self._distributed = require("distributed")
         self._stack = ExitStack()
         self._happened: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._futures: dict[int, Any] = {}
         self._tokens = 0
-        self._kinds = _kinds(spec)
+        self._could: set[str] = set()  # what a worker was there for
+        self._kinds = kinds_of(spec)
         self._fixed = spec.address is None
         try:
             clusters = self._begin(spec)
@@ -116,7 +68,7 @@ class DaskExecutor:
 
     def _begin(self, spec: ExecutorSpec) -> dict[str, Any]:
         """Start what is to be started; return a cluster or an address for each kind of worker."""
-        config = _import("dask").config
+        config = require("dask").config
         # A lost worker is for the runner to count; the scheduler must not begin a run again by itself.
         self._stack.enter_context(config.set({"distributed.scheduler.allowed-failures": 0}))
         if spec.address is not None:
@@ -125,12 +77,7 @@ class DaskExecutor:
             return {"": self._stack.enter_context(self._local())}
         clusters = {}
         for kind, worker in self._kinds.items():
-            cluster = self._stack.enter_context(_cluster(spec, kind, worker))
-            if spec.adaptive:
-                cluster.adapt(minimum=0, maximum=worker.workers)
-            else:
-                cluster.scale(jobs=worker.workers)
-            clusters[kind] = cluster
+            clusters[kind] = self._stack.enter_context(start_cluster(spec, kind, worker))
         return clusters
 
     def _local(self) -> Any:
@@ -156,16 +103,31 @@ class DaskExecutor:
     def _client(self, where: Any, spec: ExecutorSpec) -> Any:
         try:
             return self._distributed.Client(where, timeout=_CONNECT_S)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: no address at all
+            if spec.address is None:
+                raise
             msg = "there is no Dask scheduler at that address"
             raise FileAccessError(
-                msg, where=str(spec.address), found=str(error), hint="start one, or leave `address` out"
+                msg, where=spec.address, found=str(error), hint="start one, or leave `address` out"
             ) from error
 
     @property
     def about(self) -> str:
         """See `Executor.about`."""
-        return "; ".join(f"Dask dashboard: {client.dashboard_link}" for client in self._clients.values())
+        told = []
+        for kind, client in self._clients.items():
+            name = f" of the {kind} workers" if len(self._clients) > 1 else ""
+            told.append(f"Dask dashboard{name}: {client.dashboard_link}")
+        if not self._fixed:
+            told.append(f"{len(self._workers())} workers at {self._clients[''].scheduler.address}")
+        elif find_spec("bokeh") is None:
+            told.append("it shows graphs once the package bokeh is installed")
+        return "; ".join(told)
+
+    def _workers(self) -> list[dict[str, float]]:
+        """Return the resources of each worker that is there."""
+        infos = [client.scheduler_info(n_workers=-1)["workers"] for client in self._clients.values()]
+        return [worker.get("resources", {}) for info in infos for worker in info.values()]
 
     def _client_for(self, wanted: Resources) -> Any:
         if "" in self._clients:
@@ -177,7 +139,15 @@ class DaskExecutor:
     def refuses(self, wanted: Resources) -> str:
         """See `Executor.refuses`."""
         if not self._fixed:  # workers come and go at a scheduler that is not ours
-            return ""
+            needed = wanted_resources(wanted)
+            words = ",".join(f"{name}={value:g}" for name, value in needed.items())
+            if words not in self._could:
+                workers = self._workers()
+                if not workers or any(all(one.get(n, 0) >= v for n, v in needed.items()) for one in workers):
+                    self._could.add(words)
+            if words in self._could:
+                return ""
+            return f"no worker of that scheduler can take it: start one with --nthreads 1 --resources {words}"
         fitting = [
             one for name, one in self._kinds.items() if wanted.kind in ("standard", name) and one.gpu >= wanted.gpu
         ]
@@ -189,10 +159,7 @@ class DaskExecutor:
 
     def fits(self, wanted: Resources) -> bool:
         """See `Executor.fits`."""
-        if self._fixed:
-            workers = sum(one.workers for one in self._kinds.values())
-        else:
-            workers = sum(len(client.scheduler_info(n_workers=-1)["workers"]) for client in self._clients.values())
+        workers = sum(one.workers for one in self._kinds.values()) if self._fixed else len(self._workers())
         return len(self._futures) < _AHEAD * max(1, workers)
 
     def threads(self, wanted: Resources) -> int:
@@ -205,7 +172,7 @@ class DaskExecutor:
         self._tokens += 1
         token = self._tokens
         future = self._client_for(wanted).submit(
-            execute, asdict(job), key=f"nwbpipe-{job.run}-{job.session}-{token}-{id(self)}", pure=False, retries=0,
+            _execute, asdict(job), key=f"nwbpipe-{job.run}-{job.session}-{token}-{id(self)}", pure=False, retries=0,
             resources=wanted_resources(wanted),
         )  # fmt: skip
         self._futures[token] = future

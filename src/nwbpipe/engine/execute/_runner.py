@@ -121,7 +121,8 @@ class Runner:
     ----------
     planner : Planner
     sessions : sequence of Session
-    executor : Executor
+    begin : callable
+        Makes the executor; called if there is something to do.
     options : Options
     reporter : Reporter, optional
     stopped : callable, optional
@@ -132,12 +133,13 @@ class Runner:
         self,
         planner: Planner,
         sessions: Sequence[Session],
-        executor: Executor,
+        begin: Callable[[], Executor],
         options: Options,
         reporter: Reporter | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.planner, self.executor, self.options, self.reporter = planner, executor, options, reporter
+        self.planner, self.options, self.reporter = planner, options, reporter
+        self._begin_executor = begin
         self.sessions = {session.key: session for session in sessions}
         self.stopped = stopped
         self.leases = Leases(planner.state)
@@ -155,8 +157,24 @@ class Runner:
         try:
             plans = self.planner.plans(list(self.sessions.values()), limit=ALL, running=False)
             self._plans = {key: plan for key, plan in plans.items() if self._open(plan)}
+            states = [one for plan in self._plans.values() for one in plan.steps if self._counts(one)]
+            if states:
+                self._execute(states)
+            elif self.reporter is not None:
+                self.reporter.planned([], "all is done, or blocked")
+            self.summary.interrupted = self.stopped()
+        except KeyboardInterrupt:
+            self.summary.interrupted = True
+        finally:
+            self.leases.close()
+        self._conclude()
+        return self.summary
+
+    def _execute(self, states: Sequence[StepState]) -> None:
+        """Run states, and what becomes ready by them."""
+        self.executor = self._begin_executor()
+        try:
             if self.reporter is not None:
-                states = [one for plan in self._plans.values() for one in plan.steps if self._counts(one)]
                 self.reporter.planned(states, self.executor.about)
             while not self.stopped():
                 self._begin()
@@ -165,19 +183,11 @@ class Runner:
                 for event in self.executor.wait(_POLL):
                     self._take(event)
                 self._look_elsewhere()
-            self.summary.interrupted = self.stopped()
-        except KeyboardInterrupt:
-            self.summary.interrupted = True
         finally:
             self._over = True
-            try:
-                self.executor.close()
-                for event in self.executor.wait(0):
-                    self._take(event)
-            finally:
-                self.leases.close()
-        self._conclude()
-        return self.summary
+            self.executor.close()
+            for event in self.executor.wait(0):
+                self._take(event)
 
     # What is to be done -------------------------------------------------------------------------------
 
