@@ -18,16 +18,17 @@ from nwbpipe.converters._spec import SessionSpec
 from nwbpipe.errors import FileAccessError
 from nwbpipe.provenance import (
     FileIdentity,
+    IdentityCache,
     ObjectRecord,
     RunRecord,
     add_alignment,
     add_record,
     digest,
-    file_identity,
     host_label,
     parameters_hash,
     run_key,
 )
+from nwbpipe.stores import is_remote
 
 STEP = "convert"
 # The method's revision: raised when the same spec and raw files would give other content.
@@ -45,17 +46,16 @@ def source_paths(spec: SessionSpec) -> list[tuple[str, Path]]:
 
 def source_identities(spec: SessionSpec, mode: Literal["full", "stat"] = "full") -> list[dict[str, Any]]:
     """Identities of the raw files of a session: size and SHA-256 of each file or folder that a source names."""
-    return [
-        {"source": name, "path": spec.places.display(path), **_identity(path, mode)}
-        for name, path in source_paths(spec)
-    ]
-
-
-def _identity(path: Path, mode: Literal["full", "stat"]) -> dict[str, Any]:
-    try:
-        return identity_values(file_identity(path, mode=mode))
-    except OSError as error:
-        raise FileAccessError("a raw file can't be read", where=str(path), found=str(error)) from error
+    cache, origins = IdentityCache(), spec.places.stage.origins
+    found = []
+    for name, path in source_paths(spec):
+        is_copy = is_remote(spec.places.origin(path))  # whose time of change says nothing
+        try:
+            identity = cache.file_identity(path, mode="full" if is_copy else mode, origins=origins)
+        except OSError as error:
+            raise FileAccessError("a raw file can't be read", where=str(path), found=str(error)) from error
+        found.append({"source": name, "path": spec.places.display(path), **identity_values(identity)})
+    return found
 
 
 def identity_values(identity: FileIdentity) -> dict[str, Any]:

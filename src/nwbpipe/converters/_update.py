@@ -100,7 +100,7 @@ def _shown(value: Any) -> str:
 
 
 def update_metadata(
-    file: Path,
+    file: Path | str,
     parameters: Mapping[str, Any],
     *,
     lock_timeout: float = 60.0,
@@ -110,8 +110,8 @@ def update_metadata(
 
     Parameters
     ----------
-    file : Path
-        The session file.
+    file : Path or str
+        The session file, or its address in S3.
     parameters : mapping
         `SessionSpec.resolved` of the spec as it is, with ``stub``.
     lock_timeout : float
