@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import subprocess
@@ -12,17 +13,19 @@ import h5py
 import numpy as np
 import pytest
 
-from nwbpipe.converters import convert
+from nwbpipe.converters import conversion_key, convert
 from nwbpipe.errors import (
     ClockError,
     FileAccessError,
     InvalidResultError,
+    LockedFileError,
     NwbpipeError,
     OverwriteError,
     SourceError,
     SpecError,
     ToolMissingError,
 )
+from nwbpipe.provenance import current_record, read_records
 from tests.converters import raw
 from tests.converters.raw import left_behind
 
@@ -358,3 +361,22 @@ def test_dandi_validate_finds_no_error(folder, tmp_path):
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert "No errors found" in done.stdout, done.stdout + done.stderr[-3000:]
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("error", [LockedFileError("the file changes"), FileAccessError("a bad sector")])
+def test_a_raw_file_that_cannot_be_hashed_leaves_nothing(folder, monkeypatch, error):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr("nwbpipe.converters._record.file_identity", refuse)
+    with pytest.raises(type(error), match=error.problem.what):
+        convert(raw.write_spec(folder, {"scope": raw.tiff()}))
+    assert left_behind(folder) == []
+
+
+def test_what_is_hashed_beside_the_write_is_in_the_record(folder):
+    record = current_record(read_records(convert(raw.write_spec(folder, {"scope": raw.tiff()}))), "convert")
+    data = (folder / "movie.tif").read_bytes()
+    (source,) = record.sources
+    assert (source["sha256"], source["size"]) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert record.key == conversion_key(record.parameters, [source])
