@@ -192,6 +192,11 @@ class Places:
 
     def display(self, path: Path) -> str:
         """Write a path as a spec would: with its store, or relative to the spec's folder."""
+        origin = self.origin(path)
+        for name in self.stores if is_remote(origin) else ():
+            for one in self.stores.roots(name):
+                if origin.startswith(f"{one.root}/"):
+                    return f"{name}://{origin[len(one.root) + 1 :]}"
         for name in self.stores:
             for base in (self.stage.folder / name, *(Path(one.root) for one in self.stores.roots(name))):
                 if path.is_relative_to(base):

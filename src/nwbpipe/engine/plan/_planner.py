@@ -121,7 +121,7 @@ class Planner:
             failed = failures.get(session.key, {})
             context = f"{self._context} {session.file} {sorted(failed.items())}"
             known = kept.get(session.key)
-            if known is not None and known[0] == context and known[1]["limit"] == limit:
+            if known is not None and known[0] == context and known[1]["limit"] >= limit:
                 steps = tuple(StepState(**one) for one in known[1]["steps"])
                 plans[session.key] = SessionPlan(session.key, steps)
                 continue
