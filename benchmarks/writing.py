@@ -26,7 +26,7 @@ WAYS = ("nwbpipe", "neuroconv", "bare loop", "bare loop and hash")
 
 
 def run(folder: Path, *, quick: bool) -> None:
-    size, repeats = (GB // 20, 1) if quick else (GB, 3)
+    size, repeats = (GB // 20, 1) if quick else (2 * GB, 3)
     _write(folder / "movie", "TIFF movie, 512 × 512 int16", write_plain_movie, size, repeats)
     _read(folder / "movie", repeats)
     _write(folder / "probe", "SpikeGLX, 384 channels int16", write_probe, size, repeats)

@@ -83,6 +83,14 @@ def write_spec(folder: Path, sources: dict[str, Any], name: str = "session.yaml"
     return path
 
 
+def left_behind(folder: Path) -> list[str]:
+    """Names of what a conversion may have left: anything but raw files, specs and the lock."""
+    raw_names = {"movie.tif", "body.avi", "trials.csv", "events.csv", "poseDLC.csv", "session.yaml", "firings.mda"}
+    return sorted(
+        path.name for path in folder.iterdir() if path.name not in raw_names and not path.name.endswith(".lock")
+    )
+
+
 def tiff(name: str = "movie.tif", **more: Any) -> dict[str, Any]:
     return {"interface": "TiffImagingInterface", "args": {"file_path": name, "sampling_frequency": RATE}, **more}
 

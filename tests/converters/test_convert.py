@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import subprocess
@@ -12,18 +13,21 @@ import h5py
 import numpy as np
 import pytest
 
-from nwbpipe.converters import convert
+from nwbpipe.converters import conversion_key, convert
 from nwbpipe.errors import (
     ClockError,
     FileAccessError,
     InvalidResultError,
+    LockedFileError,
     NwbpipeError,
     OverwriteError,
     SourceError,
     SpecError,
     ToolMissingError,
 )
+from nwbpipe.provenance import current_record, read_records
 from tests.converters import raw
+from tests.converters.raw import left_behind
 
 SOURCES = {
     "scope": raw.tiff(),
@@ -31,14 +35,6 @@ SOURCES = {
     "trials": raw.trials(clock="scope"),
     "log": raw.events(clock="scope"),
 }
-
-
-def left_behind(folder: Path) -> list[str]:
-    """Names of what a conversion may have left: anything but raw files, specs and the lock."""
-    raw_names = {"movie.tif", "body.avi", "trials.csv", "events.csv", "poseDLC.csv", "session.yaml", "firings.mda"}
-    return sorted(
-        path.name for path in folder.iterdir() if path.name not in raw_names and not path.name.endswith(".lock")
-    )
 
 
 def test_a_session_becomes_one_valid_file(folder):
@@ -105,67 +101,6 @@ def test_the_conversion_is_recorded(folder):
     raw.write_trials(folder / "trials.csv", (1.0, 3.0))
     other = convert(raw.write_spec(folder, SOURCES), folder / "other.nwb")
     assert read_records(other)[0].key != record.key
-
-
-@pytest.mark.parametrize("how", ["link", "copy"])
-def test_videos_are_placed_beside_the_file(folder, how):
-    path = convert(raw.write_spec(folder, {"body": raw.video(options={"video": how})}), folder / "out.nwb")
-    medium = folder / "out" / "body.avi"
-    assert medium.read_bytes() == (folder / "body.avi").read_bytes()
-    assert (medium.stat().st_nlink == 2) is (how == "link")
-    convert(folder / "session.yaml", path, overwrite=True)
-    assert sorted(item.name for item in (folder / "out").iterdir()) == ["body.avi"]
-
-
-def test_a_video_is_copied_where_it_cant_be_linked(folder, monkeypatch):
-    def refuse(*_args, **_kwargs):
-        raise OSError(18, "Invalid cross-device link")
-
-    monkeypatch.setattr(os, "link", refuse)
-    convert(raw.write_spec(folder, {"body": raw.video()}), folder / "out.nwb")
-    assert (folder / "out" / "body.avi").read_bytes() == (folder / "body.avi").read_bytes()
-
-
-def test_a_video_can_be_embedded(folder):
-    path = convert(raw.write_spec(folder, {"body": raw.video(options={"video": "embed"})}), folder / "out.nwb")
-    with h5py.File(path) as file:
-        data = file["acquisition/ImageSeries_body/data"]
-        assert data.shape[0] == 40
-        assert abs(int(data[37].mean()) - 37) <= 3  # motion JPEG is lossy
-    assert left_behind(folder) == ["out.nwb"]
-
-
-def test_media_of_other_content_are_not_replaced_unasked(folder):
-    (folder / "out").mkdir()
-    (folder / "out" / "body.avi").write_bytes(b"something else")
-    spec = raw.write_spec(folder, {"body": raw.video()})
-    with pytest.raises(OverwriteError, match="medium"):
-        convert(spec, folder / "out.nwb")
-    assert (folder / "out" / "body.avi").read_bytes() == b"something else"
-    assert not (folder / "out.nwb").exists()
-    convert(spec, folder / "out.nwb", overwrite=True)
-    assert (folder / "out" / "body.avi").read_bytes() == b"something else"  # not of a session file: left alone
-    assert (folder / "out" / "body_2.avi").read_bytes() == (folder / "body.avi").read_bytes()
-
-
-def test_the_media_of_a_replaced_file_stay_until_the_new_one_is_whole(folder, monkeypatch):
-    from pynwb import NWBHDF5IO
-
-    spec = raw.write_spec(folder, {"body": raw.video(options={"video": "copy"})})
-    path = convert(spec, folder / "out.nwb")
-    old = (folder / "out" / "body.avi").read_bytes()
-    raw.write_video(folder / "body.avi", frames=25)
-    with monkeypatch.context() as patch:
-        patch.setattr(NWBHDF5IO, "write", lambda *_args, **_kwargs: 1 / 0)
-        with pytest.raises(NwbpipeError, match="writing"):
-            convert(spec, path, overwrite=True)
-    assert [item.name for item in (folder / "out").iterdir()] == ["body.avi"]
-    assert (folder / "out" / "body.avi").read_bytes() == old
-    convert(spec, path, overwrite=True)
-    (medium,) = (folder / "out").iterdir()
-    assert medium.read_bytes() == (folder / "body.avi").read_bytes()
-    with h5py.File(path) as file:
-        assert file["acquisition/ImageSeries_body/external_file"].asstr()[0] == f"out/{medium.name}"
 
 
 def test_a_failed_write_leaves_nothing(folder, monkeypatch):
@@ -426,3 +361,22 @@ def test_dandi_validate_finds_no_error(folder, tmp_path):
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert "No errors found" in done.stdout, done.stdout + done.stderr[-3000:]
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("error", [LockedFileError("the file changes"), FileAccessError("a bad sector")])
+def test_a_raw_file_that_cannot_be_hashed_leaves_nothing(folder, monkeypatch, error):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr("nwbpipe.converters._record.file_identity", refuse)
+    with pytest.raises(type(error), match=error.problem.what):
+        convert(raw.write_spec(folder, {"scope": raw.tiff()}))
+    assert left_behind(folder) == []
+
+
+def test_what_is_hashed_beside_the_write_is_in_the_record(folder):
+    record = current_record(read_records(convert(raw.write_spec(folder, {"scope": raw.tiff()}))), "convert")
+    data = (folder / "movie.tif").read_bytes()
+    (source,) = record.sources
+    assert (source["sha256"], source["size"]) == (hashlib.sha256(data).hexdigest(), len(data))
+    assert record.key == conversion_key(record.parameters, [source])

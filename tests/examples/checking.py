@@ -77,7 +77,7 @@ def check_session(converted: Converted) -> None:
     _check_raw_files_recorded(converted, record)
     _check_no_path_of_this_machine(converted)
     hidden = [item.name for item in converted.path.parent.iterdir() if item.name.startswith(".")]
-    assert set(hidden) <= {f".{converted.path.name}.lock"}  # nothing half-written
+    assert set(hidden) <= {f".{converted.path.stem}_nwb.lock"}  # nothing half-written
 
 
 def _check_valid(path: Path) -> None:

@@ -189,11 +189,30 @@ def test_ibl_biased(convert_example: ConvertExample, raw_store: Path) -> None:
 
 
 @pytest.mark.long
-def test_ibl_bpod_old(convert_example: ConvertExample, raw_store: Path) -> None:
-    session = convert_example("ibl_bpod_old")
+@pytest.mark.parametrize(
+    ("example", "folder"), [("ibl_bpod_old", "biased_lt5"), ("ibl_training_old", "training_lt5")]
+)
+def test_ibl_bpod_old(convert_example: ConvertExample, raw_store: Path, example: str, folder: str) -> None:
+    session = convert_example(example)
     check_session(session)
     with session.open() as file:
-        check_bpod(file, bpod_lines(folder_of(raw_store, "biased_lt5") / "_iblrig_taskData.raw.jsonable"), "bpod")
+        check_bpod(file, bpod_lines(folder_of(raw_store, folder) / "_iblrig_taskData.raw.jsonable"), "bpod")
+
+
+@pytest.mark.long
+def test_ibl_wheel(convert_example: ConvertExample, raw_store: Path) -> None:
+    session = convert_example("ibl_wheel")
+    check_session(session)
+    folder = raw_store / "behavior" / "ibl_bpod" / "wheel" / "ge5"
+    positions = np.loadtxt(folder / "_iblrig_encoderPositions.raw.ssv")
+    codes = np.loadtxt(folder / "_iblrig_encoderEvents.raw.ssv")
+    with session.open() as file:
+        wheel = file["acquisition/wheel"]
+        np.testing.assert_allclose(times_of(wheel), positions[:, 0] / 1e3)
+        np.testing.assert_array_equal(np.diff(wheel["data"][()]), -np.diff(positions[:, 1]))
+        assert wheel["data"].attrs["conversion"] == pytest.approx(2 * math.pi / 1024)
+        for code, name in ((1, "show_stim_off"), (2, "show_stim_on"), (3, "closed_loop")):
+            np.testing.assert_allclose(events(file, "encoder_events", name), codes[codes[:, 1] == code, 0] / 1e3)
 
 
 @pytest.mark.long

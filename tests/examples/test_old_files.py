@@ -103,7 +103,7 @@ def test_result_is_valid_or_the_file_is_refused_unchanged(name: str, shared_data
             assert all(item.path in file for item in run.record.outputs)
         return
     assert old.read_bytes() == content, "a refused file was changed"
-    assert {entry.name for entry in tmp_path.iterdir()} <= {old.name, f".{old.name}.lock"}
+    assert {entry.name for entry in tmp_path.iterdir()} <= {old.name, f".{old.stem}_nwb.lock"}
     assert version in str(refusal), "the refusal doesn't name the version"
     assert refusal.problem.where == str(old)
     assert refusal.problem.found

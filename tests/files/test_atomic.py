@@ -152,6 +152,14 @@ def test_writers_wait_for_each_other(tmp_path: Path) -> None:
     assert sorted(target.read_text().split()) == [str(number) for number in range(8)]
 
 
+def test_no_other_program_takes_the_lock_for_a_session(tmp_path: Path) -> None:
+    path = tmp_path / "a.nwb"
+    with create_atomically(path) as building:
+        building.write_bytes(b"new")
+    assert [one.name for one in sorted(tmp_path.iterdir())] == [".a_nwb.lock", "a.nwb"]
+    assert list(tmp_path.glob("*.nwb*")) == [path]  # what nwbinspector looks at
+
+
 def test_a_full_disk_keeps_the_old_file(tmp_path: Path) -> None:
     """A limit on the size of files stands in for the full disk."""
     target = tmp_path / "a.nwb"

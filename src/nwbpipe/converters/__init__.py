@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from nwbpipe.converters._convert import convert
     from nwbpipe.converters._load import load_spec
     from nwbpipe.converters._record import conversion_key, identity_values, source_paths
+    from nwbpipe.converters._remote_spec import loaded
     from nwbpipe.converters._spec import SessionSpec, SourceSpec, SubjectSpec
     from nwbpipe.converters._summary import SpecSummary, summarize_spec
     from nwbpipe.converters._update import SpecChanges, spec_changes, update_metadata
@@ -24,6 +25,7 @@ _HOME = {
     "draw_alignments": "_clock_figure",
     "identity_values": "_record",
     "load_spec": "_load",
+    "loaded": "_remote_spec",
     "source_paths": "_record",
     "spec_changes": "_update",
     "summarize_spec": "_summary",
@@ -41,6 +43,7 @@ __all__ = [
     "draw_alignments",
     "identity_values",
     "load_spec",
+    "loaded",
     "source_paths",
     "spec_changes",
     "summarize_spec",

@@ -11,19 +11,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+import h5py
+
 from nwbpipe import session_file
 from nwbpipe.converters._build import Built, build_nwbfile
 from nwbpipe.converters._checks import check_before, check_written
 from nwbpipe.converters._hdf5 import Storage, write_hdf5
 from nwbpipe.converters._media import placed_media
 from nwbpipe.converters._reading import noted
-from nwbpipe.converters._record import STEP, add_conversion_record, source_identities
+from nwbpipe.converters._record import STEP, SourceIdentities, add_conversion_record, with_sources
 from nwbpipe.converters._remote_spec import loaded
 from nwbpipe.converters._spec import SessionSpec
 from nwbpipe.converters._upload import remote_target, state_before, upload
 from nwbpipe.errors import NwbpipeError, OverwriteError, Problem, RequestError, WorkError
 from nwbpipe.files import Codec, Layout
-from nwbpipe.provenance import RunRecord
+from nwbpipe.provenance import RunRecord, set_sources
 from nwbpipe.stores import Stage, Stores, is_remote
 
 logger = logging.getLogger("nwbpipe")
@@ -155,9 +157,9 @@ def _convert(session: SessionSpec, target: Path, how: _How) -> None:
     started = datetime.now(UTC)
     built = build_nwbfile(session, stub=how.stub, progress=how.progress and sys.stderr.isatty())
     check_before(built.nwbfile, session.path)
-    identities = source_identities(session, how.raw_identity)
-    record = add_conversion_record(built, session, identities, started, stub=how.stub)
-    _write(built, record, target, how, session.places.stage.folder)
+    record = add_conversion_record(built, session, started, stub=how.stub)
+    with SourceIdentities(session, how.raw_identity) as identities:
+        _write(built, record, identities, target, how, session.places.stage.folder)
 
 
 def _target(session: SessionSpec, output: Path | str | None) -> Path | str:
@@ -210,7 +212,9 @@ def held_results(path: Path | str) -> list[str]:
     return sorted({record.step for record in records if record.step != STEP} | (set(containers) - known))
 
 
-def _write(built: Built, record: RunRecord, target: Path, how: _How, stage: Path) -> None:
+def _write(
+    built: Built, record: RunRecord, identities: SourceIdentities, target: Path, how: _How, stage: Path
+) -> None:
     from nwbpipe.files import create_atomically
 
     with (
@@ -220,6 +224,9 @@ def _write(built: Built, record: RunRecord, target: Path, how: _How, stage: Path
         _check_target(target, how)  # again, with the lock: the conversion may have taken hours
         with noted("writing"):
             _write_hdf5(built, path, how.storage)
+        record = with_sources(record, identities.result())
+        with h5py.File(path, "r+") as file:
+            set_sources(file, record)
         if how.carry is not None:
             how.carry(path, record)
         check_written(path, target)

@@ -104,7 +104,7 @@ def _by_pulses(clock: AlignPulses, own: Train, other: Train, where: str) -> tupl
     best = match.best
     if best is None:
         raise _nothing(match.verdict, match.detail, own, other, where)
-    mapping: ClockMap = best.fit.line if best.pieces is None else best.pieces
+    mapping = best.mapping
     times = match.reference[best.of_reference]
     record = make_record(
         "pulses",

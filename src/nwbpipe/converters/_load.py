@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from nwbpipe.converters._load_clocks import ClockChecks
+from nwbpipe.converters._load_checked import Checked
+from nwbpipe.converters._load_clocks import read_clocks
 from nwbpipe.converters._load_devices import read_devices
 from nwbpipe.converters._paths import Places, places_of
 from nwbpipe.converters._sources import option_parameters, source_parameters, type_arguments
-from nwbpipe.converters._spec import (
-    NAME,
-    SessionInfo,
-    SessionSpec,
-    SourceSpec,
-    SubjectSpec,
-)
+from nwbpipe.converters._spec import NAME, SessionInfo, SessionSpec, SourceSpec, SubjectSpec
 from nwbpipe.converters._values import found, natural
 from nwbpipe.converters._yaml import Tree, read_document
 from nwbpipe.errors import NwbpipeError, Problem, SpecError
@@ -87,15 +79,12 @@ def _text_fields() -> frozenset[str]:
     return frozenset({"description", *(name for name, text in kinds.items() if text)})
 
 
-class _Checker(ClockChecks):
+class _Checker(Checked):
     """Checks the sections of a spec one by one, so that a mistake in one hides none in another."""
-
-    def __init__(self, tree: Tree, places: Places, problems: list[Problem]) -> None:
-        self.tree, self.places, self.problems = tree, places, problems
 
     def check(self) -> dict[str, Any] | None:
         before = len(self.problems)
-        self._unknown_keys(self.tree, _TOP, "")
+        self.unknown_keys(self.tree, _TOP, "")
         self._version()
         metadata = natural(self.section("metadata", required=False), _text_fields())
         sections: dict[str, Any] = {
@@ -106,30 +95,8 @@ class _Checker(ClockChecks):
             "metadata": metadata,
         }
         sections["devices"] = read_devices(self, sections["subject"])
-        sections["clocks"] = self._clocks()
-        sections["reference_clock"] = self._reference()
-        self._check_clocks(sections["reference_clock"])
+        sections["clocks"], sections["reference_clock"] = read_clocks(self)
         return sections if len(self.problems) == before else None
-
-    def _place(self, tree: Any, key: str, path: str) -> str:
-        mark = getattr(tree, "marks", {}).get(key) or getattr(tree, "mark", None)
-        return f"{mark}: {path}" if mark else path
-
-    def problem(self, what: str, tree: Any, key: str, path: str, **more: str | None) -> None:
-        self.problems.append(Problem(what, where=self._place(tree, key, path), **more))
-
-    def _unknown_keys(self, tree: Tree, known: tuple[str, ...], path: str) -> None:
-        for key in tree:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
-                self.problem(
-                    f"the key {key!r} is unknown",
-                    tree,
-                    key,
-                    f"{path}{key}",
-                    expected="one of " + ", ".join(known),
-                    hint=f"did you mean {' or '.join(near)}?" if near else "remove it",
-                )
 
     def _version(self) -> None:
         version = self.tree.get("nwbpipe")
@@ -143,45 +110,6 @@ class _Checker(ClockChecks):
                 found=found(version),
                 hint="write `nwbpipe: 1` as the first line",
             )
-
-    def section(self, key: str, required: bool = True) -> Tree:
-        value = self.tree.get(key)
-        if isinstance(value, Tree):
-            return value
-        if value is not None or required:
-            what = f"the section {key!r} is missing" if key not in self.tree else f"the section {key!r} is no mapping"
-            self.problem(what, self.tree, key, key, expected="`key: value` lines", found=found(value))
-        return Tree(self.tree.marks.get(key) or self.tree.mark)
-
-    def model(self, model: type[BaseModel], tree: Tree, path: str) -> Any:
-        """Validate a mapping; None where it has mistakes."""
-        try:
-            return model.model_validate(dict(tree))
-        except ValidationError as error:
-            for item in error.errors():
-                self._pydantic_problem(item, model, tree, path)
-            return None
-
-    def _pydantic_problem(self, item: Any, model: type[BaseModel], tree: Tree, path: str) -> None:
-        key = str(item["loc"][0]) if item["loc"] else ""
-        full = ".".join([path, *(str(part) for part in item["loc"])])
-        fields = tuple(model.model_fields)
-        if item["type"] == "extra_forbidden" and len(item["loc"]) > 1:  # within an item of a list
-            self.problem(f"the key {full!r} is unknown", tree, key, full, found=found(item.get("input")))
-        elif item["type"] == "extra_forbidden":
-            self._unknown_keys_one(tree, key, fields, path)
-        elif item["type"] == "missing":
-            self.problem(f"{full} is missing", tree, key, full, hint=f"add `{key}: ...` to {path}")
-        else:
-            message = str(item["msg"]).removeprefix("Value error, ").removeprefix("expected ")
-            message = message.removeprefix("Input should be ")
-            self.problem(f"{full} is not valid", tree, key, full, expected=message, found=found(item.get("input")))
-
-    def _unknown_keys_one(self, tree: Tree, key: str, known: tuple[str, ...], path: str) -> None:
-        one = Tree(tree.mark)
-        one.marks = tree.marks
-        one[key] = None
-        self._unknown_keys(one, known, f"{path}.")
 
     def _subject(self, metadata: Mapping[str, Any]) -> Any:
         tree = self._with_defaults("subject", metadata.get("Subject"))
@@ -280,6 +208,6 @@ class _Checker(ClockChecks):
             return interface_class(str(name))
         except NwbpipeError as error:
             problem = error.problem
-            where = self._place(tree, "interface", f"{path}.interface")
+            where = self.place(tree, "interface", f"{path}.interface")
             self.problems.append(Problem(problem.what, where, problem.expected, problem.found, problem.hint))
             return None

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from nwbpipe.converters._entities import DeviceSpec
+from nwbpipe.converters._load_checked import Checked
 from nwbpipe.converters._yaml import Tree
 
 
-def read_devices(checker: Any, subject: Any) -> dict[str, DeviceSpec]:
+def read_devices(spec: Checked, subject: Any) -> dict[str, DeviceSpec]:
     """Read the devices of a spec.
 
     Parameters
     ----------
-    checker : _Checker
-        Of `nwbpipe.converters._load`; takes every mistake.
+    spec : Checked
+        Takes every mistake.
     subject : SubjectSpec or None
         None where it has mistakes of its own.
 
@@ -23,19 +24,19 @@ def read_devices(checker: Any, subject: Any) -> dict[str, DeviceSpec]:
     dict of str to DeviceSpec
     """
     devices: dict[str, DeviceSpec] = {}
-    section = checker.section("devices", required=False)
+    section = spec.section("devices", required=False)
     for name, tree in section.items():
         path = f"devices.{name}"
         if set(name) & set("/:") or not isinstance(tree, Tree):
             what = "the device is no mapping, or its name can't stand in NWB"
-            checker.problem(what, section, name, path, expected="`key: value` lines; no / or :")
-        elif (device := checker.model(DeviceSpec, tree, path)) is not None:
+            spec.problem(what, section, name, path, expected="`key: value` lines; no / or :")
+        elif (device := spec.model(DeviceSpec, tree, path)) is not None:
             devices[name] = device
     for index, implant in enumerate(subject.implants if subject is not None else ()):
         if implant.device is not None and implant.device not in section:
-            checker.problem(
+            spec.problem(
                 f"there is no device {implant.device!r}",
-                checker.tree["subject"],
+                spec.tree["subject"],
                 "implants",
                 f"subject.implants.{index}.device",
                 expected="one of devices: " + ", ".join(section),

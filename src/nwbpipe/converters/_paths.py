@@ -99,7 +99,7 @@ class Places:
             path = self._below(base, rest, base, text)
             plain = path.relative_to(base).as_posix()
             try:
-                there = plain == "." or store.exists(plain)
+                there = plain == "." or len(self.stores.roots(name)) == 1 or store.exists(plain)
             except NwbpipeError as error:
                 raise MistakeError(
                     "a file in the store", text, error.problem.what, error.problem.hint or ""
@@ -180,8 +180,23 @@ class Places:
                     self.stage.place(store, plain, f"{folder}/{path.name}")
             yield
 
+    def origin(self, path: Path) -> str:
+        """Return where a file or folder is whose path `resolve` gave, or that the spec was read from: path or URL."""
+        if path in self._remote:
+            store, plain = self._remote[path]
+            return store.location(plain)
+        resolved, root = path.resolve(), self.root.resolve()
+        if self.mirrored is not None and resolved.is_relative_to(root):
+            return self.mirrored.location(resolved.relative_to(root).as_posix())
+        return str(path)
+
     def display(self, path: Path) -> str:
         """Write a path as a spec would: with its store, or relative to the spec's folder."""
+        origin = self.origin(path)
+        for name in self.stores if is_remote(origin) else ():
+            for one in self.stores.roots(name):
+                if origin.startswith(f"{one.root}/"):
+                    return f"{name}://{origin[len(one.root) + 1 :]}"
         for name in self.stores:
             for base in (self.stage.folder / name, *(Path(one.root) for one in self.stores.roots(name))):
                 if path.is_relative_to(base):

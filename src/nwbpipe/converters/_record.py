@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+import threading
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from nwbpipe.converters._alignment import Added
 from nwbpipe.converters._build import Built
@@ -18,16 +20,17 @@ from nwbpipe.converters._spec import SessionSpec
 from nwbpipe.errors import FileAccessError
 from nwbpipe.provenance import (
     FileIdentity,
+    IdentityCache,
     ObjectRecord,
     RunRecord,
     add_alignment,
     add_record,
     digest,
-    file_identity,
     host_label,
     parameters_hash,
     run_key,
 )
+from nwbpipe.stores import is_remote
 
 STEP = "convert"
 # The method's revision: raised when the same spec and raw files would give other content.
@@ -43,19 +46,57 @@ def source_paths(spec: SessionSpec) -> list[tuple[str, Path]]:
     ]
 
 
-def source_identities(spec: SessionSpec, mode: Literal["full", "stat"] = "full") -> list[dict[str, Any]]:
-    """Identities of the raw files of a session: size and SHA-256 of each file or folder that a source names."""
-    return [
-        {"source": name, "path": spec.places.display(path), **_identity(path, mode)}
-        for name, path in source_paths(spec)
-    ]
+class SourceIdentities:
+    """Identities of the raw files of a session, hashed in a thread beside the conversion that reads them.
 
+    Size and SHA-256 of each file or folder that a source names. Leaving the block early gives up what is not begun;
+    the file that is being hashed is not waited for.
+    """
 
-def _identity(path: Path, mode: Literal["full", "stat"]) -> dict[str, Any]:
-    try:
-        return identity_values(file_identity(path, mode=mode))
-    except OSError as error:
-        raise FileAccessError("a raw file can't be read", where=str(path), found=str(error)) from error
+    def __init__(self, spec: SessionSpec, mode: Literal["full", "stat"] = "full") -> None:
+        self._spec, self._mode = spec, mode
+        self._found: list[dict[str, Any]] = []
+        self._error: Exception | None = None
+        self._given_up = threading.Event()
+        self._thread = threading.Thread(target=self._hash, name="nwbpipe-hash", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._given_up.set()
+
+    def result(self) -> list[dict[str, Any]]:
+        """Wait, and return one mapping for each file or folder.
+
+        Raises
+        ------
+        FileAccessError, SourceError, LockedFileError
+            If a raw file can't be read, or changes meanwhile.
+        """
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._found
+
+    def _hash(self) -> None:
+        try:
+            for name, path in source_paths(self._spec):
+                if self._given_up.is_set():
+                    return
+                place = self._spec.places.display(path)
+                self._found.append({"source": name, "path": place, **self._identity(path)})
+        except Exception as error:
+            self._error = error
+
+    def _identity(self, path: Path) -> dict[str, Any]:
+        places = self._spec.places
+        mode = "full" if is_remote(places.origin(path)) else self._mode  # a copy's time of change says nothing
+        try:
+            return identity_values(IdentityCache().file_identity(path, mode=mode, origins=places.stage.origins))
+        except OSError as error:
+            raise FileAccessError("a raw file can't be read", where=str(path), found=str(error)) from error
 
 
 def identity_values(identity: FileIdentity) -> dict[str, Any]:
@@ -75,13 +116,14 @@ def conversion_key(parameters: Mapping[str, Any], identities: Iterable[Mapping[s
     return run_key(STEP, REVISION, parameters, None, inputs)
 
 
-def add_conversion_record(
-    built: Built, spec: SessionSpec, identities: list[dict[str, Any]], started: datetime, *, stub: bool
-) -> RunRecord:
-    """Put the record of a conversion into the file in memory, before it is written."""
+def add_conversion_record(built: Built, spec: SessionSpec, started: datetime, *, stub: bool) -> RunRecord:
+    """Put the record of a conversion into the file in memory, before it is written.
+
+    It says nothing of the raw files yet: `with_sources` gives the record that does.
+    """
     parameters = {**spec.resolved(), "stub": stub}
     record = RunRecord(
-        key=conversion_key(parameters, identities),
+        key=conversion_key(parameters, []),
         run_id=uuid.uuid4().hex,
         step=STEP,
         processor=STEP,
@@ -99,12 +141,17 @@ def add_conversion_record(
         packages={name: number for name in _PACKAGES if (number := _version(name))},
         compute_digest=digest(""),
         software=f"nwbpipe {_version('nwbpipe')}",
-        sources=tuple(identities),
+        sources=(),
     )
     add_record(built.nwbfile, record)
     for alignment in built.alignments:
         add_alignment(built.nwbfile, alignment)
     return record
+
+
+def with_sources(record: RunRecord, identities: list[dict[str, Any]]) -> RunRecord:
+    """Return the record of a conversion of raw files of these identities."""
+    return replace(record, key=conversion_key(record.parameters, identities), sources=tuple(identities))
 
 
 def _outputs(built: Built) -> Iterable[ObjectRecord]:

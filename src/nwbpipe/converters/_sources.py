@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 import types
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.converters._paths import Places
-from nwbpipe.converters._values import MistakeError, coerce
+from nwbpipe.converters._values import MistakeError, coerce, did_you_mean
 from nwbpipe.converters._yaml import Tree
 from nwbpipe.errors import Problem
 
@@ -167,13 +166,12 @@ def _resolver(name: str, places: Places) -> Callable[[str, str], Path]:
 
 def _unknown(name: str, parameters: Mapping[str, Parameter], where: str) -> Problem:
     names = sorted(parameters)
-    near = difflib.get_close_matches(name, names, n=2, cutoff=0.5)
     return Problem(
         f"the argument {name!r} is unknown",
         where,
         expected="one of " + ", ".join(names) if names else "no arguments",
         found=name,
-        hint=f"did you mean {' or '.join(near)}?" if near else None,
+        hint=did_you_mean(name, names),
     )
 
 

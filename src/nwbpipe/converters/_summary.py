@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nwbpipe.converters._brought import brought
 from nwbpipe.converters._paths import places_of
 from nwbpipe.converters._yaml import read_document
 from nwbpipe.errors import Problem, SpecError
@@ -22,14 +23,14 @@ class SpecSummary:
         The session's key.
     fields : mapping of str to str
         Texts of the sections ``subject`` and ``session``, as they were written.
-    files : tuple of Path
-        The files that the spec was read from.
+    files : tuple of str
+        The files that the spec was read from: absolute paths, or URLs.
     """
 
     subject_id: str
     session_id: str
     fields: Mapping[str, str]
-    files: tuple[Path, ...]
+    files: tuple[str, ...]
 
 
 def summarize_spec(path: Path | str, *, stores: Stores | None = None) -> SpecSummary:
@@ -41,9 +42,11 @@ def summarize_spec(path: Path | str, *, stores: Stores | None = None) -> SpecSum
         If it can't be read, or names no subject or session.
     """
     problems: list[Problem] = []
-    places = places_of(Path(path), problems, stores)
-    file = places.folder / Path(path).name
-    document = read_document(file, places.root)
+    with brought(path, stores) as (local, mirror):
+        places = mirror or places_of(local, problems, stores)
+        file = places.folder / local.name
+        document = read_document(file, places.root)
+        files = tuple(places.origin(one) for one in document.files)
     problems += document.problems
     metadata = document.tree.get("metadata")
     more = metadata.get("Subject") if isinstance(metadata, Mapping) else None
@@ -55,8 +58,8 @@ def summarize_spec(path: Path | str, *, stores: Stores | None = None) -> SpecSum
         value = fields.get(name, "")
         if not value or value in (".", "..") or set(value) & set('/\\:*?"<>|\0'):
             what = f"{name} can't stand in a file name" if value else f"{name} is missing"
-            problems.append(Problem(what, str(file), found=value or None))
+            problems.append(Problem(what, str(path), found=value or None))
     if problems:
         msg = "the session spec can't be read"
-        raise SpecError(msg, where=str(file), problems=problems)
-    return SpecSummary(fields["subject_id"], fields["session_id"], fields, tuple(document.files))
+        raise SpecError(msg, where=str(path), problems=problems)
+    return SpecSummary(fields["subject_id"], fields["session_id"], fields, files)

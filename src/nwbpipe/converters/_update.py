@@ -40,6 +40,14 @@ _SUBJECT = {
     for name in ("age", "date_of_birth", "description", "genotype", "sex", "species", "strain", "weight")
 }
 
+# What else of the spec is told in the same text of the file (`entity_texts`): then an edit would lose it.
+_TOLD_WITH = {
+    "/general/surgery": (("subject", "surgeries"), ("subject", "implants")),
+    "/general/virus": (("subject", "injections"),),
+    "/general/notes": (("session", "attributes"),),
+    "/general/subject/description": (("subject", "line"),),
+}
+
 
 @dataclass(frozen=True)
 class SpecChanges:
@@ -76,11 +84,20 @@ def spec_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> SpecChang
     for path, old, new in _differences(before, now):
         told.append(f"{'.'.join(path)} {_shown(old)} → {_shown(new)}")
         place = {"subject": _SUBJECT, "session": _SESSION}.get(path[0], {}).get(".".join(path[1:]))
-        if place is None or new is None:  # what is no longer said may be known from the raw files
-            rebuild = True
-        else:
+        if place is not None and _is_whole(place, old, new, now):
             edits[place] = new
+        else:
+            rebuild = True
     return SpecChanges(edits, tuple(told), rebuild)
+
+
+def _is_whole(place: str, old: Any, new: Any, now: Mapping[str, Any]) -> bool:
+    """Whether a new value is all that the file says there."""
+    if new is None:  # what is no longer said may be known from the raw files
+        return False
+    if any(isinstance(item, Mapping) for value in (old, new) if isinstance(value, list) for item in value):
+        return False  # notes with a table of their own
+    return not any(now[section].get(name) for section, name in _TOLD_WITH.get(place, ()))
 
 
 def _differences(
@@ -100,7 +117,7 @@ def _shown(value: Any) -> str:
 
 
 def update_metadata(
-    file: Path,
+    file: Path | str,
     parameters: Mapping[str, Any],
     *,
     lock_timeout: float = 60.0,
@@ -110,8 +127,8 @@ def update_metadata(
 
     Parameters
     ----------
-    file : Path
-        The session file.
+    file : Path or str
+        The session file, or its address in S3.
     parameters : mapping
         `SessionSpec.resolved` of the spec as it is, with ``stub``.
     lock_timeout : float

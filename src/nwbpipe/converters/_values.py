@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,12 @@ def found(value: Any) -> str:
     if isinstance(value, list):
         return "a list of " + ", ".join(repr(str(item)) for item in value[:4]) if value else "an empty list"
     return "nothing" if value is None else repr(str(value))
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """Suggest the names that are like one; None if none is."""
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=cutoff)
+    return f"did you mean {' or '.join(near)}?" if near else None
 
 
 def coerce(value: Any, annotation: Any, resolve: PathResolver) -> Any:

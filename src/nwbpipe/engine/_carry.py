@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -10,12 +12,13 @@ from nwbpipe import files
 from nwbpipe.engine._remove import irreplaceable
 from nwbpipe.errors import NwbpipeError, OverwriteError
 from nwbpipe.provenance import REMOVED, RunRecord, object_identity, read_records
+from nwbpipe.stores import Stage, is_remote, open_location
 
 _RECORDS = "/general/nwbpipe"
 _CONVERT = "convert"
 
 
-def carry_results(target: Path, building: Path, conversion: RunRecord) -> list[str]:
+def carry_results(target: Path | str, building: Path, conversion: RunRecord) -> list[str]:
     """Copy results and all run records from a session file into its new conversion.
 
     A result is carried over if its inputs are in the new file with the same content, and if what else it links to is
@@ -23,8 +26,8 @@ def carry_results(target: Path, building: Path, conversion: RunRecord) -> list[s
 
     Parameters
     ----------
-    target : Path
-        The session file as it is.
+    target : Path or str
+        The session file as it is, or its address in S3.
     building : Path
         The new conversion, not in place yet.
     conversion : RunRecord
@@ -41,34 +44,49 @@ def carry_results(target: Path, building: Path, conversion: RunRecord) -> list[s
         If the file holds results that nobody could make again, and that can't be carried over: no record knows
         them, a person gave them, or they were loaded from files elsewhere.
     """
-    with h5py.File(target, "r", locking=False) as old, h5py.File(building, "r+") as new:
+    with (
+        _local(target) as local,
+        h5py.File(local, "r", locking=False) as old,
+        h5py.File(building, "r+") as new,
+    ):
         records = read_records(old)
-        _refuse_unknown(old, new, records)
+        _refuse_unknown(target, old, new, records)
         _copy_schemas(old, new)
         carried: list[str] = []
         for record in records:
             keep = False
-            if not record.superseded and record.step != _CONVERT and _unchanged(old, new, record, target.parent):
+            if not record.superseded and record.step != _CONVERT and _unchanged(old, new, record, building.parent):
                 files.carry_over(old, new, [output.path for output in record.outputs])
                 carried.append(record.step)
                 keep = True
             _copy_record(old, new, record, keep, conversion)
-        _refuse_loss(old, records, carried)
+        _refuse_loss(target, records, carried)
     return carried
 
 
-def _refuse_loss(old: h5py.File, records: list[RunRecord], carried: list[str]) -> None:
+@contextmanager
+def _local(target: Path | str) -> Iterator[Path]:
+    """Have the file on this machine; one that changes meanwhile is not replaced by what is built of it."""
+    if not is_remote(target):
+        yield Path(target)
+        return
+    store, name = open_location(target)
+    with Stage() as stage:
+        yield stage.place(store, name)
+
+
+def _refuse_loss(target: Path | str, records: list[RunRecord], carried: list[str]) -> None:
     current = [record for record in records if not record.superseded and record.step != _CONVERT]
     lost = [record.step for record in current if record.step not in carried and irreplaceable(record)]
     if lost:
         msg = "the file holds labels of a person, or results from elsewhere, that are not of the data as they are now"
         raise OverwriteError(
-            msg, where=old.filename, found=", ".join(lost),
+            msg, where=str(target), found=", ".join(lost),
             hint="take them away (`nwbpipe edit remove`), or convert anew (--overwrite --discard-results)",
         )  # fmt: skip
 
 
-def _refuse_unknown(old: h5py.File, new: h5py.File, records: list[RunRecord]) -> None:
+def _refuse_unknown(target: Path | str, old: h5py.File, new: h5py.File, records: list[RunRecord]) -> None:
     known = [output.path for record in records for output in record.outputs]
     modules = old.get("processing", {})
     paths = [f"/processing/{module}/{name}" for module in modules for name in modules[module]]
@@ -76,7 +94,7 @@ def _refuse_unknown(old: h5py.File, new: h5py.File, records: list[RunRecord]) ->
     if unknown:
         msg = "the file holds results that no run record knows"
         raise OverwriteError(
-            msg, where=old.filename, found=", ".join(unknown),
+            msg, where=str(target), found=", ".join(unknown),
             hint="move them to another file, or convert with --overwrite --discard-results",
         )  # fmt: skip
 

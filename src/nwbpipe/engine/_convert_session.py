@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nwbpipe.engine._carry import carry_results
 from nwbpipe.engine._validity import check_valid
-from nwbpipe.errors import InputError
+from nwbpipe.errors import ConflictError, InputError, OverwriteError
 from nwbpipe.provenance import RunRecord, current_record, read_records
+from nwbpipe.session_file import again_after_conflicts
 
 if TYPE_CHECKING:
     from nwbpipe.engine.plan import Planner
+    from nwbpipe.engine.plan._conversion import Conversion
     from nwbpipe.project import Session
 
 
@@ -29,17 +32,31 @@ def convert_session(planner: Planner, session: Session, *, lock_timeout: float =
     InputError
         If it can't be: the reason is that of the plan.
     """
-    from nwbpipe.converters import convert, update_metadata  # hdmf and pandas come with them
     from nwbpipe.engine.plan._planner import ALL
 
     conversion = planner.evaluate(session, {}, limit=ALL).conversion
     assert conversion is not None
+    try:
+        _bring_up_to_date(planner, session, conversion, lock_timeout)
+    except (OverwriteError, ConflictError):  # another runner came first: is it what this one was about to make?
+        conversion = planner.evaluate(session, {}, limit=ALL).conversion
+        if conversion is None or conversion.state != "done":
+            raise
+    record = current_record(read_records(session.file), "convert")
+    assert record is not None
+    return record, conversion.state != "done"
+
+
+def _bring_up_to_date(planner: Planner, session: Session, conversion: Conversion, lock_timeout: float) -> None:
+    from nwbpipe.converters import convert, update_metadata  # hdmf and pandas come with them
+
     assert session.spec is not None
     how: dict[str, Any] = {
         "progress": False, "raw_identity": planner.project.raw_identity, "stores": planner.project.opened_stores
     }  # fmt: skip
     if conversion.state == "missing":
-        session.file.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(session.file, Path):
+            session.file.parent.mkdir(parents=True, exist_ok=True)
         convert(session.spec, session.file, **how)
     elif conversion.state == "stale" and conversion.rebuild:
         convert(
@@ -52,15 +69,15 @@ def convert_session(planner: Planner, session: Session, *, lock_timeout: float =
     elif conversion.state == "stale":
         spec = planner.spec(session)
         assert spec is not None
-        update_metadata(
-            session.file,
-            spec.parameters,
-            lock_timeout=lock_timeout,
-            check=lambda working: check_valid(working, session.file),
+        parameters = spec.parameters
+        again_after_conflicts(
+            lambda: update_metadata(
+                session.file,
+                parameters,
+                lock_timeout=lock_timeout,
+                check=lambda working: check_valid(working, session.file),
+            )
         )
     elif conversion.state != "done":
         msg = "the session can't be converted"
         raise InputError(msg, where=str(session.spec), found=conversion.reason)
-    record = current_record(read_records(session.file), "convert")
-    assert record is not None
-    return record, conversion.state != "done"

@@ -217,7 +217,7 @@ class Project:
         """Return where all results of the project come from, as W3C PROV-JSON."""
         documents = []
         for session in self.sessions()[0]:
-            if session.file.is_file():
+            if self.planner.looks.of(session.file) is not None:
                 documents.append(prov_json(read_records(session.file), session.key))
         return merged_prov(documents)
 

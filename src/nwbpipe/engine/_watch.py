@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -15,10 +16,11 @@ from nwbpipe.engine._project import Project
 from nwbpipe.engine.execute import Reporter, Summary
 from nwbpipe.engine.execute._runner import may_end
 from nwbpipe.engine.plan import StepState
+from nwbpipe.engine.plan._conversion import raw_files
 from nwbpipe.engine.plan._planner import ALL
-from nwbpipe.engine.state._index import stats_of
 from nwbpipe.errors import NwbpipeError
 from nwbpipe.project import Session
+from nwbpipe.stores import is_remote
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Watcher:
         **options: Any,
     ) -> None:  # fmt: skip
         self.project, self.settle_s, self.interval_s = project, settle_s, interval_s
+        self.looks = project.planner.looks
         self.reporter, self.options = reporter, options
         self.stop = threading.Event()
         self._seen: dict[str, tuple[Any, float]] = {}
@@ -88,7 +91,7 @@ class Watcher:
 
     def look(self) -> Health:
         """Look once, and run what has arrived."""
-        found, _ = self.project.sessions()
+        found, _ = self.project.sessions()  # one listing of each store that is not on this machine
         arrived = [one for one in found if self._arrived(one)]
         states, summary = self._states(arrived), None
         # An executor is not begun for nothing: a cluster's would submit jobs.
@@ -96,6 +99,7 @@ class Watcher:
             summary = self.project.run(
                 [one.key for one in arrived], reporter=self.reporter, stopped=self.stop.is_set, **self.options
             )
+            self.looks.refresh(whole=True)
             states = self._states(arrived)
         return Health(len(found), len(found) - len(arrived), Counter(one.state for one in states), summary)
 
@@ -105,19 +109,20 @@ class Watcher:
     def _arrived(self, session: Session) -> bool:
         """Whether none of a session's files has changed for `settle_s` seconds, by our own clock."""
         if session.spec is None:
-            files: list[str | Path] = [session.file]
+            files: set[str] = {str(session.file)}
         else:
             spec = self.project.planner.spec(session)
             assert spec is not None
-            folder = session.spec.parent
-            files = [*spec.files, *(path for _, _, path in spec.sources), *sorted(folder.rglob("*"))]
-        stats = stats_of(files)
+            folder = os.path.dirname(str(session.spec))  # of a URL, too  # noqa: PTH120
+            files = {*spec.files, *raw_files(spec, self.looks), *self.looks.below(folder)}
+        stats = self.looks.stats(sorted(files))
         before, since = self._seen.get(session.key, (None, 0.0))
         now = time.monotonic()
         if before != stats:
-            newest = max((stat[3] for stat in stats.values() if stat), default=0)
-            # Files that were at rest before we began to look need not be waited for.
-            at_rest = before is None and time.time() - newest / 1e9 >= self.settle_s
+            # Files of this machine that were at rest before we began to look need not be waited for.
+            here = not any(map(is_remote, files))
+            newest = max((stat[3] for stat in stats.values() if stat), default=0) if here else 0
+            at_rest = here and before is None and time.time() - newest / 1e9 >= self.settle_s
             self._seen[session.key] = (stats, now - self.settle_s if at_rest else now)
             return at_rest
         return now - since >= self.settle_s
@@ -126,6 +131,9 @@ class Watcher:
         """Wait for a change below the sessions' store, at most so long."""
         store = self.project.spec.sessions.partition("://")[0]
         roots = self.project.spec.stores[store]
+        if any(map(is_remote, roots)):
+            self.stop.wait(seconds)
+            return
         with suppress(ImportError, OSError):
             import watchfiles
 

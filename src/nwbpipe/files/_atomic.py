@@ -38,6 +38,11 @@ def access_errors(path: Path, doing: str) -> Iterator[None]:
         raise FileAccessError(msg, where=str(path), hint=hint) from error
 
 
+def lock_path(path: Path) -> Path:
+    """Return where the writers' lock of a file is; nwbinspector takes every ``*.nwb*`` in a folder for a session."""
+    return path.with_name(f".{path.stem}{path.suffix.replace('.', '_')}.lock")
+
+
 @contextmanager
 def locked(path: Path, timeout: float = 60.0) -> Iterator[None]:
     """Hold the writers' lock of the file `path`.
@@ -56,9 +61,8 @@ def locked(path: Path, timeout: float = 60.0) -> Iterator[None]:
     LockedFileError
         If another process still holds it after `timeout`.
     """
-    lock_path = path.with_name(f".{path.name}.lock")
     with access_errors(path, "locking"):
-        lock = FileLock(lock_path)
+        lock = FileLock(lock_path(path))
         try:
             lock.acquire(timeout=timeout)
         except Timeout as error:

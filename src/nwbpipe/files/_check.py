@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from nwbpipe.errors import FileAccessError
-from nwbpipe.files._atomic import _escaped, access_errors, locked
+from nwbpipe.files._atomic import _escaped, access_errors, lock_path, locked
 from nwbpipe.files._journal import find_superblock, journal_path
 from nwbpipe.files._recover import recover_locked
 from nwbpipe.stores import is_remote, open_location
@@ -171,7 +171,7 @@ def leftovers(target: Path) -> tuple[str, ...]:
 
 def writer_at_work(target: Path) -> bool:
     """Whether a live process holds the writers' lock of a file; nothing is made to find out."""
-    path = target.with_name(f".{target.name}.lock")
+    path = lock_path(target)
     if not path.exists():
         return False
     lock = FileLock(path)

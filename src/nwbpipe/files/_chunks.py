@@ -144,8 +144,12 @@ def read_chunked(
         return values
 
     def place(part: Selection, offset: tuple[int, ...], data: bytes, skipped: int) -> None:
+        target = values[_relative(part, block)]
+        if target.shape == pipeline.chunks and target.flags.c_contiguous and target.flags.aligned:
+            pipeline.decode(data, skipped, target)
+            return
         whole = pipeline.decode(data, skipped)
-        values[_relative(part, block)] = whole[tuple(
+        target[...] = whole[tuple(
             slice(piece.start - first, piece.stop - first) for piece, first in zip(part, offset, strict=True)
         )]  # fmt: skip
 

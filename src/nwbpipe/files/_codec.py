@@ -13,6 +13,8 @@ from isal import igzip_lib, isal_zlib
 
 from nwbpipe.errors import RequestError
 
+_STRIPE = 32  # columns
+_PIECE = 2**16  # elements
 LEVEL = 1  # of ISA-L: 0 to 3; on shuffled noise the higher ones take longer and save nothing
 
 
@@ -98,14 +100,14 @@ class Pipeline:
             ISA-L's level, 0 to 3.
         """
         if values.shape == self.chunks:
-            chunk = np.ascontiguousarray(values, dtype=self.dtype)
+            chunk = _contiguous(values, self.dtype)
         else:
             chunk = np.zeros(self.chunks, self.dtype)
             chunk[tuple(slice(0, size) for size in values.shape)] = values
         data = shuffled(chunk) if self.shuffle else chunk.reshape(-1).view(np.uint8)
         return isal_zlib.compress(data, level) if self.deflate else data.tobytes()
 
-    def decode(self, data: bytes, skipped: int = 0) -> np.ndarray:
+    def decode(self, data: bytes, skipped: int = 0, out: np.ndarray | None = None) -> np.ndarray:
         """Return the values of one chunk out of its stored bytes.
 
         Parameters
@@ -114,6 +116,8 @@ class Pipeline:
             As stored.
         skipped : int
             HDF5's mask of filters that this chunk went without (bit 0 is the first one).
+        out : numpy.ndarray, optional
+            Where to put them: C-contiguous, of a chunk's shape and type.
 
         Raises
         ------
@@ -128,8 +132,23 @@ class Pipeline:
         if len(data) != self.nbytes:
             raise ValueError(f"damaged chunk: {len(data)} bytes instead of {self.nbytes}")
         if self.shuffle and not skipped & 1:
-            return unshuffled(data, self.dtype).reshape(self.chunks)
-        return np.frombuffer(data, self.dtype).reshape(self.chunks)
+            return unshuffled(data, self.dtype, None if out is None else out.reshape(-1)).reshape(self.chunks)
+        values = np.frombuffer(data, self.dtype).reshape(self.chunks)
+        if out is None:
+            return values
+        out[...] = values
+        return out
+
+
+def _contiguous(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return a C-contiguous array; planes that lie transposed are copied in stripes, which stay in the cache."""
+    if values.ndim < 2 or abs(values.strides[-1]) <= abs(values.strides[-2]):
+        return np.ascontiguousarray(values, dtype=dtype)
+    copy = np.empty(values.shape, dtype)
+    for start in range(0, values.shape[-1], _STRIPE):
+        stripe = (..., slice(start, start + _STRIPE))
+        copy[stripe] = values[stripe]
+    return copy
 
 
 def shuffled(values: np.ndarray) -> np.ndarray:
@@ -158,19 +177,19 @@ def shuffled(values: np.ndarray) -> np.ndarray:
     return planes.reshape(-1)
 
 
-def unshuffled(data: bytes | np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """Return the elements of `dtype` (1-D) whose shuffled bytes are `data`."""
+def unshuffled(data: bytes | np.ndarray, dtype: np.dtype[Any], out: np.ndarray | None = None) -> np.ndarray:
+    """Return the elements of `dtype` (1-D, in `out` where it is given) whose shuffled bytes are `data`."""
     size = dtype.itemsize
-    flat = np.frombuffer(data, np.uint8)
-    if size == 1:
-        return flat.view(dtype)
-    planes = flat.reshape(size, -1)
-    if size == 2:
-        pairs: np.ndarray = planes[1].astype("<u2")
-        pairs <<= 8
-        pairs |= planes[0]
-        return pairs.view(dtype)
-    values = np.empty((planes.shape[1], size), np.uint8)
+    planes = np.frombuffer(data, np.uint8).reshape(size, -1)
+    values = np.empty(planes.shape[1], dtype) if out is None else out
+    if size == 2:  # as above; in pieces, which stay in the cache
+        pairs = values.view("<u2")
+        for start in range(0, len(pairs), _PIECE):
+            piece = slice(start, start + _PIECE)
+            np.left_shift(planes[1, piece], 8, out=pairs[piece], dtype="<u2", casting="unsafe")
+            np.bitwise_or(pairs[piece], planes[0, piece], out=pairs[piece])
+        return values
+    elements = values.view(np.uint8).reshape(-1, size)
     for number, plane in enumerate(planes):
-        values[:, number] = plane
-    return values.reshape(-1).view(dtype)
+        elements[:, number] = plane
+    return values

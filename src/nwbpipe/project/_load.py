@@ -16,6 +16,7 @@ from nwbpipe.project._model import STORE, ExecutorSpec, Ignore, ProjectSection, 
 from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.project._steps import resolve_steps
 from nwbpipe.stores import environment_roots, is_remote, split_address
+from nwbpipe.stores.s3 import canonical, public
 
 PROJECT_FILE = "nwbpipe.toml"
 _TOP = ("nwbpipe", "project", "stores", "profiles", "steps", "tools", "executor", "ignore")
@@ -171,6 +172,16 @@ def _checked(content: dict[str, Any], mistakes: Mistakes, file: Path, profile: s
                 key,
                 expected=", ".join(stores) or "[stores]",
                 hint=f'declare it: [stores] {store} = "/a/folder"',
+            )
+    written = project.output or project.sessions
+    for root in stores.get(written.partition("://")[0], ())[:1]:
+        if is_remote(root) and not canonical(root).startswith(("s3:", "file:")):
+            mistakes.add(
+                "session files there can be read, not changed",
+                "project",
+                "output" if project.output else "sessions",
+                expected="a store on this machine, or in S3",
+                found=public(root),
             )
     if project.sessions.endswith((".yaml", ".yml")) and project.output is None:
         mistakes.add("'output' is missing", "project", hint='say where the NWB files go: output = "nwb://…"')

@@ -5,15 +5,19 @@ from __future__ import annotations
 import fnmatch
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nwbpipe.errors import FileAccessError, NwbpipeError, Problem, RequestError, SpecError
 from nwbpipe.project._spec import ProjectSpec
+from nwbpipe.stores import Entry, Store, is_remote
 
+Place = Path | str  # a path on this machine, or a URL
 # Returns (subject_id, session_id, fields) of a spec or file.
-Describe = Callable[[Path], tuple[str, str, Mapping[str, str]]]
+Describe = Callable[[Place], tuple[str, str, Mapping[str, str]]]
+# Returns the files of a store that is not on this machine, below a folder.
+Listing = Callable[[Store, str], Iterable[Entry]]
 
 
 @dataclass(frozen=True)
@@ -24,18 +28,18 @@ class Session:
     ----------
     subject_id, session_id : str
         Its key.
-    spec : Path or None
-        Its session.yaml; None where the project begins with NWB files.
-    file : Path
-        Its NWB file, whether it is there yet or not.
+    spec : Path, str or None
+        Its session.yaml, a path or a URL; None where the project begins with NWB files.
+    file : Path or str
+        Its NWB file, a path or a URL, whether it is there yet or not.
     fields : mapping of str to str
         What is known of subject and session, for conditions.
     """
 
     subject_id: str
     session_id: str
-    spec: Path | None
-    file: Path
+    spec: Place | None
+    file: Place
     fields: Mapping[str, str]
 
     @property
@@ -48,7 +52,9 @@ class Session:
         return self.key == pattern or any(fnmatch.fnmatchcase(self.key, one) for one in (pattern, f"{pattern}/*"))
 
 
-def find_sessions(project: ProjectSpec, describe: Describe) -> tuple[list[Session], list[Problem]]:
+def find_sessions(
+    project: ProjectSpec, describe: Describe, listing: Listing = Store.list
+) -> tuple[list[Session], list[Problem]]:
     """Find the sessions of a project.
 
     Parameters
@@ -56,6 +62,8 @@ def find_sessions(project: ProjectSpec, describe: Describe) -> tuple[list[Sessio
     project : ProjectSpec
     describe : callable
         Returns subject_id, session_id and fields of a spec or file.
+    listing : callable
+        Lists a store that is not on this machine.
 
     Returns
     -------
@@ -73,7 +81,7 @@ def find_sessions(project: ProjectSpec, describe: Describe) -> tuple[list[Sessio
     """
     found: list[Session] = []
     problems: list[Problem] = []
-    for path in _matching(project):
+    for path in _matching(project, listing):
         try:
             subject_id, session_id, fields = describe(path)
         except NwbpipeError as error:
@@ -84,7 +92,7 @@ def find_sessions(project: ProjectSpec, describe: Describe) -> tuple[list[Sessio
             found.append(Session(subject_id, session_id, None, path, fields))
         else:
             address = project.output.format(subject_id=subject_id, session_id=session_id)
-            found.append(Session(subject_id, session_id, path, project.local(address), fields))
+            found.append(Session(subject_id, session_id, path, project.place(address), fields))
     _refuse_shared(found)
     return sorted(found, key=lambda one: one.key), problems
 
@@ -105,29 +113,38 @@ def _refuse_shared(sessions: Sequence[Session]) -> None:
         )
 
 
-def _matching(project: ProjectSpec) -> Iterator[Path]:
-    store, _, pattern = project.sessions.partition("://")
-    found: dict[Path, Path] = {}  # of what several roots have, that in the first one counts
-    for root in project.stores[store]:
-        if "://" in root:
-            msg = f"sessions are looked for on this machine only, and the store {store!r} is elsewhere"
-            raise RequestError(msg, where=root, hint="mount or download it, and name the folder in a profile")
-        if not Path(root).is_dir():
-            msg = f"the root of the store {store!r} is missing"
-            raise FileAccessError(msg, where=root, hint="mount it, or name its place in a profile: --profile")
-        for path in _glob(Path(root), pattern):
-            found.setdefault(path.relative_to(root), path)
-    return iter(sorted(found.values()))
+def _matching(project: ProjectSpec, listing: Listing) -> list[Place]:
+    name, _, pattern = project.sessions.partition("://")
+    found: dict[str, Place] = {}  # of what several roots have, that in the first one counts
+    parts = pattern.split("/")
+    for store in project.opened_stores.roots(name):
+        if is_remote(store.root):
+            for entry in listing(store, "/".join(parts[: _plain(parts)])):
+                names = entry.path.split("/")
+                if _matches(names, parts) and not any(one.startswith(".") for one in names):
+                    found.setdefault(entry.path, store.location(entry.path))
+            continue
+        root = Path(store.root)
+        if not root.is_dir():
+            msg = f"the root of the store {name!r} is missing"
+            raise FileAccessError(msg, where=str(root), hint="mount it, or name its place in a profile: --profile")
+        for path in _glob(root, parts):
+            found.setdefault(path.relative_to(root).as_posix(), path)
+    return sorted(found.values(), key=str)
 
 
-def _glob(root: Path, pattern: str) -> Iterator[Path]:
+def _plain(parts: Sequence[str]) -> int:
+    """Return how many folders at the beginning of a pattern have no wildcard."""
+    return next((n for n, part in enumerate(parts[:-1]) if set(part) & set("*?[")), len(parts) - 1)
+
+
+def _glob(root: Path, parts: Sequence[str]) -> Iterator[Path]:
     """Files below a root by a pattern; hidden folders and circles of links are left out.
 
     Unlike `Store.glob` it looks no deeper than the pattern does, follows links out of the root (raw data lie where
     there is room), and asks nothing of the files beside a spec: a session may have thousands.
     """
-    parts = pattern.split("/")
-    plain = next((n for n, part in enumerate(parts[:-1]) if set(part) & set("*?[")), len(parts) - 1)
+    plain = _plain(parts)
     start = root.joinpath(*parts[:plain])
     rest = parts[plain:]
     deepest = None if "**" in rest else len(rest)

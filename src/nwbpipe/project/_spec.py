@@ -8,11 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from nwbpipe.errors import RequestError
 from nwbpipe.processors import Processor, Resources
 from nwbpipe.project._model import ExecutorSpec, Ignore, Policy, ToolSection
 from nwbpipe.stores import Stores, is_remote
-from nwbpipe.stores.s3 import public
 
 
 @dataclass(frozen=True)
@@ -98,17 +96,8 @@ class ProjectSpec:
         """The stores: what ``raw://…`` means in the sessions' specs."""
         return Stores(self.stores, base=self.folder)
 
-    def local(self, address: str) -> Path:
-        """Return the local path of an address such as ``nwb://sub-1/a.nwb``, in the first root of its store.
-
-        Raises
-        ------
-        RequestError
-            If that is not on this machine.
-        """
-        store, _, rest = address.partition("://")
-        root = self.stores[store][0]
-        if is_remote(root):
-            msg = f"the session files of a project are on this machine only, and the store {store!r} is elsewhere"
-            raise RequestError(msg, where=public(root), hint="name a folder in a profile")
-        return Path(root) / rest
+    def place(self, address: str) -> Path | str:
+        """Return the path or URL of an address such as ``nwb://sub-1/a.nwb``, in the first root of its store."""
+        name, _, rest = address.partition("://")
+        store = self.opened_stores[name]
+        return store.location(rest) if is_remote(store.root) else Path(store.root) / rest

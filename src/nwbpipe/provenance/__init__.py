@@ -5,7 +5,7 @@ from __future__ import annotations
 from nwbpipe.provenance._alignments import AlignmentRecord, add_alignment, read_alignments
 from nwbpipe.provenance._cache import Identity, IdentityCache, default_cache_folder, file_identity
 from nwbpipe.provenance._canonical import canonical_json, digest, parameters_hash, run_key
-from nwbpipe.provenance._edit import rename_record
+from nwbpipe.provenance._edit import rename_record, set_sources
 from nwbpipe.provenance._files import FileIdentity, FileStat, RemoteStat
 from nwbpipe.provenance._identity import object_identity
 from nwbpipe.provenance._prov import merged_prov, prov_json
@@ -47,4 +47,5 @@ __all__ = [
     "read_records",
     "rename_record",
     "run_key",
+    "set_sources",
 ]

@@ -34,7 +34,9 @@ from nwbpipe.provenance._files import (
     FileIdentity,
     FileStat,
     RawIdentity,
+    RemoteStat,
     compute_file_identity,
+    remote_identity,
     sha256_of,
     stat_of,
 )
@@ -221,7 +223,13 @@ class IdentityCache:
 
     # Whole files --------------------------------------------------------------------------------------
 
-    def file_identity(self, path: Path | str, *, mode: RawIdentity = "full") -> FileIdentity:
+    def file_identity(
+        self,
+        path: Path | str,
+        *,
+        mode: RawIdentity = "full",
+        origins: Mapping[Path, tuple[str, str, int]] | None = None,
+    ) -> FileIdentity:
         """Return the identity of a raw source file, or of a folder as a tree of files.
 
         Parameters
@@ -230,13 +238,27 @@ class IdentityCache:
             File or folder; symbolic links are followed.
         mode : {"full", "stat"}
             Size and SHA-256 of the bytes, or size and time of the last change.
+        origins : mapping, optional
+            Files that are copies: URL, tag and size of their originals, which what is found is kept of.
 
         Raises
         ------
         SourceError
             It can't be read.
         """
-        return compute_file_identity(Path(path), mode, self._sha256)
+        known = origins or {}
+
+        def sha256(file: Path | str) -> str:
+            if Path(file) not in known:
+                return self._sha256(file)
+            url, tag, size = known[Path(file)]
+            entry = self._load(url, RemoteStat(tag, size))
+            if entry["sha256"] is None:
+                entry["sha256"] = sha256_of(file)
+                self._store(url, entry)
+            return str(entry["sha256"])
+
+        return compute_file_identity(Path(path), mode, sha256)
 
     def known_file_identity(
         self, path: Path | str, *, mode: RawIdentity = "full", limit: int = 0
@@ -251,6 +273,23 @@ class IdentityCache:
 
         try:
             return compute_file_identity(Path(path), mode, sha256)
+        except _TooLargeError:
+            return None
+
+    def known_remote_identity(
+        self, files: Mapping[str, tuple[str, RemoteStat]], *, limit: int = 0
+    ) -> FileIdentity | None:
+        """Do the same for remote files: URL and stat of each, by its path below the folder, of one file by ""."""
+        stats = dict(files.values())
+
+        def sha256(url: str) -> str:
+            kept = self._load(url, stats[url])["sha256"]
+            if kept is None and stats[url].size > limit:
+                raise _TooLargeError
+            return self._sha256(url) if kept is None else str(kept)
+
+        try:
+            return remote_identity(files, sha256)
         except _TooLargeError:
             return None
 

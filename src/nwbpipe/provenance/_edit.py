@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import h5py
 
+from nwbpipe.provenance._canonical import canonical_json
 from nwbpipe.provenance._records import LOCATION, RunRecord, read_records
 
 
@@ -31,6 +32,21 @@ def rename_record(file: h5py.File, record: RunRecord, step: str, renamed: Callab
     group = file[f"{LOCATION}/{record.name}"]
     group.attrs["step"] = step
     file.move(group.name, f"{LOCATION}/{step}_{record.run_id[:8]}")
+
+
+def set_sources(file: h5py.File, record: RunRecord) -> None:
+    """Give a run's record in a file the key and the sources that it has here, for what was hashed meanwhile.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for writing, and not committed yet.
+    record : RunRecord
+        With its key and sources.
+    """
+    group = file[f"{LOCATION}/{record.name}"]
+    group.attrs["key"] = record.key
+    group["sources"][()] = canonical_json(list(record.sources))
 
 
 def _rename_paths(group: h5py.Group, renamed: Callable[[str], str]) -> None:

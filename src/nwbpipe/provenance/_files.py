@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -119,16 +119,8 @@ def compute_file_identity(
             if mode == "stat":
                 return FileIdentity(stat.st_size, "", stat.st_mtime_ns)
             return FileIdentity(stat.st_size, sha256(path))
-        tree = hashlib.sha256()
-        size, newest = 0, 0
-        for file in sorted(_tree(path), key=lambda file: file.relative_to(path).as_posix()):
-            one = compute_file_identity(file, mode, sha256)
-            size += one.size
-            newest = max(newest, one.mtime_ns or 0)
-            for part in (file.relative_to(path).as_posix(), one.identity):
-                data = part.encode("utf-8", "surrogateescape")
-                tree.update(len(data).to_bytes(8, "little") + data)
-        return FileIdentity(size, tree.hexdigest(), newest if mode == "stat" else None)
+        files = sorted((file.relative_to(path).as_posix(), file) for file in _tree(path))
+        return _of_tree(((name, compute_file_identity(file, mode, sha256)) for name, file in files), mode)
     except OSError as error:
         raise SourceError(
             "a source file can't be read",
@@ -137,3 +129,31 @@ def compute_file_identity(
             found=str(error),
             hint="correct the path, or give the permission to read it",
         ) from error
+
+
+def remote_identity(files: Mapping[str, tuple[str, RemoteStat]], sha256: Callable[[str], str]) -> FileIdentity:
+    """Return what `compute_file_identity` would return of copies of remote files.
+
+    Parameters
+    ----------
+    files : mapping
+        URL and stat by the path below a folder; of one file by "".
+    sha256 : callable
+        Hashes the file at a URL.
+    """
+    if "" in files:
+        url, stat = files[""]
+        return FileIdentity(stat.size, sha256(url))
+    return _of_tree((name, FileIdentity(files[name][1].size, sha256(files[name][0]))) for name in sorted(files))
+
+
+def _of_tree(files: Iterable[tuple[str, FileIdentity]], mode: RawIdentity = "full") -> FileIdentity:
+    tree = hashlib.sha256()
+    size, newest = 0, 0
+    for name, one in files:
+        size += one.size
+        newest = max(newest, one.mtime_ns or 0)
+        for part in (name, one.identity):
+            data = part.encode("utf-8", "surrogateescape")
+            tree.update(len(data).to_bytes(8, "little") + data)
+    return FileIdentity(size, tree.hexdigest(), newest if mode == "stat" else None)

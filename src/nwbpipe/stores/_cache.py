@@ -109,6 +109,11 @@ class CachedFile:
         return self._folder / "data" / self._name
 
     @property
+    def tag(self) -> str:
+        """The tag of the state."""
+        return self._tag
+
+    @property
     def _count(self) -> int:
         return -(-self.size // BLOCK)
 

@@ -51,6 +51,13 @@ class Stage:
     progress : callable, optional
         Called with a fraction (0 to 1) and a text while something is downloaded.
 
+    Attributes
+    ----------
+    folder : Path
+        The folder.
+    origins : dict
+        URL, tag and size of what was downloaded, by its path in the folder.
+
     Examples
     --------
     >>> import tempfile
@@ -72,6 +79,7 @@ class Stage:
         self._progress = progress
         self._held: list[CachedFile] = []
         self._placed: set[str] = set()
+        self.origins: dict[Path, tuple[str, str, int]] = {}
         self._lock = FileLock(self._scratch / f"{self.folder.name}.lock")
 
     def __enter__(self) -> Stage:
@@ -182,6 +190,7 @@ class Stage:
             cached = CachedFile(store.ranged(path), public(store.location(path)))
             self._held.append(cached)
             _link(cached.whole(lambda done: self._say(done, path)), place, hard=True)
+            self.origins[place] = (store.location(path), cached.tag, cached.size)
         else:
             _link(local.resolve(), place, hard=False)
 

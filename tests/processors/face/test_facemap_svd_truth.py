@@ -44,7 +44,7 @@ def test_pupil_and_motion_are_found(tmp_path, frames):
     before = {name.name for name in tmp_path.iterdir()}
     params = {**PARAMS, "running": [PAD], "blinks": [{**EYE, "saturation": SATURATION}], "movie_svd": True}
     process(path, "facemap_svd", params=params)
-    assert {name.name for name in tmp_path.iterdir()} - before <= {"cache", "logs", "scratch", ".a.nwb.lock"}
+    assert {name.name for name in tmp_path.iterdir()} - before <= {"cache", "logs", "scratch", ".a_nwb.lock"}
     assert validate(path=str(path)) == []
     with NWBHDF5IO(path, "r") as io:
         behavior = io.read().processing["behavior"]

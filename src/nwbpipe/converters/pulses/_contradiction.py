@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from nwbpipe.converters.pulses._hypothesis import Hypothesis, overlap
 from nwbpipe.converters.pulses._lines import Times
@@ -12,54 +13,83 @@ from nwbpipe.converters.pulses._trains import Trains
 
 # Sums that contradict a match: chance has had 3.9 in 600 good ones, the restart that says least 6.5.
 _MISFIT = 5.5
+# The same of shares of pulses without a partner: chance has had 2.4 in 1,050 good ones.
+_SPARSE = 4.0
 _CAP = 2.0
+_EDGES = 512  # between which stretches are looked for
 
 
-def contradiction(trains: Trains, one: Hypothesis, margin: float) -> tuple[float, float] | None:
+def contradiction(trains: Trains, one: Hypothesis) -> tuple[float, float] | None:
     """Find where the pulses contradict a match.
-
-    Parameters
-    ----------
-    trains : Trains
-    one : Hypothesis
-    margin : float
-        Logarithm of the odds that are asked for.
 
     Returns
     -------
     (float, float) or None
         Start and end on the reference, in seconds.
     """
-    found = _misfit(trains, one)
+    seen = _witnesses(trains, one)
+    found = _misfit(seen)
     if found is None and one.pieces is None:
         found = _step(trains, one)
-    return found or _run(trains, one, margin)
+    return found or _sparse(seen)
 
 
-def _misfit(trains: Trains, one: Hypothesis) -> tuple[float, float] | None:
+@dataclass(frozen=True)
+class _Witnesses:
+    """All pairs, and all pulses without a partner where both trains were recorded, by time.
+
+    `times` are on the reference, in seconds; `alone` tells the pulses without a partner; `said` is what each says
+    for a misfit, in nats; `chance` is the share of pulses that pair where the clocks have nothing to do with each
+    other.
+    """
+
+    times: Times
+    alone: npt.NDArray[np.bool_]
+    said: Times
+    chance: float
+
+
+def _witnesses(trains: Trains, one: Hypothesis) -> _Witnesses:
+    low, high = overlap(trains, one.mapping, one.window)
+    mapped = one(trains.source)
+    lone, missing = (
+        np.delete(times, pairs) for times, pairs in ((mapped, one.of_source), (trains.reference, one.of_reference))
+    )
+    others = np.sort(np.concatenate([lone, missing]))
+    others = others[(others >= low) & (others <= high)]
+    at = mapped[one.of_source]
+    residual = trains.reference[one.of_reference] - at
+    span = max(trains.reference[-1] - trains.reference[0], 1e-9)
+    chance = float(np.clip(2 * one.window * len(trains.reference) / span, 0.02, 0.9))
+    rate = one.error_rate
+    right = np.log(1 - rate) - 0.5 * (residual / one.sigma) ** 2 - np.log(one.sigma * np.sqrt(2 * np.pi))
+    wrong = np.log(chance / (2 * one.window))
+    unpaired = max(np.log((1 - chance) / rate), 0.0)
+    places = np.searchsorted(at, others)
+    return _Witnesses(
+        np.insert(at, places, others),
+        np.insert(np.zeros(len(at), dtype=bool), places, True),
+        np.insert(np.minimum(wrong - right, _CAP), places, unpaired),
+        chance,
+    )
+
+
+def _misfit(seen: _Witnesses) -> tuple[float, float] | None:
     """Find a stretch of time in which the pulses of both trains contradict each other, as after a restart.
 
     Every pulse tells how much likelier it is if the clocks have nothing to do with each other than if they fit
     (a pulse without a partner, or a residual that is no normal one); the stretch with the largest sum is refused if
     chance would not bring it about. A train that was merely not recorded for a while looks the same, and is refused.
-
-    Returns
-    -------
-    (float, float) or None
-        Start and end on the reference, in seconds.
     """
-    times, said = _witnesses(trains, one)
-    if not len(times):
-        return None
-    sums = np.concatenate([[0.0], np.cumsum(said)])
-    total = sums[-1]
+    times = seen.times
+    sums = np.concatenate([[0.0], np.cumsum(seen.said)])
     lowest = np.minimum.accumulate(sums)
     stop = int(np.argmax(sums - lowest))
     start = int(np.argmin(sums[: stop + 1]))
     options = [
         (sums[stop] - sums[start] - np.log(len(times)), start, stop),
         (float(sums.max()), 0, int(np.argmax(sums))),
-        (float(total - sums.min()), int(np.argmin(sums)), len(said)),
+        (float(sums[-1] - sums.min()), int(np.argmin(sums)), len(times)),
     ]
     worst, start, stop = max(options)
     if worst < _MISFIT:
@@ -67,32 +97,36 @@ def _misfit(trains: Trains, one: Hypothesis) -> tuple[float, float] | None:
     return float(times[start]), float(times[stop - 1])
 
 
-def _run(trains: Trains, one: Hypothesis, margin: float) -> tuple[float, float] | None:
-    """Find pulses in a row without a partner, where both trains were recorded, more than chance would bring about.
+def _sparse(seen: _Witnesses) -> tuple[float, float] | None:
+    """Find a stretch in which more pulses lack a partner than elsewhere, as after a restart that chance hides.
 
-    Returns
-    -------
-    (float, float) or None
-        Its first and last pulse on the reference, in seconds.
+    The scan statistic of Kulldorff (1997) for shares: what a share of its own within says over one share for all,
+    in nats, less the logarithm of the number of stretches. It must be material, too: nearer to the share that
+    clocks give that have nothing to do with each other than to that elsewhere.
     """
-    mapping: Callable[[Times], Times] = one
-    low, high = overlap(trains, one.fit.line if one.pieces is None else one.pieces, one.window)
-    for times, partners in ((mapping(trains.source), one.of_source), (trains.reference, one.of_reference)):
-        alone = np.ones(len(times), dtype=bool)
-        alone[partners] = False
-        inside = (times >= low) & (times <= high)
-        alone, times = alone[inside], times[inside]
-        ends = np.flatnonzero(np.diff(np.concatenate([[0], alone, [0]])))
-        if not len(ends):
-            continue
-        starts, lengths = ends[::2], np.diff(ends)[::2]
-        length = int(lengths.max())
-        rest = len(times) - length
-        rate = (alone.sum() - length + 1) / (rest + 2)  # without the run itself
-        if np.log(len(times)) + length * np.log(rate) < -margin:
-            first = int(starts[lengths.argmax()])
-            return float(times[first]), float(times[first + length - 1])
-    return None
+    count = len(seen.times)
+    edges = np.unique(np.linspace(0, count, min(count, _EDGES) + 1).astype(np.int64))
+    lone = np.concatenate([[0], np.cumsum(seen.alone)])[edges]
+    first, last = np.triu_indices(len(edges), 1)
+    within, lone_within = edges[last] - edges[first], lone[last] - lone[first]
+    elsewhere, lone_elsewhere = count - within, lone[-1] - lone_within
+    says = _likelihood(lone_within, within) + _likelihood(lone_elsewhere, elsewhere) - _likelihood(lone[-1], count)
+    by_chance = 2 * (1 - seen.chance) / (2 - seen.chance)  # two pulses without a partner, or one pair
+    share = lone_elsewhere / np.maximum(elsewhere, 1)
+    says[lone_within < 0.5 * (share + np.maximum(by_chance, share)) * within] = 0.0
+    worst = int(np.argmax(says))
+    if says[worst] - np.log(len(says)) < _SPARSE:
+        return None
+    return float(seen.times[edges[first[worst]]]), float(seen.times[edges[last[worst]] - 1])
+
+
+def _likelihood(some: npt.ArrayLike, of: npt.ArrayLike) -> Times:
+    """Logarithm of the largest likelihood of `some` among `of`."""
+    some, of = np.asarray(some, dtype=np.float64), np.asarray(of, dtype=np.float64)
+    share = some / np.maximum(of, 1.0)
+    return np.asarray(
+        some * np.log(np.maximum(share, 1e-300)) + (of - some) * np.log(np.maximum(1.0 - share, 1e-300))
+    )
 
 
 def _step(trains: Trains, one: Hypothesis) -> tuple[float, float] | None:
@@ -118,28 +152,3 @@ def _step(trains: Trains, one: Hypothesis) -> tuple[float, float] | None:
     if sums[at - 1] <= 1.63 * spread * np.sqrt(len(residual)) or apart < 0.5 * spread:
         return None
     return float(times[at]), float(times[-1])
-
-
-def _witnesses(trains: Trains, one: Hypothesis) -> tuple[Times, Times]:
-    """Times of all pulses where both trains were recorded, and what each says for a misfit, in nats."""
-    mapping: Callable[[Times], Times] = one
-    low, high = overlap(trains, one.fit.line if one.pieces is None else one.pieces, one.window)
-    mapped = mapping(trains.source)
-    paired = np.zeros(len(trains.source), dtype=bool)
-    paired[one.of_source] = True
-    lone = mapped[~paired]
-    wanted = np.ones(len(trains.reference), dtype=bool)
-    wanted[one.of_reference] = False
-    missing = trains.reference[wanted]
-    lone, missing = (times[(times >= low) & (times <= high)] for times in (lone, missing))
-    at = mapped[one.of_source]
-    residual = trains.reference[one.of_reference] - at
-    span = max(trains.reference[-1] - trains.reference[0], 1e-9)
-    chance = float(np.clip(2 * one.window * len(trains.reference) / span, 0.02, 0.9))
-    rate = one.error_rate
-    right = np.log(1 - rate) - 0.5 * (residual / one.sigma) ** 2 - np.log(one.sigma * np.sqrt(2 * np.pi))
-    wrong = np.log(chance / (2 * one.window))
-    alone = max(np.log((1 - chance) / rate), 0.0)
-    others = np.sort(np.concatenate([lone, missing]))
-    places = np.searchsorted(at, others)
-    return np.insert(at, places, others), np.insert(np.minimum(wrong - right, _CAP), places, alone)

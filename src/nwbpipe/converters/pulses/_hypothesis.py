@@ -53,6 +53,11 @@ class Hypothesis:
     support: float
 
     @property
+    def mapping(self) -> Line | Pieces:
+        """The better of the two lines."""
+        return self.fit.line if self.pieces is None else self.pieces
+
+    @property
     def matched(self) -> int:
         """Number of pairs."""
         return len(self.of_source)
@@ -69,7 +74,7 @@ class Hypothesis:
 
     def __call__(self, times: Times) -> Times:
         """Carry times of the clock (seconds) to the reference."""
-        return self.fit.line(times) if self.pieces is None else self.pieces(times)
+        return self.mapping(times)
 
 
 def work_out(trains: Trains, snippet: Snippet, line: Line, bins: float, sharp: float = np.inf) -> Hypothesis | None:

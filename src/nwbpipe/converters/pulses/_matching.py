@@ -255,7 +255,7 @@ def _judge(trains: Trains, best: Hypothesis, rivals: list[Hypothesis], start_wit
         return Match(best, "chance", "what fits could fit by chance: too few pulses, or too even")
     if best.jumps:
         return Match(best, "broken", "the residuals ask for a line with steps: a clock was set in between")
-    broken = contradiction(trains, best, MARGIN)
+    broken = contradiction(trains, best)
     if broken is None and significant:
         broken = _elsewhere(trains, best)
     if broken is not None:

@@ -23,7 +23,7 @@ from nwbpipe.engine.state._runs import now_text
 from nwbpipe.errors import ConflictError, FileAccessError, LockedFileError, NwbpipeError, ToolError, ToolKilledError
 from nwbpipe.project import Session, load_project
 from nwbpipe.provenance import RunRecord, host_label
-from nwbpipe.stores import scratch_folder
+from nwbpipe.stores import is_remote, scratch_folder
 
 LOCK_TIMEOUT = 600.0  # seconds: commits to one file queue
 Ending = Literal["done", "failed", "interrupted", "held"]
@@ -169,7 +169,11 @@ def _run(
 
 
 def _session(job: Job) -> Session:
-    return Session(job.subject_id, job.session_id, Path(job.spec) if job.spec else None, Path(job.file), {})
+    return Session(job.subject_id, job.session_id, _place(job.spec) if job.spec else None, _place(job.file), {})
+
+
+def _place(text: str) -> Path | str:
+    return text if is_remote(text) else Path(text)
 
 
 def _check_disk(needed_gb: float) -> None:

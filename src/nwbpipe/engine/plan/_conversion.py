@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from nwbpipe.converters import SpecChanges, conversion_key, identity_values, load_spec, source_paths, spec_changes
+from nwbpipe.converters import SpecChanges, conversion_key, identity_values, loaded, source_paths, spec_changes
 from nwbpipe.engine.plan._state import State
+from nwbpipe.engine.state import Looks
 from nwbpipe.errors import NwbpipeError
 from nwbpipe.project import ProjectSpec
-from nwbpipe.provenance import IdentityCache, RunRecord, digest
+from nwbpipe.provenance import IdentityCache, RemoteStat, RunRecord, digest
+from nwbpipe.stores import is_remote
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,9 @@ class LoadedSpec:
     parameters : mapping
         The whole spec as plain values.
     sources : tuple of (str, str, str)
-        Source, path as a spec would write it, and absolute path.
+        Source, path as a spec would write it, and absolute path or URL.
     files : tuple of str
-        The files that it was read from.
+        The files that it was read from: absolute paths or URLs.
     error : str
         What is wrong with it; "" if nothing is.
     """
@@ -36,16 +38,17 @@ class LoadedSpec:
     error: str = ""
 
 
-def loaded(path: Path, project: ProjectSpec) -> LoadedSpec:
-    """Load a spec; its raw files need not be there."""
+def load(path: Path | str, project: ProjectSpec) -> LoadedSpec:
+    """Load a spec from wherever it is; its raw files need not be there."""
     try:
-        spec = load_spec(path, present=False, stores=project.opened_stores)
+        with loaded(path, project.opened_stores, present=False) as spec:
+            places = spec.places
+            sources = tuple((name, places.display(raw), places.origin(raw)) for name, raw in source_paths(spec))
+            files = tuple(places.origin(file) for file in spec.files)
+            return LoadedSpec({**spec.resolved(), "stub": False}, sources, files)
     except NwbpipeError as error:
         told = "; ".join(str(one.what) for one in error.problems) or error.problem.what
         return LoadedSpec({}, (), (str(path),), f"the spec can't be used: {told}")
-    sources = tuple((name, spec.places.display(raw), str(raw)) for name, raw in source_paths(spec))
-    parameters = {**spec.resolved(), "stub": False}
-    return LoadedSpec(parameters, sources, tuple(str(file) for file in spec.files))
 
 
 @dataclass(frozen=True)
@@ -74,20 +77,16 @@ class Conversion:
     rebuild: bool = False
 
 
-def raw_files(spec: LoadedSpec) -> list[str]:
+def raw_files(spec: LoadedSpec, looks: Looks) -> list[str]:
     """Return all that the state of a conversion depends on: raw files, and folders with all that is in them."""
-    found = []
-    for _, _, path in spec.sources:
-        found.append(path)
-        if Path(path).is_dir():
-            found += sorted(str(one) for one in Path(path).rglob("*"))
-    return found
+    return [one for _, _, path in spec.sources for one in (path, *looks.below(path))]
 
 
 def conversion_state(
     spec: LoadedSpec,
     there: bool,
     record: RunRecord | None,
+    looks: Looks,
     *,
     limit: int,
 ) -> Conversion:
@@ -100,13 +99,15 @@ def conversion_state(
         Whether the NWB file is there.
     record : RunRecord or None
         The file's current record of its conversion.
+    looks : Looks
+        Looks at the raw files.
     limit : int
         Raw files up to that size, in bytes, may be hashed now.
     """
     if spec.error:
         return Conversion("blocked", spec.error)
-    absent = [shown for _, shown, path in spec.sources if not Path(path).exists()]
-    key = digest("\n".join([conversion_key(spec.parameters, []), *_stats(spec.sources)]))
+    absent = [shown for _, shown, path in spec.sources if not looks.there(path)]
+    key = digest("\n".join([conversion_key(spec.parameters, []), *_stats(spec.sources, looks)]))
     if not there:
         if absent:
             return Conversion("blocked", f"raw files are missing: {', '.join(absent)}", key=key)
@@ -114,7 +115,7 @@ def conversion_state(
     if record is None:
         return Conversion("blocked", "the NWB file is there, and nwbpipe did not convert it", key=key)
     changes = spec_changes(record.parameters, spec.parameters)
-    changed, unknown = _changed_sources(spec.sources, record.sources, limit)
+    changed, unknown = _changed_sources(spec.sources, record.sources, looks, limit)
     if changes.rebuild or changed:
         reasons = [f"raw data changed: {', '.join(changed)}"] if changed else []
         reasons += [f"spec changed: {'; '.join(changes.told)}"] if changes.told else []
@@ -128,19 +129,20 @@ def conversion_state(
     return Conversion("done", f"raw files are elsewhere now: {', '.join(absent)}" if absent else "", key=key)
 
 
-def _stats(sources: Iterable[tuple[str, str, str]]) -> list[str]:
+def _stats(sources: Iterable[tuple[str, str, str]], looks: Looks) -> list[str]:
     texts = []
     for source, shown, path in sources:
-        try:
-            stat = Path(path).stat()
-            texts.append(f"{source} {shown} {stat.st_size} {stat.st_mtime_ns}")
-        except OSError:
-            texts.append(f"{source} {shown} absent")
+        stat = looks.of(path)
+        if stat is not None:
+            told = " ".join(map(str, stat if is_remote(path) else stat[2:4]))
+        else:
+            told = " ".join(map(str, map(looks.of, looks.below(path)))) or "absent"
+        texts.append(f"{source} {shown} {told}")
     return texts
 
 
 def _changed_sources(
-    sources: Sequence[tuple[str, str, str]], recorded: Sequence[Mapping[str, Any]], limit: int
+    sources: Sequence[tuple[str, str, str]], recorded: Sequence[Mapping[str, Any]], looks: Looks, limit: int
 ) -> tuple[list[str], list[str]]:
     """Return which sources have other content than recorded, and of which that is not known."""
     before = {(one.get("source"), one.get("path")): one for one in recorded}
@@ -150,9 +152,14 @@ def _changed_sources(
         old = before.get((source, shown))
         if old is None:
             changed.append(shown)
-        elif Path(path).exists():  # what is elsewhere now is as it was recorded
+        elif looks.there(path):  # what is elsewhere now is as it was recorded
             mode: Literal["full", "stat"] = "stat" if "mtime_ns" in old else "full"  # as it was recorded
-            found = cache.known_file_identity(path, mode=mode, limit=limit)
+            if not is_remote(path):
+                found = cache.known_file_identity(path, mode=mode, limit=limit)
+            elif mode == "stat":  # the times of a file of another machine's
+                found = None
+            else:
+                found = cache.known_remote_identity(_remote_files(path, looks), limit=limit)
             if found is None:
                 unknown.append(shown)
             elif identity_values(found) != {
@@ -160,3 +167,12 @@ def _changed_sources(
             }:
                 changed.append(shown)
     return changed, unknown
+
+
+def _remote_files(url: str, looks: Looks) -> dict[str, tuple[str, RemoteStat]]:
+    """Return a remote file as {"": …}, or the files below a folder by their paths there."""
+    stat = looks.of(url)
+    if stat is not None:
+        return {"": (url, RemoteStat(*stat))}
+    stats = looks.stats(looks.below(url))
+    return {name[len(url) + 1 :]: (name, RemoteStat(*one)) for name, one in stats.items() if one is not None}

@@ -15,8 +15,8 @@ from nwbpipe.engine.plan._conversion import Conversion, LoadedSpec, conversion_s
 from nwbpipe.engine.plan._inputs import Member, members
 from nwbpipe.engine.plan._state import CONVERT, SOUND, SessionPlan, State, StepState
 from nwbpipe.engine.plan._tools import Facts, judged
+from nwbpipe.engine.state import Looks
 from nwbpipe.errors import InputError, NwbpipeError
-from nwbpipe.processors import BoundInput
 from nwbpipe.project import ProjectSpec, Session, Step
 from nwbpipe.provenance import IdentityCache, RunRecord, current_record, read_records
 
@@ -64,6 +64,7 @@ def evaluate(
     spec: LoadedSpec | None,
     tools: Mapping[str, Facts],
     failures: Failures,
+    looks: Looks,
     *,
     limit: int,
 ) -> Evaluation:
@@ -79,36 +80,42 @@ def evaluate(
         Of each step: its compute source, and the tool that would run it.
     failures : mapping
         Failed runs by step, oldest first.
+    looks : Looks
+        Looks at files, wherever they are.
     limit : int
         Files up to that size, in bytes, may be hashed now; what would need more is "unverified".
     """
-    there = session.file.is_file()
+    there = looks.of(session.file) is not None
     content = _content(session.file) if there else _File()
     result = Evaluation(SessionPlan(session.key, ()), files={str(session.file)})
     states: list[StepState] = []
     if spec is not None:
         conversion = _ignored_conversion(project, session) or conversion_state(
-            spec, there, current_record(content.records, CONVERT), limit=limit
+            spec, there, current_record(content.records, CONVERT), looks, limit=limit
         )
         conversion = _failed_conversion(conversion, failures.get(CONVERT, ()))
         result.conversion = conversion
         result.files |= set(spec.files)
         states.append(_conversion_state(session, conversion, content, failures.get(CONVERT, ())))
-    walk = _Walk(project, session, content, result, tools, failures, limit, there)
+    may_hash = looks.size(session.file) <= limit
+    walk = _Walk(project, session, content, result, tools, failures, may_hash, there)
     for step in project.steps.values():
         states += walk.states(step, states)
     result.plan = SessionPlan(session.key, tuple(states))
     return result
 
 
-def _content(file: Path) -> _File:
-    try:
+def _content(file: Path | str) -> _File:
+    def read() -> _File:
         with session_file.open_hdf5(file) as opened:
             found = _File(read_records(opened), nwb_objects(opened))
             found.paths = {o.path for record in found.records for o in record.outputs if o.path in opened}
             return found
+
+    try:
+        return session_file.again_after_conflicts(read)
     except NwbpipeError as error:
-        return _File(error=f"{error.problem.what}: {error.problem.found or file.name}")
+        return _File(error=f"{error.problem.what}: {error.problem.found or str(file).rpartition('/')[2]}")
     except OSError as error:
         return _File(error=f"the NWB file can't be opened: {error}")
 
@@ -157,16 +164,17 @@ class _Walk:
         result: Evaluation,
         tools: Mapping[str, Facts],
         failures: Failures,
-        limit: int,
+        may_hash: bool,
         there: bool,
     ) -> None:
         self.project, self.session, self.content, self.result = project, session, content, result
-        self.tools, self.failures, self.limit, self.there = tools, failures, limit, there
+        self.tools, self.failures, self.may_hash, self.there = tools, failures, may_hash, there
         self.made = [
             output.path for record in content.records if not record.superseded and record.step != CONVERT
             for output in record.outputs
         ]  # fmt: skip
         self.cache = IdentityCache()
+        self.identities: dict[str, str | None] = {}
 
     def states(self, step: Step, before: Sequence[StepState]) -> list[StepState]:
         """Return the states of a step, those of the steps that it needs being known."""
@@ -229,7 +237,7 @@ class _Walk:
         paths = {name: one.path for name, one in run.inputs.items()}
         record = self._record(run.run)
         try:
-            identities = {name: self._identity(one) for name, one in run.inputs.items()}
+            identities = {name: self._identity(one.path) for name, one in run.inputs.items()}
         except NwbpipeError as error:
             return self._state(step, "blocked", f"{error.problem.what}: {error.problem.where}", run.run, inputs=paths)
         known = {name: identity for name, identity in identities.items() if identity is not None}
@@ -254,13 +262,17 @@ class _Walk:
             return self._attempt(step, "stale", told, run.run, facts, key, paths, result)
         return self._attempt(step, "missing", "", run.run, facts, key, paths, result)
 
-    def _identity(self, one: BoundInput) -> str | None:
-        known = self.cache.known(self.session.file, one.path)
-        if known is None and self.session.file.stat().st_size <= self.limit:
-            known = self.cache.identify(self.session.file, one.path)
+    def _identity(self, path: str) -> str | None:
+        if path not in self.identities:
+            self.identities[path] = session_file.again_after_conflicts(lambda: self._found(path))
+        return self.identities[path]
+
+    def _found(self, path: str) -> str | None:
+        file = self.session.file
+        known = self.cache.identify(file, path) if self.may_hash else self.cache.known(file, path)
         if known is None:
             return None
-        self.result.files |= self.cache.files_of(self.session.file, one.path)
+        self.result.files |= self.cache.files_of(file, path)
         return known.identity
 
     def _attempt(

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe import __version__
-from nwbpipe.engine.plan._conversion import LoadedSpec, loaded, raw_files
+from nwbpipe.engine.plan._conversion import LoadedSpec, load, raw_files
 from nwbpipe.engine.plan._evaluate import Evaluation, Failures, evaluate
 from nwbpipe.engine.plan._state import SessionPlan, StepState
 from nwbpipe.engine.plan._tools import Facts, as_text, facts_of, use_tools
-from nwbpipe.engine.state import Index, Leases, Runs, Stats
-from nwbpipe.engine.state._index import settled, stat_of, stats_of
+from nwbpipe.engine.state import Index, Leases, Looks, Runs, Stats
+from nwbpipe.engine.state._index import settled
 from nwbpipe.errors import NwbpipeError, Problem
 from nwbpipe.project import ProjectSpec, Session, find_sessions
 from nwbpipe.provenance import canonical_json, digest
@@ -35,7 +35,8 @@ class Planner:
     def __init__(self, project: ProjectSpec) -> None:
         use_tools(project)
         self.project = project
-        self.index = Index(project.path, project.profile)
+        self.looks = Looks(project.opened_stores)
+        self.index = Index(project.path, project.profile, self.looks.of)
         self.state = open_store(project.stores["state"][0], base=project.folder)
         self.runs = Runs(self.state)
         self._fresh_specs: list[tuple[str, str, Stats, Any]] = []
@@ -43,19 +44,20 @@ class Planner:
     # Sessions -----------------------------------------------------------------------------------------
 
     def sessions(self) -> tuple[list[Session], list[Problem]]:
-        """Find the project's sessions, and the specs that can't be read."""
+        """Look anew; find the project's sessions, and the specs that can't be read."""
+        self.looks.refresh(whole=True)
         kept = {name: value for name, (_, value) in self.index.load("session").items()}
         fresh: list[tuple[str, str, Any, Any]] = []
 
-        def describe(path: Path) -> tuple[str, str, Mapping[str, str]]:
+        def describe(path: Path | str) -> tuple[str, str, Mapping[str, str]]:
             if str(path) in kept:
                 subject, session, fields = kept[str(path)]
                 return subject, session, fields
             subject, session, fields, files = _described(path, self.project)
-            fresh.append((str(path), "", stats_of(files), [subject, session, dict(fields)]))
+            fresh.append((str(path), "", self.looks.stats(files), [subject, session, dict(fields)]))
             return subject, session, fields
 
-        found = find_sessions(self.project, describe)
+        found = find_sessions(self.project, describe, self.looks.entries)
         self.index.store("session", fresh)
         return found
 
@@ -107,7 +109,10 @@ class Planner:
     def plans(
         self, sessions: Sequence[Session], *, limit: int = QUICK, running: bool = True
     ) -> dict[str, SessionPlan]:
-        """Return the plan of each session, by its key; with what is `running`, here or elsewhere, shown so."""
+        """Return the plan of each session, by its key; with what is `running`, here or elsewhere, shown so.
+
+        Files that are not on this machine are as `sessions` found them.
+        """
         failures = self.failures()
         kept = self.index.load("status")
         plans: dict[str, SessionPlan] = {}
@@ -116,14 +121,14 @@ class Planner:
             failed = failures.get(session.key, {})
             context = f"{self._context} {session.file} {sorted(failed.items())}"
             known = kept.get(session.key)
-            if known is not None and known[0] == context and known[1]["limit"] == limit:
+            if known is not None and known[0] == context and known[1]["limit"] >= limit:
                 steps = tuple(StepState(**one) for one in known[1]["steps"])
                 plans[session.key] = SessionPlan(session.key, steps)
                 continue
-            before = stats_of(self._files(session))
-            evaluation = self.evaluate(session, failed, limit=limit)
+            before = self.looks.stats(self._files(session))
+            evaluation = self._evaluate(session, failed, limit)
             plans[session.key] = evaluation.plan
-            stats = stats_of(evaluation.files)
+            stats = self.looks.stats(evaluation.files)
             if all(stats.get(name) == stat for name, stat in before.items()):
                 value = {"limit": limit, "steps": [asdict(one) for one in evaluation.plan.steps]}
                 fresh.append((session.key, context, stats, value))
@@ -135,13 +140,17 @@ class Planner:
         return plans
 
     def evaluate(self, session: Session, failed: Failures | None = None, *, limit: int = QUICK) -> Evaluation:
-        """Find the states of one session anew."""
+        """Look at one session anew, and find its states."""
+        self.looks.refresh(whole=False)
         if failed is None:
             failed = self.failures().get(session.key, {})
+        return self._evaluate(session, failed, limit)
+
+    def _evaluate(self, session: Session, failed: Failures, limit: int) -> Evaluation:
         spec = self.spec(session)
-        evaluation = evaluate(self.project, session, spec, self.tools, failed, limit=limit)
+        evaluation = evaluate(self.project, session, spec, self.tools, failed, self.looks, limit=limit)
         if spec is not None:
-            evaluation.files |= set(raw_files(spec))
+            evaluation.files |= set(raw_files(spec, self.looks))
         return evaluation
 
     def spec(self, session: Session) -> LoadedSpec | None:
@@ -152,12 +161,12 @@ class Planner:
         context = digest(canonical_json([__version__, dict(self.project.stores)]))
         if name in self._specs:
             kept, value, stats = self._specs[name]
-            if kept == context and stats_of(stats) == stats:
+            if kept == context and self.looks.stats(stats) == stats:
                 sources = tuple((a, b, c) for a, b, c in value["sources"])
                 return LoadedSpec(value["parameters"], sources, tuple(value["files"]), value["error"])
-        before = stat_of(session.spec)
-        spec = loaded(session.spec, self.project)
-        stats = stats_of(spec.files)
+        before = self.looks.of(session.spec)
+        spec = load(session.spec, self.project)
+        stats = self.looks.stats(spec.files)
         if not spec.error and stats.get(name) == before and settled(stats):
             self._specs[name] = (context, asdict(spec), stats)
             self._fresh_specs.append((name, context, stats, asdict(spec)))
@@ -167,7 +176,7 @@ class Planner:
     def _specs(self) -> dict[str, tuple[str, Any, Stats]]:
         return self.index.entries("spec")
 
-    def _files(self, session: Session) -> list[Path]:
+    def _files(self, session: Session) -> list[Path | str]:
         return [session.file, *([session.spec] if session.spec else [])]
 
     def _show_running(self, plans: dict[str, SessionPlan]) -> None:
@@ -180,22 +189,23 @@ class Planner:
                 plans[session] = plans[session].running(running)
 
 
-def _described(path: Path, project: ProjectSpec) -> tuple[str, str, Mapping[str, str], Iterable[Path]]:
-    if path.suffix != ".nwb":
+def _described(path: Path | str, project: ProjectSpec) -> tuple[str, str, Mapping[str, str], Iterable[Path | str]]:
+    if not str(path).endswith(".nwb"):
         from nwbpipe.converters import summarize_spec
 
         found = summarize_spec(path, stores=project.opened_stores)
         return found.subject_id, found.session_id, found.fields, found.files
     fields = _fields(path)
     subject = fields.get("subject_id") or "unknown"
-    return _name(subject), _name(fields.get("session_id") or path.stem), fields, [path]
+    name = str(path).replace("\\", "/").rpartition("/")[2].removesuffix(".nwb")
+    return _name(subject), _name(fields.get("session_id") or name), fields, [path]
 
 
 def _name(text: str) -> str:
     return "".join("_" if letter in '/\\:*?"<>|\0' else letter for letter in text).strip(". ") or "unknown"
 
 
-def _fields(path: Path) -> dict[str, str]:
+def _fields(path: Path | str) -> dict[str, str]:
     import h5py
 
     from nwbpipe import session_file

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,13 @@ from nwbpipe.provenance import default_cache_folder, digest
 _VERSION = 1
 _SETTLED_S = 2.0
 
-Stats = Mapping[str, tuple[int, ...] | None]
+# Of a file of this machine: device, inode, size, and times of change; of one elsewhere: tag and size.
+Stat = tuple[Any, ...]
+Stats = Mapping[str, Stat | None]
+_OF_HERE = 5
 
 
-def stat_of(path: str | Path) -> tuple[int, ...] | None:
+def stat_of(path: str | Path) -> Stat | None:
     """Return what tells that a file is unchanged; None if it is not there."""
     try:
         found = os.stat(path)  # noqa: PTH116 - quick
@@ -29,15 +32,18 @@ def stat_of(path: str | Path) -> tuple[int, ...] | None:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def stats_of(paths: Iterable[str | Path]) -> dict[str, tuple[int, ...] | None]:
+def stats_of(paths: Iterable[str | Path]) -> dict[str, Stat | None]:
     """Return the stat of each of several files."""
     return {str(path): stat_of(path) for path in paths}
 
 
 def settled(stats: Stats) -> bool:
-    """Whether files had been at rest when they were looked at: a further change would leave another stat."""
+    """Whether files had been at rest when they were looked at: a further change would leave another stat.
+
+    A tag tells any change.
+    """
     limit = time.time_ns() - int(_SETTLED_S * 1e9)
-    return all(stat is None or max(stat[3:]) < limit for stat in stats.values())
+    return all(stat is None or len(stat) < _OF_HERE or max(stat[3:]) < limit for stat in stats.values())
 
 
 class Index:
@@ -49,6 +55,8 @@ class Index:
         The project file.
     profile : str
         Whose stores are meant.
+    look : callable, optional
+        Returns the stat of a file; that of one elsewhere, too.
 
     Notes
     -----
@@ -57,7 +65,8 @@ class Index:
     the same stat. An index that is damaged, locked or can't be written is done without.
     """
 
-    def __init__(self, project: Path, profile: str) -> None:
+    def __init__(self, project: Path, profile: str, look: Callable[[str], Stat | None] = stat_of) -> None:
+        self._look = look
         name = digest(f"{os.path.realpath(project)}\n{profile}")[:32]
         self.path = default_cache_folder() / "projects" / f"{name}-{_VERSION}.sqlite"
 
@@ -70,7 +79,7 @@ class Index:
         found: dict[str, tuple[str, Any, Stats]] = {}
         for name, context, text, value in self._rows(kind):
             stats = {path: None if stat is None else tuple(stat) for path, stat in json.loads(text)}
-            if all(stat_of(path) == stat for path, stat in stats.items()):
+            if all(self._look(path) == stat for path, stat in stats.items()):
                 found[name] = (context, json.loads(value), stats)
         return found
 
