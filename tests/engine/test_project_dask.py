@@ -234,12 +234,12 @@ kind = "cloud"
 cluster = "aws.LabCluster"
 adaptive = true
 [executor.kinds.ephys]
-workers = 2
+workers = 1
 options = { image = "lab/nwbpipe", worker_options = { memory_limit = 0 } }
 """
-    project, told = make_project(tmp_path, 2, steps), Told()
+    project, told = make_project(tmp_path, 1, steps), Told()
     summary = project.run(reporter=told)
-    assert (summary.done, summary.failed, summary.blocked) == (2, [], [])
+    assert (summary.done, summary.failed, summary.blocked) == (1, [], [])
     assert told.about.startswith("Dask dashboard: http://127.0.0.1:")
     from dask_cloudprovider.aws import LabCluster
 

@@ -92,6 +92,7 @@ class DaskExecutor:
                     "nthreads": 1,
                     "resources": worker_resources(kind, worker),
                     "host": "127.0.0.1",
+                    "preload": ["nwbpipe.engine.execute._dask_worker"],
                 }
                 workers[len(workers)] = {**nanny, "options": options}
         scheduler = {
