@@ -153,6 +153,21 @@ def open_hdf5(path: Path | str, *, locking: bool = False) -> Iterator[h5py.File]
         yield file
 
 
+def between_commits(path: Path | str, read: Callable[[h5py.File], T]) -> T:
+    """Return ``read(file)``; again if it fails as a commit of another process changed what it was reading.
+
+    For reading without a lock, of what a commit may change: groups, records.
+    """
+
+    def once() -> T:
+        with open_hdf5(path) as file:
+            return read(file)
+
+    if files.is_remote(path):
+        return again_after_conflicts(once)
+    return files.read_settled(Path(path).resolve(), once)
+
+
 def _opened(resolved: Path, locking: bool) -> h5py.File:
     try:
         return files.read_settled(resolved, lambda: h5py.File(resolved, "r", locking=locking))

@@ -52,7 +52,8 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(
 ) -> None:
     monkeypatch.setenv("TESTS_COUNTER", str(tmp_path / "counter"))
     project = tmp_path / "lab"
-    make_project(project, 1, STEPS.replace("KIND", kind))
+    slow = STEPS.replace("KIND", kind).replace("add = 3, seconds = 0.2", "add = 3, seconds = 1.5")
+    make_project(project, 1, slow)  # the second step can't end while all is being stopped
     words = [*RUN, "--project", str(project)]
     runner = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTIBLE, *words],

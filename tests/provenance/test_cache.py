@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from nwbpipe.errors import FileAccessError, InputError, SourceError, UnsupportedFileError
+from nwbpipe.files import transaction
 from nwbpipe.provenance import IdentityCache, default_cache_folder, file_identity, object_identity
 from nwbpipe.provenance import _cache as cache_module
 from tests.provenance.nwb import CURRENT, EPHYS, SPEED, VIDEO, write_session
@@ -326,3 +327,31 @@ def test_a_missing_source(cache: IdentityCache, tmp_path: Path) -> None:
     for mode in ("full", "stat"):
         with pytest.raises(SourceError, match=r"gone\.tif"):
             cache.file_identity(tmp_path / "gone.tif", mode=mode)
+
+
+@pytest.mark.parametrize("torn", [InputError("a link leads nowhere"), RuntimeError("addr overflow"), KeyError("x")])
+def test_what_a_commit_tore_is_read_again(
+    torn: Exception, cache: IdentityCache, session: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, tries = cache_module.find_identity, []
+
+    def find(file: h5py.File, path: str, **options: object) -> object:
+        tries.append(path)
+        if len(tries) == 1:
+            with transaction(session) as changed:
+                changed.attrs["late"] = 1
+            raise torn
+        return whole(file, path, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cache_module, "find_identity", find)
+    found = cache.identify(session, EPHYS)
+    assert len(tries) >= 2
+    with h5py.File(session) as file:
+        assert found.identity == object_identity(file, EPHYS, folder=session.parent)
+
+    def fail(*given: object, **options: object) -> None:
+        raise torn
+
+    monkeypatch.setattr(cache_module, "find_identity", fail)
+    with pytest.raises(type(torn)):  # no commit came between
+        cache.identify(session, SPEED)

@@ -122,13 +122,16 @@ def _refusal(placement: Placement, what: str) -> DamagedFileError:
 
 
 def read_settled(path: Path, read: Callable[[], T], *, lock_timeout: float = 60.0) -> T:
-    """Return ``read()``; if it fails because a commit was under way, wait for its end and read again."""
+    """Return ``read()``; if it fails because a commit came between, wait for its end and read again.
+
+    What HDF5 says of metadata that are half old and half new may be any of its errors.
+    """
     for attempt in range(_ATTEMPTS):
         recover(path, lock_timeout=lock_timeout)
         before = _times(path)
         try:
             return read()
-        except (OSError, NwbpipeError):
+        except (OSError, KeyError, RuntimeError, ValueError, NwbpipeError):
             if attempt + 1 == _ATTEMPTS or (not unfinished(path) and _times(path) == before):
                 raise
     raise AssertionError

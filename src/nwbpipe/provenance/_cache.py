@@ -156,19 +156,23 @@ class IdentityCache:
             folder = str(file).rpartition("/")[0]
             with remote_read(file, keep=True) as h5file:  # its reader comes next
                 return find_identity(h5file, object_path, folder=folder, sha256=self._sha256)
-        file = Path(file)
-        try:
-            h5file = read_settled(file, lambda: h5py.File(file, "r", locking=False))
-        except OSError as error:
-            raise UnsupportedFileError(
-                "the file can't be opened as HDF5",
-                where=str(file),
-                expected="an NWB file (HDF5)",
-                found=str(error),
-                hint="give an NWB file, or restore it from a copy",
-            ) from error
-        with h5file:
-            return find_identity(h5file, object_path, folder=file.resolve().parent, sha256=self._sha256)
+        local = Path(file)
+
+        def read() -> Found:
+            try:
+                h5file = h5py.File(local, "r", locking=False)
+            except OSError as error:
+                raise UnsupportedFileError(
+                    "the file can't be opened as HDF5",
+                    where=str(local),
+                    expected="an NWB file (HDF5)",
+                    found=str(error),
+                    hint="give an NWB file, or restore it from a copy",
+                ) from error
+            with h5file:
+                return find_identity(h5file, object_path, folder=local.resolve().parent, sha256=self._sha256)
+
+        return read_settled(local, read)
 
     def stat(self, file: Path | str) -> AnyStat:
         """Return a file's stat, to be given to `carry_over` after a commit of our own."""
