@@ -38,11 +38,19 @@ def _describe(method: Any) -> dict[str, Any]:
             "licence": method.tool.licence,
         },
         "inputs": {
-            name: {"types": list(wanted.neurodata_types), "doc": wanted.doc, "optional": wanted.optional}
+            name: {"types": _types(wanted), "doc": wanted.doc, "optional": wanted.optional}
             for name, wanted in method.inputs.items()
         },
         "parameters": schema.get("properties", {}),
     }
+
+
+def _types(wanted: Any) -> list[str]:
+    from nwbpipe.processors import Artefact
+
+    if isinstance(wanted, Artefact):
+        return [f"an artefact of {wanted.processor}"]
+    return list(wanted.neurodata_types)
 
 
 def _show(one: dict[str, Any]) -> None:

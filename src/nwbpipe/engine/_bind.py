@@ -9,10 +9,12 @@ from typing import Any
 
 import h5py
 
+from nwbpipe.engine._artefacts import read_artefact
 from nwbpipe.engine._content import Candidate, nwb_objects
 from nwbpipe.errors import InputError
 from nwbpipe.files import below
-from nwbpipe.processors import BoundInput, Input, Processor
+from nwbpipe.processors import Artefact, BoundInput, Input, Processor
+from nwbpipe.provenance import IdentityCache
 
 
 def bind(
@@ -46,10 +48,30 @@ def bind(
         raise InputError(msg, expected=", ".join(processor.inputs), found=", ".join(sorted(unknown)))
     everything = [one for one in nwb_objects(file) if not below(one.path, own)]
     return {
-        name: _bind_one(where, name, wanted, bindings.get(name), everything)
+        name: _bind_artefact(name, wanted, bindings.get(name))
+        if isinstance(wanted, Artefact)
+        else _bind_one(where, name, wanted, bindings.get(name), everything)
         for name, wanted in processor.inputs.items()
         if name in bindings or not wanted.optional
     }
+
+
+def _bind_artefact(name: str, wanted: Artefact, binding: str | None) -> BoundInput:
+    if binding is None:
+        msg = f"the input {name!r} is an artefact of {wanted.processor!r}, and none is named"
+        raise InputError(msg, hint=f"--input {name}=FOLDER, with its folder STEP/KEY/IDENTITY in the store models://")
+    made = read_artefact(Path(binding))
+    if made.record.processor != wanted.processor:
+        msg = f"the input {name!r} is an artefact of another processor"
+        raise InputError(msg, where=binding, expected=wanted.processor, found=made.record.processor)
+    return BoundInput(name, made.address, "", "", made.identity, str(made.folder))
+
+
+def identity_of(session: Path | str, bound: BoundInput, cache: IdentityCache | None = None) -> str:
+    """Return the identity of what is bound to an input, as it is now."""
+    if bound.folder:
+        return read_artefact(Path(bound.folder)).identity
+    return (cache or IdentityCache()).identify(session, bound.path).identity
 
 
 def _bind_one(where: str, name: str, wanted: Input, binding: str | None, everything: list[Candidate]) -> BoundInput:
@@ -108,6 +130,8 @@ def locate(file: h5py.File, bound: BoundInput, external: Callable[[str, str], Pa
     InputError
         If external data are missing, or lie outside the folder of the file.
     """
+    if bound.folder:
+        return {"folder": bound.folder}
     item = file[bound.path]
     members = item if isinstance(item, h5py.Group) else {}
     start = members.get("starting_time")

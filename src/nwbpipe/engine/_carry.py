@@ -105,7 +105,8 @@ def _unchanged(old: h5py.File, new: h5py.File, record: RunRecord, folder: Path) 
         return False
     try:
         # An input without an identity (the ROIs that a person labelled) has to be there as it was: see below.
-        known = [one for one in record.inputs if one.identity]
+        # An artefact is of no file: the plan asks whether it is still the one that is meant.
+        known = [one for one in record.inputs if one.identity and not one.is_artefact]
         if any(object_identity(new, one.path, folder=folder) != one.identity for one in known):
             return False
         outside = files.outside_targets(old, paths)
@@ -135,4 +136,6 @@ def _copy_record(old: h5py.File, new: h5py.File, record: RunRecord, keep: bool, 
     if not keep and not record.superseded:
         group.attrs["superseded_by"] = conversion.run_id if record.step == _CONVERT else REMOVED
     if keep and "input_object_id" in group:  # the conversion gave its objects new ids
-        group["input_object_id"][...] = [str(new[one.path].attrs.get("object_id", "")) for one in record.inputs]
+        group["input_object_id"][...] = [
+            str(new[one.path].attrs.get("object_id", "")) if not one.is_artefact else "" for one in record.inputs
+        ]

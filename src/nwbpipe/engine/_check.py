@@ -233,7 +233,7 @@ def _inputs(path: Path | str, file: h5py.File, record: RunRecord, rehash: bool) 
     again = "run the step again with --replace"
     folder = str(path).rpartition("/")[0] if files.is_remote(path) else Path(path).parent
     for one in record.inputs:
-        if not one.identity:
+        if not one.identity or one.is_artefact:
             continue
         if one.path not in file:
             yield Finding("input", False, f"stale: the step {record.step!r} read it, and it is gone", one.path, again)

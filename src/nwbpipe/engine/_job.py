@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import h5py
 
 from nwbpipe import __version__, environments, session_file
+from nwbpipe.engine._bind import identity_of
 from nwbpipe.engine._commit import commit_result
 from nwbpipe.engine._places import log_folder
 from nwbpipe.engine._remove import dependents, irreplaceable, remove_outputs
@@ -23,7 +25,6 @@ from nwbpipe.errors import InputError, ResultExistsError
 from nwbpipe.processors import Context, Processor, Results
 from nwbpipe.provenance import (
     REMOVED,
-    IdentityCache,
     ObjectRecord,
     RunRecord,
     current_record,
@@ -97,8 +98,7 @@ class Job:
 
     def existing(self) -> RunRecord | None:
         """Return the step's current record, if all its outputs are still in the file."""
-        with session_file.open_hdf5(self.session) as file:
-            return self._existing_in(file)
+        return session_file.between_commits(self.session, self._existing_in)
 
     def _existing_in(self, file: h5py.File) -> RunRecord | None:
         record = current_record(read_records(file), self.context.step)
@@ -161,7 +161,7 @@ class Job:
         run_id, started = uuid.uuid4().hex, _now()
         log = log_folder() / f"{Path(str(self.session).rpartition('/')[2]).stem}_{self.context.step}_{run_id[:8]}.log"
         try:
-            with inputs_within_reach(self.session, self.context.inputs, self.scratch) as (inputs, served):
+            with self._reach() as (inputs, served):
                 outcome = environments.run(
                     environment,
                     self.method.compute,
@@ -192,11 +192,16 @@ class Job:
         kept.write_text(json.dumps(asdict(finished)))
         return finished
 
+    @contextmanager
+    def _reach(self) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+        """Say where the inputs are and what is known of them, and serve them while the block lasts."""
+        with inputs_within_reach(self.session, self.context.inputs, self.scratch) as (inputs, served):
+            yield {"inputs": inputs, "facts": dict(self.context.facts)}, served
+
     def _request(self, inputs: dict[str, Any], threads: int) -> dict[str, Any]:
         return {
-            "inputs": inputs,
+            **inputs,
             "params": self.context.params.model_dump(mode="json"),
-            "facts": dict(self.context.facts),
             "seed": self.seed,
             "threads": threads,
             "scratch": str(self.scratch),
@@ -238,9 +243,8 @@ class Job:
         return record, True
 
     def _refuse_changed_inputs(self) -> None:
-        cache = IdentityCache()
         for bound in self.context.inputs.values():
-            if cache.identify(self.session, bound.path).identity != bound.identity:
+            if identity_of(self.session, bound) != bound.identity:
                 msg = f"the input {bound.name!r} changed while the tool ran"
                 raise InputError(msg, where=f"{self.session}:{bound.path}", hint="nothing was written: run it again")
 
@@ -269,6 +273,12 @@ class Job:
             mark_superseded(file, record.step, run_id if record is broken else REMOVED)
         return [output.path for record in gone for output in record.outputs]
 
+    def _inputs(self) -> tuple[ObjectRecord, ...]:
+        return tuple(
+            ObjectRecord(one.name, one.path, one.object_id, one.neurodata_type, one.identity)
+            for one in self.context.inputs.values()
+        )
+
     def _record(self, finished: Finished, outputs: tuple[ObjectRecord, ...]) -> RunRecord:
         values = finished.parameters or self.context.params.model_dump(mode="json")
         return RunRecord(
@@ -281,10 +291,7 @@ class Job:
             tool_version=finished.tool_version,
             parameters=values,
             parameters_hash=parameters_hash(values),
-            inputs=tuple(
-                ObjectRecord(one.name, one.path, one.object_id, one.neurodata_type, one.identity)
-                for one in self.context.inputs.values()
-            ),
+            inputs=self._inputs(),
             outputs=outputs,
             started=datetime.fromisoformat(finished.started),
             ended=datetime.fromisoformat(finished.ended),

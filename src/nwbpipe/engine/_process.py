@@ -12,10 +12,11 @@ from typing import Any
 from filelock import FileLock
 
 from nwbpipe import environments, session_file
-from nwbpipe.engine._bind import bind
+from nwbpipe.engine._bind import bind, identity_of
 from nwbpipe.engine._job import Job
 from nwbpipe.engine._request import result_in_the_way
-from nwbpipe.processors import Context, Processor, step_name, validated
+from nwbpipe.errors import RequestError
+from nwbpipe.processors import Context, Processor, ProjectProcessor, step_name, validated
 from nwbpipe.processors import processor as processor_of
 from nwbpipe.provenance import IdentityCache, RunRecord, current_record, read_records, run_key
 from nwbpipe.stores import scratch_folder
@@ -119,6 +120,9 @@ def process(
     '1.1.0'
     """
     method = processor_of(processor) if isinstance(processor, str) else processor
+    if isinstance(method, ProjectProcessor):
+        msg = f"the processor {method.name!r} makes an artefact of a whole project"
+        raise RequestError(msg, hint='declare a step of it in nwbpipe.toml, with scope = "project"')
     session_file.check_changeable(path)
     session = session_file.check_readable(path)
     name, values = step_name(method.name if step is None else step), validated(method, params or {})
@@ -168,10 +172,7 @@ def prepared(session: Path | str, method: Processor, context: Context, inputs: M
 def identified(session: Path | str, context: Context) -> Context:
     """Return the context with the identities of its inputs."""
     cache = IdentityCache()
-    inputs = {
-        name: replaced(one, identity=cache.identify(session, one.path).identity)
-        for name, one in context.inputs.items()
-    }
+    inputs = {name: replaced(one, identity=identity_of(session, one, cache)) for name, one in context.inputs.items()}
     return replaced(context, inputs=inputs)
 
 

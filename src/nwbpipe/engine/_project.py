@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nwbpipe.engine._artefacts import PROJECT, made_by
 from nwbpipe.engine._verify import Difference, verify_run
 from nwbpipe.engine.execute import Options, Reporter, Runner, Summary
 from nwbpipe.engine.execute._executor import Executor
@@ -108,7 +109,7 @@ class Project:
         """
         found, problems = self.sessions(sessions, where)
         plans = self.planner.plans(found, limit=ALL if verify else QUICK)
-        return Status([plans[one.key] for one in found], problems)
+        return Status([plans[key] for key in (PROJECT, *(one.key for one in found)) if key in plans], problems)
 
     def state(self, session: str, step: str) -> list[StepState]:
         """Return the states of one step, or of one of its runs, in one session.
@@ -118,11 +119,12 @@ class Project:
         UnknownNameError
             If there is no such step.
         """
-        (plan,) = self.planner.plans([self._one(session)]).values()
-        found = [one for one in plan.steps if step in (one.step, one.run)]
+        one = None if session == PROJECT else self._one(session)
+        plan = self.planner.plans([one] if one else []).get(one.key if one else PROJECT, SessionPlan(session, ()))
+        found = [state for state in plan.steps if step in (state.step, state.run)]
         if not found:
             msg = f"there is no step {step!r}"
-            raise UnknownNameError(msg, expected=", ".join(dict.fromkeys(one.step for one in plan.steps)))
+            raise UnknownNameError(msg, expected=", ".join(dict.fromkeys(state.step for state in plan.steps)))
         return found
 
     def pending(
@@ -134,9 +136,13 @@ class Project:
         retry_failed: bool = False,
     ) -> list[StepState]:
         """Return what `run` would compute, with what has to wait for something else of it; parameters as there."""
-        found, _ = self.sessions(sessions, where)
+        everything, _ = self.planner.sessions()
+        found = restricted(everything, sessions, where)
         wanted = wanted_steps(self.spec.steps, steps)
-        states = [one for plan in self.planner.plans(found, limit=ALL).values() for one in plan.steps]
+        plans = self.planner.plans(found, limit=ALL)
+        if len(found) < len(everything):
+            plans.pop(PROJECT, None)
+        states = [one for plan in plans.values() for one in plan.steps]
         return [one for one in states if one.state != "running" and may_end(one, wanted, retry_failed)]
 
     def run(
@@ -158,7 +164,7 @@ class Project:
         Parameters
         ----------
         sessions, where
-            As of `sessions`.
+            As of `sessions`. A step of project scope runs only if all sessions are meant.
         steps : sequence of str
             Only these steps, and what they need.
         executor : str or Executor, optional
@@ -181,8 +187,9 @@ class Project:
         Summary
             What was done, what failed, and what could not be begun. One session's failure stops no other.
         """
-        found, _ = self.sessions(sessions, where)
-        options = Options(tuple(steps), retry_failed, max_failures, limit)
+        everything, _ = self.planner.sessions()
+        found = restricted(everything, sessions, where)
+        options = Options(tuple(steps), retry_failed, max_failures, limit, len(found) == len(everything))
 
         def begin() -> Executor:
             return self.executor(executor, workers) if executor is None or isinstance(executor, str) else executor
@@ -219,6 +226,10 @@ class Project:
         for session in self.sessions()[0]:
             if self.planner.looks.of(session.file) is not None:
                 documents.append(prov_json(read_records(session.file), session.key))
+        for step in self.spec.steps.values():
+            if step.whole:
+                records = [one.record for one in made_by(self.planner.models, step.name)]
+                documents.append(prov_json(records, PROJECT))
         return merged_prov(documents)
 
     def job_scripts(self, kind: str | None = None) -> str:
@@ -229,7 +240,7 @@ class Project:
 
     def verify(self, session: str, step: str, **options: Any) -> list[Difference]:
         """Compute a run again in scratch, from its record, and compare; see `nwbpipe.engine.verify_run`."""
-        return verify_run(self._one(session).file, step, **options)
+        return verify_run(self._one(session).file, step, place=self.spec.place, **options)
 
     def _one(self, session: str) -> Session:
         """Return the one session that is meant."""

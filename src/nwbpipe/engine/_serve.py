@@ -64,7 +64,8 @@ def inputs_within_reach(
         stand_in = scratch / (url.rpartition("/")[2] or "session.nwb")
         stand_in.write_bytes(_STAND_IN % url.encode())
         for one in found.values():
-            one["file"] = str(stand_in)
+            if "file" in one:  # an artefact is on this machine
+                one["file"] = str(stand_in)
         source = files.FollowingObject(stack.enter_context(closing(connect())), parse(url))
         server = RangeServer([stack.enter_context(CachedFile(source, url))])
         with server:

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from nwbpipe import environments, session_file
-from nwbpipe.engine._bind import bind
+from nwbpipe.engine._bind import bind, identity_of
 from nwbpipe.engine._job import Job
 from nwbpipe.errors import InputError, RequestError, UnknownNameError
 from nwbpipe.files import below, objects
@@ -58,6 +58,7 @@ def verify_run(
     timeout: float | None = None,
     threads: int | None = None,
     progress: Callable[[float, str], None] | None = None,
+    place: Callable[[str], Path | str] | None = None,
 ) -> list[Difference]:
     """Compute the current run of a step again, from its record, and compare with its result.
 
@@ -73,6 +74,8 @@ def verify_run(
         Threads for the tool; all cores by default.
     progress : callable, optional
         Called with a fraction (0 to 1) and a text.
+    place : callable, optional
+        Returns where an artefact is on this machine, by its address.
 
     Returns
     -------
@@ -99,11 +102,17 @@ def verify_run(
         raise RequestError(msg, expected=str(record.revision), found=str(method.revision), hint="run the step again")
     params = validated(method, record.parameters)
     paths = {one.name: one.path for one in record.inputs}
+    for one in record.inputs:
+        if one.is_artefact:
+            if place is None:
+                msg = f"the input {one.name!r} is an artefact of a project"
+                raise RequestError(msg, where=one.path, hint="name the session by its key, within the project")
+            paths[one.name] = str(place(one.path))
     with session_file.open_hdf5(session) as file:
         inputs = bind(file, method, paths, [output.path for output in record.outputs])
     cache = IdentityCache()
     for one in record.inputs:
-        if cache.identify(session, one.path).identity != one.identity:
+        if identity_of(session, inputs[one.name], cache) != one.identity:
             msg = f"the input {one.name!r} has other content than when the result was made"
             raise InputError(msg, where=f"{session}:{one.path}", hint="run the step again")
         inputs[one.name] = replace(inputs[one.name], identity=one.identity)

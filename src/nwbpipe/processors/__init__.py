@@ -2,11 +2,13 @@
 
 from nwbpipe.environments import Tool
 from nwbpipe.processors._base import BoundInput, Context, Input, Loaded, Loader, Params, Processor, Results
+from nwbpipe.processors._project_scope import Artefact, ProjectProcessor
 from nwbpipe.processors._registry import processor, processor_names
 from nwbpipe.processors._resources import Resources
 from nwbpipe.processors._validated import step_name, validated
 
 __all__ = [
+    "Artefact",
     "BoundInput",
     "Context",
     "Input",
@@ -14,6 +16,7 @@ __all__ = [
     "Loader",
     "Params",
     "Processor",
+    "ProjectProcessor",
     "Resources",
     "Results",
     "Tool",

@@ -100,13 +100,14 @@ class Input:
 
 @dataclass(frozen=True)
 class BoundInput:
-    """An object of the file that was taken for one of the inputs."""
+    """An object of the file that was taken for one of the inputs; or an artefact, in its `folder`."""
 
     name: str
     path: str
     neurodata_type: str
     object_id: str
     identity: str = ""
+    folder: str = ""
 
 
 @dataclass(frozen=True)

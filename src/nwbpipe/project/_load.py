@@ -19,6 +19,7 @@ from nwbpipe.stores import environment_roots, is_remote, split_address
 from nwbpipe.stores.s3 import canonical, public
 
 PROJECT_FILE = "nwbpipe.toml"
+MODELS = "models"  # the store of artefacts
 _TOP = ("nwbpipe", "project", "stores", "profiles", "steps", "tools", "executor", "ignore")
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -160,6 +161,13 @@ def _checked(content: dict[str, Any], mistakes: Mistakes, file: Path, profile: s
     steps = resolve_steps(sections, policy, mistakes.add, set(_table(content, "steps", mistakes)))
     ignores = content.get("ignore", [])
     ignore = [mistakes.model(Ignore, one, "ignore") for one in (ignores if isinstance(ignores, list) else [ignores])]
+    if any(one.whole for one in steps.values()):
+        stores.setdefault(MODELS, (str(file.parent / MODELS),))
+        if is_remote(stores[MODELS][0]):
+            mistakes.add(
+                "artefacts are kept on this machine only", "stores", MODELS, expected="a folder",
+                found=public(stores[MODELS][0]), hint="name a folder for it in a profile",
+            )  # fmt: skip
     if project is None:
         return None
     for key in ("sessions", "output"):

@@ -70,7 +70,7 @@ class StepSection(_Model):
     params: dict[str, Any] = Field(default_factory=dict)
     sweep: dict[str, list[Any]] = Field(default_factory=dict)
     inputs: dict[str, str] = Field(default_factory=dict)
-    scope: Literal["session"] = "session"
+    scope: Literal["session", "project"] | None = None
     seed: int | None = None
     primary: bool = False
     resources: ResourcesSection = ResourcesSection()

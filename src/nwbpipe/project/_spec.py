@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from nwbpipe.processors import Processor, Resources
+from nwbpipe.processors import Processor, ProjectProcessor, Resources
 from nwbpipe.project._model import ExecutorSpec, Ignore, Policy, ToolSection
 from nwbpipe.stores import Stores, is_remote
 
@@ -48,6 +48,11 @@ class Step:
     primary: bool = False
     resources: Resources = field(default_factory=Resources)
     policy: Policy = "minor"
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is of project scope: it reads many sessions, and makes an artefact."""
+        return isinstance(self.method, ProjectProcessor)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import difflib
 import itertools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from nwbpipe.errors import NwbpipeError, ParameterError
-from nwbpipe.processors import Processor, processor, step_name, validated
+from nwbpipe.processors import Artefact, Processor, ProjectProcessor, processor, step_name, validated
 from nwbpipe.project._model import Policy, StepSection
 from nwbpipe.project._spec import Step
 from nwbpipe.provenance import parameters_hash
@@ -27,6 +27,7 @@ class _Merged:
     resources: Mapping[str, Any]
     seed: int
     policy: Policy
+    scope: Literal["session", "project"] = "session"
 
 
 def resolve_steps(
@@ -104,6 +105,7 @@ def _merged(
             {**merged.resources, **one.resources.model_dump(exclude_none=True)},
             merged.seed if one.seed is None else one.seed,
             one.tool_versions or merged.policy,
+            one.scope or merged.scope,
         )
     return merged
 
@@ -122,6 +124,12 @@ def _method(
             one = error.problem
             complain(one.what, "steps", name, "processor", expected=one.expected, hint=one.hint)
         return None
+    made = "project" if isinstance(method, ProjectProcessor) else "session"
+    if merged.scope != made:
+        complain(
+            f"{method.name!r} is a processor of {made} scope", "steps", name, *(["scope"] if section.scope else []),
+            expected=f'scope = "{made}"', found=f'scope = "{merged.scope}"',
+        )  # fmt: skip
     for unknown in sorted(set(section.inputs) - set(method.inputs)):
         complain(
             f"{method.name!r} has no input {unknown!r}",
@@ -187,13 +195,34 @@ def _upstream(
             )  # fmt: skip
         elif first in steps:
             found.append(first)
+    _check_artefacts(step, steps, complain)
     return tuple(dict.fromkeys(found))
+
+
+def _check_artefacts(step: Step, steps: Mapping[str, Step], complain: Complain) -> None:
+    """Artefacts are bound to the steps that make them, and nothing else is."""
+    for name, wanted in step.method.inputs.items():
+        binding = step.inputs.get(name, "")
+        source = steps.get(binding.strip("/").partition("/")[0])
+        maker = source.method.name if source is not None and source.whole else None
+        expected = wanted.processor if isinstance(wanted, Artefact) else None
+        if maker != expected or (maker and source is not None and binding != source.name):
+            what = f"is an artefact of {expected!r}" if expected else "is no artefact"
+            makers = [one.name for one in steps.values() if one.method.name == expected]
+            complain(
+                f"the input {name!r} of {step.name!r} {what}", "steps", step.name, "inputs", name,
+                expected=f"the name of a step of that processor: {', '.join(makers) or 'there is none'}"
+                if expected else "an object of the session file, or a step that writes one",
+                found=repr(binding),
+            )  # fmt: skip
 
 
 def _check_primary(steps: Mapping[str, Step], complain: Complain) -> None:
     primary: dict[str, str] = {}
     for name, step in steps.items():
-        if step.primary and primary.setdefault(step.method.module, name) != name:
+        if step.primary and step.whole:
+            complain("an artefact is never primary", "steps", name, "primary", hint="remove it")
+        elif step.primary and primary.setdefault(step.method.module, name) != name:
             complain(
                 "two steps would write one container", "steps", name, "primary",
                 found=f"{primary[step.method.module]} and {name} are both primary", hint="choose one",

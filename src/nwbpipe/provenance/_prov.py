@@ -27,7 +27,8 @@ def prov_json(records: Sequence[RunRecord], session: str = "") -> dict[str, Any]
     """
     made = merged_prov(())
     # What a later run read says what an earlier one wrote.
-    known = {item.object_id: item.identity for record in records for item in record.inputs if item.identity}
+    read = [item for record in records for item in record.inputs]
+    known = {item.object_id: item.identity for item in read if item.identity and not item.is_artefact}
     for record in records:
         run, agent = f"nwbpipe:run/{record.run_id}", f"nwbpipe:tool/{record.tool}/{record.tool_version}"
         made["activity"][run] = {
@@ -60,7 +61,8 @@ _KINDS = ("entity", "activity", "agent", "used", "wasGeneratedBy", "wasAssociate
 
 
 def _object(made: dict[str, Any], item: ObjectRecord, identity: str, session: str) -> str:
-    entity = f"nwbpipe:object/{item.object_id or f'{session}{item.path}'}"
+    own = item.path if item.is_artefact else f"{session}{item.path}"
+    entity = f"nwbpipe:object/{item.object_id or own}"
     found = made["entity"].setdefault(entity, {})
     found |= {"nwbpipe:path": item.path, "nwbpipe:neurodata_type": item.neurodata_type, "nwbpipe:session": session}
     if identity:

@@ -42,14 +42,14 @@ _TEXT_FIELDS = (
 
 @dataclass(frozen=True)
 class ObjectRecord:
-    """An object of the file that a run read or wrote.
+    """An object of the file that a run read or wrote, or an artefact that it read.
 
     Attributes
     ----------
     name : str
         Name of the input binding, or of the output container.
     path : str
-        HDF5 path at the time of the run.
+        HDF5 path at the time of the run; of an artefact ``models://STEP/KEY/IDENTITY``.
     object_id : str
         NWB object id.
     neurodata_type : str
@@ -63,6 +63,11 @@ class ObjectRecord:
     object_id: str = ""
     neurodata_type: str = ""
     identity: str = ""
+
+    @property
+    def is_artefact(self) -> bool:
+        """Whether it is no object of the file, but what a step of project scope made."""
+        return self.path.startswith("models://")
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from nwbpipe.engine._artefacts import MODELS
 from nwbpipe.engine._convert_session import convert_session
+from nwbpipe.engine._make import Offered, make
 from nwbpipe.engine._process import process
 from nwbpipe.engine.execute._devices import devices
+from nwbpipe.engine.plan._artefact_state import offered_inputs
 from nwbpipe.engine.plan._planner import Planner
 from nwbpipe.engine.plan._state import CONVERT
 from nwbpipe.engine.plan._tools import judged
 from nwbpipe.engine.state import RunObject
 from nwbpipe.engine.state._runs import now_text
 from nwbpipe.errors import ConflictError, FileAccessError, LockedFileError, NwbpipeError, ToolError, ToolKilledError
+from nwbpipe.processors import ProjectProcessor
 from nwbpipe.project import Session, load_project
 from nwbpipe.provenance import RunRecord, host_label
 from nwbpipe.stores import is_remote, scratch_folder
@@ -148,16 +152,29 @@ def _run(
         return record, computed, None
     step = planner.project.steps[job.step]
     facts = planner.tools[job.step]
+
+    def outdated(record: RunRecord) -> bool:
+        return bool(judged(record, facts, step.policy))
+
+    if isinstance(step.method, ProjectProcessor):
+        made = make(
+            step.method, step.name, step.params, step.seed, _offered(planner, job), planner.models,
+            outdated=outdated, devices=visible, timeout=job.time_limit_s, threads=job.threads, progress=progress,
+        )  # fmt: skip
+        return made.record, made.computed, made.log
+    artefacts = {
+        name: str(planner.project.place(path)) for name, path in job.inputs.items() if path.startswith(f"{MODELS}://")
+    }
     done = process(
         job.file,
         step.method,
         step=job.run,
         params=step.params.model_dump(),
-        inputs=job.inputs,
+        inputs={**job.inputs, **artefacts},
         seed=step.seed,
         primary=step.primary,
         replace=True,
-        outdated=lambda record: bool(judged(record, facts, step.policy)),
+        outdated=outdated,
         cascade=True,
         devices=visible,
         timeout=job.time_limit_s,
@@ -166,6 +183,11 @@ def _run(
         progress=progress,
     )
     return done.record, done.computed, done.log
+
+
+def _offered(planner: Planner, job: Job) -> list[Offered]:
+    files = {session.key: session.file for session in planner.sessions()[0]}
+    return [Offered(key, files[key], paths) for key, paths in offered_inputs(job.inputs)]
 
 
 def _session(job: Job) -> Session:

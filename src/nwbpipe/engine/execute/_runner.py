@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from nwbpipe.engine._artefacts import PROJECT
 from nwbpipe.engine.execute._call import Ended, Job
 from nwbpipe.engine.execute._executor import Event, Executor
 from nwbpipe.engine.plan._planner import ALL, Planner
@@ -35,12 +36,15 @@ class Options:
         Begin nothing more after so many failures.
     limit : int, optional
         Begin at most so many runs.
+    whole : bool
+        Also steps of project scope: all sessions are meant.
     """
 
     steps: Sequence[str] = ()
     retry_failed: bool = False
     max_failures: int | None = None
     limit: int | None = None
+    whole: bool = True
 
 
 @dataclass
@@ -155,8 +159,7 @@ class Runner:
     def run(self) -> Summary:
         """Run until nothing is left to do."""
         try:
-            plans = self.planner.plans(list(self.sessions.values()), limit=ALL, running=False)
-            self._plans = {key: plan for key, plan in plans.items() if self._open(plan)}
+            self._look()
             states = [one for plan in self._plans.values() for one in plan.steps if self._counts(one)]
             if states:
                 self._execute(states)
@@ -243,10 +246,11 @@ class Runner:
         if lease is None:
             self._elsewhere[state.session, state.run] = time.monotonic()
             return
-        session, project = self.sessions[state.session], self.planner.project
+        session, project = self.sessions.get(state.session), self.planner.project  # none: of project scope
         job = Job(
-            str(project.path), project.profile, session.key, session.subject_id, session.session_id,
-            str(session.spec or ""), str(session.file), state.step, state.run, state.key, dict(state.inputs),
+            str(project.path), project.profile, state.session, session.subject_id if session else "",
+            session.session_id if session else "", str((session and session.spec) or ""),
+            str(session.file) if session else "", state.step, state.run, state.key, dict(state.inputs),
             self.executor.threads(wanted), wanted.gpu, wanted.disk_gb, wanted.time_limit_s,
         )  # fmt: skip
         token = self.executor.submit(job, wanted)
@@ -296,8 +300,18 @@ class Runner:
         self.planner.runs.add(run)
         return Ended("failed", text=error["text"])
 
+    def _look(self) -> None:
+        """Find the states of all sessions."""
+        plans = self.planner.plans(list(self.sessions.values()), limit=ALL, running=False)
+        if not self.options.whole:  # an artefact is made of all sessions, not of some
+            plans.pop(PROJECT, None)
+        self._plans = {key: plan for key, plan in plans.items() if self._open(plan)}
+
     def _look_again(self, key: str) -> None:
         """Find the states of a session anew."""
+        if any(step.whole for step in self.planner.project.steps.values()):
+            self._look()  # what one session offers counts for all
+            return
         evaluation = self.planner.evaluate(self.sessions[key], limit=ALL)
         self._plans[key] = evaluation.plan
         if all(one.state in SOUND or one.state == "ignored" for one in evaluation.plan.steps):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import h5py
+
 from nwbpipe import session_file
+from nwbpipe.engine._artefacts import Made
 from nwbpipe.engine._content import Candidate, nwb_objects
 from nwbpipe.engine._process import key_of
 from nwbpipe.engine._request import differences
@@ -17,11 +20,14 @@ from nwbpipe.engine.plan._state import CONVERT, SOUND, SessionPlan, State, StepS
 from nwbpipe.engine.plan._tools import Facts, judged
 from nwbpipe.engine.state import Looks
 from nwbpipe.errors import InputError, NwbpipeError
+from nwbpipe.processors import Artefact, BoundInput
 from nwbpipe.project import ProjectSpec, Session, Step
-from nwbpipe.provenance import IdentityCache, RunRecord, current_record, read_records
+from nwbpipe.provenance import IdentityCache, RunRecord, canonical_json, current_record, read_records
 
 # What the newest failed run of a session's step says: its key, the text of its error, and its log.
 Failures = Mapping[str, Sequence[tuple[str, str, str]]]
+# Of a step of project scope: its state, and the artefact that is there.
+Artefacts = Mapping[str, tuple[StepState, Made | None]]
 
 
 @dataclass
@@ -65,10 +71,11 @@ def evaluate(
     tools: Mapping[str, Facts],
     failures: Failures,
     looks: Looks,
+    artefacts: Artefacts,
     *,
     limit: int,
 ) -> Evaluation:
-    """Find the states of all steps of a session.
+    """Find the states of all steps of a session; of a step of project scope, what the session offers to it.
 
     Parameters
     ----------
@@ -82,6 +89,8 @@ def evaluate(
         Failed runs by step, oldest first.
     looks : Looks
         Looks at files, wherever they are.
+    artefacts : mapping of str to (StepState, Made or None)
+        Of each step of project scope whose sessions were looked at already.
     limit : int
         Files up to that size, in bytes, may be hashed now; what would need more is "unverified".
     """
@@ -98,7 +107,7 @@ def evaluate(
         result.files |= set(spec.files)
         states.append(_conversion_state(session, conversion, content, failures.get(CONVERT, ())))
     may_hash = looks.size(session.file) <= limit
-    walk = _Walk(project, session, content, result, tools, failures, may_hash, there)
+    walk = _Walk(project, session, content, result, tools, failures, artefacts, may_hash, there)
     for step in project.steps.values():
         states += walk.states(step, states)
     result.plan = SessionPlan(session.key, tuple(states))
@@ -106,14 +115,13 @@ def evaluate(
 
 
 def _content(file: Path | str) -> _File:
-    def read() -> _File:
-        with session_file.open_hdf5(file) as opened:
-            found = _File(read_records(opened), nwb_objects(opened))
-            found.paths = {o.path for record in found.records for o in record.outputs if o.path in opened}
-            return found
+    def read(opened: h5py.File) -> _File:
+        found = _File(read_records(opened), nwb_objects(opened))
+        found.paths = {o.path for record in found.records for o in record.outputs if o.path in opened}
+        return found
 
     try:
-        return session_file.again_after_conflicts(read)
+        return session_file.between_commits(file, read)
     except NwbpipeError as error:
         return _File(error=f"{error.problem.what}: {error.problem.found or str(file).rpartition('/')[2]}")
     except OSError as error:
@@ -164,11 +172,13 @@ class _Walk:
         result: Evaluation,
         tools: Mapping[str, Facts],
         failures: Failures,
+        artefacts: Artefacts,
         may_hash: bool,
         there: bool,
     ) -> None:
         self.project, self.session, self.content, self.result = project, session, content, result
-        self.tools, self.failures, self.may_hash, self.there = tools, failures, may_hash, there
+        self.tools, self.failures, self.artefacts = tools, failures, artefacts
+        self.may_hash, self.there = may_hash, there
         self.made = [
             output.path for record in content.records if not record.superseded and record.step != CONVERT
             for output in record.outputs
@@ -191,6 +201,7 @@ class _Walk:
                 if one.step == name and (record := self._record(one.run)) is not None
             ]
             for name in step.upstream
+            if name not in self.artefacts
         }
         try:
             runs = members(step, self.content.candidates, upstream, self.made)
@@ -200,15 +211,39 @@ class _Walk:
         clash = next((run.run for run in runs if run.run != step.name and run.run in self.project.steps), None)
         if clash is not None:
             return [self._state(step, "blocked", f"two steps would write one container: {clash}")]
-        return [self._member(step, run) for run in runs]
+        runs = [replace(run, inputs={**run.inputs, **self._artefacts_of(step)}) for run in runs]
+        return [self._offer(step, run) if step.whole else self._member(step, run) for run in runs]
+
+    def _artefacts_of(self, step: Step) -> dict[str, BoundInput]:
+        found = {}
+        for name, wanted in step.method.inputs.items():
+            made = self.artefacts[step.inputs[name]][1] if isinstance(wanted, Artefact) else None
+            if made is not None:
+                found[name] = BoundInput(name, made.address, "", "", made.identity, str(made.folder))
+        return found
+
+    def _offer(self, step: Step, run: Member) -> StepState:
+        """Return what the session offers to a step of project scope: paths, and as key the identities there."""
+        paths = {name: one.path for name, one in run.inputs.items()}
+        try:
+            identities = {name: self._identity(one) for name, one in run.inputs.items()}
+        except NwbpipeError as error:
+            return self._state(step, "blocked", f"{error.problem.what}: {error.problem.where}", run.run, inputs=paths)
+        if None in identities.values():
+            return self._state(step, "unverified", "the file changed", run.run, inputs=paths)
+        return self._state(step, "done", "", run.run, inputs=paths, key=canonical_json(identities))
 
     def _held_up(self, step: Step, before: Sequence[StepState]) -> StepState | None:
         """Return the state of a step whose inputs are not there, or not as they will be."""
         if self.content.error:
             return self._state(step, "blocked", self.content.error)
+        for name in step.upstream:  # its sessions were not looked at yet
+            if self.project.steps[name].whole and name not in self.artefacts:
+                return self._state(step, "missing", f"after {name}")
         conversion = next((one for one in before if one.step == CONVERT), None)
         rebuild = self.result.conversion is not None and self.result.conversion.rebuild
-        needed = [one for one in before if one.step in step.upstream]
+        needed = [one for one in before if one.step in step.upstream and one.step not in self.artefacts]
+        needed += [self.artefacts[name][0] for name in step.upstream if name in self.artefacts]
         if conversion is not None and (not self.there or (rebuild and conversion.state != "ignored")):
             needed.insert(0, conversion)
         elif not self.there:
@@ -237,7 +272,7 @@ class _Walk:
         paths = {name: one.path for name, one in run.inputs.items()}
         record = self._record(run.run)
         try:
-            identities = {name: self._identity(one.path) for name, one in run.inputs.items()}
+            identities = {name: self._identity(one) for name, one in run.inputs.items()}
         except NwbpipeError as error:
             return self._state(step, "blocked", f"{error.problem.what}: {error.problem.where}", run.run, inputs=paths)
         known = {name: identity for name, identity in identities.items() if identity is not None}
@@ -262,7 +297,10 @@ class _Walk:
             return self._attempt(step, "stale", told, run.run, facts, key, paths, result)
         return self._attempt(step, "missing", "", run.run, facts, key, paths, result)
 
-    def _identity(self, path: str) -> str | None:
+    def _identity(self, one: BoundInput) -> str | None:
+        if one.folder:
+            return one.identity
+        path = one.path
         if path not in self.identities:
             self.identities[path] = session_file.again_after_conflicts(lambda: self._found(path))
         return self.identities[path]

@@ -11,7 +11,7 @@ from nwbpipe.engine._bind import serves
 from nwbpipe.engine._content import Candidate
 from nwbpipe.errors import InputError
 from nwbpipe.files import below
-from nwbpipe.processors import BoundInput, Input
+from nwbpipe.processors import Artefact, BoundInput, Input
 from nwbpipe.project import Step
 from nwbpipe.provenance import RunRecord
 
@@ -30,7 +30,7 @@ def members(
     upstream: Mapping[str, Sequence[tuple[str, RunRecord]]],
     made: Sequence[str],
 ) -> list[Member]:
-    """Return the runs of a step on one file.
+    """Return the runs of a step on one file, without the artefacts that they read.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def members(
     fanned: dict[str, dict[str, Candidate]] = {}
     for name, wanted in step.method.inputs.items():
         binding = step.inputs.get(name)
-        if binding is None and wanted.optional:
+        if (binding is None and wanted.optional) or isinstance(wanted, Artefact):
             continue
         first, _, rest = (binding or "").strip("/").partition("/")
         if binding is None:

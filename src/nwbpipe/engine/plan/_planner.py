@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from nwbpipe import __version__
+from nwbpipe.engine._artefacts import MODELS, PROJECT
+from nwbpipe.engine.plan._artefact_state import artefact_state
 from nwbpipe.engine.plan._conversion import LoadedSpec, load, raw_files
-from nwbpipe.engine.plan._evaluate import Evaluation, Failures, evaluate
+from nwbpipe.engine.plan._evaluate import Artefacts, Evaluation, Failures, evaluate
 from nwbpipe.engine.plan._state import SessionPlan, StepState
 from nwbpipe.engine.plan._tools import Facts, as_text, facts_of, use_tools
 from nwbpipe.engine.state import Index, Leases, Looks, Runs, Stats
 from nwbpipe.engine.state._index import settled
-from nwbpipe.errors import NwbpipeError, Problem
+from nwbpipe.errors import NwbpipeError, Problem, RequestError
 from nwbpipe.project import ProjectSpec, Session, find_sessions
 from nwbpipe.provenance import canonical_json, digest
 from nwbpipe.stores import open_store
@@ -39,6 +41,7 @@ class Planner:
         self.index = Index(project.path, project.profile, self.looks.of)
         self.state = open_store(project.stores["state"][0], base=project.folder)
         self.runs = Runs(self.state)
+        self.artefacts: Artefacts = {}
         self._fresh_specs: list[tuple[str, str, Stats, Any]] = []
 
     # Sessions -----------------------------------------------------------------------------------------
@@ -111,15 +114,48 @@ class Planner:
     ) -> dict[str, SessionPlan]:
         """Return the plan of each session, by its key; with what is `running`, here or elsewhere, shown so.
 
-        Files that are not on this machine are as `sessions` found them.
+        Where there are steps of project scope, their states come first, as a plan under the key `PROJECT`. Files that
+        are not on this machine are as `sessions` found them.
         """
         failures = self.failures()
-        kept = self.index.load("status")
+        whole = [step for step in self.project.steps.values() if step.whole]
+        plans: dict[str, SessionPlan] = {}
+        self.artefacts = {}
+        if whole:
+            everything, _ = self.sessions()
+            if any(one.key == PROJECT for one in everything):
+                msg = f"a session is called {PROJECT!r}, as steps of project scope are"
+                raise RequestError(msg, where=str(self.project.path), hint="give it another session_id")
+            for step in whole:  # each may need what was made of the one before
+                looked = self._plans(everything, failures, limit, f"status before {step.name}")
+                offers = [one for plan in looked.values() for one in plan.of(step.name)]
+                failed = failures.get(PROJECT, {}).get(step.name, ())
+                state, made = artefact_state(step, offers, self.tools[step.name], failed, self.models)
+                self.artefacts = {**self.artefacts, step.name: (state, made)}
+            plans[PROJECT] = SessionPlan(PROJECT, tuple(state for state, _ in self.artefacts.values()))
+        for key, plan in self._plans(sessions, failures, limit, "status").items():
+            plans[key] = plan.without([step.name for step in whole])
+        if running:
+            self._show_running(plans)
+        return plans
+
+    @property
+    def models(self) -> Path:
+        """Folder of the store of artefacts."""
+        return Path(self.project.place(f"{MODELS}://"))
+
+    def _plans(
+        self, sessions: Sequence[Session], failures: Mapping[str, Failures], limit: int, kind: str
+    ) -> dict[str, SessionPlan]:
+        """Return the plans of sessions, as far as `self.artefacts` are known; `kind` names them in the index."""
+        kept = self.index.load(kind)
+        known_artefacts = [[name, *astuple(state)] for name, (state, _) in self.artefacts.items()]
+        artefacts = digest(canonical_json(known_artefacts)) if known_artefacts else ""
         plans: dict[str, SessionPlan] = {}
         fresh = []
         for session in sessions:
             failed = failures.get(session.key, {})
-            context = f"{self._context} {session.file} {sorted(failed.items())}"
+            context = f"{self._context} {session.file} {sorted(failed.items())} {artefacts}"
             known = kept.get(session.key)
             if known is not None and known[0] == context and known[1]["limit"] >= limit:
                 steps = tuple(StepState(**one) for one in known[1]["steps"])
@@ -132,23 +168,25 @@ class Planner:
             if all(stats.get(name) == stat for name, stat in before.items()):
                 value = {"limit": limit, "steps": [asdict(one) for one in evaluation.plan.steps]}
                 fresh.append((session.key, context, stats, value))
-        self.index.store("status", fresh)
+        self.index.store(kind, fresh)
         self.index.store("spec", self._fresh_specs)
         self._fresh_specs.clear()
-        if running:
-            self._show_running(plans)
         return plans
 
     def evaluate(self, session: Session, failed: Failures | None = None, *, limit: int = QUICK) -> Evaluation:
-        """Look at one session anew, and find its states."""
+        """Look at one session anew, and find its states; steps of project scope are as `plans` found them."""
         self.looks.refresh(whole=False)
         if failed is None:
             failed = self.failures().get(session.key, {})
-        return self._evaluate(session, failed, limit)
+        found = self._evaluate(session, failed, limit)
+        found.plan = found.plan.without([step.name for step in self.project.steps.values() if step.whole])
+        return found
 
     def _evaluate(self, session: Session, failed: Failures, limit: int) -> Evaluation:
         spec = self.spec(session)
-        evaluation = evaluate(self.project, session, spec, self.tools, failed, self.looks, limit=limit)
+        evaluation = evaluate(
+            self.project, session, spec, self.tools, failed, self.looks, self.artefacts, limit=limit
+        )
         if spec is not None:
             evaluation.files |= set(raw_files(spec, self.looks))
         return evaluation

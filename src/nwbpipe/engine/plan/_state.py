@@ -19,7 +19,7 @@ class StepState:
     Attributes
     ----------
     session : str
-        Key of the session.
+        Key of the session; ``project/models`` for steps of project scope.
     step : str
         Name in nwbpipe.toml, or "convert".
     run : str
@@ -34,7 +34,8 @@ class StepState:
     key : str
         Key of the run; "" while inputs are not there.
     inputs : mapping of str to str
-        HDF5 paths of the inputs.
+        HDF5 paths of the inputs, or addresses of artefacts. Of a step of project scope: those of each session, as
+        JSON.
     result : str
         Id of the run whose result is in the file.
     log : str
@@ -67,6 +68,10 @@ class SessionPlan:
     def of(self, step: str) -> list[StepState]:
         """Return the states of a step: several where it fans out."""
         return [one for one in self.steps if one.step == step]
+
+    def without(self, steps: Sequence[str]) -> SessionPlan:
+        """Return the plan without some steps."""
+        return replace(self, steps=tuple(one for one in self.steps if one.step not in steps))
 
     def running(self, names: Sequence[str]) -> SessionPlan:
         """Return the plan with the runs of these names shown as running."""

@@ -1,7 +1,18 @@
-"""Processors of behaviour: windows around events, series by trials, and the wheel."""
+"""Processors of behaviour: windows around events, series by trials, the wheel, and components of many sessions."""
 
 from nwbpipe.processors.behavior._event_windows import EventWindows, EventWindowsParams
+from nwbpipe.processors.behavior._shared_pca import PcaScores, SharedPca, SharedPcaParams
 from nwbpipe.processors.behavior._trialize import Trialize, TrializeParams
 from nwbpipe.processors.behavior._wheel import Wheel, WheelParams
 
-__all__ = ["EventWindows", "EventWindowsParams", "Trialize", "TrializeParams", "Wheel", "WheelParams"]
+__all__ = [
+    "EventWindows",
+    "EventWindowsParams",
+    "PcaScores",
+    "SharedPca",
+    "SharedPcaParams",
+    "Trialize",
+    "TrializeParams",
+    "Wheel",
+    "WheelParams",
+]

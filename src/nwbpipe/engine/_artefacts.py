@@ -1,0 +1,149 @@
+"""Artefacts: what steps of project scope made, in the store ``models://``.
+
+``STEP/KEY/IDENTITY/`` holds an artefact's files, and ``STEP/KEY/RUN.json`` beside it the record of the run that made
+them, written last. Both are immutable. The key says what was asked for, the identity what came out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from nwbpipe.errors import DamagedFileError, InputError, InvalidResultError
+from nwbpipe.provenance import ObjectRecord, RunRecord, file_identity
+
+MODELS = "models"
+PROJECT = "project/models"  # stands where the key of a session does
+
+
+@dataclass(frozen=True)
+class Made:
+    """An artefact that is there.
+
+    Attributes
+    ----------
+    record : RunRecord
+        Of the run that made it.
+    folder : Path
+        Its files; the name of the folder is its identity.
+    """
+
+    record: RunRecord
+    folder: Path
+
+    @property
+    def identity(self) -> str:
+        """Digest of its files."""
+        return self.folder.name
+
+    @property
+    def address(self) -> str:
+        """``models://STEP/KEY/IDENTITY``."""
+        return f"{MODELS}://{self.record.step}/{self.record.key}/{self.identity}"
+
+
+def made_by(models: Path, step: str) -> list[Made]:
+    """Return the artefacts of a step, the newest last; records that can't be read are left out."""
+    found = [_read(path) for path in (models / step).glob("*/*.json")]
+    return sorted((one for one in found if one is not None), key=lambda one: one.record.ended)
+
+
+def read_artefact(folder: Path) -> Made:
+    """Return the artefact in a folder, its content being what its identity says.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    DamagedFileError
+        If its files were changed.
+    """
+    found = [one for path in folder.parent.glob("*.json") if (one := _read(path)) and one.folder == folder]
+    if not found:
+        msg = "there is no artefact in that folder"
+        raise InputError(msg, where=str(folder), hint="name the folder STEP/KEY/IDENTITY of the store models://")
+    if content_identity(folder) != folder.name:
+        msg = "the files of an artefact were changed"
+        raise DamagedFileError(
+            msg, where=str(folder), expected=folder.name, hint="remove the folder: it is made again"
+        )
+    return max(found, key=lambda one: one.record.ended)
+
+
+def keep_artefact(models: Path, files: Path, record: RunRecord) -> Made:
+    """Move files to their place, and write the record that makes them an artefact."""
+    identity = content_identity(files)
+    place = models / record.step / record.key
+    place.mkdir(parents=True, exist_ok=True)
+    folder = place / identity
+    part = place / f".{uuid.uuid4().hex}.partial"  # scratch may be on another disk
+    try:
+        shutil.copytree(files, part)
+        _sync(part)
+        try:
+            part.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise  # else this very content is there
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    path = place / f"{record.run_id}.json"
+    draft = place / f".{record.run_id}.partial"
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump({"identity": identity, **record.as_dict()}, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+    return Made(record, folder)
+
+
+def content_identity(folder: Path) -> str:
+    """Digest of the names and bytes of all files below a folder.
+
+    Raises
+    ------
+    InvalidResultError
+        If there are none, or links among them.
+    """
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    links = [path for path in folder.rglob("*") if path.is_symlink()]
+    if links or not files:
+        msg = "an artefact holds a link" if links else "an artefact has no files"
+        raise InvalidResultError(msg, where=str(links[0] if links else folder), expected="files of its own")
+    return file_identity(folder).sha256
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _read(path: Path) -> Made | None:
+    """Return what a record tells of; None if it can't be read, is not in its place, or its artefact is gone."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        folder = path.parent / str(values.pop("identity"))
+        record = _record(values)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    in_place = (record.step, record.key) == (path.parent.parent.name, path.parent.name)
+    return Made(record, folder) if in_place and folder.parent == path.parent and folder.is_dir() else None
+
+
+def _record(values: Mapping[str, Any]) -> RunRecord:
+    known = {one.name: values[one.name] for one in fields(RunRecord)}
+    for name in ("inputs", "outputs"):
+        known[name] = tuple(ObjectRecord(**one) for one in known[name])
+    for name in ("started", "ended"):
+        known[name] = datetime.fromisoformat(known[name])
+    known["sources"] = tuple(known["sources"])
+    return RunRecord(**known)
