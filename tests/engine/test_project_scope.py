@@ -107,9 +107,11 @@ def by_hand(tmp_path: Path, folder: Path) -> None:
     assert made.record.inputs[1].identity == folder.name
     assert nwbpipe.check(file).in_order
     with pytest.raises(errors.InputError, match="none is named"):
-        nwbpipe.process(file, "pca_scores", step="again")
+        nwbpipe.process(file, "pca_scores", step="again", inputs={"series": "acquisition/lever"})
     with pytest.raises(errors.InputError, match="no artefact in that folder"):
-        nwbpipe.process(file, "pca_scores", step="again", inputs={"model": str(tmp_path)})
+        nwbpipe.process(
+            file, "pca_scores", step="again", inputs={"series": "acquisition/lever", "model": str(tmp_path)}
+        )
     with pytest.raises(errors.RequestError, match="artefact of a whole project"):
         nwbpipe.process(file, "shared_pca")
     assert read_artefact(folder).record.step == "pca"

@@ -127,13 +127,14 @@ def _score(project: Project, summary: Summary) -> list[Row]:
     sessions, _ = project.sessions()
     rows: list[Row] = []
     for one in sessions:
-        if one.spec is not None and (one.spec.parent / "truth").is_dir():
-            rows += _score_session(one.subject_id, one.file, load_photometry_truth(one.spec.parent))
+        folder = Path(str(one.spec)).parent
+        if (folder / "truth").is_dir():
+            rows += _score_session(one.subject_id, Path(one.file), load_photometry_truth(folder))
     states = Counter(one.state for plan in project.status(verify=True).plans for one in plan.steps)
     repeats = [
         number
         for one in sessions
-        if one.file.is_file()
+        if Path(one.file).is_file()
         for number in Counter((record.step, record.key) for record in read_records(one.file)).values()
     ]
     note = f"{summary.done} in this call{', stopped' if summary.interrupted else ''}"

@@ -12,6 +12,7 @@ from nwbpipe.engine._make import project_key
 from nwbpipe.engine._request import differences
 from nwbpipe.engine.plan._state import State, StepState
 from nwbpipe.engine.plan._tools import Facts, judged
+from nwbpipe.processors import ProjectProcessor
 from nwbpipe.project import Step
 
 
@@ -68,6 +69,7 @@ def _known(
     state: StepState,
 ) -> tuple[StepState, Made | None]:
     """Return the state where the content of all inputs is known."""
+    assert isinstance(step.method, ProjectProcessor)
     key = project_key(step.method, step.params, step.seed, [json.loads(one.key) for one in offers])
     state = replace(state, key=key)
     current = next((one for one in made[::-1] if one.record.key == key), None)

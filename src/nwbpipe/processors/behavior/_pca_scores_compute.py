@@ -26,4 +26,5 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
             rows = np.asarray(data[start : start + _ROWS], dtype=np.float64) * facts["conversion"] + facts["offset"]
             scores[start : start + _ROWS] = ((rows - mean) / scale) @ components.T
             progress(min(1.0, (start + _ROWS) / len(data)), "projecting")
-    return json.loads((folder / "pca.json").read_text(encoding="utf-8"))
+    summary: dict[str, Any] = json.loads((folder / "pca.json").read_text(encoding="utf-8"))
+    return summary
