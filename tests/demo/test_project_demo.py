@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from nwbpipe import read_records
+from nwbpipe.cli import main
 from nwbpipe.demo import ProjectReport, run_project_demo
 from nwbpipe.engine.state import Leases
 from nwbpipe.errors import OverwriteError
@@ -76,6 +77,17 @@ def test_another_project_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(OverwriteError, match="holds another project"):
         run_project_demo(tmp_path, say=silent)
     assert [path.name for path in tmp_path.iterdir()] == ["nwbpipe.toml"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--executor", "dask"], ["--workers", "3"], ["--project", "--seed", "3"], ["--project", "--executor", "x"]],
+)
+def test_requests_that_mean_nothing(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nwbpipe.demo._project.simulate_photometry_session", lambda *given, **named: None)
+    with pytest.raises(SystemExit) as ended:
+        main(["demo", str(tmp_path / "demo"), *words])
+    assert ended.value.code == 2
 
 
 # kill -9 ----------------------------------------------------------------------------------------------------

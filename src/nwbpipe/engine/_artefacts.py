@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -20,6 +21,7 @@ from nwbpipe.errors import DamagedFileError, InputError, InvalidResultError
 from nwbpipe.provenance import ObjectRecord, RunRecord, file_identity
 
 MODELS = "models"
+_ABANDONED_S = 86400.0
 PROJECT = "project/models"  # stands where the key of a session does
 
 
@@ -65,6 +67,7 @@ def read_artefact(folder: Path) -> Made:
     DamagedFileError
         If its files were changed.
     """
+    folder = folder.absolute()
     found = [one for path in folder.parent.glob("*.json") if (one := _read(path)) and one.folder == folder]
     if not found:
         msg = "there is no artefact in that folder"
@@ -82,6 +85,9 @@ def keep_artefact(models: Path, files: Path, record: RunRecord) -> Made:
     identity = content_identity(files)
     place = models / record.step / record.key
     place.mkdir(parents=True, exist_ok=True)
+    for left in place.glob(".*.partial"):  # by a run that was killed
+        if time.time() - left.stat().st_mtime > _ABANDONED_S:
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
     folder = place / identity
     part = place / f".{uuid.uuid4().hex}.partial"  # scratch may be on another disk
     try:

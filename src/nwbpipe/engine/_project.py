@@ -187,6 +187,8 @@ class Project:
         Summary
             What was done, what failed, and what could not be begun. One session's failure stops no other.
         """
+        if executor is None or isinstance(executor, str):
+            self._executor_spec(executor, workers)  # a wrong name is refused also when nothing is to be done
         everything, _ = self.planner.sessions()
         found = restricted(everything, sessions, where)
         options = Options(tuple(steps), retry_failed, max_failures, limit, len(found) == len(everything))
@@ -194,8 +196,6 @@ class Project:
         def begin() -> Executor:
             return self.executor(executor, workers) if executor is None or isinstance(executor, str) else executor
 
-        if executor is None or isinstance(executor, str):
-            self._executor_spec(executor, workers)  # a wrong name is refused also when nothing is to be done
         return Runner(self.planner, found, begin, options, reporter, stopped).run()
 
     def executor(self, kind: str | None = None, workers: int | None = None) -> Executor:
