@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nwbpipe.cli._run_progress import run_progress
+from nwbpipe.cli._stopping import stoppable
 
 if TYPE_CHECKING:
     from nwbpipe.demo import ProjectReport, Report
@@ -53,9 +54,14 @@ def demo(
         if seed:
             msg = "the sessions of the project have their own seeds"
             raise RequestError(msg, hint="leave --seed out")
-        with run_progress() as reporter:
+        with run_progress() as reporter, stoppable() as stopped:
             report = run_project_demo(
-                folder or "demo-project", executor=executor, workers=workers, reporter=reporter, say=say
+                folder or "demo-project",
+                executor=executor,
+                workers=workers,
+                reporter=reporter,
+                stopped=stopped,
+                say=say,
             )
     typer.echo(json.dumps(report.as_dict(), indent=2) if as_json else report.table())
     if not report.passed:

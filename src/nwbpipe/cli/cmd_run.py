@@ -9,6 +9,7 @@ import typer
 
 from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
 from nwbpipe.cli._run_progress import run_progress
+from nwbpipe.cli._stopping import stoppable
 
 if TYPE_CHECKING:
     from nwbpipe.engine.execute import Summary
@@ -51,7 +52,7 @@ def run(
     if dry_run:
         _show_pending(opened.pending(sessions or (), where, steps=steps or (), retry_failed=retry_failed), as_json)
         return
-    with run_progress() as reporter:
+    with run_progress() as reporter, stoppable() as stopped:
         summary = opened.run(
             sessions or (),
             where,
@@ -62,6 +63,7 @@ def run(
             max_failures=max_failures,
             limit=limit,
             reporter=reporter,
+            stopped=stopped,
         )
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), indent=2))

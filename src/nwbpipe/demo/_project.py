@@ -61,6 +61,7 @@ def run_project_demo(
     executor: str | None = None,
     workers: int | None = None,
     reporter: Reporter | None = None,
+    stopped: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = print,
 ) -> ProjectReport:
     """Make a project of simulated photometry sessions in `folder`, run it, and compare the results with the truth.
@@ -82,6 +83,8 @@ def run_project_demo(
         How many runs at once; 2 by default.
     reporter : Reporter, optional
         Is told what the run does.
+    stopped : callable, optional
+        Asked now and then whether to stop the run.
     say : callable
         Called with a line for each part.
 
@@ -102,7 +105,7 @@ def run_project_demo(
         if not (place / "session.yaml").exists():
             say(f"simulating a session in {place}")
             simulate_photometry_session(place, seed=seed, duration_s=duration_s)
-    summary = project.run(executor=executor, workers=workers, retry_failed=True, reporter=reporter)
+    summary = project.run(executor=executor, workers=workers, retry_failed=True, reporter=reporter, stopped=stopped)
     for session, step, text in [*summary.failed, *summary.held]:
         say(f"{session} {step}: {text}")
     return ProjectReport(tuple(_score(project, summary)), folder, time.monotonic() - began)
