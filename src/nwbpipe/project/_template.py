@@ -20,6 +20,7 @@ output = "nwb://sub-{{subject_id}}/sub-{{subject_id}}_ses-{{session_id}}.nwb"   
 raw = "raw"
 nwb = "nwb"
 state = ".nwbpipe"                            # logs, leases, and one small file per run
+# models = "models"                           # what steps of scope = "project" make
 
 # [profiles.cluster.stores]                   # roots on another machine: --profile cluster, or NWBPIPE_PROFILE
 # raw = "/data/raw"
@@ -38,6 +39,10 @@ state = ".nwbpipe"                            # logs, leases, and one small file
 # processor = "spikesorting"
 # primary = true                              # its units go to nwbfile.units
 # resources = {{ cpu = 8, memory_gb = 16, gpu = 1, time_limit_s = 36000 }}
+
+# [steps.pca]                                 # one result of all sessions; other steps read it: inputs.model = "pca"
+# processor = "shared_pca"
+# scope = "project"
 
 # [[ignore]]
 # session = "M042/2024-05-01*"
