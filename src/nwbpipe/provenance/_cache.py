@@ -162,12 +162,9 @@ class IdentityCache:
             try:
                 h5file = h5py.File(local, "r", locking=False)
             except OSError as error:
+                msg = "the file can't be opened as HDF5"
                 raise UnsupportedFileError(
-                    "the file can't be opened as HDF5",
-                    where=str(local),
-                    expected="an NWB file (HDF5)",
-                    found=str(error),
-                    hint="give an NWB file, or restore it from a copy",
+                    msg, where=str(local), expected="an NWB file (HDF5)", found=str(error), hint="restore it"
                 ) from error
             with h5file:
                 return find_identity(h5file, object_path, folder=local.resolve().parent, sha256=self._sha256)
