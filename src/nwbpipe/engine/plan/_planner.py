@@ -113,6 +113,8 @@ class Planner:
 
         Files that are not on this machine are as `sessions` found them.
         """
+        if not sessions:
+            return {}
         failures = self.failures()
         kept = self.index.load("status")
         plans: dict[str, SessionPlan] = {}
