@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 import nwbpipe
 from nwbpipe import session_file, stores
-from nwbpipe.engine import Project
+from nwbpipe.engine import Project, Watcher
 from nwbpipe.stores import S3Store
 from tests.converters import raw
 from tests.engine.test_project_conversion import TOML, spec
@@ -57,16 +58,16 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def test_session_files_in_s3_are_planned_processed_and_verified(
     bucket: Bucket, tmp_path: Path, requests: Counter[str]
 ) -> None:
-    project = in_s3(bucket, tmp_path)
+    project = in_s3(bucket, tmp_path, steps=STEPS.partition("[steps.second]")[0])
     assert set(table(project).values()) == {"missing"}
-    assert project.run(executor=Inline()).done == 4
+    assert project.run(executor=Inline()).done == 2
     assert set(table(project).values()) == {"done"}
     url = f"s3://{bucket.name}/nwb/s1.nwb"
     with session_file.open_hdf5(url) as file:
-        truth = file["acquisition/lever/data"][()] * 6
-        np.testing.assert_array_equal(file["processing/behavior/Scaled_second/data"][()], truth)
-    assert [one.outcome for one in project.runs()] == ["done"] * 4
-    assert all(one.ok for one in project.verify("m1/s0", "second", threads=1))
+        truth = file["acquisition/lever/data"][()] * 3
+        np.testing.assert_array_equal(file["processing/behavior/Scaled_first/data"][()], truth)
+    assert [one.outcome for one in project.runs()] == ["done"] * 2
+    assert all(one.ok for one in project.verify("m1/s0", "first", threads=1))
     assert "m1/s1" in str(project.lineage())
 
     # Another process, and nothing has changed: one listing of each store, and no session file is opened.
@@ -81,13 +82,14 @@ def test_session_files_in_s3_are_planned_processed_and_verified(
     bucket.put(local, "nwb/s0.nwb")
     states = table(Project(tmp_path))
     assert (states["m1/s0 first"], states["m1/s1 first"]) == ("stale", "done")
-    assert Project(tmp_path).run(executor=Inline()).done == 2
+    assert Project(tmp_path).run(executor=Inline()).done == 1
 
     # As from a machine that has no index and no cache.
     project.planner.index.path.unlink()
     assert set(table(Project(tmp_path)).values()) == {"done"}
 
 
+@pytest.mark.long
 def test_raw_files_specs_and_session_files_in_s3(bucket: Bucket, tmp_path: Path) -> None:
     folder = tmp_path / "one"
     folder.mkdir()
@@ -137,3 +139,35 @@ def test_raw_files_specs_and_session_files_in_s3(bucket: Bucket, tmp_path: Path)
         bucket.client.delete_object(Bucket=bucket.name, Key=f"raw/one/{name}")
     (state,) = Project(tmp_path).state("M042/s1", "convert")
     assert (state.state, state.reason.partition(":")[0]) == ("done", "raw files are elsewhere now")
+
+
+def test_what_arrives_in_s3_is_converted_when_it_is_at_rest(
+    bucket: Bucket, tmp_path: Path, requests: Counter[str]
+) -> None:
+    folder = tmp_path / "one"
+    folder.mkdir()
+    raw.write_trials(folder / "trials.csv")
+    bucket.put(raw.write_spec(folder, {"trials": raw.trials()}), "raw/one/session.yaml")
+    bucket.put(folder / "trials.csv", "raw/one/trials.csv")
+    (tmp_path / "nwbpipe.toml").write_text(TOML.partition("[steps.first]")[0])
+    project = in_s3(bucket, tmp_path, 0)
+    watcher = Watcher(project, settle_s=0.8, interval_s=0.1, executor=Inline())
+    assert (watcher.look().arriving, watcher.look().arriving) == (1, 1)
+    raw.write_trials(folder / "trials.csv", (1.0, 3.0))  # it is still being uploaded
+    bucket.put(folder / "trials.csv", "raw/one/trials.csv")
+    time.sleep(0.8)
+    requests.clear()
+    assert watcher.look().arriving == 1
+    assert requests == {"list raw": 1}  # however many sessions and files there are
+    time.sleep(0.8)
+    health = watcher.look()
+    assert (health.line, health.summary and health.summary.done) == (
+        "healthy: 1 sessions, 0 arriving; 1 done",
+        1,
+    )
+    with session_file.open_hdf5(f"s3://{bucket.name}/nwb/sub-M042/ses-s1.nwb") as file:
+        assert len(file["intervals/trials/start_time"]) == 2
+    requests.clear()
+    watcher.options["executor"] = None  # none is begun: there is nothing to do
+    assert watcher.look().line == health.line
+    assert requests == {"list raw": 1, "list nwb": 1, "list state": 2}

@@ -99,7 +99,8 @@ class Places:
             path = self._below(base, rest, base, text)
             plain = path.relative_to(base).as_posix()
             try:
-                there = plain == "." or len(self.stores.roots(name)) == 1 or store.exists(plain)
+                only = remote and len(self.stores.roots(name)) == 1  # whether it is there is looked at later
+                there = plain == "." or only or store.exists(plain)
             except NwbpipeError as error:
                 raise MistakeError(
                     "a file in the store", text, error.problem.what, error.problem.hint or ""

@@ -117,6 +117,8 @@ class Planner:
         Where there are steps of project scope, their states come first, as a plan under the key `PROJECT`. Files that
         are not on this machine are as `sessions` found them.
         """
+        if not sessions:
+            return {}
         failures = self.failures()
         whole = [step for step in self.project.steps.values() if step.whole]
         plans: dict[str, SessionPlan] = {}
