@@ -201,7 +201,7 @@ def test_the_template_is_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert load_project(tmp_path).name == "the lab"
     commented = path.read_text().replace("\n# ", "\n")
     path.write_text(commented)
-    assert len(load_project(path).steps) == 4  # what the comments show is right, too
+    assert len(load_project(path).steps) == 5  # what the comments show is right, too
     with pytest.raises(errors.OverwriteError):
         write_template(path, "again")
     (tmp_path / "sub").mkdir()

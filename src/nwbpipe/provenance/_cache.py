@@ -162,10 +162,8 @@ class IdentityCache:
             try:
                 h5file = h5py.File(local, "r", locking=False)
             except OSError as error:
-                msg = "the file can't be opened as HDF5"
-                raise UnsupportedFileError(
-                    msg, where=str(local), expected="an NWB file (HDF5)", found=str(error), hint="restore it"
-                ) from error
+                msg, wanted = "the file can't be opened as HDF5", "an NWB file (HDF5)"
+                raise UnsupportedFileError(msg, where=str(local), expected=wanted, found=str(error)) from error
             with h5file:
                 return find_identity(h5file, object_path, folder=local.resolve().parent, sha256=self._sha256)
 
