@@ -117,10 +117,10 @@ class Planner:
         Where there are steps of project scope, their states come first, as a plan under the key `PROJECT`. Files that
         are not on this machine are as `sessions` found them.
         """
-        if not sessions:
+        whole = [step for step in self.project.steps.values() if step.whole]
+        if not sessions and not whole:
             return {}
         failures = self.failures()
-        whole = [step for step in self.project.steps.values() if step.whole]
         plans: dict[str, SessionPlan] = {}
         self.artefacts = {}
         if whole:
