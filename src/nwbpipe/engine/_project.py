@@ -240,6 +240,9 @@ class Project:
 
     def verify(self, session: str, step: str, **options: Any) -> list[Difference]:
         """Compute a run again in scratch, from its record, and compare; see `nwbpipe.engine.verify_run`."""
+        if session == PROJECT:
+            msg = "what a step of project scope made is not verified; the steps that read it are"
+            raise RequestError(msg, where=f"{session} {step}", hint="name a session, and a step that reads it")
         return verify_run(self._one(session).file, step, place=self.spec.place, **options)
 
     def _one(self, session: str) -> Session:
