@@ -19,6 +19,8 @@ _TRACES = ("Fluorescence_{0}/NeuropilCorrected", "DfOverF_{0}/DfOverF", "Fluores
 _ACTIVITY = ("Deconvolved_{0}/Deconvolved",)
 SEGMENTATION, SHIFTS = "ImageSegmentation_{0}/PlaneSegmentation_{0}", "MotionCorrectionShifts_{0}"
 _IMAGES = "SummaryImages_{0}"
+#: A pixel belongs to a mask if its weight is this part of the largest: footprints of CaImAn have wide, faint skirts.
+_FAINTEST = 0.25
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class ImagingResults:
     record : RunRecord
         The run.
     pixels : list of ndarray, int64, shape (n,)
-        Of each ROI, its pixels as ``(plane * nx + x) * ny + y``, sorted.
+        Of each ROI, its pixels as ``(plane * nx + x) * ny + y``, sorted; those whose weight is at least a quarter of
+        the largest.
     cell : ndarray, bool, shape (rois,)
         Whether the method calls it a cell; all, where it does not say.
     kind : dict of str to ndarray, bool, shape (rois,)
@@ -41,6 +44,8 @@ class ImagingResults:
         Displacement (x, y) of the content in pixels.
     frame_shape : (int, int)
         Size of the frame (x, y).
+    mean : ndarray or None, shape (x, y)
+        The mean image, of one plane.
     """
 
     record: RunRecord
@@ -51,6 +56,7 @@ class ImagingResults:
     activity: Floats | None
     shifts: Floats | None
     frame_shape: tuple[int, int]
+    mean: Floats | None = None
 
     def moved(self, offset: tuple[int, int]) -> list[NDArray[np.int64]]:
         """Return the pixels, displaced by (x, y); what leaves the frame is lost."""
@@ -128,6 +134,9 @@ def _read(file: h5py.File, record: RunRecord) -> ImagingResults:
         activity=None if activity is None else np.asarray(file[f"{activity}/data"][()], dtype=np.float64),
         shifts=moved if moved is None or moved.ndim == 3 else moved[:, None],
         frame_shape=shape,
+        mean=None
+        if images is None or "mean" not in file[images]
+        else np.asarray(file[images]["mean"][()], np.float64),
     )
 
 
@@ -145,9 +154,11 @@ def _frame_shape(file: h5py.File, record: RunRecord, images: str | None) -> tupl
 def _pixels(table: h5py.Group, shape: tuple[int, int]) -> list[NDArray[np.int64]]:
     values, ends = table["pixel_mask"][()], table["pixel_mask_index"][()].astype(np.int64)
     planes = table["plane"][()] if "plane" in table else np.zeros(len(ends), np.int64)
-    x, y = values["x"].astype(np.int64), values["y"].astype(np.int64)
+    x, y, weight = values["x"].astype(np.int64), values["y"].astype(np.int64), values["weight"]
     starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-    return [
-        np.unique((int(plane) * shape[0] + x[start:end]) * shape[1] + y[start:end])
-        for plane, start, end in zip(planes, starts, ends, strict=True)
-    ]
+    found = []
+    for plane, start, end in zip(planes, starts, ends, strict=True):
+        pixels = (int(plane) * shape[0] + x[start:end]) * shape[1] + y[start:end]
+        strong = weight[start:end] >= _FAINTEST * weight[start:end].max(initial=0.0)
+        found.append(np.unique(pixels[strong]))
+    return found
