@@ -41,7 +41,7 @@ class ImagingResults:
     traces, activity : ndarray or None, shape (frames, rois)
         The first of `NeuropilCorrected`, `DfOverF`, `RoiResponseSeries`; `Deconvolved`.
     shifts : ndarray or None, shape (frames, planes, 2)
-        Displacement (x, y) of the content in pixels.
+        Displacement (x, y) of the content in pixels: what the method found, or was given as the input ``shifts``.
     frame_shape : (int, int)
         Size of the frame (x, y).
     mean : ndarray or None, shape (x, y)
@@ -117,6 +117,7 @@ def _read(file: h5py.File, record: RunRecord) -> ImagingResults:
         output_place(file, record, *patterns)
         for patterns in ((SEGMENTATION,), (SHIFTS,), (_IMAGES,), _TRACES, _ACTIVITY)
     )
+    shifts = shifts or _given_shifts(file, record)
     shape = _frame_shape(file, record, images)
     pixels: list[NDArray[np.int64]] = []
     cell, kind = np.zeros(0, bool), {}
@@ -138,6 +139,14 @@ def _read(file: h5py.File, record: RunRecord) -> ImagingResults:
         if images is None or "mean" not in file[images]
         else np.asarray(file[images]["mean"][()], np.float64),
     )
+
+
+def _given_shifts(file: h5py.File, record: RunRecord) -> str | None:
+    """Path of the shifts that a run was given, if they are still the same object."""
+    for one in record.inputs:
+        if one.name == "shifts" and one.path in file and file[one.path].attrs.get("object_id") == one.object_id:
+            return one.path
+    return None
 
 
 def _frame_shape(file: h5py.File, record: RunRecord, images: str | None) -> tuple[int, int]:
