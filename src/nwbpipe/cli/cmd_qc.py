@@ -98,7 +98,8 @@ def _of_project(
             _show_session(one)
         count = sum(one.failed for one in found)
         bare = sum(not one.judged for one in found)
-        typer.echo(f"{len(found)} sessions: {count} with something that fails, {bare} without verdicts")
+        number = f"{len(found)} session" + ("" if len(found) == 1 else "s")
+        typer.echo(f"{number}: {count} with something that fails, {bare} without verdicts")
     if problems or any(one.problem for one in found):
         raise typer.Exit(1)
 
