@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nwbpipe import session_file
 from nwbpipe.errors import UnknownNameError
 from nwbpipe.provenance import RunRecord, current_record, read_records
+from nwbpipe.quality._imaging_metrics import FAINTEST
 
 Floats = NDArray[np.float64]
 #: Traces that stand for a method's, the best first.
@@ -19,8 +20,6 @@ _TRACES = ("Fluorescence_{0}/NeuropilCorrected", "DfOverF_{0}/DfOverF", "Fluores
 _ACTIVITY = ("Deconvolved_{0}/Deconvolved",)
 SEGMENTATION, SHIFTS = "ImageSegmentation_{0}/PlaneSegmentation_{0}", "MotionCorrectionShifts_{0}"
 _IMAGES = "SummaryImages_{0}"
-#: A pixel belongs to a mask if its weight is this part of the largest: footprints of CaImAn have wide, faint skirts.
-_FAINTEST = 0.25
 
 
 @dataclass(frozen=True)
@@ -168,6 +167,6 @@ def _pixels(table: h5py.Group, shape: tuple[int, int]) -> list[NDArray[np.int64]
     found = []
     for plane, start, end in zip(planes, starts, ends, strict=True):
         pixels = (int(plane) * shape[0] + x[start:end]) * shape[1] + y[start:end]
-        strong = weight[start:end] >= _FAINTEST * weight[start:end].max(initial=0.0)
+        strong = weight[start:end] >= FAINTEST * weight[start:end].max(initial=0.0)
         found.append(np.unique(pixels[strong]))
     return found
