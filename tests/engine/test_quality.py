@@ -182,11 +182,19 @@ def test_a_session_without_a_file_or_with_a_broken_one(file: Path, tmp_path: Pat
     assert "damaged or truncated" in session_quality("m1/a", file).problem
 
 
-def test_verdicts_are_found_whatever_the_step_is_called(measured_file: Path) -> None:
+def test_verdicts_are_found_whatever_the_step_is_called(
+    measured_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     nwbpipe.rename_step(measured_file, "truth_quality", "qc")
     assert {one.about for one in verdicts(measured_file)} == {"truth"}
     assert unmeasured(measured_file, verdicts(measured_file)) == []
     assert passed(measured_file, "truth") is not None
+    before = measured_file.read_bytes()
+    assert "qc: 6 ROIs" in call(["qc", str(measured_file), "--measure"], capsys)[1]  # and not once more
+    assert measured_file.read_bytes() == before
+    code, _, err = call(["qc", str(measured_file), "--step", "truht"], capsys)
+    assert code == 2
+    assert "expected: truth" in err
 
 
 def test_what_cannot_be_measured_is_refused(file: Path) -> None:

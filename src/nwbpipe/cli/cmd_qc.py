@@ -59,17 +59,23 @@ def _of_file(
     file: Path, step: str | None, chosen: ThresholdSet | None, *, measure: bool, replace: bool, as_json: bool
 ) -> None:
     from nwbpipe.engine import imaging_steps, measure_quality, unmeasured, verdicts
+    from nwbpipe.errors import UnknownNameError
 
     if measure:
-        for one in [step] if step is not None else imaging_steps(file):
+        # A step of a project may have measured it, under another name.
+        done = {one.about for one in verdicts(file) if one.step != f"{one.about}_quality"}
+        for one in [step] if step is not None else [one for one in imaging_steps(file) if one not in done]:
             with progress_bar(f"{one}_quality") as progress:
                 measure_quality(file, one, thresholds=chosen, replace=replace, progress=progress)
     judged = verdicts(file, step=step, thresholds=None if measure else chosen)
+    missing = unmeasured(file, judged, step)
+    if step is not None and not judged and not missing:
+        msg = f"the file has no imaging result of a step {step!r}"
+        raise UnknownNameError(msg, where=str(file), expected=", ".join(imaging_steps(file)) or "none", found=step)
     if as_json:
         typer.echo(json.dumps([one.as_dict() for one in judged], indent=2))
         return
     _show_all(judged)
-    missing = unmeasured(file, judged, step)
     for name in missing:
         typer.echo(f"{name}: not measured; `nwbpipe qc FILE.nwb --measure` does")
     if not judged and not missing:
