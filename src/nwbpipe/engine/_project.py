@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.engine._artefacts import PROJECT, made_by
+from nwbpipe.engine._quality import SessionQuality, session_quality
 from nwbpipe.engine._verify import Difference, verify_run
 from nwbpipe.engine.execute import Options, Reporter, Runner, Summary
 from nwbpipe.engine.execute._executor import Executor
@@ -20,6 +21,7 @@ from nwbpipe.errors import Problem, RequestError, UnknownNameError
 from nwbpipe.project import EXECUTORS, ExecutorSpec, ProjectSpec, Session, load_project
 from nwbpipe.project import restrict as restricted
 from nwbpipe.provenance import merged_prov, prov_json, read_records
+from nwbpipe.quality import ThresholdSet
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,39 @@ class Project:
             raise UnknownNameError(msg, expected=", ".join(EXECUTORS))
         named = {name: one for name, one in (("kind", kind), ("workers", workers)) if one}
         return ExecutorSpec.model_validate(self.spec.executor.model_dump() | named)
+
+    def quality(
+        self,
+        sessions: Sequence[str] = (),
+        where: str | None = None,
+        *,
+        step: str | None = None,
+        thresholds: ThresholdSet | None = None,
+    ) -> tuple[list[SessionQuality], list[Problem]]:
+        """Return the verdicts that the files of the sessions hold.
+
+        Parameters
+        ----------
+        sessions, where
+            As of `sessions`.
+        step, thresholds
+            As of `nwbpipe.engine.verdicts`.
+
+        Returns
+        -------
+        list of SessionQuality
+            One for each session, by key.
+        list of Problem
+            Specs and files that can't be read.
+        """
+        found, problems = self.sessions(sessions, where)
+        judged = [
+            session_quality(one.key, one.file, step=step, thresholds=thresholds)
+            if self.planner.looks.of(one.file) is not None
+            else SessionQuality(one.key, missing=True)
+            for one in found
+        ]
+        return judged, problems
 
     def runs(self) -> list[RunObject]:
         """Return every run of the project, failed ones too, oldest first."""
