@@ -44,7 +44,10 @@ def _offered(folder: Path) -> dict[str, str]:
     information.mkdir(parents=True)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: benchmark\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text(_POINTS)
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(information.parent)])}
+    own = {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(information.parent)])}
+    # As an installed package, ours has its bytecode beside it; here, in a folder of the benchmark.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, **own, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
 
 
 def _project(folder: Path, sessions: int, steps: int) -> None:
