@@ -16,6 +16,8 @@ export NWBPIPE_CACHE ?= $(CURDIR)/.make/cache
 export UV_CONSTRAINT ?= $(CURDIR)/constraints.txt
 export PIP_CONSTRAINT ?= $(CURDIR)/constraints.txt
 export OMP_WAIT_POLICY ?= PASSIVE
+# The tests start hundreds of Pythons: each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # Package locations that the user has configured for pip are passed on to uv, which does not read pip's settings.
 UV = . $(VENV)/uv.sh && $(BIN)/uv
 COMPILE = $(UV) pip compile --quiet --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make locks"

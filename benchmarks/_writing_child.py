@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import itertools
 import json
 import os
@@ -20,11 +21,16 @@ from typing import Any
 CHANNELS = 385
 
 
+def _import_readers() -> None:
+    """Import what NeuroConv imports only when it opens a file."""
+    for name in ("neuroconv.datainterfaces", "neuroconv.tools.nwb_helpers", "pynwb", "neo.io", "probeinterface",
+                 "roiextractors", "spikeinterface.extractors", "tifffile"):  # fmt: skip
+        importlib.import_module(name)
+
+
 def nwbpipe(spec: Path, output: Path) -> dict[str, float]:
-    import neuroconv.datainterfaces
-    import neuroconv.tools.nwb_helpers  # noqa: F401
+    _import_readers()
     import nwbinspector  # noqa: F401
-    import pynwb  # noqa: F401
 
     import nwbpipe.converters._convert as module
     from nwbpipe.converters.interfaces import interface_class
@@ -66,8 +72,7 @@ def _timed(function: Callable[..., Any], label: str, times: dict[str, float]) ->
 
 
 def neuroconv(spec: Path, output: Path) -> dict[str, float]:
-    import neuroconv.datainterfaces  # noqa: F401
-
+    _import_readers()
     from benchmarks._convert_child import with_neuroconv
 
     started = _now()

@@ -88,7 +88,7 @@ def _suite2p(folder: Path, environment: Any, *, quick: bool) -> None:
     from nwbpipe.simulate._tools import Scale, generator
 
     # suite2p itself fails on a frame that is no larger than its block of 128 pixels.
-    size, cells, seconds = (160, 12, 14.0) if quick else (256, 60, 61.0)
+    size, cells, seconds = (160, 12, 14.0) if quick else (256, 60, 241.0)
     scale = Scale(seconds, (size, size), cells, 4, 2, 2)
     start = datetime(2024, 1, 1, tzinfo=UTC)
     truth = write_imaging(folder / "raw.tif", generator(0, "imaging"), scale, start_time=start, offset_s=0.0)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -14,13 +15,14 @@ from matplotlib.image import imread
 
 import nwbpipe
 from nwbpipe.cli import main
-from nwbpipe.engine import Comparison, compare
+from nwbpipe.engine import Comparison, compare, measure_quality
 from nwbpipe.engine import _compare as comparing
 from nwbpipe.engine._compare_figure import COLORS
 from nwbpipe.errors import RequestError, UnknownNameError
 from nwbpipe.processors import Context
 from nwbpipe.processors.imaging import Motion, Rois, Traces, write_motion, write_segmentation, write_traces
 from nwbpipe.provenance import ObjectRecord, RunRecord, add_record
+from nwbpipe.quality import ThresholdSet
 from nwbpipe.simulate import TwoPhotonTruth, simulate_two_photon
 
 CELLS = 6
@@ -37,21 +39,22 @@ def masks_of(truth: TwoPhotonTruth, rows: list[int]) -> list[np.ndarray]:
 
 
 def add_method(
-    path: Path, step: str, masks: list[np.ndarray], traces: np.ndarray, shifts: np.ndarray, **record: object
+    path: Path, step: str, masks: list[np.ndarray], traces: np.ndarray, shifts: np.ndarray | None, **record: object
 ) -> None:
     """Write results as a method would, with the record of a run."""
     with nwbpipe.transaction(path) as nwbfile:
         context = Context(step, None, {})
         module, movie = nwbfile.processing["ophys"], nwbfile.acquisition["TwoPhotonSeries"]
         before = set(module.data_interfaces)
-        write_motion(module, context, movie, Motion(shifts.astype("f4")))
+        if shifts is not None:
+            write_motion(module, context, movie, Motion(shifts.astype("f4")))
         if masks:
             pixels = [np.nonzero(mask) for mask in masks]
             rois = Rois(
                 np.cumsum([len(x) for x, _ in pixels]),
                 np.concatenate([x for x, _ in pixels]),
                 np.concatenate([y for _, y in pixels]),
-                np.ones(sum(len(x) for x, _ in pixels)),
+                np.concatenate([mask[mask > 0] for mask in masks]),
             )
             table = write_segmentation(module, context, movie, rois, "ROIs.")
             series = [Traces("RoiResponseSeries", traces, "F.")]
@@ -132,6 +135,63 @@ def test_costs_come_from_the_records(found: Comparison) -> None:
     assert (cost.step, cost.seconds, cost.cpu_seconds, cost.memory_mb) == ("method", 12.0, 20.0, 500.0)
     assert (cost.rois, cost.cells) == (6, 6)
     assert [one.parameters for one in found.costs] == [{"tau": 1.0}, {"tau": 0.5}, {"tau": 1.0}]
+
+
+def test_a_faint_skirt_is_no_part_of_a_mask(file: Path, scan: tuple[Path, TwoPhotonTruth]) -> None:
+    truth = scan[1]
+    masks = masks_of(truth, list(range(CELLS)))
+    skirts = [mask + 0.2 * (np.roll(mask, 4, 0) & ~mask) for mask in masks]
+    add_method(file, "skirts", skirts, truth.traces[:, :CELLS], truth.shifts)
+    (pair,) = compare(file, "skirts").pairs
+    assert (pair.matched, pair.iou) == (CELLS, 1)
+
+
+def test_a_method_that_was_given_shifts_lies_where_they_say(file: Path, scan: tuple[Path, TwoPhotonTruth]) -> None:
+    truth, place = scan[1], "/processing/ophys/MotionCorrectionShifts_method"  # whose reference is at (3, -2)
+    masks = [np.roll(mask, (3, -2), (0, 1)) for mask in masks_of(truth, [0, 1, 2])]
+    with h5py.File(file) as opened:
+        object_id = str(opened[place].attrs["object_id"])
+    for step, known in (("given", object_id), ("replaced", "another object")):
+        inputs = (ObjectRecord("movie", "/acquisition/TwoPhotonSeries"), ObjectRecord("shifts", place, known))
+        add_method(file, step, masks, truth.traces[:, :3], None, inputs=inputs)
+    given, replaced = compare(file, "given", "replaced").pairs[:2]
+    assert (given.iou, given.motion_rms) == (1, pytest.approx(0.1, rel=0.15))
+    assert replaced.motion_rms is None
+    assert replaced.iou is None or replaced.iou < 1
+
+
+def test_parameters_of_other_processors_are_not_compared(file: Path, scan: tuple[Path, TwoPhotonTruth]) -> None:
+    masks = masks_of(scan[1], [0])
+    other = {"tau": 9.0, "sigma": 1}
+    add_method(file, "else", masks, scan[1].traces[:, :1], scan[1].shifts, processor="another", parameters=other)
+    costs = compare(file, "method", "copy", "else").costs
+    assert [one.parameters for one in costs] == [{"tau": 1.0}, {"tau": 0.5}, {}]
+
+
+def test_only_what_passed_is_compared(file: Path, tmp_path: Path) -> None:
+    """What the method found beside cells has at most 16 pixels: by its area it fails."""
+    with pytest.raises(RequestError, match="not hold a verdict") as refused:
+        compare(file, "method", passed_only=True)
+    assert "--measure --step method" in str(refused.value)
+    by_area = ThresholdSet.from_dict({"name": "large", "roi": {"area": {"fail_below": 20}}})
+    measure_quality(file, "method", thresholds=by_area)
+    measure_quality(file, "copy", thresholds=by_area)
+    (before,), (pair,) = compare(file, "method").pairs, compare(file, "method", passed_only=True).pairs
+    assert (before.matched, before.only_second) == (4, 1)
+    assert (pair.matched, pair.only_first, pair.only_second, pair.precision) == (4, 2, 0, 1.0)
+    empty = compare(file, "method", "nothing", passed_only=True)  # a method that found nothing has nothing to judge
+    assert [one.cells for one in empty.costs] == [5, 0]
+    with pytest.raises(SystemExit):
+        main(["compare", str(file), "method", "copy", "--passed-only", "--figure", str(tmp_path / "passed.png")])
+    assert (tmp_path / "passed.png").stat().st_size > 10_000
+    measure_quality_as(file, "again", "method")
+    with pytest.raises(RequestError, match="more than one verdict"):
+        compare(file, "method", passed_only=True)
+
+
+def measure_quality_as(file: Path, step: str, of: str) -> None:
+    inputs = {"movie": "TwoPhotonSeries", "segmentation": f"PlaneSegmentation_{of}"}
+    nwbpipe.process(file, "imaging_quality", step=step, inputs=inputs)
 
 
 def test_the_command_shows_and_draws(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

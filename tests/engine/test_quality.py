@@ -14,7 +14,8 @@ from pynwb import NWBHDF5IO, validate
 
 import nwbpipe
 from nwbpipe.cli import main
-from nwbpipe.engine import imaging_steps, measure_quality, passed, verdicts
+from nwbpipe.engine import Project, imaging_steps, measure_quality, passed, unmeasured, verdicts
+from nwbpipe.engine._quality import session_quality
 from nwbpipe.errors import InputError, ResultExistsError, UnknownNameError
 from nwbpipe.quality import ThresholdSet, default_thresholds
 from nwbpipe.simulate import TwoPhotonTruth, simulate_two_photon
@@ -124,6 +125,76 @@ def main_and_exit(words: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(words)
     assert caught.value.code in (0, None)
+
+
+def test_what_fails_in_a_project(measured_file: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One session is measured, one is not, one is no NWB file any more, one has nothing, and one is not there yet."""
+    lab = measured_file.parent
+    for name, source in (("m1/a", measured_file), ("m1/b", file), ("m1/d", None)):
+        path = lab / "nwb" / f"{name}.nwb"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if source is None:
+            path.write_bytes(b"no NWB file")
+        else:
+            source.rename(path)
+            with h5py.File(path, "r+") as opened:
+                opened["general/subject/subject_id"][()], opened["general/session_id"][()] = name.split("/")
+    toml = lab / "nwbpipe.toml"
+    toml.write_text('nwbpipe = 1\n[project]\nname = "lab"\nsessions = "nwb://**/*.nwb"\n[stores]\nnwb = "nwb"\n'
+                    'state = "state"\n[steps.x]\nprocessor = "suite2p"\n')  # fmt: skip
+    code, out, err = call(["qc", str(lab)], capsys)
+    assert code == 1
+    assert "d.nwb" in err
+    assert out.splitlines()[0] == "m1/a:"
+    assert "  truth_quality: the scan: fail" in out
+    assert "      fail: bleaching" in out
+    assert "m1/b:\n  truth: not measured" in out
+    assert out.splitlines()[-1] == "2 sessions: 1 with something that fails, 1 without verdicts"
+    (lab / "nwb/m1/d.nwb").unlink()
+    code, out, err = call(["qc", str(toml), "--json"], capsys)
+    assert (code, err) == (0, "")
+    first, second = json.loads(out)["sessions"]
+    assert (first["session"], len(first["judged"]), first["not_measured"]) == ("m1/a", 7, [])
+    assert (second["session"], second["judged"], second["not_measured"]) == ("m1/b", [], ["truth"])
+    strict = lab / "strict.toml"
+    strict.write_text('name = "strict"\n[roi.area]\nfail_below = 1e6\n')
+    code, out, _ = call(["qc", str(lab), "--session", "m1/a", "--thresholds", str(strict)], capsys)
+    assert out.count("area") == 6
+    assert "m1/b" not in out
+    for words in (["--measure"], ["--session", "m9/*"]):
+        assert call(["qc", str(lab), *words], capsys)[0] == 2
+    assert call(["qc", str(lab / "nwb")], capsys)[0] == 2
+    assert call(["qc", str(lab / "nwb/m1/a.nwb"), "--where", "sex = 'F'"], capsys)[0] == 2
+    (found,), _ = Project(lab).quality(["m1/a"], step="other")
+    assert (found.judged, found.failed) == ([], False)
+
+
+def call(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    shown = capsys.readouterr()
+    return int(ended.value.code or 0), shown.out, shown.err
+
+
+def test_a_session_without_a_file_or_with_a_broken_one(file: Path, tmp_path: Path) -> None:
+    assert session_quality("m1/a", tmp_path / "none.nwb").missing
+    file.write_bytes(file.read_bytes()[:5000])
+    assert "damaged or truncated" in session_quality("m1/a", file).problem
+
+
+def test_verdicts_are_found_whatever_the_step_is_called(
+    measured_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nwbpipe.rename_step(measured_file, "truth_quality", "qc")
+    assert {one.about for one in verdicts(measured_file)} == {"truth"}
+    assert unmeasured(measured_file, verdicts(measured_file)) == []
+    assert passed(measured_file, "truth") is not None
+    before = measured_file.read_bytes()
+    assert "qc: 6 ROIs" in call(["qc", str(measured_file), "--measure"], capsys)[1]  # and not once more
+    assert measured_file.read_bytes() == before
+    code, _, err = call(["qc", str(measured_file), "--step", "truht"], capsys)
+    assert code == 2
+    assert "expected: truth" in err
 
 
 def test_what_cannot_be_measured_is_refused(file: Path) -> None:

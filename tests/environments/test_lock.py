@@ -30,6 +30,12 @@ def test_what_is_installed_is_locked_and_comes_back(wheels: Path) -> None:
     assert environments.find(TINY).version == "1.4"
 
 
+def test_modules_are_compiled_once(wheels: Path, own_tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # as where an environment is read-only
+    environments.install(TINY)
+    assert list(own_tools.rglob("tinytool.*.pyc"))
+
+
 def test_what_is_not_installed_is_resolved(wheels: Path, tmp_path: Path) -> None:
     lock = environments.lock_tool(TINY, tmp_path / "locks" / "tiny.txt")
     assert versions(lock) == ["tinytool==1.2"]

@@ -155,6 +155,22 @@ def test_weights_count_by_their_ratio():
     np.testing.assert_allclose(masks(pixels, weight=np.array([10.0, 30.0]))["roundness"], found["roundness"])
 
 
+def test_a_faint_skirt_is_no_part_of_a_mask():
+    """Of two cells each has a skirt over the other, and one to the border, of less than a quarter of its weight."""
+    cells, skirts = (block(5, 5, 4, 4), block(20, 5, 6, 4)), (block(0, 5, 5, 4), block(5, 5, 4, 4))
+    both = [np.concatenate(two) for two in zip(cells, skirts, strict=True)]
+    strength = [
+        np.repeat([10.0, faint], [len(a), len(b)]) for a, b, faint in zip(cells, skirts, (2.4, 1.0), strict=True)
+    ]
+    found = masks(*both, weight=np.concatenate(strength))
+    for name, values in masks(*cells).items():
+        np.testing.assert_allclose(found[name], values, err_msg=name)
+    strength[0][len(cells[0]) :] = 2.5  # a quarter counts
+    found = masks(*both, weight=np.concatenate(strength))
+    assert found["area"].tolist() == [36, 24]
+    assert found["border_contact"].tolist() == [4 / 36, 0]
+
+
 # Traces ------------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,9 @@ def compare(
         typer.Argument(metavar="FILE.nwb... STEP...", help="Session files, then steps with imaging results."),
     ],
     figure: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the comparison into a file.")] = None,
+    passed_only: Annotated[
+        bool, typer.Option("--passed-only", help="Leave out ROIs that fail, by the verdicts in the file.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
     """Compare imaging steps with each other, and with the truth of a simulated file; of one session or several."""
@@ -29,7 +32,7 @@ def compare(
         raise typer.BadParameter("name a session file (….nwb) first", param_hint="FILE.nwb")
     if figure is not None and len(files) > 1:
         raise typer.BadParameter("a figure is of one session", param_hint="--figure")
-    found = {file: compare_steps(file, *steps) for file in files}
+    found = {file: compare_steps(file, *steps, passed_only=passed_only) for file in files}
     if figure is not None:
         from nwbpipe.engine._compare_figure import draw
 

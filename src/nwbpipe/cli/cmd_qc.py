@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nwbpipe.cli._options import Profile, Sessions, Where
 from nwbpipe.cli._progress import progress_bar
 
 if TYPE_CHECKING:
-    from nwbpipe.engine import Judged
+    from nwbpipe.engine import Judged, SessionQuality
     from nwbpipe.quality import ThresholdSet
 
 
 def qc(
-    file: Annotated[Path, typer.Argument(metavar="FILE.nwb", help="The session file.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE.nwb|PROJECT", help="A session file; or an nwbpipe.toml, or the folder of it."),
+    ],
     step: Annotated[str | None, typer.Option(help="Only what this step read and wrote.")] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure first what is not measured yet, and write it into the file.")
@@ -29,40 +34,112 @@ def qc(
         bool,
         typer.Option("--replace", help="With --measure: replace metrics by other thresholds, or of an older result."),
     ] = False,
+    sessions: Sessions = None,
+    where: Where = None,
+    profile: Profile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every verdict with its metrics as JSON.")] = False,
 ) -> None:
-    """List what fails in a file's scans and ROIs, and why."""
-    from nwbpipe.engine import imaging_steps, measure_quality, verdicts
+    """List what fails in the scans and ROIs of a file, or of all sessions of a project, and why."""
     from nwbpipe.quality import known_metrics, read_thresholds
 
-    chosen: ThresholdSet | None = read_thresholds(thresholds, known_metrics()) if thresholds is not None else None
-    steps = [step] if step is not None else imaging_steps(file)
+    chosen = read_thresholds(thresholds, known_metrics()) if thresholds is not None else None
+    if file.is_dir() or file.suffix == ".toml":
+        if measure or replace:
+            raise typer.BadParameter(
+                'in a project, metrics are a step: processor = "imaging_quality"', param_hint="--measure"
+            )
+        _of_project(file, profile, (sessions or (), where), step, chosen, as_json=as_json)
+    elif sessions or where:
+        raise typer.BadParameter("sessions are chosen in a project", param_hint="--session, --where")
+    else:
+        _of_file(file, step, chosen, measure=measure, replace=replace, as_json=as_json)
+
+
+def _of_file(
+    file: Path, step: str | None, chosen: ThresholdSet | None, *, measure: bool, replace: bool, as_json: bool
+) -> None:
+    from nwbpipe.engine import imaging_steps, measure_quality, unmeasured, verdicts
+    from nwbpipe.errors import UnknownNameError
+
     if measure:
-        for one in steps:
+        # A step of a project may have measured it, under another name.
+        done = {one.about for one in verdicts(file) if one.step != f"{one.about}_quality"}
+        for one in [step] if step is not None else [one for one in imaging_steps(file) if one not in done]:
             with progress_bar(f"{one}_quality") as progress:
                 measure_quality(file, one, thresholds=chosen, replace=replace, progress=progress)
     judged = verdicts(file, step=step, thresholds=None if measure else chosen)
+    missing = unmeasured(file, judged, step)
+    if step is not None and not judged and not missing:
+        msg = f"the file has no imaging result of a step {step!r}"
+        raise UnknownNameError(msg, where=str(file), expected=", ".join(imaging_steps(file)) or "none", found=step)
     if as_json:
         typer.echo(json.dumps([one.as_dict() for one in judged], indent=2))
         return
-    for name in dict.fromkeys(one.step for one in judged):
-        _show(name, [one for one in judged if one.step == name])
-    measured = {one.step.removesuffix("_quality") for one in judged}
-    for name in steps:
-        if name not in measured:
-            typer.echo(f"{name}: not measured; `nwbpipe qc FILE.nwb --measure` does")
-    if not judged and not steps:
+    _show_all(judged)
+    for name in missing:
+        typer.echo(f"{name}: not measured; `nwbpipe qc FILE.nwb --measure` does")
+    if not judged and not missing:
         typer.echo("the file has no results that can be measured")
 
 
-def _show(step: str, judged: list[Judged]) -> None:
+def _of_project(
+    place: Path,
+    profile: str | None,
+    which: tuple[Sequence[str], str | None],
+    step: str | None,
+    chosen: ThresholdSet | None,
+    *,
+    as_json: bool,
+) -> None:
+    from nwbpipe.engine import Project
+
+    found, problems = Project(place, profile=profile).quality(*which, step=step, thresholds=chosen)
+    if as_json:
+        told = {"sessions": [one.as_dict() for one in found], "problems": [str(one) for one in problems]}
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        for problem in problems:
+            typer.echo(f"can't be read: {problem}", err=True)
+        for one in found:
+            _show_session(one)
+        count = sum(one.failed for one in found)
+        bare = sum(not one.judged for one in found)
+        number = f"{len(found)} session" + ("" if len(found) == 1 else "s")
+        typer.echo(f"{number}: {count} with something that fails, {bare} without verdicts")
+    if problems or any(one.problem for one in found):
+        raise typer.Exit(1)
+
+
+def _show_session(one: SessionQuality) -> None:
+    typer.echo(f"{one.session}:" + (" there is no NWB file yet" if one.missing else ""))
+    if one.problem:
+        typer.echo(f"{one.session} can't be read: {one.problem}", err=True)
+        return
+    _show_all(one.judged, indent="  ")
+    for name in one.not_measured:
+        typer.echo(f"  {name}: not measured")
+    if not one.missing and not one.judged and not one.not_measured:
+        typer.echo("  nothing that can be measured")
+
+
+def _show_all(judged: Sequence[Judged], indent: str = "") -> None:
+    for name in dict.fromkeys(one.step for one in judged):
+        _show(name, [one for one in judged if one.step == name], indent)
+
+
+def _show(step: str, judged: list[Judged], indent: str) -> None:
     for one in judged:
         if one.of == "scan":
-            typer.echo(f"{step}: the scan: {one.verdict}" + "".join(f"\n    {reason}" for reason in one.reasons))
+            typer.echo(
+                f"{indent}{step}: the scan: {one.verdict}"
+                + "".join(f"\n{indent}    {reason}" for reason in one.reasons)
+            )
     rois = [one for one in judged if one.of == "roi"]
     if rois:
         counts = Counter(one.verdict for one in rois)
-        typer.echo(f"{step}: {len(rois)} ROIs: " + ", ".join(f"{counts[v]} {v}" for v in ("pass", "warn", "fail")))
+        typer.echo(
+            f"{indent}{step}: {len(rois)} ROIs: " + ", ".join(f"{counts[v]} {v}" for v in ("pass", "warn", "fail"))
+        )
     for one in rois:
         if one.verdict == "fail":
-            typer.echo(f"    ROI {one.row}: {'; '.join(one.reasons)}")
+            typer.echo(f"{indent}    ROI {one.row}: {'; '.join(one.reasons)}")

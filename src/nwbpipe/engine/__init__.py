@@ -7,7 +7,15 @@ from nwbpipe.engine._edit import Removed, remove_step, rename_step, repack
 from nwbpipe.engine._load import load
 from nwbpipe.engine._process import Run, process
 from nwbpipe.engine._project import Project, Status
-from nwbpipe.engine._quality import Judged, imaging_steps, measure_quality, passed, verdicts
+from nwbpipe.engine._quality import (
+    Judged,
+    SessionQuality,
+    imaging_steps,
+    measure_quality,
+    passed,
+    unmeasured,
+    verdicts,
+)
 from nwbpipe.engine._verify import Difference, verify_run
 from nwbpipe.engine._watch import Health, Watcher, dockerfile, systemd_unit
 
@@ -23,6 +31,7 @@ __all__ = [
     "Removed",
     "Report",
     "Run",
+    "SessionQuality",
     "Status",
     "Watcher",
     "check",
@@ -40,6 +49,7 @@ __all__ = [
     "rename_step",
     "repack",
     "systemd_unit",
+    "unmeasured",
     "verdicts",
     "verify_run",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwbpipe.engine._imaging_results import Floats, ImagingResults, read_imaging
+from nwbpipe.engine._quality import passed
 from nwbpipe.errors import RequestError, ToolMissingError
 from nwbpipe.provenance import read_records
 from nwbpipe.session_file import check_readable
@@ -29,7 +30,7 @@ class Cost:
     step, processor, tool, tool_version : str
         The run.
     parameters : dict
-        Those whose values differ among the steps that are compared.
+        Those whose values differ among the compared steps of the same processor.
     rois, cells : int
         ROIs, and those of them that the method calls cells.
     seconds, cpu_seconds, memory_mb : float or None
@@ -88,20 +89,25 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Costs of each step, and each pair of them; pairs with a simulated truth come first."""
+    """Costs of each step, and each pair of them; pairs with a simulated truth come first.
+
+    Where `passed_only`, cells are those that passed: by the verdicts in the file they did not fail.
+    """
 
     costs: tuple[Cost, ...]
     pairs: tuple[Pair, ...]
     truth: str | None
+    passed_only: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
         return asdict(self)
 
 
-def compare(path: Path | str, *steps: str) -> Comparison:
+def compare(path: Path | str, *steps: str, passed_only: bool = False) -> Comparison:
     """Compare the imaging results of steps of a file, with each other and with the truth of a simulated one.
 
+    A mask is where a footprint has at least a quarter of its largest weight: some methods' have wide, faint skirts.
     Cells are matched one to one, so that the sum of their IoU is largest (Hungarian algorithm); a pair below 0.5 is
     no match. Of a simulated truth, dendrites may be found or not: they are no cells to be missed, and to find one is
     no fault.
@@ -112,6 +118,9 @@ def compare(path: Path | str, *steps: str) -> Comparison:
         The session file.
     *steps : str
         Two or more; one is enough in a simulated file.
+    passed_only : bool
+        Whether an ROI that fails, by the verdicts in the file, is no cell (see `measure_quality`). A simulated truth
+        is not judged.
 
     Returns
     -------
@@ -122,7 +131,7 @@ def compare(path: Path | str, *steps: str) -> Comparison:
     UnknownNameError
         If the file has no imaging result of a step.
     RequestError
-        If there is nothing to compare with, or results are of different movies.
+        If there is nothing to compare with, results are of different movies, or there are no verdicts to go by.
     """
     records = [one for one in read_records(check_readable(path)) if not one.superseded]
     truth = next((one.step for one in records if one.processor == TRUTH), None)
@@ -137,11 +146,33 @@ def compare(path: Path | str, *steps: str) -> Comparison:
         msg = "the steps are of different movies"
         movies = "; ".join(f"{name}: {_movie(one)}" for name, one in found.items())
         raise RequestError(msg, where=str(path), found=movies, hint="compare steps of one movie")
-    varied = _varied([one for name, one in found.items() if name != truth])
-    costs = tuple(_cost(name, one, varied) for name, one in found.items() if name != truth)
+    if passed_only:
+        found = {name: one if name == truth else passed_cells(path, one) for name, one in found.items()}
+    methods = [one for name, one in found.items() if name != truth]
+    costs = tuple(_cost(one, _varied(one, methods)) for one in methods)
     order = sorted(itertools.combinations(found, 2), key=lambda two: truth not in two)
     pairs = [(b, a) if b == truth else (a, b) for a, b in order]
-    return Comparison(costs, tuple(compare_pair(found[a], found[b], truth=a == truth) for a, b in pairs), truth)
+    return Comparison(
+        costs, tuple(compare_pair(found[a], found[b], truth=a == truth) for a, b in pairs), truth, passed_only
+    )
+
+
+def passed_cells(path: Path | str, results: ImagingResults) -> ImagingResults:
+    """Return results of which only what passed is a cell.
+
+    Raises
+    ------
+    RequestError
+        If the file has no verdicts on these ROIs.
+    """
+    step = results.record.step
+    good = passed(path, step)
+    if good is None and not results.pixels:
+        return results
+    if good is None or len(good) != len(results.pixels):
+        msg = f"the file does not hold a verdict on each ROI of {step!r}"
+        raise RequestError(msg, where=str(path), hint=f"nwbpipe qc FILE.nwb --measure --step {step}")
+    return replace(results, cell=results.cell & good)
 
 
 def compare_pair(first: ImagingResults, second: ImagingResults, *, truth: bool = False) -> Pair:
@@ -252,21 +283,24 @@ def _smooth(activity: Floats | None) -> Floats | None:
     return np.asarray(padded[:-2] + padded[1:-1] + padded[2:])
 
 
-def _varied(results: list[ImagingResults]) -> list[str]:
-    names = dict.fromkeys(name for one in results for name in one.record.parameters)
-    return [n for n in names if len({repr(one.record.parameters.get(n)) for one in results}) > 1]
+def _varied(results: ImagingResults, methods: list[ImagingResults]) -> dict[str, Any]:
+    """Parameters of a result whose values are others in another one of the same processor."""
+    own = results.record.parameters
+    alike = [one.record.parameters for one in methods if one.record.processor == results.record.processor]
+    names = dict.fromkeys(name for one in alike for name in one)
+    return {n: own[n] for n in names if n in own and len({repr(one.get(n)) for one in alike}) > 1}
 
 
-def _cost(step: str, results: ImagingResults, varied: list[str]) -> Cost:
+def _cost(results: ImagingResults, varied: dict[str, Any]) -> Cost:
     record = results.record
     memory = record.resources.get("peak_memory_bytes")
     known = bool(record.resources)
     return Cost(
-        step=step,
+        step=record.step,
         processor=record.processor,
         tool=record.tool,
         tool_version=record.tool_version,
-        parameters={name: record.parameters[name] for name in varied if name in record.parameters},
+        parameters=varied,
         rois=len(results.pixels),
         cells=int(results.cell.sum()),
         seconds=(record.ended - record.started).total_seconds() if known else None,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nwbpipe import session_file
 from nwbpipe.errors import UnknownNameError
 from nwbpipe.provenance import RunRecord, current_record, read_records
+from nwbpipe.quality._imaging_metrics import FAINTEST
 
 Floats = NDArray[np.float64]
 #: Traces that stand for a method's, the best first.
@@ -30,7 +31,8 @@ class ImagingResults:
     record : RunRecord
         The run.
     pixels : list of ndarray, int64, shape (n,)
-        Of each ROI, its pixels as ``(plane * nx + x) * ny + y``, sorted.
+        Of each ROI, its pixels as ``(plane * nx + x) * ny + y``, sorted; those whose weight is at least a quarter of
+        the largest.
     cell : ndarray, bool, shape (rois,)
         Whether the method calls it a cell; all, where it does not say.
     kind : dict of str to ndarray, bool, shape (rois,)
@@ -38,9 +40,11 @@ class ImagingResults:
     traces, activity : ndarray or None, shape (frames, rois)
         The first of `NeuropilCorrected`, `DfOverF`, `RoiResponseSeries`; `Deconvolved`.
     shifts : ndarray or None, shape (frames, planes, 2)
-        Displacement (x, y) of the content in pixels.
+        Displacement (x, y) of the content in pixels: what the method found, or was given as the input ``shifts``.
     frame_shape : (int, int)
         Size of the frame (x, y).
+    mean : ndarray or None, shape (x, y)
+        The mean image, of one plane.
     """
 
     record: RunRecord
@@ -51,6 +55,7 @@ class ImagingResults:
     activity: Floats | None
     shifts: Floats | None
     frame_shape: tuple[int, int]
+    mean: Floats | None = None
 
     def moved(self, offset: tuple[int, int]) -> list[NDArray[np.int64]]:
         """Return the pixels, displaced by (x, y); what leaves the frame is lost."""
@@ -111,6 +116,7 @@ def _read(file: h5py.File, record: RunRecord) -> ImagingResults:
         output_place(file, record, *patterns)
         for patterns in ((SEGMENTATION,), (SHIFTS,), (_IMAGES,), _TRACES, _ACTIVITY)
     )
+    shifts = shifts or _given_shifts(file, record)
     shape = _frame_shape(file, record, images)
     pixels: list[NDArray[np.int64]] = []
     cell, kind = np.zeros(0, bool), {}
@@ -128,7 +134,18 @@ def _read(file: h5py.File, record: RunRecord) -> ImagingResults:
         activity=None if activity is None else np.asarray(file[f"{activity}/data"][()], dtype=np.float64),
         shifts=moved if moved is None or moved.ndim == 3 else moved[:, None],
         frame_shape=shape,
+        mean=None
+        if images is None or "mean" not in file[images]
+        else np.asarray(file[images]["mean"][()], np.float64),
     )
+
+
+def _given_shifts(file: h5py.File, record: RunRecord) -> str | None:
+    """Path of the shifts that a run was given, if they are still the same object."""
+    for one in record.inputs:
+        if one.name == "shifts" and one.path in file and file[one.path].attrs.get("object_id") == one.object_id:
+            return one.path
+    return None
 
 
 def _frame_shape(file: h5py.File, record: RunRecord, images: str | None) -> tuple[int, int]:
@@ -145,9 +162,11 @@ def _frame_shape(file: h5py.File, record: RunRecord, images: str | None) -> tupl
 def _pixels(table: h5py.Group, shape: tuple[int, int]) -> list[NDArray[np.int64]]:
     values, ends = table["pixel_mask"][()], table["pixel_mask_index"][()].astype(np.int64)
     planes = table["plane"][()] if "plane" in table else np.zeros(len(ends), np.int64)
-    x, y = values["x"].astype(np.int64), values["y"].astype(np.int64)
+    x, y, weight = values["x"].astype(np.int64), values["y"].astype(np.int64), values["weight"]
     starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-    return [
-        np.unique((int(plane) * shape[0] + x[start:end]) * shape[1] + y[start:end])
-        for plane, start, end in zip(planes, starts, ends, strict=True)
-    ]
+    found = []
+    for plane, start, end in zip(planes, starts, ends, strict=True):
+        pixels = (int(plane) * shape[0] + x[start:end]) * shape[1] + y[start:end]
+        strong = weight[start:end] >= FAINTEST * weight[start:end].max(initial=0.0)
+        found.append(np.unique(pixels[strong]))
+    return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nwbpipe.engine._quality import SessionQuality, session_quality
 from nwbpipe.engine._verify import Difference, verify_run
 from nwbpipe.engine.execute import Options, Reporter, Runner, Summary
 from nwbpipe.engine.execute._executor import Executor
@@ -19,6 +20,7 @@ from nwbpipe.errors import Problem, RequestError, UnknownNameError
 from nwbpipe.project import ExecutorSpec, ProjectSpec, Session, load_project
 from nwbpipe.project import restrict as restricted
 from nwbpipe.provenance import merged_prov, prov_json, read_records
+from nwbpipe.quality import ThresholdSet
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,33 @@ class Project:
         from nwbpipe.engine.execute._dask import DaskExecutor
 
         return DaskExecutor(spec)
+
+    def quality(
+        self,
+        sessions: Sequence[str] = (),
+        where: str | None = None,
+        *,
+        step: str | None = None,
+        thresholds: ThresholdSet | None = None,
+    ) -> tuple[list[SessionQuality], list[Problem]]:
+        """Return the verdicts that the files of the sessions hold.
+
+        Parameters
+        ----------
+        sessions, where
+            As of `sessions`.
+        step, thresholds
+            As of `nwbpipe.engine.verdicts`.
+
+        Returns
+        -------
+        list of SessionQuality
+            One for each session, by key.
+        list of Problem
+            Specs and files that can't be read.
+        """
+        found, problems = self.sessions(sessions, where)
+        return [session_quality(one.key, one.file, step=step, thresholds=thresholds) for one in found], problems
 
     def runs(self) -> list[RunObject]:
         """Return every run of the project, failed ones too, oldest first."""

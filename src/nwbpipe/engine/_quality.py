@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from nwbpipe import session_file
+from nwbpipe import files, session_file
 from nwbpipe.engine._imaging_results import SEGMENTATION, SHIFTS, output_place
 from nwbpipe.engine._process import Run, process
-from nwbpipe.errors import UnknownNameError
+from nwbpipe.errors import NwbpipeError, RequestError, UnknownNameError
 from nwbpipe.provenance import RunRecord, read_records
 from nwbpipe.quality import ThresholdSet, Verdict
 
@@ -36,6 +36,8 @@ class Judged:
     ----------
     step : str
         The step that measured.
+    about : str
+        The step whose result was measured; empty if it was a movie alone.
     of : str
         ``roi`` or ``scan``.
     row : int
@@ -50,6 +52,7 @@ class Judged:
     """
 
     step: str
+    about: str
     of: str
     row: int
     verdict: Verdict
@@ -65,6 +68,59 @@ class Judged:
 def imaging_steps(path: Path | str) -> list[str]:
     """Return the steps of a file whose current results are of imaging: a segmentation, or shifts."""
     return [step for step, found in _bindings(path).items() if found]
+
+
+@dataclass(frozen=True)
+class SessionQuality:
+    """The verdicts of a session of a project.
+
+    Attributes
+    ----------
+    session : str
+        Its key.
+    judged : list of Judged
+        As of `verdicts`.
+    not_measured : list of str
+        Steps with results of imaging that have no verdicts.
+    missing : bool
+        Whether there is no NWB file yet.
+    problem : str
+        Why the file can't be read; empty if it can.
+    """
+
+    session: str
+    judged: list[Judged] = field(default_factory=list)
+    not_measured: list[str] = field(default_factory=list)
+    missing: bool = False
+    problem: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything in it fails."""
+        return any(one.verdict == "fail" for one in self.judged)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it as JSON values."""
+        return asdict(self)
+
+
+def session_quality(
+    session: str, path: Path, *, step: str | None = None, thresholds: ThresholdSet | None = None
+) -> SessionQuality:
+    """Return the verdicts of a session, or why there are none; see `verdicts`."""
+    if not path.exists():
+        return SessionQuality(session, missing=True)
+    try:
+        judged = verdicts(path, step=step, thresholds=thresholds)
+        return SessionQuality(session, judged, unmeasured(path, judged, step))
+    except (NwbpipeError, OSError) as error:
+        return SessionQuality(session, problem=str(error))
+
+
+def unmeasured(path: Path | str, judged: Iterable[Judged], step: str | None = None) -> list[str]:
+    """Return the imaging steps of a file, or the one that is named, that none of these verdicts are about."""
+    done = {one.about for one in judged} | {one.step for one in judged}
+    return [one for one in imaging_steps(path) if one not in done and step in (None, one)]
 
 
 def measure_quality(
@@ -138,7 +194,7 @@ def verdicts(path: Path | str, *, step: str | None = None, thresholds: Threshold
     path : path
         The session file.
     step : str, optional
-        Only those of the metrics of this step, or of ``<step>_quality``.
+        Only those that this step measured, or that are about its result.
     thresholds : ThresholdSet, optional
         Judge the stored metrics by this set instead; nothing is written.
     """
@@ -146,12 +202,13 @@ def verdicts(path: Path | str, *, step: str | None = None, thresholds: Threshold
     records = _current(path)
     with session_file.open_hdf5(path) as file:
         for record in records:
-            if step is not None and record.step not in (step, step + _SUFFIX):
+            about = _about(record, records)
+            if step is not None and step not in (record.step, about):
                 continue
             for output in record.outputs:
                 of = _TABLES.get(output.path.rpartition("/")[2].removesuffix(f"_{record.step}"))
                 if of is not None and output.path in file:
-                    judged += _judged(file[output.path], record.step, of, thresholds)
+                    judged += _judged(file[output.path], record.step, about, of, thresholds)
     return sorted(judged, key=lambda one: (one.step, one.of != "scan", one.row))
 
 
@@ -163,16 +220,36 @@ def passed(path: Path | str, step: str, *, warned: bool = True) -> np.ndarray | 
     path : path
         The session file.
     step : str
-        The step whose ROIs they are.
+        The step whose ROIs they are, or the one that measured them.
     warned : bool
         Whether an ROI with a warning counts as passed.
+
+    Raises
+    ------
+    RequestError
+        If several steps measured them: which is meant?
     """
-    found = {one.row: one.verdict for one in verdicts(path, step=step) if one.of == "roi"}
+    found = [one for one in verdicts(path, step=step) if one.of == "roi"]
+    if len(measured_by := sorted({one.step for one in found})) > 1:
+        msg = f"the ROIs of {step!r} have more than one verdict"
+        raise RequestError(
+            msg, where=str(path), found=", ".join(measured_by), hint="remove all but one of these steps"
+        )
     good = ("pass", "warn") if warned else ("pass",)
-    return np.array([found[row] in good for row in sorted(found)], dtype=bool) if found else None
+    return np.array([one.verdict in good for one in found], dtype=bool) if found else None
 
 
-def _judged(table: h5py.Group, step: str, of: str, thresholds: ThresholdSet | None) -> Iterator[Judged]:
+def _about(record: RunRecord, records: list[RunRecord]) -> str:
+    """Return the step that wrote what a run measured, its ROIs before all else; empty if none did."""
+    read = {one.name: one.path for one in record.inputs}
+    for name in _WRITTEN:
+        for other in records:
+            if name in read and files.below(read[name], [output.path for output in other.outputs]):
+                return other.step
+    return ""
+
+
+def _judged(table: h5py.Group, step: str, about: str, of: str, thresholds: ThresholdSet | None) -> Iterator[Judged]:
     names = [name for name in table.attrs["colnames"] if name not in ("roi", "verdict", "reasons")]
     columns = {name: table[name][()] for name in names}
     told, reasons = table["verdict"].asstr()[()], table["reasons"].asstr()[()]
@@ -185,4 +262,4 @@ def _judged(table: h5py.Group, step: str, of: str, thresholds: ThresholdSet | No
             verdict, found = thresholds.judge(of, metrics)
             why = tuple(found)
         known = {name: None if math.isnan(value) else value for name, value in metrics.items()}
-        yield Judged(step, of, int(row), verdict, why, known, table.name)
+        yield Judged(step, about, of, int(row), verdict, why, known, table.name)

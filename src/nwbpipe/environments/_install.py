@@ -164,7 +164,9 @@ def _isolated(tool: Tool, folder: Path, lock: Path | None) -> None:
     python = str(venv_python(folder))
     if program:
         call([*program, "venv", "--quiet", "--python", base, str(folder)], tool)
-        call([*program, "pip", "install", "--quiet", "--python", python, *requirements], tool)
+        # As pip does: where nothing may write beside the modules, each run would compile all of them again.
+        options = ["--quiet", "--compile-bytecode", "--python", python]
+        call([*program, "pip", "install", *options, *requirements], tool)
     else:
         call([base, "-m", "venv", str(folder)], tool)
         call([python, "-m", "pip", "install", "--quiet", *requirements], tool)

@@ -30,8 +30,12 @@ SCAN_METRICS = {
     "motion_max": "Largest of the same, in pixels.",
     "gaps": "Number of places where the times lack a frame or more.",
 }
+#: A pixel is one of a mask if its weight is this part of the mask's largest: footprints of CaImAn and EXTRACT have
+#: wide, faint skirts.
+FAINTEST = 0.25
 MASK_METRICS = {
-    "area": "Number of pixels.",
+    "area": "Number of pixels. Of a mask only those count, here and in what follows, that have at least a quarter of "
+    "its largest weight.",
     "area_um2": "Number of pixels times the area of one, in square micrometers.",
     "center_x": "Centre of mass along x, by the pixels' weights, in pixels.",
     "center_y": "Centre of mass along y, by the pixels' weights, in pixels.",
@@ -151,6 +155,8 @@ def mask_metrics(
 ) -> Metrics:
     """Return `MASK_METRICS` of ROIs whose pixels lie end to end, each of shape (rois,).
 
+    Pixels of less than `FAINTEST` of their mask's largest weight are no part of it.
+
     Parameters
     ----------
     index : ndarray, int, shape (rois,)
@@ -163,9 +169,14 @@ def mask_metrics(
         In square micrometers; without it there is no ``area_um2``.
     """
     count = len(index)
-    starts = np.concatenate([[0], index[:-1]]).astype(np.int64) if count else np.zeros(0, np.int64)
     planes = np.zeros(count, np.int64) if plane is None else np.asarray(plane, np.int64)
     roi = np.repeat(np.arange(count), np.diff(np.concatenate([[0], index])).astype(np.int64))
+    largest = np.zeros(count)
+    np.maximum.at(largest, roi, weight)
+    strong = weight >= FAINTEST * largest[roi] if len(roi) else np.zeros(0, bool)
+    x, y, weight, roi = x[strong], y[strong], weight[strong], roi[strong]
+    ends = np.cumsum(np.bincount(roi, minlength=count))
+    starts = np.concatenate([[0], ends[:-1]]).astype(np.int64) if count else np.zeros(0, np.int64)
     place = (planes[roi] * shape[0] + x.astype(np.int64)) * shape[1] + y.astype(np.int64)
     # A pixel twice in one ROI is one pixel of it.
     owners = np.unique(np.stack([place, roi]), axis=1)
@@ -174,7 +185,7 @@ def mask_metrics(
     metrics = {name: np.full(count, np.nan) for name in MASK_METRICS if name != "area_um2"}
     metrics["area"] = np.bincount(owners[1], minlength=count).astype(np.float64)
     metrics["overlap"] = np.bincount(owners[1], weights=shared, minlength=count) / np.maximum(metrics["area"], 1)
-    for k, (start, end) in enumerate(zip(starts, index)):  # noqa: B905 (Python 3.9)
+    for k, (start, end) in enumerate(zip(starts, ends)):  # noqa: B905 (Python 3.9)
         if end <= start:
             continue
         px, py = x[start:end].astype(np.float64), y[start:end].astype(np.float64)

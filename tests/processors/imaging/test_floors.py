@@ -34,10 +34,10 @@ def test_the_easy_movie(tmp_path: Path, tool: Callable[[str], ToolEnvironment]) 
     assert pair.motion_rms <= 0.35, pair
 
 
-@pytest.mark.xfail(reason="measured: recall 0.75, precision 1.00, IoU 0.91, shifts 0.29 px: recall is below 0.8")
 def test_the_hard_movie(tmp_path: Path, tool: Callable[[str], ToolEnvironment]) -> None:
+    """With the default threshold of detection a quarter of its dim cells is missed: recall 0.75."""
     tool("suite2p")
-    pair = result(tmp_path / "hard.nwb", HARD, {**PARAMS, "block_size": (64, 64)})
+    pair = result(tmp_path / "hard.nwb", HARD, {**PARAMS, "block_size": (64, 64), "threshold_scaling": 0.7})
     assert pair.recall >= 0.8, pair
     assert pair.precision >= 0.8, pair
     assert pair.iou >= 0.7, pair

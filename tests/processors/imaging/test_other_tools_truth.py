@@ -11,10 +11,11 @@ import pytest
 import tifffile
 from pynwb import NWBHDF5IO, TimeSeries, validate
 
-from nwbpipe.engine import process
+from nwbpipe.engine import compare, process
 from nwbpipe.environments import find
 from nwbpipe.errors import ToolMissingError
 from nwbpipe.processors import processor
+from nwbpipe.simulate import EASY, simulate_two_photon
 from nwbpipe.simulate._imaging import write_imaging
 from nwbpipe.simulate._tools import Scale, generator
 from nwbpipe.simulate.scores import match_masks, trace_correlation
@@ -163,3 +164,34 @@ def test_extract_finds_nothing_in_noise(tmp_path):
     assert validate(path=str(path)) == []
     with h5py.File(path) as file:
         assert "ImageSegmentation_extract" not in file["processing/ophys"]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_caiman_holds_the_floors_of_the_easy_movie(tmp_path):
+    installed("caiman")
+    simulate_two_photon(tmp_path / "easy.nwb", EASY)
+    patches = {"K": 8, "rf": 40, "stride": 15, "nb": 2, "decay_time": 0.7, "max_shifts": (10, 10)}
+    process(tmp_path / "easy.nwb", "caiman", params=patches)
+    (pair,) = compare(tmp_path / "easy.nwb", "caiman").pairs
+    assert pair.recall >= 0.95, pair
+    assert pair.precision >= 0.95, pair
+    assert pair.iou >= 0.8, pair
+    assert pair.trace_r >= 0.95, pair
+    assert pair.activity_r >= 0.85, pair
+    assert pair.motion_rms <= 0.1, pair
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_extract_holds_the_floors_of_the_easy_movie(tmp_path):
+    """It corrects no motion: the true shifts are taken off."""
+    installed("extract")
+    simulate_two_photon(tmp_path / "easy.nwb", EASY)
+    shifts = {"shifts": "MotionCorrectionShifts_truth"}
+    process(tmp_path / "easy.nwb", "extract", params={"avg_cell_radius": 5, "engine": "octave"}, inputs=shifts)
+    (pair,) = compare(tmp_path / "easy.nwb", "extract").pairs
+    assert pair.recall >= 0.85, pair
+    assert pair.precision >= 0.85, pair
+    assert pair.iou >= 0.8, pair
+    assert pair.trace_r >= 0.95, pair

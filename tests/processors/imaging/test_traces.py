@@ -7,11 +7,12 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from hdmf.common import DynamicTable, DynamicTableRegion, VectorData
 from pydantic import ValidationError
 from pynwb import NWBHDF5IO, validate
 
 import nwbpipe
-from nwbpipe.errors import InputError, ToolFailedError
+from nwbpipe.errors import InputError, ResultExistsError, ToolFailedError
 from nwbpipe.processors import Context, processor
 from nwbpipe.processors.imaging import Suite2pParams
 from nwbpipe.processors.imaging import _deconvolution_compute as deconvolution
@@ -192,6 +193,85 @@ def test_traces_with_nan_are_refused(session):
         file["processing/ophys/Fluorescence_cells/Neuropil/data"][3, 1] = np.nan
     with pytest.raises(ToolFailedError, match=r"NaN or infinite values \(the first in column 1\)"):
         nwbpipe.process(path, "dff", inputs=TRACES)
+
+
+@pytest.fixture
+def judged(session):
+    """Verdicts on the three ROIs, in another order than they are in: 2 passes, 0 warns, 1 fails."""
+    path = session[0]
+    with NWBHDF5IO(path, "a") as io:
+        nwbfile = io.read()
+        ophys = nwbfile.processing["ophys"]
+        table = ophys["ImageSegmentation_cells"]["PlaneSegmentation_cells"]
+        columns = [
+            DynamicTableRegion(name="roi", description="The ROI.", data=[2, 0, 1], table=table),
+            VectorData(name="verdict", description="Verdict.", data=["pass", "warn", "fail"]),
+        ]
+        ophys.add(DynamicTable(name="RoiQuality_q", description="Verdicts.", columns=columns))
+        ophys.add(DynamicTable(name="Notes", description="Says nothing.", columns=columns[:1]))
+        io.write(nwbfile)
+    return path
+
+
+@pytest.mark.usefixtures("own_places")
+@pytest.mark.parametrize(("name", "container", "inputs"), [
+    ("dff", "DfOverF", TRACES),
+    ("deconvolution", "Deconvolved", {"traces": TRACES["traces"]}),
+])  # fmt: skip
+def test_only_rois_that_passed_are_taken(judged, name, container, inputs):
+    nwbpipe.process(judged, name, step="every", inputs=inputs)
+    with h5py.File(judged, "a") as file:
+        file["processing/ophys/Fluorescence_cells/Neuropil/data"][:, 1] = np.nan  # of the one that is left out
+    run = nwbpipe.process(judged, name, step="some", inputs={**inputs, "rois": "RoiQuality_q"})
+    assert {one.name for one in run.record.inputs} == {*inputs, "rois"}
+    assert validate(path=str(judged)) == []
+    with NWBHDF5IO(judged, "r") as io:
+        ophys = io.read().processing["ophys"]
+        every, some = (ophys[f"{container}_{step}"][container] for step in ("every", "some"))
+        assert some.rois.data[:].tolist() == [0, 2]
+        assert some.rois.table is every.rois.table
+        np.testing.assert_array_equal(some.data[:], every.data[:][:, [0, 2]])
+        assert "2 of 3 ROIs: those that RoiQuality_q takes" in some.description
+    with h5py.File(judged, "a") as file:  # another verdict is another input
+        file["processing/ophys/RoiQuality_q/verdict"][0] = "fail"
+    with pytest.raises(ResultExistsError, match="rois"):
+        nwbpipe.process(judged, name, step="some", inputs={**inputs, "rois": "RoiQuality_q"})
+    again = nwbpipe.process(judged, name, step="some", inputs={**inputs, "rois": "RoiQuality_q"}, replace=True)
+    assert again.computed
+    with h5py.File(judged) as file:
+        assert file[f"processing/ophys/{container}_some/{container}/rois"][()].tolist() == [0]
+
+
+@pytest.mark.usefixtures("own_places")
+def test_rois_without_a_word_on_them_are_refused(judged):
+    with h5py.File(judged, "a") as file:
+        file["processing/ophys/RoiQuality_q/verdict"][:] = "fail"
+    before = judged.read_bytes()
+    for rois, message in (
+        ("RoiQuality_cells", "no object at"),
+        ("Notes", "does not say which ROIs"),
+        ("PlaneSegmentation_cells", "does not say which ROIs"),  # it has no iscell
+        ("RoiQuality_q", "no ROI is left"),
+    ):
+        with pytest.raises(InputError, match=message):
+            nwbpipe.process(judged, "dff", inputs={**TRACES, "rois": rois})
+    assert judged.read_bytes() == before
+    with NWBHDF5IO(judged, "a") as io:
+        nwbfile = io.read()
+        ophys = nwbfile.processing["ophys"]
+        table = ophys["ImageSegmentation_cells"]["PlaneSegmentation_cells"]
+        table.add_column("iscell", "Whether it is a cell.", data=[False, True, False])
+        columns = [
+            DynamicTableRegion(name="roi", description="The ROI.", data=[2, 0], table=table),
+            VectorData(name="curated_iscell", description="A person's word.", data=[True, True]),
+        ]
+        ophys.add(DynamicTable(name="Curation_q", description="Of two of three.", columns=columns))
+        io.write(nwbfile)
+    with pytest.raises(InputError, match="does not say whether the ROI 1"):
+        nwbpipe.process(judged, "dff", inputs={**TRACES, "rois": "Curation_q"})
+    nwbpipe.process(judged, "dff", inputs={**TRACES, "rois": "PlaneSegmentation_cells"})
+    with h5py.File(judged) as file:
+        assert file["processing/ophys/DfOverF_dff/DfOverF/rois"][()].tolist() == [1]
 
 
 @pytest.mark.parametrize("name", ["dff", "deconvolution", "motion_correction"])

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from nwbpipe.environments import Tool
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
-from nwbpipe.processors.imaging._traces import trace_facts
+from nwbpipe.processors.imaging._traces import ROIS, taken, trace_facts
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -43,8 +43,9 @@ class DeconvolutionParams(Params):
 class Deconvolution(Processor):
     """Non-negative deconvolution of calcium traces (OASIS, order 1), with nwbpipe's own implementation.
 
-    Results: ``Deconvolved_<step>`` with the series ``Deconvolved``, of the same ROIs, at the same times: the jump of
-    the calcium at each frame, in the unit of the traces. It is proportional to the number of spikes, and no rate.
+    Results: ``Deconvolved_<step>`` with the series ``Deconvolved``, of the same ROIs (or those that ``rois`` takes),
+    at the same times: the jump of the calcium at each frame, in the unit of the traces. It is proportional to the
+    number of spikes, and no rate.
 
     References
     ----------
@@ -56,7 +57,8 @@ class Deconvolution(Processor):
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ophys"
     inputs: ClassVar[Mapping[str, Input]] = {
-        "traces": Input("RoiResponseSeries", doc="dF/F or neuropil-corrected traces, (frames, ROIs)")
+        "traces": Input("RoiResponseSeries", doc="dF/F or neuropil-corrected traces, (frames, ROIs)"),
+        "rois": ROIS,
     }
     Params: ClassVar[type[Params]] = DeconvolutionParams
     tool: ClassVar[Tool] = Tool("numpy", ("numpy>=1.24", "h5py>=3.8"), licence="BSD-3-Clause")
@@ -75,10 +77,11 @@ class Deconvolution(Processor):
         from nwbpipe.processors.imaging._segmentation_write import Traces, write_traces
 
         series, params = context.input(nwbfile, "traces"), context.params
+        rows, which = taken(series, context)
         text = (
             f"Deconvolved activity of {series.name}: jump of the calcium at each frame, proportional to the number "
             f"of spikes. OASIS, order 1, tau {params.tau:g} s; baseline {params.baseline}; penalty "
-            f"{params.penalty:g} and smallest jump {params.smallest:g} standard deviations of the noise."
+            f"{params.penalty:g} and smallest jump {params.smallest:g} standard deviations of the noise.{which}"
         )
         write_traces(
             context.module(nwbfile, self.module),
@@ -86,5 +89,5 @@ class Deconvolution(Processor):
             series,
             series.rois.table,
             deconvolved=[Traces("Deconvolved", results.arrays["deconvolved"][:], text, str(series.unit))],
-            rows=[int(row) for row in series.rois.data[:]],
+            rows=rows,
         )

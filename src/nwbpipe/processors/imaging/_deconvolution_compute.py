@@ -68,7 +68,7 @@ def oasis(trace: np.ndarray, g: float, penalty: float = 0.0, smallest: float = 0
 def compute(request: Dict[str, Any], results: h5py.File, progress: Callable[[float, str], None]) -> Dict[str, Any]:
     """Leave ``deconvolved`` (frames, rois), in the unit of the traces."""
     params, rate = request["params"], request["facts"]["rate"]
-    traces = read_traces(request["inputs"]["traces"])
+    traces = read_traces(request["inputs"]["traces"], request["facts"]["columns"])
     if params["baseline"] != "none":
         traces = traces - baseline(traces, rate, params)
     g = float(np.exp(-1.0 / (params["tau"] * rate)))

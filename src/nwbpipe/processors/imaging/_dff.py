@@ -9,7 +9,7 @@ from pydantic import Field
 
 from nwbpipe.environments import Tool
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
-from nwbpipe.processors.imaging._traces import trace_facts
+from nwbpipe.processors.imaging._traces import ROIS, taken, trace_facts
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -48,7 +48,8 @@ class Dff(Processor):
     ``RoiResponseSeries`` and ``Neuropil``. An ROI whose F0 is not positive throughout is NaN, and named in the
     description.
 
-    Results: ``DfOverF_<step>`` with the series ``DfOverF``, of the same ROIs, at the same times.
+    Results: ``DfOverF_<step>`` with the series ``DfOverF``, of the same ROIs (or those that ``rois`` takes), at the
+    same times.
     """
 
     name: ClassVar[str] = "dff"
@@ -57,6 +58,7 @@ class Dff(Processor):
     inputs: ClassVar[Mapping[str, Input]] = {
         "traces": Input("RoiResponseSeries", doc="raw fluorescence of ROIs, (frames, ROIs)"),
         "neuropil": Input("RoiResponseSeries", doc="neuropil of the same ROIs", optional=True),
+        "rois": ROIS,
     }
     Params: ClassVar[type[Params]] = DffParams
     tool: ClassVar[Tool] = Tool("numpy", ("numpy>=1.24", "h5py>=3.8"), licence="BSD-3-Clause")
@@ -76,6 +78,7 @@ class Dff(Processor):
 
         series = context.input(nwbfile, "traces")
         params = context.params
+        rows, which = taken(series, context)
         how = {
             "percentile": f"percentile {params.percentile:g} of {params.window_s:g} s around each frame",
             "maximin": f"running maximum of the running minimum, {params.window_s:g} s, sigma {params.sigma_s:g} s",
@@ -84,6 +87,7 @@ class Dff(Processor):
         text = f"(F - F0) / F0 of {series.name}; F0: {how}."
         if "neuropil" in context.inputs:
             text += f" F is less {params.neuropil_coefficient:g} times the neuropil's deviation from its median."
+        text += which
         if results.summary["unusable"]:
             text += f" NaN, for want of a positive F0: columns {', '.join(map(str, results.summary['unusable']))}."
         write_traces(
@@ -92,5 +96,5 @@ class Dff(Processor):
             series,
             series.rois.table,
             dff=[Traces("DfOverF", results.arrays["dff"][:], text, "n.a.")],
-            rows=[int(row) for row in series.rois.data[:]],
+            rows=rows,
         )

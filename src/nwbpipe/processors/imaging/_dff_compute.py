@@ -17,10 +17,10 @@ from _traces_read import read_traces
 
 def compute(request: Dict[str, Any], results: h5py.File, progress: Callable[[float, str], None]) -> Dict[str, Any]:
     """Leave ``dff`` (frames, rois), NaN for an ROI whose baseline is not positive all the time."""
-    params = request["params"]
-    traces = read_traces(request["inputs"]["traces"])
+    params, columns = request["params"], request["facts"]["columns"]
+    traces = read_traces(request["inputs"]["traces"], columns)
     if "neuropil" in request["inputs"]:
-        neuropil = read_traces(request["inputs"]["neuropil"])
+        neuropil = read_traces(request["inputs"]["neuropil"], columns)
         # Its own level is left in: it is part of what the cell's brightness is measured against.
         traces = traces - params["neuropil_coefficient"] * (neuropil - np.median(neuropil, axis=0))
     base = baseline(traces, request["facts"]["rate"], params)

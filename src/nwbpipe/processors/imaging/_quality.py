@@ -64,7 +64,7 @@ class ImagingQuality(Processor):
     """
 
     name: ClassVar[str] = "imaging_quality"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: faint skirts of masks don't count
     module: ClassVar[str] = "ophys"
     inputs: ClassVar[Mapping[str, Input]] = {
         "movie": Input("TwoPhotonSeries", "OnePhotonSeries", doc="the movie", optional=True),
