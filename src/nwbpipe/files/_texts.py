@@ -7,10 +7,9 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 
-def read_texts(group: h5py.Group, name: str) -> npt.NDArray[Any]:
+def read_texts(group: h5py.Group, name: str) -> Any:
     """Return all values of a dataset, as ``group[name][()]`` does.
 
     Parameters
@@ -21,8 +20,8 @@ def read_texts(group: h5py.Group, name: str) -> npt.NDArray[Any]:
 
     Returns
     -------
-    ndarray
-        Of `bytes`; without dimensions where the dataset has none.
+    ndarray of bytes
+        Without dimensions where the dataset has none.
 
     Raises
     ------
@@ -44,7 +43,7 @@ def texts_below(group: h5py.Group) -> Iterator[tuple[str, bytes]]:
             yield name, bytes(_values(item, name)[()])
 
 
-def _values(dataset: Any, name: str) -> npt.NDArray[Any]:
+def _values(dataset: Any, name: str) -> Any:
     if not isinstance(dataset, h5py.h5d.DatasetID) or h5py.check_string_dtype(dataset.dtype) is None:
         raise TypeError(f"{name} is no dataset of texts")
     if dataset.get_space().get_simple_extent_type() == h5py.h5s.NULL:
