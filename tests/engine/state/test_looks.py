@@ -30,6 +30,8 @@ def test_files_elsewhere_are_known_by_tag_and_size(stores: Stores, whole: bool) 
     assert looks.of(raw.location("m1/none.bin")) is None
     assert looks.of(raw.location("m1")) is None
     assert looks.below(raw.location("m1")) == [place, raw.location("m1/deep/b.bin")]
+    assert len(looks.below(raw.root)) == 3
+    assert looks.of(raw.root) is None
     assert looks.there(raw.location("m1/deep"))
     assert not looks.there(raw.location("m2"))
     raw.write_bytes("m1/a.bin", b"changed")
