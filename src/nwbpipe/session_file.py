@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import h5py
 
@@ -260,8 +260,16 @@ def transaction(
             there = {id(one) for one in nwbfile.all_children()}
             yield nwbfile
             late = take_large(one for one in nwbfile.all_children() if id(one) not in there)
-            io.write(nwbfile)
+            io.write(nwbfile, cache_spec=_lacks_schemas(file, io.manager.namespace_catalog))
             fill_large(file, late, io.manager.get_builder)
+
+
+def _lacks_schemas(file: h5py.File, catalog: Any) -> bool:
+    """Whether hdmf would add a schema to the file: it takes as long to find out as to add them."""
+    place = file.attrs.get(".specloc")
+    return place is None or any(
+        f"{name}/{catalog.get_namespace(name=name).version}" not in file[place] for name in catalog.namespaces
+    )
 
 
 def update(

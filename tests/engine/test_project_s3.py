@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import nwbpipe
 from nwbpipe import session_file, stores
 from nwbpipe.engine import Project, Watcher
+from nwbpipe.errors import FileAccessError
 from nwbpipe.stores import S3Store
 from tests.converters import raw
 from tests.engine.test_project_conversion import TOML, spec
@@ -55,6 +57,10 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return seen
 
 
+def lost(*_: Any) -> bytes:
+    raise FileAccessError("S3 can't be reached")
+
+
 def test_session_files_in_s3_are_planned_processed_and_verified(
     bucket: Bucket, tmp_path: Path, requests: Counter[str]
 ) -> None:
@@ -74,6 +80,14 @@ def test_session_files_in_s3_are_planned_processed_and_verified(
     requests.clear()
     assert set(table(Project(tmp_path)).values()) == {"done"}
     assert requests == {"list nwb": 1, "list state": 2}  # failures and leases
+
+    # What can't be read for a moment is not remembered.
+    with sqlite3.connect(project.planner.index.path) as database:
+        database.execute("DELETE FROM kept WHERE kind = 'status'")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stores.s3.RemoteObject, "read_at", lost)
+        assert set(table(Project(tmp_path)).values()) == {"blocked"}
+    assert set(table(Project(tmp_path)).values()) == {"done"}
 
     # A change behind its back is noticed, of that session alone.
     local = bucket.get(tmp_path / "s0.nwb", "nwb/s0.nwb")

@@ -355,3 +355,26 @@ def test_what_a_commit_tore_is_read_again(
     monkeypatch.setattr(cache_module, "find_identity", fail)
     with pytest.raises(type(torn)):  # no commit came between
         cache.identify(session, SPEED)
+
+
+def test_files_elsewhere_have_the_identity_of_their_copies(tmp_path: Path) -> None:
+    from nwbpipe.provenance import RemoteStat
+    from nwbpipe.stores import Stage, open_store
+
+    store = open_store(f"memory://{tmp_path.name}")
+    for name in ("raw/b.bin", "raw/a/c.bin"):
+        store.write_bytes(name, name.encode() * 100)
+    entries = list(store.list("raw"))
+    files = {one.path[4:]: (store.location(one.path), RemoteStat(one.tag, one.size)) for one in entries}
+    cache = IdentityCache(tmp_path / "cache")
+    assert cache.known_remote_identity(files, limit=10) is None  # larger, and not known
+    with Stage(scratch=tmp_path / "scratch") as stage:
+        copies = stage.place(store, "raw")
+        found = cache.file_identity(copies, origins=stage.origins)
+        assert found == IdentityCache(tmp_path / "other").file_identity(copies)
+        one = cache.file_identity(copies / "b.bin", origins=stage.origins)
+    assert cache.known_remote_identity(files, limit=10) == found  # what was hashed of the copies is known
+    assert cache.known_remote_identity({"": files["b.bin"]}) == one
+    assert IdentityCache(tmp_path / "third").known_remote_identity(files, limit=2000) == found
+    changed = files | {"b.bin": (files["b.bin"][0], RemoteStat("another", 900))}
+    assert cache.known_remote_identity(changed, limit=10) is None

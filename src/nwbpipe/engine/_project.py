@@ -243,13 +243,9 @@ class Project:
             Specs and files that can't be read.
         """
         found, problems = self.sessions(sessions, where)
-        judged = [
-            session_quality(one.key, one.file, step=step, thresholds=thresholds)
-            if self.planner.looks.of(one.file) is not None
-            else SessionQuality(one.key, missing=True)
-            for one in found
-        ]
-        return judged, problems
+        files = {one.key: one.file for one in found if self.planner.looks.of(one.file) is not None}
+        told = [session_quality(one.key, files.get(one.key), step=step, thresholds=thresholds) for one in found]
+        return told, problems
 
     def runs(self) -> list[RunObject]:
         """Return every run of the project, failed ones too, oldest first."""

@@ -105,10 +105,10 @@ class SessionQuality:
 
 
 def session_quality(
-    session: str, path: Path | str, *, step: str | None = None, thresholds: ThresholdSet | None = None
+    session: str, path: Path | str | None, *, step: str | None = None, thresholds: ThresholdSet | None = None
 ) -> SessionQuality:
-    """Return the verdicts of a session's file, or why there are none; see `verdicts`."""
-    if not files.is_remote(path) and not Path(path).exists():
+    """Return the verdicts of a session, or why there are none (no file: None); see `verdicts`."""
+    if path is None:
         return SessionQuality(session, missing=True)
     try:
         judged = verdicts(path, step=step, thresholds=thresholds)

@@ -12,6 +12,7 @@ import h5py
 
 from nwbpipe import session_file
 from nwbpipe.errors import InvalidResultError, UnsupportedFileError
+from nwbpipe.files import texts_below
 
 _MOST_SCHEMAS = 8
 _KNOWN_SCHEMAS: dict[str, tuple[Any, list[Any]]] = {}
@@ -80,13 +81,9 @@ def schema_digest(file: h5py.File) -> str:
     """Digest of the texts of all schemas in a file; of nothing, where it holds none."""
     texts = hashlib.sha256()
     if ".specloc" in file.attrs:
-
-        def add(name: str, item: h5py.HLObject) -> None:
-            if isinstance(item, h5py.Dataset):
-                for part in (name.encode(), item.asstr()[()].encode()):
-                    texts.update(len(part).to_bytes(8, "little") + part)
-
-        file[file.attrs[".specloc"]].visititems(add)
+        for name, text in texts_below(file[file.attrs[".specloc"]]):
+            for part in (name.encode(), text):
+                texts.update(len(part).to_bytes(8, "little") + part)
     return texts.hexdigest()
 
 

@@ -10,6 +10,7 @@ from nwbpipe.files._links import below, dangling, objects, soft_links, users
 from nwbpipe.files._recover import read_settled, recover
 from nwbpipe.files._remote import remote_read
 from nwbpipe.files._repack import repack
+from nwbpipe.files._texts import read_texts, texts_below
 from nwbpipe.files._transaction import transaction
 from nwbpipe.files.s3 import (
     FollowingObject,
@@ -46,6 +47,7 @@ __all__ = [
     "outside_targets",
     "read_chunked",
     "read_settled",
+    "read_texts",
     "recover",
     "remote_read",
     "repack",
@@ -55,6 +57,7 @@ __all__ = [
     "s3_state",
     "s3_upload",
     "soft_links",
+    "texts_below",
     "transaction",
     "users",
     "write_chunked",

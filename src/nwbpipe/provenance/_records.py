@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 
 from nwbpipe.errors import DamagedFileError, FileAccessError, InvalidResultError, UnsupportedFileError
-from nwbpipe.files import is_remote, remote_read
+from nwbpipe.files import is_remote, read_texts, remote_read
 from nwbpipe.provenance._canonical import canonical_json
 
 LOCATION = "/general/nwbpipe"
@@ -238,8 +238,8 @@ def _read_record(group: h5py.Group) -> RunRecord:
         for name in ("started", "ended"):
             values[name] = datetime.fromisoformat(_text(attributes[name])).astimezone(UTC)
         for name in ("parameters", "packages", "resources"):
-            values[name] = json.loads(group[name][()])
-        values["sources"] = tuple(json.loads(group["sources"][()]))
+            values[name] = json.loads(read_texts(group, name)[()])
+        values["sources"] = tuple(json.loads(read_texts(group, "sources")[()]))
         values["inputs"] = _read_objects(group, "input")
         values["outputs"] = _read_objects(group, "output")
         return RunRecord(**values)
@@ -256,7 +256,7 @@ def _read_record(group: h5py.Group) -> RunRecord:
 def _read_objects(group: h5py.Group, kind: str) -> tuple[ObjectRecord, ...]:
     if f"{kind}_name" not in group:
         return ()
-    columns = [[_text(value) for value in group[f"{kind}_{name}"][()]] for name in _OBJECT_FIELDS]
+    columns = [[_text(value) for value in read_texts(group, f"{kind}_{name}")] for name in _OBJECT_FIELDS]
     return tuple(ObjectRecord(*row) for row in zip(*columns, strict=True))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 from nwbpipe.converters import SpecChanges, conversion_key, identity_values, loaded, source_paths, spec_changes
 from nwbpipe.engine.plan._state import State
 from nwbpipe.engine.state import Looks
-from nwbpipe.errors import NwbpipeError
+from nwbpipe.errors import ConflictError, NwbpipeError
 from nwbpipe.project import ProjectSpec
 from nwbpipe.provenance import IdentityCache, RemoteStat, RunRecord, digest
 from nwbpipe.stores import is_remote
@@ -154,12 +155,12 @@ def _changed_sources(
             changed.append(shown)
         elif looks.there(path):  # what is elsewhere now is as it was recorded
             mode: Literal["full", "stat"] = "stat" if "mtime_ns" in old else "full"  # as it was recorded
+            found = None  # so it stays for the time of change of a file that is elsewhere now
             if not is_remote(path):
                 found = cache.known_file_identity(path, mode=mode, limit=limit)
-            elif mode == "stat":  # the times of a file of another machine's
-                found = None
-            else:
-                found = cache.known_remote_identity(_remote_files(path, looks), limit=limit)
+            elif mode == "full":
+                with suppress(ConflictError):  # it was replaced since it was listed: the next look sees that
+                    found = cache.known_remote_identity(_remote_files(path, looks), limit=limit)
             if found is None:
                 unknown.append(shown)
             elif identity_values(found) != {

@@ -41,11 +41,14 @@ class Evaluation:
         None where the project begins with NWB files.
     files : set of str
         All files that it depends on.
+    unread : bool
+        Whether the session file, or an input in it, could not be read.
     """
 
     plan: SessionPlan
     conversion: Conversion | None = None
     files: set[str] = field(default_factory=set)
+    unread: bool = False
 
 
 @dataclass
@@ -96,7 +99,7 @@ def evaluate(
     """
     there = looks.of(session.file) is not None
     content = _content(session.file) if there else _File()
-    result = Evaluation(SessionPlan(session.key, ()), files={str(session.file)})
+    result = Evaluation(SessionPlan(session.key, ()), files={str(session.file)}, unread=bool(content.error))
     states: list[StepState] = []
     if spec is not None:
         conversion = _ignored_conversion(project, session) or conversion_state(
@@ -274,6 +277,7 @@ class _Walk:
         try:
             identities = {name: self._identity(one) for name, one in run.inputs.items()}
         except NwbpipeError as error:
+            self.result.unread = True
             return self._state(step, "blocked", f"{error.problem.what}: {error.problem.where}", run.run, inputs=paths)
         known = {name: identity for name, identity in identities.items() if identity is not None}
         facts = self.tools[step.name]

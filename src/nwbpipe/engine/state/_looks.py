@@ -72,8 +72,8 @@ class Looks:
         if not is_remote(place):
             return sorted(str(one) for one in Path(place).rglob("*")) if Path(place).is_dir() else []
         store, path = self._find(str(place))
-        found = self._entries(store, path)
-        return sorted(store.location(one) for one in found if one.startswith(f"{path}/"))
+        start = f"{path}/" if path else ""
+        return sorted(store.location(one) for one in self._entries(store, path) if one.startswith(start))
 
     def entries(self, store: Store, folder: str = "") -> Iterator[Entry]:
         """Yield what a remote store has below a folder."""
@@ -81,12 +81,12 @@ class Looks:
 
     def _find(self, url: str) -> tuple[Store, str]:
         for store in self._remote:
-            if url.startswith(f"{store.root}/"):
+            if f"{url}/".startswith(f"{store.root}/"):
                 return store, url[len(store.root) + 1 :]
         return open_location(url)
 
     def _entries(self, store: Store, folder: str) -> dict[str, Entry]:
-        asked = "" if self._whole else folder
+        asked = "" if self._whole and store in self._remote else folder
         place = PurePosixPath(asked)
         for above in (place, *place.parents):  # a listing of a folder holds what is in those below it
             known = self._listed.get((store.root, str(above)))
