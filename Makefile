@@ -1,4 +1,5 @@
 # make demo   run the main job: simulate a session, convert, process, hold the result to the truth
+# make demo-project  the same of a project: three sessions, two methods, on two workers
 # make test   lint, types and the tests
 # make faults the crash suite in its long form
 # make test-long  the tests that take minutes each
@@ -26,7 +27,7 @@ TOOLS := $(NWBPIPE_TOOLS)/suite2p/nwbpipe-tool.json $(NWBPIPE_TOOLS)/facemap/nwb
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
-.PHONY: help setup tools readers demo test test-long test-tools faults lint locks bench clean
+.PHONY: help setup tools readers demo demo-project test test-long test-tools faults lint locks bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -55,6 +56,9 @@ readers: setup $(READERS)
 
 demo: setup tools
 	$(BIN)/nwbpipe demo demo
+
+demo-project: setup
+	$(BIN)/nwbpipe demo --project demo-project
 
 lint: setup
 	$(BIN)/ruff format --check .
