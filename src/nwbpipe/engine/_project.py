@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from nwbpipe.engine._quality import SessionQuality, session_quality
 from nwbpipe.engine._verify import Difference, verify_run
 from nwbpipe.engine.execute import Options, Reporter, Runner, Summary
@@ -190,9 +192,7 @@ class Project:
 
     def executor(self, kind: str | None = None, workers: int | None = None) -> Executor:
         """Return an executor, as nwbpipe.toml says but for what is named here."""
-        given = self.spec.executor
-        values = given.model_dump() | {name: one for name, one in (("kind", kind), ("workers", workers)) if one}
-        spec = ExecutorSpec.model_validate(values)
+        spec = self.executor_spec(kind=kind, workers=workers)
         if spec.kind == "local":
             from nwbpipe.engine.execute._local import LocalExecutor
 
@@ -244,8 +244,17 @@ class Project:
         """Return the job scripts that a cluster's scheduler would be given, one for each kind of worker."""
         from nwbpipe.engine.execute._dask import job_scripts
 
-        spec = self.spec.executor
-        return job_scripts(ExecutorSpec.model_validate(spec.model_dump() | ({"kind": kind} if kind else {})))
+        return job_scripts(self.executor_spec(kind=kind))
+
+    def executor_spec(self, **named: Any) -> ExecutorSpec:
+        """Return what nwbpipe.toml says of the executor, but for what is named here."""
+        values = self.spec.executor.model_dump() | {name: one for name, one in named.items() if one}
+        try:
+            return ExecutorSpec.model_validate(values)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            expected = fault["msg"].removeprefix("Input should be ")
+            raise RequestError("the executor can't be used", expected=expected, found=repr(fault["input"])) from error
 
     def verify(self, session: str, step: str, **options: Any) -> list[Difference]:
         """Compute a run again in scratch, from its record, and compare; see `nwbpipe.engine.verify_run`."""

@@ -24,11 +24,13 @@ def step_name(name: str) -> str:
     RequestError
         If it can't.
     """
-    if not _STEP.fullmatch(name) or name in _RESERVED:
+    if name in _RESERVED:
+        msg = f"{name!r} is the name of the conversion itself"
+        raise RequestError(msg, expected="another name for a step", hint="choose another name")
+    if not _STEP.fullmatch(name):
         msg = f"{name!r} is no name for a step"
-        raise RequestError(
-            msg, expected="a small letter, then small letters, digits and _", hint="choose another one with --step"
-        )
+        expected = "a small letter, then small letters, digits and _"
+        raise RequestError(msg, expected=expected, hint="choose another name")
     return name
 
 
