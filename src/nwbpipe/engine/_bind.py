@@ -81,6 +81,7 @@ def _bind_one(where: str, name: str, wanted: Input, binding: str | None, everyth
 
 
 def serves(candidate: Candidate, wanted: Input) -> bool:
+    """Whether an object is of a type that an input takes."""
     return bool(candidate.lineage.intersection(wanted.neurodata_types)) and not candidate.lineage.intersection(
         wanted.but_not
     )
