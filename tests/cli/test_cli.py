@@ -163,6 +163,9 @@ def test_processors(run) -> None:
     }
     shown = run("processors", "suite2p").out
     assert "tau = 1.0" in shown
+    assert "settings = {}" in shown
+    assert "[sparsery, sourcery]" in shown
+    assert "alignment_event (required)  Name of" in run("processors", "event_windows").out
     assert run("processors", "suite3p").code == 2
 
 
