@@ -281,8 +281,25 @@ def update(
 ) -> T:
     """Call ``change(nwbfile)`` within a transaction, and return what it returns.
 
-    Unlike in a `transaction` block, `change` is called again, on the newer state, if another writer committed first
-    (in S3): up to 20 times, then `ConflictError` is raised.
+    Parameters
+    ----------
+    path : path
+        An NWB 2 file, or its address in S3 (``s3://bucket/key``).
+    change : callable
+        Takes the `pynwb.NWBFile`. Unlike a `transaction` block it is called again, on the newer state, if another
+        writer committed first (in S3).
+    lock_timeout, unsafe_no_cas
+        See `transaction`.
+
+    Returns
+    -------
+    object
+        What the last call of `change` returned.
+
+    Raises
+    ------
+    ConflictError
+        In S3, if another writer came first 20 times.
     """
 
     def once() -> T:

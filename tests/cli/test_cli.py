@@ -106,10 +106,12 @@ def test_a_file_without_runs(run, session_nwb: Path) -> None:
     ("words", "code", "named"),
     [
         (("scal",), 2, "did you mean 'scale'"),
-        (("scale", "-p", "factor=-2"), 2, "NP102"),
+        (("scale", "-p", "factor=-2"), 2, "the value can't be used\n  where:    factor\n  expected: greater than 0"),
         (("scale", "-p", "factor"), 2, "NAME=VALUE"),
-        (("scale", "--input", "series=nothing"), 2, "NP104"),
+        (("scale", "--input", "series=nothing"), 2, "next:     name one: --input series=acquisition/"),
+        (("scale", "--input", "serie=x"), 2, "next:     `nwbpipe processors scale` shows its inputs"),
         (("scale", "--step", "Bad"), 2, "no name for a step"),
+        (("scale", "--step", "convert"), 2, "any but that of the conversion"),
         (("scale", "--params", "/nonexistent.yaml"), 2, "no such file"),
         (("scale", "--frobnicate"), 2, "No such option"),
         (("scale", "-p", "ending=raise"), 1, "ValueError: the data are odd"),
@@ -161,6 +163,9 @@ def test_processors(run) -> None:
     }
     shown = run("processors", "suite2p").out
     assert "tau = 1.0" in shown
+    assert "settings = {}" in shown
+    assert "[sparsery, sourcery]" in shown
+    assert "alignment_event (required)  Name of" in run("processors", "event_windows").out
     assert run("processors", "suite3p").code == 2
 
 

@@ -21,6 +21,7 @@ from nwbpipe.errors import (
     LockedFileError,
     NwbpipeError,
     OverwriteError,
+    RequestError,
     SourceError,
     SpecError,
     ToolMissingError,
@@ -171,6 +172,13 @@ def test_an_existing_file_is_kept_without_overwrite(folder):
     assert target.read_bytes() == b"precious"
     convert(folder / "session.yaml", target, overwrite=True)
     assert h5py.is_hdf5(target)
+
+
+def test_a_folder_is_no_output(folder):
+    (folder / "out").mkdir()
+    with pytest.raises(RequestError, match="the output is a folder"):
+        convert(raw.write_spec(folder, SOURCES), folder / "out")
+    assert not (folder / "out.nwb").exists()
 
 
 def test_results_are_kept_without_discard(folder):

@@ -80,6 +80,7 @@ sources:
         ({"sources": {"scope": raw.tiff("/etc/hostname")}}, "outside the root"),
         ({"sources": {"scope": raw.tiff("nas://x.tif")}}, "store is not known"),
         ({"sources": {"body": raw.video(options={"video": "move"})}}, "not one of those allowed"),
+        ({"sources": {"body": {**raw.video(), "video": "copy"}}}, "the key 'video' is unknown"),
         ({"reference_clock": "prob"}, "no source is in the reference clock"),
         ({"clocks": {"scope": {"align": "start", "offset_s": 1}}}, "can't be shifted"),
         ({"clocks": {"camera": {"align": "start", "offset_s": 1}}}, "no source is in the clock 'camera'"),
@@ -137,12 +138,20 @@ def test_stores_of_the_project_are_followed(folder, monkeypatch):
     )
     path = raw.write_spec(folder, {"scope": raw.tiff("raw://m.tif")})
     assert "nowhere" in str(mistakes(path)) or "not found" in str(mistakes(path))
+    monkeypatch.setenv("NWBPIPE_PROFILE", "rik")
+    assert any("there is no profile 'rik'" in item for item in mistakes(path))
     monkeypatch.setenv("NWBPIPE_PROFILE", "rig")
     spec = load_spec(path)
     assert spec.sources["scope"].args["file_path"] == other / "m.tif"
     assert spec.resolved()["sources"]["scope"]["args"]["file_path"] == "raw://m.tif"
     raw.write_spec(folder, {"scope": raw.tiff("raw://../session/movie.tif")})
     assert any("outside" in item for item in mistakes(path))
+
+
+def test_a_text_for_a_mapping_is_told_in_words_of_yaml(folder):
+    with pytest.raises(SpecError) as caught:
+        load_spec(raw.write_spec(folder, {"scope": {**raw.tiff(), "args": "scan.tif"}}))
+    assert [item.expected for item in caught.value.problems] == ["`key: value` lines"]
 
 
 def test_each_missing_file_of_a_list_is_named(folder):

@@ -42,6 +42,7 @@ def _describe(method: Any) -> dict[str, Any]:
             for name, wanted in method.inputs.items()
         },
         "parameters": schema.get("properties", {}),
+        "required": schema.get("required", []),
     }
 
 
@@ -61,4 +62,7 @@ def _show(one: dict[str, Any]) -> None:
         typer.echo(f"    {name}{optional}: {' or '.join(wanted['types'])}. {wanted['doc']}")
     typer.echo("  parameters:")
     for name, facts in one["parameters"].items():
-        typer.echo(f"    {name} = {json.dumps(facts.get('default'))}  {facts.get('description', '')}")
+        empty: object = {} if facts.get("type") == "object" else None
+        value = "(required)" if name in one["required"] else f"= {json.dumps(facts.get('default', empty))}"
+        choices = f" [{', '.join(map(str, facts['enum']))}]" if "enum" in facts else ""
+        typer.echo(f"    {name} {value}  {facts.get('description', '')}{choices}")

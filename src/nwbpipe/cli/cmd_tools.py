@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nwbpipe.environments import Tool
 
 app = typer.Typer(
-    help="Environments of the tools: list, install, lock, remove, doctor, dockerfile.",
+    help="Environments of the tools: list, install, lock, remove, doctor, dockerfile, requirements.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -37,7 +37,7 @@ def _tool(name: str) -> Tool:
     if name not in tools:
         msg = f"there is no tool {name!r}"
         near = difflib.get_close_matches(name, tools, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else None
+        hint = f"did you mean {near[0]!r}?" if near else "`nwbpipe tools list` shows them"
         raise UnknownNameError(msg, expected=", ".join(sorted(tools)), found=name, hint=hint)
     return tools[name]
 

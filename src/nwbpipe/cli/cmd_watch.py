@@ -39,6 +39,7 @@ def watch(
     from nwbpipe.engine import Project, Watcher, dockerfile, systemd_unit
 
     opened = Project(project, profile=profile)
+    opened.executor_spec(kind=executor, workers=workers)  # said now, and not at each look
     if write_unit is not None:
         command = [sys.executable, "-m", "nwbpipe", "watch", "--project", str(opened.spec.path)]
         command += ["--settle", f"{settle:g}", "--interval", f"{interval:g}"]

@@ -173,7 +173,13 @@ def _target(session: SessionSpec, output: Path | str | None) -> Path | str:
         name = f"sub-{session.subject.subject_id}_ses-{session.session.session_id}.nwb"
         return session.places.folder / name
     target = Path(output)
-    return target if target.suffix == ".nwb" else target.with_name(f"{target.name}.nwb")
+    if target.suffix == ".nwb":
+        return target
+    named = target.with_name(f"{target.name}.nwb")
+    if target.is_dir() and not named.exists():  # one that is there may have a folder of that name for its videos
+        hint = f"name the file: {target / 'session.nwb'}"
+        raise RequestError("the output is a folder", where=str(target), expected="a file, OUT.nwb", hint=hint)
+    return named
 
 
 def _check_target(target: Path, how: _How) -> None:

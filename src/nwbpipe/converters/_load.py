@@ -13,7 +13,7 @@ from nwbpipe.converters._load_clocks import read_clocks
 from nwbpipe.converters._load_devices import read_devices
 from nwbpipe.converters._paths import Places, places_of
 from nwbpipe.converters._sources import option_parameters, source_parameters, type_arguments
-from nwbpipe.converters._spec import NAME, SessionInfo, SessionSpec, SourceSpec, SubjectSpec
+from nwbpipe.converters._spec import NAME, SessionInfo, SessionSpec, SourceKeys, SourceSpec, SubjectSpec
 from nwbpipe.converters._values import found, natural
 from nwbpipe.converters._yaml import Tree, read_document
 from nwbpipe.errors import NwbpipeError, Problem, SpecError
@@ -165,7 +165,7 @@ class _Checker(Checked):
         for key in ("args", "options"):
             if tree.get(key) is None:
                 tree[key] = Tree(tree.marks.get(key) or tree.mark)
-        source = self.model(SourceSpec, tree, path)
+        source = self.model(SourceKeys, tree, path)
         interface = self._interface(tree, path)
         args, options = tree["args"], tree["options"]
         if interface is None or not isinstance(args, Tree) or not isinstance(options, Tree):
@@ -178,8 +178,7 @@ class _Checker(Checked):
         chosen = type_arguments(given, *option_parameters(interface), self.places, f"{path}.options", self.problems)
         if source is None:
             return None
-        typed_source: SourceSpec = source.model_copy(update={"args": typed, "options": chosen, "video": video})
-        return typed_source
+        return SourceSpec(interface=source.interface, clock=source.clock, args=typed, options=chosen, video=video)
 
     def _video(self, interface: type[Any], options: Tree, path: str) -> Any:
         """Take the option `video`, which is ours, for interfaces that write external videos."""

@@ -84,7 +84,7 @@ class Checked:
             self.problem(f"{full} is missing", tree, key, full, hint=f"add `{key}: ...` to {path}")
         else:
             message = str(item["msg"]).removeprefix("Value error, ").removeprefix("expected ")
-            message = message.removeprefix("Input should be ")
+            message = message.removeprefix("Input should be ").replace("a valid dictionary", "`key: value` lines")
             self.problem(f"{full} is not valid", tree, key, full, expected=message, found=found(item.get("input")))
 
     def _unknown_keys_one(self, tree: Tree, key: str, known: tuple[str, ...], path: str) -> None:

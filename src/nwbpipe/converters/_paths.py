@@ -257,6 +257,10 @@ def _roots(file: Path, problems: list[Problem]) -> dict[str, str | Sequence[str]
         return {}
     stores = content.get("stores", {})
     profile = os.environ.get("NWBPIPE_PROFILE")
+    profiles = content.get("profiles", {})
+    if profile and profiles and profile not in profiles:
+        what, known = f"there is no profile {profile!r}", ", ".join(profiles)
+        problems.append(Problem(what, where=f"{file}: profiles", expected=known, hint="correct NWBPIPE_PROFILE"))
     if profile:
-        stores = {**stores, **content.get("profiles", {}).get(profile, {}).get("stores", {})}
+        stores = {**stores, **profiles.get(profile, {}).get("stores", {})}
     return {name: root for name, root in stores.items() if isinstance(root, str | list)}

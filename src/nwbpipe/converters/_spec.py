@@ -116,16 +116,22 @@ class SessionInfo(_Model):
     data_collection: str | None = None
 
 
-class SourceSpec(_Model):
-    """One raw data stream.
-
-    `args` and `options` are typed as the interface's constructor and `add_to_nwbfile` declare them.
-    """
+class SourceKeys(_Model):
+    """One raw data stream, as a spec names it."""
 
     interface: Filled
     args: dict[str, Any] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
     clock: str | None = None
+
+
+class SourceSpec(SourceKeys):
+    """One raw data stream.
+
+    `args` and `options` are typed as the interface's constructor and `add_to_nwbfile` declare them; `video` was taken
+    out of the options.
+    """
+
     video: Literal["link", "copy", "embed"] | None = None
 
 

@@ -45,7 +45,8 @@ def bind(
     unknown = set(bindings) - set(processor.inputs)
     if unknown:
         msg = f"the processor {processor.name!r} has no input {', '.join(map(repr, sorted(unknown)))}"
-        raise InputError(msg, expected=", ".join(processor.inputs), found=", ".join(sorted(unknown)))
+        hint = f"`nwbpipe processors {processor.name}` shows its inputs"
+        raise InputError(msg, expected=", ".join(processor.inputs), found=", ".join(sorted(unknown)), hint=hint)
     everything = [one for one in nwb_objects(file) if not below(one.path, own)]
     return {
         name: _bind_artefact(name, wanted, bindings.get(name))
@@ -89,9 +90,10 @@ def _bind_one(where: str, name: str, wanted: Input, binding: str | None, everyth
     listed = ", ".join(one.path for one in serving) or "none in this file"
     if not chosen:
         msg = f"nothing in the file serves as the input {name!r}" if binding is None else f"no object at {binding!r}"
-        raise InputError(
-            msg, where=where, expected=types, found=listed, hint="see what the file holds, or convert it"
-        )
+        hint = "first convert a source, or run a step, that writes one"
+        if serving:
+            hint = f"name one: --input {name}={serving[0].path.lstrip('/')}"
+        raise InputError(msg, where=where, expected=types, found=listed, hint=hint)
     if len(chosen) > 1:
         msg = f"several objects could be the input {name!r}"
         found = ", ".join(one.path for one in chosen)
@@ -101,6 +103,7 @@ def _bind_one(where: str, name: str, wanted: Input, binding: str | None, everyth
 
 
 def serves(candidate: Candidate, wanted: Input) -> bool:
+    """Whether an object is of a type that an input takes."""
     return bool(candidate.lineage.intersection(wanted.neurodata_types)) and not candidate.lineage.intersection(
         wanted.but_not
     )

@@ -141,7 +141,9 @@ def compare(path: Path | str, *steps: str, passed_only: bool = False) -> Compari
         found = {truth: read_imaging(path, truth), **found}
     if len(found) < 2:
         msg = "there is nothing to compare with"
-        raise RequestError(msg, where=str(path), expected="two steps or more", found=", ".join(names) or "none")
+        given = ", ".join(names) or "none"
+        hint = "`nwbpipe log FILE.nwb` shows the steps"
+        raise RequestError(msg, where=str(path), expected="two steps or more", found=given, hint=hint)
     if len({_movie(one) for one in found.values()}) > 1:
         msg = "the steps are of different movies"
         movies = "; ".join(f"{name}: {_movie(one)}" for name, one in found.items())

@@ -161,11 +161,23 @@ def rename_step(path: Path | str, step: str, new: str, *, lock_timeout: float = 
 
 
 def repack(path: Path | str, *, lock_timeout: float = 60.0) -> tuple[int, int]:
-    """Write a session file anew, to give back the space of what was removed; return its size before and after.
+    """Write a session file anew, to give back the space of what was removed.
 
     Every object, attribute, link, reference and stored byte of data is compared before the new file takes the old
     one's place. Needs as much free space as the file is large. An object in S3 is downloaded, and
     uploaded as a whole.
+
+    Parameters
+    ----------
+    path : path
+        A session file, or its address in S3 (``s3://bucket/key``).
+    lock_timeout : float
+        Seconds to wait for another writer.
+
+    Returns
+    -------
+    before, after : int
+        Its size, in bytes.
 
     Raises
     ------

@@ -84,7 +84,8 @@ def read_imaging(path: Path | str, step: str) -> ImagingResults:
         if record is None or not _has_imaging(file, record):
             msg = f"the file has no imaging result of a step {step!r}"
             steps = [one.step for one in read_records(file) if not one.superseded and _has_imaging(file, one)]
-            raise UnknownNameError(msg, where=str(path), expected=", ".join(steps) or "none", found=step)
+            hint = "`nwbpipe log FILE.nwb` shows all steps"
+            raise UnknownNameError(msg, where=str(path), expected=", ".join(steps) or None, found=step, hint=hint)
         return _read(file, record)
 
 

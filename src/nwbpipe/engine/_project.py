@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from nwbpipe.engine._artefacts import PROJECT, made_by
 from nwbpipe.engine._quality import SessionQuality, session_quality
 from nwbpipe.engine._verify import Difference, verify_run
@@ -18,7 +20,7 @@ from nwbpipe.engine.plan import Planner, SessionPlan, StepState
 from nwbpipe.engine.plan._planner import ALL, QUICK
 from nwbpipe.engine.state import RunObject
 from nwbpipe.errors import Problem, RequestError, UnknownNameError
-from nwbpipe.project import EXECUTORS, ExecutorSpec, ProjectSpec, Session, load_project
+from nwbpipe.project import ExecutorSpec, ProjectSpec, Session, load_project
 from nwbpipe.project import restrict as restricted
 from nwbpipe.provenance import merged_prov, prov_json, read_records
 from nwbpipe.quality import ThresholdSet
@@ -190,7 +192,7 @@ class Project:
             What was done, what failed, and what could not be begun. One session's failure stops no other.
         """
         if executor is None or isinstance(executor, str):
-            self._executor_spec(executor, workers)  # a wrong name is refused also when nothing is to be done
+            self.executor_spec(kind=executor, workers=workers)  # refused also when nothing is to be done
         everything, _ = self.planner.sessions()
         found = restricted(everything, sessions, where)
         options = Options(tuple(steps), retry_failed, max_failures, limit, len(found) == len(everything))
@@ -202,7 +204,7 @@ class Project:
 
     def executor(self, kind: str | None = None, workers: int | None = None) -> Executor:
         """Return an executor, as nwbpipe.toml says but for what is named here."""
-        spec = self._executor_spec(kind, workers)
+        spec = self.executor_spec(kind=kind, workers=workers)
         if spec.kind == "local":
             from nwbpipe.engine.execute._local import LocalExecutor
 
@@ -210,13 +212,6 @@ class Project:
         from nwbpipe.engine.execute._dask import DaskExecutor
 
         return DaskExecutor(spec)
-
-    def _executor_spec(self, kind: str | None, workers: int | None) -> ExecutorSpec:
-        if kind is not None and kind not in EXECUTORS:
-            msg = f"there is no executor {kind!r}"
-            raise UnknownNameError(msg, expected=", ".join(EXECUTORS))
-        named = {name: one for name, one in (("kind", kind), ("workers", workers)) if one}
-        return ExecutorSpec.model_validate(self.spec.executor.model_dump() | named)
 
     def quality(
         self,
@@ -267,7 +262,17 @@ class Project:
         """Return the job scripts that a cluster's scheduler would be given, one for each kind of worker."""
         from nwbpipe.engine.execute._clusters import job_scripts
 
-        return job_scripts(self._executor_spec(kind, None))
+        return job_scripts(self.executor_spec(kind=kind))
+
+    def executor_spec(self, **named: Any) -> ExecutorSpec:
+        """Return what nwbpipe.toml says of the executor, but for what is named here."""
+        values = self.spec.executor.model_dump() | {name: one for name, one in named.items() if one}
+        try:
+            return ExecutorSpec.model_validate(values)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            expected = fault["msg"].removeprefix("Input should be ")
+            raise RequestError("the executor can't be used", expected=expected, found=repr(fault["input"])) from error
 
     def verify(self, session: str, step: str, **options: Any) -> list[Difference]:
         """Compute a run again in scratch, from its record, and compare; see `nwbpipe.engine.verify_run`."""

@@ -158,7 +158,8 @@ def measure_quality(
     if not found.get(step):
         msg = f"the file has no imaging result of a step {step!r}"
         known = ", ".join(name for name, bindings in found.items() if bindings)
-        raise UnknownNameError(msg, where=str(path), expected=known or "none", found=step)
+        hint = "`nwbpipe log FILE.nwb` shows all steps"
+        raise UnknownNameError(msg, where=str(path), expected=known or None, found=step, hint=hint)
     values = dict(params or {})
     if thresholds is not None:
         values["thresholds"] = thresholds.as_dict()

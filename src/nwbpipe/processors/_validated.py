@@ -24,12 +24,12 @@ def step_name(name: str) -> str:
     RequestError
         If it can't.
     """
-    if not _STEP.fullmatch(name) or name in _RESERVED:
-        msg = f"{name!r} is no name for a step"
-        raise RequestError(
-            msg, expected="a small letter, then small letters, digits and _", hint="choose another one with --step"
-        )
-    return name
+    expected = "a small letter, then small letters, digits and _"
+    if name in _RESERVED:
+        expected = "any but that of the conversion"
+    elif _STEP.fullmatch(name):
+        return name
+    raise RequestError(f"{name!r} is no name for a step", expected=expected, hint="choose another name")
 
 
 def validated(method: Processor, params: Mapping[str, Any]) -> Any:
@@ -57,4 +57,9 @@ def _problem(method: Processor, fault: Mapping[str, Any]) -> Problem:
         known = list(method.Params.model_fields)
         near = difflib.get_close_matches(name, known, n=1)
         return Problem("unknown parameter", name, hint=f"did you mean {near[0]!r}?" if near else ", ".join(known))
-    return Problem(fault["msg"], name, found=repr(fault["input"]))
+    if fault["type"] == "missing":
+        field = method.Params.model_fields.get(name)
+        return Problem("the parameter is missing", name, expected=field.description if field else None)
+    what, given, expected = fault["msg"].removeprefix("Value error, ").partition("Input should be ")
+    expected = expected.partition(", unable to parse")[0]
+    return Problem(what if not given else "the value can't be used", name, expected or None, repr(fault["input"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -12,7 +12,6 @@ STORE = re.compile(r"[a-z][a-z0-9_]*")
 _FIELDS = {"subject_id", "session_id"}
 Policy = Literal["exact", "minor", "never"]
 Executor = Literal["local", "dask", "slurm", "pbs", "sge", "lsf", "cloud"]
-EXECUTORS: tuple[str, ...] = get_args(Executor)
 
 
 class _Model(BaseModel):

@@ -168,6 +168,7 @@ def _variants(name: str, section: StepSection, merged: _Merged, method: Processo
                     name,
                     part,
                     *(problem.where or "").split("."),
+                    expected=problem.expected,
                     found=problem.found,
                     hint=problem.hint,
                 )

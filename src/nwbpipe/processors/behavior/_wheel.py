@@ -26,8 +26,12 @@ class WheelParams(Params):
     rate_hz: float = Field(1000.0, gt=0, description="Rate that the position is brought to.")
     hold_s: float = Field(0.1, gt=0, description="Samples farther apart: the wheel stood until that long before.")
     lowpass_hz: float = Field(20.0, gt=0, description="Cutoff of the low-pass of the velocity.")
-    threshold: float | None = Field(None, gt=0, description="Least way in a window that is a movement.")
-    onset_threshold: float | None = Field(None, gt=0, description="Way from rest at which a movement begins.")
+    threshold: float | None = Field(
+        None, gt=0, description="Least way in a window that is a movement, in the position's unit; null: 0.012 rad."
+    )
+    onset_threshold: float | None = Field(
+        None, gt=0, description="Way from rest at which a movement begins, in the position's unit; null: 0.0023 rad."
+    )
     window_s: float = Field(0.2, gt=0, description="Length of the window.")
     min_gap_s: float = Field(0.1, ge=0, description="Movements closer than that are one.")
     min_duration_s: float = Field(0.05, ge=0, description="Shorter movements are none.")

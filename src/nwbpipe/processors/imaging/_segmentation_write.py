@@ -139,6 +139,15 @@ def write_motion(module: ProcessingModule, context: Context, movie: Any, motion:
     """Add ``MotionCorrectionShifts``, and where there are such, ``…Quality``, ``…Blocks`` and ``…BlockShifts``.
 
     NWB's own `MotionCorrection` is not used: it demands the corrected movie, which is not kept.
+
+    Parameters
+    ----------
+    module : pynwb.ProcessingModule
+    context : Context
+        Of the run: it names the containers.
+    movie : TwoPhotonSeries or OnePhotonSeries
+        What was registered; the shifts are at its times.
+    motion : Motion
     """
     from hdmf.common import DynamicTable, VectorData
     from pynwb import TimeSeries
@@ -186,7 +195,16 @@ def write_motion(module: ProcessingModule, context: Context, movie: Any, motion:
 
 
 def write_images(module: ProcessingModule, context: Context, images: Mapping[str, tuple[str, NDArray[Any]]]) -> None:
-    """Add ``SummaryImages``: for each image its description and values, (x, y), or (x, y, planes) of a volume."""
+    """Add ``SummaryImages``; nothing where there are none.
+
+    Parameters
+    ----------
+    module : pynwb.ProcessingModule
+    context : Context
+        Of the run: it names the container.
+    images : mapping of str to (str, ndarray)
+        For each image its description and values, (x, y), or (x, y, planes) of a volume.
+    """
     from pynwb.base import Images
     from pynwb.image import GrayscaleImage
 
@@ -211,6 +229,22 @@ def write_segmentation(
 
     Call it with at least one ROI: a method that found none leaves the segmentation out (a table without rows is
     nothing that a reader expects, and nwbinspector objects to it).
+
+    Parameters
+    ----------
+    module : pynwb.ProcessingModule
+    context : Context
+        Of the run: it names the container.
+    movie : TwoPhotonSeries or OnePhotonSeries
+        Whose imaging plane the ROIs are in.
+    rois : Rois
+    description : str
+        Of the table: how the ROIs were found.
+
+    Returns
+    -------
+    pynwb.ophys.PlaneSegmentation
+        For `write_traces`.
     """
     from hdmf.common import VectorData, VectorIndex
     from pynwb.ophys import ImageSegmentation, PlaneSegmentation
