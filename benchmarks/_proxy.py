@@ -33,7 +33,7 @@ def counted_server() -> Iterator[Traffic]:
     """Start SeaweedFS and a proxy before it, and let boto3's environment lead to the proxy."""
     from tests.fixtures.s3 import KEY, SECRET, _server, _weed
 
-    with _server(_weed()) as (address, log):
+    with _server(_weed(), volume_mb=1024) as (address, log):
         if address is None:
             raise SystemExit(f"SeaweedFS did not start:\n{log}")
         traffic = Traffic()

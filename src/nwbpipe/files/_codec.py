@@ -13,8 +13,6 @@ from isal import igzip_lib, isal_zlib
 
 from nwbpipe.errors import RequestError
 
-_STRIPE = 32  # columns
-_PIECE = 2**16  # elements
 LEVEL = 1  # of ISA-L: 0 to 3; on shuffled noise the higher ones take longer and save nothing
 
 
@@ -100,7 +98,7 @@ class Pipeline:
             ISA-L's level, 0 to 3.
         """
         if values.shape == self.chunks:
-            chunk = _contiguous(values, self.dtype)
+            chunk = np.ascontiguousarray(values, dtype=self.dtype)
         else:
             chunk = np.zeros(self.chunks, self.dtype)
             chunk[tuple(slice(0, size) for size in values.shape)] = values
@@ -140,17 +138,6 @@ class Pipeline:
         return out
 
 
-def _contiguous(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """Return a C-contiguous array; planes that lie transposed are copied in stripes, which stay in the cache."""
-    if values.ndim < 2 or abs(values.strides[-1]) <= abs(values.strides[-2]):
-        return np.ascontiguousarray(values, dtype=dtype)
-    copy = np.empty(values.shape, dtype)
-    for start in range(0, values.shape[-1], _STRIPE):
-        stripe = (..., slice(start, start + _STRIPE))
-        copy[stripe] = values[stripe]
-    return copy
-
-
 def shuffled(values: np.ndarray) -> np.ndarray:
     """Return the bytes of a C-contiguous array as HDF5's shuffle filter orders them.
 
@@ -182,12 +169,10 @@ def unshuffled(data: bytes | np.ndarray, dtype: np.dtype[Any], out: np.ndarray |
     size = dtype.itemsize
     planes = np.frombuffer(data, np.uint8).reshape(size, -1)
     values = np.empty(planes.shape[1], dtype) if out is None else out
-    if size == 2:  # as above; in pieces, which stay in the cache
+    if size == 2:  # as above; not in pieces: threads would wait for each other between them
         pairs = values.view("<u2")
-        for start in range(0, len(pairs), _PIECE):
-            piece = slice(start, start + _PIECE)
-            np.left_shift(planes[1, piece], 8, out=pairs[piece], dtype="<u2", casting="unsafe")
-            np.bitwise_or(pairs[piece], planes[0, piece], out=pairs[piece])
+        np.left_shift(planes[1], 8, out=pairs, dtype="<u2", casting="unsafe")
+        np.bitwise_or(pairs, planes[0], out=pairs)
         return values
     elements = values.view(np.uint8).reshape(-1, size)
     for number, plane in enumerate(planes):
