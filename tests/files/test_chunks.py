@@ -49,6 +49,23 @@ def workers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("nwbpipe-chunks")]
 
 
+@pytest.mark.parametrize("dtype", ["<i2", ">i2", "<f8"])
+def test_reading_into_an_array_of_the_users(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks_module, "_SMALL", 0)
+    values = np.arange(24 * 10 * 6).reshape(24, 10, 6).astype(dtype)
+    outs = [
+        np.zeros((24, 10, 6), dtype),
+        np.zeros((24, 10, 12), dtype)[:, :, ::2],  # chunks of it are not contiguous
+        np.zeros((24, 10, 6), np.dtype(dtype).newbyteorder()),
+        np.frombuffer(bytearray(values.nbytes + 1), np.uint8)[1:].view(dtype).reshape(24, 10, 6),  # not aligned
+    ]
+    with in_memory() as file:
+        dataset = file.create_dataset("x", data=values, chunks=(4, 10, 6), compression="gzip", shuffle=True)
+        for out in outs:
+            assert read_chunked(dataset, out=out) is out
+            np.testing.assert_array_equal(out, values)
+
+
 @settings(max_examples=150, deadline=None)
 @given(cases(), st.sampled_from(list(Codec)), st.integers(0, 3), st.integers(0, 20_000), st.integers(1, 3))
 def test_what_is_written_is_read_by_plain_hdf5(

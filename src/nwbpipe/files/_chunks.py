@@ -145,11 +145,11 @@ def read_chunked(
 
     def place(part: Selection, offset: tuple[int, ...], data: bytes, skipped: int) -> None:
         target = values[_relative(part, block)]
-        if target.shape == pipeline.chunks and target.flags.c_contiguous and target.flags.aligned:
+        whole = (target.shape, target.dtype) == (pipeline.chunks, pipeline.dtype) and target.flags.c_contiguous
+        if whole and target.flags.aligned:
             pipeline.decode(data, skipped, target)
             return
-        whole = pipeline.decode(data, skipped)
-        target[...] = whole[tuple(
+        target[...] = pipeline.decode(data, skipped)[tuple(
             slice(piece.start - first, piece.stop - first) for piece, first in zip(part, offset, strict=True)
         )]  # fmt: skip
 
