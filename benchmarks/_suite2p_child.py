@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import warnings
+from pathlib import Path
 
 import h5py
 
@@ -17,5 +17,6 @@ if __name__ == "__main__":
     run = nwbpipe.process(path, "suite2p", step=step, params={"tau": 0.7}, threads=int(threads))
     with h5py.File(path) as file:
         rois = len(file[f"processing/ophys/ImageSegmentation_{step}/PlaneSegmentation_{step}/id"])
-    core = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(json.dumps({"peak": run.record.resources["peak_memory_bytes"], "core": core, "rois": rois}))
+    # Not `getrusage`: on Linux its peak is also that of the process that we were forked from, which holds the movie.
+    (core,) = (int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    print(json.dumps({"peak": run.record.resources["peak_memory_bytes"], "core": core * 1024, "rois": rois}))

@@ -1,7 +1,6 @@
 """suite2p as its own documentation calls it, in its own Python: WORKER_FOLDER TIFFS OUTPUT RATE THREADS."""
 
 import json
-import resource
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 def main() -> None:
     worker, tiffs, output, rate, threads = sys.argv[1:]
     sys.path.append(worker)
-    from _worker import TorchvisionHelp  # without it, suite2p can't be imported beside some torchvisions
+    from _worker import TorchvisionHelp, usage  # without it, suite2p can't be imported beside some torchvisions
 
     sys.meta_path.insert(0, TorchvisionHelp())
     import suite2p
@@ -25,8 +24,7 @@ def main() -> None:
     database = {**suite2p.default_db(), "data_path": [tiffs], "save_path0": output}
     suite2p.run_s2p(db=database, settings=settings)
     rois = len(np.load(Path(output) / "suite2p" / "plane0" / "F.npy"))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(json.dumps({"peak": peak, "rois": rois}))
+    print(json.dumps({"peak": usage()["peak_memory_bytes"], "rois": rois}))
 
 
 if __name__ == "__main__":
