@@ -51,6 +51,7 @@ def test_a_damaged_record_is_named(path: Path) -> None:
 def test_as_dict_is_whole_and_is_json() -> None:
     record = make_record()
     values = json.loads(json.dumps(record.as_dict(), allow_nan=False))
+    assert type(record).from_dict(values) == record
     assert set(record.__dataclass_fields__) < set(values)
     assert values["superseded"] is False
     assert values["started"] == "2024-05-01T10:00:00.000000+00:00"

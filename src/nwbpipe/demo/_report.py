@@ -42,13 +42,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
-    """All rows of a demo, and where its file and figure are."""
+class _Scores:
+    """Rows, and whether all of their bounds are held."""
 
     rows: tuple[Row, ...]
-    nwb: Path
-    figure: Path | None
-    seconds: float
 
     @property
     def passed(self) -> bool:
@@ -57,15 +54,18 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything as JSON values."""
+        values = {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
         rows = [{**asdict(row), "passed": row.passed} for row in self.rows]
-        figure = None if self.figure is None else str(self.figure)
-        return {
-            "passed": self.passed,
-            "seconds": self.seconds,
-            "nwb": str(self.nwb),
-            "figure": figure,
-            "rows": rows,
-        }
+        return {"passed": self.passed, **values, "rows": rows}
+
+
+@dataclass(frozen=True)
+class Report(_Scores):
+    """All rows of a demo, and where its file and figure are."""
+
+    nwb: Path
+    figure: Path | None
+    seconds: float
 
     def table(self) -> str:
         """Return the rows as a table of text."""
@@ -73,22 +73,11 @@ class Report:
 
 
 @dataclass(frozen=True)
-class ProjectReport:
+class ProjectReport(_Scores):
     """All rows of a demo of a project, and where it is."""
 
-    rows: tuple[Row, ...]
     project: Path
     seconds: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether every bound is held."""
-        return all(row.passed for row in self.rows)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
-        rows = [{**asdict(row), "passed": row.passed} for row in self.rows]
-        return {"passed": self.passed, "seconds": self.seconds, "project": str(self.project), "rows": rows}
 
     def table(self) -> str:
         """Return the rows as a table of text."""

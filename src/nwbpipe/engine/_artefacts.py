@@ -11,14 +11,11 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nwbpipe.errors import DamagedFileError, InputError, InvalidResultError
-from nwbpipe.provenance import ObjectRecord, RunRecord, file_identity
+from nwbpipe.provenance import RunRecord, file_identity
 
 MODELS = "models"
 _ABANDONED_S = 86400.0
@@ -138,18 +135,8 @@ def _read(path: Path) -> Made | None:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         folder = path.parent / str(values.pop("identity"))
-        record = _record(values)
+        record = RunRecord.from_dict(values)
     except (OSError, ValueError, TypeError, KeyError):
         return None
     in_place = (record.step, record.key) == (path.parent.parent.name, path.parent.name)
     return Made(record, folder) if in_place and folder.parent == path.parent and folder.is_dir() else None
-
-
-def _record(values: Mapping[str, Any]) -> RunRecord:
-    known = {one.name: values[one.name] for one in fields(RunRecord)}
-    for name in ("inputs", "outputs"):
-        known[name] = tuple(ObjectRecord(**one) for one in known[name])
-    for name in ("started", "ended"):
-        known[name] = datetime.fromisoformat(known[name])
-    known["sources"] = tuple(known["sources"])
-    return RunRecord(**known)

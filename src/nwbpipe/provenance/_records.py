@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,22 @@ class RunRecord:
             values[name] = list(values[name])
         values["superseded"] = self.superseded
         return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunRecord:
+        """Return the record that `as_dict` told; what else is in `values` is left out.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If they are not those of a record.
+        """
+        known = {one.name: values[one.name] for one in fields(cls)}
+        for name in ("inputs", "outputs"):
+            known[name] = tuple(ObjectRecord(**one) for one in known[name])
+        for name in ("started", "ended"):
+            known[name] = datetime.fromisoformat(known[name])
+        return cls(**known | {"sources": tuple(known["sources"])})
 
 
 def _time_text(time: datetime) -> str:
