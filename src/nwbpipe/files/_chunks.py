@@ -145,8 +145,7 @@ def read_chunked(
 
     def place(part: Selection, offset: tuple[int, ...], data: bytes, skipped: int) -> None:
         target = values[_relative(part, block)]
-        whole = (target.shape, target.dtype) == (pipeline.chunks, pipeline.dtype) and target.flags.c_contiguous
-        if whole and target.flags.aligned:
+        if (target.shape, target.dtype) == (pipeline.chunks, pipeline.dtype) and target.flags.c_contiguous:
             pipeline.decode(data, skipped, target)
             return
         target[...] = pipeline.decode(data, skipped)[tuple(
