@@ -11,6 +11,7 @@ import pytest
 
 from nwbpipe.errors import SourceError
 from nwbpipe.nwb_builders import load_pickled_dict
+from nwbpipe.nwb_builders._restricted_npy import _allowed
 from tests.nwb_builders.facemap_proc import write_proc
 
 
@@ -58,7 +59,7 @@ def test_every_protocol(tmp_path, protocol):
     found = load_pickled_dict(_write(tmp_path / "a.npy", content, protocol))
     np.testing.assert_array_equal(found["a"], content["a"])
     assert found["b"][:2] == [1.5, "text"]
-    assert str(found["b"][2]) == str(Path("x/y.avi"))
+    assert found["b"][2] == str(Path("x/y.avi"))
     assert found["c"] == content["c"]
 
 
@@ -80,6 +81,41 @@ def test_a_payload_is_refused_and_not_run(tmp_path, place):
 def test_builtins_are_refused(tmp_path):
     with pytest.raises(SourceError, match="eval"):
         load_pickled_dict(_write(tmp_path / "a_proc.npy", {"x": _Evaluates()}))
+
+
+def _changes(target: bytes, state: object) -> bytes:
+    """Pickle of a dictionary, before which the attributes of `target` are set (BUILD) to those of `state`."""
+    return b"\x80\x02" + target + pickle.dumps(state, 2)[2:-1] + b"b0" + pickle.dumps({"tau": 1.0}, 2)[2:]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"cpathlib\nPurePosixPath\n",
+        b"cpathlib\nPureWindowsPath\n",
+        b"c_codecs\nencode\n",
+        b"cnumpy.core.numeric\n_frombuffer\n",
+        b"cnumpy.core.multiarray\nscalar\n",
+        b"cnumpy\nndarray\n",
+        b"cdatetime\ndatetime\n",
+        b"}",
+    ],
+)
+@pytest.mark.parametrize("state", [(None, {"_str": "/x"}), {"_str": "/x"}], ids=["slots", "dict"])
+def test_nothing_is_changed_but_arrays(tmp_path: Path, target: bytes, state: object) -> None:
+    file = tmp_path / "a_proc.npy"
+    np.save(file, np.array(None, dtype=object), allow_pickle=True)
+    file.write_bytes(file.read_bytes()[:128] + _changes(target, state))
+    with pytest.raises(SourceError, match=r"(?s)would run code.*changes the attributes"):
+        load_pickled_dict(file)
+    assert str(Path("y")) == "y"
+
+
+@pytest.mark.parametrize("name", sorted(_allowed()), ids=".".join)
+def test_what_the_unpickler_hands_out_cannot_be_changed(name: tuple[str, str]) -> None:
+    for attribute in ("_str", "function", "__module__", "__code__", "__doc__"):
+        with pytest.raises((AttributeError, TypeError)):
+            setattr(_allowed()[name], attribute, "changed")
 
 
 def test_truncated(tmp_path):

@@ -2,7 +2,8 @@
 
 ``numpy.load(allow_pickle=True)`` runs any code that a file names. Facemap and suite2p have no other format, and their
 files are shared, so they are read by an unpickler that builds numpy arrays and Python's plain containers and refuses
-all else.
+all else. Nothing that it hands out can be changed: a pickle may set attributes (BUILD), and a class or a function
+that is changed is changed for the whole process.
 """
 
 from __future__ import annotations
@@ -10,14 +11,24 @@ from __future__ import annotations
 import codecs
 import datetime
 import pickle
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
 
 from nwbpipe.errors import SourceError
 
 _CORES = ("numpy.core", "numpy._core")  # the name differs between numpy 1 and 2
+
+
+class _Function(NamedTuple):
+    """Calls a function; unlike that, it has no attribute that a pickle could set."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.function(*arguments)
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
@@ -31,23 +42,31 @@ def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any, *_: Any) -> Any
     return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)
 
 
+def _posix_path(*parts: str) -> str:
+    return str(PurePosixPath(*parts))
+
+
+def _windows_path(*parts: str) -> str:
+    return str(PureWindowsPath(*parts))
+
+
 def _allowed() -> dict[tuple[str, str], Any]:
-    multiarray = np.zeros(0).__reduce__()[0]  # numpy's own `_reconstruct`, wherever this version keeps it
-    scalar = np.float64(0).__reduce__()[0]
+    multiarray: Any = np.zeros(0).__reduce__()[0]  # numpy's own `_reconstruct`, wherever this version keeps it
+    scalar: Any = np.float64(0).__reduce__()[0]
     found: dict[tuple[str, str], Any] = {
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
-        ("_codecs", "encode"): _encode,
+        ("_codecs", "encode"): _Function(_encode),
         ("datetime", "datetime"): datetime.datetime,
-        ("pathlib", "PosixPath"): PurePosixPath,
-        ("pathlib", "PurePosixPath"): PurePosixPath,
-        ("pathlib", "WindowsPath"): PureWindowsPath,
-        ("pathlib", "PureWindowsPath"): PureWindowsPath,
+        ("pathlib", "PosixPath"): _Function(_posix_path),
+        ("pathlib", "PurePosixPath"): _Function(_posix_path),
+        ("pathlib", "WindowsPath"): _Function(_windows_path),
+        ("pathlib", "PureWindowsPath"): _Function(_windows_path),
     }
     for core in _CORES:
-        found[f"{core}.multiarray", "_reconstruct"] = multiarray
-        found[f"{core}.multiarray", "scalar"] = scalar
-        found[f"{core}.numeric", "_frombuffer"] = _frombuffer  # protocol 5
+        found[f"{core}.multiarray", "_reconstruct"] = _Function(multiarray)
+        found[f"{core}.multiarray", "scalar"] = _Function(scalar)
+        found[f"{core}.numeric", "_frombuffer"] = _Function(_frombuffer)  # protocol 5
     for kind in (
         "Bool",
         "Int8",
@@ -65,7 +84,9 @@ def _allowed() -> dict[tuple[str, str], Any]:
     return found
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    """The unpickler in its Python form: the C form does not let BUILD be overridden."""
+
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(stream)
         self.allowed = _allowed()
@@ -74,6 +95,14 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) not in self.allowed:
             raise pickle.UnpicklingError(f"it names {module}.{name}")
         return self.allowed[module, name]
+
+    def _build(self: Any) -> None:
+        target = self.stack[-2]
+        if not isinstance(target, np.ndarray | np.dtype):
+            raise pickle.UnpicklingError("it changes the attributes of something that is not an array")
+        pickle._Unpickler.dispatch[pickle.BUILD[0]](self)
+
+    dispatch: ClassVar = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: _build}
 
 
 def load_pickled_dict(path: Path) -> dict[str, Any]:
@@ -87,6 +116,7 @@ def load_pickled_dict(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
+        Paths in it are given as text.
 
     Raises
     ------
@@ -134,7 +164,7 @@ def _load(path: Path, dimensions: int) -> Any:
     except OSError as error:
         raise SourceError("the file can't be read", where=str(path), found=str(error)) from error
     except pickle.UnpicklingError as error:
-        if str(error).startswith(("it names", "codec")):
+        if str(error).startswith(("it names", "it changes", "codec")):
             raise SourceError(
                 "the file's pickle would run code; nothing of it was run",
                 where=str(path),
