@@ -17,9 +17,9 @@ from nwbpipe import session_file
 from nwbpipe.converters._build import Built, build_nwbfile
 from nwbpipe.converters._checks import check_before, check_written
 from nwbpipe.converters._hdf5 import Storage, write_hdf5
-from nwbpipe.converters._media import placed_media
+from nwbpipe.converters._media import MEDIA, placed_media
 from nwbpipe.converters._reading import noted
-from nwbpipe.converters._record import STEP, SourceIdentities, add_conversion_record, with_sources
+from nwbpipe.converters._record import STEP, SourceIdentities, add_conversion_record, source_paths, with_sources
 from nwbpipe.converters._remote_spec import loaded
 from nwbpipe.converters._spec import SessionSpec
 from nwbpipe.converters._upload import remote_target, state_before, upload
@@ -159,7 +159,7 @@ def _convert(session: SessionSpec, target: Path, how: _How) -> None:
     check_before(built.nwbfile, session.path)
     record = add_conversion_record(built, session, started, stub=how.stub)
     with SourceIdentities(session, how.raw_identity) as identities:
-        _write(built, record, identities, target, how, session.places.stage.folder)
+        _write(built, record, identities, target, how, session)
 
 
 def _target(session: SessionSpec, output: Path | str | None) -> Path | str:
@@ -219,18 +219,20 @@ def held_results(path: Path | str) -> list[str]:
 
 
 def _write(
-    built: Built, record: RunRecord, identities: SourceIdentities, target: Path, how: _How, stage: Path
+    built: Built, record: RunRecord, identities: SourceIdentities, target: Path, how: _How, session: SessionSpec
 ) -> None:
     from nwbpipe.files import create_atomically
 
+    sources = [path for _, path in source_paths(session)]
+    stage = session.places.stage.folder
     with (
-        placed_media(built, target, how.overwrite, stage),
+        placed_media(built, target, sources, overwrite=how.overwrite, stage=stage) as media,
         create_atomically(target, overwrite=how.overwrite) as path,
     ):
         _check_target(target, how)  # again, with the lock: the conversion may have taken hours
         with noted("writing"):
             _write_hdf5(built, path, how.storage)
-        record = with_sources(record, identities.result())
+        record = replace(with_sources(record, identities.result()), resources={MEDIA: media} if media else {})
         with h5py.File(path, "r+") as file:
             set_sources(file, record)
         if how.carry is not None:

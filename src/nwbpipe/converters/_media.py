@@ -5,15 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nwbpipe.converters._alignment import in_memory
 from nwbpipe.converters._build import Built
-from nwbpipe.errors import FileAccessError, OverwriteError
+from nwbpipe.converters._record import STEP
+from nwbpipe.errors import FileAccessError, NwbpipeError, OverwriteError
+from nwbpipe.provenance import current_record, read_records
 
+MEDIA = "media"  # what the conversion's record calls the notes of the media that it placed, in its resources
 _BLOCK = 1 << 20
 
 
@@ -23,11 +28,14 @@ def media_folder(output: Path) -> Path:
 
 
 @contextmanager
-def placed_media(built: Built, output: Path, overwrite: bool = False, stage: Path | None = None) -> Iterator[None]:
+def placed_media(
+    built: Built, output: Path, sources: Iterable[Path], *, overwrite: bool = False, stage: Path | None = None
+) -> Iterator[dict[str, Any]]:
     """Place the videos of a session beside its file; if the block fails, they are removed again.
 
     The media of a file that is replaced stay until the new one is in place: one of the same name but other content
-    is not touched, the new one gets a number. What only the old file refers to is removed at the end.
+    is not touched, the new one gets a number. At the end those go that the conversion of the old file placed and the
+    new one does not use. Only its own note tells them, for raw data may lie in the same folder, under any name.
 
     Parameters
     ----------
@@ -35,37 +43,46 @@ def placed_media(built: Built, output: Path, overwrite: bool = False, stage: Pat
         The session's file in memory; its `external_file` fields are made relative.
     output : Path
         The NWB file.
+    sources : iterable of Path
+        Raw files and folders of the session: none of them is removed, or noted as placed.
     overwrite : bool
         Whether a file that exists may be replaced.
     stage : Path, optional
         Folder of what was brought to this machine for the conversion: from there files are copied, not linked.
+
+    Yields
+    ------
+    dict
+        A note for each medium of the file that nwbpipe placed, by its name: for the conversion's record.
     """
     folder = media_folder(output)
-    old = _media_of(output) if overwrite else set()
-    made, placed, used = not folder.exists(), [], set()
+    old = _noted_media(output) if overwrite else {}
+    raw = {path.resolve() for path in sources}
+    made, used = not folder.exists(), set()
+    placed: dict[str, Any] = {}
     try:
         for how, series in _external(built):
             names = []
             for file, stem in _named_files(series, how[0]):
+                raw.add(file.resolve())
                 folder.mkdir(exist_ok=True)
                 target = _target(file, folder, stem, overwrite)
-                used.add(target)
+                used.add(target.name)
                 if not target.exists():
-                    placed.append(target)
                     staged = stage is not None and file.is_relative_to(stage)
-                    _place(file, target, "copy" if staged else how[1])
+                    placed[target.name] = _place(file, target, "copy" if staged else how[1])
                 names.append(str(PurePosixPath(folder.name, target.name)))
             series.fields["external_file"] = names
-        yield
+        old = {name: note for name, note in old.items() if not _is_raw(folder / name, raw)}
+        kept = {name: note for name, note in old.items() if name in used and _is_noted(folder / name, note)}
+        yield {**kept, **placed}
     except BaseException:
-        for path in placed:
-            path.unlink(missing_ok=True)
+        _remove(folder, placed)
         if made and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
         raise
-    for path in old - used:
-        path.unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
+    unused = {name: note for name, note in old.items() if name not in used}
+    if _remove(folder, unused) and not any(folder.iterdir()):
         folder.rmdir()
 
 
@@ -101,36 +118,66 @@ def _target(file: Path, folder: Path, stem: str, overwrite: bool) -> Path:
     return target
 
 
-def _media_of(output: Path) -> set[Path]:
-    """Media in the folder of a file that the file refers to."""
-    import h5py
-
-    names: list[str] = []
-
-    def collect(name: str, item: Any) -> None:
-        if name.endswith("/external_file") and isinstance(item, h5py.Dataset):
-            names.extend(map(str, item.asstr()[()].ravel()))
-
+def _noted_media(output: Path) -> dict[str, Any]:
+    """Notes of the media that the conversion of a file placed. Older versions made none: what they placed stays."""
     try:
-        with h5py.File(output, "r", locking=False) as file:
-            file.visititems(collect)
-    except OSError:  # there is no such file, or it is none of ours
-        return set()
-    folder = media_folder(output)
-    paths = {output.parent / name for name in names if not Path(name).is_absolute()}
-    return {path for path in paths if path.parent == folder}
+        record = current_record(read_records(output), STEP)
+    except NwbpipeError:  # there is no such file, or it is none of ours
+        return {}
+    media = record.resources.get(MEDIA) if record is not None and isinstance(record.resources, Mapping) else None
+    if not isinstance(media, Mapping):
+        return {}
+    return {name: note for name, note in media.items() if Path(name).name == name and isinstance(note, Mapping)}
 
 
-def _place(file: Path, target: Path, how: str) -> None:
+def _note(path: Path, linked: bool) -> dict[str, Any]:
+    """What tells a medium that nwbpipe placed from another file that came to its name later."""
+    found = path.lstat()
+    return {"inode": found.st_ino, "size": found.st_size, "mtime_ns": found.st_mtime_ns, "link": linked}
+
+
+def _is_noted(path: Path, note: Mapping[str, Any]) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode) and note == _note(path, note.get("link") is True)
+    except OSError:
+        return False
+
+
+def _is_raw(path: Path, raw: set[Path]) -> bool:
+    """Whether a path is a raw file of the session, or lies in a raw folder."""
+    resolved = path.resolve()
+    return not raw.isdisjoint((resolved, *resolved.parents))
+
+
+def _remove(folder: Path, notes: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Remove media that are as they were noted; tell whether any was.
+
+    A link stays once it is the only name of its file: then it is the raw video.
+    """
+    removed = False
+    for name, note in notes.items():
+        path = folder / name
+        if _is_noted(path, note) and not (note["link"] and path.lstat().st_nlink == 1):
+            with suppress(OSError):  # it does no harm where it is
+                path.unlink()
+                removed = True
+    return removed
+
+
+def _place(file: Path, target: Path, how: str) -> dict[str, Any]:
+    """Link or copy a medium to a name that is free, and return the note of it."""
     try:
         if how == "link" and _linked(file, target):
-            return
-        partial = target.with_name(f".{target.name}.partial")
+            return _note(target, linked=True)
+        partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
         try:
             shutil.copyfile(file, partial)
+            if target.exists():  # it came while the video was copied
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
+        return _note(target, linked=False)
     except OSError as error:
         raise FileAccessError(
             "a video can't be placed beside the NWB file",

@@ -35,18 +35,19 @@ def rename_record(file: h5py.File, record: RunRecord, step: str, renamed: Callab
 
 
 def set_sources(file: h5py.File, record: RunRecord) -> None:
-    """Give a run's record in a file the key and the sources that it has here, for what was hashed meanwhile.
+    """Give a run's record in a file the key, sources and resources that it has here: what came out meanwhile.
 
     Parameters
     ----------
     file : h5py.File
         Open for writing, and not committed yet.
     record : RunRecord
-        With its key and sources.
+        With its key, sources and resources.
     """
     group = file[f"{LOCATION}/{record.name}"]
     group.attrs["key"] = record.key
     group["sources"][()] = canonical_json(list(record.sources))
+    group["resources"][()] = canonical_json(record.resources)
 
 
 def _rename_paths(group: h5py.Group, renamed: Callable[[str], str]) -> None:

@@ -111,7 +111,8 @@ class RunRecord:
     superseded_by : str
         Empty while current; else the run that replaced it, or "removed".
     resources : mapping
-        What the run used (`cpu_seconds`, `peak_memory_bytes`, …).
+        What the run used (`cpu_seconds`, `peak_memory_bytes`, …); of a conversion, a note of the `media` that it
+        placed beside the file.
     sources : tuple of mappings
         Identities of raw files, for conversions.
     """

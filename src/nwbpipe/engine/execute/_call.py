@@ -123,7 +123,7 @@ def execute(values: Mapping[str, Any], progress: Callable[[float, str], None] | 
     outcome: Literal["done", "failed", "interrupted"] = "done"
     if error is not None:
         outcome = "interrupted" if isinstance(error, ToolKilledError) else "failed"
-    usage = dict(record.resources) if record else {}
+    usage = dict(record.resources) if record and job.step != CONVERT else {}
     if job.step == CONVERT and computed:  # in this process, which does one thing at a time
         usage["cpu_seconds"] = time.process_time() - cpu
     run = RunObject(
