@@ -37,9 +37,9 @@ def micromamba(programs: Callable[[str, str], Path]) -> Path:
     return programs("micromamba", MAMBA)
 
 
-def test_packages_come_from_conda_forge_alone(micromamba: Path, calls: Callable, own_tools: Path) -> None:
+def test_packages_come_from_conda_forge_alone(micromamba: Path, calls: Callable) -> None:
     python = environments.install(NUMPY, kind=Kind.CONDA)
-    start = ["create", "--yes", "--quiet", "--prefix", str(own_tools / "numpy")]
+    start = ["create", "--yes", "--quiet", "--prefix", str(python.parent.parent)]
     channel = ["--override-channels", "--channel", "conda-forge"]
     assert calls("micromamba") == [[*start, *channel, "python>=3.9,<3.14", "numpy>=1.20", "h5py>=3.8"]]
     found = environments.find(NUMPY)
@@ -52,14 +52,14 @@ def test_a_tool_without_conda_packages_is_installed_by_pip_in_it(micromamba: Pat
     assert environments.find(BY_PIP).kind is Kind.CONDA
 
 
-def test_a_run_in_it_sees_its_prefix(micromamba: Path, tmp_path: Path, own_tools: Path) -> None:
-    environments.install(NUMPY, kind=Kind.CONDA)
+def test_a_run_in_it_sees_its_prefix(micromamba: Path, tmp_path: Path) -> None:
+    prefix = environments.install(NUMPY, kind=Kind.CONDA).parent.parent
     found = environments.find(NUMPY)
     outcome = environments.run(
         found, "tests.fixtures._environment_compute", {"threads": 3}, scratch=tmp_path, log=tmp_path / "log"
     )
-    assert outcome.summary["variables"]["CONDA_PREFIX"] == str(own_tools / "numpy")
-    assert outcome.summary["variables"]["PATH"].startswith(str(own_tools / "numpy" / "bin"))
+    assert outcome.summary["variables"]["CONDA_PREFIX"] == str(prefix)
+    assert outcome.summary["variables"]["PATH"].startswith(str(prefix / "bin"))
     assert outcome.summary["variables"]["OMP_NUM_THREADS"] == "3"
 
 

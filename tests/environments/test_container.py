@@ -93,23 +93,24 @@ def test_building_takes_constraints_along_and_pips_settings_as_a_secret(
     monkeypatch.setenv("UV_CONSTRAINT", str(tmp_path / "constraints.txt"))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_INDEX_URL", "https://me:secret@example.org/index")
-    assert environments.install(NUMPY, kind=Kind.CONTAINER) == own_tools / "numpy"
+    folder = environments.install(NUMPY, kind=Kind.CONTAINER)
+    assert folder.parent == own_tools / "numpy"
     (words,) = calls("docker")
     assert words[:3] == ["build", "--tag", "nwbpipe-numpy:local"]
-    assert words[-1] == str(own_tools / "numpy")
-    assert (own_tools / "numpy" / "requirements.txt").read_text() == "numpy>=1.20\nh5py>=3.8\n"
-    assert (own_tools / "numpy" / "constraints.txt").read_text() == "numpy<3\n"
+    assert words[-1] == str(folder)
+    assert (folder / "requirements.txt").read_text() == "numpy>=1.20\nh5py>=3.8\n"
+    assert (folder / "constraints.txt").read_text() == "numpy<3\n"
     assert "index-url = https://me:secret@example.org/index" in (tmp_path / "secret").read_text()
-    kept = [path.read_text() for path in (own_tools / "numpy").iterdir()] + words
+    kept = [path.read_text() for path in (own_tools / "numpy").rglob("*.*") if path.is_file()] + words
     assert not any("me:secret" in text for text in kept)
 
 
-def test_a_lock_decides_what_is_in_it(docker: Callable[..., Path], own_tools: Path, tmp_path: Path) -> None:
+def test_a_lock_decides_what_is_in_it(docker: Callable[..., Path], tmp_path: Path) -> None:
     docker()
     lock = tmp_path / "numpy.txt"
     lock.write_text("numpy==2.0.0\n")
-    environments.install(NUMPY, kind=Kind.CONTAINER, lock=lock)
-    assert (own_tools / "numpy" / "requirements.txt").read_text() == "numpy==2.0.0\n"
+    folder = environments.install(NUMPY, kind=Kind.CONTAINER, lock=lock)
+    assert (folder / "requirements.txt").read_text() == "numpy==2.0.0\n"
 
 
 def test_a_run_sees_its_folders_no_network_and_its_limits(
@@ -190,12 +191,12 @@ def test_podman_keeps_the_users_id() -> None:
     assert command[-2:] == ["image", "python"]
 
 
-def test_apptainer_has_a_recipe_and_binds_of_its_own(programs: Callable, calls: Callable, own_tools: Path) -> None:
+def test_apptainer_has_a_recipe_and_binds_of_its_own(programs: Callable, calls: Callable) -> None:
     programs("apptainer", "")
-    environments.install(NUMPY, kind=Kind.CONTAINER)
-    image = str(own_tools / "numpy" / "image.sif")
-    assert calls("apptainer") == [["build", image, str(own_tools / "numpy" / "nwbpipe.def")]]
-    recipe = (own_tools / "numpy" / "nwbpipe.def").read_text()
+    folder = environments.install(NUMPY, kind=Kind.CONTAINER)
+    image = str(folder / "image.sif")
+    assert calls("apptainer") == [["build", image, str(folder / "nwbpipe.def")]]
+    recipe = (folder / "nwbpipe.def").read_text()
     assert recipe.startswith("Bootstrap: docker\nFrom: python:3.")
     assert "libgl1" in recipe
     command = Container(Path("/bin/apptainer"), image).command(

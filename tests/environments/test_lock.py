@@ -62,17 +62,16 @@ def test_a_lock_that_is_not_there(own_tools: Path) -> None:
     assert not own_tools.exists()
 
 
-def test_pip_serves_where_there_is_no_uv(own_tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_serves_where_there_is_no_uv(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[list[str]] = []
 
     def call(command: list[str], tool: Tool) -> None:
         called.append(command)
-        (own_tools / "tinytool").mkdir(exist_ok=True)
 
     monkeypatch.setattr(_install, "uv", lambda: None)
     monkeypatch.setattr(_install, "call", call)
     python = environments.install(TINY)
     assert called == [
-        [sys.executable, "-m", "venv", str(own_tools / "tinytool")],
+        [sys.executable, "-m", "venv", str(python.parent.parent)],
         [str(python), "-m", "pip", "install", "--quiet", "tinytool>=1.0"],
     ]

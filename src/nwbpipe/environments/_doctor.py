@@ -17,7 +17,7 @@ from nwbpipe.environments._calls import on_path, uv
 from nwbpipe.environments._conda import ENGINES as CONDA_ENGINES
 from nwbpipe.environments._container import ENGINES as CONTAINER_ENGINES
 from nwbpipe.environments._find import ToolEnvironment, find
-from nwbpipe.environments._mark import read_mark
+from nwbpipe.environments._mark import is_ours, read_mark
 from nwbpipe.environments._run import limits
 from nwbpipe.environments._settings import tool_folder, tools_folder
 from nwbpipe.environments._tool import Tool
@@ -87,8 +87,13 @@ def examine(tools: Iterable[Tool]) -> list[Finding]:
 
 
 def _examine(tool: Tool) -> list[Finding]:
-    if tool_folder(tool).is_dir() and read_mark(tool) is None:
-        text = f"its installation was interrupted: nwbpipe tools install {tool.name}"
+    folder = tool_folder(tool)
+    if folder.is_dir() and read_mark(tool) is None:
+        text = (
+            f"its installation was interrupted: nwbpipe tools install {tool.name}"
+            if is_ours(folder)
+            else f"nwbpipe did not make {folder}: move it elsewhere, or name another folder with NWBPIPE_TOOLS"
+        )
         return [Finding(tool.name, Verdict.FAULT, text)]
     try:
         environment = find(tool)

@@ -17,8 +17,8 @@ from nwbpipe.environments._calls import on_path, venv_python
 from nwbpipe.environments._checkout import checkout_of, content_version
 from nwbpipe.environments._container import Container
 from nwbpipe.environments._install import how_to_get
-from nwbpipe.environments._mark import Kind, Mark, read_mark
-from nwbpipe.environments._settings import settings_of, tool_folder, variable, weights_folder
+from nwbpipe.environments._mark import Kind, Mark, environment_folder, read_mark
+from nwbpipe.environments._settings import settings_of, variable, weights_folder
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
 
@@ -126,7 +126,7 @@ def _python(tool: Tool) -> tuple[Kind, Path, Container | None, dict[str, Any]]:
             container.end(name)
         return mark.kind, _IN_CONTAINER, container, facts
     if mark is not None:
-        python = venv_python(tool_folder(tool))
+        python = venv_python(environment_folder(tool, mark))
         return mark.kind, python, None, _facts(tool, mark.kind, [str(python), "-I", _probe.__file__], python)
     facts = _current()
     unmet = tool.unmet(facts["packages"])

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 from filelock import FileLock
 
 from nwbpipe.environments import _conda, _container
 from nwbpipe.environments._calls import base_python, call, on_path, uv, venv_python
 from nwbpipe.environments._checkout import checkout_of
-from nwbpipe.environments._mark import Kind, Mark, read_mark, write_mark
+from nwbpipe.environments._mark import Kind, Mark, claim, discard, read_mark, write_mark
 from nwbpipe.environments._settings import default_lock, settings_of, tool_folder, variable
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import RequestError, ToolMissingError
 
 
 def install(tool: Tool, *, kind: Kind | None = None, lock: Path | None = None, locked: bool = False) -> Path:
-    """Create the environment of a tool; an older one is replaced.
+    """Create the environment of a tool; an older one is replaced when the new one is whole.
 
     Parameters
     ----------
@@ -40,6 +43,8 @@ def install(tool: Tool, *, kind: Kind | None = None, lock: Path | None = None, l
 
     Raises
     ------
+    RequestError
+        If something lies at its place that nwbpipe did not make.
     ToolMissingError
         If what makes it is missing: conda, docker, a checkout, the lock.
     ToolFailedError
@@ -58,33 +63,41 @@ def install(tool: Tool, *, kind: Kind | None = None, lock: Path | None = None, l
     _refuse_another_lock(kind, lock)
     _refuse_without_source(tool, kind)
     engine = _engine(tool, kind)
-    folder = tool_folder(tool)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        shutil.rmtree(folder, ignore_errors=True)
-        image = None
-        if kind is Kind.CONTAINER:
-            assert engine is not None
-            image = _container.build(tool, engine, folder, lock)
-        elif kind is Kind.CONDA:
-            assert engine is not None
-            _conda.create(tool, engine, folder, lock)
-        else:
-            _isolated(tool, folder, lock)
-        write_mark(folder, Mark(tool.name, kind, lock.name if lock else None, str(engine) if engine else None, image))
-    return folder if kind is Kind.CONTAINER else venv_python(folder)
+    with _lock(tool):
+        folder = claim(tool)
+        # Environments can't be moved: each is built where it stays, under a name of its own.
+        environment = folder / f"{kind}-{uuid4().hex[:8]}"
+        try:
+            image = _build(tool, kind, environment, lock, engine)
+            made_by, lock_name = str(engine) if engine else None, lock.name if lock else None
+            write_mark(folder, Mark(tool.name, kind, lock_name, made_by, image, environment.name))
+        except BaseException:
+            mark = read_mark(tool)
+            if mark is None:
+                with suppress(OSError):
+                    discard(folder)
+            elif mark.environment != environment.name:  # else it is whole: the old one was being deleted
+                shutil.rmtree(environment, ignore_errors=True)
+            raise
+    return environment if kind is Kind.CONTAINER else venv_python(environment)
 
 
 def remove(tool: Tool) -> bool:
-    """Remove the environment that was made for a tool; say whether there was one."""
-    folder = tool_folder(tool)
-    if not folder.is_dir():
+    """Remove the environment that was made for a tool; say whether there was one.
+
+    Raises
+    ------
+    RequestError
+        If something lies at its place that nwbpipe did not make.
+    """
+    if not os.path.lexists(tool_folder(tool)):
         return False
-    with FileLock(folder.with_suffix(".lock")):
+    with _lock(tool):
+        folder = claim(tool)
         mark = read_mark(tool)
         if mark is not None and mark.engine and mark.image:
             _container.remove_image(Path(mark.engine), mark.image, tool)
-        shutil.rmtree(folder, ignore_errors=True)
+        discard(folder)
     return True
 
 
@@ -153,6 +166,26 @@ def _engine(tool: Tool, kind: Kind) -> Path | None:
                 problem.what, expected=problem.expected, hint=f"{problem.hint}; or {how_to_get(tool)}"
             ) from error
     return _container.container_engine(tool) if kind is Kind.CONTAINER else None
+
+
+def _lock(tool: Tool) -> FileLock:
+    # A lock file is emptied when it is opened; "suite2p.lock" could be somebody's.
+    folder = tool_folder(tool).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f".{tool.name}.nwbpipe-lock")
+
+
+def _build(tool: Tool, kind: Kind, folder: Path, lock: Path | None, engine: Path | None) -> str | None:
+    """Build an environment in `folder`; return the image of a container."""
+    if kind is Kind.CONTAINER:
+        assert engine is not None
+        return _container.build(tool, engine, folder, lock)
+    if kind is Kind.CONDA:
+        assert engine is not None
+        _conda.create(tool, engine, folder, lock)
+    else:
+        _isolated(tool, folder, lock)
+    return None
 
 
 def _isolated(tool: Tool, folder: Path, lock: Path | None) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from nwbpipe.environments import _conda
 from nwbpipe.environments._calls import base_python, call, uv
 from nwbpipe.environments._find import find
-from nwbpipe.environments._mark import Kind, read_mark
-from nwbpipe.environments._settings import default_lock, tool_folder
+from nwbpipe.environments._mark import Kind, environment_folder, read_mark
+from nwbpipe.environments._settings import default_lock
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
 
@@ -41,7 +41,7 @@ def lock_tool(tool: Tool, file: Path | None = None) -> Path:
     """
     mark = read_mark(tool)
     if mark is not None and mark.kind is Kind.CONDA:
-        text = _conda.explicit_lock(tool, Path(mark.engine or "conda"), tool_folder(tool))
+        text = _conda.explicit_lock(tool, Path(mark.engine or "conda"), environment_folder(tool, mark))
     elif mark is not None:
         text = _installed(tool)
     else:
