@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 
 from nwbpipe import files, session_file
-from nwbpipe.engine._remove import dependents, remove_outputs
+from nwbpipe.engine._remove import check_written, dependents, remove_outputs
 from nwbpipe.engine._validity import validation_errors
 from nwbpipe.errors import InvalidResultError, RequestError, ResultExistsError, UnknownNameError
 from nwbpipe.processors import step_name
@@ -121,7 +121,7 @@ def rename_step(path: Path | str, step: str, new: str, *, lock_timeout: float = 
     RequestError
         If `new` is no name for a step.
     ResultExistsError
-        If `new` has a result, or a container of that name is there.
+        If `new` has a result, a container of that name is there, or what the record names is not what the run wrote.
     """
     session_file.check_changeable(path)
     session = session_file.check_readable(path)
@@ -135,6 +135,7 @@ def rename_step(path: Path | str, step: str, new: str, *, lock_timeout: float = 
         if current_record(records, new) is not None:
             msg = f"the step {new!r} has a result already"
             raise ResultExistsError(msg, where=str(session), hint="choose another name, or remove that one first")
+        check_written(file, record)
         moves = _moves(file, record, new)
         taken = [target for _, target in moves if target in file]
         if taken:

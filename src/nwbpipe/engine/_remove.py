@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
+
 import h5py
 
 from nwbpipe import files
 from nwbpipe.errors import ResultExistsError
-from nwbpipe.provenance import RunRecord
+from nwbpipe.provenance import ObjectRecord, RunRecord, read_records
 
 CURATION = "curation"  # in the place of a processor's name, where a person gave a result
+#: Where results are; never a module, or what is raw, or of the file itself.
+_RESULTS = re.compile(r"/units|/(intervals|analysis|scratch|processing/[^/]+)/.+")
 
 
 def remove_outputs(file: h5py.File, *records: RunRecord) -> None:
@@ -24,8 +29,10 @@ def remove_outputs(file: h5py.File, *records: RunRecord) -> None:
     Raises
     ------
     ResultExistsError
-        If something else in the file refers to them; it is listed, and nothing was unlinked.
+        If what a record names is not what its run wrote, or if something else in the file refers to them; it is
+        listed, and nothing was unlinked.
     """
+    check_written(file, *records)
     paths = [output.path for record in records for output in record.outputs if output.path in file]
     users = files.users(file, paths)
     if users:
@@ -41,6 +48,55 @@ def remove_outputs(file: h5py.File, *records: RunRecord) -> None:
         del file[path]
         if parent.parent.name == "/processing" and not len(parent):
             del file[parent.name]
+
+
+def check_written(file: h5py.File, *records: RunRecord) -> None:
+    """Refuse runs of which an output is not what the run wrote: a person may have put it there, or it is raw.
+
+    Raises
+    ------
+    ResultExistsError
+        If it lies where no results are, is another object than the record says, or is the conversion's.
+    """
+    raw = {one.object_id for record in read_records(file) if record.step == "convert" for one in record.outputs}
+    for record in records:
+        for output in record.outputs:
+            if output.path not in file:  # it is gone already
+                continue
+            if _is_place_of_results(file, output.path) and output.is_in(file) and output.object_id not in raw:
+                continue
+            msg = f"the object is not a result that the step {record.step!r} wrote"
+            raise ResultExistsError(
+                msg,
+                where=f"{file.filename}:{output.path}",
+                expected=_told(output.neurodata_type, output.object_id),
+                found=_found(file, output, raw),
+                hint="nothing was changed: move or remove the object yourself if it is not needed there",
+            )
+
+
+def _is_place_of_results(file: h5py.File, path: str) -> bool:
+    """Whether results lie there, and no link on the way leads elsewhere."""
+    if posixpath.normpath(path) != path or not _RESULTS.fullmatch(path):
+        return False
+    parts = path.split("/")
+    above = ["/".join(parts[:count]) for count in range(2, len(parts))]
+    return all(isinstance(file.get(one, getlink=True), h5py.HardLink) for one in (*above, path)) and all(
+        h5py.h5o.get_info(file[one].id).rc == 1 for one in above
+    )
+
+
+def _found(file: h5py.File, output: ObjectRecord, raw: set[str]) -> str:
+    item = file[output.path]
+    kind, identity = (str(item.attrs.get(name, "")) for name in ("neurodata_type", "object_id"))
+    told = _told(kind, identity)
+    if identity in raw:
+        return f"{told}, from the conversion"
+    return told if _is_place_of_results(file, output.path) else f"{told}, at a place where no results are"
+
+
+def _told(kind: str, identity: str) -> str:
+    return f"{kind or 'an object'} with {f'the object id {identity}' if identity else 'no object id'}"
 
 
 def irreplaceable(record: RunRecord) -> bool:

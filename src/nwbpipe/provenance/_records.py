@@ -69,6 +69,14 @@ class ObjectRecord:
         """Whether it is no object of the file, but what a step of project scope made."""
         return self.path.startswith("models://")
 
+    def is_in(self, file: h5py.File) -> bool:
+        """Whether the object at its path is the very one: another may have come there since."""
+        return (
+            self.path in file
+            and bool(self.object_id)
+            and _text(file[self.path].attrs.get("object_id")) == self.object_id
+        )
+
 
 @dataclass(frozen=True)
 class RunRecord:
