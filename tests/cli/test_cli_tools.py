@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nwbpipe.cli._main import app
-from nwbpipe.errors import RequestError, UnknownNameError
+from nwbpipe.errors import OverwriteError, RequestError, UnknownNameError
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +45,17 @@ def test_a_dockerfile_is_printed_or_written(tmp_path: Path) -> None:
     names = {path.name for path in (tmp_path / "image").iterdir()}
     assert names == {"Dockerfile", "nwbpipe.def", "requirements.txt", "constraints.txt"}
     assert (tmp_path / "image" / "requirements.txt").read_text().startswith("suite2p>=1.1")
+
+
+def test_a_dockerfile_overwrites_no_file_of_the_users(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("numpy\n")
+    with pytest.raises(OverwriteError, match=r"has a requirements.txt already"):
+        tools("dockerfile", "suite2p", "-o", str(tmp_path))
+    assert (tmp_path / "requirements.txt").read_text() == "numpy\n"
+    assert not (tmp_path / "Dockerfile").exists()
+    (tmp_path / "requirements.txt").unlink()
+    for _ in range(2):  # what is there already is no obstacle
+        assert tools("dockerfile", "suite2p", "-o", str(tmp_path))[0] == 0
 
 
 def test_the_doctor_ends_with_1_where_something_is_at_fault(own_tools: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from nwbpipe.environments._calls import call, minor_python, on_path
 from nwbpipe.environments._pip_settings import pip_options
 from nwbpipe.environments._tool import Tool
-from nwbpipe.errors import ToolMissingError
+from nwbpipe.errors import OverwriteError, ToolMissingError
 
 ENGINES = ("docker", "podman", "apptainer")
 _PIP = ("index-url", "extra-index-url", "trusted-host", "find-links")  # settings of pip that an image's build needs
@@ -177,13 +177,27 @@ def build(tool: Tool, engine: Path, folder: Path, lock: Path | None) -> str:
 
 
 def write_context(tool: Tool, folder: Path, lock: Path | None = None) -> None:
-    """Write the recipes of a tool's image and the files that they copy."""
+    """Write the recipes of a tool's image and the files that they copy.
+
+    Raises
+    ------
+    OverwriteError
+        If one of these files is there with another content.
+    """
     constraints = os.environ.get("UV_CONSTRAINT") or pip_options(os.environ).get("constraint", "")
-    requirements = lock.read_text() if lock else "\n".join(_pip_requirements(tool)) + "\n"
-    (folder / "requirements.txt").write_text(requirements)
-    (folder / "constraints.txt").write_text("\n".join(Path(file).read_text() for file in constraints.split()))
-    (folder / "Dockerfile").write_text(dockerfile(tool))
-    (folder / "nwbpipe.def").write_text(definition(tool))
+    texts = {
+        "requirements.txt": lock.read_text() if lock else "\n".join(_pip_requirements(tool)) + "\n",
+        "constraints.txt": "\n".join(Path(file).read_text() for file in constraints.split()),
+        "Dockerfile": dockerfile(tool),
+        "nwbpipe.def": definition(tool),
+    }
+    for name, text in texts.items():
+        path = folder / name
+        if path.exists() and path.read_bytes() != text.encode():
+            msg = f"the folder has a {name} already, with another content"
+            raise OverwriteError(msg, where=str(path), hint="name another folder, or move the file elsewhere")
+    for name, text in texts.items():
+        (folder / name).write_bytes(text.encode())
 
 
 def remove_image(engine: Path, image: str, tool: Tool) -> None:
