@@ -45,12 +45,11 @@ def test_what_nwbpipe_did_not_make_is_refused(
     assert place.is_symlink() or (place / "changes.py" if kind == "folder" else place).read_text() == "a week of work"
 
 
-def test_a_file_called_like_a_lock_is_left_alone(own_tools: Path, wheels: Path) -> None:
-    own_tools.mkdir()
-    (own_tools / "tinytool.lock").write_text("the versions of a checkout")
+def test_what_is_called_like_a_lock_is_not_opened(own_tools: Path, wheels: Path) -> None:
+    (own_tools / "tinytool.lock").mkdir(parents=True)
     environments.install(TINY)
-    environments.remove(TINY)
-    assert (own_tools / "tinytool.lock").read_text() == "the versions of a checkout"
+    assert environments.remove(TINY)
+    assert list((own_tools / "tinytool.lock").iterdir()) == []
 
 
 def test_an_installation_that_fails_leaves_the_environment_that_works(own_tools: Path, wheels: Path) -> None:

@@ -169,7 +169,7 @@ def _engine(tool: Tool, kind: Kind) -> Path | None:
 
 
 def _lock(tool: Tool) -> FileLock:
-    # A lock file is emptied when it is opened; "suite2p.lock" could be somebody's.
+    # Older versions of filelock empty the file that they lock, and "suite2p.lock" could be somebody's.
     folder = tool_folder(tool).parent
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / f".{tool.name}.nwbpipe-lock")
