@@ -13,9 +13,10 @@ from pynwb import TimeSeries
 
 import nwbpipe
 from nwbpipe import errors
+from nwbpipe.converters._convert import held_results
 from nwbpipe.engine._carry import carry_results
 from nwbpipe.engine._remove import remove_outputs
-from nwbpipe.provenance import RunRecord, add_record
+from nwbpipe.provenance import ObjectRecord, RunRecord, add_record
 from tests.fixtures.processing import Scale, write_session
 
 SCALED = "/processing/behavior/Scaled_scale"
@@ -140,3 +141,27 @@ def test_results_that_were_renamed_repacked_or_carried_over_can_be_removed(proce
     for path in (processed, new):
         assert nwbpipe.process(path, Scale(), step="other", params={"factor": 3.0}, replace=True).computed
         assert nwbpipe.remove_step(path, "other").paths == ("/processing/behavior/Scaled_other",)
+
+
+def test_a_new_conversion_takes_no_object_of_a_person_for_what_was_there_before(
+    processed: Path, tmp_path: Path
+) -> None:
+    (record,) = nwbpipe.read_records(processed)
+    with h5py.File(processed) as file:
+        module = file["processing/behavior"].attrs["object_id"]
+    converted = ObjectRecord("events: behavior", "/processing/behavior", module, "ProcessingModule")
+    conversion = replace(
+        record, step="convert", processor="convert", run_id="c" * 32, inputs=(), outputs=(converted,)
+    )
+    nwbpipe.remove_step(processed, "scale")
+    with nwbpipe.transaction(processed) as nwbfile:
+        nwbfile.create_processing_module("behavior", "d").add(
+            TimeSeries(name="Scaled_scale", description="by hand", data=np.arange(5.0), unit="V", rate=1.0)
+        )
+        add_record(nwbfile, conversion)
+    assert SCALED in held_results(processed)
+    new = write_session(tmp_path / "new.nwb", "lever")
+    with nwbpipe.transaction(new) as nwbfile:
+        add_record(nwbfile, conversion)
+    with pytest.raises(errors.OverwriteError, match=f"no run record knows\n.*\n.*{SCALED}"):
+        carry_results(processed, new, conversion)

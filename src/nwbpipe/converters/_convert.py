@@ -209,13 +209,13 @@ def held_results(path: Path | str) -> list[str]:
         with session_file.open_hdf5(path) as file:
             records = read_records(file)
             modules = [f"/processing/{name}" for name in file.get("processing", {})]
-            containers = [f"{module}/{name}" for module in modules for name in file[module]]
+            containers = {f"{module}/{name}" for module in modules for name in file[module]}
+            known = {item.path for record in records for item in record.outputs if item.is_in(file)}
     except OSError:
         return []
     except NwbpipeError as error:
         return [f"run records that can't be read ({error.problem.what})"]
-    known = {item.path for record in records for item in record.outputs}
-    return sorted({record.step for record in records if record.step != STEP} | (set(containers) - known))
+    return sorted({record.step for record in records if record.step != STEP} | (containers - known))
 
 
 def _write(

@@ -87,10 +87,10 @@ def _refuse_loss(target: Path | str, records: list[RunRecord], carried: list[str
 
 
 def _refuse_unknown(target: Path | str, old: h5py.File, new: h5py.File, records: list[RunRecord]) -> None:
-    known = [output.path for record in records for output in record.outputs]
+    known = {output.object_id for record in records for output in record.outputs}  # a path may be another's by now
     modules = old.get("processing", {})
     paths = [f"/processing/{module}/{name}" for module in modules for name in modules[module]]
-    unknown = [path for path in paths if not files.below(path, known) and path not in new]
+    unknown = [path for path in paths if old[path].attrs.get("object_id") not in known and path not in new]
     if unknown:
         msg = "the file holds results that no run record knows"
         raise OverwriteError(
