@@ -92,7 +92,7 @@ def _examine(tool: Tool) -> list[Finding]:
         text = (
             f"its installation was interrupted: nwbpipe tools install {tool.name}"
             if is_ours(folder)
-            else f"nwbpipe did not make {folder}: move it elsewhere, or name another folder with NWBPIPE_TOOLS"
+            else f"{folder} was not made by nwbpipe: move it elsewhere, or name another folder with NWBPIPE_TOOLS"
         )
         return [Finding(tool.name, Verdict.FAULT, text)]
     try:
