@@ -37,7 +37,7 @@ def test_a_folder_that_nwbpipe_did_not_make(own_tools: Path) -> None:
     (own_tools / "tinytool" / "notes").mkdir(parents=True)
     (found,) = environments.examine([TINY])
     assert found.verdict is Verdict.FAULT
-    assert f"nwbpipe did not make {own_tools / 'tinytool'}: move it elsewhere" in found.text
+    assert f"{own_tools / 'tinytool'} was not made by nwbpipe: move it elsewhere" in found.text
 
 
 def test_an_environment_that_no_longer_fits(wheels: Path) -> None:

@@ -39,7 +39,7 @@ def test_what_nwbpipe_did_not_make_is_refused(
         place.write_text("a week of work")
     else:
         place.symlink_to(own_tools / "unmounted")
-    with pytest.raises(RequestError, match="did not make what lies at the place of the tool") as caught:
+    with pytest.raises(RequestError, match="was not made by nwbpipe") as caught:
         call(TINY)
     assert caught.value.problem.where == str(place)
     assert place.is_symlink() or (place / "changes.py" if kind == "folder" else place).read_text() == "a week of work"

@@ -93,7 +93,7 @@ def claim(tool: Tool) -> Path:
     """
     folder = tool_folder(tool)
     if not is_ours(folder):
-        msg = f"nwbpipe did not make what lies at the place of the tool {tool.name!r}, and leaves it alone"
+        msg = f"the folder of the tool {tool.name!r} was not made by nwbpipe, and is left alone"
         raise RequestError(
             msg,
             where=str(folder),
@@ -101,9 +101,7 @@ def claim(tool: Tool) -> Path:
             hint="move it elsewhere, or name another folder for the tools: NWBPIPE_TOOLS",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _OURS).write_text(
-        "nwbpipe made this folder; `nwbpipe tools remove` deletes it with all that is in it\n"
-    )
+    (folder / _OURS).write_text("made by nwbpipe; `nwbpipe tools remove` deletes it with all that is in it\n")
     return folder
 
 
