@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nwbpipe.converters.pulses import match_pulses
+from nwbpipe.converters.clocks.pulses import match_pulses
 
 
 def main(count: int, seed: int, out: Path) -> None:

@@ -84,8 +84,8 @@ def _suite2p(folder: Path, environment: Any, *, quick: bool) -> None:
 
     from nwbpipe.environments import _worker
     from nwbpipe.environments._run import limits
+    from nwbpipe.simulate._common import Scale, generator
     from nwbpipe.simulate._imaging import write_imaging
-    from nwbpipe.simulate._tools import Scale, generator
 
     # suite2p itself fails on a frame that is no larger than its block of 128 pixels.
     size, cells, seconds = (160, 12, 14.0) if quick else (256, 60, 241.0)

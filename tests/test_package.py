@@ -25,48 +25,43 @@ ROOMS: dict[str, set[str]] = {
     "stores": {"errors"},
     "files": {"errors", "stores"},
     "extensions": {"errors"},
-    "large_data": {"files"},
-    "session_file": {"errors", "stores", "files", "extensions", "large_data"},
-    "provenance": {"errors", "stores", "files", "session_file", "extensions"},
+    "provenance": {"errors", "stores", "files", "extensions"},
     "nwb_builders": {"errors"},
     "quality": {"errors"},
     "environments": {"errors"},
-    "processors": {"errors", "session_file", "provenance", "nwb_builders", "environments", "quality"},
+    "processors": {"errors", "provenance", "nwb_builders", "environments", "quality"},
+    "session": {"errors", "stores", "files", "extensions", "provenance"},
     "simulate": {"errors", "extensions", "provenance", "processors"},
-    "converters": {
+    "converters": {"errors", "stores", "files", "session", "provenance", "nwb_builders", "extensions"},
+    "run": {"errors", "stores", "files", "session", "provenance", "environments", "processors"},
+    "review": {"errors", "stores", "files", "session", "provenance", "processors", "quality", "run"},
+    "project": {
         "errors",
         "stores",
         "files",
-        "large_data",
-        "session_file",
-        "provenance",
-        "nwb_builders",
-        "extensions",
-    },
-    "project": {"errors", "stores", "provenance", "processors", "converters"},
-    "engine": {
-        "errors",
-        "extensions",
-        "stores",
-        "files",
-        "session_file",
+        "session",
         "provenance",
         "environments",
         "processors",
         "quality",
         "converters",
-        "project",
+        "run",
+        "review",
     },
     "demo": {
         "errors",
-        "session_file",
+        "session",
         "provenance",
         "environments",
         "processors",
         "converters",
-        "engine",
+        "run",
+        "project",
         "simulate",
     },
+    # Old names, kept for one release.
+    "engine": set(),
+    "session_file": set(),
 }
 ROOMS["cli"] = set(ROOMS)
 ROOMS["__main__"] = {"cli"}
@@ -134,7 +129,7 @@ def test_importing_a_room_imports_no_pynwb(module: str) -> None:
 
 def test_the_state_of_a_project_is_told_without_hdmf_and_pandas() -> None:
     heavy = {"pynwb", "hdmf", "pandas", "scipy", "neuroconv", "distributed", "dask", "watchfiles", "rich"}
-    assert python(f"import nwbpipe.engine, sys; print(*{heavy!r} & set(sys.modules))") == ""
+    assert python(f"import nwbpipe.project, sys; print(*{heavy!r} & set(sys.modules))") == ""
 
 
 # The rooms --------------------------------------------------------------------------------------------------

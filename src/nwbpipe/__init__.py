@@ -22,33 +22,34 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 if TYPE_CHECKING:
     from nwbpipe.converters import convert
-    from nwbpipe.engine import Project, Run, check, load, process, remove_step, rename_step, repack
     from nwbpipe.environments import Tool
     from nwbpipe.processors import Context, Input, Params, Processor, Results
+    from nwbpipe.project import Project
     from nwbpipe.provenance import RunRecord, read_records
-    from nwbpipe.session_file import read, transaction, update
+    from nwbpipe.run import Run, load, process
+    from nwbpipe.session import check, read, remove_step, rename_step, repack, transaction, update
 
 _HOMES = {
     "Context": "processors",
     "Input": "processors",
     "Params": "processors",
     "Processor": "processors",
-    "Project": "engine",
+    "Project": "project",
     "Results": "processors",
-    "Run": "engine",
+    "Run": "run",
     "RunRecord": "provenance",
     "Tool": "environments",
-    "check": "engine",
+    "check": "session",
     "convert": "converters",
-    "load": "engine",
-    "process": "engine",
-    "read": "session_file",
+    "load": "run",
+    "process": "run",
+    "read": "session",
     "read_records": "provenance",
-    "remove_step": "engine",
-    "rename_step": "engine",
-    "repack": "engine",
-    "transaction": "session_file",
-    "update": "session_file",
+    "remove_step": "session",
+    "rename_step": "session",
+    "repack": "session",
+    "transaction": "session",
+    "update": "session",
 }
 
 __all__ = [

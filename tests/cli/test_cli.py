@@ -202,7 +202,7 @@ def test_an_unforeseen_error_has_no_traceback(run, session_nwb: Path, monkeypatc
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("odd")
 
-    monkeypatch.setattr("nwbpipe.engine.process", fail)
+    monkeypatch.setattr("nwbpipe.run.process", fail)
     result = run("process", session_nwb, "scale")
     assert result.code == 1
     assert "ZeroDivisionError: odd" in result.err

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nwbpipe.cli import main
-from nwbpipe.engine import Project
+from nwbpipe.project import Project
 from tests.fixtures.projects import STEPS, Inline, make_project
 
 pytestmark = pytest.mark.usefixtures("test_processors")

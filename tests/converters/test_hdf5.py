@@ -20,10 +20,10 @@ from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 from pynwb.image import ImageSeries
 
 import nwbpipe
-import nwbpipe.large_data as module
-from nwbpipe.converters._alignment import Added
+import nwbpipe.session._large_data as module
 from nwbpipe.converters._build import Built
 from nwbpipe.converters._hdf5 import Storage, write_hdf5
+from nwbpipe.converters.clocks._alignment import Added
 from nwbpipe.errors import NwbpipeError, RequestError
 from nwbpipe.files import Codec, Layout
 from nwbpipe.files._chunks import _BLOCK_BYTES

@@ -10,7 +10,7 @@ import pytest
 
 from nwbpipe.converters import load_spec
 from nwbpipe.converters._build import build_nwbfile
-from nwbpipe.converters._scales import mend_scales
+from nwbpipe.converters.neuroconv_fixes._scales import mend_scales
 from tests.converters import raw
 
 HEIGHT, WIDTH, FRAMES = 30, 50, 12

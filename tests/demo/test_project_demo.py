@@ -20,8 +20,8 @@ import pytest
 from nwbpipe import read_records
 from nwbpipe.cli import main
 from nwbpipe.demo import ProjectReport, run_project_demo
-from nwbpipe.engine.state import Leases
 from nwbpipe.errors import OverwriteError
+from nwbpipe.project.state import Leases
 from nwbpipe.simulate import load_photometry_truth, simulate_photometry_session
 from nwbpipe.stores import open_store
 from tests.fixtures.kills import left_over, role, tree

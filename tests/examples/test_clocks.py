@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nwbpipe.converters.pulses import match_intervals, match_pulses
+from nwbpipe.converters.clocks.pulses import match_intervals, match_pulses
 from tests.converters import raw
 
 pytestmark = pytest.mark.real_data

@@ -9,8 +9,8 @@ import pytest
 from pynwb import NWBHDF5IO, validate
 
 import nwbpipe
-from nwbpipe.engine import measure_quality, verdicts
 from nwbpipe.errors import InputError
+from nwbpipe.review import measure_quality, verdicts
 from tests.processors.imaging.session import write_session
 
 pytestmark = [pytest.mark.real_data, pytest.mark.slow]

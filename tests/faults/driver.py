@@ -23,7 +23,7 @@ import numpy as np
 
 from nwbpipe.errors import FileAccessError
 from nwbpipe.files import locked, recover, transaction
-from nwbpipe.files._journaled import journaled
+from nwbpipe.files._change_in_place import journaled
 from nwbpipe.files._os import System
 from tests.faults.scenarios import append, content, fill, remove
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from nwbpipe.files import locked, recover, transaction
+from nwbpipe.files._change_in_place import journaled
 from nwbpipe.files._journal import journal_path
-from nwbpipe.files._journaled import journaled
 from nwbpipe.files._recover import recover_locked
 from tests.faults.systems import Fault, Faulty, Killed, Quiet
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import nwbpipe
-from nwbpipe import session_file
+from nwbpipe import session as session_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError
 from nwbpipe.files import create_atomically, locked, read_settled, recover, transaction
+from nwbpipe.files._change_in_place import journaled
 from nwbpipe.files._journal import HEADER_SIZE, journal_path
-from nwbpipe.files._journaled import journaled
 from nwbpipe.files._os import System
 from tests.faults.systems import Killed
 from tests.files.helpers import WAITING, child, unprivileged, wait_for_line
@@ -222,7 +222,7 @@ def test_no_page_goes_in_place_while_a_reader_holds_the_lock(path: Path) -> None
 def test_a_commit_under_way_is_waited_for(path: Path) -> None:
     """A reader that meets the blanked file waits for the other process's commit to end."""
     script = f"""
-        from nwbpipe.files._journaled import journaled
+        from nwbpipe.files._change_in_place import journaled
         from nwbpipe.files._os import System
 
         class Slow(System):

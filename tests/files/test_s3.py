@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 import nwbpipe
-from nwbpipe import files, session_file
+from nwbpipe import files
+from nwbpipe import session as session_file
 from nwbpipe.errors import ConflictError
 from nwbpipe.files.s3 import _transaction
 from nwbpipe.stores.s3 import _client

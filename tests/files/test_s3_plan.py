@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nwbpipe import session_file
+from nwbpipe import session as session_file
 from nwbpipe.errors import FileAccessError, RequestError
 from nwbpipe.files.s3 import is_remote, parse
-from nwbpipe.files.s3._marks import holds, with_write
+from nwbpipe.files.s3._orphans import holds, with_write
 from nwbpipe.files.s3._plan import LARGEST, MOST, SENT, SMALLEST, plan
 from nwbpipe.stores.s3 import scrubbed
 

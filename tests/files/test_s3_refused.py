@@ -12,7 +12,8 @@ import h5py
 import pytest
 
 import nwbpipe
-from nwbpipe import files, session_file
+from nwbpipe import files
+from nwbpipe import session as session_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, NwbpipeError, UnsupportedFileError
 from nwbpipe.stores.s3 import _conditions
 from tests.fixtures.s3 import KEY, READER, SECRET, Bucket

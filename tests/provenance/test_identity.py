@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import nwbpipe.provenance._dataset_streams as reading
 import nwbpipe.provenance._hashing as hashing
-import nwbpipe.provenance._reading as reading
 from nwbpipe.errors import DamagedFileError, InputError
 from nwbpipe.provenance import object_identity
 from tests.provenance.nwb import EPHYS, SPEED, TARGETS, TRACES, VIDEO, write_session

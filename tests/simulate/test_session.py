@@ -135,7 +135,7 @@ def test_a_missing_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.M
             raise ImportError(f"No module named {name!r}")
         return real(name, *rest)
 
-    monkeypatch.setattr("nwbpipe.simulate._tools.importlib.import_module", absent)
+    monkeypatch.setattr("nwbpipe.simulate._common.importlib.import_module", absent)
     with pytest.raises(ToolMissingError, match=r"pip install 'nwbpipe\[demo\]'"):
         simulate_session(tmp_path, size="small")
     with pytest.raises(SourceError):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from nwbpipe.engine.execute import Reporter
-    from nwbpipe.engine.execute._call import Ended
-    from nwbpipe.engine.plan import StepState
+    from nwbpipe.project.execute import Reporter
+    from nwbpipe.project.execute._run_job import Ended
+    from nwbpipe.project.plan import StepState
 
 
 class Lines:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from nwbpipe.engine import Report
+    from nwbpipe.session import Report
 
 
 def check(
@@ -30,7 +30,7 @@ def check(
 
     Ends with 0 if it is whole and valid, 1 otherwise.
     """
-    from nwbpipe.engine import check as check_file
+    from nwbpipe.session import check as check_file
 
     report = check_file(
         file,

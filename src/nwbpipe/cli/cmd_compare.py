@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from nwbpipe.engine import Comparison
+    from nwbpipe.review import Comparison
 
 
 def compare(
@@ -24,7 +24,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
     """Compare imaging steps with each other, and with the truth of a simulated file; of one session or several."""
-    from nwbpipe.engine import compare as compare_steps
+    from nwbpipe.review import compare as compare_steps
 
     files = [Path(word) for word in words if word.endswith(".nwb")]
     steps = [word for word in words if not word.endswith(".nwb")]
@@ -34,7 +34,7 @@ def compare(
         raise typer.BadParameter("a figure is of one session", param_hint="--figure")
     found = {file: compare_steps(file, *steps, passed_only=passed_only) for file in files}
     if figure is not None:
-        from nwbpipe.engine._compare_figure import draw
+        from nwbpipe.review._compare_figure import draw
 
         draw(files[0], found[files[0]], figure)
     if as_json:

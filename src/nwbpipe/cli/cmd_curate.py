@@ -20,7 +20,7 @@ def curate(
     lock_timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for another writer.")] = 60.0,
 ) -> None:
     """Add a person's labels of ROIs, beside the tool's own."""
-    from nwbpipe.engine import curate as add_labels
+    from nwbpipe.review import curate as add_labels
 
     record = add_labels(file, step, labels, who=who, replace=replace, lock_timeout=lock_timeout)
     counts = Counter(record.parameters["labels"].values())

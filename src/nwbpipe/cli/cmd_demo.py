@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nwbpipe.cli._run_progress import run_progress
-from nwbpipe.cli._stopping import stoppable
+from nwbpipe.cli._signals import stoppable
 
 if TYPE_CHECKING:
     from nwbpipe.demo import ProjectReport, Report

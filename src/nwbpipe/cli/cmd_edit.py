@@ -29,7 +29,7 @@ def remove(
     as_json: AsJson = False,
 ) -> None:
     """Remove a step's results; its record stays, marked as removed."""
-    from nwbpipe.engine import remove_step
+    from nwbpipe.session import remove_step
 
     done = remove_step(file, step, cascade=cascade, lock_timeout=lock_timeout)
     if as_json:
@@ -49,7 +49,7 @@ def rename(
     as_json: AsJson = False,
 ) -> None:
     """Give a step another name: its containers, the links to them, and its record."""
-    from nwbpipe.engine import rename_step
+    from nwbpipe.session import rename_step
 
     done = rename_step(file, step, new, lock_timeout=lock_timeout)
     if as_json:
@@ -63,7 +63,7 @@ def rename(
 @app.command("repack")
 def repack(file: File, lock_timeout: LockTimeout = 60.0, as_json: AsJson = False) -> None:
     """Write the file anew, to give back the space of what was removed."""
-    from nwbpipe.engine import repack as repack_file
+    from nwbpipe.session import repack as repack_file
 
     before, after = repack_file(file, lock_timeout=lock_timeout)
     if as_json:

@@ -25,7 +25,7 @@ def load(
     as_json: Annotated[bool, typer.Option("--json", help="Print the run's record as JSON.")] = False,
 ) -> None:
     """Add the finished output of a tool, from before, as the result of a step."""
-    from nwbpipe.engine import load as load_output
+    from nwbpipe.run import load as load_output
 
     bindings = dict(split_pair(text, "--input") for text in inputs or [])
     run = load_output(file, processor, source, step=step, inputs=bindings, replace=replace, lock_timeout=lock_timeout)

@@ -32,7 +32,7 @@ def log(
         _show_project(as_json, prov)
         return
     from nwbpipe.provenance import prov_json, read_alignments, read_records
-    from nwbpipe.session_file import check_readable, open_hdf5
+    from nwbpipe.session import check_readable, open_hdf5
 
     with open_hdf5(check_readable(file)) as opened:
         records, alignments = read_records(opened), read_alignments(opened)
@@ -57,7 +57,7 @@ def _is_conversion(record: RunRecord) -> bool:
 
 
 def _show_project(as_json: bool, prov: bool) -> None:
-    from nwbpipe.engine import Project
+    from nwbpipe.project import Project
 
     project = Project()
     if prov:

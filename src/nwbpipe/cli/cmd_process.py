@@ -39,7 +39,7 @@ def process(
     as_json: Annotated[bool, typer.Option("--json", help="Print the run's record as JSON.")] = False,
 ) -> None:
     """Run a processor on a session file, and add its results and their record."""
-    from nwbpipe.engine import process as run_processor
+    from nwbpipe.run import process as run_processor
 
     params = {**_from_file(params_file), **dict(_pair(text, "--param") for text in parameters or [])}
     bindings = dict(split_pair(text, "--input") for text in inputs or [])

@@ -14,8 +14,8 @@ from nwbpipe.cli._options import Profile, Sessions, Where
 from nwbpipe.cli._progress import progress_bar
 
 if TYPE_CHECKING:
-    from nwbpipe.engine import Judged, SessionQuality
     from nwbpipe.quality import ThresholdSet
+    from nwbpipe.review import Judged, SessionQuality
 
 
 def qc(
@@ -58,8 +58,8 @@ def qc(
 def _of_file(
     file: Path, step: str | None, chosen: ThresholdSet | None, *, measure: bool, replace: bool, as_json: bool
 ) -> None:
-    from nwbpipe.engine import imaging_steps, measure_quality, unmeasured, verdicts
     from nwbpipe.errors import UnknownNameError
+    from nwbpipe.review import imaging_steps, measure_quality, unmeasured, verdicts
 
     if measure:
         # A step of a project may have measured it, under another name.
@@ -91,7 +91,7 @@ def _of_project(
     *,
     as_json: bool,
 ) -> None:
-    from nwbpipe.engine import Project
+    from nwbpipe.project import Project
 
     found, problems = Project(place, profile=profile).quality(*which, step=step, thresholds=chosen)
     if as_json:

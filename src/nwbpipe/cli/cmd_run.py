@@ -9,11 +9,11 @@ import typer
 
 from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
 from nwbpipe.cli._run_progress import run_progress
-from nwbpipe.cli._stopping import stoppable
+from nwbpipe.cli._signals import stoppable
 
 if TYPE_CHECKING:
-    from nwbpipe.engine.execute import Summary
-    from nwbpipe.engine.plan import StepState
+    from nwbpipe.project.execute import Summary
+    from nwbpipe.project.plan import StepState
 
 
 def run(
@@ -43,7 +43,7 @@ def run(
 
     Ends with 0 if nothing failed, 1 otherwise. One session's failure stops no other.
     """
-    from nwbpipe.engine import Project
+    from nwbpipe.project import Project
 
     opened = Project(project, profile=profile)
     if show_job_script:

@@ -10,7 +10,7 @@ import typer
 from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
 
 if TYPE_CHECKING:
-    from nwbpipe.engine import Project, Status
+    from nwbpipe.project import Project, Status
 
 _MARKS = {
     "done": "✓", "unverified": "✓?", "missing": "·", "stale": "~", "running": "▶", "failed": "✗", "blocked": "■",
@@ -34,7 +34,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print all states as JSON.")] = False,
 ) -> None:
     """Show what is done, missing or stale in a project, and why."""
-    from nwbpipe.engine import Project
+    from nwbpipe.project import Project
 
     opened = Project(project, profile=profile)
     if why is not None:

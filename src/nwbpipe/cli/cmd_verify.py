@@ -24,7 +24,8 @@ def verify(
 
     Ends with 0 if all is within the tolerances that the processor declares, 1 otherwise.
     """
-    from nwbpipe.engine import Project, verify_run
+    from nwbpipe.project import Project
+    from nwbpipe.run import verify_run
 
     with progress_bar(f"verify {step}") as progress:
         if session.endswith(".nwb"):

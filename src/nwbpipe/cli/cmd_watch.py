@@ -15,7 +15,7 @@ from nwbpipe.cli._options import Profile, ProjectFile
 from nwbpipe.cli._run_progress import Lines
 
 if TYPE_CHECKING:
-    from nwbpipe.engine import Health
+    from nwbpipe.project import Health
 
 
 def watch(
@@ -36,7 +36,7 @@ def watch(
 ) -> None:
     """Convert and process sessions as their files arrive, until it is stopped."""
     from nwbpipe import __version__
-    from nwbpipe.engine import Project, Watcher, dockerfile, systemd_unit
+    from nwbpipe.project import Project, Watcher, dockerfile, systemd_unit
 
     opened = Project(project, profile=profile)
     opened.executor_spec(kind=executor, workers=workers)  # said now, and not at each look

@@ -5,30 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nwbpipe.converters._clock_figure import draw_alignments
     from nwbpipe.converters._convert import convert
-    from nwbpipe.converters._load import load_spec
     from nwbpipe.converters._record import conversion_key, identity_values, source_paths
-    from nwbpipe.converters._remote_spec import loaded
-    from nwbpipe.converters._spec import SessionSpec, SourceSpec, SubjectSpec
-    from nwbpipe.converters._summary import SpecSummary, summarize_spec
     from nwbpipe.converters._update import SpecChanges, spec_changes, update_metadata
+    from nwbpipe.converters.clocks._figure import draw_alignments
+    from nwbpipe.converters.spec._load import load_spec
+    from nwbpipe.converters.spec._model import SessionSpec, SourceSpec, SubjectSpec
+    from nwbpipe.converters.spec._open_spec import loaded
+    from nwbpipe.converters.spec._summary import SpecSummary, summarize_spec
 
 _HOME = {
     "SpecChanges": "_update",
-    "SessionSpec": "_spec",
-    "SourceSpec": "_spec",
-    "SpecSummary": "_summary",
-    "SubjectSpec": "_spec",
+    "SessionSpec": "spec._model",
+    "SourceSpec": "spec._model",
+    "SpecSummary": "spec._summary",
+    "SubjectSpec": "spec._model",
     "conversion_key": "_record",
     "convert": "_convert",
-    "draw_alignments": "_clock_figure",
+    "draw_alignments": "clocks._figure",
     "identity_values": "_record",
-    "load_spec": "_load",
-    "loaded": "_remote_spec",
+    "load_spec": "spec._load",
+    "loaded": "spec._open_spec",
     "source_paths": "_record",
     "spec_changes": "_update",
-    "summarize_spec": "_summary",
+    "summarize_spec": "spec._summary",
     "update_metadata": "_update",
 }
 

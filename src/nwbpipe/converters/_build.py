@@ -6,14 +6,14 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nwbpipe.converters._alignment import Added, Snapshot, sample_count
-from nwbpipe.converters._clocks import Clocks
-from nwbpipe.converters._construct import Source, build_sources, frame_numbers
+from nwbpipe.converters._build_sources import Source, build_sources, frame_numbers
 from nwbpipe.converters._entities_nwb import add_entities
-from nwbpipe.converters._masks import mend_pixel_masks
 from nwbpipe.converters._metadata import session_metadata
-from nwbpipe.converters._reading import noted, paths_of, reading
-from nwbpipe.converters._spec import SessionSpec
+from nwbpipe.converters._reader_errors import noted, paths_of, reading
+from nwbpipe.converters.clocks._alignment import Added, Snapshot, sample_count
+from nwbpipe.converters.clocks._clocks import Clocks
+from nwbpipe.converters.neuroconv_fixes._masks import mend_pixel_masks
+from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.errors import ClockError, SourceError, SpecError
 from nwbpipe.provenance import AlignmentRecord
 

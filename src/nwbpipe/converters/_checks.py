@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nwbpipe.converters._reading import noted
+from nwbpipe.converters._reader_errors import noted
 from nwbpipe.errors import InvalidResultError, Problem
 
 if TYPE_CHECKING:

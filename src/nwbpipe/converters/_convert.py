@@ -13,16 +13,16 @@ from typing import Literal
 
 import h5py
 
-from nwbpipe import session_file
+from nwbpipe import session as session_file
 from nwbpipe.converters._build import Built, build_nwbfile
 from nwbpipe.converters._checks import check_before, check_written
 from nwbpipe.converters._hdf5 import Storage, write_hdf5
 from nwbpipe.converters._media import MEDIA, placed_media
-from nwbpipe.converters._reading import noted
+from nwbpipe.converters._reader_errors import noted
 from nwbpipe.converters._record import STEP, SourceIdentities, add_conversion_record, source_paths, with_sources
-from nwbpipe.converters._remote_spec import loaded
-from nwbpipe.converters._spec import SessionSpec
 from nwbpipe.converters._upload import remote_target, state_before, upload
+from nwbpipe.converters.spec._model import SessionSpec
+from nwbpipe.converters.spec._open_spec import loaded
 from nwbpipe.errors import NwbpipeError, OverwriteError, Problem, RequestError, WorkError
 from nwbpipe.files import Codec, Layout
 from nwbpipe.provenance import RunRecord, set_sources

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nwbpipe.converters._entities import DeviceSpec, Entity, Implant, Injection, Note, Surgery
-from nwbpipe.converters._spec import SessionSpec
+from nwbpipe.converters.spec._entities import DeviceSpec, Entity, Implant, Injection, Note, Surgery
+from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.errors import SpecError
 
 if TYPE_CHECKING:

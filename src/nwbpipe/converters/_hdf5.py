@@ -1,4 +1,4 @@
-"""Writing a built session to a new HDF5 file: small data by hdmf, large data by `nwbpipe.large_data`."""
+"""Writing a built session to a new HDF5 file: small data by hdmf, large data by `nwbpipe.session._large_data`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import h5py
 
 from nwbpipe.converters._build import Built
 from nwbpipe.files import Codec, Layout
-from nwbpipe.large_data import fill_large, take_large
+from nwbpipe.session._large_data import fill_large, take_large
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nwbpipe.converters._alignment import in_memory
 from nwbpipe.converters._build import Built
 from nwbpipe.converters._record import STEP
+from nwbpipe.converters.clocks._alignment import in_memory
 from nwbpipe.errors import FileAccessError, NwbpipeError, OverwriteError
 from nwbpipe.provenance import current_record, read_records
 

@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from nwbpipe.converters._construct import Source
+from nwbpipe.converters._build_sources import Source
 from nwbpipe.converters._entities_nwb import entity_texts
 from nwbpipe.converters._photometry import photometry_problems
-from nwbpipe.converters._reading import noted, paths_of, reading
-from nwbpipe.converters._spec import SessionSpec
+from nwbpipe.converters._reader_errors import noted, paths_of, reading
+from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.errors import InvalidResultError, Problem, SpecError
 
 logger = logging.getLogger("nwbpipe")

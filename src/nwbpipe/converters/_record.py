@@ -12,11 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from nwbpipe.converters._alignment import Added
 from nwbpipe.converters._build import Built
-from nwbpipe.converters._clocks import file_paths
-from nwbpipe.converters._reading import paths_of
-from nwbpipe.converters._spec import SessionSpec
+from nwbpipe.converters._reader_errors import paths_of
+from nwbpipe.converters.clocks._alignment import Added
+from nwbpipe.converters.clocks._clocks import file_paths
+from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.errors import FileAccessError
 from nwbpipe.provenance import (
     FileIdentity,

@@ -11,7 +11,7 @@ from typing import Any
 
 import h5py
 
-from nwbpipe import session_file
+from nwbpipe import session as session_file
 from nwbpipe.converters._record import STEP, conversion_key
 from nwbpipe.errors import InputError
 from nwbpipe.provenance import (

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nwbpipe.demo._recovered import Recovered
+from nwbpipe.demo._read_results import Recovered
 from nwbpipe.simulate import SimulatedSession, scores
 
 TRUE, FOUND = "0.35", "#d1495b"

@@ -13,11 +13,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from nwbpipe.demo._recovered import series_times
+from nwbpipe.demo._read_results import series_times
 from nwbpipe.demo._report import ProjectReport, Row
-from nwbpipe.engine import Project
-from nwbpipe.engine.execute import Reporter, Summary
 from nwbpipe.errors import OverwriteError
+from nwbpipe.project import Project
+from nwbpipe.project.execute import Reporter, Summary
 from nwbpipe.provenance import read_records
 from nwbpipe.simulate import PhotometryTruth, load_photometry_truth, scores, simulate_photometry_session
 

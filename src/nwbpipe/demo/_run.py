@@ -12,10 +12,10 @@ import h5py
 import numpy as np
 
 from nwbpipe.converters import convert, draw_alignments
-from nwbpipe.demo._recovered import Recovered, read_recovered
+from nwbpipe.demo._read_results import Recovered, read_recovered
 from nwbpipe.demo._report import Report, Row
-from nwbpipe.engine import process
 from nwbpipe.provenance import read_alignments
+from nwbpipe.run import process
 from nwbpipe.simulate import SimulatedSession, scores, simulate_session
 
 

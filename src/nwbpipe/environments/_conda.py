@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nwbpipe.environments._calls import call, on_path, venv_python
+from nwbpipe.environments._installers import call, on_path, venv_python
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
 

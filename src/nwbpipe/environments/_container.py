@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nwbpipe.environments._calls import call, minor_python, on_path
+from nwbpipe.environments._installers import call, minor_python, on_path
 from nwbpipe.environments._pip_settings import pip_options
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import OverwriteError, ToolMissingError

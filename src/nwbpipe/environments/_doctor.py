@@ -13,10 +13,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from nwbpipe.environments import _worker
-from nwbpipe.environments._calls import on_path, uv
 from nwbpipe.environments._conda import ENGINES as CONDA_ENGINES
 from nwbpipe.environments._container import ENGINES as CONTAINER_ENGINES
 from nwbpipe.environments._find import ToolEnvironment, find
+from nwbpipe.environments._installers import on_path, uv
 from nwbpipe.environments._mark import is_ours, read_mark
 from nwbpipe.environments._run import limits
 from nwbpipe.environments._settings import tool_folder, tools_folder

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.environments import _probe
-from nwbpipe.environments._calls import on_path, venv_python
 from nwbpipe.environments._checkout import checkout_of, content_version
 from nwbpipe.environments._container import Container
 from nwbpipe.environments._install import how_to_get
+from nwbpipe.environments._installers import on_path, venv_python
 from nwbpipe.environments._mark import Kind, Mark, environment_folder, read_mark
 from nwbpipe.environments._settings import settings_of, variable, weights_folder
 from nwbpipe.environments._tool import Tool

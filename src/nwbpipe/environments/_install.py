@@ -12,8 +12,8 @@ from uuid import uuid4
 from filelock import FileLock
 
 from nwbpipe.environments import _conda, _container
-from nwbpipe.environments._calls import base_python, call, on_path, uv, venv_python
 from nwbpipe.environments._checkout import checkout_of
+from nwbpipe.environments._installers import base_python, call, on_path, uv, venv_python
 from nwbpipe.environments._mark import Kind, Mark, claim, discard, read_mark, write_mark
 from nwbpipe.environments._settings import default_lock, settings_of, tool_folder, variable
 from nwbpipe.environments._tool import Tool

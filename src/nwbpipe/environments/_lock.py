@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from nwbpipe.environments import _conda
-from nwbpipe.environments._calls import base_python, call, uv
 from nwbpipe.environments._find import find
+from nwbpipe.environments._installers import base_python, call, uv
 from nwbpipe.environments._mark import Kind, environment_folder, read_mark
 from nwbpipe.environments._settings import default_lock
 from nwbpipe.environments._tool import Tool

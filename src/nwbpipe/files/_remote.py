@@ -9,9 +9,9 @@ from pathlib import Path
 import h5py
 
 from nwbpipe.errors import ConflictError, DamagedFileError, UnsupportedFileError
+from nwbpipe.files._change_in_place import external_links_open_files
 from nwbpipe.files._commit import SEARCHED
 from nwbpipe.files._journal import find_superblock
-from nwbpipe.files._journaled import external_links_open_files
 from nwbpipe.files.s3 import s3_read
 from nwbpipe.stores import open_location
 from nwbpipe.stores.s3 import public

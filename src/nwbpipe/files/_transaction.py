@@ -15,8 +15,8 @@ import h5py
 
 from nwbpipe.errors import FileAccessError
 from nwbpipe.files._atomic import access_errors, locked
-from nwbpipe.files._copying import copied
-from nwbpipe.files._journaled import NotJournaledError, journaled, unsuited
+from nwbpipe.files._change_copy import copied
+from nwbpipe.files._change_in_place import NotJournaledError, journaled, unsuited
 from nwbpipe.files._recover import recover_locked
 from nwbpipe.files.s3 import is_remote, s3_transaction
 

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from nwbpipe.errors import FileAccessError, Problem, RequestError, SpecError
-from nwbpipe.project._lines import key_lines, line_of
 from nwbpipe.project._model import STORE, ExecutorSpec, Ignore, ProjectSection, StepSection, ToolSection
 from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.project._steps import resolve_steps
+from nwbpipe.project._toml_lines import key_lines, line_of
 from nwbpipe.stores import environment_roots, is_remote, split_address
 from nwbpipe.stores.s3 import canonical, public
 

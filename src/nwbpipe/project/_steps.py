@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from nwbpipe.errors import NwbpipeError, ParameterError
-from nwbpipe.processors import Artefact, Processor, ProjectProcessor, processor, step_name, validated
+from nwbpipe.processors import Artefact, Processor, ProjectProcessor, processor, validated
 from nwbpipe.project._model import Policy, StepSection
 from nwbpipe.project._spec import Step
-from nwbpipe.provenance import parameters_hash
+from nwbpipe.provenance import check_step_name, parameters_hash
 
 Complain = Callable[..., None]
 
@@ -51,7 +51,7 @@ def resolve_steps(
     swept: dict[str, list[str]] = {}
     for name, section in sections.items():
         try:
-            step_name(name)
+            check_step_name(name)
         except NwbpipeError as error:
             complain(error.problem.what, "steps", name, expected=error.problem.expected)
             continue

@@ -19,6 +19,7 @@ from nwbpipe.provenance._records import (
     mark_superseded,
     read_records,
 )
+from nwbpipe.provenance._step_names import check_step_name
 
 __all__ = [
     "REMOVED",
@@ -33,6 +34,7 @@ __all__ = [
     "add_alignment",
     "add_record",
     "canonical_json",
+    "check_step_name",
     "current_record",
     "default_cache_folder",
     "digest",

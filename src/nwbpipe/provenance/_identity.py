@@ -23,9 +23,10 @@ import h5py
 import numpy as np
 
 from nwbpipe.errors import DamagedFileError, InputError
+from nwbpipe.provenance._dataset_streams import stream, take
 from nwbpipe.provenance._files import AnyStat, sha256_of, stat_of
 from nwbpipe.provenance._hashing import BlockHasher, encode, node, type_text
-from nwbpipe.provenance._meaning import (
+from nwbpipe.provenance._identity_rules import (
     EXCLUDED,
     NO_MEANING_TYPES,
     TABLE_LINKS,
@@ -34,7 +35,6 @@ from nwbpipe.provenance._meaning import (
     meaningful_columns,
     space_padding,
 )
-from nwbpipe.provenance._reading import stream, take
 from nwbpipe.stores import is_remote, open_store
 
 _Key = tuple[int, int]

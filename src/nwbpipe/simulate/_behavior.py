@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nwbpipe.simulate._tools import Floats, Scale, to_clock
+from nwbpipe.simulate._common import Floats, Scale, to_clock
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nwbpipe.simulate._tools import Floats, Scale, require
+from nwbpipe.simulate._common import Floats, Scale, require
 
 RATE_HZ = 30_000.0
 PART_NUMBER = "NP1000"

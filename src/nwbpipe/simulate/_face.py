@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nwbpipe.simulate._tools import Floats, Scale, require, smooth_noise, to_clock, to_reference
+from nwbpipe.simulate._common import Floats, Scale, require, smooth_noise, to_clock, to_reference
 
 RATE_HZ = 30
 HEIGHT, WIDTH = 128, 160

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nwbpipe.simulate._tools import Floats, Scale, require, smooth_noise
+from nwbpipe.simulate._common import Floats, Scale, require, smooth_noise
 
 RATE_HZ = 25.0
 #: Decay time of GCaMP6f as suite2p's documentation gives it, in seconds.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nwbpipe.simulate._tools import Floats, require, smooth_noise
+from nwbpipe.simulate._common import Floats, require, smooth_noise
 
 RIG_RATE = 2000.0
 RIG_CARRIERS = {"left": (213.0, 331.0), "right": (267.0, 419.0)}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from nwbpipe.simulate._common import Floats
 from nwbpipe.simulate._face import HEIGHT, WIDTH, FaceTruth, marker_start
-from nwbpipe.simulate._tools import Floats
 
 SCORER = "DLC_Resnet50_simfaceMay1shuffle1_snapshot_best-40"
 BODYPARTS = ("pupil", "whisker", "nose", "mouth")

@@ -14,12 +14,12 @@ import yaml
 
 from nwbpipe.errors import OverwriteError, ParameterError, SourceError
 from nwbpipe.simulate._behavior import BehaviorTruth, write_behavior
+from nwbpipe.simulate._common import DRIFTS_PPM, OFFSETS_S, SCALES, Size, generator
 from nwbpipe.simulate._ephys import PULSE_BITS, RUN, EphysTruth, write_ephys
 from nwbpipe.simulate._face import FaceTruth, write_face
 from nwbpipe.simulate._imaging import ImagingTruth, write_imaging
 from nwbpipe.simulate._photometry import PhotometryTruth, write_photometry
 from nwbpipe.simulate._pose import PoseTruth, pose_path, write_pose
-from nwbpipe.simulate._tools import DRIFTS_PPM, OFFSETS_S, SCALES, Size, generator
 from nwbpipe.simulate._truth import load_truth, save_truth
 
 SESSION_START = datetime.fromisoformat("2024-05-01T10:00:00-04:00")

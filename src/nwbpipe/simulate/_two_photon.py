@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwbpipe.errors import ParameterError
-from nwbpipe.simulate._tools import Floats, require, smooth_noise
+from nwbpipe.simulate._common import Floats, require, smooth_noise
 
 Kind = Literal["two_photon", "one_photon"]
 #: int16 steps to one photon, the digitiser's offset, and its noise.

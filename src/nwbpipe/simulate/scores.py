@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nwbpipe.simulate._tools import require
+from nwbpipe.simulate._common import require
 
 Floats = NDArray[np.float64]
 

@@ -182,7 +182,7 @@ def test_a_counter_that_overflows(tmp_path):
 
 
 def test_ends_and_further_times(tmp_path):
-    from nwbpipe.converters._alignment import Snapshot, shift
+    from nwbpipe.converters.clocks._alignment import Snapshot, shift
 
     (tmp_path / "a.csv").write_text("on,off,peak_time,rt\n1000,1500,1250,80\n3000,,3100,90\n")
     arguments = {"time_column": "on", "time_unit": "ms", "stop_column": "off", "metadata_key": "licks"}

@@ -102,7 +102,7 @@ def test_times_and_durations_are_told_apart(tmp_path):
 
 
 def test_milliseconds_lists_and_a_shifted_clock(tmp_path):
-    from nwbpipe.converters._alignment import Snapshot, shift
+    from nwbpipe.converters.clocks._alignment import Snapshot, shift
 
     table = pd.DataFrame(
         {"start": [1000, 3000], "duration": [500, 250], "lick_times": [[1100.0, 1200.0], []], "rt": [80, 90]}
@@ -127,7 +127,7 @@ def test_milliseconds_lists_and_a_shifted_clock(tmp_path):
 
 def test_a_file_of_times_moves_all_times_of_a_row(tmp_path):
     """`align: timestamps` gives each trial its start; what else happened in it keeps its distance."""
-    from nwbpipe.converters._alignment import set_rows
+    from nwbpipe.converters.clocks._alignment import set_rows
 
     table = pd.DataFrame(
         {
@@ -152,7 +152,7 @@ def test_a_file_of_times_moves_all_times_of_a_row(tmp_path):
 
 def test_a_duration_that_lies_within_its_trial_does_not_move(tmp_path):
     """The first trials of a session last longer than the times since its start: by value alone they look alike."""
-    from nwbpipe.converters._alignment import Snapshot, shift
+    from nwbpipe.converters.clocks._alignment import Snapshot, shift
 
     (tmp_path / "a.csv").write_text("start,stop,reaction_time\n0.0,2.0,0.4\n")
     nwbfile = empty_nwbfile()

@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from nwbpipe.engine import process
 from nwbpipe.errors import ParameterError, ToolError
+from nwbpipe.run import process
 from tests.processors.ephys import recording as rec
 from tests.processors.ephys.simulated_units import GAIN_UV, accuracies, simulate
 

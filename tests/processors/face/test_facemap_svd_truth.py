@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from pynwb import NWBHDF5IO, validate
 
-from nwbpipe.engine import process
 from nwbpipe.environments import find
 from nwbpipe.errors import ToolFailedError, ToolMissingError
 from nwbpipe.processors.face import FacemapSvd
+from nwbpipe.run import process
 from tests.processors.face.session import write_session
 from tests.processors.face.simulated_face import EYE, PAD, SATURATION, simulate_face
 

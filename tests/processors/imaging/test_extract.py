@@ -8,12 +8,12 @@ import pytest
 from pydantic import ValidationError
 from pynwb import NWBHDF5IO, TimeSeries, validate
 
-from nwbpipe.engine import process
 from nwbpipe.environments import find
 from nwbpipe.errors import InputError, ToolFailedError, ToolMissingError
 from nwbpipe.processors.imaging import Extract, ExtractParams
 from nwbpipe.processors.imaging import _extract_compute as compute
 from nwbpipe.processors.imaging._extract_settings import KNOWN, OWN
+from nwbpipe.run import process
 from tests.processors.imaging.session import write_session
 
 FRAMES, NX, NY = 40, 24, 18

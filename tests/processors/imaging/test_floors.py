@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import nwbpipe
-from nwbpipe.engine import Pair, compare
 from nwbpipe.environments import ToolEnvironment
+from nwbpipe.review import Pair, compare
 from nwbpipe.simulate import EASY, HARD, TwoPhoton, simulate_two_photon
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("own_places")]

@@ -11,13 +11,14 @@ import pytest
 import tifffile
 from pynwb import NWBHDF5IO, TimeSeries, validate
 
-from nwbpipe.engine import compare, process
 from nwbpipe.environments import find
 from nwbpipe.errors import ToolMissingError
 from nwbpipe.processors import processor
+from nwbpipe.review import compare
+from nwbpipe.run import process
 from nwbpipe.simulate import EASY, simulate_two_photon
+from nwbpipe.simulate._common import Scale, generator
 from nwbpipe.simulate._imaging import write_imaging
-from nwbpipe.simulate._tools import Scale, generator
 from nwbpipe.simulate.scores import match_masks, trace_correlation
 from tests.processors.imaging.session import write_session
 from tests.processors.imaging.simulated_movie import simulate_movie

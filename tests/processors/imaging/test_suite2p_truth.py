@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from pynwb import NWBHDF5IO, validate
 
-from nwbpipe.engine import process
 from nwbpipe.environments import find
 from nwbpipe.errors import ToolFailedError, ToolMissingError
 from nwbpipe.processors.imaging import Suite2p
+from nwbpipe.run import process
 from tests.processors.imaging.session import write_session
 from tests.processors.imaging.simulated_movie import simulate_movie
 

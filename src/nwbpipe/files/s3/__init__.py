@@ -1,6 +1,6 @@
 """Session files in S3: read by ranges, changed by sending what is new (``docs/design/007-s3.md``)."""
 
-from nwbpipe.files.s3._marks import UnfinishedUpload, abort_s3_orphans, s3_orphans
+from nwbpipe.files.s3._orphans import UnfinishedUpload, abort_s3_orphans, s3_orphans
 from nwbpipe.files.s3._state import FollowingObject, RemoteState, s3_state
 from nwbpipe.files.s3._transaction import s3_read, s3_transaction
 from nwbpipe.files.s3._upload import s3_upload

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from nwbpipe.errors import FileAccessError
 from nwbpipe.files._view import View
 from nwbpipe.files.s3._complete import Completion
-from nwbpipe.files.s3._marks import mark, md5, new_write, with_write
+from nwbpipe.files.s3._orphans import mark, md5, new_write, with_write
 from nwbpipe.files.s3._plan import Part, plan
 from nwbpipe.stores.s3 import THREADS, RemoteObject, code_of, conflict, explained, is_s3_error
 

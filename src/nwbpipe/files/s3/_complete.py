@@ -9,7 +9,7 @@ from typing import Any
 
 from nwbpipe.errors import FileAccessError, NwbpipeError
 from nwbpipe.files.s3._lock import CompletionLock
-from nwbpipe.files.s3._marks import holds
+from nwbpipe.files.s3._orphans import holds
 from nwbpipe.stores.s3 import (
     Address,
     checks_in_one_step,

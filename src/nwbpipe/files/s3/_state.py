@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.errors import ConflictError
-from nwbpipe.files.s3._marks import WRITES
+from nwbpipe.files.s3._orphans import WRITES
 from nwbpipe.stores.s3 import Address, RemoteObject, connect, explained, is_s3_error, parse
 
 _REMEMBERED = 7  # of the writes before one, that surely are in its metadata too

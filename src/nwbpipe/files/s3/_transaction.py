@@ -11,9 +11,9 @@ from pathlib import Path
 import h5py
 
 from nwbpipe.errors import DamagedFileError, UnsupportedFileError
+from nwbpipe.files._change_in_place import external_links_open_files
 from nwbpipe.files._commit import SEARCHED
 from nwbpipe.files._journal import find_superblock
-from nwbpipe.files._journaled import external_links_open_files
 from nwbpipe.files._view import View
 from nwbpipe.files.s3._commit import Commit
 from nwbpipe.files.s3._conditions import conditional

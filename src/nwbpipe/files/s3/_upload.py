@@ -15,7 +15,7 @@ from nwbpipe.errors import ConflictError, FileAccessError
 from nwbpipe.files.s3._complete import Completion, may_pass, unknown_outcome
 from nwbpipe.files.s3._conditions import conditional
 from nwbpipe.files.s3._lock import CompletionLock
-from nwbpipe.files.s3._marks import WRITES, mark, md5, new_write
+from nwbpipe.files.s3._orphans import WRITES, mark, md5, new_write
 from nwbpipe.files.s3._plan import plan
 from nwbpipe.stores.s3 import (
     THREADS,

@@ -51,7 +51,7 @@ class ImagingQualityParams(Params):
 class ImagingQuality(Processor):
     """Quality metrics of a scan, its masks and traces, with a verdict on the scan and on each ROI.
 
-    Every input is optional: what is bound is measured. `nwbpipe.engine.measure_quality` binds what a step read and
+    Every input is optional: what is bound is measured. `nwbpipe.review.measure_quality` binds what a step read and
     wrote. Results, in the module ``ophys``:
 
     - ``RoiQuality_<step>``: a row for each ROI, with a reference to it, its metrics, ``verdict`` (pass, warn, fail)

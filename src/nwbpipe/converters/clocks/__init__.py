@@ -1,0 +1,1 @@
+"""Align the clocks of a session's sources by evidence."""

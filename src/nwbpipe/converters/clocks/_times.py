@@ -1,0 +1,199 @@
+"""Times from files: read, and refused, or repaired by a named rule, where they go back, repeat or jump."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nwbpipe.converters.clocks._alignment import Times
+from nwbpipe.converters.spec._clock_spec import TimesSpec, TrainSpec
+from nwbpipe.errors import ClockError, NwbpipeError
+
+_UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6}
+# A step this many times the usual one, and longer than a second, is a jump.
+_JUMP = 1000.0
+_MAX_REPAIRED = 0.01  # of the times
+
+
+def read_times(clock: TimesSpec, name: str) -> tuple[Times, str]:
+    """Read the times of a clock's file.
+
+    Parameters
+    ----------
+    clock : TimesSpec
+        What the spec says of the file.
+    name : str
+        The clock's name, for messages.
+
+    Returns
+    -------
+    array of float64
+        Seconds, finite and strictly increasing.
+    str
+        What was repaired; empty if nothing was.
+
+    Raises
+    ------
+    ClockError
+        If the file can't be read, the column is not there or not clear, or the times don't increase or jump and no
+        rule repairs them.
+    """
+    where = f"{clock.file} (clocks.{name})"
+    times = read_column(clock.file, clock, where) + clock.offset_s
+    if not len(times):
+        raise ClockError("the file of times is empty", where=where)
+    times, note = _repaired(times, clock)
+    _check_times(times, where)
+    _check_jumps(times, clock.max_gap_s, where)
+    return times, note
+
+
+def read_column(file: Path, clock: TimesSpec | TrainSpec, where: str) -> Times:
+    """Read one column of numbers of a file, as seconds."""
+    try:
+        values = _read_npy(file, clock, where) if file.suffix == ".npy" else _read_table(file, clock, where)
+        # Divided, not multiplied by 0.001: 1005 ms is 1.005 s to the last bit.
+        return np.asarray(np.asarray(values, dtype=np.float64) / _UNITS[clock.unit])
+    except NwbpipeError:
+        raise
+    except Exception as error:
+        raise ClockError(
+            "the file of times can't be read",
+            where=where,
+            expected="a .npy array, or a table of numbers (.csv, .tsv, .txt)",
+            found=f"{type(error).__name__}: {error}",
+        ) from error
+
+
+def _read_npy(file: Path, clock: TimesSpec | TrainSpec, where: str) -> Any:
+    values = np.load(file, allow_pickle=False)
+    if values.ndim == 1 and clock.column is None:
+        return values
+    if values.ndim == 2 and isinstance(clock.column, int) and 0 <= clock.column < values.shape[1]:
+        return values[:, clock.column]
+    if values.ndim == 2 and 1 in values.shape and clock.column is None:
+        return values.ravel()
+    raise ClockError(
+        "the array of times has the wrong shape, or its column is not clear",
+        where=where,
+        expected="one dimension, or two and `column: INDEX`",
+        found=f"shape {values.shape}, column {clock.column}",
+    )
+
+
+def _read_table(file: Path, clock: TimesSpec | TrainSpec, where: str) -> Any:
+    import pandas
+
+    with file.open(encoding="utf-8-sig") as lines:
+        first_line = next((line for line in lines if line.strip()), "")
+    separator = next((mark for mark in "\t,;" if mark in first_line), r"\s+")
+    table = pandas.read_csv(file, sep=separator, skipinitialspace=True, header=None, dtype=str)
+    first = [str(value).strip() for value in table.iloc[0]]
+    column = _column(clock, first, where)
+    # A first row that is no number names the columns.
+    headed = isinstance(clock.column, str) or pandas.isna(pandas.to_numeric(first[column], errors="coerce"))
+    texts = table.iloc[1:, column] if headed else table.iloc[:, column]
+    numbers = pandas.to_numeric(texts, errors="coerce")
+    bad = np.flatnonzero(numbers.isna())
+    if len(bad):
+        raise ClockError(
+            "the file of times holds something that is no number",
+            where=where,
+            expected="a number in each row",
+            found=f"{len(bad)} of {len(numbers)} rows; the first: {texts.iloc[bad[0]]!r} in row {bad[0] + 1}",
+        )
+    return np.asarray(texts.astype(float), dtype=np.float64)
+
+
+def _column(clock: TimesSpec | TrainSpec, first: list[str], where: str) -> int:
+    """Choose the column of the times by its name, its index, or because it is the only one."""
+    if clock.column is None and len(first) == 1:
+        return 0
+    if isinstance(clock.column, int) and 0 <= clock.column < len(first):
+        return clock.column
+    if isinstance(clock.column, str) and first.count(clock.column) == 1:
+        return first.index(clock.column)
+    raise ClockError(
+        "the column of the times is not clear" if clock.column is None else "the column of the times is not there",
+        where=where,
+        expected="`column: NAME` or `column: INDEX` (0 is the first)",
+        found=f"{len(first)} columns; the first row is {', '.join(first[:20])}",
+    )
+
+
+def _repaired(times: Times, clock: TimesSpec) -> tuple[Times, str]:
+    if clock.repair == "unwrap" and clock.wrap_s is not None:
+        return unwrap(times, clock.wrap_s)
+    if clock.repair == "interpolate":
+        return _interpolated(times)
+    return times, ""
+
+
+def unwrap(times: Times, wrap_s: float) -> tuple[Times, str]:
+    """Undo a counter that starts again at 0 after `wrap_s` seconds."""
+    turns = np.concatenate([[0], np.cumsum(np.diff(times) < -0.5 * wrap_s)])
+    return times + turns * wrap_s, f"unwrap: {int(turns[-1])} turns of {wrap_s:g} s" if turns[-1] else ""
+
+
+def _interpolated(times: Times) -> tuple[Times, str]:
+    """Replace single times that lie off those beside them by what these say, at most 1 % of all and two in a row."""
+    finite = np.isfinite(times)
+    step = float(np.median(np.abs(np.diff(times[finite])))) if np.count_nonzero(finite) > 2 else 0.0
+    padded = np.pad(np.where(finite, times, np.nan), 2, constant_values=np.nan)
+    around = np.stack([padded[place : place + len(times)] for place in range(5)])
+    slope = np.arange(-2, 3)[:, None] * step
+    with np.errstate(invalid="ignore"):
+        off = np.abs(times - np.nanmedian(around - slope, axis=0)) > 2 * step
+    bad = ~finite | off
+    bad[1:] |= np.diff(times) == 0
+    in_a_row = bad[:-2] & bad[1:-1] & bad[2:]
+    if not bad.any() or bad.mean() > _MAX_REPAIRED or in_a_row.any():
+        return times, ""  # what is wrong with them is said by the checks that follow
+    index = np.arange(len(times), dtype=np.float64)
+    fixed = times.copy()
+    fixed[bad] = np.interp(index[bad], index[~bad], times[~bad])
+    return fixed, f"interpolate: {int(bad.sum())} of {len(times)} times"
+
+
+def _check_times(times: Times, where: str) -> None:
+    broken = np.flatnonzero(~np.isfinite(times))
+    if len(broken):
+        raise ClockError(
+            "a time is not finite",
+            where=where,
+            found=f"{len(broken)} of {len(times)}, the first in row {broken[0] + 1}",
+        )
+    steps = np.diff(times)
+    back = np.flatnonzero(steps <= 0)
+    if len(back):
+        row = back[0]
+        raise ClockError(
+            "the times do not increase strictly",
+            where=where,
+            expected="each time later than the one before",
+            found=f"{len(back)} steps of zero or less among {len(steps)}; the first: {times[row]:.6f} s, then "
+            f"{times[row + 1]:.6f} s (rows {row + 1} and {row + 2})",
+            hint="check the column and the unit, and whether the file holds several recordings; `repair: "
+            "interpolate` replaces single times, `repair: unwrap` with `wrap_s` undoes a counter that starts again",
+        )
+
+
+def _check_jumps(times: Times, max_gap_s: float | None, where: str) -> None:
+    steps = np.diff(times)
+    if not len(steps):
+        return
+    usual = float(np.median(steps))
+    limit = max(_JUMP * usual, 1.0) if max_gap_s is None else max_gap_s
+    row = int(np.argmax(steps))
+    if steps[row] > limit:
+        raise ClockError(
+            "the times jump",
+            where=where,
+            expected=f"steps of {limit:.6g} s at most; the usual one is {usual:.6g} s",
+            found=f"{np.count_nonzero(steps > limit)} longer; the longest: {times[row]:.6f} s, then "
+            f"{times[row + 1]:.6f} s (rows {row + 1} and {row + 2})",
+            hint="if the recording was paused there, say so with `max_gap_s`; `repair: interpolate` replaces single "
+            "times",
+        )

@@ -1,0 +1,298 @@
+"""Aligning a clock by two records of the same pulses: the lag, the line, and whether to believe them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from nwbpipe.converters.clocks.pulses._contradiction import contradiction
+from nwbpipe.converters.clocks.pulses._hypothesis import Hypothesis, common_lone, settle_on, work_out
+from nwbpipe.converters.clocks.pulses._lines import Line, Times
+from nwbpipe.converters.clocks.pulses._search import choose_snippets, propose
+from nwbpipe.converters.clocks.pulses._trains import Trains, without_bounces
+
+MARGIN = float(np.log(1e4))  # the odds that are asked for
+# Of a lag against another that has support of its own, as in a sequence that is played again and again: pulses that
+# happen to be missing favour one by chance.
+_MARGIN_REPEATED = 25.0
+_SHARPER = 1.2  # by how much residuals must be smaller to count as evidence between two lags
+_STEPS = 64
+_LONG = 50_000  # pulses
+
+
+@dataclass(frozen=True)
+class Match:
+    """What was found.
+
+    Attributes
+    ----------
+    best : Hypothesis or None
+        The likeliest lag, worked out.
+    verdict : str
+        ``accepted``, or why it is not to be believed: ``too few pulses``, ``no fit``, ``chance``, ``ambiguous``,
+        ``broken``.
+    detail : str
+        The same in a sentence, with figures.
+    anchor : str
+        What settled the lag: ``intervals``, ``gaps`` or ``start_within_s``.
+    source, reference : array of float64
+        The pulses that were used: without those that bounce. The indices of `best` are into these.
+    """
+
+    best: Hypothesis | None
+    verdict: str = "accepted"
+    detail: str = ""
+    anchor: str = ""
+    source: Times = field(default_factory=lambda: np.empty(0))
+    reference: Times = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is to be believed."""
+        return self.verdict == "accepted"
+
+
+def match_pulses(
+    source: Times,
+    reference: Times,
+    *,
+    max_drift_ppm: float = 500.0,
+    start_within_s: float | None = None,
+    source_span: tuple[float, float] | None = None,
+    reference_span: tuple[float, float] | None = None,
+) -> Match:
+    """Find which pulses of two trains are the same events, and the line between their clocks.
+
+    The trains may lack pulses, have extra and bouncing ones, and any lag.
+
+    Parameters
+    ----------
+    source, reference : array of float64
+        Times of the pulses in seconds, each on its clock, strictly increasing.
+    max_drift_ppm : float
+        The largest drift, in parts per million.
+    start_within_s : float, optional
+        The first pulses of both trains are at most this far apart, once aligned.
+    source_span, reference_span : (float, float), optional
+        From when to when either was recorded, if it is known: silence before and after the pulses is evidence.
+
+    Returns
+    -------
+    Match
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> seen = np.cumsum(np.random.default_rng(0).uniform(0.5, 1.5, 100))
+    >>> match = match_pulses(seen[5:], seen * (1 + 50e-6) + 12.5)
+    >>> round(match.best.fit.line.offset_s, 6), round(match.best.fit.line.drift * 1e6, 3)
+    (12.5, 50.0)
+    """
+    if min(len(source), len(reference)) < 3:
+        return Match(None, "too few pulses", "at least 3 on both clocks are needed")
+    source, reference = without_bounces(source), without_bounces(reference)
+    trains = Trains.of(source, reference, max_drift_ppm * 1e-6, source_span, reference_span)
+    found = _candidates(trains, start_within_s)
+    if not found:
+        return Match(None, "no fit", "no lag brings more than half of the pulses together")
+    best, rivals = _climb(trains, found, start_within_s)
+    judged = _judge(trains, best, rivals, start_within_s)
+    return replace(judged, source=source, reference=reference)
+
+
+def _allowed(trains: Trains, one: Hypothesis, start_within_s: float | None) -> bool:
+    if start_within_s is None:
+        return True
+    start = float(one(trains.source[:1])[0])
+    return bool(abs(start - trains.reference[0]) <= start_within_s + one.window)
+
+
+def _candidates(trains: Trains, start_within_s: float | None, most: int = 3) -> list[Hypothesis]:
+    """Work out the lags that are proposed, and those that bring the trains' ends together."""
+    source, reference = trains.source, trains.reference
+    found: list[Hypothesis] = []
+    sharp = np.inf
+    for snippet in choose_snippets(source)[:most]:
+        near = None
+        if start_within_s is not None:
+            later = float(source[snippet.first] - source[0])
+            middle, slack = reference[0] + later, start_within_s + trains.max_drift * later
+            near = (float(middle - slack), float(middle + slack))
+        lines, bins = propose(source, reference, snippet, trains.max_drift, near)
+        if not found:
+            lines += [
+                Line(float(a), float(b), 0.0) for a, b in ((source[0], reference[0]), (source[-1], reference[-1]))
+            ]
+        for line in lines:
+            if _known(found, line, bins):
+                continue
+            one = work_out(trains, snippet, line, bins, sharp)
+            if one is not None and _allowed(trains, one, start_within_s):
+                found.append(one)
+                # Of a long train, only a rival that is as sharp is worth its time.
+                if len(source) > _LONG and _significant(trains, one, start_within_s):
+                    sharp = min(sharp, 3 * one.window)
+        if found and _significant(trains, max(found, key=_support), start_within_s):
+            break
+    return found
+
+
+def _support(one: Hypothesis) -> float:
+    return one.support
+
+
+def _known(found: list[Hypothesis], line: Line, bins: float) -> bool:
+    at = np.asarray([line.centre])
+    return any(abs(float(one(at)[0]) - line.at) < bins and one.support > 0 for one in found)
+
+
+def _threshold(trains: Trains, start_within_s: float | None) -> float:
+    """Support that a lag needs: the number of lags that could be, and the margin."""
+    lags = float(len(trains.source)) * len(trains.reference)
+    if start_within_s is not None:
+        span = max(trains.reference[-1] - trains.reference[0], 1e-9)
+        lags *= min(1.0, 2 * start_within_s / span)
+    return float(np.log(max(lags, 1.0)) + MARGIN)
+
+
+def _significant(trains: Trains, one: Hypothesis, start_within_s: float | None) -> bool:
+    return one.support >= _threshold(trains, start_within_s)
+
+
+def _better(one: Hypothesis, other: Hypothesis) -> float:
+    """Evidence, in nats, for one lag against another, both taken as possible.
+
+    Pulses that either lag puts outside the time that both trains cover say nothing; those inside without a partner
+    do, and so do residuals that are clearly smaller.
+    """
+    mine, theirs = common_lone(one, other)
+    evidence = (theirs - mine) * -np.log(max(min(one.error_rate, other.error_rate), 1e-6))
+    ratio = other.sigma / one.sigma
+    if ratio > _SHARPER or ratio < 1 / _SHARPER:
+        evidence += min(one.matched, other.matched) * np.log(ratio)
+    return float(evidence)
+
+
+def _shifts(trains: Trains, best: Hypothesis, start_within_s: float | None) -> list[Hypothesis]:
+    """Lags by one and two pulses to either side."""
+    step = float(np.median(np.diff(trains.reference)))
+    found = []
+    for count in (-2, -1, 1, 2):
+        line = Line(best.fit.line.centre, best.fit.line.at + count * step, best.fit.line.drift)
+        window = min(max(best.window, 0.25 * step), 0.45 * step)
+        if len(trains.source) > _LONG and best.support > 0:  # only a rival that is as sharp costs its time
+            window = min(window, 1.5 * best.window)
+        one = settle_on(trains, line, window)
+        if one is not None and _allowed(trains, one, start_within_s) and _differ(best, one):
+            found.append(one)
+    return found
+
+
+def _differ(one: Hypothesis, other: Hypothesis) -> bool:
+    at = np.asarray([other.fit.line.centre])
+    return abs(float(one(at)[0] - other(at)[0])) > max(one.window, other.window, 4 * one.sigma)
+
+
+def _climb(
+    trains: Trains, found: list[Hypothesis], start_within_s: float | None
+) -> tuple[Hypothesis, list[Hypothesis]]:
+    """Go from the likeliest lag to a neighbour as long as that is better; give it and its rivals."""
+    best = max(found, key=_support)
+    significant = _significant(trains, best, start_within_s)
+    if not significant:  # an even train: no lag has support, the one with the fewest unpaired pulses is tried
+        best = max(found, key=lambda one: (one.matched - 2 * one.unpaired, one.support))
+    for _ in range(_STEPS):
+        shifted = _shifts(trains, best, start_within_s)
+        rivals = [one for one in [*found, *shifted] if _differ(best, one)]
+        better = [one for one in shifted if _better(one, best) > 0 and one.support >= 0.5 * best.support]
+        if not better:
+            break
+        found = [*found, best]
+        best = max(better, key=lambda one: _better(one, best))
+    return best, rivals
+
+
+def _judge(trains: Trains, best: Hypothesis, rivals: list[Hypothesis], start_within_s: float | None) -> Match:
+    threshold = _threshold(trains, start_within_s)
+    significant = best.support >= threshold
+    if best.matched < best.unpaired:
+        return Match(
+            best,
+            "no fit",
+            "most pulses have no partner: the trains are not of the same events, or their clocks drift "
+            "by more than is allowed",
+        )
+    if not significant:
+        few = min(len(trains.source), len(trains.reference))
+        # Pulses that are missing here and there make gaps that anchor nothing.
+        limit = 0.2 * best.matched if start_within_s is not None else max(1.0, 0.01 * best.matched)
+        if best.unpaired > limit or best.matched < 0.5 * few or (few < 10 and start_within_s is None):
+            return Match(
+                best,
+                "chance",
+                "what fits could fit by chance: too few pulses, too even, or too many without a partner",
+            )
+    against = [
+        one
+        for one in rivals
+        if (one.support >= 0.4 * best.support if significant else one.matched >= 0.5 * best.matched)
+    ]
+    # Without support there are as many lags as pulses, and single pulses that are missing coincide at some of them.
+    margin = _MARGIN_REPEATED if significant else MARGIN
+    if not significant and not _whole(trains, best):
+        margin += float(np.log(best.matched))
+    close = [one for one in against if _better(best, one) < margin]
+    if close:
+        other = min(close, key=lambda one: _better(best, one))
+        apart = float(other(trains.source[:1])[0] - best(trains.source[:1])[0])
+        return Match(
+            best,
+            "ambiguous",
+            f"another lag, {apart:+.6g} s away, pairs {other.matched} pulses and leaves {other.unpaired} unpaired",
+        )
+    if not significant and not rivals and start_within_s is None:
+        return Match(best, "chance", "what fits could fit by chance: too few pulses, or too even")
+    if best.jumps:
+        return Match(best, "broken", "the residuals ask for a line with steps: a clock was set in between")
+    broken = contradiction(trains, best)
+    if broken is None and significant:
+        broken = _elsewhere(trains, best)
+    if broken is not None:
+        return Match(
+            best,
+            "broken",
+            f"the pulses from {broken[0]:.3f} s to {broken[1]:.3f} s (on the reference) do not fit: a clock "
+            "was restarted or set there, or pulses were not recorded for a while",
+        )
+    if significant:
+        return Match(best, anchor="intervals")
+    return Match(best, anchor="gaps" if rivals else "start_within_s")
+
+
+def _whole(trains: Trains, best: Hypothesis) -> bool:
+    """Whether every pulse of both trains has a partner, and either is known to be silent before and after them."""
+    if not best.matched == len(trains.source) == len(trains.reference):
+        return False
+    silence = 3 * float(np.median(np.diff(trains.reference)))
+    return all(
+        times[0] - span[0] > silence and span[1] - times[-1] > silence
+        for times, span in ((trains.source, trains.source_span), (trains.reference, trains.reference_span))
+    )
+
+
+def _elsewhere(trains: Trains, best: Hypothesis) -> tuple[float, float] | None:
+    """Find whether the pulses that are left pair at another lag, as after a restart; where, on the reference."""
+    rest = np.ones(len(trains.source), dtype=bool), np.ones(len(trains.reference), dtype=bool)
+    rest[0][best.of_source], rest[1][best.of_reference] = False, False
+    source, reference = trains.source[rest[0]], trains.reference[rest[1]]
+    if min(len(source), len(reference)) < 6:
+        return None
+    left = Trains.of(source, reference, trains.max_drift, None, None)
+    # To refuse takes less than to accept. Chance stays below the logarithm of the number of lags by more than this.
+    enough = _threshold(left, None) - MARGIN - 4.0
+    found = [one for one in _candidates(left, None, most=1) if one.support >= enough]
+    if not found:
+        return None
+    paired = reference[max(found, key=_support).of_reference]
+    return float(paired[0]), float(paired[-1])

@@ -1,0 +1,1 @@
+"""Workarounds for faults of NeuroConv and its readers, each with the upstream issue."""

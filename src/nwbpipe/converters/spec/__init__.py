@@ -1,0 +1,1 @@
+"""Read session.yaml, check it, and find what it names."""

@@ -1,5 +1,0 @@
-"""Run what a plan says is missing."""
-
-from nwbpipe.engine.execute._runner import Options, Reporter, Runner, Summary
-
-__all__ = ["Options", "Reporter", "Runner", "Summary"]

@@ -1,0 +1,81 @@
+"""Convert a session of a project: build its file, edit its metadata, or build it anew around its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nwbpipe.errors import ConflictError, InputError, OverwriteError
+from nwbpipe.provenance import RunRecord, current_record, read_records
+from nwbpipe.session import again_after_conflicts, carry_results, check_valid
+
+if TYPE_CHECKING:
+    from nwbpipe.project._sessions import Session
+    from nwbpipe.project.plan import Planner
+    from nwbpipe.project.plan._conversion import Conversion
+
+
+def convert_session(planner: Planner, session: Session, *, lock_timeout: float = 60.0) -> tuple[RunRecord, bool]:
+    """Bring the file of a session up to date with its spec and raw files.
+
+    Returns
+    -------
+    RunRecord
+        The record of the conversion.
+    bool
+        False if there was nothing to do.
+
+    Raises
+    ------
+    InputError
+        If it can't be: the reason is that of the plan.
+    """
+    from nwbpipe.project.plan._planner import ALL
+
+    conversion = planner.evaluate(session, {}, limit=ALL).conversion
+    assert conversion is not None
+    try:
+        _bring_up_to_date(planner, session, conversion, lock_timeout)
+    except (OverwriteError, ConflictError):  # another runner came first: is it what this one was about to make?
+        conversion = planner.evaluate(session, {}, limit=ALL).conversion
+        if conversion is None or conversion.state != "done":
+            raise
+    record = current_record(read_records(session.file), "convert")
+    assert record is not None
+    return record, conversion.state != "done"
+
+
+def _bring_up_to_date(planner: Planner, session: Session, conversion: Conversion, lock_timeout: float) -> None:
+    from nwbpipe.converters import convert, update_metadata  # hdmf and pandas come with them
+
+    assert session.spec is not None
+    how: dict[str, Any] = {
+        "progress": False, "raw_identity": planner.project.raw_identity, "stores": planner.project.opened_stores
+    }  # fmt: skip
+    if conversion.state == "missing":
+        if isinstance(session.file, Path):
+            session.file.parent.mkdir(parents=True, exist_ok=True)
+        convert(session.spec, session.file, **how)
+    elif conversion.state == "stale" and conversion.rebuild:
+        convert(
+            session.spec,
+            session.file,
+            overwrite=True,
+            carry=lambda building, record: carry_results(session.file, building, record),
+            **how,
+        )
+    elif conversion.state == "stale":
+        spec = planner.spec(session)
+        assert spec is not None
+        parameters = spec.parameters
+        again_after_conflicts(
+            lambda: update_metadata(
+                session.file,
+                parameters,
+                lock_timeout=lock_timeout,
+                check=lambda working: check_valid(working, session.file),
+            )
+        )
+    elif conversion.state != "done":
+        msg = "the session can't be converted"
+        raise InputError(msg, where=str(session.spec), found=conversion.reason)

@@ -1,0 +1,292 @@
+"""A project: what is done in it, and the rest of it done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from nwbpipe.errors import Problem, RequestError, UnknownNameError
+from nwbpipe.project._load import load_project
+from nwbpipe.project._model import ExecutorSpec
+from nwbpipe.project._sessions import Session
+from nwbpipe.project._sessions import restrict as restricted
+from nwbpipe.project._spec import ProjectSpec
+from nwbpipe.project.execute import Options, Reporter, Runner, Summary
+from nwbpipe.project.execute._executor import Executor
+from nwbpipe.project.execute._runner import may_end, wanted_steps
+from nwbpipe.project.plan import Planner, SessionPlan, StepState
+from nwbpipe.project.plan._planner import ALL, QUICK
+from nwbpipe.project.state import RunObject
+from nwbpipe.provenance import merged_prov, prov_json, read_records
+from nwbpipe.quality import ThresholdSet
+from nwbpipe.review import SessionQuality, session_quality
+from nwbpipe.run import PROJECT, Difference, made_by, verify_run
+
+
+@dataclass(frozen=True)
+class Status:
+    """The states of all steps of a project's sessions.
+
+    Attributes
+    ----------
+    plans : list of SessionPlan
+        One for each session, by key.
+    problems : list of Problem
+        Specs and files that can't be read.
+    """
+
+    plans: list[SessionPlan]
+    problems: list[Problem] = field(default_factory=list)
+
+    def counts(self) -> Mapping[str, Counter[str]]:
+        """Return how often each step is in each state."""
+        found: dict[str, Counter[str]] = {}
+        for plan in self.plans:
+            for one in plan.steps:
+                found.setdefault(one.step, Counter())[one.state] += 1
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all as JSON values."""
+        return {
+            "sessions": {plan.session: [one.as_dict() for one in plan.steps] for plan in self.plans},
+            "counts": {step: dict(states) for step, states in self.counts().items()},
+            "problems": [str(one) for one in self.problems],
+        }
+
+
+class Project:
+    """A project of many sessions.
+
+    Parameters
+    ----------
+    path : path, optional
+        Its ``nwbpipe.toml``, or the folder of it; the nearest one upwards from the current folder by default.
+    profile : str, optional
+        Whose stores are meant; ``NWBPIPE_PROFILE`` by default.
+
+    Examples
+    --------
+    >>> project = Project("nwbpipe.toml")  # doctest: +SKIP
+    >>> project.status().counts()["suite2p_fast"]  # doctest: +SKIP
+    Counter({'done': 41, 'missing': 3})
+    >>> project.run().done  # doctest: +SKIP
+    3
+    """
+
+    def __init__(self, path: Path | str | None = None, *, profile: str | None = None) -> None:
+        self.spec: ProjectSpec = load_project(path, profile=profile)
+        self.planner = Planner(self.spec)
+
+    def sessions(self, patterns: Sequence[str] = (), where: str | None = None) -> tuple[list[Session], list[Problem]]:
+        """Find sessions.
+
+        Parameters
+        ----------
+        patterns : sequence of str
+            Keys (``subject/session``) or patterns of keys; all by default.
+        where : str, optional
+            A condition in SQL on the fields of subject and session.
+
+        Returns
+        -------
+        list of Session
+            By key.
+        list of Problem
+            Specs and files that can't be read.
+        """
+        found, problems = self.planner.sessions()
+        return restricted(found, patterns, where), problems
+
+    def status(self, sessions: Sequence[str] = (), where: str | None = None, *, verify: bool = False) -> Status:
+        """Return the states of all steps.
+
+        Parameters
+        ----------
+        sessions, where
+            As of `sessions`.
+        verify : bool
+            Whether to read whatever may have changed, however large; otherwise it shows as "unverified".
+        """
+        found, problems = self.sessions(sessions, where)
+        plans = self.planner.plans(found, limit=ALL if verify else QUICK)
+        return Status([plans[key] for key in (PROJECT, *(one.key for one in found)) if key in plans], problems)
+
+    def state(self, session: str, step: str) -> list[StepState]:
+        """Return the states of one step, or of one of its runs, in one session.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such step.
+        """
+        one = None if session == PROJECT else self._one(session)
+        plan = self.planner.plans([one] if one else []).get(one.key if one else PROJECT, SessionPlan(session, ()))
+        found = [state for state in plan.steps if step in (state.step, state.run)]
+        if not found:
+            msg = f"there is no step {step!r}"
+            raise UnknownNameError(msg, expected=", ".join(dict.fromkeys(state.step for state in plan.steps)))
+        return found
+
+    def pending(
+        self,
+        sessions: Sequence[str] = (),
+        where: str | None = None,
+        *,
+        steps: Sequence[str] = (),
+        retry_failed: bool = False,
+    ) -> list[StepState]:
+        """Return what `run` would compute, with what has to wait for something else of it; parameters as there."""
+        everything, _ = self.planner.sessions()
+        found = restricted(everything, sessions, where)
+        wanted = wanted_steps(self.spec.steps, steps)
+        plans = self.planner.plans(found, limit=ALL)
+        if len(found) < len(everything):
+            plans.pop(PROJECT, None)
+        states = [one for plan in plans.values() for one in plan.steps]
+        return [one for one in states if one.state != "running" and may_end(one, wanted, retry_failed)]
+
+    def run(
+        self,
+        sessions: Sequence[str] = (),
+        where: str | None = None,
+        *,
+        steps: Sequence[str] = (),
+        executor: str | Executor | None = None,
+        workers: int | None = None,
+        retry_failed: bool = False,
+        max_failures: int | None = None,
+        limit: int | None = None,
+        reporter: Reporter | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Summary:
+        """Compute what is missing or stale.
+
+        Parameters
+        ----------
+        sessions, where
+            As of `sessions`. A step of project scope runs only if all sessions are meant.
+        steps : sequence of str
+            Only these steps, and what they need.
+        executor : str or Executor, optional
+            "local", "dask", "slurm", "pbs", "sge", "lsf" or "cloud"; as in nwbpipe.toml by default.
+        workers : int, optional
+            How many runs at once.
+        retry_failed : bool
+            Also what has failed before with the same inputs and parameters.
+        max_failures : int, optional
+            Begin nothing more after so many failures.
+        limit : int, optional
+            Begin at most so many runs.
+        reporter : Reporter, optional
+            Is told what happens.
+        stopped : callable, optional
+            Asked now and then whether to stop.
+
+        Returns
+        -------
+        Summary
+            What was done, what failed, and what could not be begun. One session's failure stops no other.
+        """
+        if executor is None or isinstance(executor, str):
+            self.executor_spec(kind=executor, workers=workers)  # refused also when nothing is to be done
+        everything, _ = self.planner.sessions()
+        found = restricted(everything, sessions, where)
+        options = Options(tuple(steps), retry_failed, max_failures, limit, len(found) == len(everything))
+
+        def begin() -> Executor:
+            return self.executor(executor, workers) if executor is None or isinstance(executor, str) else executor
+
+        return Runner(self.planner, found, begin, options, reporter, stopped).run()
+
+    def executor(self, kind: str | None = None, workers: int | None = None) -> Executor:
+        """Return an executor, as nwbpipe.toml says but for what is named here."""
+        spec = self.executor_spec(kind=kind, workers=workers)
+        if spec.kind == "local":
+            from nwbpipe.project.execute._local import LocalExecutor
+
+            return LocalExecutor(spec)
+        from nwbpipe.project.execute._dask import DaskExecutor
+
+        return DaskExecutor(spec)
+
+    def quality(
+        self,
+        sessions: Sequence[str] = (),
+        where: str | None = None,
+        *,
+        step: str | None = None,
+        thresholds: ThresholdSet | None = None,
+    ) -> tuple[list[SessionQuality], list[Problem]]:
+        """Return the verdicts that the files of the sessions hold.
+
+        Parameters
+        ----------
+        sessions, where
+            As of `sessions`.
+        step, thresholds
+            As of `nwbpipe.review.verdicts`.
+
+        Returns
+        -------
+        list of SessionQuality
+            One for each session, by key.
+        list of Problem
+            Specs and files that can't be read.
+        """
+        found, problems = self.sessions(sessions, where)
+        files = {one.key: one.file for one in found if self.planner.looks.of(one.file) is not None}
+        told = [session_quality(one.key, files.get(one.key), step=step, thresholds=thresholds) for one in found]
+        return told, problems
+
+    def runs(self) -> list[RunObject]:
+        """Return every run of the project, failed ones too, oldest first."""
+        return list(self.planner.runs.all())
+
+    def lineage(self) -> dict[str, Any]:
+        """Return where all results of the project come from, as W3C PROV-JSON."""
+        documents = []
+        for session in self.sessions()[0]:
+            if self.planner.looks.of(session.file) is not None:
+                documents.append(prov_json(read_records(session.file), session.key))
+        for step in self.spec.steps.values():
+            if step.whole:
+                records = [one.record for one in made_by(self.planner.models, step.name)]
+                documents.append(prov_json(records, PROJECT))
+        return merged_prov(documents)
+
+    def job_scripts(self, kind: str | None = None) -> str:
+        """Return the job scripts that a cluster's scheduler would be given, one for each kind of worker."""
+        from nwbpipe.project.execute._clusters import job_scripts
+
+        return job_scripts(self.executor_spec(kind=kind))
+
+    def executor_spec(self, **named: Any) -> ExecutorSpec:
+        """Return what nwbpipe.toml says of the executor, but for what is named here."""
+        values = self.spec.executor.model_dump() | {name: one for name, one in named.items() if one}
+        try:
+            return ExecutorSpec.model_validate(values)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            expected = fault["msg"].removeprefix("Input should be ")
+            raise RequestError("the executor can't be used", expected=expected, found=repr(fault["input"])) from error
+
+    def verify(self, session: str, step: str, **options: Any) -> list[Difference]:
+        """Compute a run again in scratch, from its record, and compare; see `nwbpipe.run.verify_run`."""
+        if session == PROJECT:
+            msg = "what a step of project scope made is not verified; the steps that read it are"
+            raise RequestError(msg, where=f"{session} {step}", hint="name a session, and a step that reads it")
+        return verify_run(self._one(session).file, step, place=self.spec.place, **options)
+
+    def _one(self, session: str) -> Session:
+        """Return the one session that is meant."""
+        found, _ = self.sessions([session])
+        if len(found) > 1:
+            msg = f"several sessions are meant by {session!r}"
+            raise RequestError(msg, found=", ".join(one.key for one in found[:10]), hint="name one of them")
+        return found[0]

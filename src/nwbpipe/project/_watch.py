@@ -1,0 +1,186 @@
+"""Keep a project done: sessions whose files have arrived are converted and processed."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nwbpipe.errors import NwbpipeError
+from nwbpipe.project._project import Project
+from nwbpipe.project._sessions import Session
+from nwbpipe.project.execute import Reporter, Summary
+from nwbpipe.project.execute._runner import may_end
+from nwbpipe.project.plan import StepState
+from nwbpipe.project.plan._conversion import raw_files
+from nwbpipe.project.plan._planner import ALL
+from nwbpipe.stores import is_remote
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a watched project is, after one look.
+
+    Attributes
+    ----------
+    sessions, arriving : int
+        Sessions, and those of them whose files are still changing.
+    states : mapping of str to int
+        How many steps are in each state.
+    summary : Summary or None
+        Of the run that followed.
+    error : str
+        Why the look failed; "" if it did not.
+    """
+
+    sessions: int = 0
+    arriving: int = 0
+    states: Mapping[str, int] = field(default_factory=dict)
+    summary: Summary | None = None
+    error: str = ""
+
+    @property
+    def line(self) -> str:
+        """One line for the log of a service."""
+        if self.error:
+            return f"not healthy: {self.error}"
+        states = ", ".join(f"{number} {state}" for state, number in sorted(self.states.items()))
+        return f"healthy: {self.sessions} sessions, {self.arriving} arriving; {states or 'no steps'}"
+
+
+class Watcher:
+    """Looks at a project again and again.
+
+    Parameters
+    ----------
+    project : Project
+    settle_s : float
+        A session counts as arrived when none of its files has changed for so many seconds.
+    interval_s : float
+        Seconds between looks; where the raw files are on this machine, a change is seen at once.
+    reporter : Reporter, optional
+    **options
+        ``executor`` and ``workers`` of `Project.run`.
+    """
+
+    def __init__(
+        self, project: Project, *, settle_s: float = 60.0, interval_s: float = 30.0, reporter: Reporter | None = None,
+        **options: Any,
+    ) -> None:  # fmt: skip
+        self.project, self.settle_s, self.interval_s = project, settle_s, interval_s
+        self.looks = project.planner.looks
+        self.reporter, self.options = reporter, options
+        self.stop = threading.Event()
+        self._seen: dict[str, tuple[Any, float]] = {}
+
+    def watch(self, tell: Callable[[Health], None]) -> None:
+        """Look until `stop` is set; each look is told."""
+        while not self.stop.is_set():
+            try:
+                health = self.look()
+            except (NwbpipeError, OSError) as error:  # a store that is away comes back
+                health = Health(error=str(error).partition("\n")[0])
+            tell(health)
+            self._wait(min(self.settle_s, self.interval_s) if health.arriving else self.interval_s)
+
+    def look(self) -> Health:
+        """Look once, and run what has arrived."""
+        found, _ = self.project.sessions()  # one listing of each store that is not on this machine
+        arrived = [one for one in found if self._arrived(one)]
+        states, summary = self._states(arrived), None
+        # An executor is not begun for nothing: a cluster's would submit jobs.
+        if any(may_end(one, None, retry_failed=False) for one in states) and not self.stop.is_set():
+            summary = self.project.run(
+                [one.key for one in arrived], reporter=self.reporter, stopped=self.stop.is_set, **self.options
+            )
+            self.looks.refresh(whole=True)
+            states = self._states(arrived)
+        return Health(len(found), len(found) - len(arrived), Counter(one.state for one in states), summary)
+
+    def _states(self, sessions: Sequence[Session]) -> list[StepState]:
+        return [one for plan in self.project.planner.plans(sessions, limit=ALL).values() for one in plan.steps]
+
+    def _arrived(self, session: Session) -> bool:
+        """Whether none of a session's files has changed for `settle_s` seconds, by our own clock."""
+        if session.spec is None:
+            files: set[str] = {str(session.file)}
+        else:
+            spec = self.project.planner.spec(session)
+            assert spec is not None
+            folder = os.path.dirname(str(session.spec))  # of a URL, too  # noqa: PTH120
+            files = {*spec.files, *raw_files(spec, self.looks), *self.looks.below(folder)}
+        stats = self.looks.stats(sorted(files))
+        before, since = self._seen.get(session.key, (None, 0.0))
+        now = time.monotonic()
+        if before != stats:
+            # Files of this machine that were at rest before we began to look need not be waited for.
+            here = not any(map(is_remote, files))
+            newest = max((stat[3] for stat in stats.values() if stat), default=0) if here else 0
+            at_rest = here and before is None and time.time() - newest / 1e9 >= self.settle_s
+            self._seen[session.key] = (stats, now - self.settle_s if at_rest else now)
+            return at_rest
+        return now - since >= self.settle_s
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for a change below the sessions' store, at most so long."""
+        store = self.project.spec.sessions.partition("://")[0]
+        roots = self.project.spec.stores[store]
+        if any(map(is_remote, roots)):
+            self.stop.wait(seconds)
+            return
+        with suppress(ImportError, OSError):
+            import watchfiles
+
+            stop = threading.Event()
+            timer = threading.Timer(seconds, stop.set)
+            timer.start()
+            try:
+                for _ in watchfiles.watch(
+                    *roots, stop_event=_Either(stop, self.stop), raise_interrupt=True, rust_timeout=500, debounce=400
+                ):
+                    break
+            finally:
+                timer.cancel()
+            self.stop.wait(min(1.0, seconds))  # a recording that is being written wakes us again and again
+            return
+        self.stop.wait(seconds)
+
+
+class _Either:
+    """Set if one of two events is."""
+
+    def __init__(self, *events: threading.Event) -> None:
+        self.events = events
+
+    def is_set(self) -> bool:
+        """Whether one is set."""
+        return any(one.is_set() for one in self.events)
+
+
+def systemd_unit(command: list[str], folder: Path, name: str) -> str:
+    """Return a systemd unit (of the user's services) that watches a project."""
+    words = " ".join(f'"{word}"' for word in command)
+    return (
+        f"[Unit]\nDescription=nwbpipe watches {name}\nAfter=network-online.target\n\n"
+        f"[Service]\nType=exec\nWorkingDirectory={folder}\nExecStart={words}\nRestart=on-failure\nRestartSec=30\n"
+        "KillSignal=SIGTERM\nTimeoutStopSec=120\n\n[Install]\nWantedBy=default.target\n"
+    )
+
+
+def dockerfile(version: str, python: str, extras: str) -> str:
+    """Return a Dockerfile of an image that watches the project mounted at /project."""
+    release = version.partition("+")[0]
+    return (
+        f"FROM python:{python}-slim\n"
+        "RUN useradd --create-home user\nUSER user\nENV PATH=/home/user/.local/bin:$PATH\n"
+        f'RUN python -m pip install --no-cache-dir --user "nwbpipe[{extras}]=={release}"\n'
+        "# Tools, each in an environment of its own: RUN nwbpipe tools install suite2p\n"
+        "WORKDIR /project\nSTOPSIGNAL SIGTERM\n"
+        'CMD ["nwbpipe", "watch", "--project", "/project/nwbpipe.toml"]\n'
+    )

@@ -1,0 +1,143 @@
+"""Clusters whose workers Dask starts: jobs of a batch system, or machines of a cloud. One for each kind of worker."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from typing import Any
+
+from nwbpipe.errors import RequestError, ToolMissingError, UnknownNameError
+from nwbpipe.project._model import ExecutorSpec, WorkerKind
+
+_JOBQUEUE = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster"}
+
+
+def require(name: str, hint: str = 'python -m pip install "nwbpipe[dask]"') -> Any:
+    """Import a module of an extra.
+
+    Raises
+    ------
+    ToolMissingError
+        If it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        msg = f"the package {name.partition('.')[0]!r} can't be imported"
+        raise ToolMissingError(msg, found=str(error), hint=hint) from error
+
+
+def kinds_of(spec: ExecutorSpec) -> dict[str, WorkerKind]:
+    """Return the kinds of workers of an executor."""
+    if spec.kinds:
+        return {str(name): kind for name, kind in spec.kinds.items()}
+    return {"standard": WorkerKind(workers=spec.workers or 2)}
+
+
+def worker_resources(kind: str, worker: WorkerKind) -> dict[str, float]:
+    """Return the abstract resources that a Dask worker of a kind declares.
+
+    A worker of the kind "standard" takes what asks for nothing special; any other kind takes that, too.
+    """
+    found = {"slots": 1.0, f"kind-{kind}": 1.0}
+    if worker.gpu:
+        found["gpu"] = float(worker.gpu)
+    return found
+
+
+def start_cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
+    """Make the cluster of one worker kind, and let it have its workers: so many, or as many as the work asks for."""
+    cluster = (_cloud if spec.kind == "cloud" else _jobqueue)(spec, kind, worker)
+    try:
+        if spec.adaptive:
+            # A worker for each run that waits: Dask takes a task of unknown length for half a second, and would
+            # have one worker for ten of ours; or close busy ones, since what ran before was short.
+            cluster.adapt(minimum=0, maximum=worker.workers, target_duration="1ms")
+        else:
+            cluster.scale(worker.workers)
+    except BaseException:
+        cluster.close()
+        raise
+    return cluster
+
+
+def job_scripts(spec: ExecutorSpec) -> str:
+    """Return the job scripts that a cluster's scheduler would be given, one for each kind of worker.
+
+    Raises
+    ------
+    RequestError
+        If the executor is none of a cluster.
+    """
+    if spec.kind not in _JOBQUEUE:
+        msg = f"the executor {spec.kind!r} submits no jobs"
+        raise RequestError(msg, expected=", ".join(_JOBQUEUE), hint="--executor slurm --show-job-script")
+    scripts = []
+    for kind, worker in kinds_of(spec).items():
+        with _jobqueue(spec, kind, worker) as cluster:
+            scripts.append(f"# {worker.workers} workers of the kind {kind}\n{cluster.job_script()}")
+    return "\n".join(scripts)
+
+
+def _pairs(kind: str, worker: WorkerKind) -> str:
+    return ",".join(f"{name}={value:g}" for name, value in worker_resources(kind, worker).items())
+
+
+def _jobqueue(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
+    """Jobs are submitted when it is scaled."""
+    jobqueue = require("dask_jobqueue")
+    options: dict[str, Any] = {"cores": worker.cores, "processes": 1, "memory": worker.memory, **worker.options}
+    extra = ["--nthreads", "1", "--resources", _pairs(kind, worker)]
+    options["worker_extra_args"] = [*options.get("worker_extra_args", []), *extra]
+    for name in ("walltime", "queue"):
+        if getattr(worker, name) is not None:
+            options[name] = getattr(worker, name)
+    if worker.gpu and spec.kind == "slurm":
+        options["job_extra_directives"] = [*options.get("job_extra_directives", []), f"--gres=gpu:{worker.gpu}"]
+    options.setdefault("job_name", f"nwbpipe-{kind}")
+    return getattr(jobqueue, _JOBQUEUE[spec.kind])(**options)
+
+
+def _cloud(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
+    """A scheduler and workers on machines of a provider; the credentials are those that its own tools find."""
+    found = _cloud_class(spec)
+    options = dict(worker.options)
+    if _takes(found, "worker_extra_args"):  # containers: workers get words
+        extra = ["--resources", _pairs(kind, worker)]
+        options["worker_extra_args"] = [*options.get("worker_extra_args", []), *extra]
+        options["worker_nthreads"] = 1
+    elif _takes(found, "worker_options"):  # machines: workers get a specification
+        own = {"nthreads": 1, "resources": worker_resources(kind, worker)}
+        options["worker_options"] = {**options.get("worker_options", {}), **own}
+    else:
+        msg = "workers of that cluster can't be told what they are for"
+        raise RequestError(
+            msg, found=str(spec.cluster), expected="one that takes worker_options or worker_extra_args",
+            hint="start it yourself, and name its scheduler: kind = \"dask\", address = \"…\"",
+        )  # fmt: skip
+    return found(**options)
+
+
+def _cloud_class(spec: ExecutorSpec) -> Any:
+    """Return the class that is named, if dask-cloudprovider offers it as a cluster; nothing else is ever called."""
+    if spec.cluster is None:
+        msg = "no cluster is named"
+        raise RequestError(msg, where="[executor]", hint='name one, such as cluster = "aws.FargateCluster"')
+    provider, _, name = spec.cluster.partition(".")
+    package = f"dask_cloudprovider.{provider}"
+    module = require(package, f'python -m pip install "dask-cloudprovider[{provider}]"')
+    found = getattr(module, name, None)
+    base = require("distributed.deploy").Cluster
+    if not (isinstance(found, type) and issubclass(found, base) and found.__module__.startswith(f"{package}.")):
+        offered = [
+            key for key, one in vars(module).items()
+            if isinstance(one, type) and issubclass(one, base) and one.__module__.startswith(f"{package}.")
+        ]  # fmt: skip
+        msg = f"dask-cloudprovider has no cluster {spec.cluster!r}"
+        raise UnknownNameError(msg, expected=", ".join(f"{provider}.{one}" for one in sorted(offered)))
+    return found
+
+
+def _takes(kind: Any, name: str) -> bool:
+    """Whether a class, or one that it extends and hands its options to, takes an option."""
+    return any(name in inspect.signature(one.__init__).parameters for one in kind.__mro__[:-1])

@@ -1,0 +1,165 @@
+"""The local executor: a few worker processes on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import asdict
+from typing import IO, Any
+
+from nwbpipe.errors import WorkError
+from nwbpipe.processors import Resources
+from nwbpipe.project._model import ExecutorSpec
+from nwbpipe.project.execute._devices import gpus
+from nwbpipe.project.execute._executor import Event, Room
+from nwbpipe.project.execute._run_job import Ended, Job
+
+_GRACE = 20.0  # seconds for workers to end their tools
+_STARTS = 3  # in a row without one that lives
+
+
+class _Worker:
+    """One process, with one job at a time."""
+
+    def __init__(self, happened: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]]) -> None:
+        self.token: int | None = None
+        self.ready = False
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "nwbpipe.project.execute._worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
+        )
+        threading.Thread(target=self._read, args=(self.process.stdout, happened), daemon=True).start()
+
+    def _read(self, lines: IO[str], happened: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]]) -> None:
+        with lines:
+            for line in lines:
+                with suppress(json.JSONDecodeError):
+                    happened.put((self, json.loads(line)))
+        happened.put((self, None))
+
+    def give(self, job: Job, token: int) -> None:
+        """Hand it a job."""
+        assert self.process.stdin is not None
+        self.token = token
+        with suppress(BrokenPipeError):  # it has died: its reader tells
+            self.process.stdin.write(json.dumps(asdict(job)) + "\n")
+            self.process.stdin.flush()
+
+    def end(self) -> None:
+        """Let it go when its job is done; it has none."""
+        with suppress(OSError):
+            if self.process.stdin is not None:
+                self.process.stdin.close()
+
+
+class LocalExecutor:
+    """Computes jobs in worker processes on this machine.
+
+    Parameters
+    ----------
+    spec : ExecutorSpec
+        How many workers, and how much memory and how many GPUs they may use together.
+    """
+
+    def __init__(self, spec: ExecutorSpec) -> None:
+        import psutil
+
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        slots = spec.workers or max(1, min(4, cores))
+        memory = spec.memory_gb or psutil.virtual_memory().total / 1e9
+        count = len(gpus()) if spec.gpus is None else spec.gpus
+        self._share = max(1, cores // slots)
+        self.room = Room(slots, max(cores, slots), memory, count)
+        self._happened: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
+        self._workers: list[_Worker] = []
+        self._tokens = 0
+        self._failed_starts = 0
+
+    @property
+    def about(self) -> str:
+        """See `Executor.about`."""
+        return f"{self.room.slots} workers on this machine"
+
+    def refuses(self, wanted: Resources) -> str:
+        """See `Executor.refuses`."""
+        return self.room.refuses(wanted)
+
+    def fits(self, wanted: Resources) -> bool:
+        """See `Executor.fits`."""
+        return self.room.fits(wanted)
+
+    def threads(self, wanted: Resources) -> int:
+        """See `Executor.threads`."""
+        return wanted.cpu or self._share
+
+    def submit(self, job: Job, wanted: Resources) -> int:
+        """See `Executor.submit`."""
+        self._tokens += 1
+        worker = next((one for one in self._workers if one.token is None), None)
+        if worker is None:
+            worker = _Worker(self._happened)
+            self._workers.append(worker)
+        self.room.taken[self._tokens] = wanted
+        worker.give(job, self._tokens)
+        return self._tokens
+
+    def wait(self, timeout: float) -> list[Event]:
+        """See `Executor.wait`."""
+        events = []
+        with suppress(queue.Empty):
+            events.append(self._event(*self._happened.get(timeout=timeout)))
+            while True:
+                events.append(self._event(*self._happened.get_nowait()))
+        return [one for one in events if one is not None]
+
+    def _event(self, worker: _Worker, said: dict[str, Any] | None) -> Event | None:
+        if said is None:
+            worker.process.wait()
+            worker.end()
+            if worker in self._workers:
+                self._workers.remove(worker)
+            self._failed_starts = 0 if worker.ready else self._failed_starts + 1
+            if self._failed_starts >= _STARTS:
+                msg = "workers end as soon as they are started"
+                raise WorkError(msg, found=f"exit code {worker.process.returncode}", hint="see their messages above")
+            return self._ended(worker, None)
+        if "ready" in said:
+            worker.ready = True
+            return None
+        if "progress" in said and worker.token is not None:
+            return Event(worker.token, fraction=said["progress"], text=said["text"])
+        return self._ended(worker, Ended(**said["ended"])) if "ended" in said else None
+
+    def _ended(self, worker: _Worker, ended: Ended | None) -> Event | None:
+        token, worker.token = worker.token, None
+        if token is None:
+            return None
+        self.room.taken.pop(token, None)
+        return Event(token, ended, lost=ended is None)
+
+    def close(self) -> None:
+        """See `Executor.close`."""
+        for worker in self._workers:
+            if worker.token is None:
+                worker.end()
+            else:
+                with suppress(ProcessLookupError):
+                    worker.process.send_signal(signal.SIGTERM)
+        for worker in self._workers:
+            try:
+                worker.process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+            worker.end()
+        self._workers.clear()

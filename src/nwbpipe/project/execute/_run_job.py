@@ -1,0 +1,207 @@
+"""One run of a project: what a worker does, in whatever process it is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from nwbpipe.errors import ConflictError, FileAccessError, LockedFileError, NwbpipeError, ToolError, ToolKilledError
+from nwbpipe.processors import ProjectProcessor
+from nwbpipe.project._convert_session import convert_session
+from nwbpipe.project._load import load_project
+from nwbpipe.project._sessions import Session
+from nwbpipe.project.execute._devices import devices
+from nwbpipe.project.plan._artefact_state import offered_inputs
+from nwbpipe.project.plan._planner import Planner
+from nwbpipe.project.plan._state import CONVERT
+from nwbpipe.project.plan._tools import judged
+from nwbpipe.project.state import RunObject
+from nwbpipe.project.state._runs import now_text
+from nwbpipe.provenance import RunRecord, host_label
+from nwbpipe.run import MODELS, Offered, make, process
+from nwbpipe.stores import is_remote, scratch_folder
+
+LOCK_TIMEOUT = 600.0  # seconds: commits to one file queue
+Ending = Literal["done", "failed", "interrupted", "held"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that a worker is asked for; plain values, so that it can be sent to any process.
+
+    Attributes
+    ----------
+    project, profile : str
+        The project file, as the worker finds it, and whose stores are meant.
+    session : str
+        Key of the session; its spec and file follow.
+    step, run : str
+        Name in nwbpipe.toml, or "convert"; and name that the results carry.
+    key : str
+        As the plan has it.
+    inputs : mapping of str to str
+        HDF5 paths.
+    threads, gpu, disk_gb, time_limit_s
+        What it may use.
+    """
+
+    project: str
+    profile: str
+    session: str
+    subject_id: str
+    session_id: str
+    spec: str
+    file: str
+    step: str
+    run: str
+    key: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 1
+    gpu: int = 0
+    disk_gb: float = 0.0
+    time_limit_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended.
+
+    Attributes
+    ----------
+    ending : {"done", "failed", "interrupted", "held"}
+        Held: it could not be committed, as another program has the file; the result waits in scratch.
+    computed : bool
+        False if it was done already.
+    text : str
+        What went wrong.
+    log : str
+        Place of the log in ``state://``.
+    seconds : float
+    """
+
+    ending: Ending
+    computed: bool = False
+    text: str = ""
+    log: str = ""
+    seconds: float = 0.0
+
+
+@lru_cache(maxsize=4)
+def _planner(path: str, profile: str, _changed: int) -> Planner:
+    return Planner(load_project(path, profile=profile))
+
+
+def execute(values: Mapping[str, Any], progress: Callable[[float, str], None] | None = None) -> dict[str, Any]:
+    """Run a job, write its run object, and return an `Ended` as plain values."""
+    job = Job(**values)
+    planner = _planner(job.project, job.profile, os.stat(job.project).st_mtime_ns)  # noqa: PTH116
+    started, cpu = now_text(), time.process_time()
+    record, computed, log, error = None, False, None, None
+    try:
+        with devices(job.gpu) as visible:
+            record, computed, log = _run(planner, job, visible, progress)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except (LockedFileError, ConflictError) as held:
+        return asdict(Ended("held", text=str(held)))
+    except NwbpipeError as caught:
+        error = caught
+        log = Path(caught.log) if isinstance(caught, ToolError) and caught.log else None
+    except Exception as caught:
+        error = NwbpipeError(
+            f"an error that nwbpipe did not foresee: {type(caught).__name__}: {caught}",
+            hint="report it, with what `nwbpipe process --debug` shows of that step",
+        )
+    outcome: Literal["done", "failed", "interrupted"] = "done"
+    if error is not None:
+        outcome = "interrupted" if isinstance(error, ToolKilledError) else "failed"
+    usage = dict(record.resources) if record and job.step != CONVERT else {}
+    if job.step == CONVERT and computed:  # in this process, which does one thing at a time
+        usage["cpu_seconds"] = time.process_time() - cpu
+    run = RunObject(
+        run_id=record.run_id if record else uuid.uuid4().hex,
+        key=record.key if record else job.key,
+        session=job.session,
+        step=job.run,
+        outcome=outcome,
+        started=started,
+        ended=now_text(),
+        host=host_label(),
+        error=None if error is None else {"code": error.code, "text": str(error)},
+        usage=usage,
+    )
+    if computed or error is not None:
+        run = planner.runs.add(run, log)
+    return asdict(Ended(outcome, computed, run.error["text"] if run.error else "", run.log, run.seconds))
+
+
+def _run(
+    planner: Planner, job: Job, visible: str, progress: Callable[[float, str], None] | None
+) -> tuple[RunRecord, bool, Path | None]:
+    _check_disk(job.disk_gb)
+    if job.step == CONVERT:
+        record, computed = convert_session(planner, _session(job), lock_timeout=LOCK_TIMEOUT)
+        return record, computed, None
+    step = planner.project.steps[job.step]
+    facts = planner.tools[job.step]
+
+    def outdated(record: RunRecord) -> bool:
+        return bool(judged(record, facts, step.policy))
+
+    if isinstance(step.method, ProjectProcessor):
+        made = make(
+            step.method, step.name, step.params, step.seed, _offered(planner, job), planner.models,
+            outdated=outdated, devices=visible, timeout=job.time_limit_s, threads=job.threads, progress=progress,
+        )  # fmt: skip
+        return made.record, made.computed, made.log
+    artefacts = {
+        name: str(planner.project.place(path)) for name, path in job.inputs.items() if path.startswith(f"{MODELS}://")
+    }
+    done = process(
+        job.file,
+        step.method,
+        step=job.run,
+        params=step.params.model_dump(),
+        inputs={**job.inputs, **artefacts},
+        seed=step.seed,
+        primary=step.primary,
+        replace=True,
+        outdated=outdated,
+        cascade=True,
+        devices=visible,
+        timeout=job.time_limit_s,
+        threads=job.threads,
+        lock_timeout=LOCK_TIMEOUT,
+        progress=progress,
+    )
+    return done.record, done.computed, done.log
+
+
+def _offered(planner: Planner, job: Job) -> list[Offered]:
+    files = {session.key: session.file for session in planner.sessions()[0]}
+    return [Offered(key, files[key], paths) for key, paths in offered_inputs(job.inputs)]
+
+
+def _session(job: Job) -> Session:
+    return Session(job.subject_id, job.session_id, _place(job.spec) if job.spec else None, _place(job.file), {})
+
+
+def _place(text: str) -> Path | str:
+    return text if is_remote(text) else Path(text)
+
+
+def _check_disk(needed_gb: float) -> None:
+    free = shutil.disk_usage(scratch_folder()).free / 1e9
+    if free < needed_gb:
+        msg = "there is not enough scratch space for this run"
+        raise FileAccessError(
+            msg, where=str(scratch_folder()), expected=f"{needed_gb:g} GB", found=f"{free:.1f} GB free",
+            hint="free space, or name another folder: NWBPIPE_SCRATCH",
+        )  # fmt: skip

@@ -1,0 +1,367 @@
+"""The runner: takes what is ready in a plan, has it computed, and looks again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from nwbpipe.errors import UnknownNameError
+from nwbpipe.processors import Resources
+from nwbpipe.project._sessions import Session
+from nwbpipe.project._spec import Step
+from nwbpipe.project.execute._executor import Event, Executor
+from nwbpipe.project.execute._run_job import Ended, Job
+from nwbpipe.project.plan._planner import ALL, Planner
+from nwbpipe.project.plan._state import CONVERT, SOUND, SessionPlan, StepState
+from nwbpipe.project.state import Lease, Leases, RunObject
+from nwbpipe.project.state._runs import now_text
+from nwbpipe.provenance import digest, host_label
+from nwbpipe.run import PROJECT
+
+_POLL = 1.0  # seconds between looks at what others compute
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run.
+
+    Attributes
+    ----------
+    steps : sequence of str
+        Only these steps, and what they need; all by default.
+    retry_failed : bool
+        Also what has failed before with the same inputs and parameters.
+    max_failures : int, optional
+        Begin nothing more after so many failures.
+    limit : int, optional
+        Begin at most so many runs.
+    whole : bool
+        Also steps of project scope: all sessions are meant.
+    """
+
+    steps: Sequence[str] = ()
+    retry_failed: bool = False
+    max_failures: int | None = None
+    limit: int | None = None
+    whole: bool = True
+
+
+@dataclass
+class Summary:
+    """What a run of a project did.
+
+    Attributes
+    ----------
+    done : int
+        Runs that were computed and committed.
+    found : int
+        Runs that another runner had committed meanwhile.
+    failed, held : list of (str, str, str)
+        Session, run, and what went wrong.
+    blocked : list of StepState
+        What could not be begun.
+    left : int
+        What is ready, and was not begun (limits).
+    interrupted : bool
+        Whether it was stopped.
+    """
+
+    done: int = 0
+    found: int = 0
+    failed: list[tuple[str, str, str]] = field(default_factory=list)
+    held: list[tuple[str, str, str]] = field(default_factory=list)
+    blocked: list[StepState] = field(default_factory=list)
+    left: int = 0
+    interrupted: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed and nothing was stopped."""
+        return not (self.failed or self.held or self.interrupted)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        names = ("session", "step", "error")
+        return {
+            "done": self.done,
+            "found": self.found,
+            "failed": [dict(zip(names, one, strict=True)) for one in self.failed],
+            "held": [dict(zip(names, one, strict=True)) for one in self.held],
+            "blocked": [one.as_dict() for one in self.blocked],
+            "left": self.left,
+            "interrupted": self.interrupted,
+        }
+
+
+class Reporter(Protocol):
+    """Is told what happens."""
+
+    def planned(self, states: Sequence[StepState], about: str) -> None:
+        """These will run, or wait for others; `about` says where (a dashboard's address)."""
+
+    def began(self, state: StepState) -> None:
+        """A run was begun."""
+
+    def progress(self, state: StepState, fraction: float, text: str) -> None:
+        """A run went on."""
+
+    def ended(self, state: StepState, ended: Ended) -> None:
+        """A run ended."""
+
+
+@dataclass
+class _Running:
+    state: StepState
+    job: Job
+    lease: Lease
+    tries: int
+
+
+class Runner:
+    """Runs what is missing or stale in a project's sessions.
+
+    Parameters
+    ----------
+    planner : Planner
+    sessions : sequence of Session
+    begin : callable
+        Makes the executor; called if there is something to do.
+    options : Options
+    reporter : Reporter, optional
+    stopped : callable, optional
+        Asked between events whether to stop.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        sessions: Sequence[Session],
+        begin: Callable[[], Executor],
+        options: Options,
+        reporter: Reporter | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.planner, self.options, self.reporter = planner, options, reporter
+        self._begin_executor = begin
+        self.sessions = {session.key: session for session in sessions}
+        self.stopped = stopped
+        self.leases = Leases(planner.state)
+        self.summary = Summary()
+        self._plans: dict[str, SessionPlan] = {}
+        self._running: dict[int, _Running] = {}
+        self._tried: set[tuple[str, str, str]] = set()
+        self._elsewhere: dict[tuple[str, str], float] = {}
+        self._begun = 0
+        self._over = False
+        self._wanted = wanted_steps(planner.project.steps, options.steps)
+
+    def run(self) -> Summary:
+        """Run until nothing is left to do."""
+        try:
+            self._look()
+            states = [one for plan in self._plans.values() for one in plan.steps if self._counts(one)]
+            if states:
+                self._execute(states)
+            elif self.reporter is not None:
+                self.reporter.planned([], "all is done, or blocked")
+            self.summary.interrupted = self.stopped()
+        except KeyboardInterrupt:
+            self.summary.interrupted = True
+        finally:
+            self.leases.close()
+        self._conclude()
+        return self.summary
+
+    def _execute(self, states: Sequence[StepState]) -> None:
+        """Run states, and what becomes ready by them."""
+        self.executor = self._begin_executor()
+        try:
+            if self.reporter is not None:
+                self.reporter.planned(states, self.executor.about)
+            while not self.stopped():
+                self._begin()
+                if not self._running and not self._elsewhere:
+                    break
+                for event in self.executor.wait(_POLL):
+                    self._take(event)
+                self._look_elsewhere()
+        finally:
+            self._over = True
+            self.executor.close()
+            for event in self.executor.wait(0):
+                self._take(event)
+
+    # What is to be done -------------------------------------------------------------------------------
+
+    def _counts(self, state: StepState) -> bool:
+        return may_end(state, self._wanted, self.options.retry_failed)
+
+    def _open(self, plan: SessionPlan) -> bool:
+        return any(self._counts(one) for one in plan.steps) or any(one.state == "blocked" for one in plan.steps)
+
+    def _begin(self) -> None:
+        """Begin what is ready, as far as there is room."""
+        limit, most = self.options.limit, self.options.max_failures
+        for key in list(self._plans):
+            for state in self._plans[key].steps:
+                if (limit is not None and self._begun >= limit) or (
+                    most is not None and len(self.summary.failed) >= most
+                ):
+                    return
+                if self._is_ready(state):
+                    wanted = self._resources(state)
+                    if reason := self.executor.refuses(wanted):
+                        self._tried.add((key, state.run, state.key))
+                        self.summary.blocked.append(replace(state, state="blocked", reason=reason))
+                    elif self.executor.fits(wanted):
+                        self._start(state, wanted)
+                    elif not self.executor.fits(Resources()):
+                        return
+
+    def _is_ready(self, state: StepState) -> bool:
+        return (
+            state.ready
+            and self._counts(state)
+            and (state.session, state.run, state.key) not in self._tried
+            and (state.session, state.run) not in self._elsewhere
+            and not any(
+                (one.state.session, one.state.run) == (state.session, state.run) for one in self._running.values()
+            )
+            and not self._conversion_runs(state)
+        )
+
+    def _conversion_runs(self, state: StepState) -> bool:
+        """Whether a conversion keeps a step waiting, or steps a conversion: it replaces the file under them."""
+        mine = [one.state for one in self._running.values() if one.state.session == state.session]
+        return bool(mine) if state.step == CONVERT else any(one.step == CONVERT for one in mine)
+
+    def _resources(self, state: StepState) -> Resources:
+        if state.step == CONVERT:
+            return Resources()
+        return self.planner.project.steps[state.step].resources
+
+    def _start(self, state: StepState, wanted: Resources, tries: int = 0) -> None:
+        lease = self.leases.take(lease_name(state), session=state.session, step=state.run)
+        if lease is None:
+            self._elsewhere[state.session, state.run] = time.monotonic()
+            return
+        session, project = self.sessions.get(state.session), self.planner.project  # none: of project scope
+        job = Job(
+            str(project.path), project.profile, state.session, session.subject_id if session else "",
+            session.session_id if session else "", str((session and session.spec) or ""),
+            str(session.file) if session else "", state.step, state.run, state.key, dict(state.inputs),
+            self.executor.threads(wanted), wanted.gpu, wanted.disk_gb, wanted.time_limit_s,
+        )  # fmt: skip
+        token = self.executor.submit(job, wanted)
+        self._running[token] = _Running(state, job, lease, tries)
+        self._begun += tries == 0
+        if self.reporter is not None:
+            self.reporter.began(state)
+
+    # What happened ------------------------------------------------------------------------------------
+
+    def _take(self, event: Event) -> None:
+        running = self._running.get(event.token)
+        if running is None:
+            return
+        state = running.state
+        if event.ended is None and not event.lost:
+            if self.reporter is not None:
+                self.reporter.progress(state, event.fraction, event.text)
+            return
+        del self._running[event.token]
+        self.leases.release(running.lease)
+        if event.ended is None or event.ended.ending == "interrupted":
+            if self._over or self.stopped():  # then it is not begun again
+                return
+            if running.tries < self.planner.project.executor.retries:
+                self._start(state, self._resources(state), running.tries + 1)
+                return
+        ended = event.ended or self._lost(running)
+        self._tried.add((state.session, state.run, state.key))
+        if ended.ending == "done":
+            self.summary.done += ended.computed
+            self.summary.found += not ended.computed
+        else:
+            into = self.summary.held if ended.ending == "held" else self.summary.failed
+            into.append((state.session, state.run, ended.text))
+        if self.reporter is not None:
+            self.reporter.ended(state, ended)
+        self._look_again(state.session)
+
+    def _lost(self, running: _Running) -> Ended:
+        """Record that workers died under a run, again and again: it may have been short of memory."""
+        state, now = running.state, now_text()
+        text = f"the worker died under it {running.tries + 1} times"
+        error = {"code": "NP216", "text": f"{text}\n  next:     give it more memory, or see the system's messages"}
+        run_id = digest(f"{running.lease.path}{now}")[:32]
+        run = RunObject(run_id, state.key, state.session, state.run, "failed", now, now, host_label(), error)
+        self.planner.runs.add(run)
+        return Ended("failed", text=error["text"])
+
+    def _look(self) -> None:
+        """Find the states of all sessions."""
+        plans = self.planner.plans(list(self.sessions.values()), limit=ALL, running=False)
+        if not self.options.whole:  # an artefact is made of all sessions, not of some
+            plans.pop(PROJECT, None)
+        self._plans = {key: plan for key, plan in plans.items() if self._open(plan)}
+
+    def _look_again(self, key: str) -> None:
+        """Find the states of a session anew."""
+        if any(step.whole for step in self.planner.project.steps.values()):
+            self._look()  # what one session offers counts for all
+            return
+        evaluation = self.planner.evaluate(self.sessions[key], limit=ALL)
+        self._plans[key] = evaluation.plan
+        if all(one.state in SOUND or one.state == "ignored" for one in evaluation.plan.steps):
+            del self._plans[key]
+
+    def _look_elsewhere(self) -> None:
+        """Look again at what another runner computes."""
+        for (session, run), since in list(self._elsewhere.items()):
+            if time.monotonic() - since >= _POLL:
+                del self._elsewhere[session, run]
+                if session in self._plans:
+                    self._look_again(session)
+
+    def _conclude(self) -> None:
+        for plan in self._plans.values():
+            for state in plan.steps:
+                if self._wanted is not None and state.step not in self._wanted:
+                    continue
+                if state.state == "blocked":
+                    self.summary.blocked.append(state)
+                elif state.ready and self._counts(state) and (state.session, state.run, state.key) not in self._tried:
+                    self.summary.left += 1
+
+
+def wanted_steps(steps: Mapping[str, Step], names: Sequence[str]) -> set[str] | None:
+    """Return the steps that are asked for, and those that they need; None means all."""
+    if not names:
+        return None
+    if unknown := [name for name in names if name not in steps and name != CONVERT]:
+        msg = f"there is no step {', '.join(map(repr, unknown))}"
+        raise UnknownNameError(msg, expected=", ".join(steps), hint="see [steps] in nwbpipe.toml")
+    found, pending = {CONVERT}, list(names)
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += steps[name].upstream
+    return found
+
+
+def may_end(state: StepState, wanted: set[str] | None, retry_failed: bool) -> bool:
+    """Whether a state is one that a run of the wanted steps may end."""
+    if wanted is not None and state.step not in wanted:
+        return False
+    return state.state in ("missing", "stale", "running") or (state.state == "failed" and retry_failed)
+
+
+def lease_name(state: StepState) -> str:
+    """Name of the lease of a run: two steps with one key write two results, and have one each."""
+    if state.step == CONVERT:
+        return f"convert-{digest(state.session)[:40]}"
+    return f"run-{digest(f'{state.session} {state.run} {state.key}')[:40]}"

@@ -1,0 +1,63 @@
+"""A worker of the local executor: jobs come in as lines of JSON, and what happens to them goes out so.
+
+It ends when its standard input does: with the process that started it, however that ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from typing import Any
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)  # what libraries print must not get between the lines
+    signal.signal(signal.SIGTERM, _interrupt)
+    jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(jobs,), daemon=True).start()
+    sending = threading.Lock()
+
+    def send(**values: Any) -> None:
+        with sending:
+            out.write(json.dumps(values) + "\n")
+
+    from nwbpipe.project.execute._run_job import execute
+
+    send(ready=os.getpid())
+    try:
+        while True:
+            job = jobs.get()
+            last = 0.0
+
+            def progress(fraction: float, text: str) -> None:
+                nonlocal last
+                if time.monotonic() - last > 0.2:
+                    last = time.monotonic()
+                    send(progress=fraction, text=text)
+
+            send(ended=execute(job, progress))
+    except KeyboardInterrupt:
+        os._exit(130)
+
+
+def _read(jobs: queue.SimpleQueue[dict[str, Any]]) -> None:
+    for line in sys.stdin:
+        jobs.put(json.loads(line))
+    # Nobody is left to tell. A tool that runs ends with us: it watches for the end of its own input.
+    os._exit(1)
+
+
+def _interrupt(_number: int, _frame: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The tools of a project's steps, and whether another version of one makes a result stale."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from nwbpipe import environments
+from nwbpipe.environments import Tool, ToolSettings
+from nwbpipe.errors import NwbpipeError
+from nwbpipe.project._model import Policy
+from nwbpipe.project._spec import ProjectSpec, Step
+from nwbpipe.project.state import Index
+from nwbpipe.project.state._index import stats_of
+from nwbpipe.provenance import RunRecord
+from nwbpipe.run import compute_digest
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What would compute a step now.
+
+    Attributes
+    ----------
+    source : str
+        Digest of the compute module.
+    version : str
+        Version of the tool.
+    missing : str
+        Why the tool can't run; "" if it can.
+    """
+
+    source: str
+    version: str
+    missing: str = ""
+
+
+def use_tools(project: ProjectSpec) -> None:
+    """Let this process find the tools that nwbpipe.toml names; each worker reads it again."""
+    for name, tool in project.tools.items():
+        paths = {
+            what: project.folder / Path(text).expanduser()
+            for what, text in tool.model_dump(exclude_none=True).items()
+        }
+        environments.configure(name, ToolSettings(**paths))
+
+
+def facts_of(steps: Iterable[Step], index: Index) -> dict[str, Facts]:
+    """Return the facts of each step by its name; asking a tool's Python for its version is kept in the index."""
+    kept = {name: value for name, (_, value) in index.load("tool").items()}
+    fresh = []
+    found: dict[str, Facts] = {}
+    versions: dict[str, tuple[str, str]] = {}
+    for step in steps:
+        tool = step.method.tool_for(step.params)
+        name = f"{tool.name} {' '.join(tool.requirements)} {environments.settings_of(tool)} {sys.prefix}"
+        if name in versions:
+            pass
+        elif name in kept:
+            versions[name] = (kept[name][0], kept[name][1])
+        else:
+            versions[name], folders = _version(tool)
+            if folders and not versions[name][1]:
+                fresh.append((name, "", stats_of(folders), list(versions[name])))
+        found[step.name] = Facts(compute_digest(step.method), *versions[name])
+    index.store("tool", fresh)
+    return found
+
+
+def _version(tool: Tool) -> tuple[tuple[str, str], list[Path]]:
+    """Return a tool's version or why it can't run, and the folders whose change may change that."""
+    try:
+        environment = environments.find(tool)
+    except NwbpipeError as error:
+        return ("", f"{error.problem.what}; {error.problem.hint or ''}".strip("; ")), []
+    if environment.container is not None or environment.checkout is not None:
+        return (environment.version, ""), []  # no folder's change tells of theirs
+    prefix = environment.python.parent.parent
+    folders = [*prefix.glob("lib/python*/site-packages"), *prefix.glob("Lib/site-packages")]
+    if environment.kind is environments.Kind.CURRENT:
+        folders += [Path(entry) for entry in sys.path if entry.endswith("-packages") and Path(entry).is_dir()]
+    return (environment.version, ""), folders
+
+
+def judged(record: RunRecord, facts: Facts, policy: Policy) -> str:
+    """Say why another tool or source makes a result stale; "" if it does not."""
+    if policy == "never":
+        return ""
+    if record.compute_digest and record.compute_digest != facts.source:
+        return "code changed"
+    length = None if policy == "exact" else 2
+    if facts.version and record.tool_version.split(".")[:length] != facts.version.split(".")[:length]:
+        return f"{record.tool} {record.tool_version} → {facts.version}"
+    return ""
+
+
+def as_text(facts: dict[str, Facts]) -> str:
+    """One text of all facts, for the context of what is kept."""
+    return repr(sorted((name, *asdict(one).values()) for name, one in facts.items()))

@@ -1,0 +1,97 @@
+"""What tells whether files are unchanged: their stats on this machine, elsewhere their tags, from one listing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from nwbpipe.project.state._index import Stat, stat_of
+from nwbpipe.stores import Entry, Store, Stores, is_remote, open_location
+
+
+class Looks:
+    """Looks at the files of a project, wherever they are.
+
+    Files that are not on this machine are listed, not asked for one by one: a store as a whole, or (for the look at
+    a single session) only the folders that are asked about. A listing is kept until the next `refresh`.
+
+    Parameters
+    ----------
+    stores : Stores
+        The project's.
+    """
+
+    def __init__(self, stores: Stores) -> None:
+        roots = [one for name in stores for one in stores.roots(name) if is_remote(one.root)]
+        self._remote = sorted(roots, key=lambda one: -len(one.root))  # of one below another, the inner one first
+        self._whole = False
+        self._listed: dict[tuple[str, str], dict[str, Entry]] = {}
+
+    def refresh(self, *, whole: bool) -> None:
+        """Forget what was seen.
+
+        Parameters
+        ----------
+        whole : bool
+            Whether whole stores are to be listed from now on, as many of their files will be asked about.
+        """
+        self._whole = whole
+        self._listed.clear()
+
+    def of(self, place: Path | str) -> Stat | None:
+        """Return what tells that a file is unchanged; None if it is not there.
+
+        Raises
+        ------
+        FileAccessError
+            If a store can't be asked.
+        """
+        if not is_remote(place):
+            return stat_of(place)
+        store, path = self._find(str(place))
+        entry = self._entries(store, path.rpartition("/")[0]).get(path)
+        return None if entry is None else (entry.tag, entry.size)
+
+    def stats(self, places: Iterable[Path | str]) -> dict[str, Stat | None]:
+        """Return the same for several files."""
+        return {str(place): self.of(place) for place in places}
+
+    def size(self, place: Path | str) -> int:
+        """Size of a file, in bytes; 0 if it is not there."""
+        stat = self.of(place)
+        return 0 if stat is None else int(stat[1] if is_remote(place) else stat[2])
+
+    def there(self, place: Path | str) -> bool:
+        """Whether there is a file, or a folder with something in it."""
+        if not is_remote(place):
+            return Path(place).exists()
+        return self.of(place) is not None or bool(self.below(place))
+
+    def below(self, place: Path | str) -> list[str]:
+        """Return all files below a folder, and on this machine its folders; in order."""
+        if not is_remote(place):
+            return sorted(str(one) for one in Path(place).rglob("*")) if Path(place).is_dir() else []
+        store, path = self._find(str(place))
+        start = f"{path}/" if path else ""
+        return sorted(store.location(one) for one in self._entries(store, path) if one.startswith(start))
+
+    def entries(self, store: Store, folder: str = "") -> Iterator[Entry]:
+        """Yield what a remote store has below a folder."""
+        return iter(self._entries(store, folder).values())
+
+    def _find(self, url: str) -> tuple[Store, str]:
+        for store in self._remote:
+            if f"{url}/".startswith(f"{store.root}/"):
+                return store, url[len(store.root) + 1 :]
+        return open_location(url)
+
+    def _entries(self, store: Store, folder: str) -> dict[str, Entry]:
+        asked = "" if self._whole and store in self._remote else folder
+        place = PurePosixPath(asked)
+        for above in (place, *place.parents):  # a listing of a folder holds what is in those below it
+            known = self._listed.get((store.root, str(above)))
+            if known is not None:
+                return known
+        found = {one.path: one for one in store.list(asked)}
+        self._listed[store.root, str(place)] = found
+        return found

@@ -1,0 +1,126 @@
+"""A figure of a comparison: whose cells are where, how well they agree, and what each step cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nwbpipe.errors import ToolMissingError
+from nwbpipe.review._compare import Comparison, Pair, passed_cells, whole_pixels
+from nwbpipe.review._imaging_results import ImagingResults, read_imaging
+
+COLORS = {"both": "#2ca02c", "first": "#d62728", "second": "#1f77b4"}
+_MOST = 4  # maps
+_BARS = ("#4477aa", "#ee8866", "#aa3377", "#bbbbbb")
+_SCORES = {"recall": "recall", "precision": "precision", "iou": "overlap\n(IoU)", "trace_r": "traces\n(r)"}
+
+
+def draw(path: Path | str, comparison: Comparison, figure: Path) -> None:
+    """Draw a comparison as PNG: for each pair a map of cells (up to four), scores, and the cost of each step.
+
+    In a simulated file the maps are of the methods against the truth, if there is one at least.
+
+    Parameters
+    ----------
+    path : path
+        The session file that was compared.
+    comparison : Comparison
+    figure : Path
+        The file to write.
+
+    Raises
+    ------
+    ToolMissingError
+        If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        msg = "to draw a figure the package matplotlib is needed"
+        raise ToolMissingError(msg, hint="pip install matplotlib") from error
+    pairs = ([one for one in comparison.pairs if one.first == comparison.truth] or list(comparison.pairs))[:_MOST]
+    found = {}
+    for step in {step for pair in pairs for step in (pair.first, pair.second)}:
+        results = read_imaging(path, step)
+        found[step] = passed_cells(path, results) if comparison.passed_only and step != comparison.truth else results
+    canvas = Figure(figsize=(max(3.7 * len(pairs), 8.0), 7.6), layout="constrained")
+    scan = "one scan" if comparison.truth is None else "one simulated scan"
+    title = f"Imaging methods on {scan}: {str(path).rpartition('/')[2]}"
+    canvas.suptitle(title + (" (only ROIs that passed)" if comparison.passed_only else ""), fontsize=13)
+    upper, lower = canvas.subfigures(2, 1, height_ratios=[1.7, 1])
+    for axis, pair in zip(np.ravel(upper.subplots(1, len(pairs))), pairs, strict=True):
+        _map(axis, found[pair.first], found[pair.second], pair, truth=pair.first == comparison.truth)
+    _legend(upper, truth=pairs[0].first == comparison.truth)
+    scores, costs = lower.subplots(1, 2, width_ratios=[1.6, 1])
+    _scores(scores, pairs, comparison.truth)
+    _costs(costs, comparison)
+    canvas.savefig(figure, dpi=110)
+
+
+def _map(axis: Any, first: ImagingResults, second: ImagingResults, pair: Pair, *, truth: bool) -> None:
+    nx, ny = first.frame_shape
+    if second.mean is not None:
+        low, high = np.percentile(second.mean, (1, 99.7))
+        axis.imshow(
+            second.mean.T, cmap="gray", vmin=low, vmax=high, extent=(-0.5, nx - 0.5, ny - 0.5, -0.5), alpha=0.7
+        )
+    rows = ({a for a, _ in pair.pairs}, {b for _, b in pair.pairs})
+    for results, moved, matched, alone in (
+        (first, first.moved(whole_pixels(pair.motion_offset)), rows[0], "first"),
+        (second, second.pixels, rows[1], "second"),
+    ):
+        for row in np.flatnonzero(results.cell):
+            mask = np.zeros((nx, ny))
+            mask.reshape(-1)[moved[row] % (nx * ny)] = 1  # planes lie on each other
+            color = COLORS["both"] if row in matched else COLORS[alone]
+            axis.contour(mask.T, levels=[0.5], colors=[color], linewidths=1.2)
+    axis.set(xlim=(-0.5, nx - 0.5), ylim=(ny - 0.5, -0.5), aspect="equal", xlabel="x (pixels)", ylabel="y (pixels)")
+    both, first_alone, second_alone = pair.matched, pair.only_first, pair.only_second
+    if truth:
+        told = f"{pair.second}\n{both} found, {first_alone} missed, {second_alone} false"
+    else:
+        told = f"{pair.first}, {pair.second}\n{both} in both, {first_alone} and {second_alone} in one"
+    axis.set_title(told, fontsize=11)
+
+
+def _legend(canvas: Any, *, truth: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    texts = (
+        ("found", "missed", "found, but no cell") if truth else ("in both", "only in the first", "only in the second")
+    )
+    lines = [Line2D([], [], color=color, linewidth=2) for color in COLORS.values()]
+    canvas.legend(lines, texts, loc="outside lower center", ncols=3, fontsize=10, frameon=False)
+
+
+def _scores(axis: Any, pairs: list[Pair], truth: str | None) -> None:
+    """Groups of bars, a group for each score and a bar for each pair; a score that is not known has none."""
+    wide = 0.8 / len(pairs)
+    for n, pair in enumerate(pairs):
+        values = [getattr(pair, score) for score in _SCORES]
+        places = np.arange(len(values)) + (n - (len(pairs) - 1) / 2) * wide
+        label = pair.second if pair.first == truth else f"{pair.first}, {pair.second}"
+        axis.bar(places, [value or 0.0 for value in values], 0.9 * wide, color=_BARS[n], label=label)
+        for place, value in zip(places, values, strict=True):
+            text = "–" if value is None else f"{value:.2f}"
+            axis.text(place, max(value or 0.0, 0.0) + 0.02, text, ha="center", fontsize=8)
+    axis.set_xticks(range(len(_SCORES)), _SCORES.values())
+    axis.set(ylim=(0, 1.15), ylabel="1 is the best")
+    axis.set_title("Against the truth" if pairs[0].first == truth else "Agreement of two methods", fontsize=11)
+    if len(pairs) > 1:
+        axis.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+
+
+def _costs(axis: Any, comparison: Comparison) -> None:
+    known = [one for one in comparison.costs if one.seconds is not None]
+    for place, one in enumerate(known):
+        memory = "" if one.memory_mb is None else f", {one.memory_mb / 1000:.1f} GB"
+        axis.barh(place, one.seconds, color="#7f7f7f", height=0.5)
+        axis.text(one.seconds or 0.0, place, f" {one.seconds:.0f} s{memory}", va="center", fontsize=9)
+    axis.set_yticks(range(len(known)), [one.step for one in known])
+    axis.set_ylim(max(len(known), 1) - 0.4, -0.6)
+    axis.set_xlabel("seconds")
+    axis.set_xlim(0, 1.9 * max([one.seconds or 0.0 for one in known], default=1.0) or 1.0)
+    axis.set_title("Run time and peak memory", fontsize=11)

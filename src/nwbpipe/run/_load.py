@@ -1,0 +1,136 @@
+"""Take the finished output of a tool, as a lab has it from before, as the result of a step."""
+
+from __future__ import annotations
+
+import platform
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace as replaced
+from datetime import UTC, datetime
+from pathlib import Path
+
+import h5py
+from filelock import FileLock
+
+from nwbpipe import session as session_file
+from nwbpipe.errors import RequestError, SourceError
+from nwbpipe.processors import Context, Processor, validated
+from nwbpipe.processors import processor as processor_of
+from nwbpipe.provenance import check_step_name, digest, file_identity, run_key
+from nwbpipe.run._pending_run import Finished, Job
+from nwbpipe.run._process import Run, identified, prepared
+from nwbpipe.run._run_differences import result_in_the_way
+from nwbpipe.stores import scratch_folder
+
+
+def load(
+    path: Path | str,
+    processor: str | Processor,
+    source: Path | str,
+    *,
+    step: str | None = None,
+    inputs: Mapping[str, str] | None = None,
+    replace: bool = False,
+    lock_timeout: float = 60.0,
+) -> Run:
+    """Add the finished output of a tool to a session file, with a record that says where it came from.
+
+    The record's `sources` name the files that were read, with their SHA-256; its `parameters` are those that the
+    output itself tells, and ``loaded: true``. Nothing is computed, and the tool need not be installed.
+
+    Parameters
+    ----------
+    path : path
+        The session file (NWB 2).
+    processor : str or Processor
+        The method whose output it is.
+    source : path
+        The output: a folder or file, as the processor's page says.
+    step : str, optional
+        Name of the step, that its results carry; the processor's name by default.
+    inputs : mapping, optional
+        Paths, names or patterns of the objects that the output was made from.
+    replace : bool
+        Whether a result that the step has may be replaced.
+    lock_timeout : float
+        Seconds to wait for another writer of the file at the commit.
+
+    Returns
+    -------
+    Run
+        `computed` is False if the file holds this very output already.
+
+    Raises
+    ------
+    RequestError
+        If the processor takes no finished output, or the step has another result.
+    InputError
+        If the output is not of the input that is bound.
+    SourceError
+        If the output is incomplete, damaged, or contradicts itself.
+
+    Examples
+    --------
+    >>> load("session.nwb", "suite2p", "old/suite2p", step="suite2p_2021")  # doctest: +SKIP
+    """
+    method = processor_of(processor) if isinstance(processor, str) else processor
+    if method.loader is None:
+        msg = f"the processor {method.name!r} takes no finished output"
+        raise RequestError(msg, hint="run it instead: `nwbpipe process`")
+    source = Path(source)
+    if not source.exists():
+        msg = "no such file or folder"
+        raise SourceError(msg, where=str(source), expected=method.loader.takes, hint="check the path")
+    session_file.check_changeable(path)
+    session = session_file.check_readable(path)
+    values = validated(method, {})
+    context = Context(check_step_name(method.name if step is None else step), values, {})
+    context = identified(session, prepared(session, method, context, inputs or {}))
+    sources = _identities(source, method.loader.files(source))
+    given = {one.name: one.identity for one in context.inputs.values()}
+    content = {f"output:{one['path']}": f"{one['sha256']}:{one['size']}" for one in sources}
+    key = run_key(method.name, method.revision, {"loaded": True}, None, {**given, **content})
+    job = Job(method, session, context, None, key, may_replace=replace)
+    existing = job.existing()
+    if existing is not None and existing.key == key:
+        return Run(existing, computed=False)
+    if existing is not None and not replace:
+        raise result_in_the_way(existing, method, context, None, session)
+    started = datetime.now(UTC).isoformat()
+    with FileLock(scratch_folder() / f"{key}.lock"):
+        job.discard()
+        job.scratch.mkdir(mode=0o700)
+        try:
+            with h5py.File(job.scratch / "results.h5", "w") as arrays:
+                loaded = method.loader.load(source, arrays, context)
+            job = replaced(job, context=replaced(context, params=loaded.params))
+            finished = Finished(
+                run_id=uuid.uuid4().hex,
+                log="",
+                started=started,
+                ended=datetime.now(UTC).isoformat(),
+                tool=method.tool_for(values).name,
+                tool_version=loaded.tool_version,
+                python=platform.python_version(),
+                packages={},
+                compute_digest=digest(b""),
+                summary=dict(loaded.summary),
+                usage={},
+                parameters=dict(loaded.parameters),
+                sources=sources,
+            )
+            record, fresh = job.commit(finished, lock_timeout)
+        finally:
+            job.discard()
+    return Run(record, computed=fresh)
+
+
+def _identities(source: Path, files: list[Path]) -> list[dict[str, object]]:
+    """Name, size and SHA-256 of each file; names begin with that of the folder, and tell no more of the place."""
+    top = source.resolve().name
+    found: list[dict[str, object]] = []
+    for file in files:
+        identity = file_identity(file)
+        name = Path(top, file.relative_to(source)).as_posix() if file != source else top
+        found.append({"source": top, "path": name, "size": identity.size, "sha256": identity.sha256})
+    return found

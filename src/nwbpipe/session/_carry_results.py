@@ -1,0 +1,141 @@
+"""Carry the results of a session over into its new conversion, where their inputs are unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+from nwbpipe import files
+from nwbpipe.errors import NwbpipeError, OverwriteError
+from nwbpipe.provenance import REMOVED, RunRecord, object_identity, read_records
+from nwbpipe.session._remove import irreplaceable
+from nwbpipe.stores import Stage, is_remote, open_location
+
+_RECORDS = "/general/nwbpipe"
+_CONVERT = "convert"
+
+
+def carry_results(target: Path | str, building: Path, conversion: RunRecord) -> list[str]:
+    """Copy results and all run records from a session file into its new conversion.
+
+    A result is carried over if its inputs are in the new file with the same content, and if what else it links to is
+    there. Of the others only the record stays, marked as removed.
+
+    Parameters
+    ----------
+    target : Path or str
+        The session file as it is, or its address in S3.
+    building : Path
+        The new conversion, not in place yet.
+    conversion : RunRecord
+        The record of the new conversion.
+
+    Returns
+    -------
+    list of str
+        Steps whose results were carried over.
+
+    Raises
+    ------
+    OverwriteError
+        If the file holds results that nobody could make again, and that can't be carried over: no record knows
+        them, a person gave them, or they were loaded from files elsewhere.
+    """
+    with (
+        _local(target) as local,
+        h5py.File(local, "r", locking=False) as old,
+        h5py.File(building, "r+") as new,
+    ):
+        records = read_records(old)
+        _refuse_unknown(target, old, new, records)
+        _copy_schemas(old, new)
+        carried: list[str] = []
+        for record in records:
+            keep = False
+            if not record.superseded and record.step != _CONVERT and _unchanged(old, new, record, building.parent):
+                files.carry_over(old, new, [output.path for output in record.outputs])
+                carried.append(record.step)
+                keep = True
+            _copy_record(old, new, record, keep, conversion)
+        _refuse_loss(target, records, carried)
+    return carried
+
+
+@contextmanager
+def _local(target: Path | str) -> Iterator[Path]:
+    """Have the file on this machine; one that changes meanwhile is not replaced by what is built of it."""
+    if not is_remote(target):
+        yield Path(target)
+        return
+    store, name = open_location(target)
+    with Stage() as stage:
+        yield stage.place(store, name)
+
+
+def _refuse_loss(target: Path | str, records: list[RunRecord], carried: list[str]) -> None:
+    current = [record for record in records if not record.superseded and record.step != _CONVERT]
+    lost = [record.step for record in current if record.step not in carried and irreplaceable(record)]
+    if lost:
+        msg = "the file holds labels of a person, or results from elsewhere, that are not of the data as they are now"
+        raise OverwriteError(
+            msg, where=str(target), found=", ".join(lost),
+            hint="take them away (`nwbpipe edit remove`), or convert anew (--overwrite --discard-results)",
+        )  # fmt: skip
+
+
+def _refuse_unknown(target: Path | str, old: h5py.File, new: h5py.File, records: list[RunRecord]) -> None:
+    known = {output.object_id for record in records for output in record.outputs}  # a path may be another's by now
+    modules = old.get("processing", {})
+    paths = [f"/processing/{module}/{name}" for module in modules for name in modules[module]]
+    unknown = [path for path in paths if old[path].attrs.get("object_id") not in known and path not in new]
+    if unknown:
+        msg = "the file holds results that no run record knows"
+        raise OverwriteError(
+            msg, where=str(target), found=", ".join(unknown),
+            hint="move them to another file, or convert with --overwrite --discard-results",
+        )  # fmt: skip
+
+
+def _unchanged(old: h5py.File, new: h5py.File, record: RunRecord, folder: Path) -> bool:
+    paths = [output.path for output in record.outputs]
+    if not all(path in old and path not in new for path in paths):
+        return False
+    try:
+        # An input without an identity (the ROIs that a person labelled) has to be there as it was: see below.
+        # An artefact is of no file: the plan asks whether it is still the one that is meant.
+        known = [one for one in record.inputs if one.identity and not one.is_artefact]
+        if any(object_identity(new, one.path, folder=folder) != one.identity for one in known):
+            return False
+        outside = files.outside_targets(old, paths)
+    except (NwbpipeError, KeyError):
+        return False
+    return all(path in new and _kind(old, path) == _kind(new, path) for path in outside)
+
+
+def _kind(file: h5py.File, path: str) -> str:
+    return str(file[path].attrs.get("neurodata_type", ""))
+
+
+def _copy_schemas(old: h5py.File, new: h5py.File) -> None:
+    """Bring the schemas of extensions that results use."""
+    before, after = old.get("specifications", {}), new.get("specifications")
+    for name in before:
+        if after is not None and name not in after:
+            old.copy(before[name], after, name=name)
+
+
+def _copy_record(old: h5py.File, new: h5py.File, record: RunRecord, keep: bool, conversion: RunRecord) -> None:
+    place = f"{_RECORDS}/{record.name}"
+    if place in new or place not in old:
+        return
+    old.copy(place, new[_RECORDS], name=record.name)
+    group = new[place]
+    if not keep and not record.superseded:
+        group.attrs["superseded_by"] = conversion.run_id if record.step == _CONVERT else REMOVED
+    if keep and "input_object_id" in group:  # the conversion gave its objects new ids
+        group["input_object_id"][...] = [
+            str(new[one.path].attrs.get("object_id", "")) if not one.is_artefact else "" for one in record.inputs
+        ]

@@ -1,0 +1,280 @@
+"""Edit the results of a session file: remove a step's, rename a step, give back space."""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+
+from nwbpipe import files
+from nwbpipe.errors import InvalidResultError, RequestError, ResultExistsError, UnknownNameError
+from nwbpipe.provenance import (
+    RunRecord,
+    check_step_name,
+    current_record,
+    mark_superseded,
+    read_records,
+    rename_record,
+)
+from nwbpipe.session import _file as session_file
+from nwbpipe.session._remove import check_written, dependents, remove_outputs
+from nwbpipe.session._validation import validation_errors
+from nwbpipe.stores import CachedFile, Stage, is_remote, open_location
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What `remove_step` did.
+
+    Attributes
+    ----------
+    steps : tuple of str
+        The steps whose results went, the one that was asked for first.
+    paths : tuple of str
+        The containers that went.
+    """
+
+    steps: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+def remove_step(path: Path | str, step: str, *, cascade: bool = False, lock_timeout: float = 60.0) -> Removed:
+    """Remove a step's results from a session file, in one transaction; its record stays, marked "removed".
+
+    The file does not get smaller: `repack` gives the space back.
+
+    Parameters
+    ----------
+    path : path
+        The session file.
+    step : str
+        The step.
+    cascade : bool
+        Whether the results of other steps that link into these, or were made from them, go with them.
+    lock_timeout : float
+        Seconds to wait for another writer.
+
+    Returns
+    -------
+    Removed
+
+    Raises
+    ------
+    UnknownNameError
+        If the file has no current result of that step.
+    ResultExistsError
+        If other steps depend on it and `cascade` is false, or if an object that is no step's result refers to it.
+        The file is as it was.
+
+    Examples
+    --------
+    >>> remove_step("session.nwb", "suite2p", cascade=True).steps  # doctest: +SKIP
+    ('suite2p', 'photometry_of_cells')
+    """
+    session_file.check_changeable(path)
+    session = session_file.check_readable(path)
+    _record_of(session, step)  # before anything is locked
+    with files.transaction(session, lock_timeout=lock_timeout, check=_checker(session)) as file:
+        records = read_records(file)
+        record = _find(records, step, session)
+        others = dependents(file, record, records)
+        if others and not cascade:
+            msg = f"results of other steps depend on those of {step!r}"
+            raise ResultExistsError(
+                msg,
+                where=str(session),
+                found=", ".join(one.step for one in others),
+                hint="pass --cascade to remove them, too; nothing was changed",
+            )
+        gone = [record, *others]
+        paths = tuple(output.path for one in gone for output in one.outputs if output.path in file)
+        remove_outputs(file, *gone)
+        for one in gone:
+            mark_superseded(file, one.step)
+    return Removed(tuple(one.step for one in gone), paths)
+
+
+def rename_step(path: Path | str, step: str, new: str, *, lock_timeout: float = 60.0) -> tuple[tuple[str, str], ...]:
+    """Give a step another name, in one transaction: its containers, the links to them, and its record.
+
+    The run stays the same: its key, and the identity of what it wrote. Asked for under the new name, it is done.
+
+    Parameters
+    ----------
+    path : path
+        The session file.
+    step : str
+        The step.
+    new : str
+        Its new name.
+    lock_timeout : float
+        Seconds to wait for another writer.
+
+    Returns
+    -------
+    tuple of (str, str)
+        Old and new path of each container that was renamed. Results that bear no step's name, such as ``/units``,
+        keep theirs.
+
+    Raises
+    ------
+    UnknownNameError
+        If the file has no current result of that step.
+    RequestError
+        If `new` is no name for a step.
+    ResultExistsError
+        If `new` has a result, a container of that name is there, or what the record names is not what the run wrote.
+    """
+    session_file.check_changeable(path)
+    session = session_file.check_readable(path)
+    _record_of(session, step)
+    if check_step_name(new) == step:
+        msg = "the step has that name already"
+        raise RequestError(msg, where=str(session), found=step)
+    with files.transaction(session, lock_timeout=lock_timeout, check=_checker(session)) as file:
+        records = read_records(file)
+        record = _find(records, step, session)
+        if current_record(records, new) is not None:
+            msg = f"the step {new!r} has a result already"
+            raise ResultExistsError(msg, where=str(session), hint="choose another name, or remove that one first")
+        check_written(file, record)
+        moves = _moves(file, record, new)
+        taken = [target for _, target in moves if target in file]
+        if taken:
+            msg = "the file has an object of that name already"
+            raise ResultExistsError(msg, where=str(session), found=", ".join(taken), hint="choose another name")
+
+        def renamed(old: str) -> str:
+            # the inner ones come first, so that a path is changed from its end towards its beginning
+            for source, target in moves:
+                if files.below(old, [source]):
+                    old = target + old[len(source) :]
+            return old
+
+        links = [(place, target) for place, target in files.soft_links(file) if renamed(target) != target]
+        for source, target in moves:
+            file.move(source, target)
+        for place, target in links:
+            del file[renamed(place)]
+            file[renamed(place)] = h5py.SoftLink(renamed(target))
+        rename_record(file, record, new, renamed)
+    return tuple(
+        (output.path, renamed(output.path)) for output in record.outputs if renamed(output.path) != output.path
+    )
+
+
+def repack(path: Path | str, *, lock_timeout: float = 60.0) -> tuple[int, int]:
+    """Write a session file anew, to give back the space of what was removed.
+
+    Every object, attribute, link, reference and stored byte of data is compared before the new file takes the old
+    one's place. Needs as much free space as the file is large. An object in S3 is downloaded, and
+    uploaded as a whole.
+
+    Parameters
+    ----------
+    path : path
+        A session file, or its address in S3 (``s3://bucket/key``).
+    lock_timeout : float
+        Seconds to wait for another writer.
+
+    Returns
+    -------
+    before, after : int
+        Its size, in bytes.
+
+    Raises
+    ------
+    LockedFileError
+        If another program writes the file.
+    FileAccessError
+        If there is no space or no permission. The file is as it was.
+    ConflictError
+        In S3, if another writer committed meanwhile. Its state stands.
+    """
+    session_file.check_changeable(path)
+    session = session_file.check_readable(path)
+    if is_remote(session):
+        return _repack_remote(session, lock_timeout)
+    return files.repack(session, lock_timeout=lock_timeout)
+
+
+def _repack_remote(session: Path | str, lock_timeout: float) -> tuple[int, int]:
+    """Download an object whole, repack it, and upload it in the place of the state that was downloaded."""
+    store, name = open_location(session)
+    state = store.ranged(name)
+    with Stage() as stage, CachedFile(state, str(session)) as cached:
+        copy = stage.folder / name
+        shutil.copyfile(cached.whole(), copy)
+        before, after = files.repack(copy, lock_timeout=lock_timeout)
+        files.s3_upload(copy, session, replaces=state.tag)
+    return before, after
+
+
+def _record_of(session: Path | str, step: str) -> RunRecord:
+    with session_file.open_hdf5(session) as file:
+        return _find(read_records(file), step, session)
+
+
+def _find(records: list[RunRecord], step: str, session: Path | str) -> RunRecord:
+    if step == "convert":
+        msg = "the conversion is the file itself: its record can't be removed or renamed"
+        raise RequestError(msg, where=str(session), hint="convert the session again to replace the file")
+    record = current_record(records, step)
+    if record is not None:
+        return record
+    known = sorted({one.step for one in records if not one.superseded and one.step != "convert"})
+    near = difflib.get_close_matches(step, known, n=1)
+    msg = f"the file has no result of a step {step!r}"
+    if any(one.step == step for one in records):
+        msg += ": it was removed or replaced"
+    raise UnknownNameError(
+        msg,
+        where=str(session),
+        expected=", ".join(known) or "none: the file has no results",
+        found=step,
+        hint=f"did you mean {near[0]!r}?" if near else "`nwbpipe log FILE.nwb` shows the runs",
+    )
+
+
+def _moves(file: h5py.File, record: RunRecord, new: str) -> list[tuple[str, str]]:
+    """Old and new path of each object of a run that bears the step's name, the innermost first."""
+    outputs = [output.path for output in record.outputs]
+    found: list[tuple[str, str]] = []
+    for path, item in files.objects(file):
+        parent, name = posixpath.split(path)
+        if not files.below(path, outputs) or not ("neurodata_type" in item.attrs or path in outputs):
+            continue  # members that are roles (`data`, `timestamps`) bear no step's name
+        target = _renamed(name, record.step, new)
+        if target != name:
+            found.append((path, posixpath.join(parent, target)))
+    return sorted(found, key=lambda move: (-move[0].count("/"), move[0]))
+
+
+def _renamed(name: str, old: str, new: str) -> str:
+    """``<StandardName>_<old>`` → ``<StandardName>_<new>``; also with the name of an input after it."""
+    if name.endswith(f"_{old}"):
+        return name[: -len(old)] + new
+    head, found, rest = name.rpartition(f"_{old}_")
+    return f"{head}_{new}_{rest}" if found else name
+
+
+def _checker(session: Path | str) -> Callable[[h5py.File], None]:
+    """Refuse an edit that leaves a reference to nothing, or a file that is less valid than it was."""
+
+    def check(working: h5py.File) -> None:
+        with session_file.open_hdf5(session) as before:
+            lost = sorted(set(files.dangling(working)) - set(files.dangling(before)))
+            faults = validation_errors(working, session)
+            if faults:
+                faults -= validation_errors(before, session)
+        if lost or faults:
+            msg = "the edit would leave the file invalid"
+            found = ", ".join(lost) or "; ".join(sorted(faults)[:5])
+            raise InvalidResultError(msg, where=str(session), found=found, hint="nothing was changed: report it")
+
+    return check

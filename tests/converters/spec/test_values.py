@@ -1,0 +1,87 @@
+"""Typing texts by annotations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+
+from nwbpipe.converters.spec._values import MistakeError, coerce, natural
+from nwbpipe.converters.spec._yaml import Text
+
+
+def path_of(text: str, kind: str) -> Path:
+    return Path("/root") / text / kind
+
+
+@pytest.mark.parametrize(
+    ("text", "annotation", "value"),
+    [
+        ("30.0", float, 30.0),
+        ("30", float, 30.0),
+        ("042", str, "042"),
+        ("042", str | None, "042"),
+        ("042", str | int, "042"),
+        ("2", str | int, 2),
+        ("imec0.ap", str | int, "imec0.ap"),
+        ("true", bool, True),
+        ("False", bool, False),
+        ("null", str | None, None),
+        ("2024-05-01", str, "2024-05-01"),
+        ("470", Literal[415, 470], 470),
+        ("N", Any, "N"),
+        ("042", Any, "042"),
+        ("7", Any, 7),
+        ("-1.5e-3", Any, -1.5e-3),
+        ("true", Any, True),
+        ("12:30", Any, "12:30"),
+        ("a", Annotated[str, "x"], "a"),
+        ("m.tif", Path, Path("/root/m.tif/path")),
+    ],
+)
+def test_texts_take_the_type_that_is_asked_for(text, annotation, value):
+    result = coerce(Text(text), annotation, path_of)
+    assert result == value
+    assert type(result) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation"),
+    [
+        (Text("N"), bool),
+        (Text("1"), bool),
+        (Text("yes"), bool),
+        (Text("fast"), float),
+        (Text("nan"), float),
+        (Text("inf"), float),
+        (Text("1.5"), int),
+        (Text("red"), Literal["green"]),
+        (Text("a"), list[str]),
+        ([Text("a")], str),
+        ([Text("a")], dict[str, Any]),
+        (None, float),
+    ],
+)
+def test_what_does_not_fit_is_refused(value, annotation):
+    with pytest.raises(MistakeError):
+        coerce(value, annotation, path_of)
+
+
+def test_lists_and_mappings_are_typed_inside():
+    assert coerce([Text("0"), Text("1")], list[int], path_of) == [0, 1]
+    assert coerce([Text("0"), Text("1")], tuple[float, float], path_of) == (0.0, 1.0)
+    assert coerce({"a": Text("1")}, dict[str, float], path_of) == {"a": 1.0}
+    assert coerce([Text("0"), Text("b")], str | int | list[str | int], path_of) == [0, "b"]
+
+
+def test_quoted_numbers_stay_texts():
+    assert coerce(Text("2", plain=False), str | int, path_of) == "2"
+    assert natural(Text("7", plain=False)) == "7"
+
+
+def test_fields_that_are_texts_in_nwb_stay_texts():
+    assert natural({"serial_number": Text("42"), "rate": Text("42")}, {"serial_number"}) == {
+        "serial_number": "42",
+        "rate": 42,
+    }
