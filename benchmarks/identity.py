@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from benchmarks._report import note, spread, table
-from nwbpipe.provenance import IdentityCache, object_identity
+from nwbpipe.provenance import IdentityCache, identify_object
 
 GB = 10**9
 SHAPE = (384,)
@@ -46,7 +46,7 @@ def run(folder: Path, *, quick: bool) -> None:
 
 def _identity(path: Path, folder: Path) -> str:
     with h5py.File(path) as file:
-        return object_identity(file, "/series", folder=folder)
+        return identify_object(file, "/series", folder=folder)
 
 
 def _sha256(path: Path) -> str:

@@ -55,7 +55,7 @@ def _startup(folder: Path, environment: Any, repeats: int) -> None:
 
     session = write_session(folder / "session.nwb", 10**6)
     request = {"inputs": {"series": {"file": str(session), "data": "/acquisition/signal/data"}}, "threads": THREADS}
-    source = str(environments.source_of(Tiny.compute))
+    source = str(environments.find_source(Tiny.compute))
     isolated, by_hand = [], []
     for number in range(repeats + 1):
         scratch = folder / f"scratch_{number}"
@@ -83,15 +83,15 @@ def _suite2p(folder: Path, environment: Any, *, quick: bool) -> None:
     import tifffile
 
     from nwbpipe.environments import _worker
-    from nwbpipe.environments._run import limits
-    from nwbpipe.simulate._common import Scale, generator
+    from nwbpipe.environments._run import build_tool_variables
+    from nwbpipe.simulate._common import Scale, make_generator
     from nwbpipe.simulate._imaging import write_imaging
 
     # suite2p itself fails on a frame that is no larger than its block of 128 pixels.
     size, cells, seconds = (160, 12, 14.0) if quick else (256, 60, 241.0)
     scale = Scale(seconds, (size, size), cells, 4, 2, 2)
     start = datetime(2024, 1, 1, tzinfo=UTC)
-    truth = write_imaging(folder / "raw.tif", generator(0, "imaging"), scale, start_time=start, offset_s=0.0)
+    truth = write_imaging(folder / "raw.tif", make_generator(0, "imaging"), scale, start_time=start, offset_s=0.0)
     movie = tifffile.imread(folder / "raw.tif")
     (folder / "raw.tif").unlink()
     (folder / "tiff").mkdir()
@@ -108,7 +108,7 @@ def _suite2p(folder: Path, environment: Any, *, quick: bool) -> None:
         place = folder / f"native_{number}"
         words = [str(environment.python), str(native), str(Path(_worker.__file__).parent)]
         words += [str(folder / "tiff"), str(place), str(truth.rate), str(THREADS)]
-        found["suite2p"].append(_measured(words, limits(THREADS)))
+        found["suite2p"].append(_measured(words, build_tool_variables(THREADS)))
     labels = {"nwbpipe": "from the NWB file, by nwbpipe", "suite2p": "from TIFF, by suite2p's `run_s2p`"}
     table(
         [

@@ -26,7 +26,7 @@ from nwbpipe.errors import (
     SpecError,
     ToolMissingError,
 )
-from nwbpipe.provenance import current_record, read_records
+from nwbpipe.provenance import find_current_record, read_records
 from tests.converters import raw
 from tests.converters.raw import left_behind
 
@@ -84,14 +84,14 @@ def _pose() -> dict:
 
 
 def test_the_conversion_is_recorded(folder):
-    from nwbpipe.provenance import file_identity, read_records
+    from nwbpipe.provenance import identify_file, read_records
 
     path = convert(raw.write_spec(folder, SOURCES))
     (record,) = read_records(path)
     assert (record.step, record.tool, record.exit_state) == ("convert", "neuroconv", "done")
     assert record.parameters["sources"]["scope"]["args"]["file_path"] == "movie.tif"
     sources = {item["path"]: item for item in record.sources}
-    assert sources["movie.tif"]["sha256"] == file_identity(folder / "movie.tif").sha256
+    assert sources["movie.tif"]["sha256"] == identify_file(folder / "movie.tif").sha256
     assert set(sources) == {"movie.tif", "body.avi", "trials.csv", "events.csv"}
     with h5py.File(path) as file:
         assert record.outputs
@@ -383,7 +383,7 @@ def test_a_raw_file_that_cannot_be_hashed_leaves_nothing(folder, monkeypatch, er
 
 
 def test_what_is_hashed_beside_the_write_is_in_the_record(folder):
-    record = current_record(read_records(convert(raw.write_spec(folder, {"scope": raw.tiff()}))), "convert")
+    record = find_current_record(read_records(convert(raw.write_spec(folder, {"scope": raw.tiff()}))), "convert")
     data = (folder / "movie.tif").read_bytes()
     (source,) = record.sources
     assert (source["sha256"], source["size"]) == (hashlib.sha256(data).hexdigest(), len(data))

@@ -46,7 +46,7 @@ def test_raw_files_and_the_file_in_s3(
     spec = raw.write_spec(tmp_path / "specs", SOURCES)
     url = f"s3://{bucket.name}/nwb/out.nwb"
     assert convert(spec, url) == url
-    with files.s3_read(url) as file:
+    with files.s3_open(url) as file:
         assert np.array_equal(_movie(file), movie.transpose(0, 2, 1))
         name = file["acquisition/ImageSeries_body/external_file"].asstr()[0]
     assert name == "out/body.avi"
@@ -71,13 +71,13 @@ def _movie(file: h5py.File) -> np.ndarray:
 def test_a_competitors_file_is_left_alone(bucket: Bucket, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = raw.write_spec(folder, {"scope": raw.tiff(), "body": raw.video(clock="scope")})
     url = f"s3://{bucket.name}/out.nwb"
-    noted = convert_module._noted
+    noted = convert_module._convert_with_notes
 
     def overtaken(*arguments: Any) -> None:
         noted(*arguments)
         bucket.client.put_object(Bucket=bucket.name, Key="out.nwb", Body=b"another's")
 
-    monkeypatch.setattr(convert_module, "_noted", overtaken)
+    monkeypatch.setattr(convert_module, "_convert_with_notes", overtaken)
     with pytest.raises(OverwriteError, match="appeared"):
         convert(spec, url)
     assert bucket.data("out.nwb") == b"another's"
@@ -85,9 +85,9 @@ def test_a_competitors_file_is_left_alone(bucket: Bucket, folder: Path, monkeypa
         convert(spec, url, overwrite=True)
     keys = [one["Key"] for one in bucket.client.list_objects_v2(Bucket=bucket.name)["Contents"]]
     assert keys == ["out.nwb"]  # the media went with the attempt
-    monkeypatch.setattr(convert_module, "_noted", noted)
+    monkeypatch.setattr(convert_module, "_convert_with_notes", noted)
     convert(spec, url, overwrite=True, discard_results=True)
-    with files.s3_read(url) as file:
+    with files.s3_open(url) as file:
         assert "acquisition" in file
     convert(spec, url, overwrite=True)  # the same media may stay
     raw.write_video(folder / "body.avi", frames=41)
@@ -150,8 +150,8 @@ def test_companions_come_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     session = load_spec(spec)
     path = session.sources["a"].args["file_path"]
-    assert session.places.display(path) == "raw://run/x.ap.bin"
-    with session.places.staged():
+    assert session.paths.display(path) == "raw://run/x.ap.bin"
+    with session.paths.stage_remote():
         assert sorted(one.name for one in path.parent.iterdir()) == ["x.ap.bin", "x.ap.meta", "y.ap.meta"]
         assert path.read_bytes() == b"x.ap.bin"
     assert not path.exists()

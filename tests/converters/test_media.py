@@ -141,7 +141,7 @@ def test_a_link_that_is_the_last_name_of_a_video_stays(folder):
 
 @pytest.mark.parametrize("note", ["{}", "[]", '{"media": ["body.avi"]}', '{"media": {"body.avi": {"link": true}}}'])
 def test_media_without_a_note_stay(folder, note):
-    """Files of older versions, and prepared ones, name the video in `external_file` alone."""
+    """Files of older versions, and prepared ones, name the video in `locate_external_file` alone."""
     path = convert(raw.write_spec(folder, {"body": raw.video()}), folder / "out.nwb")
     with h5py.File(path, "r+") as file:
         (run,) = (item for name, item in file["general/nwbpipe"].items() if name.startswith("convert_"))

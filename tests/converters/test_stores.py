@@ -25,7 +25,7 @@ def test_environment_names_a_store(spec: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("NWBPIPE_STORE_RAW", str(folder))
     loaded = load_spec(spec)
     assert loaded.sources["movie"].args["file_path"] == folder / "movie.tif"
-    assert loaded.resolved()["sources"]["movie"]["args"]["file_path"] == "raw://movie.tif"
+    assert loaded.as_dict()["sources"]["movie"]["args"]["file_path"] == "raw://movie.tif"
 
 
 def test_environment_goes_before_the_project_file(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import pytest
 
-from nwbpipe.converters import convert, load_spec, spec_changes, update_metadata
+from nwbpipe.converters import compare_specs, convert, load_spec, update_metadata
 from nwbpipe.converters._update import _SESSION, _SUBJECT
 from nwbpipe.errors import InputError
 from nwbpipe.provenance import read_records
@@ -34,7 +34,7 @@ AFTER = {
 
 
 def parameters(path: Path) -> dict[str, Any]:
-    return {**load_spec(path).resolved(), "stub": False}
+    return {**load_spec(path).as_dict(), "stub": False}
 
 
 def metadata_of(path: Path) -> dict[str, Any]:
@@ -85,10 +85,10 @@ def test_a_text_that_tells_more_than_its_field_needs_a_new_conversion(
         return raw.write_spec(folder, {"log": raw.events()}, **parts)
 
     plain = parameters(written("old"))
-    assert not spec_changes(plain, parameters(written("new"))).rebuild
-    changes = spec_changes(parameters(written("old", **beside)), parameters(written("new", **beside)))
+    assert not compare_specs(plain, parameters(written("new"))).rebuild
+    changes = compare_specs(parameters(written("old", **beside)), parameters(written("new", **beside)))
     assert changes.rebuild
-    assert changes.told == (f"{section}.{field} 'old' → 'new'",)
+    assert changes.differences == (f"{section}.{field} 'old' → 'new'",)
 
 
 def test_notes_with_a_table_need_a_new_conversion(folder: Path) -> None:
@@ -96,5 +96,5 @@ def test_notes_with_a_table_need_a_new_conversion(folder: Path) -> None:
         return parameters(raw.write_spec(folder, {"log": raw.events()}, session={**raw.SESSION, "notes": notes}))
 
     text, table, other = noted("calm"), noted([{"text": "calm"}]), noted([{"text": "licks"}])
-    assert not spec_changes(text, noted("licks")).rebuild
-    assert all(spec_changes(*pair).rebuild for pair in ((table, other), (text, table), (table, text)))
+    assert not compare_specs(text, noted("licks")).rebuild
+    assert all(compare_specs(*pair).rebuild for pair in ((table, other), (text, table), (table, text)))

@@ -14,20 +14,20 @@ from nwbinspector import Importance, inspect_nwbfile, load_config
 from pynwb import validate
 
 import nwbpipe
-from nwbpipe.demo import Report, Row, run_demo
+from nwbpipe.demo import DemoReport, DemoScore, run_demo
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory, tool) -> Report:
+def report(tmp_path_factory: pytest.TempPathFactory, tool) -> DemoReport:
     for name in ("suite2p", "spikesorting", "facemap_svd", "demodulate", "photometry_dff"):
         tool(name)
     return run_demo(tmp_path_factory.mktemp("demo"), seed=1, say=lambda text: None)
 
 
-def test_all_floors_are_held(report: Report) -> None:
-    assert report.passed, report.table()
+def test_all_floors_are_held(report: DemoReport) -> None:
+    assert report.passed, report.format_table()
     assert {row.measure: (row.bound, row.is_error) for row in report.rows} == {
         "cells, recall": (0.9, False),
         "cells, precision": (0.9, False),
@@ -47,7 +47,7 @@ def test_all_floors_are_held(report: Report) -> None:
     ]
 
 
-def test_the_file_is_valid_and_passes_the_inspector(report: Report) -> None:
+def test_the_file_is_valid_and_passes_the_inspector(report: DemoReport) -> None:
     assert validate(path=str(report.nwb)) == []
     found = list(
         inspect_nwbfile(
@@ -59,7 +59,7 @@ def test_the_file_is_valid_and_passes_the_inspector(report: Report) -> None:
     assert [(message.check_function_name, message.location) for message in found] == []
 
 
-def test_dandi_takes_the_file(report: Report, tmp_path: Path) -> None:
+def test_dandi_takes_the_file(report: DemoReport, tmp_path: Path) -> None:
     dandiset = tmp_path / "000001"
     target = dandiset / "sub-sim001" / "sub-sim001_ses-demo_image.nwb"
     target.parent.mkdir(parents=True)
@@ -79,7 +79,7 @@ def test_dandi_takes_the_file(report: Report, tmp_path: Path) -> None:
     assert "No errors found" in done.stdout + done.stderr
 
 
-def test_every_run_is_recorded(report: Report) -> None:
+def test_every_run_is_recorded(report: DemoReport) -> None:
     records = nwbpipe.read_records(report.nwb)
     assert [record.step for record in records] == [
         *("convert", "suite2p", "spikesorting", "facemap_svd"),
@@ -88,20 +88,20 @@ def test_every_run_is_recorded(report: Report) -> None:
     assert all(source["sha256"] for source in records[0].sources)
 
 
-def test_a_second_call_computes_nothing(report: Report) -> None:
+def test_a_second_call_computes_nothing(report: DemoReport) -> None:
     before = report.nwb.stat()
     again = run_demo(report.nwb.parent, seed=1, say=lambda text: None)
     assert again.passed
     assert report.nwb.stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_the_figure_is_drawn(report: Report) -> None:
+def test_the_figure_is_drawn(report: DemoReport) -> None:
     assert report.figure is not None
     assert report.figure.read_bytes().startswith(b"\x89PNG")
     assert report.figure.stat().st_size > 50_000
 
 
-def test_no_name_of_this_machine_is_in_the_file(report: Report) -> None:
+def test_no_name_of_this_machine_is_in_the_file(report: DemoReport) -> None:
     import getpass
     import socket
 
@@ -116,15 +116,15 @@ def test_no_name_of_this_machine_is_in_the_file(report: Report) -> None:
 @pytest.mark.parametrize(
     ("row", "passed"),
     [
-        (Row("a", "b", 0.9, 0.9), True),
-        (Row("a", "b", 0.89, 0.9), False),
-        (Row("a", "b", 0.5, 0.5, True), True),
-        (Row("a", "b", 0.51, 0.5, True), False),
-        (Row("a", "b", math.nan, 0.9), False),
-        (Row("a", "b", math.nan, 0.9, True), False),
-        (Row("a", "b", math.inf, 1.0, True), False),
+        (DemoScore("a", "b", 0.9, 0.9), True),
+        (DemoScore("a", "b", 0.89, 0.9), False),
+        (DemoScore("a", "b", 0.5, 0.5, True), True),
+        (DemoScore("a", "b", 0.51, 0.5, True), False),
+        (DemoScore("a", "b", math.nan, 0.9), False),
+        (DemoScore("a", "b", math.nan, 0.9, True), False),
+        (DemoScore("a", "b", math.inf, 1.0, True), False),
     ],
 )
-def test_bounds(row: Row, passed: bool) -> None:
+def test_bounds(row: DemoScore, passed: bool) -> None:
     assert row.passed is passed
-    assert Report((row,), Path("x.nwb"), None, 1.0).passed is passed
+    assert DemoReport((row,), Path("x.nwb"), None, 1.0).passed is passed

@@ -19,7 +19,7 @@ import pytest
 
 from nwbpipe import read_records
 from nwbpipe.cli import main
-from nwbpipe.demo import ProjectReport, run_project_demo
+from nwbpipe.demo import ProjectDemoReport, run_project_demo
 from nwbpipe.errors import OverwriteError
 from nwbpipe.project.state import Leases
 from nwbpipe.simulate import load_photometry_truth, simulate_photometry_session
@@ -37,7 +37,7 @@ def silent(_text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> ProjectReport:
+def report(tmp_path_factory: pytest.TempPathFactory) -> ProjectDemoReport:
     return run_project_demo(tmp_path_factory.mktemp("demo"), sessions=1, duration_s=30.0, say=silent)
 
 
@@ -46,8 +46,8 @@ def stats(project: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_a_project_is_run_held_to_its_truth_and_not_run_again(report: ProjectReport) -> None:
-    assert report.passed, report.table()
+def test_a_project_is_run_held_to_its_truth_and_not_run_again(report: ProjectDemoReport) -> None:
+    assert report.passed, report.format_table()
     assert [row.stream for row in report.rows] == ["sim001"] * 3 + ["project"] * 2
     assert report.rows[-2].found == 5
     assert report.rows[-2].note == "5 in this call"
@@ -59,7 +59,7 @@ def test_a_project_is_run_held_to_its_truth_and_not_run_again(report: ProjectRep
 
 
 @pytest.mark.slow
-def test_a_result_that_misses_the_truth_fails(report: ProjectReport, tmp_path: Path) -> None:
+def test_a_result_that_misses_the_truth_fails(report: ProjectDemoReport, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(report.project, folder)
     other = simulate_photometry_session(tmp_path / "other", seed=9, duration_s=30.0)
@@ -68,7 +68,7 @@ def test_a_result_that_misses_the_truth_fails(report: ProjectReport, tmp_path: P
     again = run_project_demo(folder, sessions=1, say=silent)
     assert not again.passed
     assert [row.passed for row in again.rows] == [False, False, True, True, True]
-    assert "NOT RECOVERED" in again.table()
+    assert "NOT RECOVERED" in again.format_table()
 
 
 def test_another_project_is_left_alone(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_any_process_may_be_killed(
     done_runs = Counter(path.parent.as_posix() for path in folder.glob("state/runs/done/**/*.json"))
     # Whoever dies between a commit and what is told of it leaves the record in the file alone.
     assert set(done_runs.values()) == {1}
-    assert list(Leases(open_store(folder / "state")).living()) == []
+    assert list(Leases(open_store(folder / "state")).list_active()) == []
     assert not [path for path in folder.rglob(".*") if path.suffix in (".journal", ".partial")]
     assert [entry for entry in (own_places / "scratch").iterdir() if entry.is_dir()] == []
     monkeypatch.delenv("TESTS_COUNTER")

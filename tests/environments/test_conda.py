@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nwbpipe import environments
-from nwbpipe.environments import Checkout, Kind, Tool
+from nwbpipe.environments import Checkout, EnvironmentKind, Tool
 from nwbpipe.errors import RequestError, ToolMissingError
 
 NUMPY = Tool("numpy", ("numpy>=1.20", "h5py>=3.8"), python=">=3.9,<3.14", conda=("numpy>=1.20", "h5py>=3.8"))
@@ -38,22 +38,22 @@ def micromamba(programs: Callable[[str, str], Path]) -> Path:
 
 
 def test_packages_come_from_conda_forge_alone(micromamba: Path, calls: Callable) -> None:
-    python = environments.install(NUMPY, kind=Kind.CONDA)
+    python = environments.install(NUMPY, kind=EnvironmentKind.CONDA)
     start = ["create", "--yes", "--quiet", "--prefix", str(python.parent.parent)]
     channel = ["--override-channels", "--channel", "conda-forge"]
     assert calls("micromamba") == [[*start, *channel, "python>=3.9,<3.14", "numpy>=1.20", "h5py>=3.8"]]
     found = environments.find(NUMPY)
-    assert (found.kind, found.python) == (Kind.CONDA, python)
+    assert (found.kind, found.python) == (EnvironmentKind.CONDA, python)
 
 
 def test_a_tool_without_conda_packages_is_installed_by_pip_in_it(micromamba: Path, calls: Callable) -> None:
-    environments.install(BY_PIP, kind=Kind.CONDA)
+    environments.install(BY_PIP, kind=EnvironmentKind.CONDA)
     assert calls("micromamba")[0][-2:] == ["python>=3.9", "pip"]
-    assert environments.find(BY_PIP).kind is Kind.CONDA
+    assert environments.find(BY_PIP).kind is EnvironmentKind.CONDA
 
 
 def test_a_run_in_it_sees_its_prefix(micromamba: Path, tmp_path: Path) -> None:
-    prefix = environments.install(NUMPY, kind=Kind.CONDA).parent.parent
+    prefix = environments.install(NUMPY, kind=EnvironmentKind.CONDA).parent.parent
     found = environments.find(NUMPY)
     outcome = environments.run(
         found, "tests.fixtures._environment_compute", {"threads": 3}, scratch=tmp_path, log=tmp_path / "log"
@@ -64,15 +64,15 @@ def test_a_run_in_it_sees_its_prefix(micromamba: Path, tmp_path: Path) -> None:
 
 
 def test_a_lock_is_condas_own_list(micromamba: Path, calls: Callable, own_tools: Path) -> None:
-    environments.install(NUMPY, kind=Kind.CONDA)
+    environments.install(NUMPY, kind=EnvironmentKind.CONDA)
     lock = environments.lock_tool(NUMPY)
     assert lock.read_text().startswith("@EXPLICIT")
     environments.install(NUMPY, locked=True)  # the lock says which kind
     assert calls("micromamba")[-1][-2:] == ["--file", str(lock)]
-    assert environments.find(NUMPY).kind is Kind.CONDA
+    assert environments.find(NUMPY).kind is EnvironmentKind.CONDA
     with pytest.raises(RequestError, match="does not serve an environment of the kind 'isolated'"):
-        environments.install(NUMPY, kind=Kind.ISOLATED, lock=lock)
-    assert environments.find(NUMPY).kind is Kind.CONDA  # refused before anything was taken away
+        environments.install(NUMPY, kind=EnvironmentKind.ISOLATED, lock=lock)
+    assert environments.find(NUMPY).kind is EnvironmentKind.CONDA  # refused before anything was taken away
 
 
 def test_what_is_on_no_index_is_taken_from_conda(micromamba: Path, calls: Callable) -> None:
@@ -84,5 +84,5 @@ def test_without_conda_it_is_said_and_nothing_is_made(programs: Callable, own_to
     with pytest.raises(ToolMissingError, match=r"(?s)there is no conda.*micromamba.*git clone https://example.org"):
         environments.install(ELSEWHERE)
     with pytest.raises(ToolMissingError, match="there is no conda"):
-        environments.install(NUMPY, kind=Kind.CONDA)
+        environments.install(NUMPY, kind=EnvironmentKind.CONDA)
     assert not own_tools.exists()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nwbpipe import environments
-from nwbpipe.environments import Kind, Program, Tool, ToolEnvironment
+from nwbpipe.environments import EnvironmentKind, Program, Tool, ToolEnvironment
 from nwbpipe.environments._container import Container
 from nwbpipe.errors import ToolCrashedError, ToolFailedError, ToolMemoryError, ToolMissingError
 
@@ -56,7 +56,7 @@ def docker(programs: Callable[[str, str], Path], tmp_path: Path) -> Callable[...
 
 
 def installed(tmp_path: Path) -> ToolEnvironment:
-    environments.install(NUMPY, kind=Kind.CONTAINER)
+    environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
     return environments.find(NUMPY)
 
 
@@ -65,7 +65,7 @@ def after(words: list[str], option: str) -> list[str]:
 
 
 def test_a_dockerfile_is_by_pip_or_by_conda() -> None:
-    assert environments.dockerfile(NUMPY).splitlines()[1:] == [
+    assert environments.render_dockerfile(NUMPY).splitlines()[1:] == [
         f"FROM python:3.{sys.version_info[1]}-slim",
         "RUN apt-get update && apt-get install --yes --no-install-recommends ffmpeg libgl1 "
         "&& rm -rf /var/lib/apt/lists/*",
@@ -73,16 +73,16 @@ def test_a_dockerfile_is_by_pip_or_by_conda() -> None:
         "RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip install --no-cache-dir "
         "--requirement /nwbpipe/requirements.txt --constraint /nwbpipe/constraints.txt",
     ]
-    text = environments.dockerfile(IN_CONDA)
+    text = environments.render_dockerfile(IN_CONDA)
     assert "FROM mambaorg/micromamba:2" in text
     assert "--channel conda-forge 'python>=3.10,<3.12' 'numpy>=1.20,<3'" in text
     assert "pip install" not in text
 
 
 def test_a_version_of_python_that_serves_is_taken() -> None:
-    assert "FROM python:3.9-slim" in environments.dockerfile(Tool("old", ("old",), python=">=3.8,<3.10"))
+    assert "FROM python:3.9-slim" in environments.render_dockerfile(Tool("old", ("old",), python=">=3.8,<3.10"))
     with pytest.raises(ToolMissingError, match="no known version of Python"):
-        environments.dockerfile(Tool("old", ("old",), python="<3"))
+        environments.render_dockerfile(Tool("old", ("old",), python="<3"))
 
 
 def test_building_takes_constraints_along_and_pips_settings_as_a_secret(
@@ -93,7 +93,7 @@ def test_building_takes_constraints_along_and_pips_settings_as_a_secret(
     monkeypatch.setenv("UV_CONSTRAINT", str(tmp_path / "constraints.txt"))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_INDEX_URL", "https://me:secret@example.org/index")
-    folder = environments.install(NUMPY, kind=Kind.CONTAINER)
+    folder = environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
     assert folder.parent == own_tools / "numpy"
     (words,) = calls("docker")
     assert words[:3] == ["build", "--tag", "nwbpipe-numpy:local"]
@@ -109,7 +109,7 @@ def test_a_lock_decides_what_is_in_it(docker: Callable[..., Path], tmp_path: Pat
     docker()
     lock = tmp_path / "numpy.txt"
     lock.write_text("numpy==2.0.0\n")
-    folder = environments.install(NUMPY, kind=Kind.CONTAINER, lock=lock)
+    folder = environments.install(NUMPY, kind=EnvironmentKind.CONTAINER, lock=lock)
     assert (folder / "requirements.txt").read_text() == "numpy==2.0.0\n"
 
 
@@ -118,7 +118,7 @@ def test_a_run_sees_its_folders_no_network_and_its_limits(
 ) -> None:
     docker()
     found = installed(tmp_path)
-    assert (found.kind, str(found.python)) == (Kind.CONTAINER, "python")
+    assert (found.kind, str(found.python)) == (EnvironmentKind.CONTAINER, "python")
     scratch, data = tmp_path / "scratch", tmp_path / "data"
     scratch.mkdir()
     data.mkdir()
@@ -161,10 +161,10 @@ def test_programs_are_looked_for_inside(
 ) -> None:
     docker()
     tool = replace(NUMPY, programs=(Program("a shell", commands),))
-    environments.install(tool, kind=Kind.CONTAINER)
+    environments.install(tool, kind=EnvironmentKind.CONTAINER)
     environment = environments.find(tool)  # none of them is on this machine's PATH, which holds docker alone
 
-    def run() -> environments.Outcome:
+    def run() -> environments.ComputeResult:
         return environments.run(
             environment, "tests.fixtures._environment_compute", {}, scratch=tmp_path, log=tmp_path / "log"
         )
@@ -178,14 +178,14 @@ def test_programs_are_looked_for_inside(
 
 def test_removing_removes_the_image(docker: Callable[..., Path], calls: Callable, own_tools: Path) -> None:
     docker()
-    environments.install(NUMPY, kind=Kind.CONTAINER)
+    environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
     assert environments.remove(NUMPY)
     assert calls("docker")[-1] == ["image", "rm", "--force", "nwbpipe-numpy:local"]
     assert not (own_tools / "numpy").exists()
 
 
 def test_podman_keeps_the_users_id() -> None:
-    command = Container(Path("/bin/podman"), "image", gpu=True).command(["python"], name="one")
+    command = Container(Path("/bin/podman"), "image", gpu=True).build_command(["python"], name="one")
     assert after(command, "--userns") == ["keep-id"]
     assert after(command, "--device") == ["nvidia.com/gpu=all"]
     assert command[-2:] == ["image", "python"]
@@ -193,13 +193,13 @@ def test_podman_keeps_the_users_id() -> None:
 
 def test_apptainer_has_a_recipe_and_binds_of_its_own(programs: Callable, calls: Callable) -> None:
     programs("apptainer", "")
-    folder = environments.install(NUMPY, kind=Kind.CONTAINER)
+    folder = environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
     image = str(folder / "image.sif")
     assert calls("apptainer") == [["build", image, str(folder / "nwbpipe.def")]]
     recipe = (folder / "nwbpipe.def").read_text()
     assert recipe.startswith("Bootstrap: docker\nFrom: python:3.")
     assert "libgl1" in recipe
-    command = Container(Path("/bin/apptainer"), image).command(
+    command = Container(Path("/bin/apptainer"), image).build_command(
         ["python"], name="one", readable=[Path("/data")], writable=[Path("/scratch")], folder=Path("/scratch")
     )
     assert after(command, "--bind") == ["/data:/data:ro", "/scratch:/scratch:rw"]
@@ -208,5 +208,5 @@ def test_apptainer_has_a_recipe_and_binds_of_its_own(programs: Callable, calls: 
 
 def test_without_an_engine_it_is_said(programs: Callable, own_tools: Path) -> None:
     with pytest.raises(ToolMissingError, match="no program that runs containers"):
-        environments.install(NUMPY, kind=Kind.CONTAINER)
+        environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
     assert not own_tools.exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nwbpipe import environments
-from nwbpipe.environments import Kind, Tool
+from nwbpipe.environments import EnvironmentKind, Tool
 from nwbpipe.errors import ToolFailedError, ToolMissingError
 
 NUMPY = Tool("numpy", ("numpy>=1.20",))
@@ -17,7 +17,7 @@ TINY = Tool("tinytool", ("tinytool>=1.0",), licence="MIT")
 
 def test_the_current_python_serves_if_it_meets_the_requirements() -> None:
     found = environments.find(NUMPY)
-    assert (found.kind, found.python) == (Kind.CURRENT, Path(sys.executable))
+    assert (found.kind, found.python) == (EnvironmentKind.CURRENT, Path(sys.executable))
 
 
 def test_what_the_current_python_lacks_is_named() -> None:
@@ -31,7 +31,7 @@ def test_install_find_and_remove(wheels: Path) -> None:
         environments.find(TINY)
     environments.install(TINY)
     found = environments.find(TINY)
-    assert (found.kind, found.version) == (Kind.ISOLATED, "1.2")
+    assert (found.kind, found.version) == (EnvironmentKind.ISOLATED, "1.2")
     assert set(found.packages) <= {"tinytool", "pip", "setuptools"}
     assert environments.remove(TINY)
     assert not environments.remove(TINY)
@@ -58,7 +58,7 @@ def test_a_named_python_comes_first(wheels: Path, monkeypatch: pytest.MonkeyPatc
     python = environments.install(TINY)
     monkeypatch.setenv("NWBPIPE_TOOLS", "/nonexistent")
     monkeypatch.setenv("NWBPIPE_TOOL_TINYTOOL_PYTHON", str(python))
-    assert environments.find(TINY).kind is Kind.EXISTING
+    assert environments.find(TINY).kind is EnvironmentKind.EXISTING
 
 
 def test_a_named_python_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nwbpipe import environments
-from nwbpipe.environments import Kind, Tool, _install, _mark
+from nwbpipe.environments import EnvironmentKind, Tool, _install, _mark
 from nwbpipe.errors import RequestError, ToolFailedError, ToolMissingError
 
 TINY = Tool("tinytool", ("tinytool>=1.0",))
@@ -160,7 +160,7 @@ def test_an_interrupt_leaves_the_environment_that_works(
     python = environments.install(TINY)
     before = names(own_tools / "tinytool")
 
-    def interrupt(tool: Tool, kind: Kind, environment: Path, *_: object) -> None:
+    def interrupt(tool: Tool, kind: EnvironmentKind, environment: Path, *_: object) -> None:
         environment.mkdir()
         raise KeyboardInterrupt
 

@@ -53,7 +53,7 @@ def test_a_users_constraint_counts(wheels: Path, tmp_path: Path, monkeypatch: py
 
 def test_a_lock_says_its_python(wheels: Path) -> None:
     lock = environments.lock_tool(TINY)
-    assert _install.python_of_lock(lock) == f"3.{sys.version_info[1]}"
+    assert _install.read_lock_python(lock) == f"3.{sys.version_info[1]}"
 
 
 def test_a_lock_that_is_not_there(own_tools: Path) -> None:
@@ -68,8 +68,8 @@ def test_pip_serves_where_there_is_no_uv(monkeypatch: pytest.MonkeyPatch) -> Non
     def call(command: list[str], tool: Tool) -> None:
         called.append(command)
 
-    monkeypatch.setattr(_install, "uv", lambda: None)
-    monkeypatch.setattr(_install, "call", call)
+    monkeypatch.setattr(_install, "find_uv", lambda: None)
+    monkeypatch.setattr(_install, "run_installer", call)
     python = environments.install(TINY)
     assert called == [
         [sys.executable, "-m", "venv", str(python.parent.parent)],

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from nwbpipe.environments import _pip_settings
-from nwbpipe.environments._pip_settings import uv_settings
+from nwbpipe.environments._pip_settings import read_uv_settings
 
 
 @pytest.fixture(autouse=True)
 def no_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave this machine's own pip configuration out."""
-    monkeypatch.setattr(_pip_settings, "_configuration_files", lambda environment: [])
+    monkeypatch.setattr(_pip_settings, "_list_configuration_files", lambda environment: [])
 
 
 def test_variables_are_passed_on() -> None:
-    settings = uv_settings(
+    settings = read_uv_settings(
         {
             "PIP_FIND_LINKS": "/wheels /more wheels".replace("more wheels", "more"),
             "PIP_EXTRA_INDEX_URL": "https://a.example/simple https://b.example/simple",
@@ -38,11 +38,11 @@ def test_variables_are_passed_on() -> None:
 
 
 def test_uvs_own_settings_stand() -> None:
-    assert uv_settings({"PIP_FIND_LINKS": "/a", "UV_FIND_LINKS": "/b"}) == {}
+    assert read_uv_settings({"PIP_FIND_LINKS": "/a", "UV_FIND_LINKS": "/b"}) == {}
 
 
 def test_nothing_configured() -> None:
-    assert uv_settings({}) == {}
+    assert read_uv_settings({}) == {}
 
 
 def test_a_configuration_file_is_read_and_variables_come_first(
@@ -52,8 +52,8 @@ def test_a_configuration_file_is_read_and_variables_come_first(
     file.write_text(
         "[global]\nfind-links =\n    /one\n    /two\nindex-url = https://x.example\n[install]\nno_index = true\n"
     )
-    monkeypatch.setattr(_pip_settings, "_configuration_files", lambda environment: [file])
-    settings = uv_settings({"PIP_INDEX_URL": "https://y.example"})
+    monkeypatch.setattr(_pip_settings, "_list_configuration_files", lambda environment: [file])
+    settings = read_uv_settings({"PIP_INDEX_URL": "https://y.example"})
     assert settings == {"UV_FIND_LINKS": "/one,/two", "UV_DEFAULT_INDEX": "https://y.example", "UV_NO_INDEX": "true"}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nwbpipe import environments
-from nwbpipe.environments import Checkout, Kind, Program, Tool, ToolSettings, Weights
+from nwbpipe.environments import Checkout, EnvironmentKind, Program, Tool, ToolSettings, Weights
 from nwbpipe.errors import ToolMissingError
 
 REPOSITORY = "https://example.org/tinytool"
@@ -76,7 +76,7 @@ def test_a_checkout_of_another_version_is_refused(checkout: Path, named: Callabl
 def test_a_container_is_not_made_of_what_is_on_no_index(checkout: Path, named: Callable) -> None:
     named(NWBPIPE_TOOL_TINYTOOL_CHECKOUT=checkout)
     with pytest.raises(ToolMissingError, match="on no package index"):
-        environments.install(BUILT, kind=Kind.CONTAINER)
+        environments.install(BUILT, kind=EnvironmentKind.CONTAINER)
 
 
 def test_a_checkout_that_is_used_as_it_is_has_the_version_of_its_content(tmp_path: Path, named: Callable) -> None:
@@ -157,4 +157,4 @@ def test_a_python_that_is_configured_is_taken_and_a_variable_comes_before_it(
     with pytest.raises(ToolMissingError, match="/nonexistent/python"):
         environments.find(tool)
     named(NWBPIPE_TOOL_NUMPY_PYTHON=sys.executable)
-    assert environments.find(tool).kind is Kind.EXISTING
+    assert environments.find(tool).kind is EnvironmentKind.EXISTING

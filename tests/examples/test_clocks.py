@@ -34,8 +34,8 @@ def test_cues_and_the_pulses_of_pyphotometry(cues: np.ndarray, box: tuple[np.nda
     """137 cues of the behaviour system are followed by 137 pulses on the box: the same clock, 0.504 s later."""
     pulses, sample = box
     match = match_pulses(cues, pulses)
-    assert match.accepted
-    assert (match.best.matched, match.best.missed, match.best.extra) == (137, 0, 0)
+    assert match.is_accepted
+    assert (match.best.pair_count, match.best.missed, match.best.extra) == (137, 0, 0)
     line = match.best.fit.line
     assert line.offset_s == pytest.approx(0.504, abs=0.001)
     assert abs(line.drift) < 1e-6
@@ -71,8 +71,8 @@ def test_neurophotometrics_events_on_two_clocks(shared_data: Path, channel: str,
     table = pandas.read_parquet(shared_data / file).query("ChannelName == @channel")
     system, computer = table["SystemTimestamp"].to_numpy(), table["ComputerTimestamp"].to_numpy() / 1e3
     match = match_pulses(system, computer)
-    assert match.accepted
-    assert match.best.matched == count
+    assert match.is_accepted
+    assert match.best.pair_count == count
     assert match.best.fit.line.offset_s == pytest.approx(39164.02, abs=0.01)
     assert 2 < match.best.fit.line.drift * 1e6 < 3
     assert np.abs(computer - match.best(system)).max() < 0.01  # the camera's frames are 16.7 ms apart
@@ -87,7 +87,7 @@ def test_neurophotometrics_trials_of_another_clock_are_not_accepted(shared_data:
     trials = pandas.read_parquet(folder / "version_5" / "_ibl_trials.table.pqt")["intervals_0"].to_numpy()
     other = pandas.read_parquet(folder / "version_2" / "_neurophotometrics_fpData.digitalInputs.pqt")
     pulses = other.loc[other["Value.Value"], "Timestamp"].to_numpy()
-    assert not match_pulses(trials, pulses).accepted
+    assert not match_pulses(trials, pulses).is_accepted
 
 
 def test_tdt_events(shared_data: Path) -> None:
@@ -103,16 +103,16 @@ def test_tdt_events(shared_data: Path) -> None:
     assert (len(times(b"PAB/")), len(times(b"Tick")), len(times(b"Vid1"))) == (30, 661, 9933)
     ticks = times(b"Tick")
     other = ticks[5:] - 1.4865e9 + rng.normal(0, 1e-3, len(ticks) - 5)
-    assert not match_pulses(other, ticks).accepted
+    assert not match_pulses(other, ticks).is_accepted
     match = match_pulses(other, ticks[5:], start_within_s=0.2)
-    assert match.accepted
+    assert match.is_accepted
     assert match.best.fit.line.at - match.best.fit.line.centre == pytest.approx(1.4865e9, abs=0.01)
     # Frame times vary by milliseconds: against a clock that is exact to 0.1 ms that anchors them.
     frames = times(b"Vid1")
     match = match_pulses(frames[40:] - 1.4865e9 + rng.normal(0, 1e-4, len(frames) - 40), frames)
-    assert match.accepted
+    assert match.is_accepted
     assert match.best.of_reference[0] == 40
-    assert not match_pulses(times(b"PAB/")[:20] + rng.normal(0, 0.01, 20), times(b"PAB/")).accepted
+    assert not match_pulses(times(b"PAB/")[:20] + rng.normal(0, 0.01, 20), times(b"PAB/")).is_accepted
 
 
 def test_the_miniscope_cameras_share_no_pulses(shared_data: Path) -> None:
@@ -123,10 +123,10 @@ def test_the_miniscope_cameras_share_no_pulses(shared_data: Path) -> None:
         for name in ("neural", "behavior")
     }
     assert stamps["neural"][0] - stamps["behavior"][0] == pytest.approx(0.973, abs=0.001)
-    assert not match_pulses(stamps["neural"], stamps["behavior"]).accepted
-    assert not match_pulses(stamps["neural"] - stamps["neural"][0], stamps["behavior"]).accepted
+    assert not match_pulses(stamps["neural"], stamps["behavior"]).is_accepted
+    assert not match_pulses(stamps["neural"] - stamps["neural"][0], stamps["behavior"]).is_accepted
     # The same frames on a second clock are found, though frames are nearly even.
     second = (stamps["behavior"][500:4000] - 1.7e9) * (1 + 30e-6) + np.random.default_rng(0).normal(0, 2e-4, 3500)
     match = match_pulses(second, stamps["behavior"])
-    if match.accepted:
+    if match.is_accepted:
         assert match.best.of_reference[0] == 500

@@ -22,8 +22,8 @@ import h5py
 import numpy as np
 
 from nwbpipe.errors import FileAccessError
-from nwbpipe.files import locked, recover, transaction
-from nwbpipe.files._change_in_place import journaled
+from nwbpipe.files import hold_lock, recover, transaction
+from nwbpipe.files._change_in_place import open_journaled
 from nwbpipe.files._os import System
 from tests.faults.scenarios import append, content, fill, remove
 
@@ -128,7 +128,7 @@ def kill(folder: Path) -> None:
 
                 def work(at: int = at, after: bool = after, judge: Judge = judge) -> None:
                     system = KillAt(at, after)
-                    with locked(judge.path), journaled(judge.path, lock_timeout=5, system=system) as file:
+                    with hold_lock(judge.path), open_journaled(judge.path, lock_timeout=5, system=system) as file:
                         judge.change(file)
 
                 code = fork(work)

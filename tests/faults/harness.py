@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nwbpipe.errors import NwbpipeError
-from nwbpipe.files._commit import Commit, InterruptedCommitError, Placement
+from nwbpipe.files._commit import FileCommit, InterruptedCommitError, Placement
 from nwbpipe.files._journal import SIGNATURE, find_superblock, journal_path
 from nwbpipe.files._os import System
 from nwbpipe.files._recover import recover_locked
@@ -28,7 +28,7 @@ DEATHS = ("kill", "kill half")
 class Subject:
     """The code under test; the mutants put theirs in its place."""
 
-    commit: type[Commit] = Commit
+    commit: type[FileCommit] = FileCommit
     placement: type[Placement] = Placement
 
 

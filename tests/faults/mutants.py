@@ -10,8 +10,8 @@ from typing import Any
 from unittest.mock import patch
 
 from nwbpipe.files import _commit, _recover
-from nwbpipe.files._commit import Commit, Placement
-from nwbpipe.files._journal import HEADER_SIZE, Header, Journal, Page, read_journal
+from nwbpipe.files._commit import FileCommit, Placement
+from nwbpipe.files._journal import HEADER_SIZE, Journal, JournalHeader, JournalPage, read_journal
 from nwbpipe.files._os import System
 from tests.faults.harness import Subject
 
@@ -42,57 +42,57 @@ def _unsynced(base: type, method: str, *kinds: str) -> type:
 
 
 def _both(method: str, *kinds: str) -> Subject:
-    return Subject(_unsynced(Commit, method, *kinds), _unsynced(Placement, method, *kinds))
+    return Subject(_unsynced(FileCommit, method, *kinds), _unsynced(Placement, method, *kinds))
 
 
 def _overridden(method: str, step: Callable[..., Any]) -> Subject:
-    return Subject(type("Mutant", (Commit,), {method: step}), type("Mutant", (Placement,), {method: step}))
+    return Subject(type("Mutant", (FileCommit,), {method: step}), type("Mutant", (Placement,), {method: step}))
 
 
-class _PagesBeforeJournal(Commit):
+class _PagesBeforeJournal(FileCommit):
     """In place first, journal later."""
 
-    def seal(self, journal: int, header: Header) -> None:
-        for offset, data in self.change.changed():
+    def seal(self, journal: int, header: JournalHeader) -> None:
+        for offset, data in self.change.changed_pages():
             self.system.write(self.descriptor, data, offset)
         self.system.sync(self.descriptor)
         super().seal(journal, header)
 
 
-class _NoHeader(Commit):
+class _NoHeader(FileCommit):
     """Nothing says that a commit begins."""
 
-    def begin(self, journal: int, header: Header) -> None:
+    def begin(self, journal: int, header: JournalHeader) -> None:
         pass
 
-    def seal(self, journal: int, header: Header) -> None:
+    def seal(self, journal: int, header: JournalHeader) -> None:
         super().begin(journal, header)
         super().seal(journal, header)
 
 
-class _TailLast(Commit):
+class _TailLast(FileCommit):
     """The tail is written when the journal is sealed already."""
 
     def write_tail(self) -> None:
         pass
 
-    def seal(self, journal: int, header: Header) -> None:
+    def seal(self, journal: int, header: JournalHeader) -> None:
         super().seal(journal, header)
-        Commit.write_tail(self)
+        FileCommit.write_tail(self)
 
 
-class _CutEarly(Commit):
+class _CutEarly(FileCommit):
     """A shorter file is cut before the journal is durable."""
 
     def write_tail(self) -> None:
         super().write_tail()
-        self.cut(self.change.new_end)
+        self.truncate_to(self.change.new_end)
 
 
-class _NoUndo(Commit):
+class _NoUndo(FileCommit):
     """A seal that failed to be synced is left."""
 
-    def undo(self, journal: int, header: Header, *, sealing: bool) -> None:
+    def undo(self, journal: int, header: JournalHeader, *, sealing: bool) -> None:
         super().undo(journal, header, sealing=False)
 
 
@@ -107,9 +107,9 @@ def _signature_with_the_pages(self: Placement, plan: Journal, journal: int) -> N
 
 
 def _removed_first(self: Placement, plan: Journal) -> None:
-    self.remove()
-    self.remove = lambda: None  # type: ignore[method-assign]
-    Placement.sign(self, plan)
+    self.remove_journal()
+    self.remove_journal = lambda: None  # type: ignore[method-assign]
+    Placement.write_signature(self, plan)
 
 
 def _not_cut(self: Placement, size: int) -> None:
@@ -126,7 +126,7 @@ def _any_seal(system: System, descriptor: int, target: Path) -> Journal | None:
         offset, length = (int.from_bytes(system.read(descriptor, 8, position + 8 * one), "little") for one in (0, 1))
         if length > 1 << 20 or offset + length > plan.header.old_end:
             break
-        pages.append(Page(offset, length, position + 80, b"", b""))
+        pages.append(JournalPage(offset, length, position + 80, b"", b""))
         position += 80 + length
     return replace(plan, sealed=bool(pages), pages=tuple(pages))
 
@@ -139,8 +139,8 @@ def _thrown_away(placement: Placement, journal: int) -> None:
     """Recovery that takes back what is committed."""
     plan = read_journal(placement.system, journal, placement.target)
     if plan is not None:
-        placement.cut(plan.header.old_end)
-    placement.remove()
+        placement.truncate_to(plan.header.old_end)
+    placement.remove_journal()
 
 
 @contextmanager
@@ -155,10 +155,10 @@ def _patched(**names: Any) -> Iterator[None]:
 
 
 SUBJECTS: dict[str, Subject] = {
-    "the header's sync is dropped": Subject(_unsynced(Commit, "begin", "sync")),
-    "the folder's sync at the start is dropped": Subject(_unsynced(Commit, "begin", "sync_folder")),
-    "the tail's sync is dropped": Subject(_unsynced(Commit, "write_tail")),
-    "the seal's sync is dropped": Subject(_unsynced(Commit, "seal")),
+    "the header's sync is dropped": Subject(_unsynced(FileCommit, "begin", "sync")),
+    "the folder's sync at the start is dropped": Subject(_unsynced(FileCommit, "begin", "sync_folder")),
+    "the tail's sync is dropped": Subject(_unsynced(FileCommit, "write_tail")),
+    "the seal's sync is dropped": Subject(_unsynced(FileCommit, "seal")),
     "the sync after the signature is blanked is dropped": _both("blank"),
     "the sync of the pages in place is dropped": _both("place"),
     "the sync of the new signature is dropped": _both("sign"),

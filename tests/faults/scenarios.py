@@ -16,7 +16,7 @@ from nwbpipe.files._view import View
 
 @dataclass(frozen=True)
 class Scenario:
-    """A file and its change, as a view hands it to the commit (see `nwbpipe.files._commit.Change`)."""
+    """A file and its change, as a view hands it to the commit (see `nwbpipe.files._commit.PendingChange`)."""
 
     name: str
     old: bytes
@@ -119,8 +119,8 @@ def build(name: str, folder: Path) -> Scenario:
     scenario = Scenario(
         name,
         old,
-        view.at(0, view.new_end),
-        tuple(view.changed()),
+        view.read_new(0, view.new_end),
+        tuple(view.changed_pages()),
         tuple((start, bytes(data)) for start, data in view.tail()),
     )
     view.close()

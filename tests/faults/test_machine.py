@@ -13,8 +13,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from nwbpipe.files import locked, recover, transaction
-from nwbpipe.files._change_in_place import journaled
+from nwbpipe.files import hold_lock, recover, transaction
+from nwbpipe.files._change_in_place import open_journaled
 from nwbpipe.files._journal import journal_path
 from nwbpipe.files._recover import recover_locked
 from tests.faults.systems import Fault, Faulty, Killed, Quiet
@@ -103,7 +103,10 @@ class OneFile(RuleBasedStateMachine):
         self.settle()
         after = dict(self.model)
         try:
-            with locked(self.path), journaled(self.path, lock_timeout=1, system=Faulty(Fault(at, how))) as file:
+            with (
+                hold_lock(self.path),
+                open_journaled(self.path, lock_timeout=1, system=Faulty(Fault(at, how))) as file,
+            ):
                 after = self.change(file, name, size)
         except Killed:
             self.other = after
@@ -113,14 +116,14 @@ class OneFile(RuleBasedStateMachine):
     @rule(at=st.integers(0, 12), how=st.sampled_from(["kill", "kill half"]))
     def crash_in_recovery(self, at: int, how: str) -> None:
         try:
-            with locked(self.path):
+            with hold_lock(self.path):
                 recover_locked(self.path, 1, Faulty(Fault(at, how)))
         except Killed:
             pass
 
     @rule()
     def recover(self) -> None:
-        with locked(self.path):
+        with hold_lock(self.path):
             recover_locked(self.path, 1, Quiet())
         self.settle()
 

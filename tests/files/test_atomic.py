@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nwbpipe.errors import FileAccessError, LockedFileError, OverwriteError
-from nwbpipe.files import create_atomically, locked
+from nwbpipe.files import create_atomically, hold_lock
 from tests.files.helpers import WAITING, child, files_in, no_leftovers, output_of, unprivileged, wait_for_line
 
 
@@ -126,13 +126,13 @@ def test_the_lock_of_a_living_process_is_respected(tmp_path: Path) -> None:
     """
     with child(script) as process:
         wait_for_line(process)
-        with pytest.raises(LockedFileError, match="another process") as caught, locked(target, timeout=0.1):
+        with pytest.raises(LockedFileError, match="another process") as caught, hold_lock(target, timeout=0.1):
             pytest.fail("two writers at once")
         assert str(target) in str(caught.value)
         process.send_signal(signal.SIGKILL)
         process.wait()
         # The lock ended with its holder.
-        with locked(target, timeout=5):
+        with hold_lock(target, timeout=5):
             pass
 
 

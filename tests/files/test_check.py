@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nwbpipe import errors
-from nwbpipe.files import State, inspect_file, locked, repair_file
+from nwbpipe.files import FileCondition, hold_lock, inspect_file, repair_file
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def whole(tmp_path: Path) -> Path:
 def test_a_whole_file(whole: Path) -> None:
     before = whole.read_bytes()
     found = inspect_file(whole)
-    assert (found.state, found.found, found.dangling, found.leftovers) == (State.WHOLE, "", (), ())
+    assert (found.state, found.reason, found.dangling, found.leftovers) == (FileCondition.WHOLE, "", (), ())
     assert found.reclaimable is not None
     assert found.reclaimable < 20_000
     assert whole.read_bytes() == before
@@ -50,28 +50,28 @@ def test_space_that_is_lost_is_counted(whole: Path) -> None:
 def test_a_truncated_file_is_damaged(whole: Path, left: float) -> None:
     with whole.open("r+b") as file:
         file.truncate(int(whole.stat().st_size * left))
-    assert inspect_file(whole).state is State.DAMAGED
+    assert inspect_file(whole).state is FileCondition.DAMAGED
 
 
 @pytest.mark.parametrize("data", [b"", b"not HDF5 at all" * 1000])
 def test_what_is_not_hdf5_is_foreign(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.h5"
     path.write_bytes(data)
-    assert inspect_file(path).state is State.FOREIGN
+    assert inspect_file(path).state is FileCondition.FOREIGN
 
 
 def test_rubbish_behind_a_signature_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + b"\xa5" * 5000)
-    assert inspect_file(path).state is State.DAMAGED
+    assert inspect_file(path).state is FileCondition.DAMAGED
 
 
 def test_a_reader_that_hangs_or_crashes_says_damaged(whole: Path) -> None:
     hangs = (sys.executable, "-c", "import time; time.sleep(60)")
     found = inspect_file(whole, timeout=0.5, probe=hangs)
-    assert (found.state, found.found) == (State.DAMAGED, "its reader did not end within 0.5 s")
+    assert (found.state, found.reason) == (FileCondition.DAMAGED, "its reader did not end within 0.5 s")
     crashes = (sys.executable, "-c", "import os; os.abort()")
-    assert inspect_file(whole, probe=crashes).state is State.DAMAGED
+    assert inspect_file(whole, probe=crashes).state is FileCondition.DAMAGED
 
 
 def test_links_and_references_to_nothing_are_named(whole: Path) -> None:
@@ -87,12 +87,12 @@ def test_links_and_references_to_nothing_are_named(whole: Path) -> None:
 def test_a_writer_at_work_and_what_dead_ones_left(whole: Path) -> None:
     partial = whole.with_name(".a.h5.1-abc.partial")
     partial.write_bytes(b"half")
-    with locked(whole):
-        assert inspect_file(whole).state is State.BUSY
+    with hold_lock(whole):
+        assert inspect_file(whole).state is FileCondition.BUSY
         with pytest.raises(errors.LockedFileError):
             repair_file(whole, lock_timeout=0.1)
     found = inspect_file(whole)
-    assert (found.state, found.leftovers) == (State.WHOLE, (partial.name,))
+    assert (found.state, found.leftovers) == (FileCondition.WHOLE, (partial.name,))
     assert repair_file(whole) == (f"{partial.name} was removed",)
     assert not partial.exists()
     assert repair_file(whole) == ()
@@ -101,9 +101,9 @@ def test_a_writer_at_work_and_what_dead_ones_left(whole: Path) -> None:
 def test_an_interrupted_commit_is_seen_and_repaired(whole: Path) -> None:
     journal = whole.with_name(".a.h5.journal")
     journal.write_bytes(b"")  # it had only been created
-    assert inspect_file(whole).state is State.INTERRUPTED
+    assert inspect_file(whole).state is FileCondition.INTERRUPTED
     assert repair_file(whole) == ("an interrupted commit was finished or taken back",)
-    assert inspect_file(whole).state is State.WHOLE
+    assert inspect_file(whole).state is FileCondition.WHOLE
 
 
 def test_a_damaged_journal_is_refused_and_kept(whole: Path) -> None:

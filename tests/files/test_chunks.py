@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import nwbpipe.files._chunks as chunks_module
 from nwbpipe.files import Access, Codec, chunk_shape, read_chunked, write_chunked
-from nwbpipe.files._codec import Pipeline, shuffled, unshuffled
+from nwbpipe.files._codec import FilterPipeline, shuffle_bytes, unshuffle_bytes
 
 DTYPES = ["i1", "u1", "<i2", ">i2", "<u2", "<i4", ">u4", "<i8", "<u8", "<f2", "<f4", ">f4", "<f8", "<c8", "<c16", "?"]
 
@@ -77,7 +77,7 @@ def test_what_is_written_is_read_by_plain_hdf5(
         write_chunked(dataset, values.__getitem__, level=level, memory_bytes=memory, threads=threads)
         assert same(dataset[()], values)
         # Not by the slow way: every chunk of the pipeline is one that this module knows, but for zstd.
-        assert (Pipeline.of(dataset) is None) == (codec is Codec.ZSTD)
+        assert (FilterPipeline.of(dataset) is None) == (codec is Codec.ZSTD)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -109,8 +109,8 @@ def test_shuffle_is_that_of_hdf5(data: bytes, size: int) -> None:
     with in_memory() as file:
         dataset = file.create_dataset("x", data=values, chunks=values.shape, shuffle=True)
         _, stored = dataset.id.read_direct_chunk((0,))
-    assert shuffled(values).tobytes() == stored
-    assert same(unshuffled(stored, values.dtype), values)
+    assert shuffle_bytes(values).tobytes() == stored
+    assert same(unshuffle_bytes(stored, values.dtype), values)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_other_types_are_left_to_hdf5() -> None:
         space, chunked = h5py.h5s.create_simple((10,)), h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         chunked.set_chunk((4,))
         odd = h5py.Dataset(h5py.h5d.create(file.id, b"odd", short, space, chunked))
-        assert Pipeline.of(odd) is None
+        assert FilterPipeline.of(odd) is None
 
 
 def test_values_are_converted_as_hdf5_does() -> None:
@@ -167,7 +167,7 @@ def test_chunks_that_went_without_a_filter_are_read() -> None:
         dataset = file.create_dataset("x", (12,), "<i4", chunks=(4,), **Codec.GZIP.options())
         dataset[...] = values
         dataset.id.write_direct_chunk((4,), values[4:8].tobytes(), filter_mask=0b11)
-        dataset.id.write_direct_chunk((8,), shuffled(values[8:]).tobytes(), filter_mask=0b10)
+        dataset.id.write_direct_chunk((8,), shuffle_bytes(values[8:]).tobytes(), filter_mask=0b10)
         assert same(dataset[()], values)
         assert same(read_chunked(dataset), values)
 
@@ -178,7 +178,7 @@ def test_a_damaged_chunk_is_an_error_and_leaves_no_thread(damage: str) -> None:
         dataset = file.create_dataset("x", data=np.arange(1000), chunks=(10,), **Codec.GZIP.options())
         _, stored = dataset.id.read_direct_chunk((500,))
         flipped = bytes([*stored[:-1], stored[-1] ^ 1])  # in the checksum
-        longer = zlib.compress(shuffled(np.arange(11)).tobytes())
+        longer = zlib.compress(shuffle_bytes(np.arange(11)).tobytes())
         torn = {"other": b"no zlib stream", "short": stored[:-5], "long": longer, "flipped": flipped}
         dataset.id.write_direct_chunk((500,), torn[damage])
         with pytest.raises(OSError, match=r"/x: damaged chunk"):
@@ -206,12 +206,12 @@ def test_an_error_of_the_reader_ends_the_write_and_leaves_no_thread(error: BaseE
 
 
 def test_an_error_in_a_thread_ends_the_write_and_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    def encode(self: Pipeline, values: np.ndarray, level: int) -> bytes:
+    def encode(self: FilterPipeline, values: np.ndarray, level: int) -> bytes:
         if values[0] == 500:
             raise MemoryError("no more")
         return bytes(100)
 
-    monkeypatch.setattr(Pipeline, "encode", encode)
+    monkeypatch.setattr(FilterPipeline, "encode", encode)
     with in_memory() as file:
         dataset = file.create_dataset("x", (100_000,), "i4", chunks=(100,), **Codec.GZIP.options())
         with pytest.raises(MemoryError, match="no more"):

@@ -15,8 +15,8 @@ import pytest
 import nwbpipe
 from nwbpipe import session as session_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError
-from nwbpipe.files import create_atomically, locked, read_settled, recover, transaction
-from nwbpipe.files._change_in_place import journaled
+from nwbpipe.files import create_atomically, hold_lock, read_settled, recover, transaction
+from nwbpipe.files._change_in_place import open_journaled
 from nwbpipe.files._journal import HEADER_SIZE, journal_path
 from nwbpipe.files._os import System
 from tests.faults.systems import Killed
@@ -53,7 +53,7 @@ class Stops(System):
 def interrupt(path: Path, after: str) -> None:
     """Kill a commit that sets /x: "tail" before the journal is sealed, "seal", or "blank" after it."""
     system = Stops({"tail": 2, "seal": 3, "blank": 4}[after], Killed())
-    with pytest.raises(Killed), locked(path), journaled(path, lock_timeout=1, system=system) as file:
+    with pytest.raises(Killed), hold_lock(path), open_journaled(path, lock_timeout=1, system=system) as file:
         file["x"] = np.arange(10_000)
     assert journal_path(path).exists()
 
@@ -192,7 +192,7 @@ def test_a_file_that_may_not_be_written_says_so(foreign_folder: Path) -> None:
 def test_a_commit_that_could_not_be_put_in_place_says_so(path: Path) -> None:
     system = Stops(4, OSError(errno.EIO, "Input/output error"))
     with pytest.raises(FileAccessError, match="is committed") as caught:  # noqa: SIM117
-        with locked(path), journaled(path, lock_timeout=1, system=system) as file:
+        with hold_lock(path), open_journaled(path, lock_timeout=1, system=system) as file:
             file["x"] = 1
     assert "open the file with nwbpipe" in str(caught.value)
     with transaction(path) as file:
@@ -210,7 +210,7 @@ def test_no_page_goes_in_place_while_a_reader_holds_the_lock(path: Path) -> None
     for system, fails in ((System(), True), (_NoLock(), False)):
         with h5py.File(path, "r"):
             try:
-                with locked(path), journaled(path, lock_timeout=0, system=system) as file:
+                with hold_lock(path), open_journaled(path, lock_timeout=0, system=system) as file:
                     file["x"] = 1
             except LockedFileError:
                 assert fails
@@ -252,7 +252,7 @@ def test_a_commit_under_way_is_waited_for(path: Path) -> None:
 def test_a_seal_that_may_or_may_not_stand_says_so(path: Path) -> None:
     system = Stops(3, OSError(errno.EIO, "Input/output error"))
     with pytest.raises(FileAccessError, match="may or may not"):  # noqa: SIM117
-        with locked(path), journaled(path, lock_timeout=1, system=system) as file:
+        with hold_lock(path), open_journaled(path, lock_timeout=1, system=system) as file:
             file["x"] = 1
     recover(path)
     with h5py.File(path) as file:
@@ -263,11 +263,11 @@ def test_results_in_an_interrupted_file_are_not_overwritten(session_nwb: Path) -
     """Who asks what would be lost sees the committed state, though no HDF5 reader opens the file."""
     from pynwb import TimeSeries
 
-    from nwbpipe.converters._convert import held_results
+    from nwbpipe.converters._convert import list_results
 
     with nwbpipe.transaction(session_nwb) as nwbfile:
         module = nwbfile.create_processing_module("behavior", "test")
         module.add(TimeSeries(name="result", data=[1.0], unit="V", rate=1.0))
     interrupt(session_nwb, "blank")
     assert not h5py.is_hdf5(session_nwb)
-    assert held_results(session_nwb)
+    assert list_results(session_nwb)

@@ -179,7 +179,7 @@ def test_a_writer_that_comes_between_the_last_look_and_the_completion(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = bucket.put(large_file(tmp_path / "a.h5", 16))
-    send, nested = _transaction.Commit._send, []
+    send, nested = _transaction.ObjectCommit._send, []
 
     def and_another(self: Any, upload: Any, parts: Any) -> Any:
         done = send(self, upload, parts)
@@ -188,7 +188,7 @@ def test_a_writer_that_comes_between_the_last_look_and_the_completion(
             append(url, "early", 10)
         return done
 
-    monkeypatch.setattr(_transaction.Commit, "_send", and_another)
+    monkeypatch.setattr(_transaction.ObjectCommit, "_send", and_another)
     with pytest.raises(ConflictError):
         append(url, "late", 10)
     with h5py.File(bucket.get(tmp_path / "b.h5")) as file:
@@ -247,7 +247,7 @@ def test_many_writers_lose_nothing(bucket: Bucket, tmp_path: Path) -> None:
 
 def test_a_reader_is_told_that_its_state_is_gone(bucket: Bucket, tmp_path: Path) -> None:
     url = bucket.put(large_file(tmp_path / "a.h5", 96))
-    with pytest.raises(ConflictError), files.s3_read(url) as file:  # noqa: PT012
+    with pytest.raises(ConflictError), files.s3_open(url) as file:  # noqa: PT012
         append(url, size=10)
         for number in range(8):
             file[f"group{number}/values"][()]

@@ -115,7 +115,7 @@ def test_a_live_holders_lock_is_not(bucket: Bucket, monkeypatch: pytest.MonkeyPa
         waiting = threading.Thread(target=wait)
         waiting.start()
         time.sleep(4)
-        assert held.fresh
+        assert held.is_fresh
         assert not entered
         released.append(time.monotonic())
     waiting.join()
@@ -180,14 +180,14 @@ def lose_answers(monkeypatch: pytest.MonkeyPatch, held: CompletionLock, name: st
 def test_who_lost_the_lock_knows_it_with_the_next_renewal(bucket: Bucket, clock: Clock, other: bytes | None) -> None:
     held, place = lock(bucket), {"Bucket": bucket.name, "Key": lock_key(KEY)}
     held._acquire()
-    assert held.fresh
+    assert held.is_fresh
     if other is None:
         bucket.client.delete_object(**place)
     else:
         bucket.client.put_object(**place, Body=other)
     held._ended = Turns(lambda: None)  # type: ignore[assignment]
     held._renew()
-    assert not held.fresh
+    assert not held.is_fresh
 
 
 def test_a_renewal_whose_answer_was_lost_does_not_count_from_when_it_is_found(
@@ -208,7 +208,7 @@ def test_a_renewal_whose_answer_was_lost_does_not_count_from_when_it_is_found(
     held._ended = Turns(first, second)  # type: ignore[assignment]
     held._renew()
     clock.now = 71
-    assert held.fresh
+    assert held.is_fresh
     assert state(bucket) != seen[0]  # it was not there to be taken over
 
 
@@ -228,7 +228,7 @@ def test_so_is_it_where_the_lock_was_taken_over_and_the_answer_lost(
 
     monkeypatch.setattr(held._client, "put_object", twice)
     held._acquire()
-    assert held.fresh
+    assert held.is_fresh
     assert state(bucket) not in seen
 
 

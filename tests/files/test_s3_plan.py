@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from nwbpipe import session as session_file
 from nwbpipe.errors import FileAccessError, RequestError
-from nwbpipe.files.s3 import is_remote, parse
-from nwbpipe.files.s3._orphans import holds, with_write
-from nwbpipe.files.s3._plan import LARGEST, MOST, SENT, SMALLEST, plan
-from nwbpipe.stores.s3 import scrubbed
+from nwbpipe.files.s3 import is_remote, parse_address
+from nwbpipe.files.s3._orphans import add_write, has_write
+from nwbpipe.files.s3._plan import LARGEST, MOST, SENT, SMALLEST, plan_parts
+from nwbpipe.stores.s3 import scrub_secrets
 
 TB = 10**12
 
@@ -34,7 +34,7 @@ def changes(draw: st.DrawFn) -> tuple[int, int, list[tuple[int, int]]]:
 
 
 def check(old_end: int, new_end: int, changed: list[tuple[int, int]]) -> None:
-    parts = plan(old_end, new_end, changed)
+    parts = plan_parts(old_end, new_end, changed)
     assert parts[0].start == 0
     assert parts[-1].stop == new_end
     assert all(one.stop == following.start for one, following in pairwise(parts))
@@ -64,7 +64,9 @@ def test_a_tail_of_five_terabytes() -> None:
 
 def test_an_append_sends_little() -> None:
     for size in (10**8, 10**10, TB, 5 * TB):
-        parts = plan(size, size + 50 * 10**6, [(0, 2**16), (size // 2, size // 2 + 2**16), (size - 2**16, size)])
+        parts = plan_parts(
+            size, size + 50 * 10**6, [(0, 2**16), (size // 2, size // 2 + 2**16), (size - 2**16, size)]
+        )
         assert sum(one.size for one in parts if not one.copied) <= 50 * 10**6 + 3 * SMALLEST
         assert max(one.size for one in parts if not one.copied) <= SENT
 
@@ -72,15 +74,15 @@ def test_an_append_sends_little() -> None:
 def test_what_no_object_can_be_is_refused() -> None:
     for size in (0, 60 * TB):
         with pytest.raises(ValueError, match="size"):
-            plan(10, size, [])
+            plan_parts(10, size, [])
 
 
 # Addresses ------------------------------------------------------------------------------------------------
 
 
 def test_addresses() -> None:
-    assert parse("s3://bucket/a/b.nwb").key == "a/b.nwb"
-    assert str(parse(Path("s3://bucket/a/b.nwb"))) == "s3://bucket/a/b.nwb"  # pathlib drops a slash
+    assert parse_address("s3://bucket/a/b.nwb").key == "a/b.nwb"
+    assert str(parse_address(Path("s3://bucket/a/b.nwb"))) == "s3://bucket/a/b.nwb"  # pathlib drops a slash
     assert is_remote("s3://bucket/key")
     assert is_remote(Path("s3://bucket/key"))
     for path in ("session.nwb", "/data/s3/x.nwb", "C:\\data\\x.nwb", "C:/data/x.nwb", "./s3:/x", object()):
@@ -109,7 +111,7 @@ def test_other_schemes_are_not_changed(url: str) -> None:
 @pytest.mark.parametrize("url", ["s3://", "s3://bucket", "s3://bucket/", "s3:///key", "s3://bucket/folder/"])
 def test_what_names_no_object_is_refused(url: str) -> None:
     with pytest.raises(RequestError, match="no address of an object"):
-        parse(url)
+        parse_address(url)
 
 
 # Marks and messages ---------------------------------------------------------------------------------------
@@ -118,15 +120,15 @@ def test_what_names_no_object_is_refused(url: str) -> None:
 def test_the_last_writes_are_remembered() -> None:
     metadata: dict[str, str] = {"lab": "x"}
     for number in range(20):
-        metadata = with_write(metadata, f"write{number:02d}")
+        metadata = add_write(metadata, f"write{number:02d}")
     assert metadata["lab"] == "x"
-    assert [holds(metadata, f"write{number:02d}") for number in (11, 12, 19)] == [False, True, True]
+    assert [has_write(metadata, f"write{number:02d}") for number in (11, 12, 19)] == [False, True, True]
 
 
 def test_secrets_are_taken_out_of_messages() -> None:
     credentials = SimpleNamespace(access_key="AK-OURS", secret_key="se/cret", token="tok+en")
     client = SimpleNamespace(_request_signer=SimpleNamespace(_credentials=credentials))
-    text = scrubbed(
+    text = scrub_secrets(
         "http://user:pass@host/x?X-Amz-Credential=abc&X-Amz-Signature=def AK-OURS se/cret tok+en "
         "AKIAIOSFODNN7EXAMPLE Authorization: AWS4",
         client,

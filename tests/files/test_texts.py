@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from nwbpipe.files import read_texts, texts_below
+from nwbpipe.files import iter_texts, read_texts
 
 
 @pytest.fixture
@@ -40,4 +40,4 @@ def test_what_is_missing_is_a_key_error(file: h5py.File) -> None:
 
 
 def test_all_texts_below_a_group(file: h5py.File) -> None:
-    assert list(texts_below(file["group"])) == [("deep/text", b"deep")]
+    assert list(iter_texts(file["group"])) == [("deep/text", b"deep")]

@@ -53,9 +53,9 @@ def test_it_is_a_file_to_its_user(old: bytes, todo: list[tuple[str, int, bytes]]
                 count = view.readinto(memoryview(buffer))
                 assert buffer[:count] == model.read(len(data))
         new = model.getvalue()
-        assert (view.at(0, len(new) + 10), view.new_end) == (new, len(new))
+        assert (view.read_new(0, len(new) + 10), view.new_end) == (new, len(new))
         made = bytearray(old[: len(new)]) + bytes(max(len(new) - len(old), 0))
-        for offset, data in (*view.changed(), *view.tail()):
+        for offset, data in (*view.changed_pages(), *view.tail()):
             assert data == new[offset : offset + len(data)]
             made[offset : offset + len(data)] = data
         assert made == new
@@ -79,7 +79,7 @@ def test_few_pages_below_the_old_end_change(session: tuple[Path, int]) -> None:
     view = View(descriptor, path.parent)
     with h5py.File(path, "r+", driver="fileobj", fileobj=view) as file:
         file["result"] = np.random.default_rng(0).normal(size=1_000_000)
-    assert len(list(view.changed())) <= 3
+    assert len(list(view.changed_pages())) <= 3
     assert 8_000_000 <= sum(len(data) for _, data in view.tail()) <= 8_200_000
     view.close()
 

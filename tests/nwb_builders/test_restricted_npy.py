@@ -11,7 +11,7 @@ import pytest
 
 from nwbpipe.errors import SourceError
 from nwbpipe.nwb_builders import load_pickled_dict
-from nwbpipe.nwb_builders._restricted_npy import _allowed
+from nwbpipe.nwb_builders._restricted_npy import _allowed_globals
 from tests.nwb_builders.facemap_proc import write_proc
 
 
@@ -111,11 +111,11 @@ def test_nothing_is_changed_but_arrays(tmp_path: Path, target: bytes, state: obj
     assert str(Path("y")) == "y"
 
 
-@pytest.mark.parametrize("name", sorted(_allowed()), ids=".".join)
+@pytest.mark.parametrize("name", sorted(_allowed_globals()), ids=".".join)
 def test_what_the_unpickler_hands_out_cannot_be_changed(name: tuple[str, str]) -> None:
     for attribute in ("_str", "function", "__module__", "__code__", "__doc__"):
         with pytest.raises((AttributeError, TypeError)):
-            setattr(_allowed()[name], attribute, "changed")
+            setattr(_allowed_globals()[name], attribute, "changed")
 
 
 def test_truncated(tmp_path):

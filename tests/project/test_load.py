@@ -54,7 +54,7 @@ sweep.factor = [4, 5.5]
     assert all(len(step.name) == len("more_") + 8 and step.resources.kind == "ephys" for step in swept)
     assert spec.steps["first"].resources.cpu == 2
     assert spec.stores["raw"] == (str(tmp_path / "raw"),)
-    assert spec.place("nwb://a/b.nwb") == Path("/data/nwb/a/b.nwb")
+    assert spec.locate("nwb://a/b.nwb") == Path("/data/nwb/a/b.nwb")
 
 
 def test_names_of_swept_steps_do_not_depend_on_their_order(tmp_path: Path) -> None:
@@ -169,12 +169,12 @@ def test_a_variable_means_the_same_store_for_the_project_and_for_its_specs(
     spec = load_project(path)
     assert spec.stores["raw"] == (str(tmp_path / "here/data"),)
     assert spec.stores["more"] == ("s3://bucket/more",)
-    assert spec.opened_stores["raw"].root == str(tmp_path / "here/data")
+    assert spec.open_stores["raw"].root == str(tmp_path / "here/data")
 
 
 def test_session_files_may_be_in_s3_and_nowhere_else(tmp_path: Path) -> None:
     spec = load_project(written(tmp_path, HEAD.replace("/data/nwb", "s3://bucket/nwb/")))
-    assert spec.place("nwb://a/b.nwb") == "s3://bucket/nwb/a/b.nwb"
+    assert spec.locate("nwb://a/b.nwb") == "s3://bucket/nwb/a/b.nwb"
     with pytest.raises(errors.SpecError) as caught:
         load_project(written(tmp_path, HEAD.replace("/data/nwb", "gs://bucket/nwb")))
     (problem,) = caught.value.problems

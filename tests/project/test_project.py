@@ -18,10 +18,10 @@ from nwbpipe.processors import Input
 from nwbpipe.project import Step
 from nwbpipe.project.execute._executor import Event
 from nwbpipe.project.execute._runner import lease_name
-from nwbpipe.project.plan._inputs import members
-from nwbpipe.project.plan._tools import Facts, judged
+from nwbpipe.project.plan._inputs import expand_runs
+from nwbpipe.project.plan._tools import ToolFacts, explain_staleness
 from nwbpipe.project.state import Leases
-from nwbpipe.session._content import Candidate
+from nwbpipe.session._content import NwbObject
 from tests.fixtures.processing import Scale, write_session
 from tests.fixtures.projects import STEPS, Inline, make_project, table
 from tests.provenance.records import make_record
@@ -37,7 +37,7 @@ def test_a_project_is_computed_and_then_done(tmp_path: Path) -> None:
     assert (summary.done, summary.failed, summary.ok) == (6, [], True)
     assert set(table(project).values()) == {"done"}
     again = project.run()
-    assert (again.done, again.found) == (0, 0)
+    assert (again.done, again.done_elsewhere) == (0, 0)
     records = nwbpipe.read_records(tmp_path / "nwb/s1.nwb")
     assert [record.step for record in records] == ["first", "second"]
     with h5py.File(tmp_path / "nwb/s1.nwb") as file:
@@ -89,7 +89,7 @@ def test_one_failure_stops_no_other_session_and_is_remembered(tmp_path: Path) ->
 def test_limits_and_restrictions(tmp_path: Path) -> None:
     project = make_project(tmp_path, sessions=3)
     summary = project.run(executor=Inline(), limit=1)
-    assert (summary.done, summary.left) == (1, 3)
+    assert (summary.done, summary.not_started) == (1, 3)
     assert project.run(["m1/s2"], executor=Inline(), steps=["first"]).done == 1
     assert table(project)["m1/s2 second"] == "missing"
     assert project.run(where="session_id = 's2'", executor=Inline(), steps=["second"]).done == 1
@@ -136,9 +136,9 @@ class Two(Scale):
 
 
 def test_an_optional_input_is_left_out_unless_it_is_bound() -> None:
-    there = [Candidate("/acquisition/lever", "TimeSeries", frozenset({"TimeSeries"}), "id")]
-    (plain,) = members(Step("two", Two(), None), there, {}, [])
-    (bound,) = members(Step("two", Two(), None, {"more": "acquisition/lever"}), there, {}, [])
+    there = [NwbObject("/acquisition/lever", "TimeSeries", frozenset({"TimeSeries"}), "id")]
+    (plain,) = expand_runs(Step("two", Two(), None), there, {}, [])
+    (bound,) = expand_runs(Step("two", Two(), None, {"more": "acquisition/lever"}), there, {}, [])
     assert (set(plain.inputs), set(bound.inputs)) == ({"series"}, {"series", "more"})
 
 
@@ -156,15 +156,17 @@ def test_ignored_steps_and_sessions_are_left_alone(tmp_path: Path) -> None:
 )
 def test_another_version_of_the_tool(policy: str, version: str, stale: bool) -> None:
     record = replace(make_record(), tool_version=version, compute_digest="d")
-    assert bool(judged(record, Facts("d", "1.26.4"), policy)) is stale
-    assert judged(record, Facts("other", "1.26.4"), policy) == ("" if policy == "never" else "code changed")
+    assert bool(explain_staleness(record, ToolFacts("d", "1.26.4"), policy)) is stale
+    assert explain_staleness(record, ToolFacts("other", "1.26.4"), policy) == (
+        "" if policy == "never" else "code changed"
+    )
 
 
 def test_a_result_of_an_older_tool_is_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_project(tmp_path, 1).run(executor=Inline())
     upgraded = make_project(tmp_path, 0)
     facts = {name: replace(one, source="new source") for name, one in upgraded.planner.tools.items()}
-    monkeypatch.setattr("nwbpipe.project.plan._planner.facts_of", lambda steps, index: facts)
+    monkeypatch.setattr("nwbpipe.project.plan._planner.collect_facts", lambda steps, index: facts)
     upgraded = make_project(tmp_path, 0)
     assert upgraded.state("m1/s0", "first")[0].reason == "code changed"
     assert upgraded.state("m1/s0", "second")[0].state == "stale"

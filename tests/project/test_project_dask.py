@@ -13,7 +13,7 @@ import pytest
 import nwbpipe
 from nwbpipe import errors
 from nwbpipe.project import ExecutorSpec
-from nwbpipe.project.execute._clusters import job_scripts
+from nwbpipe.project.execute._clusters import render_job_scripts
 from nwbpipe.project.execute._dask import DaskExecutor
 from tests.fixtures.projects import make_project, table
 
@@ -76,7 +76,7 @@ def test_a_cluster_of_two_kinds_of_workers_one_of_which_is_killed(
         thread.join()
     assert killed
     if set(table(project).values()) != {"done"}:  # the only worker of its kind is gone: the next call goes on
-        assert not summary.ok or summary.left or summary.blocked
+        assert not summary.ok or summary.not_started or summary.blocked
         project.run()
     assert set(table(project).values()) == {"done"}
     assert len(nwbpipe.read_records(tmp_path / "nwb/s0.nwb")) == 2
@@ -105,7 +105,7 @@ def test_job_scripts(kind: str, words: list[str]) -> None:
     }
     if kind == "lsf":
         kinds["ephys"]["walltime"] = "10:00"
-    text = job_scripts(ExecutorSpec.model_validate({"kind": kind, "kinds": kinds}))
+    text = render_job_scripts(ExecutorSpec.model_validate({"kind": kind, "kinds": kinds}))
     assert "# 3 workers of the kind standard" in text
     assert "kind-ephys=1" in text
     assert "--nthreads 1" in text
@@ -278,4 +278,4 @@ def test_what_the_workers_of_a_cloud_are_told(cloud: None) -> None:
 
 def test_an_executor_without_jobs_has_no_script() -> None:
     with pytest.raises(errors.RequestError, match="submits no jobs"):
-        job_scripts(ExecutorSpec.model_validate({"kind": "dask"}))
+        render_job_scripts(ExecutorSpec.model_validate({"kind": "dask"}))

@@ -167,15 +167,15 @@ def test_what_arrives_in_s3_is_converted_when_it_is_at_rest(
     (tmp_path / "nwbpipe.toml").write_text(TOML.partition("[steps.first]")[0])
     project = in_s3(bucket, tmp_path, 0)
     watcher = Watcher(project, settle_s=0.8, interval_s=0.1, executor=Inline())
-    assert (watcher.look().arriving, watcher.look().arriving) == (1, 1)
+    assert (watcher.run_once().arriving, watcher.run_once().arriving) == (1, 1)
     raw.write_trials(folder / "trials.csv", (1.0, 3.0))  # it is still being uploaded
     bucket.put(folder / "trials.csv", "raw/one/trials.csv")
     time.sleep(0.8)
     requests.clear()
-    assert watcher.look().arriving == 1
+    assert watcher.run_once().arriving == 1
     assert requests == {"list raw": 1}  # however many sessions and files there are
     time.sleep(0.8)
-    health = watcher.look()
+    health = watcher.run_once()
     assert (health.line, health.summary and health.summary.done) == (
         "healthy: 1 sessions, 0 arriving; 1 done",
         1,
@@ -184,5 +184,5 @@ def test_what_arrives_in_s3_is_converted_when_it_is_at_rest(
         assert len(file["intervals/trials/start_time"]) == 2
     requests.clear()
     watcher.options["executor"] = None  # none is begun: there is nothing to do
-    assert watcher.look().line == health.line
+    assert watcher.run_once().line == health.line
     assert requests == {"list raw": 1, "list nwb": 1, "list state": 2}

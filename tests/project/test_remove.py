@@ -13,7 +13,7 @@ from pynwb import TimeSeries
 
 import nwbpipe
 from nwbpipe import errors
-from nwbpipe.converters._convert import held_results
+from nwbpipe.converters._convert import list_results
 from nwbpipe.provenance import ObjectRecord, RunRecord, add_record
 from nwbpipe.session._carry_results import carry_results
 from nwbpipe.session._remove import remove_outputs
@@ -159,7 +159,7 @@ def test_a_new_conversion_takes_no_object_of_a_person_for_what_was_there_before(
             TimeSeries(name="Scaled_scale", description="by hand", data=np.arange(5.0), unit="V", rate=1.0)
         )
         add_record(nwbfile, conversion)
-    assert SCALED in held_results(processed)
+    assert SCALED in list_results(processed)
     new = write_session(tmp_path / "new.nwb", "lever")
     with nwbpipe.transaction(new) as nwbfile:
         add_record(nwbfile, conversion)

@@ -21,21 +21,21 @@ pytestmark = pytest.mark.usefixtures("test_processors")
 def test_a_session_is_processed_once_its_files_are_at_rest(tmp_path: Path) -> None:
     project = make_project(tmp_path, 1)
     watcher = Watcher(project, settle_s=1.0, interval_s=0.3, executor=Inline())
-    arriving = watcher.look()
+    arriving = watcher.run_once()
     assert (arriving.sessions, arriving.arriving, arriving.summary) == (1, 1, None)
     os.utime(tmp_path / "nwb/s0.nwb")  # it still changes
     time.sleep(0.6)
-    assert watcher.look().arriving == 1
+    assert watcher.run_once().arriving == 1
     time.sleep(1.1)
-    health = watcher.look()
+    health = watcher.run_once()
     assert health.arriving == 0
     assert health.states == {"done": 2}
     assert health.line == "healthy: 1 sessions, 0 arriving; 2 done"
     watcher.options["executor"] = None  # none is begun: there is nothing to do
     watcher.project.executor = lambda *_: pytest.fail("an executor was begun")  # type: ignore[method-assign]
-    assert watcher.look().arriving == 1  # what was committed has just changed the file
+    assert watcher.run_once().arriving == 1  # what was committed has just changed the file
     time.sleep(1.1)
-    assert watcher.look() == replace(health, summary=None)
+    assert watcher.run_once() == replace(health, summary=None)
 
 
 def test_it_goes_on_when_a_store_comes_back(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from nwbpipe.errors import FileAccessError, InputError, SourceError, UnsupportedFileError
 from nwbpipe.files import transaction
-from nwbpipe.provenance import IdentityCache, default_cache_folder, file_identity, object_identity
+from nwbpipe.provenance import IdentityCache, default_cache_folder, identify_file, identify_object
 from nwbpipe.provenance import _cache as cache_module
 from tests.provenance.nwb import CURRENT, EPHYS, SPEED, VIDEO, write_session
 
@@ -53,7 +53,7 @@ def test_an_unchanged_file_is_not_opened(
     video = cache.identify(session, VIDEO)
     assert not first.cached
     with h5py.File(session) as file:
-        assert first.identity == object_identity(file, EPHYS, folder=session.parent)
+        assert first.identity == identify_object(file, EPHYS, folder=session.parent)
         assert first.object_id == file[EPHYS].attrs["object_id"]
         assert first.neurodata_type == "ElectricalSeries"
 
@@ -132,7 +132,7 @@ def test_a_file_that_has_just_changed_is_not_kept(tmp_path: Path) -> None:
     assert not cache.identify(path, SPEED).cached
     (tmp_path / "raw").write_bytes(b"x")
     os.utime(tmp_path / "raw", (1, 1))  # as copying programs do: it has changed now all the same
-    cache.file_identity(tmp_path / "raw")
+    cache.identify_file(tmp_path / "raw")
     assert not cache.folder.exists()
 
 
@@ -269,17 +269,17 @@ def test_a_raw_file(cache: IdentityCache, tmp_path: Path) -> None:
     raw = tmp_path / "a.bin"
     raw.write_bytes(b"abc")
     time.sleep(SETTLE)
-    found = cache.file_identity(raw)
+    found = cache.identify_file(raw)
     assert found.size == 3
     assert found.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert file_identity(raw, cache=cache) == found
+    assert identify_file(raw, cache=cache) == found
     global _opened
     _opened = []
-    assert cache.file_identity(raw) == found
+    assert cache.identify_file(raw) == found
     opened, _opened = _opened, None
     assert str(raw) not in opened
     raw.write_bytes(b"abd")
-    assert cache.file_identity(raw).identity != found.identity
+    assert cache.identify_file(raw).identity != found.identity
 
 
 def test_a_folder_is_a_tree_of_relative_names(cache: IdentityCache, tmp_path: Path) -> None:
@@ -291,20 +291,20 @@ def test_a_folder_is_a_tree_of_relative_names(cache: IdentityCache, tmp_path: Pa
         return folder
 
     one, two = make("one"), make("two")
-    found = cache.file_identity(one)
+    found = cache.identify_file(one)
     assert found.size == 6
-    assert cache.file_identity(two) == found  # not its own name
+    assert cache.identify_file(two) == found  # not its own name
     (two / "loop").symlink_to(two, target_is_directory=True)
-    assert cache.file_identity(two) == found
+    assert cache.identify_file(two) == found
     (two / "sub/b.bin").rename(two / "sub/c.bin")
-    assert cache.file_identity(two) != found
+    assert cache.identify_file(two) != found
     (two / "sub/c.bin").rename(two / "b.bin")
-    assert cache.file_identity(two) != found
+    assert cache.identify_file(two) != found
     (two / "b.bin").rename(two / "sub/b.bin")
     (two / "sub/b.bin").write_bytes(b"deg")
-    assert cache.file_identity(two) != found
+    assert cache.identify_file(two) != found
     (one / "empty").touch()
-    assert cache.file_identity(one) != found
+    assert cache.identify_file(one) != found
 
 
 def test_mode_stat_reads_nothing(cache: IdentityCache, tmp_path: Path) -> None:
@@ -313,20 +313,20 @@ def test_mode_stat_reads_nothing(cache: IdentityCache, tmp_path: Path) -> None:
     raw.write_bytes(b"abc")
     global _opened
     _opened = []
-    found, folder = cache.file_identity(raw, mode="stat"), cache.file_identity(raw.parent, mode="stat")
+    found, folder = cache.identify_file(raw, mode="stat"), cache.identify_file(raw.parent, mode="stat")
     opened, _opened = _opened, None
     assert opened == []
     assert (found.size, found.sha256, found.mtime_ns) == (3, "", raw.stat().st_mtime_ns)
     assert found.identity.startswith("stat:")
     os.utime(raw, (1, 1))
-    assert cache.file_identity(raw, mode="stat") != found
-    assert cache.file_identity(raw.parent, mode="stat") != folder
+    assert cache.identify_file(raw, mode="stat") != found
+    assert cache.identify_file(raw.parent, mode="stat") != folder
 
 
 def test_a_missing_source(cache: IdentityCache, tmp_path: Path) -> None:
     for mode in ("full", "stat"):
         with pytest.raises(SourceError, match=r"gone\.tif"):
-            cache.file_identity(tmp_path / "gone.tif", mode=mode)
+            cache.identify_file(tmp_path / "gone.tif", mode=mode)
 
 
 @pytest.mark.parametrize("torn", [InputError("a link leads nowhere"), RuntimeError("addr overflow"), KeyError("x")])
@@ -347,7 +347,7 @@ def test_what_a_commit_tore_is_read_again(
     found = cache.identify(session, EPHYS)
     assert len(tries) >= 2
     with h5py.File(session) as file:
-        assert found.identity == object_identity(file, EPHYS, folder=session.parent)
+        assert found.identity == identify_object(file, EPHYS, folder=session.parent)
 
     def fail(*given: object, **options: object) -> None:
         raise torn
@@ -367,14 +367,14 @@ def test_files_elsewhere_have_the_identity_of_their_copies(tmp_path: Path) -> No
     entries = list(store.list("raw"))
     files = {one.path[4:]: (store.location(one.path), RemoteStat(one.tag, one.size)) for one in entries}
     cache = IdentityCache(tmp_path / "cache")
-    assert cache.known_remote_identity(files, limit=10) is None  # larger, and not known
+    assert cache.identify_remote_within(files, limit=10) is None  # larger, and not known
     with Stage(scratch=tmp_path / "scratch") as stage:
         copies = stage.place(store, "raw")
-        found = cache.file_identity(copies, origins=stage.origins)
-        assert found == IdentityCache(tmp_path / "other").file_identity(copies)
-        one = cache.file_identity(copies / "b.bin", origins=stage.origins)
-    assert cache.known_remote_identity(files, limit=10) == found  # what was hashed of the copies is known
-    assert cache.known_remote_identity({"": files["b.bin"]}) == one
-    assert IdentityCache(tmp_path / "third").known_remote_identity(files, limit=2000) == found
+        found = cache.identify_file(copies, origins=stage.origins)
+        assert found == IdentityCache(tmp_path / "other").identify_file(copies)
+        one = cache.identify_file(copies / "b.bin", origins=stage.origins)
+    assert cache.identify_remote_within(files, limit=10) == found  # what was hashed of the copies is known
+    assert cache.identify_remote_within({"": files["b.bin"]}) == one
+    assert IdentityCache(tmp_path / "third").identify_remote_within(files, limit=2000) == found
     changed = files | {"b.bin": (files["b.bin"][0], RemoteStat("another", 900))}
-    assert cache.known_remote_identity(changed, limit=10) is None
+    assert cache.identify_remote_within(changed, limit=10) is None

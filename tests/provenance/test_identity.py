@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 import nwbpipe.provenance._dataset_streams as reading
 import nwbpipe.provenance._hashing as hashing
 from nwbpipe.errors import DamagedFileError, InputError
-from nwbpipe.provenance import object_identity
+from nwbpipe.provenance import identify_object
 from tests.provenance.nwb import EPHYS, SPEED, TARGETS, TRACES, VIDEO, write_session
 
 
 def identities(path: Path, folder: Path | None = None) -> dict[str, str]:
     with h5py.File(path, "r") as file:
-        return {target: object_identity(file, target, folder=folder or path.parent) for target in TARGETS}
+        return {target: identify_object(file, target, folder=folder or path.parent) for target in TARGETS}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def of(value: Any, **options: Any) -> str:
     """Identity of one dataset."""
     with memory() as file:
         file.create_dataset("x", data=value, **options)
-        return object_identity(file, "x", folder=Path())
+        return identify_object(file, "x", folder=Path())
 
 
 # What leaves it alone -------------------------------------------------------------------------------------
@@ -83,8 +83,8 @@ def test_repack_by_h5py(session: Path, tmp_path: Path) -> None:
         column = "general/extracellular_ephys/electrodes/group"
         new[column][...] = [new[old[ref].name].ref for ref in old[column]]
         for target in (EPHYS, SPEED, TRACES):
-            expected = object_identity(old, target, folder=session.parent)
-            assert object_identity(new, target, folder=tmp_path) == expected
+            expected = identify_object(old, target, folder=session.parent)
+            assert identify_object(new, target, folder=tmp_path) == expected
 
 
 def test_renaming_and_unrelated_additions(session: Path, tmp_path: Path) -> None:
@@ -110,9 +110,9 @@ def test_renaming_and_unrelated_additions(session: Path, tmp_path: Path) -> None
             attributes, dtype = dict(dataset.attrs), dataset.dtype
             del dataset, table[name]
             table.create_dataset(name, data=values, dtype=dtype).attrs.update(attributes)
-        assert object_identity(file, "/acquisition/renamed", folder=tmp_path) == before[EPHYS]
-        assert object_identity(file, "/stimulus/presentation/v", folder=tmp_path) == before[VIDEO]
-        assert object_identity(file, SPEED, folder=tmp_path) == before[SPEED]
+        assert identify_object(file, "/acquisition/renamed", folder=tmp_path) == before[EPHYS]
+        assert identify_object(file, "/stimulus/presentation/v", folder=tmp_path) == before[VIDEO]
+        assert identify_object(file, SPEED, folder=tmp_path) == before[SPEED]
 
 
 def test_a_video_that_was_moved_with_its_file(session: Path, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_byte_order_text_kinds_and_padding_are_of_no_account() -> None:
         space = h5py.h5s.create_simple((2,))
         dataset = h5py.Dataset(h5py.h5d.create(file.id, b"x", kind, space))
         dataset.id.write(h5py.h5s.ALL, h5py.h5s.ALL, np.array([b"abc   ", b"d e   "], "S6"), kind)
-        assert object_identity(file, "x", folder=Path()) == of(["abc", "d e"], dtype=h5py.string_dtype())
+        assert identify_object(file, "x", folder=Path()) == of(["abc", "d e"], dtype=h5py.string_dtype())
 
 
 def test_every_other_difference_counts() -> None:
@@ -177,7 +177,7 @@ def test_compound_with_text_and_references() -> None:
         with memory() as file:
             file["a"], file["b"] = value, 2.0
             file.create_dataset("x", data=np.array([(name, file[target].ref, n)], kind))
-            return object_identity(file, "x", folder=Path())
+            return identify_object(file, "x", folder=Path())
 
     base = one("t", "a", 1)
     assert base == one("t", "a", 1)
@@ -191,10 +191,10 @@ def test_region_and_null_references() -> None:
         found = []
         for selection in (slice(0, 3), slice(1, 4)):
             file.create_dataset("x", data=file["a"].regionref[selection], dtype=h5py.regionref_dtype)
-            found.append(object_identity(file, "x", folder=Path()))
+            found.append(identify_object(file, "x", folder=Path()))
             del file["x"]
         file.create_dataset("x", (1,), dtype=h5py.ref_dtype)
-        found.append(object_identity(file, "x", folder=Path()))
+        found.append(identify_object(file, "x", folder=Path()))
         assert len(set(found)) == 3
 
 
@@ -206,7 +206,7 @@ def test_cycles_end_and_their_content_counts() -> None:
             a["self"] = h5py.SoftLink("/a")
             b["value"] = value
             b.attrs.create("back", a.ref, dtype=h5py.ref_dtype)
-            return object_identity(file, entry, folder=Path())
+            return identify_object(file, entry, folder=Path())
 
     assert one(1) == one(1)
     assert one(1) != one(2)
@@ -229,7 +229,7 @@ def test_dangling_links_and_missing_files_are_named(tmp_path: Path) -> None:
             ("media", "https"), ("absent", "no such object"),
         ):  # fmt: skip
             with pytest.raises(InputError, match=text):
-                object_identity(file, name, folder=tmp_path)
+                identify_object(file, name, folder=tmp_path)
 
 
 def test_external_links_and_raw_storage(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_external_links_and_raw_storage(tmp_path: Path) -> None:
         file["far/x"] = h5py.ExternalLink("b.h5", "/y")
         file["near/x"] = np.arange(4, dtype="i2")
         file.create_group("raw").create_dataset("x", (4,), "i2", external=[(str(tmp_path / "raw.bin"), 0, 8)])
-        found = {object_identity(file, name, folder=tmp_path) for name in ("far", "near", "raw")}
+        found = {identify_object(file, name, folder=tmp_path) for name in ("far", "near", "raw")}
     assert len(found) == 1
 
 
@@ -253,7 +253,7 @@ def test_damaged_chunks_are_an_error(tmp_path: Path) -> None:
     data[offset : offset + 40] = bytes(40)
     path.write_bytes(data)
     with h5py.File(path) as file, pytest.raises(DamagedFileError, match="read to the end"):
-        object_identity(file, "x", folder=tmp_path)
+        identify_object(file, "x", folder=tmp_path)
 
 
 # Streaming ------------------------------------------------------------------------------------------------
@@ -298,13 +298,13 @@ def test_blocks_do_not_depend_on_the_pieces(monkeypatch: pytest.MonkeyPatch) -> 
 @given(row=st.integers(0, 399), channel=st.integers(0, 2), bit=st.integers(0, 15))
 def test_any_bit_of_any_sample(session: Path, row: int, channel: int, bit: int) -> None:
     with h5py.File(session, "r+") as file:
-        before = object_identity(file, EPHYS, folder=session.parent)
+        before = identify_object(file, EPHYS, folder=session.parent)
         samples = file[f"{EPHYS}/data"]
         value = samples[row, channel]
         samples[row, channel] = value ^ np.array(1 << bit, "u2").view("i2")
-        assert object_identity(file, EPHYS, folder=session.parent) != before
+        assert identify_object(file, EPHYS, folder=session.parent) != before
         samples[row, channel] = value
-        assert object_identity(file, EPHYS, folder=session.parent) == before
+        assert identify_object(file, EPHYS, folder=session.parent) == before
 
 
 @pytest.mark.slow

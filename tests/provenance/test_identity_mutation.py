@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nwbpipe.errors import InputError
-from nwbpipe.provenance import object_identity
+from nwbpipe.provenance import identify_object
 from tests.provenance.nwb import (
     CURRENT,
     EPHYS,
@@ -108,7 +108,7 @@ def identities(file: h5py.File, folder: Path) -> dict[str, str]:
     found = {}
     for target in TARGETS:
         try:
-            found[target] = object_identity(file, target, folder=folder)
+            found[target] = identify_object(file, target, folder=folder)
         except InputError as error:  # an external file that is not there, rows that are not there
             found[target] = str(error)
     return found
@@ -162,10 +162,10 @@ def test_an_attribute_or_child_that_comes_or_goes(session: Path) -> None:
     with h5py.File(session, "r+") as file:
         before = identities(file, session.parent)
         file[EPHYS].attrs["gain"] = 2.0
-        assert object_identity(file, EPHYS, folder=session.parent) != before[EPHYS]
+        assert identify_object(file, EPHYS, folder=session.parent) != before[EPHYS]
         del file[EPHYS].attrs["gain"]
         file[EPHYS]["gain"] = 2.0
-        assert object_identity(file, EPHYS, folder=session.parent) != before[EPHYS]
+        assert identify_object(file, EPHYS, folder=session.parent) != before[EPHYS]
         del file[EPHYS]["gain"]
         assert identities(file, session.parent) == before
 
@@ -173,25 +173,25 @@ def test_an_attribute_or_child_that_comes_or_goes(session: Path) -> None:
 @pytest.mark.parametrize("row", range(6))
 def test_only_the_rows_that_a_region_refers_to_count(session: Path, row: int) -> None:
     with h5py.File(session, "r+") as file:
-        before = object_identity(file, EPHYS, folder=session.parent)
+        before = identify_object(file, EPHYS, folder=session.parent)
         column = file[f"{TABLE}/location"]
         value = column[row]
         column[row] = "elsewhere"
-        assert (object_identity(file, EPHYS, folder=session.parent) != before) == (row in (0, 2, 5))
+        assert (identify_object(file, EPHYS, folder=session.parent) != before) == (row in (0, 2, 5))
         column[row] = value
 
 
 @pytest.mark.parametrize("row", range(4))
 def test_rows_of_ragged_masks(session: Path, row: int) -> None:
     with h5py.File(session, "r+") as file:
-        before = object_identity(file, PIXEL_TRACES, folder=session.parent)
+        before = identify_object(file, PIXEL_TRACES, folder=session.parent)
         column = file[f"{PIXELS}/pixel_mask"]
         last = int(file[f"{PIXELS}/pixel_mask_index"][row]) - 1
         value = column[last]
         other = value.copy()
         other["weight"] += 0.5
         column[last] = other
-        assert (object_identity(file, PIXEL_TRACES, folder=session.parent) != before) == (row in (0, 1, 3))
+        assert (identify_object(file, PIXEL_TRACES, folder=session.parent) != before) == (row in (0, 1, 3))
         column[last] = value
 
 
@@ -212,6 +212,6 @@ def test_a_sample_of_linked_timestamps_and_a_byte_of_a_video(session: Path) -> N
         assert {name for name in TARGETS if now[name] != before[name]} == {VIDEO}
         video.unlink()
         with pytest.raises(InputError, match=r"body\.avi"):
-            object_identity(file, VIDEO, folder=session.parent)
+            identify_object(file, VIDEO, folder=session.parent)
         video.write_bytes(content)
         assert identities(file, session.parent) == before

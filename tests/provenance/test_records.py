@@ -13,7 +13,7 @@ import h5py
 import pytest
 
 from nwbpipe.errors import DamagedFileError, FileAccessError, InvalidResultError, UnsupportedFileError
-from nwbpipe.provenance import add_record, current_record, mark_superseded, read_records
+from nwbpipe.provenance import add_record, find_current_record, mark_superseded, read_records
 from tests.extensions.test_extension import append, session, write
 from tests.provenance.records import START, make_record
 
@@ -86,16 +86,16 @@ def test_superseding_touches_the_step_only(path: Path) -> None:
     records = read_records(path)
     assert records == [replace(old, superseded_by=new.run_id), other, new]
     assert records[0].superseded
-    assert current_record(records, "suite2p_fast") == new
-    assert current_record(records, "dff") == other
-    assert current_record(records, "none") is None
+    assert find_current_record(records, "suite2p_fast") == new
+    assert find_current_record(records, "dff") == other
+    assert find_current_record(records, "none") is None
     with h5py.File(path, "a") as file:  # the first mark stays
         mark_superseded(file, "suite2p_fast")
         with pytest.raises(ValueError, match="by"):
             mark_superseded(file, "dff", "")
     records = read_records(path)
     assert [record.superseded_by for record in records] == [new.run_id, "", "removed"]
-    assert current_record(records, "suite2p_fast") is None
+    assert find_current_record(records, "suite2p_fast") is None
 
 
 def test_reading_records_imports_no_pynwb(path: Path) -> None:

@@ -73,11 +73,11 @@ def test_missing_samples_are_those_that_gaps_leave_out():
 
 
 def test_verdicts():
-    assert quality.verdict({}) == "pass"
-    assert quality.verdict({"signal_to_noise": 8.0, "unlimited": -1e9}) == "pass"
-    assert quality.verdict({"signal_to_noise": 4.0, "saturation": 0.0}) == "warn"
-    assert quality.verdict({"signal_to_noise": 4.0, "saturation": 0.02}) == "fail"
-    assert quality.verdict({"control_correlation": -0.1}) == "warn"
-    assert quality.verdict({"control_correlation": -0.3}) == "fail"
-    assert quality.verdict({"bleaching_fraction": float("nan")}) == "pass"
-    assert quality.verdict({"saturation": 0.0}, {"saturation": quality.Limit(0.0, 0.5)}) == "warn"
+    assert quality.judge_measures({}) == "pass"
+    assert quality.judge_measures({"signal_to_noise": 8.0, "unlimited": -1e9}) == "pass"
+    assert quality.judge_measures({"signal_to_noise": 4.0, "saturation": 0.0}) == "warn"
+    assert quality.judge_measures({"signal_to_noise": 4.0, "saturation": 0.02}) == "fail"
+    assert quality.judge_measures({"control_correlation": -0.1}) == "warn"
+    assert quality.judge_measures({"control_correlation": -0.3}) == "fail"
+    assert quality.judge_measures({"bleaching_fraction": float("nan")}) == "pass"
+    assert quality.judge_measures({"saturation": 0.0}, {"saturation": quality.MeasureLimits(0.0, 0.5)}) == "warn"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nwbpipe.errors import SpecError
-from nwbpipe.quality import ThresholdSet, default_thresholds, known_metrics, read_thresholds
+from nwbpipe.quality import ThresholdSet, default_thresholds, list_metrics, read_thresholds
 
 BOUNDS = {"warn_below": 5.0, "fail_below": 2.0, "warn_above": 10.0, "fail_above": 20.0}
 
@@ -43,7 +43,7 @@ def test_the_default_set_is_valid_and_has_a_file_form(tmp_path):
             lines += [f"[{of}.{metric}]", *(f"{bound} = {value}" for bound, value in bounds.items())]
     path = tmp_path / "set.toml"
     path.write_text("\n".join(lines))
-    assert read_thresholds(path, known_metrics()).hash == chosen.hash
+    assert read_thresholds(path, list_metrics()).hash == chosen.hash
 
 
 @pytest.mark.parametrize(
@@ -65,5 +65,5 @@ def test_mistakes_are_named(tmp_path, text, message):
     path = tmp_path / "set.toml"
     path.write_text(text)
     with pytest.raises(SpecError, match=message) as caught:
-        read_thresholds(path, known_metrics())
+        read_thresholds(path, list_metrics())
     assert "set.toml" in str(caught.value)

@@ -242,25 +242,25 @@ def test_the_assignment_is_the_best_as_a_whole() -> None:
     sets = [np.unique(rng.integers(0, 400, 60)) for _ in range(12)]
     order = rng.permutation(12)
     other = [np.unique(np.r_[sets[k][5:], rng.integers(400, 500, 3)]) for k in order]
-    iou = comparing.iou_matrix(sets, other)
+    iou = comparing.compute_iou(sets, other)
     for a in range(12):
         for b in range(12):
             both = len(np.intersect1d(sets[a], other[b]))
             assert iou[a, b] == pytest.approx(both / len(np.union1d(sets[a], other[b])))
-    rows, columns = comparing.assign(iou)
+    rows, columns = comparing.match_cells(iou)
     assert [int(order[b]) for b in columns] == rows.tolist() == list(range(12))
-    assert comparing.assign(np.array([[0.49]]))[0].size == 0
-    assert comparing.assign(np.zeros((0, 3)))[0].size == 0
+    assert comparing.match_cells(np.array([[0.49]]))[0].size == 0
+    assert comparing.match_cells(np.zeros((0, 3)))[0].size == 0
 
 
 def test_comparison_does_not_mind_scale_order_or_direction() -> None:
     rng = np.random.default_rng(1)
     trace = rng.normal(size=(50, 1))
-    assert comparing._median_r(trace, 3 * trace + 2, [(0, 0)]) == pytest.approx(1)
-    assert comparing._median_r(trace, -trace, [(0, 0)]) == pytest.approx(-1)
-    assert comparing._median_r(trace, np.ones((50, 1)), [(0, 0)]) == 0
+    assert comparing._median_correlation(trace, 3 * trace + 2, [(0, 0)]) == pytest.approx(1)
+    assert comparing._median_correlation(trace, -trace, [(0, 0)]) == pytest.approx(-1)
+    assert comparing._median_correlation(trace, np.ones((50, 1)), [(0, 0)]) == 0
     holes = np.where(np.arange(50)[:, None] < 5, np.nan, trace)
-    assert comparing._median_r(trace, holes, [(0, 0)]) == pytest.approx(1)
+    assert comparing._median_correlation(trace, holes, [(0, 0)]) == pytest.approx(1)
 
 
 def test_a_spike_that_is_a_frame_off_is_still_that_spike() -> None:
@@ -268,6 +268,7 @@ def test_a_spike_that_is_a_frame_off_is_still_that_spike() -> None:
     spikes[[10, 30]] = 1
     late, missed = np.roll(spikes, 1, axis=0), np.roll(spikes, 5, axis=0)
     found = [
-        comparing._median_r(comparing._smooth(spikes), comparing._smooth(one), [(0, 0)]) for one in (late, missed)
+        comparing._median_correlation(comparing._smooth(spikes), comparing._smooth(one), [(0, 0)])
+        for one in (late, missed)
     ]
     assert found == [pytest.approx(0.62, abs=0.02), pytest.approx(-0.14, abs=0.02)]

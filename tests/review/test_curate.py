@@ -20,8 +20,8 @@ from nwbpipe.errors import InputError, OverwriteError, RequestError, ResultExist
 from nwbpipe.processors import Context, processor
 from nwbpipe.provenance import IdentityCache, add_record
 from nwbpipe.review import _curate as curating
-from nwbpipe.review import curate, curated_cells, read_labels
-from nwbpipe.run._pending_run import Job
+from nwbpipe.review import curate, read_curated_cells, read_labels
+from nwbpipe.run._pending_run import PendingRun
 from nwbpipe.session._carry_results import carry_results
 from tests.fixtures.s3 import Bucket
 from tests.processors.imaging.session import write_session
@@ -70,7 +70,7 @@ def test_labels_are_a_table_beside_the_tools(file: Path, tmp_path: Path) -> None
         assert table["curated_at"].data[0].startswith(f"{record.started:%Y-%m-%d}")
     assert record.parameters == {"who": "Jane Doe", "labels": {"0": "dendrite", "2": "Cell"}}
     assert record.sources[0]["path"] == "labels.csv"
-    cells = curated_cells(file, "suite2p")
+    cells = read_curated_cells(file, "suite2p")
     assert cells is not None
     assert cells.tolist() == [True, True, True]
 
@@ -80,7 +80,7 @@ def test_an_edited_iscell_is_taken_whole(file: Path, tmp_path: Path, capsys: pyt
     with pytest.raises(SystemExit):
         main(["curate", str(file), "suite2p", str(tmp_path / "iscell.npy"), "--who", "Jane Doe"])
     assert "2 cell, 1 not cell" in capsys.readouterr().out
-    cells = curated_cells(file, "suite2p")
+    cells = read_curated_cells(file, "suite2p")
     assert cells is not None
     assert cells.tolist() == [False, True, True]
     np.save(tmp_path / "iscell.npy", np.array([[0, 0.9], [1, 0.2]]))
@@ -99,7 +99,7 @@ def test_a_new_segmentation_does_not_inherit_labels(file: Path, tmp_path: Path) 
     assert file.read_bytes() == before
     assert nwbpipe.remove_step(file, "suite2p", cascade=True).steps == ("suite2p", "suite2p_curation")
     nwbpipe.load(file, "suite2p", other)
-    assert curated_cells(file, "suite2p") is None
+    assert read_curated_cells(file, "suite2p") is None
     with h5py.File(file) as opened:
         assert "Curation_suite2p_curation" not in opened["processing/ophys"]
 
@@ -107,9 +107,11 @@ def test_a_new_segmentation_does_not_inherit_labels(file: Path, tmp_path: Path) 
 def test_a_cascade_takes_no_labels_away(file: Path) -> None:
     curate(file, "suite2p", {0: "not cell"}, who="Jane Doe")
     before = file.read_bytes()
-    job = Job(processor("suite2p"), file, Context("suite2p", None, {}), 0, "key", may_replace=True, cascade=True)
+    job = PendingRun(
+        processor("suite2p"), file, Context("suite2p", None, {}), 0, "key", may_replace=True, cascade=True
+    )
     with h5py.File(file, "r+") as opened, pytest.raises(ResultExistsError, match="refer to the results"):
-        job.make_room(opened, "new")
+        job.remove_replaced(opened, "new")
     assert file.read_bytes() == before
 
 
@@ -123,7 +125,7 @@ def test_labels_are_carried_over_with_their_rois_or_refuse_a_rebuild(file: Path,
             add_record(nwbfile, conversion)
     assert carry_results(file, tmp_path / "same.nwb", conversion) == ["suite2p", "suite2p_curation"]
     assert validate(path=str(tmp_path / "same.nwb")) == []
-    cells = curated_cells(tmp_path / "same.nwb", "suite2p")
+    cells = read_curated_cells(tmp_path / "same.nwb", "suite2p")
     assert cells is not None
     assert cells.tolist() == [False, True, False]
     with pytest.raises(OverwriteError, match="labels of a person") as caught:
@@ -138,7 +140,7 @@ def test_labels_are_replaced_only_when_asked_and_follow_a_renamed_step(file: Pat
     curate(file, "suite2p", {1: "no"}, who="John Roe", replace=True)
     nwbpipe.rename_step(file, "suite2p", "lab")  # and labels follow
     nwbpipe.rename_step(file, "suite2p_curation", "lab_curation")
-    cells = curated_cells(file, "lab")
+    cells = read_curated_cells(file, "lab")
     assert cells is not None
     assert cells.tolist() == [True, False, False]
     history = [one for one in nwbpipe.read_records(file) if one.processor == "curation"]
@@ -187,7 +189,7 @@ def test_in_s3_labels_are_built_upon_a_commit_that_came_first(
     bucket: Bucket, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = bucket.put(file)
-    make, tries = curating._table, []
+    make, tries = curating._build_table, []
 
     def overtaken(*given: Any) -> Any:
         tries.append(given)
@@ -196,7 +198,7 @@ def test_in_s3_labels_are_built_upon_a_commit_that_came_first(
                 nwbfile.create_processing_module("ecephys", "Another writer was here first.")
         return make(*given)
 
-    monkeypatch.setattr(curating, "_table", overtaken)
+    monkeypatch.setattr(curating, "_build_table", overtaken)
     curate(url, "suite2p", {0: "not cell"}, who="Jane Doe")
     assert len(tries) == 2
     with h5py.File(bucket.get(tmp_path / "down.nwb")) as opened:

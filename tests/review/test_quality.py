@@ -17,8 +17,8 @@ from nwbpipe.cli import main
 from nwbpipe.errors import InputError, ResultExistsError, UnknownNameError
 from nwbpipe.project import Project
 from nwbpipe.quality import ThresholdSet, default_thresholds
-from nwbpipe.review import imaging_steps, measure_quality, passed, unmeasured, verdicts
-from nwbpipe.review._quality import session_quality
+from nwbpipe.review import list_imaging_steps, list_unmeasured_steps, measure_quality, passed, verdicts
+from nwbpipe.review._quality import read_session_quality
 from nwbpipe.simulate import TwoPhotonTruth, simulate_two_photon
 
 SMALL = {"frames": 300, "size": (80, 64), "cells": 6, "bleaching": 0.3, "dropped": 2, "seed": 1}
@@ -56,7 +56,7 @@ def file(scan: tuple[Path, TwoPhotonTruth], tmp_path: Path, own_places: Path) ->
 
 def test_metrics_and_verdicts_are_in_the_file(measured_file: Path, scan: tuple[Path, TwoPhotonTruth]) -> None:
     file, truth = measured_file, scan[1]
-    assert imaging_steps(file) == ["truth"]
+    assert list_imaging_steps(file) == ["truth"]
     assert [one.step for one in nwbpipe.read_records(file)] == ["truth", "truth_quality"]
     assert validate(path=str(file)) == []
     found = inspect_nwbfile(nwbfile_path=file, importance_threshold=Importance.BEST_PRACTICE_VIOLATION)
@@ -178,9 +178,9 @@ def call(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str
 
 
 def test_a_session_without_a_file_or_with_a_broken_one(file: Path, tmp_path: Path) -> None:
-    assert session_quality("m1/a", None).missing
+    assert read_session_quality("m1/a", None).missing
     file.write_bytes(file.read_bytes()[:5000])
-    assert "damaged or truncated" in session_quality("m1/a", file).problem
+    assert "damaged or truncated" in read_session_quality("m1/a", file).problem
 
 
 def test_verdicts_are_found_whatever_the_step_is_called(
@@ -188,7 +188,7 @@ def test_verdicts_are_found_whatever_the_step_is_called(
 ) -> None:
     nwbpipe.rename_step(measured_file, "truth_quality", "qc")
     assert {one.about for one in verdicts(measured_file)} == {"truth"}
-    assert unmeasured(measured_file, verdicts(measured_file)) == []
+    assert list_unmeasured_steps(measured_file, verdicts(measured_file)) == []
     assert passed(measured_file, "truth") is not None
     before = measured_file.read_bytes()
     assert "qc: 6 ROIs" in call(["qc", str(measured_file), "--measure"], capsys)[1]  # and not once more

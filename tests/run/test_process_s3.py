@@ -149,10 +149,10 @@ def test_a_reader_goes_on_through_commits_but_not_through_a_new_file(bucket: Buc
 def test_identities_are_carried_over_only_the_own_commit(bucket: Bucket, session_nwb: Path) -> None:
     url = bucket.put(session_nwb)
     process(url, Scale())
-    assert IdentityCache().known(url, "/acquisition/lever") is not None
+    assert IdentityCache().look_up(url, "/acquisition/lever") is not None
     with session_file.transaction(url) as nwbfile:
         nwbfile.acquisition["lever"].data[0, 0] = 99.0
-    assert IdentityCache().known(url, "/acquisition/lever") is None
+    assert IdentityCache().look_up(url, "/acquisition/lever") is None
     assert not IdentityCache().identify(url, "/acquisition/lever").cached
     assert process(url, Scale(), replace=True).computed
 

@@ -11,7 +11,7 @@ import pytest
 from nwbpipe import files
 from nwbpipe import session as session_file
 from nwbpipe.errors import ConflictError, FileAccessError
-from nwbpipe.files.s3._orphans import mark
+from nwbpipe.files.s3._orphans import mark_upload
 from nwbpipe.provenance import read_records
 from nwbpipe.run import process
 from nwbpipe.session import check, remove_step, rename_step, repack
@@ -23,7 +23,7 @@ def test_a_whole_file_and_an_abandoned_upload(bucket: Bucket, session_nwb: Path)
     url = bucket.put(session_nwb)
     place = {"Bucket": bucket.name, "Key": "session.nwb"}
     upload = {**place, "UploadId": bucket.client.create_multipart_upload(**place)["UploadId"]}
-    mark(bucket.client, upload)
+    mark_upload(bucket.client, upload)
     report = check(url, repair=True, abandoned_after=timedelta(0))
     assert report.in_order
     assert len(report.repaired) == 1
@@ -35,7 +35,7 @@ def test_an_upload_that_may_be_under_way_is_left(bucket: Bucket, session_nwb: Pa
     url = bucket.put(session_nwb)
     place = {"Bucket": bucket.name, "Key": "session.nwb"}
     upload = {**place, "UploadId": bucket.client.create_multipart_upload(**place)["UploadId"]}
-    mark(bucket.client, upload)
+    mark_upload(bucket.client, upload)
     report = check(url, repair=True)
     assert report.repaired == ()
     assert [one.kind for one in report.findings if one.kind == "leftover"] == ["leftover"]

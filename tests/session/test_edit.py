@@ -16,7 +16,7 @@ from pynwb.behavior import BehavioralTimeSeries
 import nwbpipe
 from nwbpipe import Context, Results, errors, files
 from nwbpipe.files import _repack
-from nwbpipe.provenance import object_identity
+from nwbpipe.provenance import identify_object
 from nwbpipe.session import _edit
 from tests.fixtures.processing import Scale, write_session
 
@@ -27,12 +27,12 @@ def content(path: Path) -> str:
 
 def dangling(path: Path) -> list[str]:
     with h5py.File(path) as file:
-        return files.dangling(file)
+        return files.find_dangling(file)
 
 
 def identity(path: Path, place: str) -> str:
     with h5py.File(path) as file:
-        return object_identity(file, place, folder=path.parent)
+        return identify_object(file, place, folder=path.parent)
 
 
 class Many(Scale):
@@ -79,7 +79,7 @@ def linked(path: Path, *, processed: str | None = None) -> None:
 def test_remove_takes_the_containers_and_marks_the_record(session_nwb: Path) -> None:
     nwbpipe.process(session_nwb, Scale())
     done = nwbpipe.remove_step(session_nwb, "scale")
-    assert done == _edit.Removed(("scale",), ("/processing/behavior/Scaled_scale",))
+    assert done == _edit.RemovalReport(("scale",), ("/processing/behavior/Scaled_scale",))
     with h5py.File(session_nwb) as file:
         assert "processing/behavior" not in file
     (record,) = nwbpipe.read_records(session_nwb)
@@ -136,7 +136,7 @@ def test_an_edit_that_would_leave_something_dangling_changes_nothing(
     two_steps: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     linked(two_steps)
-    monkeypatch.setattr(files, "users", lambda *_: [])  # a mistake in the search for users
+    monkeypatch.setattr(files, "find_users", lambda *_: [])  # a mistake in the search for users
     before = content(two_steps)
     with pytest.raises(errors.InvalidResultError, match="/acquisition/linked"):
         nwbpipe.remove_step(two_steps, "first", cascade=True)
@@ -172,7 +172,7 @@ def test_inner_names_that_carry_the_step_are_changed_too(session_nwb: Path) -> N
         inner["data_one"] = [1.0]  # no object of its own: a role
         file["other"] = h5py.SoftLink("/processing/behavior/Scaled_one/Inner_one/data_one")
         with_record = nwbpipe.read_records(file)[0]
-        moves = _edit._moves(file, with_record, "two")
+        moves = _edit._plan_moves(file, with_record, "two")
     assert moves == [
         ("/processing/behavior/Scaled_one/Inner_one", "/processing/behavior/Scaled_one/Inner_two"),
         ("/processing/behavior/Scaled_one", "/processing/behavior/Scaled_two"),
@@ -184,7 +184,7 @@ def test_inner_names_that_carry_the_step_are_changed_too(session_nwb: Path) -> N
     [("Units_a", "Units_b"), ("Units_a_probe", "Units_b_probe"), ("units", "units"), ("Units_aa", "Units_aa")],
 )
 def test_only_the_steps_part_of_a_name_changes(name: str, expected: str) -> None:
-    assert _edit._renamed(name, "a", "b") == expected
+    assert _edit._rename_object(name, "a", "b") == expected
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_repack_gives_the_space_back_and_changes_nothing_else(two_steps: Path) -
 
 @pytest.mark.parametrize("wrong", ["a reference", "a value", "an attribute", "a link", "an object"])
 def test_a_new_file_that_differs_is_refused(two_steps: Path, monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
-    right = _repack.copy
+    right = _repack.copy_file
 
     def copy(old: h5py.File, path: Path) -> None:
         right(old, path)
@@ -257,7 +257,7 @@ def test_a_new_file_that_differs_is_refused(two_steps: Path, monkeypatch: pytest
             else:
                 del new["processing/behavior/Scaled_second"]
 
-    monkeypatch.setattr(_repack, "copy", copy)
+    monkeypatch.setattr(_repack, "copy_file", copy)
     before = content(two_steps)
     with pytest.raises(errors.DamagedFileError, match="not as the old one"):
         nwbpipe.repack(two_steps)
@@ -287,7 +287,7 @@ def test_repack_keeps_references_and_the_files_layout(tmp_path: Path, options: d
 
 
 def test_repack_is_refused_while_another_program_writes(two_steps: Path) -> None:
-    with files.locked(two_steps), pytest.raises(errors.LockedFileError):
+    with files.hold_lock(two_steps), pytest.raises(errors.LockedFileError):
         nwbpipe.repack(two_steps, lock_timeout=0.1)
 
 
@@ -297,7 +297,7 @@ def test_repack_that_stops_in_the_middle_leaves_the_old_file(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_repack, "compare", stop)
+    monkeypatch.setattr(_repack, "require_same", stop)
     before = content(two_steps)
     with pytest.raises(KeyboardInterrupt):
         nwbpipe.repack(two_steps)

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 import nwbpipe
 from nwbpipe.errors import ParameterError
-from nwbpipe.simulate import TwoPhoton, simulate_movie, simulate_two_photon
+from nwbpipe.simulate import TwoPhotonSettings, simulate_movie, simulate_two_photon
 from nwbpipe.simulate._two_photon import GAIN, OFFSET, READ_NOISE, _Motion, _render
 
 STILL = {"rigid": 0.0, "bleaching": 0.0, "neuropil": 0.0, "size": (64, 56), "cells": 3, "frames": 200, "seed": 3}
@@ -22,7 +22,7 @@ def photons(movie: np.ndarray) -> np.ndarray:
 
 
 def test_cells_shine_with_their_traces():
-    movie, second, truth = simulate_movie(TwoPhoton(**{**STILL, "spike_rate": 1.0}))
+    movie, second, truth = simulate_movie(TwoPhotonSettings(**{**STILL, "spike_rate": 1.0}))
     assert movie.shape == (200, 64, 56)
     assert second is None
     for k in range(3):
@@ -39,14 +39,14 @@ def test_cells_shine_with_their_traces():
 
 def test_light_is_photons():
     """Without motion and activity the variance of a pixel is that of its photons, and of the digitiser."""
-    movie, _, _ = simulate_movie(TwoPhoton(**{**STILL, "spike_rate": 0.0, "frames": 400}))
+    movie, _, _ = simulate_movie(TwoPhotonSettings(**{**STILL, "spike_rate": 0.0, "frames": 400}))
     mean, variance = photons(movie).mean(axis=0), movie.var(axis=0)
     expected = GAIN**2 * mean + READ_NOISE**2
     assert np.median(variance / expected) == pytest.approx(1, abs=0.03)
 
 
 def test_motion_is_the_displacement_of_the_content():
-    movie, _, truth = simulate_movie(TwoPhoton(**{**STILL, "rigid": 4.0, "photons": 60.0}))
+    movie, _, truth = simulate_movie(TwoPhotonSettings(**{**STILL, "rigid": 4.0, "photons": 60.0}))
     assert 1 < np.abs(truth.shifts).max() <= 4
     back = [
         ndimage.shift(frame.astype(float), -shift, order=1) for frame, shift in zip(movie, truth.shifts, strict=True)
@@ -58,12 +58,12 @@ def test_motion_is_the_displacement_of_the_content():
 @pytest.mark.parametrize("axis", [0, 1])
 def test_blocks_move_beyond_the_frame(axis):
     """A scene that is a ramp says by its brightness how far each block has moved."""
-    what = TwoPhoton(size=(128, 128), frames=40, rigid=2.0, nonrigid=3.0)
+    what = TwoPhotonSettings(size=(128, 128), frames=40, rigid=2.0, nonrigid=3.0)
     motion = _Motion.draw(np.random.default_rng(0), what)
     slope = 5.0
     ramp = (200 + slope * np.indices((128 + 24, 128 + 24))[axis]).astype(np.float32)
     movie = photons(_render(np.random.default_rng(1), what, motion, iter([ramp] * 40)))
-    blocks = motion.of_blocks()
+    blocks = motion.compute_block_shifts()
     assert motion.blocks.tolist() == [[0, 64, 0, 64], [0, 64, 64, 128], [64, 128, 0, 64], [64, 128, 64, 128]]
     assert np.abs(blocks.mean(axis=1)).max() < 0.05  # what all share is the frame's own
     assert np.abs(blocks).max() > 0.3
@@ -76,19 +76,21 @@ def test_blocks_move_beyond_the_frame(axis):
 
 def test_bleaching_drops_and_dim_cells():
     what = {**STILL, "bleaching": 0.4, "dropped": 5, "cells": 8, "dim": 0.5, "spike_rate": 0.0, "size": (96, 96)}
-    movie, _, truth = simulate_movie(TwoPhoton(**what))
+    movie, _, truth = simulate_movie(TwoPhotonSettings(**what))
     light = photons(movie).mean(axis=(1, 2))
     assert light[-10:].mean() / light[:10].mean() == pytest.approx(0.6, abs=0.03)
     gaps = np.round(np.diff(truth.times) * 30).astype(int)
     assert (gaps - 1).sum() == 5
     assert 0 < truth.dim.sum() < 8
-    active = simulate_movie(TwoPhoton(**{**what, "spike_rate": 1.0}))[2]
+    active = simulate_movie(TwoPhotonSettings(**{**what, "spike_rate": 1.0}))[2]
     jump = (active.traces.max(axis=0) - active.traces[0]) / active.traces[0] / active.spikes.sum(axis=0)
     assert jump[active.dim].mean() < 0.5 * jump[~active.dim].mean()
 
 
 def test_planes_channels_and_dendrites():
-    what = TwoPhoton(**{**STILL, "planes": 2, "red": 0.5, "dendrites": 1, "cells": 4, "frames": 30, "size": (96, 80)})
+    what = TwoPhotonSettings(
+        **{**STILL, "planes": 2, "red": 0.5, "dendrites": 1, "cells": 4, "frames": 30, "size": (96, 80)}
+    )
     movie, second, truth = simulate_movie(what)
     assert movie.shape == second.shape == (30, 96, 80, 2)
     assert truth.plane.tolist() == [0] * 5 + [1] * 5
@@ -102,19 +104,19 @@ def test_planes_channels_and_dendrites():
 
 
 def test_one_photon_cells_have_a_halo_over_a_bright_background():
-    two = simulate_movie(TwoPhoton(**STILL))
-    one = simulate_movie(TwoPhoton(**STILL, kind="one_photon"))
+    two = simulate_movie(TwoPhotonSettings(**STILL))
+    one = simulate_movie(TwoPhotonSettings(**STILL, kind="one_photon"))
     assert photons(one[0]).mean() > 2 * photons(two[0]).mean()
     far = [(f > 0.01).sum() for f in (two[2].footprints[0], one[2].footprints[0])]
     assert far[1] > 3 * far[0]
 
 
 def test_the_seed_is_the_movie():
-    movies = [simulate_movie(TwoPhoton(**{**STILL, "frames": 10, "seed": seed}))[0] for seed in (1, 1, 2)]
+    movies = [simulate_movie(TwoPhotonSettings(**{**STILL, "frames": 10, "seed": seed}))[0] for seed in (1, 1, 2)]
     np.testing.assert_array_equal(movies[0], movies[1])
     assert (movies[0] != movies[2]).any()
     with pytest.raises(ParameterError, match="don't fit"):
-        simulate_movie(TwoPhoton(**{**STILL, "cells": 500}))
+        simulate_movie(TwoPhotonSettings(**{**STILL, "cells": 500}))
 
 
 def test_the_truth_is_in_the_file(tmp_path: Path):

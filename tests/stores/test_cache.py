@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from nwbpipe.errors import ConflictError, FileAccessError, RequestError
-from nwbpipe.stores import CachedFile, cache_limit, open_store, trim
+from nwbpipe.stores import CachedFile, cache_limit, open_store, trim_cache
 from nwbpipe.stores._cache import BLOCK
 
 CONTENT = np.random.default_rng(0).bytes(5 * BLOCK + 12_345)
@@ -49,16 +49,16 @@ def test_what_was_read_is_not_fetched_again(tmp_path: Path) -> None:
         assert file.read_at(BLOCK, BLOCK) == CONTENT[BLOCK : 2 * BLOCK]
         assert second.asked == []
         assert file.path.name == "x.bin"
-        assert file.whole().read_bytes() == CONTENT
+        assert file.fetch_whole().read_bytes() == CONTENT
         assert sorted(second.asked) == [(0, BLOCK), (3 * BLOCK, 5 * BLOCK)]
 
 
 def test_another_state_is_another_file(tmp_path: Path) -> None:
     with opened(Source(), tmp_path) as file:
-        file.whole()
+        file.fetch_whole()
     changed = Source(CONTENT[::-1], "two")
     with opened(changed, tmp_path) as file:
-        assert file.whole().read_bytes() == CONTENT[::-1]
+        assert file.fetch_whole().read_bytes() == CONTENT[::-1]
 
 
 def test_reading_in_order_asks_ahead(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_reading_in_order_asks_ahead(tmp_path: Path) -> None:
 @pytest.mark.parametrize("harm", ["torn", "changed", "index", "cut"])
 def test_what_is_wrong_on_the_disk_is_fetched_again(tmp_path: Path, harm: str) -> None:
     with opened(Source(), tmp_path) as file:
-        path = file.whole()
+        path = file.fetch_whole()
     path.chmod(0o600)
     index = path.parents[1] / "blocks"
     if harm == "torn":
@@ -88,7 +88,7 @@ def test_what_is_wrong_on_the_disk_is_fetched_again(tmp_path: Path, harm: str) -
     source = Source()
     with opened(source, tmp_path) as file:
         assert file.read_at(BLOCK, BLOCK) == CONTENT[BLOCK : 2 * BLOCK]
-        assert file.whole().read_bytes() == CONTENT
+        assert file.fetch_whole().read_bytes() == CONTENT
         assert source.asked
 
 
@@ -96,18 +96,18 @@ def test_what_nobody_uses_goes_first_and_what_is_used_stays(tmp_path: Path) -> N
     size = len(CONTENT)
     for number, url in enumerate(("s3://b/old", "s3://b/used", "s3://b/new")):
         with opened(Source(), tmp_path, url=url) as file:
-            file.whole()
+            file.fetch_whole()
             os.utime(file.path.parents[1] / "lock", (number, number))
     with opened(Source(), tmp_path, url="s3://b/used") as used:
         os.utime(used.path.parents[1] / "lock", (0, 0))  # used longest ago, but in use
-        assert trim(tmp_path, int(2.5 * size)) <= 2.5 * size
+        assert trim_cache(tmp_path, int(2.5 * size)) <= 2.5 * size
         assert used.path.read_bytes() == CONTENT
-        assert trim(tmp_path, 0) > 0
+        assert trim_cache(tmp_path, 0) > 0
         source = Source()
         with opened(source, tmp_path, url="s3://b/new") as again:
             again.read_at(1, 0)
             assert source.asked
-    assert trim(tmp_path, 0) == 0
+    assert trim_cache(tmp_path, 0) == 0
     assert [one.name for one in tmp_path.iterdir()] == [".lock"]
 
 
@@ -118,29 +118,29 @@ def test_without_room_ranges_are_read_and_not_kept(tmp_path: Path) -> None:
             assert file.read_at(BLOCK, offset) == CONTENT[offset : offset + BLOCK]
         kept = sum(one.stat().st_blocks * 512 for one in tmp_path.rglob("*") if one.is_file())
         assert kept < 4 * BLOCK
-        assert file.whole().read_bytes() == CONTENT  # what is needed whole is made whole
+        assert file.fetch_whole().read_bytes() == CONTENT  # what is needed whole is made whole
 
 
 def test_a_lost_connection_leaves_what_was_fetched(tmp_path: Path) -> None:
     source = Source(np.random.default_rng(1).bytes(40 * BLOCK))
     source.fail_after = 1
     with opened(source, tmp_path) as file, pytest.raises(FileAccessError):
-        file.whole()
+        file.fetch_whole()
     assert len(source.asked) == 1
     source.fail_after = None
     with opened(source, tmp_path) as file:
-        assert file.whole().read_bytes() == source.content
+        assert file.fetch_whole().read_bytes() == source.content
     assert sum(stop - start for start, stop in source.asked) == source.size
 
 
 def test_a_file_that_changes_while_it_is_downloaded_is_refused(tmp_path: Path) -> None:
     store = open_store("memory://changing")
     store.write_bytes("a", CONTENT)
-    with CachedFile(store.ranged("a"), "memory://changing/a", folder=tmp_path) as file:
+    with CachedFile(store.open_ranged("a"), "memory://changing/a", folder=tmp_path) as file:
         file.read_at(1, 0)
         store.write_bytes("a", CONTENT[::-1])
         with pytest.raises(ConflictError):
-            file.whole()
+            file.fetch_whole()
 
 
 def test_a_source_that_goes_on_with_a_newer_state_is_not_kept(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_several_processes_and_a_killed_one(tmp_path: Path) -> None:
     for one in children:
         assert one.stdout is not None
         assert [one.stdout.readline().strip() for _ in range(2)] == ["open", "whole"]
-    assert trim(tmp_path, 0) > len(CONTENT)
+    assert trim_cache(tmp_path, 0) > len(CONTENT)
     for one in children:
         one.send_signal(signal.SIGKILL)
         one.wait()
@@ -188,7 +188,7 @@ def test_several_processes_and_a_killed_one(tmp_path: Path) -> None:
         assert one.stdout is not None
         one.stdin.close()
         one.stdout.close()
-    assert trim(tmp_path, 0) == 0  # their locks died with them
+    assert trim_cache(tmp_path, 0) == 0  # their locks died with them
 
 
 def test_threads_that_read_at_once(tmp_path: Path) -> None:

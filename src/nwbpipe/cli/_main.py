@@ -65,7 +65,7 @@ def _show_version(value: bool) -> None:
 
 
 @app.callback()
-def _options(
+def _register_options(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,

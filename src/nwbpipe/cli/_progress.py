@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[float, str], None] | None]:
+def show_progress_bar(label: str) -> Iterator[Callable[[float, str], None] | None]:
     """Show a bar while the block runs; yields what to call with a fraction (0 to 1) and a text, or None."""
     if not sys.stderr.isatty():
         yield None

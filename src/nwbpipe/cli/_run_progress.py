@@ -11,35 +11,35 @@ import typer
 
 if TYPE_CHECKING:
     from nwbpipe.project.execute import Reporter
-    from nwbpipe.project.execute._run_job import Ended
+    from nwbpipe.project.execute._run_job import JobOutcome
     from nwbpipe.project.plan import StepState
 
 
-class Lines:
+class LineReporter:
     """A line for each run that ended."""
 
-    def planned(self, states: Sequence[StepState], about: str) -> None:
+    def on_plan(self, states: Sequence[StepState], about: str) -> None:
         """See `Reporter.planned`."""
         typer.echo(f"{len(states)} runs to do; {about}", err=True)
 
-    def began(self, state: StepState) -> None:
+    def on_start(self, state: StepState) -> None:
         """See `Reporter.began`."""
 
-    def progress(self, state: StepState, fraction: float, text: str) -> None:
+    def on_progress(self, state: StepState, fraction: float, text: str) -> None:
         """See `Reporter.progress`."""
 
-    def ended(self, state: StepState, ended: Ended) -> None:
+    def on_end(self, state: StepState, ended: JobOutcome) -> None:
         """See `Reporter.ended`."""
-        typer.echo(_line(state, ended), err=True)
+        typer.echo(_format_line(state, ended), err=True)
 
 
-def _line(state: StepState, ended: Ended) -> str:
+def _format_line(state: StepState, ended: JobOutcome) -> str:
     text = f": {ended.text.partition(chr(10))[0]}" if ended.text else ""
     how = "done already" if ended.ending == "done" and not ended.computed else ended.ending
     return f"{state.session} {state.run}  {how} {ended.seconds:.1f} s{text}"
 
 
-class Bars:
+class BarReporter:
     """A bar for each step, and one for each run that is under way."""
 
     def __init__(self, bar: Any) -> None:
@@ -47,7 +47,7 @@ class Bars:
         self.steps: dict[str, Any] = {}
         self.runs: dict[tuple[str, str], Any] = {}
 
-    def planned(self, states: Sequence[StepState], about: str) -> None:
+    def on_plan(self, states: Sequence[StepState], about: str) -> None:
         """See `Reporter.planned`."""
         self.bar.console.print(about, markup=False, highlight=False)
         for one in states:
@@ -55,17 +55,17 @@ class Bars:
                 total = sum(other.step == one.step for other in states)
                 self.steps[one.step] = self.bar.add_task(one.step, total=total, text="")
 
-    def began(self, state: StepState) -> None:
+    def on_start(self, state: StepState) -> None:
         """See `Reporter.began`."""
         name = f"  {state.session} {state.run}"
         self.runs[state.session, state.run] = self.bar.add_task(name, total=1.0, text="")
 
-    def progress(self, state: StepState, fraction: float, text: str) -> None:
+    def on_progress(self, state: StepState, fraction: float, text: str) -> None:
         """See `Reporter.progress`."""
         if (state.session, state.run) in self.runs:
             self.bar.update(self.runs[state.session, state.run], completed=fraction, text=text)
 
-    def ended(self, state: StepState, ended: Ended) -> None:
+    def on_end(self, state: StepState, ended: JobOutcome) -> None:
         """See `Reporter.ended`."""
         task = self.runs.pop((state.session, state.run), None)
         if task is not None:
@@ -73,14 +73,14 @@ class Bars:
         if state.step in self.steps:
             self.bar.advance(self.steps[state.step])
         if ended.ending != "done":
-            self.bar.console.print(_line(state, ended), markup=False, highlight=False)
+            self.bar.console.print(_format_line(state, ended), markup=False, highlight=False)
 
 
 @contextmanager
-def run_progress() -> Iterator[Reporter]:
+def show_run_progress() -> Iterator[Reporter]:
     """Show what happens while the block runs."""
     if not sys.stderr.isatty():
-        yield Lines()
+        yield LineReporter()
         return
     from rich.console import Console
     from rich.progress import (
@@ -97,4 +97,4 @@ def run_progress() -> Iterator[Reporter]:
         TimeElapsedColumn(), TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield Bars(bar)
+        yield BarReporter(bar)

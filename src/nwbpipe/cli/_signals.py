@@ -11,7 +11,7 @@ from typing import Any
 
 
 @contextmanager
-def stoppable() -> Iterator[Callable[[], bool]]:
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
     """Let Ctrl-C (or SIGTERM) ask for a stop; yields what says whether it did. A second one ends at once.
 
     A KeyboardInterrupt could come anywhere, between a commit and what is told of it, too.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from nwbpipe.session import Report
+    from nwbpipe.session import CheckReport
 
 
 def check(
@@ -48,10 +48,10 @@ def check(
         raise typer.Exit(1)
 
 
-def _show(report: Report, file: Path) -> None:
+def _show(report: CheckReport, file: Path) -> None:
     for text in report.repaired:
         typer.echo(f"repaired: {text}")
-    typer.echo(f"{file}: {report.verdict}" + (f" ({report.file.found})" if report.file.found else ""))
+    typer.echo(f"{file}: {report.verdict}" + (f" ({report.file.reason})" if report.file.reason else ""))
     for one in report.findings:
         typer.echo(f"  {'error' if one.error else 'note '} {one.kind}: {one.what}")
         if one.where:

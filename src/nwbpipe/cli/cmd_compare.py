@@ -52,7 +52,7 @@ def compare(
 
 
 def _show(found: Comparison) -> None:
-    _table(
+    _print_table(
         ["step", "tool", "ROIs", "cells", "time (s)", "CPU (s)", "memory (MB)", "parameters that differ"],
         [
             [
@@ -60,9 +60,9 @@ def _show(found: Comparison) -> None:
                 f"{one.tool} {one.tool_version}",
                 str(one.rois),
                 str(one.cells),
-                _number(one.seconds, ".1f"),
-                _number(one.cpu_seconds, ".1f"),
-                _number(one.memory_mb, ".0f"),
+                _format_number(one.seconds, ".1f"),
+                _format_number(one.cpu_seconds, ".1f"),
+                _format_number(one.memory_mb, ".0f"),
                 ", ".join(f"{name}={value}" for name, value in one.parameters.items()) or "-",
             ]
             for one in found.costs
@@ -70,7 +70,7 @@ def _show(found: Comparison) -> None:
     )
     typer.echo("")
     counts = ["both", "only first", "only second", "recall", "precision", "IoU"]
-    _table(
+    _print_table(
         ["first", "second", *counts, "trace r", "activity r", "motion (px)"],
         [
             [
@@ -79,23 +79,23 @@ def _show(found: Comparison) -> None:
                 str(one.matched),
                 str(one.only_first),
                 str(one.only_second),
-                _number(one.recall, ".2f"),
-                _number(one.precision, ".2f"),
-                _number(one.iou, ".2f"),
-                _number(one.trace_r, ".3f"),
-                _number(one.activity_r, ".2f"),
-                _number(one.motion_rms, ".2f"),
+                _format_number(one.recall, ".2f"),
+                _format_number(one.precision, ".2f"),
+                _format_number(one.iou, ".2f"),
+                _format_number(one.trace_r, ".3f"),
+                _format_number(one.activity_r, ".2f"),
+                _format_number(one.motion_rms, ".2f"),
             ]
             for one in found.pairs
         ],
     )
 
 
-def _number(value: float | None, spec: str) -> str:
+def _format_number(value: float | None, spec: str) -> str:
     return "-" if value is None else format(value, spec)
 
 
-def _table(head: list[str], rows: list[list[Any]]) -> None:
+def _print_table(head: list[str], rows: list[list[Any]]) -> None:
     widths = [max(len(str(row[k])) for row in [head, *rows]) for k in range(len(head))]
     for row in [head, *rows]:
         typer.echo("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

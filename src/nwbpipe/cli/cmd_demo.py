@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nwbpipe.cli._run_progress import run_progress
-from nwbpipe.cli._signals import stoppable
+from nwbpipe.cli._run_progress import show_run_progress
+from nwbpipe.cli._signals import stop_on_signal
 
 if TYPE_CHECKING:
-    from nwbpipe.demo import ProjectReport, Report
+    from nwbpipe.demo import DemoReport, ProjectDemoReport
 
 
 def demo(
@@ -49,12 +49,12 @@ def demo(
         if executor or workers:
             msg = "a single session has neither executor nor workers"
             raise RequestError(msg, hint="nwbpipe demo --project --executor …")
-        report: Report | ProjectReport = run_demo(folder or "demo", seed=seed, say=say)
+        report: DemoReport | ProjectDemoReport = run_demo(folder or "demo", seed=seed, say=say)
     else:
         if seed:
             msg = "the sessions of the project have their own seeds"
             raise RequestError(msg, hint="leave --seed out")
-        with run_progress() as reporter, stoppable() as stopped:
+        with show_run_progress() as reporter, stop_on_signal() as stopped:
             report = run_project_demo(
                 folder or "demo-project",
                 executor=executor,
@@ -63,6 +63,6 @@ def demo(
                 stopped=stopped,
                 say=say,
             )
-    typer.echo(json.dumps(report.as_dict(), indent=2) if as_json else report.table())
+    typer.echo(json.dumps(report.as_dict(), indent=2) if as_json else report.format_table())
     if not report.passed:
         raise typer.Exit(1)

@@ -31,13 +31,13 @@ def log(
     if file is None:
         _show_project(as_json, prov)
         return
-    from nwbpipe.provenance import prov_json, read_alignments, read_records
+    from nwbpipe.provenance import build_prov, read_alignments, read_records
     from nwbpipe.session import check_readable, open_hdf5
 
     with open_hdf5(check_readable(file)) as opened:
         records, alignments = read_records(opened), read_alignments(opened)
     if prov:
-        typer.echo(json.dumps(prov_json(records), indent=2))
+        typer.echo(json.dumps(build_prov(records), indent=2))
         return
     if as_json:
         clocks = [alignment.as_dict() for alignment in alignments]
@@ -68,7 +68,7 @@ def _show_project(as_json: bool, prov: bool) -> None:
         typer.echo(json.dumps([one.as_dict() for one in runs], indent=2))
         return
     for one in runs:
-        cost = ", ".join([f"{one.seconds:.1f} s", *_costs(one.usage)])
+        cost = ", ".join([f"{one.seconds:.1f} s", *_format_costs(one.usage)])
         typer.echo(
             f"{one.started[:19]}  {one.session} {one.step}  {one.outcome}  {cost}  {one.host}  run {one.run_id[:8]}"
         )
@@ -96,7 +96,7 @@ def _show(record: RunRecord) -> None:
         typer.echo(f"  wrote {one.path}")
 
 
-def _costs(usage: Mapping[str, float]) -> list[str]:
+def _format_costs(usage: Mapping[str, float]) -> list[str]:
     """What a run took, as far as it was measured."""
     units = {
         "cpu_seconds": (1.0, "1f", "CPU s"),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nwbpipe.cli._options import split_pair
-from nwbpipe.cli._progress import progress_bar
+from nwbpipe.cli._progress import show_progress_bar
 
 
 def process(
@@ -41,9 +41,9 @@ def process(
     """Run a processor on a session file, and add its results and their record."""
     from nwbpipe.run import process as run_processor
 
-    params = {**_from_file(params_file), **dict(_pair(text, "--param") for text in parameters or [])}
+    params = {**_read_parameters(params_file), **dict(_parse_parameter(text, "--param") for text in parameters or [])}
     bindings = dict(split_pair(text, "--input") for text in inputs or [])
-    with progress_bar(step or processor) as progress:
+    with show_progress_bar(step or processor) as progress:
         run = run_processor(
             file,
             processor,
@@ -72,7 +72,7 @@ def process(
         typer.echo(f"  log: {run.log}")
 
 
-def _pair(text: str, option: str) -> tuple[str, Any]:
+def _parse_parameter(text: str, option: str) -> tuple[str, Any]:
     """Read ``KEY=VALUE``: the value as JSON where it is JSON, else as text."""
     name, value = split_pair(text, option)
     try:
@@ -81,7 +81,7 @@ def _pair(text: str, option: str) -> tuple[str, Any]:
         return name, value
 
 
-def _from_file(path: Path | None) -> dict[str, Any]:
+def _read_parameters(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     if not path.is_file():

@@ -38,7 +38,7 @@ def _describe(method: Any) -> dict[str, Any]:
             "licence": method.tool.licence,
         },
         "inputs": {
-            name: {"types": _types(wanted), "doc": wanted.doc, "optional": wanted.optional}
+            name: {"types": _list_types(wanted), "doc": wanted.doc, "optional": wanted.optional}
             for name, wanted in method.inputs.items()
         },
         "parameters": schema.get("properties", {}),
@@ -46,7 +46,7 @@ def _describe(method: Any) -> dict[str, Any]:
     }
 
 
-def _types(wanted: Any) -> list[str]:
+def _list_types(wanted: Any) -> list[str]:
     from nwbpipe.processors import Artefact
 
     if isinstance(wanted, Artefact):

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nwbpipe.cli._options import Profile, Sessions, Where
-from nwbpipe.cli._progress import progress_bar
+from nwbpipe.cli._progress import show_progress_bar
 
 if TYPE_CHECKING:
     from nwbpipe.quality import ThresholdSet
-    from nwbpipe.review import Judged, SessionQuality
+    from nwbpipe.review import QualityVerdict, SessionQuality
 
 
 def qc(
@@ -40,38 +40,40 @@ def qc(
     as_json: Annotated[bool, typer.Option("--json", help="Print every verdict with its metrics as JSON.")] = False,
 ) -> None:
     """List what fails in the scans and ROIs of a file, or of all sessions of a project, and why."""
-    from nwbpipe.quality import known_metrics, read_thresholds
+    from nwbpipe.quality import list_metrics, read_thresholds
 
-    chosen = read_thresholds(thresholds, known_metrics()) if thresholds is not None else None
+    chosen = read_thresholds(thresholds, list_metrics()) if thresholds is not None else None
     if file.is_dir() or file.suffix == ".toml":
         if measure or replace:
             raise typer.BadParameter(
                 'in a project, metrics are a step: processor = "imaging_quality"', param_hint="--measure"
             )
-        _of_project(file, profile, (sessions or (), where), step, chosen, as_json=as_json)
+        _show_project(file, profile, (sessions or (), where), step, chosen, as_json=as_json)
     elif sessions or where:
         raise typer.BadParameter("sessions are chosen in a project", param_hint="--session, --where")
     else:
-        _of_file(file, step, chosen, measure=measure, replace=replace, as_json=as_json)
+        _show_file(file, step, chosen, measure=measure, replace=replace, as_json=as_json)
 
 
-def _of_file(
+def _show_file(
     file: Path, step: str | None, chosen: ThresholdSet | None, *, measure: bool, replace: bool, as_json: bool
 ) -> None:
     from nwbpipe.errors import UnknownNameError
-    from nwbpipe.review import imaging_steps, measure_quality, unmeasured, verdicts
+    from nwbpipe.review import list_imaging_steps, list_unmeasured_steps, measure_quality, verdicts
 
     if measure:
         # A step of a project may have measured it, under another name.
         done = {one.about for one in verdicts(file) if one.step != f"{one.about}_quality"}
-        for one in [step] if step is not None else [one for one in imaging_steps(file) if one not in done]:
-            with progress_bar(f"{one}_quality") as progress:
+        for one in [step] if step is not None else [one for one in list_imaging_steps(file) if one not in done]:
+            with show_progress_bar(f"{one}_quality") as progress:
                 measure_quality(file, one, thresholds=chosen, replace=replace, progress=progress)
     judged = verdicts(file, step=step, thresholds=None if measure else chosen)
-    missing = unmeasured(file, judged, step)
+    missing = list_unmeasured_steps(file, judged, step)
     if step is not None and not judged and not missing:
         msg = f"the file has no imaging result of a step {step!r}"
-        raise UnknownNameError(msg, where=str(file), expected=", ".join(imaging_steps(file)) or "none", found=step)
+        raise UnknownNameError(
+            msg, where=str(file), expected=", ".join(list_imaging_steps(file)) or "none", found=step
+        )
     if as_json:
         typer.echo(json.dumps([one.as_dict() for one in judged], indent=2))
         return
@@ -82,7 +84,7 @@ def _of_file(
         typer.echo("the file has no results that can be measured")
 
 
-def _of_project(
+def _show_project(
     place: Path,
     profile: str | None,
     which: tuple[Sequence[str], str | None],
@@ -122,12 +124,12 @@ def _show_session(one: SessionQuality) -> None:
         typer.echo("  nothing that can be measured")
 
 
-def _show_all(judged: Sequence[Judged], indent: str = "") -> None:
+def _show_all(judged: Sequence[QualityVerdict], indent: str = "") -> None:
     for name in dict.fromkeys(one.step for one in judged):
         _show(name, [one for one in judged if one.step == name], indent)
 
 
-def _show(step: str, judged: list[Judged], indent: str) -> None:
+def _show(step: str, judged: list[QualityVerdict], indent: str) -> None:
     for one in judged:
         if one.of == "scan":
             typer.echo(

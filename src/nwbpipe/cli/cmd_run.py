@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
-from nwbpipe.cli._run_progress import run_progress
-from nwbpipe.cli._signals import stoppable
+from nwbpipe.cli._run_progress import show_run_progress
+from nwbpipe.cli._signals import stop_on_signal
 
 if TYPE_CHECKING:
-    from nwbpipe.project.execute import Summary
+    from nwbpipe.project.execute import RunSummary
     from nwbpipe.project.plan import StepState
 
 
@@ -52,7 +52,7 @@ def run(
     if dry_run:
         _show_pending(opened.pending(sessions or (), where, steps=steps or (), retry_failed=retry_failed), as_json)
         return
-    with run_progress() as reporter, stoppable() as stopped:
+    with show_run_progress() as reporter, stop_on_signal() as stopped:
         summary = opened.run(
             sessions or (),
             where,
@@ -82,14 +82,14 @@ def _show_pending(states: list[StepState], as_json: bool) -> None:
     typer.echo(f"{len(states)} runs would be done")
 
 
-def _show(summary: Summary) -> None:
+def _show(summary: RunSummary) -> None:
     typer.echo(f"{summary.done} done, {len(summary.failed)} failed, {len(summary.blocked)} blocked")
-    for session, step, text in [*summary.failed, *summary.held]:
+    for session, step, text in [*summary.failed, *summary.uncommitted]:
         typer.echo(f"  {session} {step}: {text.partition(chr(10))[0]}")
     for one in summary.blocked[:10]:
         typer.echo(f"  {one.session} {one.run} blocked: {one.reason}")
-    if summary.left:
-        typer.echo(f"  {summary.left} more are ready: run again")
+    if summary.not_started:
+        typer.echo(f"  {summary.not_started} more are ready: run again")
     if summary.interrupted:
         typer.echo("stopped; run again to go on")
     elif summary.failed:

@@ -10,7 +10,7 @@ import typer
 from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
 
 if TYPE_CHECKING:
-    from nwbpipe.project import Project, Status
+    from nwbpipe.project import Project, ProjectStatus
 
 _MARKS = {
     "done": "✓", "unverified": "✓?", "missing": "·", "stale": "~", "running": "▶", "failed": "✗", "blocked": "■",
@@ -64,7 +64,7 @@ def _explain(project: Project, session: str, step: str, *, as_json: bool) -> Non
             typer.echo(f"  log     {project.planner.state.location(one.log)}")
 
 
-def _show(found: Status, project: Project, show_all: bool) -> None:
+def _show(found: ProjectStatus, project: Project, show_all: bool) -> None:
     for problem in found.problems:
         typer.echo(f"can't be read: {problem}", err=True)
     steps = list(found.counts())
@@ -82,7 +82,7 @@ def _show(found: Status, project: Project, show_all: bool) -> None:
     for plan in shown:
         marks = []
         for step in steps:
-            states = [one.state for one in plan.of(step)]
+            states = [one.state for one in plan.select_step(step)]
             mark = _MARKS[states[0]] if len(set(states)) == 1 else "".join(_MARKS[one] for one in states)
             marks.append(f"{mark:^{len(step)}}")
         typer.echo(f"{plan.session:{width}}  {'  '.join(marks)}".rstrip())

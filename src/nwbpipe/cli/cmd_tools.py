@@ -21,19 +21,19 @@ Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Which tools
 Name = Annotated[str, typer.Argument(help="Which tool.")]
 
 
-def _tools() -> dict[str, Tool]:
+def _load_tools() -> dict[str, Tool]:
     from nwbpipe.processors import processor, processor_names
 
     methods = [processor(name) for name in processor_names()]
     return {tool.name: tool for method in methods for tool in (*method.further_tools, method.tool)}
 
 
-def _tool(name: str) -> Tool:
+def _find_tool(name: str) -> Tool:
     import difflib
 
     from nwbpipe.errors import UnknownNameError
 
-    tools = _tools()
+    tools = _load_tools()
     if name not in tools:
         msg = f"there is no tool {name!r}"
         near = difflib.get_close_matches(name, tools, n=1)
@@ -45,7 +45,7 @@ def _tool(name: str) -> Tool:
 @app.command("list")
 def list_tools(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
     """Show each tool: where it is installed, in which version and on which device, or how to get it."""
-    rows = [_row(tool) for _, tool in sorted(_tools().items())]
+    rows = [_describe_tool(tool) for _, tool in sorted(_load_tools().items())]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -55,7 +55,7 @@ def list_tools(as_json: Annotated[bool, typer.Option("--json", help="Print as JS
         typer.echo(f"{row['name']:<18}{where if row['kind'] else f'not installed: {where}'}")
 
 
-def _row(tool: Tool) -> dict[str, Any]:
+def _describe_tool(tool: Tool) -> dict[str, Any]:
     from nwbpipe.environments import find
     from nwbpipe.errors import ToolMissingError
 
@@ -96,17 +96,17 @@ def install(
     ] = None,
 ) -> None:
     """Create the environment of a tool, or of several."""
-    from nwbpipe.environments import Kind
+    from nwbpipe.environments import EnvironmentKind
     from nwbpipe.environments import install as install_tool
 
-    if kind is not None and kind not in set(Kind):
+    if kind is not None and kind not in set(EnvironmentKind):
         raise typer.BadParameter(
             f"{kind!r} is no kind of environment: isolated, conda, container", param_hint="--kind"
         )
-    for tool in [_tool(name) for name in names]:
+    for tool in [_find_tool(name) for name in names]:
         file = lock / f"{tool.name}.txt" if lock is not None and lock.is_dir() else lock
         typer.echo(f"{tool.name}: installing …", err=True)
-        made = install_tool(tool, kind=Kind(kind) if kind else None, lock=file, locked=locked)
+        made = install_tool(tool, kind=EnvironmentKind(kind) if kind else None, lock=file, locked=locked)
         typer.echo(f"{tool.name}: {made}")
 
 
@@ -120,7 +120,7 @@ def lock(
     """Write down the version of every package of a tool's environment."""
     from nwbpipe.environments import lock_tool
 
-    typer.echo(f"{name}: {lock_tool(_tool(name), output)}")
+    typer.echo(f"{name}: {lock_tool(_find_tool(name), output)}")
 
 
 @app.command()
@@ -128,7 +128,7 @@ def remove(names: Names) -> None:
     """Remove the environment that was made for a tool, or for several."""
     from nwbpipe.environments import remove as remove_tool
 
-    for tool in [_tool(name) for name in names]:
+    for tool in [_find_tool(name) for name in names]:
         typer.echo(f"{tool.name}: {'removed' if remove_tool(tool) else 'was not installed'}")
 
 
@@ -140,9 +140,9 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Look the tools over: are they whole, can they be imported, what do they compute on. 1 if one is at fault."""
-    from nwbpipe.environments import Verdict, examine, examine_machine
+    from nwbpipe.environments import Severity, examine, examine_machine
 
-    tools = [_tool(name) for name in names] if names else [tool for _, tool in sorted(_tools().items())]
+    tools = [_find_tool(name) for name in names] if names else [tool for _, tool in sorted(_load_tools().items())]
     findings = [*examine_machine(), *examine(tools)]
     if as_json:
         rows = [{"about": one.about, "verdict": str(one.verdict), "text": one.text} for one in findings]
@@ -150,7 +150,7 @@ def doctor(
     else:
         for one in findings:
             typer.echo(f"{one.verdict:<7}{one.about:<18}{one.text}")
-    if any(one.verdict is Verdict.FAULT for one in findings):
+    if any(one.verdict is Severity.FAULT for one in findings):
         raise typer.Exit(1)
 
 
@@ -163,10 +163,10 @@ def dockerfile(
     ] = None,
 ) -> None:
     """Print a Dockerfile with a tool, or write a folder to build it in (with apptainer's definition file)."""
-    from nwbpipe.environments import dockerfile as dockerfile_of
+    from nwbpipe.environments import render_dockerfile as dockerfile_of
     from nwbpipe.environments import write_context
 
-    tool = _tool(name)
+    tool = _find_tool(name)
     if output is None:
         typer.echo(dockerfile_of(tool), nl=False)
         return
@@ -178,4 +178,4 @@ def dockerfile(
 @app.command()
 def requirements(name: Name) -> None:
     """Print a tool's requirements, one a line, as a requirements file has them."""
-    typer.echo("\n".join(_tool(name).from_index))
+    typer.echo("\n".join(_find_tool(name).from_index))

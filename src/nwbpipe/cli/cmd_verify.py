@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nwbpipe.cli._options import Profile, ProjectFile
-from nwbpipe.cli._progress import progress_bar
+from nwbpipe.cli._progress import show_progress_bar
 
 
 def verify(
@@ -27,7 +27,7 @@ def verify(
     from nwbpipe.project import Project
     from nwbpipe.run import verify_run
 
-    with progress_bar(f"verify {step}") as progress:
+    with show_progress_bar(f"verify {step}") as progress:
         if session.endswith(".nwb"):
             found = verify_run(session, step, timeout=timeout, progress=progress)
         else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nwbpipe.cli._options import Profile, ProjectFile
-from nwbpipe.cli._run_progress import Lines
+from nwbpipe.cli._run_progress import LineReporter
 
 if TYPE_CHECKING:
     from nwbpipe.project import Health
@@ -36,7 +36,7 @@ def watch(
 ) -> None:
     """Convert and process sessions as their files arrive, until it is stopped."""
     from nwbpipe import __version__
-    from nwbpipe.project import Project, Watcher, dockerfile, systemd_unit
+    from nwbpipe.project import Project, Watcher, render_systemd_unit, render_watch_dockerfile
 
     opened = Project(project, profile=profile)
     opened.executor_spec(kind=executor, workers=workers)  # said now, and not at each look
@@ -45,14 +45,17 @@ def watch(
         command += ["--settle", f"{settle:g}", "--interval", f"{interval:g}"]
         for name, value in (("profile", profile), ("executor", executor), ("workers", workers)):
             command += [f"--{name}", str(value)] if value else []
-        _write(write_unit, systemd_unit(command, opened.spec.folder, opened.spec.name))
+        _write(write_unit, render_systemd_unit(command, opened.spec.folder, opened.spec.name))
     if write_dockerfile is not None:
         python = ".".join(platform.python_version_tuple()[:2])
-        _write(write_dockerfile, dockerfile(__version__, python, "ephys,imaging,behavior,photometry,s3,watch"))
+        _write(
+            write_dockerfile,
+            render_watch_dockerfile(__version__, python, "ephys,imaging,behavior,photometry,s3,watch"),
+        )
     if write_unit is not None or write_dockerfile is not None:
         return
     watcher = Watcher(
-        opened, settle_s=settle, interval_s=interval, reporter=Lines(), executor=executor, workers=workers
+        opened, settle_s=settle, interval_s=interval, reporter=LineReporter(), executor=executor, workers=workers
     )
 
     def stop(_number: int, _frame: Any) -> None:

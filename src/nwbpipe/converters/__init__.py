@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nwbpipe.converters._convert import convert
     from nwbpipe.converters._record import conversion_key, identity_values, source_paths
-    from nwbpipe.converters._update import SpecChanges, spec_changes, update_metadata
+    from nwbpipe.converters._update import SpecChanges, compare_specs, update_metadata
     from nwbpipe.converters.clocks._figure import draw_alignments
     from nwbpipe.converters.spec._load import load_spec
     from nwbpipe.converters.spec._model import SessionSpec, SourceSpec, SubjectSpec
-    from nwbpipe.converters.spec._open_spec import loaded
+    from nwbpipe.converters.spec._open_spec import open_spec
     from nwbpipe.converters.spec._summary import SpecSummary, summarize_spec
 
 _HOME = {
@@ -25,9 +25,9 @@ _HOME = {
     "draw_alignments": "clocks._figure",
     "identity_values": "_record",
     "load_spec": "spec._load",
-    "loaded": "spec._open_spec",
+    "open_spec": "spec._open_spec",
     "source_paths": "_record",
-    "spec_changes": "_update",
+    "compare_specs": "_update",
     "summarize_spec": "spec._summary",
     "update_metadata": "_update",
 }
@@ -38,14 +38,14 @@ __all__ = [
     "SpecChanges",
     "SpecSummary",
     "SubjectSpec",
+    "compare_specs",
     "conversion_key",
     "convert",
     "draw_alignments",
     "identity_values",
     "load_spec",
-    "loaded",
+    "open_spec",
     "source_paths",
-    "spec_changes",
     "summarize_spec",
     "update_metadata",
 ]

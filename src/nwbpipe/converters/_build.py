@@ -6,11 +6,11 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nwbpipe.converters._build_sources import Source, build_sources, frame_numbers
+from nwbpipe.converters._build_sources import BuiltSource, build_sources, frame_numbers
 from nwbpipe.converters._entities_nwb import add_entities
 from nwbpipe.converters._metadata import session_metadata
-from nwbpipe.converters._reader_errors import noted, paths_of, reading
-from nwbpipe.converters.clocks._alignment import Added, Snapshot, sample_count
+from nwbpipe.converters._reader_errors import log_warnings, paths_of, translate_reader_errors
+from nwbpipe.converters.clocks._alignment import AddedObjects, Snapshot, sample_count
 from nwbpipe.converters.clocks._clocks import Clocks
 from nwbpipe.converters.neuroconv_fixes._masks import mend_pixel_masks
 from nwbpipe.converters.spec._model import SessionSpec
@@ -24,7 +24,7 @@ logger = logging.getLogger("nwbpipe")
 
 
 @dataclass
-class Built:
+class BuiltSession:
     """A session's file in memory.
 
     Parameters
@@ -40,12 +40,12 @@ class Built:
     """
 
     nwbfile: NWBFile
-    sources: list[Source]
-    added: dict[str, Added]
+    sources: list[BuiltSource]
+    added: dict[str, AddedObjects]
     alignments: list[AlignmentRecord] = field(default_factory=list)
 
 
-def build_nwbfile(spec: SessionSpec, *, stub: bool = False, progress: bool = False) -> Built:
+def build_nwbfile(spec: SessionSpec, *, stub: bool = False, progress: bool = False) -> BuiltSession:
     """Build the NWB file of a session in memory: metadata, every source, all times on the reference clock.
 
     Parameters
@@ -71,55 +71,55 @@ def build_nwbfile(spec: SessionSpec, *, stub: bool = False, progress: bool = Fal
     sources = build_sources(spec, stub=stub, clocked=clocked, progress=progress)
     clocks.align(sources)
     metadata = session_metadata(spec, sources)
-    nwbfile = _empty(metadata)
-    added: dict[str, Added] = {}
+    nwbfile = _new_nwbfile(metadata)
+    added: dict[str, AddedObjects] = {}
     owners: dict[str, str] = {}
     for source in sources:
-        added[source.name] = _add(spec, source, nwbfile, metadata, clocks, stub, owners)
+        added[source.name] = _add_source(spec, source, nwbfile, metadata, clocks, stub, owners)
     add_entities(spec, nwbfile)
-    return Built(nwbfile, sources, added, clocks.records)
+    return BuiltSession(nwbfile, sources, added, clocks.records)
 
 
-def _empty(metadata: dict[str, Any]) -> NWBFile:
+def _new_nwbfile(metadata: dict[str, Any]) -> NWBFile:
     from neuroconv.tools.nwb_helpers import make_nwbfile_from_metadata
 
-    with noted("metadata"):
+    with log_warnings("metadata"):
         nwbfile: NWBFile = make_nwbfile_from_metadata(metadata=metadata)
     return nwbfile
 
 
-def _add(
+def _add_source(
     spec: SessionSpec,
-    source: Source,
+    source: BuiltSource,
     nwbfile: NWBFile,
     metadata: dict[str, Any],
     clocks: Clocks,
     stub: bool,
     owners: dict[str, str],
-) -> Added:
-    before = Snapshot.of(nwbfile)
+) -> AddedObjects:
+    before = Snapshot.take(nwbfile)
     _check_timing(source)
-    with reading(spec, source.name, source.spec.interface, type(source.interface)):
+    with translate_reader_errors(spec, source.name, source.spec.interface, type(source.interface)):
         try:
             source.interface.add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, **source.options)
         except ValueError as error:
             _refuse_collision(spec, source, error, owners)
             raise
-    added = before.added(nwbfile)
-    _check_left_something(spec, source, added)
+    added = before.find_added(nwbfile)
+    _check_added_data(spec, source, added)
     for item in added.objects:
         owners.setdefault(item.name, source.name)
-    with reading(spec, source.name, source.spec.interface, type(source.interface)):
+    with translate_reader_errors(spec, source.name, source.spec.interface, type(source.interface)):
         frames = frame_numbers(source.interface)
         notes = mend_pixel_masks(source.interface, added)
-    with noted(f"sources.{source.name}"):
+    with log_warnings(f"sources.{source.name}"):
         notes += clocks.apply(source.name, added, frames, stub or bool(source.options.get("stub_test")))
         for note in notes:
             logger.info("sources.%s: %s", source.name, note)
     return added
 
 
-def _check_timing(source: Source) -> None:
+def _check_timing(source: BuiltSource) -> None:
     """Refuse several video files without times: nothing says what lies between them."""
     interface = source.interface
     untimed = getattr(interface, "_timestamps", True) is None and getattr(interface, "_starting_time", True) is None
@@ -132,7 +132,7 @@ def _check_timing(source: Source) -> None:
         )
 
 
-def _refuse_collision(spec: SessionSpec, source: Source, error: ValueError, owners: dict[str, str]) -> None:
+def _refuse_collision(spec: SessionSpec, source: BuiltSource, error: ValueError, owners: dict[str, str]) -> None:
     text = str(error)
     if not any(
         part in text for part in ("already exists", "already contains", "already has", "cannot add", "Cannot add")
@@ -151,7 +151,7 @@ def _refuse_collision(spec: SessionSpec, source: Source, error: ValueError, owne
     ) from error
 
 
-def _check_left_something(spec: SessionSpec, source: Source, added: Added) -> None:
+def _check_added_data(spec: SessionSpec, source: BuiltSource, added: AddedObjects) -> None:
     """Refuse a source that left nothing, or a series without samples."""
     from pynwb.base import Image
 
@@ -160,7 +160,7 @@ def _check_left_something(spec: SessionSpec, source: Source, added: Added) -> No
     rows = sum(len(table) - first for table, first in added.tables() if table.name not in ("electrodes",))
     images = [item for item in added.objects if isinstance(item, Image)]
     if (series and len(empty) == len(series)) or not (series or rows or images):
-        files = ", ".join(spec.places.display(path) for path in paths_of(spec, source.name))
+        files = ", ".join(spec.paths.display(path) for path in paths_of(spec, source.name))
         raise SourceError(
             f"the source {source.name!r} left nothing in the file",
             where=f"sources.{source.name}: {files}",

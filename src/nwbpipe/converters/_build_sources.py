@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nwbpipe.converters._reader_errors import reading
+from nwbpipe.converters._reader_errors import translate_reader_errors
 from nwbpipe.converters.clocks._alignment import Times
 from nwbpipe.converters.neuroconv_fixes._scales import mend_scales
 from nwbpipe.converters.spec._model import SessionSpec, SourceSpec
@@ -21,7 +21,7 @@ logger = logging.getLogger("nwbpipe")
 
 
 @dataclass
-class Source:
+class BuiltSource:
     """A source with its interface, ready to write.
 
     Parameters
@@ -50,7 +50,7 @@ _DEFAULT_GROUP = "ElectrodeGroup"
 
 def build_sources(
     spec: SessionSpec, *, stub: bool = False, clocked: Container[str] = (), progress: bool = False
-) -> list[Source]:
+) -> list[BuiltSource]:
     """Build the interfaces of a session.
 
     Parameters
@@ -73,7 +73,7 @@ def build_sources(
     first: NwbpipeError | None = None
     for name, source in spec.sources.items():
         try:
-            sources.append(_build(spec, name, source, stub, name in clocked, progress))
+            sources.append(_build_source(spec, name, source, stub, name in clocked, progress))
         except NwbpipeError as error:
             first = first or error
             problems += error.problems or [error.problem]
@@ -93,30 +93,32 @@ def build_sources(
     return sources
 
 
-def _build(spec: SessionSpec, name: str, source: SourceSpec, stub: bool, clocked: bool, progress: bool) -> Source:
+def _build_source(
+    spec: SessionSpec, name: str, source: SourceSpec, stub: bool, clocked: bool, progress: bool
+) -> BuiltSource:
     from nwbpipe.converters.interfaces import guard_source, interface_class
 
     interface = interface_class("InternalVideoInterface" if source.video == "embed" else source.interface)
     where = f"sources.{name}"
-    with reading(spec, name, source.interface, interface):
+    with translate_reader_errors(spec, name, source.interface, interface):
         found = guard_source(source.interface, source.args)
     if found:
         problems = [Problem(p.what, f"{where}: {p.where or ''}", p.expected, p.found, p.hint) for p in found]
         raise SourceError(f"the source {name!r} can't be used", where=where, problems=problems)
-    with reading(spec, name, source.interface, interface):
+    with translate_reader_errors(spec, name, source.interface, interface):
         built = interface(**_arguments(name, source, interface))
     if clocked:
         _prepare_for_times(built)
-    return Source(name, source, built, _options(name, source, built, stub, progress))
+    return BuiltSource(name, source, built, _options(name, source, built, stub, progress))
 
 
-def _tell_probes_apart(sources: list[Source]) -> None:
+def _tell_probes_apart(sources: list[BuiltSource]) -> None:
     """Give recordings of different probes electrode groups of their own.
 
     NeuroConv takes channels of one name in one group for the same electrodes. That is right for the bands of one
     recording, but two recordings whose channels are merely numbered would share their electrodes in silence.
     """
-    seen: dict[str, list[Source]] = {}
+    seen: dict[str, list[BuiltSource]] = {}
     for source in sources:
         recording: Any = getattr(source.interface, "recording_extractor", None)
         if recording is None:
@@ -130,7 +132,7 @@ def _tell_probes_apart(sources: list[Source]) -> None:
             recording.set_property("group_name", np.array([f"{group}_{source.name}" for group in groups]))
 
 
-def _keep_geometry(sources: list[Source]) -> None:
+def _keep_geometry(sources: list[BuiltSource]) -> None:
     """Write where a probe's contacts are: `rel_x`, `rel_y` of the electrodes, in micrometers.
 
     NeuroConv 0.10 takes them from the property `location`, which SpikeInterface 0.105 no longer sets with a probe:
@@ -143,7 +145,7 @@ def _keep_geometry(sources: list[Source]) -> None:
         recording.set_property("location", recording.get_channel_locations())
 
 
-def _place_electrodes(spec: SessionSpec, sources: list[Source]) -> None:
+def _place_electrodes(spec: SessionSpec, sources: list[BuiltSource]) -> None:
     """Give electrodes the location that the spec's metadata give their group; NeuroConv writes "unknown"."""
     groups = spec.metadata.get("Ecephys", {}).get("ElectrodeGroups", {})
     locations = {str(entry.get("name", key)): entry.get("location") for key, entry in groups.items()}
@@ -156,7 +158,7 @@ def _place_electrodes(spec: SessionSpec, sources: list[Source]) -> None:
             recording.set_property("brain_area", np.array([locations.get(str(name)) or "unknown" for name in names]))
 
 
-def _tell_units_apart(sources: list[Source]) -> None:
+def _tell_units_apart(sources: list[BuiltSource]) -> None:
     """Give units of different sortings names of their own: NeuroConv leaves out a unit whose name is there."""
     seen: set[str] = set()
     for source in sources:
@@ -171,7 +173,7 @@ def _tell_units_apart(sources: list[Source]) -> None:
         seen |= set(names)
 
 
-def _folder(source: Source) -> Any:
+def _folder(source: BuiltSource) -> Any:
     """Folder that a source is read from: the bands of one probe lie together."""
     paths = [value for value in source.spec.args.values() if isinstance(value, Path)]
     return next((path if path.is_dir() else path.parent for path in paths), None)

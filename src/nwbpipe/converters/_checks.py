@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nwbpipe.converters._reader_errors import noted
+from nwbpipe.converters._reader_errors import log_warnings
 from nwbpipe.errors import InvalidResultError, Problem
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ logger = logging.getLogger("nwbpipe")
 _LATER = {"check_image_series_external_file_valid", "check_image_series_external_file_relative"}
 
 
-def check_before(nwbfile: NWBFile, spec_path: Path) -> None:
+def check_in_memory(nwbfile: NWBFile, spec_path: Path) -> None:
     """Run nwbinspector with DANDI's rules on a file in memory.
 
     Raises
@@ -28,7 +28,7 @@ def check_before(nwbfile: NWBFile, spec_path: Path) -> None:
     """
     from nwbinspector import Importance, inspect_nwbfile_object, load_config
 
-    with noted("nwbinspector"):
+    with log_warnings("nwbinspector"):
         messages = list(
             inspect_nwbfile_object(
                 nwbfile,
@@ -65,7 +65,7 @@ def check_written(path: Path, output: Path) -> None:
     """
     from pynwb import validate
 
-    with noted("validate"):
+    with log_warnings("validate"):
         errors: list[Any] = validate(path=str(path))
     if errors:
         problems = [

@@ -14,15 +14,15 @@ from typing import Literal
 import h5py
 
 from nwbpipe import session as session_file
-from nwbpipe.converters._build import Built, build_nwbfile
-from nwbpipe.converters._checks import check_before, check_written
+from nwbpipe.converters._build import BuiltSession, build_nwbfile
+from nwbpipe.converters._checks import check_in_memory, check_written
 from nwbpipe.converters._hdf5 import Storage, write_hdf5
-from nwbpipe.converters._media import MEDIA, placed_media
-from nwbpipe.converters._reader_errors import noted
+from nwbpipe.converters._media import MEDIA, place_media
+from nwbpipe.converters._reader_errors import log_warnings
 from nwbpipe.converters._record import STEP, SourceIdentities, add_conversion_record, source_paths, with_sources
-from nwbpipe.converters._upload import remote_target, state_before, upload
+from nwbpipe.converters._upload import existing_etag, remote_target, upload
 from nwbpipe.converters.spec._model import SessionSpec
-from nwbpipe.converters.spec._open_spec import loaded
+from nwbpipe.converters.spec._open_spec import open_spec
 from nwbpipe.errors import NwbpipeError, OverwriteError, Problem, RequestError, WorkError
 from nwbpipe.files import Codec, Layout
 from nwbpipe.provenance import RunRecord, set_sources
@@ -97,26 +97,26 @@ def convert(
     InvalidResultError
         NWB or DANDI would refuse the file.
     """
-    storage = _storage(compression, layout, memory_mb)
-    how = _How(storage, overwrite, discard_results, stub, progress, raw_identity, carry)
-    with loaded(spec, stores) as session:
-        target = _target(session, output)
+    storage = _check_storage(compression, layout, memory_mb)
+    how = _ConversionOptions(storage, overwrite, discard_results, stub, progress, raw_identity, carry)
+    with open_spec(spec, stores) as session:
+        target = _choose_target(session, output)
         if isinstance(target, Path):
             _check_target(target, how)
-            _noted(session, target, how)
+            _convert_with_notes(session, target, how)
             return target
-        before = state_before(target)
+        before = existing_etag(target)
         if before is not None:
             _refuse_loss(target, how)
         with Stage() as stage:
             building = stage.folder / target.rpartition("/")[2]
-            _noted(session, building, replace(how, overwrite=False, discard_results=False))
+            _convert_with_notes(session, building, replace(how, overwrite=False, discard_results=False))
             upload(building, target, before)
         return target
 
 
 @dataclass(frozen=True)
-class _How:
+class _ConversionOptions:
     """What was asked of a conversion."""
 
     storage: Storage
@@ -128,15 +128,15 @@ class _How:
     carry: Callable[[Path, RunRecord], object] | None
 
 
-def _noted(session: SessionSpec, target: Path, how: _How) -> None:
-    with noted("conversion"), session.places.staged():
+def _convert_with_notes(session: SessionSpec, target: Path, how: _ConversionOptions) -> None:
+    with log_warnings("conversion"), session.paths.stage_remote():
         try:
             _convert(session, target, how)
         finally:
             gc.collect()  # readers hold files open in circles of references
 
 
-def _storage(compression: Codec | str, layout: Layout | str, memory_mb: int) -> Storage:
+def _check_storage(compression: Codec | str, layout: Layout | str, memory_mb: int) -> Storage:
     """Check how the file is to be stored, before anything is read."""
     found = []
     if compression not in list(Codec):
@@ -153,25 +153,25 @@ def _storage(compression: Codec | str, layout: Layout | str, memory_mb: int) -> 
     return Storage(Codec(compression), Layout(layout), memory_mb * 2**20)
 
 
-def _convert(session: SessionSpec, target: Path, how: _How) -> None:
+def _convert(session: SessionSpec, target: Path, how: _ConversionOptions) -> None:
     started = datetime.now(UTC)
     built = build_nwbfile(session, stub=how.stub, progress=how.progress and sys.stderr.isatty())
-    check_before(built.nwbfile, session.path)
+    check_in_memory(built.nwbfile, session.path)
     record = add_conversion_record(built, session, started, stub=how.stub)
     with SourceIdentities(session, how.raw_identity) as identities:
         _write(built, record, identities, target, how, session)
 
 
-def _target(session: SessionSpec, output: Path | str | None) -> Path | str:
+def _choose_target(session: SessionSpec, output: Path | str | None) -> Path | str:
     if is_remote(output):
         assert output is not None
         return remote_target(output)
-    if output is None and session.places.mirrored is not None:
+    if output is None and session.paths.mirrored is not None:
         msg = "the spec is not on this machine, and its folder no place for the file"
         raise RequestError(msg, where=str(session.path.name), hint="name the output: --output OUT.nwb")
     if output is None:
         name = f"sub-{session.subject.subject_id}_ses-{session.session.session_id}.nwb"
-        return session.places.folder / name
+        return session.paths.folder / name
     target = Path(output)
     if target.suffix == ".nwb":
         return target
@@ -182,16 +182,16 @@ def _target(session: SessionSpec, output: Path | str | None) -> Path | str:
     return named
 
 
-def _check_target(target: Path, how: _How) -> None:
+def _check_target(target: Path, how: _ConversionOptions) -> None:
     if target.exists():
         _refuse_loss(target, how)
 
 
-def _refuse_loss(target: Path | str, how: _How) -> None:
+def _refuse_loss(target: Path | str, how: _ConversionOptions) -> None:
     """Refuse to replace a file that is there, unless that was asked for."""
     if not how.overwrite:
         raise OverwriteError("the output exists", where=str(target), hint="choose another name, or pass --overwrite")
-    results = [] if how.discard_results or how.carry is not None else held_results(target)
+    results = [] if how.discard_results or how.carry is not None else list_results(target)
     if results:
         raise OverwriteError(
             "the output holds results that would be lost",
@@ -201,7 +201,7 @@ def _refuse_loss(target: Path | str, how: _How) -> None:
         )
 
 
-def held_results(path: Path | str) -> list[str]:
+def list_results(path: Path | str) -> list[str]:
     """Tell what would be lost with a file beside its conversion: steps, and containers of processing modules."""
     from nwbpipe.provenance import read_records
 
@@ -219,20 +219,25 @@ def held_results(path: Path | str) -> list[str]:
 
 
 def _write(
-    built: Built, record: RunRecord, identities: SourceIdentities, target: Path, how: _How, session: SessionSpec
+    built: BuiltSession,
+    record: RunRecord,
+    identities: SourceIdentities,
+    target: Path,
+    how: _ConversionOptions,
+    session: SessionSpec,
 ) -> None:
     from nwbpipe.files import create_atomically
 
     sources = [path for _, path in source_paths(session)]
-    stage = session.places.stage.folder
+    stage = session.paths.stage.folder
     with (
-        placed_media(built, target, sources, overwrite=how.overwrite, stage=stage) as media,
+        place_media(built, target, sources, overwrite=how.overwrite, stage=stage) as media,
         create_atomically(target, overwrite=how.overwrite) as path,
     ):
         _check_target(target, how)  # again, with the lock: the conversion may have taken hours
-        with noted("writing"):
+        with log_warnings("writing"):
             _write_hdf5(built, path, how.storage)
-        record = replace(with_sources(record, identities.result()), resources={MEDIA: media} if media else {})
+        record = replace(with_sources(record, identities.wait()), resources={MEDIA: media} if media else {})
         with h5py.File(path, "r+") as file:
             set_sources(file, record)
         if how.carry is not None:
@@ -240,7 +245,7 @@ def _write(
         check_written(path, target)
 
 
-def _write_hdf5(built: Built, path: Path, storage: Storage) -> None:
+def _write_hdf5(built: BuiltSession, path: Path, storage: Storage) -> None:
     try:
         write_hdf5(built, path, storage)
     except (NwbpipeError, OSError):

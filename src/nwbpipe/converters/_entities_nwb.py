@@ -23,7 +23,7 @@ _DESCRIPTIONS = {
 }
 
 
-def entity_texts(spec: SessionSpec) -> dict[str, dict[str, str]]:
+def describe_entities(spec: SessionSpec) -> dict[str, dict[str, str]]:
     """Fields of the `NWBFile` and the `Subject` that say in words what the tables hold.
 
     Returns
@@ -33,26 +33,26 @@ def entity_texts(spec: SessionSpec) -> dict[str, dict[str, str]]:
         there is nothing to say in.
     """
     session, subject = spec.session, spec.subject
-    surgery = [*(item.text() for item in subject.surgeries), *(item.text() for item in subject.implants)]
-    virus = [item.text() for item in subject.injections]
-    notes = [note.line() for note in session.notes] if isinstance(session.notes, list) else [session.notes or ""]
+    surgery = [*(item.describe() for item in subject.surgeries), *(item.describe() for item in subject.implants)]
+    virus = [item.describe() for item in subject.injections]
+    notes = [note.describe() for note in session.notes] if isinstance(session.notes, list) else [session.notes or ""]
     attributes = [f"{name}: {value}" for name, value in session.attributes.items()]
     line = [f"Line: {subject.line}."] if subject.line else []
     return {
-        "NWBFile": _filled(
-            surgery=_joined(session.surgery, surgery, "\n"),
-            virus=_joined(session.virus, virus, "\n"),
-            notes=_joined(None, [*notes, *attributes], "\n"),
+        "NWBFile": _drop_empty(
+            surgery=_join_texts(session.surgery, surgery, "\n"),
+            virus=_join_texts(session.virus, virus, "\n"),
+            notes=_join_texts(None, [*notes, *attributes], "\n"),
         ),
-        "Subject": _filled(description=_joined(subject.description, line, " ")),
+        "Subject": _drop_empty(description=_join_texts(subject.description, line, " ")),
     }
 
 
-def _joined(first: str | None, more: Sequence[str], separator: str) -> str:
+def _join_texts(first: str | None, more: Sequence[str], separator: str) -> str:
     return separator.join(part for part in (first or "", *more) if part)
 
 
-def _filled(**texts: str) -> dict[str, str]:
+def _drop_empty(**texts: str) -> dict[str, str]:
     return {name: text for name, text in texts.items() if text}
 
 
@@ -67,10 +67,10 @@ def add_entities(spec: SessionSpec, nwbfile: NWBFile) -> None:
     _add_devices(spec, nwbfile)
     notes = spec.session.notes if isinstance(spec.session.notes, list) else []
     tables = {
-        "surgeries": _table("surgeries", Surgery, spec.subject.surgeries),
-        "injections": _table("injections", Injection, spec.subject.injections),
-        "implants": _table("implants", Implant, spec.subject.implants),
-        "notes": _table("notes", Note, notes),
+        "surgeries": _make_table("surgeries", Surgery, spec.subject.surgeries),
+        "injections": _make_table("injections", Injection, spec.subject.injections),
+        "implants": _make_table("implants", Implant, spec.subject.implants),
+        "notes": _make_table("notes", Note, notes),
         "attributes": _attributes(spec.session.attributes),
     }
     held = {name: table for name, table in tables.items() if table is not None}
@@ -111,7 +111,7 @@ def _model_name(device: DeviceSpec) -> str | None:
     return name.replace("/", "_").replace(":", "_") if name else None
 
 
-def _table(name: str, model: type[Entity], items: Sequence[Entity]) -> Any:
+def _make_table(name: str, model: type[Entity], items: Sequence[Entity]) -> Any:
     """Make a table with a row an item; fields that no item has are left out."""
     if not items:
         return None

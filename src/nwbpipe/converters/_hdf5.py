@@ -8,7 +8,7 @@ from typing import Any
 
 import h5py
 
-from nwbpipe.converters._build import Built
+from nwbpipe.converters._build import BuiltSession
 from nwbpipe.files import Codec, Layout
 from nwbpipe.session._large_data import fill_large, take_large
 
@@ -32,12 +32,12 @@ class Storage:
     memory_bytes: int = 2**30
 
     @property
-    def waiting_bytes(self) -> int:
+    def buffer_bytes(self) -> int:
         """Part of the memory for chunks that wait; the rest is for the reader, its caches and its copies."""
         return self.memory_bytes // 4
 
 
-def write_hdf5(built: Built, path: Path, storage: Storage | None = None) -> None:
+def write_hdf5(built: BuiltSession, path: Path, storage: Storage | None = None) -> None:
     """Write a built session into a new file.
 
     Parameters
@@ -60,7 +60,7 @@ def write_hdf5(built: Built, path: Path, storage: Storage | None = None) -> None
     configure_backend(nwbfile=built.nwbfile, backend_configuration=configuration)
     with h5py.File(path, "w", **storage.layout.options()) as file, NWBHDF5IO(file=file, mode="w") as io:
         io.write(built.nwbfile)
-        fill_large(file, late, io.manager.get_builder, storage.waiting_bytes)
+        fill_large(file, late, io.manager.get_builder, storage.buffer_bytes)
 
 
 def _chooses_chunks(options: dict[str, Any]) -> bool:

@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nwbpipe.converters._build import Built
+from nwbpipe.converters._build import BuiltSession
 from nwbpipe.converters._record import STEP
-from nwbpipe.converters.clocks._alignment import in_memory
+from nwbpipe.converters.clocks._alignment import load_array
 from nwbpipe.errors import FileAccessError, NwbpipeError, OverwriteError
-from nwbpipe.provenance import current_record, read_records
+from nwbpipe.provenance import find_current_record, read_records
 
 MEDIA = "media"  # what the conversion's record calls the notes of the media that it placed, in its resources
 _BLOCK = 1 << 20
@@ -28,8 +28,8 @@ def media_folder(output: Path) -> Path:
 
 
 @contextmanager
-def placed_media(
-    built: Built, output: Path, sources: Iterable[Path], *, overwrite: bool = False, stage: Path | None = None
+def place_media(
+    built: BuiltSession, output: Path, sources: Iterable[Path], *, overwrite: bool = False, stage: Path | None = None
 ) -> Iterator[dict[str, Any]]:
     """Place the videos of a session beside its file; if the block fails, they are removed again.
 
@@ -40,7 +40,7 @@ def placed_media(
     Parameters
     ----------
     built : Built
-        The session's file in memory; its `external_file` fields are made relative.
+        The session's file in memory; its `locate_external_file` fields are made relative.
     output : Path
         The NWB file.
     sources : iterable of Path
@@ -56,17 +56,17 @@ def placed_media(
         A note for each medium of the file that nwbpipe placed, by its name: for the conversion's record.
     """
     folder = media_folder(output)
-    old = _noted_media(output) if overwrite else {}
+    old = _read_media_notes(output) if overwrite else {}
     raw = {path.resolve() for path in sources}
     made, used = not folder.exists(), set()
     placed: dict[str, Any] = {}
     try:
-        for how, series in _external(built):
+        for how, series in _external_series(built):
             names = []
-            for file, stem in _named_files(series, how[0]):
+            for file, stem in _name_files(series, how[0]):
                 raw.add(file.resolve())
                 folder.mkdir(exist_ok=True)
-                target = _target(file, folder, stem, overwrite)
+                target = _choose_target(file, folder, stem, overwrite)
                 used.add(target.name)
                 if not target.exists():
                     staged = stage is not None and file.is_relative_to(stage)
@@ -86,7 +86,7 @@ def placed_media(
         folder.rmdir()
 
 
-def _external(built: Built) -> Iterator[tuple[tuple[str, str], Any]]:
+def _external_series(built: BuiltSession) -> Iterator[tuple[tuple[str, str], Any]]:
     """Series with external files, each with its source's name and how to place the files."""
     for source in built.sources:
         if source.spec.video in ("link", "copy"):
@@ -95,18 +95,18 @@ def _external(built: Built) -> Iterator[tuple[tuple[str, str], Any]]:
                     yield (source.name, source.spec.video), series
 
 
-def _named_files(series: Any, source: str) -> Iterator[tuple[Path, str]]:
+def _name_files(series: Any, source: str) -> Iterator[tuple[Path, str]]:
     """Files of a series, each with a name after its source: two sources may both have a `body.mp4`."""
-    for name in in_memory(series.external_file):
+    for name in load_array(series.external_file):
         file = Path(str(name))
         yield file, file.stem if file.stem == source else f"{source}_{file.stem}"
 
 
-def _target(file: Path, folder: Path, stem: str, overwrite: bool) -> Path:
+def _choose_target(file: Path, folder: Path, stem: str, overwrite: bool) -> Path:
     """Choose where a medium goes: its name if that is free or holds the same, else the name with a number."""
     target = folder / f"{stem}{file.suffix}"
     number = 2
-    while target.exists() and not _same(file, target):
+    while target.exists() and not _have_same_content(file, target):
         if not overwrite:
             raise OverwriteError(
                 "a medium of the session exists with other content",
@@ -118,10 +118,10 @@ def _target(file: Path, folder: Path, stem: str, overwrite: bool) -> Path:
     return target
 
 
-def _noted_media(output: Path) -> dict[str, Any]:
+def _read_media_notes(output: Path) -> dict[str, Any]:
     """Notes of the media that the conversion of a file placed. Older versions made none: what they placed stays."""
     try:
-        record = current_record(read_records(output), STEP)
+        record = find_current_record(read_records(output), STEP)
     except NwbpipeError:  # there is no such file, or it is none of ours
         return {}
     media = record.resources.get(MEDIA) if record is not None and isinstance(record.resources, Mapping) else None
@@ -167,7 +167,7 @@ def _remove(folder: Path, notes: Mapping[str, Mapping[str, Any]]) -> bool:
 def _place(file: Path, target: Path, how: str) -> dict[str, Any]:
     """Link or copy a medium to a name that is free, and return the note of it."""
     try:
-        if how == "link" and _linked(file, target):
+        if how == "link" and _try_hard_link(file, target):
             return _note(target, linked=True)
         partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
         try:
@@ -187,7 +187,7 @@ def _place(file: Path, target: Path, how: str) -> dict[str, Any]:
         ) from error
 
 
-def _linked(file: Path, target: Path) -> bool:
+def _try_hard_link(file: Path, target: Path) -> bool:
     """Make a hard link; tell whether the file system allows it."""
     try:
         os.link(file.resolve(), target)
@@ -198,7 +198,7 @@ def _linked(file: Path, target: Path) -> bool:
     return True
 
 
-def _same(one: Path, other: Path) -> bool:
+def _have_same_content(one: Path, other: Path) -> bool:
     if one.samefile(other):
         return True
     if one.stat().st_size != other.stat().st_size:

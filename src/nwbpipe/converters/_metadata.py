@@ -9,10 +9,10 @@ from datetime import datetime
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from nwbpipe.converters._build_sources import Source
-from nwbpipe.converters._entities_nwb import entity_texts
-from nwbpipe.converters._photometry import photometry_problems
-from nwbpipe.converters._reader_errors import noted, paths_of, reading
+from nwbpipe.converters._build_sources import BuiltSource
+from nwbpipe.converters._entities_nwb import describe_entities
+from nwbpipe.converters._photometry import check_photometry
+from nwbpipe.converters._reader_errors import log_warnings, paths_of, translate_reader_errors
 from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.errors import InvalidResultError, Problem, SpecError
 
@@ -33,7 +33,7 @@ _OF_MANY = ("RoiResponses", "SegmentationImages")
 SAME_START_S = 1.0
 
 
-def session_metadata(spec: SessionSpec, sources: list[Source]) -> dict[str, Any]:
+def session_metadata(spec: SessionSpec, sources: list[BuiltSource]) -> dict[str, Any]:
     """Merge and check the metadata of a session.
 
     Parameters
@@ -60,7 +60,7 @@ def session_metadata(spec: SessionSpec, sources: list[Source]) -> dict[str, Any]
     metadata: dict[str, Any] = get_default_nwbfile_metadata().to_dict()
     starts: dict[str, datetime] = {}
     for source in sources:
-        read = _read(spec, source)
+        read = _read_metadata(spec, source)
         start = read.get("NWBFile", {}).pop("session_start_time", None)
         if start is not None:
             starts[source.name] = datetime.fromisoformat(start) if isinstance(start, str) else start
@@ -69,16 +69,16 @@ def session_metadata(spec: SessionSpec, sources: list[Source]) -> dict[str, Any]
             read.get("NWBFile", {}).pop(key, None)
         read.pop("Subject", None)
         _tell_devices_apart(read, metadata, source)
-        metadata = _merged(metadata, read)
-    metadata = _merged(metadata, spec.metadata)
+        metadata = _merge_metadata(metadata, read)
+    metadata = _merge_metadata(metadata, spec.metadata)
     if any(hasattr(source.interface, "sorting_extractor") for source in sources):
         metadata.setdefault("Ecephys", {})  # NeuroConv 0.10's sorting interfaces look for it, and fail without
-    metadata = _merged(metadata, _own(spec, _start(spec, starts)))
+    metadata = _merge_metadata(metadata, _spec_metadata(spec, _choose_start(spec, starts)))
     _validate(spec, sources, metadata)
     return metadata
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def _merge_metadata(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Merge two trees: mappings key by key, all else is replaced.
 
     NeuroConv's `dict_deep_update` joins lists and drops what repeats: a grid spacing [0.5, 0.5] would become [0.5].
@@ -87,16 +87,18 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         old = merged.get(key)
         if isinstance(value, Mapping) and isinstance(old, Mapping):
-            merged[key] = _merged(old, value)
-        elif _by_name(value) and _by_name(old):
-            joined = _merged({item["name"]: item for item in old or ()}, {item["name"]: item for item in value})
+            merged[key] = _merge_metadata(old, value)
+        elif _has_names(value) and _has_names(old):
+            joined = _merge_metadata(
+                {item["name"]: item for item in old or ()}, {item["name"]: item for item in value}
+            )
             merged[key] = list(joined.values())
         else:
             merged[key] = deepcopy(value)
     return merged
 
 
-def _by_name(value: Any) -> bool:
+def _has_names(value: Any) -> bool:
     """Tell whether a list holds named things, such as the columns of the electrodes table."""
     return (
         isinstance(value, list)
@@ -105,7 +107,7 @@ def _by_name(value: Any) -> bool:
     )
 
 
-def _tell_devices_apart(read: dict[str, Any], metadata: Mapping[str, Any], source: Source) -> None:
+def _tell_devices_apart(read: dict[str, Any], metadata: Mapping[str, Any], source: BuiltSource) -> None:
     """Rename a device that has the name of another one."""
     for registry in ("Devices", "DeviceModels"):
         taken = {entry.get("name"): key for key, entry in metadata.get(registry, {}).items()}
@@ -114,7 +116,7 @@ def _tell_devices_apart(read: dict[str, Any], metadata: Mapping[str, Any], sourc
                 entry["name"] = f"{entry['name']}_{source.name}"
 
 
-def _own(spec: SessionSpec, start: datetime) -> dict[str, Any]:
+def _spec_metadata(spec: SessionSpec, start: datetime) -> dict[str, Any]:
     """Give what the sections `subject` and `session` say, as NeuroConv's tree."""
     session = spec.session.model_dump(exclude_none=True, exclude={"attributes", "notes"})
     described = spec.metadata.get("NWBFile", {}).get("session_description")
@@ -122,39 +124,39 @@ def _own(spec: SessionSpec, start: datetime) -> dict[str, Any]:
     session.setdefault("session_description", default)
     session["session_start_time"] = start
     tables = {"line", "surgeries", "injections", "implants"}
-    return _merged(
+    return _merge_metadata(
         {"NWBFile": session, "Subject": spec.subject.model_dump(exclude_none=True, exclude=tables)},
-        entity_texts(spec),
+        describe_entities(spec),
     )
 
 
-def _read(spec: SessionSpec, source: Source) -> dict[str, Any]:
-    with reading(spec, source.name, source.spec.interface, type(source.interface)):
+def _read_metadata(spec: SessionSpec, source: BuiltSource) -> dict[str, Any]:
+    with translate_reader_errors(spec, source.name, source.spec.interface, type(source.interface)):
         metadata = source.interface._get_metadata_for_writing()
         read: dict[str, Any] = deepcopy(metadata.to_dict() if hasattr(metadata, "to_dict") else dict(metadata))
     _name_after_source(read, source)
-    public: dict[str, Any] = _without_places(read, spec, source)
+    public: dict[str, Any] = _hide_local_paths(read, spec, source)
     return public
 
 
-def _without_places(value: Any, spec: SessionSpec, source: Source) -> Any:
+def _hide_local_paths(value: Any, spec: SessionSpec, source: BuiltSource) -> Any:
     """Replace absolute paths of this machine in texts: session files become public."""
     if isinstance(value, Mapping):
-        values = {key: _without_places(item, spec, source) for key, item in value.items()}
+        values = {key: _hide_local_paths(item, spec, source) for key, item in value.items()}
         videos = values.get("original_videos")
         if isinstance(videos, list):
             values["original_videos"] = [PureWindowsPath(PurePosixPath(str(item)).name).name for item in videos]
         return values
     if isinstance(value, list):
-        return [_without_places(item, spec, source) for item in value]
+        return [_hide_local_paths(item, spec, source) for item in value]
     if isinstance(value, str):
         for path in paths_of(spec, source.name):
-            value = value.replace(str(path), spec.places.display(path))
-        return value.replace(f"{spec.places.folder}/", "")
+            value = value.replace(str(path), spec.paths.display(path))
+        return value.replace(f"{spec.paths.folder}/", "")
     return value
 
 
-def _name_after_source(metadata: dict[str, Any], source: Source) -> None:
+def _name_after_source(metadata: dict[str, Any], source: BuiltSource) -> None:
     """Let what a source writes be called after it: two of one class don't collide."""
     key = getattr(source.interface, "metadata_key", None)
     if key != source.name:
@@ -165,26 +167,26 @@ def _name_after_source(metadata: dict[str, Any], source: Source) -> None:
             entry = entries.get(source.name) if isinstance(entries, Mapping) else None
             for item in (entry, *(entry.values() if kind in _OF_MANY and isinstance(entry, dict) else ())):
                 if isinstance(item, dict) and isinstance(item.get("name"), str):
-                    item["name"] = _named(item["name"], source)
+                    item["name"] = _name_with_source(item["name"], source)
     device = metadata.get("Devices", {}).get(f"{source.name}_camera")
     if source.spec.video is not None and isinstance(device, dict):
         device["name"] = f"Camera_{source.name}"
 
 
-def _named(name: str, source: Source) -> str:
+def _name_with_source(name: str, source: BuiltSource) -> str:
     if name == "MicroscopySeries":
         name = str(source.options.get("photon_series_type", "TwoPhotonSeries"))
     # Not twice: a name that ends in the source's says it already.
     return name if name.lower().endswith(source.name.lower()) else f"{name}_{source.name}"
 
 
-def _start(spec: SessionSpec, starts: Mapping[str, datetime]) -> datetime:
+def _choose_start(spec: SessionSpec, starts: Mapping[str, datetime]) -> datetime:
     """Choose the session's start: the spec's, or that of the sources in the reference clock."""
     given = spec.session.session_start_time or spec.metadata.get("NWBFile", {}).get("session_start_time")
     given = datetime.fromisoformat(given) if isinstance(given, str) else given
     read = {name: time for name, time in starts.items() if spec.clock_of(name) == spec.reference_clock}
     if given is not None:
-        _compare(given, read)
+        _log_differences(given, read)
         return given
     where = f"{spec.path}: session.session_start_time"
     hint = "add `session_start_time: 2024-05-01T10:00:00-04:00` to session: time 0 of the reference clock"
@@ -208,7 +210,7 @@ def _start(spec: SessionSpec, starts: Mapping[str, datetime]) -> datetime:
     return first
 
 
-def _compare(given: datetime, read: Mapping[str, datetime]) -> None:
+def _log_differences(given: datetime, read: Mapping[str, datetime]) -> None:
     for name, time in read.items():
         local = time if time.utcoffset() is not None else time.replace(tzinfo=given.tzinfo)
         apart = abs((local - given).total_seconds())
@@ -219,13 +221,13 @@ def _compare(given: datetime, read: Mapping[str, datetime]) -> None:
             )  # fmt: skip
 
 
-def _validate(spec: SessionSpec, sources: list[Source], metadata: dict[str, Any]) -> None:
+def _validate(spec: SessionSpec, sources: list[BuiltSource], metadata: dict[str, Any]) -> None:
     from jsonschema import ValidationError  # type: ignore[import-untyped]
     from neuroconv import ConverterPipe
 
     pipe = ConverterPipe(data_interfaces={source.name: source.interface for source in sources})
     try:
-        with noted("metadata"):
+        with log_warnings("metadata"):
             pipe.validate_metadata(metadata)
     except ValidationError as error:
         path = ".".join(str(part) for part in error.absolute_path)
@@ -243,7 +245,7 @@ def _validate(spec: SessionSpec, sources: list[Source], metadata: dict[str, Any]
             hint="give devices, planes and series different names in `metadata`",
         ) from error
     _check_names(metadata, spec)
-    problems = photometry_problems(metadata)
+    problems = check_photometry(metadata)
     if problems:
         raise InvalidResultError("the photometry is not described right", where=str(spec.path), problems=problems)
 

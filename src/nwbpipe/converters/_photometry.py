@@ -43,7 +43,7 @@ _NEEDS = {
 }
 
 
-def photometry_problems(metadata: Mapping[str, Any]) -> list[Problem]:
+def check_photometry(metadata: Mapping[str, Any]) -> list[Problem]:
     """Return what is wrong with the block ``FiberPhotometry`` and the devices that it names.
 
     Parameters
@@ -62,7 +62,7 @@ def photometry_problems(metadata: Mapping[str, Any]) -> list[Problem]:
     rows = block["FiberPhotometryTable"].get("rows") or {}
     if not isinstance(rows, Mapping):  # the form of NeuroConv's older TDT interface, which checks it itself
         return []
-    problems = [problem for key, row in rows.items() for problem in _row(str(key), row, metadata)]
+    problems = [problem for key, row in rows.items() for problem in _check_row(str(key), row, metadata)]
     for name in sorted(_ROW - set(_REQUIRED)):
         lacking = [str(key) for key, row in rows.items() if row.get(name) is None]
         if 0 < len(lacking) < len(rows):
@@ -71,9 +71,9 @@ def photometry_problems(metadata: Mapping[str, Any]) -> list[Problem]:
     for kind, needed in _NEEDS.items():
         for key, entry in (block.get(kind) or {}).items():
             where = f"metadata.FiberPhotometry.{kind}.{key}"
-            problems += [_missing(f"{where}.{name}") for name in needed if entry.get(name) is None]
-            problems += _side(where, entry.get("hemisphere"), entry.get("ml_in_mm"))
-    problems += _references(block)
+            problems += [_missing_problem(f"{where}.{name}") for name in needed if entry.get(name) is None]
+            problems += _check_side(where, entry.get("hemisphere"), entry.get("ml_in_mm"))
+    problems += _check_references(block)
     for key, entry in block.items():
         if key not in _OTHERS and isinstance(entry, Mapping):
             for row in entry.get("fiber_photometry_table_region") or ():
@@ -83,16 +83,16 @@ def photometry_problems(metadata: Mapping[str, Any]) -> list[Problem]:
     return list(dict.fromkeys(problems))  # rows share devices
 
 
-def _missing(where: str) -> Problem:
+def _missing_problem(where: str) -> Problem:
     hint = "give it in `metadata`, or in the rig's settings"
     return Problem("the description of the photometry is not complete", where, "a value", "nothing", hint)
 
 
-def _row(key: str, row: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[Problem]:
+def _check_row(key: str, row: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[Problem]:
     where = f"metadata.FiberPhotometry.FiberPhotometryTable.rows.{key}"
     for name in _REQUIRED:
         if row.get(name) is None:
-            yield _missing(f"{where}.{name}")
+            yield _missing_problem(f"{where}.{name}")
     for name in set(row) - _ROW:
         yield Problem("an unknown field", f"{where}.{name}", "one of " + ", ".join(sorted(_ROW)))
     light = [row.get(f"{name}_wavelength_in_nm") for name in ("excitation", "emission")]
@@ -114,17 +114,17 @@ def _row(key: str, row: Mapping[str, Any], metadata: Mapping[str, Any]) -> Itera
                 "a device of the wrong type", f"metadata.Devices.{device}.type", kind, str(entry.get("type"))
             )
         elif kind == "OpticalFiber":
-            yield from _fiber(f"metadata.Devices.{device}.fiber_insertion", entry.get("fiber_insertion"))
+            yield from _check_fiber(f"metadata.Devices.{device}.fiber_insertion", entry.get("fiber_insertion"))
 
 
-def _fiber(where: str, insertion: Any) -> Iterator[Problem]:
+def _check_fiber(where: str, insertion: Any) -> Iterator[Problem]:
     if insertion is None:
-        yield _missing(where)
+        yield _missing_problem(where)
         return
-    yield from _side(where, insertion.get("hemisphere"), insertion.get("insertion_position_ml_in_mm"))
+    yield from _check_side(where, insertion.get("hemisphere"), insertion.get("insertion_position_ml_in_mm"))
 
 
-def _side(where: str, hemisphere: Any, ml: Any) -> Iterator[Problem]:
+def _check_side(where: str, hemisphere: Any, ml: Any) -> Iterator[Problem]:
     """A place is on the side that it says: + is right."""
     if hemisphere not in ("left", "right") or not isinstance(ml, int | float) or not math.isfinite(ml) or ml == 0:
         return
@@ -133,7 +133,7 @@ def _side(where: str, hemisphere: Any, ml: Any) -> Iterator[Problem]:
         yield Problem("hemisphere and coordinate contradict each other", where, hemisphere, f"ML {ml:g} mm", hint)
 
 
-def _references(block: Mapping[str, Any]) -> Iterator[Problem]:
+def _check_references(block: Mapping[str, Any]) -> Iterator[Problem]:
     rows = block["FiberPhotometryTable"].get("rows") or {}
     links = [
         ("FiberPhotometryTable.rows", rows, "indicator_metadata_key", "FiberPhotometryIndicators"),

@@ -21,20 +21,20 @@ _IGNORED_TEXTS = ("file path provided", "extra keywords", "does not end in", "ca
 
 
 @contextmanager
-def noted(where: str) -> Iterator[None]:
+def log_warnings(where: str) -> Iterator[None]:
     """Take the warnings of libraries, and log the relevant ones as notes of the logger ``nwbpipe``."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             yield
         finally:
-            texts = dict.fromkeys(_note(item) for item in caught)
+            texts = dict.fromkeys(_format_warning(item) for item in caught)
             for text in texts:
                 if text:
                     logger.info("%s: %s", where, text)
 
 
-def _note(item: warnings.WarningMessage) -> str | None:
+def _format_warning(item: warnings.WarningMessage) -> str | None:
     text = " ".join(str(item.message).split())
     if issubclass(item.category, _IGNORED) or any(part in text for part in _IGNORED_TEXTS):
         return None
@@ -42,7 +42,9 @@ def _note(item: warnings.WarningMessage) -> str | None:
 
 
 @contextmanager
-def reading(spec: SessionSpec, name: str, interface_name: str, interface: type[Any] | None = None) -> Iterator[None]:
+def translate_reader_errors(
+    spec: SessionSpec, name: str, interface_name: str, interface: type[Any] | None = None
+) -> Iterator[None]:
     """Run a reader on a source; whatever it raises becomes an error that names source and file.
 
     Raises
@@ -54,10 +56,10 @@ def reading(spec: SessionSpec, name: str, interface_name: str, interface: type[A
     FileAccessError
         If the disk is full, or the file may not be read.
     """
-    from nwbpipe.converters.interfaces import missing_reader
+    from nwbpipe.converters.interfaces import missing_reader_error
 
     try:
-        with noted(f"sources.{name}"):
+        with log_warnings(f"sources.{name}"):
             yield
     except NwbpipeError as error:
         where = error.problem.where or ""
@@ -67,7 +69,7 @@ def reading(spec: SessionSpec, name: str, interface_name: str, interface: type[A
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except ImportError as error:
-        raise missing_reader(interface_name, error, interface) from error
+        raise missing_reader_error(interface_name, error, interface) from error
     except MemoryError as error:
         raise SourceError(
             f"there is not enough memory to read {name!r}", where=f"sources.{name}", hint="close other programs"
@@ -79,14 +81,14 @@ def reading(spec: SessionSpec, name: str, interface_name: str, interface: type[A
     except Exception as error:
         raise SourceError(
             f"the source {name!r} can't be read",
-            where=f"sources.{name}: " + ", ".join(spec.places.display(path) for path in paths_of(spec, name)),
+            where=f"sources.{name}: " + ", ".join(spec.paths.display(path) for path in paths_of(spec, name)),
             expected=f"what {interface_name} reads",
-            found=f"{type(error).__name__}: {_said(error)}",
+            found=f"{type(error).__name__}: {_shorten_error(error)}",
             hint="check that the file is whole and of that format, and that the arguments are right",
         ) from error
 
 
-def _said(error: BaseException) -> str:
+def _shorten_error(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text if len(text) < 600 else text[:600] + " …"
 

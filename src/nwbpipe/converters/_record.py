@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from nwbpipe.converters._build import Built
+from nwbpipe.converters._build import BuiltSession
 from nwbpipe.converters._reader_errors import paths_of
-from nwbpipe.converters.clocks._alignment import Added
+from nwbpipe.converters.clocks._alignment import AddedObjects
 from nwbpipe.converters.clocks._clocks import file_paths
 from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.errors import FileAccessError
@@ -26,8 +26,8 @@ from nwbpipe.provenance import (
     add_alignment,
     add_record,
     digest,
-    host_label,
     parameters_hash,
+    read_host_label,
     run_key,
 )
 from nwbpipe.stores import is_remote
@@ -67,7 +67,7 @@ class SourceIdentities:
     def __exit__(self, *_: object) -> None:
         self._given_up.set()
 
-    def result(self) -> list[dict[str, Any]]:
+    def wait(self) -> list[dict[str, Any]]:
         """Wait, and return one mapping for each file or folder.
 
         Raises
@@ -85,16 +85,18 @@ class SourceIdentities:
             for name, path in source_paths(self._spec):
                 if self._given_up.is_set():
                     return
-                place = self._spec.places.display(path)
+                place = self._spec.paths.display(path)
                 self._found.append({"source": name, "path": place, **self._identity(path)})
         except Exception as error:
             self._error = error
 
     def _identity(self, path: Path) -> dict[str, Any]:
-        places = self._spec.places
-        mode = "full" if is_remote(places.origin(path)) else self._mode  # a copy's time of change says nothing
+        places = self._spec.paths
+        mode = (
+            "full" if is_remote(places.original_location(path)) else self._mode
+        )  # a copy's time of change says nothing
         try:
-            return identity_values(IdentityCache().file_identity(path, mode=mode, origins=places.stage.origins))
+            return identity_values(IdentityCache().identify_file(path, mode=mode, origins=places.stage.origins))
         except OSError as error:
             raise FileAccessError("a raw file can't be read", where=str(path), found=str(error)) from error
 
@@ -116,12 +118,12 @@ def conversion_key(parameters: Mapping[str, Any], identities: Iterable[Mapping[s
     return run_key(STEP, REVISION, parameters, None, inputs)
 
 
-def add_conversion_record(built: Built, spec: SessionSpec, started: datetime, *, stub: bool) -> RunRecord:
+def add_conversion_record(built: BuiltSession, spec: SessionSpec, started: datetime, *, stub: bool) -> RunRecord:
     """Put the record of a conversion into the file in memory, before it is written.
 
     It says nothing of the raw files yet: `with_sources` gives the record that does.
     """
-    parameters = {**spec.resolved(), "stub": stub}
+    parameters = {**spec.as_dict(), "stub": stub}
     record = RunRecord(
         key=conversion_key(parameters, []),
         run_id=uuid.uuid4().hex,
@@ -136,7 +138,7 @@ def add_conversion_record(built: Built, spec: SessionSpec, started: datetime, *,
         outputs=tuple(_outputs(built)),
         started=started,
         ended=datetime.now(UTC),
-        host=host_label(),
+        host=read_host_label(),
         python=platform.python_version(),
         packages={name: number for name in _PACKAGES if (number := _version(name))},
         compute_digest=digest(""),
@@ -154,10 +156,10 @@ def with_sources(record: RunRecord, identities: list[dict[str, Any]]) -> RunReco
     return replace(record, key=conversion_key(record.parameters, identities), sources=tuple(identities))
 
 
-def _outputs(built: Built) -> Iterable[ObjectRecord]:
+def _outputs(built: BuiltSession) -> Iterable[ObjectRecord]:
     seen: set[int] = set()
     for name, added in built.added.items():
-        for item in _tops(added):
+        for item in _outermost_containers(added):
             if id(item) not in seen:
                 seen.add(id(item))
                 yield ObjectRecord(
@@ -168,13 +170,13 @@ def _outputs(built: Built) -> Iterable[ObjectRecord]:
                 )
 
 
-def _tops(added: Added) -> Iterable[Any]:
+def _outermost_containers(added: AddedObjects) -> Iterable[Any]:
     """Outermost containers among what a source added."""
     ids = {id(item) for item in added.objects}
     for item in added.objects:
         if id(item.parent) not in ids or type(item.parent).__name__ == "ProcessingModule":
             yield item
-    yield from (table for table, _ in added.grown)
+    yield from (table for table, _ in added.grown_tables)
 
 
 def _path(item: Any) -> str:
@@ -183,13 +185,13 @@ def _path(item: Any) -> str:
 
     parent, name = item.parent, str(item.name)
     if isinstance(parent, NWBFile):
-        return f"{next((path for group, path in _PLACES.items() if _holds(parent, group, item)), '')}/{name}"
+        return f"{next((path for group, path in _PLACES.items() if _is_held_by(parent, group, item)), '')}/{name}"
     if isinstance(parent, ProcessingModule):
         return f"/processing/{parent.name}/{name}"
     return f"{_path(parent)}/{name}" if parent is not None else f"/{name}"
 
 
-def _holds(nwbfile: Any, group: str, item: Any) -> bool:
+def _is_held_by(nwbfile: Any, group: str, item: Any) -> bool:
     held: Any = getattr(nwbfile, group, None)
     if held is item:
         return True

@@ -17,7 +17,7 @@ from nwbpipe.errors import InputError
 from nwbpipe.provenance import (
     RunRecord,
     add_record,
-    current_record,
+    find_current_record,
     mark_superseded,
     parameters_hash,
     read_records,
@@ -40,7 +40,7 @@ _SUBJECT = {
     for name in ("age", "date_of_birth", "description", "genotype", "sex", "species", "strain", "weight")
 }
 
-# What else of the spec is told in the same text of the file (`entity_texts`): then an edit would lose it.
+# What else of the spec is told in the same text of the file (`describe_entities`): then an edit would lose it.
 _TOLD_WITH = {
     "/general/surgery": (("subject", "surgeries"), ("subject", "implants")),
     "/general/virus": (("subject", "injections"),),
@@ -57,18 +57,18 @@ class SpecChanges:
     ----------
     metadata : mapping
         HDF5 path → new value, of what an edit of the file can do.
-    told : tuple of str
+    differences : tuple of str
         The changes in words: ``subject.sex 'M' → 'F'``.
     rebuild : bool
         Whether something changed that only a new conversion can do.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    told: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
     rebuild: bool = False
 
 
-def spec_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> SpecChanges:
+def compare_specs(before: Mapping[str, Any], now: Mapping[str, Any]) -> SpecChanges:
     """Compare the parameters of two conversions.
 
     Parameters
@@ -82,16 +82,16 @@ def spec_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> SpecChang
     told: list[str] = []
     rebuild = False
     for path, old, new in _differences(before, now):
-        told.append(f"{'.'.join(path)} {_shown(old)} → {_shown(new)}")
+        told.append(f"{'.'.join(path)} {_format_value(old)} → {_format_value(new)}")
         place = {"subject": _SUBJECT, "session": _SESSION}.get(path[0], {}).get(".".join(path[1:]))
-        if place is not None and _is_whole(place, old, new, now):
+        if place is not None and _is_complete_text(place, old, new, now):
             edits[place] = new
         else:
             rebuild = True
     return SpecChanges(edits, tuple(told), rebuild)
 
 
-def _is_whole(place: str, old: Any, new: Any, now: Mapping[str, Any]) -> bool:
+def _is_complete_text(place: str, old: Any, new: Any, now: Mapping[str, Any]) -> bool:
     """Whether a new value is all that the file says there."""
     if new is None:  # what is no longer said may be known from the raw files
         return False
@@ -111,7 +111,7 @@ def _differences(
             yield (*path, name), old, new
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = "none" if value is None else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
@@ -150,16 +150,16 @@ def update_metadata(
     made: list[RunRecord] = []
 
     def edit(working: h5py.File) -> None:
-        old = current_record(read_records(working), STEP)
+        old = find_current_record(read_records(working), STEP)
         if old is None:
             msg = "the file has no record of a conversion"
             raise InputError(msg, where=str(file), hint="convert the session again")
-        changes = spec_changes(old.parameters, parameters)
+        changes = compare_specs(old.parameters, parameters)
         if changes.rebuild:
             msg = "more than metadata changed: the session has to be converted again"
-            raise InputError(msg, where=str(file), found="; ".join(changes.told))
+            raise InputError(msg, where=str(file), found="; ".join(changes.differences))
         for place, value in changes.metadata.items():
-            _set(working, place, value)
+            _set_text(working, place, value)
         mark_superseded(working, STEP, run_id)
         now = datetime.now(UTC)
         made.append(
@@ -174,7 +174,7 @@ def update_metadata(
     return made[0]
 
 
-def _set(working: h5py.File, place: str, value: Any) -> None:
+def _set_text(working: h5py.File, place: str, value: Any) -> None:
     """Write a text or a list of texts, as pynwb does; attributes (the reference of an age) stay."""
     attributes = dict(working[place].attrs) if place in working else {}
     if place in working:

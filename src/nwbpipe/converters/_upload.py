@@ -11,7 +11,7 @@ from nwbpipe import files
 from nwbpipe.converters._media import media_folder
 from nwbpipe.errors import ConflictError, FileAccessError, NwbpipeError, OverwriteError, RequestError
 from nwbpipe.stores import S3Store, Store, open_location
-from nwbpipe.stores.s3 import canonical, public
+from nwbpipe.stores.s3 import canonical_url, public_url
 
 
 def remote_target(output: Path | str) -> str:
@@ -22,19 +22,19 @@ def remote_target(output: Path | str) -> str:
     RequestError
         If it is not in S3.
     """
-    url = canonical(output)
+    url = canonical_url(output)
     if not url.startswith("s3:"):
         msg = "a conversion can't be written there: not supported"
         raise RequestError(
             msg,
-            where=public(url),
+            where=public_url(url),
             expected="a local file, or s3://bucket/key",
             hint="convert to a local file, and upload it",
         )
     return url if url.endswith(".nwb") else f"{url}.nwb"
 
 
-def state_before(url: str) -> str | None:
+def existing_etag(url: str) -> str | None:
     """Return the ETag of the object that is there; None if there is none.
 
     Raises
@@ -67,7 +67,7 @@ def upload(built: Path, url: str, replaces: str | None) -> None:
         If it can't be uploaded. What was there stands.
     """
     store, _ = open_location(url)
-    with _media(built, store):
+    with _upload_media(built, store):
         try:
             files.s3_upload(built, url, replaces=replaces)
         except ConflictError as error:
@@ -78,7 +78,7 @@ def upload(built: Path, url: str, replaces: str | None) -> None:
 
 
 @contextmanager
-def _media(built: Path, store: Store) -> Iterator[None]:
+def _upload_media(built: Path, store: Store) -> Iterator[None]:
     """Upload the media; if the block fails, those that were not there before are removed again."""
     folder = media_folder(built)
     ours: list[tuple[str, str]] = []
@@ -88,7 +88,7 @@ def _media(built: Path, store: Store) -> Iterator[None]:
             try:
                 ours.append((name, store.put_file(medium, name, if_absent=True)))
             except ConflictError:
-                if not _same(store, name, medium):
+                if not _has_same_content(store, name, medium):
                     raise OverwriteError(
                         "a medium of the session exists with other content",
                         where=store.location(name),
@@ -102,7 +102,7 @@ def _media(built: Path, store: Store) -> Iterator[None]:
         raise
 
 
-def _same(store: Store, name: str, medium: Path) -> bool:
+def _has_same_content(store: Store, name: str, medium: Path) -> bool:
     """Whether an object has a file's content; of one that S3 got in one piece, the ETag tells."""
     assert isinstance(store, S3Store)
     try:

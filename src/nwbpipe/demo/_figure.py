@@ -9,24 +9,24 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nwbpipe.demo._read_results import Recovered
+from nwbpipe.demo._read_results import RecoveredResults
 from nwbpipe.simulate import SimulatedSession, scores
 
 TRUE, FOUND = "0.35", "#d1495b"
 
 
-def draw(path: Path, session: SimulatedSession, recovered: Recovered) -> Path:
+def draw(path: Path, session: SimulatedSession, recovered: RecoveredResults) -> Path:
     """Draw the figure and return its path."""
     figure = Figure(figsize=(13, 8.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplot_mosaic("abb;acc;dee", width_ratios=[1.25, 1, 1])
     offset = scores.reference_offset(session.imaging.shifts, recovered.shifts)
     pairs = scores.match_masks(session.imaging.masks, recovered.masks, offset=offset).pairs
-    _cells(axes["a"], session, recovered, offset)
-    _traces(axes["b"], session, recovered, pairs)
-    _motion(axes["c"], session, recovered)
-    _units(axes["d"], session, recovered)
-    _pupil(axes["e"], session, recovered)
+    _draw_cells(axes["a"], session, recovered, offset)
+    _draw_traces(axes["b"], session, recovered, pairs)
+    _draw_motion(axes["c"], session, recovered)
+    _draw_units(axes["d"], session, recovered)
+    _draw_pupil(axes["e"], session, recovered)
     handles = [
         axes["b"].plot([], [], color=color, label=label)[0] for color, label in ((TRUE, "true"), (FOUND, "found"))
     ]
@@ -35,7 +35,9 @@ def draw(path: Path, session: SimulatedSession, recovered: Recovered) -> Path:
     return path
 
 
-def _cells(axes: Any, session: SimulatedSession, recovered: Recovered, offset: tuple[float, float]) -> None:
+def _draw_cells(
+    axes: Any, session: SimulatedSession, recovered: RecoveredResults, offset: tuple[float, float]
+) -> None:
     image = recovered.mean_image
     axes.imshow(image, cmap="gray", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99.7))
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
@@ -46,7 +48,9 @@ def _cells(axes: Any, session: SimulatedSession, recovered: Recovered, offset: t
     axes.set(title="Cells on the mean image: true (cyan), found by suite2p (red)", xticks=[], yticks=[])
 
 
-def _traces(axes: Any, session: SimulatedSession, recovered: Recovered, pairs: Any, shown: int = 5) -> None:
+def _draw_traces(
+    axes: Any, session: SimulatedSession, recovered: RecoveredResults, pairs: Any, shown: int = 5
+) -> None:
     for place, (true_row, found_row) in enumerate(pairs[:shown]):
         for values, color, width in (
             (session.imaging.traces[true_row], TRUE, 1.6),
@@ -57,7 +61,7 @@ def _traces(axes: Any, session: SimulatedSession, recovered: Recovered, pairs: A
     axes.set(title="Fluorescence of five cells", yticks=[], xlabel="time in the session's clock (s)")
 
 
-def _motion(axes: Any, session: SimulatedSession, recovered: Recovered) -> None:
+def _draw_motion(axes: Any, session: SimulatedSession, recovered: RecoveredResults) -> None:
     for column, name in enumerate(("y", "x")):
         for values, color in ((session.imaging.shifts, TRUE), (recovered.shifts, FOUND)):
             trace = values[:, column] - values[:, column].mean()
@@ -66,14 +70,14 @@ def _motion(axes: Any, session: SimulatedSession, recovered: Recovered) -> None:
     axes.set(title="Motion of the image (px)", yticks=[], xlabel="time in the session's clock (s)")
 
 
-def _units(axes: Any, session: SimulatedSession, recovered: Recovered) -> None:
+def _draw_units(axes: Any, session: SimulatedSession, recovered: RecoveredResults) -> None:
     accuracy = np.sort(scores.unit_accuracy(session.ephys.spike_times, recovered.spike_times))[::-1]
     axes.bar(np.arange(len(accuracy)), accuracy, color=FOUND)
     axes.axhline(0.8, color=TRUE, linestyle="--", linewidth=1)
     axes.set(title="Spike sorting: accuracy of each true unit", ylim=(0, 1.02), xlabel="unit", ylabel="accuracy")
 
 
-def _pupil(axes: Any, session: SimulatedSession, recovered: Recovered) -> None:
+def _draw_pupil(axes: Any, session: SimulatedSession, recovered: RecoveredResults) -> None:
     axes.plot(session.face.frame_times, session.face.pupil_area, color=TRUE, linewidth=1.6)
     axes.plot(recovered.pupil_times, recovered.pupil_area, color=FOUND, linewidth=0.8)
     axes.set(title="Pupil area (px²)", xlabel="time in the session's clock (s)")

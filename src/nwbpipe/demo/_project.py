@@ -13,11 +13,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from nwbpipe.demo._read_results import series_times
-from nwbpipe.demo._report import ProjectReport, Row
+from nwbpipe.demo._read_results import read_series_times
+from nwbpipe.demo._report import DemoScore, ProjectDemoReport
 from nwbpipe.errors import OverwriteError
 from nwbpipe.project import Project
-from nwbpipe.project.execute import Reporter, Summary
+from nwbpipe.project.execute import Reporter, RunSummary
 from nwbpipe.provenance import read_records
 from nwbpipe.simulate import PhotometryTruth, load_photometry_truth, scores, simulate_photometry_session
 
@@ -63,7 +63,7 @@ def run_project_demo(
     reporter: Reporter | None = None,
     stopped: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = print,
-) -> ProjectReport:
+) -> ProjectDemoReport:
     """Make a project of simulated photometry sessions in `folder`, run it, and compare the results with the truth.
 
     It goes on where an earlier call stopped or was killed; what is done is not done again. Sessions that were added
@@ -99,19 +99,19 @@ def run_project_demo(
     """
     began = time.monotonic()
     folder = Path(folder).resolve()
-    project = _project(folder)
+    project = _make_project(folder)
     for seed in range(1, sessions + 1):
         place = folder / "raw" / f"sim{seed:03d}"
         if not (place / "session.yaml").exists():
             say(f"simulating a session in {place}")
             simulate_photometry_session(place, seed=seed, duration_s=duration_s)
     summary = project.run(executor=executor, workers=workers, retry_failed=True, reporter=reporter, stopped=stopped)
-    for session, step, text in [*summary.failed, *summary.held]:
+    for session, step, text in [*summary.failed, *summary.uncommitted]:
         say(f"{session} {step}: {text}")
-    return ProjectReport(tuple(_score(project, summary)), folder, time.monotonic() - began)
+    return ProjectDemoReport(tuple(_score(project, summary)), folder, time.monotonic() - began)
 
 
-def _project(folder: Path) -> Project:
+def _make_project(folder: Path) -> Project:
     file = folder / "nwbpipe.toml"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,10 +125,10 @@ def _project(folder: Path) -> Project:
     return project
 
 
-def _score(project: Project, summary: Summary) -> list[Row]:
+def _score(project: Project, summary: RunSummary) -> list[DemoScore]:
     """Compare each session with its truth."""
     sessions, _ = project.sessions()
-    rows: list[Row] = []
+    rows: list[DemoScore] = []
     for one in sessions:
         folder = Path(str(one.spec)).parent
         if (folder / "truth").is_dir():
@@ -142,24 +142,24 @@ def _score(project: Project, summary: Summary) -> list[Row]:
     ]
     note = f"{summary.done} in this call{', stopped' if summary.interrupted else ''}"
     wanted = len(sessions) * (1 + len(project.spec.steps))
-    rows.append(Row("project", "runs that are done", states["done"], wanted, note=note))
-    rows.append(Row("project", "records of a run, at most", max(repeats, default=0), 1, True))
+    rows.append(DemoScore("project", "runs that are done", states["done"], wanted, note=note))
+    rows.append(DemoScore("project", "records of a run, at most", max(repeats, default=0), 1, True))
     return rows
 
 
-def _score_session(name: str, path: Path, truth: PhotometryTruth) -> list[Row]:
+def _score_session(name: str, path: Path, truth: PhotometryTruth) -> list[DemoScore]:
     """Compare one session; what is not there is not a number, and holds no bound."""
     found: dict[str, tuple[float, float]] = {}
     for step in ("dff_lock_in", "dff_spectrogram"):
         found[step] = math.nan, math.nan
         with contextlib.suppress(OSError, KeyError), h5py.File(path, "r") as file:
             series = file[f"processing/ophys/DfOverFIsosbestic_{step}"]
-            times, values = series_times(series), np.asarray(series["data"][()], dtype=np.float64)
+            times, values = read_series_times(series), np.asarray(series["data"][()], dtype=np.float64)
             correlations = [
                 scores.dff_correlation(np.interp(times, truth.times, true), column)
                 for true, column in zip(truth.dff, values.T, strict=True)
             ]
             found[step] = min(correlations), scores.event_error_ms(truth.times[::_EVERY], times)
-    rows = [Row(name, f"dF/F by {step[4:]}", values[0], 0.9) for step, values in found.items()]
+    rows = [DemoScore(name, f"dF/F by {step[4:]}", values[0], 0.9) for step, values in found.items()]
     error = float(np.max([values[1] for values in found.values()]))
-    return [*rows, Row(name, "times, largest error", error, 1.0, True, "ms")]
+    return [*rows, DemoScore(name, "times, largest error", error, 1.0, True, "ms")]

@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Recovered:
+class RecoveredResults:
     """Results of the demo's steps, and the times of its events.
 
     Attributes
@@ -50,7 +50,7 @@ class Recovered:
     frame_times: Floats
 
 
-def read_recovered(path: Path) -> Recovered:
+def read_recovered(path: Path) -> RecoveredResults:
     """Read the results of the steps ``suite2p``, ``spikesorting``, ``facemap_svd`` and ``photometry_dff``."""
     with h5py.File(path, "r") as file:
         ophys, behavior = file["processing/ophys"], file["processing/behavior"]
@@ -61,23 +61,23 @@ def read_recovered(path: Path) -> Recovered:
         width, height = movie["data"].shape[1:]  # NWB keeps a frame as (x, y)
         dff = ophys["DfOverFIsosbestic_photometry_dff"]
         area = behavior["PupilTracking_facemap_svd/pupil_area"]
-        return Recovered(
-            masks=_masks(table, (height, width))[cells],
+        return RecoveredResults(
+            masks=_read_masks(table, (height, width))[cells],
             traces=np.asarray(traces[cells], dtype=np.float64),
             mean_image=np.asarray(ophys["SummaryImages_suite2p/mean"][()].T, dtype=np.float64),
             shifts=np.asarray(ophys["MotionCorrectionShifts_suite2p/data"][()][:, ::-1], dtype=np.float64),
-            spike_times=_spike_trains(file["processing/ecephys/Units_spikesorting"]),
+            spike_times=_read_spike_trains(file["processing/ecephys/Units_spikesorting"]),
             pupil_area=np.asarray(area["data"][()], dtype=np.float64),
             dff=np.asarray(dff["data"][()], dtype=np.float64),
-            dff_times=series_times(dff),
-            pupil_times=series_times(area),
+            dff_times=read_series_times(dff),
+            pupil_times=read_series_times(area),
             event_times=np.asarray(file["events/events/timestamp"][()], dtype=np.float64),
             trial_starts=np.asarray(file["intervals/trials/start_time"][()], dtype=np.float64),
-            frame_times=series_times(movie),
+            frame_times=read_series_times(movie),
         )
 
 
-def _masks(table: h5py.Group, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _read_masks(table: h5py.Group, shape: tuple[int, int]) -> NDArray[np.bool_]:
     pixels, ends = table["pixel_mask"][()], table["pixel_mask_index"][()]
     masks = np.zeros((len(ends), *shape), dtype=bool)
     start = 0
@@ -87,11 +87,11 @@ def _masks(table: h5py.Group, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return masks
 
 
-def _spike_trains(units: h5py.Group) -> list[Floats]:
+def _read_spike_trains(units: h5py.Group) -> list[Floats]:
     return np.split(units["spike_times"][()], units["spike_times_index"][:-1].astype(int))
 
 
-def series_times(series: h5py.Group) -> Floats:
+def read_series_times(series: h5py.Group) -> Floats:
     """Return the times of a series' samples in seconds."""
     if "timestamps" in series:
         return np.asarray(series["timestamps"][()], dtype=np.float64)

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Row:
+class DemoScore:
     """One thing that was recovered.
 
     Attributes
@@ -42,10 +42,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class _Scores:
+class _ScoredReport:
     """Rows, and whether all of their bounds are held."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[DemoScore, ...]
 
     @property
     def passed(self) -> bool:
@@ -60,31 +60,31 @@ class _Scores:
 
 
 @dataclass(frozen=True)
-class Report(_Scores):
+class DemoReport(_ScoredReport):
     """All rows of a demo, and where its file and figure are."""
 
     nwb: Path
     figure: Path | None
     seconds: float
 
-    def table(self) -> str:
+    def format_table(self) -> str:
         """Return the rows as a table of text."""
-        return table(self.rows, self.seconds, self.nwb, self.figure)
+        return format_table(self.rows, self.seconds, self.nwb, self.figure)
 
 
 @dataclass(frozen=True)
-class ProjectReport(_Scores):
+class ProjectDemoReport(_ScoredReport):
     """All rows of a demo of a project, and where it is."""
 
     project: Path
     seconds: float
 
-    def table(self) -> str:
+    def format_table(self) -> str:
         """Return the rows as a table of text."""
-        return table(self.rows, self.seconds, self.project)
+        return format_table(self.rows, self.seconds, self.project)
 
 
-def table(rows: tuple[Row, ...], seconds: float, place: Path, figure: Path | None = None) -> str:
+def format_table(rows: tuple[DemoScore, ...], seconds: float, place: Path, figure: Path | None = None) -> str:
     """Return rows as a table of text, with a verdict below it."""
     lines = [f"{'stream':<12}{'measure':<30}{'found':>12}{'bound':>14}  ", "-" * 74]
     for row in rows:

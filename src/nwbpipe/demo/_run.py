@@ -12,14 +12,14 @@ import h5py
 import numpy as np
 
 from nwbpipe.converters import convert, draw_alignments
-from nwbpipe.demo._read_results import Recovered, read_recovered
-from nwbpipe.demo._report import Report, Row
+from nwbpipe.demo._read_results import RecoveredResults, read_recovered
+from nwbpipe.demo._report import DemoReport, DemoScore
 from nwbpipe.provenance import read_alignments
 from nwbpipe.run import process
 from nwbpipe.simulate import SimulatedSession, scores, simulate_session
 
 
-def run_demo(folder: Path | str, *, seed: int = 0, say: Callable[[str], None] = print) -> Report:
+def run_demo(folder: Path | str, *, seed: int = 0, say: Callable[[str], None] = print) -> DemoReport:
     """Simulate a session in `folder`, convert and process it, and compare what comes out with the truth.
 
     What is there from an earlier call is not done again.
@@ -40,31 +40,31 @@ def run_demo(folder: Path | str, *, seed: int = 0, say: Callable[[str], None] = 
     began = time.monotonic()
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    session = _simulated(folder / f"raw-{seed}", seed, say)
+    session = _load_or_simulate(folder / f"raw-{seed}", seed, say)
     nwb = folder / f"sub-sim{seed:03d}_ses-demo.nwb"
     if not nwb.exists():
         say(f"converting {session.spec}")
         convert(session.spec, nwb)
-    for processor, params in _steps(session).items():
+    for processor, params in _choose_parameters(session).items():
         say(f"processing: {processor}")
         run = process(nwb, processor, params=params, inputs=_INPUTS.get(processor), seed=seed)
         record = run.record
         seconds = (record.ended - record.started).total_seconds()
         say(f"  {record.tool} {record.tool_version}: {f'{seconds:.0f} s' if run.computed else 'done already'}")
     recovered = read_recovered(nwb)
-    figure = _figure(folder / "demo.png", session, recovered)
-    _clock_figure(folder / "clocks.png", nwb)
-    return Report(tuple(score(session, recovered)), nwb, figure, time.monotonic() - began)
+    figure = _draw_figure(folder / "demo.png", session, recovered)
+    _draw_clock_figure(folder / "clocks.png", nwb)
+    return DemoReport(tuple(score(session, recovered)), nwb, figure, time.monotonic() - began)
 
 
-def _simulated(folder: Path, seed: int, say: Callable[[str], None]) -> SimulatedSession:
+def _load_or_simulate(folder: Path, seed: int, say: Callable[[str], None]) -> SimulatedSession:
     if (folder / "truth" / "truth.json").is_file():
         return SimulatedSession.open(folder)
     say(f"simulating a session in {folder}")
     return simulate_session(folder, seed=seed, size="demo")
 
 
-def _steps(session: SimulatedSession) -> dict[str, dict[str, Any]]:
+def _choose_parameters(session: SimulatedSession) -> dict[str, dict[str, Any]]:
     """Parameters that differ from the defaults, by processor."""
     face = session.face
     y0, y1, x0, x1 = map(int, face.pupil_roi)
@@ -85,7 +85,7 @@ _INPUTS = {
 }
 
 
-def score(session: SimulatedSession, recovered: Recovered) -> list[Row]:
+def score(session: SimulatedSession, recovered: RecoveredResults) -> list[DemoScore]:
     """Compare what was recovered with the truth, and with the floors that the project promises."""
     imaging, behavior = session.imaging, session.behavior
     offset = scores.reference_offset(imaging.shifts, recovered.shifts)
@@ -109,32 +109,34 @@ def score(session: SimulatedSession, recovered: Recovered) -> list[Row]:
     }
     cells = f"{len(match.pairs)} of {len(imaging.masks)} cells, {len(recovered.masks)} found"
     return [
-        Row("two-photon", "cells, recall", match.recall, 0.9, note=cells),
-        Row("two-photon", "cells, precision", match.precision, 0.9),
-        Row(
+        DemoScore("two-photon", "cells, recall", match.recall, 0.9, note=cells),
+        DemoScore("two-photon", "cells, precision", match.precision, 0.9),
+        DemoScore(
             "two-photon", "trace correlation, median", float(np.median(correlation)) if len(correlation) else 0.0, 0.9
         ),
-        Row("two-photon", "motion error", scores.shift_error(imaging.shifts, recovered.shifts), 0.5, True, "px"),
-        Row(
+        DemoScore(
+            "two-photon", "motion error", scores.shift_error(imaging.shifts, recovered.shifts), 0.5, True, "px"
+        ),
+        DemoScore(
             "probe",
             "units with accuracy ≥ 0.8",
             float(good.mean()),
             0.8,
             note=f"{good.sum()} of {len(accuracy)} units, {len(recovered.spike_times)} found",
         ),
-        Row(
+        DemoScore(
             "photometry",
             "dF/F, correlation",
             min(dff),
             0.9,
             note=f"{len(dff)} fibers, {len(photometry.event_times)} events",
         ),
-        Row("face", "pupil area, correlation", pupil, 0.95, note=f"{len(recovered.pupil_area)} frames"),
-        *(Row(name, "times, largest error", error, 1.0, True, "ms") for name, error in clocks.items()),
+        DemoScore("face", "pupil area, correlation", pupil, 0.95, note=f"{len(recovered.pupil_area)} frames"),
+        *(DemoScore(name, "times, largest error", error, 1.0, True, "ms") for name, error in clocks.items()),
     ]
 
 
-def _figure(path: Path, session: SimulatedSession, recovered: Recovered) -> Path | None:
+def _draw_figure(path: Path, session: SimulatedSession, recovered: RecoveredResults) -> Path | None:
     try:
         from nwbpipe.demo._figure import draw
     except ImportError:  # matplotlib is no dependency of the core
@@ -142,7 +144,7 @@ def _figure(path: Path, session: SimulatedSession, recovered: Recovered) -> Path
     return draw(path, session, recovered)
 
 
-def _clock_figure(path: Path, nwb: Path) -> None:
+def _draw_clock_figure(path: Path, nwb: Path) -> None:
     with h5py.File(nwb, "r") as file:
         alignments = read_alignments(file)
     with contextlib.suppress(ImportError):

@@ -1,39 +1,39 @@
 """Tool environments: declare a tool, find or create what has it, and run a computation in it."""
 
-from nwbpipe.environments._container import dockerfile, write_context
-from nwbpipe.environments._doctor import Finding, Verdict, examine, examine_machine
+from nwbpipe.environments._container import render_dockerfile, write_context
+from nwbpipe.environments._doctor import Severity, ToolFinding, examine, examine_machine
 from nwbpipe.environments._find import ToolEnvironment, find
-from nwbpipe.environments._install import how_to_get, install, remove
+from nwbpipe.environments._install import describe_installation, install, remove
 from nwbpipe.environments._lock import lock_tool
-from nwbpipe.environments._mark import Kind
-from nwbpipe.environments._run import Outcome, run, source_of
-from nwbpipe.environments._settings import ToolSettings, configure, default_lock, settings_of, tool_folder
+from nwbpipe.environments._mark import EnvironmentKind
+from nwbpipe.environments._run import ComputeResult, find_source, run
+from nwbpipe.environments._settings import ToolSettings, configure, default_lock, read_settings, tool_folder
 from nwbpipe.environments._tool import Checkout, Program, Tool, Weights
 
 __all__ = [
     "Checkout",
-    "Finding",
-    "Kind",
-    "Outcome",
+    "ComputeResult",
+    "EnvironmentKind",
     "Program",
+    "Severity",
     "Tool",
     "ToolEnvironment",
+    "ToolFinding",
     "ToolSettings",
-    "Verdict",
     "Weights",
     "configure",
     "default_lock",
-    "dockerfile",
+    "describe_installation",
     "examine",
     "examine_machine",
     "find",
-    "how_to_get",
+    "find_source",
     "install",
     "lock_tool",
+    "read_settings",
     "remove",
+    "render_dockerfile",
     "run",
-    "settings_of",
-    "source_of",
     "tool_folder",
     "write_context",
 ]

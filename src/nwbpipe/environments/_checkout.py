@@ -8,14 +8,14 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from nwbpipe.environments._settings import settings_of, variable
+from nwbpipe.environments._settings import read_settings, variable_name
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
 
 _SOURCES = {".m", ".py", ".pyx", ".c", ".cpp", ".h"}
 
 
-def checkout_of(tool: Tool) -> tuple[Path, str]:
+def find_checkout(tool: Tool) -> tuple[Path, str]:
     """Return the checkout that the user names for a tool, and the version in it.
 
     Raises
@@ -25,8 +25,8 @@ def checkout_of(tool: Tool) -> tuple[Path, str]:
     """
     source = tool.checkout
     assert source is not None, tool.name
-    named = settings_of(tool).checkout
-    hint = f"git clone {source.repository}, and name it: {variable(tool, 'checkout')}=/path/to/it"
+    named = read_settings(tool).checkout
+    hint = f"git clone {source.repository}, and name it: {variable_name(tool, 'checkout')}=/path/to/it"
     if named is None:
         msg = f"the tool {tool.name!r} is on no package index, and no checkout of it is named"
         raise ToolMissingError(msg, expected=f"a checkout of {source.repository}", hint=hint)
@@ -55,7 +55,7 @@ def checkout_of(tool: Tool) -> tuple[Path, str]:
     return named.resolve(), version
 
 
-def content_version(folder: Path, version: str) -> str:
+def compute_content_version(folder: Path, version: str) -> str:
     """Return ``<version>+<8 hex digits>``: the digest of the sources, as a checkout changes under its version."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):

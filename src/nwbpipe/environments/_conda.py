@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nwbpipe.environments._installers import call, on_path, venv_python
+from nwbpipe.environments._installers import find_on_path, run_installer, venv_python
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
 
@@ -12,7 +12,7 @@ ENGINES = ("micromamba", "mamba", "conda")
 EXPLICIT = "@EXPLICIT"  # the line that a lock of conda has
 
 
-def conda_engine(tool: Tool) -> Path:
+def find_conda(tool: Tool) -> Path:
     """Return the conda program of the PATH.
 
     Raises
@@ -20,7 +20,7 @@ def conda_engine(tool: Tool) -> Path:
     ToolMissingError
         If there is none.
     """
-    engine = on_path(ENGINES)
+    engine = find_on_path(ENGINES)
     if engine is None:
         msg = f"a conda environment for {tool.name!r} can't be made: there is no conda"
         raise ToolMissingError(
@@ -39,15 +39,15 @@ def create(tool: Tool, engine: Path, folder: Path, lock: Path | None) -> None:
     """
     start = [str(engine), "create", "--yes", "--quiet", "--prefix", str(folder)]
     if lock is not None:
-        call([*start, "--file", str(lock.resolve())], tool)
+        run_installer([*start, "--file", str(lock.resolve())], tool)
     else:
         packages = [f"python{tool.python}", *(tool.conda or ("pip",))]
-        call([*start, "--override-channels", "--channel", "conda-forge", *packages], tool)
+        run_installer([*start, "--override-channels", "--channel", "conda-forge", *packages], tool)
     if not tool.conda:
-        call([str(venv_python(folder)), "-m", "pip", "install", "--quiet", *tool.requirements], tool)
+        run_installer([str(venv_python(folder)), "-m", "pip", "install", "--quiet", *tool.requirements], tool)
 
 
-def explicit_lock(tool: Tool, engine: Path, folder: Path) -> str:
+def export_lock(tool: Tool, engine: Path, folder: Path) -> str:
     """Return the exact packages of a conda environment, as ``create --file`` takes them."""
     words = ["env", "export", "--explicit"] if engine.stem == "micromamba" else ["list", "--explicit"]
-    return call([str(engine), *words, "--prefix", str(folder)], tool, doing="locking")
+    return run_installer([str(engine), *words, "--prefix", str(folder)], tool, doing="locking")

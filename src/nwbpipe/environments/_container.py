@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nwbpipe.environments._installers import call, minor_python, on_path
-from nwbpipe.environments._pip_settings import pip_options
+from nwbpipe.environments._installers import choose_minor_python, find_on_path, run_installer
+from nwbpipe.environments._pip_settings import read_pip_options
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import OverwriteError, ToolMissingError
 
@@ -36,7 +36,7 @@ class Container:
         """Whether it runs without a daemon, as a process of the user's own."""
         return self.engine.stem == "apptainer"
 
-    def command(
+    def build_command(
         self,
         words: Sequence[str],
         *,
@@ -64,7 +64,7 @@ class Container:
         threads : int
             Number of processors that it may use (not apptainer, which needs privileges for that).
         """
-        mounts = _mounts(readable, writable)
+        mounts = _collect_mounts(readable, writable)
         settings = {"HOME": str(folder or Path("/tmp")), **(variables or {})}  # noqa: S108 (inside the container)
         if self.is_apptainer:
             start = [str(self.engine), "exec", "--containall", "--no-home", *(["--nv"] if self.gpu else [])]
@@ -103,7 +103,7 @@ class Container:
         return False
 
 
-def container_engine(tool: Tool) -> Path:
+def find_container_engine(tool: Tool) -> Path:
     """Return the container program of the PATH.
 
     Raises
@@ -111,21 +111,21 @@ def container_engine(tool: Tool) -> Path:
     ToolMissingError
         If there is none.
     """
-    engine = on_path(ENGINES)
+    engine = find_on_path(ENGINES)
     if engine is None:
         msg = f"a container for {tool.name!r} can't be made: there is no program that runs containers"
         raise ToolMissingError(msg, expected=" or ".join(ENGINES) + " on the PATH", hint="install one of them")
     return engine
 
 
-def dockerfile(tool: Tool) -> str:
+def render_dockerfile(tool: Tool) -> str:
     """Return a Dockerfile for a tool.
 
     It is built in a folder with ``requirements.txt`` and ``constraints.txt``, which may be empty; pip's settings come
     as the build secret ``pip``, so that no address or password of an index stays in the image.
     """
-    apt, install = _apt(tool), _install(tool)
-    lines = [f"# {tool.name}: written by `nwbpipe tools dockerfile {tool.name}`", f"FROM {_base(tool)}"]
+    apt, install = _render_apt(tool), _render_install(tool)
+    lines = [f"# {tool.name}: written by `nwbpipe tools dockerfile {tool.name}`", f"FROM {_choose_base_image(tool)}"]
     if tool.conda:
         lines.append("USER root")
     if apt:
@@ -138,10 +138,10 @@ def dockerfile(tool: Tool) -> str:
     return "\n".join([*lines, ""])
 
 
-def definition(tool: Tool) -> str:
+def render_definition(tool: Tool) -> str:
     """Return the same recipe as a definition file of apptainer, which reads no Dockerfile."""
-    steps = [step for step in (_apt(tool), _install(tool)) if step]
-    lines = ["Bootstrap: docker", f"From: {_base(tool)}", "", "%files"]
+    steps = [step for step in (_render_apt(tool), _render_install(tool)) if step]
+    lines = ["Bootstrap: docker", f"From: {_choose_base_image(tool)}", "", "%files"]
     lines += ["    requirements.txt /nwbpipe/requirements.txt", "    constraints.txt /nwbpipe/constraints.txt"]
     lines += ["", "%post", *(f"    {step}" for step in steps)]
     if tool.conda:
@@ -165,14 +165,16 @@ def build(tool: Tool, engine: Path, folder: Path, lock: Path | None) -> str:
     write_context(tool, folder, lock)
     if engine.stem == "apptainer":
         image = folder / "image.sif"
-        call([str(engine), "build", str(image), str(folder / "nwbpipe.def")], tool)
+        run_installer([str(engine), "build", str(image), str(folder / "nwbpipe.def")], tool)
         return str(image)
     name = f"nwbpipe-{tool.name}:local"
     with tempfile.TemporaryDirectory(prefix="nwbpipe-") as private:  # readable by the user alone
         settings = Path(private) / "pip.conf"
-        settings.write_text(_pip_settings())
+        settings.write_text(_render_pip_settings())
         secret = ["--secret", f"id=pip,src={settings}"]
-        call([str(engine), "build", "--tag", name, *secret, "--file", str(folder / "Dockerfile"), str(folder)], tool)
+        run_installer(
+            [str(engine), "build", "--tag", name, *secret, "--file", str(folder / "Dockerfile"), str(folder)], tool
+        )
     return name
 
 
@@ -184,12 +186,12 @@ def write_context(tool: Tool, folder: Path, lock: Path | None = None) -> None:
     OverwriteError
         If one of these files is there with another content.
     """
-    constraints = os.environ.get("UV_CONSTRAINT") or pip_options(os.environ).get("constraint", "")
+    constraints = os.environ.get("UV_CONSTRAINT") or read_pip_options(os.environ).get("constraint", "")
     texts = {
-        "requirements.txt": lock.read_text() if lock else "\n".join(_pip_requirements(tool)) + "\n",
+        "requirements.txt": lock.read_text() if lock else "\n".join(_list_pip_requirements(tool)) + "\n",
         "constraints.txt": "\n".join(Path(file).read_text() for file in constraints.split()),
-        "Dockerfile": dockerfile(tool),
-        "nwbpipe.def": definition(tool),
+        "Dockerfile": render_dockerfile(tool),
+        "nwbpipe.def": render_definition(tool),
     }
     for name, text in texts.items():
         path = folder / name
@@ -203,19 +205,19 @@ def write_context(tool: Tool, folder: Path, lock: Path | None = None) -> None:
 def remove_image(engine: Path, image: str, tool: Tool) -> None:
     """Remove an image; apptainer's goes with its folder."""
     if engine.stem != "apptainer":
-        call([str(engine), "image", "rm", "--force", image], tool, doing="removing")
+        run_installer([str(engine), "image", "rm", "--force", image], tool, doing="removing")
 
 
-def _base(tool: Tool) -> str:
-    return "mambaorg/micromamba:2" if tool.conda else f"python:{minor_python(tool)}-slim"
+def _choose_base_image(tool: Tool) -> str:
+    return "mambaorg/micromamba:2" if tool.conda else f"python:{choose_minor_python(tool)}-slim"
 
 
-def _pip_requirements(tool: Tool) -> list[str]:
+def _list_pip_requirements(tool: Tool) -> list[str]:
     """What pip installs: nothing where conda brings it all."""
     return [] if tool.conda else list(tool.requirements)
 
 
-def _apt(tool: Tool) -> str:
+def _render_apt(tool: Tool) -> str:
     if not tool.system:
         return ""
     packages = " ".join(sorted(tool.system))
@@ -224,20 +226,20 @@ def _apt(tool: Tool) -> str:
     )
 
 
-def _install(tool: Tool) -> str:
+def _render_install(tool: Tool) -> str:
     if tool.conda:
         packages = " ".join(f"'{package}'" for package in (f"python{tool.python}", *tool.conda))
         return f"micromamba install --yes --name base --override-channels --channel conda-forge {packages}"
     return "pip install --no-cache-dir --requirement /nwbpipe/requirements.txt --constraint /nwbpipe/constraints.txt"
 
 
-def _pip_settings() -> str:
-    options = pip_options(os.environ)
+def _render_pip_settings() -> str:
+    options = read_pip_options(os.environ)
     lines = [f"{name} = {' '.join(options[name].split())}" for name in _PIP if options.get(name)]
     return "\n".join(["[global]", *lines, ""])
 
 
-def _mounts(readable: Iterable[Path], writable: Iterable[Path]) -> dict[Path, str]:
+def _collect_mounts(readable: Iterable[Path], writable: Iterable[Path]) -> dict[Path, str]:
     """Folders by their access; one that lies in another with the same access is left out."""
     mounts: dict[Path, str] = {}
     for access, folders in (("rw", writable), ("ro", readable)):

@@ -16,9 +16,9 @@ from nwbpipe.environments import _worker
 from nwbpipe.environments._conda import ENGINES as CONDA_ENGINES
 from nwbpipe.environments._container import ENGINES as CONTAINER_ENGINES
 from nwbpipe.environments._find import ToolEnvironment, find
-from nwbpipe.environments._installers import on_path, uv
+from nwbpipe.environments._installers import find_on_path, find_uv
 from nwbpipe.environments._mark import is_ours, read_mark
-from nwbpipe.environments._run import limits
+from nwbpipe.environments._run import build_tool_variables
 from nwbpipe.environments._settings import tool_folder, tools_folder
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
@@ -26,7 +26,7 @@ from nwbpipe.errors import ToolMissingError
 _IMPORT_LIMIT = 600.0  # seconds; a cold import of tensorflow from a network disk takes minutes
 
 
-class Verdict(StrEnum):
+class Severity(StrEnum):
     """How a finding is to be taken."""
 
     FINE = "ok"
@@ -35,7 +35,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class ToolFinding:
     """One thing that was looked at.
 
     Parameters
@@ -48,31 +48,31 @@ class Finding:
     """
 
     about: str
-    verdict: Verdict
+    verdict: Severity
     text: str
 
 
-def examine_machine() -> list[Finding]:
+def examine_machine() -> list[ToolFinding]:
     """Look at what makes environments: uv, conda, containers, and the folder that they go to."""
     found = []
-    program = uv()
+    program = find_uv()
     found.append(
-        Finding("machine", Verdict.FINE, f"uv: {' '.join(program)}")
+        ToolFinding("machine", Severity.FINE, f"uv: {' '.join(program)}")
         if program
-        else Finding("machine", Verdict.NOTE, "no uv: environments are made by pip, which is slower")
+        else ToolFinding("machine", Severity.NOTE, "no uv: environments are made by pip, which is slower")
     )
     for what, engines in (("conda", CONDA_ENGINES), ("containers", CONTAINER_ENGINES)):
-        engine = on_path(engines)
+        engine = find_on_path(engines)
         text = f"{what}: {engine}" if engine else f"no {what} ({', '.join(engines)}): kinds of environment less"
-        found.append(Finding("machine", Verdict.FINE if engine else Verdict.NOTE, text))
+        found.append(ToolFinding("machine", Severity.FINE if engine else Severity.NOTE, text))
     folder = tools_folder()
     above = next(one for one in (folder, *folder.parents) if one.exists())
     free = shutil.disk_usage(above).free
     writable = os.access(above, os.W_OK)
     found.append(
-        Finding(
+        ToolFinding(
             "machine",
-            Verdict.FINE if writable else Verdict.FAULT,
+            Severity.FINE if writable else Severity.FAULT,
             f"tools: {folder}, {free / 1e9:.0f} GB free"
             if writable
             else f"tools: {folder} can't be written to: name another one with NWBPIPE_TOOLS",
@@ -81,12 +81,12 @@ def examine_machine() -> list[Finding]:
     return found
 
 
-def examine(tools: Iterable[Tool]) -> list[Finding]:
+def examine(tools: Iterable[Tool]) -> list[ToolFinding]:
     """Look at each tool that is there, or is named; importing each takes seconds."""
     return [finding for tool in tools for finding in _examine(tool)]
 
 
-def _examine(tool: Tool) -> list[Finding]:
+def _examine(tool: Tool) -> list[ToolFinding]:
     folder = tool_folder(tool)
     if folder.is_dir() and read_mark(tool) is None:
         text = (
@@ -94,7 +94,7 @@ def _examine(tool: Tool) -> list[Finding]:
             if is_ours(folder)
             else f"{folder} was not made by nwbpipe: move it elsewhere, or name another folder with NWBPIPE_TOOLS"
         )
-        return [Finding(tool.name, Verdict.FAULT, text)]
+        return [ToolFinding(tool.name, Severity.FAULT, text)]
     try:
         environment = find(tool)
     except ToolMissingError as error:
@@ -102,36 +102,36 @@ def _examine(tool: Tool) -> list[Finding]:
         parts = [problem.what, problem.found, problem.hint]
         there = read_mark(tool) is not None
         text = ". ".join(part for part in parts if part)
-        return [Finding(tool.name, Verdict.FAULT if there else Verdict.NOTE, text)]
+        return [ToolFinding(tool.name, Severity.FAULT if there else Severity.NOTE, text)]
     text = f"{environment.version} on Python {environment.python_version}, {environment.kind}"
-    findings = [Finding(tool.name, Verdict.FINE, text), _imported(environment)]
+    findings = [ToolFinding(tool.name, Severity.FINE, text), _check_import(environment)]
     for one in tool.weights:
         file = environment.weights / one.file
         if file.is_file():
-            findings.append(Finding(tool.name, Verdict.FINE, f"weights: {file}"))
+            findings.append(ToolFinding(tool.name, Severity.FINE, f"weights: {file}"))
         else:
             findings.append(
-                Finding(
+                ToolFinding(
                     tool.name,
-                    Verdict.NOTE,
+                    Severity.NOTE,
                     f"no {one.file}, for {one.needed_for}: take it from {one.source}, put it in {file.parent}",
                 )
             )
     return findings
 
 
-def _imported(environment: ToolEnvironment) -> Finding:
+def _check_import(environment: ToolEnvironment) -> ToolFinding:
     """Import the tool as a run would: in its Python, with no network of ours, and a home of its own."""
     tool = environment.tool
     module = tool.module or (tool.package.replace("-", "_") if environment.checkout is None else "h5py")
     words = [str(environment.python), _worker.__file__, "--check", module, tool.gpu or "-"]
     with tempfile.TemporaryDirectory(prefix="nwbpipe-") as folder:
-        variables = {**limits(os.cpu_count() or 1), "HOME": folder}
+        variables = {**build_tool_variables(os.cpu_count() or 1), "HOME": folder}
         name = f"nwbpipe-check-{os.getpid()}"
         container = environment.container
         if container is not None:
             here = [Path(_worker.__file__).parent]
-            words = container.command(
+            words = container.build_command(
                 words, name=name, readable=here, writable=[Path(folder)], variables=variables, folder=Path(folder)
             )
         try:
@@ -146,14 +146,14 @@ def _imported(environment: ToolEnvironment) -> Finding:
                 stdin=subprocess.DEVNULL,
             )
         except (OSError, subprocess.SubprocessError) as error:
-            return Finding(tool.name, Verdict.FAULT, f"importing {module}: {error}")
+            return ToolFinding(tool.name, Severity.FAULT, f"importing {module}: {error}")
         finally:
             if container is not None:
                 container.end(name)
     answers = [line.removeprefix("@check ") for line in done.stdout.splitlines() if line.startswith("@check ")]
     if done.returncode or not answers:
         last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
-        return Finding(tool.name, Verdict.FAULT, f"importing {module} failed: {last}")
+        return ToolFinding(tool.name, Severity.FAULT, f"importing {module} failed: {last}")
     answer = json.loads(answers[-1])
     device = f", computes on {answer['device']}" if "device" in answer else ""
-    return Finding(tool.name, Verdict.FINE, f"{module} is imported in {answer['seconds']} s{device}")
+    return ToolFinding(tool.name, Severity.FINE, f"{module} is imported in {answer['seconds']} s{device}")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.environments import _probe
-from nwbpipe.environments._checkout import checkout_of, content_version
+from nwbpipe.environments._checkout import compute_content_version, find_checkout
 from nwbpipe.environments._container import Container
-from nwbpipe.environments._install import how_to_get
-from nwbpipe.environments._installers import on_path, venv_python
-from nwbpipe.environments._mark import Kind, Mark, environment_folder, read_mark
-from nwbpipe.environments._settings import settings_of, variable, weights_folder
+from nwbpipe.environments._install import describe_installation
+from nwbpipe.environments._installers import find_on_path, venv_python
+from nwbpipe.environments._mark import EnvironmentKind, EnvironmentMark, environment_folder, read_mark
+from nwbpipe.environments._settings import read_settings, variable_name, weights_folder
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
 
@@ -50,7 +50,7 @@ class ToolEnvironment:
     """
 
     tool: Tool
-    kind: Kind
+    kind: EnvironmentKind
     python: Path
     python_version: str
     packages: dict[str, str]
@@ -91,44 +91,49 @@ def find(tool: Tool) -> ToolEnvironment:
         If none has it, or if a program, the checkout or a required file of weights is missing; the message says how
         to get it.
     """
-    programs = _programs(tool)
+    programs = _find_programs(tool)
     checkout, version = None, ""
     if tool.checkout is not None and not tool.checkout.built:
-        checkout, version = checkout_of(tool)
+        checkout, version = find_checkout(tool)
     _refuse_without_weights(tool)
-    kind, python, container, facts = _python(tool)
+    kind, python, container, facts = _find_python(tool)
     packages = dict(facts["packages"])
     if checkout is not None:
-        packages[tool.name] = content_version(checkout, version)
+        packages[tool.name] = compute_content_version(checkout, version)
     return ToolEnvironment(
         tool, kind, python, facts["python"], packages, facts.get("cuda"), container, programs, checkout
     )
 
 
-def _python(tool: Tool) -> tuple[Kind, Path, Container | None, dict[str, Any]]:
-    named = settings_of(tool).python
+def _find_python(tool: Tool) -> tuple[EnvironmentKind, Path, Container | None, dict[str, Any]]:
+    named = read_settings(tool).python
     if named is not None:
         if not named.is_file():
-            msg = f"{variable(tool, 'python')} names no file"
+            msg = f"{variable_name(tool, 'python')} names no file"
             raise ToolMissingError(
                 msg, where=str(named), expected="a Python that has the tool", hint="correct or unset it"
             )
-        return Kind.EXISTING, named, None, _facts(tool, Kind.EXISTING, [str(named), "-I", _probe.__file__], named)
+        return (
+            EnvironmentKind.EXISTING,
+            named,
+            None,
+            _probe_packages(tool, EnvironmentKind.EXISTING, [str(named), "-I", _probe.__file__], named),
+        )
     mark = read_mark(tool)
-    if mark is not None and mark.kind is Kind.CONTAINER:
-        container = _container(tool, mark)
+    if mark is not None and mark.kind is EnvironmentKind.CONTAINER:
+        container = _load_container(tool, mark)
         words = [str(_IN_CONTAINER), "-I", _probe.__file__]
         name = f"nwbpipe-probe-{os.getpid()}"
-        command = container.command(words, name=name, readable=[Path(_probe.__file__).parent])
+        command = container.build_command(words, name=name, readable=[Path(_probe.__file__).parent])
         try:
-            facts = _facts(tool, mark.kind, command, Path(container.image))
+            facts = _probe_packages(tool, mark.kind, command, Path(container.image))
         finally:
             container.end(name)
         return mark.kind, _IN_CONTAINER, container, facts
     if mark is not None:
         python = venv_python(environment_folder(tool, mark))
-        return mark.kind, python, None, _facts(tool, mark.kind, [str(python), "-I", _probe.__file__], python)
-    facts = _current()
+        return mark.kind, python, None, _probe_packages(tool, mark.kind, [str(python), "-I", _probe.__file__], python)
+    facts = _describe_current()
     unmet = tool.unmet(facts["packages"])
     if unmet:
         msg = f"the tool {tool.name!r} is not installed"
@@ -136,12 +141,12 @@ def _python(tool: Tool) -> tuple[Kind, Path, Container | None, dict[str, Any]]:
             msg,
             expected=", ".join(tool.requirements),
             found=f"in the current Python: {'; '.join(unmet)}",
-            hint=how_to_get(tool),
+            hint=describe_installation(tool),
         )
-    return Kind.CURRENT, Path(sys.executable), None, facts
+    return EnvironmentKind.CURRENT, Path(sys.executable), None, facts
 
 
-def _current() -> dict[str, Any]:
+def _describe_current() -> dict[str, Any]:
     """What the running Python has; read again only when something was installed into one of its folders."""
     installed = [Path(entry) for entry in sys.path if entry.endswith("-packages") and Path(entry).is_dir()]
     folders = (tuple(sys.path), tuple(entry.stat().st_mtime_ns for entry in installed))
@@ -151,7 +156,7 @@ def _current() -> dict[str, Any]:
     return facts
 
 
-def _container(tool: Tool, mark: Mark) -> Container:
+def _load_container(tool: Tool, mark: EnvironmentMark) -> Container:
     engine = Path(mark.engine or "")
     if not mark.image or not engine.is_file():
         msg = f"the program that runs the container of {tool.name!r} is gone"
@@ -160,7 +165,7 @@ def _container(tool: Tool, mark: Mark) -> Container:
     return Container(engine, mark.image, gpu)
 
 
-def _facts(tool: Tool, kind: Kind, command: list[str], where: Path) -> dict[str, Any]:
+def _probe_packages(tool: Tool, kind: EnvironmentKind, command: list[str], where: Path) -> dict[str, Any]:
     """Ask a Python for its packages; refuse it if they don't meet the tool's requirements."""
     try:
         answer = subprocess.run(  # the path is the user's own, or ours; there is no shell
@@ -169,7 +174,7 @@ def _facts(tool: Tool, kind: Kind, command: list[str], where: Path) -> dict[str,
         facts: dict[str, Any] = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
         msg = f"the Python of the tool {tool.name!r} does not run"
-        raise ToolMissingError(msg, where=str(where), found=str(error), hint=how_to_get(tool)) from error
+        raise ToolMissingError(msg, where=str(where), found=str(error), hint=describe_installation(tool)) from error
     unmet = tool.unmet(facts["packages"])
     if unmet:
         msg = f"the {kind} environment of {tool.name!r} does not meet its requirements"
@@ -178,19 +183,19 @@ def _facts(tool: Tool, kind: Kind, command: list[str], where: Path) -> dict[str,
             where=str(where),
             expected=", ".join(tool.requirements),
             found="; ".join(unmet),
-            hint=f"correct or unset {variable(tool, 'python')}"
-            if kind is Kind.EXISTING
+            hint=f"correct or unset {variable_name(tool, 'python')}"
+            if kind is EnvironmentKind.EXISTING
             else f"nwbpipe tools install {tool.name}",
         )
     return facts
 
 
-def _programs(tool: Tool) -> dict[str, str]:
+def _find_programs(tool: Tool) -> dict[str, str]:
     """Find the programs that a tool runs (in a container they are installed with it)."""
     mark = read_mark(tool)
-    if mark is not None and mark.kind is Kind.CONTAINER:
+    if mark is not None and mark.kind is EnvironmentKind.CONTAINER:
         return {}
-    programs = {program.name: on_path(program.commands) for program in tool.programs}
+    programs = {program.name: find_on_path(program.commands) for program in tool.programs}
     for program in tool.programs:
         if programs[program.name] is None:
             msg = f"the tool {tool.name!r} needs a program that is not there"
@@ -214,5 +219,5 @@ def _refuse_without_weights(tool: Tool) -> None:
                 expected=f"{one.file}, for {one.needed_for}",
                 found="no such file",
                 hint=f"take it from {one.source} and put it there (or name another folder: "
-                f"{variable(tool, 'weights')})",
+                f"{variable_name(tool, 'weights')})",
             )

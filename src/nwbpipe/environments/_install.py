@@ -12,15 +12,17 @@ from uuid import uuid4
 from filelock import FileLock
 
 from nwbpipe.environments import _conda, _container
-from nwbpipe.environments._checkout import checkout_of
-from nwbpipe.environments._installers import base_python, call, on_path, uv, venv_python
-from nwbpipe.environments._mark import Kind, Mark, claim, discard, read_mark, write_mark
-from nwbpipe.environments._settings import default_lock, settings_of, tool_folder, variable
+from nwbpipe.environments._checkout import find_checkout
+from nwbpipe.environments._installers import choose_base_python, find_on_path, find_uv, run_installer, venv_python
+from nwbpipe.environments._mark import EnvironmentKind, EnvironmentMark, claim, discard, read_mark, write_mark
+from nwbpipe.environments._settings import default_lock, read_settings, tool_folder, variable_name
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import RequestError, ToolMissingError
 
 
-def install(tool: Tool, *, kind: Kind | None = None, lock: Path | None = None, locked: bool = False) -> Path:
+def install(
+    tool: Tool, *, kind: EnvironmentKind | None = None, lock: Path | None = None, locked: bool = False
+) -> Path:
     """Create the environment of a tool; an older one is replaced when the new one is whole.
 
     Parameters
@@ -56,13 +58,15 @@ def install(tool: Tool, *, kind: Kind | None = None, lock: Path | None = None, l
             msg = f"there is no lock of the tool {tool.name!r}"
             raise ToolMissingError(msg, where=str(lock), hint=f"nwbpipe tools lock {tool.name}")
     if kind is None:
-        kind = _default_kind(tool, lock)
-    if kind not in (Kind.ISOLATED, Kind.CONDA, Kind.CONTAINER):
+        kind = _choose_kind(tool, lock)
+    if kind not in (EnvironmentKind.ISOLATED, EnvironmentKind.CONDA, EnvironmentKind.CONTAINER):
         msg = f"an environment of the kind {str(kind)!r} is not made by nwbpipe"
-        raise RequestError(msg, expected="isolated, conda or container", hint=f"name it: {variable(tool, 'python')}")
+        raise RequestError(
+            msg, expected="isolated, conda or container", hint=f"name it: {variable_name(tool, 'python')}"
+        )
     _refuse_another_lock(kind, lock)
     _refuse_without_source(tool, kind)
-    engine = _engine(tool, kind)
+    engine = _find_engine(tool, kind)
     with _lock(tool):
         folder = claim(tool)
         # Environments can't be moved: each is built where it stays, under a name of its own.
@@ -70,7 +74,7 @@ def install(tool: Tool, *, kind: Kind | None = None, lock: Path | None = None, l
         try:
             image = _build(tool, kind, environment, lock, engine)
             made_by, lock_name = str(engine) if engine else None, lock.name if lock else None
-            write_mark(folder, Mark(tool.name, kind, lock_name, made_by, image, environment.name))
+            write_mark(folder, EnvironmentMark(tool.name, kind, lock_name, made_by, image, environment.name))
         except BaseException:
             mark = read_mark(tool)
             if mark is None:
@@ -79,7 +83,7 @@ def install(tool: Tool, *, kind: Kind | None = None, lock: Path | None = None, l
             elif mark.environment != environment.name:  # else it is whole: the old one was being deleted
                 shutil.rmtree(environment, ignore_errors=True)
             raise
-    return environment if kind is Kind.CONTAINER else venv_python(environment)
+    return environment if kind is EnvironmentKind.CONTAINER else venv_python(environment)
 
 
 def remove(tool: Tool) -> bool:
@@ -101,71 +105,77 @@ def remove(tool: Tool) -> bool:
     return True
 
 
-def how_to_get(tool: Tool) -> str:
+def describe_installation(tool: Tool) -> str:
     """Say how to get a tool that is not there: the commands."""
     install_it = f"nwbpipe tools install {tool.name}"
     ways = [install_it]
     if tool.checkout is not None:
         clone = f"git clone {tool.checkout.repository}"
         if not tool.checkout.built:
-            return f"{clone}, and name it: {variable(tool, 'checkout')}=/path/to/it"
-        ways = [f"{clone}, then {variable(tool, 'checkout')}=/path/to/it {install_it}"]
+            return f"{clone}, and name it: {variable_name(tool, 'checkout')}=/path/to/it"
+        ways = [f"{clone}, then {variable_name(tool, 'checkout')}=/path/to/it {install_it}"]
         if tool.conda:
-            ways.insert(0, f"{install_it} --kind conda" + ("" if on_path(_conda.ENGINES) else " (with micromamba)"))
-    return "; or ".join([*ways, f"name a Python that has it: {variable(tool, 'python')}=/path/to/python"])
+            ways.insert(
+                0, f"{install_it} --kind conda" + ("" if find_on_path(_conda.ENGINES) else " (with micromamba)")
+            )
+    return "; or ".join([*ways, f"name a Python that has it: {variable_name(tool, 'python')}=/path/to/python"])
 
 
-def python_of_lock(lock: Path) -> str | None:
+def read_lock_python(lock: Path) -> str | None:
     """Return the version of Python (``3.N``) that a lock was made for, if it says so."""
     found = re.search(r"^# python (3\.\d+)", lock.read_text(encoding="utf-8"), re.MULTILINE)
     return found.group(1) if found else None
 
 
-def _default_kind(tool: Tool, lock: Path | None) -> Kind:
+def _choose_kind(tool: Tool, lock: Path | None) -> EnvironmentKind:
     if lock is not None and _is_explicit(lock):
-        return Kind.CONDA
+        return EnvironmentKind.CONDA
     no_index = tool.checkout is not None and tool.checkout.built
-    return Kind.CONDA if no_index and tool.conda and settings_of(tool).checkout is None else Kind.ISOLATED
+    return (
+        EnvironmentKind.CONDA
+        if no_index and tool.conda and read_settings(tool).checkout is None
+        else EnvironmentKind.ISOLATED
+    )
 
 
 def _is_explicit(lock: Path) -> bool:
     return _conda.EXPLICIT in lock.read_text(encoding="utf-8").splitlines()
 
 
-def _refuse_another_lock(kind: Kind, lock: Path | None) -> None:
-    if lock is not None and _is_explicit(lock) != (kind is Kind.CONDA):
+def _refuse_another_lock(kind: EnvironmentKind, lock: Path | None) -> None:
+    if lock is not None and _is_explicit(lock) != (kind is EnvironmentKind.CONDA):
         msg = f"the lock does not serve an environment of the kind {str(kind)!r}"
         raise RequestError(
             msg,
             where=str(lock),
-            expected="conda's explicit list" if kind is Kind.CONDA else "pip's requirements",
+            expected="conda's explicit list" if kind is EnvironmentKind.CONDA else "pip's requirements",
             hint="lock it again, or name the kind that it was made for",
         )
 
 
-def _refuse_without_source(tool: Tool, kind: Kind) -> None:
+def _refuse_without_source(tool: Tool, kind: EnvironmentKind) -> None:
     """Refuse to look on a package index for a tool that is on none: what is there under its name is another one."""
-    if tool.checkout is None or (kind is not Kind.ISOLATED and tool.conda):
+    if tool.checkout is None or (kind is not EnvironmentKind.ISOLATED and tool.conda):
         return
-    if not tool.checkout.built or kind is Kind.ISOLATED:
-        checkout_of(tool)
+    if not tool.checkout.built or kind is EnvironmentKind.ISOLATED:
+        find_checkout(tool)
     else:
         msg = f"the tool {tool.name!r} is on no package index"
-        raise ToolMissingError(msg, expected="an isolated environment", hint=how_to_get(tool))
+        raise ToolMissingError(msg, expected="an isolated environment", hint=describe_installation(tool))
 
 
-def _engine(tool: Tool, kind: Kind) -> Path | None:
-    if kind is Kind.CONDA:
+def _find_engine(tool: Tool, kind: EnvironmentKind) -> Path | None:
+    if kind is EnvironmentKind.CONDA:
         try:
-            return _conda.conda_engine(tool)
+            return _conda.find_conda(tool)
         except ToolMissingError as error:
             if tool.checkout is None:
                 raise
             problem = error.problem
             raise ToolMissingError(
-                problem.what, expected=problem.expected, hint=f"{problem.hint}; or {how_to_get(tool)}"
+                problem.what, expected=problem.expected, hint=f"{problem.hint}; or {describe_installation(tool)}"
             ) from error
-    return _container.container_engine(tool) if kind is Kind.CONTAINER else None
+    return _container.find_container_engine(tool) if kind is EnvironmentKind.CONTAINER else None
 
 
 def _lock(tool: Tool) -> FileLock:
@@ -175,31 +185,31 @@ def _lock(tool: Tool) -> FileLock:
     return FileLock(folder / f".{tool.name}.nwbpipe-lock")
 
 
-def _build(tool: Tool, kind: Kind, folder: Path, lock: Path | None, engine: Path | None) -> str | None:
+def _build(tool: Tool, kind: EnvironmentKind, folder: Path, lock: Path | None, engine: Path | None) -> str | None:
     """Build an environment in `folder`; return the image of a container."""
-    if kind is Kind.CONTAINER:
+    if kind is EnvironmentKind.CONTAINER:
         assert engine is not None
         return _container.build(tool, engine, folder, lock)
-    if kind is Kind.CONDA:
+    if kind is EnvironmentKind.CONDA:
         assert engine is not None
         _conda.create(tool, engine, folder, lock)
     else:
-        _isolated(tool, folder, lock)
+        _create_isolated(tool, folder, lock)
     return None
 
 
-def _isolated(tool: Tool, folder: Path, lock: Path | None) -> None:
+def _create_isolated(tool: Tool, folder: Path, lock: Path | None) -> None:
     requirements = ["-r", str(lock.resolve())] if lock else list(tool.from_index)
     if tool.checkout is not None and tool.checkout.built:
-        requirements.append(f"{tool.package} @ {checkout_of(tool)[0].as_uri()}")
-    base = base_python(tool, python_of_lock(lock) if lock else None)
-    program = uv()
+        requirements.append(f"{tool.package} @ {find_checkout(tool)[0].as_uri()}")
+    base = choose_base_python(tool, read_lock_python(lock) if lock else None)
+    program = find_uv()
     python = str(venv_python(folder))
     if program:
-        call([*program, "venv", "--quiet", "--python", base, str(folder)], tool)
+        run_installer([*program, "venv", "--quiet", "--python", base, str(folder)], tool)
         # As pip does: where nothing may write beside the modules, each run would compile all of them again.
         options = ["--quiet", "--compile-bytecode", "--python", python]
-        call([*program, "pip", "install", *options, *requirements], tool)
+        run_installer([*program, "pip", "install", *options, *requirements], tool)
     else:
-        call([base, "-m", "venv", str(folder)], tool)
-        call([python, "-m", "pip", "install", "--quiet", *requirements], tool)
+        run_installer([base, "-m", "venv", str(folder)], tool)
+        run_installer([python, "-m", "pip", "install", "--quiet", *requirements], tool)

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
-from nwbpipe.environments._pip_settings import uv_settings
+from nwbpipe.environments._pip_settings import read_uv_settings
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolFailedError, ToolMissingError
 
 _MINORS = range(13, 8, -1)  # of Python 3, the newest first
 
 
-def call(command: Sequence[str], tool: Tool, *, doing: str = "installing") -> str:
+def run_installer(command: Sequence[str], tool: Tool, *, doing: str = "installing") -> str:
     """Run an installer and return what it printed.
 
     Raises
@@ -28,7 +28,7 @@ def call(command: Sequence[str], tool: Tool, *, doing: str = "installing") -> st
     ToolFailedError
         If it fails; its last lines are in the message.
     """
-    environment = {**os.environ, **uv_settings(os.environ)}
+    environment = {**os.environ, **read_uv_settings(os.environ)}
     if "UV_CONSTRAINT" in environment:
         environment.setdefault("PIP_CONSTRAINT", environment["UV_CONSTRAINT"])
     try:
@@ -45,7 +45,7 @@ def call(command: Sequence[str], tool: Tool, *, doing: str = "installing") -> st
     return done.stdout
 
 
-def uv() -> list[str] | None:
+def find_uv() -> list[str] | None:
     """How to call uv, if it is there."""
     beside = Path(sys.executable).with_name("uv")
     if beside.is_file():
@@ -56,12 +56,12 @@ def uv() -> list[str] | None:
     return [sys.executable, "-m", "uv"] if find_spec("uv") else None
 
 
-def base_python(tool: Tool, version: str | None = None) -> str:
+def choose_base_python(tool: Tool, version: str | None = None) -> str:
     """The running Python where the tool runs on it, else what uv finds for the range (or for `version`)."""
     fits = SpecifierSet(f"=={version}.*" if version else tool.python)
     if fits.contains(platform.python_version(), prereleases=True):
         return sys.executable
-    if uv():
+    if find_uv():
         return version or tool.python
     msg = f"the tool {tool.name!r} needs another version of Python"
     raise ToolMissingError(
@@ -72,7 +72,7 @@ def base_python(tool: Tool, version: str | None = None) -> str:
     )
 
 
-def minor_python(tool: Tool) -> str:
+def choose_minor_python(tool: Tool) -> str:
     """Return the version of Python that a container gets, as ``3.N``: the running one where it serves."""
     running = ".".join(platform.python_version_tuple()[:2])
     serving = SpecifierSet(tool.python)
@@ -91,6 +91,6 @@ def venv_python(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def on_path(names: Sequence[str]) -> Path | None:
+def find_on_path(names: Sequence[str]) -> Path | None:
     """Return the first of these programs that is on the PATH."""
     return next((Path(found) for name in names if (found := shutil.which(name))), None)

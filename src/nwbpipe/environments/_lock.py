@@ -8,8 +8,8 @@ from pathlib import Path
 
 from nwbpipe.environments import _conda
 from nwbpipe.environments._find import find
-from nwbpipe.environments._installers import base_python, call, uv
-from nwbpipe.environments._mark import Kind, environment_folder, read_mark
+from nwbpipe.environments._installers import choose_base_python, find_uv, run_installer
+from nwbpipe.environments._mark import EnvironmentKind, environment_folder, read_mark
 from nwbpipe.environments._settings import default_lock
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
@@ -40,26 +40,26 @@ def lock_tool(tool: Tool, file: Path | None = None) -> Path:
         If nothing is installed and there is no uv.
     """
     mark = read_mark(tool)
-    if mark is not None and mark.kind is Kind.CONDA:
-        text = _conda.explicit_lock(tool, Path(mark.engine or "conda"), environment_folder(tool, mark))
+    if mark is not None and mark.kind is EnvironmentKind.CONDA:
+        text = _conda.export_lock(tool, Path(mark.engine or "conda"), environment_folder(tool, mark))
     elif mark is not None:
-        text = _installed(tool)
+        text = _lock_installed(tool)
     else:
-        text = _resolved(tool)
+        text = _lock_newest(tool)
     file = file or default_lock(tool)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     return file
 
 
-def _header(tool: Tool, python: str) -> list[str]:
+def _format_header(tool: Tool, python: str) -> list[str]:
     return [
         f"# {tool.name}: `nwbpipe tools install {tool.name} --lock` this file",
         f"# python {python} on {platform.system()} {platform.machine()}",
     ]
 
 
-def _installed(tool: Tool) -> str:
+def _lock_installed(tool: Tool) -> str:
     found = find(tool)
     own = {tool.package} if tool.checkout is not None and tool.checkout.built else set()
     own |= {tool.name} if found.checkout is not None else set()
@@ -69,21 +69,21 @@ def _installed(tool: Tool) -> str:
         for name, version in sorted(found.packages.items())
         if name not in own | _NOT_LOCKED
     ]
-    return "\n".join([*_header(tool, found.python_version), *lines, ""])
+    return "\n".join([*_format_header(tool, found.python_version), *lines, ""])
 
 
-def _resolved(tool: Tool) -> str:
-    program = uv()
+def _lock_newest(tool: Tool) -> str:
+    program = find_uv()
     if program is None:
         msg = f"the tool {tool.name!r} is not installed, and its versions can't be resolved: there is no uv"
         raise ToolMissingError(msg, hint=f"install uv, or first nwbpipe tools install {tool.name}")
-    base = base_python(tool)
-    version = call([*program, "python", "find", "--show-version", base], tool, doing="locking").strip()
+    base = choose_base_python(tool)
+    version = run_installer([*program, "python", "find", "--show-version", base], tool, doing="locking").strip()
     with tempfile.TemporaryDirectory(prefix="nwbpipe-") as folder:
         wanted = Path(folder) / "requirements.in"
         wanted.write_text("\n".join(tool.from_index) + "\n")
         options = ["--quiet", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
         python = ["--python", base]
-        found = call([*program, "pip", "compile", *options, *python, str(wanted)], tool, doing="locking")
+        found = run_installer([*program, "pip", "compile", *options, *python, str(wanted)], tool, doing="locking")
     lines = [line.partition("+")[0] for line in found.splitlines() if line.strip()]
-    return "\n".join([*_header(tool, version), *lines, ""])
+    return "\n".join([*_format_header(tool, version), *lines, ""])

@@ -22,7 +22,7 @@ _NAME = "nwbpipe-tool.json"
 _OURS = "nwbpipe-made-this.txt"
 
 
-class Kind(StrEnum):
+class EnvironmentKind(StrEnum):
     """Where a tool's environment comes from."""
 
     CURRENT = "current"
@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Mark:
+class EnvironmentMark:
     """What an environment in the tools' folder is.
 
     Parameters
@@ -52,26 +52,26 @@ class Mark:
     """
 
     tool: str
-    kind: Kind = Kind.ISOLATED
+    kind: EnvironmentKind = EnvironmentKind.ISOLATED
     lock: str | None = None
     engine: str | None = None
     image: str | None = None
     environment: str = ""
 
 
-def read_mark(tool: Tool) -> Mark | None:
+def read_mark(tool: Tool) -> EnvironmentMark | None:
     """Return the mark of a tool's environment, if that is there and whole."""
     try:
         read = json.loads((tool_folder(tool) / _NAME).read_text())
-        kind = Kind(read.get("kind", Kind.ISOLATED))
-        return Mark(
+        kind = EnvironmentKind(read.get("kind", EnvironmentKind.ISOLATED))
+        return EnvironmentMark(
             read["tool"], kind, read.get("lock"), read.get("engine"), read.get("image"), read.get("environment", "")
         )
     except (OSError, ValueError, KeyError, AttributeError):
         return None
 
 
-def environment_folder(tool: Tool, mark: Mark) -> Path:
+def environment_folder(tool: Tool, mark: EnvironmentMark) -> Path:
     """Return the folder of the environment that `mark` names."""
     return tool_folder(tool) / mark.environment
 
@@ -105,7 +105,7 @@ def claim(tool: Tool) -> Path:
     return folder
 
 
-def write_mark(folder: Path, mark: Mark) -> None:
+def write_mark(folder: Path, mark: EnvironmentMark) -> None:
     """Make the environment that `mark` names the one that counts, and delete the one before."""
     draft = folder / f"{_NAME}.new"
     draft.write_text(json.dumps(asdict(mark)))

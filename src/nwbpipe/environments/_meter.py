@@ -45,7 +45,7 @@ class Meter:
         for thread in self._threads:
             thread.join(10)
 
-    def usage(self) -> dict[str, float]:
+    def read_peaks(self) -> dict[str, float]:
         """Return the peaks that were seen; nothing of what could not be looked at.
 
         ``peak_memory_bytes`` (proportional set size of all processes together), ``peak_gpu_memory_bytes``, and
@@ -53,27 +53,27 @@ class Meter:
         """
         return {name: value for name, value in self._peaks.items() if value}
 
-    def _raise(self, name: str, value: float) -> None:
+    def _update_peak(self, name: str, value: float) -> None:
         self._peaks[name] = max(self._peaks[name], value)
 
     def _watch_memory(self) -> None:
         while not self._ended.wait(_PERIOD):
-            large = [pid for pid in group_members(self._group) if _resident(pid) > _SMALL]
+            large = [pid for pid in list_group_members(self._group) if _read_resident_memory(pid) > _SMALL]
             if len(large) > 1:  # of a single process the kernel itself keeps the exact peak
-                self._raise("peak_memory_bytes", sum(_proportional(pid) for pid in large))
+                self._update_peak("peak_memory_bytes", sum(_read_proportional_memory(pid) for pid in large))
 
     def _watch_gpu(self) -> None:
         before = time.monotonic()
         while not self._ended.wait(_PERIOD):
-            used = _gpu_memory(str(self._smi), group_members(self._group))
+            used = _read_gpu_memory(str(self._smi), list_group_members(self._group))
             now = time.monotonic()
             if used:
-                self._raise("peak_gpu_memory_bytes", used)
+                self._update_peak("peak_gpu_memory_bytes", used)
                 self._peaks["gpu_seconds"] += now - before
             before = now
 
 
-def group_members(group: int) -> set[int]:
+def list_group_members(group: int) -> set[int]:
     """Return the ids of a group's processes (Linux)."""
     members = set()
     for folder in _PROC.iterdir() if _PROC.is_dir() else ():
@@ -85,21 +85,21 @@ def group_members(group: int) -> set[int]:
     return members
 
 
-def _resident(pid: int) -> int:
+def _read_resident_memory(pid: int) -> int:
     with suppress(OSError, ValueError, IndexError):
         return int((_PROC / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
 
 
-def _proportional(pid: int) -> int:
+def _read_proportional_memory(pid: int) -> int:
     with suppress(OSError, ValueError, IndexError):
         for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024
-    return _resident(pid)
+    return _read_resident_memory(pid)
 
 
-def _gpu_memory(program: str, members: set[int]) -> float:
+def _read_gpu_memory(program: str, members: set[int]) -> float:
     """Return the bytes of GPU memory that the processes hold together."""
     command = [program, "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
     total = 0.0

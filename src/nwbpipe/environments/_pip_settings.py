@@ -24,7 +24,7 @@ _SETTINGS = {
 }
 
 
-def uv_settings(environment: Mapping[str, str]) -> dict[str, str]:
+def read_uv_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Return uv's variables for what pip is configured with; those that are set already stand.
 
     Parameters
@@ -32,7 +32,7 @@ def uv_settings(environment: Mapping[str, str]) -> dict[str, str]:
     environment : mapping
         The environment variables (``PIP_*`` come before pip's configuration files, as for pip).
     """
-    options = pip_options(environment)
+    options = read_pip_options(environment)
     settings = {}
     for option, (variable, separator) in _SETTINGS.items():
         value = options.get(option, "").split()
@@ -43,10 +43,10 @@ def uv_settings(environment: Mapping[str, str]) -> dict[str, str]:
     return settings
 
 
-def pip_options(environment: Mapping[str, str]) -> dict[str, str]:
+def read_pip_options(environment: Mapping[str, str]) -> dict[str, str]:
     """Return pip's options by name: from its configuration files, and from variables, which come first."""
     options: dict[str, str] = {}
-    for path in _configuration_files(environment):
+    for path in _list_configuration_files(environment):
         parser = configparser.RawConfigParser()
         try:
             parser.read(path, encoding="utf-8")
@@ -61,7 +61,7 @@ def pip_options(environment: Mapping[str, str]) -> dict[str, str]:
     return options
 
 
-def _configuration_files(environment: Mapping[str, str]) -> list[Path]:
+def _list_configuration_files(environment: Mapping[str, str]) -> list[Path]:
     named = environment.get("PIP_CONFIG_FILE")
     if named == os.devnull:
         return []
@@ -78,5 +78,5 @@ def _configuration_files(environment: Mapping[str, str]) -> list[Path]:
 
 
 if __name__ == "__main__":
-    for name, text in uv_settings(os.environ).items():
+    for name, text in read_uv_settings(os.environ).items():
         print(f"export {name}={shlex.quote(text)}")

@@ -20,7 +20,7 @@ from typing import Any
 
 from nwbpipe.environments import _worker
 from nwbpipe.environments._find import ToolEnvironment
-from nwbpipe.environments._mark import Kind
+from nwbpipe.environments._mark import EnvironmentKind
 from nwbpipe.environments._meter import Meter
 from nwbpipe.errors import (
     ToolCrashedError,
@@ -40,7 +40,7 @@ _GRACE = 5.0  # seconds between asking a process to end and killing it
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ComputeResult:
     """What a computation left.
 
     Attributes
@@ -70,7 +70,7 @@ def run(
     progress: Progress | None = None,
     served: Mapping[str, Any] | None = None,
     devices: str | None = None,
-) -> Outcome:
+) -> ComputeResult:
     """Run the compute module `compute` in a tool's environment.
 
     Parameters
@@ -104,22 +104,22 @@ def run(
     paths = {name: str(scratch / file) for name, file in (("results", "results.h5"), ("outcome", "outcome.json"))}
     Path(paths["outcome"]).unlink(missing_ok=True)  # of an earlier try, whose stages are gone on from
     request_path = scratch / "request.json"
-    told = {**request, "tool": _of_tool(environment)}
-    content = {"compute": str(source_of(compute)), "request": told, "served": served, **paths}
+    told = {**request, "tool": _describe_tool(environment)}
+    content = {"compute": str(find_source(compute)), "request": told, "served": served, **paths}
     with os.fdopen(os.open(request_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(content, file)
-    out_of_memory_before = _kernel_kills()
-    variables = limits(int(request.get("threads", 1)))
+    out_of_memory_before = _count_kernel_kills()
+    variables = build_tool_variables(int(request.get("threads", 1)))
     if devices is not None:
         variables["CUDA_VISIBLE_DEVICES"] = devices
     name = f"nwbpipe-{environment.tool.name}-{uuid.uuid4().hex[:12]}"
     words = [str(environment.python), "-u", _worker.__file__, str(request_path)]
     container = environment.container
     if container is not None:
-        words = container.command(
+        words = container.build_command(
             words,
             name=name,
-            readable=_folders(request, environment, compute),
+            readable=_list_folders(request, environment, compute),
             writable=[scratch],
             variables=variables,
             folder=scratch,
@@ -131,7 +131,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=scratch,
-        env={**_variables(environment), **variables},
+        env={**_build_variables(environment), **variables},
         start_new_session=True,
     )
     killed_for_memory = False
@@ -148,16 +148,16 @@ def run(
         code = 128 - code
     if code == 0 and not timed_out and "summary" in outcome:
         usage = outcome.get("usage", {})
-        seen = meter.usage()
+        seen = meter.read_peaks()
         # The worker knows the peak of its largest process, we have seen all of them together.
         peak = {key: max(usage.get(key, 0), seen.get(key, 0)) for key in ("peak_memory_bytes",) if usage or seen}
-        return Outcome(Path(paths["results"]), outcome["summary"], {**seen, **usage, **peak})
+        return ComputeResult(Path(paths["results"]), outcome["summary"], {**seen, **usage, **peak})
     memory = (
         code == _worker.NO_MEMORY
         or killed_for_memory
-        or (code == -signal.SIGKILL and _kernel_kills() > out_of_memory_before)
+        or (code == -signal.SIGKILL and _count_kernel_kills() > out_of_memory_before)
     )
-    error = _error(
+    error = _make_error(
         environment.tool.name, code, outcome, timeout if timed_out else None, memory=memory, tail=last_lines
     )
     error.log = str(log)
@@ -165,7 +165,7 @@ def run(
     raise error
 
 
-def source_of(compute: str) -> Path:
+def find_source(compute: str) -> Path:
     """File of a compute module, found without importing it."""
     spec = importlib.util.find_spec(compute)
     if spec is None or spec.origin is None:
@@ -174,7 +174,7 @@ def source_of(compute: str) -> Path:
     return Path(spec.origin)
 
 
-def limits(threads: int) -> dict[str, str]:
+def build_tool_variables(threads: int) -> dict[str, str]:
     """Variables that every tool gets: as many threads as it was given, no display, no downloads."""
     names = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA", "VECLIB_MAXIMUM")
     variables = {f"{name}_NUM_THREADS": str(threads) for name in names}
@@ -188,21 +188,21 @@ def limits(threads: int) -> dict[str, str]:
     }
 
 
-def _variables(environment: ToolEnvironment) -> dict[str, str]:
+def _build_variables(environment: ToolEnvironment) -> dict[str, str]:
     """The user's variables without secrets and without what is of our own Python; those of a conda environment."""
     variables = {
         name: value
         for name, value in os.environ.items()
         if name not in _NOT_PASSED_ON and not name.startswith("NWBPIPE_") and not _SECRET.search(name)
     }
-    if environment.kind is Kind.CONDA:  # what activating it would do for most packages
+    if environment.kind is EnvironmentKind.CONDA:  # what activating it would do for most packages
         prefix = environment.python.parent.parent if os.name != "nt" else environment.python.parent
         variables["CONDA_PREFIX"] = str(prefix)
         variables["PATH"] = os.pathsep.join([str(environment.python.parent), variables.get("PATH", "")])
     return variables
 
 
-def _of_tool(environment: ToolEnvironment) -> dict[str, Any]:
+def _describe_tool(environment: ToolEnvironment) -> dict[str, Any]:
     """What the compute module is told of its tool: paths that only the machine knows, so no parameters."""
     inside = environment.tool.programs if environment.container is not None else ()
     return {
@@ -213,9 +213,9 @@ def _of_tool(environment: ToolEnvironment) -> dict[str, Any]:
     }
 
 
-def _folders(request: Mapping[str, Any], environment: ToolEnvironment, compute: str) -> set[Path]:
+def _list_folders(request: Mapping[str, Any], environment: ToolEnvironment, compute: str) -> set[Path]:
     """Folders that a run reads: what a container must be shown."""
-    files = [source_of(compute), Path(_worker.__file__)]
+    files = [find_source(compute), Path(_worker.__file__)]
     for one in request.get("inputs", {}).values():
         files += [Path(file) for file in (one.get("file"), *one.get("external_files", ())) if file]
     own = [folder for folder in (environment.checkout, environment.weights) if folder is not None and folder.is_dir()]
@@ -280,7 +280,7 @@ def _read_outcome(path: Path) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def _kernel_kills() -> int:
+def _count_kernel_kills() -> int:
     """How many processes of our control group the kernel has killed for want of memory (Linux)."""
     with suppress(OSError, ValueError):
         for line in Path("/sys/fs/cgroup/memory.events").read_text().splitlines():
@@ -289,11 +289,11 @@ def _kernel_kills() -> int:
     return 0
 
 
-def _error(
+def _make_error(
     tool: str, code: int, outcome: dict[str, Any], timeout: float | None, *, memory: bool, tail: list[str]
 ) -> ToolError:
     if "error" in outcome:  # the message says it; the traceback is for those who read the log
-        tail = tail[: _traceback_start(tail)]
+        tail = tail[: _find_traceback(tail)]
     found = "\n".join(["its last lines:", *(f"    {line}" for line in tail[-12:])]) if tail else "it printed nothing"
     if timeout is not None:
         msg = f"{tool} was stopped at its time limit of {timeout:g} s"
@@ -315,5 +315,5 @@ def _error(
     return ToolFailedError(msg, found=found, hint="see its log")
 
 
-def _traceback_start(lines: list[str]) -> int:
+def _find_traceback(lines: list[str]) -> int:
     return next((n for n, line in enumerate(lines) if line.startswith("Traceback ")), len(lines))

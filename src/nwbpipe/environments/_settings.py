@@ -44,17 +44,17 @@ def configure(name: str, settings: ToolSettings | None) -> None:
         _CONFIGURED[name] = settings
 
 
-def variable(tool: Tool, what: str) -> str:
+def variable_name(tool: Tool, what: str) -> str:
     """Name of an environment variable about a tool, e.g. ``NWBPIPE_TOOL_CAIMAN_PYTHON``."""
     return f"NWBPIPE_TOOL_{tool.name.upper().replace('-', '_')}_{what.upper()}"
 
 
-def settings_of(tool: Tool) -> ToolSettings:
+def read_settings(tool: Tool) -> ToolSettings:
     """Return what is said about a tool, by environment variables or by :func:`configure`."""
     configured = _CONFIGURED.get(tool.name, ToolSettings())
 
     def path(what: str, otherwise: Path | None) -> Path | None:
-        named = os.environ.get(variable(tool, what))
+        named = os.environ.get(variable_name(tool, what))
         return Path(named) if named else otherwise
 
     return ToolSettings(
@@ -77,7 +77,7 @@ def tool_folder(tool: Tool) -> Path:
 
 def weights_folder(tool: Tool) -> Path:
     """Folder of the files that a tool would otherwise download, whether it is there or not."""
-    return settings_of(tool).weights or tools_folder() / "weights" / tool.name
+    return read_settings(tool).weights or tools_folder() / "weights" / tool.name
 
 
 def default_lock(tool: Tool) -> Path:

@@ -41,7 +41,7 @@ _COLUMNS = tuple(
 )
 
 
-def _argument(name: str) -> dict[str, Any]:
+def _make_argument(name: str) -> dict[str, Any]:
     if name in _INTEGERS:
         return {"name": name, "type": (int, np.integer), "doc": f"see the spec: {name}"}
     return {"name": name, "type": str, "doc": f"see the spec: {name}"}
@@ -60,7 +60,7 @@ class ProcessingRun(NWBContainer):  # type: ignore[misc]  # pynwb is untyped
 
     @docval(  # type: ignore[untyped-decorator]
         {"name": "name", "type": str, "doc": "<step>_<first 8 of the run id>"},
-        *(_argument(name) for name in (*_ATTRIBUTES, *_JSON)),
+        *(_make_argument(name) for name in (*_ATTRIBUTES, *_JSON)),
         {"name": "seed", "type": (int, np.integer), "doc": "seed of the run", "default": None},
         *(
             {"name": name, "type": ("array_data", "data"), "shape": (None,), "doc": name, "default": None}

@@ -26,7 +26,7 @@ _REMEDIES = {
 
 
 @contextmanager
-def access_errors(path: Path, doing: str) -> Iterator[None]:
+def translate_access_errors(path: Path, doing: str) -> Iterator[None]:
     """Turn an operating system's error into a `FileAccessError` that names the file and a remedy."""
     try:
         yield
@@ -44,7 +44,7 @@ def lock_path(path: Path) -> Path:
 
 
 @contextmanager
-def locked(path: Path, timeout: float = 60.0) -> Iterator[None]:
+def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
     """Hold the writers' lock of the file `path`.
 
     The lock is the operating system's, on a hidden file beside `path`: it ends with the process that holds it.
@@ -61,7 +61,7 @@ def locked(path: Path, timeout: float = 60.0) -> Iterator[None]:
     LockedFileError
         If another process still holds it after `timeout`.
     """
-    with access_errors(path, "locking"):
+    with translate_access_errors(path, "locking"):
         lock = FileLock(lock_path(path))
         try:
             lock.acquire(timeout=timeout)
@@ -101,12 +101,12 @@ def working_path(path: Path) -> Path:
 
     The caller holds the lock of `path`, so that a leftover has no living owner.
     """
-    for leftover in path.parent.glob(f".{_escaped(path.name)}.*.partial"):
+    for leftover in path.parent.glob(f".{_escape_glob(path.name)}.*.partial"):
         leftover.unlink(missing_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
 
 
-def _escaped(name: str) -> str:
+def _escape_glob(name: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
@@ -139,12 +139,12 @@ def create_atomically(path: Path | str, *, overwrite: bool = False, lock_timeout
     if not target.parent.is_dir():
         msg = "the folder of the output does not exist"
         raise FileAccessError(msg, where=str(target.parent), hint="create it first")
-    with locked(target, lock_timeout):
+    with hold_lock(target, lock_timeout):
         if target.exists() and not overwrite:
             msg = "the output exists"
             raise OverwriteError(msg, where=str(target), hint="choose another name, or pass --overwrite")
-        _settle(target, lock_timeout)
-        with access_errors(target, "writing"):
+        _recover_target(target, lock_timeout)
+        with translate_access_errors(target, "writing"):
             building = working_path(target)
             try:
                 yield building
@@ -155,13 +155,13 @@ def create_atomically(path: Path | str, *, overwrite: bool = False, lock_timeout
                 building.unlink(missing_ok=True)
 
 
-def _settle(target: Path, lock_timeout: float) -> None:
+def _recover_target(target: Path, lock_timeout: float) -> None:
     """Bring an interrupted commit of a file that is to be replaced to its end: afterwards its journal is void."""
     from nwbpipe.files._journal import journal_path
     from nwbpipe.files._recover import recover_locked
 
     try:
-        with access_errors(target, "finishing an interrupted commit"):
+        with translate_access_errors(target, "finishing an interrupted commit"):
             recover_locked(target, lock_timeout)
     except (DamagedFileError, FileAccessError):  # nothing of it can be saved, and it shall be overwritten
         journal_path(target).unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import h5py
 
-from nwbpipe.files._links import below, holds_references, objects, references
+from nwbpipe.files._links import holds_references, is_below, iter_references, walk_objects
 from nwbpipe.files._repack import set_references
 
 
@@ -20,13 +20,13 @@ def outside_targets(file: h5py.File, paths: Sequence[str]) -> set[str]:
         If a link or reference leads nowhere.
     """
     found: set[str] = set()
-    names = {int(h5py.h5o.get_info(item.id).addr): path for path, item in objects(file)}
+    names = {int(h5py.h5o.get_info(item.id).addr): path for path, item in walk_objects(file)}
 
     def target(item: h5py.HLObject) -> str:
         return names[int(h5py.h5o.get_info(item.id).addr)]
 
-    for path, item in _below(file, paths):
-        found.update(target(file[one]) for one in references(item) if one)
+    for path, item in _iter_below(file, paths):
+        found.update(target(file[one]) for one in iter_references(item) if one)
         if isinstance(item, h5py.Group):
             for name in item:
                 link = item.get(name, getlink=True)
@@ -34,11 +34,11 @@ def outside_targets(file: h5py.File, paths: Sequence[str]) -> set[str]:
                     found.add(target(file[posixpath.normpath(posixpath.join(path, link.path))]))
                 elif isinstance(link, h5py.HardLink):  # its first name may be elsewhere
                     found.add(target(item[name]))
-    return {path for path in found if not below(path, list(paths))}
+    return {path for path in found if not is_below(path, list(paths))}
 
 
-def _below(file: h5py.File, paths: Sequence[str]) -> Iterable[tuple[str, h5py.Group | h5py.Dataset]]:
-    return ((path, item) for path, item in objects(file) if below(path, list(paths)))
+def _iter_below(file: h5py.File, paths: Sequence[str]) -> Iterable[tuple[str, h5py.Group | h5py.Dataset]]:
+    return ((path, item) for path, item in walk_objects(file) if is_below(path, list(paths)))
 
 
 def carry_over(old: h5py.File, new: h5py.File, paths: Sequence[str]) -> None:
@@ -62,7 +62,7 @@ def carry_over(old: h5py.File, new: h5py.File, paths: Sequence[str]) -> None:
         parent = posixpath.dirname(path)
         _make_groups(old, new, parent)
         old.copy(path, new[parent], name=posixpath.basename(path))
-    set_references(old, new, _below(old, paths))
+    set_references(old, new, _iter_below(old, paths))
 
 
 def _make_groups(old: h5py.File, new: h5py.File, path: str) -> None:

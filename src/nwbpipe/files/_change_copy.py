@@ -21,7 +21,7 @@ _FICLONE = 0x40049409  # <linux/fs.h>: share the blocks of another file
 
 
 @contextmanager
-def copied(target: Path, *, check: Callable[[h5py.File], None] | None = None) -> Iterator[h5py.File]:
+def open_copy(target: Path, *, check: Callable[[h5py.File], None] | None = None) -> Iterator[h5py.File]:
     """Change `target`, whose writers' lock the caller holds."""
     working = working_path(target)
     try:

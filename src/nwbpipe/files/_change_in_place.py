@@ -13,8 +13,8 @@ from pathlib import Path
 import h5py
 
 from nwbpipe.errors import DamagedFileError, FileAccessError
-from nwbpipe.files._commit import SEARCHED, Commit, InterruptedCommitError
-from nwbpipe.files._hdf5_lock import hdf5_lock
+from nwbpipe.files._commit import SEARCHED, FileCommit, InterruptedCommitError
+from nwbpipe.files._hdf5_lock import acquire_hdf5_lock
 from nwbpipe.files._os import SYSTEM, System
 from nwbpipe.files._view import View
 
@@ -24,13 +24,13 @@ class NotJournaledError(Exception):
 
 
 @contextmanager
-def journaled(
+def open_journaled(
     target: Path,
     *,
     lock_timeout: float,
     check: Callable[[h5py.File], None] | None = None,
     system: System = SYSTEM,
-    commit: type[Commit] = Commit,
+    commit: type[FileCommit] = FileCommit,
 ) -> Iterator[h5py.File]:
     """Change `target`, whose writers' lock the caller holds, and which has no unfinished journal.
 
@@ -42,15 +42,15 @@ def journaled(
     descriptor = system.open(target)
     try:
         # Held from here on: no program that obeys HDF5's lock writes meanwhile. Readers come and go.
-        _share(system, descriptor, target)
-        before = _state(descriptor)
+        _allow_readers(system, descriptor, target)
+        before = _stat_state(descriptor)
         view = View(descriptor, target.parent)
         try:
-            with external_links_open_files():
+            with open_external_links_as_files():
                 file = _open(view, target, "r+")
                 held: list[h5py.h5d.DatasetID] = []
                 try:
-                    held += _hold(file)
+                    held += _open_all_datasets(file)
                     yield file
                 except BaseException:
                     view.frozen = True
@@ -65,30 +65,30 @@ def journaled(
                     with _open(view, target, "r") as finished:
                         check(finished)
             _require_space(target, view)
-            hdf5_lock(system, descriptor, target, exclusive=True, timeout=lock_timeout)
-            if _state(descriptor) != before or target.stat().st_ino != before[0]:
+            acquire_hdf5_lock(system, descriptor, target, exclusive=True, timeout=lock_timeout)
+            if _stat_state(descriptor) != before or target.stat().st_ino != before[0]:
                 msg = "another program changed the file meanwhile"
                 raise FileAccessError(msg, where=str(target), hint="nothing was written: run the command again")
             try:
                 commit(target, descriptor, view, system).run()
             except InterruptedCommitError as error:
-                raise _interrupted(target, error) from error
+                raise _interrupted_error(target, error) from error
         finally:
             view.close()
     finally:
         system.close(descriptor)  # HDF5's lock goes with it
 
 
-def _share(system: System, descriptor: int, target: Path) -> None:
+def _allow_readers(system: System, descriptor: int, target: Path) -> None:
     try:
-        hdf5_lock(system, descriptor, target, exclusive=False, timeout=0)
+        acquire_hdf5_lock(system, descriptor, target, exclusive=False, timeout=0)
     except OSError as error:
         if error.errno in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL):
             raise NotJournaledError("the file system has no flock") from error
         raise
 
 
-def _state(descriptor: int) -> tuple[int, int, int]:
+def _stat_state(descriptor: int) -> tuple[int, int, int]:
     stat = os.fstat(descriptor)
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
@@ -103,7 +103,7 @@ def _open(view: View, target: Path, mode: str) -> h5py.File:
         raise DamagedFileError(msg, where=str(target), found=str(error), hint="restore it from a copy") from error
 
 
-def _hold(file: h5py.File) -> list[h5py.h5d.DatasetID]:
+def _open_all_datasets(file: h5py.File) -> list[h5py.h5d.DatasetID]:
     """Hold every dataset open.
 
     HDF5 frees what is unlinked only when its last handle is closed. So the space of a dataset that is removed in
@@ -149,7 +149,7 @@ def _require_space(target: Path, view: View) -> None:
         )
 
 
-def _interrupted(target: Path, error: InterruptedCommitError) -> FileAccessError:
+def _interrupted_error(target: Path, error: InterruptedCommitError) -> FileAccessError:
     cause = error.__cause__
     if error.committed:
         msg = "the change is committed, but could not be put in place"
@@ -164,7 +164,7 @@ _links_users = 0
 
 
 @contextmanager
-def external_links_open_files() -> Iterator[None]:
+def open_external_links_as_files() -> Iterator[None]:
     """Let external links open their files as files.
 
     HDF5 opens the file that an external link names with the driver of the file that holds it, which here is the
@@ -193,7 +193,7 @@ def external_links_open_files() -> Iterator[None]:
 _links_before: list[object] = []
 
 
-def unsuited(target: Path) -> str | None:
+def why_not_in_place(target: Path) -> str | None:
     """Why a file can't be changed in place, by where it lies; None if it can."""
     if os.name != "posix":
         return "no flock on this system"

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from nwbpipe.errors import FileAccessError
-from nwbpipe.files._atomic import _escaped, access_errors, lock_path, locked
+from nwbpipe.files._atomic import _escape_glob, hold_lock, lock_path, translate_access_errors
 from nwbpipe.files._journal import find_superblock, journal_path
 from nwbpipe.files._recover import recover_locked
 from nwbpipe.stores import is_remote, open_location
@@ -22,7 +22,7 @@ PROBE = (sys.executable, "-m", "nwbpipe.files._probe")
 _START = 2**20  # bytes in which the signature is looked for
 
 
-class State(StrEnum):
+class FileCondition(StrEnum):
     """What a file is.
 
     ``whole``: everything in it can be reached. ``busy``: another process is writing it. ``interrupted``: a commit
@@ -45,7 +45,7 @@ class Inspection:
     ----------
     state : State
         What the file is.
-    found : str
+    reason : str
         Why it is not whole; empty if it is.
     size : int
         Bytes.
@@ -58,8 +58,8 @@ class Inspection:
         Names of files beside it that a killed writer left.
     """
 
-    state: State
-    found: str
+    state: FileCondition
+    reason: str
     size: int
     reclaimable: int | None
     dangling: tuple[str, ...]
@@ -87,51 +87,53 @@ def inspect_file(path: Path | str, *, timeout: float = 120.0, probe: Sequence[st
     """
     if is_remote(path):
         store, name = open_location(path)
-        return _probed(str(path), store.stat(name).size, (), timeout, probe)
+        return _probe_in_process(str(path), store.stat(name).size, (), timeout, probe)
     target = Path(path).resolve()
     if not target.is_file():
         msg = "no such file"
         raise FileAccessError(msg, where=str(path), hint="check the path")
-    with access_errors(target, "reading"), target.open("rb") as file:
+    with translate_access_errors(target, "reading"), target.open("rb") as file:
         start = file.read(_START)
-    size, busy = target.stat().st_size, writer_at_work(target)
-    left = () if busy else leftovers(target)
+    size, busy = target.stat().st_size, is_writer_active(target)
+    left = () if busy else find_leftovers(target)
 
-    def inspection(state: State, found: str) -> Inspection:
+    def inspection(state: FileCondition, found: str) -> Inspection:
         return Inspection(state, found, size, None, (), left)
 
     if busy:
-        return inspection(State.BUSY, "another process is writing it")
+        return inspection(FileCondition.BUSY, "another process is writing it")
     if journal_path(target).exists():
-        return inspection(State.INTERRUPTED, "a commit was interrupted")
+        return inspection(FileCondition.INTERRUPTED, "a commit was interrupted")
     if find_superblock(start) is None:
-        return inspection(State.FOREIGN, f"it starts with {start[:8]!r}" if start else "it is empty")
-    return _probed(str(target), size, left, timeout, probe)
+        return inspection(FileCondition.FOREIGN, f"it starts with {start[:8]!r}" if start else "it is empty")
+    return _probe_in_process(str(target), size, left, timeout, probe)
 
 
-def _probed(target: str, size: int, left: tuple[str, ...], timeout: float, probe: Sequence[str]) -> Inspection:
+def _probe_in_process(
+    target: str, size: int, left: tuple[str, ...], timeout: float, probe: Sequence[str]
+) -> Inspection:
     """Let another process read the file through."""
 
-    def inspection(state: State, found: str) -> Inspection:
+    def inspection(state: FileCondition, found: str) -> Inspection:
         return Inspection(state, found, size, None, (), left)
 
     try:
         done = subprocess.run([*probe, target], capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
-        return inspection(State.DAMAGED, f"its reader did not end within {timeout:g} s")
+        return inspection(FileCondition.DAMAGED, f"its reader did not end within {timeout:g} s")
     try:
         answer = json.loads(done.stdout)
     except ValueError:
         last = done.stderr.strip().splitlines()[-1:] or [""]
-        return inspection(State.DAMAGED, f"its reader ended with {done.returncode} {last[0]}".strip())
+        return inspection(FileCondition.DAMAGED, f"its reader ended with {done.returncode} {last[0]}".strip())
     if "access" in answer:
         raise FileAccessError("the file can't be read", where=target, found=answer["access"])
     if "foreign" in answer:
-        return inspection(State.FOREIGN, answer["foreign"])
+        return inspection(FileCondition.FOREIGN, answer["foreign"])
     if "error" in answer:
-        return inspection(State.DAMAGED, answer["error"])
+        return inspection(FileCondition.DAMAGED, answer["error"])
     reclaimable = max(0, size - int(answer["used"]))
-    return Inspection(State.WHOLE, "", size, reclaimable, tuple(answer["dangling"]), left)
+    return Inspection(FileCondition.WHOLE, "", size, reclaimable, tuple(answer["dangling"]), left)
 
 
 def repair_file(path: Path | str, *, lock_timeout: float = 60.0) -> tuple[str, ...]:
@@ -149,27 +151,27 @@ def repair_file(path: Path | str, *, lock_timeout: float = 60.0) -> tuple[str, .
         msg = "no such file"
         raise FileAccessError(msg, where=str(path), hint="check the path")
     done = []
-    if not leftovers(target):  # nothing to do, perhaps in a folder that can't be written
+    if not find_leftovers(target):  # nothing to do, perhaps in a folder that can't be written
         return ()
-    with locked(target, lock_timeout), access_errors(target, "repairing"):
+    with hold_lock(target, lock_timeout), translate_access_errors(target, "repairing"):
         if journal_path(target).exists():
             recover_locked(target, lock_timeout)
             done.append("an interrupted commit was finished or taken back")
-        for name in leftovers(target):
+        for name in find_leftovers(target):
             target.with_name(name).unlink(missing_ok=True)
             done.append(f"{name} was removed")
     return tuple(done)
 
 
-def leftovers(target: Path) -> tuple[str, ...]:
+def find_leftovers(target: Path) -> tuple[str, ...]:
     """Names of a journal and of unfinished files beside `target`; a lock file stays, and is free by itself."""
-    names = [one.name for one in target.parent.glob(f".{_escaped(target.name)}.*.partial")]
+    names = [one.name for one in target.parent.glob(f".{_escape_glob(target.name)}.*.partial")]
     if journal_path(target).exists():
         names.append(journal_path(target).name)
     return tuple(sorted(names))
 
 
-def writer_at_work(target: Path) -> bool:
+def is_writer_active(target: Path) -> bool:
     """Whether a live process holds the writers' lock of a file; nothing is made to find out."""
     path = lock_path(target)
     if not path.exists():

@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from nwbpipe.files._codec import LEVEL, Pipeline
+from nwbpipe.files._codec import LEVEL, FilterPipeline
 
 Selection = tuple[slice, ...]
 Read = Callable[[Selection], Any]
@@ -61,8 +61,8 @@ def write_chunked(
     ValueError
         If the reader gives another shape than it was asked for.
     """
-    pipeline = Pipeline.of(dataset)
-    count = threads or _cores()
+    pipeline = FilterPipeline.of(dataset)
+    count = threads or _count_cores()
     if pipeline is not None:  # each holds a chunk, its shuffled bytes and the result: half of the memory
         count = max(1, min(count, memory_bytes // (6 * pipeline.nbytes)))
     waiting: deque[tuple[tuple[int, ...], int, Future[bytes]]] = deque()
@@ -73,16 +73,16 @@ def write_chunked(
         dataset.id.write_direct_chunk(offset, future.result())
         return size
 
-    with _workers(count) as workers:
-        for block in _blocks(dataset.shape, dataset.chunks, dataset.dtype.itemsize, memory_bytes):
+    with _open_thread_pool(count) as workers:
+        for block in _iter_blocks(dataset.shape, dataset.chunks, dataset.dtype.itemsize, memory_bytes):
             values = np.asarray(read(block))
             if values.shape != tuple(part.stop - part.start for part in block):
                 raise ValueError(f"the reader gave values of shape {values.shape} for {block}")
             if pipeline is None or not np.can_cast(values.dtype, dataset.dtype, "safe"):
                 dataset[block] = values  # HDF5 knows how to convert them
             else:
-                for part in _cut(block, pipeline.chunks):
-                    inside = _relative(part, block)
+                for part in _split_at_chunks(block, pipeline.chunks):
+                    inside = _shift_selection(part, block)
                     size = math.prod(values[inside].shape) * values.itemsize
                     # A waiting result holds its whole block; the oldest are stored first, so blocks go in order.
                     while waiting and held + size > memory_bytes // 2:
@@ -136,7 +136,7 @@ def read_chunked(
     block = tuple(slice(start, max(start, stop)) for start, stop, _ in ranges)
     shape = tuple(part.stop - part.start for part in block)
     values = np.empty(shape, dataset.dtype) if out is None else out
-    pipeline = Pipeline.of(dataset)
+    pipeline = FilterPipeline.of(dataset)
     if not values.size:
         return values
     if pipeline is None or values.nbytes < _SMALL:
@@ -144,7 +144,7 @@ def read_chunked(
         return values
 
     def place(part: Selection, offset: tuple[int, ...], data: bytes, skipped: int) -> None:
-        target = values[_relative(part, block)]
+        target = values[_shift_selection(part, block)]
         if (target.shape, target.dtype) == (pipeline.chunks, pipeline.dtype) and target.flags.c_contiguous:
             pipeline.decode(data, skipped, target)
             return
@@ -152,15 +152,15 @@ def read_chunked(
             slice(piece.start - first, piece.stop - first) for piece, first in zip(part, offset, strict=True)
         )]  # fmt: skip
 
-    count = threads or _cores()
+    count = threads or _count_cores()
     waiting: deque[Future[None]] = deque()
     try:
-        with _workers(count) as workers:
-            for part in _cut(block, pipeline.chunks):
+        with _open_thread_pool(count) as workers:
+            for part in _split_at_chunks(block, pipeline.chunks):
                 offset = tuple(piece.start // size * size for piece, size in zip(part, pipeline.chunks, strict=True))
-                stored = _stored(dataset, offset)
+                stored = _read_stored_chunk(dataset, offset)
                 if stored is None:
-                    values[_relative(part, block)] = dataset.fillvalue
+                    values[_shift_selection(part, block)] = dataset.fillvalue
                     continue
                 waiting.append(workers.submit(place, part, offset, stored[1], stored[0]))
                 while len(waiting) > 2 * count or (waiting and waiting[0].done()):
@@ -172,12 +172,12 @@ def read_chunked(
     return values
 
 
-def decodes(dataset: h5py.Dataset) -> bool:
+def can_decode_chunks(dataset: h5py.Dataset) -> bool:
     """Tell whether `read_chunked` reads a dataset in threads, or leaves it to h5py."""
-    return Pipeline.of(dataset) is not None
+    return FilterPipeline.of(dataset) is not None
 
 
-def _stored(dataset: h5py.Dataset, offset: tuple[int, ...]) -> tuple[int, bytes] | None:
+def _read_stored_chunk(dataset: h5py.Dataset, offset: tuple[int, ...]) -> tuple[int, bytes] | None:
     try:
         found: tuple[int, bytes] = dataset.id.read_direct_chunk(offset)
     except RuntimeError as error:
@@ -187,7 +187,7 @@ def _stored(dataset: h5py.Dataset, offset: tuple[int, ...]) -> tuple[int, bytes]
     return found
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     """Cores that this process may use: on a cluster's node fewer than there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -195,7 +195,7 @@ def _cores() -> int:
 
 
 @contextmanager
-def _workers(count: int) -> Iterator[ThreadPoolExecutor]:
+def _open_thread_pool(count: int) -> Iterator[ThreadPoolExecutor]:
     """Threads that end with the block; after an error what has not begun is dropped."""
     workers = ThreadPoolExecutor(count, thread_name_prefix="nwbpipe-chunks")
     try:
@@ -206,7 +206,7 @@ def _workers(count: int) -> Iterator[ThreadPoolExecutor]:
     workers.shutdown(wait=True)
 
 
-def _blocks(shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int, memory: int) -> Iterator[Selection]:
+def _iter_blocks(shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int, memory: int) -> Iterator[Selection]:
     """Cut a shape into blocks of whole chunks, in C order.
 
     Whole rows of chunks where a quarter of the memory holds one, since a source may have to decode all channels to
@@ -224,7 +224,7 @@ def _blocks(shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int, memo
         yield tuple(slice(a, min(a + step, size)) for a, step, size in zip(starts, steps, shape, strict=True))
 
 
-def _cut(block: Selection, chunks: tuple[int, ...]) -> Iterator[Selection]:
+def _split_at_chunks(block: Selection, chunks: tuple[int, ...]) -> Iterator[Selection]:
     """Cut a selection at the borders of chunks, in C order."""
     axes = []
     for part, size in zip(block, chunks, strict=True):
@@ -233,7 +233,7 @@ def _cut(block: Selection, chunks: tuple[int, ...]) -> Iterator[Selection]:
     return itertools.product(*axes)
 
 
-def _relative(part: Selection, whole: Selection) -> Selection:
+def _shift_selection(part: Selection, whole: Selection) -> Selection:
     return tuple(
         slice(piece.start - around.start, piece.stop - around.start)
         for piece, around in zip(part, whole, strict=True)

@@ -47,7 +47,7 @@ class Codec(StrEnum):
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class FilterPipeline:
     """The filters of one dataset, and the shape and type of its chunks.
 
     Parameters
@@ -66,7 +66,7 @@ class Pipeline:
     deflate: bool
 
     @classmethod
-    def of(cls, dataset: h5py.Dataset) -> Pipeline | None:
+    def of(cls, dataset: h5py.Dataset) -> FilterPipeline | None:
         """Return the pipeline of a dataset, or None where only HDF5 knows how to code it."""
         if dataset.chunks is None or dataset.dtype.kind not in "biufc":
             return None
@@ -102,7 +102,7 @@ class Pipeline:
         else:
             chunk = np.zeros(self.chunks, self.dtype)
             chunk[tuple(slice(0, size) for size in values.shape)] = values
-        data = shuffled(chunk) if self.shuffle else chunk.reshape(-1).view(np.uint8)
+        data = shuffle_bytes(chunk) if self.shuffle else chunk.reshape(-1).view(np.uint8)
         return isal_zlib.compress(data, level) if self.deflate else data.tobytes()
 
     def decode(self, data: bytes, skipped: int = 0, out: np.ndarray | None = None) -> np.ndarray:
@@ -130,7 +130,7 @@ class Pipeline:
         if len(data) != self.nbytes:
             raise ValueError(f"damaged chunk: {len(data)} bytes instead of {self.nbytes}")
         if self.shuffle and not skipped & 1:
-            return unshuffled(data, self.dtype, None if out is None else out.reshape(-1)).reshape(self.chunks)
+            return unshuffle_bytes(data, self.dtype, None if out is None else out.reshape(-1)).reshape(self.chunks)
         values = np.frombuffer(data, self.dtype).reshape(self.chunks)
         if out is None:
             return values
@@ -138,7 +138,7 @@ class Pipeline:
         return out
 
 
-def shuffled(values: np.ndarray) -> np.ndarray:
+def shuffle_bytes(values: np.ndarray) -> np.ndarray:
     """Return the bytes of a C-contiguous array as HDF5's shuffle filter orders them.
 
     First the first byte of every element, then the second ones, and so on. A chunk holds whole elements only, so
@@ -164,7 +164,7 @@ def shuffled(values: np.ndarray) -> np.ndarray:
     return planes.reshape(-1)
 
 
-def unshuffled(data: bytes | np.ndarray, dtype: np.dtype[Any], out: np.ndarray | None = None) -> np.ndarray:
+def unshuffle_bytes(data: bytes | np.ndarray, dtype: np.dtype[Any], out: np.ndarray | None = None) -> np.ndarray:
     """Return the elements of `dtype` (1-D, in `out` where it is given) whose shuffled bytes are `data`."""
     size = dtype.itemsize
     planes = np.frombuffer(data, np.uint8).reshape(size, -1)

@@ -26,9 +26,9 @@ from nwbpipe.files._journal import (
     HEADER_SIZE,
     SIGNATURE,
     SUPERBLOCK,
-    Header,
     Journal,
-    Page,
+    JournalHeader,
+    JournalPage,
     find_superblock,
     journal_path,
     read_journal,
@@ -42,7 +42,7 @@ BLANK = bytes(len(SIGNATURE))
 SEARCHED = 64 * 1024  # user blocks larger than this are not known
 
 
-class Change(Protocol):
+class PendingChange(Protocol):
     """What a commit needs of a view."""
 
     old_end: int
@@ -51,13 +51,13 @@ class Change(Protocol):
     def new_end(self) -> int:
         """Size of the new file."""
 
-    def changed(self) -> Iterable[tuple[int, bytes]]:
+    def changed_pages(self) -> Iterable[tuple[int, bytes]]:
         """Yield the changed pages below both ends."""
 
     def tail(self) -> Iterable[tuple[int, bytes | memoryview]]:
         """Yield what is new past the old end."""
 
-    def at(self, offset: int, size: int) -> bytes:
+    def read_new(self, offset: int, size: int) -> bytes:
         """Bytes of the new file."""
 
 
@@ -91,42 +91,42 @@ class Placement:
         plan = read_journal(self.system, journal, self.target)
         if plan is None or not plan.sealed:
             raise OSError("the journal does not read back as it was written")
-        self.blank(plan)
-        self.place(plan, journal)
-        self.sign(plan)
-        self.cut(plan.header.new_end)
-        self.remove()
+        self.blank_signature(plan)
+        self.put_pages(plan, journal)
+        self.write_signature(plan)
+        self.truncate_to(plan.header.new_end)
+        self.remove_journal()
 
-    def blank(self, plan: Journal) -> None:
+    def blank_signature(self, plan: Journal) -> None:
         """Make every reader refuse the file."""
         write_all(self.system, self.descriptor, BLANK, plan.header.superblock)
         self.system.sync_data(self.descriptor)
 
-    def place(self, plan: Journal, journal: int) -> None:
+    def put_pages(self, plan: Journal, journal: int) -> None:
         """Write the pages where they belong, but for the signature."""
         for page in plan.pages:
             data = self.system.read(journal, page.length, page.source)
-            write_all(self.system, self.descriptor, without_signature(plan, page, data), page.offset)
+            write_all(self.system, self.descriptor, blank_signature_bytes(plan, page, data), page.offset)
         self.system.sync_data(self.descriptor)
 
-    def sign(self, plan: Journal) -> None:
+    def write_signature(self, plan: Journal) -> None:
         """Let readers in again."""
         write_all(self.system, self.descriptor, SIGNATURE, plan.header.superblock)
         self.system.sync(self.descriptor)  # the time of the change, too: caches go by it
 
-    def cut(self, size: int) -> None:
+    def truncate_to(self, size: int) -> None:
         """Take off what lies past `size`."""
         if self.system.size(self.descriptor) > size:
             self.system.truncate(self.descriptor, size)
             self.system.sync(self.descriptor)
 
-    def remove(self) -> None:
+    def remove_journal(self) -> None:
         """Remove the journal."""
         self.system.unlink(self.path)
         self.system.sync_folder(self.path.parent)
 
 
-class Commit(Placement):
+class FileCommit(Placement):
     """A whole commit.
 
     Parameters
@@ -137,7 +137,7 @@ class Commit(Placement):
         What the file is to become.
     """
 
-    def __init__(self, target: Path, descriptor: int, change: Change, system: System) -> None:
+    def __init__(self, target: Path, descriptor: int, change: PendingChange, system: System) -> None:
         super().__init__(target, descriptor, system)
         self.change = change
 
@@ -151,7 +151,7 @@ class Commit(Placement):
         InterruptedCommitError
             The system failed in a way that leaves the rest to `recover`.
         """
-        header = self.header()
+        header = self.make_header()
         journal = self.system.open(self.path, create=True)
         try:
             sealing = False
@@ -170,22 +170,22 @@ class Commit(Placement):
         finally:
             self.system.close(journal)
 
-    def header(self) -> Header:
+    def make_header(self) -> JournalHeader:
         """Describe the target before and after."""
-        place = find_superblock(self.change.at(0, SEARCHED))
+        place = find_superblock(self.change.read_new(0, SEARCHED))
         if place is None:
             msg = "the file has no HDF5 superblock where one is looked for"
             raise DamagedFileError(msg, where=str(self.target), hint="restore it from a copy")
-        return Header(
+        return JournalHeader(
             inode=self.system.inode(self.descriptor),
             old_end=self.change.old_end,
             new_end=self.change.new_end,
             superblock=place,
             before=superblock_digest(self.system.read(self.descriptor, SUPERBLOCK, place)),
-            after=superblock_digest(self.change.at(place, SUPERBLOCK)),
+            after=superblock_digest(self.change.read_new(place, SUPERBLOCK)),
         )
 
-    def begin(self, journal: int, header: Header) -> None:
+    def begin(self, journal: int, header: JournalHeader) -> None:
         """Say durably that a commit begins."""
         write_header(self.system, journal, header)
         self.system.sync(journal)
@@ -201,16 +201,16 @@ class Commit(Placement):
             self.system.truncate(self.descriptor, self.change.new_end)
         self.system.sync(self.descriptor)
 
-    def seal(self, journal: int, header: Header) -> None:
+    def seal(self, journal: int, header: JournalHeader) -> None:
         """Complete the journal: this is the commit."""
-        write_pages(self.system, journal, header, self._pages())
+        write_pages(self.system, journal, header, self._journal_pages())
         self.system.sync(journal)
 
-    def _pages(self) -> Iterator[tuple[int, bytes, bytes]]:
-        for offset, new in self.change.changed():
+    def _journal_pages(self) -> Iterator[tuple[int, bytes, bytes]]:
+        for offset, new in self.change.changed_pages():
             yield offset, self.system.read(self.descriptor, len(new), offset), new
 
-    def undo(self, journal: int, header: Header, *, sealing: bool) -> None:
+    def undo(self, journal: int, header: JournalHeader, *, sealing: bool) -> None:
         """Take back a commit that could not be sealed."""
         if sealing:  # the seal may be on the disk, whatever the system said: first it must not be
             try:
@@ -219,11 +219,11 @@ class Commit(Placement):
             except OSError as error:
                 raise InterruptedCommitError(committed=False) from error
         with suppress(OSError):  # else the next open does it
-            self.cut(header.old_end)
-            self.remove()
+            self.truncate_to(header.old_end)
+            self.remove_journal()
 
 
-def without_signature(plan: Journal, page: Page, data: bytes) -> bytes:
+def blank_signature_bytes(plan: Journal, page: JournalPage, data: bytes) -> bytes:
     """Return a page's bytes with the superblock's signature blanked, if it is there."""
     start = plan.header.superblock - page.offset
     if 0 <= start < page.length:

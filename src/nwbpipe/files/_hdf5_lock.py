@@ -12,7 +12,7 @@ from nwbpipe.files._os import System
 _PAUSE = 0.02
 
 
-def hdf5_lock(system: System, descriptor: int, target: Path, *, exclusive: bool, timeout: float) -> None:
+def acquire_hdf5_lock(system: System, descriptor: int, target: Path, *, exclusive: bool, timeout: float) -> None:
     """Wait for HDF5's lock.
 
     Raises

@@ -55,7 +55,7 @@ def superblock_digest(block: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class Header:
+class JournalHeader:
     """What a commit starts from and where it leads."""
 
     inode: int
@@ -73,7 +73,7 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Page:
+class JournalPage:
     """A page of the journal: where it belongs, where its bytes stand, digests of what was there and will be."""
 
     offset: int
@@ -87,17 +87,19 @@ class Page:
 class Journal:
     """A journal that was read: its header is good; `sealed` says whether all of it is."""
 
-    header: Header
+    header: JournalHeader
     sealed: bool
-    pages: tuple[Page, ...]
+    pages: tuple[JournalPage, ...]
 
 
-def write_header(system: System, descriptor: int, header: Header) -> None:
+def write_header(system: System, descriptor: int, header: JournalHeader) -> None:
     """Begin a journal."""
     write_all(system, descriptor, header.pack(), 0)
 
 
-def write_pages(system: System, descriptor: int, header: Header, pages: Iterable[tuple[int, bytes, bytes]]) -> None:
+def write_pages(
+    system: System, descriptor: int, header: JournalHeader, pages: Iterable[tuple[int, bytes, bytes]]
+) -> None:
     """Write the pages, given as (offset, old bytes, new bytes), and the seal."""
     whole = hashlib.sha256(header.pack())
     position, count = HEADER_SIZE, 0
@@ -135,15 +137,17 @@ def read_journal(system: System, descriptor: int, target: Path) -> Journal | Non
     if magic != _MAGIC:
         msg = "the journal is of another version of nwbpipe"
         raise DamagedFileError(msg, where=str(target), found=repr(magic), hint="open the file with that version")
-    header = Header(*rest)
-    pages, sealed = _verified(system, descriptor, header, size)
+    header = JournalHeader(*rest)
+    pages, sealed = _verify_pages(system, descriptor, header, size)
     return Journal(header, sealed, pages if sealed else ())
 
 
-def _verified(system: System, descriptor: int, header: Header, size: int) -> tuple[tuple[Page, ...], bool]:
+def _verify_pages(
+    system: System, descriptor: int, header: JournalHeader, size: int
+) -> tuple[tuple[JournalPage, ...], bool]:
     """Return the pages, and whether all of them and the seal are good."""
     whole = hashlib.sha256(header.pack())
-    pages: list[Page] = []
+    pages: list[JournalPage] = []
     position, limit = HEADER_SIZE, min(header.old_end, header.new_end)
     while position < size:
         head = system.read(descriptor, max(_PAGE.size, _END.size + _DIGEST), position)
@@ -162,6 +166,6 @@ def _verified(system: System, descriptor: int, header: Header, size: int) -> tup
             break
         whole.update(head[: _PAGE.size])
         whole.update(data)
-        pages.append(Page(offset, length, position, before, after))
+        pages.append(JournalPage(offset, length, position, before, after))
         position += length
     return (), False

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 
-def objects(file: h5py.File, without: Collection[str] = ()) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
+def walk_objects(file: h5py.File, without: Collection[str] = ()) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
     """Yield each group and dataset once, with its path; links to elsewhere are not followed.
 
     Groups at the paths `without` are left out, with all that is in them.
@@ -36,7 +36,7 @@ def objects(file: h5py.File, without: Collection[str] = ()) -> Iterator[tuple[st
 
 def soft_links(file: h5py.File) -> Iterator[tuple[str, str]]:
     """Yield the path of each soft link and the absolute path that it names."""
-    for path, item in objects(file):
+    for path, item in walk_objects(file):
         if isinstance(item, h5py.Group):
             for name in item:
                 link = item.get(name, getlink=True)
@@ -44,14 +44,14 @@ def soft_links(file: h5py.File) -> Iterator[tuple[str, str]]:
                     yield posixpath.join(path, name), posixpath.normpath(posixpath.join(path, link.path))
 
 
-def references(item: h5py.Group | h5py.Dataset) -> Iterator[Any]:
+def iter_references(item: h5py.Group | h5py.Dataset) -> Iterator[Any]:
     """Yield every object or region reference in an object's attributes and values; null ones too."""
     for name in item.attrs:
         attribute = item.attrs.get_id(name)
         if holds_references(attribute.dtype):
-            yield from _references_in(item.attrs[name], attribute.dtype)
+            yield from _iter_references_in(item.attrs[name], attribute.dtype)
     if isinstance(item, h5py.Dataset) and item.shape is not None and holds_references(item.dtype):
-        yield from _references_in(item[()], item.dtype)
+        yield from _iter_references_in(item[()], item.dtype)
 
 
 def holds_references(dtype: np.dtype[Any]) -> bool:
@@ -66,13 +66,13 @@ def holds_references(dtype: np.dtype[Any]) -> bool:
     return isinstance(inner, np.dtype) and holds_references(inner)
 
 
-def _references_in(values: Any, dtype: np.dtype[Any]) -> Iterator[Any]:
+def _iter_references_in(values: Any, dtype: np.dtype[Any]) -> Iterator[Any]:
     if isinstance(values, h5py.Empty):
         return
     if dtype.names:
         for name in dtype.names:
             if holds_references(dtype[name]):
-                yield from _references_in(values[name], dtype[name])
+                yield from _iter_references_in(values[name], dtype[name])
         return
     for value in np.asarray(values, dtype=object).ravel():
         if isinstance(value, h5py.Reference | h5py.RegionReference):
@@ -81,30 +81,30 @@ def _references_in(values: Any, dtype: np.dtype[Any]) -> Iterator[Any]:
             yield from (one for one in value.ravel() if isinstance(one, h5py.Reference | h5py.RegionReference))
 
 
-def users(file: h5py.File, paths: list[str]) -> list[str]:
+def find_users(file: h5py.File, paths: list[str]) -> list[str]:
     """Return the objects and links outside of `paths` that lead to one of `paths` or below it."""
-    found = {path for path, target in soft_links(file) if below(target, paths) and not below(path, paths)}
-    wanted = {int(h5py.h5o.get_info(item.id).addr) for path, item in objects(file) if below(path, paths)}
-    for path, item in objects(file):
-        if below(path, paths):
+    found = {path for path, target in soft_links(file) if is_below(target, paths) and not is_below(path, paths)}
+    wanted = {int(h5py.h5o.get_info(item.id).addr) for path, item in walk_objects(file) if is_below(path, paths)}
+    for path, item in walk_objects(file):
+        if is_below(path, paths):
             continue
-        for reference in references(item):
-            target = _target(file, reference)
+        for reference in iter_references(item):
+            target = _dereference(file, reference)
             if target is not None and int(h5py.h5o.get_info(target.id).addr) in wanted:
                 found.add(path)
                 break
     return sorted(found)
 
 
-def dangling(file: h5py.File) -> list[str]:
+def find_dangling(file: h5py.File) -> list[str]:
     """Return the objects that hold a reference to nothing, and the soft links that lead nowhere."""
-    found = {path for path, target in soft_links(file) if not _leads_somewhere(file, target)}
-    reachable = {int(h5py.h5o.get_info(item.id).addr) for _, item in objects(file)}
-    for path, item in objects(file):
-        for reference in references(item):
+    found = {path for path, target in soft_links(file) if not _target_exists(file, target)}
+    reachable = {int(h5py.h5o.get_info(item.id).addr) for _, item in walk_objects(file)}
+    for path, item in walk_objects(file):
+        for reference in iter_references(item):
             if not reference:  # a null reference says "none"
                 continue
-            target = _target(file, reference)
+            target = _dereference(file, reference)
             # HDF5 still finds an unlinked object while its bytes stand: reachable by a name is what counts
             if target is None or int(h5py.h5o.get_info(target.id).addr) not in reachable:
                 found.add(path)
@@ -112,12 +112,12 @@ def dangling(file: h5py.File) -> list[str]:
     return sorted(found)
 
 
-def below(path: str, paths: Iterable[str]) -> bool:
+def is_below(path: str, paths: Iterable[str]) -> bool:
     """Whether a path is one of `paths`, or leads below one."""
     return any(path == one or path.startswith(one.rstrip("/") + "/") for one in paths)
 
 
-def _leads_somewhere(file: h5py.File, target: str) -> bool:
+def _target_exists(file: h5py.File, target: str) -> bool:
     """Whether a path exists; one that passes through another file is that file's matter."""
     parts = target.strip("/").split("/")
     for count in range(1, len(parts) + 1):
@@ -129,7 +129,7 @@ def _leads_somewhere(file: h5py.File, target: str) -> bool:
     return True
 
 
-def _target(file: h5py.File, reference: Any) -> Any:
+def _dereference(file: h5py.File, reference: Any) -> Any:
     try:
         return file[reference] if reference else None
     except (ValueError, KeyError, OSError, RuntimeError):

@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 
 from nwbpipe.errors import ConflictError, FileAccessError, UnsupportedFileError
-from nwbpipe.files._links import dangling, objects
-from nwbpipe.files._remote import remote_read
+from nwbpipe.files._links import find_dangling, walk_objects
+from nwbpipe.files._remote import open_remote
 from nwbpipe.stores import is_remote
 
 
@@ -31,22 +31,22 @@ def probe(path: str) -> dict[str, Any]:
     OSError
         If something can't be read.
     """
-    with remote_read(path) if is_remote(path) else h5py.File(path, "r", locking=False) as file:
+    with open_remote(path) if is_remote(path) else h5py.File(path, "r", locking=False) as file:
         size = file.id.get_filesize()
         used = file.userblock_size
-        for name, item in objects(file):
+        for name, item in walk_objects(file):
             info = h5py.h5o.get_info(item.id)
             used += int(info.hdr.space.total)
             for part in (info.meta_size.obj, info.meta_size.attr):
                 used += int(part.index_size) + int(part.heap_size)
             for attribute in item.attrs:
-                used += _text(item.attrs[attribute])
+                used += _text_bytes(item.attrs[attribute])
             if isinstance(item, h5py.Dataset) and not item.is_virtual and not item.external:
-                used += _stored(item, name, size)
-        return {"used": used, "dangling": dangling(file)}
+                used += _stored_bytes(item, name, size)
+        return {"used": used, "dangling": find_dangling(file)}
 
 
-def _stored(dataset: h5py.Dataset, name: str, size: int) -> int:
+def _stored_bytes(dataset: h5py.Dataset, name: str, size: int) -> int:
     """Bytes of a dataset's values, as stored."""
     ends: list[int] = []
     if dataset.chunks is not None:
@@ -60,16 +60,18 @@ def _stored(dataset: h5py.Dataset, name: str, size: int) -> int:
         msg = f"values of {name} lie beyond the end of the file"
         raise OSError(msg)
     text = h5py.check_string_dtype(dataset.dtype)
-    outside = _text(dataset[()]) if text is not None and text.length is None and dataset.shape is not None else 0
+    outside = (
+        _text_bytes(dataset[()]) if text is not None and text.length is None and dataset.shape is not None else 0
+    )
     return int(dataset.id.get_storage_size()) + outside
 
 
-def _text(value: Any) -> int:
+def _text_bytes(value: Any) -> int:
     """Bytes that text of variable length takes in HDF5's heaps, about."""
     if isinstance(value, str | bytes):
         return 16 + len(value if isinstance(value, bytes) else value.encode())
     if isinstance(value, np.ndarray) and value.dtype == object:
-        return sum(_text(one) for one in value.ravel())
+        return sum(_text_bytes(one) for one in value.ravel())
     return 0
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from nwbpipe.errors import DamagedFileError, FileAccessError, NwbpipeError
-from nwbpipe.files._atomic import access_errors, locked
+from nwbpipe.files._atomic import hold_lock, translate_access_errors
 from nwbpipe.files._commit import Placement
-from nwbpipe.files._hdf5_lock import hdf5_lock
+from nwbpipe.files._hdf5_lock import acquire_hdf5_lock
 from nwbpipe.files._journal import SIGNATURE, SUPERBLOCK, Journal, journal_path, read_journal, superblock_digest
 from nwbpipe.files._os import SYSTEM, System
 
@@ -36,7 +36,7 @@ def recover(path: Path | str, *, lock_timeout: float = 60.0) -> None:
     target = Path(path).resolve()
     if not journal_path(target).exists():
         return
-    with locked(target, lock_timeout), access_errors(target, "finishing an interrupted commit"):
+    with hold_lock(target, lock_timeout), translate_access_errors(target, "finishing an interrupted commit"):
         recover_locked(target, lock_timeout)
 
 
@@ -52,38 +52,38 @@ def recover_locked(
         raise FileAccessError(msg, where=str(target), hint=f"put the file back, or remove {path.name}")
     descriptor = system.open(target)
     try:
-        hdf5_lock(system, descriptor, target, exclusive=True, timeout=lock_timeout)
+        acquire_hdf5_lock(system, descriptor, target, exclusive=True, timeout=lock_timeout)
         journal = system.open(path)
         try:
-            settle(placement(target, descriptor, system), journal)
+            finish_or_undo(placement(target, descriptor, system), journal)
         finally:
             system.close(journal)
     finally:
         system.close(descriptor)
 
 
-def settle(placement: Placement, journal: int) -> None:
+def finish_or_undo(placement: Placement, journal: int) -> None:
     """Finish a sealed journal; take back what an unsealed one began."""
     plan = read_journal(placement.system, journal, placement.target)
     if plan is None:  # nothing had been done
-        placement.remove()
+        placement.remove_journal()
         return
-    header, found = plan.header, State(placement, plan)
+    header, found = plan.header, TargetState(placement, plan)
     if placement.system.inode(placement.descriptor) != header.inode:
-        raise _refusal(placement, "the journal of an interrupted commit belongs to another file")
+        raise _damaged_error(placement, "the journal of an interrupted commit belongs to another file")
     if plan.sealed:
-        if not found.fits():
-            raise _refusal(placement, "another program changed the file after an interrupted commit")
+        if not found.matches_journal():
+            raise _damaged_error(placement, "another program changed the file after an interrupted commit")
         placement.finish(journal)
     elif found.signed:
         if found.superblock == header.before:
-            placement.cut(header.old_end)
-        placement.remove()  # another superblock: another program has been at work, and the tail is its own
+            placement.truncate_to(header.old_end)
+        placement.remove_journal()  # another superblock: another program has been at work, and the tail is its own
     else:
-        raise _refusal(placement, "the journal of an interrupted commit is damaged")
+        raise _damaged_error(placement, "the journal of an interrupted commit is damaged")
 
 
-class State:
+class TargetState:
     """What the target looks like, beside its journal."""
 
     def __init__(self, placement: Placement, plan: Journal) -> None:
@@ -96,7 +96,7 @@ class State:
     def _read(self, size: int, offset: int) -> bytes:
         return self._placement.system.read(self._placement.descriptor, size, offset)
 
-    def fits(self) -> bool:
+    def matches_journal(self) -> bool:
         """Whether the file is as a sealed commit may have left it.
 
         While the signature is blank, nobody else can have changed the file, and its pages may be torn. With the
@@ -112,7 +112,7 @@ class State:
         return now in ([page.before for page in self._plan.pages], [page.after for page in self._plan.pages])
 
 
-def _refusal(placement: Placement, what: str) -> DamagedFileError:
+def _damaged_error(placement: Placement, what: str) -> DamagedFileError:
     return DamagedFileError(
         what,
         where=str(placement.target),
@@ -132,7 +132,7 @@ def read_settled(path: Path, read: Callable[[], T], *, lock_timeout: float = 60.
         try:
             return read()
         except (OSError, KeyError, RuntimeError, ValueError, NwbpipeError):
-            if attempt + 1 == _ATTEMPTS or (not unfinished(path) and _times(path) == before):
+            if attempt + 1 == _ATTEMPTS or (not is_commit_unfinished(path) and _times(path) == before):
                 raise
     raise AssertionError
 
@@ -142,6 +142,6 @@ def _times(path: Path) -> tuple[int, int, int]:
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
-def unfinished(path: Path) -> bool:
+def is_commit_unfinished(path: Path) -> bool:
     """Whether a commit of the file is under way or was interrupted."""
     return os.path.lexists(journal_path(path))

@@ -9,16 +9,16 @@ from pathlib import Path
 import h5py
 
 from nwbpipe.errors import ConflictError, DamagedFileError, UnsupportedFileError
-from nwbpipe.files._change_in_place import external_links_open_files
+from nwbpipe.files._change_in_place import open_external_links_as_files
 from nwbpipe.files._commit import SEARCHED
 from nwbpipe.files._journal import find_superblock
-from nwbpipe.files.s3 import s3_read
+from nwbpipe.files.s3 import s3_open
 from nwbpipe.stores import open_location
-from nwbpipe.stores.s3 import public
+from nwbpipe.stores.s3 import public_url
 
 
 @contextmanager
-def remote_read(url: Path | str, *, keep: bool = False) -> Iterator[h5py.File]:
+def open_remote(url: Path | str, *, keep: bool = False) -> Iterator[h5py.File]:
     """Open an HDF5 file at a URL for reading, fetching only what is read.
 
     Parameters
@@ -42,13 +42,13 @@ def remote_read(url: Path | str, *, keep: bool = False) -> Iterator[h5py.File]:
         If it was changed meanwhile.
     """
     if str(url).startswith("s3:"):
-        with s3_read(url, keep=keep) as file:
+        with s3_open(url, keep=keep) as file:
             yield file
         return
     store, name = open_location(url)
     before = store.stat(name)
-    where = public(url)
-    with store.open(name) as raw, external_links_open_files():
+    where = public_url(url)
+    with store.open(name) as raw, open_external_links_as_files():
         if find_superblock(raw.read(SEARCHED)) is None:
             raise UnsupportedFileError("not an HDF5 file", where=where, expected="an NWB 2 file (HDF5)")
         raw.seek(0)

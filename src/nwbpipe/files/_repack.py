@@ -17,8 +17,8 @@ import h5py
 import numpy as np
 
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError, UnsupportedFileError
-from nwbpipe.files._atomic import access_errors, locked, move_into_place, working_path
-from nwbpipe.files._links import holds_references, objects
+from nwbpipe.files._atomic import hold_lock, move_into_place, translate_access_errors, working_path
+from nwbpipe.files._links import holds_references, walk_objects
 from nwbpipe.files._recover import recover_locked
 
 _BLOCK = 16 * 2**20
@@ -58,7 +58,7 @@ def repack(
     if not target.is_file():
         msg = "no such file"
         raise FileAccessError(msg, where=str(target), hint="check the path")
-    with locked(target, lock_timeout), access_errors(target, "repacking"):
+    with hold_lock(target, lock_timeout), translate_access_errors(target, "repacking"):
         recover_locked(target, lock_timeout)
         before = target.stat()
         free = shutil.disk_usage(target.parent).free
@@ -70,9 +70,9 @@ def repack(
         building = working_path(target)
         try:
             with _open(target) as old:  # with HDF5's shared lock: nobody writes meanwhile
-                copy(old, building)
+                copy_file(old, building)
                 with h5py.File(building, "r", locking=False) as new:
-                    compare(old, new)
+                    require_same(old, new)
                     if check is not None:
                         check(new)
                 now = target.stat()
@@ -105,7 +105,7 @@ def _open(path: Path) -> h5py.File:
         raise DamagedFileError(msg, where=str(path), found=str(error), hint="restore it from a copy") from error
 
 
-def copy(old: h5py.File, path: Path) -> None:
+def copy_file(old: h5py.File, path: Path) -> None:
     """Write a new file with everything that `old` holds."""
     properties = old.id.get_create_plist()
     strategy, persist, threshold = properties.get_file_space_strategy()
@@ -126,7 +126,7 @@ def copy(old: h5py.File, path: Path) -> None:
             _copy_attribute(whole, new["/"], name)
         del whole
         del new["repacked"]
-        set_references(old, new, objects(old))
+        set_references(old, new, walk_objects(old))
     if old.userblock_size:
         with Path(old.filename).open("rb") as source, path.open("r+b") as sink:
             sink.write(source.read(old.userblock_size))
@@ -149,18 +149,18 @@ def set_references(old: h5py.File, new: h5py.File, copied: Iterable[tuple[str, A
             if holds_references(attribute.dtype) and not isinstance(item.attrs[name], h5py.Empty):
                 values = np.empty(attribute.shape, attribute.dtype)
                 attribute.read(values)
-                new[path].attrs.get_id(name).write(_translated(values, attribute.dtype, old, new, path))
+                new[path].attrs.get_id(name).write(_translate_references(values, attribute.dtype, old, new, path))
         if isinstance(item, h5py.Dataset) and item.size and holds_references(item.dtype):
-            new[path][...] = _translated(item[...], item.dtype, old, new, path)
+            new[path][...] = _translate_references(item[...], item.dtype, old, new, path)
 
 
-def _translated(values: Any, dtype: np.dtype[Any], old: h5py.File, new: h5py.File, path: str) -> Any:
+def _translate_references(values: Any, dtype: np.dtype[Any], old: h5py.File, new: h5py.File, path: str) -> Any:
     """Return values whose references lead to the objects of `new`."""
     result = np.array(values, dtype=dtype)
     if dtype.names:
         for name in dtype.names:
             if holds_references(dtype[name]):
-                result[name] = _translated(result[name], dtype[name], old, new, path)
+                result[name] = _translate_references(result[name], dtype[name], old, new, path)
         return result
     if h5py.check_ref_dtype(dtype) is not h5py.Reference:
         msg = "references of this kind can't be written anew"
@@ -180,19 +180,19 @@ def _name_of(file: h5py.File, reference: Any, path: str) -> str:
     try:
         name = file[reference].name
     except (ValueError, KeyError) as error:
-        raise _dangles(file, path) from error
+        raise _dangling_error(file, path) from error
     if name is None:
-        raise _dangles(file, path)
+        raise _dangling_error(file, path)
     return str(name)
 
 
-def _dangles(file: h5py.File, path: str) -> DamagedFileError:
+def _dangling_error(file: h5py.File, path: str) -> DamagedFileError:
     msg = "a reference points to nothing"
     hint = "nothing was changed; another program removed what it named: restore the file from a copy"
     return DamagedFileError(msg, where=f"{file.filename}:{path}", hint=hint)
 
 
-def compare(old: h5py.File, new: h5py.File) -> None:
+def require_same(old: h5py.File, new: h5py.File) -> None:
     """Refuse a new file that is not as the old one: every link, attribute, value and reference.
 
     Raises
@@ -200,24 +200,24 @@ def compare(old: h5py.File, new: h5py.File) -> None:
     DamagedFileError
         Naming the first object that differs.
     """
-    first, second = dict(objects(old)), dict(objects(new))
+    first, second = dict(walk_objects(old)), dict(walk_objects(new))
     names, others = ({_address(item): path for path, item in one.items()} for one in (first, second))
     if set(first) != set(second):
-        raise _differs(new, sorted(set(first) ^ set(second))[0], "is not in both files")
+        raise _difference_error(new, sorted(set(first) ^ set(second))[0], "is not in both files")
     for path, item in first.items():
         other = second[path]
         if isinstance(item, h5py.Group) != isinstance(other, h5py.Group):
-            raise _differs(new, path, "is of another kind")
+            raise _difference_error(new, path, "is of another kind")
         if isinstance(item, h5py.Group):
-            if _links(item, names) != _links(other, others):
-                raise _differs(new, path, "has other links")
-        elif not _same_data(item, other):
-            raise _differs(new, path, "has other values")
-        if not _same_attributes(item, other):
-            raise _differs(new, path, "has other attributes")
+            if _link_rows(item, names) != _link_rows(other, others):
+                raise _difference_error(new, path, "has other links")
+        elif not _have_same_data(item, other):
+            raise _difference_error(new, path, "has other values")
+        if not _have_same_attributes(item, other):
+            raise _difference_error(new, path, "has other attributes")
 
 
-def _differs(file: h5py.File, path: str, how: str) -> DamagedFileError:
+def _difference_error(file: h5py.File, path: str, how: str) -> DamagedFileError:
     msg = f"the new file is not as the old one: {path} {how}"
     return DamagedFileError(msg, where=file.filename, hint="nothing was changed: report it")
 
@@ -226,7 +226,7 @@ def _address(item: h5py.HLObject) -> int:
     return int(h5py.h5o.get_info(item.id).addr)
 
 
-def _links(group: h5py.Group, names: dict[int, str]) -> list[tuple[str | None, ...]]:
+def _link_rows(group: h5py.Group, names: dict[int, str]) -> list[tuple[str | None, ...]]:
     links: list[tuple[str | None, ...]] = []
     for name in sorted(group):
         link = group.get(name, getlink=True)
@@ -239,7 +239,7 @@ def _links(group: h5py.Group, names: dict[int, str]) -> list[tuple[str | None, .
     return links
 
 
-def _same_data(item: h5py.Dataset, other: h5py.Dataset) -> bool:
+def _have_same_data(item: h5py.Dataset, other: h5py.Dataset) -> bool:
     if (
         item.shape != other.shape
         or item.maxshape != other.maxshape
@@ -251,15 +251,15 @@ def _same_data(item: h5py.Dataset, other: h5py.Dataset) -> bool:
     if item.shape is None or item.is_virtual or item.external:
         return True  # kept elsewhere
     if h5py.check_dtype(vlen=item.dtype) is None and not item.dtype.hasobject and item.chunks:
-        return _same_chunks(item, other)
+        return _have_same_chunks(item, other)
     if item.dtype.hasobject or not item.shape or not item.size:
-        return _same(item[()], other[()], item.file, other.file)
+        return _have_same_values(item[()], other[()], item.file, other.file)
     rows = max(1, _BLOCK // max(1, item.nbytes // item.shape[0]))
     starts = range(0, item.shape[0], rows)
-    return all(_same(item[at : at + rows], other[at : at + rows], item.file, other.file) for at in starts)
+    return all(_have_same_values(item[at : at + rows], other[at : at + rows], item.file, other.file) for at in starts)
 
 
-def _same_chunks(item: h5py.Dataset, other: h5py.Dataset) -> bool:
+def _have_same_chunks(item: h5py.Dataset, other: h5py.Dataset) -> bool:
     """Whether the chunks are the same as stored: nothing is decompressed."""
     if item.id.get_num_chunks() != other.id.get_num_chunks():
         return False
@@ -268,19 +268,19 @@ def _same_chunks(item: h5py.Dataset, other: h5py.Dataset) -> bool:
     return all(item.id.read_direct_chunk(at) == other.id.read_direct_chunk(at) for at in offsets)
 
 
-def _same_attributes(item: Any, other: Any) -> bool:
+def _have_same_attributes(item: Any, other: Any) -> bool:
     if set(item.attrs) != set(other.attrs):
         return False
     for name in item.attrs:
         one, two = item.attrs.get_id(name), other.attrs.get_id(name)
         if not one.get_type().equal(two.get_type()) or one.shape != two.shape:
             return False
-        if not _same(item.attrs[name], other.attrs[name], item.file, other.file):
+        if not _have_same_values(item.attrs[name], other.attrs[name], item.file, other.file):
             return False
     return True
 
 
-def _same(one: Any, two: Any, old: h5py.File, new: h5py.File) -> bool:
+def _have_same_values(one: Any, two: Any, old: h5py.File, new: h5py.File) -> bool:
     """Whether values are the same: bits, text, and where references lead."""
     if isinstance(one, h5py.Reference):
         if not one or not two:
@@ -290,9 +290,9 @@ def _same(one: Any, two: Any, old: h5py.File, new: h5py.File) -> bool:
         return type(one) is type(two)
     if isinstance(one, np.ndarray | np.void) and one.dtype.hasobject:
         if one.dtype.names:
-            return all(_same(one[name], two[name], old, new) for name in one.dtype.names)
+            return all(_have_same_values(one[name], two[name], old, new) for name in one.dtype.names)
         pairs = zip(np.asarray(one).ravel(), np.asarray(two).ravel(), strict=True)
-        return all(_same(a, b, old, new) for a, b in pairs)
+        return all(_have_same_values(a, b, old, new) for a, b in pairs)
     if isinstance(one, np.ndarray | np.generic):
         return bool(one.tobytes() == two.tobytes())
     return bool(one == two)

@@ -33,7 +33,7 @@ def read_texts(group: h5py.Group, name: str) -> Any:
     return _values(h5py.h5o.open(group.id, name.encode()), name)
 
 
-def texts_below(group: h5py.Group) -> Iterator[tuple[str, bytes]]:
+def iter_texts(group: h5py.Group) -> Iterator[tuple[str, bytes]]:
     """Yield the name and the text of each dataset below a group, all of which are single texts; by their names."""
     names: list[str] = []
     group.visit(names.append)

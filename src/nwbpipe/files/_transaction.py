@@ -14,9 +14,9 @@ from pathlib import Path
 import h5py
 
 from nwbpipe.errors import FileAccessError
-from nwbpipe.files._atomic import access_errors, locked
-from nwbpipe.files._change_copy import copied
-from nwbpipe.files._change_in_place import NotJournaledError, journaled, unsuited
+from nwbpipe.files._atomic import hold_lock, translate_access_errors
+from nwbpipe.files._change_copy import open_copy
+from nwbpipe.files._change_in_place import NotJournaledError, open_journaled, why_not_in_place
 from nwbpipe.files._recover import recover_locked
 from nwbpipe.files.s3 import is_remote, s3_transaction
 
@@ -85,21 +85,21 @@ def transaction(
     if not target.is_file():
         msg = "no such file"
         raise FileAccessError(msg, where=str(target), hint="check the path")
-    with locked(target, lock_timeout), access_errors(target, "changing the file"):
+    with hold_lock(target, lock_timeout), translate_access_errors(target, "changing the file"):
         recover_locked(target, lock_timeout)
         with ExitStack() as stack:
-            yield _begin(stack, target, lock_timeout, check)
+            yield _open_transaction(stack, target, lock_timeout, check)
         if committed is not None:
             committed()
 
 
-def _begin(
+def _open_transaction(
     stack: ExitStack, target: Path, lock_timeout: float, check: Callable[[h5py.File], None] | None
 ) -> h5py.File:
     """Choose the mechanism."""
-    if os.environ.get("NWBPIPE_TRANSACTION") != "copy" and unsuited(target) is None:
+    if os.environ.get("NWBPIPE_TRANSACTION") != "copy" and why_not_in_place(target) is None:
         try:
-            return stack.enter_context(journaled(target, lock_timeout=lock_timeout, check=check))
+            return stack.enter_context(open_journaled(target, lock_timeout=lock_timeout, check=check))
         except NotJournaledError:
             pass
-    return stack.enter_context(copied(target, check=check))
+    return stack.enter_context(open_copy(target, check=check))

@@ -15,7 +15,7 @@ from typing import IO, Protocol
 PAGE = 64 * 1024
 
 
-class Source(Protocol):
+class UnchangedBytes(Protocol):
     """The unchanged bytes under a view, where they are not a file's."""
 
     size: int
@@ -39,7 +39,9 @@ class View:
         How many bytes of written pages are kept in memory.
     """
 
-    def __init__(self, old: int | Source, folder: Path, *, page: int = PAGE, memory: int = 64 * 2**20) -> None:
+    def __init__(
+        self, old: int | UnchangedBytes, folder: Path, *, page: int = PAGE, memory: int = 64 * 2**20
+    ) -> None:
         self._old = old
         self._folder = folder
         self._page = page
@@ -69,7 +71,7 @@ class View:
 
     def read(self, size: int = -1) -> bytes:
         """Read on from the position."""
-        data = self.at(self._position, self._end - self._position if size < 0 else size)
+        data = self.read_new(self._position, self._end - self._position if size < 0 else size)
         self._position += len(data)
         return data
 
@@ -95,7 +97,7 @@ class View:
             while rest:
                 number, start = divmod(offset, self._page)
                 part = rest[: self._page - start]
-                self._put(number, start, part)
+                self._write_page(number, start, part)
                 rest, offset = rest[len(part) :], offset + len(part)
         except OSError as error:
             self.failure = error
@@ -117,7 +119,7 @@ class View:
             if start and number in self._pages:
                 self._pages[number][start:] = bytes(self._page - start)
             elif start and number in self._spilled:
-                self._put(number, start, memoryview(bytes(self._page - start)))
+                self._write_page(number, start, memoryview(bytes(self._page - start)))
             self._kept = min(self._kept, size)
         self._end = size
         return size
@@ -139,15 +141,15 @@ class View:
         """Size of the new file."""
         return self._end
 
-    def changed(self) -> Iterator[tuple[int, bytes]]:
+    def changed_pages(self) -> Iterator[tuple[int, bytes]]:
         """Yield (offset, bytes) of the pages below the old end, and below the new, that differ from the file."""
         limit = min(self.old_end, self._end)
         numbers = {one for one in (*self._pages, *self._spilled) if one * self._page < limit}
         numbers.update(range(self._kept // self._page, -(-limit // self._page)))
         for number in sorted(numbers):
             offset = number * self._page
-            new = self.at(offset, min(self._page, limit - offset))
-            if new != self._before(len(new), offset):
+            new = self.read_new(offset, min(self._page, limit - offset))
+            if new != self._read_unchanged(len(new), offset):
                 yield offset, new
 
     def tail(self) -> Iterator[tuple[int, bytes | memoryview]]:
@@ -162,7 +164,7 @@ class View:
 
     # Pages --------------------------------------------------------------------------------------------
 
-    def at(self, offset: int, size: int) -> bytes:
+    def read_new(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset` on."""
         stop = min(offset + size, self._end)
         parts = []
@@ -176,19 +178,19 @@ class View:
                 end = number + 1  # as many untouched pages at once as there are
                 while end * self._page < stop and end not in self._pages and end not in self._spilled:
                     end += 1
-                part = self._untouched(offset, min(stop, end * self._page) - offset)
+                part = self._read_page(offset, min(stop, end * self._page) - offset)
             parts.append(part)
             offset += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _untouched(self, offset: int, size: int) -> bytes:
-        data = self._before(max(min(size, self._kept - offset), 0), offset)
+    def _read_page(self, offset: int, size: int) -> bytes:
+        data = self._read_unchanged(max(min(size, self._kept - offset), 0), offset)
         return data + bytes(size - len(data))
 
-    def _before(self, size: int, offset: int) -> bytes:
+    def _read_unchanged(self, size: int, offset: int) -> bytes:
         return os.pread(self._old, size, offset) if isinstance(self._old, int) else self._old.read_at(size, offset)
 
-    def _put(self, number: int, start: int, part: memoryview) -> None:
+    def _write_page(self, number: int, start: int, part: memoryview) -> None:
         if number in self._spilled:
             self._store(part, self._spilled[number] * self._page + start)
             return
@@ -197,7 +199,7 @@ class View:
             if len(part) == self._page:
                 page = bytearray(part)
             else:
-                page = bytearray(self._untouched(number * self._page, self._page))
+                page = bytearray(self._read_page(number * self._page, self._page))
                 page[start : start + len(part)] = part
             if len(self._pages) >= self._most:
                 self._spill_oldest()

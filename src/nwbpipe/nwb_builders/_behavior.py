@@ -36,7 +36,7 @@ class Column:
     kind: Literal["value", "time", "duration"] = "value"
 
 
-def events_table(
+def make_events_table(
     name: str,
     description: str,
     times: npt.ArrayLike,
@@ -85,7 +85,7 @@ def events_table(
     return EventsTable(name=name, description=description, source_description=source, columns=made)
 
 
-def intervals_table(
+def make_intervals_table(
     name: str,
     description: str,
     start: npt.ArrayLike,
@@ -139,7 +139,7 @@ def _vectors(column: Column, table: Literal["EventsTable", "TimeIntervals"]) -> 
         name += "_text"  # readers take such a column for numbers
     description = column.description or name
     if not isinstance(column.values, list):
-        return [kind(name=name, description=description, data=_stored(column))]
+        return [kind(name=name, description=description, data=_column_data(column))]
     lengths = [len(row) for row in column.values]
     flat = np.concatenate([np.asarray(row) for row in column.values]) if sum(lengths) else np.zeros(0)
     vector = kind(name=name, description=description, data=flat)
@@ -150,6 +150,6 @@ def _is_text(values: Any) -> bool:
     return not isinstance(values, list) and np.asarray(values).dtype.kind in "OU"
 
 
-def _stored(column: Column) -> Any:
+def _column_data(column: Column) -> Any:
     values = np.asarray(column.values)
     return list(values) if values.dtype.kind in "OU" else values

@@ -29,7 +29,7 @@ _PUPIL, _MOTION, _BLINK, _RUNNING = range(4)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FacemapSvd:
+class FacemapRegionSvd:
     """Singular value decomposition of one region of a video.
 
     Parameters
@@ -104,8 +104,8 @@ class FacemapResults:
 
     num_frames: int
     spatial_binning: int = 1
-    motion_svd: Mapping[int, FacemapSvd] = field(default_factory=dict)
-    movie_svd: Mapping[int, FacemapSvd] = field(default_factory=dict)
+    motion_svd: Mapping[int, FacemapRegionSvd] = field(default_factory=dict)
+    movie_svd: Mapping[int, FacemapRegionSvd] = field(default_factory=dict)
     motion_energy: Mapping[int, Array] = field(default_factory=dict)
     motion_energy_aligned: bool = False
     pupils: Sequence[FacemapPupil] = ()
@@ -131,10 +131,10 @@ class FacemapResults:
         SourceError
             It is not Facemap's, or contradicts itself.
         """
-        return _Proc(proc, where).results()
+        return _ProcReader(proc, where).results()
 
 
-class _Proc:
+class _ProcReader:
     def __init__(self, proc: Mapping[str, Any], where: str) -> None:
         missing = [key for key in ("filenames", "motSVD", "motMask", "pupil") if key not in proc]
         if missing:
@@ -182,7 +182,7 @@ class _Proc:
             )
         return FacemapResults(**{**results.__dict__, "num_frames": next(iter(lengths.values()))})
 
-    def _svd(self, kind: str) -> dict[int, FacemapSvd]:
+    def _svd(self, kind: str) -> dict[int, FacemapRegionSvd]:
         projections = self._list(f"{kind}SVD")
         if not projections:
             return {}
@@ -211,7 +211,7 @@ class _Proc:
                     found=str(mask.shape),
                 )
             kept = i == values_of and values.shape == (data.shape[1],) and bool(values.any())
-            found[i] = FacemapSvd(
+            found[i] = FacemapRegionSvd(
                 projections=data,
                 masks=mask,
                 singular_values=values if kept else None,

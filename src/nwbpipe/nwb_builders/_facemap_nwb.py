@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nwbpipe.nwb_builders._facemap import Array, FacemapPupil, FacemapResults, FacemapSvd
+from nwbpipe.nwb_builders._facemap import Array, FacemapPupil, FacemapRegionSvd, FacemapResults
 from nwbpipe.nwb_builders._times import Times
 
 _TOP_LEFT = "(x, y) in pixels; (0, 0) is the upper left pixel of the video frame, x to the right, y downward"
@@ -63,10 +63,10 @@ def add_facemap_results(
     ValueError
         A container of that name is in the module already, or `times` has another length than the results.
     """
-    return _Writer(nwbfile, results, times, suffix, source).write()
+    return _FacemapWriter(nwbfile, results, times, suffix, source).write()
 
 
-class _Writer:
+class _FacemapWriter:
     def __init__(self, nwbfile: Any, results: FacemapResults, times: Times, suffix: str, source: str) -> None:
         self.results, self.source = results, source
         self.ending = f"_{suffix}" if suffix else ""
@@ -111,7 +111,7 @@ class _Writer:
         self._images()
         return self.added
 
-    def _svd(self, kind: str, index: int, svd: FacemapSvd, of: str) -> None:
+    def _svd(self, kind: str, index: int, svd: FacemapRegionSvd, of: str) -> None:
         table = f"{kind}Masks{_roi(index)}{self.ending}"
         text = f"temporal components (projections) {of}, {svd.region}, {self._binning()}"
         if svd.masks is not None:
@@ -120,7 +120,7 @@ class _Writer:
         if svd.masks is not None:
             self._add(self._masks(table, svd, of))
 
-    def _masks(self, name: str, svd: FacemapSvd, of: str) -> Any:
+    def _masks(self, name: str, svd: FacemapRegionSvd, of: str) -> Any:
         from hdmf.common import DynamicTable, VectorData
 
         assert svd.masks is not None

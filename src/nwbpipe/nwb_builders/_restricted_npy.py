@@ -50,7 +50,7 @@ def _windows_path(*parts: str) -> str:
     return str(PureWindowsPath(*parts))
 
 
-def _allowed() -> dict[tuple[str, str], Any]:
+def _allowed_globals() -> dict[tuple[str, str], Any]:
     multiarray: Any = np.zeros(0).__reduce__()[0]  # numpy's own `_reconstruct`, wherever this version keeps it
     scalar: Any = np.float64(0).__reduce__()[0]
     found: dict[tuple[str, str], Any] = {
@@ -89,7 +89,7 @@ class _Unpickler(pickle._Unpickler):
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__(stream)
-        self.allowed = _allowed()
+        self.allowed = _allowed_globals()
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self.allowed:
@@ -172,14 +172,14 @@ def _load(path: Path, dimensions: int) -> Any:
                 found=str(error),
                 hint="don't open it by other means unless you know where it comes from; write it again with the tool",
             ) from error
-        raise _damaged(path, error) from error
+        raise _damaged_error(path, error) from error
     except SourceError:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything
-        raise _damaged(path, error) from error
+        raise _damaged_error(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> SourceError:
+def _damaged_error(path: Path, error: Exception) -> SourceError:
     return SourceError(
         "the file is damaged, truncated or no .npy file",
         where=str(path),

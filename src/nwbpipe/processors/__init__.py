@@ -5,7 +5,7 @@ from nwbpipe.processors._base import BoundInput, Context, Input, Loaded, Loader,
 from nwbpipe.processors._project_scope import Artefact, ProjectProcessor
 from nwbpipe.processors._registry import processor, processor_names
 from nwbpipe.processors._resources import Resources
-from nwbpipe.processors._validation import validated
+from nwbpipe.processors._validation import validate_params
 
 __all__ = [
     "Artefact",
@@ -22,5 +22,5 @@ __all__ = [
     "Tool",
     "processor",
     "processor_names",
-    "validated",
+    "validate_params",
 ]

@@ -12,7 +12,7 @@ from nwbpipe.errors import ParameterError, Problem
 from nwbpipe.processors._base import Processor
 
 
-def validated(method: Processor, params: Mapping[str, Any]) -> Any:
+def validate_params(method: Processor, params: Mapping[str, Any]) -> Any:
     """Return the parameters with defaults filled in.
 
     Raises

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nwbpipe.errors import ConflictError, InputError, OverwriteError
-from nwbpipe.provenance import RunRecord, current_record, read_records
-from nwbpipe.session import again_after_conflicts, carry_results, check_valid
+from nwbpipe.provenance import RunRecord, find_current_record, read_records
+from nwbpipe.session import carry_results, check_valid, retry_after_conflicts
 
 if TYPE_CHECKING:
     from nwbpipe.project._sessions import Session
     from nwbpipe.project.plan import Planner
-    from nwbpipe.project.plan._conversion import Conversion
+    from nwbpipe.project.plan._conversion import ConversionState
 
 
 def convert_session(planner: Planner, session: Session, *, lock_timeout: float = 60.0) -> tuple[RunRecord, bool]:
@@ -40,17 +40,17 @@ def convert_session(planner: Planner, session: Session, *, lock_timeout: float =
         conversion = planner.evaluate(session, {}, limit=ALL).conversion
         if conversion is None or conversion.state != "done":
             raise
-    record = current_record(read_records(session.file), "convert")
+    record = find_current_record(read_records(session.file), "convert")
     assert record is not None
     return record, conversion.state != "done"
 
 
-def _bring_up_to_date(planner: Planner, session: Session, conversion: Conversion, lock_timeout: float) -> None:
+def _bring_up_to_date(planner: Planner, session: Session, conversion: ConversionState, lock_timeout: float) -> None:
     from nwbpipe.converters import convert, update_metadata  # hdmf and pandas come with them
 
     assert session.spec is not None
     how: dict[str, Any] = {
-        "progress": False, "raw_identity": planner.project.raw_identity, "stores": planner.project.opened_stores
+        "progress": False, "raw_identity": planner.project.raw_identity, "stores": planner.project.open_stores
     }  # fmt: skip
     if conversion.state == "missing":
         if isinstance(session.file, Path):
@@ -65,10 +65,10 @@ def _bring_up_to_date(planner: Planner, session: Session, conversion: Conversion
             **how,
         )
     elif conversion.state == "stale":
-        spec = planner.spec(session)
+        spec = planner.read_spec(session)
         assert spec is not None
         parameters = spec.parameters
-        again_after_conflicts(
+        retry_after_conflicts(
             lambda: update_metadata(
                 session.file,
                 parameters,

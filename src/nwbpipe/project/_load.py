@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from nwbpipe.errors import FileAccessError, Problem, RequestError, SpecError
-from nwbpipe.project._model import STORE, ExecutorSpec, Ignore, ProjectSection, StepSection, ToolSection
+from nwbpipe.project._model import STORE, ExecutorSpec, IgnoreRule, ProjectSection, StepSection, ToolSection
 from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.project._steps import resolve_steps
-from nwbpipe.project._toml_lines import key_lines, line_of
+from nwbpipe.project._toml_lines import find_key_lines, find_line
 from nwbpipe.stores import environment_roots, is_remote, split_address
-from nwbpipe.stores.s3 import canonical, public
+from nwbpipe.stores.s3 import canonical_url, public_url
 
 PROJECT_FILE = "nwbpipe.toml"
 MODELS = "models"  # the store of artefacts
@@ -24,24 +24,24 @@ _TOP = ("nwbpipe", "project", "stores", "profiles", "steps", "tools", "executor"
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class Mistakes:
+class ProblemCollector:
     """Takes the mistakes of one file, each with its line."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
-        self.lines = key_lines(text)
+        self.lines = find_key_lines(text)
         self.problems: list[Problem] = []
 
     def add(
         self, what: str, *key: str, expected: str | None = None, found: str | None = None, hint: str | None = None
     ) -> None:
         """Add a mistake at a key."""
-        line = line_of(self.lines, key)
+        line = find_line(self.lines, key)
         place = f"{self.path}, line {line}" if line else str(self.path)
         name = ".".join(key)
         self.problems.append(Problem(what, f"{place}: {name}" if name else place, expected, found, hint))
 
-    def model(self, model: type[Model], value: Any, *key: str) -> Model | None:
+    def validate_section(self, model: type[Model], value: Any, *key: str) -> Model | None:
         """Validate a section; None where it has mistakes."""
         try:
             return model.model_validate(value)
@@ -50,7 +50,7 @@ class Mistakes:
                 where = (*key, *map(str, fault["loc"]))
                 known = list(model.model_fields) if len(fault["loc"]) == 1 else []
                 if fault["type"] == "extra_forbidden":
-                    self.unknown(where, known)
+                    self.add_unknown_key(where, known)
                 elif fault["type"] == "missing":
                     self.add(
                         f"{where[-1]!r} is missing", *where, hint=f"add `{where[-1]} = …` to [{'.'.join(where[:-1])}]"
@@ -62,7 +62,7 @@ class Mistakes:
                     )
             return None
 
-    def unknown(self, key: tuple[str, ...], known: list[str]) -> None:
+    def add_unknown_key(self, key: tuple[str, ...], known: list[str]) -> None:
         """Add an unknown key."""
         near = difflib.get_close_matches(key[-1], known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "remove it"
@@ -127,9 +127,9 @@ def load_project(path: Path | str | None = None, *, profile: str | None = None) 
     except tomllib.TOMLDecodeError as error:
         msg = "the project file is not TOML"
         raise SpecError(msg, where=str(file), found=str(error), hint="correct that line") from error
-    mistakes = Mistakes(file, text)
+    mistakes = ProblemCollector(file, text)
     profile = profile if profile is not None else os.environ.get("NWBPIPE_PROFILE", "")
-    spec = _checked(content, mistakes, file, profile)
+    spec = _check_content(content, mistakes, file, profile)
     if mistakes.problems or spec is None:
         count = len(mistakes.problems)
         msg = f"the project file has {'one mistake' if count == 1 else f'{count} mistakes'}"
@@ -137,36 +137,41 @@ def load_project(path: Path | str | None = None, *, profile: str | None = None) 
     return spec
 
 
-def _checked(content: dict[str, Any], mistakes: Mistakes, file: Path, profile: str) -> ProjectSpec | None:
+def _check_content(
+    content: dict[str, Any], mistakes: ProblemCollector, file: Path, profile: str
+) -> ProjectSpec | None:
     for key in content:
         if key not in _TOP:
-            mistakes.unknown((key,), list(_TOP))
+            mistakes.add_unknown_key((key,), list(_TOP))
     if content.get("nwbpipe") != 1:
         found = repr(content["nwbpipe"]) if "nwbpipe" in content else None
         mistakes.add("the version of the format is not supported", "nwbpipe", expected="nwbpipe = 1", found=found)
-    project = mistakes.model(ProjectSection, content.get("project", {}), "project")
-    stores = _stores(content, mistakes, file.parent, profile)
+    project = mistakes.validate_section(ProjectSection, content.get("project", {}), "project")
+    stores = _read_stores(content, mistakes, file.parent, profile)
     tools = {
         name: tool
-        for name, value in _table(content, "tools", mistakes).items()
-        if (tool := mistakes.model(ToolSection, value, "tools", name)) is not None
+        for name, value in _read_table(content, "tools", mistakes).items()
+        if (tool := mistakes.validate_section(ToolSection, value, "tools", name)) is not None
     }
-    executor = mistakes.model(ExecutorSpec, content.get("executor", {}), "executor")
+    executor = mistakes.validate_section(ExecutorSpec, content.get("executor", {}), "executor")
     sections = {
         name: section
-        for name, value in _table(content, "steps", mistakes).items()
-        if (section := mistakes.model(StepSection, value, "steps", name)) is not None
+        for name, value in _read_table(content, "steps", mistakes).items()
+        if (section := mistakes.validate_section(StepSection, value, "steps", name)) is not None
     }
     policy = project.tool_versions if project else "minor"
-    steps = resolve_steps(sections, policy, mistakes.add, set(_table(content, "steps", mistakes)))
+    steps = resolve_steps(sections, policy, mistakes.add, set(_read_table(content, "steps", mistakes)))
     ignores = content.get("ignore", [])
-    ignore = [mistakes.model(Ignore, one, "ignore") for one in (ignores if isinstance(ignores, list) else [ignores])]
-    if any(one.whole for one in steps.values()):
+    ignore = [
+        mistakes.validate_section(IgnoreRule, one, "ignore")
+        for one in (ignores if isinstance(ignores, list) else [ignores])
+    ]
+    if any(one.is_project_scope for one in steps.values()):
         stores.setdefault(MODELS, (str(file.parent / MODELS),))
         if is_remote(stores[MODELS][0]):
             mistakes.add(
                 "artefacts are kept on this machine only", "stores", MODELS, expected="a folder",
-                found=public(stores[MODELS][0]), hint="name a folder for it in a profile",
+                found=public_url(stores[MODELS][0]), hint="name a folder for it in a profile",
             )  # fmt: skip
     if project is None:
         return None
@@ -183,13 +188,13 @@ def _checked(content: dict[str, Any], mistakes: Mistakes, file: Path, profile: s
             )
     written = project.output or project.sessions
     for root in stores.get(written.partition("://")[0], ())[:1]:
-        if is_remote(root) and not canonical(root).startswith(("s3:", "file:")):
+        if is_remote(root) and not canonical_url(root).startswith(("s3:", "file:")):
             mistakes.add(
                 "session files there can be read, not changed",
                 "project",
                 "output" if project.output else "sessions",
                 expected="a store on this machine, or in S3",
-                found=public(root),
+                found=public_url(root),
             )
     if project.sessions.endswith((".yaml", ".yml")) and project.output is None:
         mistakes.add("'output' is missing", "project", hint='say where the NWB files go: output = "nwb://…"')
@@ -219,7 +224,7 @@ def _checked(content: dict[str, Any], mistakes: Mistakes, file: Path, profile: s
     )
 
 
-def _table(content: dict[str, Any], key: str, mistakes: Mistakes) -> dict[str, Any]:
+def _read_table(content: dict[str, Any], key: str, mistakes: ProblemCollector) -> dict[str, Any]:
     value = content.get(key, {})
     if isinstance(value, dict):
         return value
@@ -227,11 +232,13 @@ def _table(content: dict[str, Any], key: str, mistakes: Mistakes) -> dict[str, A
     return {}
 
 
-def _stores(content: dict[str, Any], mistakes: Mistakes, folder: Path, profile: str) -> dict[str, tuple[str, ...]]:
+def _read_stores(
+    content: dict[str, Any], mistakes: ProblemCollector, folder: Path, profile: str
+) -> dict[str, tuple[str, ...]]:
     declared: dict[tuple[str, ...], Any] = {
-        ("stores", name): value for name, value in _table(content, "stores", mistakes).items()
+        ("stores", name): value for name, value in _read_table(content, "stores", mistakes).items()
     }
-    profiles = _table(content, "profiles", mistakes)
+    profiles = _read_table(content, "profiles", mistakes)
     for name, one in profiles.items():
         if not isinstance(one, dict) or set(one) - {"stores"} or not isinstance(one.get("stores", {}), dict):
             mistakes.add(

@@ -18,7 +18,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _output(value: str) -> str:
+def _check_output(value: str) -> str:
     fields = re.findall(r"\{([^{}]*)\}", value)
     if unknown := sorted(set(fields) - _FIELDS):
         raise ValueError(f"no field of that name: {', '.join(unknown)}; there are subject_id and session_id")
@@ -26,10 +26,10 @@ def _output(value: str) -> str:
         raise ValueError("expected a path that ends in .nwb")
     if "session_id" not in fields:
         raise ValueError("expected {session_id} in it: every session needs a file of its own")
-    return _address(value)
+    return _check_address(value)
 
 
-def _address(value: str) -> str:
+def _check_address(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]*://[^/].*", value):
         raise ValueError("expected an address in a store, such as raw://**/session.yaml")
     if ".." in value.split("/"):
@@ -37,7 +37,7 @@ def _address(value: str) -> str:
     return value
 
 
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(_check_address)]
 
 
 class ProjectSection(_Model):
@@ -45,7 +45,7 @@ class ProjectSection(_Model):
 
     name: str = Field(min_length=1)
     sessions: Address
-    output: Annotated[str, AfterValidator(_output)] | None = None
+    output: Annotated[str, AfterValidator(_check_output)] | None = None
     raw_identity: Literal["full", "stat"] = "full"
     tool_versions: Policy = "minor"
 
@@ -84,7 +84,7 @@ class ToolSection(_Model):
     weights: str | None = None
 
 
-class Ignore(_Model):
+class IgnoreRule(_Model):
     """[[ignore]]: sessions, or some of their steps, that are left alone."""
 
     session: str = "*"

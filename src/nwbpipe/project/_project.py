@@ -16,20 +16,20 @@ from nwbpipe.project._model import ExecutorSpec
 from nwbpipe.project._sessions import Session
 from nwbpipe.project._sessions import restrict as restricted
 from nwbpipe.project._spec import ProjectSpec
-from nwbpipe.project.execute import Options, Reporter, Runner, Summary
+from nwbpipe.project.execute import Reporter, Runner, RunOptions, RunSummary
 from nwbpipe.project.execute._executor import Executor
-from nwbpipe.project.execute._runner import may_end, wanted_steps
+from nwbpipe.project.execute._runner import is_runnable, select_steps
 from nwbpipe.project.plan import Planner, SessionPlan, StepState
 from nwbpipe.project.plan._planner import ALL, QUICK
 from nwbpipe.project.state import RunObject
-from nwbpipe.provenance import merged_prov, prov_json, read_records
+from nwbpipe.provenance import build_prov, merge_prov, read_records
 from nwbpipe.quality import ThresholdSet
-from nwbpipe.review import SessionQuality, session_quality
-from nwbpipe.run import PROJECT, Difference, made_by, verify_run
+from nwbpipe.review import SessionQuality, read_session_quality
+from nwbpipe.run import PROJECT, Difference, list_artefacts, verify_run
 
 
 @dataclass(frozen=True)
-class Status:
+class ProjectStatus:
     """The states of all steps of a project's sessions.
 
     Attributes
@@ -100,10 +100,12 @@ class Project:
         list of Problem
             Specs and files that can't be read.
         """
-        found, problems = self.planner.sessions()
+        found, problems = self.planner.list_sessions()
         return restricted(found, patterns, where), problems
 
-    def status(self, sessions: Sequence[str] = (), where: str | None = None, *, verify: bool = False) -> Status:
+    def status(
+        self, sessions: Sequence[str] = (), where: str | None = None, *, verify: bool = False
+    ) -> ProjectStatus:
         """Return the states of all steps.
 
         Parameters
@@ -114,8 +116,8 @@ class Project:
             Whether to read whatever may have changed, however large; otherwise it shows as "unverified".
         """
         found, problems = self.sessions(sessions, where)
-        plans = self.planner.plans(found, limit=ALL if verify else QUICK)
-        return Status([plans[key] for key in (PROJECT, *(one.key for one in found)) if key in plans], problems)
+        plans = self.planner.make_plans(found, limit=ALL if verify else QUICK)
+        return ProjectStatus([plans[key] for key in (PROJECT, *(one.key for one in found)) if key in plans], problems)
 
     def state(self, session: str, step: str) -> list[StepState]:
         """Return the states of one step, or of one of its runs, in one session.
@@ -125,8 +127,10 @@ class Project:
         UnknownNameError
             If there is no such step.
         """
-        one = None if session == PROJECT else self._one(session)
-        plan = self.planner.plans([one] if one else []).get(one.key if one else PROJECT, SessionPlan(session, ()))
+        one = None if session == PROJECT else self._find_session(session)
+        plan = self.planner.make_plans([one] if one else []).get(
+            one.key if one else PROJECT, SessionPlan(session, ())
+        )
         found = [state for state in plan.steps if step in (state.step, state.run)]
         if not found:
             msg = f"there is no step {step!r}"
@@ -142,14 +146,14 @@ class Project:
         retry_failed: bool = False,
     ) -> list[StepState]:
         """Return what `run` would compute, with what has to wait for something else of it; parameters as there."""
-        everything, _ = self.planner.sessions()
+        everything, _ = self.planner.list_sessions()
         found = restricted(everything, sessions, where)
-        wanted = wanted_steps(self.spec.steps, steps)
-        plans = self.planner.plans(found, limit=ALL)
+        wanted = select_steps(self.spec.steps, steps)
+        plans = self.planner.make_plans(found, limit=ALL)
         if len(found) < len(everything):
             plans.pop(PROJECT, None)
         states = [one for plan in plans.values() for one in plan.steps]
-        return [one for one in states if one.state != "running" and may_end(one, wanted, retry_failed)]
+        return [one for one in states if one.state != "running" and is_runnable(one, wanted, retry_failed)]
 
     def run(
         self,
@@ -164,7 +168,7 @@ class Project:
         limit: int | None = None,
         reporter: Reporter | None = None,
         stopped: Callable[[], bool] = lambda: False,
-    ) -> Summary:
+    ) -> RunSummary:
         """Compute what is missing or stale.
 
         Parameters
@@ -195,9 +199,9 @@ class Project:
         """
         if executor is None or isinstance(executor, str):
             self.executor_spec(kind=executor, workers=workers)  # refused also when nothing is to be done
-        everything, _ = self.planner.sessions()
+        everything, _ = self.planner.list_sessions()
         found = restricted(everything, sessions, where)
-        options = Options(tuple(steps), retry_failed, max_failures, limit, len(found) == len(everything))
+        options = RunOptions(tuple(steps), retry_failed, max_failures, limit, len(found) == len(everything))
 
         def begin() -> Executor:
             return self.executor(executor, workers) if executor is None or isinstance(executor, str) else executor
@@ -240,31 +244,31 @@ class Project:
             Specs and files that can't be read.
         """
         found, problems = self.sessions(sessions, where)
-        files = {one.key: one.file for one in found if self.planner.looks.of(one.file) is not None}
-        told = [session_quality(one.key, files.get(one.key), step=step, thresholds=thresholds) for one in found]
+        files = {one.key: one.file for one in found if self.planner.file_stats.stat(one.file) is not None}
+        told = [read_session_quality(one.key, files.get(one.key), step=step, thresholds=thresholds) for one in found]
         return told, problems
 
     def runs(self) -> list[RunObject]:
         """Return every run of the project, failed ones too, oldest first."""
-        return list(self.planner.runs.all())
+        return list(self.planner.runs.iter_runs())
 
     def lineage(self) -> dict[str, Any]:
         """Return where all results of the project come from, as W3C PROV-JSON."""
         documents = []
         for session in self.sessions()[0]:
-            if self.planner.looks.of(session.file) is not None:
-                documents.append(prov_json(read_records(session.file), session.key))
+            if self.planner.file_stats.stat(session.file) is not None:
+                documents.append(build_prov(read_records(session.file), session.key))
         for step in self.spec.steps.values():
-            if step.whole:
-                records = [one.record for one in made_by(self.planner.models, step.name)]
-                documents.append(prov_json(records, PROJECT))
-        return merged_prov(documents)
+            if step.is_project_scope:
+                records = [one.record for one in list_artefacts(self.planner.models, step.name)]
+                documents.append(build_prov(records, PROJECT))
+        return merge_prov(documents)
 
     def job_scripts(self, kind: str | None = None) -> str:
         """Return the job scripts that a cluster's scheduler would be given, one for each kind of worker."""
-        from nwbpipe.project.execute._clusters import job_scripts
+        from nwbpipe.project.execute._clusters import render_job_scripts
 
-        return job_scripts(self.executor_spec(kind=kind))
+        return render_job_scripts(self.executor_spec(kind=kind))
 
     def executor_spec(self, **named: Any) -> ExecutorSpec:
         """Return what nwbpipe.toml says of the executor, but for what is named here."""
@@ -281,9 +285,9 @@ class Project:
         if session == PROJECT:
             msg = "what a step of project scope made is not verified; the steps that read it are"
             raise RequestError(msg, where=f"{session} {step}", hint="name a session, and a step that reads it")
-        return verify_run(self._one(session).file, step, place=self.spec.place, **options)
+        return verify_run(self._find_session(session).file, step, place=self.spec.locate, **options)
 
-    def _one(self, session: str) -> Session:
+    def _find_session(self, session: str) -> Session:
         """Return the one session that is meant."""
         found, _ = self.sessions([session])
         if len(found) > 1:

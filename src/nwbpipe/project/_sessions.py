@@ -11,13 +11,13 @@ from pathlib import Path
 
 from nwbpipe.errors import FileAccessError, NwbpipeError, Problem, RequestError, SpecError
 from nwbpipe.project._spec import ProjectSpec
-from nwbpipe.stores import Entry, Store, is_remote
+from nwbpipe.stores import Store, StoreEntry, is_remote
 
 Place = Path | str  # a path on this machine, or a URL
 # Returns (subject_id, session_id, fields) of a spec or file.
 Describe = Callable[[Place], tuple[str, str, Mapping[str, str]]]
 # Returns the files of a store that is not on this machine, below a folder.
-Listing = Callable[[Store, str], Iterable[Entry]]
+Listing = Callable[[Store, str], Iterable[StoreEntry]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Session:
         """``subject_id/session_id``."""
         return f"{self.subject_id}/{self.session_id}"
 
-    def fits(self, pattern: str) -> bool:
+    def matches(self, pattern: str) -> bool:
         """Whether a key or pattern of keys means it; ``M042`` is ``M042/*``."""
         return self.key == pattern or any(fnmatch.fnmatchcase(self.key, one) for one in (pattern, f"{pattern}/*"))
 
@@ -81,7 +81,7 @@ def find_sessions(
     """
     found: list[Session] = []
     problems: list[Problem] = []
-    for path in _matching(project, listing):
+    for path in _find_matches(project, listing):
         try:
             subject_id, session_id, fields = describe(path)
         except NwbpipeError as error:
@@ -92,7 +92,7 @@ def find_sessions(
             found.append(Session(subject_id, session_id, None, path, fields))
         else:
             address = project.output.format(subject_id=subject_id, session_id=session_id)
-            found.append(Session(subject_id, session_id, path, project.place(address), fields))
+            found.append(Session(subject_id, session_id, path, project.locate(address), fields))
     _refuse_shared(found)
     return sorted(found, key=lambda one: one.key), problems
 
@@ -113,13 +113,13 @@ def _refuse_shared(sessions: Sequence[Session]) -> None:
         )
 
 
-def _matching(project: ProjectSpec, listing: Listing) -> list[Place]:
+def _find_matches(project: ProjectSpec, listing: Listing) -> list[Place]:
     name, _, pattern = project.sessions.partition("://")
     found: dict[str, Place] = {}  # of what several roots have, that in the first one counts
     parts = pattern.split("/")
-    for store in project.opened_stores.roots(name):
+    for store in project.open_stores.roots(name):
         if is_remote(store.root):
-            for entry in listing(store, "/".join(parts[: _plain(parts)])):
+            for entry in listing(store, "/".join(parts[: _count_plain_parts(parts)])):
                 names = entry.path.split("/")
                 if _matches(names, parts) and not any(one.startswith(".") for one in names):
                     found.setdefault(entry.path, store.location(entry.path))
@@ -133,7 +133,7 @@ def _matching(project: ProjectSpec, listing: Listing) -> list[Place]:
     return sorted(found.values(), key=str)
 
 
-def _plain(parts: Sequence[str]) -> int:
+def _count_plain_parts(parts: Sequence[str]) -> int:
     """Return how many folders at the beginning of a pattern have no wildcard."""
     return next((n for n, part in enumerate(parts[:-1]) if set(part) & set("*?[")), len(parts) - 1)
 
@@ -144,7 +144,7 @@ def _glob(root: Path, parts: Sequence[str]) -> Iterator[Path]:
     Unlike `Store.glob` it looks no deeper than the pattern does, follows links out of the root (raw data lie where
     there is room), and asks nothing of the files beside a spec: a session may have thousands.
     """
-    plain = _plain(parts)
+    plain = _count_plain_parts(parts)
     start = root.joinpath(*parts[:plain])
     rest = parts[plain:]
     deepest = None if "**" in rest else len(rest)
@@ -192,17 +192,17 @@ def restrict(sessions: Sequence[Session], patterns: Sequence[str] = (), where: s
     """
     chosen = list(sessions)
     if patterns:
-        fits = {one: [s for s in sessions if s.fits(one)] for one in patterns}
+        fits = {one: [s for s in sessions if s.matches(one)] for one in patterns}
         if missed := [one for one, found in fits.items() if not found]:
             msg = f"no session is called {', '.join(map(repr, missed))}"
             some = ", ".join(one.key for one in sessions[:10]) or "none was found"
             raise RequestError(msg, expected=some, hint="`nwbpipe status` lists them")
         keys = {s.key for found in fits.values() for s in found}
         chosen = [one for one in chosen if one.key in keys]
-    return _where(chosen, where) if where else chosen
+    return _filter_by_condition(chosen, where) if where else chosen
 
 
-def _where(sessions: Sequence[Session], condition: str) -> list[Session]:
+def _filter_by_condition(sessions: Sequence[Session], condition: str) -> list[Session]:
     names = sorted(
         {name for one in sessions for name in one.fields if name.isidentifier()} | {"subject_id", "session_id"}
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nwbpipe.processors import Processor, ProjectProcessor, Resources
-from nwbpipe.project._model import ExecutorSpec, Ignore, Policy, ToolSection
+from nwbpipe.project._model import ExecutorSpec, IgnoreRule, Policy, ToolSection
 from nwbpipe.stores import Stores, is_remote
 
 
@@ -50,7 +50,7 @@ class Step:
     policy: Policy = "minor"
 
     @property
-    def whole(self) -> bool:
+    def is_project_scope(self) -> bool:
         """Whether it is of project scope: it reads many sessions, and makes an artefact."""
         return isinstance(self.method, ProjectProcessor)
 
@@ -87,7 +87,7 @@ class ProjectSpec:
     stores: Mapping[str, tuple[str, ...]]
     steps: Mapping[str, Step]
     tools: Mapping[str, ToolSection]
-    ignore: tuple[Ignore, ...] = ()
+    ignore: tuple[IgnoreRule, ...] = ()
     executor: ExecutorSpec = field(default_factory=ExecutorSpec)
     raw_identity: Literal["full", "stat"] = "full"
 
@@ -97,12 +97,12 @@ class ProjectSpec:
         return self.path.parent
 
     @cached_property
-    def opened_stores(self) -> Stores:
+    def open_stores(self) -> Stores:
         """The stores: what ``raw://…`` means in the sessions' specs."""
         return Stores(self.stores, base=self.folder)
 
-    def place(self, address: str) -> Path | str:
+    def locate(self, address: str) -> Path | str:
         """Return the path or URL of an address such as ``nwb://sub-1/a.nwb``, in the first root of its store."""
         name, _, rest = address.partition("://")
-        store = self.opened_stores[name]
+        store = self.open_stores[name]
         return store.location(rest) if is_remote(store.root) else Path(store.root) / rest

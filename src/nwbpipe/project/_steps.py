@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from nwbpipe.errors import NwbpipeError, ParameterError
-from nwbpipe.processors import Artefact, Processor, ProjectProcessor, processor, validated
+from nwbpipe.processors import Artefact, Processor, ProjectProcessor, processor, validate_params
 from nwbpipe.project._model import Policy, StepSection
 from nwbpipe.project._spec import Step
 from nwbpipe.provenance import check_step_name, parameters_hash
@@ -18,7 +18,7 @@ Complain = Callable[..., None]
 
 
 @dataclass(frozen=True)
-class _Merged:
+class _MergedStep:
     """A step with what it extends."""
 
     processor: str | None
@@ -55,11 +55,11 @@ def resolve_steps(
         except NwbpipeError as error:
             complain(error.problem.what, "steps", name, expected=error.problem.expected)
             continue
-        merged = _merged(name, sections, policy, complain, declared)
-        method = _method(name, section, merged, methods, complain) if merged else None
+        merged = _merge_step(name, sections, policy, complain, declared)
+        method = _resolve_method(name, section, merged, methods, complain) if merged else None
         if merged is None or method is None:
             continue
-        for variant in _variants(name, section, merged, method, complain):
+        for variant in _expand_sweep(name, section, merged, method, complain):
             if (variant.name in sections and variant.name != name) or variant.name in steps:
                 complain(
                     f"two steps are called {variant.name!r}",
@@ -72,14 +72,14 @@ def resolve_steps(
             if section.sweep:
                 swept.setdefault(name, []).append(variant.name)
     for name, step in steps.items():
-        steps[name] = replace(step, upstream=_upstream(step, steps, swept, complain))
+        steps[name] = replace(step, upstream=_find_upstream(step, steps, swept, complain))
     _check_primary(steps, complain)
-    return _sorted(steps, complain)
+    return _sort_steps(steps, complain)
 
 
-def _merged(
+def _merge_step(
     name: str, sections: Mapping[str, StepSection], policy: Policy, complain: Complain, declared: Collection[str]
-) -> _Merged | None:
+) -> _MergedStep | None:
     chain: list[str] = []
     at: str | None = name
     while at is not None:
@@ -96,9 +96,9 @@ def _merged(
             return None
         chain.append(at)
         at = sections[at].extends
-    merged = _Merged(None, {}, {}, {}, 0, policy)
+    merged = _MergedStep(None, {}, {}, {}, 0, policy)
     for one in (sections[each] for each in reversed(chain)):
-        merged = _Merged(
+        merged = _MergedStep(
             one.processor or merged.processor,
             {**merged.params, **one.params},
             {**merged.inputs, **one.inputs},
@@ -110,8 +110,8 @@ def _merged(
     return merged
 
 
-def _method(
-    name: str, section: StepSection, merged: _Merged, known: dict[str, Processor], complain: Complain
+def _resolve_method(
+    name: str, section: StepSection, merged: _MergedStep, known: dict[str, Processor], complain: Complain
 ) -> Processor | None:
     if merged.processor is None:
         complain("'processor' is missing", "steps", name, hint="name a processor, or a step that it extends")
@@ -142,7 +142,9 @@ def _method(
     return method
 
 
-def _variants(name: str, section: StepSection, merged: _Merged, method: Processor, complain: Complain) -> list[Step]:
+def _expand_sweep(
+    name: str, section: StepSection, merged: _MergedStep, method: Processor, complain: Complain
+) -> list[Step]:
     both = sorted(set(section.sweep) & set(section.params))
     if both:
         complain(f"{', '.join(both)}: both set and swept", "steps", name, "sweep", hint="leave one of them out")
@@ -158,7 +160,7 @@ def _variants(name: str, section: StepSection, merged: _Merged, method: Processo
     for chosen in itertools.product(*section.sweep.values()):
         params = {**merged.params, **dict(zip(section.sweep, chosen, strict=True))}
         try:
-            checked = validated(method, params)
+            checked = validate_params(method, params)
         except ParameterError as error:
             for problem in error.problems:
                 part = "sweep" if (problem.where or "") in section.sweep else "params"
@@ -183,7 +185,7 @@ def _variants(name: str, section: StepSection, merged: _Merged, method: Processo
     return list(made.values())
 
 
-def _upstream(
+def _find_upstream(
     step: Step, steps: Mapping[str, Step], swept: Mapping[str, list[str]], complain: Complain
 ) -> tuple[str, ...]:
     found = []
@@ -205,7 +207,7 @@ def _check_artefacts(step: Step, steps: Mapping[str, Step], complain: Complain) 
     for name, wanted in step.method.inputs.items():
         binding = step.inputs.get(name, "")
         source = steps.get(binding.strip("/").partition("/")[0])
-        maker = source.method.name if source is not None and source.whole else None
+        maker = source.method.name if source is not None and source.is_project_scope else None
         expected = wanted.processor if isinstance(wanted, Artefact) else None
         if maker != expected or (maker and source is not None and binding != source.name):
             what = f"is an artefact of {expected!r}" if expected else "is no artefact"
@@ -221,7 +223,7 @@ def _check_artefacts(step: Step, steps: Mapping[str, Step], complain: Complain) 
 def _check_primary(steps: Mapping[str, Step], complain: Complain) -> None:
     primary: dict[str, str] = {}
     for name, step in steps.items():
-        if step.primary and step.whole:
+        if step.primary and step.is_project_scope:
             complain("an artefact is never primary", "steps", name, "primary", hint="remove it")
         elif step.primary and primary.setdefault(step.method.module, name) != name:
             complain(
@@ -230,20 +232,22 @@ def _check_primary(steps: Mapping[str, Step], complain: Complain) -> None:
             )  # fmt: skip
 
 
-def _sorted(steps: Mapping[str, Step], complain: Complain) -> dict[str, Step]:
+def _sort_steps(steps: Mapping[str, Step], complain: Complain) -> dict[str, Step]:
     done: dict[str, Step] = {}
     pending = dict(steps)
     while pending:
         ready = [name for name, step in pending.items() if not set(step.upstream) & set(pending)]
         if not ready:
-            complain("steps wait for one another", "steps", next(iter(pending)), "inputs", found=_circle(pending))
+            complain(
+                "steps wait for one another", "steps", next(iter(pending)), "inputs", found=_describe_cycle(pending)
+            )
             return {}
         for name in ready:
             done[name] = pending.pop(name)
     return done
 
 
-def _circle(pending: Mapping[str, Step]) -> str:
+def _describe_cycle(pending: Mapping[str, Step]) -> str:
     seen: list[str] = []
     at = next(iter(pending))
     while at not in seen:

@@ -15,10 +15,10 @@ from typing import Any
 from nwbpipe.errors import NwbpipeError
 from nwbpipe.project._project import Project
 from nwbpipe.project._sessions import Session
-from nwbpipe.project.execute import Reporter, Summary
-from nwbpipe.project.execute._runner import may_end
+from nwbpipe.project.execute import Reporter, RunSummary
+from nwbpipe.project.execute._runner import is_runnable
 from nwbpipe.project.plan import StepState
-from nwbpipe.project.plan._conversion import raw_files
+from nwbpipe.project.plan._conversion import list_raw_files
 from nwbpipe.project.plan._planner import ALL
 from nwbpipe.stores import is_remote
 
@@ -42,7 +42,7 @@ class Health:
     sessions: int = 0
     arriving: int = 0
     states: Mapping[str, int] = field(default_factory=dict)
-    summary: Summary | None = None
+    summary: RunSummary | None = None
     error: str = ""
 
     @property
@@ -74,7 +74,7 @@ class Watcher:
         **options: Any,
     ) -> None:  # fmt: skip
         self.project, self.settle_s, self.interval_s = project, settle_s, interval_s
-        self.looks = project.planner.looks
+        self.looks = project.planner.file_stats
         self.reporter, self.options = reporter, options
         self.stop = threading.Event()
         self._seen: dict[str, tuple[Any, float]] = {}
@@ -83,38 +83,38 @@ class Watcher:
         """Look until `stop` is set; each look is told."""
         while not self.stop.is_set():
             try:
-                health = self.look()
+                health = self.run_once()
             except (NwbpipeError, OSError) as error:  # a store that is away comes back
                 health = Health(error=str(error).partition("\n")[0])
             tell(health)
             self._wait(min(self.settle_s, self.interval_s) if health.arriving else self.interval_s)
 
-    def look(self) -> Health:
+    def run_once(self) -> Health:
         """Look once, and run what has arrived."""
         found, _ = self.project.sessions()  # one listing of each store that is not on this machine
-        arrived = [one for one in found if self._arrived(one)]
-        states, summary = self._states(arrived), None
+        arrived = [one for one in found if self._has_arrived(one)]
+        states, summary = self._find_states(arrived), None
         # An executor is not begun for nothing: a cluster's would submit jobs.
-        if any(may_end(one, None, retry_failed=False) for one in states) and not self.stop.is_set():
+        if any(is_runnable(one, None, retry_failed=False) for one in states) and not self.stop.is_set():
             summary = self.project.run(
                 [one.key for one in arrived], reporter=self.reporter, stopped=self.stop.is_set, **self.options
             )
             self.looks.refresh(whole=True)
-            states = self._states(arrived)
+            states = self._find_states(arrived)
         return Health(len(found), len(found) - len(arrived), Counter(one.state for one in states), summary)
 
-    def _states(self, sessions: Sequence[Session]) -> list[StepState]:
-        return [one for plan in self.project.planner.plans(sessions, limit=ALL).values() for one in plan.steps]
+    def _find_states(self, sessions: Sequence[Session]) -> list[StepState]:
+        return [one for plan in self.project.planner.make_plans(sessions, limit=ALL).values() for one in plan.steps]
 
-    def _arrived(self, session: Session) -> bool:
+    def _has_arrived(self, session: Session) -> bool:
         """Whether none of a session's files has changed for `settle_s` seconds, by our own clock."""
         if session.spec is None:
             files: set[str] = {str(session.file)}
         else:
-            spec = self.project.planner.spec(session)
+            spec = self.project.planner.read_spec(session)
             assert spec is not None
             folder = os.path.dirname(str(session.spec))  # of a URL, too  # noqa: PTH120
-            files = {*spec.files, *raw_files(spec, self.looks), *self.looks.below(folder)}
+            files = {*spec.files, *list_raw_files(spec, self.looks), *self.looks.list_below(folder)}
         stats = self.looks.stats(sorted(files))
         before, since = self._seen.get(session.key, (None, 0.0))
         now = time.monotonic()
@@ -142,7 +142,11 @@ class Watcher:
             timer.start()
             try:
                 for _ in watchfiles.watch(
-                    *roots, stop_event=_Either(stop, self.stop), raise_interrupt=True, rust_timeout=500, debounce=400
+                    *roots,
+                    stop_event=_AnyEvent(stop, self.stop),
+                    raise_interrupt=True,
+                    rust_timeout=500,
+                    debounce=400,
                 ):
                     break
             finally:
@@ -152,7 +156,7 @@ class Watcher:
         self.stop.wait(seconds)
 
 
-class _Either:
+class _AnyEvent:
     """Set if one of two events is."""
 
     def __init__(self, *events: threading.Event) -> None:
@@ -163,7 +167,7 @@ class _Either:
         return any(one.is_set() for one in self.events)
 
 
-def systemd_unit(command: list[str], folder: Path, name: str) -> str:
+def render_systemd_unit(command: list[str], folder: Path, name: str) -> str:
     """Return a systemd unit (of the user's services) that watches a project."""
     words = " ".join(f'"{word}"' for word in command)
     return (
@@ -173,7 +177,7 @@ def systemd_unit(command: list[str], folder: Path, name: str) -> str:
     )
 
 
-def dockerfile(version: str, python: str, extras: str) -> str:
+def render_watch_dockerfile(version: str, python: str, extras: str) -> str:
     """Return a Dockerfile of an image that watches the project mounted at /project."""
     release = version.partition("+")[0]
     return (

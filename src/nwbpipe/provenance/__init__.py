@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from nwbpipe.provenance._alignments import AlignmentRecord, add_alignment, read_alignments
-from nwbpipe.provenance._cache import Identity, IdentityCache, default_cache_folder, file_identity
+from nwbpipe.provenance._cache import Identity, IdentityCache, default_cache_folder, identify_file
 from nwbpipe.provenance._canonical import canonical_json, digest, parameters_hash, run_key
 from nwbpipe.provenance._edit import rename_record, set_sources
 from nwbpipe.provenance._files import FileIdentity, FileStat, RemoteStat
-from nwbpipe.provenance._identity import object_identity
-from nwbpipe.provenance._prov import merged_prov, prov_json
+from nwbpipe.provenance._identity import identify_object
+from nwbpipe.provenance._prov import build_prov, merge_prov
 from nwbpipe.provenance._records import (
     REMOVED,
     ObjectRecord,
     RunRecord,
     add_record,
-    current_record,
-    host_label,
+    find_current_record,
     mark_superseded,
+    read_host_label,
     read_records,
 )
 from nwbpipe.provenance._step_names import check_step_name
@@ -33,19 +33,19 @@ __all__ = [
     "RunRecord",
     "add_alignment",
     "add_record",
+    "build_prov",
     "canonical_json",
     "check_step_name",
-    "current_record",
     "default_cache_folder",
     "digest",
-    "file_identity",
-    "host_label",
+    "find_current_record",
+    "identify_file",
+    "identify_object",
     "mark_superseded",
-    "merged_prov",
-    "object_identity",
+    "merge_prov",
     "parameters_hash",
-    "prov_json",
     "read_alignments",
+    "read_host_label",
     "read_records",
     "rename_record",
     "run_key",

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nwbpipe.errors import DamagedFileError
-from nwbpipe.provenance._records import LOCATION, container_of
+from nwbpipe.provenance._records import LOCATION, get_record_container
 
 _ARRAYS = ("knots", "residuals")
 
@@ -93,14 +93,14 @@ class AlignmentRecord:
             f"{self.n_extra} extra",
             f"offset {self.offset_s:.6f} s, drift {self.drift_ppm:+.3f} ± {self.drift_error_ppm:.3f} ppm"
             + (f", {len(self.knots) - 1} pieces" if len(self.knots) > 2 else ""),
-            f"residual {_ms(self.residual_median_s)} median, {_ms(self.residual_95_s)} 95 %, "
-            f"{_ms(self.residual_max_s)} largest"
-            + ("" if math.isnan(self.tolerance_s) else f" (tolerance {_ms(self.tolerance_s)})"),
+            f"residual {_format_ms(self.residual_median_s)} median, {_format_ms(self.residual_95_s)} 95 %, "
+            f"{_format_ms(self.residual_max_s)} largest"
+            + ("" if math.isnan(self.tolerance_s) else f" (tolerance {_format_ms(self.tolerance_s)})"),
         ]
         return "\n".join(lines + ([f"repaired: {self.repair}"] if self.repair else []))
 
 
-def _ms(seconds: float) -> str:
+def _format_ms(seconds: float) -> str:
     return f"{seconds * 1e3:.4g} ms"
 
 
@@ -117,11 +117,11 @@ def read_alignments(file: h5py.File) -> list[AlignmentRecord]:
     for group in container.values() if isinstance(container, h5py.Group) else ():
         kind = group.attrs.get("neurodata_type", "")
         if (kind.decode() if isinstance(kind, bytes) else kind) == "ClockAlignment":
-            found.append(_read(group))
+            found.append(_read_alignment(group))
     return sorted(found, key=lambda record: record.clock)
 
 
-def _read(group: h5py.Group) -> AlignmentRecord:
+def _read_alignment(group: h5py.Group) -> AlignmentRecord:
     values: dict[str, Any] = {}
     try:
         for field in fields(AlignmentRecord):
@@ -129,7 +129,7 @@ def _read(group: h5py.Group) -> AlignmentRecord:
                 values[field.name] = group[field.name][()] if field.name in group else np.empty((0, 2))
             else:
                 value = group.attrs[field.name]
-                values[field.name] = {"int": int, "float": float}.get(str(field.type), _text)(value)
+                values[field.name] = {"int": int, "float": float}.get(str(field.type), _decode_text)(value)
     except (KeyError, ValueError, TypeError, OSError) as error:
         raise DamagedFileError(
             "a clock's alignment can't be read",
@@ -141,7 +141,7 @@ def _read(group: h5py.Group) -> AlignmentRecord:
     return AlignmentRecord(**values)
 
 
-def _text(value: Any) -> str:
+def _decode_text(value: Any) -> str:
     if isinstance(value, h5py.Empty):
         return ""
     return value.decode() if isinstance(value, bytes) else str(value)
@@ -162,4 +162,4 @@ def add_alignment(nwbfile: Any, record: AlignmentRecord) -> None:
     values = {field.name: getattr(record, field.name) for field in fields(record)}
     if not len(record.residuals):
         values.pop("residuals")
-    container_of(nwbfile).add_clock_alignment(ClockAlignment(name=f"clock_{record.clock}", **values))
+    get_record_container(nwbfile).add_clock_alignment(ClockAlignment(name=f"clock_{record.clock}", **values))

@@ -28,7 +28,7 @@ import h5py
 import platformdirs
 
 from nwbpipe.errors import FileAccessError, LockedFileError, UnsupportedFileError
-from nwbpipe.files import read_settled, remote_read
+from nwbpipe.files import open_remote, read_settled
 from nwbpipe.provenance._files import (
     AnyStat,
     FileIdentity,
@@ -36,12 +36,12 @@ from nwbpipe.provenance._files import (
     RawIdentity,
     RemoteStat,
     compute_file_identity,
-    remote_identity,
-    sha256_of,
-    stat_of,
+    compute_remote_identity,
+    hash_file,
+    stat_file,
 )
 from nwbpipe.provenance._hashing import FORMAT
-from nwbpipe.provenance._identity import Found, find_identity
+from nwbpipe.provenance._identity import IdentityResult, find_identity
 from nwbpipe.stores import is_remote
 
 _LARGE = 256 * 2**20
@@ -55,7 +55,7 @@ class Identity:
     Attributes
     ----------
     identity : str
-        64 hexadecimal digits (see `object_identity`).
+        64 hexadecimal digits (see `identify_object`).
     path, object_id, neurodata_type : str
         Of the object.
     cached : bool
@@ -111,14 +111,14 @@ class IdentityCache:
             The file can't be read, is not HDF5, is damaged, or keeps changing.
         """
         object_path = "/" + object_path.strip("/")
-        stat = _stat(file)
-        if (known := self.known(file, object_path)) is not None:
+        stat = _read_stat(file)
+        if (known := self.look_up(file, object_path)) is not None:
             return known
         for _ in range(_ATTEMPTS):
-            began = self._wait(stat)
-            found = self._find(file, object_path)
-            before, stat = stat, _stat(file)
-            if stat == before and _unchanged(found.files):
+            began = self._wait_until_settled(stat)
+            found = self._compute_identity(file, object_path)
+            before, stat = stat, _read_stat(file)
+            if stat == before and _are_unchanged(found.files):
                 break
         else:
             raise LockedFileError(
@@ -126,7 +126,7 @@ class IdentityCache:
                 where=str(file),
                 hint="another program writes to it: try again when it has ended",
             )
-        if all(self._settled(one, began) for one in (stat, *found.files.values())):
+        if all(self._is_settled(one, began) for one in (stat, *found.files.values())):
             entry = self._load(file, stat)
             entry["objects"][object_path] = {
                 "identity": found.identity,
@@ -138,40 +138,40 @@ class IdentityCache:
             self._store(file, entry)
         return Identity(found.identity, object_path, found.object_id, found.neurodata_type, False)
 
-    def known(self, file: Path | str, object_path: str) -> Identity | None:
+    def look_up(self, file: Path | str, object_path: str) -> Identity | None:
         """Return what is known of an object of an unchanged file, without reading it; None if nothing is."""
         object_path = "/" + object_path.strip("/")
-        kept = self._load(file, _stat(file))["objects"].get(object_path)
-        if kept is None or not _unchanged(kept["files"]):
+        kept = self._load(file, _read_stat(file))["objects"].get(object_path)
+        if kept is None or not _are_unchanged(kept["files"]):
             return None
         return Identity(kept["identity"], object_path, kept["object_id"], kept["neurodata_type"], True)
 
-    def files_of(self, file: Path | str, object_path: str) -> set[str]:
+    def list_dependencies(self, file: Path | str, object_path: str) -> set[str]:
         """Return the other files that the identity of an object came from, as far as that is known."""
-        entry = self._load(file, _stat(file))["objects"].get("/" + object_path.strip("/"))
+        entry = self._load(file, _read_stat(file))["objects"].get("/" + object_path.strip("/"))
         return set(entry["files"]) if entry else set()
 
-    def _find(self, file: Path | str, object_path: str) -> Found:
+    def _compute_identity(self, file: Path | str, object_path: str) -> IdentityResult:
         if is_remote(file):
             folder = str(file).rpartition("/")[0]
-            with remote_read(file, keep=True) as h5file:  # its reader comes next
-                return find_identity(h5file, object_path, folder=folder, sha256=self._sha256)
+            with open_remote(file, keep=True) as h5file:  # its reader comes next
+                return find_identity(h5file, object_path, folder=folder, sha256=self._hash_file)
         local = Path(file)
 
-        def read() -> Found:
+        def read() -> IdentityResult:
             try:
                 h5file = h5py.File(local, "r", locking=False)
             except OSError as error:
                 msg, wanted = "the file can't be opened as HDF5", "an NWB file (HDF5)"
                 raise UnsupportedFileError(msg, where=str(local), expected=wanted, found=str(error)) from error
             with h5file:
-                return find_identity(h5file, object_path, folder=local.resolve().parent, sha256=self._sha256)
+                return find_identity(h5file, object_path, folder=local.resolve().parent, sha256=self._hash_file)
 
         return read_settled(local, read)
 
     def stat(self, file: Path | str) -> AnyStat:
         """Return a file's stat, to be given to `carry_over` after a commit of our own."""
-        return _stat(file)
+        return _read_stat(file)
 
     def carry_over(
         self,
@@ -213,16 +213,16 @@ class IdentityCache:
         if kept and after is not None:
             self._store(file, {"stat": list(after), "objects": kept, "sha256": None})
         elif kept:
-            stat = _stat(file)
+            stat = _read_stat(file)
             time.sleep(0.02)
-            if _stat(file) != stat:  # someone else writes
+            if _read_stat(file) != stat:  # someone else writes
                 return 0
             self._store(file, {"stat": list(stat), "objects": kept, "sha256": None})
         return len(kept)
 
     # Whole files --------------------------------------------------------------------------------------
 
-    def file_identity(
+    def identify_file(
         self,
         path: Path | str,
         *,
@@ -249,33 +249,33 @@ class IdentityCache:
 
         def sha256(file: Path | str) -> str:
             if Path(file) not in known:
-                return self._sha256(file)
+                return self._hash_file(file)
             url, tag, size = known[Path(file)]
             entry = self._load(url, RemoteStat(tag, size))
             if entry["sha256"] is None:
-                entry["sha256"] = sha256_of(file)
+                entry["sha256"] = hash_file(file)
                 self._store(url, entry)
             return str(entry["sha256"])
 
         return compute_file_identity(Path(path), mode, sha256)
 
-    def known_file_identity(
+    def identify_file_within(
         self, path: Path | str, *, mode: RawIdentity = "full", limit: int = 0
     ) -> FileIdentity | None:
         """Return the identity of a raw file or folder; None if a file of more than `limit` bytes would be hashed."""
 
         def sha256(file: Path | str) -> str:
-            stat = stat_of(file)
+            stat = stat_file(file)
             if stat.size > limit and self._load(file, stat)["sha256"] is None:
-                raise _TooLargeError
-            return self._sha256(file)
+                raise _HashLimitError
+            return self._hash_file(file)
 
         try:
             return compute_file_identity(Path(path), mode, sha256)
-        except _TooLargeError:
+        except _HashLimitError:
             return None
 
-    def known_remote_identity(
+    def identify_remote_within(
         self, files: Mapping[str, tuple[str, RemoteStat]], *, limit: int = 0
     ) -> FileIdentity | None:
         """Do the same for remote files: URL and stat of each, by its path below the folder, of one file by ""."""
@@ -284,25 +284,25 @@ class IdentityCache:
         def sha256(url: str) -> str:
             kept = self._load(url, stats[url])["sha256"]
             if kept is None and stats[url].size > limit:
-                raise _TooLargeError
-            return self._sha256(url) if kept is None else str(kept)
+                raise _HashLimitError
+            return self._hash_file(url) if kept is None else str(kept)
 
         try:
-            return remote_identity(files, sha256)
-        except _TooLargeError:
+            return compute_remote_identity(files, sha256)
+        except _HashLimitError:
             return None
 
-    def _sha256(self, path: Path | str) -> str:
-        stat = stat_of(path)
+    def _hash_file(self, path: Path | str) -> str:
+        stat = stat_file(path)
         kept = self._load(path, stat)["sha256"]
         if kept is not None:
             return str(kept)
         for _ in range(_ATTEMPTS):
-            began = self._wait(stat)
-            value = sha256_of(path)
-            before, stat = stat, stat_of(path)
+            began = self._wait_until_settled(stat)
+            value = hash_file(path)
+            before, stat = stat, stat_file(path)
             if stat == before:
-                if self._settled(stat, began):
+                if self._is_settled(stat, began):
                     self._store(path, self._load(path, stat) | {"sha256": value})
                 return value
         raise LockedFileError(
@@ -313,16 +313,16 @@ class IdentityCache:
 
     # Keeping ------------------------------------------------------------------------------------------
 
-    def _settled(self, stat: AnyStat, at_ns: int) -> bool:
+    def _is_settled(self, stat: AnyStat, at_ns: int) -> bool:
         if not isinstance(stat, FileStat):  # an ETag changes with the content
             return True
         # POSIX: no program can set ctime back. Windows: ctime is the creation, mtime has to do.
         changed = stat.ctime_ns if os.name == "posix" else max(stat.mtime_ns, stat.ctime_ns)
         return at_ns - changed >= self.settle_s * 1e9
 
-    def _wait(self, stat: AnyStat) -> int:
+    def _wait_until_settled(self, stat: AnyStat) -> int:
         """Let a large file come to rest: cheaper than hashing it twice. Return the time (ns)."""
-        if stat.size >= _LARGE and not self._settled(stat, time.time_ns()):
+        if stat.size >= _LARGE and not self._is_settled(stat, time.time_ns()):
             time.sleep(self.settle_s)
         return time.time_ns()
 
@@ -360,15 +360,15 @@ class IdentityCache:
                 raise
 
 
-class _TooLargeError(Exception):
+class _HashLimitError(Exception):
     """A file that is not to be hashed now."""
 
 
-def file_identity(
+def identify_file(
     path: Path | str, *, mode: RawIdentity = "full", cache: IdentityCache | None = None
 ) -> FileIdentity:
-    """Return the identity of a raw source file or folder; see `IdentityCache.file_identity`."""
-    return (cache or IdentityCache()).file_identity(path, mode=mode)
+    """Return the identity of a raw source file or folder; see `IdentityCache.identify_file`."""
+    return (cache or IdentityCache()).identify_file(path, mode=mode)
 
 
 def _is_entry(one: Any) -> bool:
@@ -379,16 +379,16 @@ def _is_entry(one: Any) -> bool:
     )
 
 
-def _stat(file: Path | str) -> AnyStat:
+def _read_stat(file: Path | str) -> AnyStat:
     try:
-        return stat_of(file)
+        return stat_file(file)
     except OSError as error:
         raise FileAccessError("the file can't be read", where=str(file), found=str(error)) from error
 
 
-def _unchanged(files: Mapping[str, Any]) -> bool:
+def _are_unchanged(files: Mapping[str, Any]) -> bool:
     try:
-        return all(list(stat_of(name)) == list(stat) for name, stat in files.items())
+        return all(list(stat_file(name)) == list(stat) for name, stat in files.items())
     except (OSError, FileAccessError):
         return False
 

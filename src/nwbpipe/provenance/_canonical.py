@@ -38,20 +38,20 @@ def canonical_json(obj: Any) -> str:
     ParameterError
         NaN or infinity (JSON has none), a key that is not text, or another type. `where` names the place.
     """
-    return json.dumps(_plain(obj, "$"), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return json.dumps(_to_plain(obj, "$"), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-def _plain(obj: Any, where: str) -> Any:
+def _to_plain(obj: Any, where: str) -> Any:
     """Reduce to what the json module writes in one way only."""
     if isinstance(obj, Enum):
-        return _plain(obj.value, where)
+        return _to_plain(obj.value, where)
     if isinstance(obj, np.ndarray):
-        return _plain(obj.tolist(), where)
+        return _to_plain(obj.tolist(), where)
     if isinstance(obj, np.generic):
         value = obj.item()
         if isinstance(value, np.generic):  # long double has no Python value
-            raise _refused(value, where)
-        return _plain(value, where)
+            raise _make_error(value, where)
+        return _to_plain(value, where)
     if obj is None or isinstance(obj, bool):
         return obj
     # Subclasses may bring their own repr: reduce them to the plain type.
@@ -78,14 +78,14 @@ def _plain(obj: Any, where: str) -> Any:
                 raise ParameterError("a key is not text", where=where, expected="text", found=repr(key))
             if text in plain:
                 raise ParameterError("a key is there twice", where=where, found=repr(text))
-            plain[str.__str__(text)] = _plain(value, f"{where}.{text}")
+            plain[str.__str__(text)] = _to_plain(value, f"{where}.{text}")
         return plain
     if isinstance(obj, list | tuple):
-        return [_plain(value, f"{where}[{index}]") for index, value in enumerate(obj)]
-    raise _refused(obj, where)
+        return [_to_plain(value, f"{where}[{index}]") for index, value in enumerate(obj)]
+    raise _make_error(obj, where)
 
 
-def _refused(obj: Any, where: str) -> ParameterError:
+def _make_error(obj: Any, where: str) -> ParameterError:
     return ParameterError(
         "a value has no canonical JSON",
         where=where,

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from nwbpipe.files import decodes, read_chunked
+from nwbpipe.files import can_decode_chunks, read_chunked
 from nwbpipe.provenance._hashing import is_plain
 
 _SLAB_BYTES = 32 * 2**20  # what is read at a time
@@ -19,7 +19,9 @@ _CHUNK_CACHE_BYTES = 2**20
 _OBJECT_BYTES = 256  # guessed memory of a text or reference in Python
 
 
-def _selections(shape: tuple[int, ...], chunks: tuple[int, ...] | None, itemsize: int) -> Iterator[tuple[slice, ...]]:
+def _iter_selections(
+    shape: tuple[int, ...], chunks: tuple[int, ...] | None, itemsize: int
+) -> Iterator[tuple[slice, ...]]:
     """Yield selections that cover the shape in C order, aligned with rows of chunks.
 
     A row of chunks (all those that share indices of the first axis) that is larger than the limit is read in
@@ -33,7 +35,7 @@ def _selections(shape: tuple[int, ...], chunks: tuple[int, ...] | None, itemsize
     chunk = min(chunks[0], length) if chunks else 1
     if row > _MAX_SLAB_BYTES:
         for index in range(length):
-            for rest in _selections(shape[1:], chunks[1:] if chunks else None, itemsize):
+            for rest in _iter_selections(shape[1:], chunks[1:] if chunks else None, itemsize):
                 yield (slice(index, index + 1), *rest)
         return
     everything = tuple(slice(0, size) for size in shape[1:])
@@ -48,7 +50,7 @@ def _selections(shape: tuple[int, ...], chunks: tuple[int, ...] | None, itemsize
             yield (slice(start, min(start + step, end)), *everything)
 
 
-def stream(dataset: h5py.Dataset) -> Iterator[Any]:
+def iter_values(dataset: h5py.Dataset) -> Iterator[Any]:
     """Yield a dataset's values in C order; an array is valid until the next one is asked for.
 
     Parameters
@@ -70,9 +72,9 @@ def stream(dataset: h5py.Dataset) -> Iterator[Any]:
         and dataset.chunks[1:] != dataset.shape[1:]
         and math.prod(dataset.chunks) * itemsize >= _CHUNK_CACHE_BYTES
     )
-    in_threads = plain and decodes(dataset)
+    in_threads = plain and can_decode_chunks(dataset)
     buffer: np.ndarray | None = None
-    for selection in _selections(dataset.shape, dataset.chunks, itemsize):
+    for selection in _iter_selections(dataset.shape, dataset.chunks, itemsize):
         if not plain or not selection:
             yield dataset[selection]
             continue
@@ -108,7 +110,7 @@ def _read_by_chunk(dataset: h5py.Dataset, values: np.ndarray, selection: tuple[s
         values[(slice(None), *inside)] = dataset[(selection[0], *rest)]
 
 
-def take(dataset: h5py.Dataset, rows: np.ndarray) -> Iterator[Any]:
+def iter_rows(dataset: h5py.Dataset, rows: np.ndarray) -> Iterator[Any]:
     """Yield the values of some rows of a dataset, in the order of `rows` (1-D, integers)."""
     if not len(rows):
         return

@@ -42,7 +42,7 @@ class RemoteStat(NamedTuple):
 AnyStat = FileStat | RemoteStat
 
 
-def stat_of(path: Path | str) -> AnyStat:
+def stat_file(path: Path | str) -> AnyStat:
     """Return the stat of a local file, or of one at a URL.
 
     Raises
@@ -84,12 +84,12 @@ class FileIdentity:
         return f"stat:{self.sha256}:{self.size}:{self.mtime_ns}"
 
 
-def sha256_of(path: Path | str) -> str:
+def hash_file(path: Path | str) -> str:
     """Return the SHA-256 of a file's bytes, 64 hexadecimal digits; of one at a URL, whose blocks are kept."""
     if is_remote(path):
         store, name = open_location(path)
         hasher = hashlib.sha256()
-        with CachedFile(store.ranged(name), str(path)) as cached:
+        with CachedFile(store.open_ranged(name), str(path)) as cached:
             for offset in range(0, cached.size, _PIECE):
                 hasher.update(cached.read_at(_PIECE, offset))
         return hasher.hexdigest()
@@ -97,7 +97,7 @@ def sha256_of(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _tree(folder: Path) -> Iterator[Path]:
+def _iter_files(folder: Path) -> Iterator[Path]:
     """Yield every file below a folder, linked folders too, none twice."""
     seen: set[tuple[int, int]] = set()
     for root, folders, names in os.walk(folder, followlinks=True):
@@ -110,7 +110,7 @@ def _tree(folder: Path) -> Iterator[Path]:
 
 
 def compute_file_identity(
-    path: Path, mode: RawIdentity = "full", sha256: Callable[[Path], str] = sha256_of
+    path: Path, mode: RawIdentity = "full", sha256: Callable[[Path], str] = hash_file
 ) -> FileIdentity:
     """Return the identity of a file or folder; `sha256` hashes one file (a cache may stand in)."""
     try:
@@ -119,8 +119,8 @@ def compute_file_identity(
             if mode == "stat":
                 return FileIdentity(stat.st_size, "", stat.st_mtime_ns)
             return FileIdentity(stat.st_size, sha256(path))
-        files = sorted((file.relative_to(path).as_posix(), file) for file in _tree(path))
-        return _of_tree(((name, compute_file_identity(file, mode, sha256)) for name, file in files), mode)
+        files = sorted((file.relative_to(path).as_posix(), file) for file in _iter_files(path))
+        return _combine_identities(((name, compute_file_identity(file, mode, sha256)) for name, file in files), mode)
     except OSError as error:
         raise SourceError(
             "a source file can't be read",
@@ -131,7 +131,9 @@ def compute_file_identity(
         ) from error
 
 
-def remote_identity(files: Mapping[str, tuple[str, RemoteStat]], sha256: Callable[[str], str]) -> FileIdentity:
+def compute_remote_identity(
+    files: Mapping[str, tuple[str, RemoteStat]], sha256: Callable[[str], str]
+) -> FileIdentity:
     """Return what `compute_file_identity` would return of copies of remote files.
 
     Parameters
@@ -144,10 +146,12 @@ def remote_identity(files: Mapping[str, tuple[str, RemoteStat]], sha256: Callabl
     if "" in files:
         url, stat = files[""]
         return FileIdentity(stat.size, sha256(url))
-    return _of_tree((name, FileIdentity(files[name][1].size, sha256(files[name][0]))) for name in sorted(files))
+    return _combine_identities(
+        (name, FileIdentity(files[name][1].size, sha256(files[name][0]))) for name in sorted(files)
+    )
 
 
-def _of_tree(files: Iterable[tuple[str, FileIdentity]], mode: RawIdentity = "full") -> FileIdentity:
+def _combine_identities(files: Iterable[tuple[str, FileIdentity]], mode: RawIdentity = "full") -> FileIdentity:
     tree = hashlib.sha256()
     size, newest = 0, 0
     for name, one in files:

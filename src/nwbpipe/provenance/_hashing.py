@@ -25,7 +25,7 @@ Resolve = Callable[[Any], bytes]
 """Gives the digest of what an object or region reference points to."""
 
 
-def node(tag: str, *parts: bytes | str | int) -> bytes:
+def hash_node(tag: str, *parts: bytes | str | int) -> bytes:
     """Return the digest of a node: tag and parts, each after its length."""
     sha = hashlib.sha256()
     for part in (FORMAT, tag, *parts):
@@ -70,10 +70,10 @@ class BlockHasher:
         """Return the digest of the whole stream."""
         if self._filled:
             self._close()
-        return node("blocks", self._size, *self._leaves)
+        return hash_node("blocks", self._size, *self._leaves)
 
 
-def type_text(dtype: np.dtype[Any]) -> str:
+def format_type(dtype: np.dtype[Any]) -> str:
     """Return the canonical name of a type: one for one set of values, whatever its byte order or padding.
 
     Text is one type, of fixed or variable length, ASCII or UTF-8.
@@ -83,12 +83,12 @@ def type_text(dtype: np.dtype[Any]) -> str:
     if dtype.kind in "SU" or h5py.check_string_dtype(dtype) is not None:
         return "text"
     if (base := h5py.check_vlen_dtype(dtype)) is not None:
-        return f"vlen<{type_text(np.dtype(base))}>"
+        return f"vlen<{format_type(np.dtype(base))}>"
     if dtype.subdtype is not None:
-        return f"{list(dtype.subdtype[1])}{type_text(dtype.subdtype[0])}"
+        return f"{list(dtype.subdtype[1])}{format_type(dtype.subdtype[0])}"
     if dtype.names is not None and dtype.fields is not None:
         fields = dtype.fields
-        return json.dumps({"compound": [[name, type_text(fields[name][0])] for name in dtype.names]})
+        return json.dumps({"compound": [[name, format_type(fields[name][0])] for name in dtype.names]})
     if dtype.kind == "b":
         return "bool"
     if (members := h5py.check_enum_dtype(dtype)) is not None:
@@ -112,25 +112,25 @@ def is_plain(dtype: np.dtype[Any]) -> bool:
     return True
 
 
-def _packed(dtype: np.dtype[Any]) -> np.dtype[Any]:
+def _pack_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The little-endian type without padding."""
     if dtype.subdtype is not None:
-        return np.dtype((_packed(dtype.subdtype[0]), dtype.subdtype[1]))
+        return np.dtype((_pack_dtype(dtype.subdtype[0]), dtype.subdtype[1]))
     if dtype.names is not None and dtype.fields is not None:
         fields = dtype.fields
-        return np.dtype([(name, _packed(fields[name][0])) for name in dtype.names])
+        return np.dtype([(name, _pack_dtype(fields[name][0])) for name in dtype.names])
     return dtype.newbyteorder("<")
 
 
-def _plain_bytes(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    packed = np.ascontiguousarray(values, dtype=_packed(dtype))
+def _encode_plain(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    packed = np.ascontiguousarray(values, dtype=_pack_dtype(dtype))
     if dtype.kind == "f" and dtype.itemsize == 16 and np.finfo(dtype).nmant == 63:
         packed = packed.copy()  # x87: 6 of the 16 bytes are padding of any content
         packed.reshape(-1).view(np.uint8).reshape(-1, 16)[:, 10:] = 0
     return packed
 
 
-def _text_bytes(value: Any, strip: bytes) -> bytes:
+def _encode_text(value: Any, strip: bytes) -> bytes:
     if value is None:
         data = b""
     else:
@@ -139,12 +139,12 @@ def _text_bytes(value: Any, strip: bytes) -> bytes:
     return len(data).to_bytes(8, "little") + data
 
 
-def _encoder(dtype: np.dtype[Any], resolve: Resolve, strip: bytes) -> Callable[[Any], bytes]:
+def _make_encoder(dtype: np.dtype[Any], resolve: Resolve, strip: bytes) -> Callable[[Any], bytes]:
     """Return a function that gives the bytes of one element."""
     if h5py.check_ref_dtype(dtype) is not None:
         return lambda value: resolve(value) if value else bytes(32)
     if dtype.kind in "SU" or h5py.check_string_dtype(dtype) is not None:
-        return lambda value: _text_bytes(value, strip)
+        return lambda value: _encode_text(value, strip)
     if (base := h5py.check_vlen_dtype(dtype)) is not None:
         inner = np.dtype(base)
 
@@ -154,12 +154,12 @@ def _encoder(dtype: np.dtype[Any], resolve: Resolve, strip: bytes) -> Callable[[
 
         return vlen
     if dtype.subdtype is not None:
-        one = _encoder(dtype.subdtype[0], resolve, strip)
+        one = _make_encoder(dtype.subdtype[0], resolve, strip)
         return lambda value: b"".join(one(item) for item in np.asarray(value).flat)
     if dtype.names is not None and dtype.fields is not None:
-        parts = [(name, _encoder(dtype.fields[name][0], resolve, strip)) for name in dtype.names]
+        parts = [(name, _make_encoder(dtype.fields[name][0], resolve, strip)) for name in dtype.names]
         return lambda value: b"".join(one(value[name]) for name, one in parts)
-    return lambda value: _plain_bytes(np.asarray(value, dtype=dtype), dtype).tobytes()
+    return lambda value: _encode_plain(np.asarray(value, dtype=dtype), dtype).tobytes()
 
 
 def encode(values: Any, dtype: np.dtype[Any], resolve: Resolve, strip: bytes = b"") -> Iterable[Any]:
@@ -185,15 +185,15 @@ def encode(values: Any, dtype: np.dtype[Any], resolve: Resolve, strip: bytes = b
         dtype.hasobject and values.dtype != object and values.dtype.fields is None
     ):
         # One element; where the type says "object", numpy must not look into it.
-        yield _encoder(dtype, resolve, strip)(values)
+        yield _make_encoder(dtype, resolve, strip)(values)
         return
     flat = values.reshape(-1)
     if plain and dtype.subdtype is not None:
         dtype = dtype.subdtype[0]
-    one = None if plain else _encoder(dtype, resolve, strip)
+    one = None if plain else _make_encoder(dtype, resolve, strip)
     for start in range(0, len(flat), _PIECE):
         piece = flat[start : start + _PIECE]
         if one is None:
-            yield _plain_bytes(piece, dtype)
+            yield _encode_plain(piece, dtype)
         else:
             yield b"".join(map(one, piece.tolist() if piece.dtype.kind == "S" else piece))

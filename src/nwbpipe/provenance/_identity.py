@@ -23,17 +23,17 @@ import h5py
 import numpy as np
 
 from nwbpipe.errors import DamagedFileError, InputError
-from nwbpipe.provenance._dataset_streams import stream, take
-from nwbpipe.provenance._files import AnyStat, sha256_of, stat_of
-from nwbpipe.provenance._hashing import BlockHasher, encode, node, type_text
+from nwbpipe.provenance._dataset_streams import iter_rows, iter_values
+from nwbpipe.provenance._files import AnyStat, hash_file, stat_file
+from nwbpipe.provenance._hashing import BlockHasher, encode, format_type, hash_node
 from nwbpipe.provenance._identity_rules import (
     EXCLUDED,
     NO_MEANING_TYPES,
     TABLE_LINKS,
-    attribute_text,
+    find_padding,
     is_free_text,
-    meaningful_columns,
-    space_padding,
+    list_meaningful_columns,
+    read_text_attribute,
 )
 from nwbpipe.stores import is_remote, open_store
 
@@ -41,7 +41,7 @@ _Key = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Found:
+class IdentityResult:
     """An identity, and what it was computed from.
 
     Attributes
@@ -64,7 +64,7 @@ class Found:
     objects: tuple[str, ...] | None
 
 
-def object_identity(h5file: h5py.File, path: str, *, folder: Path | str) -> str:
+def identify_object(h5file: h5py.File, path: str, *, folder: Path | str) -> str:
     """Return the identity of an object.
 
     Parameters
@@ -74,7 +74,7 @@ def object_identity(h5file: h5py.File, path: str, *, folder: Path | str) -> str:
     path : str
         HDF5 path of a group or dataset.
     folder : Path or str
-        Folder that `external_file` paths are relative to: the session file's; a URL if that is at one.
+        Folder that `locate_external_file` paths are relative to: the session file's; a URL if that is at one.
 
     Returns
     -------
@@ -92,10 +92,10 @@ def object_identity(h5file: h5py.File, path: str, *, folder: Path | str) -> str:
 
 
 def find_identity(
-    h5file: h5py.File, path: str, *, folder: Path | str, sha256: Callable[[Path | str], str] = sha256_of
-) -> Found:
-    """Like `object_identity`, with what it depends on; `sha256` hashes an external file."""
-    walk = _Walk(h5file, folder, sha256)
+    h5file: h5py.File, path: str, *, folder: Path | str, sha256: Callable[[Path | str], str] = hash_file
+) -> IdentityResult:
+    """Like `identify_object`, with what it depends on; `sha256` hashes an external file."""
+    walk = _ObjectHasher(h5file, folder, sha256)
     try:
         obj = h5file[path]
     except (KeyError, ValueError, OSError) as error:
@@ -106,8 +106,8 @@ def find_identity(
             hint="list what is there: h5ls -r FILE",
         ) from error
     try:
-        walk.depend_on(obj)
-        result = walk.visit(obj)
+        walk.record_dependency(obj)
+        result = walk.hash_object(obj)
     except OSError as error:
         raise DamagedFileError(
             "an object can't be read to the end",
@@ -115,16 +115,16 @@ def find_identity(
             found=str(error),
             hint="the file is damaged, or its compression needs a plug-in (pip install hdf5plugin)",
         ) from error
-    return Found(
+    return IdentityResult(
         identity=result.hex(),
-        neurodata_type=attribute_text(obj, "neurodata_type"),
-        object_id=attribute_text(obj, "object_id"),
+        neurodata_type=read_text_attribute(obj, "neurodata_type"),
+        object_id=read_text_attribute(obj, "object_id"),
         files=walk.files,
         objects=tuple(sorted(walk.objects)) if walk.traceable else None,
     )
 
 
-class _Walk:
+class _ObjectHasher:
     """One walk over an object and what it links to. Each object is hashed once; cycles end."""
 
     def __init__(self, root: h5py.File, folder: Path | str, sha256: Callable[[Path | str], str]) -> None:
@@ -141,11 +141,11 @@ class _Walk:
 
     # What the identity depends on ---------------------------------------------------------------------
 
-    def depend_on(self, obj: Any) -> None:
+    def record_dependency(self, obj: Any) -> None:
         """Note an object that was reached by a link or reference, under its own path."""
         info = h5py.h5o.get_info(obj.id)
         if info.fileno != self._root_number:
-            self._depend_on_file(Path(obj.file.filename))
+            self._record_file_dependency(Path(obj.file.filename))
             return
         own = obj.file[obj.ref].name  # `obj.name` is the way it was reached
         if own is None:
@@ -153,12 +153,12 @@ class _Walk:
         else:
             self.objects.add(own)
 
-    def _depend_on_file(self, path: Path | str) -> None:
-        self.files.setdefault(str(path), stat_of(path))
+    def _record_file_dependency(self, path: Path | str) -> None:
+        self.files.setdefault(str(path), stat_file(path))
 
     # The walk -----------------------------------------------------------------------------------------
 
-    def visit(self, obj: Any) -> bytes:
+    def hash_object(self, obj: Any) -> bytes:
         """Return the digest of a group, dataset or named type."""
         info = h5py.h5o.get_info(obj.id)
         key = (int(info.fileno), int(info.addr))
@@ -167,18 +167,18 @@ class _Walk:
         depth = len(self._depths)
         if key in self._depths:  # a cycle: say how far up it leads
             self._lowest = min(self._lowest, self._depths[key])
-            return node("cycle", depth - self._depths[key])
+            return hash_node("cycle", depth - self._depths[key])
         if info.rc > 1:
             self.traceable = False
         outer, self._lowest = self._lowest, 2**31
         self._depths[key] = depth
         try:
             if isinstance(obj, h5py.Dataset):
-                result = self._dataset(obj)
+                result = self._hash_dataset(obj)
             elif isinstance(obj, h5py.Group):
-                result = self._group(obj)
+                result = self._hash_group(obj)
             else:
-                result = node("type", type_text(obj.dtype))
+                result = hash_node("type", format_type(obj.dtype))
         finally:
             del self._depths[key]
         # Within a cycle that is still open a digest speaks of the way in: don't reuse it elsewhere.
@@ -189,16 +189,16 @@ class _Walk:
             self._lowest = min(self._lowest, outer)
         return result
 
-    def _group(self, group: h5py.Group) -> bytes:
-        if attribute_text(group, "neurodata_type") in NO_MEANING_TYPES:
-            return node("group", attribute_text(group, "neurodata_type"))
+    def _hash_group(self, group: h5py.Group) -> bytes:
+        if read_text_attribute(group, "neurodata_type") in NO_MEANING_TYPES:
+            return hash_node("group", read_text_attribute(group, "neurodata_type"))
         parts: list[bytes | str] = []
-        for name, child in self._children(group):
+        for name, child in self._iter_children(group):
             is_media = name == "external_file" and isinstance(child, h5py.Dataset)
-            parts += [name, self._external_files(child) if is_media else self.visit(child)]
-        return node("group", self._attributes(group), *parts)
+            parts += [name, self._hash_external_files(child) if is_media else self.hash_object(child)]
+        return hash_node("group", self._hash_attributes(group), *parts)
 
-    def _children(self, group: h5py.Group) -> Iterator[tuple[str, Any]]:
+    def _iter_children(self, group: h5py.Group) -> Iterator[tuple[str, Any]]:
         for name in sorted(group):
             link = group.get(name, getlink=True)
             try:
@@ -217,49 +217,49 @@ class _Walk:
             if is_free_text(name, child):
                 continue
             if not isinstance(link, h5py.HardLink):
-                self.depend_on(child)
+                self.record_dependency(child)
             yield name, child
 
-    def _dataset(self, dataset: h5py.Dataset) -> bytes:
-        if dataset.shape is not None and attribute_text(dataset, "neurodata_type") == "DynamicTableRegion":
-            return self._region(dataset, dataset[...])
+    def _hash_dataset(self, dataset: h5py.Dataset) -> bytes:
+        if dataset.shape is not None and read_text_attribute(dataset, "neurodata_type") == "DynamicTableRegion":
+            return self._hash_region(dataset, dataset[...])
         self._check_storage(dataset)
         if dataset.shape is None:
-            return node("dataset", self._attributes(dataset), type_text(dataset.dtype), "null")
-        values = self._values(dataset, stream(dataset))
+            return hash_node("dataset", self._hash_attributes(dataset), format_type(dataset.dtype), "null")
+        values = self._hash_values(dataset, iter_values(dataset))
         shape = str(list(dataset.shape))
-        return node("dataset", self._attributes(dataset), type_text(dataset.dtype), shape, values)
+        return hash_node("dataset", self._hash_attributes(dataset), format_type(dataset.dtype), shape, values)
 
-    def _values(self, dataset: h5py.Dataset, arrays: Iterator[Any]) -> bytes:
+    def _hash_values(self, dataset: h5py.Dataset, arrays: Iterator[Any]) -> bytes:
         hasher = BlockHasher()
-        resolve = self._resolver(dataset)
-        strip = space_padding(dataset.id.get_type())
+        resolve = self._make_resolver(dataset)
+        strip = find_padding(dataset.id.get_type())
         for array in arrays:
             for piece in encode(array, dataset.dtype, resolve, strip):
                 hasher.update(piece)
         return hasher.digest()
 
-    def _attributes(self, obj: Any) -> bytes:
+    def _hash_attributes(self, obj: Any) -> bytes:
         parts: list[bytes | str] = []
-        resolve = self._resolver(obj)
+        resolve = self._make_resolver(obj)
         for name in sorted(set(obj.attrs) - EXCLUDED):
             attribute = obj.attrs.get_id(name)
             shape = "null"
             hasher = BlockHasher()
             if attribute.get_space().get_simple_extent_type() != h5py.h5s.NULL:
                 shape = str(list(attribute.shape))
-                for piece in encode(obj.attrs[name], attribute.dtype, resolve, space_padding(attribute.get_type())):
+                for piece in encode(obj.attrs[name], attribute.dtype, resolve, find_padding(attribute.get_type())):
                     hasher.update(piece)
-            parts += [name, type_text(attribute.dtype), shape, hasher.digest()]
-        return node("attributes", *parts)
+            parts += [name, format_type(attribute.dtype), shape, hasher.digest()]
+        return hash_node("attributes", *parts)
 
     # References ---------------------------------------------------------------------------------------
 
-    def _resolver(self, holder: Any) -> Callable[[Any], bytes]:
+    def _make_resolver(self, holder: Any) -> Callable[[Any], bytes]:
         def resolve(reference: Any) -> bytes:
-            target = self._target(holder, reference)
+            target = self._resolve_target(holder, reference)
             if not isinstance(reference, h5py.RegionReference):
-                return node("reference", self.visit(target))
+                return hash_node("reference", self.hash_object(target))
             space = h5py.h5r.get_region(reference, holder.id)
             chosen = space.get_select_type()
             if chosen == h5py.h5s.SEL_HYPERSLABS:
@@ -268,11 +268,11 @@ class _Walk:
                 where = space.get_select_elem_pointlist()
             else:
                 where = np.array([chosen])
-            return node("region", self.visit(target), str(np.asarray(where).tolist()))
+            return hash_node("region", self.hash_object(target), str(np.asarray(where).tolist()))
 
         return resolve
 
-    def _target(self, holder: Any, reference: Any) -> Any:
+    def _resolve_target(self, holder: Any, reference: Any) -> Any:
         try:
             target = holder.file[reference]
         except (ValueError, KeyError) as error:
@@ -282,43 +282,43 @@ class _Walk:
                 found=str(error),
                 hint="the object was removed by another program: convert the session again",
             ) from error
-        self.depend_on(target)
+        self.record_dependency(target)
         return target
 
     # Tables -------------------------------------------------------------------------------------------
 
-    def _region(self, region: h5py.Dataset, rows: Any) -> bytes:
+    def _hash_region(self, region: h5py.Dataset, rows: Any) -> bytes:
         """Digest of the rows of a table that a region (or a part of one) refers to."""
-        table = self._target(region, region.attrs["table"])
+        table = self._resolve_target(region, region.attrs["table"])
         rows = np.asarray(rows)
         info = h5py.h5o.get_info(table.id)
         key = (int(info.fileno), int(info.addr))
         if key in self._depths:  # a table that refers to its own rows
             self._lowest = min(self._lowest, self._depths[key])
-            return node("cycle", len(self._depths) - self._depths[key], str(rows.tolist()))
+            return hash_node("cycle", len(self._depths) - self._depths[key], str(rows.tolist()))
         self._depths[key] = len(self._depths)
         try:
-            kind = attribute_text(table, "neurodata_type")
-            columns = meaningful_columns(table, kind)
+            kind = read_text_attribute(table, "neurodata_type")
+            columns = list_meaningful_columns(table, kind)
             parts: list[bytes | str] = []
             for name in columns:
-                parts += [name, self._column(table, name, rows.reshape(-1).astype(np.int64))]
-            for name, child in self._children(table):
+                parts += [name, self._hash_column(table, name, rows.reshape(-1).astype(np.int64))]
+            for name, child in self._iter_children(table):
                 if name in TABLE_LINKS.get(kind, ()):
-                    parts += [name, self.visit(child)]
-            return node("rows", kind, str(list(rows.shape)), *parts)
+                    parts += [name, self.hash_object(child)]
+            return hash_node("rows", kind, str(list(rows.shape)), *parts)
         finally:
             del self._depths[key]
 
-    def _column(self, table: h5py.Group, name: str, rows: np.ndarray) -> bytes:
+    def _hash_column(self, table: h5py.Group, name: str, rows: np.ndarray) -> bytes:
         dataset = table[name]
         indices = []
         while f"{name}_index" in table:
             name = f"{name}_index"
             indices.append(table[name])
-        return self._column_rows(dataset, indices, rows)
+        return self._hash_column_rows(dataset, indices, rows)
 
-    def _column_rows(self, dataset: h5py.Dataset, indices: list[h5py.Dataset], rows: np.ndarray) -> bytes:
+    def _hash_column_rows(self, dataset: h5py.Dataset, indices: list[h5py.Dataset], rows: np.ndarray) -> bytes:
         """Digest of some rows of a column, through its VectorIndex datasets (the outermost last)."""
         outer = indices[-1] if indices else dataset
         if len(rows) and not 0 <= rows.min() <= rows.max() < outer.shape[0]:
@@ -335,27 +335,29 @@ class _Walk:
             lengths = (ends - starts)[rows]
             offsets = np.cumsum(lengths) - lengths
             inner = np.repeat(starts[rows] - offsets, lengths) + np.arange(lengths.sum())
-            return node("ragged", lengths.astype("<i8").tobytes(), self._column_rows(dataset, indices[:-1], inner))
-        if attribute_text(dataset, "neurodata_type") == "DynamicTableRegion":
-            return self._region(dataset, dataset[...][rows])
-        values = self._values(dataset, take(dataset, rows))
+            return hash_node(
+                "ragged", lengths.astype("<i8").tobytes(), self._hash_column_rows(dataset, indices[:-1], inner)
+            )
+        if read_text_attribute(dataset, "neurodata_type") == "DynamicTableRegion":
+            return self._hash_region(dataset, dataset[...][rows])
+        values = self._hash_values(dataset, iter_rows(dataset, rows))
         shape = str([len(rows), *dataset.shape[1:]])
-        return node("column", self._attributes(dataset), type_text(dataset.dtype), shape, values)
+        return hash_node("column", self._hash_attributes(dataset), format_type(dataset.dtype), shape, values)
 
     # Other files --------------------------------------------------------------------------------------
 
-    def _base(self, obj: Any) -> Path | str:
+    def _find_folder(self, obj: Any) -> Path | str:
         """Folder of the file that an object is in."""
         if h5py.h5o.get_info(obj.id).fileno == self._root_number:
             return self.folder
         return Path(obj.file.filename).parent
 
-    def _external_files(self, dataset: h5py.Dataset) -> bytes:
-        """Digest of an `external_file` dataset: content of the files, not their names."""
+    def _hash_external_files(self, dataset: h5py.Dataset) -> bytes:
+        """Digest of an `locate_external_file` dataset: content of the files, not their names."""
         digests = []
         for value in np.atleast_1d(dataset[()]).reshape(-1):
             name = value.decode() if isinstance(value, bytes) else str(value)
-            base = self._base(dataset)
+            base = self._find_folder(dataset)
             path = f"{base}/{name}" if is_remote(base) else Path(base) / name
             if "://" in name or not self._is_file(base, name):
                 raise InputError(
@@ -365,9 +367,9 @@ class _Walk:
                     found=name,
                     hint="put the file back at its place beside the session file",
                 )
-            self._depend_on_file(path)
+            self._record_file_dependency(path)
             digests.append(self.sha256(path))
-        return node("external files", self._attributes(dataset), str(list(dataset.shape)), *digests)
+        return hash_node("external files", self._hash_attributes(dataset), str(list(dataset.shape)), *digests)
 
     def _is_file(self, base: Path | str, name: str) -> bool:
         if is_remote(base):
@@ -382,7 +384,7 @@ class _Walk:
         elif dataset.external:
             names = [name for name, *_ in dataset.external]
         for name in sorted({name for name in names if name != "."}):
-            path = Path(self._base(dataset)) / name
+            path = Path(self._find_folder(dataset)) / name
             if not path.is_file():
                 raise InputError(
                     "a file that holds a dataset's values is missing",
@@ -390,4 +392,4 @@ class _Walk:
                     expected=str(path),
                     hint="put the file back at its place",
                 )
-            self._depend_on_file(path)
+            self._record_file_dependency(path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import h5py
 
-from nwbpipe.provenance._hashing import type_text
+from nwbpipe.provenance._hashing import format_type
 
 EXCLUDED = frozenset(
     {
@@ -44,13 +44,13 @@ NO_MEANING_TYPES = frozenset({"Device", "DeviceModel"})
 TABLE_LINKS = {"PlaneSegmentation": ("imaging_plane",)}
 
 
-def attribute_text(obj: Any, name: str) -> str:
+def read_text_attribute(obj: Any, name: str) -> str:
     """Return a text attribute, or empty text."""
     value = obj.attrs.get(name, "")
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def space_padding(type_id: Any) -> bytes:
+def find_padding(type_id: Any) -> bytes:
     """Return the character that fixed-length text of this type is padded with, if it is no null."""
     padded = (
         isinstance(type_id, h5py.h5t.TypeStringID)
@@ -66,12 +66,12 @@ def is_free_text(name: str, obj: Any) -> bool:
         name in EXCLUDED
         and isinstance(obj, h5py.Dataset)
         and obj.shape == ()
-        and type_text(obj.dtype) == "text"
+        and format_type(obj.dtype) == "text"
         and "neurodata_type" not in obj.attrs  # a column of a table is data
     )
 
 
-def meaningful_columns(table: h5py.Group, kind: str) -> list[str]:
+def list_meaningful_columns(table: h5py.Group, kind: str) -> list[str]:
     """Return the columns that count where a region refers to rows of a table of that neurodata type.
 
     Electrodes: position, group, location, …; plane segmentations: the masks. Other tables: all.

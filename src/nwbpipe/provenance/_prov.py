@@ -10,7 +10,7 @@ from nwbpipe.provenance._records import ObjectRecord, RunRecord
 PREFIX = {"nwbpipe": "urn:nwbpipe:", "prov": "http://www.w3.org/ns/prov#", "xsd": "http://www.w3.org/2001/XMLSchema#"}
 
 
-def prov_json(records: Sequence[RunRecord], session: str = "") -> dict[str, Any]:
+def build_prov(records: Sequence[RunRecord], session: str = "") -> dict[str, Any]:
     """Return the lineage of a session file's results.
 
     Parameters
@@ -25,7 +25,7 @@ def prov_json(records: Sequence[RunRecord], session: str = "") -> dict[str, Any]
     dict
         A PROV-JSON document. Content that has one identity is one entity.
     """
-    made = merged_prov(())
+    made = merge_prov(())
     # What a later run read says what an earlier one wrote.
     read = [item for record in records for item in record.inputs]
     known = {item.object_id: item.identity for item in read if item.identity and not item.is_artefact}
@@ -42,25 +42,25 @@ def prov_json(records: Sequence[RunRecord], session: str = "") -> dict[str, Any]
             "nwbpipe:superseded_by": record.superseded_by,
         }
         made["agent"][agent] = {"prov:type": "prov:SoftwareAgent", "nwbpipe:version": record.tool_version}
-        _relate(made, "wasAssociatedWith", run, "prov:activity", run, "prov:agent", agent)
+        _add_relation(made, "wasAssociatedWith", run, "prov:activity", run, "prov:agent", agent)
         for item in record.inputs:
-            entity = _object(made, item, item.identity, session)
-            _relate(made, "used", f"{run}/{item.name}", "prov:activity", run, "prov:entity", entity)
+            entity = _add_object(made, item, item.identity, session)
+            _add_relation(made, "used", f"{run}/{item.name}", "prov:activity", run, "prov:entity", entity)
         for source in record.sources:
             entity = f"nwbpipe:raw/{source.get('sha256') or source.get('path')}"
             made["entity"][entity] = {f"nwbpipe:{name}": value for name, value in source.items()}
-            _relate(made, "used", f"{run}/{source.get('path')}", "prov:activity", run, "prov:entity", entity)
+            _add_relation(made, "used", f"{run}/{source.get('path')}", "prov:activity", run, "prov:entity", entity)
         for item in record.outputs:
-            entity = _object(made, item, known.get(item.object_id, ""), session)
+            entity = _add_object(made, item, known.get(item.object_id, ""), session)
             name = f"{run}/{item.path}"
-            _relate(made, "wasGeneratedBy", name, "prov:entity", entity, "prov:activity", run)
+            _add_relation(made, "wasGeneratedBy", name, "prov:entity", entity, "prov:activity", run)
     return made
 
 
 _KINDS = ("entity", "activity", "agent", "used", "wasGeneratedBy", "wasAssociatedWith")
 
 
-def _object(made: dict[str, Any], item: ObjectRecord, identity: str, session: str) -> str:
+def _add_object(made: dict[str, Any], item: ObjectRecord, identity: str, session: str) -> str:
     own = item.path if item.is_artefact else f"{session}{item.path}"
     entity = f"nwbpipe:object/{item.object_id or own}"
     found = made["entity"].setdefault(entity, {})
@@ -70,11 +70,11 @@ def _object(made: dict[str, Any], item: ObjectRecord, identity: str, session: st
     return entity
 
 
-def _relate(made: dict[str, Any], kind: str, name: str, first: str, one: str, second: str, other: str) -> None:
+def _add_relation(made: dict[str, Any], kind: str, name: str, first: str, one: str, second: str, other: str) -> None:
     made[kind][f"_:{kind}/{name}"] = {first: one, second: other}
 
 
-def merged_prov(documents: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def merge_prov(documents: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Return one document with all that several say."""
     made: dict[str, Any] = {"prefix": dict(PREFIX), **{kind: {} for kind in _KINDS}}
     for document in documents:

@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 
 from nwbpipe.errors import DamagedFileError, FileAccessError, InvalidResultError, UnsupportedFileError
-from nwbpipe.files import is_remote, read_texts, remote_read
+from nwbpipe.files import is_remote, open_remote, read_texts
 from nwbpipe.provenance._canonical import canonical_json
 
 LOCATION = "/general/nwbpipe"
@@ -55,7 +55,7 @@ class ObjectRecord:
     neurodata_type : str
         NWB type.
     identity : str
-        Identity of the content (see `object_identity`); empty if it was not computed.
+        Identity of the content (see `identify_object`); empty if it was not computed.
     """
 
     name: str
@@ -74,7 +74,7 @@ class ObjectRecord:
         return (
             self.path in file
             and bool(self.object_id)
-            and _text(file[self.path].attrs.get("object_id")) == self.object_id
+            and _decode_text(file[self.path].attrs.get("object_id")) == self.object_id
         )
 
 
@@ -162,8 +162,8 @@ class RunRecord:
     def as_dict(self) -> dict[str, Any]:
         """Return the whole record as JSON values (times as ISO 8601 text in UTC)."""
         values = asdict(self)
-        values["started"] = _time_text(self.started)
-        values["ended"] = _time_text(self.ended)
+        values["started"] = _format_time(self.started)
+        values["ended"] = _format_time(self.ended)
         for name in ("inputs", "outputs", "sources"):
             values[name] = list(values[name])
         values["superseded"] = self.superseded
@@ -186,7 +186,7 @@ class RunRecord:
         return cls(**known | {"sources": tuple(known["sources"])})
 
 
-def _time_text(time: datetime) -> str:
+def _format_time(time: datetime) -> str:
     if time.tzinfo is None:
         raise InvalidResultError("the time of a run has no time zone", expected="an aware datetime", found=str(time))
     return time.astimezone(UTC).isoformat(timespec="microseconds")
@@ -217,7 +217,7 @@ def read_records(source: h5py.File | Path | str) -> list[RunRecord]:
     if isinstance(source, h5py.File):
         return _read_records(source)
     if is_remote(source):
-        with remote_read(source) as file:
+        with open_remote(source) as file:
             return _read_records(file)
     try:
         file = h5py.File(source, "r", locking=False)
@@ -236,19 +236,19 @@ def read_records(source: h5py.File | Path | str) -> list[RunRecord]:
 
 
 def _read_records(file: h5py.File) -> list[RunRecord]:
-    records = [_read_record(group) for group in _run_groups(file)]
+    records = [_read_record(group) for group in _iter_run_groups(file)]
     return sorted(records, key=lambda record: (record.ended, record.started, record.name))
 
 
-def _run_groups(file: h5py.File) -> Iterator[h5py.Group]:
+def _iter_run_groups(file: h5py.File) -> Iterator[h5py.Group]:
     container = file.get(LOCATION)
     if isinstance(container, h5py.Group):
         for child in container.values():
-            if isinstance(child, h5py.Group) and _text(child.attrs.get("neurodata_type")) == "ProcessingRun":
+            if isinstance(child, h5py.Group) and _decode_text(child.attrs.get("neurodata_type")) == "ProcessingRun":
                 yield child
 
 
-def _text(value: Any) -> str:
+def _decode_text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode()
     return "" if value is None or isinstance(value, h5py.Empty) else str(value)
@@ -257,11 +257,11 @@ def _text(value: Any) -> str:
 def _read_record(group: h5py.Group) -> RunRecord:
     try:
         attributes = group.attrs
-        values: dict[str, Any] = {name: _text(attributes[name]) for name in _TEXT_FIELDS}
+        values: dict[str, Any] = {name: _decode_text(attributes[name]) for name in _TEXT_FIELDS}
         values["revision"] = int(attributes["revision"])
         values["seed"] = int(attributes["seed"]) if "seed" in attributes else None
         for name in ("started", "ended"):
-            values[name] = datetime.fromisoformat(_text(attributes[name])).astimezone(UTC)
+            values[name] = datetime.fromisoformat(_decode_text(attributes[name])).astimezone(UTC)
         for name in ("parameters", "packages", "resources"):
             values[name] = json.loads(read_texts(group, name)[()])
         values["sources"] = tuple(json.loads(read_texts(group, "sources")[()]))
@@ -281,21 +281,21 @@ def _read_record(group: h5py.Group) -> RunRecord:
 def _read_objects(group: h5py.Group, kind: str) -> tuple[ObjectRecord, ...]:
     if f"{kind}_name" not in group:
         return ()
-    columns = [[_text(value) for value in read_texts(group, f"{kind}_{name}")] for name in _OBJECT_FIELDS]
+    columns = [[_decode_text(value) for value in read_texts(group, f"{kind}_{name}")] for name in _OBJECT_FIELDS]
     return tuple(ObjectRecord(*row) for row in zip(*columns, strict=True))
 
 
-def host_label() -> str:
+def read_host_label() -> str:
     """Return what records call this place: the profile (``NWBPIPE_PROFILE``), never the host's name."""
     return os.environ.get("NWBPIPE_PROFILE") or "local"
 
 
-def current_record(records: list[RunRecord], step: str) -> RunRecord | None:
+def find_current_record(records: list[RunRecord], step: str) -> RunRecord | None:
     """Return the newest record of a step that is not superseded, or None."""
     return next((r for r in reversed(records) if r.step == step and not r.superseded), None)
 
 
-def container_of(nwbfile: Any) -> Any:
+def get_record_container(nwbfile: Any) -> Any:
     """Return the container of the records in an NWB file that is open for writing; it is made if it is missing."""
     from nwbpipe.extensions import Provenance
 
@@ -331,7 +331,7 @@ def add_record(nwbfile: Any, record: RunRecord) -> None:
     """
     from nwbpipe.extensions import ProcessingRun
 
-    container = container_of(nwbfile)
+    container = get_record_container(nwbfile)
     if record.name in container.processing_runs:
         raise InvalidResultError("a run record is there already", where=f"{LOCATION}/{record.name}")
     values: dict[str, Any] = {name: getattr(record, name) for name in _TEXT_FIELDS}
@@ -345,8 +345,8 @@ def add_record(nwbfile: Any, record: RunRecord) -> None:
         ProcessingRun(
             name=record.name,
             revision=record.revision,
-            started=_time_text(record.started),
-            ended=_time_text(record.ended),
+            started=_format_time(record.started),
+            ended=_format_time(record.ended),
             parameters=canonical_json(record.parameters),
             packages=canonical_json(record.packages),
             resources=canonical_json(record.resources),
@@ -376,8 +376,8 @@ def mark_superseded(file: h5py.File, step: str, by: str = REMOVED) -> list[str]:
     if not by:
         raise ValueError("`by` must name the run that replaces the record, or be 'removed'")
     marked = []
-    for group in _run_groups(file):
-        if _text(group.attrs.get("step")) == step and not _text(group.attrs.get("superseded_by")):
+    for group in _iter_run_groups(file):
+        if _decode_text(group.attrs.get("step")) == step and not _decode_text(group.attrs.get("superseded_by")):
             group.attrs["superseded_by"] = by
             marked.append(group.name)
     return marked

@@ -1,17 +1,17 @@
 """Measures of the quality of data and results, a module a modality, each with its formula and its limits."""
 
-from nwbpipe.quality._behavior import Behavior, BehaviorRules, Measure, behavior_quality
-from nwbpipe.quality._imaging_thresholds import default_thresholds, known_metrics
+from nwbpipe.quality._behavior import BehaviorData, BehaviorMeasure, BehaviorRules, measure_behavior
+from nwbpipe.quality._imaging_thresholds import default_thresholds, list_metrics
 from nwbpipe.quality._thresholds import ThresholdSet, Verdict, read_thresholds
 
 __all__ = [
-    "Behavior",
+    "BehaviorData",
+    "BehaviorMeasure",
     "BehaviorRules",
-    "Measure",
     "ThresholdSet",
     "Verdict",
-    "behavior_quality",
     "default_thresholds",
-    "known_metrics",
+    "list_metrics",
+    "measure_behavior",
     "read_thresholds",
 ]

@@ -77,7 +77,7 @@ class BehaviorRules:
 
 
 @dataclass(frozen=True)
-class Measure:
+class BehaviorMeasure:
     """One measure and its verdict.
 
     Parameters
@@ -100,7 +100,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Behavior:
+class BehaviorData:
     """Trials, blocks and events of a session, as arrays.
 
     Parameters
@@ -119,7 +119,7 @@ class Behavior:
     blocks: Floats | None = None
 
     @classmethod
-    def of(cls, nwbfile: Any) -> Behavior:
+    def of(cls, nwbfile: Any) -> BehaviorData:
         """Take the trials, the epochs and all events of an open file.
 
         Raises
@@ -136,10 +136,10 @@ class Behavior:
             for name in [table.name] if names is None else sorted(set(names)):
                 collected.setdefault(str(name), []).append(times if names is None else times[names == name])
         return cls(
-            _bounds(nwbfile.trials),
+            _read_bounds(nwbfile.trials),
             np.asarray(nwbfile.trials.id[:], dtype=np.int64),
             {name: np.sort(np.concatenate(parts)) for name, parts in collected.items()},
-            None if nwbfile.epochs is None else _bounds(nwbfile.epochs),
+            None if nwbfile.epochs is None else _read_bounds(nwbfile.epochs),
         )
 
     def first(self, name: str) -> Floats:
@@ -158,13 +158,13 @@ class Behavior:
         return np.where(first <= self.trials[:, 1], first, np.nan)
 
 
-def _bounds(table: Any) -> Floats:
+def _read_bounds(table: Any) -> Floats:
     return np.stack(
         [np.asarray(table[name].data[:], dtype=np.float64) for name in ("start_time", "stop_time")], axis=1
     )
 
 
-def behavior_quality(session: Any, rules: BehaviorRules | None = None) -> list[Measure]:
+def measure_behavior(session: Any, rules: BehaviorRules | None = None) -> list[BehaviorMeasure]:
     """Hold a session's behaviour to the rules.
 
     Parameters
@@ -184,20 +184,20 @@ def behavior_quality(session: Any, rules: BehaviorRules | None = None) -> list[M
         The file has no trials, or a rule names an event that the session has not.
     """
     rules = rules or BehaviorRules()
-    behavior = session if isinstance(session, Behavior) else Behavior.of(session)
+    behavior = session if isinstance(session, BehaviorData) else BehaviorData.of(session)
     measures = []
     if behavior.blocks is not None:
-        measures += trials_per_block(behavior, rules)
+        measures += count_trials_per_block(behavior, rules)
     if rules.required:
-        measures.append(missing_events(behavior, rules))
+        measures.append(find_missing_events(behavior, rules))
     if len(rules.order) > 1:
-        measures.append(order_violations(behavior, rules.order, rules.max_violations))
+        measures.append(find_order_violations(behavior, rules.order, rules.max_violations))
     if rules.stimulus:
-        measures.append(reaction_time_outliers(behavior, rules))
+        measures.append(find_reaction_time_outliers(behavior, rules))
     return measures
 
 
-def trials_per_block(behavior: Behavior, rules: BehaviorRules) -> list[Measure]:
+def count_trials_per_block(behavior: BehaviorData, rules: BehaviorRules) -> list[BehaviorMeasure]:
     """Count the trials of each block, and those of none; see the module's docstring."""
     assert behavior.blocks is not None
     start = behavior.trials[:, 0]
@@ -208,23 +208,23 @@ def trials_per_block(behavior: Behavior, rules: BehaviorRules) -> list[Measure]:
     listed = ", ".join(map(str, counts[:50]))
     fraction = float(outside.mean())
     return [
-        Measure(
+        BehaviorMeasure(
             "trials_per_block",
             least,
             rules.min_trials_per_block,
             least >= rules.min_trials_per_block,
             detail=f"{counts.size} blocks with {listed} trials",
         ),
-        _fraction("trials_outside_blocks", outside, behavior.ids, rules.max_outside, fraction),
+        _measure_fraction("trials_outside_blocks", outside, behavior.ids, rules.max_outside, fraction),
     ]
 
 
-def missing_events(behavior: Behavior, rules: BehaviorRules) -> Measure:
+def find_missing_events(behavior: BehaviorData, rules: BehaviorRules) -> BehaviorMeasure:
     """Find the trials that lack a required event; see the module's docstring."""
     missing = {name: ~np.isfinite(behavior.first(name)) for name in rules.required}
     any_of: npt.NDArray[np.bool_] = np.asarray(np.logical_or.reduce(list(missing.values())))
     detail = ", ".join(f"{name}: {int(lacking.sum())}" for name, lacking in missing.items())
-    return _fraction(
+    return _measure_fraction(
         "missing_events",
         any_of,
         behavior.ids,
@@ -234,17 +234,19 @@ def missing_events(behavior: Behavior, rules: BehaviorRules) -> Measure:
     )
 
 
-def order_violations(behavior: Behavior, order: Sequence[str], limit: float = 0.0) -> Measure:
+def find_order_violations(behavior: BehaviorData, order: Sequence[str], limit: float = 0.0) -> BehaviorMeasure:
     """Find the trials whose events are out of order; see the module's docstring."""
     firsts = np.stack([behavior.first(name) for name in order], axis=1)
     # The latest so far, those that are missing left out, must not be after the next one.
     latest = np.fmax.accumulate(firsts, axis=1)
     wrong = np.logical_or.reduce(firsts[:, 1:] < latest[:, :-1], axis=1)
     detail = " < ".join(order)
-    return _fraction("order_violations", wrong, behavior.ids, limit, float(wrong.mean()), f"expected {detail}")
+    return _measure_fraction(
+        "order_violations", wrong, behavior.ids, limit, float(wrong.mean()), f"expected {detail}"
+    )
 
 
-def reaction_times(behavior: Behavior, stimulus: str, response: str) -> Floats:
+def compute_reaction_times(behavior: BehaviorData, stimulus: str, response: str) -> Floats:
     """Reaction time of each trial.
 
     Returns
@@ -259,9 +261,9 @@ def reaction_times(behavior: Behavior, stimulus: str, response: str) -> Floats:
     return np.where(answered <= behavior.trials[:, 1], answered - shown, np.nan)
 
 
-def reaction_time_outliers(behavior: Behavior, rules: BehaviorRules) -> Measure:
+def find_reaction_time_outliers(behavior: BehaviorData, rules: BehaviorRules) -> BehaviorMeasure:
     """Find reaction times that can be none, or are far from the others; see the module's docstring."""
-    times = reaction_times(behavior, rules.stimulus, rules.response)
+    times = compute_reaction_times(behavior, rules.stimulus, rules.response)
     there = np.isfinite(times)
     early = there & (times < rules.min_reaction_s)
     log = np.log(np.where(there & ~early, times, np.nan))
@@ -275,12 +277,12 @@ def reaction_time_outliers(behavior: Behavior, rules: BehaviorRules) -> Measure:
         detail = f"median {np.exp(median):.4f} s; {int(early.sum())} too early, {int(far.sum())} far off"
     wrong = early | far
     fraction = float(wrong.sum() / there.sum()) if there.any() else float("nan")
-    return _fraction("reaction_time_outliers", wrong, behavior.ids, rules.max_outliers, fraction, detail)
+    return _measure_fraction("reaction_time_outliers", wrong, behavior.ids, rules.max_outliers, fraction, detail)
 
 
-def _fraction(
+def _measure_fraction(
     name: str, wrong: npt.NDArray[np.bool_], ids: npt.NDArray[np.int64], limit: float, value: float, detail: str = ""
-) -> Measure:
+) -> BehaviorMeasure:
     figures = f"{int(wrong.sum())} of {wrong.size} trials"
     text = f"{figures}; {detail}" if detail else figures
-    return Measure(name, value, limit, value <= limit, tuple(map(int, ids[wrong])), text)
+    return BehaviorMeasure(name, value, limit, value <= limit, tuple(map(int, ids[wrong])), text)

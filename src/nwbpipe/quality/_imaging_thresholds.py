@@ -31,7 +31,7 @@ _DEFAULT = {
 }
 
 
-def known_metrics() -> dict[str, dict[str, str]]:
+def list_metrics() -> dict[str, dict[str, str]]:
     """Return the metrics that there are, with what each is, by what they are of (``roi``, ``scan``)."""
     return {of: dict(metrics) for of, metrics in KNOWN.items()}
 

@@ -82,7 +82,7 @@ class ThresholdSet:
                     hint = f"did you mean {near[0]!r}?" if near else ", ".join(known[of])
                     problems.append(Problem("there is no such metric", at, hint=hint))
                     continue
-                problems += _faults(at, given)
+                problems += _find_faults(at, given)
                 if isinstance(given, Mapping):
                     bounds[of][metric] = dict(given)
         name = content.get("name")
@@ -130,7 +130,7 @@ class ThresholdSet:
         return LEVELS[worst], reasons
 
 
-def _faults(at: str, given: Any) -> list[Problem]:
+def _find_faults(at: str, given: Any) -> list[Problem]:
     if not isinstance(given, Mapping) or not given:
         return [Problem("a metric needs bounds", at, ", ".join(BOUNDS), repr(given))]
     faults = []

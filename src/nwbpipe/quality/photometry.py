@@ -36,7 +36,7 @@ _BINS = 400  # medians over which a trend is fitted
 
 
 @dataclass(frozen=True)
-class Limit:
+class MeasureLimits:
     """From where on a measure is worth a look, and from where on it fails; both in its own unit."""
 
     warn: float
@@ -50,18 +50,18 @@ class Limit:
         return "warn" if sign * value >= sign * self.warn else "pass"
 
 
-LIMITS: Mapping[str, Limit] = {
-    "signal_to_noise": Limit(5.0, 2.0),
-    "bleaching_fraction": Limit(0.3, 0.6),
-    "control_correlation": Limit(0.0, -0.2),
-    "motion_share": Limit(0.3, 0.7),
-    "saturation": Limit(0.001, 0.01),
-    "dropouts": Limit(0.001, 0.05),
-    "carrier_to_noise": Limit(20.0, 10.0),
+LIMITS: Mapping[str, MeasureLimits] = {
+    "signal_to_noise": MeasureLimits(5.0, 2.0),
+    "bleaching_fraction": MeasureLimits(0.3, 0.6),
+    "control_correlation": MeasureLimits(0.0, -0.2),
+    "motion_share": MeasureLimits(0.3, 0.7),
+    "saturation": MeasureLimits(0.001, 0.01),
+    "dropouts": MeasureLimits(0.001, 0.05),
+    "carrier_to_noise": MeasureLimits(20.0, 10.0),
 }
 
 
-def verdict(measures: Mapping[str, float], limits: Mapping[str, Limit] = LIMITS) -> Verdict:
+def judge_measures(measures: Mapping[str, float], limits: Mapping[str, MeasureLimits] = LIMITS) -> Verdict:
     """Return the worst verdict over the measures that have limits; one that is NaN could not be measured.
 
     Examples
@@ -99,7 +99,7 @@ def signal_to_noise(dff: npt.ArrayLike) -> float:
 
 
 @dataclass(frozen=True)
-class Trend:
+class ExponentialTrend:
     """An exponential trend ``amplitude * exp(-(t - start) / tau_s) + constant``."""
 
     amplitude: float
@@ -113,7 +113,7 @@ class Trend:
         return np.asarray(self.amplitude * np.exp(-since / self.tau_s) + self.constant)
 
 
-def trend(values: npt.ArrayLike, times: npt.ArrayLike) -> Trend | None:
+def fit_trend(values: npt.ArrayLike, times: npt.ArrayLike) -> ExponentialTrend | None:
     """Fit an exponential to a trace by least squares; None if fewer than 8 samples are there.
 
     Parameters
@@ -147,7 +147,7 @@ def trend(values: npt.ArrayLike, times: npt.ArrayLike) -> Trend | None:
     fine = np.geomspace(grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)], 60)
     tau = float(min(fine, key=lambda one: fit(one)[0]))
     _, amplitude, constant = fit(tau)
-    return Trend(amplitude, tau, constant, start)
+    return ExponentialTrend(amplitude, tau, constant, start)
 
 
 def bleaching(values: npt.ArrayLike, times: npt.ArrayLike) -> tuple[float, float]:
@@ -162,7 +162,7 @@ def bleaching(values: npt.ArrayLike, times: npt.ArrayLike) -> tuple[float, float
     times : array_like of float, shape (samples,)
         Seconds.
     """
-    found = trend(values, times)
+    found = fit_trend(values, times)
     if found is None:
         return float("nan"), float("nan")
     last = float(np.asarray(times, dtype=np.float64)[np.isfinite(np.asarray(values, dtype=np.float64))][-1])
@@ -172,15 +172,15 @@ def bleaching(values: npt.ArrayLike, times: npt.ArrayLike) -> tuple[float, float
     return found.tau_s if measurable else float("nan"), fraction
 
 
-def _detrended(values: Floats, times: Floats) -> Floats:
-    found = trend(values, times)
+def _detrend(values: Floats, times: Floats) -> Floats:
+    found = fit_trend(values, times)
     return values if found is None else values - found.at(times)
 
 
 def control_correlation(signal: npt.ArrayLike, control: npt.ArrayLike, times: npt.ArrayLike) -> float:
     """Pearson's r of signal and control, each less its exponential trend (1)."""
     t = np.asarray(times, dtype=np.float64)
-    s, c = (_detrended(np.asarray(one, dtype=np.float64), t) for one in (signal, control))
+    s, c = (_detrend(np.asarray(one, dtype=np.float64), t) for one in (signal, control))
     good = np.isfinite(s) & np.isfinite(c)
     if good.sum() < 3 or not (np.ptp(s[good]) > 0 and np.ptp(c[good]) > 0):
         return float("nan")
@@ -190,7 +190,7 @@ def control_correlation(signal: npt.ArrayLike, control: npt.ArrayLike, times: np
 def motion_share(signal: npt.ArrayLike, fit: npt.ArrayLike, times: npt.ArrayLike) -> float:
     """Share of the signal's variance, less trends, that the fitted control explains (1), from 0 to 1."""
     t = np.asarray(times, dtype=np.float64)
-    s, f = (_detrended(np.asarray(one, dtype=np.float64), t) for one in (signal, fit))
+    s, f = (_detrend(np.asarray(one, dtype=np.float64), t) for one in (signal, fit))
     good = np.isfinite(s) & np.isfinite(f)
     if good.sum() < 3:
         return float("nan")

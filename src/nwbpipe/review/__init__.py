@@ -1,32 +1,32 @@
 """A person's look at results: compare methods, judge quality, curate."""
 
-from nwbpipe.review._compare import Comparison, Cost, Pair, compare
-from nwbpipe.review._curate import curate, curated_cells, read_labels
+from nwbpipe.review._compare import Comparison, StepCost, StepPair, compare
+from nwbpipe.review._curate import curate, read_curated_cells, read_labels
 from nwbpipe.review._quality import (
-    Judged,
+    QualityVerdict,
     SessionQuality,
-    imaging_steps,
+    list_imaging_steps,
+    list_unmeasured_steps,
     measure_quality,
     passed,
-    session_quality,
-    unmeasured,
+    read_session_quality,
     verdicts,
 )
 
 __all__ = [
     "Comparison",
-    "Cost",
-    "Judged",
-    "Pair",
+    "QualityVerdict",
     "SessionQuality",
+    "StepCost",
+    "StepPair",
     "compare",
     "curate",
-    "curated_cells",
-    "imaging_steps",
+    "list_imaging_steps",
+    "list_unmeasured_steps",
     "measure_quality",
     "passed",
+    "read_curated_cells",
     "read_labels",
-    "session_quality",
-    "unmeasured",
+    "read_session_quality",
     "verdicts",
 ]

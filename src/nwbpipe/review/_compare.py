@@ -22,7 +22,7 @@ MIN_IOU = 0.5
 
 
 @dataclass(frozen=True)
-class Cost:
+class StepCost:
     """What a step found, and what that took.
 
     Attributes
@@ -50,7 +50,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Pair:
+class StepPair:
     """Two steps beside each other; of the first, and of the second, only the cells count.
 
     Attributes
@@ -94,8 +94,8 @@ class Comparison:
     Where `passed_only`, cells are those that passed: by the verdicts in the file they did not fail.
     """
 
-    costs: tuple[Cost, ...]
-    pairs: tuple[Pair, ...]
+    costs: tuple[StepCost, ...]
+    pairs: tuple[StepPair, ...]
     truth: str | None
     passed_only: bool = False
 
@@ -144,14 +144,14 @@ def compare(path: Path | str, *steps: str, passed_only: bool = False) -> Compari
         given = ", ".join(names) or "none"
         hint = "`nwbpipe log FILE.nwb` shows the steps"
         raise RequestError(msg, where=str(path), expected="two steps or more", found=given, hint=hint)
-    if len({_movie(one) for one in found.values()}) > 1:
+    if len({_find_movie(one) for one in found.values()}) > 1:
         msg = "the steps are of different movies"
-        movies = "; ".join(f"{name}: {_movie(one)}" for name, one in found.items())
+        movies = "; ".join(f"{name}: {_find_movie(one)}" for name, one in found.items())
         raise RequestError(msg, where=str(path), found=movies, hint="compare steps of one movie")
     if passed_only:
-        found = {name: one if name == truth else passed_cells(path, one) for name, one in found.items()}
+        found = {name: one if name == truth else select_passed_cells(path, one) for name, one in found.items()}
     methods = [one for name, one in found.items() if name != truth]
-    costs = tuple(_cost(one, _varied(one, methods)) for one in methods)
+    costs = tuple(_summarize_cost(one, _find_varied_parameters(one, methods)) for one in methods)
     order = sorted(itertools.combinations(found, 2), key=lambda two: truth not in two)
     pairs = [(b, a) if b == truth else (a, b) for a, b in order]
     return Comparison(
@@ -159,7 +159,7 @@ def compare(path: Path | str, *steps: str, passed_only: bool = False) -> Compari
     )
 
 
-def passed_cells(path: Path | str, results: ImagingResults) -> ImagingResults:
+def select_passed_cells(path: Path | str, results: ImagingResults) -> ImagingResults:
     """Return results of which only what passed is a cell.
 
     Raises
@@ -177,15 +177,15 @@ def passed_cells(path: Path | str, results: ImagingResults) -> ImagingResults:
     return replace(results, cell=results.cell & good)
 
 
-def compare_pair(first: ImagingResults, second: ImagingResults, *, truth: bool = False) -> Pair:
+def compare_pair(first: ImagingResults, second: ImagingResults, *, truth: bool = False) -> StepPair:
     """Compare two results; `truth` says that the first is what was simulated."""
-    rms, offset = _motion(first, second)
+    rms, offset = _compare_motion(first, second)
     rows_a, rows_b = np.flatnonzero(first.cell), np.flatnonzero(second.cell)
     if truth and "dendrite" in first.kind:
         rows_a = np.arange(len(first.pixels))
-    moved = first.moved(whole_pixels(offset))
-    iou = iou_matrix([moved[k] for k in rows_a], [second.pixels[k] for k in rows_b])
-    a, b = assign(iou)
+    moved = first.shift_masks(round_offset(offset))
+    iou = compute_iou([moved[k] for k in rows_a], [second.pixels[k] for k in rows_b])
+    a, b = match_cells(iou)
     values = iou[a, b]
     matches = [(int(rows_a[i]), int(rows_b[j])) for i, j in zip(a, b, strict=True)]
     count_a, count_b = len(rows_a), len(rows_b)
@@ -195,7 +195,7 @@ def compare_pair(first: ImagingResults, second: ImagingResults, *, truth: bool =
         count_a, count_b = count_a - int(extra.sum()), count_b - found_extra
         kept = [not extra[row] for row, _ in matches]
         matches, values = [match for match, keep in zip(matches, kept, strict=True) if keep], values[kept]
-    return Pair(
+    return StepPair(
         first=first.record.step,
         second=second.record.step,
         matched=len(matches),
@@ -204,20 +204,20 @@ def compare_pair(first: ImagingResults, second: ImagingResults, *, truth: bool =
         recall=len(matches) / count_a if count_a else None,
         precision=len(matches) / count_b if count_b else None,
         iou=float(np.median(values)) if len(values) else None,
-        trace_r=_median_r(first.traces, second.traces, matches),
-        activity_r=_median_r(_smooth(first.activity), _smooth(second.activity), matches),
+        trace_r=_median_correlation(first.traces, second.traces, matches),
+        activity_r=_median_correlation(_smooth(first.activity), _smooth(second.activity), matches),
         motion_rms=rms,
         motion_offset=offset,
         pairs=matches,
     )
 
 
-def whole_pixels(offset: tuple[float, float] | None) -> tuple[int, int]:
+def round_offset(offset: tuple[float, float] | None) -> tuple[int, int]:
     """Return an offset (x, y) in whole pixels, by which masks can be moved; none where it is not known."""
     return (0, 0) if offset is None else (round(offset[0]), round(offset[1]))
 
 
-def iou_matrix(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int64]]) -> Floats:
+def compute_iou(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int64]]) -> Floats:
     """Return the intersection over union of each two sets of pixels, shape (first, second)."""
     iou = np.zeros((len(first), len(second)))
     owners: dict[int, list[int]] = {}
@@ -234,7 +234,7 @@ def iou_matrix(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.i
     return iou
 
 
-def assign(iou: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def match_cells(iou: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the one-to-one assignment with the largest sum, of pairs that reach `MIN_IOU`."""
     try:
         from scipy.optimize import linear_sum_assignment
@@ -247,11 +247,11 @@ def assign(iou: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return rows[kept], columns[kept]
 
 
-def _movie(results: ImagingResults) -> str:
+def _find_movie(results: ImagingResults) -> str:
     return next((one.path for one in results.record.inputs if one.name == "movie"), "unknown")
 
 
-def _motion(first: ImagingResults, second: ImagingResults) -> tuple[float | None, tuple[float, float] | None]:
+def _compare_motion(first: ImagingResults, second: ImagingResults) -> tuple[float | None, tuple[float, float] | None]:
     if first.shifts is None or second.shifts is None or len(first.shifts) != len(second.shifts):
         return None, None
     difference = second.shifts.mean(axis=1) - first.shifts.mean(axis=1)
@@ -260,14 +260,14 @@ def _motion(first: ImagingResults, second: ImagingResults) -> tuple[float | None
     return rms, (-float(mean[0]), -float(mean[1]))
 
 
-def _median_r(first: Floats | None, second: Floats | None, matches: list[tuple[int, int]]) -> float | None:
+def _median_correlation(first: Floats | None, second: Floats | None, matches: list[tuple[int, int]]) -> float | None:
     if first is None or second is None or not matches or len(first) != len(second):
         return None
-    values = [_r(first[:, i], second[:, j]) for i, j in matches]
+    values = [_correlate(first[:, i], second[:, j]) for i, j in matches]
     return float(np.median(values))
 
 
-def _r(first: Floats, second: Floats) -> float:
+def _correlate(first: Floats, second: Floats) -> float:
     """Pearson's r over the frames that both know; 0 where a trace is constant: it says nothing of the other."""
     known = np.isfinite(first) & np.isfinite(second)
     if known.sum() < 3:
@@ -285,7 +285,7 @@ def _smooth(activity: Floats | None) -> Floats | None:
     return np.asarray(padded[:-2] + padded[1:-1] + padded[2:])
 
 
-def _varied(results: ImagingResults, methods: list[ImagingResults]) -> dict[str, Any]:
+def _find_varied_parameters(results: ImagingResults, methods: list[ImagingResults]) -> dict[str, Any]:
     """Parameters of a result whose values are others in another one of the same processor."""
     own = results.record.parameters
     alike = [one.record.parameters for one in methods if one.record.processor == results.record.processor]
@@ -293,11 +293,11 @@ def _varied(results: ImagingResults, methods: list[ImagingResults]) -> dict[str,
     return {n: own[n] for n in names if n in own and len({repr(one.get(n)) for one in alike}) > 1}
 
 
-def _cost(results: ImagingResults, varied: dict[str, Any]) -> Cost:
+def _summarize_cost(results: ImagingResults, varied: dict[str, Any]) -> StepCost:
     record = results.record
     memory = record.resources.get("peak_memory_bytes")
     known = bool(record.resources)
-    return Cost(
+    return StepCost(
         step=record.step,
         processor=record.processor,
         tool=record.tool,

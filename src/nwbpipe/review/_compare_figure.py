@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nwbpipe.errors import ToolMissingError
-from nwbpipe.review._compare import Comparison, Pair, passed_cells, whole_pixels
+from nwbpipe.review._compare import Comparison, StepPair, round_offset, select_passed_cells
 from nwbpipe.review._imaging_results import ImagingResults, read_imaging
 
 COLORS = {"both": "#2ca02c", "first": "#d62728", "second": "#1f77b4"}
@@ -44,22 +44,24 @@ def draw(path: Path | str, comparison: Comparison, figure: Path) -> None:
     found = {}
     for step in {step for pair in pairs for step in (pair.first, pair.second)}:
         results = read_imaging(path, step)
-        found[step] = passed_cells(path, results) if comparison.passed_only and step != comparison.truth else results
+        found[step] = (
+            select_passed_cells(path, results) if comparison.passed_only and step != comparison.truth else results
+        )
     canvas = Figure(figsize=(max(3.7 * len(pairs), 8.0), 7.6), layout="constrained")
     scan = "one scan" if comparison.truth is None else "one simulated scan"
     title = f"Imaging methods on {scan}: {str(path).rpartition('/')[2]}"
     canvas.suptitle(title + (" (only ROIs that passed)" if comparison.passed_only else ""), fontsize=13)
     upper, lower = canvas.subfigures(2, 1, height_ratios=[1.7, 1])
     for axis, pair in zip(np.ravel(upper.subplots(1, len(pairs))), pairs, strict=True):
-        _map(axis, found[pair.first], found[pair.second], pair, truth=pair.first == comparison.truth)
-    _legend(upper, truth=pairs[0].first == comparison.truth)
+        _draw_map(axis, found[pair.first], found[pair.second], pair, truth=pair.first == comparison.truth)
+    _draw_legend(upper, truth=pairs[0].first == comparison.truth)
     scores, costs = lower.subplots(1, 2, width_ratios=[1.6, 1])
-    _scores(scores, pairs, comparison.truth)
-    _costs(costs, comparison)
+    _draw_scores(scores, pairs, comparison.truth)
+    _draw_costs(costs, comparison)
     canvas.savefig(figure, dpi=110)
 
 
-def _map(axis: Any, first: ImagingResults, second: ImagingResults, pair: Pair, *, truth: bool) -> None:
+def _draw_map(axis: Any, first: ImagingResults, second: ImagingResults, pair: StepPair, *, truth: bool) -> None:
     nx, ny = first.frame_shape
     if second.mean is not None:
         low, high = np.percentile(second.mean, (1, 99.7))
@@ -68,7 +70,7 @@ def _map(axis: Any, first: ImagingResults, second: ImagingResults, pair: Pair, *
         )
     rows = ({a for a, _ in pair.pairs}, {b for _, b in pair.pairs})
     for results, moved, matched, alone in (
-        (first, first.moved(whole_pixels(pair.motion_offset)), rows[0], "first"),
+        (first, first.shift_masks(round_offset(pair.motion_offset)), rows[0], "first"),
         (second, second.pixels, rows[1], "second"),
     ):
         for row in np.flatnonzero(results.cell):
@@ -85,7 +87,7 @@ def _map(axis: Any, first: ImagingResults, second: ImagingResults, pair: Pair, *
     axis.set_title(told, fontsize=11)
 
 
-def _legend(canvas: Any, *, truth: bool) -> None:
+def _draw_legend(canvas: Any, *, truth: bool) -> None:
     from matplotlib.lines import Line2D
 
     texts = (
@@ -95,7 +97,7 @@ def _legend(canvas: Any, *, truth: bool) -> None:
     canvas.legend(lines, texts, loc="outside lower center", ncols=3, fontsize=10, frameon=False)
 
 
-def _scores(axis: Any, pairs: list[Pair], truth: str | None) -> None:
+def _draw_scores(axis: Any, pairs: list[StepPair], truth: str | None) -> None:
     """Groups of bars, a group for each score and a bar for each pair; a score that is not known has none."""
     wide = 0.8 / len(pairs)
     for n, pair in enumerate(pairs):
@@ -113,7 +115,7 @@ def _scores(axis: Any, pairs: list[Pair], truth: str | None) -> None:
         axis.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
 
 
-def _costs(axis: Any, comparison: Comparison) -> None:
+def _draw_costs(axis: Any, comparison: Comparison) -> None:
     known = [one for one in comparison.costs if one.seconds is not None]
     for place, one in enumerate(known):
         memory = "" if one.memory_mb is None else f", {one.memory_mb / 1000:.1f} GB"

@@ -20,16 +20,16 @@ from nwbpipe.provenance import (
     ObjectRecord,
     RunRecord,
     check_step_name,
-    current_record,
     digest,
-    file_identity,
-    host_label,
+    find_current_record,
+    identify_file,
     mark_superseded,
     parameters_hash,
+    read_host_label,
     read_records,
     run_key,
 )
-from nwbpipe.review._imaging_results import SEGMENTATION, output_place
+from nwbpipe.review._imaging_results import SEGMENTATION, find_output
 from nwbpipe.session import CURATION, commit_result, remove_outputs
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ def read_labels(path: Path) -> dict[int, str]:
                 msg = "the table has not the columns that are needed"
                 raise SourceError(msg, where=str(path), expected="roi, label", found=", ".join(head) or "none")
             reader.fieldnames = head
-            return _rows(reader, path)
+            return _parse_rows(reader, path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         msg = "the labels can't be read"
         raise SourceError(msg, where=str(path), expected="a CSV with roi, label", found=str(error)) from error
 
 
-def _rows(reader: csv.DictReader[str], path: Path) -> dict[int, str]:
+def _parse_rows(reader: csv.DictReader[str], path: Path) -> dict[int, str]:
     labels: dict[int, str] = {}
     for line in reader:
         where = f"{path}, line {reader.line_num}"
@@ -150,19 +150,19 @@ def curate(
     whole = False
     if isinstance(labels, (str, Path)):
         source = Path(labels)
-        identity = file_identity(source)
+        identity = identify_file(source)
         sources = ({"path": source.name, "size": identity.size, "sha256": identity.sha256},)
         given: Mapping[int, str] = read_labels(source)
         whole = source.suffix == ".npy"
     else:
         given = labels
-    run, segmentation_id, segmentation_path = _segmented(session, step)
+    run, segmentation_id, segmentation_path = _find_segmentation(session, step)
     name = check_step_name(step + _SUFFIX)
     run_id, started = uuid.uuid4().hex, datetime.now(UTC)
     values = {"who": who, "labels": {str(roi): label for roi, label in sorted(given.items())}}
 
     def make_room(file: h5py.File) -> list[str]:
-        earlier = current_record(read_records(file), name)
+        earlier = find_current_record(read_records(file), name)
         if earlier is None:
             return []
         if not replace:
@@ -185,7 +185,7 @@ def curate(
             msg = "the labels are not of these ROIs"
             found = f"{len(given)} labels" if whole else f"ROI {', '.join(map(str, wrong[:5]))}"
             raise InputError(msg, where=str(labels), expected=f"{count} ROIs, from 0", found=found)
-        nwbfile.processing["ophys"].add(_table(name, segmentation, given, who, started, run))
+        nwbfile.processing["ophys"].add(_build_table(name, segmentation, given, who, started, run))
 
     def record_of(outputs: tuple[ObjectRecord, ...]) -> RunRecord:
         return RunRecord(
@@ -202,30 +202,32 @@ def curate(
             outputs=outputs,
             started=started,
             ended=datetime.now(UTC),
-            host=host_label(),
+            host=read_host_label(),
             python=platform.python_version(),
             compute_digest=digest(b""),
             software=f"nwbpipe {__version__}",
             sources=sources,
         )
 
-    return session_file.again_after_conflicts(
+    return session_file.retry_after_conflicts(
         lambda: commit_result(session, make_room, write, record_of, lock_timeout=lock_timeout)
     )
 
 
-def _segmented(session: Path | str, step: str) -> tuple[RunRecord, str, str]:
+def _find_segmentation(session: Path | str, step: str) -> tuple[RunRecord, str, str]:
     """The step's current run, and the object id and path of its segmentation."""
-    record = current_record(read_records(session), step)
+    record = find_current_record(read_records(session), step)
     with session_file.open_hdf5(session) as file:
-        place = None if record is None else output_place(file, record, SEGMENTATION)
+        place = None if record is None else find_output(file, record, SEGMENTATION)
         if record is not None and place is not None:
             return record, str(file[place].attrs["object_id"]), place
     msg = f"the file has no segmentation of a step {step!r}"
     raise UnknownNameError(msg, where=str(session), found=step, hint="`nwbpipe log FILE.nwb` shows the runs")
 
 
-def _table(name: str, segmentation: Any, labels: Mapping[int, str], who: str, when: datetime, run: RunRecord) -> Any:
+def _build_table(
+    name: str, segmentation: Any, labels: Mapping[int, str], who: str, when: datetime, run: RunRecord
+) -> Any:
     from hdmf.common import DynamicTable, DynamicTableRegion, VectorData
 
     rows = list(range(len(segmentation)))
@@ -262,15 +264,15 @@ def _table(name: str, segmentation: Any, labels: Mapping[int, str], who: str, wh
     )
 
 
-def curated_cells(path: Path | str, step: str) -> np.ndarray | None:
+def read_curated_cells(path: Path | str, step: str) -> np.ndarray | None:
     """Return for each ROI of a step whether it is a cell by a person's labels; None if there are none of its run."""
     session = session_file.check_readable(path)
     records = read_records(session)
-    run, labels = current_record(records, step), current_record(records, step + _SUFFIX)
+    run, labels = find_current_record(records, step), find_current_record(records, step + _SUFFIX)
     if run is None or labels is None or labels.processor != CURATION:
         return None
     with session_file.open_hdf5(session) as file:
         (output,) = labels.outputs
-        if output.path not in file or not files.below(labels.inputs[0].path, [one.path for one in run.outputs]):
+        if output.path not in file or not files.is_below(labels.inputs[0].path, [one.path for one in run.outputs]):
             return None
         return np.asarray(file[f"{output.path}/curated_iscell"][()], dtype=bool)

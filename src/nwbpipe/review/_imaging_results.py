@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nwbpipe import session as session_file
 from nwbpipe.errors import UnknownNameError
-from nwbpipe.provenance import RunRecord, current_record, read_records
+from nwbpipe.provenance import RunRecord, find_current_record, read_records
 from nwbpipe.quality._imaging_metrics import FAINTEST
 
 Floats = NDArray[np.float64]
@@ -57,7 +57,7 @@ class ImagingResults:
     frame_shape: tuple[int, int]
     mean: Floats | None = None
 
-    def moved(self, offset: tuple[int, int]) -> list[NDArray[np.int64]]:
+    def shift_masks(self, offset: tuple[int, int]) -> list[NDArray[np.int64]]:
         """Return the pixels, displaced by (x, y); what leaves the frame is lost."""
         nx, ny = self.frame_shape
         found = []
@@ -79,17 +79,17 @@ def read_imaging(path: Path | str, step: str) -> ImagingResults:
         If the file has none.
     """
     session = session_file.check_readable(path)
-    record = current_record(read_records(session), step)
+    record = find_current_record(read_records(session), step)
     with session_file.open_hdf5(session) as file:
         if record is None or not _has_imaging(file, record):
             msg = f"the file has no imaging result of a step {step!r}"
             steps = [one.step for one in read_records(file) if not one.superseded and _has_imaging(file, one)]
             hint = "`nwbpipe log FILE.nwb` shows all steps"
             raise UnknownNameError(msg, where=str(path), expected=", ".join(steps) or None, found=step, hint=hint)
-        return _read(file, record)
+        return _read_results(file, record)
 
 
-def output_place(file: h5py.File, record: RunRecord, *patterns: str) -> str | None:
+def find_output(file: h5py.File, record: RunRecord, *patterns: str) -> str | None:
     """Return the path of what a run wrote, by the first of some patterns that is there.
 
     Parameters
@@ -109,20 +109,20 @@ def output_place(file: h5py.File, record: RunRecord, *patterns: str) -> str | No
 
 
 def _has_imaging(file: h5py.File, record: RunRecord) -> bool:
-    return output_place(file, record, SEGMENTATION, SHIFTS, _IMAGES) is not None
+    return find_output(file, record, SEGMENTATION, SHIFTS, _IMAGES) is not None
 
 
-def _read(file: h5py.File, record: RunRecord) -> ImagingResults:
+def _read_results(file: h5py.File, record: RunRecord) -> ImagingResults:
     table, shifts, images, traces, activity = (
-        output_place(file, record, *patterns)
+        find_output(file, record, *patterns)
         for patterns in ((SEGMENTATION,), (SHIFTS,), (_IMAGES,), _TRACES, _ACTIVITY)
     )
-    shifts = shifts or _given_shifts(file, record)
-    shape = _frame_shape(file, record, images)
+    shifts = shifts or _find_input_shifts(file, record)
+    shape = _read_frame_shape(file, record, images)
     pixels: list[NDArray[np.int64]] = []
     cell, kind = np.zeros(0, bool), {}
     if table is not None:
-        pixels = _pixels(file[table], shape)
+        pixels = _read_pixels(file[table], shape)
         cell = file[table]["iscell"][()].astype(bool) if "iscell" in file[table] else np.ones(len(pixels), bool)
         kind = {name: file[table][name][()].astype(bool) for name in ("dim", "dendrite") if name in file[table]}
     moved = None if shifts is None else np.asarray(file[f"{shifts}/data"][()], dtype=np.float64)
@@ -141,7 +141,7 @@ def _read(file: h5py.File, record: RunRecord) -> ImagingResults:
     )
 
 
-def _given_shifts(file: h5py.File, record: RunRecord) -> str | None:
+def _find_input_shifts(file: h5py.File, record: RunRecord) -> str | None:
     """Path of the shifts that a run was given, if they are still the same object."""
     for one in record.inputs:
         if one.name == "shifts" and one.path in file and file[one.path].attrs.get("object_id") == one.object_id:
@@ -149,7 +149,7 @@ def _given_shifts(file: h5py.File, record: RunRecord) -> str | None:
     return None
 
 
-def _frame_shape(file: h5py.File, record: RunRecord, images: str | None) -> tuple[int, int]:
+def _read_frame_shape(file: h5py.File, record: RunRecord, images: str | None) -> tuple[int, int]:
     for one in record.inputs:
         if one.name == "movie" and f"{one.path}/data" in file:
             nx, ny = file[f"{one.path}/data"].shape[1:3]
@@ -160,7 +160,7 @@ def _frame_shape(file: h5py.File, record: RunRecord, images: str | None) -> tupl
     return 1 << 20, 1 << 20  # only the order of pixels matters then
 
 
-def _pixels(table: h5py.Group, shape: tuple[int, int]) -> list[NDArray[np.int64]]:
+def _read_pixels(table: h5py.Group, shape: tuple[int, int]) -> list[NDArray[np.int64]]:
     values, ends = table["pixel_mask"][()], table["pixel_mask_index"][()].astype(np.int64)
     planes = table["plane"][()] if "plane" in table else np.zeros(len(ends), np.int64)
     x, y, weight = values["x"].astype(np.int64), values["y"].astype(np.int64), values["weight"]

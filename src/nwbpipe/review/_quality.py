@@ -16,7 +16,7 @@ from nwbpipe import session as session_file
 from nwbpipe.errors import NwbpipeError, RequestError, UnknownNameError
 from nwbpipe.provenance import RunRecord, read_records
 from nwbpipe.quality import ThresholdSet, Verdict
-from nwbpipe.review._imaging_results import SEGMENTATION, SHIFTS, output_place
+from nwbpipe.review._imaging_results import SEGMENTATION, SHIFTS, find_output
 from nwbpipe.run import Run, process
 
 _SUFFIX = "_quality"
@@ -30,7 +30,7 @@ _WRITTEN = {
 
 
 @dataclass(frozen=True)
-class Judged:
+class QualityVerdict:
     """A verdict in a file.
 
     Attributes
@@ -66,9 +66,9 @@ class Judged:
         return asdict(self)
 
 
-def imaging_steps(path: Path | str) -> list[str]:
+def list_imaging_steps(path: Path | str) -> list[str]:
     """Return the steps of a file whose current results are of imaging: a segmentation, or shifts."""
-    return [step for step, found in _bindings(path).items() if found]
+    return [step for step, found in _find_bindings(path).items() if found]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class SessionQuality:
     """
 
     session: str
-    judged: list[Judged] = field(default_factory=list)
+    judged: list[QualityVerdict] = field(default_factory=list)
     not_measured: list[str] = field(default_factory=list)
     missing: bool = False
     problem: str = ""
@@ -105,7 +105,7 @@ class SessionQuality:
         return asdict(self)
 
 
-def session_quality(
+def read_session_quality(
     session: str, path: Path | str | None, *, step: str | None = None, thresholds: ThresholdSet | None = None
 ) -> SessionQuality:
     """Return the verdicts of a session, or why there are none (no file: None); see `verdicts`."""
@@ -113,15 +113,15 @@ def session_quality(
         return SessionQuality(session, missing=True)
     try:
         judged = verdicts(path, step=step, thresholds=thresholds)
-        return SessionQuality(session, judged, unmeasured(path, judged, step))
+        return SessionQuality(session, judged, list_unmeasured_steps(path, judged, step))
     except (NwbpipeError, OSError) as error:
         return SessionQuality(session, problem=str(error))
 
 
-def unmeasured(path: Path | str, judged: Iterable[Judged], step: str | None = None) -> list[str]:
+def list_unmeasured_steps(path: Path | str, judged: Iterable[QualityVerdict], step: str | None = None) -> list[str]:
     """Return the imaging steps of a file, or the one that is named, that none of these verdicts are about."""
     done = {one.about for one in judged} | {one.step for one in judged}
-    return [one for one in imaging_steps(path) if one not in done and step in (None, one)]
+    return [one for one in list_imaging_steps(path) if one not in done and step in (None, one)]
 
 
 def measure_quality(
@@ -155,7 +155,7 @@ def measure_quality(
     UnknownNameError
         If the file has no imaging result of that step.
     """
-    found = _bindings(path)
+    found = _find_bindings(path)
     if not found.get(step):
         msg = f"the file has no imaging result of a step {step!r}"
         known = ", ".join(name for name, bindings in found.items() if bindings)
@@ -170,17 +170,17 @@ def measure_quality(
     )
 
 
-def _current(path: Path | str) -> list[RunRecord]:
+def _read_current_records(path: Path | str) -> list[RunRecord]:
     return [one for one in read_records(session_file.check_readable(path)) if not one.superseded]
 
 
-def _bindings(path: Path | str) -> dict[str, dict[str, str]]:
+def _find_bindings(path: Path | str) -> dict[str, dict[str, str]]:
     """For each step, the inputs of ``imaging_quality``: what it wrote, and the movie that it read."""
     steps = {}
-    records = _current(path)
+    records = _read_current_records(path)
     with session_file.open_hdf5(path) as file:
         for record in records:
-            places = {name: output_place(file, record, pattern) for name, pattern in _WRITTEN.items()}
+            places = {name: find_output(file, record, pattern) for name, pattern in _WRITTEN.items()}
             found = {name: place for name, place in places.items() if place is not None}
             if found:
                 found.update({one.name: one.path for one in record.inputs if one.name == "movie"})
@@ -188,7 +188,9 @@ def _bindings(path: Path | str) -> dict[str, dict[str, str]]:
     return steps
 
 
-def verdicts(path: Path | str, *, step: str | None = None, thresholds: ThresholdSet | None = None) -> list[Judged]:
+def verdicts(
+    path: Path | str, *, step: str | None = None, thresholds: ThresholdSet | None = None
+) -> list[QualityVerdict]:
     """Return the verdicts that a file holds, by step: the scan's first, then those of the ROIs.
 
     Parameters
@@ -200,17 +202,17 @@ def verdicts(path: Path | str, *, step: str | None = None, thresholds: Threshold
     thresholds : ThresholdSet, optional
         Judge the stored metrics by this set instead; nothing is written.
     """
-    judged: list[Judged] = []
-    records = _current(path)
+    judged: list[QualityVerdict] = []
+    records = _read_current_records(path)
     with session_file.open_hdf5(path) as file:
         for record in records:
-            about = _about(record, records)
+            about = _find_measured_step(record, records)
             if step is not None and step not in (record.step, about):
                 continue
             for output in record.outputs:
                 of = _TABLES.get(output.path.rpartition("/")[2].removesuffix(f"_{record.step}"))
                 if of is not None and output.path in file:
-                    judged += _judged(file[output.path], record.step, about, of, thresholds)
+                    judged += _read_table(file[output.path], record.step, about, of, thresholds)
     return sorted(judged, key=lambda one: (one.step, one.of != "scan", one.row))
 
 
@@ -241,17 +243,19 @@ def passed(path: Path | str, step: str, *, warned: bool = True) -> np.ndarray | 
     return np.array([one.verdict in good for one in found], dtype=bool) if found else None
 
 
-def _about(record: RunRecord, records: list[RunRecord]) -> str:
+def _find_measured_step(record: RunRecord, records: list[RunRecord]) -> str:
     """Return the step that wrote what a run measured, its ROIs before all else; empty if none did."""
     read = {one.name: one.path for one in record.inputs}
     for name in _WRITTEN:
         for other in records:
-            if name in read and files.below(read[name], [output.path for output in other.outputs]):
+            if name in read and files.is_below(read[name], [output.path for output in other.outputs]):
                 return other.step
     return ""
 
 
-def _judged(table: h5py.Group, step: str, about: str, of: str, thresholds: ThresholdSet | None) -> Iterator[Judged]:
+def _read_table(
+    table: h5py.Group, step: str, about: str, of: str, thresholds: ThresholdSet | None
+) -> Iterator[QualityVerdict]:
     names = [name for name in table.attrs["colnames"] if name not in ("roi", "verdict", "reasons")]
     columns = {name: table[name][()] for name in names}
     told, reasons = table["verdict"].asstr()[()], table["reasons"].asstr()[()]
@@ -264,4 +268,4 @@ def _judged(table: h5py.Group, step: str, about: str, of: str, thresholds: Thres
             verdict, found = thresholds.judge(of, metrics)
             why = tuple(found)
         known = {name: None if math.isnan(value) else value for name, value in metrics.items()}
-        yield Judged(step, about, of, int(row), verdict, why, known, table.name)
+        yield QualityVerdict(step, about, of, int(row), verdict, why, known, table.name)

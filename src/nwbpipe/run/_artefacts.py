@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nwbpipe.errors import DamagedFileError, InputError, InvalidResultError
-from nwbpipe.provenance import RunRecord, file_identity
+from nwbpipe.provenance import RunRecord, identify_file
 
 MODELS = "models"
 _ABANDONED_S = 86400.0
@@ -23,7 +23,7 @@ PROJECT = "project/models"  # stands where the key of a session does
 
 
 @dataclass(frozen=True)
-class Made:
+class StoredArtefact:
     """An artefact that is there.
 
     Attributes
@@ -48,13 +48,13 @@ class Made:
         return f"{MODELS}://{self.record.step}/{self.record.key}/{self.identity}"
 
 
-def made_by(models: Path, step: str) -> list[Made]:
+def list_artefacts(models: Path, step: str) -> list[StoredArtefact]:
     """Return the artefacts of a step, the newest last; records that can't be read are left out."""
-    found = [_read(path) for path in (models / step).glob("*/*.json")]
+    found = [_read_artefact_record(path) for path in (models / step).glob("*/*.json")]
     return sorted((one for one in found if one is not None), key=lambda one: one.record.ended)
 
 
-def read_artefact(folder: Path) -> Made:
+def read_artefact(folder: Path) -> StoredArtefact:
     """Return the artefact in a folder, its content being what its identity says.
 
     Raises
@@ -65,11 +65,13 @@ def read_artefact(folder: Path) -> Made:
         If its files were changed.
     """
     folder = folder.absolute()
-    found = [one for path in folder.parent.glob("*.json") if (one := _read(path)) and one.folder == folder]
+    found = [
+        one for path in folder.parent.glob("*.json") if (one := _read_artefact_record(path)) and one.folder == folder
+    ]
     if not found:
         msg = "there is no artefact in that folder"
         raise InputError(msg, where=str(folder), hint="name the folder STEP/KEY/IDENTITY of the store models://")
-    if content_identity(folder) != folder.name:
+    if hash_content(folder) != folder.name:
         msg = "the files of an artefact were changed"
         raise DamagedFileError(
             msg, where=str(folder), expected=folder.name, hint="remove the folder: it is made again"
@@ -77,9 +79,9 @@ def read_artefact(folder: Path) -> Made:
     return max(found, key=lambda one: one.record.ended)
 
 
-def keep_artefact(models: Path, files: Path, record: RunRecord) -> Made:
+def keep_artefact(models: Path, files: Path, record: RunRecord) -> StoredArtefact:
     """Move files to their place, and write the record that makes them an artefact."""
-    identity = content_identity(files)
+    identity = hash_content(files)
     place = models / record.step / record.key
     place.mkdir(parents=True, exist_ok=True)
     for left in place.glob(".*.partial"):  # by a run that was killed
@@ -104,10 +106,10 @@ def keep_artefact(models: Path, files: Path, record: RunRecord) -> Made:
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)
-    return Made(record, folder)
+    return StoredArtefact(record, folder)
 
 
-def content_identity(folder: Path) -> str:
+def hash_content(folder: Path) -> str:
     """Digest of the names and bytes of all files below a folder.
 
     Raises
@@ -120,7 +122,7 @@ def content_identity(folder: Path) -> str:
     if links or not files:
         msg = "an artefact holds a link" if links else "an artefact has no files"
         raise InvalidResultError(msg, where=str(links[0] if links else folder), expected="files of its own")
-    return file_identity(folder).sha256
+    return identify_file(folder).sha256
 
 
 def _sync(folder: Path) -> None:
@@ -130,7 +132,7 @@ def _sync(folder: Path) -> None:
                 os.fsync(file.fileno())
 
 
-def _read(path: Path) -> Made | None:
+def _read_artefact_record(path: Path) -> StoredArtefact | None:
     """Return what a record tells of; None if it can't be read, is not in its place, or its artefact is gone."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -139,4 +141,4 @@ def _read(path: Path) -> Made | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None
     in_place = (record.step, record.key) == (path.parent.parent.name, path.parent.name)
-    return Made(record, folder) if in_place and folder.parent == path.parent and folder.is_dir() else None
+    return StoredArtefact(record, folder) if in_place and folder.parent == path.parent and folder.is_dir() else None

@@ -10,11 +10,11 @@ from typing import Any
 import h5py
 
 from nwbpipe.errors import InputError
-from nwbpipe.files import below
+from nwbpipe.files import is_below
 from nwbpipe.processors import Artefact, BoundInput, Input, Processor
 from nwbpipe.provenance import IdentityCache
 from nwbpipe.run._artefacts import read_artefact
-from nwbpipe.session import Candidate, nwb_objects
+from nwbpipe.session import NwbObject, list_nwb_objects
 
 
 def bind(
@@ -47,7 +47,7 @@ def bind(
         msg = f"the processor {processor.name!r} has no input {', '.join(map(repr, sorted(unknown)))}"
         hint = f"`nwbpipe processors {processor.name}` shows its inputs"
         raise InputError(msg, expected=", ".join(processor.inputs), found=", ".join(sorted(unknown)), hint=hint)
-    everything = [one for one in nwb_objects(file) if not below(one.path, own)]
+    everything = [one for one in list_nwb_objects(file) if not is_below(one.path, own)]
     return {
         name: _bind_artefact(name, wanted, bindings.get(name))
         if isinstance(wanted, Artefact)
@@ -68,14 +68,14 @@ def _bind_artefact(name: str, wanted: Artefact, binding: str | None) -> BoundInp
     return BoundInput(name, made.address, "", "", made.identity, str(made.folder))
 
 
-def identity_of(session: Path | str, bound: BoundInput, cache: IdentityCache | None = None) -> str:
+def identify_input(session: Path | str, bound: BoundInput, cache: IdentityCache | None = None) -> str:
     """Return the identity of what is bound to an input, as it is now."""
     if bound.folder:
         return read_artefact(Path(bound.folder)).identity
     return (cache or IdentityCache()).identify(session, bound.path).identity
 
 
-def _bind_one(where: str, name: str, wanted: Input, binding: str | None, everything: list[Candidate]) -> BoundInput:
+def _bind_one(where: str, name: str, wanted: Input, binding: str | None, everything: list[NwbObject]) -> BoundInput:
     types = " or ".join(wanted.neurodata_types)
     serving = [one for one in everything if serves(one, wanted)]
     if binding is None:
@@ -102,7 +102,7 @@ def _bind_one(where: str, name: str, wanted: Input, binding: str | None, everyth
     return BoundInput(name, one.path, one.neurodata_type, one.object_id)
 
 
-def serves(candidate: Candidate, wanted: Input) -> bool:
+def serves(candidate: NwbObject, wanted: Input) -> bool:
     """Whether an object is of a type that an input takes."""
     return bool(candidate.lineage.intersection(wanted.neurodata_types)) and not candidate.lineage.intersection(
         wanted.but_not
@@ -116,8 +116,8 @@ def _matches(path: str, binding: str) -> bool:
     return fnmatch.fnmatchcase(plain, pattern) or plain.endswith("/" + pattern)
 
 
-def locate(file: h5py.File, bound: BoundInput, external: Callable[[str, str], Path]) -> dict[str, Any]:
-    """Describe where an input's data are, for the compute module (see `nwbpipe.processors._base`).
+def describe_location(file: h5py.File, bound: BoundInput, external: Callable[[str, str], Path]) -> dict[str, Any]:
+    """Describe where an input's data are, for the compute module (see `nwbpipe.processors._choose_base_image`).
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def locate(file: h5py.File, bound: BoundInput, external: Callable[[str, str], Pa
     }
 
 
-def external_file(folder: Path, name: str, where: str) -> Path:
+def locate_external_file(folder: Path, name: str, where: str) -> Path:
     """Return where an external file of a local session file is.
 
     Raises

@@ -14,12 +14,12 @@ from filelock import FileLock
 
 from nwbpipe import session as session_file
 from nwbpipe.errors import RequestError, SourceError
-from nwbpipe.processors import Context, Processor, validated
+from nwbpipe.processors import Context, Processor, validate_params
 from nwbpipe.processors import processor as processor_of
-from nwbpipe.provenance import check_step_name, digest, file_identity, run_key
-from nwbpipe.run._pending_run import Finished, Job
-from nwbpipe.run._process import Run, identified, prepared
-from nwbpipe.run._run_differences import result_in_the_way
+from nwbpipe.provenance import check_step_name, digest, identify_file, run_key
+from nwbpipe.run._pending_run import ComputedResult, PendingRun
+from nwbpipe.run._process import Run, identify_inputs, prepare_context
+from nwbpipe.run._run_differences import explain_existing_result
 from nwbpipe.stores import scratch_folder
 
 
@@ -83,19 +83,19 @@ def load(
         raise SourceError(msg, where=str(source), expected=method.loader.takes, hint="check the path")
     session_file.check_changeable(path)
     session = session_file.check_readable(path)
-    values = validated(method, {})
+    values = validate_params(method, {})
     context = Context(check_step_name(method.name if step is None else step), values, {})
-    context = identified(session, prepared(session, method, context, inputs or {}))
-    sources = _identities(source, method.loader.files(source))
+    context = identify_inputs(session, prepare_context(session, method, context, inputs or {}))
+    sources = _hash_files(source, method.loader.files(source))
     given = {one.name: one.identity for one in context.inputs.values()}
     content = {f"output:{one['path']}": f"{one['sha256']}:{one['size']}" for one in sources}
     key = run_key(method.name, method.revision, {"loaded": True}, None, {**given, **content})
-    job = Job(method, session, context, None, key, may_replace=replace)
-    existing = job.existing()
+    job = PendingRun(method, session, context, None, key, may_replace=replace)
+    existing = job.read_existing()
     if existing is not None and existing.key == key:
         return Run(existing, computed=False)
     if existing is not None and not replace:
-        raise result_in_the_way(existing, method, context, None, session)
+        raise explain_existing_result(existing, method, context, None, session)
     started = datetime.now(UTC).isoformat()
     with FileLock(scratch_folder() / f"{key}.lock"):
         job.discard()
@@ -104,7 +104,7 @@ def load(
             with h5py.File(job.scratch / "results.h5", "w") as arrays:
                 loaded = method.loader.load(source, arrays, context)
             job = replaced(job, context=replaced(context, params=loaded.params))
-            finished = Finished(
+            finished = ComputedResult(
                 run_id=uuid.uuid4().hex,
                 log="",
                 started=started,
@@ -125,12 +125,12 @@ def load(
     return Run(record, computed=fresh)
 
 
-def _identities(source: Path, files: list[Path]) -> list[dict[str, object]]:
+def _hash_files(source: Path, files: list[Path]) -> list[dict[str, object]]:
     """Name, size and SHA-256 of each file; names begin with that of the folder, and tell no more of the place."""
     top = source.resolve().name
     found: list[dict[str, object]] = []
     for file in files:
-        identity = file_identity(file)
+        identity = identify_file(file)
         name = Path(top, file.relative_to(source)).as_posix() if file != source else top
         found.append({"source": top, "path": name, "size": identity.size, "sha256": identity.sha256})
     return found

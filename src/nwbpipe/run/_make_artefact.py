@@ -18,16 +18,16 @@ from nwbpipe import session as session_file
 from nwbpipe.errors import InputError
 from nwbpipe.processors import Context, ProjectProcessor, Results
 from nwbpipe.provenance import ObjectRecord, RunRecord, canonical_json
-from nwbpipe.run._artefacts import PROJECT, Made, keep_artefact, made_by
-from nwbpipe.run._bind import identity_of
-from nwbpipe.run._pending_run import Finished, Job
-from nwbpipe.run._process import Run, identified, key_of, prepared
-from nwbpipe.run._serve import inputs_within_reach
+from nwbpipe.run._artefacts import PROJECT, StoredArtefact, keep_artefact, list_artefacts
+from nwbpipe.run._bind import identify_input
+from nwbpipe.run._pending_run import ComputedResult, PendingRun
+from nwbpipe.run._process import Run, compute_key, identify_inputs, prepare_context
+from nwbpipe.run._serve import serve_inputs
 from nwbpipe.stores import is_remote, scratch_folder
 
 
 @dataclass(frozen=True)
-class Offered:
+class SessionInputs:
     """What a session offers to a step of project scope.
 
     Attributes
@@ -46,7 +46,7 @@ class Offered:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _PreparedSession:
     session: str
     file: Path | str
     context: Context
@@ -56,18 +56,20 @@ class _Part:
         return {name: one.identity for name, one in self.context.inputs.items()}
 
 
-def project_key(method: ProjectProcessor, params: Any, seed: int, sessions: Sequence[Mapping[str, str]]) -> str:
+def compute_project_key(
+    method: ProjectProcessor, params: Any, seed: int, sessions: Sequence[Mapping[str, str]]
+) -> str:
     """Key of a run on the content of many sessions: on the identities of their inputs, in whatever order."""
     ordered = sorted(canonical_json(one) for one in sessions)
-    return key_of(method, params, False, seed, {f"session {number}": one for number, one in enumerate(ordered)})
+    return compute_key(method, params, False, seed, {f"session {number}": one for number, one in enumerate(ordered)})
 
 
-def make(
+def make_artefact(
     method: ProjectProcessor,
     step: str,
     params: Any,
     seed: int,
-    offered: Sequence[Offered],
+    offered: Sequence[SessionInputs],
     models: Path,
     *,
     outdated: Callable[[RunRecord], bool],
@@ -103,15 +105,15 @@ def make(
     ToolError
         If the tool is missing, fails, crashes, is killed or takes too long.
     """
-    parts = [_part(method, step, params, one) for one in offered]
+    parts = [_prepare_session(method, step, params, one) for one in offered]
     parts.sort(key=lambda one: canonical_json(one.identities))
     method.check([one.context.facts for one in parts])
-    key = project_key(method, params, seed, [one.identities for one in parts])
+    key = compute_project_key(method, params, seed, [one.identities for one in parts])
     context = Context(step, params, {})
-    job = _MakeJob(method, PROJECT, context, seed, key, may_replace=True, devices=devices, parts=parts)
+    job = _PendingArtefact(method, PROJECT, context, seed, key, may_replace=True, devices=devices, parts=parts)
 
-    def there() -> Made | None:
-        return next((one for one in made_by(models, step)[::-1] if one.record.key == job.key), None)
+    def there() -> StoredArtefact | None:
+        return next((one for one in list_artefacts(models, step)[::-1] if one.record.key == job.key), None)
 
     environment = environments.find(method.tool_for(params))
     with FileLock(scratch_folder() / f"{job.key}.lock"):
@@ -123,42 +125,42 @@ def make(
     return Run(record, computed=True, log=Path(finished.log))
 
 
-def _part(method: ProjectProcessor, step: str, params: Any, one: Offered) -> _Part:
+def _prepare_session(method: ProjectProcessor, step: str, params: Any, one: SessionInputs) -> _PreparedSession:
     if is_remote(one.file):
         msg = "a step of project scope reads session files on this machine only"
         raise InputError(msg, where=str(one.file), hint="name a folder for their store in a profile")
     session = session_file.check_readable(one.file)
-    context = prepared(session, method, Context(step, params, {}), one.inputs)
-    return _Part(one.session, session, identified(session, context))
+    context = prepare_context(session, method, Context(step, params, {}), one.inputs)
+    return _PreparedSession(one.session, session, identify_inputs(session, context))
 
 
 @dataclass(frozen=True)
-class _MakeJob(Job):
+class _PendingArtefact(PendingRun):
     """The computation of an artefact."""
 
     method: ProjectProcessor
-    parts: Sequence[_Part] = field(default=())
+    parts: Sequence[_PreparedSession] = field(default=())
 
     @contextmanager
-    def _reach(self) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+    def _serve_inputs(self) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
         sessions = []
         for part in self.parts:
-            with inputs_within_reach(part.file, part.context.inputs, self.scratch) as (inputs, _):
+            with serve_inputs(part.file, part.context.inputs, self.scratch) as (inputs, _):
                 sessions.append({"inputs": inputs, "facts": dict(part.context.facts)})
         yield {"sessions": sessions}, None
 
-    def _inputs(self) -> tuple[ObjectRecord, ...]:
+    def _describe_inputs(self) -> tuple[ObjectRecord, ...]:
         return tuple(
             ObjectRecord(one.name, f"{part.session}:{one.path}", one.object_id, one.neurodata_type, one.identity)
             for part in self.parts
             for one in part.context.inputs.values()
         )
 
-    def keep(self, finished: Finished, models: Path) -> RunRecord:
+    def keep(self, finished: ComputedResult, models: Path) -> RunRecord:
         """Let the processor write the artefact, and move it to its place."""
         for part in self.parts:
             for one in part.context.inputs.values():
-                if identity_of(part.file, one) != one.identity:
+                if identify_input(part.file, one) != one.identity:
                     msg = f"the input {one.name!r} of a session changed while the tool ran"
                     raise InputError(msg, where=f"{part.session}:{one.path}", hint="nothing was kept: run it again")
         folder = self.scratch / "artefact"
@@ -166,4 +168,4 @@ class _MakeJob(Job):
         folder.mkdir()
         with h5py.File(self.scratch / "results.h5", "r") as arrays:
             self.method.make(folder, Results(arrays, finished.summary), self.context)
-        return keep_artefact(models, folder, self._record(finished, ())).record
+        return keep_artefact(models, folder, self._build_record(finished, ())).record

@@ -23,22 +23,22 @@ from nwbpipe.provenance import (
     REMOVED,
     ObjectRecord,
     RunRecord,
-    current_record,
     digest,
-    host_label,
+    find_current_record,
     mark_superseded,
     parameters_hash,
+    read_host_label,
     read_records,
 )
-from nwbpipe.run._bind import identity_of
+from nwbpipe.run._bind import identify_input
 from nwbpipe.run._logs import log_folder
-from nwbpipe.run._serve import inputs_within_reach
-from nwbpipe.session import commit_result, dependents, irreplaceable, remove_outputs
+from nwbpipe.run._serve import serve_inputs
+from nwbpipe.session import commit_result, find_dependents, is_irreplaceable, remove_outputs
 from nwbpipe.stores import scratch_folder
 
 
 @dataclass(frozen=True)
-class Finished:
+class ComputedResult:
     """A computation that ended well: all that its commit needs, as JSON values."""
 
     run_id: str
@@ -62,10 +62,10 @@ class Finished:
 STAGES, _MADE_BY, _PARTIAL = "stages", "made_by.json", ".partial"
 
 
-def compute_digest(method: Processor) -> str:
+def hash_compute_code(method: Processor) -> str:
     """Digest of the code that computes: the compute module and its parts."""
     modules = (method.compute, *method.compute_parts)
-    return digest(b"\0".join(environments.source_of(module).read_bytes() for module in modules))
+    return digest(b"\0".join(environments.find_source(module).read_bytes() for module in modules))
 
 
 class _DuplicateRunError(Exception):
@@ -77,7 +77,7 @@ class _DuplicateRunError(Exception):
 
 
 @dataclass(frozen=True)
-class Job:
+class PendingRun:
     """One run that is to be computed and committed."""
 
     method: Processor
@@ -96,17 +96,17 @@ class Job:
         """Folder of the computation, by its key."""
         return scratch_folder() / self.key
 
-    def existing(self) -> RunRecord | None:
+    def read_existing(self) -> RunRecord | None:
         """Return the step's current record, if all its outputs are still in the file."""
-        return session_file.between_commits(self.session, self._existing_in)
+        return session_file.read_between_commits(self.session, self._find_existing)
 
-    def _existing_in(self, file: h5py.File) -> RunRecord | None:
-        record = current_record(read_records(file), self.context.step)
+    def _find_existing(self, file: h5py.File) -> RunRecord | None:
+        record = find_current_record(read_records(file), self.context.step)
         if record is None or not all(output.path in file for output in record.outputs):
             return None
         return record
 
-    def renews(self, existing: RunRecord) -> bool:
+    def must_recompute(self, existing: RunRecord) -> bool:
         """Whether a result with the same key is to be computed again."""
         return self.renew or (self.outdated is not None and self.outdated(existing))
 
@@ -149,23 +149,23 @@ class Job:
         threads: int,
         timeout: float | None,
         progress: Callable[[float, str], None] | None,
-    ) -> Finished:
+    ) -> ComputedResult:
         """Run the tool, or take the result of an earlier run that could not be committed."""
         kept = self.scratch / "finished.json"
-        source = compute_digest(self.method)
+        source = hash_compute_code(self.method)
         if kept.is_file():
-            finished = Finished(**json.loads(kept.read_text()))
+            finished = ComputedResult(**json.loads(kept.read_text()))
             if (finished.compute_digest, finished.tool_version) == (source, environment.version):
                 return finished
         self._begin_scratch(json.dumps([source, environment.version]))
         run_id, started = uuid.uuid4().hex, _now()
         log = log_folder() / f"{Path(str(self.session).rpartition('/')[2]).stem}_{self.context.step}_{run_id[:8]}.log"
         try:
-            with self._reach() as (inputs, served):
+            with self._serve_inputs() as (inputs, served):
                 outcome = environments.run(
                     environment,
                     self.method.compute,
-                    self._request(inputs, threads),
+                    self._build_request(inputs, threads),
                     scratch=self.scratch,
                     log=log,
                     timeout=timeout,
@@ -176,7 +176,7 @@ class Job:
         except BaseException:
             self._end_scratch()
             raise
-        finished = Finished(
+        finished = ComputedResult(
             run_id=run_id,
             log=str(log),
             started=started,
@@ -193,12 +193,12 @@ class Job:
         return finished
 
     @contextmanager
-    def _reach(self) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+    def _serve_inputs(self) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
         """Say where the inputs are and what is known of them, and serve them while the block lasts."""
-        with inputs_within_reach(self.session, self.context.inputs, self.scratch) as (inputs, served):
+        with serve_inputs(self.session, self.context.inputs, self.scratch) as (inputs, served):
             yield {"inputs": inputs, "facts": dict(self.context.facts)}, served
 
-    def _request(self, inputs: dict[str, Any], threads: int) -> dict[str, Any]:
+    def _build_request(self, inputs: dict[str, Any], threads: int) -> dict[str, Any]:
         return {
             **inputs,
             "params": self.context.params.model_dump(mode="json"),
@@ -209,7 +209,7 @@ class Job:
         }
 
     def commit(
-        self, finished: Finished, lock_timeout: float, *, unsafe_no_cas: bool = False
+        self, finished: ComputedResult, lock_timeout: float, *, unsafe_no_cas: bool = False
     ) -> tuple[RunRecord, bool]:
         """Write the results and their record in one transaction; in S3, again on a newer state after a conflict.
 
@@ -224,17 +224,17 @@ class Job:
         def once() -> tuple[RunRecord, bool]:
             return self._commit(finished, lock_timeout, unsafe_no_cas)
 
-        return session_file.again_after_conflicts(once)
+        return session_file.retry_after_conflicts(once)
 
-    def _commit(self, finished: Finished, lock_timeout: float, unsafe_no_cas: bool) -> tuple[RunRecord, bool]:
+    def _commit(self, finished: ComputedResult, lock_timeout: float, unsafe_no_cas: bool) -> tuple[RunRecord, bool]:
         self._refuse_changed_inputs()
         try:
             with h5py.File(self.scratch / "results.h5", "r") as arrays:
                 record = commit_result(
                     self.session,
-                    lambda file: self.make_room(file, finished.run_id),
+                    lambda file: self.remove_replaced(file, finished.run_id),
                     lambda nwbfile: self.method.write(nwbfile, Results(arrays, finished.summary), self.context),
-                    lambda outputs: self._record(finished, outputs),
+                    lambda outputs: self._build_record(finished, outputs),
                     lock_timeout=lock_timeout,
                     unsafe_no_cas=unsafe_no_cas,
                 )
@@ -244,42 +244,42 @@ class Job:
 
     def _refuse_changed_inputs(self) -> None:
         for bound in self.context.inputs.values():
-            if identity_of(self.session, bound) != bound.identity:
+            if identify_input(self.session, bound) != bound.identity:
                 msg = f"the input {bound.name!r} changed while the tool ran"
                 raise InputError(msg, where=f"{self.session}:{bound.path}", hint="nothing was written: run it again")
 
-    def make_room(self, file: h5py.File, run_id: str) -> list[str]:
+    def remove_replaced(self, file: h5py.File, run_id: str) -> list[str]:
         """Within the transaction: look again at what the step has, and take it away if it is to be replaced.
 
         Returns the paths of what was taken away.
         """
         step = self.context.step
-        existing = self._existing_in(file)
-        if existing is not None and existing.key == self.key and not self.renews(existing):
+        existing = self._find_existing(file)
+        if existing is not None and existing.key == self.key and not self.must_recompute(existing):
             raise _DuplicateRunError(existing)
         if existing is not None and not self.may_replace:
             msg = f"the step {step!r} got another result meanwhile"
             raise ResultExistsError(msg, where=str(self.session), hint="choose another name, or pass --replace")
-        broken = current_record(read_records(file), step)  # a record whose outputs are partly gone counts too
+        broken = find_current_record(read_records(file), step)  # a record whose outputs are partly gone counts too
         if broken is None:
             return []
         gone = [broken]
         if self.cascade:
             # What can't be made again is not taken away: it refuses the replacement, below.
-            linked = dependents(file, broken, read_records(file), links_only=True)
-            gone += [one for one in linked if not irreplaceable(one)]
+            linked = find_dependents(file, broken, read_records(file), links_only=True)
+            gone += [one for one in linked if not is_irreplaceable(one)]
         remove_outputs(file, *gone)
         for record in gone:
             mark_superseded(file, record.step, run_id if record is broken else REMOVED)
         return [output.path for record in gone for output in record.outputs]
 
-    def _inputs(self) -> tuple[ObjectRecord, ...]:
+    def _describe_inputs(self) -> tuple[ObjectRecord, ...]:
         return tuple(
             ObjectRecord(one.name, one.path, one.object_id, one.neurodata_type, one.identity)
             for one in self.context.inputs.values()
         )
 
-    def _record(self, finished: Finished, outputs: tuple[ObjectRecord, ...]) -> RunRecord:
+    def _build_record(self, finished: ComputedResult, outputs: tuple[ObjectRecord, ...]) -> RunRecord:
         values = finished.parameters or self.context.params.model_dump(mode="json")
         return RunRecord(
             key=self.key,
@@ -291,11 +291,11 @@ class Job:
             tool_version=finished.tool_version,
             parameters=values,
             parameters_hash=parameters_hash(values),
-            inputs=self._inputs(),
+            inputs=self._describe_inputs(),
             outputs=outputs,
             started=datetime.fromisoformat(finished.started),
             ended=datetime.fromisoformat(finished.ended),
-            host=host_label(),
+            host=read_host_label(),
             python=finished.python,
             packages=finished.packages,
             seed=self.seed,

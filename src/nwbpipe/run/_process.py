@@ -14,12 +14,12 @@ from filelock import FileLock
 from nwbpipe import environments
 from nwbpipe import session as session_file
 from nwbpipe.errors import RequestError
-from nwbpipe.processors import Context, Processor, ProjectProcessor, validated
+from nwbpipe.processors import Context, Processor, ProjectProcessor, validate_params
 from nwbpipe.processors import processor as processor_of
-from nwbpipe.provenance import IdentityCache, RunRecord, check_step_name, current_record, read_records, run_key
-from nwbpipe.run._bind import bind, identity_of
-from nwbpipe.run._pending_run import Job
-from nwbpipe.run._run_differences import result_in_the_way
+from nwbpipe.provenance import IdentityCache, RunRecord, check_step_name, find_current_record, read_records, run_key
+from nwbpipe.run._bind import bind, identify_input
+from nwbpipe.run._pending_run import PendingRun
+from nwbpipe.run._run_differences import explain_existing_result
 from nwbpipe.stores import scratch_folder
 
 
@@ -126,29 +126,31 @@ def process(
         raise RequestError(msg, hint='declare a step of it in nwbpipe.toml, with scope = "project"')
     session_file.check_changeable(path)
     session = session_file.check_readable(path)
-    name, values = check_step_name(method.name if step is None else step), validated(method, params or {})
-    context = identified(session, prepared(session, method, Context(name, values, {}, primary=primary), inputs or {}))
+    name, values = check_step_name(method.name if step is None else step), validate_params(method, params or {})
+    context = identify_inputs(
+        session, prepare_context(session, method, Context(name, values, {}, primary=primary), inputs or {})
+    )
     identities = {name: one.identity for name, one in context.inputs.items()}
-    job = Job(
+    job = PendingRun(
         method,
         session,
         context,
         seed,
-        key_of(method, values, primary, seed, identities),
+        compute_key(method, values, primary, seed, identities),
         may_replace=replace or force,
         renew=force,
         cascade=cascade,
         outdated=outdated,
         devices=devices,
     )
-    existing = job.existing()
-    if existing is not None and existing.key == job.key and not job.renews(existing):
+    existing = job.read_existing()
+    if existing is not None and existing.key == job.key and not job.must_recompute(existing):
         return Run(existing, computed=False)
     if existing is not None and not job.may_replace:
-        raise result_in_the_way(existing, method, context, seed, session)
+        raise explain_existing_result(existing, method, context, seed, session)
     environment = environments.find(method.tool_for(values))
     with FileLock(scratch_folder() / f"{job.key}.lock"):  # the same run, asked for twice at once, is computed once
-        if (done := job.existing()) is not None and done.key == job.key and not job.renews(done):
+        if (done := job.read_existing()) is not None and done.key == job.key and not job.must_recompute(done):
             return Run(done, computed=False)
         if force:
             job.discard()
@@ -158,10 +160,10 @@ def process(
     return Run(record, computed=fresh, log=Path(finished.log))
 
 
-def prepared(session: Path | str, method: Processor, context: Context, inputs: Mapping[str, str]) -> Context:
+def prepare_context(session: Path | str, method: Processor, context: Context, inputs: Mapping[str, str]) -> Context:
     """Return the context with its inputs bound and checked, and what `Processor.prepare` read."""
     with session_file.open_hdf5(session, locking=True) as file:
-        earlier = current_record(read_records(file), context.step)
+        earlier = find_current_record(read_records(file), context.step)
         own = [output.path for output in earlier.outputs] if earlier else []
         bound = replaced(context, inputs=bind(file, method, inputs, own, where=str(session)))
     if type(method).prepare is Processor.prepare:  # then nothing needs pynwb
@@ -170,14 +172,16 @@ def prepared(session: Path | str, method: Processor, context: Context, inputs: M
         return replaced(bound, facts=method.prepare(nwbfile, bound))
 
 
-def identified(session: Path | str, context: Context) -> Context:
+def identify_inputs(session: Path | str, context: Context) -> Context:
     """Return the context with the identities of its inputs."""
     cache = IdentityCache()
-    inputs = {name: replaced(one, identity=identity_of(session, one, cache)) for name, one in context.inputs.items()}
+    inputs = {
+        name: replaced(one, identity=identify_input(session, one, cache)) for name, one in context.inputs.items()
+    }
     return replaced(context, inputs=inputs)
 
 
-def key_of(method: Processor, params: Any, primary: bool, seed: int, identities: Mapping[str, str]) -> str:
+def compute_key(method: Processor, params: Any, primary: bool, seed: int, identities: Mapping[str, str]) -> str:
     """Key of a run: the method, its parameters, its seed and the content of its inputs."""
     values = params.model_dump(mode="json")
     if primary:  # where the result goes is part of what was asked for

@@ -11,7 +11,7 @@ from nwbpipe.processors import Context, Processor
 from nwbpipe.provenance import RunRecord
 
 
-def result_in_the_way(
+def explain_existing_result(
     existing: RunRecord, method: Processor, context: Context, seed: int | None, session: Path | str
 ) -> ResultExistsError:
     """Make the error for a step that has another result already: it says what differs."""
@@ -20,7 +20,7 @@ def result_in_the_way(
         msg,
         where=str(session),
         found="; ".join(
-            differences(
+            describe_differences(
                 existing,
                 method,
                 context.params.model_dump(mode="json"),
@@ -32,7 +32,7 @@ def result_in_the_way(
     )
 
 
-def differences(
+def describe_differences(
     existing: RunRecord, method: Processor, params: Mapping[str, Any], seed: int | None, inputs: Mapping[str, str]
 ) -> list[str]:
     """Say what differs between a recorded run and one with these parameters, seed and identities of inputs."""

@@ -11,15 +11,15 @@ from nwbpipe import files
 from nwbpipe import session as session_file
 from nwbpipe.errors import InputError, NwbpipeError, ToolError
 from nwbpipe.processors import BoundInput
-from nwbpipe.run._bind import external_file, locate
+from nwbpipe.run._bind import describe_location, locate_external_file
 from nwbpipe.stores import CachedFile, RangeServer, Stage, is_remote, open_location
-from nwbpipe.stores.s3 import connect, parse
+from nwbpipe.stores.s3 import connect, parse_address
 
 _STAND_IN = b"This stands for %s, whose ranges nwbpipe serves. It is no HDF5 file.\n"
 
 
 @contextmanager
-def inputs_within_reach(
+def serve_inputs(
     session: Path | str, inputs: Mapping[str, BoundInput], scratch: Path
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
     """Say where the inputs' data are for the compute module, and serve them while the block lasts.
@@ -53,21 +53,21 @@ def inputs_within_reach(
             folder = Path(session).parent
             with session_file.open_hdf5(session) as file:
                 found = {
-                    name: locate(file, one, lambda name, where: external_file(folder, name, where))
+                    name: describe_location(file, one, lambda name, where: locate_external_file(folder, name, where))
                     for name, one in inputs.items()
                 }
             yield found, None
             return
-        stage = _Staged(session, stack)
+        stage = _ExternalFiles(session, stack)
         with session_file.open_hdf5(session) as file:
-            found = {name: locate(file, one, stage.external) for name, one in inputs.items()}
+            found = {name: describe_location(file, one, stage.download) for name, one in inputs.items()}
         url = str(session)
         stand_in = scratch / (url.rpartition("/")[2] or "session.nwb")
         stand_in.write_bytes(_STAND_IN % url.encode())
         for one in found.values():
             if "file" in one:  # an artefact is on this machine
                 one["file"] = str(stand_in)
-        source = files.FollowingObject(stack.enter_context(closing(connect())), parse(url))
+        source = files.FollowingObject(stack.enter_context(closing(connect())), parse_address(url))
         server = RangeServer([stack.enter_context(CachedFile(source, url))])
         with server:
             try:
@@ -80,7 +80,7 @@ def inputs_within_reach(
             raise server.failure
 
 
-class _Staged:
+class _ExternalFiles:
     """External files of a remote session file, on this machine."""
 
     def __init__(self, session: Path | str, stack: ExitStack) -> None:
@@ -88,7 +88,7 @@ class _Staged:
         self._stack = stack
         self._stage: Stage | None = None
 
-    def external(self, name: str, where: str) -> Path:
+    def download(self, name: str, where: str) -> Path:
         """Download an external file; return where it is.
 
         Raises

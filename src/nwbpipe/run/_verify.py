@@ -14,11 +14,11 @@ import numpy as np
 from nwbpipe import environments
 from nwbpipe import session as session_file
 from nwbpipe.errors import InputError, RequestError, UnknownNameError
-from nwbpipe.files import below, objects
-from nwbpipe.processors import Context, Results, processor, validated
-from nwbpipe.provenance import IdentityCache, current_record, read_records
-from nwbpipe.run._bind import bind, identity_of
-from nwbpipe.run._pending_run import Job
+from nwbpipe.files import is_below, walk_objects
+from nwbpipe.processors import Context, Results, processor, validate_params
+from nwbpipe.provenance import IdentityCache, find_current_record, read_records
+from nwbpipe.run._bind import bind, identify_input
+from nwbpipe.run._pending_run import PendingRun
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Difference:
         return self.largest <= self.tolerance
 
 
-class _ComparedError(Exception):
+class _ComparisonDoneError(Exception):
     """Ends the transaction, so that nothing is committed."""
 
 
@@ -93,7 +93,7 @@ def verify_run(
         If the inputs have other content than recorded.
     """
     session = session_file.check_readable(path)
-    record = current_record(read_records(session), step)
+    record = find_current_record(read_records(session), step)
     if record is None:
         msg = f"the file has no result of the step {step!r}"
         raise UnknownNameError(msg, where=str(session), hint="`nwbpipe log FILE.nwb` shows them")
@@ -101,7 +101,7 @@ def verify_run(
     if method.revision != record.revision:
         msg = f"the method {method.name!r} is of another revision than the result"
         raise RequestError(msg, expected=str(record.revision), found=str(method.revision), hint="run the step again")
-    params = validated(method, record.parameters)
+    params = validate_params(method, record.parameters)
     paths = {one.name: one.path for one in record.inputs}
     for one in record.inputs:
         if one.is_artefact:
@@ -113,7 +113,7 @@ def verify_run(
         inputs = bind(file, method, paths, [output.path for output in record.outputs])
     cache = IdentityCache()
     for one in record.inputs:
-        if identity_of(session, inputs[one.name], cache) != one.identity:
+        if identify_input(session, inputs[one.name], cache) != one.identity:
             msg = f"the input {one.name!r} has other content than when the result was made"
             raise InputError(msg, where=f"{session}:{one.path}", hint="run the step again")
         inputs[one.name] = replace(inputs[one.name], identity=one.identity)
@@ -121,28 +121,28 @@ def verify_run(
     context = Context(step, params, inputs, primary=primary)
     with session_file.read(session) as nwbfile:
         context = replace(context, facts=method.prepare(nwbfile, context))
-    job = Job(
+    job = PendingRun(
         method, session, context, record.seed or 0, f"verify-{record.key}", may_replace=True, renew=True, cascade=True
     )
     environment = environments.find(method.tool_for(params))
     job.discard()
     try:
         finished = job.compute(environment, threads or os.cpu_count() or 1, timeout, progress)
-        return _compared(job, finished.summary, [output.path for output in record.outputs], method.tolerance)
+        return _compare_results(job, finished.summary, [output.path for output in record.outputs], method.tolerance)
     finally:
         job.discard()
 
 
-def _compared(job: Job, summary: Any, paths: list[str], tolerance: float) -> list[Difference]:
+def _compare_results(job: PendingRun, summary: Any, paths: list[str], tolerance: float) -> list[Difference]:
     found: list[Difference] = []
 
     def compare(working: h5py.File) -> None:
         with session_file.open_hdf5(job.session) as original:
-            found.extend(differences(original, working, paths, tolerance))
-        raise _ComparedError
+            found.extend(compare_datasets(original, working, paths, tolerance))
+        raise _ComparisonDoneError
 
     def make_room(file: h5py.File) -> None:
-        job.make_room(file, "verification")
+        job.remove_replaced(file, "verification")
 
     try:
         with (
@@ -150,15 +150,15 @@ def _compared(job: Job, summary: Any, paths: list[str], tolerance: float) -> lis
             session_file.transaction(job.session, before=make_room, check=compare) as nwbfile,
         ):
             job.method.write(nwbfile, Results(arrays, summary), job.context)
-    except _ComparedError:
+    except _ComparisonDoneError:
         pass
     return found
 
 
-def differences(one: h5py.File, other: h5py.File, paths: list[str], tolerance: float) -> list[Difference]:
+def compare_datasets(one: h5py.File, other: h5py.File, paths: list[str], tolerance: float) -> list[Difference]:
     """Compare what lies below paths in two files, dataset by dataset."""
     first, second = (
-        {path: item for path, item in objects(file) if isinstance(item, h5py.Dataset) and below(path, paths)}
+        {path: item for path, item in walk_objects(file) if isinstance(item, h5py.Dataset) and is_below(path, paths)}
         for file in (one, other)
     )
     made = [
@@ -166,12 +166,12 @@ def differences(one: h5py.File, other: h5py.File, paths: list[str], tolerance: f
         for path in sorted(set(first) ^ set(second))
     ]
     for path in sorted(set(first) & set(second)):
-        largest, what = _largest(first[path], second[path])
+        largest, what = _compare_values(first[path], second[path])
         made.append(Difference(path, largest, tolerance, what))
     return made
 
 
-def _largest(one: h5py.Dataset, other: h5py.Dataset) -> tuple[float, str]:
+def _compare_values(one: h5py.Dataset, other: h5py.Dataset) -> tuple[float, str]:
     if one.shape != other.shape:
         return float("inf"), f"shape {one.shape} → {other.shape}"
     a, b = one[()], other[()]

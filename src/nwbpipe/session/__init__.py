@@ -1,48 +1,48 @@
 """One session file, local or in S3: open, check, change, edit, and carry results over."""
 
 from nwbpipe.session._carry_results import carry_results
-from nwbpipe.session._check import Finding, Report, check
+from nwbpipe.session._check import CheckReport, FileFinding, check
 from nwbpipe.session._commit import commit_result
-from nwbpipe.session._content import Candidate, nwb_objects
-from nwbpipe.session._edit import Removed, remove_step, rename_step, repack
+from nwbpipe.session._content import NwbObject, list_nwb_objects
+from nwbpipe.session._edit import RemovalReport, remove_step, rename_step, repack
 from nwbpipe.session._file import (
-    again_after_conflicts,
-    between_commits,
     check_changeable,
     check_readable,
-    nwb_version,
     open_hdf5,
     read,
+    read_between_commits,
+    read_nwb_version,
+    retry_after_conflicts,
     transaction,
     update,
 )
-from nwbpipe.session._remove import CURATION, dependents, irreplaceable, remove_outputs
+from nwbpipe.session._remove import CURATION, find_dependents, is_irreplaceable, remove_outputs
 from nwbpipe.session._validation import check_valid
 
 __all__ = [
     "CURATION",
-    "Candidate",
-    "Finding",
-    "Removed",
-    "Report",
-    "again_after_conflicts",
-    "between_commits",
+    "CheckReport",
+    "FileFinding",
+    "NwbObject",
+    "RemovalReport",
     "carry_results",
     "check",
     "check_changeable",
     "check_readable",
     "check_valid",
     "commit_result",
-    "dependents",
-    "irreplaceable",
-    "nwb_objects",
-    "nwb_version",
+    "find_dependents",
+    "is_irreplaceable",
+    "list_nwb_objects",
     "open_hdf5",
     "read",
+    "read_between_commits",
+    "read_nwb_version",
     "remove_outputs",
     "remove_step",
     "rename_step",
     "repack",
+    "retry_after_conflicts",
     "transaction",
     "update",
 ]

@@ -10,8 +10,8 @@ import h5py
 
 from nwbpipe import files
 from nwbpipe.errors import NwbpipeError, OverwriteError
-from nwbpipe.provenance import REMOVED, RunRecord, object_identity, read_records
-from nwbpipe.session._remove import irreplaceable
+from nwbpipe.provenance import REMOVED, RunRecord, identify_object, read_records
+from nwbpipe.session._remove import is_irreplaceable
 from nwbpipe.stores import Stage, is_remote, open_location
 
 _RECORDS = "/general/nwbpipe"
@@ -45,7 +45,7 @@ def carry_results(target: Path | str, building: Path, conversion: RunRecord) -> 
         them, a person gave them, or they were loaded from files elsewhere.
     """
     with (
-        _local(target) as local,
+        _open_local_copy(target) as local,
         h5py.File(local, "r", locking=False) as old,
         h5py.File(building, "r+") as new,
     ):
@@ -55,7 +55,11 @@ def carry_results(target: Path | str, building: Path, conversion: RunRecord) -> 
         carried: list[str] = []
         for record in records:
             keep = False
-            if not record.superseded and record.step != _CONVERT and _unchanged(old, new, record, building.parent):
+            if (
+                not record.superseded
+                and record.step != _CONVERT
+                and _can_carry_over(old, new, record, building.parent)
+            ):
                 files.carry_over(old, new, [output.path for output in record.outputs])
                 carried.append(record.step)
                 keep = True
@@ -65,7 +69,7 @@ def carry_results(target: Path | str, building: Path, conversion: RunRecord) -> 
 
 
 @contextmanager
-def _local(target: Path | str) -> Iterator[Path]:
+def _open_local_copy(target: Path | str) -> Iterator[Path]:
     """Have the file on this machine; one that changes meanwhile is not replaced by what is built of it."""
     if not is_remote(target):
         yield Path(target)
@@ -77,7 +81,7 @@ def _local(target: Path | str) -> Iterator[Path]:
 
 def _refuse_loss(target: Path | str, records: list[RunRecord], carried: list[str]) -> None:
     current = [record for record in records if not record.superseded and record.step != _CONVERT]
-    lost = [record.step for record in current if record.step not in carried and irreplaceable(record)]
+    lost = [record.step for record in current if record.step not in carried and is_irreplaceable(record)]
     if lost:
         msg = "the file holds labels of a person, or results from elsewhere, that are not of the data as they are now"
         raise OverwriteError(
@@ -99,7 +103,7 @@ def _refuse_unknown(target: Path | str, old: h5py.File, new: h5py.File, records:
         )  # fmt: skip
 
 
-def _unchanged(old: h5py.File, new: h5py.File, record: RunRecord, folder: Path) -> bool:
+def _can_carry_over(old: h5py.File, new: h5py.File, record: RunRecord, folder: Path) -> bool:
     paths = [output.path for output in record.outputs]
     if not all(path in old and path not in new for path in paths):
         return False
@@ -107,15 +111,15 @@ def _unchanged(old: h5py.File, new: h5py.File, record: RunRecord, folder: Path) 
         # An input without an identity (the ROIs that a person labelled) has to be there as it was: see below.
         # An artefact is of no file: the plan asks whether it is still the one that is meant.
         known = [one for one in record.inputs if one.identity and not one.is_artefact]
-        if any(object_identity(new, one.path, folder=folder) != one.identity for one in known):
+        if any(identify_object(new, one.path, folder=folder) != one.identity for one in known):
             return False
         outside = files.outside_targets(old, paths)
     except (NwbpipeError, KeyError):
         return False
-    return all(path in new and _kind(old, path) == _kind(new, path) for path in outside)
+    return all(path in new and _read_neurodata_type(old, path) == _read_neurodata_type(new, path) for path in outside)
 
 
-def _kind(file: h5py.File, path: str) -> str:
+def _read_neurodata_type(file: h5py.File, path: str) -> str:
     return str(file[path].attrs.get("neurodata_type", ""))
 
 

@@ -13,15 +13,15 @@ import h5py
 
 from nwbpipe import files
 from nwbpipe.errors import InputError, NwbpipeError
-from nwbpipe.files import Inspection, State
-from nwbpipe.provenance import IdentityCache, RunRecord, object_identity, read_records
+from nwbpipe.files import FileCondition, Inspection
+from nwbpipe.provenance import IdentityCache, RunRecord, identify_object, read_records
 from nwbpipe.session import _file as session_file
-from nwbpipe.session._validation import validation_errors
-from nwbpipe.stores.s3 import canonical
+from nwbpipe.session._validation import find_validation_errors
+from nwbpipe.stores.s3 import canonical_url
 
 
 @dataclass(frozen=True)
-class Finding:
+class FileFinding:
     """One thing that `check` found.
 
     Attributes
@@ -46,7 +46,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """What `check` found.
 
     Attributes
@@ -66,20 +66,20 @@ class Report:
     path: Path | str
     file: Inspection
     nwb: bool
-    findings: tuple[Finding, ...]
+    findings: tuple[FileFinding, ...]
     repaired: tuple[str, ...] = ()
 
     @property
     def in_order(self) -> bool:
         """Whether the file is whole NWB without an error among the findings."""
-        return self.file.state is State.WHOLE and self.nwb and not any(one.error for one in self.findings)
+        return self.file.state is FileCondition.WHOLE and self.nwb and not any(one.error for one in self.findings)
 
     @property
     def verdict(self) -> str:
         """``whole``, ``whole, with errors``, ``busy``, ``interrupted``, ``damaged`` or ``not NWB``."""
-        if self.file.state is State.FOREIGN or (self.file.state is State.WHOLE and not self.nwb):
+        if self.file.state is FileCondition.FOREIGN or (self.file.state is FileCondition.WHOLE and not self.nwb):
             return "not NWB"
-        if self.file.state is State.WHOLE and not self.in_order:
+        if self.file.state is FileCondition.WHOLE and not self.in_order:
             return "whole, with errors"
         return str(self.file.state)
 
@@ -96,7 +96,7 @@ def check(
     timeout: float = 120.0,
     lock_timeout: float = 60.0,
     abandoned_after: timedelta = timedelta(days=1),
-) -> Report:
+) -> CheckReport:
     """Check a session file; nothing is changed but by `repair`.
 
     Parameters
@@ -134,38 +134,38 @@ def check(
     """
     target: Path | str
     if files.is_remote(path):
-        target = canonical(path)
-        repaired, found = _uploads(target, repair, abandoned_after)
+        target = canonical_url(path)
+        repaired, found = _check_uploads(target, repair, abandoned_after)
     else:
         target = Path(path).resolve()
         repaired = files.repair_file(target, lock_timeout=lock_timeout) if repair else ()
         found = []
     inspected = files.inspect_file(target, timeout=timeout)
     found += [
-        Finding(
+        FileFinding(
             "leftover", False, "a killed writer left a file", name, "`nwbpipe check FILE.nwb --repair` removes it"
         )
         for name in inspected.leftovers
         if not name.endswith(".journal")
     ]
-    if inspected.state is not State.WHOLE:
-        return Report(target, inspected, False, tuple(found), repaired)
+    if inspected.state is not FileCondition.WHOLE:
+        return CheckReport(target, inspected, False, tuple(found), repaired)
     found += [
-        Finding("reference", True, "a link or reference leads nowhere", where, "restore the file from a copy")
+        FileFinding("reference", True, "a link or reference leads nowhere", where, "restore the file from a copy")
         for where in inspected.dangling
     ]
     try:
         with session_file.open_hdf5(target) as file:
-            session_file.nwb_version(file)
+            session_file.read_nwb_version(file)
     except NwbpipeError as error:
-        found.append(Finding("nwb", True, error.problem.what, hint=error.problem.hint or ""))
-        return Report(target, inspected, False, tuple(found), repaired)
-    for part in (_validation(target), _inspector(target), _records(target, rehash)):
+        found.append(FileFinding("nwb", True, error.problem.what, hint=error.problem.hint or ""))
+        return CheckReport(target, inspected, False, tuple(found), repaired)
+    for part in (_validate(target), _inspect(target), _check_records(target, rehash)):
         found += part
-    return Report(target, inspected, True, tuple(found), repaired)
+    return CheckReport(target, inspected, True, tuple(found), repaired)
 
 
-def _uploads(url: str, repair: bool, abandoned_after: timedelta) -> tuple[tuple[str, ...], list[Finding]]:
+def _check_uploads(url: str, repair: bool, abandoned_after: timedelta) -> tuple[tuple[str, ...], list[FileFinding]]:
     """Look for unfinished uploads of nwbpipe to an object in S3; abort them if asked to."""
     if not url.startswith("s3:"):
         return (), []
@@ -174,25 +174,25 @@ def _uploads(url: str, repair: bool, abandoned_after: timedelta) -> tuple[tuple[
     what = "an unfinished upload of nwbpipe: of a killed writer, or of one at work"
     hint = f"`nwbpipe check FILE.nwb --repair` aborts those that began more than {hours:g} h ago"
     left = [
-        Finding("leftover", False, what, f"{one.upload_id}, begun {one.started:%Y-%m-%d %H:%M} UTC", hint)
+        FileFinding("leftover", False, what, f"{one.upload_id}, begun {one.started:%Y-%m-%d %H:%M} UTC", hint)
         for one in files.s3_orphans(url)
     ]
     done = tuple(f"an upload that began {one.started:%Y-%m-%d %H:%M} UTC was aborted" for one in gone)
     return done, left
 
 
-def _validation(path: Path | str) -> Iterator[Finding]:
+def _validate(path: Path | str) -> Iterator[FileFinding]:
     with session_file.open_hdf5(path) as file:
         try:
-            faults = validation_errors(file, path)
+            faults = find_validation_errors(file, path)
         except NwbpipeError as error:
-            yield Finding("nwb", True, error.problem.what, hint=error.problem.hint or "")
+            yield FileFinding("nwb", True, error.problem.what, hint=error.problem.hint or "")
             return
     for text in faults:
-        yield Finding("nwb", True, text, hint="not valid NWB: report it to the program that wrote it")
+        yield FileFinding("nwb", True, text, hint="not valid NWB: report it to the program that wrote it")
 
 
-def _inspector(path: Path | str) -> Iterator[Finding]:
+def _inspect(path: Path | str) -> Iterator[FileFinding]:
     """What nwbinspector calls CRITICAL or worse: of itself, or by DANDI's rules only."""
     from nwbinspector import Importance, available_checks, inspect_nwbfile, inspect_nwbfile_object, load_config
 
@@ -209,52 +209,54 @@ def _inspector(path: Path | str) -> Iterator[Finding]:
         general = own.get(message.check_function_name, Importance.ERROR.value) >= Importance.CRITICAL.value
         where = message.location or "/"
         kind, name = "inspector" if general else "dandi", message.check_function_name
-        yield Finding(kind, general, message.message, where, f"nwbinspector: {name}")
+        yield FileFinding(kind, general, message.message, where, f"nwbinspector: {name}")
 
 
-def _records(path: Path | str, rehash: bool) -> Iterator[Finding]:
+def _check_records(path: Path | str, rehash: bool) -> Iterator[FileFinding]:
     """What run records say and the file does not hold."""
     with session_file.open_hdf5(path) as file:
         try:
             records = [one for one in read_records(file) if not one.superseded]
         except NwbpipeError as error:
-            yield Finding("record", True, error.problem.what, str(error.problem.where), error.problem.hint or "")
+            yield FileFinding("record", True, error.problem.what, str(error.problem.where), error.problem.hint or "")
             return
         for record in records:
             for output in record.outputs:
                 if output.path not in file:
                     hint = "another program removed it: run the step again"
-                    yield Finding(
+                    yield FileFinding(
                         "record", True, f"the step {record.step!r} wrote it, and it is gone", output.path, hint
                     )
-            yield from _inputs(path, file, record, rehash)
+            yield from _check_inputs(path, file, record, rehash)
 
 
-def _inputs(path: Path | str, file: h5py.File, record: RunRecord, rehash: bool) -> Iterator[Finding]:
+def _check_inputs(path: Path | str, file: h5py.File, record: RunRecord, rehash: bool) -> Iterator[FileFinding]:
     again = "run the step again with --replace"
     folder = str(path).rpartition("/")[0] if files.is_remote(path) else Path(path).parent
     for one in record.inputs:
         if not one.identity or one.is_artefact:
             continue
         if one.path not in file:
-            yield Finding("input", False, f"stale: the step {record.step!r} read it, and it is gone", one.path, again)
+            yield FileFinding(
+                "input", False, f"stale: the step {record.step!r} read it, and it is gone", one.path, again
+            )
             continue
         try:
-            now = object_identity(file, one.path, folder=folder) if rehash else _known(path, one.path)
+            now = identify_object(file, one.path, folder=folder) if rehash else _look_up_identity(path, one.path)
         except InputError as error:
-            yield Finding("input", False, f"stale: {error.problem.what}", one.path, again)
+            yield FileFinding("input", False, f"stale: {error.problem.what}", one.path, again)
             continue
         except NwbpipeError as error:
-            yield Finding("input", True, error.problem.what, one.path, error.problem.hint or "")
+            yield FileFinding("input", True, error.problem.what, one.path, error.problem.hint or "")
             continue
         if now is None:
             what = f"unverified: the file changed since what the step {record.step!r} read was hashed"
-            yield Finding("input", False, what, one.path, "`nwbpipe check FILE.nwb --rehash` reads it again")
+            yield FileFinding("input", False, what, one.path, "`nwbpipe check FILE.nwb --rehash` reads it again")
         elif now != one.identity:
             what = f"stale: the step {record.step!r} was computed from other content"
-            yield Finding("input", False, what, one.path, again)
+            yield FileFinding("input", False, what, one.path, again)
 
 
-def _known(path: Path | str, object_path: str) -> str | None:
-    kept = IdentityCache().known(path, object_path)
+def _look_up_identity(path: Path | str, object_path: str) -> str | None:
+    kept = IdentityCache().look_up(path, object_path)
     return kept.identity if kept is not None else None

@@ -10,8 +10,8 @@ import h5py
 
 from nwbpipe.provenance import ObjectRecord, RunRecord, add_record
 from nwbpipe.session import _file as session_file
-from nwbpipe.session._identity_carryover import KnownIdentities
-from nwbpipe.session._outputs import new_outputs, object_ids
+from nwbpipe.session._identity_carryover import IdentityCarryover
+from nwbpipe.session._outputs import find_new_outputs, list_object_ids
 from nwbpipe.session._validation import check_valid
 
 if TYPE_CHECKING:
@@ -42,11 +42,11 @@ def commit_result(
     lock_timeout, unsafe_no_cas
         See `nwbpipe.session._file.transaction`.
     """
-    known = KnownIdentities(session)
+    known = IdentityCarryover(session)
     changed: list[str] = []
 
     def prepare(file: h5py.File) -> None:
-        known.before()
+        known.record_state()
         changed.extend(make_room(file))
 
     with session_file.transaction(
@@ -57,9 +57,9 @@ def commit_result(
         committed=lambda: known.carry_over(changed),
         unsafe_no_cas=unsafe_no_cas,
     ) as nwbfile:
-        there = object_ids(nwbfile)
+        there = list_object_ids(nwbfile)
         write(nwbfile)
-        record = record_of(new_outputs(nwbfile, there))
+        record = record_of(find_new_outputs(nwbfile, there))
         changed.extend(output.path for output in record.outputs)
         add_record(nwbfile, record)
     return record

@@ -9,8 +9,8 @@ from typing import Any
 
 import h5py
 
-from nwbpipe.files import objects
-from nwbpipe.session._validation import schema_digest
+from nwbpipe.files import walk_objects
+from nwbpipe.session._validation import hash_schemas
 
 _NO_DATA = ("/specifications", "/general/nwbpipe")
 _MOST = 8
@@ -18,7 +18,7 @@ _LINEAGES: dict[str, dict[str, frozenset[str]]] = {}
 
 
 @dataclass(frozen=True)
-class Candidate:
+class NwbObject:
     """An NWB object of a file.
 
     Attributes
@@ -38,11 +38,11 @@ class Candidate:
     object_id: str
 
 
-def nwb_objects(file: h5py.File) -> list[Candidate]:
+def list_nwb_objects(file: h5py.File) -> list[NwbObject]:
     """Return the NWB objects of an open file but the file itself, by path."""
-    lineages = _lineages(file)
+    lineages = _load_lineages(file)
     found = []
-    for path, item in objects(file, without=_NO_DATA):
+    for path, item in walk_objects(file, without=_NO_DATA):
         kind = item.attrs.get("neurodata_type")
         if kind is None or path == "/":
             continue
@@ -50,23 +50,23 @@ def nwb_objects(file: h5py.File) -> list[Candidate]:
         identifier = item.attrs.get("object_id", "")
         lineage = lineages.get(name)
         if lineage is None:
-            lineage = _by_pynwb(name, item.attrs.get("namespace", "core"))
-        found.append(Candidate(path, name, lineage, str(identifier)))
+            lineage = _ask_pynwb(name, item.attrs.get("namespace", "core"))
+        found.append(NwbObject(path, name, lineage, str(identifier)))
     return sorted(found, key=lambda one: one.path)
 
 
-def _lineages(file: h5py.File) -> dict[str, frozenset[str]]:
+def _load_lineages(file: h5py.File) -> dict[str, frozenset[str]]:
     """Types that each type of a file's own schemas descends from; kept by the digest of the schemas."""
-    key = schema_digest(file)
+    key = hash_schemas(file)
     if key not in _LINEAGES:
         while len(_LINEAGES) >= _MOST:
             _LINEAGES.pop(next(iter(_LINEAGES)))
-        parents = dict(_parents(file))
-        _LINEAGES[key] = {name: frozenset(_ancestors(name, parents)) for name in parents}
+        parents = dict(_iter_type_parents(file))
+        _LINEAGES[key] = {name: frozenset(_iter_ancestors(name, parents)) for name in parents}
     return _LINEAGES[key]
 
 
-def _parents(file: h5py.File) -> Iterator[tuple[str, str | None]]:
+def _iter_type_parents(file: h5py.File) -> Iterator[tuple[str, str | None]]:
     """Yield each type that the schemas define, and the type that it extends."""
     location = file.attrs.get(".specloc")
     if location is None:
@@ -74,22 +74,22 @@ def _parents(file: h5py.File) -> Iterator[tuple[str, str | None]]:
     for namespace in file[location].values():
         versions = sorted(namespace)  # the newest last, as hdmf takes it
         for dataset in namespace[versions[-1]].values() if versions else ():
-            yield from _defined(json.loads(dataset.asstr()[()]))
+            yield from _iter_type_definitions(json.loads(dataset.asstr()[()]))
 
 
-def _defined(spec: Any) -> Iterator[tuple[str, str | None]]:
+def _iter_type_definitions(spec: Any) -> Iterator[tuple[str, str | None]]:
     if isinstance(spec, list):
         for item in spec:
-            yield from _defined(item)
+            yield from _iter_type_definitions(item)
     elif isinstance(spec, dict):
         name = spec.get("neurodata_type_def") or spec.get("data_type_def")
         if name:
             yield str(name), spec.get("neurodata_type_inc") or spec.get("data_type_inc")
         for part in ("groups", "datasets"):
-            yield from _defined(spec.get(part, []))
+            yield from _iter_type_definitions(spec.get(part, []))
 
 
-def _ancestors(name: str | None, parents: dict[str, str | None]) -> Iterator[str]:
+def _iter_ancestors(name: str | None, parents: dict[str, str | None]) -> Iterator[str]:
     seen: set[str] = set()
     while name and name not in seen:
         seen.add(name)
@@ -97,7 +97,7 @@ def _ancestors(name: str | None, parents: dict[str, str | None]) -> Iterator[str
         name = parents.get(name)
 
 
-def _by_pynwb(name: str, namespace: Any) -> frozenset[str]:
+def _ask_pynwb(name: str, namespace: Any) -> frozenset[str]:
     """What pynwb knows of a type that a file's schemas don't define; the type alone, if it knows nothing."""
     from pynwb import get_class
 

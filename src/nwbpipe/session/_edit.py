@@ -16,19 +16,19 @@ from nwbpipe.errors import InvalidResultError, RequestError, ResultExistsError, 
 from nwbpipe.provenance import (
     RunRecord,
     check_step_name,
-    current_record,
+    find_current_record,
     mark_superseded,
     read_records,
     rename_record,
 )
 from nwbpipe.session import _file as session_file
-from nwbpipe.session._remove import check_written, dependents, remove_outputs
-from nwbpipe.session._validation import validation_errors
+from nwbpipe.session._remove import check_written, find_dependents, remove_outputs
+from nwbpipe.session._validation import find_validation_errors
 from nwbpipe.stores import CachedFile, Stage, is_remote, open_location
 
 
 @dataclass(frozen=True)
-class Removed:
+class RemovalReport:
     """What `remove_step` did.
 
     Attributes
@@ -43,7 +43,7 @@ class Removed:
     paths: tuple[str, ...]
 
 
-def remove_step(path: Path | str, step: str, *, cascade: bool = False, lock_timeout: float = 60.0) -> Removed:
+def remove_step(path: Path | str, step: str, *, cascade: bool = False, lock_timeout: float = 60.0) -> RemovalReport:
     """Remove a step's results from a session file, in one transaction; its record stays, marked "removed".
 
     The file does not get smaller: `repack` gives the space back.
@@ -78,11 +78,11 @@ def remove_step(path: Path | str, step: str, *, cascade: bool = False, lock_time
     """
     session_file.check_changeable(path)
     session = session_file.check_readable(path)
-    _record_of(session, step)  # before anything is locked
-    with files.transaction(session, lock_timeout=lock_timeout, check=_checker(session)) as file:
+    _read_record(session, step)  # before anything is locked
+    with files.transaction(session, lock_timeout=lock_timeout, check=_make_validity_check(session)) as file:
         records = read_records(file)
-        record = _find(records, step, session)
-        others = dependents(file, record, records)
+        record = _find_record(records, step, session)
+        others = find_dependents(file, record, records)
         if others and not cascade:
             msg = f"results of other steps depend on those of {step!r}"
             raise ResultExistsError(
@@ -96,7 +96,7 @@ def remove_step(path: Path | str, step: str, *, cascade: bool = False, lock_time
         remove_outputs(file, *gone)
         for one in gone:
             mark_superseded(file, one.step)
-    return Removed(tuple(one.step for one in gone), paths)
+    return RemovalReport(tuple(one.step for one in gone), paths)
 
 
 def rename_step(path: Path | str, step: str, new: str, *, lock_timeout: float = 60.0) -> tuple[tuple[str, str], ...]:
@@ -132,18 +132,18 @@ def rename_step(path: Path | str, step: str, new: str, *, lock_timeout: float = 
     """
     session_file.check_changeable(path)
     session = session_file.check_readable(path)
-    _record_of(session, step)
+    _read_record(session, step)
     if check_step_name(new) == step:
         msg = "the step has that name already"
         raise RequestError(msg, where=str(session), found=step)
-    with files.transaction(session, lock_timeout=lock_timeout, check=_checker(session)) as file:
+    with files.transaction(session, lock_timeout=lock_timeout, check=_make_validity_check(session)) as file:
         records = read_records(file)
-        record = _find(records, step, session)
-        if current_record(records, new) is not None:
+        record = _find_record(records, step, session)
+        if find_current_record(records, new) is not None:
             msg = f"the step {new!r} has a result already"
             raise ResultExistsError(msg, where=str(session), hint="choose another name, or remove that one first")
         check_written(file, record)
-        moves = _moves(file, record, new)
+        moves = _plan_moves(file, record, new)
         taken = [target for _, target in moves if target in file]
         if taken:
             msg = "the file has an object of that name already"
@@ -152,7 +152,7 @@ def rename_step(path: Path | str, step: str, new: str, *, lock_timeout: float = 
         def renamed(old: str) -> str:
             # the inner ones come first, so that a path is changed from its end towards its beginning
             for source, target in moves:
-                if files.below(old, [source]):
+                if files.is_below(old, [source]):
                     old = target + old[len(source) :]
             return old
 
@@ -206,25 +206,25 @@ def repack(path: Path | str, *, lock_timeout: float = 60.0) -> tuple[int, int]:
 def _repack_remote(session: Path | str, lock_timeout: float) -> tuple[int, int]:
     """Download an object whole, repack it, and upload it in the place of the state that was downloaded."""
     store, name = open_location(session)
-    state = store.ranged(name)
+    state = store.open_ranged(name)
     with Stage() as stage, CachedFile(state, str(session)) as cached:
         copy = stage.folder / name
-        shutil.copyfile(cached.whole(), copy)
+        shutil.copyfile(cached.fetch_whole(), copy)
         before, after = files.repack(copy, lock_timeout=lock_timeout)
         files.s3_upload(copy, session, replaces=state.tag)
     return before, after
 
 
-def _record_of(session: Path | str, step: str) -> RunRecord:
+def _read_record(session: Path | str, step: str) -> RunRecord:
     with session_file.open_hdf5(session) as file:
-        return _find(read_records(file), step, session)
+        return _find_record(read_records(file), step, session)
 
 
-def _find(records: list[RunRecord], step: str, session: Path | str) -> RunRecord:
+def _find_record(records: list[RunRecord], step: str, session: Path | str) -> RunRecord:
     if step == "convert":
         msg = "the conversion is the file itself: its record can't be removed or renamed"
         raise RequestError(msg, where=str(session), hint="convert the session again to replace the file")
-    record = current_record(records, step)
+    record = find_current_record(records, step)
     if record is not None:
         return record
     known = sorted({one.step for one in records if not one.superseded and one.step != "convert"})
@@ -241,21 +241,21 @@ def _find(records: list[RunRecord], step: str, session: Path | str) -> RunRecord
     )
 
 
-def _moves(file: h5py.File, record: RunRecord, new: str) -> list[tuple[str, str]]:
+def _plan_moves(file: h5py.File, record: RunRecord, new: str) -> list[tuple[str, str]]:
     """Old and new path of each object of a run that bears the step's name, the innermost first."""
     outputs = [output.path for output in record.outputs]
     found: list[tuple[str, str]] = []
-    for path, item in files.objects(file):
+    for path, item in files.walk_objects(file):
         parent, name = posixpath.split(path)
-        if not files.below(path, outputs) or not ("neurodata_type" in item.attrs or path in outputs):
+        if not files.is_below(path, outputs) or not ("neurodata_type" in item.attrs or path in outputs):
             continue  # members that are roles (`data`, `timestamps`) bear no step's name
-        target = _renamed(name, record.step, new)
+        target = _rename_object(name, record.step, new)
         if target != name:
             found.append((path, posixpath.join(parent, target)))
     return sorted(found, key=lambda move: (-move[0].count("/"), move[0]))
 
 
-def _renamed(name: str, old: str, new: str) -> str:
+def _rename_object(name: str, old: str, new: str) -> str:
     """``<StandardName>_<old>`` → ``<StandardName>_<new>``; also with the name of an input after it."""
     if name.endswith(f"_{old}"):
         return name[: -len(old)] + new
@@ -263,15 +263,15 @@ def _renamed(name: str, old: str, new: str) -> str:
     return f"{head}_{new}_{rest}" if found else name
 
 
-def _checker(session: Path | str) -> Callable[[h5py.File], None]:
+def _make_validity_check(session: Path | str) -> Callable[[h5py.File], None]:
     """Refuse an edit that leaves a reference to nothing, or a file that is less valid than it was."""
 
     def check(working: h5py.File) -> None:
         with session_file.open_hdf5(session) as before:
-            lost = sorted(set(files.dangling(working)) - set(files.dangling(before)))
-            faults = validation_errors(working, session)
+            lost = sorted(set(files.find_dangling(working)) - set(files.find_dangling(before)))
+            faults = find_validation_errors(working, session)
             if faults:
-                faults -= validation_errors(before, session)
+                faults -= find_validation_errors(before, session)
         if lost or faults:
             msg = "the edit would leave the file invalid"
             found = ", ".join(lost) or "; ".join(sorted(faults)[:5])

@@ -21,7 +21,7 @@ from nwbpipe.errors import (
     RequestError,
     UnsupportedFileError,
 )
-from nwbpipe.stores.s3 import canonical, public
+from nwbpipe.stores.s3 import canonical_url, public_url
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -30,7 +30,7 @@ T = TypeVar("T")
 _TRIES = 20  # of a change that others forestall
 
 
-def nwb_version(file: h5py.File) -> tuple[int, ...]:
+def read_nwb_version(file: h5py.File) -> tuple[int, ...]:
     """Version of NWB that an open file declares, e.g. ``(2, 8, 0)``.
 
     Raises
@@ -68,7 +68,7 @@ def check_changeable(path: Path | str) -> None:
         msg = "a session file there can be read, but not changed: not supported"
         raise RequestError(
             msg,
-            where=public(path),
+            where=public_url(path),
             expected="a local file, or s3://bucket/key",
             hint="download it, change it, and upload it as a whole",
         )
@@ -95,18 +95,18 @@ def check_readable(path: Path | str) -> Path | str:
         If this process has it open in another way.
     """
     if files.is_remote(path):
-        with files.remote_read(path) as file:
-            nwb_version(file)
-        return canonical(path)
+        with files.open_remote(path) as file:
+            read_nwb_version(file)
+        return canonical_url(path)
     resolved = Path(path).resolve()
     if not resolved.is_file():
         msg = "no such file"
         raise FileAccessError(msg, where=str(path), hint="check the path")
-    files.read_settled(resolved, lambda: _check(resolved))
+    files.read_settled(resolved, lambda: _check_local(resolved))
     return resolved
 
 
-def _check(resolved: Path) -> None:
+def _check_local(resolved: Path) -> None:
     try:
         with resolved.open("rb") as raw:
             start = raw.read(8)
@@ -123,7 +123,7 @@ def _check(resolved: Path) -> None:
         )
     try:
         with h5py.File(resolved, "r", locking=False) as file:
-            nwb_version(file)
+            read_nwb_version(file)
     except OSError as error:
         if "locking flag" in str(error):  # HDF5 allows one way of locking a file within a process
             msg = "this process has the file open already"
@@ -146,14 +146,14 @@ def open_hdf5(path: Path | str, *, locking: bool = False) -> Iterator[h5py.File]
         none: what is read is one state of the object.
     """
     if files.is_remote(path):
-        with files.remote_read(path) as file:
+        with files.open_remote(path) as file:
             yield file
         return
-    with _opened(Path(path).resolve(), locking) as file:
+    with _open_local(Path(path).resolve(), locking) as file:
         yield file
 
 
-def between_commits(path: Path | str, read: Callable[[h5py.File], T]) -> T:
+def read_between_commits(path: Path | str, read: Callable[[h5py.File], T]) -> T:
     """Return ``read(file)``; again if it fails as a commit of another process changed what it was reading.
 
     For reading without a lock, of what a commit may change: groups, records.
@@ -164,11 +164,11 @@ def between_commits(path: Path | str, read: Callable[[h5py.File], T]) -> T:
             return read(file)
 
     if files.is_remote(path):
-        return again_after_conflicts(once)
+        return retry_after_conflicts(once)
     return files.read_settled(Path(path).resolve(), once)
 
 
-def _opened(resolved: Path, locking: bool) -> h5py.File:
+def _open_local(resolved: Path, locking: bool) -> h5py.File:
     try:
         return files.read_settled(resolved, lambda: h5py.File(resolved, "r", locking=locking))
     except BlockingIOError as error:
@@ -190,14 +190,14 @@ def read(path: Path | str) -> Iterator[NWBFile]:
     import nwbpipe.extensions  # noqa: F401  (registers our types)
 
     if files.is_remote(path):
-        with files.remote_read(path) as file:
-            nwb_version(file)
-            with _quiet(), NWBHDF5IO(file=file, mode="r") as io:
+        with files.open_remote(path) as file:
+            read_nwb_version(file)
+            with _suppress_warnings(), NWBHDF5IO(file=file, mode="r") as io:
                 yield io.read()
         return
     resolved = check_readable(Path(path))
-    file = _opened(resolved, locking=True)  # a program in the middle of writing is not read over
-    with file, _quiet(), NWBHDF5IO(file=file, mode="r") as io:
+    file = _open_local(resolved, locking=True)  # a program in the middle of writing is not read over
+    with file, _suppress_warnings(), NWBHDF5IO(file=file, mode="r") as io:
         yield io.read()
 
 
@@ -252,10 +252,10 @@ def transaction(
     with files.transaction(
         target, lock_timeout=lock_timeout, check=check, committed=committed, unsafe_no_cas=unsafe_no_cas
     ) as file:
-        nwb_version(file)
+        read_nwb_version(file)
         if before is not None:
             before(file)
-        with _quiet(), NWBHDF5IO(file=file, mode="a") as io:
+        with _suppress_warnings(), NWBHDF5IO(file=file, mode="a") as io:
             nwbfile = io.read()
             there = {id(one) for one in nwbfile.all_children()}
             yield nwbfile
@@ -306,10 +306,10 @@ def update(
         with transaction(path, lock_timeout=lock_timeout, unsafe_no_cas=unsafe_no_cas) as nwbfile:
             return change(nwbfile)
 
-    return again_after_conflicts(once)
+    return retry_after_conflicts(once)
 
 
-def again_after_conflicts(work: Callable[[], T]) -> T:
+def retry_after_conflicts(work: Callable[[], T]) -> T:
     """Do work that ends with a commit; again, on the newer state, after each `ConflictError`, up to 20 times."""
     for attempt in range(_TRIES):
         try:
@@ -322,7 +322,7 @@ def again_after_conflicts(work: Callable[[], T]) -> T:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _suppress_warnings() -> Iterator[None]:
     """Keep quiet what a user can do nothing about: hdmf's and pynwb's notes on the file's older types."""
     with warnings.catch_warnings():
         for module in ("hdmf", "pynwb"):

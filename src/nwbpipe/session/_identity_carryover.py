@@ -12,7 +12,7 @@ from nwbpipe.provenance import IdentityCache, RemoteStat
 from nwbpipe.stores import is_remote
 
 
-class KnownIdentities:
+class IdentityCarryover:
     """What is known of a file's content, over a commit: what that left alone needs no hashing again."""
 
     def __init__(self, session: Path | str) -> None:
@@ -20,7 +20,7 @@ class KnownIdentities:
         self._cache = IdentityCache()
         self._stat: Any = None
 
-    def before(self) -> None:
+    def record_state(self) -> None:
         """Note the state that the commit changes: a lock is held, or the commit fails if it is no longer that one."""
         self._stat = files.s3_state(self.session) if is_remote(self.session) else self._cache.stat(self.session)
 

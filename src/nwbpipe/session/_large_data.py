@@ -57,14 +57,14 @@ def take_large(
     from hdmf.common import VectorData
 
     late = []
-    for container, field, source in _datasets(containers):
-        empty = _Empty(source)
+    for container, field, source in _iter_datasets(containers):
+        empty = _PlaceholderIterator(source)
         if empty.dtype.kind not in "iuf" or math.prod(empty.shape) * empty.dtype.itemsize < _LARGE:
             continue
         if id(container) in own_chunks and isinstance(source, GenericDataChunkIterator):
             chunks = source.chunk_shape
         else:
-            chunks = chunk_shape(empty.shape, empty.dtype, _access(container, field, empty.ndim))
+            chunks = chunk_shape(empty.shape, empty.dtype, _choose_access(container, field, empty.ndim))
         # hdmf asks to be told that the filter is a plugin.
         options = {"chunks": chunks, **codec.options(), "allow_plugin_filters": codec is Codec.ZSTD}
         if isinstance(container, VectorData):  # rows can be added to a table, as hdmf itself has it
@@ -75,7 +75,10 @@ def take_large(
         with warnings.catch_warnings():  # who asked for another codec than gzip was told what it means
             warnings.filterwarnings("ignore", message=".* compression may not be available")
             container.set_data_io(
-                **names, data_io_class=H5DataIO, data_io_kwargs=options, data_chunk_iterator_class=_Empty
+                **names,
+                data_io_class=H5DataIO,
+                data_io_kwargs=options,
+                data_chunk_iterator_class=_PlaceholderIterator,
             )
         late.append(LargeDataset(container, field, source))
     return late
@@ -97,10 +100,10 @@ def fill_large(
         How much may wait for compression at a time.
     """
     for one in late:
-        _fill(file[_path_of(builder_of(one.container), one.field)], one.source, memory_bytes)
+        _fill(file[_find_path(builder_of(one.container), one.field)], one.source, memory_bytes)
 
 
-class _Empty(AbstractDataChunkIterator):  # type: ignore[misc]
+class _PlaceholderIterator(AbstractDataChunkIterator):  # type: ignore[misc]
     """Tells hdmf the type and shape of data, and yields none."""
 
     def __init__(self, data: Any) -> None:
@@ -108,7 +111,7 @@ class _Empty(AbstractDataChunkIterator):  # type: ignore[misc]
         self.shape = tuple(map(int, data.shape if isinstance(data, np.ndarray) else data.maxshape))
         self.ndim = len(self.shape)
 
-    def __iter__(self) -> _Empty:
+    def __iter__(self) -> _PlaceholderIterator:
         return self
 
     def __next__(self) -> DataChunk:
@@ -135,7 +138,7 @@ class _Empty(AbstractDataChunkIterator):  # type: ignore[misc]
         return self.shape
 
 
-def _datasets(containers: Iterable[Any]) -> Iterator[tuple[Any, str, Any]]:
+def _iter_datasets(containers: Iterable[Any]) -> Iterator[tuple[Any, str, Any]]:
     """Yield container, field and data, where the data are an array or can be read by selection."""
     from hdmf.common import VectorData
     from pynwb import TimeSeries
@@ -152,7 +155,7 @@ def _datasets(containers: Iterable[Any]) -> Iterator[tuple[Any, str, Any]]:
                 yield container, field, data
 
 
-def _access(container: Any, field: str, ndim: int) -> Access:
+def _choose_access(container: Any, field: str, ndim: int) -> Access:
     from pynwb.image import ImageSeries
     from pynwb.ophys import OnePhotonSeries, TwoPhotonSeries
 
@@ -162,7 +165,7 @@ def _access(container: Any, field: str, ndim: int) -> Access:
     return Access.SERIES if ndim == 1 else Access.TRACES
 
 
-def _path_of(builder: Any, field: str) -> str:
+def _find_path(builder: Any, field: str) -> str:
     """HDF5 path of a dataset: the builder itself is one (a column), or it has one of that name."""
     names = [field] if field in getattr(builder, "datasets", {}) else []
     while builder.parent is not None:

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from pynwb import NWBFile
 
 
-def object_ids(nwbfile: NWBFile) -> set[str]:
+def list_object_ids(nwbfile: NWBFile) -> set[str]:
     """Ids of all objects of the file as it is now."""
     return {found.object_id for found in nwbfile.all_children()}
 
 
-def new_outputs(nwbfile: NWBFile, before: set[str]) -> tuple[ObjectRecord, ...]:
+def find_new_outputs(nwbfile: NWBFile, before: set[str]) -> tuple[ObjectRecord, ...]:
     """Return the containers that were added since `before`: those of processing modules, and the units.
 
     Raises
@@ -31,7 +31,7 @@ def new_outputs(nwbfile: NWBFile, before: set[str]) -> tuple[ObjectRecord, ...]:
         msg = "the processor wrote nothing"
         raise InvalidResultError(msg, expected="containers of a ProcessingModule", hint="a fault of the processor")
     return tuple(
-        ObjectRecord(found.name, _path(nwbfile, found), found.object_id, _type_name(found)) for found in tops
+        ObjectRecord(found.name, _find_path(nwbfile, found), found.object_id, _type_name(found)) for found in tops
     )
 
 
@@ -42,7 +42,7 @@ def _is_top(found: Any, new: set[str]) -> bool:
     return parent is None or parent.object_id not in new or _type_name(parent) == "ProcessingModule"
 
 
-def _path(nwbfile: NWBFile, found: Any) -> str:
+def _find_path(nwbfile: NWBFile, found: Any) -> str:
     if found is nwbfile.units:
         return "/units"
     parent = found.parent

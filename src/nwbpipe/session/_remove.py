@@ -34,7 +34,7 @@ def remove_outputs(file: h5py.File, *records: RunRecord) -> None:
     """
     check_written(file, *records)
     paths = [output.path for record in records for output in record.outputs if output.path in file]
-    users = files.users(file, paths)
+    users = files.find_users(file, paths)
     if users:
         named = " and ".join(repr(record.step) for record in records)
         msg = f"other objects in the file refer to the results of the step {named}"
@@ -99,12 +99,12 @@ def _told(kind: str, identity: str) -> str:
     return f"{kind or 'an object'} with {f'the object id {identity}' if identity else 'no object id'}"
 
 
-def irreplaceable(record: RunRecord) -> bool:
+def is_irreplaceable(record: RunRecord) -> bool:
     """Whether no run can make a result again: a person gave it, or it was loaded from files elsewhere."""
     return record.processor == CURATION or bool(record.parameters.get("loaded"))
 
 
-def dependents(
+def find_dependents(
     file: h5py.File, record: RunRecord, records: list[RunRecord], *, links_only: bool = False
 ) -> list[RunRecord]:
     """Return the current runs whose results link into those of `record`, or were made from them, and so on.
@@ -125,13 +125,13 @@ def dependents(
     while pending:
         one = pending.pop()
         paths = [output.path for output in one.outputs]
-        users = files.users(file, [path for path in paths if path in file])
+        users = files.find_users(file, [path for path in paths if path in file])
         for other in records:
             if other.superseded or other.run_id == record.run_id or other in found:
                 continue
             own = [output.path for output in other.outputs]
             reads = [] if links_only else [item.path for item in other.inputs]
-            if any(files.below(user, own) for user in users) or any(files.below(path, paths) for path in reads):
+            if any(files.is_below(user, own) for user in users) or any(files.is_below(path, paths) for path in reads):
                 found.append(other)
                 pending.append(other)
     return found

@@ -11,14 +11,14 @@ from typing import Any
 import h5py
 
 from nwbpipe.errors import InvalidResultError, UnsupportedFileError
-from nwbpipe.files import texts_below
+from nwbpipe.files import iter_texts
 from nwbpipe.session import _file as session_file
 
 _MOST_SCHEMAS = 8
 _KNOWN_SCHEMAS: dict[str, tuple[Any, list[Any]]] = {}
 
 
-def validation_errors(file: h5py.File, original: Path | str) -> Counter[str]:
+def find_validation_errors(file: h5py.File, original: Path | str) -> Counter[str]:
     """Return what pynwb's validator finds wrong with an open file, and how often.
 
     Parameters
@@ -39,12 +39,12 @@ def validation_errors(file: h5py.File, original: Path | str) -> Counter[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:  # as validate(path=...) does: by the schemas that the file itself holds
-            types, validators = _schemas(file)
+            types, validators = _load_schemas(file)
             builder = NWBHDF5IO(file=file, manager=BuildManager(type_map=types)).read_builder()
             return Counter(str(error) for validator in validators for error in validator.validate(builder))
         except Exception as error:  # the validator meets schemas of any age, and fails in any way
             with session_file.open_hdf5(original) as before:
-                version = _declared(before)
+                version = _read_version(before)
             msg = f"the file, of NWB {version}, can't be validated: its own copy of the NWB schema is broken"
             raise UnsupportedFileError(
                 msg,
@@ -55,7 +55,7 @@ def validation_errors(file: h5py.File, original: Path | str) -> Counter[str]:
             ) from error
 
 
-def _schemas(file: h5py.File) -> tuple[Any, list[Any]]:
+def _load_schemas(file: h5py.File) -> tuple[Any, list[Any]]:
     """Return the types, and a validator for each namespace, of the schemas that a file holds.
 
     Most files hold the same ones, and reading them takes a second: they are kept by the digest of their texts.
@@ -64,7 +64,7 @@ def _schemas(file: h5py.File) -> tuple[Any, list[Any]]:
     from pynwb import CORE_NAMESPACE, NWBHDF5IO, get_manager
     from pynwb.validation import get_cached_namespaces_to_validate
 
-    key = schema_digest(file)
+    key = hash_schemas(file)
     if key not in _KNOWN_SCHEMAS:
         manager = get_manager()
         namespaces, cached, _ = get_cached_namespaces_to_validate(io=NWBHDF5IO(file=file, manager=manager))
@@ -77,11 +77,11 @@ def _schemas(file: h5py.File) -> tuple[Any, list[Any]]:
     return _KNOWN_SCHEMAS[key]
 
 
-def schema_digest(file: h5py.File) -> str:
+def hash_schemas(file: h5py.File) -> str:
     """Digest of the texts of all schemas in a file; of nothing, where it holds none."""
     texts = hashlib.sha256()
     if ".specloc" in file.attrs:
-        for name, text in texts_below(file[file.attrs[".specloc"]]):
+        for name, text in iter_texts(file[file.attrs[".specloc"]]):
             for part in (name.encode(), text):
                 texts.update(len(part).to_bytes(8, "little") + part)
     return texts.hexdigest()
@@ -108,32 +108,32 @@ def check_valid(working: h5py.File, original: Path | str) -> None:
     InvalidResultError
         If the results brought a fault into a file of today's version.
     """
-    faults = validation_errors(working, original)
+    faults = find_validation_errors(working, original)
     if not faults:
         return
     with session_file.open_hdf5(original) as file:
-        before, after = _declared(file), _declared(working)
-        new = faults - validation_errors(file, original) if before == after else faults
+        before, after = _read_version(file), _read_version(working)
+        new = faults - find_validation_errors(file, original) if before == after else faults
     if before != after:
         msg = f"the file is of NWB {before}, and would not be valid NWB {after} with the results"
         raise UnsupportedFileError(
             msg,
             where=str(original),
             expected="a file that pynwb can raise to today's version",
-            found=f"{sum(faults.values())} faults: {_some(faults)}",
+            found=f"{sum(faults.values())} faults: {_summarize_faults(faults)}",
             hint="convert the session again, or export the file with a current pynwb and mend these faults",
         )
     if new:
         msg = "the results would make the file invalid"
         raise InvalidResultError(
-            msg, where=str(original), found=_some(new), hint="a fault of the processor: report it"
+            msg, where=str(original), found=_summarize_faults(new), hint="a fault of the processor: report it"
         )
 
 
-def _declared(file: h5py.File) -> str:
+def _read_version(file: h5py.File) -> str:
     return str(file.attrs["nwb_version"])
 
 
-def _some(faults: Counter[str], most: int = 3) -> str:
+def _summarize_faults(faults: Counter[str], most: int = 3) -> str:
     text = "; ".join(list(faults)[:most])
     return text + (f"; and {len(faults) - most} more" if len(faults) > most else "")

@@ -8,7 +8,7 @@ from nwbpipe.simulate._photometry import PhotometryTruth, simulate_photometry
 from nwbpipe.simulate._photometry_session import load_photometry_truth, simulate_photometry_session
 from nwbpipe.simulate._pose import PoseTruth
 from nwbpipe.simulate._session import SimulatedSession, simulate_session
-from nwbpipe.simulate._two_photon import EASY, HARD, TwoPhoton, TwoPhotonTruth, simulate_movie
+from nwbpipe.simulate._two_photon import EASY, HARD, TwoPhotonSettings, TwoPhotonTruth, simulate_movie
 from nwbpipe.simulate._two_photon_nwb import simulate_two_photon
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "PhotometryTruth",
     "PoseTruth",
     "SimulatedSession",
-    "TwoPhoton",
+    "TwoPhotonSettings",
     "TwoPhotonTruth",
     "load_photometry_truth",
     "simulate_movie",

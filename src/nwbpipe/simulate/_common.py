@@ -52,7 +52,7 @@ def to_reference(times: Floats, clock: str) -> Floats:
     return times * (1.0 + DRIFTS_PPM[clock] * 1e-6) + OFFSETS_S[clock]
 
 
-def generator(seed: int, stream: str) -> np.random.Generator:
+def make_generator(seed: int, stream: str) -> np.random.Generator:
     """The random numbers of one stream: numpy's PCG64 from a child of `seed`."""
     child = np.random.SeedSequence(seed, spawn_key=(STREAMS.index(stream),))
     return np.random.default_rng(child)

@@ -89,7 +89,7 @@ def write_face(video: Path, timestamps: Path, rng: np.random.Generator, scale: S
     scale : Scale
         Duration.
     """
-    times, exposures = _frame_times(rng, scale)
+    times, exposures = _draw_frame_times(rng, scale)
     n_frames = len(times)
     # Slow enough for a real pupil: seconds.
     radius = 11.0 + 1.8 * np.clip(smooth_noise(rng, (n_frames,), min(1.5 * RATE_HZ, n_frames / 8)), -2.2, 2.2)
@@ -119,7 +119,7 @@ def write_face(video: Path, timestamps: Path, rng: np.random.Generator, scale: S
     return truth
 
 
-def _frame_times(rng: np.random.Generator, scale: Scale) -> tuple[Floats, Floats]:
+def _draw_frame_times(rng: np.random.Generator, scale: Scale) -> tuple[Floats, Floats]:
     """Times of the frames that were saved, and of all exposures."""
     start = 0.4 + float(rng.uniform(0.0, 0.1))
     slots = int((scale.duration_s - 0.6) * RATE_HZ)
@@ -136,22 +136,22 @@ def _write_video(path: Path, rng: np.random.Generator, truth: FaceTruth) -> None
     with av.open(str(path), "w", format="avi", container_options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("ffv1", rate=Fraction(RATE_HZ), options={"threads": "1", "flags": "+bitexact"})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "gray"
-        for image in _frames(rng, truth):
+        for image in _render_frames(rng, truth):
             frame = av.VideoFrame.from_ndarray(image, format="gray")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
 
-def _frames(rng: np.random.Generator, truth: FaceTruth) -> Any:
+def _render_frames(rng: np.random.Generator, truth: FaceTruth) -> Any:
     """Yield the images, (height, width) uint8."""
     yy, xx = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
     fur = FUR_GRAY + 6.0 * smooth_noise(rng, (HEIGHT, WIDTH), 2.0)
-    eye = _disk(yy - EYE_CENTER[0], (xx - EYE_CENTER[1]) * EYE_AXES[0] / EYE_AXES[1], EYE_AXES[0])
+    eye = _render_disk(yy - EYE_CENTER[0], (xx - EYE_CENTER[1]) * EYE_AXES[0] / EYE_AXES[1], EYE_AXES[0])
     still = fur * (1.0 - eye) + EYE_GRAY * eye
     top, bottom, left, right = PAD_BOX
     margin = 8
     pad = FUR_GRAY + 28.0 * np.clip(smooth_noise(rng, (bottom - top, right - left + 2 * margin), 2.2), -2.5, 2.5)
-    marker_y, marker_x = marker_start()
+    marker_y, marker_x = locate_marker()
     columns = np.arange(left, right, dtype=np.float64)
     for index in range(len(truth.frame_times)):
         image = still.copy()
@@ -162,23 +162,23 @@ def _frames(rng: np.random.Generator, truth: FaceTruth) -> Any:
         image[top:bottom, left:right] = pad[:, first] * (1.0 - part) + pad[:, first + 1] * part
         radius = np.sqrt(truth.pupil_area[index] / np.pi)
         y, x = truth.pupil_center[index]
-        pupil = _disk((yy - y) * np.sqrt(PUPIL_ASPECT), (xx - x) / np.sqrt(PUPIL_ASPECT), radius)
+        pupil = _render_disk((yy - y) * np.sqrt(PUPIL_ASPECT), (xx - x) / np.sqrt(PUPIL_ASPECT), radius)
         image += pupil * (PUPIL_GRAY - image)
         for (spot_y, spot_x), gray in (
             (truth.nose[index], 235.0),
             (truth.mouth[index], 40.0),
             ((marker_y, marker_x + whisker), 240.0),
         ):
-            image += _disk(yy - spot_y, xx - spot_x, 2.5) * (gray - image)
+            image += _render_disk(yy - spot_y, xx - spot_x, 2.5) * (gray - image)
         image += rng.normal(0.0, NOISE_GRAY, image.shape)
         yield np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def marker_start() -> tuple[float, float]:
+def locate_marker() -> tuple[float, float]:
     """Resting position (y, x) of the bright marker on the whisker pad, in pixels."""
     return 96.0, 120.0
 
 
-def _disk(dy: Floats, dx: Floats, radius: float) -> Floats:
+def _render_disk(dy: Floats, dx: Floats, radius: float) -> Floats:
     """1 inside, 0 outside, a linear edge one pixel wide (which keeps the area)."""
     return np.clip(radius + 0.5 - np.hypot(dy, dx), 0.0, 1.0)

@@ -88,14 +88,14 @@ def write_imaging(
         Time of the first frame in the reference clock.
     """
     n_frames = int((scale.duration_s - 1.0) * RATE_HZ)
-    footprints = _footprints(rng, scale)
+    footprints = _draw_footprints(rng, scale)
     height, width = scale.frame_shape
     inner = (slice(None), slice(_MARGIN, _MARGIN + height), slice(_MARGIN, _MARGIN + width))
     counts = rng.poisson(SPIKE_RATE_HZ / RATE_HZ, (scale.n_cells, n_frames)).astype(np.uint8)
     counts[:, :2] = 0
-    traces = _calcium(rng, counts)
-    shifts = _motion(rng, n_frames)
-    movie = _movie(rng, footprints, traces, shifts, scale.frame_shape)
+    traces = _simulate_calcium(rng, counts)
+    shifts = _draw_motion(rng, n_frames)
+    movie = _render_movie(rng, footprints, traces, shifts, scale.frame_shape)
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_scanimage(path, movie, scale.frame_shape, start_time)
     return ImagingTruth(
@@ -110,12 +110,12 @@ def write_imaging(
     )
 
 
-def _footprints(rng: np.random.Generator, scale: Scale) -> NDArray[np.float32]:
+def _draw_footprints(rng: np.random.Generator, scale: Scale) -> NDArray[np.float32]:
     """Brightness of each cell on a canvas `_MARGIN` pixels larger than the image on each side."""
     height, width = scale.frame_shape
     yy, xx = np.mgrid[0 : height + 2 * _MARGIN, 0 : width + 2 * _MARGIN].astype(np.float64)
     cells: list[NDArray[np.float32]] = []
-    for y, x in _centers(rng, scale):
+    for y, x in _draw_centers(rng, scale):
         radius = rng.uniform(*CELL_RADIUS)
         stretch, angle = rng.uniform(0.88, 1.12), rng.uniform(0.0, np.pi)
         dy, dx = yy - _MARGIN - y, xx - _MARGIN - x
@@ -131,7 +131,7 @@ def _footprints(rng: np.random.Generator, scale: Scale) -> NDArray[np.float32]:
     return np.stack(cells)
 
 
-def _centers(rng: np.random.Generator, scale: Scale) -> list[tuple[float, float]]:
+def _draw_centers(rng: np.random.Generator, scale: Scale) -> list[tuple[float, float]]:
     """Centers at least 14 pixels apart, 13 from the border (motion must not carry a cell out)."""
     height, width = scale.frame_shape
     border, apart = 13.0, 14.0
@@ -145,7 +145,7 @@ def _centers(rng: np.random.Generator, scale: Scale) -> list[tuple[float, float]
     raise RuntimeError(f"{scale.n_cells} cells do not fit an image of {height} x {width} pixels")
 
 
-def _calcium(rng: np.random.Generator, counts: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _simulate_calcium(rng: np.random.Generator, counts: NDArray[np.uint8]) -> NDArray[np.float32]:
     decay = np.exp(-1.0 / (TAU_S * RATE_HZ))
     calcium = np.zeros(counts.shape)
     for frame in range(1, counts.shape[1]):
@@ -156,14 +156,14 @@ def _calcium(rng: np.random.Generator, counts: NDArray[np.uint8]) -> NDArray[np.
     return np.asarray(resting * (1.0 + jump * calcium), dtype=np.float32)
 
 
-def _motion(rng: np.random.Generator, n_frames: int) -> Floats:
+def _draw_motion(rng: np.random.Generator, n_frames: int) -> Floats:
     """Slow drift and jitter, in pixels: smooth noise of 2 s and of 0.2 s."""
     slow = smooth_noise(rng, (n_frames, 2), (2.0 * RATE_HZ, 0.0))
     fast = smooth_noise(rng, (n_frames, 2), (0.2 * RATE_HZ, 0.0))
     return np.clip(1.1 * slow + 0.6 * fast, -MAX_SHIFT, MAX_SHIFT)
 
 
-def _movie(
+def _render_movie(
     rng: np.random.Generator,
     footprints: NDArray[np.float32],
     traces: NDArray[np.float32],
@@ -183,12 +183,12 @@ def _movie(
         block = temporal[:, start : start + _BLOCK].T @ spatial
         for offset, activity in enumerate(block):
             scene = base + activity.reshape(canvas)
-            photons = rng.poisson(_shifted(scene, shifts[start + offset], shape))
+            photons = rng.poisson(_shift_scene(scene, shifts[start + offset], shape))
             signal = photons * PHOTON_GAIN + rng.normal(DIGITIZER_OFFSET, READ_NOISE, shape)
             yield np.clip(np.rint(signal), -32768, 32767).astype(np.int16)
 
 
-def _shifted(scene: NDArray[np.float32], shift: Floats, shape: tuple[int, int]) -> NDArray[np.float32]:
+def _shift_scene(scene: NDArray[np.float32], shift: Floats, shape: tuple[int, int]) -> NDArray[np.float32]:
     """The image of a scene whose content moved by `shift` (y, x): bilinear, cut to `shape`."""
     height, width = shape
     y, x = _MARGIN - float(shift[0]), _MARGIN - float(shift[1])
@@ -203,7 +203,7 @@ def _write_scanimage(
 ) -> None:
     """BigTIFF with ScanImage's header block behind the TIFF header and its tags in every frame."""
     tifffile: Any = require("tifffile", "tifffile")
-    text, rois = _header(shape), _roi_groups(shape)
+    text, rois = _format_header(shape), _format_roi_groups(shape)
     seconds = start_time.second + start_time.microsecond * 1e-6
     epoch = f"{start_time:%Y} {start_time.month} {start_time.day} {start_time.hour} {start_time.minute} {seconds:.3f}"
     with tifffile.TiffWriter(path, bigtiff=True) as tif:
@@ -231,7 +231,7 @@ def _write_scanimage(
             )
 
 
-def _header(shape: tuple[int, int]) -> str:
+def _format_header(shape: tuple[int, int]) -> str:
     height, width = shape
     entries = {
         "SI.LINE_FORMAT_VERSION": 1,
@@ -258,7 +258,7 @@ def _header(shape: tuple[int, int]) -> str:
     return "".join(f"{key} = {value}\n" for key, value in entries.items())
 
 
-def _roi_groups(shape: tuple[int, int]) -> str:
+def _format_roi_groups(shape: tuple[int, int]) -> str:
     height, width = shape
     field = {
         "centerXY": [0.0, 0.0],

@@ -143,7 +143,7 @@ def write_photometry(
     return replace(own, times=own.times + offset_s, event_times=own.event_times + offset_s)
 
 
-def rig_channels(rng: np.random.Generator, truth: PhotometryTruth) -> Floats:
+def compute_rig_channels(rng: np.random.Generator, truth: PhotometryTruth) -> Floats:
     """Channels of the rig's recording, shape (3 n_fibers, n_samples): a detector a fiber, and its two drives."""
     times, rows = truth.times, []
     for k, fiber in enumerate(truth.fibers):
@@ -162,7 +162,7 @@ def write_rig(mat: Path, settings: Path, rng: np.random.Generator, truth: Photom
     """
     mat.parent.mkdir(parents=True, exist_ok=True)
     savemat = require("scipy.io", "scipy").savemat
-    savemat(mat, {"data": rig_channels(rng, truth).astype(np.float32)}, do_compression=True)
+    savemat(mat, {"data": compute_rig_channels(rng, truth).astype(np.float32)}, do_compression=True)
     with mat.open("r+b") as file:  # scipy puts the time of writing there
         file.write(b"MATLAB 5.0 MAT-file, written by nwbpipe.simulate".ljust(116))
     rate = 1 / float(truth.times[1] - truth.times[0])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nwbpipe.simulate._common import Floats
-from nwbpipe.simulate._face import HEIGHT, WIDTH, FaceTruth, marker_start
+from nwbpipe.simulate._face import HEIGHT, WIDTH, FaceTruth, locate_marker
 
 SCORER = "DLC_Resnet50_simfaceMay1shuffle1_snapshot_best-40"
 BODYPARTS = ("pupil", "whisker", "nose", "mouth")
@@ -56,7 +56,7 @@ def write_pose(folder: Path, video: Path, rng: np.random.Generator, face: FaceTr
     face : FaceTruth
         The movements in that video.
     """
-    marker_y, marker_x = marker_start()
+    marker_y, marker_x = locate_marker()
     n_frames = len(face.frame_times)
     whisker = np.column_stack([np.full(n_frames, marker_y), marker_x + face.whisker_position])
     keypoints = np.stack([face.pupil_center, whisker, face.nose, face.mouth], axis=1)[:, :, ::-1]
@@ -68,17 +68,17 @@ def write_pose(folder: Path, video: Path, rng: np.random.Generator, face: FaceTr
     certain, doubtful = rng.uniform(0.97, 1.0, shape[:2]), rng.uniform(0.01, 0.3, shape[:2])
     likelihood = np.asarray(np.round(np.where(outlier, doubtful, certain), 6), dtype=np.float64)
     folder.mkdir(parents=True, exist_ok=True)
-    pose_path(folder, video).write_text(_csv_text(estimates, likelihood), encoding="ascii")
-    (folder / "config.yaml").write_text(_config_text(video.name), encoding="ascii")
+    build_pose_path(folder, video).write_text(_format_csv(estimates, likelihood), encoding="ascii")
+    (folder / "config.yaml").write_text(_format_config(video.name), encoding="ascii")
     return PoseTruth(BODYPARTS, np.ascontiguousarray(keypoints), estimates, likelihood, face.frame_times)
 
 
-def pose_path(folder: Path, video: Path) -> Path:
+def build_pose_path(folder: Path, video: Path) -> Path:
     """Name of the CSV as DeepLabCut makes it: video's stem, then the scorer."""
     return folder / f"{video.stem}{SCORER}.csv"
 
 
-def _csv_text(estimates: Floats, likelihood: Floats) -> str:
+def _format_csv(estimates: Floats, likelihood: Floats) -> str:
     columns = [(part, coordinate) for part in BODYPARTS for coordinate in ("x", "y", "likelihood")]
     lines = [
         ",".join(["scorer"] + [SCORER] * len(columns)),
@@ -91,7 +91,7 @@ def _csv_text(estimates: Floats, likelihood: Floats) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _config_text(video_name: str) -> str:
+def _format_config(video_name: str) -> str:
     parts = "".join(f"- {part}\n" for part in BODYPARTS)
     edges = "".join(f"- - {first}\n  - {second}\n" for first, second in SKELETON)
     return (

@@ -14,12 +14,12 @@ import yaml
 
 from nwbpipe.errors import OverwriteError, ParameterError, SourceError
 from nwbpipe.simulate._behavior import BehaviorTruth, write_behavior
-from nwbpipe.simulate._common import DRIFTS_PPM, OFFSETS_S, SCALES, Size, generator
+from nwbpipe.simulate._common import DRIFTS_PPM, OFFSETS_S, SCALES, Size, make_generator
 from nwbpipe.simulate._ephys import PULSE_BITS, RUN, EphysTruth, write_ephys
 from nwbpipe.simulate._face import FaceTruth, write_face
 from nwbpipe.simulate._imaging import ImagingTruth, write_imaging
 from nwbpipe.simulate._photometry import PhotometryTruth, write_photometry
-from nwbpipe.simulate._pose import PoseTruth, pose_path, write_pose
+from nwbpipe.simulate._pose import PoseTruth, build_pose_path, write_pose
 from nwbpipe.simulate._truth import load_truth, save_truth
 
 SESSION_START = datetime.fromisoformat("2024-05-01T10:00:00-04:00")
@@ -104,7 +104,7 @@ class SimulatedSession:
     @property
     def pose(self) -> Path:
         """DeepLabCut's CSV for the face video."""
-        return pose_path(self.folder / "pose", self.video)
+        return build_pose_path(self.folder / "pose", self.video)
 
     @property
     def pose_config(self) -> Path:
@@ -228,17 +228,17 @@ def simulate_session(
     local_start = SESSION_START.replace(tzinfo=None)
     imaging = write_imaging(
         session.scan,
-        generator(seed, "imaging"),
+        make_generator(seed, "imaging"),
         scale,
         start_time=local_start + timedelta(seconds=OFFSETS_S["scope"]),
         offset_s=OFFSETS_S["scope"],
     )
-    face = write_face(session.video, session.video_timestamps, generator(seed, "face"), scale)
-    pose = write_pose(session.pose.parent, session.video, generator(seed, "pose"), face)
-    behavior = write_behavior(session.trials, session.events, generator(seed, "behavior"), scale)
+    face = write_face(session.video, session.video_timestamps, make_generator(seed, "face"), scale)
+    pose = write_pose(session.pose.parent, session.video, make_generator(seed, "pose"), face)
+    behavior = write_behavior(session.trials, session.events, make_generator(seed, "behavior"), scale)
     ephys = write_ephys(
         session.ephys_folder.parent,
-        generator(seed, "ephys"),
+        make_generator(seed, "ephys"),
         scale,
         local_start.isoformat(),
         pulses={"face": face.exposure_times, "behavior": behavior.event_times},
@@ -247,7 +247,7 @@ def simulate_session(
     photometry = write_photometry(
         session.photometry_mat,
         session.photometry_settings,
-        generator(seed, "photometry"),
+        make_generator(seed, "photometry"),
         scale.duration_s,
         cues,
         offset_s=OFFSETS_S["photometry"],
@@ -263,14 +263,16 @@ def simulate_session(
     for name, truth in streams.items():
         save_truth(session.truth_folder / f"{name}.npz", truth)
     header = "# A simulated session (nwbpipe.simulate). Its truth is in truth/, which no source reads.\n"
-    session.spec.write_text(header + yaml.safe_dump(_spec(session), sort_keys=False, width=110), encoding="utf-8")
+    session.spec.write_text(
+        header + yaml.safe_dump(_build_spec(session), sort_keys=False, width=110), encoding="utf-8"
+    )
     content = {"seed": seed, "size": size, "session_start_time": SESSION_START.isoformat(), "offsets_s": OFFSETS_S}
     content["drifts_ppm"] = DRIFTS_PPM
     summary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return session
 
 
-def _spec(session: SimulatedSession) -> dict[str, Any]:
+def _build_spec(session: SimulatedSession) -> dict[str, Any]:
     """The session.yaml as a mapping; paths are relative to it."""
 
     def relative(path: Path) -> str:

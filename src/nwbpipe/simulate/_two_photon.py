@@ -24,7 +24,7 @@ _BLOCK = 64
 
 
 @dataclass(frozen=True)
-class TwoPhoton:
+class TwoPhotonSettings:
     """What is simulated.
 
     Attributes
@@ -81,8 +81,8 @@ class TwoPhoton:
 
 
 #: The movies that methods are held to.
-EASY = TwoPhoton()
-HARD = TwoPhoton(
+EASY = TwoPhotonSettings()
+HARD = TwoPhotonSettings(
     frames=1000, cells=100, apart=11.0, photons=5.0, signal=1.2, neuropil=0.4, rigid=3.0, nonrigid=1.5, bleaching=0.2
 )
 
@@ -138,7 +138,7 @@ class _Scene:
     courses: NDArray[np.float32]
 
 
-def simulate_movie(what: TwoPhoton) -> tuple[NDArray[np.int16], NDArray[np.int16] | None, TwoPhotonTruth]:
+def simulate_movie(what: TwoPhotonSettings) -> tuple[NDArray[np.int16], NDArray[np.int16] | None, TwoPhotonTruth]:
     """Simulate a movie.
 
     Returns
@@ -155,12 +155,12 @@ def simulate_movie(what: TwoPhoton) -> tuple[NDArray[np.int16], NDArray[np.int16
     """
     rng = np.random.default_rng(what.seed)
     motion = _Motion.draw(rng, what)
-    scenes = [_scene(rng, what) for _ in range(what.planes)]
-    activity = [_activity(rng, what, scene) for scene in scenes]
+    scenes = [_draw_scene(rng, what) for _ in range(what.planes)]
+    activity = [_simulate_activity(rng, what, scene) for scene in scenes]
     reds = [(rng.random(len(one.dim)) < what.red) & ~one.dendrite for one in scenes]
     movies, seconds = [], []
     for scene, (_, traces), red in zip(scenes, activity, reds, strict=True):
-        movies.append(_render(rng, what, motion, _light(what, scene, traces)))
+        movies.append(_render(rng, what, motion, _render_light(what, scene, traces)))
         if what.red > 0:
             marker = scene.footprints[red].sum(axis=0) * what.photons * 1.5 + np.float32(0.3 * what.photons)
             seconds.append(_render(rng, what, motion, iter([marker] * what.frames)))
@@ -177,17 +177,17 @@ def simulate_movie(what: TwoPhoton) -> tuple[NDArray[np.int16], NDArray[np.int16
         spikes=np.concatenate([spikes for spikes, _ in activity], axis=1),
         shifts=motion.rigid,
         blocks=motion.blocks,
-        block_shifts=motion.of_blocks(),
-        times=_times(rng, what),
+        block_shifts=motion.compute_block_shifts(),
+        times=_draw_times(rng, what),
     )
-    return _stacked(movies), _stacked(seconds) if seconds else None, truth
+    return _stack_planes(movies), _stack_planes(seconds) if seconds else None, truth
 
 
-def _stacked(planes: list[NDArray[np.int16]]) -> NDArray[np.int16]:
+def _stack_planes(planes: list[NDArray[np.int16]]) -> NDArray[np.int16]:
     return planes[0] if len(planes) == 1 else np.stack(planes, axis=3)
 
 
-def _times(rng: np.random.Generator, what: TwoPhoton) -> Floats:
+def _draw_times(rng: np.random.Generator, what: TwoPhotonSettings) -> Floats:
     total = what.frames + what.dropped
     lost = rng.choice(np.arange(1, total - 1), what.dropped, replace=False)
     return np.delete(np.arange(total) / what.rate, lost)
@@ -201,7 +201,7 @@ class _Motion:
     blocks: NDArray[np.int64]
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, what: TwoPhoton) -> _Motion:
+    def draw(cls, rng: np.random.Generator, what: TwoPhotonSettings) -> _Motion:
         slow = smooth_noise(rng, (what.frames, 2), (2.0 * what.rate, 0.0))
         fast = smooth_noise(rng, (what.frames, 2), (0.15 * what.rate, 0.0))
         rigid = np.clip(what.rigid * (0.35 * slow + 0.15 * fast), -what.rigid, what.rigid)
@@ -222,7 +222,7 @@ class _Motion:
         blocks = [(x0, x1, y0, y1) for x0, x1 in pairwise(edges_x) for y0, y1 in pairwise(edges_y)]
         return cls(rigid, fields, amplitudes, np.array(blocks, dtype=np.int64))
 
-    def of_blocks(self) -> Floats:
+    def compute_block_shifts(self) -> Floats:
         m = _MARGIN
         means = np.array(
             [self.fields[:, :, m + x0 : m + x1, m + y0 : m + y1].mean(axis=(2, 3)) for x0, x1, y0, y1 in self.blocks]
@@ -230,12 +230,12 @@ class _Motion:
         return np.asarray(np.einsum("tm,bmc->tbc", self.amplitudes, means))
 
 
-def _scene(rng: np.random.Generator, what: TwoPhoton) -> _Scene:
+def _draw_scene(rng: np.random.Generator, what: TwoPhotonSettings) -> _Scene:
     nx, ny = what.size
     canvas = (nx + 2 * _MARGIN, ny + 2 * _MARGIN)
     xx, yy = np.mgrid[0 : canvas[0], 0 : canvas[1]].astype(np.float64) - _MARGIN
-    cells = [_soma(rng, xx - x, yy - y) for x, y in _centers(rng, what)]
-    processes = [_dendrite(rng, what, xx, yy) for _ in range(what.dendrites)]
+    cells = [_render_soma(rng, xx - x, yy - y) for x, y in _draw_centers(rng, what)]
+    processes = [_render_dendrite(rng, what, xx, yy) for _ in range(what.dendrites)]
     footprints = np.stack(cells + processes).astype(np.float32)
     if what.kind == "one_photon":
         ndimage: Any = require("scipy.ndimage", "scipy")
@@ -262,7 +262,7 @@ def _scene(rng: np.random.Generator, what: TwoPhoton) -> _Scene:
     )
 
 
-def _soma(rng: np.random.Generator, dx: Floats, dy: Floats) -> Floats:
+def _render_soma(rng: np.random.Generator, dx: Floats, dy: Floats) -> Floats:
     """A disk with a soft edge of about a pixel and a dim nucleus."""
     radius, stretch, angle = rng.uniform(4.6, 6.0), rng.uniform(0.88, 1.12), rng.uniform(0, np.pi)
     along, across = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
@@ -274,7 +274,7 @@ def _soma(rng: np.random.Generator, dx: Floats, dy: Floats) -> Floats:
     return np.asarray(cell / cell.max())
 
 
-def _dendrite(rng: np.random.Generator, what: TwoPhoton, xx: Floats, yy: Floats) -> Floats:
+def _render_dendrite(rng: np.random.Generator, what: TwoPhotonSettings, xx: Floats, yy: Floats) -> Floats:
     """A straight process, 20 to 40 pixels long and 2 wide."""
     x, y = (rng.uniform(25, size - 25) for size in what.size)
     angle, half = rng.uniform(0, np.pi), rng.uniform(10, 20)
@@ -286,7 +286,7 @@ def _dendrite(rng: np.random.Generator, what: TwoPhoton, xx: Floats, yy: Floats)
     return np.asarray(process / process.max())
 
 
-def _centers(rng: np.random.Generator, what: TwoPhoton) -> list[tuple[float, float]]:
+def _draw_centers(rng: np.random.Generator, what: TwoPhotonSettings) -> list[tuple[float, float]]:
     """Places at least `apart` from each other, and 12 pixels from the border."""
     (nx, ny), border = what.size, 12.0
     centers: list[tuple[float, float]] = []
@@ -302,8 +302,8 @@ def _centers(rng: np.random.Generator, what: TwoPhoton) -> list[tuple[float, flo
     )
 
 
-def _activity(
-    rng: np.random.Generator, what: TwoPhoton, scene: _Scene
+def _simulate_activity(
+    rng: np.random.Generator, what: TwoPhotonSettings, scene: _Scene
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Poisson spikes, each of which jumps and decays; the photons that this gives."""
     count = len(scene.dim)
@@ -318,7 +318,9 @@ def _activity(
     return spikes, np.asarray(resting * (1 + jump * calcium), dtype=np.float32)
 
 
-def _light(what: TwoPhoton, scene: _Scene, traces: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+def _render_light(
+    what: TwoPhotonSettings, scene: _Scene, traces: NDArray[np.float32]
+) -> Iterator[NDArray[np.float32]]:
     """The scene of each frame in photons, without motion."""
     canvas = scene.background.shape
     spatial = np.concatenate([scene.footprints, scene.neuropil]).reshape(-1, canvas[0] * canvas[1])
@@ -332,7 +334,7 @@ def _light(what: TwoPhoton, scene: _Scene, traces: NDArray[np.float32]) -> Itera
 
 
 def _render(
-    rng: np.random.Generator, what: TwoPhoton, motion: _Motion, light: Iterator[NDArray[np.float32]]
+    rng: np.random.Generator, what: TwoPhotonSettings, motion: _Motion, light: Iterator[NDArray[np.float32]]
 ) -> NDArray[np.int16]:
     """Move each scene, draw its photons, and digitise them."""
     ndimage: Any = require("scipy.ndimage", "scipy")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nwbpipe.simulate._two_photon import TwoPhoton, TwoPhotonTruth, simulate_movie
+from nwbpipe.simulate._two_photon import TwoPhotonSettings, TwoPhotonTruth, simulate_movie
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -22,7 +22,7 @@ REVISION = 1
 _START = datetime.fromisoformat("2024-05-01T10:00:00-04:00")
 
 
-def simulate_two_photon(path: Path | str, what: TwoPhoton | None = None, **changes: Any) -> TwoPhotonTruth:
+def simulate_two_photon(path: Path | str, what: TwoPhotonSettings | None = None, **changes: Any) -> TwoPhotonTruth:
     """Write an NWB file with a simulated calcium movie; its truth is the step ``truth``.
 
     The truth has the containers that a method's result has: ``MotionCorrectionShifts_truth``,
@@ -50,10 +50,10 @@ def simulate_two_photon(path: Path | str, what: TwoPhoton | None = None, **chang
 
     import nwbpipe.extensions  # noqa: F401  (registers our types)
 
-    what = replace(what or TwoPhoton(), **changes)
+    what = replace(what or TwoPhotonSettings(), **changes)
     started = datetime.now(UTC)
     movie, second, truth = simulate_movie(what)
-    nwbfile = _session(what)
+    nwbfile = _build_session(what)
     _add_movie(nwbfile, what, truth, "TwoPhotonSeries", movie)
     if second is not None:
         _add_movie(nwbfile, what, truth, "SecondChannel", second)
@@ -66,7 +66,7 @@ def simulate_two_photon(path: Path | str, what: TwoPhoton | None = None, **chang
     return truth
 
 
-def _session(what: TwoPhoton) -> NWBFile:
+def _build_session(what: TwoPhotonSettings) -> NWBFile:
     from pynwb import NWBFile
     from pynwb.file import Subject
 
@@ -87,7 +87,7 @@ def _session(what: TwoPhoton) -> NWBFile:
     return nwbfile
 
 
-def _add_movie(nwbfile: NWBFile, what: TwoPhoton, truth: TwoPhotonTruth, name: str, movie: Any) -> Any:
+def _add_movie(nwbfile: NWBFile, what: TwoPhotonSettings, truth: TwoPhotonTruth, name: str, movie: Any) -> Any:
     from pynwb import H5DataIO
     from pynwb.ophys import OnePhotonSeries, OpticalChannel, TwoPhotonSeries
 
@@ -120,15 +120,25 @@ def _add_movie(nwbfile: NWBFile, what: TwoPhoton, truth: TwoPhotonTruth, name: s
     return series
 
 
-def _type(found: Any) -> str:
+def _name_type(found: Any) -> str:
     return str(getattr(found, "neurodata_type", None) or found.data_type)  # hdmf's own types have the second only
 
 
-def _add_truth(nwbfile: NWBFile, what: TwoPhoton, truth: TwoPhotonTruth, series: Any, started: datetime) -> None:
+def _add_truth(
+    nwbfile: NWBFile, what: TwoPhotonSettings, truth: TwoPhotonTruth, series: Any, started: datetime
+) -> None:
     from nwbpipe import __version__
     from nwbpipe.processors import Context
     from nwbpipe.processors.imaging import Motion, Rois, Traces, write_motion, write_segmentation, write_traces
-    from nwbpipe.provenance import ObjectRecord, RunRecord, add_record, digest, host_label, parameters_hash, run_key
+    from nwbpipe.provenance import (
+        ObjectRecord,
+        RunRecord,
+        add_record,
+        digest,
+        parameters_hash,
+        read_host_label,
+        run_key,
+    )
 
     context = Context(TRUTH_STEP, None, {})
     module = context.module(nwbfile, "ophys")
@@ -176,12 +186,12 @@ def _add_truth(nwbfile: NWBFile, what: TwoPhoton, truth: TwoPhotonTruth, series:
             parameters_hash=parameters_hash(values),
             inputs=(ObjectRecord("movie", f"/acquisition/{series.name}", series.object_id, series.neurodata_type),),
             outputs=tuple(
-                ObjectRecord(found.name, f"/processing/ophys/{found.name}", found.object_id, _type(found))
+                ObjectRecord(found.name, f"/processing/ophys/{found.name}", found.object_id, _name_type(found))
                 for found in module.data_interfaces.values()
             ),
             started=started,
             ended=datetime.now(UTC),
-            host=host_label(),
+            host=read_host_label(),
             python=platform.python_version(),
             seed=what.seed,
             compute_digest=digest(b""),

@@ -70,13 +70,13 @@ def match_masks(
         return MaskMatch(0.0, 0.0, np.zeros((0, 2), dtype=np.int64), np.zeros(0))
     if truth.shape[1:] != found.shape[1:]:
         raise ValueError(f"true masks are of {truth.shape[1:]} pixels, found ones of {found.shape[1:]}")
-    truth = _moved(truth, offset)
+    truth = _shift_masks(truth, offset)
     flat_truth = truth.reshape(len(truth), -1).astype(np.float32)
     flat_found = found.reshape(len(found), -1).astype(np.float32)
     shared = (flat_truth @ flat_found.T).astype(np.float64)
     union = flat_truth.sum(axis=1)[:, None] + flat_found.sum(axis=1)[None, :] - shared
     iou = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    rows, columns = _assign(iou, min_iou)
+    rows, columns = _match_pairs(iou, min_iou)
     pairs = np.column_stack([rows, columns]).astype(np.int64)
     return MaskMatch(len(rows) / len(truth), len(rows) / len(found), pairs, iou[rows, columns])
 
@@ -168,12 +168,12 @@ def unit_accuracy(
     agreement = np.zeros((len(truth), len(found)))
     for row, true_train in enumerate(truth):
         for column, found_train in enumerate(found):
-            hits = _coincidences(true_train, found_train, tolerance_ms * 1e-3)
+            hits = _count_coincidences(true_train, found_train, tolerance_ms * 1e-3)
             total = len(true_train) + len(found_train) - hits
             agreement[row, column] = hits / total if total else 0.0
     accuracy = np.zeros(len(truth))
     if agreement.size:
-        rows, columns = _assign(agreement, min_agreement)
+        rows, columns = _match_pairs(agreement, min_agreement)
         accuracy[rows] = agreement[rows, columns]
     return accuracy
 
@@ -227,7 +227,7 @@ def event_error_ms(true_times: ArrayLike, found_times: ArrayLike) -> float:
     return float(np.abs(found - truth).max() * 1e3)
 
 
-def _moved(masks: NDArray[np.bool_], offset: tuple[float, float]) -> NDArray[np.bool_]:
+def _shift_masks(masks: NDArray[np.bool_], offset: tuple[float, float]) -> NDArray[np.bool_]:
     """Masks moved by whole pixels; what leaves the image is lost, what enters is empty."""
     dy, dx = (round(component) for component in offset)
     height, width = masks.shape[1:]
@@ -238,7 +238,7 @@ def _moved(masks: NDArray[np.bool_], offset: tuple[float, float]) -> NDArray[np.
     return moved
 
 
-def _assign(score: Floats, minimum: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _match_pairs(score: Floats, minimum: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """One-to-one assignment with the largest total score, of pairs that reach `minimum`."""
     optimize: Any = require("scipy.optimize", "scipy")
     eligible = np.where(score >= minimum, score, 0.0)
@@ -247,7 +247,7 @@ def _assign(score: Floats, minimum: float) -> tuple[NDArray[np.int64], NDArray[n
     return rows[kept], columns[kept]
 
 
-def _coincidences(first: Floats, second: Floats, tolerance: float) -> int:
+def _count_coincidences(first: Floats, second: Floats, tolerance: float) -> int:
     """How many spikes of two sorted trains pair off one to one within `tolerance` seconds."""
     # A nanosecond of grace: 12 samples of 1/30000 s are 0.4 ms only up to rounding.
     tolerance += 1e-9

@@ -1,12 +1,12 @@
 """Roots and the relative paths below them: local folders, S3, and what else fsspec knows; staging of their files."""
 
-from nwbpipe.stores._cache import CachedFile, cache_folder, cache_limit, trim
+from nwbpipe.stores._cache import CachedFile, cache_folder, cache_limit, trim_cache
 from nwbpipe.stores._fsspec import FsspecStore
 from nwbpipe.stores._local import LocalStore
 from nwbpipe.stores._ranges import RangeServer
 from nwbpipe.stores._s3 import S3Store
 from nwbpipe.stores._staging import Stage, remove_leftovers, scratch_folder
-from nwbpipe.stores._store import Entry, Ranged, Store
+from nwbpipe.stores._store import RangedFile, Store, StoreEntry
 from nwbpipe.stores._stores import (
     STORE_VARIABLE,
     Stores,
@@ -20,14 +20,14 @@ from nwbpipe.stores.s3 import is_remote
 __all__ = [
     "STORE_VARIABLE",
     "CachedFile",
-    "Entry",
     "FsspecStore",
     "LocalStore",
     "RangeServer",
-    "Ranged",
+    "RangedFile",
     "S3Store",
     "Stage",
     "Store",
+    "StoreEntry",
     "Stores",
     "cache_folder",
     "cache_limit",
@@ -38,5 +38,5 @@ __all__ = [
     "remove_leftovers",
     "scratch_folder",
     "split_address",
-    "trim",
+    "trim_cache",
 ]

@@ -28,7 +28,7 @@ import platformdirs
 from filelock import FileLock
 
 from nwbpipe.errors import ConflictError, FileAccessError, RequestError
-from nwbpipe.stores._store import Ranged
+from nwbpipe.stores._store import RangedFile
 
 if sys.platform != "win32":
     import fcntl
@@ -79,7 +79,7 @@ class CachedFile:
         a file by ranges is not kept when there is no room.
     """
 
-    def __init__(self, source: Ranged, url: str, *, folder: Path | None = None, limit: int | None = None) -> None:
+    def __init__(self, source: RangedFile, url: str, *, folder: Path | None = None, limit: int | None = None) -> None:
         self.source, self.size, self._tag = source, source.size, source.tag
         self._cache = folder or cache_folder()
         self._limit = cache_limit() if limit is None else limit
@@ -91,9 +91,9 @@ class CachedFile:
         self._keeping = True
         self._since_look = 0
         self._next = -1  # block after the last that was fetched
-        with _errors(self._cache, "making the cache"):
+        with _translate_errors(self._cache, "making the cache"):
             self._lock = self._hold()
-            trim(self._cache, self._limit)
+            trim_cache(self._cache, self._limit)
             self.path.parent.mkdir(exist_ok=True)
             if self.path.exists():
                 self.path.chmod(0o600)
@@ -163,7 +163,7 @@ class CachedFile:
         blocks: list[bytes] = []
         number = first
         while number < end:
-            block = self._kept(number)
+            block = self._read_cached(number)
             if block is not None:
                 blocks.append(block)
                 number += 1
@@ -171,13 +171,13 @@ class CachedFile:
             ahead = number == self._next and self._keeping  # in order: a few more will be asked for soon
             most = min(self._count if ahead else end, number + _AT_ONCE)
             last = number + 1
-            while last < most and not self._has(last):
+            while last < most and not self._has_block(last):
                 last += 1
             blocks += self._fetch(number, last)
             number = self._next = last
         return b"".join(blocks)[offset - first * BLOCK : stop - first * BLOCK]
 
-    def whole(self, progress: Callable[[float], None] | None = None) -> Path:
+    def fetch_whole(self, progress: Callable[[float], None] | None = None) -> Path:
         """Fetch what is missing, several ranges at once, verify the rest, and return the path of the whole file.
 
         The file may then be read by anybody, and written by nobody, while this object is open.
@@ -187,7 +187,7 @@ class CachedFile:
         FileAccessError
             If there is no space, or the file can't be read.
         """
-        missing = [number for number in range(self._count) if self._kept(number, verify=True) is None]
+        missing = [number for number in range(self._count) if self._read_cached(number, verify=True) is None]
         needed, free = len(missing) * BLOCK, shutil.disk_usage(self._folder).free
         if needed > free:
             msg = "there is no space to download the file"
@@ -210,15 +210,15 @@ class CachedFile:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-        with _errors(self.path, "downloading"):
+        with _translate_errors(self.path, "downloading"):
             os.fsync(self._data)
             self.path.chmod(0o400)
         return self.path
 
-    def _has(self, number: int) -> bool:
+    def _has_block(self, number: int) -> bool:
         return any(_read(self._index, _DIGEST, number * _DIGEST))
 
-    def _kept(self, number: int, *, verify: bool = False) -> bytes | None:
+    def _read_cached(self, number: int, *, verify: bool = False) -> bytes | None:
         """Return a block from the disk, if it is there and right."""
         digest = _read(self._index, _DIGEST, number * _DIGEST)
         if not any(digest):
@@ -241,7 +241,7 @@ class CachedFile:
             if must_keep:
                 msg = "another writer changed the file while it was downloaded"
                 raise ConflictError(msg, where=self._name, hint="do it again, on the new state")
-        if self._room(len(data)) or must_keep:
+        if self._has_room(len(data)) or must_keep:
             try:
                 for number, block in enumerate(blocks, first):
                     _write(self._data, block, number * BLOCK)
@@ -253,17 +253,17 @@ class CachedFile:
                 self._keeping = False  # the disk is full, or fails: reading goes on without it
         return blocks
 
-    def _room(self, size: int) -> bool:
+    def _has_room(self, size: int) -> bool:
         """Whether what was read by range may still be kept; looked at now and then."""
         with self._mutex:
             self._since_look += size
             if self._keeping and self._since_look >= min(_LOOK, self._limit // 4):
                 self._since_look = 0
-                self._keeping = trim(self._cache, max(self._limit - size, 0)) + size <= self._limit
+                self._keeping = trim_cache(self._cache, max(self._limit - size, 0)) + size <= self._limit
             return self._keeping
 
 
-def trim(folder: Path, limit: int) -> int:
+def trim_cache(folder: Path, limit: int) -> int:
     """Remove files that nobody uses, the longest unused first, until the cache is within its limit.
 
     Returns
@@ -271,10 +271,10 @@ def trim(folder: Path, limit: int) -> int:
     int
         Bytes that it takes on the disk afterwards.
     """
-    with _errors(folder, "trimming the cache"), FileLock(folder / ".lock"):
+    with _translate_errors(folder, "trimming the cache"), FileLock(folder / ".lock"):
         for left in folder.glob(".gone-*"):
             shutil.rmtree(left, ignore_errors=True)
-        entries = sorted(_entries(folder))
+        entries = sorted(_iter_entries(folder))
         total = sum(size for _, size, _ in entries)
         for _, size, path in entries:
             if total <= limit:
@@ -284,18 +284,18 @@ def trim(folder: Path, limit: int) -> int:
         return total
 
 
-def _entries(folder: Path) -> Iterator[tuple[float, int, Path]]:
+def _iter_entries(folder: Path) -> Iterator[tuple[float, int, Path]]:
     """Yield when each file was last taken into use, what it takes on the disk, and its folder."""
     for path in folder.iterdir():
         if path.name.startswith("."):
             continue
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            size = sum(_on_disk(one.stat()) for one in path.rglob("*") if one.is_file())
+            size = sum(_allocated_bytes(one.stat()) for one in path.rglob("*") if one.is_file())
             lock = path / "lock"
             yield (lock.stat().st_mtime if lock.exists() else time.time()), size, path
 
 
-def _on_disk(stat: os.stat_result) -> int:
+def _allocated_bytes(stat: os.stat_result) -> int:
     return int(getattr(stat, "st_blocks", -(-stat.st_size // 512))) * 512
 
 
@@ -338,7 +338,7 @@ def _write(descriptor: int, data: bytes, offset: int) -> None:
 
 
 @contextlib.contextmanager
-def _errors(path: Path, doing: str) -> Iterator[None]:
+def _translate_errors(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -14,9 +14,9 @@ from typing import IO, Any
 import fsspec
 
 from nwbpipe.errors import FileAccessError, NwbpipeError, RequestError
-from nwbpipe.stores._paths import OURS, relative
-from nwbpipe.stores._store import Entry, Store, as_reader, check_condition, data_of
-from nwbpipe.stores.s3 import public
+from nwbpipe.stores._paths import OURS, normalize_path
+from nwbpipe.stores._store import Store, StoreEntry, as_reader, check_condition, require_unchanged
+from nwbpipe.stores.s3 import public_url
 
 _BLOCK = 2**20
 # File systems whose fsspec backend makes a file only if it is not there when asked to (mode="create").
@@ -43,29 +43,29 @@ class FsspecStore(Store):
             self._fs, self._base = fsspec.core.url_to_fs(root)
         except ImportError as error:
             msg = f"{self.scheme}:// needs a package that is not installed"
-            raise FileAccessError(msg, where=public(root), found=str(error), hint="install it") from None
+            raise FileAccessError(msg, where=public_url(root), found=str(error), hint="install it") from None
         except Exception as error:
             msg = f"{self.scheme}:// can't be used"
-            raise FileAccessError(msg, where=public(root), found=type(error).__name__) from None
+            raise FileAccessError(msg, where=public_url(root), found=type(error).__name__) from None
 
     def exists(self, path: str) -> bool:
         """See `Store.exists`."""
-        with self._errors(path, "looking"):
+        with self._translate_errors(path, "looking"):
             return bool(self._fs.exists(self._path(path)))
 
-    def stat(self, path: str) -> Entry:
+    def stat(self, path: str) -> StoreEntry:
         """See `Store.stat`."""
-        with self._errors(path, "looking"):
+        with self._translate_errors(path, "looking"):
             info = self._info(path)
             if info["type"] != "file":
                 raise FileNotFoundError(path)
-            return self._entry(relative(path), info)
+            return self._entry(normalize_path(path), info)
 
-    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[Entry]:
+    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[StoreEntry]:
         """See `Store.list`."""
-        below = relative(prefix, empty=True)
+        below = normalize_path(prefix, empty=True)
         start = f"{self._base}/{below}".rstrip("/")
-        with self._errors(prefix, "listing"):
+        with self._translate_errors(prefix, "listing"):
             self._fs.invalidate_cache()
             try:
                 found = self._fs.find(start, maxdepth=None if deep else 1, detail=True)
@@ -79,44 +79,44 @@ class FsspecStore(Store):
 
     def read_bytes(self, path: str) -> bytes:
         """See `Store.read_bytes`."""
-        with self._errors(path, "reading"):
+        with self._translate_errors(path, "reading"):
             data: bytes = self._fs.cat_file(self._path(path))
             return data
 
     def open(self, path: str) -> IO[bytes]:
         """See `Store.open`."""
-        with self._errors(path, "reading"):
+        with self._translate_errors(path, "reading"):
             return as_reader(self._fs.open(self._path(path), "rb", block_size=_BLOCK, cache_type="readahead"))
 
-    def ranged(self, path: str) -> FsspecRanges:
+    def open_ranged(self, path: str) -> FsspecRanges:
         """See `Store.ranged`."""
         return FsspecRanges(self, path)
 
     def fetch(self, path: str, start: int, stop: int) -> bytes:
         """Return the bytes of a file from `start` to `stop`."""
-        with self._errors(path, "reading"):
+        with self._translate_errors(path, "reading"):
             data: bytes = self._fs.cat_file(self._path(path), start=start, end=stop)
             return data
 
     def write_bytes(self, path: str, data: bytes, *, if_absent: bool = False, if_tag: str | None = None) -> str:
         """See `Store.write_bytes`."""
         check_condition(if_absent, if_tag)
-        self._require(if_absent, if_tag, path)
-        with self._errors(path, "writing"), self._alone():
+        self._check_conditions(if_absent, if_tag, path)
+        with self._translate_errors(path, "writing"), self._exclude_writers():
             if if_tag is not None and (not self._fs.exists(self._path(path)) or self.stat(path).tag != if_tag):
-                raise self._conflict(path, False)
+                raise self._conflict_error(path, False)
             self._make_parent(path)
             try:
                 self._fs.pipe_file(self._path(path), data, mode="create" if if_absent else "overwrite")
             except FileExistsError:
-                raise self._conflict(path, True) from None
+                raise self._conflict_error(path, True) from None
             return self.stat(path).tag
 
     def put_file(self, source: Path, path: str, *, if_absent: bool = False, if_tag: str | None = None) -> str:
         """See `Store.put_file`. With a condition the whole file passes through memory."""
         if if_absent or if_tag is not None:
             return self.write_bytes(path, source.read_bytes(), if_absent=if_absent, if_tag=if_tag)
-        with self._errors(path, "writing"):
+        with self._translate_errors(path, "writing"):
             self._make_parent(path)
             partial = f"{self._path(path).rpartition('/')[0]}/{OURS}{secrets.token_hex(8)}"
             renames = self.scheme in ("file", "local", "sftp", "ssh", "smb", "hdfs")
@@ -128,29 +128,29 @@ class FsspecStore(Store):
 
     def remove(self, path: str, *, if_tag: str | None = None) -> None:
         """See `Store.remove`."""
-        self._require(False, if_tag, path)
-        with self._errors(path, "removing"), self._alone():
+        self._check_conditions(False, if_tag, path)
+        with self._translate_errors(path, "removing"), self._exclude_writers():
             if not self._fs.exists(self._path(path)):
                 return
             if if_tag is not None and self.stat(path).tag != if_tag:
-                raise self._conflict(path, False)
+                raise self._conflict_error(path, False)
             self._fs.rm_file(self._path(path))
 
     def local_path(self, path: str) -> None:
         """See `Store.local_path`: it is nowhere on this machine."""
-        relative(path)
+        normalize_path(path)
 
     # ------------------------------------------------------------------------------------------------------
 
     def _path(self, path: str) -> str:
-        return f"{self._base.rstrip('/')}/{relative(path)}"
+        return f"{self._base.rstrip('/')}/{normalize_path(path)}"
 
     def _info(self, path: str) -> dict[str, Any]:
         self._fs.invalidate_cache()
         info: dict[str, Any] = self._fs.info(self._path(path))
         return info
 
-    def _entry(self, path: str, info: dict[str, Any]) -> Entry:
+    def _entry(self, path: str, info: dict[str, Any]) -> StoreEntry:
         modified = next(
             (
                 info[name]
@@ -166,14 +166,14 @@ class FsspecStore(Store):
         tag = next((str(info[name]) for name in ("etag", "ETag", "generation", "md5Hash") if info.get(name)), "")
         if self.scheme == "memory":
             tag = hashlib.sha256(self._fs.cat_file(info["name"])).hexdigest()
-        return Entry(path, int(info["size"] or 0), modified, tag or f"{info['size']}-{modified}")
+        return StoreEntry(path, int(info["size"] or 0), modified, tag or f"{info['size']}-{modified}")
 
-    def _require(self, if_absent: bool, if_tag: str | None, path: str) -> None:
+    def _check_conditions(self, if_absent: bool, if_tag: str | None, path: str) -> None:
         if (if_absent and self.scheme not in _CREATE) or (if_tag is not None and self.scheme != "memory"):
             msg = f"{self.scheme}:// can't write under that condition: not supported"
             raise RequestError(
                 msg,
-                where=public(f"{self.root}/{path}"),
+                where=public_url(f"{self.root}/{path}"),
                 expected="a local folder or s3://",
                 hint="keep what several writers change (state, session files) in one of those",
             )
@@ -183,7 +183,7 @@ class FsspecStore(Store):
             self._fs.makedirs(self._path(path).rpartition("/")[0], exist_ok=True)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclude_writers(self) -> Iterator[None]:
         """Keep this process's other writers out, where it is all there is."""
         if self.scheme != "memory":
             yield
@@ -192,20 +192,20 @@ class FsspecStore(Store):
             yield
 
     @contextmanager
-    def _errors(self, path: str, doing: str) -> Iterator[None]:
+    def _translate_errors(self, path: str, doing: str) -> Iterator[None]:
         try:
             yield
         except NwbpipeError:
             raise
         except FileNotFoundError:
-            raise self._missing(path) from None
+            raise self._missing_error(path) from None
         except Exception as error:  # each backend has its own; what they say may hold a token
             msg = f"{self.scheme}:// failed while {doing}"
-            raise FileAccessError(msg, where=public(f"{self.root}/{path}"), found=type(error).__name__) from None
+            raise FileAccessError(msg, where=public_url(f"{self.root}/{path}"), found=type(error).__name__) from None
 
 
 class FsspecRanges:
-    """A file of fsspec's read by ranges: see `nwbpipe.stores.Ranged`.
+    """A file of fsspec's read by ranges: see `nwbpipe.stores.RangedFile`.
 
     fsspec can't ask for a range under the condition that the file is still the same: it is looked at afterwards.
     """
@@ -218,4 +218,4 @@ class FsspecRanges:
     def fetch(self, start: int, stop: int) -> bytes:
         """See `Ranged.fetch`."""
         data = self._store.fetch(self._path, start, stop)
-        return data_of(data, stop - start, self._store, self._path, self.tag)
+        return require_unchanged(data, stop - start, self._store, self._path, self.tag)

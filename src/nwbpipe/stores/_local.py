@@ -15,8 +15,8 @@ from typing import IO
 from filelock import FileLock
 
 from nwbpipe.errors import FileAccessError
-from nwbpipe.stores._paths import OURS, inside, relative
-from nwbpipe.stores._store import Entry, Store, check_condition, data_of
+from nwbpipe.stores._paths import OURS, normalize_path, resolve_inside
+from nwbpipe.stores._store import Store, StoreEntry, check_condition, require_unchanged
 
 _LOCK = f"{OURS}lock"
 _LEFT = 3600.0  # seconds after which what a killed writer left is removed
@@ -42,23 +42,23 @@ class LocalStore(Store):
         """See `Store.exists`."""
         return self.local_path(path).exists()
 
-    def stat(self, path: str) -> Entry:
+    def stat(self, path: str) -> StoreEntry:
         """See `Store.stat`."""
         place = self.local_path(path)
-        with self._access(place, "reading"):
+        with self._translate_errors(place, "reading"):
             stat = place.stat()
         if not place.is_file():
             raise FileAccessError("not a file", where=str(place), hint="give the path of a file")
-        return _entry(relative(path), stat)
+        return _entry(normalize_path(path), stat)
 
-    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[Entry]:
+    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[StoreEntry]:
         """See `Store.list`. Folders that links lead to are listed too, unless they lie outside the root."""
         found = []
         seen: set[tuple[int, int]] = set()
         limit = self.folder.resolve()
-        start = inside(self.folder, relative(prefix, empty=True))
+        start = resolve_inside(self.folder, normalize_path(prefix, empty=True))
         for root, folders, names in os.walk(start, followlinks=True):
-            if _known(Path(root), seen) or not Path(root).resolve().is_relative_to(limit):
+            if _was_visited(Path(root), seen) or not Path(root).resolve().is_relative_to(limit):
                 folders.clear()
                 continue
             if not deep:
@@ -73,77 +73,77 @@ class LocalStore(Store):
     def read_bytes(self, path: str) -> bytes:
         """See `Store.read_bytes`."""
         place = self.local_path(path)
-        with self._access(place, "reading"):
+        with self._translate_errors(place, "reading"):
             return place.read_bytes()
 
     def open(self, path: str) -> IO[bytes]:
         """See `Store.open`."""
         place = self.local_path(path)
-        with self._access(place, "reading"):
+        with self._translate_errors(place, "reading"):
             return place.open("rb")
 
-    def ranged(self, path: str) -> LocalRanges:
+    def open_ranged(self, path: str) -> LocalRanges:
         """See `Store.ranged`."""
         return LocalRanges(self, path)
 
     def write_bytes(self, path: str, data: bytes, *, if_absent: bool = False, if_tag: str | None = None) -> str:
         """See `Store.write_bytes`."""
-        with self._partial(path) as partial:
+        with self._open_partial(path) as partial:
             with partial.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            return self._place(partial, path, if_absent, if_tag)
+            return self._move_into_place(partial, path, if_absent, if_tag)
 
     def put_file(self, source: Path, path: str, *, if_absent: bool = False, if_tag: str | None = None) -> str:
         """See `Store.put_file`."""
-        with self._partial(path) as partial:
+        with self._open_partial(path) as partial:
             with source.open("rb") as reader, partial.open("xb") as file:
                 shutil.copyfileobj(reader, file, 2**22)
                 file.flush()
                 os.fsync(file.fileno())
-            return self._place(partial, path, if_absent, if_tag)
+            return self._move_into_place(partial, path, if_absent, if_tag)
 
     def remove(self, path: str, *, if_tag: str | None = None) -> None:
         """See `Store.remove`."""
         place = self.local_path(path)
         if not place.parent.is_dir():
             return
-        with self._access(place, "removing"), self._locked(place):
+        with self._translate_errors(place, "removing"), self._lock_folder(place):
             if not os.path.lexists(place):
                 return
             if if_tag is not None and _entry(path, place.stat()).tag != if_tag:
-                raise self._conflict(path, False)
+                raise self._conflict_error(path, False)
             place.unlink(missing_ok=True)
 
     def local_path(self, path: str) -> Path:
         """See `Store.local_path`; of a file that is not there, too."""
-        return inside(self.folder, relative(path))
+        return resolve_inside(self.folder, normalize_path(path))
 
     # Writing ------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _partial(self, path: str) -> Iterator[Path]:
+    def _open_partial(self, path: str) -> Iterator[Path]:
         """Yield a name beside the target for what is being written."""
         place = self.local_path(path)
-        with self._access(place, "writing"):
+        with self._translate_errors(place, "writing"):
             place.parent.mkdir(parents=True, exist_ok=True)
-            _sweep(place.parent)
+            _remove_partials(place.parent)
             partial = place.parent / f"{OURS}{secrets.token_hex(8)}.partial"
             try:
                 yield partial
             finally:
                 partial.unlink(missing_ok=True)
 
-    def _place(self, partial: Path, path: str, if_absent: bool, if_tag: str | None) -> str:
+    def _move_into_place(self, partial: Path, path: str, if_absent: bool, if_tag: str | None) -> str:
         """Give a finished file its name, under the lock of its folder."""
         check_condition(if_absent, if_tag)
         place = self.local_path(path)
-        with self._locked(place):
+        with self._lock_folder(place):
             there = os.path.lexists(place)
             old = place.stat() if there and place.exists() else None
             if (if_absent and there) or (if_tag is not None and (old is None or _entry(path, old).tag != if_tag)):
-                raise self._conflict(path, if_absent)
+                raise self._conflict_error(path, if_absent)
             now = max(time.time_ns(), old.st_mtime_ns + 1 if old is not None else 0)
             os.utime(partial, ns=(now, now))
             tag = _entry(path, partial.stat()).tag
@@ -157,23 +157,23 @@ class LocalStore(Store):
             return tag
 
     @contextmanager
-    def _locked(self, place: Path) -> Iterator[None]:
+    def _lock_folder(self, place: Path) -> Iterator[None]:
         with FileLock(place.parent / _LOCK):
             yield
 
     @contextmanager
-    def _access(self, place: Path, doing: str) -> Iterator[None]:
+    def _translate_errors(self, place: Path, doing: str) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as error:
-            raise self._missing(place.relative_to(self.folder).as_posix()) from error
+            raise self._missing_error(place.relative_to(self.folder).as_posix()) from error
         except OSError as error:
             msg = f"{doing} failed: {error.strerror or error}"
             raise FileAccessError(msg, where=str(place), hint="check permissions and space") from error
 
 
 class LocalRanges:
-    """A local file read by ranges: see `nwbpipe.stores.Ranged`."""
+    """A local file read by ranges: see `nwbpipe.stores.RangedFile`."""
 
     def __init__(self, store: LocalStore, path: str) -> None:
         self._store, self._path = store, path
@@ -185,15 +185,15 @@ class LocalRanges:
         with self._store.open(self._path) as file:
             file.seek(start)
             data = file.read(stop - start)
-        return data_of(data, stop - start, self._store, self._path, self.tag)
+        return require_unchanged(data, stop - start, self._store, self._path, self.tag)
 
 
-def _entry(path: str, stat: os.stat_result) -> Entry:
+def _entry(path: str, stat: os.stat_result) -> StoreEntry:
     modified = datetime.fromtimestamp(stat.st_mtime, UTC)
-    return Entry(path, stat.st_size, modified, f"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_mtime_ns:x}")
+    return StoreEntry(path, stat.st_size, modified, f"{stat.st_ino:x}-{stat.st_size:x}-{stat.st_mtime_ns:x}")
 
 
-def _known(folder: Path, seen: set[tuple[int, int]]) -> bool:
+def _was_visited(folder: Path, seen: set[tuple[int, int]]) -> bool:
     """Whether a walk came to a folder before: links may lead in circles."""
     stat = folder.stat()
     if (stat.st_dev, stat.st_ino) in seen:
@@ -202,7 +202,7 @@ def _known(folder: Path, seen: set[tuple[int, int]]) -> bool:
     return False
 
 
-def _sweep(folder: Path) -> None:
+def _remove_partials(folder: Path) -> None:
     """Remove what killed writers left: nobody writes one file for an hour without touching it."""
     for left in folder.glob(f"{OURS}*.partial"):
         try:

@@ -10,7 +10,7 @@ from nwbpipe.errors import RequestError
 OURS = ".nwbpipe-"  # beginning of the names of what a store puts beside the files; never listed
 
 
-def relative(path: str, *, empty: bool = False) -> str:
+def normalize_path(path: str, *, empty: bool = False) -> str:
     """Return a relative path in its plain form (``a/b``).
 
     Parameters
@@ -37,7 +37,7 @@ def relative(path: str, *, empty: bool = False) -> str:
     return "/".join(parts)
 
 
-def inside(root: Path, path: str) -> Path:
+def resolve_inside(root: Path, path: str) -> Path:
     """Return where a relative path is below a local root; symbolic links may not lead out of it.
 
     Raises
@@ -57,31 +57,31 @@ def inside(root: Path, path: str) -> Path:
     return place
 
 
-def pattern(text: str) -> re.Pattern[str]:
+def compile_pattern(text: str) -> re.Pattern[str]:
     """Return what matches the paths that a pattern means.
 
     ``*`` and ``?`` stand for names or parts of one, ``**`` for any number of folders. As in a shell, what begins
     with a dot is meant only by a pattern that says so.
     """
     parts = []
-    for part in relative(text).split("/"):
+    for part in normalize_path(text).split("/"):
         if part == "**":
             parts.append(r"(?:(?!\.)[^/]+/)*")
             continue
-        piece = re.sub(r"\\([*?])|\*|\?", _wildcard, re.escape(part))
+        piece = re.sub(r"\\([*?])|\*|\?", _wildcard_regex, re.escape(part))
         parts.append(("" if part.startswith(".") else r"(?!\.)") + piece + "/")
     whole = "".join(parts)
     return re.compile(whole.removesuffix("/") if whole.endswith("/") else whole + "[^/]+", re.DOTALL)
 
 
-def _wildcard(found: re.Match[str]) -> str:
+def _wildcard_regex(found: re.Match[str]) -> str:
     return "[^/]*" if found[0].endswith("*") else "[^/]"
 
 
-def fixed_part(text: str) -> str:
+def literal_folder(text: str) -> str:
     """Return the folders at the beginning of a pattern that hold no wildcard."""
     fixed = []
-    for part in relative(text).split("/")[:-1]:
+    for part in normalize_path(text).split("/")[:-1]:
         if "*" in part or "?" in part:
             break
         fixed.append(part)

@@ -23,7 +23,7 @@ TOKEN_BYTES = 32
 _LARGEST = 2**30
 
 
-class Readable(Protocol):
+class RangeReadable(Protocol):
     """What is served: `nwbpipe.stores.CachedFile`, for one."""
 
     size: int
@@ -47,11 +47,11 @@ class RangeServer:
         computed is believed.
     """
 
-    def __init__(self, files: Sequence[Readable]) -> None:
+    def __init__(self, files: Sequence[RangeReadable]) -> None:
         self.failure: NwbpipeError | None = None
         self._token = secrets.token_bytes(TOKEN_BYTES)
         self._files = list(files)
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _make_handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
 
     @property
@@ -72,11 +72,11 @@ class RangeServer:
         """Whether a token is this server's."""
         return hmac.compare_digest(token, self._token)
 
-    def file(self, number: int) -> Readable | None:
+    def file(self, number: int) -> RangeReadable | None:
         """Return a file by its number."""
         return self._files[number] if number < len(self._files) else None
 
-    def read(self, file: Readable, size: int, offset: int) -> bytes:
+    def read(self, file: RangeReadable, size: int, offset: int) -> bytes:
         """Read a range; what goes wrong is noted, and raised."""
         try:
             return file.read_at(size, offset)
@@ -94,20 +94,20 @@ class _Server(socketserver.ThreadingTCPServer):
     block_on_close = False
 
 
-def _handler(served: RangeServer) -> type[socketserver.BaseRequestHandler]:
+def _make_handler(served: RangeServer) -> type[socketserver.BaseRequestHandler]:
     class Handler(socketserver.BaseRequestHandler):
         request: socket.socket
 
         def handle(self) -> None:
             self.request.settimeout(10)
-            hello = _exactly(self.request, TOKEN_BYTES + 4)
+            hello = _receive_exactly(self.request, TOKEN_BYTES + 4)
             file = served.file(int.from_bytes(hello[TOKEN_BYTES:], "big")) if hello else None
             if hello is None or not served.admits(hello[:TOKEN_BYTES]) or file is None:
                 return
             self.request.settimeout(None)
             self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.request.sendall(struct.pack(">Q", file.size))
-            while asked := _exactly(self.request, 12):
+            while asked := _receive_exactly(self.request, 12):
                 offset, size = struct.unpack(">QI", asked)
                 try:
                     data = served.read(file, min(size, _LARGEST), offset)
@@ -123,7 +123,7 @@ def _handler(served: RangeServer) -> type[socketserver.BaseRequestHandler]:
     return Handler
 
 
-def _exactly(connection: socket.socket, size: int) -> bytes | None:
+def _receive_exactly(connection: socket.socket, size: int) -> bytes | None:
     """Receive so many bytes; None if the other side has gone."""
     parts = bytearray()
     while len(parts) < size:

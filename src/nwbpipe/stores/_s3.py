@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import IO, Any
 
 from nwbpipe.errors import FileAccessError
-from nwbpipe.stores._paths import OURS, relative
-from nwbpipe.stores._store import Entry, Store, check_condition
+from nwbpipe.stores._paths import OURS, normalize_path
+from nwbpipe.stores._store import Store, StoreEntry, check_condition
 from nwbpipe.stores.s3 import (
     Address,
-    Reader,
+    ObjectReader,
     RemoteObject,
     connect,
-    explained,
+    explain_error,
     is_conflict,
     is_missing,
     is_s3_error,
-    parse,
+    parse_address,
     require_conditions,
 )
 
@@ -41,7 +41,7 @@ class S3Store(Store):
     """
 
     def __init__(self, root: str) -> None:
-        address = parse(root, folder=True)
+        address = parse_address(root, folder=True)
         self.bucket, self.prefix = address.bucket, address.key.strip("/")
         self.root = str(Address(self.bucket, self.prefix)).rstrip("/")
 
@@ -52,46 +52,48 @@ class S3Store(Store):
     def exists(self, path: str) -> bool:
         """See `Store.exists`."""
         address = self._address(path)
-        with self._errors(address, "looking"):
+        with self._translate_errors(address, "looking"):
             for key in (address.key, f"{address.key}/"):  # `a.txt` comes before `a/`: two questions
                 found = self._client.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1).get("Contents", [])
                 if found and (key.endswith("/") or found[0]["Key"] == key):
                     return True
             return False
 
-    def stat(self, path: str) -> Entry:
+    def stat(self, path: str) -> StoreEntry:
         """See `Store.stat`."""
         address = self._address(path)
-        with self._errors(address, "looking"):
+        with self._translate_errors(address, "looking"):
             head = self._client.head_object(Bucket=self.bucket, Key=address.key)
-        return Entry(relative(path), head["ContentLength"], head["LastModified"].astimezone(UTC), head["ETag"])
+        return StoreEntry(
+            normalize_path(path), head["ContentLength"], head["LastModified"].astimezone(UTC), head["ETag"]
+        )
 
-    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[Entry]:
+    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[StoreEntry]:
         """See `Store.list`."""
-        below = "/".join(part for part in (self.prefix, relative(prefix, empty=True)) if part)
+        below = "/".join(part for part in (self.prefix, normalize_path(prefix, empty=True)) if part)
         start = f"{below}/" if below else ""
         own = len(self.prefix) + 1 if self.prefix else 0
-        with self._errors(Address(self.bucket, start), "listing"):
+        with self._translate_errors(Address(self.bucket, start), "listing"):
             asked = {"Bucket": self.bucket, "Prefix": start, **({} if deep else {"Delimiter": "/"})}
             pages = self._client.get_paginator("list_objects_v2").paginate(**asked)
             for page in pages:
                 for one in page.get("Contents", []):
                     path = one["Key"][own:]
                     if not path.endswith("/") and not path.rpartition("/")[2].startswith(OURS):
-                        yield Entry(path, one["Size"], one["LastModified"].astimezone(UTC), one["ETag"])
+                        yield StoreEntry(path, one["Size"], one["LastModified"].astimezone(UTC), one["ETag"])
 
     def read_bytes(self, path: str) -> bytes:
         """See `Store.read_bytes`."""
         address = self._address(path)
-        with self._errors(address, "reading"):
+        with self._translate_errors(address, "reading"):
             data: bytes = self._client.get_object(Bucket=self.bucket, Key=address.key)["Body"].read()
             return data
 
     def open(self, path: str) -> IO[bytes]:
         """See `Store.open`. What is read is one state of the object, or a `ConflictError`."""
-        return BufferedReader(Reader(self.ranged(path)))
+        return BufferedReader(ObjectReader(self.open_ranged(path)))
 
-    def ranged(self, path: str) -> RemoteObject:
+    def open_ranged(self, path: str) -> RemoteObject:
         """See `Store.ranged`."""
         return RemoteObject(self._client, self._address(path))
 
@@ -117,22 +119,22 @@ class S3Store(Store):
         if condition:
             require_conditions(self._client, address)
         place = {"Bucket": self.bucket, "Key": address.key}
-        with self._errors(address, "removing"):
+        with self._translate_errors(address, "removing"):
             try:
                 self._client.delete_object(**place, **condition)
             except Exception as error:
-                if is_missing(error) or (is_conflict(error) and not self._is_there(place)):
+                if is_missing(error) or (is_conflict(error) and not self._object_exists(place)):
                     return
                 raise
 
     def local_path(self, path: str) -> None:
         """See `Store.local_path`: it is nowhere on this machine."""
-        relative(path)
+        normalize_path(path)
 
     # ------------------------------------------------------------------------------------------------------
 
     def _address(self, path: str) -> Address:
-        plain = relative(path)
+        plain = normalize_path(path)
         return Address(self.bucket, f"{self.prefix}/{plain}" if self.prefix else plain)
 
     def _put(self, path: str, body: bytes | IO[bytes], if_absent: bool, if_tag: str | None) -> str:
@@ -143,7 +145,7 @@ class S3Store(Store):
             require_conditions(self._client, address)
         write = secrets.token_hex(8)
         place = {"Bucket": self.bucket, "Key": address.key}
-        with self._errors(address, "writing"):
+        with self._translate_errors(address, "writing"):
             try:
                 answer = self._client.put_object(**place, Body=body, Metadata={WRITE: write}, **condition)
                 return str(answer["ETag"])
@@ -155,9 +157,9 @@ class S3Store(Store):
                 head = self._client.head_object(**place)
                 if head.get("Metadata", {}).get(WRITE) == write:
                     return str(head["ETag"])
-            raise self._conflict(relative(path), if_absent)
+            raise self._conflict_error(normalize_path(path), if_absent)
 
-    def _is_there(self, place: dict[str, str]) -> bool:
+    def _object_exists(self, place: dict[str, str]) -> bool:
         try:
             self._client.head_object(**place)
         except Exception as error:
@@ -167,13 +169,13 @@ class S3Store(Store):
         return True
 
     @contextmanager
-    def _errors(self, address: Address, doing: str) -> Iterator[None]:
+    def _translate_errors(self, address: Address, doing: str) -> Iterator[None]:
         try:
             yield
         except Exception as error:
             if not is_s3_error(error):
                 raise
-            raise explained(error, address, doing, self._client) from None
+            raise explain_error(error, address, doing, self._client) from None
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_client"}

@@ -19,21 +19,21 @@ from filelock import FileLock, Timeout
 from nwbpipe.errors import FileAccessError, NwbpipeError
 from nwbpipe.stores._cache import CachedFile
 from nwbpipe.stores._local import LocalStore
-from nwbpipe.stores._paths import inside, relative
+from nwbpipe.stores._paths import normalize_path, resolve_inside
 from nwbpipe.stores._store import Store
-from nwbpipe.stores.s3 import public
+from nwbpipe.stores.s3 import public_url
 
 _PREFIX = "stage-"
 
 
 def scratch_folder() -> Path:
     """Folder of unfinished work: ``NWBPIPE_SCRATCH``, or the user's own in the temporary folder; it is made."""
-    folder = _scratch()
+    folder = _make_scratch()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
 
 
-def _scratch() -> Path:
+def _make_scratch() -> Path:
     named = os.environ.get("NWBPIPE_SCRATCH")
     user = os.getuid() if hasattr(os, "getuid") else "user"
     return Path(named) if named else Path(tempfile.gettempdir()) / f"nwbpipe-{user}"
@@ -74,7 +74,7 @@ class Stage:
     """
 
     def __init__(self, *, scratch: Path | None = None, progress: Callable[[float, str], None] | None = None) -> None:
-        self._scratch = scratch or _scratch()
+        self._scratch = scratch or _make_scratch()
         self.folder = self._scratch / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
         self._progress = progress
         self._held: list[CachedFile] = []
@@ -121,17 +121,17 @@ class Stage:
         FileAccessError
             If it is not there, or can't be read, or there is no space.
         """
-        plain, target = relative(path), relative(path if name is None else name)
+        plain, target = normalize_path(path), normalize_path(path if name is None else name)
         if self._is_file(store, plain):
             self._place_one(store, plain, target)
         else:
             entries = list(store.list(plain))
             if not entries:
                 raise FileAccessError(
-                    "no such file or folder", where=public(store.location(plain)), hint="check the path"
+                    "no such file or folder", where=public_url(store.location(plain)), hint="check the path"
                 )
             for number, entry in enumerate(entries):
-                self._say(number / len(entries), entry.path)
+                self._report(number / len(entries), entry.path)
                 self._place_one(store, entry.path, target + entry.path[len(plain) :])
         return self.folder / target
 
@@ -156,18 +156,20 @@ class Stage:
         RequestError
             If a link in it leads out of the folder.
         """
-        plain = relative(name)
-        source = inside(self.folder, plain)
+        plain = normalize_path(name)
+        source = resolve_inside(self.folder, plain)
         if source.is_file():
             store.put_file(source, path, if_absent=if_absent)
-            return [relative(path)]
+            return [normalize_path(path)]
         if not source.is_dir():
             raise FileAccessError("the tool did not leave it", where=str(source), expected="a file or folder")
         left = LocalStore(self.folder)
         found = [one.path for one in left.list(plain) if one.path not in self._placed]
         for one in found:
-            store.put_file(inside(self.folder, one), relative(path) + one[len(plain) :], if_absent=if_absent)
-        return [relative(path) + one[len(plain) :] for one in found]
+            store.put_file(
+                resolve_inside(self.folder, one), normalize_path(path) + one[len(plain) :], if_absent=if_absent
+            )
+        return [normalize_path(path) + one[len(plain) :] for one in found]
 
     # ------------------------------------------------------------------------------------------------------
 
@@ -182,24 +184,24 @@ class Stage:
         return True
 
     def _place_one(self, store: Store, path: str, target: str) -> None:
-        place = inside(self.folder, target)
+        place = resolve_inside(self.folder, target)
         place.parent.mkdir(parents=True, exist_ok=True)
         self._placed.add(target)
         local = store.local_path(path)
         if local is None:
-            cached = CachedFile(store.ranged(path), public(store.location(path)))
+            cached = CachedFile(store.open_ranged(path), public_url(store.location(path)))
             self._held.append(cached)
-            _link(cached.whole(lambda done: self._say(done, path)), place, hard=True)
+            _link_file(cached.fetch_whole(lambda done: self._report(done, path)), place, hard=True)
             self.origins[place] = (store.location(path), cached.tag, cached.size)
         else:
-            _link(local.resolve(), place, hard=False)
+            _link_file(local.resolve(), place, hard=False)
 
-    def _say(self, fraction: float, text: str) -> None:
+    def _report(self, fraction: float, text: str) -> None:
         if self._progress is not None:
             self._progress(fraction, text)
 
 
-def _link(source: Path, place: Path, *, hard: bool) -> None:
+def _link_file(source: Path, place: Path, *, hard: bool) -> None:
     """Link a file.
 
     A tool that resolves a symbolic link finds the original, with what lies beside it there. What is in the cache has

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from nwbpipe.errors import ConflictError, FileAccessError, RequestError
-from nwbpipe.stores._paths import fixed_part, pattern, relative
-from nwbpipe.stores.s3 import public
+from nwbpipe.stores._paths import compile_pattern, literal_folder, normalize_path
+from nwbpipe.stores.s3 import public_url
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoreEntry:
     """One file of a store.
 
     Attributes
@@ -36,7 +36,7 @@ class Entry:
     tag: str
 
 
-class Ranged(Protocol):
+class RangedFile(Protocol):
     """One state of a remote file, read by ranges.
 
     Attributes
@@ -82,7 +82,7 @@ class Store(ABC):
         """Whether there is a file of that path, or files below it."""
 
     @abstractmethod
-    def stat(self, path: str) -> Entry:
+    def stat(self, path: str) -> StoreEntry:
         """Return what is known of a file.
 
         Raises
@@ -92,16 +92,16 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[Entry]:
+    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[StoreEntry]:
         """Yield the files below a folder, in the order of their paths. Nothing is there: nothing is yielded.
 
         With `deep` false, only those right in the folder.
         """
 
-    def glob(self, text: str) -> Iterator[Entry]:
+    def glob(self, text: str) -> Iterator[StoreEntry]:
         """Yield the files whose paths match a pattern: ``*``, ``?``, and ``**`` for any number of folders."""
-        wanted = pattern(text)
-        return (one for one in self.list(fixed_part(text)) if wanted.fullmatch(one.path))
+        wanted = compile_pattern(text)
+        return (one for one in self.list(literal_folder(text)) if wanted.fullmatch(one.path))
 
     @abstractmethod
     def read_bytes(self, path: str) -> bytes:
@@ -124,7 +124,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def ranged(self, path: str) -> Ranged:
+    def open_ranged(self, path: str) -> RangedFile:
         """Return the present state of a file, to be read by ranges.
 
         Raises
@@ -180,18 +180,18 @@ class Store(ABC):
 
     def location(self, path: str) -> str:
         """Return the absolute path or URL of a file or folder."""
-        return f"{self.root}/{relative(path)}"
+        return f"{self.root}/{normalize_path(path)}"
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({public(self.root)!r})"
+        return f"{type(self).__name__}({public_url(self.root)!r})"
 
-    def _missing(self, path: str) -> FileAccessError:
-        where = public(f"{self.root}/{path}")
+    def _missing_error(self, path: str) -> FileAccessError:
+        where = public_url(f"{self.root}/{path}")
         return FileAccessError("no such file", where=where, hint="check the path and the store's root")
 
-    def _conflict(self, path: str, if_absent: bool) -> ConflictError:
+    def _conflict_error(self, path: str, if_absent: bool) -> ConflictError:
         msg = "the file is there already" if if_absent else "another writer changed the file, or removed it"
-        where = public(f"{self.root}/{path}")
+        where = public_url(f"{self.root}/{path}")
         return ConflictError(msg, where=where, hint="nothing was written: look at what is there now")
 
 
@@ -208,7 +208,7 @@ def check_condition(if_absent: bool, if_tag: str | None) -> None:
         raise RequestError(msg, expected="one of if_absent and if_tag")
 
 
-def data_of(data: bytes, size: int, store: Store, path: str, tag: str) -> bytes:
+def require_unchanged(data: bytes, size: int, store: Store, path: str, tag: str) -> bytes:
     """Return what was read of a file, if it is whole, and the file still the one that was opened.
 
     Raises
@@ -218,7 +218,7 @@ def data_of(data: bytes, size: int, store: Store, path: str, tag: str) -> bytes:
     """
     if len(data) != size or store.stat(path).tag != tag:
         msg = "another writer changed the file meanwhile"
-        raise ConflictError(msg, where=public(store.location(path)), hint="do it again, on the new state")
+        raise ConflictError(msg, where=public_url(store.location(path)), hint="do it again, on the new state")
     return data
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from nwbpipe.errors import FileAccessError, RequestError, UnknownNameError
 from nwbpipe.stores._fsspec import FsspecStore
 from nwbpipe.stores._local import LocalStore
-from nwbpipe.stores._paths import relative
+from nwbpipe.stores._paths import normalize_path
 from nwbpipe.stores._s3 import S3Store
 from nwbpipe.stores._store import Store
-from nwbpipe.stores.s3 import canonical, is_remote, public
+from nwbpipe.stores.s3 import canonical_url, is_remote, public_url
 
 # NWBPIPE_STORE_RAW=/data/raw says where raw:// is on this machine, over what the project file says.
 STORE_VARIABLE = "NWBPIPE_STORE_"
@@ -45,7 +45,7 @@ def open_store(root: Path | str, *, base: Path | None = None) -> Store:
     ['a/b.txt']
     """
     if is_remote(root):
-        text = canonical(root)
+        text = canonical_url(root)
         if text.startswith("file:"):
             return LocalStore(Path(re.sub(r"^file:/{0,2}(?=/)", "", text)))
         return S3Store(text) if text.startswith("s3:") else FsspecStore(text)
@@ -60,14 +60,14 @@ def open_location(location: Path | str) -> tuple[Store, str]:
     RequestError
         If it names no file.
     """
-    plain, mark, query = canonical(location).partition("?")  # a signature may hold slashes
+    plain, mark, query = canonical_url(location).partition("?")  # a signature may hold slashes
     folder, _, name = plain.rpartition("/")
     name += mark + query
     if not is_remote(location):
         place = Path(os.path.abspath(location))  # noqa: PTH100 (links stay)
         return LocalStore(place.parent), place.name
     if folder.endswith(":/") or not name:
-        raise RequestError("no address of a file", where=public(location), expected="a URL that ends with a name")
+        raise RequestError("no address of a file", where=public_url(location), expected="a URL that ends with a name")
     return open_store(folder), name
 
 
@@ -195,8 +195,8 @@ class Stores:
         """Return the root that has what an address names, and the relative path there; see `locate`."""
         found = split_address(address)
         if found is None:
-            raise RequestError("no address in a store", where=public(address), expected="store://path")
-        name, path = found[0], relative(found[1])
+            raise RequestError("no address in a store", where=public_url(address), expected="store://path")
+        name, path = found[0], normalize_path(found[1])
         roots = self.roots(name)
         if writing:
             return roots[0], path
@@ -206,7 +206,7 @@ class Stores:
         raise FileAccessError(
             "no such file or folder in the store",
             where=address,
-            found=", ".join(f"nothing at {public(store.location(path))}" for store in roots),
+            found=", ".join(f"nothing at {public_url(store.location(path))}" for store in roots),
             hint="check the path, and the roots of the profile (NWBPIPE_PROFILE)",
         )
 
@@ -218,7 +218,7 @@ class Stores:
         RequestError
             If it is below none of the roots.
         """
-        text = canonical(location) if is_remote(location) else os.path.abspath(location)  # noqa: PTH100 (links stay)
+        text = canonical_url(location) if is_remote(location) else os.path.abspath(location)  # noqa: PTH100 (links stay)
         found = [
             (len(store.root), name, text[len(store.root) + 1 :])
             for name, roots in self._stores.items()
@@ -227,9 +227,9 @@ class Stores:
         ]
         if not found:
             msg = "the file is below no root of a store"
-            raise RequestError(msg, where=public(text), expected=", ".join(f"{name}://" for name in self._stores))
+            raise RequestError(msg, where=public_url(text), expected=", ".join(f"{name}://" for name in self._stores))
         _, name, path = max(found, key=lambda one: one[0])
-        return f"{name}://{relative(Path(path).as_posix())}"
+        return f"{name}://{normalize_path(Path(path).as_posix())}"
 
     def glob(self, text: str) -> list[str]:
         """Return the addresses of the files that a pattern means, such as ``raw://**/session.yaml``, in order.
@@ -243,7 +243,7 @@ class Stores:
         """
         found = split_address(text)
         if found is None:
-            raise RequestError("no pattern in a store", where=public(text), expected="store://pattern")
+            raise RequestError("no pattern in a store", where=public_url(text), expected="store://pattern")
         name, wanted = found
         paths = {one.path for store in self.roots(name) for one in store.glob(wanted)}
         return [f"{name}://{path}" for path in sorted(paths)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nwbpipe.converters.clocks._alignment import in_memory, regular_rate, times_before
+from nwbpipe.converters.clocks._alignment import load_array, original_times, regular_rate
 from nwbpipe.errors import ClockError, SpecError
 from tests.converters import raw
 
@@ -19,7 +19,7 @@ def series_times(built, name: str) -> list[np.ndarray]:
     assert series
     from nwbpipe.converters.clocks._alignment import sample_count
 
-    return [times_before(item, sample_count(item)) for item in series]
+    return [original_times(item, sample_count(item)) for item in series]
 
 
 def start(offset: float = OFFSET) -> dict[str, object]:
@@ -109,7 +109,7 @@ def test_an_offset_moves_segmentation(shared_data, tmp_path):
     for old, new in zip(before, after, strict=True):
         assert len(old) == 864
         np.testing.assert_allclose(new, old + OFFSET, atol=1e-9)
-    first, second = (list(in_memory(next(iter(b.nwbfile.events.values()))["timestamp"].data)) for b in built)
+    first, second = (list(load_array(next(iter(b.nwbfile.events.values()))["timestamp"].data)) for b in built)
     assert first == second
 
 
@@ -129,7 +129,7 @@ def test_an_offset_moves_intervals_and_the_times_in_them(convert_to):
 def test_an_offset_moves_events(convert_to):
     built = convert_to({"scope": raw.tiff(), "log": raw.events()}, clocks={"log": start()})
     (table,) = built.nwbfile.events.values()
-    np.testing.assert_allclose(in_memory(table["timestamp"].data), np.array([0.5, 1.5, 2.5]) + OFFSET)
+    np.testing.assert_allclose(load_array(table["timestamp"].data), np.array([0.5, 1.5, 2.5]) + OFFSET)
 
 
 def test_an_offset_moves_spikes_of_this_sorting_only(more_raw, convert_to):
@@ -143,7 +143,7 @@ def test_an_offset_moves_spikes_of_this_sorting_only(more_raw, convert_to):
 
 def test_sources_of_the_reference_clock_stay(convert_to):
     built = convert_to({"scope": raw.tiff(), "trials": raw.trials(clock="scope"), "log": raw.events(clock="scope")})
-    assert list(in_memory(built.nwbfile.trials["start_time"].data)) == [1.0, 3.0, 5.0]
+    assert list(load_array(built.nwbfile.trials["start_time"].data)) == [1.0, 3.0, 5.0]
 
 
 @pytest.mark.parametrize(("unit", "scale"), [("s", 1.0), ("ms", 1e3), ("us", 1e6)])
@@ -247,7 +247,7 @@ def test_tables_follow_the_samples_of_their_clock(folder, convert_to):
     built = convert_to(sources, clocks={"body": clock})
     (table,) = built.nwbfile.events.values()
     expected = np.interp([0.5, 0.775, 1.5], frames, times)
-    np.testing.assert_allclose(in_memory(table["timestamp"].data), expected)
+    np.testing.assert_allclose(load_array(table["timestamp"].data), expected)
     raw.write_events(folder / "events.csv", (0.5, 9.0))
     with pytest.raises(ClockError, match="outside the recording"):
         convert_to(sources, clocks={"body": clock})
@@ -257,8 +257,8 @@ def test_rows_of_a_table_take_the_times_of_a_file(folder, convert_to):
     np.save(folder / "times.npy", np.array([10.0, 20.0, 40.0]))
     clock = {"align": "timestamps", "file": "times.npy"}
     built = convert_to({"scope": raw.tiff(), "trials": raw.trials()}, clocks={"trials": clock})
-    assert list(in_memory(built.nwbfile.trials["start_time"].data)) == [10.0, 20.0, 40.0]
-    assert list(in_memory(built.nwbfile.trials["stop_time"].data)) == [11.0, 21.0, 41.0]
+    assert list(load_array(built.nwbfile.trials["start_time"].data)) == [10.0, 20.0, 40.0]
+    assert list(load_array(built.nwbfile.trials["stop_time"].data)) == [11.0, 21.0, 41.0]
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_several_videos_without_times_are_refused(folder, convert_to):
     built = convert_to({"body": source}, clocks={"body": {"align": "timestamps", "file": "times.npy"}})
     (found,) = series_times(built, "body")
     np.testing.assert_array_equal(found, times)
-    assert list(in_memory(built.added["body"].series()[0].starting_frame)) == [0, 40]
+    assert list(load_array(built.added["body"].series()[0].starting_frame)) == [0, 40]
 
 
 def test_the_start_of_the_session_comes_from_the_reference_only(folder, convert_to):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nwbpipe.converters import load_spec
-from nwbpipe.converters.clocks._alignment import in_memory, sample_count, times_before
+from nwbpipe.converters.clocks._alignment import load_array, original_times, sample_count
 from nwbpipe.errors import ClockError, SpecError
 from tests.converters import raw
 
@@ -29,7 +29,7 @@ def write_log(path: Path, times: np.ndarray, unit: float = 1.0) -> None:
 
 def series_times(built, name: str) -> np.ndarray:
     series = built.added[name].series()[0]
-    return times_before(series, sample_count(series))
+    return original_times(series, sample_count(series))
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_pulses_carry_a_series_with_a_rate_and_events(trains, convert_to):
     assert movie.rate == pytest.approx(raw.RATE / (1 + DRIFT), rel=1e-12)
     assert movie.timestamps is None
     (table,) = built.nwbfile.events.values()
-    np.testing.assert_allclose(in_memory(table["timestamp"].data), to_reference([0.5, 1.5, 2.5]), atol=1e-9)
+    np.testing.assert_allclose(load_array(table["timestamp"].data), to_reference([0.5, 1.5, 2.5]), atol=1e-9)
     (record,) = built.alignments
     assert (record.clock, record.reference, record.method, record.verdict) == (
         "scope",
@@ -84,9 +84,9 @@ def test_pulses_carry_timestamps_and_intervals(trains, convert_to):
     }
     built = convert_to(sources, clocks={"rig": by_pulses()})
     table = built.nwbfile.trials
-    np.testing.assert_allclose(in_memory(table["start_time"].data), to_reference([1, 3, 5]), atol=1e-9)
-    np.testing.assert_allclose(in_memory(table["cue_time"].data), to_reference([1.5, 3.5, 5.5]), atol=1e-9)
-    np.testing.assert_allclose(in_memory(table["reaction_time"].data), 0.25)
+    np.testing.assert_allclose(load_array(table["start_time"].data), to_reference([1, 3, 5]), atol=1e-9)
+    np.testing.assert_allclose(load_array(table["cue_time"].data), to_reference([1.5, 3.5, 5.5]), atol=1e-9)
+    np.testing.assert_allclose(load_array(table["reaction_time"].data), 0.25)
     np.testing.assert_allclose(series_times(built, "fiber"), to_reference(np.arange(50) / 20), atol=1e-9)
 
 
@@ -125,7 +125,7 @@ def test_pulses_of_sources_and_a_chain_of_clocks(folder, convert_to):
     }
     built = convert_to(sources, clocks=clocks)
     for name in ("rig", "camera"):
-        times = in_memory(built.nwbfile.events[name]["timestamp"].data)
+        times = load_array(built.nwbfile.events[name]["timestamp"].data)
         np.testing.assert_allclose(times, to_reference(events) + 100.0, atol=1e-9)
 
 

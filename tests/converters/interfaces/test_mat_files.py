@@ -61,15 +61,15 @@ def write_73(path):
 def test_every_version_gives_the_same(tmp_path, write, read):
     write(tmp_path / "a.mat")
     found = read(tmp_path / "a.mat")
-    rows = mat.structs(found["rows"])
+    rows = mat.as_structs(found["rows"])
     assert [row["side"] for row in rows] == ["left", "right"]
-    assert [mat.scalar(row["n"]) for row in rows] == [1, 2]
-    assert [mat.vector(row["licks"]).tolist() for row in rows] == [row["licks"] for row in ROWS]
+    assert [mat.as_scalar(row["n"]) for row in rows] == [1, 2]
+    assert [mat.as_vector(row["licks"]).tolist() for row in rows] == [row["licks"] for row in ROWS]
     # A struct of cell arrays is no struct array, however like one it is stored.
     assert list(found["held"]["names"]) == ["a", "bb", "c"]
-    assert [mat.scalar(one) for one in found["held"]["values"]] == [1, 2]
-    assert mat.matrix(found["wide"]).shape == (2, 3)
-    assert mat.matrix(found["wide"]).across(0, 1, slice(1, 3)).tolist() == [4, 5]
+    assert [mat.as_scalar(one) for one in found["held"]["values"]] == [1, 2]
+    assert mat.as_matrix(found["wide"]).shape == (2, 3)
+    assert mat.as_matrix(found["wide"]).read_span(0, 1, slice(1, 3)).tolist() == [4, 5]
     if read is mat.load_mat:
         assert found["one"] == rows[0]["n"] + 2 == 3
         assert found["wide"].tolist() == [[0, 1, 2], [3, 4, 5]]
@@ -80,7 +80,7 @@ def test_logical_and_empty_arrays_of_version_73(tmp_path):
     found = mat.load_mat(tmp_path / "a.mat")
     assert found["flags"].tolist() == [True, False]
     assert found["none"].size == 0
-    assert mat.matrix(mat.open_mat(tmp_path / "a.mat")["none"]) is None
+    assert mat.as_matrix(mat.open_mat(tmp_path / "a.mat")["none"]) is None
 
 
 def test_damaged_files_are_refused(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from nwbpipe.converters._photometry import photometry_problems
+from nwbpipe.converters._photometry import check_photometry
 from nwbpipe.converters.interfaces import interface_class
 from nwbpipe.errors import SourceError
 from nwbpipe.simulate import simulate_photometry
@@ -47,7 +47,7 @@ def added(source):
     nwbfile = empty_session("photometry")
     metadata = source.get_metadata().to_dict()
     metadata["FiberPhotometry"]["rig"]["name"] = "FiberPhotometryResponseSeries_rig"
-    assert photometry_problems(metadata) == []
+    assert check_photometry(metadata) == []
     source.add_to_nwbfile(nwbfile, metadata)
     return nwbfile
 
@@ -232,7 +232,7 @@ def test_settings_with_mistakes_are_refused(rig, old, new, message):
 )  # fmt: skip
 def test_descriptions_that_are_not_complete_or_contradict_themselves(rig, change, message):
     metadata = interface(rig[0]).get_metadata().to_dict()
-    assert photometry_problems(metadata) == []
+    assert check_photometry(metadata) == []
     change(metadata)
-    (problem,) = photometry_problems(metadata)
+    (problem,) = check_photometry(metadata)
     assert message in str(problem)

@@ -8,7 +8,13 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from nwbpipe.converters.interfaces import _registry, build_interface, interface_class, interface_names, missing_reader
+from nwbpipe.converters.interfaces import (
+    _registry,
+    build_interface,
+    interface_class,
+    interface_names,
+    missing_reader_error,
+)
 from nwbpipe.errors import SourceError, ToolMissingError, UnknownNameError
 
 _OURS = [
@@ -85,7 +91,7 @@ def test_a_third_partys_interface(monkeypatch):
     ],
 )
 def test_a_missing_reader_names_the_extra(name, extra):
-    error = missing_reader(name, ModuleNotFoundError("No module named 'x'"), interface_class(name))
+    error = missing_reader_error(name, ModuleNotFoundError("No module named 'x'"), interface_class(name))
     assert error.problem.hint == f"pip install 'nwbpipe[{extra}]'"
 
 

@@ -37,7 +37,7 @@ sources:
     assert spec.sources["scope"].args == {"file_path": folder / "movie.tif", "sampling_frequency": 25.0}
     assert spec.sources["scope"].options == {"always_write_timestamps": True}
     assert spec.reference_clock == "scope"
-    assert spec.resolved()["sources"]["scope"]["args"]["file_path"] == "movie.tif"
+    assert spec.as_dict()["sources"]["scope"]["args"]["file_path"] == "movie.tif"
 
 
 def test_five_mistakes_are_five_problems(folder):
@@ -143,7 +143,7 @@ def test_stores_of_the_project_are_followed(folder, monkeypatch):
     monkeypatch.setenv("NWBPIPE_PROFILE", "rig")
     spec = load_spec(path)
     assert spec.sources["scope"].args["file_path"] == other / "m.tif"
-    assert spec.resolved()["sources"]["scope"]["args"]["file_path"] == "raw://m.tif"
+    assert spec.as_dict()["sources"]["scope"]["args"]["file_path"] == "raw://m.tif"
     raw.write_spec(folder, {"scope": raw.tiff("raw://../session/movie.tif")})
     assert any("outside" in item for item in mistakes(path))
 

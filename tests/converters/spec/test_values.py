@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from nwbpipe.converters.spec._values import MistakeError, coerce, natural
-from nwbpipe.converters.spec._yaml import Text
+from nwbpipe.converters.spec._values import SpecValueError, coerce, infer_type
+from nwbpipe.converters.spec._yaml import YamlScalar
 
 
 def path_of(text: str, kind: str) -> Path:
@@ -41,7 +41,7 @@ def path_of(text: str, kind: str) -> Path:
     ],
 )
 def test_texts_take_the_type_that_is_asked_for(text, annotation, value):
-    result = coerce(Text(text), annotation, path_of)
+    result = coerce(YamlScalar(text), annotation, path_of)
     assert result == value
     assert type(result) is type(value)
 
@@ -49,39 +49,39 @@ def test_texts_take_the_type_that_is_asked_for(text, annotation, value):
 @pytest.mark.parametrize(
     ("value", "annotation"),
     [
-        (Text("N"), bool),
-        (Text("1"), bool),
-        (Text("yes"), bool),
-        (Text("fast"), float),
-        (Text("nan"), float),
-        (Text("inf"), float),
-        (Text("1.5"), int),
-        (Text("red"), Literal["green"]),
-        (Text("a"), list[str]),
-        ([Text("a")], str),
-        ([Text("a")], dict[str, Any]),
+        (YamlScalar("N"), bool),
+        (YamlScalar("1"), bool),
+        (YamlScalar("yes"), bool),
+        (YamlScalar("fast"), float),
+        (YamlScalar("nan"), float),
+        (YamlScalar("inf"), float),
+        (YamlScalar("1.5"), int),
+        (YamlScalar("red"), Literal["green"]),
+        (YamlScalar("a"), list[str]),
+        ([YamlScalar("a")], str),
+        ([YamlScalar("a")], dict[str, Any]),
         (None, float),
     ],
 )
 def test_what_does_not_fit_is_refused(value, annotation):
-    with pytest.raises(MistakeError):
+    with pytest.raises(SpecValueError):
         coerce(value, annotation, path_of)
 
 
 def test_lists_and_mappings_are_typed_inside():
-    assert coerce([Text("0"), Text("1")], list[int], path_of) == [0, 1]
-    assert coerce([Text("0"), Text("1")], tuple[float, float], path_of) == (0.0, 1.0)
-    assert coerce({"a": Text("1")}, dict[str, float], path_of) == {"a": 1.0}
-    assert coerce([Text("0"), Text("b")], str | int | list[str | int], path_of) == [0, "b"]
+    assert coerce([YamlScalar("0"), YamlScalar("1")], list[int], path_of) == [0, 1]
+    assert coerce([YamlScalar("0"), YamlScalar("1")], tuple[float, float], path_of) == (0.0, 1.0)
+    assert coerce({"a": YamlScalar("1")}, dict[str, float], path_of) == {"a": 1.0}
+    assert coerce([YamlScalar("0"), YamlScalar("b")], str | int | list[str | int], path_of) == [0, "b"]
 
 
 def test_quoted_numbers_stay_texts():
-    assert coerce(Text("2", plain=False), str | int, path_of) == "2"
-    assert natural(Text("7", plain=False)) == "7"
+    assert coerce(YamlScalar("2", plain=False), str | int, path_of) == "2"
+    assert infer_type(YamlScalar("7", plain=False)) == "7"
 
 
 def test_fields_that_are_texts_in_nwb_stay_texts():
-    assert natural({"serial_number": Text("42"), "rate": Text("42")}, {"serial_number"}) == {
+    assert infer_type({"serial_number": YamlScalar("42"), "rate": YamlScalar("42")}, {"serial_number"}) == {
         "serial_number": "42",
         "rate": 42,
     }

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nwbpipe.converters.spec._yaml import MAX_NODES, Text, merge, read_document, read_yaml
+from nwbpipe.converters.spec._yaml import MAX_NODES, YamlScalar, merge, read_document, read_yaml
 from nwbpipe.errors import Problem, SpecError
 
 
@@ -22,7 +22,7 @@ def read(tmp_path: Path, text: str | bytes, problems: list[Problem] | None = Non
 @pytest.mark.parametrize("text", ["2024-05-01", "042", "N", "yes", "off", "1e3", "0x10", "1_000", "12:30:45", ".5"])
 def test_scalars_stay_as_they_were_written(tmp_path, text):
     value = read(tmp_path, f"key: {text}\n")["key"]
-    assert isinstance(value, Text)
+    assert isinstance(value, YamlScalar)
     assert value == text
     assert value.plain
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nwbpipe.nwb_builders import Column, events_table, intervals_table
+from nwbpipe.nwb_builders import Column, make_events_table, make_intervals_table
 from tests.nwb_builders.nwb import empty_nwbfile
 
 
@@ -25,9 +25,9 @@ def write_session(
 
     nwbfile = empty_nwbfile()
     if events is not None:
-        nwbfile.add_events_table(events_table("log", "events", events[0], names=events[1]))
+        nwbfile.add_events_table(make_events_table("log", "events", events[0], names=events[1]))
     if trials is not None:
-        nwbfile.trials = intervals_table("trials", "trials", *trials, columns=trial_columns, ids=ids)
+        nwbfile.trials = make_intervals_table("trials", "trials", *trials, columns=trial_columns, ids=ids)
     for name, arguments in series.items():
         arguments = {"unit": "radians", "description": "a series", **arguments}
         nwbfile.add_acquisition(TimeSeries(name=name, **{**arguments, "data": np.asarray(arguments["data"])}))

@@ -9,14 +9,14 @@ import pytest
 
 import nwbpipe
 from nwbpipe.environments import ToolEnvironment
-from nwbpipe.review import Pair, compare
-from nwbpipe.simulate import EASY, HARD, TwoPhoton, simulate_two_photon
+from nwbpipe.review import StepPair, compare
+from nwbpipe.simulate import EASY, HARD, TwoPhotonSettings, simulate_two_photon
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("own_places")]
 PARAMS = {"tau": 0.7, "nimg_init": 200}
 
 
-def result(path: Path, what: TwoPhoton, params: dict[str, object]) -> Pair:
+def result(path: Path, what: TwoPhotonSettings, params: dict[str, object]) -> StepPair:
     simulate_two_photon(path, what)
     nwbpipe.process(path, "suite2p", params=params)
     (pair,) = compare(path, "suite2p").pairs

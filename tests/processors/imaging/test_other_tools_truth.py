@@ -17,7 +17,7 @@ from nwbpipe.processors import processor
 from nwbpipe.review import compare
 from nwbpipe.run import process
 from nwbpipe.simulate import EASY, simulate_two_photon
-from nwbpipe.simulate._common import Scale, generator
+from nwbpipe.simulate._common import Scale, make_generator
 from nwbpipe.simulate._imaging import write_imaging
 from nwbpipe.simulate.scores import match_masks, trace_correlation
 from tests.processors.imaging.session import write_session
@@ -126,7 +126,7 @@ def simulated(tmp_path):
     """A small movie of the kind that `nwbpipe demo` simulates: (frames, x, y), and its truth."""
     truth = write_imaging(
         tmp_path / "raw.tif",
-        generator(0, "imaging"),
+        make_generator(0, "imaging"),
         Scale(25.0, (100, 100), 8, 4, 2, 2),
         start_time=datetime(2024, 1, 1, tzinfo=UTC),
         offset_s=0.0,

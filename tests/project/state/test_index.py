@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from nwbpipe.project.state import Index
-from nwbpipe.project.state._index import stats_of
+from nwbpipe.project.state._index import read_local_stats
 
 
 def test_an_entry_counts_while_its_files_are_unchanged(tmp_path: Path, monkeypatch) -> None:
@@ -15,7 +15,7 @@ def test_an_entry_counts_while_its_files_are_unchanged(tmp_path: Path, monkeypat
     index = Index(tmp_path / "nwbpipe.toml", "")
     later = time.time_ns() + 10**10  # by then the file is at rest; its ctime can't be set
     monkeypatch.setattr(time, "time_ns", lambda: later)
-    index.store("kind", [("name", "context", stats_of([file, tmp_path / "absent"]), {"x": 1})])
+    index.store("kind", [("name", "context", read_local_stats([file, tmp_path / "absent"]), {"x": 1})])
     assert index.load("kind") == {"name": ("context", {"x": 1})}
     assert index.load("other") == {}
     (tmp_path / "absent").write_text("now it is there")
@@ -29,7 +29,7 @@ def test_an_entry_counts_while_its_files_are_unchanged(tmp_path: Path, monkeypat
 def test_what_has_just_changed_is_not_kept(tmp_path: Path) -> None:
     index = Index(tmp_path / "nwbpipe.toml", "")
     (tmp_path / "file").write_text("a")
-    index.store("kind", [("name", "context", stats_of([tmp_path / "file"]), 1)])
+    index.store("kind", [("name", "context", read_local_stats([tmp_path / "file"]), 1)])
     assert index.load("kind") == {}
 
 

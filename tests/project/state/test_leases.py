@@ -10,7 +10,7 @@ import pytest
 
 from nwbpipe import stores
 from nwbpipe.project.state import Leases
-from nwbpipe.project.state._leases import machine
+from nwbpipe.project.state._leases import identify_machine
 
 
 def foreign(store: stores.Store, **changes: object) -> None:
@@ -25,11 +25,11 @@ def test_one_holds_a_lease(tmp_path: Path) -> None:
     lease = one.take("k", session="M/1", step="s")
     assert lease is not None
     assert other.take("k") is None
-    assert [content["session"] for content in other.living()] == ["M/1"]
+    assert [content["session"] for content in other.list_active()] == ["M/1"]
     one.release(lease)
     assert other.take("k") is not None
     other.close()
-    assert other.living() == []
+    assert other.list_active() == []
 
 
 def test_a_lease_of_a_process_that_is_gone_is_void_at_once(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_lease_of_a_process_that_is_gone_is_void_at_once(tmp_path: Path) -> No
         assert mine.take("k") is None
         owner.kill()
         owner.wait()
-        assert mine.living() == []
+        assert mine.list_active() == []
         lease = mine.take("k")
         assert lease is not None
         mine.close()
@@ -111,5 +111,5 @@ def test_a_lease_that_cannot_be_read_is_void(tmp_path: Path, content: bytes) -> 
 def test_a_machine_has_a_name_that_tells_nothing() -> None:
     import platform
 
-    assert machine() == machine()
-    assert platform.node() not in machine()
+    assert identify_machine() == identify_machine()
+    assert platform.node() not in identify_machine()

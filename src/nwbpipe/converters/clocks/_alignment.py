@@ -34,7 +34,7 @@ REGULAR_S = 1e-9
 
 
 @dataclass
-class Added:
+class AddedObjects:
     """What one source added to the file.
 
     Parameters
@@ -46,7 +46,7 @@ class Added:
     """
 
     objects: list[Any] = field(default_factory=list)
-    grown: list[tuple[Any, int]] = field(default_factory=list)
+    grown_tables: list[tuple[Any, int]] = field(default_factory=list)
 
     def series(self) -> list[Any]:
         """Time series that were added."""
@@ -61,7 +61,7 @@ class Added:
         for item in self.objects:
             if isinstance(item, DynamicTable):
                 yield item, 0
-        yield from self.grown
+        yield from self.grown_tables
 
 
 @dataclass(frozen=True)
@@ -72,25 +72,25 @@ class Snapshot:
     rows: Mapping[int, int]
 
     @classmethod
-    def of(cls, nwbfile: NWBFile) -> Snapshot:
+    def take(cls, nwbfile: NWBFile) -> Snapshot:
         """Take a snapshot."""
-        children = list(_children(nwbfile))
+        children = list(_iter_children(nwbfile))
         return cls(
             frozenset(id(item) for item in children), {id(item): len(item) for item in children if _is_table(item)}
         )
 
-    def added(self, nwbfile: NWBFile) -> Added:
+    def find_added(self, nwbfile: NWBFile) -> AddedObjects:
         """Tell what was added since."""
-        added = Added()
-        for item in _children(nwbfile):
+        added = AddedObjects()
+        for item in _iter_children(nwbfile):
             if id(item) not in self.ids:
                 added.objects.append(item)
             elif _is_table(item) and len(item) > self.rows[id(item)]:
-                added.grown.append((item, self.rows[id(item)]))
+                added.grown_tables.append((item, self.rows[id(item)]))
         return added
 
 
-def _children(nwbfile: NWBFile) -> Iterator[Any]:
+def _iter_children(nwbfile: NWBFile) -> Iterator[Any]:
     return (item for item in nwbfile.all_children() if item is not nwbfile)
 
 
@@ -100,7 +100,7 @@ def _is_table(item: Any) -> bool:
     return isinstance(item, DynamicTable)
 
 
-def shift(added: Added, offset_s: float) -> list[str]:
+def shift_times(added: AddedObjects, offset_s: float) -> list[str]:
     """Add a constant to every time that a source wrote.
 
     Parameters
@@ -121,7 +121,7 @@ def shift(added: Added, offset_s: float) -> list[str]:
         if timestamps is None:
             series.fields["starting_time"] = float((series.fields.get("starting_time") or 0.0) + offset_s)
         elif not _is_series(timestamps):  # else it is linked, and moves with the series that owns it
-            series.fields["timestamps"] = in_memory(timestamps) + offset_s
+            series.fields["timestamps"] = load_array(timestamps) + offset_s
     for table, first in added.tables():
         for column, is_time in list(time_columns(table, first, notes)):  # judged before any moves
             if is_time:
@@ -129,7 +129,7 @@ def shift(added: Added, offset_s: float) -> list[str]:
     return notes
 
 
-def carry(added: Added, mapping: TimeMap) -> list[str]:
+def map_times(added: AddedObjects, mapping: TimeMap) -> list[str]:
     """Carry all that a source wrote by the map of its clock.
 
     A straight map keeps a series' rate a rate (its own times the drift), whatever its length; a broken one gives
@@ -152,12 +152,12 @@ def carry(added: Added, mapping: TimeMap) -> list[str]:
         timestamps = series.fields.get("timestamps")
         if timestamps is not None:
             if not _is_series(timestamps):  # else it is linked, and moves with the series that owns it
-                series.fields["timestamps"] = mapping(np.asarray(in_memory(timestamps), dtype=np.float64))
+                series.fields["timestamps"] = mapping(np.asarray(load_array(timestamps), dtype=np.float64))
             continue
         start = float(series.fields.get("starting_time") or 0.0)
         drift = getattr(mapping, "drift", None)
         if drift is None:
-            _assign(series, mapping(times_before(series, sample_count(series))), owner)
+            _assign(series, mapping(original_times(series, sample_count(series))), owner)
         else:
             series.fields["starting_time"] = float(mapping(np.asarray([start]))[0])
             if series.fields.get("rate"):
@@ -165,7 +165,7 @@ def carry(added: Added, mapping: TimeMap) -> list[str]:
     return map_tables(added, mapping)
 
 
-def set_times(added: Added, times_of: Callable[[Any, int], Times]) -> list[tuple[Times, Times]]:
+def set_times(added: AddedObjects, times_of: Callable[[Any, int], Times]) -> list[tuple[Times, Times]]:
     """Give every series that a source wrote the times of its samples.
 
     Parameters
@@ -184,7 +184,7 @@ def set_times(added: Added, times_of: Callable[[Any, int], Times]) -> list[tuple
     owner: dict[bytes, Any] = {}
     for series in added.series():
         count = sample_count(series)
-        before = times_before(series, count)
+        before = original_times(series, count)
         times = times_of(series, count)
         pairs.append((before, times))
         _assign(series, times, owner)
@@ -219,7 +219,7 @@ def regular_rate(times: Times) -> float | None:
     return None
 
 
-def map_tables(added: Added, mapping: TimeMap) -> list[str]:
+def map_tables(added: AddedObjects, mapping: TimeMap) -> list[str]:
     """Carry the times of a source's tables from its clock to the reference by a function."""
     notes: list[str] = []
     for table, first in added.tables():
@@ -229,13 +229,13 @@ def map_tables(added: Added, mapping: TimeMap) -> list[str]:
     return notes
 
 
-def set_rows(table: Any, times: Times) -> None:
+def set_row_times(table: Any, times: Times) -> None:
     """Give the rows of an events or intervals table their times; an interval keeps its duration."""
     kind = _table_kind(table)
     if kind == "EventsTable":
         _map_column(table["timestamp"], table, 0, lambda _old: times)
     elif kind == "TimeIntervals":
-        start = in_memory(table["start_time"].data)
+        start = load_array(table["start_time"].data)
         # Whatever else in a row is a time moves as far as the row's start does.
         for column in [column for column, is_time in time_columns(table, 0, []) if is_time]:
             _map_column(column, table, 0, partial(np.add, (times - start)[_rows_of(table, column)]))
@@ -248,7 +248,7 @@ def set_rows(table: Any, times: Times) -> None:
         )
 
 
-def has_times(added: Added) -> bool:
+def has_times(added: AddedObjects) -> bool:
     """Tell whether a source wrote anything that has a time."""
     return bool(added.series()) or any(
         is_time for table, first in added.tables() for _, is_time in time_columns(table, first, [])
@@ -277,7 +277,7 @@ def time_columns(table: Any, first: int, notes: list[str]) -> Iterator[tuple[Any
         elif type(column).__name__ == "DurationVectorData":
             continue
         elif kind == "TimeIntervals" and column.name.endswith(("_time", "_times")):
-            is_time = _within_rows(table, column, first)
+            is_time = _lies_within_rows(table, column, first)
             if is_time is not None:
                 verb = "taken as times" if is_time else "not taken as times"
                 notes.append(f"{table.name}: the column {column.name} is {verb} of the source's clock")
@@ -288,12 +288,12 @@ def _is_index(column: Any) -> bool:
     return any(owner.__name__ == "VectorIndex" for owner in type(column).__mro__)
 
 
-def _within_rows(table: Any, column: Any, first: int) -> bool | None:
+def _lies_within_rows(table: Any, column: Any, first: int) -> bool | None:
     """Tell whether a column's values lie in their rows' intervals; None if they are no numbers."""
-    values = np.asarray(in_memory(column.data))
+    values = np.asarray(load_array(column.data))
     if values.dtype.kind not in "fiu" or values.ndim != 1 or not len(values):
         return None
-    start, stop = (np.asarray(in_memory(table[name].data), dtype=float) for name in ("start_time", "stop_time"))
+    start, stop = (np.asarray(load_array(table[name].data), dtype=float) for name in ("start_time", "stop_time"))
     rows = _rows_of(table, column)
     if len(rows) != len(values):
         return None
@@ -311,7 +311,7 @@ def _rows_of(table: Any, column: Any) -> npt.NDArray[np.intp]:
     index = next((item for item in table.columns if item.name == f"{column.name}_index"), None)
     if index is None:
         return np.arange(len(table))
-    ends = np.asarray(in_memory(index.data), dtype=int)
+    ends = np.asarray(load_array(index.data), dtype=int)
     return np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))
 
 
@@ -320,7 +320,7 @@ def _map_column(column: Any, table: Any, first: int, mapping: TimeMap) -> None:
     start = _first_value(column, table, first)
 
     def replace(data: Any) -> Any:
-        values = np.array(in_memory(data), dtype=np.float64)
+        values = np.array(load_array(data), dtype=np.float64)
         shape = values[start:].shape
         values[start:] = mapping(values[start:].reshape(-1)).reshape(shape)
         return values
@@ -335,12 +335,12 @@ def _first_value(column: Any, table: Any, first: int) -> int:
     by_name = {item.name: item for item in table.columns}
     while first and f"{name}_index" in by_name:
         index = by_name[f"{name}_index"]
-        position = int(in_memory(index.data)[first - 1])
+        position = int(load_array(index.data)[first - 1])
         name = index.name
     return position
 
 
-def in_memory(data: Any) -> Any:
+def load_array(data: Any) -> Any:
     """Give the values behind hdmf's wrappers as an array."""
     from hdmf.data_utils import AbstractDataChunkIterator, DataIO
 
@@ -364,16 +364,16 @@ def sample_count(series: Any) -> int:
         if declared is not None:
             return int(declared)
         timestamps = series.timestamps
-        return 0 if timestamps is None else len(in_memory(timestamps))
+        return 0 if timestamps is None else len(load_array(timestamps))
     from hdmf.utils import get_data_shape
 
     shape = get_data_shape(series.data)
     return int(shape[0]) if shape and shape[0] is not None else len(series.data)
 
 
-def times_before(series: Any, count: int) -> Times:
+def original_times(series: Any, count: int) -> Times:
     """Times that a series has, in seconds."""
     if series.timestamps is not None:
-        return np.asarray(in_memory(series.timestamps), dtype=np.float64)
+        return np.asarray(load_array(series.timestamps), dtype=np.float64)
     rate = float(series.rate) if series.rate else 1.0
     return float(series.starting_time or 0.0) + np.arange(count) / rate

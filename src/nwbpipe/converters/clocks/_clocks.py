@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from nwbpipe.converters._build_sources import Source
+from nwbpipe.converters._build_sources import BuiltSource
 from nwbpipe.converters.clocks import _alignment as alignment
-from nwbpipe.converters.clocks._alignment import Added, TimeMap, Times
-from nwbpipe.converters.clocks._evidence import ClockMap, align, frames_record, make_record
+from nwbpipe.converters.clocks._alignment import AddedObjects, TimeMap, Times
+from nwbpipe.converters.clocks._evidence import ClockMap, align, make_frames_record, make_record
 from nwbpipe.converters.clocks._times import read_times
-from nwbpipe.converters.clocks._trains import Train, TrainReader
-from nwbpipe.converters.clocks.pulses import Line, fit_line
+from nwbpipe.converters.clocks._trains import PulseTrain, PulseTrainReader
+from nwbpipe.converters.clocks.pulses import LinearMap, fit_line
 from nwbpipe.converters.spec._clock_spec import (
     AlignFrames,
     AlignIntervals,
@@ -32,7 +32,7 @@ from nwbpipe.provenance import AlignmentRecord
 
 
 @dataclass
-class _State:
+class _ClockState:
     """What is known of a clock while the file is built.
 
     `times` are those of the samples, on the reference, `origin` says where they are from, and `trim` that surplus
@@ -60,9 +60,9 @@ class Clocks:
     def __init__(self, spec: SessionSpec) -> None:
         self.spec = spec
         self.records: list[AlignmentRecord] = []
-        self._states: dict[str, _State] = {}
+        self._states: dict[str, _ClockState] = {}
         for name, clock in spec.clocks.items():
-            state = self._states[name] = _State()
+            state = self._states[name] = _ClockState()
             times = clock if isinstance(clock, AlignTimestamps) else getattr(clock, "timestamps", None)
             if isinstance(times, TimesSpec):
                 state.times, state.repair = read_times(times, name)
@@ -76,7 +76,7 @@ class Clocks:
         state = self._states.get(name)
         return state is not None and (state.times is not None or isinstance(self.spec.clocks[name], AlignFrames))
 
-    def align(self, sources: Iterable[Source]) -> None:
+    def align(self, sources: Iterable[BuiltSource]) -> None:
         """Align the clocks that pulses align, each after those that its pulses' reference is on.
 
         Raises
@@ -84,11 +84,11 @@ class Clocks:
         ClockError
             If the pulses can't be read, or the evidence does not hold.
         """
-        reader = TrainReader(self.spec, {source.name: source for source in sources})
+        reader = PulseTrainReader(self.spec, {source.name: source for source in sources})
         for name in self.spec.clocks:
             self._align(name, reader, ())
 
-    def _align(self, name: str, reader: TrainReader, above: tuple[str, ...]) -> None:
+    def _align(self, name: str, reader: PulseTrainReader, above: tuple[str, ...]) -> None:
         clock, state = self.spec.clocks.get(name), self._states.get(name)
         if isinstance(clock, AlignTimestamps) and state is not None and state.repair and state.times is not None:
             self._record_repair(name, clock, state)
@@ -103,7 +103,7 @@ class Clocks:
                 found=" → ".join([*above, name]),
                 hint=f"align one of them to the reference, {self.spec.reference_clock}",
             )
-        other = self._on_reference(name, clock.reference_pulses, reader, (*above, name))
+        other = self._read_on_reference(name, clock.reference_pulses, reader, (*above, name))
         if isinstance(clock, AlignFrames):
             state.times, state.origin, state.repair = other.times, str(clock.reference_pulses), other.repair
             return
@@ -114,7 +114,9 @@ class Clocks:
             record = replace(record, repair="; ".join(note for note in (record.repair, state.repair) if note))
         self.records.append(record)
 
-    def _on_reference(self, name: str, train: TrainSpec, reader: TrainReader, above: tuple[str, ...]) -> Train:
+    def _read_on_reference(
+        self, name: str, train: TrainSpec, reader: PulseTrainReader, above: tuple[str, ...]
+    ) -> PulseTrain:
         """Read pulses and carry them to the reference clock, whichever clock they are on."""
         where = f"clocks.{name}.reference_pulses"
         of = self.spec.clock_of(train.source) if train.source is not None else train.clock
@@ -124,12 +126,14 @@ class Clocks:
         self._align(of, reader, above)
         mapping = self._map_of(of, where)
         span = None if pulses.span is None else mapping(np.asarray(pulses.span))
-        return Train(mapping(pulses.times), None if span is None else (float(span[0]), float(span[1])), pulses.repair)
+        return PulseTrain(
+            mapping(pulses.times), None if span is None else (float(span[0]), float(span[1])), pulses.repair
+        )
 
     def _map_of(self, name: str, where: str) -> ClockMap:
         clock, state = self.spec.clocks.get(name), self._states.get(name)
         if isinstance(clock, AlignStart):
-            return Line(0.0, clock.offset_s, 0.0)
+            return LinearMap(0.0, clock.offset_s, 0.0)
         if state is not None and state.mapping is not None:
             return state.mapping
         raise ClockError(
@@ -139,11 +143,11 @@ class Clocks:
             found=f"align: {getattr(clock, 'align', 'nothing')}",
         )
 
-    def _record_repair(self, name: str, clock: AlignTimestamps, state: _State) -> None:
+    def _record_repair(self, name: str, clock: AlignTimestamps, state: _ClockState) -> None:
         assert state.times is not None
         index = np.arange(len(state.times), dtype=np.float64)
         fit = fit_line(index, state.times)
-        line = Line(float(state.times[0]), float(state.times[0]), 0.0)
+        line = LinearMap(float(state.times[0]), float(state.times[0]), 0.0)
         record = make_record(
             "timestamps",
             "accepted",
@@ -160,7 +164,7 @@ class Clocks:
         )
         self.records.append(record)
 
-    def apply(self, source: str, added: Added, frames: Times | None = None, stub: bool = False) -> list[str]:
+    def apply(self, source: str, added: AddedObjects, frames: Times | None = None, stub: bool = False) -> list[str]:
         """Move all that a source has added to the file to the reference clock.
 
         Parameters
@@ -189,9 +193,9 @@ class Clocks:
         if state is not None and state.times is not None:
             return self._apply_times(source, name, state, state.times, added, frames, stub)
         if state is not None and state.mapping is not None:
-            return alignment.carry(added, state.mapping)
+            return alignment.map_times(added, state.mapping)
         if isinstance(clock, AlignStart):
-            return alignment.shift(added, clock.offset_s) if clock.offset_s else []
+            return alignment.shift_times(added, clock.offset_s) if clock.offset_s else []
         if name != self.spec.reference_clock:
             raise ClockError(
                 f"nothing aligns the clock {name!r} with the reference",
@@ -204,9 +208,9 @@ class Clocks:
         self,
         source: str,
         name: str,
-        state: _State,
+        state: _ClockState,
         times: Times,
-        added: Added,
+        added: AddedObjects,
         frames: Times | None,
         stub: bool,
     ) -> list[str]:
@@ -214,18 +218,18 @@ class Clocks:
             where = f"sources.{source}: {series.name}"
             if frames is None and not stub:
                 _check_same_samples(state, name, count, where)
-            return _fit(state, times, count, where, frames, stub)
+            return _fit_times(state, times, count, where, frames, stub)
 
         pairs = alignment.set_times(added, of_series)
         self._record_frames(name, state, pairs, frames, stub)
         state.pairs += pairs
-        tables = [item for item in added.tables() if alignment.has_times(Added(objects=[item[0]]))]
+        tables = [item for item in added.tables() if alignment.has_times(AddedObjects(objects=[item[0]]))]
         if not tables:
             return []
         if state.mapping is not None:
             return alignment.map_tables(added, state.mapping)
         if state.pairs:
-            mapping = _interpolation(*max(state.pairs, key=lambda pair: len(pair[0])), source=source)
+            mapping = _make_interpolation(*max(state.pairs, key=lambda pair: len(pair[0])), source=source)
             return alignment.map_tables(added, mapping)
         for table, first in tables:
             if first:
@@ -234,11 +238,13 @@ class Clocks:
                     where=f"sources.{source}: {table.name}",
                     hint="give the tables different names",
                 )
-            alignment.set_rows(table, _fit(state, times, len(table), f"sources.{source}: {table.name}", None, stub))
+            alignment.set_row_times(
+                table, _fit_times(state, times, len(table), f"sources.{source}: {table.name}", None, stub)
+            )
         return []
 
     def _record_frames(
-        self, name: str, state: _State, pairs: list[tuple[Times, Times]], frames: Times | None, stub: bool
+        self, name: str, state: _ClockState, pairs: list[tuple[Times, Times]], frames: Times | None, stub: bool
     ) -> None:
         """Keep the evidence of frames, once: from the first source of the clock that has samples."""
         clock = self.spec.clocks[name]
@@ -246,10 +252,10 @@ class Clocks:
             return
         if pairs and len(pairs[0][0]) > 2:
             reference = self.spec.reference_clock
-            self.records.append(frames_record(name, reference, clock, *pairs[0], state.repair))
+            self.records.append(make_frames_record(name, reference, clock, *pairs[0], state.repair))
 
 
-def _check_same_samples(state: _State, clock: str, count: int, where: str) -> None:
+def _check_same_samples(state: _ClockState, clock: str, count: int, where: str) -> None:
     """Refuse streams of different lengths on one file of times: `trim` would hide that one is cut off."""
     if state.samples is None:
         state.samples = (count, where)
@@ -263,7 +269,7 @@ def _check_same_samples(state: _State, clock: str, count: int, where: str) -> No
         )
 
 
-def _fit(state: _State, times: Times, count: int, where: str, frames: Times | None, stub: bool) -> Times:
+def _fit_times(state: _ClockState, times: Times, count: int, where: str, frames: Times | None, stub: bool) -> Times:
     """Choose the times of `count` samples; refuse what does not fit."""
     if frames is not None and len(frames) == count and len(times) > int(frames.max(initial=-1)):
         return np.asarray(times[frames.astype(int)], dtype=np.float64)
@@ -283,7 +289,7 @@ def _fit(state: _State, times: Times, count: int, where: str, frames: Times | No
     )
 
 
-def _interpolation(before: Times, after: Times, source: str) -> TimeMap:
+def _make_interpolation(before: Times, after: Times, source: str) -> TimeMap:
     """Make the function that carries times between two clocks, sample by sample."""
     if len(before) < 2:
         raise ClockError("one sample can't align a clock", where=f"sources.{source}", expected="two samples or more")

@@ -8,20 +8,20 @@ from dataclasses import replace
 import numpy as np
 
 from nwbpipe.converters.clocks._alignment import Times
-from nwbpipe.converters.clocks._trains import Train
-from nwbpipe.converters.clocks.pulses import Fit, Line, Pieces, fit_line, match_intervals, match_pulses
+from nwbpipe.converters.clocks._trains import PulseTrain
+from nwbpipe.converters.clocks.pulses import LinearMap, LineFit, PiecewiseMap, fit_line, match_intervals, match_pulses
 from nwbpipe.converters.spec._clock_spec import AlignFrames, AlignIntervals, AlignPulses
 from nwbpipe.errors import ClockError
 from nwbpipe.provenance import AlignmentRecord
 
 logger = logging.getLogger("nwbpipe")
 
-ClockMap = Line | Pieces
+ClockMap = LinearMap | PiecewiseMap
 _SAMPLE = 2000  # residuals that are kept for a figure
 
 
 def align(
-    name: str, reference: str, clock: AlignPulses | AlignIntervals, own: Train, other: Train
+    name: str, reference: str, clock: AlignPulses | AlignIntervals, own: PulseTrain, other: PulseTrain
 ) -> tuple[ClockMap, AlignmentRecord]:
     """Align a clock by its pulses and those of the reference.
 
@@ -48,9 +48,9 @@ def align(
     """
     where = f"clocks.{name}"
     if isinstance(clock, AlignIntervals):
-        mapping, record, detail = _by_intervals(clock, own, other, where)
+        mapping, record, detail = _align_by_intervals(clock, own, other, where)
     else:
-        mapping, record, detail = _by_pulses(clock, own, other, where)
+        mapping, record, detail = _align_by_pulses(clock, own, other, where)
     record = replace(
         record,
         clock=name,
@@ -63,10 +63,10 @@ def align(
     if record.accepted and record.residual_95_s > clock.tolerance_s:
         record = replace(record, verdict="beyond tolerance")
         detail = f"95 % of the residuals are within {record.residual_95_s:.6g} s, not {clock.tolerance_s:g} s"
-    return mapping, judged(record, detail, clock.on_misfit == "warn", where)
+    return mapping, require_fit(record, detail, clock.on_misfit == "warn", where)
 
 
-def judged(record: AlignmentRecord, detail: str, warn: bool, where: str) -> AlignmentRecord:
+def require_fit(record: AlignmentRecord, detail: str, warn: bool, where: str) -> AlignmentRecord:
     """Return a record that holds, or is to be used nonetheless; refuse it otherwise."""
     if record.accepted:
         return record
@@ -92,7 +92,9 @@ _HINTS = {
 }
 
 
-def _by_pulses(clock: AlignPulses, own: Train, other: Train, where: str) -> tuple[ClockMap, AlignmentRecord, str]:
+def _align_by_pulses(
+    clock: AlignPulses, own: PulseTrain, other: PulseTrain, where: str
+) -> tuple[ClockMap, AlignmentRecord, str]:
     match = match_pulses(
         own.times,
         other.times,
@@ -103,7 +105,7 @@ def _by_pulses(clock: AlignPulses, own: Train, other: Train, where: str) -> tupl
     )
     best = match.best
     if best is None:
-        raise _nothing(match.verdict, match.detail, own, other, where)
+        raise _no_match_error(match.verdict, match.detail, own, other, where)
     mapping = best.mapping
     times = match.reference[best.of_reference]
     record = make_record(
@@ -115,24 +117,24 @@ def _by_pulses(clock: AlignPulses, own: Train, other: Train, where: str) -> tupl
         match.source[[0, -1]],
         times,
         times - mapping(match.source[best.of_source]),
-        (best.matched, best.missed, best.extra),
+        (best.pair_count, best.missed, best.extra),
     )
     return mapping, record, match.detail
 
 
-def _by_intervals(
-    clock: AlignIntervals, own: Train, other: Train, where: str
+def _align_by_intervals(
+    clock: AlignIntervals, own: PulseTrain, other: PulseTrain, where: str
 ) -> tuple[ClockMap, AlignmentRecord, str]:
     found = match_intervals(own.times, other.times, tolerance_s=clock.tolerance_s, max_drift_ppm=clock.max_drift_ppm)
     if len(found.of_source) < 2:
-        raise _nothing(found.verdict, found.detail, own, other, where)
+        raise _no_match_error(found.verdict, found.detail, own, other, where)
     x, y = own.times[found.of_source], other.times[found.of_reference]
     fit = fit_line(x, y)
     residual = y - fit.line(x)
     mapping: ClockMap = fit.line
     if np.quantile(np.abs(residual), 0.95) > clock.tolerance_s or abs(fit.line.drift) > clock.max_drift_ppm * 1e-6:
         # The clock stood still, or was set, between some pulses: each of them is a knot.
-        mapping, residual = Pieces(x, y), np.concatenate([[0.0], found.differences])
+        mapping, residual = PiecewiseMap(x, y), np.concatenate([[0.0], found.differences])
     pairs = len(x)
     record = make_record(
         "intervals",
@@ -148,7 +150,7 @@ def _by_intervals(
     return mapping, record, found.detail or f"r = {found.correlation:.6f}"
 
 
-def _nothing(verdict: str, detail: str, own: Train, other: Train, where: str) -> ClockError:
+def _no_match_error(verdict: str, detail: str, own: PulseTrain, other: PulseTrain, where: str) -> ClockError:
     return ClockError(
         f"the clock can't be aligned: {verdict}",
         where=where,
@@ -158,7 +160,7 @@ def _nothing(verdict: str, detail: str, own: Train, other: Train, where: str) ->
     )
 
 
-def frames_record(
+def make_frames_record(
     name: str, reference: str, clock: AlignFrames, before: Times, times: Times, repair: str
 ) -> AlignmentRecord:
     """Make the evidence for samples that take the pulses' times: how even the pulses are against their own times.
@@ -192,14 +194,14 @@ def frames_record(
     if clock.tolerance_s is not None and record.residual_95_s > clock.tolerance_s:
         record = replace(record, verdict="beyond tolerance")
     detail = "the pulses and the samples' own times differ by more than an offset and a drift"
-    return judged(record, detail, clock.on_misfit == "warn", f"clocks.{name}")
+    return require_fit(record, detail, clock.on_misfit == "warn", f"clocks.{name}")
 
 
 def make_record(
     method: str,
     verdict: str,
     anchor: str,
-    fit: Fit,
+    fit: LineFit,
     mapping: ClockMap,
     ends: Times,
     times: Times,
@@ -207,7 +209,7 @@ def make_record(
     counts: tuple[int, int, int],
 ) -> AlignmentRecord:
     """Make a record of what was found; names and places are filled in by the caller."""
-    knots = ends if isinstance(mapping, Line) else mapping.source
+    knots = ends if isinstance(mapping, LinearMap) else mapping.source
     size = np.abs(residual)
     some = np.unique(np.linspace(0, len(times) - 1, min(len(times), _SAMPLE)).astype(np.int64))
     return AlignmentRecord(

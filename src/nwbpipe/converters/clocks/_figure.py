@@ -35,14 +35,14 @@ def draw_alignments(alignments: Sequence[AlignmentRecord]) -> Any:
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, 3, squeeze=False, width_ratios=[1.2, 2, 1])
     for axes, record in zip(grid, alignments, strict=False):
-        _difference(axes[0], record)
-        _residuals(axes[1], axes[2], record)
+        _draw_difference(axes[0], record)
+        _draw_residuals(axes[1], axes[2], record)
     for axes in grid[len(alignments) :].ravel():
         axes.set_axis_off()
     return figure
 
 
-def _difference(axes: Any, record: AlignmentRecord) -> None:
+def _draw_difference(axes: Any, record: AlignmentRecord) -> None:
     source, reference = record.knots.T
     line = source * (1.0 + record.drift_ppm * 1e-6) + record.offset_s
     if len(source) > 2:
@@ -55,7 +55,7 @@ def _difference(axes: Any, record: AlignmentRecord) -> None:
     axes.set(title=f"{record.clock}: {record.drift_ppm:+.2f} ± {record.drift_error_ppm:.2f} ppm", xlabel="time (s)")
 
 
-def _residuals(axes: Any, beside: Any, record: AlignmentRecord) -> None:
+def _draw_residuals(axes: Any, beside: Any, record: AlignmentRecord) -> None:
     times, residual = record.residuals.T * np.asarray([[1.0], [1e3]])
     axes.plot(times, residual, ".", markersize=2.5)
     axes.set(

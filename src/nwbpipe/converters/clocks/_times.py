@@ -44,7 +44,7 @@ def read_times(clock: TimesSpec, name: str) -> tuple[Times, str]:
     times = read_column(clock.file, clock, where) + clock.offset_s
     if not len(times):
         raise ClockError("the file of times is empty", where=where)
-    times, note = _repaired(times, clock)
+    times, note = _repair_times(times, clock)
     _check_times(times, where)
     _check_jumps(times, clock.max_gap_s, where)
     return times, note
@@ -91,7 +91,7 @@ def _read_table(file: Path, clock: TimesSpec | TrainSpec, where: str) -> Any:
     separator = next((mark for mark in "\t,;" if mark in first_line), r"\s+")
     table = pandas.read_csv(file, sep=separator, skipinitialspace=True, header=None, dtype=str)
     first = [str(value).strip() for value in table.iloc[0]]
-    column = _column(clock, first, where)
+    column = _choose_column(clock, first, where)
     # A first row that is no number names the columns.
     headed = isinstance(clock.column, str) or pandas.isna(pandas.to_numeric(first[column], errors="coerce"))
     texts = table.iloc[1:, column] if headed else table.iloc[:, column]
@@ -107,7 +107,7 @@ def _read_table(file: Path, clock: TimesSpec | TrainSpec, where: str) -> Any:
     return np.asarray(texts.astype(float), dtype=np.float64)
 
 
-def _column(clock: TimesSpec | TrainSpec, first: list[str], where: str) -> int:
+def _choose_column(clock: TimesSpec | TrainSpec, first: list[str], where: str) -> int:
     """Choose the column of the times by its name, its index, or because it is the only one."""
     if clock.column is None and len(first) == 1:
         return 0
@@ -123,11 +123,11 @@ def _column(clock: TimesSpec | TrainSpec, first: list[str], where: str) -> int:
     )
 
 
-def _repaired(times: Times, clock: TimesSpec) -> tuple[Times, str]:
+def _repair_times(times: Times, clock: TimesSpec) -> tuple[Times, str]:
     if clock.repair == "unwrap" and clock.wrap_s is not None:
         return unwrap(times, clock.wrap_s)
     if clock.repair == "interpolate":
-        return _interpolated(times)
+        return _interpolate_outliers(times)
     return times, ""
 
 
@@ -137,7 +137,7 @@ def unwrap(times: Times, wrap_s: float) -> tuple[Times, str]:
     return times + turns * wrap_s, f"unwrap: {int(turns[-1])} turns of {wrap_s:g} s" if turns[-1] else ""
 
 
-def _interpolated(times: Times) -> tuple[Times, str]:
+def _interpolate_outliers(times: Times) -> tuple[Times, str]:
     """Replace single times that lie off those beside them by what these say, at most 1 % of all and two in a row."""
     finite = np.isfinite(times)
     step = float(np.median(np.abs(np.diff(times[finite])))) if np.count_nonzero(finite) > 2 else 0.0

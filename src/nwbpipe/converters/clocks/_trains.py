@@ -10,9 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nwbpipe.converters._build_sources import Source
-from nwbpipe.converters._reader_errors import reading
-from nwbpipe.converters.clocks._alignment import Added, Snapshot, Times, in_memory, sample_count, times_before
+from nwbpipe.converters._build_sources import BuiltSource
+from nwbpipe.converters._reader_errors import translate_reader_errors
+from nwbpipe.converters.clocks._alignment import (
+    AddedObjects,
+    Snapshot,
+    Times,
+    load_array,
+    original_times,
+    sample_count,
+)
 from nwbpipe.converters.clocks._times import read_column, unwrap
 from nwbpipe.converters.spec._clock_spec import TrainSpec
 from nwbpipe.converters.spec._model import SessionSpec
@@ -23,7 +30,7 @@ _HYSTERESIS = 0.1  # of the step between low and high
 
 
 @dataclass(frozen=True)
-class Train:
+class PulseTrain:
     """Pulses of one place.
 
     Attributes
@@ -41,7 +48,7 @@ class Train:
     repair: str = ""
 
 
-class TrainReader:
+class PulseTrainReader:
     """Reads pulse trains of a session's sources.
 
     Parameters
@@ -52,11 +59,11 @@ class TrainReader:
         Its sources, built.
     """
 
-    def __init__(self, spec: SessionSpec, sources: Mapping[str, Source]) -> None:
+    def __init__(self, spec: SessionSpec, sources: Mapping[str, BuiltSource]) -> None:
         self._spec, self._sources = spec, sources
-        self._written: dict[str, Added] = {}
+        self._written: dict[str, AddedObjects] = {}
 
-    def read(self, train: TrainSpec, where: str) -> Train:
+    def read(self, train: TrainSpec, where: str) -> PulseTrain:
         """Read a train.
 
         Raises
@@ -68,62 +75,66 @@ class TrainReader:
         if train.file is not None:
             times = read_column(train.file, train, f"{train.file} ({where})")
         elif train.channel is not None or train.bit is not None or train.series is not None:
-            times, span = self._edges(train, where)
+            times, span = self._read_edges(train, where)
         else:
-            times = self._events(train, where)
-        return _checked(times, span, train, where)
+            times = self._read_event_times(train, where)
+        return _check_train(times, span, train, where)
 
-    def _added(self, name: str) -> Added:
+    def _convert_source(self, name: str) -> AddedObjects:
         """What a source writes, in a file of its own that is thrown away."""
         if name not in self._written:
             from pynwb import NWBFile
 
             source = self._sources[name]
-            with reading(self._spec, name, source.spec.interface, type(source.interface)):
+            with translate_reader_errors(self._spec, name, source.spec.interface, type(source.interface)):
                 start = self._spec.session.session_start_time or datetime(1970, 1, 1, tzinfo=UTC)
                 nwbfile = NWBFile(session_description="scratch", identifier=name, session_start_time=start)
-                before = Snapshot.of(nwbfile)
+                before = Snapshot.take(nwbfile)
                 metadata = source.interface.get_metadata()
                 options = {key: value for key, value in source.options.items() if key != "stub_test"}
                 source.interface.add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, **options)
-                self._written[name] = before.added(nwbfile)
+                self._written[name] = before.find_added(nwbfile)
         return self._written[name]
 
-    def _events(self, train: TrainSpec, where: str) -> Times:
+    def _read_event_times(self, train: TrainSpec, where: str) -> Times:
         """Times of the events of one name, of a column of a table, or of the source's samples."""
         assert train.source is not None
-        added = self._added(train.source)
+        added = self._convert_source(train.source)
         tables = [table for table, _ in added.tables() if _has_times(table)]
         chosen = [table for table in tables if train.table in (None, table.name)]
         if train.table is not None and not chosen:
-            raise _not_there(f"no table {train.table!r}", where, [table.name for table in tables])
+            raise _missing_error(f"no table {train.table!r}", where, [table.name for table in tables])
         if not chosen and train.events is None and train.column is None:
             series = added.series()
             if len({sample_count(item) for item in series}) == 1:
-                return times_before(series[0], sample_count(series[0]))
+                return original_times(series[0], sample_count(series[0]))
         if len(chosen) > 1:
             wanted = [table for table in chosen if train.events in (table.name, *_names(table))]
             if train.events is None or len(wanted) != 1:
-                raise _not_there("several tables could be meant", where, [table.name for table in chosen], "table")
+                raise _missing_error(
+                    "several tables could be meant", where, [table.name for table in chosen], "table"
+                )
             chosen = wanted
         if not chosen:
-            raise _not_there("the source writes no events", where, [item.name for item in added.series()], "channel")
+            raise _missing_error(
+                "the source writes no events", where, [item.name for item in added.series()], "channel"
+            )
         return _times_of(chosen[0], train, where)
 
-    def _edges(self, train: TrainSpec, where: str) -> tuple[Times, tuple[float, float]]:
+    def _read_edges(self, train: TrainSpec, where: str) -> tuple[Times, tuple[float, float]]:
         """Times at which a channel crosses its threshold."""
         assert train.source is not None
         source = self._sources[train.source]
         recording: Any = getattr(source.interface, "recording_extractor", None)
-        with reading(self._spec, train.source, source.spec.interface, type(source.interface)):
+        with translate_reader_errors(self._spec, train.source, source.spec.interface, type(source.interface)):
             if recording is not None and train.series is None:
                 channel = _Channel.of_recording(recording, train, where)
             else:
-                channel = _Channel.of_series(self._added(train.source).series(), train, where)
-            return channel.edges(train, where)
+                channel = _Channel.of_series(self._convert_source(train.source).series(), train, where)
+            return channel.find_edges(train, where)
 
 
-def _not_there(what: str, where: str, names: list[str], key: str = "events") -> ClockError:
+def _missing_error(what: str, where: str, names: list[str], key: str = "events") -> ClockError:
     return ClockError(
         what,
         where=where,
@@ -135,7 +146,7 @@ def _not_there(what: str, where: str, names: list[str], key: str = "events") -> 
 def _names(table: Any) -> list[str]:
     """Names of the events in a table."""
     column = next((column for column in table.columns if column.name == "event_type"), None)
-    return [] if column is None else sorted({str(name) for name in in_memory(column.data)})
+    return [] if column is None else sorted({str(name) for name in load_array(column.data)})
 
 
 def _has_times(table: Any) -> bool:
@@ -146,17 +157,17 @@ def _times_of(table: Any, train: TrainSpec, where: str) -> Times:
     columns = {column.name: column for column in table.columns}
     name = train.column or ("timestamp" if "timestamp" in columns else "start_time")
     if name not in columns:
-        raise _not_there(f"the table {table.name!r} has no column {name!r}", where, list(columns), "column")
-    times = np.asarray(in_memory(columns[str(name)].data), dtype=np.float64)
+        raise _missing_error(f"the table {table.name!r} has no column {name!r}", where, list(columns), "column")
+    times = np.asarray(load_array(columns[str(name)].data), dtype=np.float64)
     if train.events == "*":
         return times
     if train.events is None:
         if len(_names(table)) > 1 and train.column is None:
-            raise _not_there("events of several names", where, _names(table))
+            raise _missing_error("events of several names", where, _names(table))
     elif "event_type" in columns and train.events in _names(table):
-        times = times[[str(item) == train.events for item in in_memory(columns["event_type"].data)]]
+        times = times[[str(item) == train.events for item in load_array(columns["event_type"].data)]]
     elif train.events != table.name:
-        raise _not_there(f"no event is called {train.events!r}", where, _names(table) or [table.name])
+        raise _missing_error(f"no event is called {train.events!r}", where, _names(table) or [table.name])
     return times[np.isfinite(times)] if train.column is not None else times
 
 
@@ -178,7 +189,7 @@ class _Channel:
         elif train.channel in names:
             name = names[train.channel]
         else:
-            raise _not_there(f"no channel {train.channel!r}", where, list(names)[:40], "channel")
+            raise _missing_error(f"no channel {train.channel!r}", where, list(names)[:40], "channel")
         count = int(recording.get_num_samples())
 
         def parts() -> Iterator[npt.NDArray[Any]]:
@@ -192,24 +203,24 @@ class _Channel:
     def of_series(cls, series: list[Any], train: TrainSpec, where: str) -> _Channel:
         chosen = [item for item in series if train.series in (None, item.name)]
         if len(chosen) != 1:
-            raise _not_there("which series is not clear", where, [item.name for item in series], "series")
-        data = np.asarray(in_memory(chosen[0].data))
+            raise _missing_error("which series is not clear", where, [item.name for item in series], "series")
+        data = np.asarray(load_array(chosen[0].data))
         if data.ndim == 2:
             column = int(train.channel) if train.channel is not None and train.channel.isdigit() else -1
             if data.shape[1] == 1:
                 column = 0
             if not 0 <= column < data.shape[1]:
-                raise _not_there(
+                raise _missing_error(
                     "which column of the series is not clear", where, [f"0 to {data.shape[1] - 1}"], "channel"
                 )
             data = data[:, column]
-        times = times_before(chosen[0], len(data))
+        times = original_times(chosen[0], len(data))
         return cls(len(data), lambda: iter([data]), lambda index: times[index])
 
-    def edges(self, train: TrainSpec, where: str) -> tuple[Times, tuple[float, float]]:
+    def find_edges(self, train: TrainSpec, where: str) -> tuple[Times, tuple[float, float]]:
         if not self.count:
             raise ClockError("the channel has no samples", where=where)
-        low, high = (0.25, 0.75) if train.bit is not None else self._levels(train, where)
+        low, high = (0.25, 0.75) if train.bit is not None else self._choose_levels(train, where)
         state, first, found = -1, 0, []
         for part in self.parts():
             values = (part.astype(np.int64) >> train.bit) & 1 if train.bit is not None else part
@@ -227,7 +238,7 @@ class _Channel:
         ends = self.times(np.asarray([0, self.count - 1]))
         return self.times(index), (float(ends[0]), float(ends[1]))
 
-    def _levels(self, train: TrainSpec, where: str) -> tuple[float, float]:
+    def _choose_levels(self, train: TrainSpec, where: str) -> tuple[float, float]:
         """Thresholds for low and high: about the one that is given, or half-way between the extremes."""
         extremes = [(float(part.min()), float(part.max())) for part in self.parts()]
         low, high = min(one for one, _ in extremes), max(one for _, one in extremes)
@@ -244,7 +255,7 @@ class _Channel:
         return middle - margin, middle + margin
 
 
-def _checked(times: Times, span: tuple[float, float] | None, train: TrainSpec, where: str) -> Train:
+def _check_train(times: Times, span: tuple[float, float] | None, train: TrainSpec, where: str) -> PulseTrain:
     """Refuse or repair times that are not finite, go back or repeat; leave out what bounces."""
     notes = []
     if not np.isfinite(times).all():
@@ -271,4 +282,4 @@ def _checked(times: Times, span: tuple[float, float] | None, train: TrainSpec, w
         )
     if train.debounce_s and len(times):
         times = times[np.concatenate([[True], np.diff(times) >= train.debounce_s])]
-    return Train(times, span, "; ".join(note for note in notes if note))
+    return PulseTrain(times, span, "; ".join(note for note in notes if note))

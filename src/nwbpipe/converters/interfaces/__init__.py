@@ -5,7 +5,7 @@ from nwbpipe.converters.interfaces._registry import (
     build_interface,
     interface_class,
     interface_names,
-    missing_reader,
+    missing_reader_error,
 )
 
-__all__ = ["build_interface", "guard_source", "interface_class", "interface_names", "missing_reader"]
+__all__ = ["build_interface", "guard_source", "interface_class", "interface_names", "missing_reader_error"]

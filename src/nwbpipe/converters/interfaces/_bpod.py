@@ -8,10 +8,10 @@ import numpy as np
 from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._bpod_files import BpodTrial, read_session_data, read_task_data
-from nwbpipe.converters.interfaces._columns import typed
+from nwbpipe.converters.interfaces._columns import infer_column_type
 from nwbpipe.converters.interfaces._file_interface import FileInterface
-from nwbpipe.converters.interfaces._interval_tables import Intervals, check_intervals, runs
-from nwbpipe.nwb_builders import Column, events_table
+from nwbpipe.converters.interfaces._interval_tables import IntervalTable, check_intervals, group_into_blocks
+from nwbpipe.nwb_builders import Column, make_events_table
 
 _INSIDE_S = 1e-3  # what lies that much outside of its trial is not of it
 
@@ -76,16 +76,16 @@ class BpodInterface(FileInterface):
         self._skip = {"state": set(skip_states or ()), "event": set(skip_events or ())}
         read = read_session_data if self._path.suffix.lower() == ".mat" else read_task_data
         self.trials: list[BpodTrial] = read(self._path)
-        self._check()
-        self._columns, left_out = self._values(value_columns, set(duration_columns or ()))
+        self._check_arguments()
+        self._columns, left_out = self._value_columns(value_columns, set(duration_columns or ()))
         text = (description or f"Trials of the Bpod, read from {self._path.name}").rstrip(".")
         text += ". Not kept: " + ", ".join(left_out) if left_out else ""
         start, stop = (np.array([getattr(trial, name) for trial in self.trials]) for name in ("start", "stop"))
         check_intervals(start, stop, str(self._path), "trial", overlap=False)
-        self._intervals = Intervals(str(self._path), start, stop, self._columns, description=text)
-        self._blocks = None if block_column is None else runs(self._intervals, block_column)
+        self._intervals = IntervalTable(str(self._path), start, stop, self._columns, description=text)
+        self._blocks = None if block_column is None else group_into_blocks(self._intervals, block_column)
 
-    def _check(self) -> None:
+    def _check_arguments(self) -> None:
         if not self.trials:
             raise self._error("the session holds no trials", hint="leave this source out")
         for number, trial in enumerate(self.trials):
@@ -104,11 +104,11 @@ class BpodInterface(FileInterface):
                     hint="check that the file is whole and of one session",
                 )
 
-    def _values(self, wanted: list[str] | None, durations: set[str]) -> tuple[list[Column], list[str]]:
+    def _value_columns(self, wanted: list[str] | None, durations: set[str]) -> tuple[list[Column], list[str]]:
         everything = dict.fromkeys(name for trial in self.trials for name in trial.values)
         columns, left_out = [], [name for name in everything if wanted is not None and name not in wanted]
         for name in everything if wanted is None else wanted:
-            cells = [_cell(trial.values, name) for trial in self.trials]
+            cells = [_find_value(trial.values, name) for trial in self.trials]
             if all(cell is None for cell in cells) and name not in everything:
                 raise self._error(
                     f"no value is called {name!r}",
@@ -119,7 +119,7 @@ class BpodInterface(FileInterface):
             plain = all(cell is None or isinstance(cell, str | int | float | bool) for cell in cells)
             path = any(isinstance(cell, str) and ("\\" in cell or cell.count("/") > 1) for cell in cells)
             # A guess would move a duration with the clock, or leave a time behind.
-            values, shown = typed(cells) if plain else np.zeros(0), self._names.get(name, name)
+            values, shown = infer_column_type(cells) if plain else np.zeros(0), self._names.get(name, name)
             unclear = shown.endswith(("_time", "_times")) and values.dtype.kind in "fiu" and name not in durations
             if plain and not unclear and not (path and wanted is None):
                 kind: Literal["duration", "value"] = "duration" if name in durations else "value"
@@ -142,7 +142,7 @@ class BpodInterface(FileInterface):
                 )
         return columns, left_out
 
-    def _marks(self, kind: Literal["state", "event"]) -> tuple[Any, ...]:
+    def _collect_occurrences(self, kind: Literal["state", "event"]) -> tuple[Any, ...]:
         """Times, durations, names and trials of all events or states, in the order of time."""
         rows = []
         for number, trial in enumerate(self.trials):
@@ -175,12 +175,12 @@ class BpodInterface(FileInterface):
         if self._blocks is not None:
             self._blocks.add(nwbfile, "epochs", "Blocks of trials")
         for kind, what in (("event", "Events that the Bpod saw"), ("state", "States of the Bpod's state machine")):
-            times, lengths, names, trials = self._marks(kind)  # type: ignore[arg-type]
+            times, lengths, names, trials = self._collect_occurrences(kind)  # type: ignore[arg-type]
             if not names:
                 continue
             trial = Column("trial", "id of the trial", trials)
             durations = lengths if kind == "state" else None
-            table = events_table(
+            table = make_events_table(
                 f"{kind}s_{self.metadata_key}",
                 f"{what}, read from {source}.",
                 times,
@@ -192,7 +192,7 @@ class BpodInterface(FileInterface):
             nwbfile.add_events_table(table)
 
 
-def _cell(values: Any, name: str) -> Any:
+def _find_value(values: Any, name: str) -> Any:
     """Value of a name, or of a dotted path into mappings; None where there is none."""
     if name in values:
         return values[name]

@@ -131,7 +131,7 @@ def read_session_data(path: Path) -> list[BpodTrial]:
             found=", ".join(f"{name}: {length}" for name, length in lengths.items()),
             hint="the file may be of a session that was aborted: save it again from Bpod without the last trial",
         )
-    values = _per_trial(data, count)
+    values = _collect_per_trial(data, count)
     trials = []
     for i, item in enumerate(items):
         try:
@@ -151,7 +151,7 @@ def read_session_data(path: Path) -> list[BpodTrial]:
 _NOT_VALUES = {"RawEvents", "RawData", "TrialStartTimestamp", "TrialEndTimestamp", "nTrials", "Info"}
 
 
-def _per_trial(data: dict[str, Any], count: int) -> list[dict[str, Any]]:
+def _collect_per_trial(data: dict[str, Any], count: int) -> list[dict[str, Any]]:
     """Collect what `SessionData` holds once a trial: its own vectors, and scalars of TrialSettings and its GUI."""
     rows: list[dict[str, Any]] = [{} for _ in range(count)]
 
@@ -168,9 +168,9 @@ def _per_trial(data: dict[str, Any], count: int) -> list[dict[str, Any]]:
         for row, cell in zip(rows, cells, strict=True):
             if isinstance(cell, dict):
                 flat = {**cell, **cell["GUI"]} if isinstance(cell.get("GUI"), dict) else cell
-                row.update({key: _plain(value) for key, value in flat.items() if key != "GUI"})
+                row.update({key: _to_plain(value) for key, value in flat.items() if key != "GUI"})
             else:
-                row[name] = _plain(cell)
+                row[name] = _to_plain(cell)
 
     for name, cells in data.items():
         if name not in _NOT_VALUES:
@@ -178,7 +178,7 @@ def _per_trial(data: dict[str, Any], count: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray) and value.size == 1:

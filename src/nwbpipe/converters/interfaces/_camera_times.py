@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import FilePath
 
-from nwbpipe.converters.interfaces._columns import PER_SECOND, Columns, check_increasing, unwrap
+from nwbpipe.converters.interfaces._columns import PER_SECOND, TableColumns, check_increasing, unwrap_counter
 from nwbpipe.converters.interfaces._event_tables import read_npy, read_table
-from nwbpipe.converters.interfaces._file_interface import FileInterface, described
-from nwbpipe.nwb_builders import Column, events_table
+from nwbpipe.converters.interfaces._file_interface import FileInterface, add_notes
+from nwbpipe.nwb_builders import Column, make_events_table
 
 Format = Literal["s", "ms", "us", "iso", "flycapture"]
 # FlyCapture's register TIMESTAMP: 7 bits of seconds, 13 bits of cycles of 125 us, 12 bits of their 3072nd parts.
@@ -92,7 +92,7 @@ class CameraTimesInterface(FileInterface):
         self._check_count(expected_frames, "expected_frames")
         self.frames = np.arange(self.times.size)
         if frame_counter_file_path is not None:
-            self.frames = self._counted(Path(frame_counter_file_path))
+            self.frames = self._read_counter(Path(frame_counter_file_path))
 
     def _read(self, time_column: str, time_format: str, time_zero: str | None) -> npt.NDArray[np.float64]:
         if self._path.suffix.lower() == ".npy":
@@ -105,7 +105,7 @@ class CameraTimesInterface(FileInterface):
                     hint="save one time a frame",
                 )
         else:
-            columns = Columns(read_table(self._path, self.source_data)[0], str(self._path), time_zero)
+            columns = TableColumns(read_table(self._path, self.source_data)[0], str(self._path), time_zero)
             values = columns.times(columns.name(time_column, "time_column"), time_format)
         missing = np.flatnonzero(~np.isfinite(values))
         if missing.size or not values.size:
@@ -116,7 +116,7 @@ class CameraTimesInterface(FileInterface):
                 hint="check the column, and that the file is whole",
             )
         if time_format == "flycapture":
-            return _flycapture(values)
+            return _decode_flycapture(values)
         return np.asarray(values / PER_SECOND[time_format], dtype=np.float64)
 
     def _check_count(self, count: int | None, what: str) -> None:
@@ -128,7 +128,7 @@ class CameraTimesInterface(FileInterface):
                 hint="check that both are of one recording",
             )
 
-    def _counted(self, path: Path) -> npt.NDArray[np.int64]:
+    def _read_counter(self, path: Path) -> npt.NDArray[np.int64]:
         try:
             if path.suffix.lower() == ".npy":
                 counter = read_npy(path).ravel()
@@ -162,16 +162,16 @@ class CameraTimesInterface(FileInterface):
         """
         lost = int(self.frames[-1]) + 1 - self.frames.size
         notes = [f"the camera counted {lost} frames that were not saved"] if lost else []
-        text = described(self.source_data["description"] or "Frames of a camera", notes)
+        text = add_notes(self.source_data["description"] or "Frames of a camera", notes)
         frame = Column("frame", "number of the frame, from 0", self.frames)
         nwbfile.add_events_table(
-            events_table(self.metadata_key, text, self.times, columns=[frame], source=self._path.name)
+            make_events_table(self.metadata_key, text, self.times, columns=[frame], source=self._path.name)
         )
 
 
-def _flycapture(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _decode_flycapture(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     words = values.astype(np.uint64)
     seconds = (words >> np.uint64(25)).astype(np.float64)
     cycles = ((words >> np.uint64(12)) & np.uint64(0x1FFF)).astype(np.float64)
     parts = (words & np.uint64(0xFFF)).astype(np.float64)
-    return unwrap(seconds + cycles / 8000 + parts / (8000 * 3072), _FLYCAPTURE_S, rising=True)
+    return unwrap_counter(seconds + cycles / 8000 + parts / (8000 * 3072), _FLYCAPTURE_S, rising=True)

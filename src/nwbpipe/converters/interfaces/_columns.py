@@ -30,7 +30,7 @@ def per_second(unit: str, where: str) -> float:
     return PER_SECOND[unit]
 
 
-class Columns:
+class TableColumns:
     """The columns of a table.
 
     Parameters
@@ -143,14 +143,15 @@ class Columns:
                 found=f"{self.table[name].iloc[0]!r} in column {name}",
                 hint="give time_zero: time 0 of the source's clock, e.g. session_start_time",
             )
-        zero = self._instant(self.time_zero, "time_zero")
+        zero = self._parse_instant(self.time_zero, "time_zero")
         cells = enumerate(self.texts(name), 1)
         seconds = [
-            (self._instant(cell, f"row {row}") - zero).total_seconds() if cell else np.nan for row, cell in cells
+            (self._parse_instant(cell, f"row {row}") - zero).total_seconds() if cell else np.nan
+            for row, cell in cells
         ]
         return np.array(seconds, dtype=np.float64)
 
-    def _instant(self, cell: str, place: str) -> datetime:
+    def _parse_instant(self, cell: str, place: str) -> datetime:
         try:
             moment = datetime.fromisoformat(
                 cell
@@ -168,7 +169,7 @@ class Columns:
 
     def texts(self, name: str) -> list[str]:
         """Return a column as texts; missing cells are empty."""
-        return [text(cell) for cell in self.table[name]]
+        return [cell_text(cell) for cell in self.table[name]]
 
     def values(self, name: str) -> Any:
         """Return a column as an array of the type that its cells have; a list of arrays where they are lists.
@@ -178,7 +179,7 @@ class Columns:
         column = self.table[name]
         if any(isinstance(cell, list | tuple | np.ndarray) for cell in column):
             try:
-                return [np.atleast_1d(np.asarray(_listed(cell), dtype=np.float64)).ravel() for cell in column]
+                return [np.atleast_1d(np.asarray(_as_list_cell(cell), dtype=np.float64)).ravel() for cell in column]
             except (ValueError, TypeError) as error:
                 raise self.error(
                     f"the lists of the column {name} hold something else than numbers",
@@ -186,25 +187,25 @@ class Columns:
                     found=str(error),
                     hint="leave it out of value_columns",
                 ) from error
-        return typed(column)
+        return infer_column_type(column)
 
 
-def _listed(cell: Any) -> Any:
+def _as_list_cell(cell: Any) -> Any:
     return [] if cell is None or (isinstance(cell, float) and np.isnan(cell)) else cell
 
 
-def text(cell: Any) -> str:
+def cell_text(cell: Any) -> str:
     """Return a cell as text; a missing one is empty."""
     missing = cell is None or (isinstance(cell, float) and np.isnan(cell)) or cell is pd.NaT or cell is pd.NA
     return "" if missing else str(cell).strip()
 
 
-def typed(column: Any) -> npt.NDArray[Any]:
+def infer_column_type(column: Any) -> npt.NDArray[Any]:
     """Make numbers of a column whose cells are all numbers or missing, booleans of True and False, else text."""
     column = pd.Series(column)
     if pd.api.types.is_bool_dtype(column) or (pd.api.types.is_numeric_dtype(column) and not column.isna().any()):
         return np.asarray(column)
-    cells = [text(cell) for cell in column]
+    cells = [cell_text(cell) for cell in column]
     if all(cell in ("True", "False") for cell in cells):
         return np.array([cell == "True" for cell in cells])
     plain = pd.Series(cells).replace("", np.nan)
@@ -237,7 +238,9 @@ def check_increasing(
         )
 
 
-def unwrap(values: npt.NDArray[np.float64], modulus: float | None, *, rising: bool) -> npt.NDArray[np.float64]:
+def unwrap_counter(
+    values: npt.NDArray[np.float64], modulus: float | None, *, rising: bool
+) -> npt.NDArray[np.float64]:
     """Undo the overflow of a counter.
 
     Parameters

@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import FilePath
 
-from nwbpipe.converters.interfaces._columns import Columns, TimeUnit, check_increasing, per_second, unwrap
+from nwbpipe.converters.interfaces._columns import (
+    TableColumns,
+    TimeUnit,
+    check_increasing,
+    per_second,
+    unwrap_counter,
+)
 from nwbpipe.converters.interfaces._event_tables import read_npy, read_table
 from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.nwb_builders import regular_times
@@ -118,8 +124,8 @@ class EncoderInterface(FileInterface):
         times, counts = self._read()
         if sampling_frequency is not None:
             times = np.arange(counts.size) / sampling_frequency
-        times, counts = self._sound(times[skip_first:], counts[skip_first:])
-        self.times, self.counts = times, direction * self._unwrapped(counts)
+        times, counts = self._drop_bad_rows(times[skip_first:], counts[skip_first:])
+        self.times, self.counts = times, direction * self._unwrap_positions(counts)
 
     def _read(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         timed = self.source_data["sampling_frequency"] is None
@@ -136,16 +142,16 @@ class EncoderInterface(FileInterface):
             times, counts = (values[:, 0], values[:, 1]) if timed else (np.zeros(len(values)), values)
         else:
             table, self._notes = read_table(self._path, self.source_data)
-            columns = Columns(table, str(self._path), self.source_data["time_zero"])
+            columns = TableColumns(table, str(self._path), self.source_data["time_zero"])
             counts = columns.numbers(columns.name(self.source_data["position_column"], "position_column"), "position")
             times = np.zeros(counts.size)
             if timed:
                 times = columns.times(
                     columns.name(self.source_data["time_column"], "time_column"), self.source_data["time_unit"]
                 )
-        return unwrap(times, self.source_data["time_wrap"], rising=True) / scale, counts
+        return unwrap_counter(times, self.source_data["time_wrap"], rising=True) / scale, counts
 
-    def _sound(
+    def _drop_bad_rows(
         self, times: npt.NDArray[np.float64], counts: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         bad = np.flatnonzero(~(np.isfinite(times) & np.isfinite(counts)))
@@ -186,7 +192,7 @@ class EncoderInterface(FileInterface):
             self._notes.append(f"{again.size} samples with the time of the next one were left out")
         return np.delete(times, again), np.delete(counts, again)
 
-    def _unwrapped(self, counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _unwrap_positions(self, counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         wrap, largest = self.source_data["position_wrap"], self.source_data["max_step"]
         if wrap is not None and np.ptp(counts) > wrap:
             raise self._error(
@@ -195,7 +201,7 @@ class EncoderInterface(FileInterface):
                 found=f"from {counts.min():g} to {counts.max():g}",
                 hint="correct position_wrap",
             )
-        unwrapped = unwrap(counts, wrap, rising=False)
+        unwrapped = unwrap_counter(counts, wrap, rising=False)
         turns = 0 if wrap is None else int(np.count_nonzero(np.diff(np.round((unwrapped - counts) / wrap))))
         if turns:
             self._notes.append(f"{turns} overflows of the counter of {wrap:g} values were undone")
@@ -232,7 +238,7 @@ class EncoderInterface(FileInterface):
         data = self.counts.astype(np.int64) if whole else self.counts
         series = TimeSeries(
             name=self.metadata_key,
-            description=self._described("Position of the encoder, unwrapped; positive is forward"),
+            description=self._describe("Position of the encoder, unwrapped; positive is forward"),
             data=data,
             unit="radians" if diameter is None else "meters",
             conversion=factor,

@@ -90,7 +90,7 @@ def read_delimited(path: Path, delimiter: str | None, header: bool, names: list[
             index_col=False,
         )
     except (ValueError, UnicodeError, pd.errors.ParserError) as error:  # EmptyDataError is a ValueError
-        raise _unreadable(path, f"text with columns separated by {separator!r}", error) from error
+        raise _unreadable_error(path, f"text with columns separated by {separator!r}", error) from error
     table.columns = [str(name).strip() for name in table.columns]
     if names is not None:
         if len(names) != table.shape[1]:
@@ -130,7 +130,7 @@ def read_pattern(path: Path, pattern: str, skip_unmatched: bool, encoding: str) 
     try:
         text = path.read_text(encoding=encoding).splitlines()
     except (OSError, UnicodeError) as error:
-        raise _unreadable(path, f"text in {encoding}", error) from error
+        raise _unreadable_error(path, f"text in {encoding}", error) from error
     matches = [expression.fullmatch(line.strip()) for line in text]
     unmatched = [
         i for i, (line, match) in enumerate(zip(text, matches, strict=True)) if match is None and line.strip()
@@ -154,7 +154,7 @@ def read_lines_of_times(path: Path, encoding: str) -> list[str]:
     try:
         return [line.strip().rstrip(",;") for line in path.read_text(encoding=encoding).splitlines()]
     except (OSError, UnicodeError) as error:
-        raise _unreadable(path, "one time a line", error) from error
+        raise _unreadable_error(path, "one time a line", error) from error
 
 
 def read_parquet(path: Path) -> Any:
@@ -162,7 +162,7 @@ def read_parquet(path: Path) -> Any:
     try:
         return pd.read_parquet(path).reset_index(drop=True)
     except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
-        raise _unreadable(path, "a Parquet file", error) from error
+        raise _unreadable_error(path, "a Parquet file", error) from error
 
 
 def read_npy(path: Path, **options: Any) -> npt.NDArray[Any]:
@@ -213,7 +213,7 @@ def read_mat(path: Path, variable: str | None) -> Any:
     return pd.DataFrame(columns)
 
 
-def _unreadable(path: Path, expected: str, error: Exception) -> SourceError:
+def _unreadable_error(path: Path, expected: str, error: Exception) -> SourceError:
     lines = str(error).splitlines() or [type(error).__name__]
     return SourceError(
         "the table can't be read",

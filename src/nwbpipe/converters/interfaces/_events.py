@@ -10,12 +10,18 @@ import numpy.typing as npt
 from neuroconv.basetemporalalignmentinterface import BaseTemporalAlignmentInterface
 from pydantic import FilePath
 
-from nwbpipe.converters.interfaces._columns import Columns, TimeUnit, check_increasing, per_second, unwrap
+from nwbpipe.converters.interfaces._columns import (
+    TableColumns,
+    TimeUnit,
+    check_increasing,
+    per_second,
+    unwrap_counter,
+)
 from nwbpipe.converters.interfaces._event_tables import read_table
 from nwbpipe.converters.interfaces._file_interface import FileInterface
-from nwbpipe.converters.interfaces._interval_tables import value_columns
+from nwbpipe.converters.interfaces._interval_tables import read_value_columns
 from nwbpipe.errors import ClockError
-from nwbpipe.nwb_builders import events_table
+from nwbpipe.nwb_builders import make_events_table
 
 
 class BehaviorEventsInterface(FileInterface, BaseTemporalAlignmentInterface):  # type: ignore[misc]  # NeuroConv is untyped
@@ -133,11 +139,11 @@ class BehaviorEventsInterface(FileInterface, BaseTemporalAlignmentInterface):  #
     def _load(self, args: dict[str, Any]) -> None:
         scale, spellings = per_second(args["time_unit"], str(self._path)), args["time_column"]
         table, self._notes = read_table(self._path, args, spellings.split("|")[0])
-        columns = Columns(table, str(self._path), args["time_zero"])
+        columns = TableColumns(table, str(self._path), args["time_zero"])
         if not len(columns):
             raise self._error("the log holds no events", hint="check the file, or leave this source out")
         time_column = columns.name(spellings, "time_column")
-        times = unwrap(columns.times(time_column, args["time_unit"]), args["time_wrap"], rising=True) / scale
+        times = unwrap_counter(columns.times(time_column, args["time_unit"]), args["time_wrap"], rising=True) / scale
         bad = np.flatnonzero(~np.isfinite(times))
         if bad.size:
             raise self._error(
@@ -151,7 +157,7 @@ class BehaviorEventsInterface(FileInterface, BaseTemporalAlignmentInterface):  #
         names = self._event_names(columns, name_column, args)
         keep = np.arange(times.size)
         if args["event_names"] is not None:
-            names, keep = self._known(names, args)
+            names, keep = self._rename_events(names, args)
         times = times[keep]
         order = np.argsort(times, kind="stable")
         if (np.diff(times) < 0).any():
@@ -163,7 +169,7 @@ class BehaviorEventsInterface(FileInterface, BaseTemporalAlignmentInterface):  #
         self._aligned: npt.NDArray[np.float64] | None = None
         self.names = None if names is None else [names[i] for i in order]
         rows = keep[order]
-        lengths, length_column = self._lengths(columns, args, scale)
+        lengths, length_column = self._read_durations(columns, args, scale)
         self._durations = None
         if lengths is not None:
             self._durations = lengths[rows] if args["stop_column"] is None else lengths[rows] - self._original
@@ -181,10 +187,10 @@ class BehaviorEventsInterface(FileInterface, BaseTemporalAlignmentInterface):  #
                 found="both",
                 hint="leave the columns out, or unwrap the file's times first",
             )
-        self._values = value_columns(columns, args, {time_column, name_column, length_column}, rows)
+        self._values = read_value_columns(columns, args, {time_column, name_column, length_column}, rows)
 
-    def _lengths(
-        self, columns: Columns, args: dict[str, Any], scale: float
+    def _read_durations(
+        self, columns: TableColumns, args: dict[str, Any], scale: float
     ) -> tuple[npt.NDArray[np.float64] | None, str | None]:
         """Durations, or ends, of all rows in seconds, and their column."""
         spellings, stop = args["duration_column"], args["stop_column"]
@@ -200,7 +206,7 @@ class BehaviorEventsInterface(FileInterface, BaseTemporalAlignmentInterface):  #
             return columns.numbers(name, "duration") / scale, name
         return None, None
 
-    def _known(self, names: list[str] | None, args: dict[str, Any]) -> tuple[list[str], npt.NDArray[np.intp]]:
+    def _rename_events(self, names: list[str] | None, args: dict[str, Any]) -> tuple[list[str], npt.NDArray[np.intp]]:
         """Rename the events; refuse, or leave out, those that the spec doesn't list."""
         known, skip = args["event_names"], args["unknown_events"] == "skip"
         if names is None:
@@ -226,7 +232,7 @@ class BehaviorEventsInterface(FileInterface, BaseTemporalAlignmentInterface):  #
             self._notes.append(f"{unknown.total()} events of other names were left out")
         return [known[names[i]] for i in keep], keep
 
-    def _event_names(self, columns: Columns, column: str | None, args: dict[str, Any]) -> list[str] | None:
+    def _event_names(self, columns: TableColumns, column: str | None, args: dict[str, Any]) -> list[str] | None:
         name = args["event_name"]
         if column is None:
             return None if name is None else [name] * len(columns)
@@ -321,7 +327,7 @@ class BehaviorEventsInterface(FileInterface, BaseTemporalAlignmentInterface):  #
         """
         from hdmf.common import MeaningsTable
 
-        table = events_table(
+        table = make_events_table(
             self.metadata_key,
             self._description(),
             self.get_timestamps(),
@@ -339,4 +345,4 @@ class BehaviorEventsInterface(FileInterface, BaseTemporalAlignmentInterface):  #
         nwbfile.add_events_table(table)
 
     def _description(self) -> str:
-        return self._described(f"Events read from {self._path.name}")
+        return self._describe(f"Events read from {self._path.name}")

@@ -122,17 +122,17 @@ def _read(path: Path) -> tuple[str, dict[str, npt.NDArray[Any]]]:
         with h5py.File(path, "r") as file:
             scorers = [name for name in file if isinstance(file[name], h5py.Group)]
             if len(scorers) != 1 or not len(file[scorers[0]]):
-                raise _not_facemap(path, f"the groups {', '.join(file) or '(none)'} at the top")
+                raise _not_facemap_error(path, f"the groups {', '.join(file) or '(none)'} at the top")
             group = file[scorers[0]]
             keypoints = {}
             for part in group:
                 entry = group[part]
                 lacks = [key for key in _COORDINATES if not isinstance(entry, h5py.Group) or key not in entry]
                 if lacks:
-                    raise _not_facemap(path, f"{scorers[0]}/{part} without {', '.join(lacks)}")
+                    raise _not_facemap_error(path, f"{scorers[0]}/{part} without {', '.join(lacks)}")
                 columns = [np.asarray(entry[key]) for key in _COORDINATES]
                 if len({column.shape for column in columns}) != 1 or columns[0].ndim != 1:
-                    raise _not_facemap(path, f"{part}: shapes {', '.join(str(c.shape) for c in columns)}")
+                    raise _not_facemap_error(path, f"{part}: shapes {', '.join(str(c.shape) for c in columns)}")
                 keypoints[str(part)] = np.stack(columns, axis=1)
     except OSError as error:
         raise SourceError(
@@ -152,7 +152,7 @@ def _read(path: Path) -> tuple[str, dict[str, npt.NDArray[Any]]]:
     return scorers[0], keypoints
 
 
-def _not_facemap(path: Path, found: str) -> SourceError:
+def _not_facemap_error(path: Path, found: str) -> SourceError:
     return SourceError(
         "not a file of Facemap's keypoints",
         where=str(path),

@@ -31,10 +31,10 @@ class FileInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is un
     def _error(self, what: str, **more: Any) -> SourceError:
         return SourceError(what, **{"where": str(self._path), **more})
 
-    def _described(self, standard: str) -> str:
-        return described(self.source_data["description"] or standard, self._notes)
+    def _describe(self, standard: str) -> str:
+        return add_notes(self.source_data["description"] or standard, self._notes)
 
 
-def described(text: str, notes: Iterable[str]) -> str:
+def add_notes(text: str, notes: Iterable[str]) -> str:
     """Return a description that ends with what was done to the file's content."""
     return "; ".join([text.rstrip("."), *notes]) + "."

@@ -62,6 +62,6 @@ def guard_source(interface_name: str, arguments: Mapping[str, Any]) -> list[Prob
     try:
         return guard(arguments)
     except ImportError as error:
-        from nwbpipe.converters.interfaces._registry import interface_class, missing_reader
+        from nwbpipe.converters.interfaces._registry import interface_class, missing_reader_error
 
-        raise missing_reader(interface_name, error, interface_class(interface_name)) from error
+        raise missing_reader_error(interface_name, error, interface_class(interface_name)) from error

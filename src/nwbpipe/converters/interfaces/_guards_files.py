@@ -42,7 +42,7 @@ def guard_openephys_binary(args: Mapping[str, Any]) -> list[Problem]:
             continue
         for name, channels in entries:
             if stream is None or name in str(stream):
-                problems += _continuous(oebin.parent / "continuous" / name / "continuous.dat", channels)
+                problems += _check_continuous(oebin.parent / "continuous" / name / "continuous.dat", channels)
     return problems
 
 
@@ -54,7 +54,7 @@ def guard_openephys(args: Mapping[str, Any]) -> list[Problem]:
     return guard_openephys_legacy(args)
 
 
-def _continuous(path: Path, channels: int) -> list[Problem]:
+def _check_continuous(path: Path, channels: int) -> list[Problem]:
     if not path.is_file():
         return [Problem("the recording lacks its samples", str(path), "the file continuous.dat", "nothing", _COPY)]
     size, sample = path.stat().st_size, 2 * channels
@@ -134,15 +134,15 @@ def guard_tdt(args: Mapping[str, Any]) -> list[Problem]:
 
 def guard_tiff(args: Mapping[str, Any]) -> list[Problem]:
     """Check that each TIFF reaches to the end of its last page."""
-    return [problem for path in _paths(args) for problem in _tiff(path)]
+    return [problem for path in _paths(args) for problem in _check_tiff(path)]
 
 
-def _tiff(path: Path) -> list[Problem]:
+def _check_tiff(path: Path) -> list[Problem]:
     from tifffile import TiffFile, TiffFileError
 
     if not path.is_file():
         return []
-    size, notes = path.stat().st_size, _Notes()
+    size, notes = path.stat().st_size, _LogCollector()
     logger = logging.getLogger("tifffile")
     logger.addHandler(notes)  # a broken chain of pages is logged, not raised
     try:
@@ -166,7 +166,7 @@ def _tiff(path: Path) -> list[Problem]:
     return []
 
 
-class _Notes(logging.Handler):
+class _LogCollector(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.broken: list[str] = []

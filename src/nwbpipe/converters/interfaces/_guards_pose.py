@@ -96,7 +96,7 @@ def guard_deeplabcut(args: Mapping[str, Any]) -> list[Problem]:
     table = read_pose_table(path)
     if isinstance(table, Problem):
         return [table]
-    problems = check_coordinates(table, path) + _config(args.get("config_file_path"))
+    problems = check_coordinates(table, path) + _check_config(args.get("config_file_path"))
     video = args.get("video_file_path")
     if not problems and video is not None:
         problems = check_rows(table, path, Path(str(video)), bool(args.get("allow_fewer_rows")))
@@ -143,15 +143,15 @@ def check_rows(table: PoseTable, path: Path, video: Path, fewer_allowed: bool) -
     frames = count_frames(video)
     last = max((row for row in table.index if isinstance(row, int)), default=-1)
     if len(table.index) > frames or last >= frames:
-        return [_mismatch(path, video, len(table.index), frames, f", the last numbered {last}")]
+        return [_mismatch_problem(path, video, len(table.index), frames, f", the last numbered {last}")]
     if len(table.index) < frames and not fewer_allowed:
-        problem = _mismatch(path, video, len(table.index), frames, "")
+        problem = _mismatch_problem(path, video, len(table.index), frames, "")
         hint = "if only a part of the video was analysed, say allow_fewer_rows: true"
         return [Problem(problem.what, problem.where, problem.expected, problem.found, hint)]
     return []
 
 
-def _config(file: Any) -> list[Problem]:
+def _check_config(file: Any) -> list[Problem]:
     if file is None or not Path(str(file)).is_file():
         return []
     import yaml
@@ -180,7 +180,7 @@ def guard_lightning_pose(args: Mapping[str, Any]) -> list[Problem]:
     if problems or not video.is_file():
         return problems
     frames = count_frames(video)
-    return [_mismatch(path, video, len(table.index), frames, "")] if len(table.index) != frames else []
+    return [_mismatch_problem(path, video, len(table.index), frames, "")] if len(table.index) != frames else []
 
 
 def guard_sleap(args: Mapping[str, Any]) -> list[Problem]:
@@ -212,7 +212,7 @@ def guard_sleap(args: Mapping[str, Any]) -> list[Problem]:
     return [Problem("the pose has frames that the video lacks", str(path), expected, found, hint)]
 
 
-def _mismatch(path: Path, video: Path, rows: int, frames: int, more: str) -> Problem:
+def _mismatch_problem(path: Path, video: Path, rows: int, frames: int, more: str) -> Problem:
     relation = "more" if rows > frames else "fewer" if rows < frames else "other"
     return Problem(
         f"the pose has {relation} rows than the video has frames",

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nwbpipe.converters.interfaces._columns import Columns, check_increasing, per_second
+from nwbpipe.converters.interfaces._columns import TableColumns, check_increasing, per_second
 from nwbpipe.converters.interfaces._event_tables import read_table
-from nwbpipe.converters.interfaces._file_interface import described
+from nwbpipe.converters.interfaces._file_interface import add_notes
 from nwbpipe.errors import SourceError
-from nwbpipe.nwb_builders import Column, intervals_table
+from nwbpipe.nwb_builders import Column, make_intervals_table
 
 Seconds = npt.NDArray[np.float64]
 _TOUCH_S = 1e-9  # what rounding may make of intervals that touch
 
 
 @dataclass(frozen=True)
-class Intervals:
+class IntervalTable:
     """Sound intervals: finite, in order, each with its end after its start.
 
     Parameters
@@ -56,8 +56,8 @@ class Intervals:
         """
         if getattr(nwbfile, table) is not None:
             raise ValueError(f"'{table}' already exists")
-        text = described(self.description or f"{what} read from {Path(self.where).name}", self.notes)
-        made = intervals_table(table, text, self.start, self.stop, columns=self.columns, ids=self.ids)
+        text = add_notes(self.description or f"{what} read from {Path(self.where).name}", self.notes)
+        made = make_intervals_table(table, text, self.start, self.stop, columns=self.columns, ids=self.ids)
         setattr(nwbfile, table, made)
 
 
@@ -97,7 +97,7 @@ def check_intervals(start: Seconds, stop: Seconds, where: str, kind: str, *, ove
         )
 
 
-def read_intervals(path: Path, args: Mapping[str, Any], kind: str) -> Intervals:
+def read_intervals(path: Path, args: Mapping[str, Any], kind: str) -> IntervalTable:
     """Read a table of trials or blocks.
 
     Raises
@@ -106,12 +106,12 @@ def read_intervals(path: Path, args: Mapping[str, Any], kind: str) -> Intervals:
         See `TrialsInterface`.
     """
     table, notes = read_table(path, args, args["start_column"].split("|")[0])
-    columns = Columns(table, str(path), args["time_zero"])
+    columns = TableColumns(table, str(path), args["time_zero"])
     if not len(columns):
         raise columns.error(f"the file holds no {kind}s", hint="check the file, or leave this source out")
     start_name = columns.name(args["start_column"], "start_column")
-    start, stop, stop_name = _bounds(columns, args, start_name, kind)
-    keep, note = _complete(start, stop, columns, args, kind)
+    start, stop, stop_name = _read_bounds(columns, args, start_name, kind)
+    keep, note = _select_complete(start, stop, columns, args, kind)
     if note:
         notes.append(note)
     if args["unsorted"] == "sort" and (np.diff(start[keep]) < 0).any():
@@ -119,21 +119,23 @@ def read_intervals(path: Path, args: Mapping[str, Any], kind: str) -> Intervals:
         notes.append(f"the {kind}s were not in the order of time and were sorted stably")
     check_intervals(start[keep], stop[keep], str(path), kind, overlap=args["overlap"] == "allow")
     id_name = None if args["id_column"] is None else columns.name(args["id_column"], "id_column")
-    return Intervals(
+    return IntervalTable(
         where=str(path),
         start=start[keep],
         stop=stop[keep],
-        columns=value_columns(columns, args, {start_name, stop_name, id_name}, keep),
-        ids=None if id_name is None else _ids(columns, id_name)[keep],
+        columns=read_value_columns(columns, args, {start_name, stop_name, id_name}, keep),
+        ids=None if id_name is None else _read_ids(columns, id_name)[keep],
         description=args["description"] or "",
         notes=notes,
     )
 
 
-def _bounds(columns: Columns, args: Mapping[str, Any], start_name: str, kind: str) -> tuple[Seconds, Seconds, str]:
+def _read_bounds(
+    columns: TableColumns, args: Mapping[str, Any], start_name: str, kind: str
+) -> tuple[Seconds, Seconds, str]:
     scale = per_second(args["time_unit"], columns.where)
     by_trials = args.get("trials_file_path") is not None
-    start = np.zeros(len(columns)) if by_trials else _times(columns, start_name, args) / scale
+    start = np.zeros(len(columns)) if by_trials else _read_times(columns, start_name, args) / scale
     if args["duration_column"] is not None:
         name = columns.name(args["duration_column"], "duration_column")
         return start, start + columns.numbers(name, "duration") / scale, name
@@ -151,10 +153,10 @@ def _bounds(columns: Columns, args: Mapping[str, Any], start_name: str, kind: st
     if by_trials:
         bounds = columns.numbers(start_name, "trial number"), columns.numbers(stop_name, "trial number")
         return (*_trials_to_times(columns, args, *bounds), stop_name)
-    return start, _times(columns, stop_name, args) / scale, stop_name
+    return start, _read_times(columns, stop_name, args) / scale, stop_name
 
 
-def _times(columns: Columns, name: str, args: Mapping[str, Any]) -> Seconds:
+def _read_times(columns: TableColumns, name: str, args: Mapping[str, Any]) -> Seconds:
     times = columns.times(name, args["time_unit"])
     if args["missing_value"] is not None:
         times = np.where(times == args["missing_value"], np.nan, times)
@@ -162,20 +164,20 @@ def _times(columns: Columns, name: str, args: Mapping[str, Any]) -> Seconds:
 
 
 def _trials_to_times(
-    columns: Columns, args: Mapping[str, Any], first: Seconds, last: Seconds
+    columns: TableColumns, args: Mapping[str, Any], first: Seconds, last: Seconds
 ) -> tuple[Seconds, Seconds]:
     """Turn the numbers of the first and last trials into the times of those trials."""
     path = Path(args["trials_file_path"])
     form = {name: args[name] for name in ("variable", "encoding")}
-    trials = Columns(read_table(path, form)[0], str(path), args["time_zero"])
+    trials = TableColumns(read_table(path, form)[0], str(path), args["time_zero"])
     given = {**args, "missing_value": args["trial_missing_value"]}
     scale = per_second(args["time_unit"], columns.where)
-    start = _times(trials, trials.name(args["trial_start_column"], "trial_start_column"), given) / scale
-    stop = _times(trials, trials.name(args["trial_stop_column"], "trial_stop_column"), given) / scale
+    start = _read_times(trials, trials.name(args["trial_start_column"], "trial_start_column"), given) / scale
+    stop = _read_times(trials, trials.name(args["trial_stop_column"], "trial_stop_column"), given) / scale
     if args["trial_column"] is None:
         numbers = np.arange(len(trials)) + args["first_trial"]
     else:
-        numbers = _ids(trials, trials.name(args["trial_column"], "trial_column"))
+        numbers = _read_ids(trials, trials.name(args["trial_column"], "trial_column"))
     unknown = sorted({float(value) for value in (*first, *last) if np.isfinite(value)} - set(map(float, numbers)))
     if unknown:
         raise columns.error(
@@ -192,8 +194,8 @@ def _trials_to_times(
     return starts, stops
 
 
-def _complete(
-    start: Seconds, stop: Seconds, columns: Columns, args: Mapping[str, Any], kind: str
+def _select_complete(
+    start: Seconds, stop: Seconds, columns: TableColumns, args: Mapping[str, Any], kind: str
 ) -> tuple[npt.NDArray[np.intp], str | None]:
     missing = np.flatnonzero(~(np.isfinite(start) & np.isfinite(stop)))
     keep = np.setdiff1d(np.arange(start.size), missing)
@@ -217,7 +219,7 @@ def _complete(
     return keep, f"{missing.size} of {start.size} {kind}s without a start or an end were left out (rows {rows})"
 
 
-def _ids(columns: Columns, name: str) -> npt.NDArray[np.int64]:
+def _read_ids(columns: TableColumns, name: str) -> npt.NDArray[np.int64]:
     numbers = columns.numbers(name, "number")
     if not np.isfinite(numbers).all() or (numbers != np.round(numbers)).any() or len(set(numbers)) != numbers.size:
         raise columns.error(
@@ -229,8 +231,8 @@ def _ids(columns: Columns, name: str) -> npt.NDArray[np.int64]:
     return numbers.astype(np.int64)
 
 
-def value_columns(
-    columns: Columns, args: Mapping[str, Any], taken: set[str | None], keep: npt.NDArray[np.intp]
+def read_value_columns(
+    columns: TableColumns, args: Mapping[str, Any], taken: set[str | None], keep: npt.NDArray[np.intp]
 ) -> list[Column]:
     """Read the further columns of a table of trials or events.
 
@@ -238,7 +240,7 @@ def value_columns(
     ----------
     columns : Columns
     args : mapping
-        `value_columns`, `time_columns`, `duration_columns`, `names`, `column_descriptions`, `time_unit`,
+        `read_value_columns`, `time_columns`, `duration_columns`, `names`, `column_descriptions`, `time_unit`,
         `missing_value`: see `TrialsInterface`.
     taken : set of str
         Columns that have another use.
@@ -272,7 +274,7 @@ def value_columns(
         values = columns.values(name)
         _check_declared(columns, name, values, kind, args["time_unit"])
         if kind != "value":
-            values = _seconds(columns, name, values, kind, args)
+            values = _to_seconds(columns, name, values, kind, args)
         values = [values[i] for i in keep] if isinstance(values, list) else values[keep]
         shown = (args.get("names") or {}).get(name, name)
         text = (args.get("column_descriptions") or {}).get(shown, f"{name}, as in the file")
@@ -280,7 +282,7 @@ def value_columns(
     return made
 
 
-def _check_declared(columns: Columns, name: str, values: Any, kind: str, unit: str) -> None:
+def _check_declared(columns: TableColumns, name: str, values: Any, kind: str, unit: str) -> None:
     """Refuse a column that looks like times and is not said to be, or not to be."""
     numeric = isinstance(values, list) or values.dtype.kind in "fiu"
     numeric = numeric or (kind == "time" and unit == "iso")
@@ -300,7 +302,7 @@ def _check_declared(columns: Columns, name: str, values: Any, kind: str, unit: s
         )
 
 
-def _seconds(columns: Columns, name: str, values: Any, kind: str, args: Mapping[str, Any]) -> Any:
+def _to_seconds(columns: TableColumns, name: str, values: Any, kind: str, args: Mapping[str, Any]) -> Any:
     scale, missing = per_second(args["time_unit"], columns.where), args.get("missing_value")
     if isinstance(values, list):
         return [row / scale for row in values]
@@ -308,7 +310,7 @@ def _seconds(columns: Columns, name: str, values: Any, kind: str, args: Mapping[
     return np.where(numbers == missing, np.nan, numbers) / scale
 
 
-def runs(intervals: Intervals, block_column: str) -> Intervals:
+def group_into_blocks(intervals: IntervalTable, block_column: str) -> IntervalTable:
     """Make blocks of trials: one for each run of trials with one value of a column.
 
     Raises
@@ -337,4 +339,4 @@ def runs(intervals: Intervals, block_column: str) -> Intervals:
     ]
     text = f"Blocks: runs of trials with one {block_column}"
     stop = np.maximum.accumulate(intervals.stop)
-    return Intervals(intervals.where, intervals.start[first], stop[last], made, description=text)
+    return IntervalTable(intervals.where, intervals.start[first], stop[last], made, description=text)

@@ -29,7 +29,7 @@ def load_mat(path: Path) -> dict[str, Any]:
 def open_mat(path: Path) -> dict[str, Any]:
     """Return the variables of a MATLAB file as `load_mat` does, but for arrays of numbers of a file of version 7.3.
 
-    Those are `Matrix` objects, read when they are sliced.
+    Those are `MatlabMatrix` objects, read when they are sliced.
 
     Raises
     ------
@@ -37,12 +37,14 @@ def open_mat(path: Path) -> dict[str, Any]:
         The file is no MATLAB file, or is damaged.
     """
     # The file stays open: its matrices are read later.
-    return _read(path, lambda path: _variables(h5py.File(path, "r"), lambda item: Matrix(item, transposed=True)))
+    return _read(
+        path, lambda path: _read_variables(h5py.File(path, "r"), lambda item: MatlabMatrix(item, transposed=True))
+    )
 
 
 def _read(path: Path, read_73: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     try:
-        return read_73(path) if h5py.is_hdf5(path) else _version_5(path)
+        return read_73(path) if h5py.is_hdf5(path) else _load_version_5(path)
     except ImportError:
         raise
     except Exception as error:  # scipy and h5py raise nearly anything on a damaged file
@@ -55,7 +57,7 @@ def _read(path: Path, read_73: Callable[[Path], dict[str, Any]]) -> dict[str, An
         ) from error
 
 
-class Matrix:
+class MatlabMatrix:
     """A matrix of a MATLAB file, with MATLAB's own shape (rows, columns); `rows` reads some rows of it."""
 
     def __init__(self, data: Any, *, transposed: bool = False) -> None:
@@ -64,7 +66,7 @@ class Matrix:
         self.shape: tuple[int, int] = (shape[1], shape[0]) if transposed else (shape[0], shape[1])
         self.dtype = np.dtype(data.dtype)
 
-    def across(self, axis: int, index: int, span: slice) -> np.ndarray:
+    def read_span(self, axis: int, index: int, span: slice) -> np.ndarray:
         """Read a span of one row (`axis` 0) or column (`axis` 1)."""
         by_row = (axis == 0) != self._transposed
         if len(self._data.shape) == 1:
@@ -72,16 +74,16 @@ class Matrix:
         return np.asarray(self._data[index, span] if by_row else self._data[span, index])
 
 
-def matrix(value: Any) -> Matrix | None:
+def as_matrix(value: Any) -> MatlabMatrix | None:
     """Return a variable as a matrix of real numbers, or None if it is none."""
-    if isinstance(value, Matrix):
+    if isinstance(value, MatlabMatrix):
         return value if value.dtype.kind in "fiu" else None
     if isinstance(value, np.ndarray) and value.ndim <= 2 and value.dtype.kind in "fiu" and value.size:
-        return Matrix(np.atleast_1d(value))
+        return MatlabMatrix(np.atleast_1d(value))
     return None
 
 
-def structs(value: Any) -> list[dict[str, Any]] | None:
+def as_structs(value: Any) -> list[dict[str, Any]] | None:
     """Return a struct array as a list of its elements, or None if it is none."""
     if isinstance(value, dict):
         return [value]
@@ -90,23 +92,23 @@ def structs(value: Any) -> list[dict[str, Any]] | None:
     return None
 
 
-def scalar(value: Any) -> float | None:
+def as_scalar(value: Any) -> float | None:
     """Return a variable that holds one real number, else None."""
-    if isinstance(value, Matrix):
-        value = value.across(0, 0, slice(None))
+    if isinstance(value, MatlabMatrix):
+        value = value.read_span(0, 0, slice(None))
     array = np.asarray(value)
     return float(array.ravel()[0]) if array.size == 1 and array.dtype.kind in "fiub" else None
 
 
-def vector(value: Any) -> np.ndarray | None:
+def as_vector(value: Any) -> np.ndarray | None:
     """Return a variable that holds a row or column of real numbers, else None."""
-    found = matrix(value)
+    found = as_matrix(value)
     if found is None or 1 not in found.shape:
         return None
-    return found.across(0 if found.shape[0] == 1 else 1, 0, slice(None))
+    return found.read_span(0 if found.shape[0] == 1 else 1, 0, slice(None))
 
 
-def _version_5(path: Path) -> dict[str, Any]:
+def _load_version_5(path: Path) -> dict[str, Any]:
     from scipy.io import loadmat
 
     content = loadmat(path, simplify_cells=True)
@@ -115,10 +117,10 @@ def _version_5(path: Path) -> dict[str, Any]:
 
 def _load_73(path: Path) -> dict[str, Any]:
     with h5py.File(path, "r") as file:
-        return _variables(file, _loaded)
+        return _read_variables(file, _load_dataset)
 
 
-def _variables(file: h5py.File, numbers: Callable[[h5py.Dataset], Any]) -> dict[str, Any]:
+def _read_variables(file: h5py.File, numbers: Callable[[h5py.Dataset], Any]) -> dict[str, Any]:
     """Read a file of version 7.3; `numbers` turns a dataset of numbers into what stands for it."""
 
     def value(item: Any) -> Any:
@@ -129,7 +131,7 @@ def _variables(file: h5py.File, numbers: Callable[[h5py.Dataset], Any]) -> dict[
             return {name: value(one) for name, one in item.items()}
         empty = bool(item.attrs.get("MATLAB_empty", 0))  # then the dataset holds the array's size
         if item.attrs.get("MATLAB_class") == b"char":
-            return "" if empty else _text(item[()])
+            return "" if empty else _decode_text(item[()])
         if empty:
             return np.zeros(0)
         if item.dtype == h5py.ref_dtype:
@@ -153,12 +155,12 @@ def _is_struct_array(group: h5py.Group) -> bool:
     )
 
 
-def _text(codes: Any) -> Any:
+def _decode_text(codes: Any) -> Any:
     rows = ["".join(map(chr, row)) for row in np.atleast_2d(codes.T)]  # MATLAB's order is the other one
     return rows[0] if len(rows) == 1 else np.array(rows, dtype=object)
 
 
-def _loaded(item: h5py.Dataset) -> Any:
+def _load_dataset(item: h5py.Dataset) -> Any:
     data = item[()]
     if item.attrs.get("MATLAB_class") == b"logical":
         data = data.astype(bool)

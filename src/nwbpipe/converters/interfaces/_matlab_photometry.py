@@ -12,7 +12,7 @@ from pydantic import FilePath
 from nwbpipe.converters.interfaces import _mat_files as mat
 from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.converters.interfaces._photometry_devices import photometry_metadata
-from nwbpipe.converters.interfaces._photometry_settings import Settings, read_settings
+from nwbpipe.converters.interfaces._photometry_settings import PhotometrySettings, read_settings
 
 _RATES = ("sample_rate", "samplerate", "sampleRate", "sampling_frequency", "fs", "Fs")
 STUB_SAMPLES = 1000
@@ -69,7 +69,7 @@ class MatlabFiberPhotometryInterface(FileInterface):
         import ndx_fiber_photometry  # noqa: F401  (registers its types)
 
         self.unit = unit
-        self.settings: Settings = read_settings(Path(settings_file_path))
+        self.settings: PhotometrySettings = read_settings(Path(settings_file_path))
         content = mat.open_mat(self._path)
         name = variable or next((one for one in ("data", "timeSeries", "timeseries") if one in content), None)
         if name is None or name not in content:
@@ -80,11 +80,11 @@ class MatlabFiberPhotometryInterface(FileInterface):
                 hint="name it with args: variable",
             )
         self.kind: Literal["raw", "demultiplexed"] = "raw"
-        if mat.matrix(content[name]) is not None:
-            self._take_raw(mat.matrix(content[name]), name)
-        elif mat.structs(content[name]) is not None:
+        if mat.as_matrix(content[name]) is not None:
+            self._take_raw(mat.as_matrix(content[name]), name)
+        elif mat.as_structs(content[name]) is not None:
             self.kind = "demultiplexed"
-            self._take_traces(mat.structs(content[name]) or [], name)
+            self._take_traces(mat.as_structs(content[name]) or [], name)
         else:
             raise self._error(
                 "the variable is neither a matrix of channels nor a struct array of traces",
@@ -106,7 +106,7 @@ class MatlabFiberPhotometryInterface(FileInterface):
         count = matrix.shape[axis]
         self.detectors = list(dict.fromkeys(trace.channel for trace in settings.traces))
         drives = {trace.drive for trace in settings.traces if trace.drive is not None}
-        highest = max([*self.detectors, *drives, *settings.others.values()])
+        highest = max([*self.detectors, *drives, *settings.other_channels.values()])
         if highest >= count:
             raise self._error(
                 "the settings name a channel that the file does not have",
@@ -122,7 +122,7 @@ class MatlabFiberPhotometryInterface(FileInterface):
                     expected=f"below {self.rate / 2:g} Hz, at sampling_frequency {self.rate:g} Hz",
                     found=f"{trace.name}: {trace.carrier_hz:g} Hz",
                 )
-        self._read: Callable[[int, slice], Any] = lambda channel, span: matrix.across(axis, channel, span)
+        self._read: Callable[[int, slice], Any] = lambda channel, span: matrix.read_span(axis, channel, span)
         self._dtype = matrix.dtype
         for channel in [*self.detectors, *sorted(drives)]:
             self._check_finite(channel)
@@ -160,7 +160,7 @@ class MatlabFiberPhotometryInterface(FileInterface):
             )
         columns, rates, starts = [], set(), set()
         for k in chosen.values():
-            values = mat.vector(elements[k].get("data"))
+            values = mat.as_vector(elements[k].get("data"))
             if values is None:
                 raise self._error(
                     "an element holds no trace",
@@ -168,8 +168,8 @@ class MatlabFiberPhotometryInterface(FileInterface):
                     found=f"the fields {', '.join(elements[k])}",
                 )
             columns.append(np.asarray(values, dtype=np.float64))
-            rates.add(next((mat.scalar(elements[k][field]) for field in _RATES if field in elements[k]), None))
-            starts.add(mat.scalar(elements[k].get("time_offset", 0.0)))
+            rates.add(next((mat.as_scalar(elements[k][field]) for field in _RATES if field in elements[k]), None))
+            starts.add(mat.as_scalar(elements[k].get("time_offset", 0.0)))
         if len({len(column) for column in columns}) > 1 or len(rates) > 1 or len(starts) > 1:
             raise self._error(
                 "the traces don't share their times",
@@ -240,7 +240,7 @@ class MatlabFiberPhotometryInterface(FileInterface):
         times = {"rate": self.rate, "starting_time": self.start}
         drives = self._add_drives(nwbfile, count, times)
         add_fiber_photometry_devices(nwbfile=nwbfile, metadata=metadata)
-        table = self._table(nwbfile, metadata, drives)
+        table = self._build_table(nwbfile, metadata, drives)
         own = block[self.metadata_key]
         region = get_fiber_photometry_table_region(
             fiber_photometry_table=table,
@@ -252,18 +252,18 @@ class MatlabFiberPhotometryInterface(FileInterface):
             FiberPhotometryResponseSeries(
                 name=own["name"],
                 description=own.get("description") or "",
-                data=_Columns(self._read, self.detectors, count, self._dtype).iterator(),
+                data=_ChannelArray(self._read, self.detectors, count, self._dtype).iterator(),
                 unit=self.unit,
                 fiber_photometry_table_region=region,
                 **times,
             )
         )
-        for name, channel in self.settings.others.items() if self.kind == "raw" else ():
+        for name, channel in self.settings.other_channels.items() if self.kind == "raw" else ():
             nwbfile.add_acquisition(
                 TimeSeries(
                     name=f"TimeSeries_{self.metadata_key}_{name}",
                     description=f"The channel {name} of the rig",
-                    data=_Columns(self._read, [channel], count, self._dtype).iterator(),
+                    data=_ChannelArray(self._read, [channel], count, self._dtype).iterator(),
                     unit=self.unit,
                     **times,
                 )
@@ -286,7 +286,7 @@ class MatlabFiberPhotometryInterface(FileInterface):
                     CommandedVoltageSeries(
                         name=written[trace.drive],
                         description="The drive of a light source, as recorded",
-                        data=_Columns(self._read, [trace.drive], count, np.dtype(np.float64)).iterator(),
+                        data=_ChannelArray(self._read, [trace.drive], count, np.dtype(np.float64)).iterator(),
                         unit="volts",
                         frequency=trace.carrier_hz,
                         **times,
@@ -295,7 +295,7 @@ class MatlabFiberPhotometryInterface(FileInterface):
             names[trace.name] = written[trace.drive]
         return names
 
-    def _table(self, nwbfile: Any, metadata: dict[str, Any], drives: Mapping[str, str]) -> Any:
+    def _build_table(self, nwbfile: Any, metadata: dict[str, Any], drives: Mapping[str, str]) -> Any:
         from neuroconv.tools.fiber_photometry import add_fiber_photometry_lab_metadata, get_fiber_photometry_table
 
         block = dict(metadata["FiberPhotometry"])
@@ -317,7 +317,7 @@ class MatlabFiberPhotometryInterface(FileInterface):
         )
 
 
-class _Columns:
+class _ChannelArray:
     """Some channels as an array of shape (samples, channels), or (samples,) for one, read when it is sliced."""
 
     def __init__(self, read: Any, channels: list[int], count: int, dtype: np.dtype[Any]) -> None:

@@ -51,10 +51,14 @@ def _extractor_class() -> type[Any]:
                 if trace is not None:
                     self._roi_responses.append(_RoiResponse(kind, trace, list(units)))
             if not self._roi_responses:
-                raise _error("Minian's result has no traces", self.folder_path, "C.zarr, S.zarr or b0.zarr", "none")
+                raise _source_error(
+                    "Minian's result has no traces", self.folder_path, "C.zarr, S.zarr or b0.zarr", "none"
+                )
             lengths = {response.data.shape[0] for response in self._roi_responses}
             if len(lengths) > 1:
-                raise _error("Minian's traces differ in length", self.folder_path, "one length", str(sorted(lengths)))
+                raise _source_error(
+                    "Minian's traces differ in length", self.folder_path, "one length", str(sorted(lengths))
+                )
             projection = self._array("max_proj")
             if projection is not None:
                 self._summary_images["maximum_projection"] = projection[0]
@@ -69,13 +73,13 @@ def _extractor_class() -> type[Any]:
             try:
                 store = zarr.open_group(str(path), mode="r")
                 found = store[variable or name]
-                if found.nchunks_initialized < found.nchunks and _is_no_value(found.fill_value):
+                if found.nchunks_initialized < found.nchunks and _is_fill_value(found.fill_value):
                     lacks = found.nchunks - found.nchunks_initialized
                     raise ValueError(f"{lacks} of {found.nchunks} chunks are missing, and would be read as NaN")
                 return np.asarray(found[...]), [str(d) for d in found.attrs.get("_ARRAY_DIMENSIONS", [])]
             except Exception as error:  # zarr raises nearly anything on a damaged store
                 expected = f"the array {variable or name}"
-                raise _error("a store of Minian's can't be read", path, expected, f"{error!r}") from error
+                raise _source_error("a store of Minian's can't be read", path, expected, f"{error!r}") from error
 
         def _units(self, name: str) -> list[int]:
             found = self._array(name, "unit_id")
@@ -87,7 +91,7 @@ def _extractor_class() -> type[Any]:
                 there = (
                     ", ".join(sorted(entry.name for entry in self.folder_path.iterdir())[:10]) or "an empty folder"
                 )
-                raise _error("no result of Minian in the folder", self.folder_path, "A.zarr and C.zarr", there)
+                raise _source_error("no result of Minian in the folder", self.folder_path, "A.zarr and C.zarr", there)
             data, dimensions = found
             order = [dimensions.index(name) for name in ("height", "width", "unit_id")]
             return data.transpose(order), self._units("A")
@@ -99,7 +103,9 @@ def _extractor_class() -> type[Any]:
             data, dimensions = found
             there = self._units(name)
             if sorted(there) != sorted(units):
-                raise _error(f"{name}.zarr has other units than A.zarr", self.folder_path, str(units), str(there))
+                raise _source_error(
+                    f"{name}.zarr has other units than A.zarr", self.folder_path, str(units), str(there)
+                )
             data = data.transpose([dimensions.index(axis) for axis in ("frame", "unit_id")])
             return data[:, [there.index(unit) for unit in units]]
 
@@ -114,7 +120,7 @@ def _extractor_class() -> type[Any]:
                 column, unit = "Time Stamp (ms)", "ms"
             frame = next((name for name in ("Frame Number", "frame", "frame_index") if name in table.columns), None)
             if column not in table.columns or frame is None:
-                raise _error(
+                raise _source_error(
                     "the file of timestamps lacks a column",
                     self._timestamps_path,
                     f"a frame number and {column or 'the column that timestamps_column names'}",
@@ -125,7 +131,7 @@ def _extractor_class() -> type[Any]:
             wanted = frames[0] if frames is not None else np.arange(self.get_num_samples())
             missing = np.setdiff1d(wanted, times.index)
             if missing.size:
-                raise _error(
+                raise _source_error(
                     "frames without a timestamp",
                     self._timestamps_path,
                     f"all of {len(wanted)} frames",
@@ -290,10 +296,10 @@ class MinianSegmentationInterface(_NeuroConvInterface):  # type: ignore[misc]  #
         super().add_to_nwbfile(nwbfile, metadata=metadata, **options)
 
 
-def _is_no_value(fill_value: Any) -> bool:
+def _is_fill_value(fill_value: Any) -> bool:
     return fill_value is None or bool(fill_value != fill_value)  # NaN
 
 
-def _error(what: str, where: Path, expected: str, found: str) -> SourceError:
+def _source_error(what: str, where: Path, expected: str, found: str) -> SourceError:
     hint = "check the folder, and that it is whole: copy it again, or let Minian save it again"
     return SourceError(what, where=str(where), expected=expected, found=found, hint=hint)

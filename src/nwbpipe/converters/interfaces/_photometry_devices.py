@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nwbpipe.converters.interfaces._photometry_settings import Settings, Trace, said
+from nwbpipe.converters.interfaces._photometry_settings import PhotometrySettings, PhotometryTrace, value_or_none
 
 _NOT_STATED = "not stated"
 _SURFACES = ("dura", "skull_surface")
 
 
-def photometry_metadata(settings: Settings, key: str) -> dict[str, Any]:
+def photometry_metadata(settings: PhotometrySettings, key: str) -> dict[str, Any]:
     """Describe a rig by the types of ndx-fiber-photometry.
 
     What the settings leave open and the types require is None, to be filled in by the spec's ``metadata``; the check
@@ -59,7 +59,7 @@ def photometry_metadata(settings: Settings, key: str) -> dict[str, Any]:
         }
         virus = settings.viruses.get(trace.fiber)
         injection = None
-        if virus and said(virus.get("virus")) is not None:
+        if virus and value_or_none(virus.get("virus")) is not None:
             injection = f"{key}_injection_{trace.fiber}"
             viruses[f"{key}_virus_{trace.fiber}"] = _virus(virus, f"{key}_{trace.fiber}")
             injections[injection] = _injection(virus, key, trace.fiber)
@@ -67,11 +67,11 @@ def photometry_metadata(settings: Settings, key: str) -> dict[str, Any]:
         indicators[indicator] = {
             "name": f"Indicator_{key}_{trace.name}",
             "label": trace.sensor,
-            "description": f"Sensor in {said(implant.get('brain_region')) or trace.fiber}, {trace.colour}",
+            "description": f"Sensor in {value_or_none(implant.get('brain_region')) or trace.fiber}, {trace.colour}",
             **({"viral_vector_injection_metadata_key": injection} if injection else {}),
         }
         rows[f"{key}_{trace.name}"] = {
-            "location": said(implant.get("brain_region")),
+            "location": value_or_none(implant.get("brain_region")),
             "excitation_wavelength_in_nm": None if trace.excitation_nm is None else float(trace.excitation_nm),
             "emission_wavelength_in_nm": None if trace.emission_nm is None else float(trace.emission_nm),
             "indicator_metadata_key": indicator,
@@ -98,7 +98,7 @@ def photometry_metadata(settings: Settings, key: str) -> dict[str, Any]:
     return {"Devices": devices, "DeviceModels": models, "FiberPhotometry": block}
 
 
-def _detectors(settings: Settings) -> dict[int, str]:
+def _detectors(settings: PhotometrySettings) -> dict[int, str]:
     """Channels of the detectors, each called after its first trace."""
     names: dict[int, str] = {}
     for trace in settings.traces:
@@ -107,25 +107,25 @@ def _detectors(settings: Settings) -> dict[int, str]:
 
 
 def _text(*parts: Any) -> str:
-    return "; ".join(str(part) for part in parts if said(part) is not None)
+    return "; ".join(str(part) for part in parts if value_or_none(part) is not None)
 
 
-def _notes(trace: Trace) -> str:
+def _notes(trace: PhotometryTrace) -> str:
     carrier = "carrier not stated" if trace.carrier_hz is None else f"carrier {trace.carrier_hz:g} Hz"
     return f"{trace.fiber}, {trace.colour}; channel {trace.channel}, {carrier}"
 
 
-def _fiber_model(settings: Settings, key: str) -> dict[str, Any]:
+def _fiber_model(settings: PhotometrySettings, key: str) -> dict[str, Any]:
     """The fibers' model, where the settings give what its type requires: the numerical aperture."""
-    aperture = said(settings.fiber.get("numerical_aperture"))
+    aperture = value_or_none(settings.fiber.get("numerical_aperture"))
     if aperture is None:
         return {}
-    diameter = said(settings.fiber.get("fiber_diameter"))
+    diameter = value_or_none(settings.fiber.get("fiber_diameter"))
     return {
         f"{key}_fiber_model": {
             "type": "OpticalFiberModel",
             "name": f"OpticalFiberModel_{key}",
-            "manufacturer": said(settings.fiber.get("fiber_type")) or _NOT_STATED,
+            "manufacturer": value_or_none(settings.fiber.get("fiber_type")) or _NOT_STATED,
             "numerical_aperture": float(aperture),
             **({} if diameter is None else {"core_diameter_in_um": float(diameter)}),
         }
@@ -144,7 +144,9 @@ def _coordinate(table: Mapping[str, Any], name: str) -> float | None:
 
 def _reference(table: Mapping[str, Any]) -> str:
     stated = [
-        f"{axis.upper()} from {table[f'{axis}_ref']}" for axis in ("ap", "ml", "dv") if said(table.get(f"{axis}_ref"))
+        f"{axis.upper()} from {table[f'{axis}_ref']}"
+        for axis in ("ap", "ml", "dv")
+        if value_or_none(table.get(f"{axis}_ref"))
     ]
     return ", ".join(stated) or _NOT_STATED
 
@@ -169,7 +171,7 @@ def _virus(virus: Mapping[str, Any], name: str) -> dict[str, Any]:
         "name": f"ViralVector_{name}",
         "construct_name": str(virus["virus"]),
         "description": f"Virus {virus['virus']}",
-        "manufacturer": said(virus.get("manufacturer")) or _NOT_STATED,
+        "manufacturer": value_or_none(virus.get("manufacturer")) or _NOT_STATED,
         "titer_in_vg_per_ml": _coordinate(virus, "titer") or float("nan"),
     }
 
@@ -178,11 +180,11 @@ def _injection(virus: Mapping[str, Any], key: str, fiber: str) -> dict[str, Any]
     nan = float("nan")
     places = {f"{axis}_in_mm": _coordinate(virus, axis) for axis in ("ap", "ml", "dv")}
     volume = _coordinate(virus, "volume")  # in nl
-    notes = said(virus.get("notes")) or f"Injection for the fiber {fiber}"
+    notes = value_or_none(virus.get("notes")) or f"Injection for the fiber {fiber}"
     return {
         "name": f"ViralVectorInjection_{key}_{fiber}",
         "viral_vector_metadata_key": f"{key}_virus_{fiber}",
-        "location": said(virus.get("brain_region")) or _NOT_STATED,
+        "location": value_or_none(virus.get("brain_region")) or _NOT_STATED,
         "hemisphere": hemisphere_of(fiber) or _NOT_STATED,
         "reference": _reference(virus),
         "volume_in_uL": nan if volume is None else volume / 1000,

@@ -42,7 +42,7 @@ _CHANNEL = re.compile(r"(photom|carrier)_(\w+)")
 
 
 @dataclass(frozen=True)
-class Trace:
+class PhotometryTrace:
     """One colour of one fiber; channels count from 0."""
 
     fiber: str
@@ -61,26 +61,26 @@ class Trace:
 
 
 @dataclass(frozen=True)
-class Settings:
+class PhotometrySettings:
     """What a settings file says."""
 
     path: Path
     rate: float | None
     demod_rate: float | None
     channels: int | None
-    traces: tuple[Trace, ...]
-    others: Mapping[str, int] = field(default_factory=dict)
+    traces: tuple[PhotometryTrace, ...]
+    other_channels: Mapping[str, int] = field(default_factory=dict)
     implants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     viruses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fiber: Mapping[str, Any] = field(default_factory=dict)
 
 
-def said(value: Any) -> Any:
+def value_or_none(value: Any) -> Any:
     """Return a value, or None for what these files write where they say nothing: "", 0, "None"."""
     return None if value in ("", "None", "none", 0) else value
 
 
-def read_settings(path: Path) -> Settings:
+def read_settings(path: Path) -> PhotometrySettings:
     """Read and check a settings file.
 
     Raises
@@ -92,27 +92,27 @@ def read_settings(path: Path) -> Settings:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
         raise SourceError("the settings can't be read", where=str(path), expected="TOML", found=str(error)) from error
-    reader = _Reader(path, content)
-    settings = reader.settings()
+    reader = _SettingsReader(path, content)
+    settings = reader.read()
     if reader.problems:
         raise SourceError("the settings have mistakes", where=str(path), problems=reader.problems)
     return settings
 
 
-class _Reader:
+class _SettingsReader:
     def __init__(self, path: Path, content: dict[str, Any]) -> None:
         self.path, self.content = path, content
         self.problems: list[Problem] = []
 
-    def settings(self) -> Settings:
-        processing, signals = self._table("Processing_Parameters"), self._table("Signal_Indices")
-        fiber = self._table("Fiber")
+    def read(self) -> PhotometrySettings:
+        processing, signals = self._read_table("Processing_Parameters"), self._read_table("Signal_Indices")
+        fiber = self._read_table("Fiber")
         implants = {k: v for k, v in fiber.get("implantation", {}).items() if isinstance(v, dict)}
-        viruses = {k: v for k, v in self._table("VirusInjection").items() if isinstance(v, dict)}
-        traces: list[Trace] = []
+        viruses = {k: v for k, v in self._read_table("VirusInjection").items() if isinstance(v, dict)}
+        traces: list[PhotometryTrace] = []
         for name, table in signals.items():
             if isinstance(table, dict):
-                traces += self._traces(
+                traces += self._read_traces(
                     name, table, processing.get(name, {}), implants.get(name, {}), viruses.get(name, {})
                 )
         others = {
@@ -120,17 +120,17 @@ class _Reader:
             for name, index in signals.items()
             if not isinstance(index, dict)
             and name != "total_channels"
-            and self._index(f"Signal_Indices.{name}", index)
+            and self._is_index(f"Signal_Indices.{name}", index)
         }
         if not traces:
-            self._problem("no trace is described", "Signal_Indices", "[Signal_Indices.left] with photom_g = …")
+            self._add_problem("no trace is described", "Signal_Indices", "[Signal_Indices.left] with photom_g = …")
         total = signals.get("total_channels")
-        total = total if total is None or self._index("Signal_Indices.total_channels", total) else None
+        total = total if total is None or self._is_index("Signal_Indices.total_channels", total) else None
         self._check_channels(traces, others, total)
-        return Settings(
+        return PhotometrySettings(
             self.path,
-            self._number(processing, "Processing_Parameters", "sampling_frequency"),
-            self._number(processing, "Processing_Parameters", "demod_sample_rate"),
+            self._read_number(processing, "Processing_Parameters", "sampling_frequency"),
+            self._read_number(processing, "Processing_Parameters", "demod_sample_rate"),
             total,
             tuple(traces),
             others,
@@ -139,54 +139,56 @@ class _Reader:
             fiber,
         )
 
-    def _table(self, name: str) -> dict[str, Any]:
+    def _read_table(self, name: str) -> dict[str, Any]:
         table = self.content.get(name, {})
         if isinstance(table, dict):
             return table
-        self._problem(f"{name} is no table", name, f"[{name}]", repr(table))
+        self._add_problem(f"{name} is no table", name, f"[{name}]", repr(table))
         return {}
 
-    def _problem(self, what: str, where: str, expected: str | None = None, found: str | None = None) -> None:
+    def _add_problem(self, what: str, where: str, expected: str | None = None, found: str | None = None) -> None:
         self.problems.append(Problem(what, where, expected, found))
 
-    def _number(self, table: Mapping[str, Any], where: str, name: str) -> float | None:
-        value = said(table.get(name))
+    def _read_number(self, table: Mapping[str, Any], where: str, name: str) -> float | None:
+        value = value_or_none(table.get(name))
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
-            self._problem(f"{name} is no number above 0", f"{where}.{name}", found=repr(value))
+            self._add_problem(f"{name} is no number above 0", f"{where}.{name}", found=repr(value))
             return None
         return float(value)
 
-    def _index(self, where: str, value: Any) -> bool:
+    def _is_index(self, where: str, value: Any) -> bool:
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return True
-        self._problem("no channel number", where, "a whole number, 0 or more", repr(value))
+        self._add_problem("no channel number", where, "a whole number, 0 or more", repr(value))
         return False
 
-    def _traces(
+    def _read_traces(
         self,
         fiber: str,
         table: Mapping[str, Any],
         processing: Mapping[str, Any],
         implant: Mapping[str, Any],
         virus: Mapping[str, Any],
-    ) -> list[Trace]:
+    ) -> list[PhotometryTrace]:
         where = f"Signal_Indices.{fiber}"
         channels: dict[str, dict[str, int]] = {"photom": {}, "carrier": {}}
         for key, value in table.items():
             match = _CHANNEL.fullmatch(key)
-            if match and self._index(f"{where}.{key}", value):
+            if match and self._is_index(f"{where}.{key}", value):
                 channels[match[1]][match[2]] = value
             elif not match and key not in _OF_A_FIBER:
-                self._problem("an unknown key", f"{where}.{key}", "photom_…, carrier_…, " + ", ".join(_OF_A_FIBER))
+                self._add_problem(
+                    "an unknown key", f"{where}.{key}", "photom_…, carrier_…, " + ", ".join(_OF_A_FIBER)
+                )
         for colour in channels["carrier"].keys() - channels["photom"].keys():
-            self._problem("a carrier without its detector", f"{where}.carrier_{colour}", f"photom_{colour}")
+            self._add_problem("a carrier without its detector", f"{where}.carrier_{colour}", f"photom_{colour}")
         stated = [
             key.removeprefix("carrier_frequency_") for key in processing if key.startswith("carrier_frequency_")
         ]
         frequencies = {
-            colour: self._number(processing, f"Processing_Parameters.{fiber}", f"carrier_frequency_{colour}")
+            colour: self._read_number(processing, f"Processing_Parameters.{fiber}", f"carrier_frequency_{colour}")
             for colour in stated
         }
 
@@ -196,12 +198,12 @@ class _Reader:
                 value = (
                     values.get(_COLOURS.get(short, short), values.get(short)) if isinstance(values, dict) else values
                 )
-                if said(value) is not None:
+                if value_or_none(value) is not None:
                     return value
             return None
 
         return [
-            Trace(
+            PhotometryTrace(
                 fiber,
                 _COLOURS.get(short, short),
                 channel,
@@ -214,30 +216,30 @@ class _Reader:
             for short, channel in channels["photom"].items()
         ]
 
-    def _check_channels(self, traces: list[Trace], others: Mapping[str, int], total: int | None) -> None:
+    def _check_channels(self, traces: list[PhotometryTrace], others: Mapping[str, int], total: int | None) -> None:
         detectors = {trace.channel: trace for trace in reversed(traces)}
-        drives: dict[int, Trace] = {}
+        drives: dict[int, PhotometryTrace] = {}
         for trace in traces:
             where = f"Signal_Indices.{trace.fiber}"
             if detectors[trace.channel].fiber != trace.fiber:
-                self._problem(
+                self._add_problem(
                     "two fibers have one detector", where, found=f"channel {trace.channel} for {trace.name}"
                 )
             if trace.drive is None:
                 continue
             if trace.drive in detectors:
                 what = "one channel is both a detector and a carrier"
-                self._problem(what, where, found=f"channel {trace.drive} for {trace.name}")
+                self._add_problem(what, where, found=f"channel {trace.drive} for {trace.name}")
             first = drives.setdefault(trace.drive, trace)
             if first.carrier_hz != trace.carrier_hz:
                 what = "one recorded carrier has two frequencies"
-                self._problem(
+                self._add_problem(
                     what, where, found=f"{first.name} {first.carrier_hz} Hz, {trace.name} {trace.carrier_hz} Hz"
                 )
         for name, index in others.items():
             if index in detectors or index in drives:
-                self._problem("a channel has two names", f"Signal_Indices.{name}", found=f"channel {index}")
+                self._add_problem("a channel has two names", f"Signal_Indices.{name}", found=f"channel {index}")
         highest = max([*detectors, *drives, *others.values()], default=-1)
         if total is not None and highest >= total:
             what = "a channel is beyond total_channels"
-            self._problem(what, "Signal_Indices", f"0 to {total - 1}", str(highest))
+            self._add_problem(what, "Signal_Indices", f"0 to {total - 1}", str(highest))

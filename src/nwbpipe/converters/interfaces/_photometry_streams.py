@@ -114,12 +114,14 @@ class ParquetFiberPhotometryInterface(CSVFiberPhotometryInterface):  # type: ign
     ) -> None:
         self._tables: dict[str, Any] = {}
         columns = [data_columns] if isinstance(data_columns, str) else data_columns
-        missing = [name for name in [*columns, timestamps_column] if name not in self._table(str(file_path)).columns]
+        missing = [
+            name for name in [*columns, timestamps_column] if name not in self._read_table(str(file_path)).columns
+        ]
         if missing:
             raise SourceError(
                 "the table has no such column",
                 where=str(file_path),
-                expected=", ".join(map(str, self._table(str(file_path)).columns)),
+                expected=", ".join(map(str, self._read_table(str(file_path)).columns)),
                 found=", ".join(missing),
             )
         super().__init__(
@@ -139,14 +141,14 @@ class ParquetFiberPhotometryInterface(CSVFiberPhotometryInterface):  # type: ign
                 hint="look at the values of that column",
             )
 
-    def _table(self, file_path: str) -> Any:
+    def _read_table(self, file_path: str) -> Any:
         if file_path not in self._tables:
             self._tables[file_path] = read_parquet(Path(file_path))
         return self._tables[file_path]
 
     def _read_csv(self, file_path: str, **options: Any) -> Any:
         """Stand in for NeuroConv's reading of text."""
-        table = self._table(str(Path(file_path)))
+        table = self._read_table(str(Path(file_path)))
         if options.get("usecols") is not None:
             table = table[list(options["usecols"])]
         return table if options.get("nrows") is None else table.iloc[: options["nrows"]]

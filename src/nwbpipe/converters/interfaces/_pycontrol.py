@@ -13,8 +13,8 @@ from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._columns import check_increasing
 from nwbpipe.converters.interfaces._file_interface import FileInterface
-from nwbpipe.converters.interfaces._interval_tables import Intervals, check_intervals
-from nwbpipe.nwb_builders import Column, events_table
+from nwbpipe.converters.interfaces._interval_tables import IntervalTable, check_intervals
+from nwbpipe.nwb_builders import Column, make_events_table
 
 _HEADER = ["time", "type", "subtype", "content"]
 # What `info` rows say of the machine or the person, and the session's own keys: not for a public file.
@@ -22,7 +22,7 @@ _INFO = ("experiment_name", "task_name", "task_file_hash", "framework_version")
 
 
 @dataclass(frozen=True)
-class _Row:
+class _LogRow:
     time: float
     kind: str
     subtype: str
@@ -30,8 +30,8 @@ class _Row:
 
 
 @dataclass
-class _Session:
-    rows: list[_Row] = field(default_factory=list)
+class _PyControlLog:
+    rows: list[_LogRow] = field(default_factory=list)
     info: dict[str, str] = field(default_factory=dict)
     end: float | None = None
 
@@ -88,20 +88,20 @@ class PyControlInterface(FileInterface):
         lines = [line for line in text.splitlines() if line.strip()]
         first = lines[0].split("\t") if lines else []
         # The column of times comes first or second, by the version.
-        self._session = self._tsv(lines, first) if set(first) == set(_HEADER) else self._txt(lines)
+        self._session = self._parse_tsv(lines, first) if set(first) == set(_HEADER) else self._parse_txt(lines)
         times = np.array([row.time for row in self._session.rows if row.kind in ("event", "state")])
         if not times.size:
             raise self._error("the session holds no events and no states", hint="leave this source out")
         check_increasing(times, str(self._path), "events", hint="check that the file is of one session")
-        self.trials = None if trial_start is None else self._trials(trial_start, trial_stop)
+        self.trials = None if trial_start is None else self._pair_trials(trial_start, trial_stop)
 
-    def _tsv(self, lines: list[str], header: list[str]) -> _Session:
-        session = _Session()
+    def _parse_tsv(self, lines: list[str], header: list[str]) -> _PyControlLog:
+        session = _PyControlLog()
         for number, line in enumerate(lines[1:], 2):
             cells = dict(zip(header, line.split("\t", 3), strict=False))
             try:
                 time = float(cells["time"]) if cells["time"] else np.nan
-                row = _Row(time, cells["type"], cells["subtype"], cells["content"])
+                row = _LogRow(time, cells["type"], cells["subtype"], cells["content"])
                 if row.kind in ("event", "state") and not np.isfinite(time):
                     raise ValueError("no time")
             except (KeyError, ValueError) as error:
@@ -119,8 +119,8 @@ class PyControlInterface(FileInterface):
                 session.rows.append(row)
         return session
 
-    def _txt(self, lines: list[str]) -> _Session:
-        session, names = _Session(), dict[int, tuple[str, str]]()
+    def _parse_txt(self, lines: list[str]) -> _PyControlLog:
+        session, names = _PyControlLog(), dict[int, tuple[str, str]]()
         for number, line in enumerate(lines, 1):
             mark, _, rest = line.strip().partition(" ")
             try:
@@ -133,14 +133,14 @@ class PyControlInterface(FileInterface):
                 elif mark == "D":
                     time, code = rest.split(" ")[:2]
                     kind, name = names[int(code)]
-                    session.rows.append(_Row(int(time) / 1000, kind, "", name))
+                    session.rows.append(_LogRow(int(time) / 1000, kind, "", name))
                 elif mark in ("P", "V"):
                     time, _, content = rest.partition(" ")
                     session.rows.append(
-                        _Row(int(time) / 1000, "variable" if mark == "V" else "print", "", content.strip())
+                        _LogRow(int(time) / 1000, "variable" if mark == "V" else "print", "", content.strip())
                     )
                 elif mark == "!":
-                    session.rows.append(_Row(np.nan, "error", "", rest))
+                    session.rows.append(_LogRow(np.nan, "error", "", rest))
                 elif not session.rows or session.rows[-1].kind != "error":  # an error's text runs over several lines
                     raise ValueError("an unknown mark")
             except (ValueError, KeyError, SyntaxError, TypeError) as error:
@@ -153,7 +153,7 @@ class PyControlInterface(FileInterface):
                 ) from error
         return session
 
-    def _at(self, name: str, argument: str) -> npt.NDArray[np.float64]:
+    def _times_of(self, name: str, argument: str) -> npt.NDArray[np.float64]:
         rows = [row for row in self._session.rows if row.kind in ("event", "state")]
         found = np.array([row.time for row in rows if row.content == name])
         if not found.size:
@@ -165,13 +165,13 @@ class PyControlInterface(FileInterface):
             )
         return found
 
-    def _trials(self, start: str, stop: str | None) -> tuple[npt.NDArray[np.float64], ...]:
-        starts = self._at(start, "trial_start")
+    def _pair_trials(self, start: str, stop: str | None) -> tuple[npt.NDArray[np.float64], ...]:
+        starts = self._times_of(start, "trial_start")
         if stop is None:
             end = np.nan if self._session.end is None else self._session.end
             stops = np.append(starts[1:], end)
         else:
-            ends = np.append(self._at(stop, "trial_stop"), np.nan)
+            ends = np.append(self._times_of(stop, "trial_stop"), np.nan)
             stops = ends[np.searchsorted(ends[:-1], starts, side="right")]
         whole = np.isfinite(stops)
         check_intervals(starts[whole], stops[whole], str(self._path), "trial", overlap=False)
@@ -208,7 +208,7 @@ class PyControlInterface(FileInterface):
             if any(row.subtype for row in rows):
                 text = "what caused it, by pyControl's word"
                 columns.append(Column("subtype", text, np.array([row.subtype for row in rows])))
-            made = events_table(
+            made = make_events_table(
                 f"{table}_{self.metadata_key}",
                 f"{table.capitalize()} of pyControl{said}.",
                 times,
@@ -227,5 +227,5 @@ class PyControlInterface(FileInterface):
         if not whole.all():
             notes.append(f"{int((~whole).sum())} of {whole.size} trials have no end and were left out")
         text = self.source_data["description"] or f"Trials of pyControl, read from {self._path.name}"
-        trials = Intervals(str(self._path), starts[whole], stops[whole], description=text, notes=notes)
+        trials = IntervalTable(str(self._path), starts[whole], stops[whole], description=text, notes=notes)
         trials.add(nwbfile, "trials", "Trials")

@@ -72,7 +72,7 @@ def interface_names() -> list[str]:
     -------
     list of str
     """
-    return sorted({*_OURS, *_neuroconv_names(), *_third_party()})
+    return sorted({*_OURS, *_neuroconv_names(), *_third_party_interfaces()})
 
 
 def interface_class(name: str) -> type[Any]:
@@ -104,7 +104,7 @@ def interface_class(name: str) -> type[Any]:
         return _load(name, _OURS[name])
     if name in _neuroconv_names():
         return _neuroconv_class(name)
-    found = _third_party().get(name)
+    found = _third_party_interfaces().get(name)
     if found is not None:
         return _load_third_party(name, found)
     names = interface_names()
@@ -120,7 +120,7 @@ def interface_class(name: str) -> type[Any]:
     )
 
 
-def missing_reader(name: str, error: ImportError, interface: type[Any] | None = None) -> ToolMissingError:
+def missing_reader_error(name: str, error: ImportError, interface: type[Any] | None = None) -> ToolMissingError:
     """Turn an import that failed inside an interface into an error that names the extra to install.
 
     Parameters
@@ -179,7 +179,7 @@ def build_interface(name: str, arguments: Mapping[str, Any]) -> Any:
     try:
         return interface(**arguments)
     except ImportError as error:
-        raise missing_reader(name, error, interface) from error
+        raise missing_reader_error(name, error, interface) from error
 
 
 def _load(name: str, reference: str) -> type[Any]:
@@ -187,7 +187,7 @@ def _load(name: str, reference: str) -> type[Any]:
     try:
         found: type[Any] = getattr(importlib.import_module(module), attribute)
     except ImportError as error:
-        raise missing_reader(name, error) from error
+        raise missing_reader_error(name, error) from error
     return found
 
 
@@ -205,7 +205,7 @@ def _neuroconv_classes() -> dict[str, type[Any]]:
     return {interface.__name__: interface for interface in interface_list}
 
 
-def _third_party() -> dict[str, EntryPoint]:
+def _third_party_interfaces() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 

@@ -8,7 +8,7 @@ from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._columns import TimeUnit
 from nwbpipe.converters.interfaces._file_interface import FileInterface
-from nwbpipe.converters.interfaces._interval_tables import Intervals, read_intervals, runs
+from nwbpipe.converters.interfaces._interval_tables import IntervalTable, group_into_blocks, read_intervals
 
 START = "start_time|trial_start|start_trial|trial_start_time|start|onset"
 STOP = "stop_time|end_time|trial_stop|trial_end|stop_trial|end_trial|trial_stop_time|trial_end_time|stop|end|offset"
@@ -115,8 +115,8 @@ class TrialsInterface(FileInterface):
         verbose: bool = False,
     ) -> None:
         super().__init__(locals())
-        self.intervals: Intervals = read_intervals(self._path, self.source_data, "trial")
-        self.blocks = None if block_column is None else runs(self.intervals, block_column)
+        self.intervals: IntervalTable = read_intervals(self._path, self.source_data, "trial")
+        self.blocks = None if block_column is None else group_into_blocks(self.intervals, block_column)
 
     def add_to_nwbfile(self, nwbfile: Any, metadata: dict[str, Any] | None = None) -> None:
         """Write the trials, and the blocks if there are some.
@@ -209,7 +209,7 @@ class BlocksInterface(FileInterface):
         verbose: bool = False,
     ) -> None:
         super().__init__(locals())
-        self.intervals: Intervals = read_intervals(self._path, self.source_data, "block")
+        self.intervals: IntervalTable = read_intervals(self._path, self.source_data, "block")
 
     def add_to_nwbfile(self, nwbfile: Any, metadata: dict[str, Any] | None = None) -> None:
         """Write the blocks.

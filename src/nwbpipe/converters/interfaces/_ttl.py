@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import FilePath
 
-from nwbpipe.converters.interfaces._columns import Columns
+from nwbpipe.converters.interfaces._columns import TableColumns
 from nwbpipe.converters.interfaces._event_tables import read_npy, read_table
 from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.errors import SourceError
-from nwbpipe.nwb_builders import events_table
+from nwbpipe.nwb_builders import make_events_table
 
 _BLOCK = 4_000_000  # samples that are read at a time
 
@@ -100,36 +100,36 @@ class TtlEventsInterface(FileInterface):
             raise self._error(
                 "a sampling frequency that is no rate", found=str(sampling_frequency), hint="correct it"
             )
-        line = self._line()
-        start, stop = self._pulses(line)
+        line = self._read_line()
+        start, stop = self._find_pulses(line)
         self.times = start / sampling_frequency
         cut = (start == 0) | (stop == line.shape[0])
         self.durations = np.where(cut, np.nan, (stop - start) / sampling_frequency)
         if cut.any():
             self._notes.append(f"{int(cut.sum())} pulses are cut off by the recording's start or end")
 
-    def _line(self) -> npt.NDArray[Any]:
+    def _read_line(self) -> npt.NDArray[Any]:
         """Return the samples of the line; those of arrays and raw files stay on disk."""
         channel, suffix = self.source_data["channel"], self._path.suffix.lower()
         if suffix in (".npy", ".bin", ".dat"):
-            data = read_npy(self._path, mmap_mode="r") if suffix == ".npy" else self._binary()
+            data = read_npy(self._path, mmap_mode="r") if suffix == ".npy" else self._map_binary()
             count = 1 if data.ndim == 1 else data.shape[-1]
             if data.ndim > 2 or str(channel) not in map(str, range(count)):
-                raise self._no_channel(f"0 to {count - 1}", f"shape {data.shape}")
+                raise self._missing_channel_error(f"0 to {count - 1}", f"shape {data.shape}")
             return data if data.ndim == 1 else data[:, int(channel)]
-        table = Columns(read_table(self._path, self.source_data)[0], str(self._path))
+        table = TableColumns(read_table(self._path, self.source_data)[0], str(self._path))
         if isinstance(channel, int):
             names = [str(name) for name in table.table.columns]
             if not 0 <= channel < len(names):
-                raise self._no_channel(f"0 to {len(names) - 1}", "the columns " + ", ".join(names))
+                raise self._missing_channel_error(f"0 to {len(names) - 1}", "the columns " + ", ".join(names))
             channel = names[channel]
         return table.numbers(table.name(channel, "channel"), "sample")
 
-    def _no_channel(self, expected: str, found: str) -> SourceError:
+    def _missing_channel_error(self, expected: str, found: str) -> SourceError:
         channel = self.source_data["channel"]
         return self._error(f"there is no channel {channel!r}", expected=expected, found=found, hint="correct channel")
 
-    def _binary(self) -> npt.NDArray[Any]:
+    def _map_binary(self) -> npt.NDArray[Any]:
         try:
             kind = np.dtype(self.source_data["dtype"])
         except TypeError as error:
@@ -159,7 +159,7 @@ class TtlEventsInterface(FileInterface):
                 )
             yield block if bit is None else (block.astype(np.int64) >> bit) & 1
 
-    def _threshold(self, line: npt.NDArray[Any]) -> float:
+    def _choose_threshold(self, line: npt.NDArray[Any]) -> float:
         given = self.source_data["threshold"]
         if given is not None:
             return float(given)
@@ -181,9 +181,9 @@ class TtlEventsInterface(FileInterface):
             )
         return sum(levels) / 2
 
-    def _pulses(self, line: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def _find_pulses(self, line: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """First sample of each pulse, and the first one after it."""
-        threshold, half = self._threshold(line), self.source_data["hysteresis"] / 2
+        threshold, half = self._choose_threshold(line), self.source_data["hysteresis"] / 2
         edges, offset, state = [np.zeros(0, np.int64)], 0, False
         for block in self._blocks(line):
             block = -block.astype(np.float64) if self.source_data["inverted"] else block.astype(np.float64)
@@ -202,9 +202,9 @@ class TtlEventsInterface(FileInterface):
         if found.size % 2:
             found = np.append(found, line.shape[0])
         start, stop = found[::2], found[1::2]
-        return self._debounced(start, stop)
+        return self._debounce(start, stop)
 
-    def _debounced(
+    def _debounce(
         self, start: npt.NDArray[np.int64], stop: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         rate = self.source_data["sampling_frequency"]
@@ -237,9 +237,9 @@ class TtlEventsInterface(FileInterface):
             Not used: the file holds no metadata of its own.
         """
         name, source = self.source_data["event_name"], self._path.name
-        table = events_table(
+        table = make_events_table(
             self.metadata_key,
-            self._described(f"Pulses of a line ({name}), read from {source}"),
+            self._describe(f"Pulses of a line ({name}), read from {source}"),
             self.times,
             names=[name] * self.times.size,
             durations=self.durations,

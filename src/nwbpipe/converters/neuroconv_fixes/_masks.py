@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from nwbpipe.converters.clocks._alignment import Added
+from nwbpipe.converters.clocks._alignment import AddedObjects
 
 _ROIS_COMPARED = 50
 
 
-def mend_pixel_masks(interface: Any, added: Added) -> list[str]:
+def mend_pixel_masks(interface: Any, added: AddedObjects) -> list[str]:
     """Swap x and y of the pixel masks that a source wrote, where they are in each other's place.
 
     Parameters
@@ -53,13 +53,13 @@ def _are_swapped(extractor: Any, written: Iterable[Any]) -> bool:
     for roi, pixels in zip(ids, written, strict=False):
         dense = np.asarray(extractor.get_roi_image_masks([roi])).reshape(extractor.get_frame_shape())
         first, second = (np.array([pixel[axis] for pixel in pixels], dtype=int) for axis in (0, 1))
-        right, swapped = _fits(dense, second, first), _fits(dense, first, second)
+        right, swapped = _masks_agree(dense, second, first), _masks_agree(dense, first, second)
         if right != swapped:
             return swapped
     return False
 
 
-def _fits(dense: Any, rows: Any, columns: Any) -> bool:
+def _masks_agree(dense: Any, rows: Any, columns: Any) -> bool:
     if not rows.size or rows.max() >= dense.shape[0] or columns.max() >= dense.shape[1]:
         return False
     return bool(np.count_nonzero(dense[rows, columns]) == np.count_nonzero(dense))

@@ -33,13 +33,13 @@ def mend_scales(interface: Any) -> list[str]:
     if recording is None:
         return []
     if "EDFRecordingInterface" in names:
-        return _edf(recording)
+        return _mend_edf(recording)
     if "OpenEphysBinaryAnalogInterface" in names:
-        return _analog_inputs(recording)
+        return _mend_analog_inputs(recording)
     return []
 
 
-def _edf(recording: Any) -> list[str]:
+def _mend_edf(recording: Any) -> list[str]:
     raw: Any = getattr(recording, "neo_reader", None)
     headers: Any = getattr(raw, "signal_headers", None)
     stream = getattr(recording, "stream_id", None)
@@ -72,7 +72,7 @@ def _edf(recording: Any) -> list[str]:
     return ["the gain is by the definition of EDF; neo's is too small by one step of the digital range"]
 
 
-def _analog_inputs(recording: Any) -> list[str]:
+def _mend_analog_inputs(recording: Any) -> list[str]:
     unit, gain = recording.get_property("physical_unit"), recording.get_property("gain_to_physical_unit")
     if unit is None or gain is None or not all(str(name) == "uV" for name in unit):
         return []

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nwbpipe.converters.spec._paths import Places
-from nwbpipe.converters.spec._values import MistakeError, coerce, did_you_mean
-from nwbpipe.converters.spec._yaml import Tree
+from nwbpipe.converters.spec._paths import SpecPaths
+from nwbpipe.converters.spec._values import SpecValueError, coerce, suggest_names
+from nwbpipe.converters.spec._yaml import YamlMapping
 from nwbpipe.errors import Problem
 
 # Arguments of NeuroConv that a spec has no say in: nwbpipe gives them itself.
@@ -96,7 +96,7 @@ def type_arguments(
     given: Mapping[str, Any],
     parameters: Mapping[str, Parameter],
     open_ended: bool,
-    places: Places,
+    places: SpecPaths,
     key: str,
     problems: list[Problem],
 ) -> dict[str, Any]:
@@ -122,14 +122,14 @@ def type_arguments(
     """
     typed: dict[str, Any] = {}
     for name, value in given.items():
-        where = _where(given, name, key)
+        where = _locate(given, name, key)
         if name not in parameters and not open_ended:
-            problems.append(_unknown(name, parameters, where))
+            problems.append(_unknown_argument(name, parameters, where))
             continue
         annotation = parameters[name].annotation if name in parameters else Any
         try:
             typed[name] = coerce(value, _as_path(name, annotation), _resolver(name, places))
-        except MistakeError as mistake:
+        except SpecValueError as mistake:
             for item in (mistake, *mistake.others):
                 problems.append(Problem(item.what, where, item.expected, item.found, item.hint or None))
     for name, parameter in parameters.items():
@@ -147,34 +147,34 @@ def _as_path(name: str, annotation: Any) -> Any:
     if typing.get_origin(annotation) is list:
         options = [annotation]
     if any(option is list or typing.get_origin(option) is list for option in options):
-        inner = {item for option in options for arg in typing.get_args(option) for item in _flat(arg)}
+        inner = {item for option in options for arg in typing.get_args(option) for item in _flatten_union(arg)}
         return list[Path] if str in inner or not inner else annotation
     return Path if str in options or annotation is Any else annotation
 
 
-def _flat(annotation: Any) -> tuple[Any, ...]:
+def _flatten_union(annotation: Any) -> tuple[Any, ...]:
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return typing.get_args(annotation)
     return (annotation,)
 
 
-def _resolver(name: str, places: Places) -> Callable[[str, str], Path]:
+def _resolver(name: str, places: SpecPaths) -> Callable[[str, str], Path]:
     """Resolve the paths of an argument; what the annotation leaves open, its name says."""
     named = "dir" if "folder" in name or "directory" in name else "file" if "file" in name else "path"
     return lambda text, kind: places.resolve(text, named if kind == "path" else kind)
 
 
-def _unknown(name: str, parameters: Mapping[str, Parameter], where: str) -> Problem:
+def _unknown_argument(name: str, parameters: Mapping[str, Parameter], where: str) -> Problem:
     names = sorted(parameters)
     return Problem(
         f"the argument {name!r} is unknown",
         where,
         expected="one of " + ", ".join(names) if names else "no arguments",
         found=name,
-        hint=did_you_mean(name, names),
+        hint=suggest_names(name, names),
     )
 
 
-def _where(tree: Mapping[str, Any], name: str, key: str) -> str:
-    mark = tree.marks.get(name) if isinstance(tree, Tree) else None
+def _locate(tree: Mapping[str, Any], name: str, key: str) -> str:
+    mark = tree.marks.get(name) if isinstance(tree, YamlMapping) else None
     return f"{mark}: {key}.{name}" if mark else f"{key}.{name}"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-class Model(BaseModel):
+class StrictModel(BaseModel):
     """A mapping of session.yaml: no other keys, and not to be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -20,7 +20,7 @@ Seconds = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class TrainSpec(Model):
+class TrainSpec(StrictModel):
     """A pulse train: where the times of pulses come from.
 
     From a source of the session (`source`): its events (of one name, `events`), a column of its table of intervals
@@ -45,7 +45,7 @@ class TrainSpec(Model):
     wrap_s: Positive | None = None
 
     @model_validator(mode="after")
-    def _one_place(self) -> TrainSpec:
+    def _check_one_origin(self) -> TrainSpec:
         if (self.source is None) == (self.file is None):
             raise ValueError("expected either `source: NAME` or `file: PATH`")
         given = self.model_fields_set
@@ -70,7 +70,7 @@ class TrainSpec(Model):
         return ", ".join(f"{key} {value}" for key, value in parts.items() if value is not None)
 
 
-class TimesSpec(Model):
+class TimesSpec(StrictModel):
     """A file with the time of each sample. `trim` lets surplus times at its end be left out."""
 
     file: Path
@@ -83,7 +83,7 @@ class TimesSpec(Model):
     max_gap_s: Positive | None = None
 
     @model_validator(mode="after")
-    def _wraps(self) -> TimesSpec:
+    def _check_wrap(self) -> TimesSpec:
         if (self.repair == "unwrap") != (self.wrap_s is not None):
             raise ValueError(
                 "expected `wrap_s` (after how many seconds the counter starts again) with `repair: unwrap`"
@@ -91,7 +91,7 @@ class TimesSpec(Model):
         return self
 
 
-class AlignStart(Model):
+class AlignStart(StrictModel):
     """The clock differs from the reference by a constant: `t_reference = t_source + offset_s`."""
 
     align: Literal["start"]
@@ -108,7 +108,7 @@ class AlignTimestamps(TimesSpec):
     align: Literal["timestamps"]
 
 
-class AlignPulses(Model):
+class AlignPulses(StrictModel):
     """Pulses that both clocks recorded give the offset and the drift.
 
     `timestamps` names a file with the time of each sample on this clock, where the source itself has none.
@@ -124,7 +124,7 @@ class AlignPulses(Model):
     timestamps: TimesSpec | None = None
 
 
-class AlignIntervals(Model):
+class AlignIntervals(StrictModel):
     """The pattern of intervals (trial lengths) gives which pulses are the same; no pulse may be missing within."""
 
     align: Literal["intervals"]
@@ -136,7 +136,7 @@ class AlignIntervals(Model):
     timestamps: TimesSpec | None = None
 
 
-class AlignFrames(Model):
+class AlignFrames(StrictModel):
     """Each sample of the source (a frame) made one pulse: the pulses are the samples' times.
 
     `tolerance_s` bounds how far they may be from even, where something is known of that.
@@ -153,7 +153,7 @@ Aligned = AlignPulses | AlignIntervals
 ClockSpec = Annotated[
     AlignStart | AlignTimestamps | AlignPulses | AlignIntervals | AlignFrames, Field(discriminator="align")
 ]
-CLOCK_MODELS: dict[str, type[Model]] = {
+CLOCK_MODELS: dict[str, type[StrictModel]] = {
     "start": AlignStart,
     "timestamps": AlignTimestamps,
     "pulses": AlignPulses,
@@ -161,7 +161,7 @@ CLOCK_MODELS: dict[str, type[Model]] = {
     "intervals": AlignIntervals,
 }
 # The mappings within a clock.
-PARTS: dict[str, type[Model]] = {"pulses": TrainSpec, "reference_pulses": TrainSpec, "timestamps": TimesSpec}
+PARTS: dict[str, type[StrictModel]] = {"pulses": TrainSpec, "reference_pulses": TrainSpec, "timestamps": TimesSpec}
 
 
 def trains_of(clock: Any) -> Iterator[tuple[str, TrainSpec]]:

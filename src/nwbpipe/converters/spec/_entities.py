@@ -13,13 +13,13 @@ Reference = Literal["bregma", "lambda", "dura", "skull_surface", "brain_surface"
 _FAR_MM = 100.0
 
 
-def _filled(value: str) -> str:
+def _check_filled(value: str) -> str:
     if not value.strip():
         raise ValueError("expected a text that is not empty")
     return value
 
 
-def _day(value: Any) -> Any:
+def _parse_day(value: Any) -> Any:
     if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
         raise ValueError("expected a date such as 2024-04-01")
     try:
@@ -29,8 +29,8 @@ def _day(value: Any) -> Any:
     return str(value)
 
 
-Filled = Annotated[str, AfterValidator(_filled)]
-Day = Annotated[str, BeforeValidator(_day)]
+Filled = Annotated[str, AfterValidator(_check_filled)]
+Day = Annotated[str, BeforeValidator(_parse_day)]
 Angle = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Millimeters = Annotated[float, Field(ge=-_FAR_MM, le=_FAR_MM, allow_inf_nan=False)]
 Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -63,7 +63,7 @@ class Site(Entity):
     description: Filled | None = None
 
     @model_validator(mode="after")
-    def _sound(self) -> Site:
+    def _check_coordinates(self) -> Site:
         coordinates = [self.ap_in_mm, self.ml_in_mm, self.dv_in_mm]
         given = [value is not None for value in coordinates]
         if any(given) and not all(given):
@@ -82,7 +82,7 @@ class Site(Entity):
             )
         return self
 
-    def place(self) -> str:
+    def describe_place(self) -> str:
         """Say where it is, in words."""
         text = " ".join(part for part in (self.hemisphere, self.location) if part)
         if self.ap_in_mm is None:
@@ -107,7 +107,7 @@ class Surgery(Entity):
     protocol: Filled | None = None
     description: Filled | None = None
 
-    def text(self) -> str:
+    def describe(self) -> str:
         """Say it in words."""
         more = [f"{name} {value}" for name, value in (("anesthesia", self.anesthesia), ("analgesia", self.analgesia))
                 if value]  # fmt: skip
@@ -126,11 +126,11 @@ class Injection(Site):
     lot: Filled | None = None
     date: Day | None = None
 
-    def text(self) -> str:
+    def describe(self) -> str:
         """Say it in words."""
         amount = f" {self.volume_in_nl:g} nL" if self.volume_in_nl else ""
         titer = f" ({self.titer_in_vg_per_ml:g} vg/mL)" if self.titer_in_vg_per_ml else ""
-        return f"{f'{self.date}: ' if self.date else ''}{self.substance}{titer}{amount} into {self.place()}"
+        return f"{f'{self.date}: ' if self.date else ''}{self.substance}{titer}{amount} into {self.describe_place()}"
 
 
 class Implant(Site):
@@ -141,9 +141,9 @@ class Implant(Site):
     device: Filled | None = None
     date: Day | None = None
 
-    def text(self) -> str:
+    def describe(self) -> str:
         """Say it in words."""
-        return f"{f'{self.date}: ' if self.date else ''}{self.kind} {self.name} in {self.place()}"
+        return f"{f'{self.date}: ' if self.date else ''}{self.kind} {self.name} in {self.describe_place()}"
 
 
 class Note(Entity):
@@ -153,7 +153,7 @@ class Note(Entity):
     time: Filled | None = None
     author: Filled | None = None
 
-    def line(self) -> str:
+    def describe(self) -> str:
         """Say it in a line."""
         head = " ".join(part for part in (self.time, f"({self.author})" if self.author else None) if part)
         return f"{head}: {self.text}" if head else self.text
@@ -169,7 +169,7 @@ class DeviceSpec(Entity):
     serial_number: Filled | None = None
 
     @model_validator(mode="after")
-    def _whole_model(self) -> DeviceSpec:
+    def _check_model(self) -> DeviceSpec:
         if (self.model_name or self.model_number) and not self.manufacturer:
             raise ValueError("expected `manufacturer`, as a model is named")
         return self

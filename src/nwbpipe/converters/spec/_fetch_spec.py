@@ -10,17 +10,17 @@ from typing import Any
 
 import yaml
 
-from nwbpipe.converters.spec._paths import Places
+from nwbpipe.converters.spec._paths import SpecPaths
 from nwbpipe.errors import NwbpipeError
 from nwbpipe.stores import Stage, Store, Stores, is_remote, open_location, open_store
-from nwbpipe.stores.s3 import canonical
+from nwbpipe.stores.s3 import canonical_url
 
 _MOST = 100  # files that one spec may extend
 _SPECS = "_"  # folder of their copies in the stage: no store has that name
 
 
 @contextmanager
-def brought(spec: Path | str, stores: Stores | None = None) -> Iterator[tuple[Path, Places | None]]:
+def fetch_spec(spec: Path | str, stores: Stores | None = None) -> Iterator[tuple[Path, SpecPaths | None]]:
     """Have a spec, and what it extends, on this machine; yield its path, and its places where it is a copy.
 
     Of one at a URL, relative paths may lead as far as the root of the project's store that it is in or, without
@@ -29,16 +29,16 @@ def brought(spec: Path | str, stores: Stores | None = None) -> Iterator[tuple[Pa
     if not is_remote(spec):
         yield Path(spec), None
         return
-    store, plain = _root(canonical(spec), stores)
+    store, plain = _find_root(canonical_url(spec), stores)
     with Stage() as stage:
-        _bring(store, plain, stage, set())
+        _fetch_extended(store, plain, stage, set())
         root = stage.folder / _SPECS
         path = root / plain
         stores = stores or Stores.from_environment({}, base=stage.folder)
-        yield path, Places(path.parent, root, stores, mirrored=store, stage=stage)
+        yield path, SpecPaths(path.parent, root, stores, mirrored=store, stage=stage)
 
 
-def _root(url: str, stores: Stores | None) -> tuple[Store, str]:
+def _find_root(url: str, stores: Stores | None) -> tuple[Store, str]:
     """Return what a spec's relative paths must stay in, and its own path there."""
     known = [] if stores is None else [one for name in stores for one in stores.roots(name)]
     roots = [one for one in known if is_remote(one.root) and url.startswith(f"{one.root}/")]
@@ -50,7 +50,7 @@ def _root(url: str, stores: Stores | None) -> tuple[Store, str]:
     return (folder, name) if above.endswith("/") else (open_store(above), f"{last}/{name}")
 
 
-def _bring(store: Store, plain: str, stage: Stage, seen: set[str]) -> None:
+def _fetch_extended(store: Store, plain: str, stage: Stage, seen: set[str]) -> None:
     """Bring a spec, and what it extends, to this machine; what is wrong with it is said when it is loaded."""
     if plain in seen or len(seen) > _MOST:
         return
@@ -66,6 +66,6 @@ def _bring(store: Store, plain: str, stage: Stage, seen: set[str]) -> None:
         if other.startswith(("..", "/")):
             continue
         try:
-            _bring(store, other, stage, seen)
+            _fetch_extended(store, other, stage, seen)
         except NwbpipeError:
             continue

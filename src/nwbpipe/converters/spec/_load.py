@@ -12,10 +12,10 @@ from nwbpipe.converters.spec._arguments import option_parameters, source_paramet
 from nwbpipe.converters.spec._load_clocks import read_clocks
 from nwbpipe.converters.spec._load_devices import read_devices
 from nwbpipe.converters.spec._model import NAME, SessionInfo, SessionSpec, SourceKeys, SourceSpec, SubjectSpec
-from nwbpipe.converters.spec._paths import Places, places_of
-from nwbpipe.converters.spec._spec_checker import Checked
-from nwbpipe.converters.spec._values import found, natural
-from nwbpipe.converters.spec._yaml import Tree, read_document
+from nwbpipe.converters.spec._paths import SpecPaths, spec_paths_of
+from nwbpipe.converters.spec._spec_checker import SpecChecker
+from nwbpipe.converters.spec._values import describe_value, infer_type
+from nwbpipe.converters.spec._yaml import YamlMapping, read_document
 from nwbpipe.errors import NwbpipeError, Problem, SpecError
 from nwbpipe.stores import Stores
 
@@ -23,7 +23,7 @@ _TOP = ("nwbpipe", "extends", "subject", "session", "reference_clock", "sources"
 
 
 def load_spec(
-    path: Path | str, *, places: Places | None = None, present: bool = True, stores: Stores | None = None
+    path: Path | str, *, places: SpecPaths | None = None, present: bool = True, stores: Stores | None = None
 ) -> SessionSpec:
     """Read, type and check a session.yaml; nothing is converted, no raw data is read.
 
@@ -50,15 +50,15 @@ def load_spec(
     """
     file = Path(path)
     problems: list[Problem] = []
-    places = replace(places or places_of(file, problems, stores), present=present)
+    places = replace(places or spec_paths_of(file, problems, stores), present=present)
     document = read_document(places.folder / file.name, places.root)
     problems.extend(document.problems)
-    checked = _Checker(document.tree, places, problems).check()
+    checked = _SectionChecker(document.tree, places, problems).check()
     if problems or checked is None:
         count = "one mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         raise SpecError(f"the session spec has {count}", where=str(file), problems=problems)
     spec = SessionSpec.model_construct(path=places.folder / file.name, **checked)
-    spec._places = places
+    spec._paths = places
     spec._files = tuple(document.files)
     return spec
 
@@ -79,43 +79,43 @@ def _text_fields() -> frozenset[str]:
     return frozenset({"description", *(name for name, text in kinds.items() if text)})
 
 
-class _Checker(Checked):
+class _SectionChecker(SpecChecker):
     """Checks the sections of a spec one by one, so that a mistake in one hides none in another."""
 
     def check(self) -> dict[str, Any] | None:
         before = len(self.problems)
-        self.unknown_keys(self.tree, _TOP, "")
-        self._version()
-        metadata = natural(self.section("metadata", required=False), _text_fields())
+        self.check_keys(self.tree, _TOP, "")
+        self._check_version()
+        metadata = infer_type(self.read_section("metadata", required=False), _text_fields())
         sections: dict[str, Any] = {
             "nwbpipe": 1,
-            "subject": self._subject(metadata),
-            "session": self._session(metadata),
-            "sources": self._sources(),
+            "subject": self._check_subject(metadata),
+            "session": self._check_session(metadata),
+            "sources": self._check_sources(),
             "metadata": metadata,
         }
         sections["devices"] = read_devices(self, sections["subject"])
         sections["clocks"], sections["reference_clock"] = read_clocks(self)
         return sections if len(self.problems) == before else None
 
-    def _version(self) -> None:
+    def _check_version(self) -> None:
         version = self.tree.get("nwbpipe")
         if version != "1":
-            self.problem(
+            self.add_problem(
                 "the version of the format is not supported" if version else "the version of the format is missing",
                 self.tree,
                 "nwbpipe",
                 "nwbpipe",
                 expected="nwbpipe: 1",
-                found=found(version),
+                found=describe_value(version),
                 hint="write `nwbpipe: 1` as the first line",
             )
 
-    def _subject(self, metadata: Mapping[str, Any]) -> Any:
-        tree = self._with_defaults("subject", metadata.get("Subject"))
-        subject = self.model(SubjectSpec, tree, "subject")
+    def _check_subject(self, metadata: Mapping[str, Any]) -> Any:
+        tree = self._add_defaults("subject", metadata.get("Subject"))
+        subject = self.validate_model(SubjectSpec, tree, "subject")
         if not tree.get("age") and not tree.get("date_of_birth"):
-            self.problem(
+            self.add_problem(
                 "subject.age is missing",
                 tree,
                 "age",
@@ -125,79 +125,79 @@ class _Checker(Checked):
             )
         return subject
 
-    def _session(self, metadata: Mapping[str, Any]) -> Any:
-        return self.model(SessionInfo, self._with_defaults("session", None), "session")
+    def _check_session(self, metadata: Mapping[str, Any]) -> Any:
+        return self.validate_model(SessionInfo, self._add_defaults("session", None), "session")
 
-    def _with_defaults(self, key: str, more: Any) -> Tree:
+    def _add_defaults(self, key: str, more: Any) -> YamlMapping:
         """Give a section, completed by what `metadata` says of the same things."""
-        section = self.section(key, required=not more)
-        whole = Tree(section.mark)
+        section = self.read_section(key, required=not more)
+        whole = YamlMapping(section.mark)
         whole.marks = section.marks
         if isinstance(more, Mapping):
             whole.update({name: value for name, value in more.items() if isinstance(value, str)})
         whole.update({name: value for name, value in section.items() if value is not None})
         return whole
 
-    def _sources(self) -> dict[str, SourceSpec]:
-        section = self.section("sources")
-        if not section and isinstance(self.tree.get("sources"), Tree):
-            self.problem("there are no sources", self.tree, "sources", "sources", expected="at least one")
+    def _check_sources(self) -> dict[str, SourceSpec]:
+        section = self.read_section("sources")
+        if not section and isinstance(self.tree.get("sources"), YamlMapping):
+            self.add_problem("there are no sources", self.tree, "sources", "sources", expected="at least one")
         sources = {}
         for name, tree in section.items():
             path = f"sources.{name}"
             if not NAME.fullmatch(name):
-                self.problem(
+                self.add_problem(
                     f"{name!r} can't be the name of a source",
                     section,
                     name,
                     path,
                     expected="a letter, then letters, digits and _",
                 )
-            if not isinstance(tree, Tree):
-                self.problem("the source is no mapping", section, name, path, found=found(tree))
+            if not isinstance(tree, YamlMapping):
+                self.add_problem("the source is no mapping", section, name, path, found=describe_value(tree))
                 continue
-            source = self._source(name, tree, path)
+            source = self._check_source(name, tree, path)
             if source is not None:
                 sources[name] = source
         return sources
 
-    def _source(self, name: str, tree: Tree, path: str) -> SourceSpec | None:
+    def _check_source(self, name: str, tree: YamlMapping, path: str) -> SourceSpec | None:
         for key in ("args", "options"):
             if tree.get(key) is None:
-                tree[key] = Tree(tree.marks.get(key) or tree.mark)
-        source = self.model(SourceKeys, tree, path)
-        interface = self._interface(tree, path)
+                tree[key] = YamlMapping(tree.marks.get(key) or tree.mark)
+        source = self.validate_model(SourceKeys, tree, path)
+        interface = self._find_interface(tree, path)
         args, options = tree["args"], tree["options"]
-        if interface is None or not isinstance(args, Tree) or not isinstance(options, Tree):
+        if interface is None or not isinstance(args, YamlMapping) or not isinstance(options, YamlMapping):
             return None
-        video = self._video(interface, options, path)
-        typed = type_arguments(args, *source_parameters(interface), self.places, f"{path}.args", self.problems)
-        given = Tree(options.mark)
+        video = self._take_video(interface, options, path)
+        typed = type_arguments(args, *source_parameters(interface), self.paths, f"{path}.args", self.problems)
+        given = YamlMapping(options.mark)
         given.marks = options.marks
         given.update({key: value for key, value in options.items() if video is None or key != "video"})
-        chosen = type_arguments(given, *option_parameters(interface), self.places, f"{path}.options", self.problems)
+        chosen = type_arguments(given, *option_parameters(interface), self.paths, f"{path}.options", self.problems)
         if source is None:
             return None
         return SourceSpec(interface=source.interface, clock=source.clock, args=typed, options=chosen, video=video)
 
-    def _video(self, interface: type[Any], options: Tree, path: str) -> Any:
+    def _take_video(self, interface: type[Any], options: YamlMapping, path: str) -> Any:
         """Take the option `video`, which is ours, for interfaces that write external videos."""
         if not any(owner.__name__ == "ExternalVideoInterface" for owner in interface.__mro__):
             return None
         value = options.get("video", "link")
         if value in ("link", "copy", "embed"):
             return str(value)
-        self.problem(
+        self.add_problem(
             "the value is not one of those allowed",
             options,
             "video",
             f"{path}.options.video",
             expected="link, copy or embed",
-            found=found(value),
+            found=describe_value(value),
         )
         return "link"
 
-    def _interface(self, tree: Tree, path: str) -> type[Any] | None:
+    def _find_interface(self, tree: YamlMapping, path: str) -> type[Any] | None:
         from nwbpipe.converters.interfaces import interface_class
 
         name = tree.get("interface")
@@ -207,6 +207,6 @@ class _Checker(Checked):
             return interface_class(str(name))
         except NwbpipeError as error:
             problem = error.problem
-            where = self.place(tree, "interface", f"{path}.interface")
+            where = self.locate(tree, "interface", f"{path}.interface")
             self.problems.append(Problem(problem.what, where, problem.expected, problem.found, problem.hint))
             return None

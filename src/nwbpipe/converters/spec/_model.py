@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
 from nwbpipe.converters.spec._clock_spec import ClockSpec
-from nwbpipe.converters.spec._clock_spec import Model as _Model
+from nwbpipe.converters.spec._clock_spec import StrictModel as _Model
 from nwbpipe.converters.spec._entities import DeviceSpec, Implant, Injection, Note, Surgery
-from nwbpipe.converters.spec._paths import Places
-from nwbpipe.converters.spec._yaml import Text, Tree
+from nwbpipe.converters.spec._paths import SpecPaths
+from nwbpipe.converters.spec._yaml import YamlMapping, YamlScalar
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _DURATION = re.compile(
@@ -22,7 +22,7 @@ _DURATION = re.compile(
 _SPECIES = re.compile(r"[A-Z][a-z]+ [a-z][a-z-]+( [a-z-]+)?|https?://purl\.obolibrary\.org/obo/NCBITaxon_\d+")
 
 
-def _time(value: Any) -> Any:
+def _parse_time(value: Any) -> Any:
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
@@ -33,13 +33,13 @@ def _time(value: Any) -> Any:
     return value
 
 
-def _species(value: str) -> str:
+def _check_species(value: str) -> str:
     if not _SPECIES.fullmatch(value):
         raise ValueError("expected a Latin binomial such as Mus musculus, or an NCBITaxon URL")
     return value
 
 
-def _age(value: str) -> str:
+def _check_age(value: str) -> str:
     parts = value.split("/")
     valid = [bool(_DURATION.fullmatch(part)) for part in parts]
     if not (valid == [True] or valid == [True, True] or (len(parts) == 2 and valid[0] and not parts[1])):
@@ -47,26 +47,26 @@ def _age(value: str) -> str:
     return value
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _filled(value: str) -> str:
+def _check_filled(value: str) -> str:
     if not value.strip():
         raise ValueError("expected a text that is not empty")
     return value
 
 
-def _in_a_name(value: str) -> str:
+def _check_file_name(value: str) -> str:
     if not re.fullmatch(r"[^/\\\0:*?\"<>|]+", value) or value in (".", "..") or value != value.strip():
         raise ValueError('expected a text that can stand in a file name: no / \\ : * ? " < > |')
     return value
 
 
-Filled = Annotated[str, AfterValidator(_filled)]
-Identifier = Annotated[str, AfterValidator(_filled), AfterValidator(_in_a_name)]
-Time = Annotated[datetime, BeforeValidator(_time)]
-Texts = Annotated[list[Filled], BeforeValidator(_listed)]
+Filled = Annotated[str, AfterValidator(_check_filled)]
+Identifier = Annotated[str, AfterValidator(_check_filled), AfterValidator(_check_file_name)]
+Time = Annotated[datetime, BeforeValidator(_parse_time)]
+Texts = Annotated[list[Filled], BeforeValidator(_as_list)]
 
 
 class SubjectSpec(_Model):
@@ -77,9 +77,9 @@ class SubjectSpec(_Model):
     """
 
     subject_id: Identifier
-    species: Annotated[str, AfterValidator(_species)]
+    species: Annotated[str, AfterValidator(_check_species)]
     sex: Literal["M", "F", "O", "U"]
-    age: Annotated[str, AfterValidator(_age)] | None = None
+    age: Annotated[str, AfterValidator(_check_age)] | None = None
     age__reference: Literal["birth", "gestational"] | None = None
     date_of_birth: Time | None = None
     description: str | None = None
@@ -147,13 +147,13 @@ class SessionSpec(_Model):
     devices: dict[str, DeviceSpec] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
     path: Path
-    _places: Places = PrivateAttr()
+    _paths: SpecPaths = PrivateAttr()
     _files: tuple[Path, ...] = PrivateAttr(default=())
 
     @property
-    def places(self) -> Places:
+    def paths(self) -> SpecPaths:
         """What the spec's paths are relative to."""
-        return self._places
+        return self._paths
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -164,21 +164,21 @@ class SessionSpec(_Model):
         """Name the clock that a source's times are in."""
         return self.sources[source].clock or source
 
-    def resolved(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Give the whole spec as plain JSON values, defaults filled in, paths as a spec would write them."""
-        content: dict[str, Any] = _plain(self.model_dump(exclude={"path"}, exclude_none=True), self._places)
+        content: dict[str, Any] = _to_plain(self.model_dump(exclude={"path"}, exclude_none=True), self._paths)
         return content
 
 
-def _plain(value: Any, places: Places) -> Any:
+def _to_plain(value: Any, places: SpecPaths) -> Any:
     if isinstance(value, dict):
-        return {str(key): _plain(item, places) for key, item in value.items()}
+        return {str(key): _to_plain(item, places) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
-        return [_plain(item, places) for item in value]
+        return [_to_plain(item, places) for item in value]
     if isinstance(value, Path):
         return places.display(value)
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, (Text, Tree)):
+    if isinstance(value, (YamlScalar, YamlMapping)):
         return str(value)
     return value

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nwbpipe.converters.spec._fetch_spec import brought
+from nwbpipe.converters.spec._fetch_spec import fetch_spec
 from nwbpipe.converters.spec._load import load_spec
 from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.stores import Stores
 
 
 @contextmanager
-def loaded(spec: Path | str, stores: Stores | None = None, *, present: bool = True) -> Iterator[SessionSpec]:
+def open_spec(spec: Path | str, stores: Stores | None = None, *, present: bool = True) -> Iterator[SessionSpec]:
     """Load a spec from wherever it is; see `load_spec`.
 
     Parameters
@@ -25,5 +25,5 @@ def loaded(spec: Path | str, stores: Stores | None = None, *, present: bool = Tr
     present : bool
         See `load_spec`.
     """
-    with brought(spec, stores) as (path, places):
+    with fetch_spec(spec, stores) as (path, places):
         yield load_spec(path, places=places, stores=stores, present=present)

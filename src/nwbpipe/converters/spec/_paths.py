@@ -10,15 +10,15 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nwbpipe.converters.spec._values import MistakeError
+from nwbpipe.converters.spec._values import SpecValueError
 from nwbpipe.errors import NwbpipeError, Problem
-from nwbpipe.stores import STORE_VARIABLE, Entry, Stage, Store, Stores, is_remote, split_address
+from nwbpipe.stores import STORE_VARIABLE, Stage, Store, StoreEntry, Stores, is_remote, split_address
 
 PROJECT_FILE = "nwbpipe.toml"
 
 
 @dataclass(frozen=True)
-class Places:
+class SpecPaths:
     """What the paths of one spec are relative to.
 
     What lies in a store that is not on this machine gets a path in a folder of its own (`stage`), and is brought
@@ -64,28 +64,28 @@ class Places:
             If it leads outside, or what it names is missing or can't be read.
         """
         if not text or "\0" in text:
-            raise MistakeError("a path", repr(text), "the path is empty or holds a null character")
+            raise SpecValueError("a path", repr(text), "the path is empty or holds a null character")
         if split_address(text) is None and not is_remote(text):
-            path = self._below(self.folder, text, self.root, text)
+            path = self._join_below(self.folder, text, self.root, text)
             store = self.mirrored
             plain = path.relative_to(self.root).as_posix() if store is not None else ""
         else:
-            path, store, plain = self._in_store(text)
+            path, store, plain = self._resolve_in_store(text)
         if store is not None:
             if self.present:
                 self._check_remote(store, plain, text, kind)
             self._remote[path] = (store, plain)
         elif kind != "path" and self.present:
-            self._check_there(path, text, kind)
+            self._check_local(path, text, kind)
         return path
 
-    def _in_store(self, text: str) -> tuple[Path, Store | None, str]:
+    def _resolve_in_store(self, text: str) -> tuple[Path, Store | None, str]:
         """Return the path of what is in a store; and the store and the path there, if that is not on this machine."""
         found = split_address(text)
         if found is None or found[0] not in self.stores:
             known = ", ".join(f"{name}://" for name in self.stores) or f"none; {PROJECT_FILE} declares them"
             variable = STORE_VARIABLE + (found[0] if found else "NAME").upper()
-            raise MistakeError(
+            raise SpecValueError(
                 f"a store of the project ({known})",
                 text,
                 "the store is not known",
@@ -96,13 +96,13 @@ class Places:
         for store in self.stores.roots(name):
             remote = is_remote(store.root)
             base = self.stage.folder / name if remote else Path(store.root)
-            path = self._below(base, rest, base, text)
+            path = self._join_below(base, rest, base, text)
             plain = path.relative_to(base).as_posix()
             try:
                 only = remote and len(self.stores.roots(name)) == 1  # whether it is there is looked at later
                 there = plain == "." or only or store.exists(plain)
             except NwbpipeError as error:
-                raise MistakeError(
+                raise SpecValueError(
                     "a file in the store", text, error.problem.what, error.problem.hint or ""
                 ) from error
             found_here = (path, store if remote else None, plain)
@@ -113,10 +113,10 @@ class Places:
         return first
 
     @staticmethod
-    def _below(base: Path, rest: str, root: Path, text: str) -> Path:
+    def _join_below(base: Path, rest: str, root: Path, text: str) -> Path:
         path = Path(os.path.normpath(base / rest))
         if not path.is_relative_to(root):
-            raise MistakeError(
+            raise SpecValueError(
                 f"a path below {root}, relative to {base}",
                 text,
                 "the path leads outside the root",
@@ -124,16 +124,18 @@ class Places:
             )
         return path
 
-    def _check_there(self, path: Path, text: str, kind: str) -> None:
+    def _check_local(self, path: Path, text: str, kind: str) -> None:
         noun = {"file": "a file", "dir": "a folder"}[kind]
         if not path.exists():
-            raise MistakeError(f"{noun} at {path}", f"nothing at {text}", f"{noun[2:]} not found", hint=_near(path))
+            raise SpecValueError(
+                f"{noun} at {path}", f"nothing at {text}", f"{noun[2:]} not found", hint=_suggest_near(path)
+            )
         if kind == "file" and not path.is_file():
-            raise MistakeError("a file", f"{text} is a folder", "the path is not a file")
+            raise SpecValueError("a file", f"{text} is a folder", "the path is not a file")
         if kind == "dir" and not path.is_dir():
-            raise MistakeError("a folder", f"{text} is a file", "the path is not a folder")
+            raise SpecValueError("a folder", f"{text} is a file", "the path is not a folder")
         if not os.access(path, os.R_OK | (os.X_OK if kind == "dir" else 0)):
-            raise MistakeError(
+            raise SpecValueError(
                 f"{noun} that may be read", f"no permission for {text}", f"the {noun[2:]} can't be read"
             )
 
@@ -142,18 +144,18 @@ class Places:
         noun = {"file": "a file", "dir": "a folder"}.get(kind, "a file or folder")
         try:
             there = plain != "." and store.exists(plain)
-            is_file = there and any(one.path == plain for one in _beside(store, plain))
+            is_file = there and any(one.path == plain for one in _list_folder(store, plain))
         except NwbpipeError as error:
-            raise MistakeError(noun, text, error.problem.what, error.problem.hint or "") from error
+            raise SpecValueError(noun, text, error.problem.what, error.problem.hint or "") from error
         if not there:
-            raise MistakeError(f"{noun} at {store.root}/{plain}", f"nothing at {text}", f"{noun[2:]} not found")
+            raise SpecValueError(f"{noun} at {store.root}/{plain}", f"nothing at {text}", f"{noun[2:]} not found")
         if kind == "file" and not is_file:
-            raise MistakeError("a file", f"{text} is a folder", "the path is not a file")
+            raise SpecValueError("a file", f"{text} is a folder", "the path is not a file")
         if kind == "dir" and is_file:
-            raise MistakeError("a folder", f"{text} is a file", "the path is not a folder")
+            raise SpecValueError("a folder", f"{text} is a file", "the path is not a folder")
 
     @contextmanager
-    def staged(self) -> Iterator[None]:
+    def stage_remote(self) -> Iterator[None]:
         """Bring what is not on this machine to the paths that `resolve` gave it, while the block lasts.
 
         A file comes with its companions: the files beside it whose names begin with its own, without the extension
@@ -171,7 +173,7 @@ class Places:
         with self.stage if self.mirrored is None else nullcontext():
             for path, (store, plain) in self._remote.items():
                 folder = path.parent.relative_to(self.stage.folder).as_posix()
-                if plain in (beside := {one.path for one in _beside(store, plain)}):
+                if plain in (beside := {one.path for one in _list_folder(store, plain)}):
                     stem = plain.rpartition("/")[2].rpartition(".")[0] or plain.rpartition("/")[2]
                     for one in sorted(beside):
                         name = one.rpartition("/")[2]
@@ -181,7 +183,7 @@ class Places:
                     self.stage.place(store, plain, f"{folder}/{path.name}")
             yield
 
-    def origin(self, path: Path) -> str:
+    def original_location(self, path: Path) -> str:
         """Return where a file or folder is whose path `resolve` gave, or that the spec was read from: path or URL."""
         if path in self._remote:
             store, plain = self._remote[path]
@@ -193,7 +195,7 @@ class Places:
 
     def display(self, path: Path) -> str:
         """Write a path as a spec would: with its store, or relative to the spec's folder."""
-        origin = self.origin(path)
+        origin = self.original_location(path)
         for name in self.stores if is_remote(origin) else ():
             for one in self.stores.roots(name):
                 if origin.startswith(f"{one.root}/"):
@@ -205,7 +207,7 @@ class Places:
         return Path(os.path.relpath(path, self.folder)).as_posix()
 
 
-def _beside(store: Store, plain: str) -> list[Entry]:
+def _list_folder(store: Store, plain: str) -> list[StoreEntry]:
     """Files in the folder of a path, itself included if it is one."""
     folder = plain.rpartition("/")[0]
     return list(store.list(folder, deep=False))
@@ -215,7 +217,7 @@ def _is_companion(name: str, stem: str) -> bool:
     return name.startswith(stem) and not name[len(stem) : len(stem) + 1].isalnum()
 
 
-def _near(path: Path) -> str:
+def _suggest_near(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"the folder {folder} is not there either"
@@ -224,7 +226,7 @@ def _near(path: Path) -> str:
     return f"did you mean {' or '.join(near)}?" if near else "check the name and the folder"
 
 
-def places_of(spec: Path, problems: list[Problem], stores: Stores | None = None) -> Places:
+def spec_paths_of(spec: Path, problems: list[Problem], stores: Stores | None = None) -> SpecPaths:
     """Find what the paths of a spec are relative to.
 
     Without `stores`, those of the nearest ``nwbpipe.toml`` above it count.
@@ -238,17 +240,17 @@ def places_of(spec: Path, problems: list[Problem], stores: Stores | None = None)
             for root in (Path(store.root) for store in stores.roots(name))
             if folder.is_relative_to(root)
         ]
-        return Places(folder, project or max(roots_above, default=folder.parent), stores)
-    roots = {} if project is None else _roots(project / PROJECT_FILE, problems)
+        return SpecPaths(folder, project or max(roots_above, default=folder.parent), stores)
+    roots = {} if project is None else _read_roots(project / PROJECT_FILE, problems)
     try:
         stores = Stores.from_environment(roots, base=project or folder)
     except NwbpipeError as error:
         problems.append(replace(error.problem, where=f"{project}/{PROJECT_FILE}: stores"))
         stores = Stores({}, base=folder)
-    return Places(folder, project or folder.parent, stores)
+    return SpecPaths(folder, project or folder.parent, stores)
 
 
-def _roots(file: Path, problems: list[Problem]) -> dict[str, str | Sequence[str]]:
+def _read_roots(file: Path, problems: list[Problem]) -> dict[str, str | Sequence[str]]:
     """Read the roots of the profile's stores."""
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nwbpipe.converters.spec._fetch_spec import brought
-from nwbpipe.converters.spec._paths import places_of
+from nwbpipe.converters.spec._fetch_spec import fetch_spec
+from nwbpipe.converters.spec._paths import spec_paths_of
 from nwbpipe.converters.spec._yaml import read_document
 from nwbpipe.errors import Problem, SpecError
 from nwbpipe.stores import Stores
@@ -42,11 +42,11 @@ def summarize_spec(path: Path | str, *, stores: Stores | None = None) -> SpecSum
         If it can't be read, or names no subject or session.
     """
     problems: list[Problem] = []
-    with brought(path, stores) as (local, mirror):
-        places = mirror or places_of(local, problems, stores)
+    with fetch_spec(path, stores) as (local, mirror):
+        places = mirror or spec_paths_of(local, problems, stores)
         file = places.folder / local.name
         document = read_document(file, places.root)
-        files = tuple(places.origin(one) for one in document.files)
+        files = tuple(places.original_location(one) for one in document.files)
     problems += document.problems
     metadata = document.tree.get("metadata")
     more = metadata.get("Subject") if isinstance(metadata, Mapping) else None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nwbpipe.converters.spec._yaml import Text
+from nwbpipe.converters.spec._yaml import YamlScalar
 
 _INT = re.compile(r"[+-]?(0|[1-9][0-9_]*)")
 _FLOAT = re.compile(r"[+-]?([0-9][0-9_]*)?\.?[0-9]*([eE][+-]?[0-9]+)?")
@@ -20,16 +20,16 @@ _NULLS = {"null", "Null", "NULL", "~", ""}
 PathResolver = Callable[[str, str], Path]
 
 
-class MistakeError(Exception):
+class SpecValueError(Exception):
     """A value that doesn't fit: what was expected, what was found."""
 
     def __init__(self, expected: str, found: str, what: str = "the value has the wrong type", hint: str = "") -> None:
         super().__init__(what)
         self.what, self.expected, self.found, self.hint = what, expected, found, hint
-        self.others: list[MistakeError] = []  # those of the other items of a list
+        self.others: list[SpecValueError] = []  # those of the other items of a list
 
 
-def natural(value: Any, texts: Collection[str] = ()) -> Any:
+def infer_type(value: Any, texts: Collection[str] = ()) -> Any:
     """Type a value that no schema describes; the values of the keys `texts` stay texts.
 
     Only what can't be meant otherwise is changed: ``true`` and ``false``, whole numbers without leading zeros
@@ -37,23 +37,23 @@ def natural(value: Any, texts: Collection[str] = ()) -> Any:
     """
     if isinstance(value, Mapping):
         return {
-            str(key): str(item) if key in texts and isinstance(item, Text) else natural(item, texts)
+            str(key): str(item) if key in texts and isinstance(item, YamlScalar) else infer_type(item, texts)
             for key, item in value.items()
         }
     if isinstance(value, list):
-        return [natural(item, texts) for item in value]
-    if not isinstance(value, Text):
+        return [infer_type(item, texts) for item in value]
+    if not isinstance(value, YamlScalar):
         return value
     if value.plain:
         if value in ("true", "True", "false", "False"):
             return value.lower() == "true"
-        number = _number(value)
+        number = _parse_number(value)
         if number is not None:
             return number
     return str(value)
 
 
-def _number(text: str) -> int | float | None:
+def _parse_number(text: str) -> int | float | None:
     if _INT.fullmatch(text):
         return int(text)
     if re.fullmatch(r"[+-]?0[0-9_]+", text) or not re.search("[0-9]", text):
@@ -64,7 +64,7 @@ def _number(text: str) -> int | float | None:
     return None
 
 
-def describe(annotation: Any) -> str:
+def describe_annotation(annotation: Any) -> str:
     """Name an annotation in plain words."""
     kind = path_kind(annotation)
     if kind is not None:
@@ -73,11 +73,11 @@ def describe(annotation: Any) -> str:
     if origin is typing.Literal:
         return "one of " + ", ".join(str(arg) for arg in args)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(describe(arg) for arg in args if arg is not type(None))
+        return " or ".join(describe_annotation(arg) for arg in args if arg is not type(None))
     if origin is typing.Annotated:
-        return describe(args[0])
+        return describe_annotation(args[0])
     if origin in (list, Sequence, tuple, set):
-        return "a list" if not args else f"a list of ({describe(args[0])})"
+        return "a list" if not args else f"a list of ({describe_annotation(args[0])})"
     words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", dict: "a mapping"}
     if origin in (dict, Mapping):
         return "a mapping"
@@ -96,7 +96,7 @@ def path_kind(annotation: Any) -> str | None:
     return None
 
 
-def found(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """Describe a value of a spec for a message."""
     if isinstance(value, Mapping):
         return "a mapping"
@@ -105,7 +105,7 @@ def found(value: Any) -> str:
     return "nothing" if value is None else repr(str(value))
 
 
-def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+def suggest_names(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
     """Suggest the names that are like one; None if none is."""
     near = difflib.get_close_matches(name, list(known), n=2, cutoff=cutoff)
     return f"did you mean {' or '.join(near)}?" if near else None
@@ -121,7 +121,7 @@ def coerce(value: Any, annotation: Any, resolve: PathResolver) -> Any:
     annotation
         A type annotation, as `typing.get_type_hints(include_extras=True)` gives it.
     resolve : callable
-        Makes a path of a text and a kind ("file", "dir", "path"), or raises `MistakeError`.
+        Makes a path of a text and a kind ("file", "dir", "path"), or raises `SpecValueError`.
 
     Raises
     ------
@@ -130,53 +130,55 @@ def coerce(value: Any, annotation: Any, resolve: PathResolver) -> Any:
     """
     kind = path_kind(annotation)
     if kind is not None:
-        return resolve(_scalar(value, annotation), kind)
+        return resolve(_coerce_scalar(value, annotation), kind)
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return coerce(value, args[0], resolve)
     if origin in (typing.Union, types.UnionType):
-        return _union(value, annotation, args, resolve)
+        return _coerce_union(value, annotation, args, resolve)
     if origin is typing.Literal:
-        text = _scalar(value, annotation)
+        text = _coerce_scalar(value, annotation)
         for option in args:
             if str(option) == text:
                 return option
-        raise MistakeError(describe(annotation), found(value), "the value is not one of those allowed")
+        raise SpecValueError(
+            describe_annotation(annotation), describe_value(value), "the value is not one of those allowed"
+        )
     target = origin or annotation
     if isinstance(target, type) and target is not str and issubclass(target, Mapping):
-        return _mapping(value, annotation, args, resolve)
+        return _coerce_mapping(value, annotation, args, resolve)
     if isinstance(target, type) and target not in (str, bytes) and issubclass(target, (Sequence, set)):
-        return _list(value, target, args, annotation, resolve)
-    return _plain(value, annotation)
+        return _coerce_list(value, target, args, annotation, resolve)
+    return _coerce_plain(value, annotation)
 
 
-def _plain(value: Any, annotation: Any) -> Any:
+def _coerce_plain(value: Any, annotation: Any) -> Any:
     if annotation is str:
-        return _scalar(value, annotation)
+        return _coerce_scalar(value, annotation)
     if annotation is bool:
-        text = _scalar(value, annotation)
+        text = _coerce_scalar(value, annotation)
         if text.lower() not in ("true", "false"):
-            raise MistakeError(describe(annotation), found(value))
+            raise SpecValueError(describe_annotation(annotation), describe_value(value))
         return text.lower() == "true"
     if annotation in (int, float):
-        text = _scalar(value, annotation)
+        text = _coerce_scalar(value, annotation)
         try:
             number = int(text) if annotation is int else float(text)
         except ValueError:
-            raise MistakeError(describe(annotation), found(value)) from None
+            raise SpecValueError(describe_annotation(annotation), describe_value(value)) from None
         if not math.isfinite(number):
-            raise MistakeError("a finite number", found(value))
+            raise SpecValueError("a finite number", describe_value(value))
         return number
-    return natural(value)
+    return infer_type(value)
 
 
-def _scalar(value: Any, annotation: Any) -> str:
+def _coerce_scalar(value: Any, annotation: Any) -> str:
     if not isinstance(value, str):
-        raise MistakeError(describe(annotation), found(value))
+        raise SpecValueError(describe_annotation(annotation), describe_value(value))
     return str(value)
 
 
-def _union(value: Any, annotation: Any, args: tuple[Any, ...], resolve: PathResolver) -> Any:
+def _coerce_union(value: Any, annotation: Any, args: tuple[Any, ...], resolve: PathResolver) -> Any:
     if type(None) in args and (value is None or (getattr(value, "plain", False) and value in _NULLS)):
         return None
     options = [arg for arg in args if arg is not type(None)]
@@ -184,32 +186,34 @@ def _union(value: Any, annotation: Any, args: tuple[Any, ...], resolve: PathReso
     texts = str in options
     for option in sorted(options, key=lambda option: option is str):
         number = option in (int, float, bool)
-        if number and texts and (not getattr(value, "plain", False) or _number(str(value)) is None):
+        if number and texts and (not getattr(value, "plain", False) or _parse_number(str(value)) is None):
             continue
         if option is int and isinstance(value, str) and not _INT.fullmatch(value):
             continue
         try:
             return coerce(value, option, resolve)
-        except MistakeError as mistake:
+        except SpecValueError as mistake:
             if len(options) == 1 or (path_kind(option) is not None and not texts):
                 raise
             last = mistake
     if len({path_kind(option) for option in options}) > 1 and isinstance(value, str):
         raise last
-    raise MistakeError(describe(annotation), found(value))
+    raise SpecValueError(describe_annotation(annotation), describe_value(value))
 
 
-def _list(value: Any, target: type, args: tuple[Any, ...], annotation: Any, resolve: PathResolver) -> Any:
+def _coerce_list(value: Any, target: type, args: tuple[Any, ...], annotation: Any, resolve: PathResolver) -> Any:
     if not isinstance(value, list):
-        raise MistakeError(describe(annotation), found(value), hint="write [a, b], or one `- item` a line")
+        raise SpecValueError(
+            describe_annotation(annotation), describe_value(value), hint="write [a, b], or one `- item` a line"
+        )
     kinds = [arg for arg in args if arg is not Ellipsis]
     if target is tuple and args and Ellipsis not in args and len(args) != len(value):
-        raise MistakeError(f"{len(args)} values", f"{len(value)}")
+        raise SpecValueError(f"{len(args)} values", f"{len(value)}")
     items, mistakes = [], []
     for index, item in enumerate(value):
         try:
             items.append(coerce(item, kinds[min(index, len(kinds) - 1)] if kinds else Any, resolve))
-        except MistakeError as mistake:
+        except SpecValueError as mistake:
             mistakes.append(mistake)
     if mistakes:
         mistakes[0].others = mistakes[1:]
@@ -217,9 +221,9 @@ def _list(value: Any, target: type, args: tuple[Any, ...], annotation: Any, reso
     return target(items) if target in (tuple, set) else items
 
 
-def _mapping(value: Any, annotation: Any, args: tuple[Any, ...], resolve: PathResolver) -> Any:
+def _coerce_mapping(value: Any, annotation: Any, args: tuple[Any, ...], resolve: PathResolver) -> Any:
     if not isinstance(value, Mapping):
-        raise MistakeError(describe(annotation), found(value))
+        raise SpecValueError(describe_annotation(annotation), describe_value(value))
     if len(args) != 2:
-        return natural(value)
-    return {coerce(Text(key), args[0], resolve): coerce(item, args[1], resolve) for key, item in value.items()}
+        return infer_type(value)
+    return {coerce(YamlScalar(key), args[0], resolve): coerce(item, args[1], resolve) for key, item in value.items()}

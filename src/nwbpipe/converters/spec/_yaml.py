@@ -23,7 +23,7 @@ MAX_FILES = 50
 
 
 @dataclass(frozen=True)
-class Mark:
+class FilePosition:
     """The place of a value: a file and a line in it (1 is the first)."""
 
     file: Path
@@ -33,14 +33,14 @@ class Mark:
         return f"{self.file}, line {self.line}"
 
 
-class Text(str):
+class YamlScalar(str):
     """A scalar as it was written; `plain` is False where it was quoted or a block."""
 
     __slots__ = ("mark", "plain")
     plain: bool
-    mark: Mark | None
+    mark: FilePosition | None
 
-    def __new__(cls, value: str, plain: bool = True, mark: Mark | None = None) -> Text:
+    def __new__(cls, value: str, plain: bool = True, mark: FilePosition | None = None) -> YamlScalar:
         """Make a text with its place."""
         text = super().__new__(cls, value)
         text.plain = plain
@@ -48,17 +48,17 @@ class Text(str):
         return text
 
 
-class Tree(dict[str, Any]):
+class YamlMapping(dict[str, Any]):
     """A mapping that knows the place of itself and of each of its keys."""
 
-    def __init__(self, mark: Mark | None = None) -> None:
+    def __init__(self, mark: FilePosition | None = None) -> None:
         super().__init__()
         self.mark = mark
-        self.marks: dict[str, Mark] = {}
+        self.marks: dict[str, FilePosition] = {}
 
 
 @dataclass
-class Document:
+class SpecDocument:
     """What a spec and the files that it extends hold together.
 
     Parameters
@@ -71,12 +71,12 @@ class Document:
         The files that were read, the spec's own last.
     """
 
-    tree: Tree
+    tree: YamlMapping
     problems: list[Problem] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
 
-class _Reader:
+class _NodeReader:
     """Turns the nodes of one file into trees, lists and texts."""
 
     def __init__(self, file: Path, problems: list[Problem]) -> None:
@@ -85,53 +85,55 @@ class _Reader:
         self.count = 0
         self.loader = yaml.SafeLoader("")
 
-    def problem(self, what: str, node: yaml.Node, **kwargs: str) -> None:
-        self.problems.append(Problem(what, where=str(self._mark(node)), **kwargs))
+    def add_problem(self, what: str, node: yaml.Node, **kwargs: str) -> None:
+        self.problems.append(Problem(what, where=str(self._position_of(node)), **kwargs))
 
-    def _mark(self, node: yaml.Node) -> Mark:
-        return Mark(self.file, node.start_mark.line + 1)
+    def _position_of(self, node: yaml.Node) -> FilePosition:
+        return FilePosition(self.file, node.start_mark.line + 1)
 
-    def value(self, node: yaml.Node, depth: int = 0) -> Any:
+    def read_value(self, node: yaml.Node, depth: int = 0) -> Any:
         self.count += 1
         if self.count > MAX_NODES or depth > MAX_DEPTH:
             raise SpecError(
                 "the file holds more values than a spec may",
-                where=str(self._mark(node)),
+                where=str(self._position_of(node)),
                 expected=f"at most {MAX_NODES} values, nested at most {MAX_DEPTH} deep, aliases counted in full",
                 hint="write the values out, or move what is shared into a file that the spec extends",
             )
         self._check_tag(node)
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, depth)
+            return self._read_mapping(node, depth)
         if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, depth + 1) for item in node.value]
+            return [self.read_value(item, depth + 1) for item in node.value]
         plain = isinstance(node, yaml.ScalarNode) and node.style is None
         if plain and node.value in ("", "~", "null"):
             return None
-        return Text(node.value, plain, self._mark(node))
+        return YamlScalar(node.value, plain, self._position_of(node))
 
     def _check_tag(self, node: yaml.Node) -> None:
         # The composer gives every node its implied tag; one that was written out differs from it.
         plain = isinstance(node, yaml.ScalarNode) and node.style is None
         implied = self.loader.resolve(type(node), node.value, (plain, not plain))  # type: ignore[no-untyped-call]
         if node.tag != implied:
-            self.problem("YAML tags are not allowed", node, found=node.tag, hint="remove the tag: scalars are texts")
+            self.add_problem(
+                "YAML tags are not allowed", node, found=node.tag, hint="remove the tag: scalars are texts"
+            )
 
-    def _mapping(self, node: yaml.MappingNode, depth: int) -> Tree:
-        tree = Tree(self._mark(node))
+    def _read_mapping(self, node: yaml.MappingNode, depth: int) -> YamlMapping:
+        tree = YamlMapping(self._position_of(node))
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                self.problem("a key has to be a text", key_node, found="a list or a mapping")
+                self.add_problem("a key has to be a text", key_node, found="a list or a mapping")
                 continue
             key = str(key_node.value)
             if key == "<<" and key_node.style is None:
-                self.problem(
+                self.add_problem(
                     "YAML merge keys are not allowed", key_node, found="<<", hint="use `extends: [FILE, ...]`"
                 )
                 continue
-            value = self.value(value_node, depth + 1)
+            value = self.read_value(value_node, depth + 1)
             if key in tree:
-                self.problem(
+                self.add_problem(
                     f"the key {key!r} stands twice in one mapping",
                     key_node,
                     found=f"first in line {tree.marks[key].line}",
@@ -139,11 +141,11 @@ class _Reader:
                 )
                 continue
             tree[key] = value
-            tree.marks[key] = self._mark(key_node)
+            tree.marks[key] = self._position_of(key_node)
         return tree
 
 
-def read_yaml(file: Path, problems: list[Problem]) -> Tree:
+def read_yaml(file: Path, problems: list[Problem]) -> YamlMapping:
     """Read one YAML file as a tree of texts.
 
     Parameters
@@ -158,12 +160,12 @@ def read_yaml(file: Path, problems: list[Problem]) -> Tree:
     SpecError
         If the file can't be read at all: missing, not UTF-8, not YAML, not a mapping, too large.
     """
-    raw = _bytes_of(file)
+    raw = _read_bytes(file)
     try:
         text = raw.decode("utf-8-sig")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        reader = _Reader(file, problems)
-        value = Tree(Mark(file, 1)) if node is None else reader.value(node)
+        reader = _NodeReader(file, problems)
+        value = YamlMapping(FilePosition(file, 1)) if node is None else reader.read_value(node)
     except UnicodeDecodeError as error:
         raise SpecError("the file is not UTF-8 text", where=str(file), found=str(error)) from error
     except yaml.MarkedYAMLError as error:
@@ -176,12 +178,12 @@ def read_yaml(file: Path, problems: list[Problem]) -> Tree:
         raise SpecError("the file is not valid YAML", where=str(file), found=str(error)) from error
     except RecursionError as error:
         raise SpecError("the file is nested too deeply", where=str(file), expected=f"at most {MAX_DEPTH}") from error
-    if not isinstance(value, Tree):
+    if not isinstance(value, YamlMapping):
         raise SpecError("the file is not a mapping", where=str(file), expected="`key: value` lines")
     return value
 
 
-def _bytes_of(file: Path) -> bytes:
+def _read_bytes(file: Path) -> bytes:
     try:
         if file.is_file() and file.stat().st_size > MAX_BYTES:
             raise SpecError(
@@ -196,9 +198,9 @@ def _bytes_of(file: Path) -> bytes:
 
 def merge(base: Any, over: Any) -> Any:
     """Merge two trees deeply: mappings key by key, anything else is replaced by `over`."""
-    if not (isinstance(base, Tree) and isinstance(over, Tree)):
+    if not (isinstance(base, YamlMapping) and isinstance(over, YamlMapping)):
         return over
-    merged = Tree(over.mark or base.mark)
+    merged = YamlMapping(over.mark or base.mark)
     merged.marks = {**base.marks, **over.marks}
     for key in [*base, *(key for key in over if key not in base)]:
         if key in over:
@@ -208,7 +210,7 @@ def merge(base: Any, over: Any) -> Any:
     return merged
 
 
-def read_document(file: Path, root: Path) -> Document:
+def read_document(file: Path, root: Path) -> SpecDocument:
     """Read a spec and all that it extends, merged deeply, later files over earlier ones.
 
     Parameters
@@ -218,42 +220,42 @@ def read_document(file: Path, root: Path) -> Document:
     root : Path
         The folder that no extended file may lie outside of, links resolved.
     """
-    document = Document(Tree())
-    document.tree = _extended(file, root.resolve(), document, ())
+    document = SpecDocument(YamlMapping())
+    document.tree = _read_extended(file, root.resolve(), document, ())
     return document
 
 
-def _extended(file: Path, root: Path, document: Document, chain: tuple[Path, ...]) -> Tree:
+def _read_extended(file: Path, root: Path, document: SpecDocument, chain: tuple[Path, ...]) -> YamlMapping:
     tree = read_yaml(file, document.problems)
     document.files.append(file)
     if len(document.files) > MAX_FILES:
         raise SpecError("the spec extends too many files", where=str(file), expected=f"at most {MAX_FILES}")
     parents = tree.pop("extends", None)
     mark = tree.marks.pop("extends", None)
-    base = Tree()
+    base = YamlMapping()
     here = (*chain, file.resolve())
-    for name, place in _parents(parents, mark, document.problems):
+    for name, place in _parse_parents(parents, mark, document.problems):
         parent = (file.parent / name).resolve()
-        problem = _refused(parent, name, root, here, place)
+        problem = _check_parent(parent, name, root, here, place)
         if problem is not None:
             document.problems.append(problem)
             continue
-        base = merge(base, _extended(Path(os.path.normpath(file.parent / name)), root, document, here))
+        base = merge(base, _read_extended(Path(os.path.normpath(file.parent / name)), root, document, here))
     return merge(base, tree) if base else tree
 
 
-def _parents(parents: Any, mark: Mark | None, problems: list[Problem]) -> Iterator[tuple[str, str]]:
-    names = [parents] if isinstance(parents, Text) else parents
+def _parse_parents(parents: Any, mark: FilePosition | None, problems: list[Problem]) -> Iterator[tuple[str, str]]:
+    names = [parents] if isinstance(parents, YamlScalar) else parents
     if names is None:
         return
-    if not isinstance(names, list) or not all(isinstance(name, Text) for name in names):
+    if not isinstance(names, list) or not all(isinstance(name, YamlScalar) for name in names):
         problems.append(Problem("`extends` is not a list of files", where=str(mark), expected="[../lab.yaml, ...]"))
         return
     for name in names:
         yield str(name), str(name.mark)
 
 
-def _refused(parent: Path, name: str, root: Path, chain: tuple[Path, ...], where: str) -> Problem | None:
+def _check_parent(parent: Path, name: str, root: Path, chain: tuple[Path, ...], where: str) -> Problem | None:
     if not parent.is_relative_to(root):
         return Problem(
             "the spec extends a file outside the root",

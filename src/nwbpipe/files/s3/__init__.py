@@ -2,9 +2,9 @@
 
 from nwbpipe.files.s3._orphans import UnfinishedUpload, abort_s3_orphans, s3_orphans
 from nwbpipe.files.s3._state import FollowingObject, RemoteState, s3_state
-from nwbpipe.files.s3._transaction import s3_read, s3_transaction
+from nwbpipe.files.s3._transaction import s3_open, s3_transaction
 from nwbpipe.files.s3._upload import s3_upload
-from nwbpipe.stores.s3 import is_remote, parse
+from nwbpipe.stores.s3 import is_remote, parse_address
 
 __all__ = [
     "FollowingObject",
@@ -12,9 +12,9 @@ __all__ = [
     "UnfinishedUpload",
     "abort_s3_orphans",
     "is_remote",
-    "parse",
+    "parse_address",
+    "s3_open",
     "s3_orphans",
-    "s3_read",
     "s3_state",
     "s3_transaction",
     "s3_upload",

@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 from nwbpipe.errors import FileAccessError
 from nwbpipe.files._view import View
 from nwbpipe.files.s3._complete import Completion
-from nwbpipe.files.s3._orphans import mark, md5, new_write, with_write
-from nwbpipe.files.s3._plan import Part, plan
-from nwbpipe.stores.s3 import THREADS, RemoteObject, code_of, conflict, explained, is_s3_error
+from nwbpipe.files.s3._orphans import add_write, content_md5, mark_upload, new_write_id
+from nwbpipe.files.s3._plan import UploadPart, plan_parts
+from nwbpipe.stores.s3 import THREADS, RemoteObject, code_of, conflict_error, explain_error, is_s3_error
 
 _WAITING = 96 * 2**20  # bytes of parts in memory, or one part
 
@@ -35,7 +35,7 @@ _KEPT = (
 )
 
 
-class Commit:
+class ObjectCommit:
     """A commit to one object.
 
     Parameters
@@ -52,7 +52,7 @@ class Commit:
         self.old, self.view, self.conditional = old, view, conditional
         self.client, self.address = old.client, old.address
         self.place = {"Bucket": old.address.bucket, "Key": old.address.key}
-        self.write = new_write()
+        self.write = new_write_id()
         self._reading = threading.Lock()
         self._failed = threading.Event()
 
@@ -66,11 +66,11 @@ class Commit:
         FileAccessError
             If it could not be written; the message says so if it is not known whether it was.
         """
-        changed = [(offset, offset + len(data)) for offset, data in self.view.changed()]
+        changed = [(offset, offset + len(data)) for offset, data in self.view.changed_pages()]
         if not changed and self.view.new_end == self.view.old_end:
             return
         try:
-            parts = plan(self.view.old_end, self.view.new_end, changed)
+            parts = plan_parts(self.view.old_end, self.view.new_end, changed)
         except ValueError as error:
             raise FileAccessError(str(error), where=str(self.address)) from None
         end = Completion(
@@ -78,20 +78,20 @@ class Commit:
             self.address,
             self.write,
             {"IfMatch": self.old.etag} if self.conditional else {},
-            self._stands,
+            self._is_unchanged,
         )
         upload: dict[str, Any] | None = None
         try:
             upload = self._begin()
-            mark(self.client, upload)
+            mark_upload(self.client, upload)
             sent = self._send(upload, parts)
-            if not self.conditional and not self._stands():
-                raise conflict(self.address)
+            if not self.conditional and not self._is_unchanged():
+                raise conflict_error(self.address)
         except BaseException as error:
             if upload is not None:
                 end.abort(upload)
             if is_s3_error(error):
-                raise explained(error, self.address, "committing", self.client) from None
+                raise explain_error(error, self.address, "committing", self.client) from None
             raise
         end.run(upload, sent)
 
@@ -101,13 +101,13 @@ class Commit:
         """Begin an upload with all that the old object has beside its bytes."""
         head = self._head()
         if head["ETag"] != self.old.etag:
-            raise conflict(self.address)
+            raise conflict_error(self.address)
         kept = {name: head[name] for name in _KEPT if head.get(name)}
-        if tags := self._tags(head):
+        if tags := self._read_tags(head):
             kept["Tagging"] = urlencode(tags)
         if head.get("ExpiresString"):
             kept["Expires"] = head["ExpiresString"]
-        metadata = with_write(head.get("Metadata", {}), self.write)
+        metadata = add_write(head.get("Metadata", {}), self.write)
         answer = self.client.create_multipart_upload(**self.place, **kept, Metadata=metadata)
         return {**self.place, "UploadId": answer["UploadId"]}
 
@@ -115,10 +115,10 @@ class Commit:
         answer: Mapping[str, Any] = self.client.head_object(**self.place)
         return answer
 
-    def _stands(self) -> bool:
+    def _is_unchanged(self) -> bool:
         return bool(self._head()["ETag"] == self.old.etag)
 
-    def _tags(self, head: Mapping[str, Any]) -> list[tuple[str, str]]:
+    def _read_tags(self, head: Mapping[str, Any]) -> list[tuple[str, str]]:
         if head.get("TagCount") == 0:
             return []
         try:
@@ -133,13 +133,15 @@ class Commit:
             raise
         return [(one["Key"], one["Value"]) for one in tags]
 
-    def _send(self, upload: Mapping[str, Any], parts: list[Part]) -> list[dict[str, Any]]:
+    def _send(self, upload: Mapping[str, Any], parts: list[UploadPart]) -> list[dict[str, Any]]:
         """Send and copy the parts, several at once; return what S3 wants to know of them at the end."""
         largest = max((one.size for one in parts if not one.copied), default=1)
         sending = threading.BoundedSemaphore(max(1, min(THREADS, _WAITING // largest)))
         pool = ThreadPoolExecutor(THREADS, thread_name_prefix="nwbpipe-s3")
         try:
-            tasks = [pool.submit(self._part, upload, number, one, sending) for number, one in enumerate(parts, 1)]
+            tasks = [
+                pool.submit(self._send_part, upload, number, one, sending) for number, one in enumerate(parts, 1)
+            ]
             return [{"PartNumber": number, "ETag": one.result()} for number, one in enumerate(tasks, 1)]
         except BaseException:
             self._failed.set()
@@ -147,7 +149,9 @@ class Commit:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)  # an aborted upload must not get further parts
 
-    def _part(self, upload: Mapping[str, Any], number: int, part: Part, sending: threading.BoundedSemaphore) -> str:
+    def _send_part(
+        self, upload: Mapping[str, Any], number: int, part: UploadPart, sending: threading.BoundedSemaphore
+    ) -> str:
         if part.copied:
             answer = self.client.upload_part_copy(
                 **upload,
@@ -161,6 +165,6 @@ class Commit:
             if self._failed.is_set():
                 return ""
             with self._reading:
-                data = self.view.at(part.start, part.size)
-            answer = self.client.upload_part(**upload, PartNumber=number, Body=data, ContentMD5=md5(data))
+                data = self.view.read_new(part.start, part.size)
+            answer = self.client.upload_part(**upload, PartNumber=number, Body=data, ContentMD5=content_md5(data))
             return str(answer["ETag"])

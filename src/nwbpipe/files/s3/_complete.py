@@ -9,13 +9,13 @@ from typing import Any
 
 from nwbpipe.errors import FileAccessError, NwbpipeError
 from nwbpipe.files.s3._lock import CompletionLock
-from nwbpipe.files.s3._orphans import holds
+from nwbpipe.files.s3._orphans import has_write
 from nwbpipe.stores.s3 import (
     Address,
     checks_in_one_step,
     code_of,
-    conflict,
-    explained,
+    conflict_error,
+    explain_error,
     is_conflict,
     is_missing,
     is_s3_error,
@@ -82,7 +82,7 @@ class Completion:
                 return str(answer["ETag"])
             except BaseException as raised:
                 error = raised
-                if not is_s3_error(raised) or not may_pass(raised):
+                if not is_s3_error(raised) or not is_transient(raised):
                     break
             time.sleep(_PAUSE * 2**attempt if attempt < _TRIES - 1 else 0)
         assert error is not None
@@ -90,7 +90,7 @@ class Completion:
         # found it done. Once it is aborted, nothing more can happen to the object: then its mark tells.
         ended = self.abort(upload)
         try:
-            etag = self.stored()
+            etag = self.find_stored_etag()
         except Exception:
             unknown = True
         else:
@@ -102,14 +102,14 @@ class Completion:
         if unknown:
             if lock is not None:
                 lock.keep = True
-            raise unknown_outcome(error, self.address, self.client) from None
+            raise unknown_outcome_error(error, self.address, self.client) from None
         if not is_s3_error(error):
             raise error
         if code_of(error) in ("NoSuchUpload", "NoSuchKey") or is_conflict(error):
-            raise self._lost(error) from None
-        raise explained(error, self.address, "committing", self.client) from None
+            raise self._lost_upload_error(error) from None
+        raise explain_error(error, self.address, "committing", self.client) from None
 
-    def stored(self) -> str | None:
+    def find_stored_etag(self) -> str | None:
         """Return the object's ETag if it holds this write; None if it does not.
 
         Raises
@@ -120,7 +120,7 @@ class Completion:
         for attempt in range(_TRIES):
             try:
                 head = self.client.head_object(Bucket=self.address.bucket, Key=self.address.key)
-                return str(head["ETag"]) if holds(head.get("Metadata", {}), self.write) else None
+                return str(head["ETag"]) if has_write(head.get("Metadata", {}), self.write) else None
             except Exception as error:
                 if is_missing(error):
                     return None
@@ -138,29 +138,29 @@ class Completion:
             except Exception as error:
                 if code_of(error) == "NoSuchUpload":
                     return True
-                if not may_pass(error):
+                if not is_transient(error):
                     return False
             time.sleep(_PAUSE * 2**attempt if attempt < _TRIES - 1 else 0)
         return False
 
-    def _lost(self, error: BaseException) -> NwbpipeError:
+    def _lost_upload_error(self, error: BaseException) -> NwbpipeError:
         """Tell another writer's commit from an upload that somebody removed."""
         with suppress(Exception):
             if code_of(error) == "NoSuchUpload" and self._stands():
                 msg = "the upload was removed while it was under way"
                 return FileAccessError(msg, where=str(self.address), hint="the object is as it was: try again")
-        return conflict(self.address)
+        return conflict_error(self.address)
 
 
-def unknown_outcome(error: BaseException, address: Address, client: Any) -> FileAccessError:
+def unknown_outcome_error(error: BaseException, address: Address, client: Any) -> FileAccessError:
     """Make the error for a write of which nobody can tell whether it was carried out."""
-    explanation = explained(error, address, "committing", client) if is_s3_error(error) else error
+    explanation = explain_error(error, address, "committing", client) if is_s3_error(error) else error
     msg = "S3 was lost at the moment of the commit: it may or may not stand"
     hint = "the object is whole, old or new: look at it (nwbpipe log) when S3 can be reached again"
     return FileAccessError(msg, where=str(address), found=str(explanation).splitlines()[0], hint=hint)
 
 
-def may_pass(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether an error of S3 may be gone in a moment."""
     response = getattr(error, "response", None)
     if not isinstance(response, dict):

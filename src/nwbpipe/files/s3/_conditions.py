@@ -8,7 +8,7 @@ from typing import Any
 from nwbpipe.stores.s3 import Address, require_conditions
 
 
-def conditional(client: Any, address: Address, *, unsafe_no_cas: bool) -> bool:
+def is_conditional(client: Any, address: Address, *, unsafe_no_cas: bool) -> bool:
     """Whether a write is under a condition: unless the user gave it up, in the call or by ``NWBPIPE_UNSAFE_NO_CAS``.
 
     Raises

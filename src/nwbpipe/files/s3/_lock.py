@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from nwbpipe.errors import FileAccessError, NwbpipeError
-from nwbpipe.stores.s3 import Address, code_of, conflict, explained, is_conflict, is_missing, is_s3_error
+from nwbpipe.stores.s3 import Address, code_of, conflict_error, explain_error, is_conflict, is_missing, is_s3_error
 
 LEASE = 60.0  # seconds after which a lock that does not change is its holder's no more
 _TRIES = 3
@@ -75,10 +75,10 @@ class CompletionLock:
         except BaseException as error:
             self._release()  # the answer of a request that was carried out may have been lost
             if is_s3_error(error):
-                raise self._explained(error) from None
+                raise self._explain_error(error) from None
             raise
         for event in _GUARDED:
-            self._client.meta.events.register(event, self._guard)
+            self._client.meta.events.register(event, self._refuse_if_stale)
         self._renewer = threading.Thread(target=self._renew, name="nwbpipe-s3-lock", daemon=True)
         self._renewer.start()
         return self
@@ -90,25 +90,25 @@ class CompletionLock:
         if self._renewer is not None:
             self._renewer.join()
         for event in _GUARDED:
-            self._client.meta.events.unregister(event, self._guard)
+            self._client.meta.events.unregister(event, self._refuse_if_stale)
         if not self.keep:
             self._release()
 
     @property
-    def fresh(self) -> bool:
+    def is_fresh(self) -> bool:
         """Whether there is time enough left to complete an upload before somebody may take the lock over."""
         return time.monotonic() - self._renewed < LEASE / 2
 
-    def _guard(self, request: Any, **_: Any) -> None:
+    def _refuse_if_stale(self, request: Any, **_: Any) -> None:
         """Stop a request, before each try of boto3's."""
-        if not self.fresh and not urlsplit(request.url).path.endswith(_SUFFIX):
+        if not self.is_fresh and not urlsplit(request.url).path.endswith(_SUFFIX):
             msg = "the lock beside the object could not be kept"
             raise FileAccessError(msg, where=str(self._address), hint="the object is as it was: try again")
 
     def _acquire(self) -> None:
         seen, since, pause = "", 0.0, _PAUSE[0]
         while not self._write(IfNoneMatch="*"):
-            found = self._look()
+            found = self._read_holder()
             if found is None:
                 continue
             owner, tag = found
@@ -117,7 +117,7 @@ class CompletionLock:
                     return
                 continue
             if not self._stands():
-                raise conflict(self._address)
+                raise conflict_error(self._address)
             if tag != seen:
                 seen, since = tag, time.monotonic()
             elif time.monotonic() - since > LEASE and self._write(IfMatch=tag):
@@ -138,7 +138,7 @@ class CompletionLock:
         self._renewed = asked
         return True
 
-    def _look(self) -> tuple[bytes, str] | None:
+    def _read_holder(self) -> tuple[bytes, str] | None:
         """Return who holds the lock, and its ETag; None if nobody does."""
         try:
             answer = self._client.get_object(**self._place)
@@ -153,7 +153,7 @@ class CompletionLock:
             with suppress(Exception):  # it is tried again; `fresh` tells when that went on for too long
                 if self._write(IfMatch=self._tag):
                     continue
-                found = self._look()
+                found = self._read_holder()
                 if found is None or found[0] != self._owner:  # taken over, or removed by somebody
                     self._renewed = -math.inf
                     return
@@ -163,7 +163,7 @@ class CompletionLock:
         """Remove the lock if it is ours; one that stays is taken over after its lease."""
         for _ in range(_TRIES):
             with suppress(Exception):
-                found = self._look()
+                found = self._read_holder()
                 if found is None or found[0] != self._owner:
                     return
                 try:
@@ -175,5 +175,5 @@ class CompletionLock:
                         raise  # after any other error, what is there now may be another writer's
                 return
 
-    def _explained(self, error: BaseException) -> NwbpipeError:
-        return explained(error, self._address, f"locking it ({lock_key(self._address.key)})", self._client)
+    def _explain_error(self, error: BaseException) -> NwbpipeError:
+        return explain_error(error, self._address, f"locking it ({lock_key(self._address.key)})", self._client)

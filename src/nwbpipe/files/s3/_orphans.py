@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from nwbpipe.stores.s3 import Address, code_of, connect, explained, is_s3_error, parse
+from nwbpipe.stores.s3 import Address, code_of, connect, explain_error, is_s3_error, parse_address
 
 WRITES = "nwbpipe-writes"  # in the object's metadata: ids of the last writes, the latest last
 _REMEMBERED = 8
@@ -24,30 +24,30 @@ MARK = b"an unfinished upload of nwbpipe\n"
 MARK_NUMBER = 10_000
 
 
-def new_write() -> str:
+def new_write_id() -> str:
     """Return an id for a write."""
     return secrets.token_hex(8)
 
 
-def with_write(metadata: Mapping[str, str], write: str) -> dict[str, str]:
+def add_write(metadata: Mapping[str, str], write: str) -> dict[str, str]:
     """Return an object's metadata with one more write."""
     earlier = metadata.get(WRITES, "").split()
     return {**metadata, WRITES: " ".join([*earlier[1 - _REMEMBERED :], write])}
 
 
-def holds(metadata: Mapping[str, str], write: str) -> bool:
+def has_write(metadata: Mapping[str, str], write: str) -> bool:
     """Whether an object was made by a write, or by later ones on top of it."""
     return write in metadata.get(WRITES, "").split()
 
 
-def md5(data: bytes) -> str:
+def content_md5(data: bytes) -> str:
     """Return what goes with a part, so that S3 refuses it if it was changed on the way."""
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
-def mark(client: Any, upload: Mapping[str, Any]) -> None:
+def mark_upload(client: Any, upload: Mapping[str, Any]) -> None:
     """Mark an upload as ours."""
-    client.upload_part(**upload, PartNumber=MARK_NUMBER, Body=MARK, ContentMD5=md5(MARK))
+    client.upload_part(**upload, PartNumber=MARK_NUMBER, Body=MARK, ContentMD5=content_md5(MARK))
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,17 @@ def s3_orphans(url: Path | str) -> list[UnfinishedUpload]:
     FileAccessError
         If the bucket can't be read.
     """
-    address = parse(url, folder=True)
+    address = parse_address(url, folder=True)
     with closing(connect()) as client:
         try:
-            return list(_orphans(client, address))
+            return list(_iter_orphans(client, address))
         except Exception as error:
             if not is_s3_error(error):
                 raise
-            raise explained(error, address, "listing its unfinished uploads", client) from None
+            raise explain_error(error, address, "listing its unfinished uploads", client) from None
 
 
-def _orphans(client: Any, address: Address) -> Iterator[UnfinishedUpload]:
+def _iter_orphans(client: Any, address: Address) -> Iterator[UnfinishedUpload]:
     pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=address.bucket, Prefix=address.key)
     for page in pages:
         for one in page.get("Uploads", []):
@@ -139,11 +139,11 @@ def abort_s3_orphans(url: Path | str, *, older_than: timedelta = timedelta(days=
 
 
 def _remove(client: Any, one: UnfinishedUpload) -> None:
-    address = parse(one.url)
+    address = parse_address(one.url)
     try:
         client.abort_multipart_upload(Bucket=address.bucket, Key=address.key, UploadId=one.upload_id)
     except Exception as error:
         if not is_s3_error(error):
             raise
         if code_of(error) != "NoSuchUpload":
-            raise explained(error, address, "removing an unfinished upload", client) from None
+            raise explain_error(error, address, "removing an unfinished upload", client) from None

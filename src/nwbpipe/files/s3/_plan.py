@@ -1,7 +1,7 @@
 """Which parts of a new object the server copies from the old one, and which are sent.
 
 Amazon's limits: parts of 5 MiB (but for the last) to 5 GiB, at most 10,000 of them. The last number is kept for the
-mark of `_orphans`.
+mark of `_iter_orphans`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ COPIED = 512 * 2**20  # of a part that is copied: several go in parallel
 
 
 @dataclass(frozen=True)
-class Part:
+class UploadPart:
     """One part of the new object.
 
     Attributes
@@ -38,7 +38,7 @@ class Part:
         return self.stop - self.start
 
 
-def plan(old_end: int, new_end: int, changed: Iterable[tuple[int, int]]) -> list[Part]:
+def plan_parts(old_end: int, new_end: int, changed: Iterable[tuple[int, int]]) -> list[UploadPart]:
     """Divide a new object into parts.
 
     Parameters
@@ -70,14 +70,14 @@ def plan(old_end: int, new_end: int, changed: Iterable[tuple[int, int]]) -> list
         dirty.append((old_end, new_end))
     shortest = SMALLEST  # stretches that are shorter are not copied
     while True:
-        stretches = list(_stretches(new_end, dirty, shortest))
-        parts = _divided(stretches)
+        stretches = list(_iter_stretches(new_end, dirty, shortest))
+        parts = _divide_stretches(stretches)
         if parts is not None:
             return parts
         shortest *= 2
 
 
-def _stretches(end: int, dirty: list[tuple[int, int]], shortest: int) -> Iterator[Part]:
+def _iter_stretches(end: int, dirty: list[tuple[int, int]], shortest: int) -> Iterator[UploadPart]:
     """Alternate what is copied and what is sent; each is long enough to be a part, but for the last."""
     position = 0  # all before it is divided
     index = 0
@@ -86,7 +86,7 @@ def _stretches(end: int, dirty: list[tuple[int, int]], shortest: int) -> Iterato
         if start - position < shortest:
             start = position
         else:
-            yield Part(position, start, copied=True)
+            yield UploadPart(position, start, copied=True)
         while True:  # take in what is too near to leave something to copy between
             stop = max(stop, min(start + SMALLEST, end))
             index += 1
@@ -95,13 +95,13 @@ def _stretches(end: int, dirty: list[tuple[int, int]], shortest: int) -> Iterato
             stop = max(stop, dirty[index][1])
         if end - stop < shortest:
             stop = end
-        yield Part(start, stop, copied=False)
+        yield UploadPart(start, stop, copied=False)
         position = stop
     if position < end:
-        yield Part(position, end, copied=end - position >= SMALLEST)
+        yield UploadPart(position, end, copied=end - position >= SMALLEST)
 
 
-def _divided(stretches: list[Part]) -> list[Part] | None:
+def _divide_stretches(stretches: list[UploadPart]) -> list[UploadPart] | None:
     """Cut stretches into parts; None if there are too many."""
     copied = sum(one.size for one in stretches if one.copied)
     sent = sum(one.size for one in stretches if not one.copied)
@@ -113,12 +113,12 @@ def _divided(stretches: list[Part]) -> list[Part] | None:
     sent_size = max(SENT, -(-sent // free))
     if sent_size > LARGEST:
         return None
-    return [part for one in stretches for part in _cut(one, copy_size if one.copied else sent_size)]
+    return [part for one in stretches for part in _divide_stretch(one, copy_size if one.copied else sent_size)]
 
 
-def _cut(stretch: Part, size: int) -> Iterator[Part]:
+def _divide_stretch(stretch: UploadPart, size: int) -> Iterator[UploadPart]:
     """Cut a stretch into equal parts of at most `size`, each of at least half of it if there are several."""
     count = -(-stretch.size // size)
     for number in range(count):
         start = stretch.start + stretch.size * number // count
-        yield Part(start, stretch.start + stretch.size * (number + 1) // count, stretch.copied)
+        yield UploadPart(start, stretch.start + stretch.size * (number + 1) // count, stretch.copied)

@@ -10,7 +10,7 @@ from typing import Any
 
 from nwbpipe.errors import ConflictError
 from nwbpipe.files.s3._orphans import WRITES
-from nwbpipe.stores.s3 import Address, RemoteObject, connect, explained, is_s3_error, parse
+from nwbpipe.stores.s3 import Address, RemoteObject, connect, explain_error, is_s3_error, parse_address
 
 _REMEMBERED = 7  # of the writes before one, that surely are in its metadata too
 
@@ -46,7 +46,7 @@ def s3_state(url: Path | str) -> RemoteState:
     FileAccessError
         If it is missing, or S3 can't be asked.
     """
-    address = parse(url)
+    address = parse_address(url)
     with closing(connect()) as client:
         return state_of(client, address)
 
@@ -58,7 +58,7 @@ def state_of(client: Any, address: Address) -> RemoteState:
     except Exception as error:
         if not is_s3_error(error):
             raise
-        raise explained(error, address, "looking at the object", client) from None
+        raise explain_error(error, address, "looking at the object", client) from None
     return RemoteState(head["ETag"], head["ContentLength"], tuple(head.get("Metadata", {}).get(WRITES, "").split()))
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import h5py
 
 from nwbpipe.errors import DamagedFileError, UnsupportedFileError
-from nwbpipe.files._change_in_place import external_links_open_files
+from nwbpipe.files._change_in_place import open_external_links_as_files
 from nwbpipe.files._commit import SEARCHED
 from nwbpipe.files._journal import find_superblock
 from nwbpipe.files._view import View
-from nwbpipe.files.s3._commit import Commit
-from nwbpipe.files.s3._conditions import conditional
+from nwbpipe.files.s3._commit import ObjectCommit
+from nwbpipe.files.s3._conditions import is_conditional
 from nwbpipe.stores import CachedFile
-from nwbpipe.stores.s3 import Address, Reader, RemoteObject, connect, parse
+from nwbpipe.stores.s3 import Address, ObjectReader, RemoteObject, connect, parse_address
 
 _PAGE_BUFFER = 4 * 2**20
 
@@ -37,14 +37,14 @@ def s3_transaction(
     ConflictError
         If another writer committed since the block began. Nothing is written.
     """
-    address = parse(url)
+    address = parse_address(url)
     with closing(connect()) as client:
         old = RemoteObject(client, address)
         _require_hdf5(old)
-        checked = conditional(client, address, unsafe_no_cas=unsafe_no_cas)
+        checked = is_conditional(client, address, unsafe_no_cas=unsafe_no_cas)
         view = View(old, Path(os.environ.get("NWBPIPE_SCRATCH") or tempfile.gettempdir()))
         try:
-            with _failures(old), external_links_open_files():
+            with _raise_read_failure(old), open_external_links_as_files():
                 file = _open(view, old, "r+")
                 try:
                     _refuse_virtual(file, address)
@@ -60,14 +60,14 @@ def s3_transaction(
                         check(finished)
             if view.failure is not None:
                 raise view.failure
-            with _failures(old):
-                Commit(old, view, conditional=checked).run()
+            with _raise_read_failure(old):
+                ObjectCommit(old, view, conditional=checked).run()
         finally:
             view.close()
 
 
 @contextmanager
-def s3_read(url: Path | str, *, keep: bool = False) -> Iterator[h5py.File]:
+def s3_open(url: Path | str, *, keep: bool = False) -> Iterator[h5py.File]:
     """Open an HDF5 file in S3 for reading: one state of it, whoever commits meanwhile.
 
     Parameters
@@ -88,26 +88,26 @@ def s3_read(url: Path | str, *, keep: bool = False) -> Iterator[h5py.File]:
     ConflictError
         If it was changed, and what is read now is no longer there.
     """
-    address = parse(url)
+    address = parse_address(url)
     with closing(connect()) as client:
         old = RemoteObject(client, address)
         _require_hdf5(old)
         with ExitStack() as stack:
             source = stack.enter_context(CachedFile(old, str(address))) if keep else old
-            with _failures(old), external_links_open_files(), _for_reading(old, source) as file:
+            with _raise_read_failure(old), open_external_links_as_files(), _open_for_reading(old, source) as file:
                 yield file
 
 
-def _for_reading(old: RemoteObject, source: RemoteObject | CachedFile) -> h5py.File:
+def _open_for_reading(old: RemoteObject, source: RemoteObject | CachedFile) -> h5py.File:
     """Open, with HDF5's buffer of pages where the file has some."""
-    file = _open(Reader(source), old, "r")
+    file = _open(ObjectReader(source), old, "r")
     properties = file.id.get_create_plist()
     strategy, _, _ = properties.get_file_space_strategy()
     if strategy != h5py.h5f.FSPACE_STRATEGY_PAGE:
         return file
     page = properties.get_file_space_page_size()
     file.close()
-    return _open(Reader(source), old, "r", page_buf_size=max(_PAGE_BUFFER // page, 1) * page)
+    return _open(ObjectReader(source), old, "r", page_buf_size=max(_PAGE_BUFFER // page, 1) * page)
 
 
 def _require_hdf5(old: RemoteObject) -> None:
@@ -121,7 +121,7 @@ def _require_hdf5(old: RemoteObject) -> None:
         )
 
 
-def _open(view: View | Reader, old: RemoteObject, mode: str, page_buf_size: int | None = None) -> h5py.File:
+def _open(view: View | ObjectReader, old: RemoteObject, mode: str, page_buf_size: int | None = None) -> h5py.File:
     view.seek(0)
     try:
         return h5py.File(str(old.address), mode, driver="fileobj", fileobj=view, page_buf_size=page_buf_size)
@@ -134,7 +134,7 @@ def _open(view: View | Reader, old: RemoteObject, mode: str, page_buf_size: int 
 
 
 @contextmanager
-def _failures(old: RemoteObject) -> Iterator[None]:
+def _raise_read_failure(old: RemoteObject) -> Iterator[None]:
     """Raise what went wrong in reading, which HDF5 may have put in other words, or hidden."""
     try:
         yield

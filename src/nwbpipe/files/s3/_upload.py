@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.errors import ConflictError, FileAccessError
-from nwbpipe.files.s3._complete import Completion, may_pass, unknown_outcome
-from nwbpipe.files.s3._conditions import conditional
+from nwbpipe.files.s3._complete import Completion, is_transient, unknown_outcome_error
+from nwbpipe.files.s3._conditions import is_conditional
 from nwbpipe.files.s3._lock import CompletionLock
-from nwbpipe.files.s3._orphans import WRITES, mark, md5, new_write
-from nwbpipe.files.s3._plan import plan
+from nwbpipe.files.s3._orphans import WRITES, content_md5, mark_upload, new_write_id
+from nwbpipe.files.s3._plan import plan_parts
 from nwbpipe.stores.s3 import (
     THREADS,
     Address,
     checks_in_one_step,
-    conflict,
+    conflict_error,
     connect,
-    explained,
+    explain_error,
     is_conflict,
     is_missing,
     is_s3_error,
-    parse,
+    parse_address,
 )
 
 _ONE_REQUEST = 5 * 2**30  # of a file that goes as one request, and so in one step on every server
@@ -59,22 +59,22 @@ def s3_upload(source: Path, url: Path | str, *, replaces: str | None = None, uns
     FileAccessError
         If it can't be stored; the message says so if it is not known whether it was.
     """
-    address = parse(url)
+    address = parse_address(url)
     with closing(connect()) as client:
         condition: dict[str, str] = {}
-        if conditional(client, address, unsafe_no_cas=unsafe_no_cas):
+        if is_conditional(client, address, unsafe_no_cas=unsafe_no_cas):
             condition = {"IfNoneMatch": "*"} if replaces is None else {"IfMatch": replaces}
         try:
             return _Upload(client, address, source, condition, replaces).run()
         except ConflictError:
-            raise _forestalled(address, replaces) from None
+            raise _conflict_error(address, replaces) from None
         except Exception as error:
             if not is_s3_error(error):
                 raise
-            raise explained(error, address, "uploading", client) from None
+            raise explain_error(error, address, "uploading", client) from None
 
 
-def _forestalled(address: Address, replaces: str | None) -> ConflictError:
+def _conflict_error(address: Address, replaces: str | None) -> ConflictError:
     what = "there is an object of that name already" if replaces is None else "another writer changed the object"
     hint = "it was left alone: look at it, and choose another name or pass --overwrite"
     return ConflictError(what, where=str(address), hint=hint)
@@ -89,28 +89,28 @@ class _Upload:
         self.client, self.address, self.source = client, address, source
         self.condition, self.replaces = condition, replaces
         self.place = {"Bucket": address.bucket, "Key": address.key}
-        write = new_write()
+        write = new_write_id()
         self.described = {"Metadata": {WRITES: write}, "ContentType": "application/x-hdf5"}
-        self.end = Completion(client, address, write, condition, self._stands)
+        self.end = Completion(client, address, write, condition, self._is_in_place)
 
     def run(self) -> str:
         """Send it; return the object's ETag."""
         size = self.source.stat().st_size
         if size > _ONE_REQUEST:
-            return self._in_parts(size)
+            return self._send_in_parts(size)
         # A new object that is stored by one request is stored in one step on every server. In the place of another
         # one, it must not come between a completion's look and its act.
         if not self.condition or self.replaces is None or checks_in_one_step(self.client):
-            return self._whole()
-        with CompletionLock(self.client, self.address, self._stands) as lock:
+            return self._send_whole()
+        with CompletionLock(self.client, self.address, self._is_in_place) as lock:
             try:
-                return self._whole()
+                return self._send_whole()
             except Exception as error:
                 # It may be carried out yet.
-                lock.keep = isinstance(error, FileAccessError) or (is_s3_error(error) and may_pass(error))
+                lock.keep = isinstance(error, FileAccessError) or (is_s3_error(error) and is_transient(error))
                 raise
 
-    def _stands(self) -> bool:
+    def _is_in_place(self) -> bool:
         try:
             return bool(self.client.head_object(**self.place)["ETag"] == self.replaces)
         except Exception as error:
@@ -118,7 +118,7 @@ class _Upload:
                 return self.replaces is None
             raise
 
-    def _whole(self) -> str:
+    def _send_whole(self) -> str:
         try:
             with self.source.open("rb") as body:
                 digest = hashlib.file_digest(body, lambda: hashlib.md5(usedforsecurity=False)).digest()
@@ -130,20 +130,20 @@ class _Upload:
             if not is_s3_error(error):
                 raise
             try:
-                stored = self.end.stored()
+                stored = self.end.find_stored_etag()
             except Exception:
-                if may_pass(error):
-                    raise unknown_outcome(error, self.address, self.client) from None
+                if is_transient(error):
+                    raise unknown_outcome_error(error, self.address, self.client) from None
                 raise error from None
             if stored is not None:  # the answer was lost
                 return stored
             if is_conflict(error) or (self.replaces is not None and is_missing(error)):
-                raise conflict(self.address) from None
+                raise conflict_error(self.address) from None
             raise
 
-    def _in_parts(self, size: int) -> str:
+    def _send_in_parts(self, size: int) -> str:
         try:
-            parts = plan(0, size, [])
+            parts = plan_parts(0, size, [])
         except ValueError as error:
             raise FileAccessError(str(error), where=str(self.source)) from None
         answer = self.client.create_multipart_upload(**self.place, **self.described)
@@ -156,11 +156,11 @@ class _Upload:
             with self.source.open("rb") as file:
                 file.seek(start)
                 data = file.read(length)
-            part = self.client.upload_part(**upload, PartNumber=number, Body=data, ContentMD5=md5(data))
+            part = self.client.upload_part(**upload, PartNumber=number, Body=data, ContentMD5=content_md5(data))
             return {"PartNumber": number, "ETag": part["ETag"]}
 
         try:
-            mark(self.client, upload)
+            mark_upload(self.client, upload)
             with ThreadPoolExecutor(THREADS, thread_name_prefix="nwbpipe-s3") as pool:
                 tasks = [pool.submit(send, number, one.start, one.size) for number, one in enumerate(parts, 1)]
                 try:

@@ -31,7 +31,7 @@ class EventWindowsParams(Params):
     which: Literal["first", "last", "every"] = Field("every", description="Which alignment events of a trial.")
 
     @model_validator(mode="after")
-    def _some_length(self) -> EventWindowsParams:
+    def _check_length(self) -> EventWindowsParams:
         if self.start_event == self.stop_event == "alignment" and self.stop_shift_s <= self.start_shift_s:
             msg = (
                 "a window from the alignment event to itself has no length: give start_event or stop_event, or "
@@ -101,7 +101,7 @@ class EventWindows(Processor):
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write the windows, and the trials without one."""
-        from nwbpipe.nwb_builders import Column, intervals_table
+        from nwbpipe.nwb_builders import Column, make_intervals_table
 
         module, params = context.module(nwbfile, self.module), context.params
         ids = row_ids(context.input(nwbfile, "trials")) if "trials" in context.inputs else None
@@ -119,7 +119,7 @@ class EventWindows(Processor):
             f"to {params.stop_event} ({params.stop_shift_s:+g} s); {len(bounds)} windows, {len(dropped)} dropped."
         )
         module.add(
-            intervals_table(context.name("AlignmentWindows"), text, bounds[:, 0], bounds[:, 1], columns=columns)
+            make_intervals_table(context.name("AlignmentWindows"), text, bounds[:, 0], bounds[:, 1], columns=columns)
         )
         if ids is not None:
             add_dropped(module, context, [(int(ids[row]), reason) for row, reason in dropped])

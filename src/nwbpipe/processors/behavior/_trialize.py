@@ -36,7 +36,7 @@ class TrializeParams(Params):
     )
 
     @model_validator(mode="after")
-    def _some_length(self) -> TrializeParams:
+    def _check_length(self) -> TrializeParams:
         if self.before_s + self.after_s <= 0:
             msg = "a window from 0 to 0 s holds nothing: give before_s or after_s"
             raise ValueError(msg)

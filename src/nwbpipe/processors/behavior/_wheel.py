@@ -37,7 +37,7 @@ class WheelParams(Params):
     min_duration_s: float = Field(0.05, ge=0, description="Shorter movements are none.")
 
     @model_validator(mode="after")
-    def _possible(self) -> WheelParams:
+    def _check_consistency(self) -> WheelParams:
         if self.lowpass_hz >= self.rate_hz / 2:
             msg = f"lowpass_hz {self.lowpass_hz:g} is not below half of rate_hz, {self.rate_hz / 2:g}"
             raise ValueError(msg)
@@ -115,7 +115,7 @@ class Wheel(Processor):
         """Write the position, the velocity and the movements."""
         from pynwb import TimeSeries
 
-        from nwbpipe.nwb_builders import Column, intervals_table
+        from nwbpipe.nwb_builders import Column, make_intervals_table
 
         module, series = context.module(nwbfile, self.module), context.input(nwbfile, "position")
         params, arrays, thresholds = context.params, results.arrays, context.facts["thresholds"]
@@ -151,4 +151,6 @@ class Wheel(Processor):
             f"Movements of {series.name}: over {thresholds['threshold']:g} {series.unit} within "
             f"{params.window_s:g} s; {len(bounds)} found."
         )
-        module.add(intervals_table(context.name("WheelMovements"), text, bounds[:, 0], bounds[:, 1], columns=columns))
+        module.add(
+            make_intervals_table(context.name("WheelMovements"), text, bounds[:, 0], bounds[:, 1], columns=columns)
+        )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 
-def groups(series: ElectricalSeries) -> tuple[list[str], list[int]]:
+def electrode_groups(series: ElectricalSeries) -> tuple[list[str], list[int]]:
     """Return the names of the electrode groups, and the index of each channel's group among them."""
     table, rows = series.electrodes.table, series.electrodes.data[:]
     if "group_name" not in table.colnames:
@@ -31,7 +31,7 @@ def gains_and_offsets(series: ElectricalSeries) -> tuple[list[float], list[float
     return gains.tolist(), [float(series.offset or 0.0) * 1e6] * channels
 
 
-def locations(series: ElectricalSeries, group_of: list[int]) -> Floats | None:
+def channel_locations(series: ElectricalSeries, group_of: list[int]) -> Floats | None:
     """Return where the channels are.
 
     Parameters
@@ -55,7 +55,7 @@ def locations(series: ElectricalSeries, group_of: list[int]) -> Floats | None:
         planar = np.empty((len(spatial), 2))
         for group in set(group_of):
             members = np.flatnonzero(np.asarray(group_of) == group)
-            planar[members] = _in_plane(spatial[members])
+            planar[members] = _project_to_plane(spatial[members])
     for group in set(group_of):
         inside = planar[np.asarray(group_of) == group]
         if len(np.unique(inside, axis=0)) < len(inside):
@@ -71,7 +71,7 @@ def _columns(series: ElectricalSeries, names: tuple[str, ...]) -> Floats | None:
     return values if np.isfinite(values).all() else None
 
 
-def _in_plane(points: Floats) -> Floats:
+def _project_to_plane(points: Floats) -> Floats:
     centred = points - points.mean(axis=0)
     axes = np.linalg.svd(centred, full_matrices=True)[2]
     # The longest extent is the shank's: it becomes y, as in SpikeInterface.

@@ -70,7 +70,7 @@ class SpikeSortingParams(Params):
 
     @field_validator("sorter")
     @classmethod
-    def _known(cls, value: str) -> str:
+    def _check_sorter(cls, value: str) -> str:
         if value not in SORTERS:
             near = difflib.get_close_matches(value, SORTERS, n=1, cutoff=0.5)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
@@ -79,7 +79,7 @@ class SpikeSortingParams(Params):
         return value
 
     @model_validator(mode="after")
-    def _band(self) -> SpikeSortingParams:
+    def _check_band(self) -> SpikeSortingParams:
         if self.freq_max is not None and self.freq_min is None:
             msg = "freq_max needs freq_min: a low-pass filter alone leaves the field potential in"
             raise ValueError(msg)

@@ -54,7 +54,7 @@ class SpikeSorting(Processor):
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the series, its electrodes and their geometry; return what the sorter needs to know of them."""
         series, where = context.input(nwbfile, "recording"), context.inputs["recording"].path
-        _check_place(nwbfile, context)
+        _check_no_other_units(nwbfile, context)
         shape = tuple(series.data.shape)
         channels = 1 if len(shape) == 1 else shape[1]
         if len(shape) > 2 or channels != len(series.electrodes.data):
@@ -66,8 +66,8 @@ class SpikeSorting(Processor):
             msg = "the series holds no samples"
             raise InputError(msg, where=where, expected="two samples or more", found=str(shape))
         _check_band(series, context.params, where)
-        names, group_of = _electrodes.groups(series)
-        places = _electrodes.locations(series, group_of)
+        names, group_of = _electrodes.electrode_groups(series)
+        places = _electrodes.channel_locations(series, group_of)
         if places is None and context.params.sorter not in WITHOUT_GEOMETRY and channels > 1:
             msg = f"the sorter {context.params.sorter!r} needs to know where the electrodes are"
             raise InputError(
@@ -99,7 +99,7 @@ class SpikeSorting(Processor):
             context.module(nwbfile, self.module).add(table)
             return
         if nwbfile.units is not None:
-            raise _units_exist(nwbfile)
+            raise _units_exist_error(nwbfile)
         nwbfile.units = table
 
 
@@ -123,18 +123,18 @@ def _check_band(series: ElectricalSeries, params: SpikeSortingParams, where: str
         )
 
 
-def _check_place(nwbfile: NWBFile, context: Context) -> None:
+def _check_no_other_units(nwbfile: NWBFile, context: Context) -> None:
     """Refuse a primary result where the file has units of another origin; the step's own ones can be replaced."""
     if not context.primary or nwbfile.units is None:
         return
-    from nwbpipe.provenance import current_record, read_records
+    from nwbpipe.provenance import find_current_record, read_records
 
-    own = current_record(read_records(nwbfile.units.id.data.file), context.step)
+    own = find_current_record(read_records(nwbfile.units.id.data.file), context.step)
     if own is None or nwbfile.units.object_id not in {output.object_id for output in own.outputs}:
-        raise _units_exist(nwbfile)
+        raise _units_exist_error(nwbfile)
 
 
-def _units_exist(nwbfile: NWBFile) -> ResultExistsError:
+def _units_exist_error(nwbfile: NWBFile) -> ResultExistsError:
     msg = "the file has units already"
     return ResultExistsError(
         msg,

@@ -30,7 +30,7 @@ class Roi(BaseModel):
 
     @field_validator("x", "y")
     @classmethod
-    def _ordered(cls, value: Range) -> Range:
+    def _check_order(cls, value: Range) -> Range:
         if not 0 <= value[0] < value[1] or value[1] - value[0] < 4:
             msg = f"expected two pixels, the first not negative, the second larger by 4 or more; found {list(value)}"
             raise ValueError(msg)
@@ -73,7 +73,7 @@ class FacemapSvdParams(Params):
     running: tuple[Roi, ...] = Field((), description="Boxes on a running wheel, whose shift is measured.")
 
     @model_validator(mode="after")
-    def _something_to_do(self) -> FacemapSvdParams:
+    def _check_not_empty(self) -> FacemapSvdParams:
         svd = self.motion_svd or self.movie_svd
         if self.motion_rois and not svd:
             msg = "motion_rois need motion_svd or movie_svd"
@@ -189,7 +189,7 @@ def _check_rois(size: list[int], path: str, params: FacemapSvdParams) -> None:
 def facemap_results(results: Results) -> FacemapResults:
     """Return what the compute module left as `nwbpipe.nwb_builders.FacemapResults`."""
     from nwbpipe.nwb_builders import FacemapPupil, FacemapResults
-    from nwbpipe.nwb_builders import FacemapSvd as Svd
+    from nwbpipe.nwb_builders import FacemapRegionSvd as Svd
 
     arrays, summary = results.arrays, results.summary
 

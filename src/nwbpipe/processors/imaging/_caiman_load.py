@@ -57,13 +57,13 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
     frames, nx, ny = (int(size) for size in facts["shape"][:3])
     with h5py.File(source, "r", locking=False) as file:
         estimates = file["estimates"]
-        values = {name: _array(estimates, name) for name in ("C", "YrA", "S", "f", "R")}
+        values = {name: _read_array(estimates, name) for name in ("C", "YrA", "S", "f", "R")}
         if values["YrA"] is None:
             values["YrA"] = values["R"]
-        shape, matrix = _matrix(estimates["A"], source)
-        dims = _array(file, "dims")
+        shape, matrix = _read_matrix(estimates["A"], source)
+        dims = _read_array(file, "dims")
         if dims is None:
-            dims = _array(estimates, "dims")
+            dims = _read_array(estimates, "dims")
         swapped = _is_swapped(dims, file, (nx, ny), source)
         components = int(shape[1])
         if values["C"] is None or values["C"].shape != (components, frames) or shape[0] != nx * ny:
@@ -80,35 +80,35 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
             if value is not None and not np.isfinite(value).all():
                 msg = "the result holds NaN or infinite values"
                 raise SourceError(msg, where=f"{source}:/estimates/{name}", hint="run CaImAn again")
-        values["b"] = _background(estimates, nx * ny, source)
+        values["b"] = _read_background(estimates, nx * ny, source)
         if swapped:
-            order = _order(nx, ny)
+            order = _pixel_order(nx, ny)
             matrix = (order[matrix[0]], matrix[1], matrix[2])
             if values["b"] is not None:
                 moved = np.empty_like(values["b"])
                 moved[order] = values["b"]
                 values["b"] = moved
         judged = {
-            name: _array(estimates, name)
+            name: _read_array(estimates, name)
             for name in ("idx_components", "SNR_comp", "r_values", "cnn_preds", "neurons_sn")
         }
         cells = put_components(results, matrix, values, judged, (frames, nx, ny), 0.0)
-        dff = _array(estimates, "F_dff")
+        dff = _read_array(estimates, "F_dff")
         if dff is not None and dff.shape == (components, frames):
             results["traces/DfOverF"] = dff.T.astype(np.float32)
-        parameters, version = _parameters(file)
+        parameters, version = _read_parameters(file)
     summary = {"frames": frames, "rois": components, "cells": cells, "offset": 0.0, "loaded": True}
     return Loaded(summary, params, {"loaded": True, **parameters}, version)
 
 
-def _order(nx: int, ny: int) -> np.ndarray:
+def _pixel_order(nx: int, ny: int) -> np.ndarray:
     """For each pixel in Fortran order over (y, x), its place in Fortran order over (x, y)."""
     pixels = np.arange(nx * ny)
     y, x = pixels % ny, pixels // ny
     return np.asarray(x + y * nx)
 
 
-def _array(group: Any, name: str) -> np.ndarray | None:
+def _read_array(group: Any, name: str) -> np.ndarray | None:
     """Return an array of numbers; None where CaImAn wrote that it has none (as text)."""
     found = group.get(name)
     if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "iufb" or found.shape is None:
@@ -116,7 +116,7 @@ def _array(group: Any, name: str) -> np.ndarray | None:
     return np.asarray(found[()])
 
 
-def _matrix(group: Any, source: Path) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _read_matrix(group: Any, source: Path) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Read a sparse matrix by columns, and check that its parts fit together."""
     try:
         shape, indices, ends, data = (np.asarray(group[name][()]) for name in ("shape", "indices", "indptr", "data"))
@@ -140,14 +140,14 @@ def _matrix(group: Any, source: Path) -> tuple[np.ndarray, tuple[np.ndarray, np.
     return shape, (indices, ends, data)
 
 
-def _background(estimates: Any, pixels: int, source: Path) -> np.ndarray | None:
+def _read_background(estimates: Any, pixels: int, source: Path) -> np.ndarray | None:
     found = estimates.get("b")
     if isinstance(found, h5py.Group):
-        shape, (indices, ends, data) = _matrix(found, source)
+        shape, (indices, ends, data) = _read_matrix(found, source)
         dense = np.zeros(tuple(int(size) for size in shape))
         dense[indices, np.repeat(np.arange(len(ends) - 1), np.diff(ends))] = data
     else:
-        read = _array(estimates, "b")
+        read = _read_array(estimates, "b")
         if read is None:
             return None
         dense = read
@@ -173,7 +173,7 @@ def _is_swapped(dims: np.ndarray | None, file: h5py.File, size: tuple[int, int],
     return ".nwb" not in text
 
 
-def _parameters(file: h5py.File) -> tuple[dict[str, Any], str]:
+def _read_parameters(file: h5py.File) -> tuple[dict[str, Any], str]:
     """Parameters that the file tells, by group, without paths; and CaImAn's version. Texts are attributes there."""
     known = {"data.fr", *OWN, *KNOWN}
     found: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from nwbpipe.processors._base import Params
 from nwbpipe.processors.imaging._caiman_settings import check_settings
-from nwbpipe.processors.imaging._settings import refused_by
+from nwbpipe.processors.imaging._settings import make_validator
 
 #: The network that judges footprints: a file of CaImAn's repository.
 CNN = "cnn_model.h5"
@@ -79,7 +79,7 @@ class CaimanParams(Params):
     )
     min_cnn_thr: float = Field(0.9, ge=0, le=1, description="The network's value above which one is accepted.")
     cnn_lowest: float = Field(0.1, ge=0, le=1, description="The network's value below which one is rejected.")
-    settings: Annotated[dict[str, Any], refused_by(check_settings)] = Field(
+    settings: Annotated[dict[str, Any], make_validator(check_settings)] = Field(
         default_factory=dict,
         description="Any other parameter of CaImAn 1.12, by group as in CNMFParams, e.g. "
         "{'spatial': {'nrgthr': 0.99}}.",
@@ -87,14 +87,14 @@ class CaimanParams(Params):
 
     @field_validator("max_shifts", "strides", "overlaps", "gSig", "gSig_filt")
     @classmethod
-    def _positive(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+    def _check_positive(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
         if value is not None and min(value) < 1:
             msg = f"expected two lengths of at least 1 pixel, found {value}"
             raise ValueError(msg)
         return value
 
     @model_validator(mode="after")
-    def _consistent(self) -> CaimanParams:
+    def _check_consistency(self) -> CaimanParams:
         if self.method == "cnmf" and self.K is None:
             msg = "K is null: CNMF needs a number of components; only CNMF-E finds it by itself"
             raise ValueError(msg)

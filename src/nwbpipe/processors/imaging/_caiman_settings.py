@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nwbpipe.processors.imaging._settings import misnamed
+from nwbpipe.processors.imaging._settings import check_setting_names
 
 #: Names of ``caiman.source_extraction.cnmf.params.CNMFParams`` of version 1.12, in their groups.
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -98,4 +98,6 @@ def check_settings(settings: Mapping[str, Any]) -> list[str]:
     ]
     problems += [f"{path} is {OF_THE_MOVIE[path]}: it can't be set" for path in paths if path in OF_THE_MOVIE]
     paths = [path for path in paths if path not in OF_THE_MOVIE]
-    return problems + misnamed(paths, OWN, KNOWN, "CaImAn 1.12 has no parameter", f"; the groups are {groups}")
+    return problems + check_setting_names(
+        paths, OWN, KNOWN, "CaImAn 1.12 has no parameter", f"; the groups are {groups}"
+    )

@@ -49,7 +49,7 @@ def write_results(module: ProcessingModule, movie: Any, results: Results, contex
     arrays = results.arrays
     if "shifts" in arrays:
         note = "It is the mean over the blocks." if "block_shifts" in arrays else ""
-        write_motion(module, context, movie, Motion.stored(arrays, note=note))
+        write_motion(module, context, movie, Motion.from_arrays(arrays, note=note))
     stored = arrays.get("images", {})
     write_images(module, context, {name: (text, stored[name][:]) for name, text in IMAGES.items() if name in stored})
     if not results.summary["rois"]:
@@ -59,7 +59,7 @@ def write_results(module: ProcessingModule, movie: Any, results: Results, contex
         module,
         context,
         movie,
-        Rois.stored(rois, {name: (text, rois[name][:]) for name, text in COLUMNS.items() if name in rois}),
+        Rois.from_group(rois, {name: (text, rois[name][:]) for name, text in COLUMNS.items() if name in rois}),
         f"Components that CaImAn found in {movie.name}, accepted or not.",
     )
     given = [Traces(name, traces[name][:], text) for name, text in FLUORESCENCE.items() if name in traces]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from nwbpipe.environments import Tool
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
-from nwbpipe.processors.imaging._traces import ROIS, taken, trace_facts
+from nwbpipe.processors.imaging._traces import ROIS, select_rois, trace_facts
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -77,7 +77,7 @@ class Deconvolution(Processor):
         from nwbpipe.processors.imaging._segmentation_write import Traces, write_traces
 
         series, params = context.input(nwbfile, "traces"), context.params
-        rows, which = taken(series, context)
+        rows, which = select_rois(series, context)
         text = (
             f"Deconvolved activity of {series.name}: jump of the calcium at each frame, proportional to the number "
             f"of spikes. OASIS, order 1, tau {params.tau:g} s; baseline {params.baseline}; penalty "

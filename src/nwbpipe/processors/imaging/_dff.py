@@ -9,7 +9,7 @@ from pydantic import Field
 
 from nwbpipe.environments import Tool
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
-from nwbpipe.processors.imaging._traces import ROIS, taken, trace_facts
+from nwbpipe.processors.imaging._traces import ROIS, select_rois, trace_facts
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -78,7 +78,7 @@ class Dff(Processor):
 
         series = context.input(nwbfile, "traces")
         params = context.params
-        rows, which = taken(series, context)
+        rows, which = select_rois(series, context)
         how = {
             "percentile": f"percentile {params.percentile:g} of {params.window_s:g} s around each frame",
             "maximin": f"running maximum of the running minimum, {params.window_s:g} s, sigma {params.sigma_s:g} s",

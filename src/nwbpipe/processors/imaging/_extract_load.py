@@ -28,7 +28,7 @@ def output_files(source: Path) -> list[Path]:
     """
     if source.is_file() and h5py.is_hdf5(source):
         with h5py.File(source, "r", locking=False) as file:
-            if _layout(file) is not None:
+            if _find_layout(file) is not None:
                 return [source]
     msg = "this is no output of EXTRACT"
     raise SourceError(
@@ -56,12 +56,12 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
     """
     frames, nx, ny = (int(size) for size in facts["shape"][:3])
     with h5py.File(source, "r", locking=False) as file:
-        layout = _layout(file)
+        layout = _find_layout(file)
         assert layout is not None  # see output_files
         struct, spatial, temporal = layout
         output = file[struct]
-        weights = _numbers(output[spatial], source)
-        traces = _numbers(output[temporal], source)
+        weights = _read_numbers(output[spatial], source)
+        traces = _read_numbers(output[temporal], source)
         if weights.ndim == 2:  # MATLAB drops the last axis of a single cell
             weights = weights[None]
         count = len(weights)
@@ -82,21 +82,21 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
             image = info.get(name)
             if isinstance(image, h5py.Dataset) and image.shape == (nx, ny):
                 results["images/" + ours] = np.asarray(image[()], np.float32)
-        config = dict(_config(output.get("config", {})))
-        version = _text(info.get("version"))
+        config = dict(_iter_config(output.get("config", {})))
+        version = _read_text(info.get("version"))
     divided = bool(config.get("preprocess", True)) and not config.get("skip_dff", False)
     summary = {"frames": frames, "rois": count, "dff": divided, "corrected": False, "loaded": True}
     return Loaded(summary, params, {"loaded": True, **config}, version)
 
 
-def _layout(file: h5py.File) -> tuple[str, str, str] | None:
+def _find_layout(file: h5py.File) -> tuple[str, str, str] | None:
     for struct, spatial, temporal in _LAYOUTS:
         if f"{struct}/{spatial}" in file and f"{struct}/{temporal}" in file:
             return struct, spatial, temporal
     return None
 
 
-def _numbers(dataset: Any, source: Path) -> np.ndarray:
+def _read_numbers(dataset: Any, source: Path) -> np.ndarray:
     """Read an array of numbers; what MATLAB wrote as sparse, or holds NaN, is refused."""
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
         msg = "a part of the output is stored in a form that can't be read"
@@ -112,19 +112,19 @@ def _numbers(dataset: Any, source: Path) -> np.ndarray:
     return values
 
 
-def _config(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _iter_config(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Single numbers and texts of the configuration; arrays (masks, initial images) are no parameters to compare."""
     for name, item in group.items():
         if isinstance(item, h5py.Group):
-            yield from _config(item, f"{prefix}{name}.")
+            yield from _iter_config(item, f"{prefix}{name}.")
         elif item.attrs.get("MATLAB_class") == b"char":
-            yield prefix + name, _text(item)
+            yield prefix + name, _read_text(item)
         elif item.size == 1 and item.dtype.kind in "iufb":
             value = float(np.ravel(item[()])[0])
             yield prefix + name, str(value) if not np.isfinite(value) else int(value) if value.is_integer() else value
 
 
-def _text(dataset: Any) -> str:
+def _read_text(dataset: Any) -> str:
     """Read a text of MATLAB's, which are numbers of characters."""
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "u":
         return "unknown"

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from nwbpipe.processors._base import Params
 from nwbpipe.processors.imaging._extract_settings import check_settings
-from nwbpipe.processors.imaging._settings import refused_by
+from nwbpipe.processors.imaging._settings import make_validator
 
 
 class ExtractParams(Params):
@@ -40,7 +40,7 @@ class ExtractParams(Params):
     ] = Field("baseline_adjusted", description="How the traces are solved for at the end.")
     avg_event_tau: float = Field(10.0, gt=0, description="Decay time of a transient, in frames.")
     partitions: tuple[int, int] = Field((1, 1), description="Parts (x, y) that the frame is divided into.")
-    settings: Annotated[dict[str, Any], refused_by(check_settings)] = Field(
+    settings: Annotated[dict[str, Any], make_validator(check_settings)] = Field(
         default_factory=dict,
         description="Any other parameter of EXTRACT 1.3, e.g. {'thresholds': {'eccent_thresh': 4}}; "
         "'inf' is infinity.",
@@ -48,7 +48,7 @@ class ExtractParams(Params):
 
     @field_validator("partitions")
     @classmethod
-    def _positive(cls, value: tuple[int, int]) -> tuple[int, int]:
+    def _check_positive(cls, value: tuple[int, int]) -> tuple[int, int]:
         if min(value) < 1:
             msg = f"expected two numbers of parts, each 1 or more, found {value}"
             raise ValueError(msg)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nwbpipe.processors.imaging._settings import misnamed
+from nwbpipe.processors.imaging._settings import check_setting_names
 
 #: Names of EXTRACT's ``get_defaults.m``.
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -61,4 +61,4 @@ def check_settings(settings: Mapping[str, Any]) -> list[str]:
     if not isinstance(thresholds, Mapping):
         return ["'thresholds' is a group of EXTRACT's parameters: give names and values"]
     paths = [*(name for name in settings if name != "thresholds"), *(f"thresholds.{name}" for name in thresholds)]
-    return misnamed(paths, OWN, KNOWN, "EXTRACT 1.3 has no parameter")
+    return check_setting_names(paths, OWN, KNOWN, "EXTRACT 1.3 has no parameter")

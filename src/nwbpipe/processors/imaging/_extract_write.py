@@ -42,7 +42,7 @@ def write_results(module: ProcessingModule, movie: Any, results: Results, contex
         module,
         context,
         movie,
-        Rois.stored(
+        Rois.from_group(
             rois,
             {
                 "iscell": (

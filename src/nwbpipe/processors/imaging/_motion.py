@@ -21,7 +21,7 @@ class MotionCorrectionParams(RegistrationParams):
 
     @field_validator("settings")
     @classmethod
-    def _of_registration(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _check_registration_settings(cls, value: dict[str, Any]) -> dict[str, Any]:
         if set(value) - {"registration"}:
             msg = f"only settings of the group 'registration' act here, not {', '.join(sorted(value))}"
             raise ValueError(msg)

@@ -95,10 +95,13 @@ def movie_facts(series: Any, path: str) -> dict[str, Any]:
                 msg, where=path, expected="a rate in Hz", found=repr(series.rate), hint="correct it in the source"
             )
         return {"rate": float(series.rate), "shape": list(shape), "gaps": 0}
-    return {"shape": list(shape), **regular_rate(np.asarray(series.timestamps, dtype=np.float64), shape[0], path)}
+    return {
+        "shape": list(shape),
+        **check_regular_rate(np.asarray(series.timestamps, dtype=np.float64), shape[0], path),
+    }
 
 
-def regular_rate(times: np.ndarray, frames: int, path: str) -> dict[str, Any]:
+def check_regular_rate(times: np.ndarray, frames: int, path: str) -> dict[str, Any]:
     """Return the ``rate`` and the number of ``gaps`` of timestamps; times that are not regular are refused."""
     if len(times) != frames:
         msg = "the data and their timestamps differ in length"
@@ -130,7 +133,7 @@ def regular_rate(times: np.ndarray, frames: int, path: str) -> dict[str, Any]:
     return {"rate": 1 / interval, "gaps": gaps}
 
 
-def same_frames(facts: Mapping[str, Any], movie: Mapping[str, Any], path: str) -> None:
+def check_same_frames(facts: Mapping[str, Any], movie: Mapping[str, Any], path: str) -> None:
     """Refuse a second channel that has not the movie's frames.
 
     Raises
@@ -159,7 +162,7 @@ def facts_of_channels(nwbfile: NWBFile, context: Context) -> dict[str, Any]:
     facts = movie_facts(context.input(nwbfile, "movie"), context.inputs["movie"].path)
     if "second_channel" in context.inputs:
         path = context.inputs["second_channel"].path
-        same_frames(movie_facts(context.input(nwbfile, "second_channel"), path), facts, path)
+        check_same_frames(movie_facts(context.input(nwbfile, "second_channel"), path), facts, path)
     elif context.params.align_by_second_channel:
         msg = "the motion is to be found in the second channel, and none is bound"
         hint = "bind it, or find the motion in the movie"

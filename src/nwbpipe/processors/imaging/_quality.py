@@ -41,7 +41,7 @@ class ImagingQualityParams(Params):
 
     @field_validator("thresholds")
     @classmethod
-    def _valid(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _check_thresholds(cls, value: dict[str, Any]) -> dict[str, Any]:
         try:
             return ThresholdSet.from_dict(value, KNOWN).as_dict()
         except SpecError as error:
@@ -100,7 +100,7 @@ class ImagingQuality(Processor):
             movie = movie_facts(bound["movie"], context.inputs["movie"].path)
             facts.update(rate=movie["rate"], gaps=movie["gaps"], frame_shape=movie["shape"][1:3])
         if "segmentation" in bound:
-            facts.update(_of_segmentation(bound, context))
+            facts.update(_segmentation_facts(bound, context))
         return facts
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
@@ -128,7 +128,7 @@ class ImagingQuality(Processor):
         _write_thresholds(module, context, thresholds)
 
 
-def _of_segmentation(bound: Mapping[str, Any], context: Context) -> dict[str, Any]:
+def _segmentation_facts(bound: Mapping[str, Any], context: Context) -> dict[str, Any]:
     table, path = bound["segmentation"], context.inputs["segmentation"].path
     if "pixel_mask" not in table.colnames:
         msg = "the ROIs have no pixel masks"
@@ -190,7 +190,7 @@ def _write_frames(module: ProcessingModule, context: Context, movie: Any, result
     import numpy as np
     from pynwb import TimeSeries
 
-    from nwbpipe.processors.imaging._segmentation_write import compressed, times_of
+    from nwbpipe.processors.imaging._segmentation_write import compress, times_of
     from nwbpipe.quality._imaging_metrics import FRAME_METRICS
 
     values = np.stack([results.arrays[f"frames/{name}"][:] for name in FRAME_METRICS], axis=1).astype(np.float32)
@@ -198,7 +198,7 @@ def _write_frames(module: ProcessingModule, context: Context, movie: Any, result
     module.add(
         TimeSeries(
             name=context.name("FrameQuality"),
-            data=compressed(values),
+            data=compress(values),
             unit="n.a.",
             description=f"Brightness of each frame of {movie.name}. Columns: {texts}",
             **times_of(movie),

@@ -55,7 +55,7 @@ class Motion:
     note: str = ""
 
     @classmethod
-    def stored(cls, arrays: Any, *, note: str = "", **quality: tuple[str, NDArray[Any]]) -> Motion:
+    def from_arrays(cls, arrays: Any, *, note: str = "", **quality: tuple[str, NDArray[Any]]) -> Motion:
         """Read ``shifts``, ``blocks`` and ``block_shifts``, as compute modules leave them."""
         rigid = "block_shifts" not in arrays
         return cls(
@@ -92,7 +92,7 @@ class Rois:
     columns: Mapping[str, tuple[str, NDArray[Any]]] = field(default_factory=dict)
 
     @classmethod
-    def stored(cls, group: Any, columns: Mapping[str, tuple[str, NDArray[Any]]]) -> Rois:
+    def from_group(cls, group: Any, columns: Mapping[str, tuple[str, NDArray[Any]]]) -> Rois:
         """Read the pixels and planes of the group ``rois``, as compute modules leave it."""
         index, x, y, weight = (group[name][:] for name in ("index", "x", "y", "weight"))
         return cls(index, x, y, weight, group["plane"][:] if "plane" in group else None, columns)
@@ -126,7 +126,7 @@ def times_of(movie: Any) -> dict[str, Any]:
     return {"timestamps": movie}
 
 
-def compressed(values: NDArray[Any]) -> Any:
+def compress(values: NDArray[Any]) -> Any:
     """Wrap values for a compressed dataset; what is empty can't be chunked."""
     from pynwb import H5DataIO
 
@@ -156,7 +156,7 @@ def write_motion(module: ProcessingModule, context: Context, movie: Any, motion:
     planes = ", planes" if motion.shifts.ndim == 3 else ""
 
     def add(name: str, values: NDArray[Any], unit: str, text: str) -> None:
-        module.add(TimeSeries(name=context.name(name), data=compressed(values), unit=unit, description=text, **times))
+        module.add(TimeSeries(name=context.name(name), data=compress(values), unit=unit, description=text, **times))
 
     add(
         "MotionCorrectionShifts",
@@ -311,7 +311,7 @@ def write_traces(
         series = [
             RoiResponseSeries(
                 name=one.name,
-                data=compressed(one.values),
+                data=compress(one.values),
                 rois=table.create_roi_table_region(
                     region=list(range(len(table)) if rows is None else rows), description=f"ROIs of {table.name}."
                 ),

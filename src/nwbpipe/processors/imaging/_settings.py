@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import AfterValidator
 
 
-def misnamed(
+def check_setting_names(
     paths: Iterable[str], own: Mapping[str, str], known: Collection[str], what: str, otherwise: str = ""
 ) -> list[str]:
     """Return what is wrong with names of a tool's parameters, one line a mistake.
@@ -38,7 +38,7 @@ def misnamed(
     return problems
 
 
-def refused_by(check: Callable[[dict[str, Any]], list[str]]) -> AfterValidator:
+def make_validator(check: Callable[[dict[str, Any]], list[str]]) -> AfterValidator:
     """Return a validator of a mapping that refuses it with what `check` finds wrong."""
 
     def validate(value: dict[str, Any]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
     planes, ops = [], {}
     for folder in folders:
         ops = load_pickled_dict(folder / "ops.npy")
-        planes.append(_plane(folder, ops, (shape[0], shape[2], shape[1])))
+        planes.append(_read_plane(folder, ops, (shape[0], shape[2], shape[1])))
     coefficient = ops.get("neucoeff", ops.get("extraction", {}).get("neuropil_coefficient"))
     if coefficient is None:
         msg = "the output does not say what part of the neuropil was taken off"
@@ -124,13 +124,13 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
     )
 
 
-def _plane(folder: Path, ops: Mapping[str, Any], shape: tuple[int, int, int]) -> Arrays:
+def _read_plane(folder: Path, ops: Mapping[str, Any], shape: tuple[int, int, int]) -> Arrays:
     frames, ny, nx = shape
     stat = load_pickled_dicts(folder / "stat.npy")
     outputs: dict[str, Any] = {"reg": dict(ops), "det": dict(ops), "stat": stat}
     for key, name in {"F": "F.npy", "Fneu": "Fneu.npy", **_OPTIONAL}.items():
         if (folder / name).is_file():
-            outputs[key] = _array(folder / name, len(stat), 2 if key in ("iscell", "redcell") else None)
+            outputs[key] = _read_array(folder / name, len(stat), 2 if key in ("iscell", "redcell") else None)
     sizes = tuple(int(ops.get(key, 0)) for key in ("Ly", "Lx"))
     found = (outputs["F"].shape[1], *sizes)
     if found != shape:
@@ -168,7 +168,7 @@ def _plane(folder: Path, ops: Mapping[str, Any], shape: tuple[int, int, int]) ->
     return plane_arrays(outputs, shape, (1.0, 1.0), blocks)
 
 
-def _array(path: Path, rois: int, columns: int | None) -> np.ndarray:
+def _read_array(path: Path, rois: int, columns: int | None) -> np.ndarray:
     try:
         values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -189,14 +189,14 @@ def _settings(ops: Mapping[str, Any]) -> dict[str, Any]:
     groups = {name: ops[name] for name in SETTINGS if isinstance(ops.get(name), Mapping)}
     names = {leaf for group in SETTINGS.values() for leaf in (group if isinstance(group, tuple) else group[""])}
     flat = {name: ops[name] for name in (*_OLD_SETTINGS, *sorted(names)) if name in ops}
-    return {"loaded": True, **_plain({**flat, **groups})}
+    return {"loaded": True, **_to_plain({**flat, **groups})}
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items() if not str(k).endswith("path")}
+        return {str(k): _to_plain(v) for k, v in value.items() if not str(k).endswith("path")}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(one) for one in value]
+        return [_to_plain(one) for one in value]
     if isinstance(value, np.generic):
         return value.item()
     return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, field_validator
 
 from nwbpipe.processors._base import Params
-from nwbpipe.processors.imaging._settings import refused_by
+from nwbpipe.processors.imaging._settings import make_validator
 from nwbpipe.processors.imaging._suite2p_settings import check_settings
 
 _Pair = TypeVar("_Pair", tuple[int, int], tuple[float, float])
@@ -66,7 +66,7 @@ class RegistrationParams(Params):
             "Where torch computes. 'auto' takes a GPU if there is one: results then differ from machine to machine."
         ),
     )
-    settings: Annotated[dict[str, Any], refused_by(check_settings)] = Field(
+    settings: Annotated[dict[str, Any], make_validator(check_settings)] = Field(
         default_factory=dict,
         description=(
             "Any other setting of suite2p 1.1, nested as in suite2p.default_settings(), e.g. "
@@ -76,7 +76,7 @@ class RegistrationParams(Params):
 
     @field_validator("block_size")
     @classmethod
-    def _positive_block(cls, value: tuple[int, int]) -> tuple[int, int]:
+    def _check_block_size(cls, value: tuple[int, int]) -> tuple[int, int]:
         return _refuse_small(value)
 
 
@@ -134,5 +134,5 @@ class Suite2pParams(RegistrationParams):
 
     @field_validator("diameter")
     @classmethod
-    def _positive_diameter(cls, value: tuple[float, float]) -> tuple[float, float]:
+    def _check_diameter(cls, value: tuple[float, float]) -> tuple[float, float]:
         return _refuse_small(value)

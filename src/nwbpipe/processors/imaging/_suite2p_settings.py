@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from nwbpipe.processors.imaging._settings import misnamed
+from nwbpipe.processors.imaging._settings import check_setting_names
 
 #: Names of ``suite2p.default_settings()`` of version 1.1, in their groups.
 SETTINGS: dict[str, Any] = {
@@ -48,7 +48,7 @@ OWN = {
 }
 
 
-def _known() -> set[str]:
+def _known_settings() -> set[str]:
     names: set[str] = set()
     for group, members in SETTINGS.items():
         if isinstance(members, dict):
@@ -59,14 +59,14 @@ def _known() -> set[str]:
     return names
 
 
-KNOWN = _known()
+KNOWN = _known_settings()
 
 
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _iter_leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for name, value in settings.items():
         path = f"{prefix}{name}"
         if isinstance(value, Mapping) and (path in SETTINGS or path.startswith("detection.")):
-            yield from _leaves(value, f"{path}.")
+            yield from _iter_leaves(value, f"{path}.")
         else:
             yield path
 
@@ -74,4 +74,6 @@ def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def check_settings(settings: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a nested mapping of suite2p settings, one line a mistake."""
     groups = ", ".join(SETTINGS)
-    return misnamed(_leaves(settings), OWN, KNOWN, "suite2p 1.1 has no setting", f"; the groups are {groups}")
+    return check_setting_names(
+        _iter_leaves(settings), OWN, KNOWN, "suite2p 1.1 has no setting", f"; the groups are {groups}"
+    )

@@ -77,7 +77,7 @@ def write_results(module: ProcessingModule, movie: Any, results: Results, contex
 def _motion(arrays: Any, summary: Any) -> Motion:
     (x0, x1), (y0, y1) = summary["valid_x"], summary["valid_y"]
     lost = " Non-rigid shifts are not here: the output does not say which blocks they are of."
-    return Motion.stored(
+    return Motion.from_arrays(
         arrays,
         correlation=(
             "peak of the phase correlation of the frame with the reference image",
@@ -108,7 +108,7 @@ def _rois(stored: Any, summary: Any, context: Context) -> Rois:
         )
     columns["center"] = (f"Median pixel (x, y). {AXES}.", stored["center"][:])
     columns.update({name: (text, stored[name][:]) for name, text in COLUMNS.items() if name in stored})
-    return Rois.stored(stored, columns)
+    return Rois.from_group(stored, columns)
 
 
 def _write_traces(

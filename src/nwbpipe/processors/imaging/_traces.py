@@ -8,7 +8,7 @@ import numpy as np
 
 from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Input
-from nwbpipe.processors.imaging._movie import regular_rate
+from nwbpipe.processors.imaging._movie import check_regular_rate
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -51,7 +51,7 @@ def trace_facts(nwbfile: NWBFile, context: Context, name: str, *others: str) -> 
     if series.rate is not None:
         facts: dict[str, Any] = {"rate": float(series.rate), "gaps": 0}
     else:
-        facts = regular_rate(np.asarray(series.timestamps, dtype=np.float64), shape[0], path)
+        facts = check_regular_rate(np.asarray(series.timestamps, dtype=np.float64), shape[0], path)
     for other in others:
         if other not in context.inputs:
             continue
@@ -102,7 +102,7 @@ def _good_rois(table: Any, segmentation: Any, path: str) -> dict[int, bool]:
     }
 
 
-def taken(series: Any, context: Context) -> tuple[list[int], str]:
+def select_rois(series: Any, context: Context) -> tuple[list[int], str]:
     """Return the ROIs (rows of their table) of a result made from traces, and a sentence on which these are."""
     rows = [int(series.rois.data[column]) for column in context.facts["columns"]]
     if "rois" not in context.inputs:

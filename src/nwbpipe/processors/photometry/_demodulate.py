@@ -59,7 +59,7 @@ class DemodulateParams(Params):
     flat_s: float = Field(0.02, gt=0, description="Identical samples for this long are a dropout, in seconds.")
 
     @model_validator(mode="after")
-    def _consistent(self) -> DemodulateParams:
+    def _check_consistency(self) -> DemodulateParams:
         if self.method == "lock_in" and self.rate_hz < 4 * self.bandwidth_hz:
             msg = f"rate_hz must be 4 × bandwidth_hz or more, {4 * self.bandwidth_hz:g} Hz: else the trace is aliased"
             raise ValueError(msg)
@@ -112,7 +112,7 @@ class Demodulate(Processor):
         if series.rate is None:
             msg = "the recording has timestamps and no rate"
             raise InputError(msg, where=path, expected="a constant sampling rate", found="timestamps")
-        traces = _stated_traces(series, path, context.params)
+        traces = _describe_traces(series, path, context.params)
         _check_columns(traces, _traces.column_count(series), path)
         check_carriers(traces, float(series.rate), context.params, path)
         return {"traces": traces}
@@ -143,7 +143,7 @@ class Demodulate(Processor):
         context.module(nwbfile, self.module).add(_carrier_table(context, summary))
 
 
-def _stated_traces(series: Any, path: str, params: DemodulateParams) -> list[dict[str, Any]]:
+def _describe_traces(series: Any, path: str, params: DemodulateParams) -> list[dict[str, Any]]:
     rows = {row.index: row for row in _traces.rows_of(series)}
     if params.carriers:
         return [
@@ -323,6 +323,6 @@ def _carrier_table(context: Context, summary: Mapping[str, Any]) -> Any:
             carrier_hz=float(np.round(trace["hz"], 4)),
             carrier_source=trace["source"],
             **measures,
-            verdict=quality.verdict(measures),
+            verdict=quality.judge_measures(measures),
         )
     return table

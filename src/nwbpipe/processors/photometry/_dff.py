@@ -24,7 +24,7 @@ _METHODS = {
 }
 
 
-class Pair(BaseModel):
+class TracePair(BaseModel):
     """A trace and its control, by their columns."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,7 +58,7 @@ class PhotometryDffParams(Params):
     control_nm: tuple[float, float] = Field(
         (390.0, 425.0), description="Excitation wavelengths, in nm, by which the table tells a control from a signal."
     )
-    pairs: tuple[Pair, ...] = Field(
+    pairs: tuple[TracePair, ...] = Field(
         (), description="Traces and controls by column, where the file's table doesn't say them."
     )
     zscore: Literal["none", "whole", "robust", "baseline", "rolling"] = Field(
@@ -72,7 +72,7 @@ class PhotometryDffParams(Params):
     zscore_window_s: float = Field(60.0, gt=0, description="Of zscore rolling: length of the window in seconds.")
 
     @model_validator(mode="after")
-    def _consistent(self) -> PhotometryDffParams:
+    def _check_consistency(self) -> PhotometryDffParams:
         baseline = self.zscore_baseline_s
         if (self.zscore == "baseline") != (baseline is not None):
             msg = "zscore baseline and zscore_baseline_s go together"
@@ -128,7 +128,7 @@ class PhotometryDff(Processor):
         """Check the series; return the pairs of columns."""
         for name, bound in context.inputs.items():
             _traces.check_times(context.input(nwbfile, name), bound.path, least=20)
-        return {"pairs": _pairs(nwbfile, context)}
+        return {"pairs": _find_pairs(nwbfile, context)}
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Add dF/F, F0, the z-score and the table of quality."""
@@ -174,7 +174,7 @@ def _variant(params: PhotometryDffParams) -> str:
     return "by median and median absolute deviation" if params.zscore == "robust" else "of the whole"
 
 
-def _pairs(nwbfile: NWBFile, context: Context) -> list[dict[str, Any]]:
+def _find_pairs(nwbfile: NWBFile, context: Context) -> list[dict[str, Any]]:
     params: PhotometryDffParams = context.params
     series, path = context.input(nwbfile, "signal"), context.inputs["signal"].path
     needs = params.method == "isosbestic"
@@ -206,7 +206,7 @@ def _pairs(nwbfile: NWBFile, context: Context) -> list[dict[str, Any]]:
 
 
 def _pairs_by_table(
-    rows: list[_traces.Row] | None, params: PhotometryDffParams, path: str
+    rows: list[_traces.FiberRow] | None, params: PhotometryDffParams, path: str
 ) -> list[tuple[int, int | None]]:
     hint = "bind the input control, give pairs: [{signal: …, control: …}], or take a method without a control"
     if rows is None:
@@ -301,5 +301,5 @@ def _quality_table(context: Context, results: Results) -> Any:
             measures["control_correlation"] = quality.control_correlation(signals[:, k], controls[:, k], times)
             measures["motion_share"] = quality.motion_share(signals[:, k], fits[:, k], times)
             measures["control_slope"] = float(results.summary["fits"][k]["slope"])
-        table.add_row(trace=pair["label"], **measures, verdict=quality.verdict(measures))
+        table.add_row(trace=pair["label"], **measures, verdict=quality.judge_measures(measures))
     return table

@@ -43,7 +43,7 @@ class EventAlignedParams(Params):
     )
 
     @model_validator(mode="after")
-    def _within(self) -> EventAlignedParams:
+    def _check_baseline(self) -> EventAlignedParams:
         low, high = self.baseline_s
         if self.baseline != "none" and not -self.before_s - 1e-9 <= low < high <= self.after_s + 1e-9:
             msg = f"the baseline {list(self.baseline_s)} is not within the window {[-self.before_s, self.after_s]}"
@@ -76,7 +76,7 @@ class EventAligned(Processor):
         series, path = context.input(nwbfile, "trace"), context.inputs["trace"].path
         _traces.check_times(series, path)
         table, where = context.input(nwbfile, "events"), context.inputs["events"].path
-        times, kinds = _events(table, where, context.params)
+        times, kinds = _read_events(table, where, context.params)
         names = list(dict.fromkeys(context.params.kinds or sorted(set(kinds))))
         unknown = [name for name in names if name not in kinds]
         if unknown or not names:
@@ -94,11 +94,11 @@ class EventAligned(Processor):
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Add the tables of averages and trials."""
         module = context.module(nwbfile, self.module)
-        for table in _tables(nwbfile, results, context):
+        for table in _build_tables(nwbfile, results, context):
             module.add(table)
 
 
-def _events(table: Any, where: str, params: EventAlignedParams) -> tuple[list[float], list[str]]:
+def _read_events(table: Any, where: str, params: EventAlignedParams) -> tuple[list[float], list[str]]:
     names = list(table.colnames)
     default = "timestamp" if "timestamp" in names else "start_time"
     column, kind = params.time_column or default, params.kind_column
@@ -116,7 +116,7 @@ def _events(table: Any, where: str, params: EventAlignedParams) -> tuple[list[fl
     return [float(time) for time in times], kinds
 
 
-def _tables(nwbfile: NWBFile, results: Results, context: Context) -> list[Any]:
+def _build_tables(nwbfile: NWBFile, results: Results, context: Context) -> list[Any]:
     from hdmf.common import DynamicTable, VectorData
 
     series, events, facts = context.input(nwbfile, "trace"), context.input(nwbfile, "events"), context.facts

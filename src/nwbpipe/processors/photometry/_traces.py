@@ -19,7 +19,7 @@ SERIES = "FiberPhotometryResponseSeries"
 
 
 @dataclass(frozen=True)
-class Row:
+class FiberRow:
     """One row of the file's `FiberPhotometryTable`."""
 
     index: int
@@ -41,7 +41,7 @@ def column_count(series: Any) -> int:
     return 1 if len(series.data.shape) == 1 else int(series.data.shape[1])
 
 
-def rows_of(series: Any) -> list[Row]:
+def rows_of(series: Any) -> list[FiberRow]:
     """Return the rows of the table that a series refers to; none if it refers to no table."""
     region = getattr(series, "fiber_photometry_table_region", None)
     if region is None:
@@ -49,7 +49,7 @@ def rows_of(series: Any) -> list[Row]:
     table = region.table
     names = set(table.colnames)
     return [
-        Row(
+        FiberRow(
             index=int(row),
             fiber=str(table["optical_fiber"][int(row)].name),
             detector=str(table["photodetector"][int(row)].name),
@@ -62,7 +62,7 @@ def rows_of(series: Any) -> list[Row]:
     ]
 
 
-def trace_rows(series: Any, path: str) -> list[Row] | None:
+def trace_rows(series: Any, path: str) -> list[FiberRow] | None:
     """Return the row of each column of a series, or None if it refers to no table.
 
     Raises

@@ -26,7 +26,7 @@ class TransientsParams(Params):
     max_width_s: float | None = Field(None, gt=0, description="Greatest width at half of the prominence, in seconds.")
 
     @model_validator(mode="after")
-    def _ordered(self) -> TransientsParams:
+    def _check_order(self) -> TransientsParams:
         if self.max_width_s is not None and self.max_width_s <= self.min_width_s:
             msg = "max_width_s must be larger than min_width_s"
             raise ValueError(msg)

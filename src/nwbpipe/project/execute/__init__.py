@@ -1,5 +1,5 @@
 """Run what a plan says is missing."""
 
-from nwbpipe.project.execute._runner import Options, Reporter, Runner, Summary
+from nwbpipe.project.execute._runner import Reporter, Runner, RunOptions, RunSummary
 
-__all__ = ["Options", "Reporter", "Runner", "Summary"]
+__all__ = ["Reporter", "RunOptions", "RunSummary", "Runner"]

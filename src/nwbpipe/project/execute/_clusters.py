@@ -27,14 +27,14 @@ def require(name: str, hint: str = 'python -m pip install "nwbpipe[dask]"') -> A
         raise ToolMissingError(msg, found=str(error), hint=hint) from error
 
 
-def kinds_of(spec: ExecutorSpec) -> dict[str, WorkerKind]:
+def list_worker_kinds(spec: ExecutorSpec) -> dict[str, WorkerKind]:
     """Return the kinds of workers of an executor."""
     if spec.kinds:
         return {str(name): kind for name, kind in spec.kinds.items()}
     return {"standard": WorkerKind(workers=spec.workers or 2)}
 
 
-def worker_resources(kind: str, worker: WorkerKind) -> dict[str, float]:
+def declare_resources(kind: str, worker: WorkerKind) -> dict[str, float]:
     """Return the abstract resources that a Dask worker of a kind declares.
 
     A worker of the kind "standard" takes what asks for nothing special; any other kind takes that, too.
@@ -47,7 +47,7 @@ def worker_resources(kind: str, worker: WorkerKind) -> dict[str, float]:
 
 def start_cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
     """Make the cluster of one worker kind, and let it have its workers: so many, or as many as the work asks for."""
-    cluster = (_cloud if spec.kind == "cloud" else _jobqueue)(spec, kind, worker)
+    cluster = (_make_cloud_cluster if spec.kind == "cloud" else _make_jobqueue)(spec, kind, worker)
     try:
         if spec.adaptive:
             # A worker for each run that waits: Dask takes a task of unknown length for half a second, and would
@@ -61,7 +61,7 @@ def start_cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
     return cluster
 
 
-def job_scripts(spec: ExecutorSpec) -> str:
+def render_job_scripts(spec: ExecutorSpec) -> str:
     """Return the job scripts that a cluster's scheduler would be given, one for each kind of worker.
 
     Raises
@@ -73,21 +73,21 @@ def job_scripts(spec: ExecutorSpec) -> str:
         msg = f"the executor {spec.kind!r} submits no jobs"
         raise RequestError(msg, expected=", ".join(_JOBQUEUE), hint="--executor slurm --show-job-script")
     scripts = []
-    for kind, worker in kinds_of(spec).items():
-        with _jobqueue(spec, kind, worker) as cluster:
+    for kind, worker in list_worker_kinds(spec).items():
+        with _make_jobqueue(spec, kind, worker) as cluster:
             scripts.append(f"# {worker.workers} workers of the kind {kind}\n{cluster.job_script()}")
     return "\n".join(scripts)
 
 
-def _pairs(kind: str, worker: WorkerKind) -> str:
-    return ",".join(f"{name}={value:g}" for name, value in worker_resources(kind, worker).items())
+def _format_resources(kind: str, worker: WorkerKind) -> str:
+    return ",".join(f"{name}={value:g}" for name, value in declare_resources(kind, worker).items())
 
 
-def _jobqueue(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
+def _make_jobqueue(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
     """Jobs are submitted when it is scaled."""
     jobqueue = require("dask_jobqueue")
     options: dict[str, Any] = {"cores": worker.cores, "processes": 1, "memory": worker.memory, **worker.options}
-    extra = ["--nthreads", "1", "--resources", _pairs(kind, worker)]
+    extra = ["--nthreads", "1", "--resources", _format_resources(kind, worker)]
     options["worker_extra_args"] = [*options.get("worker_extra_args", []), *extra]
     for name in ("walltime", "queue"):
         if getattr(worker, name) is not None:
@@ -98,16 +98,16 @@ def _jobqueue(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
     return getattr(jobqueue, _JOBQUEUE[spec.kind])(**options)
 
 
-def _cloud(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
+def _make_cloud_cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
     """A scheduler and workers on machines of a provider; the credentials are those that its own tools find."""
-    found = _cloud_class(spec)
+    found = _find_cloud_class(spec)
     options = dict(worker.options)
-    if _takes(found, "worker_extra_args"):  # containers: workers get words
-        extra = ["--resources", _pairs(kind, worker)]
+    if _accepts_option(found, "worker_extra_args"):  # containers: workers get words
+        extra = ["--resources", _format_resources(kind, worker)]
         options["worker_extra_args"] = [*options.get("worker_extra_args", []), *extra]
         options["worker_nthreads"] = 1
-    elif _takes(found, "worker_options"):  # machines: workers get a specification
-        own = {"nthreads": 1, "resources": worker_resources(kind, worker)}
+    elif _accepts_option(found, "worker_options"):  # machines: workers get a specification
+        own = {"nthreads": 1, "resources": declare_resources(kind, worker)}
         options["worker_options"] = {**options.get("worker_options", {}), **own}
     else:
         msg = "workers of that cluster can't be told what they are for"
@@ -118,7 +118,7 @@ def _cloud(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
     return found(**options)
 
 
-def _cloud_class(spec: ExecutorSpec) -> Any:
+def _find_cloud_class(spec: ExecutorSpec) -> Any:
     """Return the class that is named, if dask-cloudprovider offers it as a cluster; nothing else is ever called."""
     if spec.cluster is None:
         msg = "no cluster is named"
@@ -138,6 +138,6 @@ def _cloud_class(spec: ExecutorSpec) -> Any:
     return found
 
 
-def _takes(kind: Any, name: str) -> bool:
+def _accepts_option(kind: Any, name: str) -> bool:
     """Whether a class, or one that it extends and hands its options to, takes an option."""
     return any(name in inspect.signature(one.__init__).parameters for one in kind.__mro__[:-1])

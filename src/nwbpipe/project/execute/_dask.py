@@ -11,15 +11,15 @@ from typing import Any
 from nwbpipe.errors import FileAccessError
 from nwbpipe.processors import Resources
 from nwbpipe.project._model import ExecutorSpec
-from nwbpipe.project.execute._clusters import kinds_of, require, start_cluster, worker_resources
+from nwbpipe.project.execute._clusters import declare_resources, list_worker_kinds, require, start_cluster
 from nwbpipe.project.execute._executor import Event
-from nwbpipe.project.execute._run_job import Ended, Job, execute
+from nwbpipe.project.execute._run_job import Job, JobOutcome, execute_job
 
 _CONNECT_S = 30
 _AHEAD = 2  # jobs for each worker: one that runs, and one that waits
 
 
-def wanted_resources(wanted: Resources) -> dict[str, float]:
+def request_resources(wanted: Resources) -> dict[str, float]:
     """Return the abstract resources that a run takes of a Dask worker: one run at a time, of the right kind."""
     found = {"slots": 1.0}
     if wanted.kind != "standard":
@@ -33,7 +33,7 @@ def _execute(values: dict[str, Any]) -> dict[str, Any]:
     """On a worker: run a job, and say where it failed."""
     from distributed import get_worker
 
-    ended = execute(values)
+    ended = execute_job(values)
     if ended["ending"] == "failed":
         ended["text"] += f"\n  worker:   {get_worker().address}"
     return ended
@@ -54,19 +54,19 @@ class DaskExecutor:
         self._happened: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._futures: dict[int, Any] = {}
         self._tokens = 0
-        self._could: set[str] = set()  # what a worker was there for
-        self._kinds = kinds_of(spec)
+        self._feasible: set[str] = set()  # what a worker was there for
+        self._kinds = list_worker_kinds(spec)
         self._fixed = spec.address is None
         try:
-            clusters = self._begin(spec)
+            clusters = self._start_clusters(spec)
             self._clients = {
-                kind: self._stack.enter_context(self._client(where, spec)) for kind, where in clusters.items()
+                kind: self._stack.enter_context(self._connect(where, spec)) for kind, where in clusters.items()
             }
         except BaseException:
             self._stack.close()
             raise
 
-    def _begin(self, spec: ExecutorSpec) -> dict[str, Any]:
+    def _start_clusters(self, spec: ExecutorSpec) -> dict[str, Any]:
         """Start what is to be started; return a cluster or an address for each kind of worker."""
         config = require("dask").config
         # A lost worker is for the runner to count; the scheduler must not begin a run again by itself.
@@ -74,13 +74,13 @@ class DaskExecutor:
         if spec.address is not None:
             return {"": spec.address}
         if spec.kind == "dask":
-            return {"": self._stack.enter_context(self._local())}
+            return {"": self._stack.enter_context(self._start_local_cluster())}
         clusters = {}
         for kind, worker in self._kinds.items():
             clusters[kind] = self._stack.enter_context(start_cluster(spec, kind, worker))
         return clusters
 
-    def _local(self) -> Any:
+    def _start_local_cluster(self) -> Any:
         """A scheduler here, and a process for each worker, with the resources of its kind."""
         distributed = self._distributed
         nanny = {"cls": distributed.Nanny}
@@ -90,7 +90,7 @@ class DaskExecutor:
                 options = {
                     "silence_logs": 40,
                     "nthreads": 1,
-                    "resources": worker_resources(kind, worker),
+                    "resources": declare_resources(kind, worker),
                     "host": "127.0.0.1",
                     "preload": ["nwbpipe.project.execute._dask_worker"],
                 }
@@ -101,7 +101,7 @@ class DaskExecutor:
         }
         return distributed.SpecCluster(workers=workers, scheduler=scheduler, silence_logs=40)
 
-    def _client(self, where: Any, spec: ExecutorSpec) -> Any:
+    def _connect(self, where: Any, spec: ExecutorSpec) -> Any:
         try:
             return self._distributed.Client(where, timeout=_CONNECT_S)
         except (OSError, ValueError) as error:  # ValueError: no address at all
@@ -120,33 +120,33 @@ class DaskExecutor:
             name = f" of the {kind} workers" if len(self._clients) > 1 else ""
             told.append(f"Dask dashboard{name}: {client.dashboard_link}")
         if not self._fixed:
-            told.append(f"{len(self._workers())} workers at {self._clients[''].scheduler.address}")
+            told.append(f"{len(self._list_workers())} workers at {self._clients[''].scheduler.address}")
         elif find_spec("bokeh") is None:
             told.append("it shows graphs once the package bokeh is installed")
         return "; ".join(told)
 
-    def _workers(self) -> list[dict[str, float]]:
+    def _list_workers(self) -> list[dict[str, float]]:
         """Return the resources of each worker that is there."""
         infos = [client.scheduler_info(n_workers=-1)["workers"] for client in self._clients.values()]
         return [worker.get("resources", {}) for info in infos for worker in info.values()]
 
-    def _client_for(self, wanted: Resources) -> Any:
+    def _choose_client(self, wanted: Resources) -> Any:
         if "" in self._clients:
             return self._clients[""]
         if wanted.kind == "standard" and "standard" not in self._clients:
             return next(iter(self._clients.values()))
         return self._clients.get(wanted.kind)
 
-    def refuses(self, wanted: Resources) -> str:
+    def explain_refusal(self, wanted: Resources) -> str:
         """See `Executor.refuses`."""
         if not self._fixed:  # workers come and go at a scheduler that is not ours
-            needed = wanted_resources(wanted)
+            needed = request_resources(wanted)
             words = ",".join(f"{name}={value:g}" for name, value in needed.items())
-            if words not in self._could:
-                workers = self._workers()
+            if words not in self._feasible:
+                workers = self._list_workers()
                 if not workers or any(all(one.get(n, 0) >= v for n, v in needed.items()) for one in workers):
-                    self._could.add(words)
-            if words in self._could:
+                    self._feasible.add(words)
+            if words in self._feasible:
                 return ""
             return f"no worker of that scheduler can take it: start one with --nthreads 1 --resources {words}"
         fitting = [
@@ -156,14 +156,14 @@ class DaskExecutor:
             return (
                 f"no worker of the kind {wanted.kind!r} with {wanted.gpu} GPUs: see [executor.kinds] in nwbpipe.toml"
             )
-        return "" if self._client_for(wanted) is not None else f"no workers of the kind {wanted.kind!r}"
+        return "" if self._choose_client(wanted) is not None else f"no workers of the kind {wanted.kind!r}"
 
     def fits(self, wanted: Resources) -> bool:
         """See `Executor.fits`."""
-        workers = sum(one.workers for one in self._kinds.values()) if self._fixed else len(self._workers())
+        workers = sum(one.workers for one in self._kinds.values()) if self._fixed else len(self._list_workers())
         return len(self._futures) < _AHEAD * max(1, workers)
 
-    def threads(self, wanted: Resources) -> int:
+    def choose_threads(self, wanted: Resources) -> int:
         """See `Executor.threads`."""
         kind = self._kinds.get(wanted.kind) or self._kinds.get("standard")
         return wanted.cpu or (kind.cores if kind else 1)
@@ -172,23 +172,25 @@ class DaskExecutor:
         """See `Executor.submit`."""
         self._tokens += 1
         token = self._tokens
-        future = self._client_for(wanted).submit(
+        future = self._choose_client(wanted).submit(
             _execute, asdict(job), key=f"nwbpipe-{job.run}-{job.session}-{token}-{id(self)}", pure=False, retries=0,
-            resources=wanted_resources(wanted),
+            resources=request_resources(wanted),
         )  # fmt: skip
         self._futures[token] = future
-        future.add_done_callback(lambda done, token=token: self._happened.put(self._event(token, done)))
+        future.add_done_callback(lambda done, token=token: self._happened.put(self._make_event(token, done)))
         return token
 
-    def _event(self, token: int, future: Any) -> Event:
+    def _make_event(self, token: int, future: Any) -> Event:
         if future.status == "finished":
-            return Event(token, Ended(**future.result()))
+            return Event(token, JobOutcome(**future.result()))
         if future.status == "error":
             error = future.exception()
             if isinstance(error, self._distributed.scheduler.KilledWorker):
                 return Event(token, lost=True)
             hint = "is nwbpipe installed there, in the same version?"
-            return Event(token, Ended("failed", text=f"the worker could not run it: {error!r}\n  next:     {hint}"))
+            return Event(
+                token, JobOutcome("failed", text=f"the worker could not run it: {error!r}\n  next:     {hint}")
+            )
         return Event(token, lost=True)
 
     def wait(self, timeout: float) -> list[Event]:

@@ -17,7 +17,7 @@ from nwbpipe.errors import RequestError
 
 
 @cache
-def gpus() -> tuple[str, ...]:
+def list_gpus() -> tuple[str, ...]:
     """Return the GPUs of this machine that may be used: ``CUDA_VISIBLE_DEVICES`` where it is set, else all."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
@@ -41,7 +41,7 @@ def _lock_folder() -> Path:
 
 
 @contextmanager
-def devices(count: int) -> Iterator[str]:
+def reserve_gpus(count: int) -> Iterator[str]:
     """Hold GPUs for the block; yields their names for ``CUDA_VISIBLE_DEVICES``: none, unless they are asked for.
 
     Parameters
@@ -57,7 +57,7 @@ def devices(count: int) -> Iterator[str]:
     if count == 0:
         yield ""
         return
-    have = gpus()
+    have = list_gpus()
     if len(have) < count:
         msg = "the step needs more GPUs than there are"
         raise RequestError(msg, expected=f"{count} GPU{'s' if count > 1 else ''}", found=str(len(have)))

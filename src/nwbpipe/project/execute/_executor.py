@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from nwbpipe.processors import Resources
-from nwbpipe.project.execute._run_job import Ended, Job
+from nwbpipe.project.execute._run_job import Job, JobOutcome
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Event:
     """
 
     token: int
-    ended: Ended | None = None
+    ended: JobOutcome | None = None
     lost: bool = False
     fraction: float = 0.0
     text: str = ""
 
 
 @dataclass
-class Room:
+class Capacity:
     """What is free of a machine's resources.
 
     Attributes
@@ -46,9 +46,9 @@ class Room:
     cpu: int
     memory_gb: float
     gpu: int
-    taken: dict[int, Resources] = field(default_factory=dict)
+    in_use: dict[int, Resources] = field(default_factory=dict)
 
-    def refuses(self, wanted: Resources) -> str:
+    def explain_refusal(self, wanted: Resources) -> str:
         """Say why a job could never run here; "" if it could."""
         for name, limit in (("cpu", self.cpu), ("memory_gb", self.memory_gb), ("gpu", self.gpu)):
             if getattr(wanted, name) > limit:
@@ -57,9 +57,9 @@ class Room:
 
     def fits(self, wanted: Resources) -> bool:
         """Whether a job could begin now."""
-        busy = self.taken.values()
+        busy = self.in_use.values()
         return (
-            len(self.taken) < self.slots
+            len(self.in_use) < self.slots
             and sum(one.cpu for one in busy) + wanted.cpu <= self.cpu
             and sum(one.memory_gb for one in busy) + wanted.memory_gb <= self.memory_gb
             and sum(one.gpu for one in busy) + wanted.gpu <= self.gpu
@@ -69,13 +69,13 @@ class Room:
 class Executor(Protocol):
     """Computes jobs somewhere."""
 
-    def refuses(self, wanted: Resources) -> str:
+    def explain_refusal(self, wanted: Resources) -> str:
         """Say why a job could never run here; "" if it could."""
 
     def fits(self, wanted: Resources) -> bool:
         """Whether a job could begin now."""
 
-    def threads(self, wanted: Resources) -> int:
+    def choose_threads(self, wanted: Resources) -> int:
         """How many threads its tool gets."""
 
     def submit(self, job: Job, wanted: Resources) -> int:

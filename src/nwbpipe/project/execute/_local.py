@@ -16,9 +16,9 @@ from typing import IO, Any
 from nwbpipe.errors import WorkError
 from nwbpipe.processors import Resources
 from nwbpipe.project._model import ExecutorSpec
-from nwbpipe.project.execute._devices import gpus
-from nwbpipe.project.execute._executor import Event, Room
-from nwbpipe.project.execute._run_job import Ended, Job
+from nwbpipe.project.execute._devices import list_gpus
+from nwbpipe.project.execute._executor import Capacity, Event
+from nwbpipe.project.execute._run_job import Job, JobOutcome
 
 _GRACE = 20.0  # seconds for workers to end their tools
 _STARTS = 3  # in a row without one that lives
@@ -77,9 +77,9 @@ class LocalExecutor:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         slots = spec.workers or max(1, min(4, cores))
         memory = spec.memory_gb or psutil.virtual_memory().total / 1e9
-        count = len(gpus()) if spec.gpus is None else spec.gpus
+        count = len(list_gpus()) if spec.gpus is None else spec.gpus
         self._share = max(1, cores // slots)
-        self.room = Room(slots, max(cores, slots), memory, count)
+        self.capacity = Capacity(slots, max(cores, slots), memory, count)
         self._happened: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
         self._workers: list[_Worker] = []
         self._tokens = 0
@@ -88,17 +88,17 @@ class LocalExecutor:
     @property
     def about(self) -> str:
         """See `Executor.about`."""
-        return f"{self.room.slots} workers on this machine"
+        return f"{self.capacity.slots} workers on this machine"
 
-    def refuses(self, wanted: Resources) -> str:
+    def explain_refusal(self, wanted: Resources) -> str:
         """See `Executor.refuses`."""
-        return self.room.refuses(wanted)
+        return self.capacity.explain_refusal(wanted)
 
     def fits(self, wanted: Resources) -> bool:
         """See `Executor.fits`."""
-        return self.room.fits(wanted)
+        return self.capacity.fits(wanted)
 
-    def threads(self, wanted: Resources) -> int:
+    def choose_threads(self, wanted: Resources) -> int:
         """See `Executor.threads`."""
         return wanted.cpu or self._share
 
@@ -109,7 +109,7 @@ class LocalExecutor:
         if worker is None:
             worker = _Worker(self._happened)
             self._workers.append(worker)
-        self.room.taken[self._tokens] = wanted
+        self.capacity.in_use[self._tokens] = wanted
         worker.give(job, self._tokens)
         return self._tokens
 
@@ -117,12 +117,12 @@ class LocalExecutor:
         """See `Executor.wait`."""
         events = []
         with suppress(queue.Empty):
-            events.append(self._event(*self._happened.get(timeout=timeout)))
+            events.append(self._make_event(*self._happened.get(timeout=timeout)))
             while True:
-                events.append(self._event(*self._happened.get_nowait()))
+                events.append(self._make_event(*self._happened.get_nowait()))
         return [one for one in events if one is not None]
 
-    def _event(self, worker: _Worker, said: dict[str, Any] | None) -> Event | None:
+    def _make_event(self, worker: _Worker, said: dict[str, Any] | None) -> Event | None:
         if said is None:
             worker.process.wait()
             worker.end()
@@ -132,19 +132,19 @@ class LocalExecutor:
             if self._failed_starts >= _STARTS:
                 msg = "workers end as soon as they are started"
                 raise WorkError(msg, found=f"exit code {worker.process.returncode}", hint="see their messages above")
-            return self._ended(worker, None)
+            return self._finish_job(worker, None)
         if "ready" in said:
             worker.ready = True
             return None
         if "progress" in said and worker.token is not None:
             return Event(worker.token, fraction=said["progress"], text=said["text"])
-        return self._ended(worker, Ended(**said["ended"])) if "ended" in said else None
+        return self._finish_job(worker, JobOutcome(**said["ended"])) if "ended" in said else None
 
-    def _ended(self, worker: _Worker, ended: Ended | None) -> Event | None:
+    def _finish_job(self, worker: _Worker, ended: JobOutcome | None) -> Event | None:
         token, worker.token = worker.token, None
         if token is None:
             return None
-        self.room.taken.pop(token, None)
+        self.capacity.in_use.pop(token, None)
         return Event(token, ended, lost=ended is None)
 
     def close(self) -> None:

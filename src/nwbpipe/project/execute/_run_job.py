@@ -17,15 +17,15 @@ from nwbpipe.processors import ProjectProcessor
 from nwbpipe.project._convert_session import convert_session
 from nwbpipe.project._load import load_project
 from nwbpipe.project._sessions import Session
-from nwbpipe.project.execute._devices import devices
-from nwbpipe.project.plan._artefact_state import offered_inputs
+from nwbpipe.project.execute._devices import reserve_gpus
+from nwbpipe.project.plan._artefact_state import parse_session_inputs
 from nwbpipe.project.plan._planner import Planner
 from nwbpipe.project.plan._state import CONVERT
-from nwbpipe.project.plan._tools import judged
+from nwbpipe.project.plan._tools import explain_staleness
 from nwbpipe.project.state import RunObject
-from nwbpipe.project.state._runs import now_text
-from nwbpipe.provenance import RunRecord, host_label
-from nwbpipe.run import MODELS, Offered, make, process
+from nwbpipe.project.state._runs import format_now
+from nwbpipe.provenance import RunRecord, read_host_label
+from nwbpipe.run import MODELS, SessionInputs, make_artefact, process
 from nwbpipe.stores import is_remote, scratch_folder
 
 LOCK_TIMEOUT = 600.0  # seconds: commits to one file queue
@@ -70,7 +70,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobOutcome:
     """How a run ended.
 
     Attributes
@@ -94,23 +94,23 @@ class Ended:
 
 
 @lru_cache(maxsize=4)
-def _planner(path: str, profile: str, _changed: int) -> Planner:
+def _load_planner(path: str, profile: str, _changed: int) -> Planner:
     return Planner(load_project(path, profile=profile))
 
 
-def execute(values: Mapping[str, Any], progress: Callable[[float, str], None] | None = None) -> dict[str, Any]:
-    """Run a job, write its run object, and return an `Ended` as plain values."""
+def execute_job(values: Mapping[str, Any], progress: Callable[[float, str], None] | None = None) -> dict[str, Any]:
+    """Run a job, write its run object, and return an `JobOutcome` as plain values."""
     job = Job(**values)
-    planner = _planner(job.project, job.profile, os.stat(job.project).st_mtime_ns)  # noqa: PTH116
-    started, cpu = now_text(), time.process_time()
+    planner = _load_planner(job.project, job.profile, os.stat(job.project).st_mtime_ns)  # noqa: PTH116
+    started, cpu = format_now(), time.process_time()
     record, computed, log, error = None, False, None, None
     try:
-        with devices(job.gpu) as visible:
+        with reserve_gpus(job.gpu) as visible:
             record, computed, log = _run(planner, job, visible, progress)
     except (KeyboardInterrupt, SystemExit):
         raise
     except (LockedFileError, ConflictError) as held:
-        return asdict(Ended("held", text=str(held)))
+        return asdict(JobOutcome("held", text=str(held)))
     except NwbpipeError as caught:
         error = caught
         log = Path(caught.log) if isinstance(caught, ToolError) and caught.log else None
@@ -132,14 +132,14 @@ def execute(values: Mapping[str, Any], progress: Callable[[float, str], None] | 
         step=job.run,
         outcome=outcome,
         started=started,
-        ended=now_text(),
-        host=host_label(),
+        ended=format_now(),
+        host=read_host_label(),
         error=None if error is None else {"code": error.code, "text": str(error)},
         usage=usage,
     )
     if computed or error is not None:
         run = planner.runs.add(run, log)
-    return asdict(Ended(outcome, computed, run.error["text"] if run.error else "", run.log, run.seconds))
+    return asdict(JobOutcome(outcome, computed, run.error["text"] if run.error else "", run.log, run.seconds))
 
 
 def _run(
@@ -147,22 +147,24 @@ def _run(
 ) -> tuple[RunRecord, bool, Path | None]:
     _check_disk(job.disk_gb)
     if job.step == CONVERT:
-        record, computed = convert_session(planner, _session(job), lock_timeout=LOCK_TIMEOUT)
+        record, computed = convert_session(planner, _make_session(job), lock_timeout=LOCK_TIMEOUT)
         return record, computed, None
     step = planner.project.steps[job.step]
     facts = planner.tools[job.step]
 
     def outdated(record: RunRecord) -> bool:
-        return bool(judged(record, facts, step.policy))
+        return bool(explain_staleness(record, facts, step.policy))
 
     if isinstance(step.method, ProjectProcessor):
-        made = make(
-            step.method, step.name, step.params, step.seed, _offered(planner, job), planner.models,
+        made = make_artefact(
+            step.method, step.name, step.params, step.seed, _collect_session_inputs(planner, job), planner.models,
             outdated=outdated, devices=visible, timeout=job.time_limit_s, threads=job.threads, progress=progress,
         )  # fmt: skip
         return made.record, made.computed, made.log
     artefacts = {
-        name: str(planner.project.place(path)) for name, path in job.inputs.items() if path.startswith(f"{MODELS}://")
+        name: str(planner.project.locate(path))
+        for name, path in job.inputs.items()
+        if path.startswith(f"{MODELS}://")
     }
     done = process(
         job.file,
@@ -184,16 +186,18 @@ def _run(
     return done.record, done.computed, done.log
 
 
-def _offered(planner: Planner, job: Job) -> list[Offered]:
-    files = {session.key: session.file for session in planner.sessions()[0]}
-    return [Offered(key, files[key], paths) for key, paths in offered_inputs(job.inputs)]
+def _collect_session_inputs(planner: Planner, job: Job) -> list[SessionInputs]:
+    files = {session.key: session.file for session in planner.list_sessions()[0]}
+    return [SessionInputs(key, files[key], paths) for key, paths in parse_session_inputs(job.inputs)]
 
 
-def _session(job: Job) -> Session:
-    return Session(job.subject_id, job.session_id, _place(job.spec) if job.spec else None, _place(job.file), {})
+def _make_session(job: Job) -> Session:
+    return Session(
+        job.subject_id, job.session_id, _parse_location(job.spec) if job.spec else None, _parse_location(job.file), {}
+    )
 
 
-def _place(text: str) -> Path | str:
+def _parse_location(text: str) -> Path | str:
     return text if is_remote(text) else Path(text)
 
 

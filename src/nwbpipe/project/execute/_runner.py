@@ -12,19 +12,19 @@ from nwbpipe.processors import Resources
 from nwbpipe.project._sessions import Session
 from nwbpipe.project._spec import Step
 from nwbpipe.project.execute._executor import Event, Executor
-from nwbpipe.project.execute._run_job import Ended, Job
+from nwbpipe.project.execute._run_job import Job, JobOutcome
 from nwbpipe.project.plan._planner import ALL, Planner
 from nwbpipe.project.plan._state import CONVERT, SOUND, SessionPlan, StepState
 from nwbpipe.project.state import Lease, Leases, RunObject
-from nwbpipe.project.state._runs import now_text
-from nwbpipe.provenance import digest, host_label
+from nwbpipe.project.state._runs import format_now
+from nwbpipe.provenance import digest, read_host_label
 from nwbpipe.run import PROJECT
 
 _POLL = 1.0  # seconds between looks at what others compute
 
 
 @dataclass(frozen=True)
-class Options:
+class RunOptions:
     """What to run.
 
     Attributes
@@ -37,7 +37,7 @@ class Options:
         Begin nothing more after so many failures.
     limit : int, optional
         Begin at most so many runs.
-    whole : bool
+    project_scope : bool
         Also steps of project scope: all sessions are meant.
     """
 
@@ -45,52 +45,52 @@ class Options:
     retry_failed: bool = False
     max_failures: int | None = None
     limit: int | None = None
-    whole: bool = True
+    project_scope: bool = True
 
 
 @dataclass
-class Summary:
+class RunSummary:
     """What a run of a project did.
 
     Attributes
     ----------
     done : int
         Runs that were computed and committed.
-    found : int
+    done_elsewhere : int
         Runs that another runner had committed meanwhile.
     failed, held : list of (str, str, str)
         Session, run, and what went wrong.
     blocked : list of StepState
         What could not be begun.
-    left : int
+    not_started : int
         What is ready, and was not begun (limits).
     interrupted : bool
         Whether it was stopped.
     """
 
     done: int = 0
-    found: int = 0
+    done_elsewhere: int = 0
     failed: list[tuple[str, str, str]] = field(default_factory=list)
-    held: list[tuple[str, str, str]] = field(default_factory=list)
+    uncommitted: list[tuple[str, str, str]] = field(default_factory=list)
     blocked: list[StepState] = field(default_factory=list)
-    left: int = 0
+    not_started: int = 0
     interrupted: bool = False
 
     @property
     def ok(self) -> bool:
         """Whether nothing failed and nothing was stopped."""
-        return not (self.failed or self.held or self.interrupted)
+        return not (self.failed or self.uncommitted or self.interrupted)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values."""
         names = ("session", "step", "error")
         return {
             "done": self.done,
-            "found": self.found,
+            "found": self.done_elsewhere,
             "failed": [dict(zip(names, one, strict=True)) for one in self.failed],
-            "held": [dict(zip(names, one, strict=True)) for one in self.held],
+            "held": [dict(zip(names, one, strict=True)) for one in self.uncommitted],
             "blocked": [one.as_dict() for one in self.blocked],
-            "left": self.left,
+            "left": self.not_started,
             "interrupted": self.interrupted,
         }
 
@@ -98,21 +98,21 @@ class Summary:
 class Reporter(Protocol):
     """Is told what happens."""
 
-    def planned(self, states: Sequence[StepState], about: str) -> None:
+    def on_plan(self, states: Sequence[StepState], about: str) -> None:
         """These will run, or wait for others; `about` says where (a dashboard's address)."""
 
-    def began(self, state: StepState) -> None:
+    def on_start(self, state: StepState) -> None:
         """A run was begun."""
 
-    def progress(self, state: StepState, fraction: float, text: str) -> None:
+    def on_progress(self, state: StepState, fraction: float, text: str) -> None:
         """A run went on."""
 
-    def ended(self, state: StepState, ended: Ended) -> None:
+    def on_end(self, state: StepState, ended: JobOutcome) -> None:
         """A run ended."""
 
 
 @dataclass
-class _Running:
+class _ActiveRun:
     state: StepState
     job: Job
     lease: Lease
@@ -139,7 +139,7 @@ class Runner:
         planner: Planner,
         sessions: Sequence[Session],
         begin: Callable[[], Executor],
-        options: Options,
+        options: RunOptions,
         reporter: Reporter | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -148,30 +148,30 @@ class Runner:
         self.sessions = {session.key: session for session in sessions}
         self.stopped = stopped
         self.leases = Leases(planner.state)
-        self.summary = Summary()
+        self.summary = RunSummary()
         self._plans: dict[str, SessionPlan] = {}
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, _ActiveRun] = {}
         self._tried: set[tuple[str, str, str]] = set()
         self._elsewhere: dict[tuple[str, str], float] = {}
         self._begun = 0
         self._over = False
-        self._wanted = wanted_steps(planner.project.steps, options.steps)
+        self._wanted = select_steps(planner.project.steps, options.steps)
 
-    def run(self) -> Summary:
+    def run(self) -> RunSummary:
         """Run until nothing is left to do."""
         try:
-            self._look()
-            states = [one for plan in self._plans.values() for one in plan.steps if self._counts(one)]
+            self._refresh_plans()
+            states = [one for plan in self._plans.values() for one in plan.steps if self._is_wanted(one)]
             if states:
                 self._execute(states)
             elif self.reporter is not None:
-                self.reporter.planned([], "all is done, or blocked")
+                self.reporter.on_plan([], "all is done, or blocked")
             self.summary.interrupted = self.stopped()
         except KeyboardInterrupt:
             self.summary.interrupted = True
         finally:
             self.leases.close()
-        self._conclude()
+        self._summarize()
         return self.summary
 
     def _execute(self, states: Sequence[StepState]) -> None:
@@ -179,29 +179,29 @@ class Runner:
         self.executor = self._begin_executor()
         try:
             if self.reporter is not None:
-                self.reporter.planned(states, self.executor.about)
+                self.reporter.on_plan(states, self.executor.about)
             while not self.stopped():
-                self._begin()
+                self._start_ready()
                 if not self._running and not self._elsewhere:
                     break
                 for event in self.executor.wait(_POLL):
-                    self._take(event)
-                self._look_elsewhere()
+                    self._handle_event(event)
+                self._refresh_elsewhere()
         finally:
             self._over = True
             self.executor.close()
             for event in self.executor.wait(0):
-                self._take(event)
+                self._handle_event(event)
 
     # What is to be done -------------------------------------------------------------------------------
 
-    def _counts(self, state: StepState) -> bool:
-        return may_end(state, self._wanted, self.options.retry_failed)
+    def _is_wanted(self, state: StepState) -> bool:
+        return is_runnable(state, self._wanted, self.options.retry_failed)
 
-    def _open(self, plan: SessionPlan) -> bool:
-        return any(self._counts(one) for one in plan.steps) or any(one.state == "blocked" for one in plan.steps)
+    def _has_open_steps(self, plan: SessionPlan) -> bool:
+        return any(self._is_wanted(one) for one in plan.steps) or any(one.state == "blocked" for one in plan.steps)
 
-    def _begin(self) -> None:
+    def _start_ready(self) -> None:
         """Begin what is ready, as far as there is room."""
         limit, most = self.options.limit, self.options.max_failures
         for key in list(self._plans):
@@ -211,8 +211,8 @@ class Runner:
                 ):
                     return
                 if self._is_ready(state):
-                    wanted = self._resources(state)
-                    if reason := self.executor.refuses(wanted):
+                    wanted = self._choose_resources(state)
+                    if reason := self.executor.explain_refusal(wanted):
                         self._tried.add((key, state.run, state.key))
                         self.summary.blocked.append(replace(state, state="blocked", reason=reason))
                     elif self.executor.fits(wanted):
@@ -223,21 +223,21 @@ class Runner:
     def _is_ready(self, state: StepState) -> bool:
         return (
             state.ready
-            and self._counts(state)
+            and self._is_wanted(state)
             and (state.session, state.run, state.key) not in self._tried
             and (state.session, state.run) not in self._elsewhere
             and not any(
                 (one.state.session, one.state.run) == (state.session, state.run) for one in self._running.values()
             )
-            and not self._conversion_runs(state)
+            and not self._waits_for_conversion(state)
         )
 
-    def _conversion_runs(self, state: StepState) -> bool:
+    def _waits_for_conversion(self, state: StepState) -> bool:
         """Whether a conversion keeps a step waiting, or steps a conversion: it replaces the file under them."""
         mine = [one.state for one in self._running.values() if one.state.session == state.session]
         return bool(mine) if state.step == CONVERT else any(one.step == CONVERT for one in mine)
 
-    def _resources(self, state: StepState) -> Resources:
+    def _choose_resources(self, state: StepState) -> Resources:
         if state.step == CONVERT:
             return Resources()
         return self.planner.project.steps[state.step].resources
@@ -252,24 +252,24 @@ class Runner:
             str(project.path), project.profile, state.session, session.subject_id if session else "",
             session.session_id if session else "", str((session and session.spec) or ""),
             str(session.file) if session else "", state.step, state.run, state.key, dict(state.inputs),
-            self.executor.threads(wanted), wanted.gpu, wanted.disk_gb, wanted.time_limit_s,
+            self.executor.choose_threads(wanted), wanted.gpu, wanted.disk_gb, wanted.time_limit_s,
         )  # fmt: skip
         token = self.executor.submit(job, wanted)
-        self._running[token] = _Running(state, job, lease, tries)
+        self._running[token] = _ActiveRun(state, job, lease, tries)
         self._begun += tries == 0
         if self.reporter is not None:
-            self.reporter.began(state)
+            self.reporter.on_start(state)
 
     # What happened ------------------------------------------------------------------------------------
 
-    def _take(self, event: Event) -> None:
+    def _handle_event(self, event: Event) -> None:
         running = self._running.get(event.token)
         if running is None:
             return
         state = running.state
         if event.ended is None and not event.lost:
             if self.reporter is not None:
-                self.reporter.progress(state, event.fraction, event.text)
+                self.reporter.on_progress(state, event.fraction, event.text)
             return
         del self._running[event.token]
         self.leases.release(running.lease)
@@ -277,67 +277,71 @@ class Runner:
             if self._over or self.stopped():  # then it is not begun again
                 return
             if running.tries < self.planner.project.executor.retries:
-                self._start(state, self._resources(state), running.tries + 1)
+                self._start(state, self._choose_resources(state), running.tries + 1)
                 return
-        ended = event.ended or self._lost(running)
+        ended = event.ended or self._record_lost_worker(running)
         self._tried.add((state.session, state.run, state.key))
         if ended.ending == "done":
             self.summary.done += ended.computed
-            self.summary.found += not ended.computed
+            self.summary.done_elsewhere += not ended.computed
         else:
-            into = self.summary.held if ended.ending == "held" else self.summary.failed
+            into = self.summary.uncommitted if ended.ending == "held" else self.summary.failed
             into.append((state.session, state.run, ended.text))
         if self.reporter is not None:
-            self.reporter.ended(state, ended)
-        self._look_again(state.session)
+            self.reporter.on_end(state, ended)
+        self._refresh_session(state.session)
 
-    def _lost(self, running: _Running) -> Ended:
+    def _record_lost_worker(self, running: _ActiveRun) -> JobOutcome:
         """Record that workers died under a run, again and again: it may have been short of memory."""
-        state, now = running.state, now_text()
+        state, now = running.state, format_now()
         text = f"the worker died under it {running.tries + 1} times"
         error = {"code": "NP216", "text": f"{text}\n  next:     give it more memory, or see the system's messages"}
         run_id = digest(f"{running.lease.path}{now}")[:32]
-        run = RunObject(run_id, state.key, state.session, state.run, "failed", now, now, host_label(), error)
+        run = RunObject(run_id, state.key, state.session, state.run, "failed", now, now, read_host_label(), error)
         self.planner.runs.add(run)
-        return Ended("failed", text=error["text"])
+        return JobOutcome("failed", text=error["text"])
 
-    def _look(self) -> None:
+    def _refresh_plans(self) -> None:
         """Find the states of all sessions."""
-        plans = self.planner.plans(list(self.sessions.values()), limit=ALL, running=False)
-        if not self.options.whole:  # an artefact is made of all sessions, not of some
+        plans = self.planner.make_plans(list(self.sessions.values()), limit=ALL, running=False)
+        if not self.options.project_scope:  # an artefact is made of all sessions, not of some
             plans.pop(PROJECT, None)
-        self._plans = {key: plan for key, plan in plans.items() if self._open(plan)}
+        self._plans = {key: plan for key, plan in plans.items() if self._has_open_steps(plan)}
 
-    def _look_again(self, key: str) -> None:
+    def _refresh_session(self, key: str) -> None:
         """Find the states of a session anew."""
-        if any(step.whole for step in self.planner.project.steps.values()):
-            self._look()  # what one session offers counts for all
+        if any(step.is_project_scope for step in self.planner.project.steps.values()):
+            self._refresh_plans()  # what one session offers counts for all
             return
         evaluation = self.planner.evaluate(self.sessions[key], limit=ALL)
         self._plans[key] = evaluation.plan
         if all(one.state in SOUND or one.state == "ignored" for one in evaluation.plan.steps):
             del self._plans[key]
 
-    def _look_elsewhere(self) -> None:
+    def _refresh_elsewhere(self) -> None:
         """Look again at what another runner computes."""
         for (session, run), since in list(self._elsewhere.items()):
             if time.monotonic() - since >= _POLL:
                 del self._elsewhere[session, run]
                 if session in self._plans:
-                    self._look_again(session)
+                    self._refresh_session(session)
 
-    def _conclude(self) -> None:
+    def _summarize(self) -> None:
         for plan in self._plans.values():
             for state in plan.steps:
                 if self._wanted is not None and state.step not in self._wanted:
                     continue
                 if state.state == "blocked":
                     self.summary.blocked.append(state)
-                elif state.ready and self._counts(state) and (state.session, state.run, state.key) not in self._tried:
-                    self.summary.left += 1
+                elif (
+                    state.ready
+                    and self._is_wanted(state)
+                    and (state.session, state.run, state.key) not in self._tried
+                ):
+                    self.summary.not_started += 1
 
 
-def wanted_steps(steps: Mapping[str, Step], names: Sequence[str]) -> set[str] | None:
+def select_steps(steps: Mapping[str, Step], names: Sequence[str]) -> set[str] | None:
     """Return the steps that are asked for, and those that they need; None means all."""
     if not names:
         return None
@@ -353,7 +357,7 @@ def wanted_steps(steps: Mapping[str, Step], names: Sequence[str]) -> set[str] | 
     return found
 
 
-def may_end(state: StepState, wanted: set[str] | None, retry_failed: bool) -> bool:
+def is_runnable(state: StepState, wanted: set[str] | None, retry_failed: bool) -> bool:
     """Whether a state is one that a run of the wanted steps may end."""
     if wanted is not None and state.step not in wanted:
         return False

@@ -28,7 +28,7 @@ def main() -> None:
         with sending:
             out.write(json.dumps(values) + "\n")
 
-    from nwbpipe.project.execute._run_job import execute
+    from nwbpipe.project.execute._run_job import execute_job
 
     send(ready=os.getpid())
     try:
@@ -42,7 +42,7 @@ def main() -> None:
                     last = time.monotonic()
                     send(progress=fraction, text=text)
 
-            send(ended=execute(job, progress))
+            send(ended=execute_job(job, progress))
     except KeyboardInterrupt:
         os._exit(130)
 

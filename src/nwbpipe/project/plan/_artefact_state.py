@@ -10,13 +10,13 @@ from pathlib import Path
 from nwbpipe.processors import ProjectProcessor
 from nwbpipe.project._spec import Step
 from nwbpipe.project.plan._state import State, StepState
-from nwbpipe.project.plan._tools import Facts, judged
-from nwbpipe.run import PROJECT, Made, differences, made_by, project_key
+from nwbpipe.project.plan._tools import ToolFacts, explain_staleness
+from nwbpipe.run import PROJECT, StoredArtefact, compute_project_key, describe_differences, list_artefacts
 
 
-def artefact_state(
-    step: Step, offers: Sequence[StepState], facts: Facts, failed: Sequence[tuple[str, str, str]], models: Path
-) -> tuple[StepState, Made | None]:
+def evaluate_artefact(
+    step: Step, offers: Sequence[StepState], facts: ToolFacts, failed: Sequence[tuple[str, str, str]], models: Path
+) -> tuple[StepState, StoredArtefact | None]:
     """Find the state of a step of project scope.
 
     Parameters
@@ -37,7 +37,7 @@ def artefact_state(
     Made or None
         The artefact, if it is the one that the state tells of.
     """
-    made = made_by(models, step.name)
+    made = list_artefacts(models, step.name)
     newest = made[-1] if made else None
     state = StepState(PROJECT, step.name, step.name, "missing", result=newest.record.run_id if newest else "")
     # An ignored session is left out by the user's own word; any other that can't be read is not left out in silence.
@@ -55,29 +55,29 @@ def artefact_state(
     if any(one.state == "unverified" for one in offers):
         why = "session files changed, and their content was not looked at since"
         return replace(state, state="unverified" if newest else "missing", reason=why, ready=newest is None), newest
-    return _known(step, offers, facts, failed, made, state)
+    return _evaluate_known_inputs(step, offers, facts, failed, made, state)
 
 
-def _known(
+def _evaluate_known_inputs(
     step: Step,
     offers: Sequence[StepState],
-    facts: Facts,
+    facts: ToolFacts,
     failed: Sequence[tuple[str, str, str]],
-    made: Sequence[Made],
+    made: Sequence[StoredArtefact],
     state: StepState,
-) -> tuple[StepState, Made | None]:
+) -> tuple[StepState, StoredArtefact | None]:
     """Return the state where the content of all inputs is known."""
     assert isinstance(step.method, ProjectProcessor)
-    key = project_key(step.method, step.params, step.seed, [json.loads(one.key) for one in offers])
+    key = compute_project_key(step.method, step.params, step.seed, [json.loads(one.key) for one in offers])
     state = replace(state, key=key)
     current = next((one for one in made[::-1] if one.record.key == key), None)
     if current is not None:
-        stale = judged(current.record, facts, step.policy)
+        stale = explain_staleness(current.record, facts, step.policy)
         if not stale:
             return replace(state, state="done", result=current.record.run_id), current
     elif made:
         record = made[-1].record
-        told = differences(record, step.method, step.params.model_dump(mode="json"), step.seed, {})
+        told = describe_differences(record, step.method, step.params.model_dump(mode="json"), step.seed, {})
         stale = "; ".join(one for one in told if one != "its place in the file") or "its sessions have other content"
     else:
         stale = ""
@@ -89,6 +89,6 @@ def _known(
     return replace(state, state=found, reason=stale, ready=True), None
 
 
-def offered_inputs(inputs: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
+def parse_session_inputs(inputs: Mapping[str, str]) -> list[tuple[str, dict[str, str]]]:
     """Return the sessions that `StepState.inputs` of a step of project scope tells, each with the paths there."""
     return [(name.rpartition(" ")[0], json.loads(paths)) for name, paths in inputs.items()]

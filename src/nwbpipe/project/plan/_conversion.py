@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from nwbpipe.converters import SpecChanges, conversion_key, identity_values, loaded, source_paths, spec_changes
+from nwbpipe.converters import SpecChanges, compare_specs, conversion_key, identity_values, open_spec, source_paths
 from nwbpipe.errors import ConflictError, NwbpipeError
 from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.project.plan._state import State
-from nwbpipe.project.state import Looks
+from nwbpipe.project.state import FileStats
 from nwbpipe.provenance import IdentityCache, RemoteStat, RunRecord, digest
 from nwbpipe.stores import is_remote
 
 
 @dataclass(frozen=True)
-class LoadedSpec:
+class SpecContent:
     """What a spec asks for, as far as a plan needs it; it is kept in the index.
 
     Attributes
@@ -39,21 +39,23 @@ class LoadedSpec:
     error: str = ""
 
 
-def load(path: Path | str, project: ProjectSpec) -> LoadedSpec:
+def read_spec_content(path: Path | str, project: ProjectSpec) -> SpecContent:
     """Load a spec from wherever it is; its raw files need not be there."""
     try:
-        with loaded(path, project.opened_stores, present=False) as spec:
-            places = spec.places
-            sources = tuple((name, places.display(raw), places.origin(raw)) for name, raw in source_paths(spec))
-            files = tuple(places.origin(file) for file in spec.files)
-            return LoadedSpec({**spec.resolved(), "stub": False}, sources, files)
+        with open_spec(path, project.open_stores, present=False) as spec:
+            places = spec.paths
+            sources = tuple(
+                (name, places.display(raw), places.original_location(raw)) for name, raw in source_paths(spec)
+            )
+            files = tuple(places.original_location(file) for file in spec.files)
+            return SpecContent({**spec.as_dict(), "stub": False}, sources, files)
     except NwbpipeError as error:
         told = "; ".join(str(one.what) for one in error.problems) or error.problem.what
-        return LoadedSpec({}, (), (str(path),), f"the spec can't be used: {told}")
+        return SpecContent({}, (), (str(path),), f"the spec can't be used: {told}")
 
 
 @dataclass(frozen=True)
-class Conversion:
+class ConversionState:
     """State of a conversion.
 
     Attributes
@@ -78,19 +80,19 @@ class Conversion:
     rebuild: bool = False
 
 
-def raw_files(spec: LoadedSpec, looks: Looks) -> list[str]:
+def list_raw_files(spec: SpecContent, looks: FileStats) -> list[str]:
     """Return all that the state of a conversion depends on: raw files, and folders with all that is in them."""
-    return [one for _, _, path in spec.sources for one in (path, *looks.below(path))]
+    return [one for _, _, path in spec.sources for one in (path, *looks.list_below(path))]
 
 
-def conversion_state(
-    spec: LoadedSpec,
+def evaluate_conversion(
+    spec: SpecContent,
     there: bool,
     record: RunRecord | None,
-    looks: Looks,
+    looks: FileStats,
     *,
     limit: int,
-) -> Conversion:
+) -> ConversionState:
     """Compare a spec and its raw files with the record of their conversion.
 
     Parameters
@@ -106,44 +108,46 @@ def conversion_state(
         Raw files up to that size, in bytes, may be hashed now.
     """
     if spec.error:
-        return Conversion("blocked", spec.error)
-    absent = [shown for _, shown, path in spec.sources if not looks.there(path)]
-    key = digest("\n".join([conversion_key(spec.parameters, []), *_stats(spec.sources, looks)]))
+        return ConversionState("blocked", spec.error)
+    absent = [shown for _, shown, path in spec.sources if not looks.exists(path)]
+    key = digest("\n".join([conversion_key(spec.parameters, []), *_describe_stats(spec.sources, looks)]))
     if not there:
         if absent:
-            return Conversion("blocked", f"raw files are missing: {', '.join(absent)}", key=key)
-        return Conversion("missing", "not converted yet", ready=True, key=key)
+            return ConversionState("blocked", f"raw files are missing: {', '.join(absent)}", key=key)
+        return ConversionState("missing", "not converted yet", ready=True, key=key)
     if record is None:
-        return Conversion("blocked", "the NWB file is there, and nwbpipe did not convert it", key=key)
-    changes = spec_changes(record.parameters, spec.parameters)
-    changed, unknown = _changed_sources(spec.sources, record.sources, looks, limit)
+        return ConversionState("blocked", "the NWB file is there, and nwbpipe did not convert it", key=key)
+    changes = compare_specs(record.parameters, spec.parameters)
+    changed, unknown = _compare_sources(spec.sources, record.sources, looks, limit)
     if changes.rebuild or changed:
         reasons = [f"raw data changed: {', '.join(changed)}"] if changed else []
-        reasons += [f"spec changed: {'; '.join(changes.told)}"] if changes.told else []
+        reasons += [f"spec changed: {'; '.join(changes.differences)}"] if changes.differences else []
         if absent:
-            return Conversion("blocked", f"{'; '.join(reasons)}; raw files are missing: {', '.join(absent)}", key=key)
-        return Conversion("stale", "; ".join(reasons), ready=True, key=key, changes=changes, rebuild=True)
+            return ConversionState(
+                "blocked", f"{'; '.join(reasons)}; raw files are missing: {', '.join(absent)}", key=key
+            )
+        return ConversionState("stale", "; ".join(reasons), ready=True, key=key, changes=changes, rebuild=True)
     if changes.metadata:
-        return Conversion("stale", f"metadata changed: {'; '.join(changes.told)}", True, key, changes)
+        return ConversionState("stale", f"metadata changed: {'; '.join(changes.differences)}", True, key, changes)
     if unknown:
-        return Conversion("unverified", f"raw files were touched: {', '.join(unknown)}", key=key)
-    return Conversion("done", f"raw files are elsewhere now: {', '.join(absent)}" if absent else "", key=key)
+        return ConversionState("unverified", f"raw files were touched: {', '.join(unknown)}", key=key)
+    return ConversionState("done", f"raw files are elsewhere now: {', '.join(absent)}" if absent else "", key=key)
 
 
-def _stats(sources: Iterable[tuple[str, str, str]], looks: Looks) -> list[str]:
+def _describe_stats(sources: Iterable[tuple[str, str, str]], looks: FileStats) -> list[str]:
     texts = []
     for source, shown, path in sources:
-        stat = looks.of(path)
+        stat = looks.stat(path)
         if stat is not None:
             told = " ".join(map(str, stat if is_remote(path) else stat[2:4]))
         else:
-            told = " ".join(map(str, map(looks.of, looks.below(path)))) or "absent"
+            told = " ".join(map(str, map(looks.stat, looks.list_below(path)))) or "absent"
         texts.append(f"{source} {shown} {told}")
     return texts
 
 
-def _changed_sources(
-    sources: Sequence[tuple[str, str, str]], recorded: Sequence[Mapping[str, Any]], looks: Looks, limit: int
+def _compare_sources(
+    sources: Sequence[tuple[str, str, str]], recorded: Sequence[Mapping[str, Any]], looks: FileStats, limit: int
 ) -> tuple[list[str], list[str]]:
     """Return which sources have other content than recorded, and of which that is not known."""
     before = {(one.get("source"), one.get("path")): one for one in recorded}
@@ -153,14 +157,14 @@ def _changed_sources(
         old = before.get((source, shown))
         if old is None:
             changed.append(shown)
-        elif looks.there(path):  # what is elsewhere now is as it was recorded
+        elif looks.exists(path):  # what is elsewhere now is as it was recorded
             mode: Literal["full", "stat"] = "stat" if "mtime_ns" in old else "full"  # as it was recorded
             found = None  # so it stays for the time of change of a file that is elsewhere now
             if not is_remote(path):
-                found = cache.known_file_identity(path, mode=mode, limit=limit)
+                found = cache.identify_file_within(path, mode=mode, limit=limit)
             elif mode == "full":
                 with suppress(ConflictError):  # it was replaced since it was listed: the next look sees that
-                    found = cache.known_remote_identity(_remote_files(path, looks), limit=limit)
+                    found = cache.identify_remote_within(_list_remote_files(path, looks), limit=limit)
             if found is None:
                 unknown.append(shown)
             elif identity_values(found) != {
@@ -170,10 +174,10 @@ def _changed_sources(
     return changed, unknown
 
 
-def _remote_files(url: str, looks: Looks) -> dict[str, tuple[str, RemoteStat]]:
+def _list_remote_files(url: str, looks: FileStats) -> dict[str, tuple[str, RemoteStat]]:
     """Return a remote file as {"": …}, or the files below a folder by their paths there."""
-    stat = looks.of(url)
+    stat = looks.stat(url)
     if stat is not None:
         return {"": (url, RemoteStat(*stat))}
-    stats = looks.stats(looks.below(url))
+    stats = looks.stats(looks.list_below(url))
     return {name[len(url) + 1 :]: (name, RemoteStat(*one)) for name, one in stats.items() if one is not None}

@@ -8,28 +8,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nwbpipe.errors import InputError
-from nwbpipe.files import below
+from nwbpipe.files import is_below
 from nwbpipe.processors import Artefact, BoundInput, Input
 from nwbpipe.project._spec import Step
 from nwbpipe.provenance import RunRecord
 from nwbpipe.run import serves
-from nwbpipe.session import Candidate
+from nwbpipe.session import NwbObject
 
 
 @dataclass(frozen=True)
-class Member:
+class StepRun:
     """One run of a step: its name, and the objects that it reads."""
 
     run: str
     inputs: Mapping[str, BoundInput]
 
 
-def members(
+def expand_runs(
     step: Step,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[NwbObject],
     upstream: Mapping[str, Sequence[tuple[str, RunRecord]]],
     made: Sequence[str],
-) -> list[Member]:
+) -> list[StepRun]:
     """Return the runs of a step on one file, without the artefacts that they read.
 
     Parameters
@@ -48,19 +48,19 @@ def members(
     InputError
         If an input has no object, or several could be meant; the message lists them.
     """
-    raw = [one for one in candidates if not below(one.path, made)]
-    fixed: dict[str, Candidate] = {}
-    fanned: dict[str, dict[str, Candidate]] = {}
+    raw = [one for one in candidates if not is_below(one.path, made)]
+    fixed: dict[str, NwbObject] = {}
+    fanned: dict[str, dict[str, NwbObject]] = {}
     for name, wanted in step.method.inputs.items():
         binding = step.inputs.get(name)
         if (binding is None and wanted.optional) or isinstance(wanted, Artefact):
             continue
         first, _, rest = (binding or "").strip("/").partition("/")
         if binding is None:
-            fixed[name] = _only(step, name, [one for one in raw if serves(one, wanted)], wanted)
+            fixed[name] = _choose_only(step, name, [one for one in raw if serves(one, wanted)], wanted)
         elif first in upstream:
             found = {
-                part: _only(step, name, _of_step(candidates, record, rest, wanted), wanted)
+                part: _choose_only(step, name, _find_step_outputs(candidates, record, rest, wanted), wanted)
                 for part, record in upstream[first]
             }
             if set(found) == {""}:
@@ -68,7 +68,7 @@ def members(
             else:
                 fanned[name] = found
         elif re.search(r"[*?\[]", binding):
-            fanned[name] = _matches(step, name, binding, raw, wanted)
+            fanned[name] = _match_pattern(step, name, binding, raw, wanted)
         else:
             plain = binding.strip("/")
             named = [one for one in raw if one.path.strip("/") == plain or one.path.endswith(f"/{plain}")]
@@ -76,25 +76,27 @@ def members(
                 msg = f"the object bound to the input {name!r} of {step.name!r} is of the wrong type"
                 types = " or ".join(wanted.neurodata_types)
                 raise InputError(msg, where=named[0].path, expected=types, found=named[0].neurodata_type)
-            fixed[name] = _only(step, name, [one for one in named if serves(one, wanted)], wanted)
+            fixed[name] = _choose_only(step, name, [one for one in named if serves(one, wanted)], wanted)
     if not fanned:
-        return [Member(step.name, _bound(fixed))]
+        return [StepRun(step.name, _bind_objects(fixed))]
     parts = {frozenset(found) for found in fanned.values()}
     if len(parts) > 1:
         msg = f"several inputs of {step.name!r} fan out, and not alike"
         shown = "; ".join(f"{name}: {', '.join(sorted(found))}" for name, found in fanned.items())
         raise InputError(msg, found=shown, hint="bind all but one of them to one object")
     return [
-        Member(f"{step.name}_{part}", _bound({**fixed, **{name: found[part] for name, found in fanned.items()}}))
+        StepRun(
+            f"{step.name}_{part}", _bind_objects({**fixed, **{name: found[part] for name, found in fanned.items()}})
+        )
         for part in sorted(next(iter(parts)))
     ]
 
 
-def _bound(chosen: Mapping[str, Candidate]) -> dict[str, BoundInput]:
+def _bind_objects(chosen: Mapping[str, NwbObject]) -> dict[str, BoundInput]:
     return {name: BoundInput(name, one.path, one.neurodata_type, one.object_id) for name, one in chosen.items()}
 
 
-def _only(step: Step, name: str, found: Sequence[Candidate], wanted: Input) -> Candidate:
+def _choose_only(step: Step, name: str, found: Sequence[NwbObject], wanted: Input) -> NwbObject:
     if len(found) == 1:
         return found[0]
     binding = step.inputs.get(name)
@@ -109,7 +111,9 @@ def _only(step: Step, name: str, found: Sequence[Candidate], wanted: Input) -> C
     raise InputError(msg, found=listed, hint=f'name one: inputs.{name} = "{found[0].path.strip("/")}"')
 
 
-def _of_step(candidates: Sequence[Candidate], record: RunRecord, rest: str, wanted: Input) -> list[Candidate]:
+def _find_step_outputs(
+    candidates: Sequence[NwbObject], record: RunRecord, rest: str, wanted: Input
+) -> list[NwbObject]:
     """Objects that a run wrote, by the standard name of a container and what lies below it."""
     parts = [part for part in rest.split("/") if part]
     found = []
@@ -117,7 +121,7 @@ def _of_step(candidates: Sequence[Candidate], record: RunRecord, rest: str, want
         if not serves(one, wanted):
             continue
         for output in record.outputs:
-            if below(one.path, [output.path]):
+            if is_below(one.path, [output.path]):
                 own = [output.path.rsplit("/", 1)[-1], *one.path[len(output.path) :].strip("/").split("/")]
                 if all(
                     fnmatch.fnmatchcase(name, part) or fnmatch.fnmatchcase(name, f"{part}_{record.step}")
@@ -125,23 +129,25 @@ def _of_step(candidates: Sequence[Candidate], record: RunRecord, rest: str, want
                 ) and len([name for name in own if name]) >= len(parts):
                     found.append(one)
     # A container and what it holds may both serve: what was named itself is meant.
-    named = [one for one in found if len(_below_module(one.path)) == len(parts)]
+    named = [one for one in found if len(_strip_module(one.path)) == len(parts)]
     return named if parts and len(named) == 1 else found
 
 
-def _below_module(path: str) -> list[str]:
+def _strip_module(path: str) -> list[str]:
     parts = path.strip("/").split("/")
     return parts[2:] if parts[0] == "processing" else parts
 
 
-def _matches(step: Step, name: str, pattern: str, raw: Sequence[Candidate], wanted: Input) -> dict[str, Candidate]:
+def _match_pattern(
+    step: Step, name: str, pattern: str, raw: Sequence[NwbObject], wanted: Input
+) -> dict[str, NwbObject]:
     found = [
         one for one in raw if serves(one, wanted) and fnmatch.fnmatchcase(one.path.strip("/"), pattern.strip("/"))
     ]
     if not found:
         msg = f"no object matches the input {name!r} of {step.name!r}"
         raise InputError(msg, expected=" or ".join(wanted.neurodata_types), found=f"nothing at {pattern!r}")
-    parts: dict[str, Candidate] = {}
+    parts: dict[str, NwbObject] = {}
     for one in found:
         part = re.sub(r"[^a-z0-9]+", "_", one.path.rsplit("/", 1)[-1].lower()).strip("_") or "x"
         if part in parts:

@@ -12,13 +12,13 @@ from nwbpipe import __version__
 from nwbpipe.errors import NwbpipeError, Problem, RequestError
 from nwbpipe.project._sessions import Session, find_sessions
 from nwbpipe.project._spec import ProjectSpec
-from nwbpipe.project.plan._artefact_state import artefact_state
-from nwbpipe.project.plan._conversion import LoadedSpec, load, raw_files
+from nwbpipe.project.plan._artefact_state import evaluate_artefact
+from nwbpipe.project.plan._conversion import SpecContent, list_raw_files, read_spec_content
 from nwbpipe.project.plan._evaluate import Artefacts, Evaluation, Failures, evaluate
 from nwbpipe.project.plan._state import SessionPlan, StepState
-from nwbpipe.project.plan._tools import Facts, as_text, facts_of, use_tools
-from nwbpipe.project.state import Index, Leases, Looks, Runs, Stats
-from nwbpipe.project.state._index import settled
+from nwbpipe.project.plan._tools import ToolFacts, collect_facts, format_facts, use_tools
+from nwbpipe.project.state import FileStats, Index, Leases, RunStore, Stats
+from nwbpipe.project.state._index import are_settled
 from nwbpipe.provenance import canonical_json, digest
 from nwbpipe.run import MODELS, PROJECT
 from nwbpipe.stores import is_remote, open_store
@@ -38,18 +38,18 @@ class Planner:
     def __init__(self, project: ProjectSpec) -> None:
         use_tools(project)
         self.project = project
-        self.looks = Looks(project.opened_stores)
-        self.index = Index(project.path, project.profile, self.looks.of)
+        self.file_stats = FileStats(project.open_stores)
+        self.index = Index(project.path, project.profile, self.file_stats.stat)
         self.state = open_store(project.stores["state"][0], base=project.folder)
-        self.runs = Runs(self.state)
+        self.runs = RunStore(self.state)
         self.artefacts: Artefacts = {}
         self._fresh_specs: list[tuple[str, str, Stats, Any]] = []
 
     # Sessions -----------------------------------------------------------------------------------------
 
-    def sessions(self) -> tuple[list[Session], list[Problem]]:
+    def list_sessions(self) -> tuple[list[Session], list[Problem]]:
         """Look anew; find the project's sessions, and the specs that can't be read."""
-        self.looks.refresh(whole=True)
+        self.file_stats.refresh(whole=True)
         kept = {name: value for name, (_, value) in self.index.load("session").items()}
         fresh: list[tuple[str, str, Any, Any]] = []
 
@@ -57,20 +57,20 @@ class Planner:
             if str(path) in kept:
                 subject, session, fields = kept[str(path)]
                 return subject, session, fields
-            subject, session, fields, files = _described(path, self.project)
-            fresh.append((str(path), "", self.looks.stats(files), [subject, session, dict(fields)]))
+            subject, session, fields, files = _describe_session(path, self.project)
+            fresh.append((str(path), "", self.file_stats.stats(files), [subject, session, dict(fields)]))
             return subject, session, fields
 
-        found = find_sessions(self.project, describe, self.looks.entries)
+        found = find_sessions(self.project, describe, self.file_stats.list_entries)
         self.index.store("session", fresh)
         return found
 
     # States -------------------------------------------------------------------------------------------
 
     @cached_property
-    def tools(self) -> dict[str, Facts]:
+    def tools(self) -> dict[str, ToolFacts]:
         """What would compute each step."""
-        return facts_of(self.project.steps.values(), self.index)
+        return collect_facts(self.project.steps.values(), self.index)
 
     @cached_property
     def _context(self) -> str:
@@ -84,12 +84,12 @@ class Planner:
         ]  # fmt: skip
         rules = [one.model_dump() for one in self.project.ignore]
         stores = dict(self.project.stores)
-        parts = [__version__, steps, rules, stores, self.project.raw_identity, as_text(self.tools)]
+        parts = [__version__, steps, rules, stores, self.project.raw_identity, format_facts(self.tools)]
         return digest(canonical_json(parts))
 
-    def failures(self) -> dict[str, Failures]:
+    def read_failures(self) -> dict[str, Failures]:
         """Failed runs, by session and step; what an immutable object says is kept in the index."""
-        paths = self.runs.failures()
+        paths = self.runs.list_failures()
         if not paths:
             return {}
         kept = {name: value for name, (_, value) in self.index.load("failure").items()}
@@ -110,7 +110,7 @@ class Planner:
         self.index.store("failure", fresh)
         return dict(found)
 
-    def plans(
+    def make_plans(
         self, sessions: Sequence[Session], *, limit: int = QUICK, running: bool = True
     ) -> dict[str, SessionPlan]:
         """Return the plan of each session, by its key; with what is `running`, here or elsewhere, shown so.
@@ -118,26 +118,26 @@ class Planner:
         Where there are steps of project scope, their states come first, as a plan under the key `PROJECT`. Files that
         are not on this machine are as `sessions` found them.
         """
-        whole = [step for step in self.project.steps.values() if step.whole]
+        whole = [step for step in self.project.steps.values() if step.is_project_scope]
         if not sessions and not whole:
             return {}
-        failures = self.failures()
+        failures = self.read_failures()
         plans: dict[str, SessionPlan] = {}
         self.artefacts = {}
         if whole:
-            everything, _ = self.sessions()
+            everything, _ = self.list_sessions()
             if any(one.key == PROJECT for one in everything):
                 msg = f"a session is called {PROJECT!r}, as steps of project scope are"
                 raise RequestError(msg, where=str(self.project.path), hint="give it another session_id")
             for step in whole:  # each may need what was made of the one before
-                looked = self._plans(everything, failures, limit, f"status before {step.name}")
-                offers = [one for plan in looked.values() for one in plan.of(step.name)]
+                looked = self._make_plans(everything, failures, limit, f"status before {step.name}")
+                offers = [one for plan in looked.values() for one in plan.select_step(step.name)]
                 failed = failures.get(PROJECT, {}).get(step.name, ())
-                state, made = artefact_state(step, offers, self.tools[step.name], failed, self.models)
+                state, made = evaluate_artefact(step, offers, self.tools[step.name], failed, self.models)
                 self.artefacts = {**self.artefacts, step.name: (state, made)}
             plans[PROJECT] = SessionPlan(PROJECT, tuple(state for state, _ in self.artefacts.values()))
-        for key, plan in self._plans(sessions, failures, limit, "status").items():
-            plans[key] = plan.without([step.name for step in whole])
+        for key, plan in self._make_plans(sessions, failures, limit, "status").items():
+            plans[key] = plan.drop_steps([step.name for step in whole])
         if running:
             self._show_running(plans)
         return plans
@@ -145,9 +145,9 @@ class Planner:
     @property
     def models(self) -> Path:
         """Folder of the store of artefacts."""
-        return Path(self.project.place(f"{MODELS}://"))
+        return Path(self.project.locate(f"{MODELS}://"))
 
-    def _plans(
+    def _make_plans(
         self, sessions: Sequence[Session], failures: Mapping[str, Failures], limit: int, kind: str
     ) -> dict[str, SessionPlan]:
         """Return the plans of sessions, as far as `self.artefacts` are known; `kind` names them in the index."""
@@ -164,10 +164,10 @@ class Planner:
                 steps = tuple(StepState(**one) for one in known[1]["steps"])
                 plans[session.key] = SessionPlan(session.key, steps)
                 continue
-            before = self.looks.stats(self._files(session))
+            before = self.file_stats.stats(self._files(session))
             evaluation = self._evaluate(session, failed, limit)
             plans[session.key] = evaluation.plan
-            stats = self.looks.stats(evaluation.files)
+            stats = self.file_stats.stats(evaluation.files)
             # What could not be read from elsewhere may be readable next time, with the same tag.
             passing = evaluation.unread and is_remote(session.file)
             if not passing and all(stats.get(name) == stat for name, stat in before.items()):
@@ -180,23 +180,25 @@ class Planner:
 
     def evaluate(self, session: Session, failed: Failures | None = None, *, limit: int = QUICK) -> Evaluation:
         """Look at one session anew, and find its states; steps of project scope are as `plans` found them."""
-        self.looks.refresh(whole=False)
+        self.file_stats.refresh(whole=False)
         if failed is None:
-            failed = self.failures().get(session.key, {})
+            failed = self.read_failures().get(session.key, {})
         found = self._evaluate(session, failed, limit)
-        found.plan = found.plan.without([step.name for step in self.project.steps.values() if step.whole])
+        found.plan = found.plan.drop_steps(
+            [step.name for step in self.project.steps.values() if step.is_project_scope]
+        )
         return found
 
     def _evaluate(self, session: Session, failed: Failures, limit: int) -> Evaluation:
-        spec = self.spec(session)
+        spec = self.read_spec(session)
         evaluation = evaluate(
-            self.project, session, spec, self.tools, failed, self.looks, self.artefacts, limit=limit
+            self.project, session, spec, self.tools, failed, self.file_stats, self.artefacts, limit=limit
         )
         if spec is not None:
-            evaluation.files |= set(raw_files(spec, self.looks))
+            evaluation.files |= set(list_raw_files(spec, self.file_stats))
         return evaluation
 
-    def spec(self, session: Session) -> LoadedSpec | None:
+    def read_spec(self, session: Session) -> SpecContent | None:
         """Return what a session's spec asks for."""
         if session.spec is None:
             return None
@@ -204,51 +206,53 @@ class Planner:
         context = digest(canonical_json([__version__, dict(self.project.stores)]))
         if name in self._specs:
             kept, value, stats = self._specs[name]
-            if kept == context and self.looks.stats(stats) == stats:
+            if kept == context and self.file_stats.stats(stats) == stats:
                 sources = tuple((a, b, c) for a, b, c in value["sources"])
-                return LoadedSpec(value["parameters"], sources, tuple(value["files"]), value["error"])
-        before = self.looks.of(session.spec)
-        spec = load(session.spec, self.project)
-        stats = self.looks.stats(spec.files)
-        if not spec.error and stats.get(name) == before and settled(stats):
+                return SpecContent(value["parameters"], sources, tuple(value["files"]), value["error"])
+        before = self.file_stats.stat(session.spec)
+        spec = read_spec_content(session.spec, self.project)
+        stats = self.file_stats.stats(spec.files)
+        if not spec.error and stats.get(name) == before and are_settled(stats):
             self._specs[name] = (context, asdict(spec), stats)
             self._fresh_specs.append((name, context, stats, asdict(spec)))
         return spec
 
     @cached_property
     def _specs(self) -> dict[str, tuple[str, Any, Stats]]:
-        return self.index.entries("spec")
+        return self.index.load_with_stats("spec")
 
     def _files(self, session: Session) -> list[Path | str]:
         return [session.file, *([session.spec] if session.spec else [])]
 
     def _show_running(self, plans: dict[str, SessionPlan]) -> None:
         names: dict[str, list[str]] = {}
-        for content in Leases(self.state).living():
+        for content in Leases(self.state).list_active():
             if "session" in content and "step" in content:
                 names.setdefault(str(content["session"]), []).append(str(content["step"]))
         for session, running in names.items():
             if session in plans:
-                plans[session] = plans[session].running(running)
+                plans[session] = plans[session].mark_running(running)
 
 
-def _described(path: Path | str, project: ProjectSpec) -> tuple[str, str, Mapping[str, str], Iterable[Path | str]]:
+def _describe_session(
+    path: Path | str, project: ProjectSpec
+) -> tuple[str, str, Mapping[str, str], Iterable[Path | str]]:
     if not str(path).endswith(".nwb"):
         from nwbpipe.converters import summarize_spec
 
-        found = summarize_spec(path, stores=project.opened_stores)
+        found = summarize_spec(path, stores=project.open_stores)
         return found.subject_id, found.session_id, found.fields, found.files
-    fields = _fields(path)
+    fields = _read_fields(path)
     subject = fields.get("subject_id") or "unknown"
     name = str(path).replace("\\", "/").rpartition("/")[2].removesuffix(".nwb")
-    return _name(subject), _name(fields.get("session_id") or name), fields, [path]
+    return _clean_name(subject), _clean_name(fields.get("session_id") or name), fields, [path]
 
 
-def _name(text: str) -> str:
+def _clean_name(text: str) -> str:
     return "".join("_" if letter in '/\\:*?"<>|\0' else letter for letter in text).strip(". ") or "unknown"
 
 
-def _fields(path: Path | str) -> dict[str, str]:
+def _read_fields(path: Path | str) -> dict[str, str]:
     import h5py
 
     from nwbpipe import session as session_file

@@ -65,15 +65,15 @@ class SessionPlan:
     session: str
     steps: tuple[StepState, ...]
 
-    def of(self, step: str) -> list[StepState]:
+    def select_step(self, step: str) -> list[StepState]:
         """Return the states of a step: several where it fans out."""
         return [one for one in self.steps if one.step == step]
 
-    def without(self, steps: Sequence[str]) -> SessionPlan:
+    def drop_steps(self, steps: Sequence[str]) -> SessionPlan:
         """Return the plan without some steps."""
         return replace(self, steps=tuple(one for one in self.steps if one.step not in steps))
 
-    def running(self, names: Sequence[str]) -> SessionPlan:
+    def mark_running(self, names: Sequence[str]) -> SessionPlan:
         """Return the plan with the runs of these names shown as running."""
         steps = (
             replace(one, state="running", reason="", ready=False)

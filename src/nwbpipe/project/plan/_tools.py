@@ -13,13 +13,13 @@ from nwbpipe.errors import NwbpipeError
 from nwbpipe.project._model import Policy
 from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project.state import Index
-from nwbpipe.project.state._index import stats_of
+from nwbpipe.project.state._index import read_local_stats
 from nwbpipe.provenance import RunRecord
-from nwbpipe.run import compute_digest
+from nwbpipe.run import hash_compute_code
 
 
 @dataclass(frozen=True)
-class Facts:
+class ToolFacts:
     """What would compute a step now.
 
     Attributes
@@ -47,29 +47,29 @@ def use_tools(project: ProjectSpec) -> None:
         environments.configure(name, ToolSettings(**paths))
 
 
-def facts_of(steps: Iterable[Step], index: Index) -> dict[str, Facts]:
+def collect_facts(steps: Iterable[Step], index: Index) -> dict[str, ToolFacts]:
     """Return the facts of each step by its name; asking a tool's Python for its version is kept in the index."""
     kept = {name: value for name, (_, value) in index.load("tool").items()}
     fresh = []
-    found: dict[str, Facts] = {}
+    found: dict[str, ToolFacts] = {}
     versions: dict[str, tuple[str, str]] = {}
     for step in steps:
         tool = step.method.tool_for(step.params)
-        name = f"{tool.name} {' '.join(tool.requirements)} {environments.settings_of(tool)} {sys.prefix}"
+        name = f"{tool.name} {' '.join(tool.requirements)} {environments.read_settings(tool)} {sys.prefix}"
         if name in versions:
             pass
         elif name in kept:
             versions[name] = (kept[name][0], kept[name][1])
         else:
-            versions[name], folders = _version(tool)
+            versions[name], folders = _find_version(tool)
             if folders and not versions[name][1]:
-                fresh.append((name, "", stats_of(folders), list(versions[name])))
-        found[step.name] = Facts(compute_digest(step.method), *versions[name])
+                fresh.append((name, "", read_local_stats(folders), list(versions[name])))
+        found[step.name] = ToolFacts(hash_compute_code(step.method), *versions[name])
     index.store("tool", fresh)
     return found
 
 
-def _version(tool: Tool) -> tuple[tuple[str, str], list[Path]]:
+def _find_version(tool: Tool) -> tuple[tuple[str, str], list[Path]]:
     """Return a tool's version or why it can't run, and the folders whose change may change that."""
     try:
         environment = environments.find(tool)
@@ -79,12 +79,12 @@ def _version(tool: Tool) -> tuple[tuple[str, str], list[Path]]:
         return (environment.version, ""), []  # no folder's change tells of theirs
     prefix = environment.python.parent.parent
     folders = [*prefix.glob("lib/python*/site-packages"), *prefix.glob("Lib/site-packages")]
-    if environment.kind is environments.Kind.CURRENT:
+    if environment.kind is environments.EnvironmentKind.CURRENT:
         folders += [Path(entry) for entry in sys.path if entry.endswith("-packages") and Path(entry).is_dir()]
     return (environment.version, ""), folders
 
 
-def judged(record: RunRecord, facts: Facts, policy: Policy) -> str:
+def explain_staleness(record: RunRecord, facts: ToolFacts, policy: Policy) -> str:
     """Say why another tool or source makes a result stale; "" if it does not."""
     if policy == "never":
         return ""
@@ -96,6 +96,6 @@ def judged(record: RunRecord, facts: Facts, policy: Policy) -> str:
     return ""
 
 
-def as_text(facts: dict[str, Facts]) -> str:
+def format_facts(facts: dict[str, ToolFacts]) -> str:
     """One text of all facts, for the context of what is kept."""
     return repr(sorted((name, *asdict(one).values()) for name, one in facts.items()))

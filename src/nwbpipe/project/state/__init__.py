@@ -1,8 +1,8 @@
 """What is known of a project's runs beside its session files: run objects, logs, leases, and a local index."""
 
-from nwbpipe.project.state._file_stats import Looks
+from nwbpipe.project.state._file_stats import FileStats
 from nwbpipe.project.state._index import Index, Stats
 from nwbpipe.project.state._leases import Lease, Leases
-from nwbpipe.project.state._runs import Outcome, RunObject, Runs
+from nwbpipe.project.state._runs import Outcome, RunObject, RunStore
 
-__all__ = ["Index", "Lease", "Leases", "Looks", "Outcome", "RunObject", "Runs", "Stats"]
+__all__ = ["FileStats", "Index", "Lease", "Leases", "Outcome", "RunObject", "RunStore", "Stats"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from nwbpipe.project.state._index import Stat, stat_of
-from nwbpipe.stores import Entry, Store, Stores, is_remote, open_location
+from nwbpipe.project.state._index import Stat, read_local_stat
+from nwbpipe.stores import Store, StoreEntry, Stores, is_remote, open_location
 
 
-class Looks:
+class FileStats:
     """Looks at the files of a project, wherever they are.
 
     Files that are not on this machine are listed, not asked for one by one: a store as a whole, or (for the look at
@@ -25,7 +25,7 @@ class Looks:
         roots = [one for name in stores for one in stores.roots(name) if is_remote(one.root)]
         self._remote = sorted(roots, key=lambda one: -len(one.root))  # of one below another, the inner one first
         self._whole = False
-        self._listed: dict[tuple[str, str], dict[str, Entry]] = {}
+        self._listed: dict[tuple[str, str], dict[str, StoreEntry]] = {}
 
     def refresh(self, *, whole: bool) -> None:
         """Forget what was seen.
@@ -38,7 +38,7 @@ class Looks:
         self._whole = whole
         self._listed.clear()
 
-    def of(self, place: Path | str) -> Stat | None:
+    def stat(self, place: Path | str) -> Stat | None:
         """Return what tells that a file is unchanged; None if it is not there.
 
         Raises
@@ -47,37 +47,37 @@ class Looks:
             If a store can't be asked.
         """
         if not is_remote(place):
-            return stat_of(place)
+            return read_local_stat(place)
         store, path = self._find(str(place))
-        entry = self._entries(store, path.rpartition("/")[0]).get(path)
+        entry = self._list_folder(store, path.rpartition("/")[0]).get(path)
         return None if entry is None else (entry.tag, entry.size)
 
     def stats(self, places: Iterable[Path | str]) -> dict[str, Stat | None]:
         """Return the same for several files."""
-        return {str(place): self.of(place) for place in places}
+        return {str(place): self.stat(place) for place in places}
 
-    def size(self, place: Path | str) -> int:
+    def read_size(self, place: Path | str) -> int:
         """Size of a file, in bytes; 0 if it is not there."""
-        stat = self.of(place)
+        stat = self.stat(place)
         return 0 if stat is None else int(stat[1] if is_remote(place) else stat[2])
 
-    def there(self, place: Path | str) -> bool:
+    def exists(self, place: Path | str) -> bool:
         """Whether there is a file, or a folder with something in it."""
         if not is_remote(place):
             return Path(place).exists()
-        return self.of(place) is not None or bool(self.below(place))
+        return self.stat(place) is not None or bool(self.list_below(place))
 
-    def below(self, place: Path | str) -> list[str]:
+    def list_below(self, place: Path | str) -> list[str]:
         """Return all files below a folder, and on this machine its folders; in order."""
         if not is_remote(place):
             return sorted(str(one) for one in Path(place).rglob("*")) if Path(place).is_dir() else []
         store, path = self._find(str(place))
         start = f"{path}/" if path else ""
-        return sorted(store.location(one) for one in self._entries(store, path) if one.startswith(start))
+        return sorted(store.location(one) for one in self._list_folder(store, path) if one.startswith(start))
 
-    def entries(self, store: Store, folder: str = "") -> Iterator[Entry]:
+    def list_entries(self, store: Store, folder: str = "") -> Iterator[StoreEntry]:
         """Yield what a remote store has below a folder."""
-        return iter(self._entries(store, folder).values())
+        return iter(self._list_folder(store, folder).values())
 
     def _find(self, url: str) -> tuple[Store, str]:
         for store in self._remote:
@@ -85,7 +85,7 @@ class Looks:
                 return store, url[len(store.root) + 1 :]
         return open_location(url)
 
-    def _entries(self, store: Store, folder: str) -> dict[str, Entry]:
+    def _list_folder(self, store: Store, folder: str) -> dict[str, StoreEntry]:
         asked = "" if self._whole and store in self._remote else folder
         place = PurePosixPath(asked)
         for above in (place, *place.parents):  # a listing of a folder holds what is in those below it

@@ -23,7 +23,7 @@ Stats = Mapping[str, Stat | None]
 _OF_HERE = 5
 
 
-def stat_of(path: str | Path) -> Stat | None:
+def read_local_stat(path: str | Path) -> Stat | None:
     """Return what tells that a file is unchanged; None if it is not there."""
     try:
         found = os.stat(path)  # noqa: PTH116 - quick
@@ -32,12 +32,12 @@ def stat_of(path: str | Path) -> Stat | None:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def stats_of(paths: Iterable[str | Path]) -> dict[str, Stat | None]:
+def read_local_stats(paths: Iterable[str | Path]) -> dict[str, Stat | None]:
     """Return the stat of each of several files."""
-    return {str(path): stat_of(path) for path in paths}
+    return {str(path): read_local_stat(path) for path in paths}
 
 
-def settled(stats: Stats) -> bool:
+def are_settled(stats: Stats) -> bool:
     """Whether files had been at rest when they were looked at: a further change would leave another stat.
 
     A tag tells any change.
@@ -65,25 +65,25 @@ class Index:
     the same stat. An index that is damaged, locked or can't be written is done without.
     """
 
-    def __init__(self, project: Path, profile: str, look: Callable[[str], Stat | None] = stat_of) -> None:
+    def __init__(self, project: Path, profile: str, look: Callable[[str], Stat | None] = read_local_stat) -> None:
         self._look = look
         name = digest(f"{os.path.realpath(project)}\n{profile}")[:32]
         self.path = default_cache_folder() / "projects" / f"{name}-{_VERSION}.sqlite"
 
     def load(self, kind: str) -> dict[str, tuple[str, Any]]:
         """Return the entries of a kind: context and value by name, as far as their files are unchanged."""
-        return {name: (context, value) for name, (context, value, _) in self.entries(kind).items()}
+        return {name: (context, value) for name, (context, value, _) in self.load_with_stats(kind).items()}
 
-    def entries(self, kind: str) -> dict[str, tuple[str, Any, Stats]]:
+    def load_with_stats(self, kind: str) -> dict[str, tuple[str, Any, Stats]]:
         """Return the same, with the stats of the files: whoever keeps an entry looks at them again."""
         found: dict[str, tuple[str, Any, Stats]] = {}
-        for name, context, text, value in self._rows(kind):
+        for name, context, text, value in self._read_rows(kind):
             stats = {path: None if stat is None else tuple(stat) for path, stat in json.loads(text)}
             if all(self._look(path) == stat for path, stat in stats.items()):
                 found[name] = (context, json.loads(value), stats)
         return found
 
-    def _rows(self, kind: str) -> list[tuple[str, str, str, str]]:
+    def _read_rows(self, kind: str) -> list[tuple[str, str, str, str]]:
         with suppress(sqlite3.Error, OSError), self._open() as database:
             query = "SELECT name, context, stats, value FROM kept WHERE kind = ?"
             return database.execute(query, (kind,)).fetchall()
@@ -94,7 +94,7 @@ class Index:
         rows = [
             (kind, name, context, json.dumps(list(stats.items())), json.dumps(value))
             for name, context, stats, value in entries
-            if settled(stats)
+            if are_settled(stats)
         ]
         if rows:
             with suppress(sqlite3.Error, OSError), self._open() as database:

@@ -69,18 +69,25 @@ class Leases:
             What others may know of it: session, step.
         """
         path = f"leases/{key}.json"
-        content = {"owner": self.owner, **_process(), "ttl_s": self.ttl, "beat": 0, "since": time.time(), **about}
+        content = {
+            "owner": self.owner,
+            **_describe_process(),
+            "ttl_s": self.ttl,
+            "beat": 0,
+            "since": time.time(),
+            **about,
+        }
         for _ in range(3):
             try:
                 tag = self.store.write_bytes(path, json.dumps(content).encode(), if_absent=True)
             except ConflictError:
-                if not self._void(path):
+                if not self._remove_void(path):
                     return None
                 continue
             lease = Lease(path, content, tag)
             with self._lock:
                 self._held[path] = lease
-                self._begin()
+                self._start_heartbeat()
             return lease
         return None
 
@@ -100,26 +107,26 @@ class Leases:
         if self._beating is not None:
             self._beating.join()
 
-    def living(self) -> list[dict[str, Any]]:
+    def list_active(self) -> list[dict[str, Any]]:
         """Return what is known of the leases that are not void."""
         found = []
         for entry in self.store.list("leases"):
             content, _ = self._read(entry.path)
-            if content is not None and not _gone(content) and self._young(content, entry.modified):
+            if content is not None and not _has_owner_ended(content) and self._may_be_alive(content, entry.modified):
                 found.append(content)
         return found
 
-    def _young(self, content: Mapping[str, Any], modified: Any) -> bool:
+    def _may_be_alive(self, content: Mapping[str, Any], modified: Any) -> bool:
         """Whether a lease may be alive, for those who only look: with room for clocks that differ."""
         ttl = float(content.get("ttl_s", self.ttl))
         return modified is None or time.time() - modified.timestamp() < max(10 * ttl, 600)
 
-    def _void(self, path: str) -> bool:
+    def _remove_void(self, path: str) -> bool:
         """Whether a lease was void, and could be removed."""
         content, tag = self._read(path)
         if tag is None:
             return True  # given back meanwhile
-        if content is not None and not _gone(content):
+        if content is not None and not _has_owner_ended(content):
             seen, since = self._seen.setdefault(path, (tag, time.monotonic()))
             if seen != tag:
                 self._seen[path] = (tag, time.monotonic())
@@ -144,7 +151,7 @@ class Leases:
             return None, tag
         return (content, tag) if isinstance(content, dict) else (None, tag)
 
-    def _begin(self) -> None:
+    def _start_heartbeat(self) -> None:
         if self._beating is None:
             self._beating = threading.Thread(target=self._beat, daemon=True, name="nwbpipe-leases")
             self._beating.start()
@@ -163,13 +170,13 @@ class Leases:
                         continue  # the store can't be reached: the next beat tries again
 
 
-def _process() -> dict[str, Any]:
+def _describe_process() -> dict[str, Any]:
     import psutil
 
-    return {"machine": machine(), "pid": os.getpid(), "pid_since": psutil.Process().create_time()}
+    return {"machine": identify_machine(), "pid": os.getpid(), "pid_since": psutil.Process().create_time()}
 
 
-def machine() -> str:
+def identify_machine() -> str:
     """Return a text that names this machine since it was booted, and tells nothing of it."""
     import psutil
 
@@ -181,11 +188,11 @@ def machine() -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _gone(content: Mapping[str, Any]) -> bool:
+def _has_owner_ended(content: Mapping[str, Any]) -> bool:
     """Whether the owner was a process of this machine, and is there no more."""
     import psutil
 
-    if content.get("machine") != machine():
+    if content.get("machine") != identify_machine():
         return False
     try:
         process = psutil.Process(int(content["pid"]))

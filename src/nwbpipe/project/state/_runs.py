@@ -74,7 +74,7 @@ class RunObject:
         return asdict(self)
 
 
-class Runs:
+class RunStore:
     """The run objects of a project.
 
     Parameters
@@ -96,7 +96,7 @@ class Runs:
             self.store.write_bytes(run.path, json.dumps(run.as_dict(), indent=1).encode())
         return run
 
-    def failures(self) -> dict[tuple[str, str], list[str]]:
+    def list_failures(self) -> dict[tuple[str, str], list[str]]:
         """Return the paths of failed runs, oldest first, by session and step."""
         found: dict[tuple[str, str], list[str]] = {}
         for entry in self.store.list("runs/failed"):
@@ -124,7 +124,7 @@ class Runs:
                 msg, where=self.store.location(path), found=str(error), hint="remove it"
             ) from error
 
-    def all(self) -> Iterator[RunObject]:
+    def iter_runs(self) -> Iterator[RunObject]:
         """Yield all runs, oldest first; objects that can't be read are left out."""
         paths = [one.path for one in self.store.list("runs") if one.path.endswith(".json")]
         for path in sorted(paths, key=lambda path: path.rsplit("/", 1)[-1]):
@@ -132,6 +132,6 @@ class Runs:
                 yield self.read(path)
 
 
-def now_text() -> str:
+def format_now() -> str:
     """Return the time as ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat()

@@ -1,38 +1,38 @@
 """What all that we do with S3 shares: addresses, the connection and its errors, conditions, reading by ranges."""
 
-from nwbpipe.stores.s3._address import Address, canonical, is_remote, parse, public
+from nwbpipe.stores.s3._address import Address, canonical_url, is_remote, parse_address, public_url
 from nwbpipe.stores.s3._client import (
     THREADS,
     code_of,
-    conflict,
+    conflict_error,
     connect,
-    explained,
+    explain_error,
     is_conflict,
     is_missing,
     is_s3_error,
-    scrubbed,
+    scrub_secrets,
 )
 from nwbpipe.stores.s3._conditions import checks_in_one_step, require_conditions
-from nwbpipe.stores.s3._object import BLOCK, Reader, RemoteObject
+from nwbpipe.stores.s3._object import BLOCK, ObjectReader, RemoteObject
 
 __all__ = [
     "BLOCK",
     "THREADS",
     "Address",
-    "Reader",
+    "ObjectReader",
     "RemoteObject",
-    "canonical",
+    "canonical_url",
     "checks_in_one_step",
     "code_of",
-    "conflict",
+    "conflict_error",
     "connect",
-    "explained",
+    "explain_error",
     "is_conflict",
     "is_missing",
     "is_remote",
     "is_s3_error",
-    "parse",
-    "public",
+    "parse_address",
+    "public_url",
     "require_conditions",
-    "scrubbed",
+    "scrub_secrets",
 ]

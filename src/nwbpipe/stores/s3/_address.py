@@ -37,7 +37,7 @@ def is_remote(path: object) -> bool:
     return bool(_SCHEMES.match(str(path)) or _OTHER.match(str(path)))
 
 
-def parse(url: Path | str, *, folder: bool = False) -> Address:
+def parse_address(url: Path | str, *, folder: bool = False) -> Address:
     """Take an address apart.
 
     Parameters
@@ -57,19 +57,21 @@ def parse(url: Path | str, *, folder: bool = False) -> Address:
     if scheme != "s3":
         msg = f"addresses of {scheme}:// are not supported"
         hint = "download the file first"
-        raise RequestError(msg, where=public(url), expected="a local file, or s3://bucket/key", hint=hint)
+        raise RequestError(msg, where=public_url(url), expected="a local file, or s3://bucket/key", hint=hint)
     bucket, _, key = rest.partition("/")
     if not bucket or "@" in bucket or (not folder and (not key or key.endswith("/"))):
         msg = "no address of an object in S3"
-        raise RequestError(msg, where=public(url), expected="s3://bucket/key", hint="name the bucket and the object")
+        raise RequestError(
+            msg, where=public_url(url), expected="s3://bucket/key", hint="name the bucket and the object"
+        )
     return Address(bucket, key)
 
 
-def canonical(url: Path | str) -> str:
+def canonical_url(url: Path | str) -> str:
     """Return a URL in its usual form: `Path` takes one of two slashes."""
     return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+):/+", r"\1://", str(url))
 
 
-def public(url: Path | str) -> str:
+def public_url(url: Path | str) -> str:
     """Return an address without a user name, a password or a signature in it."""
     return re.sub(r"//[^/@]*@", "//…@", str(url).partition("?")[0])

@@ -54,7 +54,7 @@ def connect() -> Any:
                 _sessions[settings] = boto3.session.Session()
             return _sessions[settings].client("s3", config=config)
     except (BotoCoreError, ValueError) as error:
-        raise explained(error, None, "connecting") from None
+        raise explain_error(error, None, "connecting") from None
 
 
 def code_of(error: BaseException) -> str:
@@ -82,7 +82,7 @@ def is_s3_error(error: BaseException) -> bool:
     return isinstance(error, BotoCoreError | ClientError | HTTPClientError)
 
 
-def explained(error: BaseException, address: Address | None, doing: str, client: Any = None) -> NwbpipeError:
+def explain_error(error: BaseException, address: Address | None, doing: str, client: Any = None) -> NwbpipeError:
     """Make our error of one of boto3's.
 
     Raise it ``from None``: boto3's own text may hold what nobody should see.
@@ -91,7 +91,7 @@ def explained(error: BaseException, address: Address | None, doing: str, client:
     if isinstance(error, NwbpipeError):
         return error
     if is_conflict(error):
-        return conflict(address)
+        return conflict_error(address)
     name, code = type(error).__name__, code_of(error)
     if name in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "NoAuthTokenError"):
         msg = "there are no credentials for S3"
@@ -114,19 +114,19 @@ def explained(error: BaseException, address: Address | None, doing: str, client:
     if name == "ParamValidationError":
         return FileAccessError("no address that S3 can have", where=where, hint="check the bucket's name")
     if name in ("ProfileNotFound", "NoRegionError", "ConfigParseError"):
-        return FileAccessError("boto3's settings can't be used", where=where, found=scrubbed(str(error), client))
+        return FileAccessError("boto3's settings can't be used", where=where, found=scrub_secrets(str(error), client))
     if not code:
         msg = f"S3 can't be reached (while {doing})"
         return FileAccessError(
             msg,
             where=where,
-            found=scrubbed(f"{name}: {error}", client),
+            found=scrub_secrets(f"{name}: {error}", client),
             hint="check the network, and AWS_ENDPOINT_URL",
         )
-    return FileAccessError(f"S3 refused {doing}", where=where, found=scrubbed(str(error), client))
+    return FileAccessError(f"S3 refused {doing}", where=where, found=scrub_secrets(str(error), client))
 
 
-def conflict(address: Address | None) -> ConflictError:
+def conflict_error(address: Address | None) -> ConflictError:
     """Make the error for an object that is no longer what it was."""
     msg = "another writer changed the object meanwhile"
     hint = "nothing was written: do it again, on the new state (nwbpipe.update does so by itself)"
@@ -139,7 +139,7 @@ _PARAMETERS = re.compile(
 )
 
 
-def scrubbed(text: str, client: Any = None) -> str:
+def scrub_secrets(text: str, client: Any = None) -> str:
     """Return a text without keys, tokens, signatures, or passwords in URLs."""
     with suppress(Exception):  # whatever the credentials are: a message must not fail for them
         credentials = client._request_signer._credentials

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from nwbpipe.errors import FileAccessError
 from nwbpipe.stores._paths import OURS
 from nwbpipe.stores.s3._address import Address
-from nwbpipe.stores.s3._client import code_of, explained, is_conflict, is_missing, is_s3_error
+from nwbpipe.stores.s3._client import code_of, explain_error, is_conflict, is_missing, is_s3_error
 
 _CHECKING: tuple[str, ...] = (".amazonaws.com", ".amazonaws.com.cn")
 _NO_ETAG = '"00000000000000000000000000000000"'
@@ -47,13 +47,13 @@ def require_conditions(client: Any, address: Address, *, completing: bool = Fals
     if checks_in_one_step(client):
         return
     for what, checks in _PROBES.items():
-        if (completing or what != "a completed upload") and not _checks(client, address, what, checks):
+        if (completing or what != "a completed upload") and not _server_checks(client, address, what, checks):
             msg = f"this server does not check the condition of {what}: of two writers, one would be lost in silence"
             expected = "a server that knows If-Match and If-None-Match"
             raise FileAccessError(msg, where=str(address), expected=expected, hint=hint)
 
 
-def _checks(client: Any, address: Address, what: str, checks: Callable[[Any, dict[str, str]], bool]) -> bool:
+def _server_checks(client: Any, address: Address, what: str, checks: Callable[[Any, dict[str, str]], bool]) -> bool:
     place = (str(client.meta.endpoint_url), address.bucket, what)
     if place not in _known:
         folder = address.key.rpartition("/")[0]
@@ -63,7 +63,7 @@ def _checks(client: Any, address: Address, what: str, checks: Callable[[Any, dic
         except Exception as error:
             if not is_s3_error(error):
                 raise
-            raise explained(error, address, "asking whether the server checks conditions", client) from None
+            raise explain_error(error, address, "asking whether the server checks conditions", client) from None
         finally:
             with suppress(Exception):
                 client.delete_object(**beside)
@@ -75,7 +75,7 @@ def _checks_objects(client: Any, beside: dict[str, str]) -> bool:
     try:
         client.put_object(**beside, Body=b"?", IfMatch=_NO_ETAG)
     except Exception as error:
-        if not _refused(error):
+        if not _is_condition_refused(error):
             return False
     else:
         return False
@@ -83,7 +83,7 @@ def _checks_objects(client: Any, beside: dict[str, str]) -> bool:
         client.put_object(**beside, Body=b"1", IfNoneMatch="*")
         client.put_object(**beside, Body=b"2", IfNoneMatch="*")
     except Exception as error:
-        return _refused(error)
+        return _is_condition_refused(error)
     return False
 
 
@@ -97,14 +97,14 @@ def _checks_completions(client: Any, beside: dict[str, str]) -> bool:
     except Exception as error:
         with suppress(Exception):
             client.abort_multipart_upload(**upload)
-        return _refused(error)
+        return _is_condition_refused(error)
     return False
 
 
 _PROBES = {"an object": _checks_objects, "a completed upload": _checks_completions}
 
 
-def _refused(error: Exception) -> bool:
+def _is_condition_refused(error: Exception) -> bool:
     """Whether a request was refused for its condition (True), or since the server does not know such (False)."""
     if is_conflict(error) or is_missing(error):
         return True

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from nwbpipe.errors import NwbpipeError
 from nwbpipe.stores.s3._address import Address
-from nwbpipe.stores.s3._client import code_of, explained, is_s3_error
+from nwbpipe.stores.s3._client import code_of, explain_error, is_s3_error
 
 BLOCK = 2**20
 _CACHED = 64  # blocks
@@ -56,7 +56,7 @@ class RemoteObject:
                 return
             if not is_s3_error(error):
                 raise
-            raise explained(error, address, "opening the object", client) from None
+            raise explain_error(error, address, "opening the object", client) from None
         self.etag = answer["ETag"]
         total = re.search(r"/(\d+)$", answer.get("ContentRange", ""))
         self.size = int(total[1]) if total else len(first)
@@ -87,7 +87,7 @@ class RemoteObject:
 
     @property
     def tag(self) -> str:
-        """The ETag: see `nwbpipe.stores.Ranged`."""
+        """The ETag: see `nwbpipe.stores.RangedFile`."""
         return self.etag
 
     def fetch(self, start: int, stop: int) -> bytes:
@@ -113,7 +113,7 @@ class RemoteObject:
         except Exception as error:
             if not is_s3_error(error) and not isinstance(error, OSError):
                 raise
-            self.failure = explained(error, self.address, "reading", self.client)
+            self.failure = explain_error(error, self.address, "reading", self.client)
             raise self.failure from None
         return data
 
@@ -134,8 +134,8 @@ class RemoteObject:
             del self._blocks[oldest]
 
 
-class Source(Protocol):
-    """What a `Reader` reads: a `RemoteObject`, or a `nwbpipe.stores.CachedFile`."""
+class ByteSource(Protocol):
+    """What a `ObjectReader` reads: a `RemoteObject`, or a `nwbpipe.stores.CachedFile`."""
 
     size: int
 
@@ -143,7 +143,7 @@ class Source(Protocol):
         """Return up to `size` bytes from `offset` on."""
 
 
-class Reader(io.RawIOBase):
+class ObjectReader(io.RawIOBase):
     """A file object over an object of S3, for reading.
 
     Parameters
@@ -152,7 +152,7 @@ class Reader(io.RawIOBase):
         What it reads.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteSource) -> None:
         self._source = source
         self._position = 0
 

@@ -42,12 +42,12 @@ def test_a_clock_that_was_set_is_refused_by_one_test_alone(
     assert low < reference[part].mean() < high
     assert high - low < 0.6 * (reference[-1] - reference[0])
     monkeypatch.setattr(_contradiction, test, lambda *_: None)
-    assert match_pulses(source, reference).accepted
+    assert match_pulses(source, reference).is_accepted
 
 
 def test_a_step_far_below_the_jitter_is_left() -> None:
     match = match_pulses(*trains(0, 4000, 0.05, slice(2000, None), 0.02))
-    assert match.accepted
+    assert match.is_accepted
     residual = match.reference[match.best.of_reference] - match.best(match.source)[match.best.of_source]
     sums = np.abs(np.cumsum(residual - residual.mean()))
     assert sums.max() > 1.63 * residual.std() * np.sqrt(len(residual))  # it is seen, but not material
@@ -58,5 +58,5 @@ def test_losing_somewhat_more_pulses_for_a_while_is_left() -> None:
     lost = np.where(np.arange(4000) < 2000, 0.02, 0.10)
     source = source[np.random.default_rng(1).random(4000) >= lost]
     match = match_pulses(source, reference)
-    assert match.accepted
+    assert match.is_accepted
     assert match.best.missed > 200

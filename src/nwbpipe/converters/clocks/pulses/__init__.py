@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from nwbpipe.converters.clocks.pulses._hypothesis import Hypothesis
-from nwbpipe.converters.clocks.pulses._intervals import Sequence, match_intervals
-from nwbpipe.converters.clocks.pulses._lines import Fit, Line, Pieces, fit_line
-from nwbpipe.converters.clocks.pulses._matching import Match, match_pulses
+from nwbpipe.converters.clocks.pulses._intervals import IntervalMatch, match_intervals
+from nwbpipe.converters.clocks.pulses._lines import LinearMap, LineFit, PiecewiseMap, fit_line
+from nwbpipe.converters.clocks.pulses._matching import PulseMatch, match_pulses
 
-__all__ = ["Fit", "Hypothesis", "Line", "Match", "Pieces", "Sequence", "fit_line", "match_intervals", "match_pulses"]
+__all__ = [
+    "Hypothesis",
+    "IntervalMatch",
+    "LineFit",
+    "LinearMap",
+    "PiecewiseMap",
+    "PulseMatch",
+    "fit_line",
+    "match_intervals",
+    "match_pulses",
+]

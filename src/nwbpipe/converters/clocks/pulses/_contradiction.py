@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nwbpipe.converters.clocks.pulses._hypothesis import Hypothesis, overlap
+from nwbpipe.converters.clocks.pulses._hypothesis import Hypothesis, find_overlap
 from nwbpipe.converters.clocks.pulses._lines import Times
-from nwbpipe.converters.clocks.pulses._trains import Trains
+from nwbpipe.converters.clocks.pulses._trains import TrainPair
 
 # Sums that contradict a match: chance has had 3.9 in 600 good ones, the restart that says least 6.5.
 _MISFIT = 5.5
@@ -19,7 +19,7 @@ _CAP = 2.0
 _EDGES = 512  # between which stretches are looked for
 
 
-def contradiction(trains: Trains, one: Hypothesis) -> tuple[float, float] | None:
+def find_contradiction(trains: TrainPair, one: Hypothesis) -> tuple[float, float] | None:
     """Find where the pulses contradict a match.
 
     Returns
@@ -27,15 +27,15 @@ def contradiction(trains: Trains, one: Hypothesis) -> tuple[float, float] | None
     (float, float) or None
         Start and end on the reference, in seconds.
     """
-    seen = _witnesses(trains, one)
-    found = _misfit(seen)
+    seen = _collect_evidence(trains, one)
+    found = _find_misfit(seen)
     if found is None and one.pieces is None:
-        found = _step(trains, one)
-    return found or _sparse(seen)
+        found = _find_step(trains, one)
+    return found or _find_sparse_stretch(seen)
 
 
 @dataclass(frozen=True)
-class _Witnesses:
+class _PulseEvidence:
     """All pairs, and all pulses without a partner where both trains were recorded, by time.
 
     `times` are on the reference, in seconds; `alone` tells the pulses without a partner; `said` is what each says
@@ -44,13 +44,13 @@ class _Witnesses:
     """
 
     times: Times
-    alone: npt.NDArray[np.bool_]
-    said: Times
+    unpaired: npt.NDArray[np.bool_]
+    evidence: Times
     chance: float
 
 
-def _witnesses(trains: Trains, one: Hypothesis) -> _Witnesses:
-    low, high = overlap(trains, one.mapping, one.window)
+def _collect_evidence(trains: TrainPair, one: Hypothesis) -> _PulseEvidence:
+    low, high = find_overlap(trains, one.mapping, one.window)
     mapped = one(trains.source)
     lone, missing = (
         np.delete(times, pairs) for times, pairs in ((mapped, one.of_source), (trains.reference, one.of_reference))
@@ -66,7 +66,7 @@ def _witnesses(trains: Trains, one: Hypothesis) -> _Witnesses:
     wrong = np.log(chance / (2 * one.window))
     unpaired = max(np.log((1 - chance) / rate), 0.0)
     places = np.searchsorted(at, others)
-    return _Witnesses(
+    return _PulseEvidence(
         np.insert(at, places, others),
         np.insert(np.zeros(len(at), dtype=bool), places, True),
         np.insert(np.minimum(wrong - right, _CAP), places, unpaired),
@@ -74,7 +74,7 @@ def _witnesses(trains: Trains, one: Hypothesis) -> _Witnesses:
     )
 
 
-def _misfit(seen: _Witnesses) -> tuple[float, float] | None:
+def _find_misfit(seen: _PulseEvidence) -> tuple[float, float] | None:
     """Find a stretch of time in which the pulses of both trains contradict each other, as after a restart.
 
     Every pulse tells how much likelier it is if the clocks have nothing to do with each other than if they fit
@@ -82,7 +82,7 @@ def _misfit(seen: _Witnesses) -> tuple[float, float] | None:
     chance would not bring it about. A train that was merely not recorded for a while looks the same, and is refused.
     """
     times = seen.times
-    sums = np.concatenate([[0.0], np.cumsum(seen.said)])
+    sums = np.concatenate([[0.0], np.cumsum(seen.evidence)])
     lowest = np.minimum.accumulate(sums)
     stop = int(np.argmax(sums - lowest))
     start = int(np.argmin(sums[: stop + 1]))
@@ -97,7 +97,7 @@ def _misfit(seen: _Witnesses) -> tuple[float, float] | None:
     return float(times[start]), float(times[stop - 1])
 
 
-def _sparse(seen: _Witnesses) -> tuple[float, float] | None:
+def _find_sparse_stretch(seen: _PulseEvidence) -> tuple[float, float] | None:
     """Find a stretch in which more pulses lack a partner than elsewhere, as after a restart that chance hides.
 
     The scan statistic of Kulldorff (1997) for shares: what a share of its own within says over one share for all,
@@ -106,11 +106,15 @@ def _sparse(seen: _Witnesses) -> tuple[float, float] | None:
     """
     count = len(seen.times)
     edges = np.unique(np.linspace(0, count, min(count, _EDGES) + 1).astype(np.int64))
-    lone = np.concatenate([[0], np.cumsum(seen.alone)])[edges]
+    lone = np.concatenate([[0], np.cumsum(seen.unpaired)])[edges]
     first, last = np.triu_indices(len(edges), 1)
     within, lone_within = edges[last] - edges[first], lone[last] - lone[first]
     elsewhere, lone_elsewhere = count - within, lone[-1] - lone_within
-    says = _likelihood(lone_within, within) + _likelihood(lone_elsewhere, elsewhere) - _likelihood(lone[-1], count)
+    says = (
+        _log_likelihood(lone_within, within)
+        + _log_likelihood(lone_elsewhere, elsewhere)
+        - _log_likelihood(lone[-1], count)
+    )
     by_chance = 2 * (1 - seen.chance) / (2 - seen.chance)  # two pulses without a partner, or one pair
     share = lone_elsewhere / np.maximum(elsewhere, 1)
     says[lone_within < 0.5 * (share + np.maximum(by_chance, share)) * within] = 0.0
@@ -120,7 +124,7 @@ def _sparse(seen: _Witnesses) -> tuple[float, float] | None:
     return float(seen.times[edges[first[worst]]]), float(seen.times[edges[last[worst]] - 1])
 
 
-def _likelihood(some: npt.ArrayLike, of: npt.ArrayLike) -> Times:
+def _log_likelihood(some: npt.ArrayLike, of: npt.ArrayLike) -> Times:
     """Logarithm of the largest likelihood of `some` among `of`."""
     some, of = np.asarray(some, dtype=np.float64), np.asarray(of, dtype=np.float64)
     share = some / np.maximum(of, 1.0)
@@ -129,7 +133,7 @@ def _likelihood(some: npt.ArrayLike, of: npt.ArrayLike) -> Times:
     )
 
 
-def _step(trains: Trains, one: Hypothesis) -> tuple[float, float] | None:
+def _find_step(trains: TrainPair, one: Hypothesis) -> tuple[float, float] | None:
     """Find a step in the residuals that a straight line has swallowed, as after a restart by less than an interval.
 
     The largest cumulated sum of the residuals (the OLS-CUSUM test of Ploberger and Krämer, 1992: 1.63 is passed by

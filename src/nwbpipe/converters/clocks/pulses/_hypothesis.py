@@ -6,9 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nwbpipe.converters.clocks.pulses._lines import Fit, Index, Line, Pieces, Times, fit_line, fit_pieces, sample
+from nwbpipe.converters.clocks.pulses._lines import (
+    Index,
+    LinearMap,
+    LineFit,
+    PiecewiseMap,
+    Times,
+    fit_line,
+    fit_pieces,
+    subsample,
+)
 from nwbpipe.converters.clocks.pulses._search import SNIPPET, Snippet
-from nwbpipe.converters.clocks.pulses._trains import FLOOR_S, WIDTH, Trains, pair, support
+from nwbpipe.converters.clocks.pulses._trains import FLOOR_S, WIDTH, TrainPair, compute_support, pair_nearest
 
 _SAMPLE = 20_000  # pulses of a long step that are followed
 
@@ -42,8 +51,8 @@ class Hypothesis:
 
     of_source: Index
     of_reference: Index
-    fit: Fit
-    pieces: Pieces | None
+    fit: LineFit
+    pieces: PiecewiseMap | None
     jumps: bool
     sigma: float
     window: float
@@ -53,31 +62,33 @@ class Hypothesis:
     support: float
 
     @property
-    def mapping(self) -> Line | Pieces:
+    def mapping(self) -> LinearMap | PiecewiseMap:
         """The better of the two lines."""
         return self.fit.line if self.pieces is None else self.pieces
 
     @property
-    def matched(self) -> int:
+    def pair_count(self) -> int:
         """Number of pairs."""
         return len(self.of_source)
 
     @property
-    def unpaired(self) -> int:
+    def unpaired_count(self) -> int:
         """Number of pulses without a partner where both trains were recorded."""
         return self.missed + self.extra
 
     @property
     def error_rate(self) -> float:
         """Share of pulses without a partner, never quite 0."""
-        return (self.unpaired + 1) / (self.matched + self.unpaired + 2)
+        return (self.unpaired_count + 1) / (self.pair_count + self.unpaired_count + 2)
 
     def __call__(self, times: Times) -> Times:
         """Carry times of the clock (seconds) to the reference."""
         return self.mapping(times)
 
 
-def work_out(trains: Trains, snippet: Snippet, line: Line, bins: float, sharp: float = np.inf) -> Hypothesis | None:
+def evaluate_line(
+    trains: TrainPair, snippet: Snippet, line: LinearMap, bins: float, sharp: float = np.inf
+) -> Hypothesis | None:
     """Work out a proposed line on all pulses; None where less than half of the snippet's pair within `sharp`."""
     refined = _refine(trains, snippet, line, 2.5 * bins)
     if refined is None:
@@ -94,55 +105,55 @@ def work_out(trains: Trains, snippet: Snippet, line: Line, bins: float, sharp: f
         of_source, of_reference = _track(trains, snippet, fit, window)
     if len(of_source) < 3:
         return None
-    return _settle(trains, of_source, of_reference, window)
+    return _fit_and_count(trains, of_source, of_reference, window)
 
 
-def settle_on(trains: Trains, line: Line, window: float) -> Hypothesis | None:
+def refit_line(trains: TrainPair, line: LinearMap, window: float) -> Hypothesis | None:
     """Work out a line that is known well already, such as one that another is shifted from."""
     if len(trains.source) > 10 * _SAMPLE:
-        some = _piece(trains, line, 0, len(trains.source), window)
+        some = _pair_stretch(trains, line, 0, len(trains.source), window)
         if len(some[0]) < 0.4 * _SAMPLE:
             return None
     of_source, of_reference = _pairs_of(trains, line, window)
-    return _settle(trains, of_source, of_reference, window) if len(of_source) >= 3 else None
+    return _fit_and_count(trains, of_source, of_reference, window) if len(of_source) >= 3 else None
 
 
-def _pairs_of(trains: Trains, line: Line, window: float) -> tuple[Index, Index]:
-    of_source, of_reference, _ = pair(line(trains.source), trains.reference, window)
+def _pairs_of(trains: TrainPair, line: LinearMap, window: float) -> tuple[Index, Index]:
+    of_source, of_reference, _ = pair_nearest(line(trains.source), trains.reference, window)
     return of_source, of_reference
 
 
-def _bounded_fit(x: Times, y: Times, max_drift: float) -> Fit:
+def _fit_within_drift(x: Times, y: Times, max_drift: float) -> LineFit:
     fit = fit_line(x, y)
     if abs(fit.line.drift) > max_drift:
         bounded = fit_line(x, y, known_drift=float(np.clip(fit.line.drift, -max_drift, max_drift)))
-        fit = Fit(bounded.line, bounded.sigma, fit.drift_error, bounded.count)
+        fit = LineFit(bounded.line, bounded.sigma, fit.drift_error, bounded.count)
     return fit
 
 
-def _refine(trains: Trains, snippet: Snippet, line: Line, window: float) -> tuple[Fit, float] | None:
+def _refine(trains: TrainPair, snippet: Snippet, line: LinearMap, window: float) -> tuple[LineFit, float] | None:
     """Sharpen a proposed line on its snippet: pair, fit, narrow the window, again."""
     part = trains.source[snippet.first : snippet.stop]
-    fit = Fit(line, window, 0.0, 0)
+    fit = LineFit(line, window, 0.0, 0)
     for _ in range(6):
-        of_part, of_reference, _ = pair(fit.line(part), trains.reference, window)
+        of_part, of_reference, _ = pair_nearest(fit.line(part), trains.reference, window)
         if len(of_part) < 3:
             return None
         x, y = part[of_part], trains.reference[of_reference]
-        fit = _bounded_fit(x, y, trains.max_drift)
-        narrow = _window(y - fit.line(x), window)
+        fit = _fit_within_drift(x, y, trains.max_drift)
+        narrow = _narrow_window(y - fit.line(x), window)
         if narrow >= 0.98 * window:
             break
         window = narrow
     return fit, window
 
 
-def _window(residual: Times, at_most: float) -> float:
-    spread = 1.4826 * float(np.median(np.abs(sample(residual))))
+def _narrow_window(residual: Times, at_most: float) -> float:
+    spread = 1.4826 * float(np.median(np.abs(subsample(residual))))
     return min(at_most, max(WIDTH * spread, FLOOR_S))
 
 
-def _track(trains: Trains, snippet: Snippet, fit: Fit, window: float) -> tuple[Index, Index]:
+def _track(trains: TrainPair, snippet: Snippet, fit: LineFit, window: float) -> tuple[Index, Index]:
     """Follow a match out of its snippet to both ends.
 
     Each step is twice as long as the one before, or shorter where that loses the match, and goes on from the line
@@ -150,7 +161,7 @@ def _track(trains: Trains, snippet: Snippet, fit: Fit, window: float) -> tuple[I
     them, or of long steps a sample, which is enough to fit by.
     """
     source, reference = trains.source, trains.reference
-    pairs = [_piece(trains, fit.line, snippet.first, snippet.stop, window)]
+    pairs = [_pair_stretch(trains, fit.line, snippet.first, snippet.stop, window)]
     if len(pairs[0][0]) < 3:
         return pairs[0]
     for forward in (True, False):
@@ -159,15 +170,15 @@ def _track(trains: Trains, snippet: Snippet, fit: Fit, window: float) -> tuple[I
         while edge != end:
             other = min(edge + step, end) if forward else max(edge - step, end)
             latest = slice(-max(step, 64), None) if forward else slice(None, max(step, 64))
-            line = _bounded_fit(source[near[0][latest]], reference[near[1][latest]], trains.max_drift).line
-            found = _piece(trains, line, min(edge, other), max(edge, other), window)
+            line = _fit_within_drift(source[near[0][latest]], reference[near[1][latest]], trains.max_drift).line
+            found = _pair_stretch(trains, line, min(edge, other), max(edge, other), window)
             mapped = line(source[[min(edge, other), max(edge, other) - 1]])
             inside = mapped[1] >= reference[0] and mapped[0] <= reference[-1]
             if inside and len(found[0]) < 0.5 * min(abs(other - edge), _SAMPLE) and step > 32:
                 step = max(step // 8, 32)  # lost: try again in shorter steps
                 continue
             edge = other
-            near = _joined(near, found, forward)
+            near = _append_pairs(near, found, forward)
             pairs.append(found)
             step *= 2
     order = np.argsort([int(found[0][0]) if len(found[0]) else -1 for found in pairs], kind="stable")
@@ -179,41 +190,43 @@ def _track(trains: Trains, snippet: Snippet, fit: Fit, window: float) -> tuple[I
     return of_source[rising], of_reference[rising]
 
 
-def _joined(near: tuple[Index, Index], found: tuple[Index, Index], forward: bool) -> tuple[Index, Index]:
+def _append_pairs(near: tuple[Index, Index], found: tuple[Index, Index], forward: bool) -> tuple[Index, Index]:
     """Give the latest pairs."""
     first, second = (near, found) if forward else (found, near)
     part = slice(-_SAMPLE, None) if forward else slice(None, _SAMPLE)
     return np.concatenate([first[0], second[0]])[part], np.concatenate([first[1], second[1]])[part]
 
 
-def _piece(trains: Trains, line: Line, first: int, stop: int, window: float) -> tuple[Index, Index]:
+def _pair_stretch(trains: TrainPair, line: LinearMap, first: int, stop: int, window: float) -> tuple[Index, Index]:
     """Pair a run of the source's pulses, or a sample of a long one."""
     chosen = np.arange(first, stop, max(1, (stop - first) // _SAMPLE))
     mapped = line(trains.source[chosen])
     low, high = np.searchsorted(trains.reference, [mapped[0] - window, mapped[-1] + window])
     if high - low < 1:
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    of_chosen, of_reference, _ = pair(mapped, trains.reference[low:high], window)
+    of_chosen, of_reference, _ = pair_nearest(mapped, trains.reference[low:high], window)
     return chosen[of_chosen], of_reference + low
 
 
-def _settle(trains: Trains, of_source: Index, of_reference: Index, window: float) -> Hypothesis | None:
+def _fit_and_count(trains: TrainPair, of_source: Index, of_reference: Index, window: float) -> Hypothesis | None:
     """Fit all pairs, pair again by that fit, and count what is left."""
     source, reference = trains.source, trains.reference
-    fit, pieces, jumps = _fits(source[of_source], reference[of_reference], trains.max_drift, len(source) > SNIPPET)
+    fit, pieces, jumps = _fit_lines(
+        source[of_source], reference[of_reference], trains.max_drift, len(source) > SNIPPET
+    )
     for last in (False, True):
         mapping = fit.line if pieces is None else pieces
         residual = reference[of_reference] - mapping(source[of_source])
-        window = _window(residual, window * 1.5)
+        window = _narrow_window(residual, window * 1.5)
         before = len(of_source)
-        of_source, of_reference, residual = pair(mapping(source), reference, window)
+        of_source, of_reference, residual = pair_nearest(mapping(source), reference, window)
         if len(of_source) < 3:
             return None
         # The pairs of a long train come from a sample of it: they have been paired anew now, and fit.
         settled = (
             last or len(source) > _SAMPLE or (len(source) > 5000 and abs(len(of_source) - before) <= 0.001 * before)
         )
-        fit, pieces, jumps = _fits(
+        fit, pieces, jumps = _fit_lines(
             source[of_source], reference[of_reference], trains.max_drift, settled or len(source) > SNIPPET
         )
         if settled:
@@ -222,44 +235,48 @@ def _settle(trains: Trains, of_source: Index, of_reference: Index, window: float
     residual = reference[of_reference] - mapping(source[of_source])
     free = 2 if pieces is None else len(pieces.source)
     sigma = float(np.sqrt(residual @ residual / max(len(residual) - free, 1)))
-    inside = _inside(trains, mapping, window)
-    extra, missed = (_lone(paired, part) for paired, part in zip((of_source, of_reference), inside, strict=True))
+    inside = _overlapping_pulses(trains, mapping, window)
+    extra, missed = (
+        _count_unpaired(paired, part) for paired, part in zip((of_source, of_reference), inside, strict=True)
+    )
     sigma = max(sigma, FLOOR_S / 4)
-    said = support(trains, of_source, of_reference, sigma, missed + extra)
+    said = compute_support(trains, of_source, of_reference, sigma, missed + extra)
     return Hypothesis(of_source, of_reference, fit, pieces, jumps, sigma, window, inside, missed, extra, said)
 
 
-def _fits(x: Times, y: Times, max_drift: float, broken: bool) -> tuple[Fit, Pieces | None, bool]:
-    fit = _bounded_fit(x, y, max_drift)
+def _fit_lines(x: Times, y: Times, max_drift: float, broken: bool) -> tuple[LineFit, PiecewiseMap | None, bool]:
+    fit = _fit_within_drift(x, y, max_drift)
     pieces = fit_pieces(x, y, fit.line) if broken else None
     jumps = pieces is not None and bool(np.abs(pieces.drifts).max() > max_drift)
     return fit, None if jumps else pieces, jumps
 
 
-def _inside(trains: Trains, mapping: Line | Pieces, window: float) -> tuple[tuple[int, int], tuple[int, int]]:
-    low, high = overlap(trains, mapping, window)
+def _overlapping_pulses(
+    trains: TrainPair, mapping: LinearMap | PiecewiseMap, window: float
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    low, high = find_overlap(trains, mapping, window)
     first, last = (int(place) for place in np.searchsorted(trains.reference, [low, high]))
     return _source_range(trains, mapping, low, high), (first, max(first, last))
 
 
-def _lone(paired: Index, part: tuple[int, int]) -> int:
+def _count_unpaired(paired: Index, part: tuple[int, int]) -> int:
     """Count the pulses of a range that have no partner."""
     bounds = np.searchsorted(paired, part)
     return int(part[1] - part[0] - (bounds[1] - bounds[0]))
 
 
-def common_lone(one: Hypothesis, other: Hypothesis) -> tuple[int, int]:
+def count_common_unpaired(one: Hypothesis, other: Hypothesis) -> tuple[int, int]:
     """Count the pulses without a partner under two lags, among those that both lags put inside."""
     counts = [0, 0]
     for which in (0, 1):
         part = (max(one.inside[which][0], other.inside[which][0]), min(one.inside[which][1], other.inside[which][1]))
         if part[1] > part[0]:
             for place, hypothesis in enumerate((one, other)):
-                counts[place] += _lone((hypothesis.of_source, hypothesis.of_reference)[which], part)
+                counts[place] += _count_unpaired((hypothesis.of_source, hypothesis.of_reference)[which], part)
     return counts[0], counts[1]
 
 
-def overlap(trains: Trains, mapping: Line | Pieces, window: float) -> tuple[float, float]:
+def find_overlap(trains: TrainPair, mapping: LinearMap | PiecewiseMap, window: float) -> tuple[float, float]:
     """Find the time, on the reference, that both trains cover."""
     start, stop = mapping(np.asarray(trains.source_span))
     low = max(float(start), trains.reference_span[0]) - window
@@ -267,7 +284,7 @@ def overlap(trains: Trains, mapping: Line | Pieces, window: float) -> tuple[floa
     return low, high
 
 
-def _source_range(trains: Trains, mapping: Line | Pieces, low: float, high: float) -> tuple[int, int]:
+def _source_range(trains: TrainPair, mapping: LinearMap | PiecewiseMap, low: float, high: float) -> tuple[int, int]:
     """Indices of the source's pulses between two times of the reference, by bisection."""
 
     def first_at(limit: float) -> int:

@@ -14,7 +14,7 @@ _MARGIN = float(np.log(1e4))
 
 
 @dataclass(frozen=True)
-class Sequence:
+class IntervalMatch:
     """Which pulses of two trains are the same, by order alone.
 
     Attributes
@@ -26,7 +26,7 @@ class Sequence:
     correlation : float
         Of the intervals.
     verdict, detail : str
-        As of `Match`.
+        As of `PulseMatch`.
     """
 
     of_source: Index
@@ -37,7 +37,9 @@ class Sequence:
     detail: str = ""
 
 
-def match_intervals(source: Times, reference: Times, *, tolerance_s: float, max_drift_ppm: float = 500.0) -> Sequence:
+def match_intervals(
+    source: Times, reference: Times, *, tolerance_s: float, max_drift_ppm: float = 500.0
+) -> IntervalMatch:
     """Find the shift at which the intervals of two trains agree.
 
     The clocks may stand still between the pulses, or be set: only the intervals count. But none may be missing
@@ -62,15 +64,17 @@ def match_intervals(source: Times, reference: Times, *, tolerance_s: float, max_
     none = np.empty(0, np.int64)
     one, two = np.diff(source), np.diff(reference)
     if min(len(one), len(two)) < 5:
-        return Sequence(none, none, np.empty(0), 0.0, "too few pulses", "at least 6 on both clocks are needed")
+        return IntervalMatch(none, none, np.empty(0), 0.0, "too few pulses", "at least 6 on both clocks are needed")
     if len(one) * len(two) > _MAX_PRODUCT:
-        return Sequence(none, none, np.empty(0), 0.0, "too many pulses", "use `align: pulses` for trains so long")
+        return IntervalMatch(
+            none, none, np.empty(0), 0.0, "too many pulses", "use `align: pulses` for trains so long"
+        )
     limit = tolerance_s + max_drift_ppm * 1e-6 * one
     ordered = np.sort(two)
     alike = np.searchsorted(ordered, one + limit, "right") - np.searchsorted(ordered, one - limit)
     said = -np.log(np.clip(alike / len(two), 1 / len(two), 1.0))  # how much an interval that agrees says, in nats
     lags = np.arange(-(len(one) - 5), len(two) - 4)
-    found = [_at(one, two, limit, said, int(lag)) for lag in lags]
+    found = [_score_lag(one, two, limit, said, int(lag)) for lag in lags]
     support = np.asarray([item[0] for item in found])
     share = np.asarray([item[1] for item in found])
     best = int(np.argmax(support))
@@ -91,10 +95,10 @@ def match_intervals(source: Times, reference: Times, *, tolerance_s: float, max_
     elif others.any():
         verdict = "ambiguous"
         detail = f"the intervals agree at the shifts {lag} and {int(lags[others][0])}"
-    return Sequence(indices, indices + lag, y - x, correlation, verdict, detail)
+    return IntervalMatch(indices, indices + lag, y - x, correlation, verdict, detail)
 
 
-def _at(one: Times, two: Times, limit: Times, said: Times, lag: int) -> tuple[float, float]:
+def _score_lag(one: Times, two: Times, limit: Times, said: Times, lag: int) -> tuple[float, float]:
     start, stop = max(0, -lag), min(len(one), len(two) - lag)
     agree = np.abs(two[start + lag : stop + lag] - one[start:stop]) <= limit[start:stop]
     share = float(agree.mean())

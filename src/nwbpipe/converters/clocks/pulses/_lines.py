@@ -16,13 +16,13 @@ _BLOCKS = 2048  # of pulses, where there are many
 _GAIN = 0.06  # the share of the squared residuals that a broken line has to explain
 
 
-def sample(values: Times, count: int = 100_000) -> Times:
+def subsample(values: Times, count: int = 100_000) -> Times:
     """Give every n-th value, so that about `count` stand for all: quantiles of millions need not be exact."""
     return values[:: max(1, len(values) // count)]
 
 
 @dataclass(frozen=True)
-class Line:
+class LinearMap:
     """An affine map from a clock to the reference.
 
     Kept about a centre: a clock that counts seconds since 1970 would lose its microseconds in an offset at 0.
@@ -50,7 +50,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Fit:
+class LineFit:
     """A line through pairs, with its uncertainty.
 
     Attributes
@@ -65,13 +65,13 @@ class Fit:
         Pairs that were used.
     """
 
-    line: Line
+    line: LinearMap
     sigma: float
     drift_error: float
     count: int
 
 
-def fit_line(x: Times, y: Times, known_drift: float | None = None) -> Fit:
+def fit_line(x: Times, y: Times, known_drift: float | None = None) -> LineFit:
     """Fit a line by least squares.
 
     Parameters
@@ -96,11 +96,11 @@ def fit_line(x: Times, y: Times, known_drift: float | None = None) -> Fit:
     sigma = float(np.sqrt(residual @ residual / max(len(x) - free, 1)))
     if free == 2:
         error = sigma / np.sqrt(spread)
-    return Fit(Line(centre, centre + middle, drift), sigma, float(error), len(x))
+    return LineFit(LinearMap(centre, centre + middle, drift), sigma, float(error), len(x))
 
 
 @dataclass(frozen=True)
-class Pieces:
+class PiecewiseMap:
     """A broken line from a clock to the reference: straight between its knots and beyond the outer ones.
 
     Attributes
@@ -129,7 +129,7 @@ class Pieces:
         return np.asarray(np.diff(self.reference - self.source) / np.diff(self.source))
 
 
-def fit_pieces(x: Times, y: Times, line: Line) -> Pieces | None:
+def fit_pieces(x: Times, y: Times, line: LinearMap) -> PiecewiseMap | None:
     """Fit a broken line where the residuals of a straight one ask for it.
 
     Knots are evenly spaced; their number is the one with the smallest BIC. None where a straight line is as good:
@@ -154,18 +154,18 @@ def fit_pieces(x: Times, y: Times, line: Line) -> Pieces | None:
     within = total - float(weight @ residual**2)
     pieces = 2
     while pieces <= MAX_PIECES and count >= PER_PIECE * pieces:
-        fitted = _broken(x, residual, weight, pieces)
+        fitted = _solve_knots(x, residual, weight, pieces)
         if fitted is not None:
             knots, values, rest = fitted
             left = within + rest
             score = count * np.log(max(left / count, 1e-30)) + (pieces + 1) * np.log(count)
             if score < best_score and left < (1.0 - _GAIN) * total:
-                best, best_score = Pieces(knots, line(knots) + values), score
+                best, best_score = PiecewiseMap(knots, line(knots) + values), score
         pieces *= 2
     return best
 
 
-def _broken(x: Times, residual: Times, weight: Times, pieces: int) -> tuple[Times, Times, float] | None:
+def _solve_knots(x: Times, residual: Times, weight: Times, pieces: int) -> tuple[Times, Times, float] | None:
     """Least squares for values at knots; the normal equations are tridiagonal, and small."""
     knots = np.linspace(x[0], x[-1], pieces + 1)
     place = (x - x[0]) / (x[-1] - x[0]) * pieces

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from nwbpipe.converters.clocks.pulses._contradiction import contradiction
-from nwbpipe.converters.clocks.pulses._hypothesis import Hypothesis, common_lone, settle_on, work_out
-from nwbpipe.converters.clocks.pulses._lines import Line, Times
+from nwbpipe.converters.clocks.pulses._contradiction import find_contradiction
+from nwbpipe.converters.clocks.pulses._hypothesis import Hypothesis, count_common_unpaired, evaluate_line, refit_line
+from nwbpipe.converters.clocks.pulses._lines import LinearMap, Times
 from nwbpipe.converters.clocks.pulses._search import choose_snippets, propose
-from nwbpipe.converters.clocks.pulses._trains import Trains, without_bounces
+from nwbpipe.converters.clocks.pulses._trains import TrainPair, drop_bounces
 
 MARGIN = float(np.log(1e4))  # the odds that are asked for
 # Of a lag against another that has support of its own, as in a sequence that is played again and again: pulses that
@@ -22,7 +22,7 @@ _LONG = 50_000  # pulses
 
 
 @dataclass(frozen=True)
-class Match:
+class PulseMatch:
     """What was found.
 
     Attributes
@@ -48,7 +48,7 @@ class Match:
     reference: Times = field(default_factory=lambda: np.empty(0))
 
     @property
-    def accepted(self) -> bool:
+    def is_accepted(self) -> bool:
         """Whether it is to be believed."""
         return self.verdict == "accepted"
 
@@ -61,7 +61,7 @@ def match_pulses(
     start_within_s: float | None = None,
     source_span: tuple[float, float] | None = None,
     reference_span: tuple[float, float] | None = None,
-) -> Match:
+) -> PulseMatch:
     """Find which pulses of two trains are the same events, and the line between their clocks.
 
     The trains may lack pulses, have extra and bouncing ones, and any lag.
@@ -90,25 +90,25 @@ def match_pulses(
     (12.5, 50.0)
     """
     if min(len(source), len(reference)) < 3:
-        return Match(None, "too few pulses", "at least 3 on both clocks are needed")
-    source, reference = without_bounces(source), without_bounces(reference)
-    trains = Trains.of(source, reference, max_drift_ppm * 1e-6, source_span, reference_span)
-    found = _candidates(trains, start_within_s)
+        return PulseMatch(None, "too few pulses", "at least 3 on both clocks are needed")
+    source, reference = drop_bounces(source), drop_bounces(reference)
+    trains = TrainPair.make(source, reference, max_drift_ppm * 1e-6, source_span, reference_span)
+    found = _find_candidates(trains, start_within_s)
     if not found:
-        return Match(None, "no fit", "no lag brings more than half of the pulses together")
+        return PulseMatch(None, "no fit", "no lag brings more than half of the pulses together")
     best, rivals = _climb(trains, found, start_within_s)
     judged = _judge(trains, best, rivals, start_within_s)
     return replace(judged, source=source, reference=reference)
 
 
-def _allowed(trains: Trains, one: Hypothesis, start_within_s: float | None) -> bool:
+def _starts_within(trains: TrainPair, one: Hypothesis, start_within_s: float | None) -> bool:
     if start_within_s is None:
         return True
     start = float(one(trains.source[:1])[0])
     return bool(abs(start - trains.reference[0]) <= start_within_s + one.window)
 
 
-def _candidates(trains: Trains, start_within_s: float | None, most: int = 3) -> list[Hypothesis]:
+def _find_candidates(trains: TrainPair, start_within_s: float | None, most: int = 3) -> list[Hypothesis]:
     """Work out the lags that are proposed, and those that bring the trains' ends together."""
     source, reference = trains.source, trains.reference
     found: list[Hypothesis] = []
@@ -122,18 +122,19 @@ def _candidates(trains: Trains, start_within_s: float | None, most: int = 3) -> 
         lines, bins = propose(source, reference, snippet, trains.max_drift, near)
         if not found:
             lines += [
-                Line(float(a), float(b), 0.0) for a, b in ((source[0], reference[0]), (source[-1], reference[-1]))
+                LinearMap(float(a), float(b), 0.0)
+                for a, b in ((source[0], reference[0]), (source[-1], reference[-1]))
             ]
         for line in lines:
-            if _known(found, line, bins):
+            if _is_known_lag(found, line, bins):
                 continue
-            one = work_out(trains, snippet, line, bins, sharp)
-            if one is not None and _allowed(trains, one, start_within_s):
+            one = evaluate_line(trains, snippet, line, bins, sharp)
+            if one is not None and _starts_within(trains, one, start_within_s):
                 found.append(one)
                 # Of a long train, only a rival that is as sharp is worth its time.
-                if len(source) > _LONG and _significant(trains, one, start_within_s):
+                if len(source) > _LONG and _is_significant(trains, one, start_within_s):
                     sharp = min(sharp, 3 * one.window)
-        if found and _significant(trains, max(found, key=_support), start_within_s):
+        if found and _is_significant(trains, max(found, key=_support), start_within_s):
             break
     return found
 
@@ -142,12 +143,12 @@ def _support(one: Hypothesis) -> float:
     return one.support
 
 
-def _known(found: list[Hypothesis], line: Line, bins: float) -> bool:
+def _is_known_lag(found: list[Hypothesis], line: LinearMap, bins: float) -> bool:
     at = np.asarray([line.centre])
     return any(abs(float(one(at)[0]) - line.at) < bins and one.support > 0 for one in found)
 
 
-def _threshold(trains: Trains, start_within_s: float | None) -> float:
+def _threshold(trains: TrainPair, start_within_s: float | None) -> float:
     """Support that a lag needs: the number of lags that could be, and the margin."""
     lags = float(len(trains.source)) * len(trains.reference)
     if start_within_s is not None:
@@ -156,68 +157,68 @@ def _threshold(trains: Trains, start_within_s: float | None) -> float:
     return float(np.log(max(lags, 1.0)) + MARGIN)
 
 
-def _significant(trains: Trains, one: Hypothesis, start_within_s: float | None) -> bool:
+def _is_significant(trains: TrainPair, one: Hypothesis, start_within_s: float | None) -> bool:
     return one.support >= _threshold(trains, start_within_s)
 
 
-def _better(one: Hypothesis, other: Hypothesis) -> float:
+def _compare_evidence(one: Hypothesis, other: Hypothesis) -> float:
     """Evidence, in nats, for one lag against another, both taken as possible.
 
     Pulses that either lag puts outside the time that both trains cover say nothing; those inside without a partner
     do, and so do residuals that are clearly smaller.
     """
-    mine, theirs = common_lone(one, other)
+    mine, theirs = count_common_unpaired(one, other)
     evidence = (theirs - mine) * -np.log(max(min(one.error_rate, other.error_rate), 1e-6))
     ratio = other.sigma / one.sigma
     if ratio > _SHARPER or ratio < 1 / _SHARPER:
-        evidence += min(one.matched, other.matched) * np.log(ratio)
+        evidence += min(one.pair_count, other.pair_count) * np.log(ratio)
     return float(evidence)
 
 
-def _shifts(trains: Trains, best: Hypothesis, start_within_s: float | None) -> list[Hypothesis]:
+def _shifted_lags(trains: TrainPair, best: Hypothesis, start_within_s: float | None) -> list[Hypothesis]:
     """Lags by one and two pulses to either side."""
     step = float(np.median(np.diff(trains.reference)))
     found = []
     for count in (-2, -1, 1, 2):
-        line = Line(best.fit.line.centre, best.fit.line.at + count * step, best.fit.line.drift)
+        line = LinearMap(best.fit.line.centre, best.fit.line.at + count * step, best.fit.line.drift)
         window = min(max(best.window, 0.25 * step), 0.45 * step)
         if len(trains.source) > _LONG and best.support > 0:  # only a rival that is as sharp costs its time
             window = min(window, 1.5 * best.window)
-        one = settle_on(trains, line, window)
-        if one is not None and _allowed(trains, one, start_within_s) and _differ(best, one):
+        one = refit_line(trains, line, window)
+        if one is not None and _starts_within(trains, one, start_within_s) and _are_different(best, one):
             found.append(one)
     return found
 
 
-def _differ(one: Hypothesis, other: Hypothesis) -> bool:
+def _are_different(one: Hypothesis, other: Hypothesis) -> bool:
     at = np.asarray([other.fit.line.centre])
     return abs(float(one(at)[0] - other(at)[0])) > max(one.window, other.window, 4 * one.sigma)
 
 
 def _climb(
-    trains: Trains, found: list[Hypothesis], start_within_s: float | None
+    trains: TrainPair, found: list[Hypothesis], start_within_s: float | None
 ) -> tuple[Hypothesis, list[Hypothesis]]:
     """Go from the likeliest lag to a neighbour as long as that is better; give it and its rivals."""
     best = max(found, key=_support)
-    significant = _significant(trains, best, start_within_s)
+    significant = _is_significant(trains, best, start_within_s)
     if not significant:  # an even train: no lag has support, the one with the fewest unpaired pulses is tried
-        best = max(found, key=lambda one: (one.matched - 2 * one.unpaired, one.support))
+        best = max(found, key=lambda one: (one.pair_count - 2 * one.unpaired_count, one.support))
     for _ in range(_STEPS):
-        shifted = _shifts(trains, best, start_within_s)
-        rivals = [one for one in [*found, *shifted] if _differ(best, one)]
-        better = [one for one in shifted if _better(one, best) > 0 and one.support >= 0.5 * best.support]
+        shifted = _shifted_lags(trains, best, start_within_s)
+        rivals = [one for one in [*found, *shifted] if _are_different(best, one)]
+        better = [one for one in shifted if _compare_evidence(one, best) > 0 and one.support >= 0.5 * best.support]
         if not better:
             break
         found = [*found, best]
-        best = max(better, key=lambda one: _better(one, best))
+        best = max(better, key=lambda one: _compare_evidence(one, best))
     return best, rivals
 
 
-def _judge(trains: Trains, best: Hypothesis, rivals: list[Hypothesis], start_within_s: float | None) -> Match:
+def _judge(trains: TrainPair, best: Hypothesis, rivals: list[Hypothesis], start_within_s: float | None) -> PulseMatch:
     threshold = _threshold(trains, start_within_s)
     significant = best.support >= threshold
-    if best.matched < best.unpaired:
-        return Match(
+    if best.pair_count < best.unpaired_count:
+        return PulseMatch(
             best,
             "no fit",
             "most pulses have no partner: the trains are not of the same events, or their clocks drift "
@@ -226,9 +227,9 @@ def _judge(trains: Trains, best: Hypothesis, rivals: list[Hypothesis], start_wit
     if not significant:
         few = min(len(trains.source), len(trains.reference))
         # Pulses that are missing here and there make gaps that anchor nothing.
-        limit = 0.2 * best.matched if start_within_s is not None else max(1.0, 0.01 * best.matched)
-        if best.unpaired > limit or best.matched < 0.5 * few or (few < 10 and start_within_s is None):
-            return Match(
+        limit = 0.2 * best.pair_count if start_within_s is not None else max(1.0, 0.01 * best.pair_count)
+        if best.unpaired_count > limit or best.pair_count < 0.5 * few or (few < 10 and start_within_s is None):
+            return PulseMatch(
                 best,
                 "chance",
                 "what fits could fit by chance: too few pulses, too even, or too many without a partner",
@@ -236,43 +237,44 @@ def _judge(trains: Trains, best: Hypothesis, rivals: list[Hypothesis], start_wit
     against = [
         one
         for one in rivals
-        if (one.support >= 0.4 * best.support if significant else one.matched >= 0.5 * best.matched)
+        if (one.support >= 0.4 * best.support if significant else one.pair_count >= 0.5 * best.pair_count)
     ]
     # Without support there are as many lags as pulses, and single pulses that are missing coincide at some of them.
     margin = _MARGIN_REPEATED if significant else MARGIN
-    if not significant and not _whole(trains, best):
-        margin += float(np.log(best.matched))
-    close = [one for one in against if _better(best, one) < margin]
+    if not significant and not _is_complete(trains, best):
+        margin += float(np.log(best.pair_count))
+    close = [one for one in against if _compare_evidence(best, one) < margin]
     if close:
-        other = min(close, key=lambda one: _better(best, one))
+        other = min(close, key=lambda one: _compare_evidence(best, one))
         apart = float(other(trains.source[:1])[0] - best(trains.source[:1])[0])
-        return Match(
+        return PulseMatch(
             best,
             "ambiguous",
-            f"another lag, {apart:+.6g} s away, pairs {other.matched} pulses and leaves {other.unpaired} unpaired",
+            f"another lag, {apart:+.6g} s away, pairs {other.pair_count} pulses"
+            f" and leaves {other.unpaired_count} unpaired",
         )
     if not significant and not rivals and start_within_s is None:
-        return Match(best, "chance", "what fits could fit by chance: too few pulses, or too even")
+        return PulseMatch(best, "chance", "what fits could fit by chance: too few pulses, or too even")
     if best.jumps:
-        return Match(best, "broken", "the residuals ask for a line with steps: a clock was set in between")
-    broken = contradiction(trains, best)
+        return PulseMatch(best, "broken", "the residuals ask for a line with steps: a clock was set in between")
+    broken = find_contradiction(trains, best)
     if broken is None and significant:
-        broken = _elsewhere(trains, best)
+        broken = _find_second_lag(trains, best)
     if broken is not None:
-        return Match(
+        return PulseMatch(
             best,
             "broken",
             f"the pulses from {broken[0]:.3f} s to {broken[1]:.3f} s (on the reference) do not fit: a clock "
             "was restarted or set there, or pulses were not recorded for a while",
         )
     if significant:
-        return Match(best, anchor="intervals")
-    return Match(best, anchor="gaps" if rivals else "start_within_s")
+        return PulseMatch(best, anchor="intervals")
+    return PulseMatch(best, anchor="gaps" if rivals else "start_within_s")
 
 
-def _whole(trains: Trains, best: Hypothesis) -> bool:
+def _is_complete(trains: TrainPair, best: Hypothesis) -> bool:
     """Whether every pulse of both trains has a partner, and either is known to be silent before and after them."""
-    if not best.matched == len(trains.source) == len(trains.reference):
+    if not best.pair_count == len(trains.source) == len(trains.reference):
         return False
     silence = 3 * float(np.median(np.diff(trains.reference)))
     return all(
@@ -281,17 +283,17 @@ def _whole(trains: Trains, best: Hypothesis) -> bool:
     )
 
 
-def _elsewhere(trains: Trains, best: Hypothesis) -> tuple[float, float] | None:
+def _find_second_lag(trains: TrainPair, best: Hypothesis) -> tuple[float, float] | None:
     """Find whether the pulses that are left pair at another lag, as after a restart; where, on the reference."""
     rest = np.ones(len(trains.source), dtype=bool), np.ones(len(trains.reference), dtype=bool)
     rest[0][best.of_source], rest[1][best.of_reference] = False, False
     source, reference = trains.source[rest[0]], trains.reference[rest[1]]
     if min(len(source), len(reference)) < 6:
         return None
-    left = Trains.of(source, reference, trains.max_drift, None, None)
+    left = TrainPair.make(source, reference, trains.max_drift, None, None)
     # To refuse takes less than to accept. Chance stays below the logarithm of the number of lags by more than this.
     enough = _threshold(left, None) - MARGIN - 4.0
-    found = [one for one in _candidates(left, None, most=1) if one.support >= enough]
+    found = [one for one in _find_candidates(left, None, most=1) if one.support >= enough]
     if not found:
         return None
     paired = reference[max(found, key=_support).of_reference]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nwbpipe.converters.clocks.pulses._lines import Line, Times, sample
+from nwbpipe.converters.clocks.pulses._lines import LinearMap, Times, subsample
 
 SNIPPET = 256  # pulses
 PEAKS = 12
@@ -41,7 +41,7 @@ def choose_snippets(source: Times, *, whole: bool = True) -> list[Snippet]:
     if count <= SNIPPET and whole:
         return [Snippet(0, count)]
     intervals = np.diff(source)
-    typical = float(np.median(sample(intervals)))
+    typical = float(np.median(subsample(intervals)))
     starts = np.linspace(0, count - SNIPPET, 64).astype(np.int64)
     gaps = np.flatnonzero(intervals > 3 * typical)
     if len(gaps):
@@ -62,7 +62,7 @@ def choose_snippets(source: Times, *, whole: bool = True) -> list[Snippet]:
 
 def propose(
     source: Times, reference: Times, snippet: Snippet, max_drift: float, near: tuple[float, float] | None
-) -> tuple[list[Line], float]:
+) -> tuple[list[LinearMap], float]:
     """Propose the lines that carry a snippet of the source onto the reference.
 
     Parameters
@@ -99,7 +99,9 @@ def propose(
     drifts = (np.arange(grid) + 0.5) / grid * 2 * max_drift - max_drift if max_drift else np.zeros(1)
     found = [
         (score, start, float(drifts[which]))
-        for score, start, which in _peaks([(part - part[0]) * (1.0 + drift) for drift in drifts], reference, bins)
+        for score, start, which in _find_peaks(
+            [(part - part[0]) * (1.0 + drift) for drift in drifts], reference, bins
+        )
         if near is None or near[0] - 2 * bins <= start <= near[1] + 2 * bins
     ]
     found.sort(reverse=True)
@@ -110,7 +112,7 @@ def propose(
         if len(kept) == PEAKS:
             break
     half = centre - float(part[0])
-    return [Line(centre, start + half * (1.0 + drift), drift) for _, start, drift in kept], bins
+    return [LinearMap(centre, start + half * (1.0 + drift), drift) for _, start, drift in kept], bins
 
 
 def _bin_width(part: Times, reference: Times) -> float:
@@ -120,7 +122,7 @@ def _bin_width(part: Times, reference: Times) -> float:
     return max(share * small, span / (_BINS_PER_PULSE * (len(reference) + len(part))), 1e-9)
 
 
-def _peaks(parts: list[Times], reference: Times, bins: float) -> Iterator[tuple[float, float, int]]:
+def _find_peaks(parts: list[Times], reference: Times, bins: float) -> Iterator[tuple[float, float, int]]:
     """Yield the best lags of each block: score, time of the reference at the snippet's first pulse, which part."""
     places = [np.rint(part / bins).astype(np.int64) for part in parts]
     reach = max(int(place[-1]) for place in places) + 1
@@ -134,25 +136,25 @@ def _peaks(parts: list[Times], reference: Times, bins: float) -> Iterator[tuple[
         pattern[place] = 1.0
         spectra.append(np.conj(np.fft.rfft(pattern)))
     origin = float(reference[0]) - reach * bins  # lags at which only the snippet's last pulse meets the reference
-    chance = _chance(reference, bins)
+    chance = _chance_of_pulse(reference, bins)
     for first in range(0, total - reach, step):
         start = origin + first * bins
         low, high = np.searchsorted(reference, [start - bins, start + (block + 1) * bins])
         if low == high:
             continue
-        busy = np.fft.rfft(_busy(reference[low:high], start, bins, block))
+        busy = np.fft.rfft(_mark_bins(reference[low:high], start, bins, block))
         lags = start + np.arange(step, dtype=np.float64) * bins
         for which, (part, spectrum) in enumerate(zip(parts, spectra, strict=True)):
             hits = np.fft.irfft(busy * spectrum, block)[:step]
-            expected = chance * _overlap(part, reference, lags, bins)
+            expected = chance * _count_overlap(part, reference, lags, bins)
             scale = np.sqrt(expected * (1.0 - chance) + 1.0)
             score = (hits - expected) / scale if np.ndim(expected) else hits
-            for index in _best(score, PEAKS):
+            for index in _find_maxima(score, PEAKS):
                 found = float(score[index]) if np.ndim(expected) else float((hits[index] - expected) / scale)
                 yield found, float(lags[index]), which
 
 
-def _busy(reference: Times, start: float, bins: float, count: int) -> npt.NDArray[np.float32]:
+def _mark_bins(reference: Times, start: float, bins: float, count: int) -> npt.NDArray[np.float32]:
     """Mark the bins of the pulses, and those beside them."""
     where = np.rint((reference - start) / bins).astype(np.int64)
     busy = np.zeros(count + 4, dtype=np.float32)
@@ -162,7 +164,7 @@ def _busy(reference: Times, start: float, bins: float, count: int) -> npt.NDArra
     return busy[2 : count + 2]
 
 
-def _overlap(part: Times, reference: Times, lags: Times, bins: float) -> Times | float:
+def _count_overlap(part: Times, reference: Times, lags: Times, bins: float) -> Times | float:
     """Count the snippet's pulses that fall into the reference's span, for each lag."""
     if lags[0] >= reference[0] and lags[-1] + part[-1] <= reference[-1]:
         return float(len(part))
@@ -172,7 +174,7 @@ def _overlap(part: Times, reference: Times, lags: Times, bins: float) -> Times |
     return np.asarray(inside, dtype=np.float64)
 
 
-def _best(score: Times, count: int) -> list[int]:
+def _find_maxima(score: Times, count: int) -> list[int]:
     """Find the largest local maxima."""
     if len(score) > _TILE * 1000:  # the largest of each few bins: so few lie between rivals of a long train
         tiles = score[: len(score) // _TILE * _TILE].reshape(-1, _TILE)
@@ -192,7 +194,7 @@ def _best(score: Times, count: int) -> list[int]:
     return kept
 
 
-def _chance(reference: Times, bins: float) -> float:
+def _chance_of_pulse(reference: Times, bins: float) -> float:
     """Share of the time that lies within 1.5 bins of a pulse."""
     span = float(reference[-1] - reference[0]) + 3 * bins
     covered = float(np.minimum(np.diff(reference), 3 * bins).sum()) + 3 * bins

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nwbpipe.converters.clocks.pulses._lines import Index, Times, sample
+from nwbpipe.converters.clocks.pulses._lines import Index, Times, subsample
 
 FLOOR_S = 1e-7  # pulses are not told apart below it
 WIDTH = 5.0  # standard deviations within which pulses pair
@@ -15,7 +15,7 @@ _EVEN = 0.7  # nats that intervals seem to say by their jitter alone, where all 
 
 
 @dataclass(frozen=True)
-class Trains:
+class TrainPair:
     """Two pulse trains, and what is known of them.
 
     Attributes
@@ -38,14 +38,14 @@ class Trains:
     intervals: tuple[Times, ...]
 
     @classmethod
-    def of(
+    def make(
         cls,
         source: Times,
         reference: Times,
         max_drift: float,
         source_span: tuple[float, float] | None,
         reference_span: tuple[float, float] | None,
-    ) -> Trains:
+    ) -> TrainPair:
         """Make one; the spans are widened to hold all pulses."""
 
         def span(times: Times, known: tuple[float, float] | None) -> tuple[float, float]:
@@ -68,7 +68,7 @@ class Trains:
         )
 
 
-def pair(mapped: Times, reference: Times, window: float) -> tuple[Index, Index, Times]:
+def pair_nearest(mapped: Times, reference: Times, window: float) -> tuple[Index, Index, Times]:
     """Pair pulses one to one with the nearest within a window.
 
     Parameters
@@ -105,16 +105,16 @@ def pair(mapped: Times, reference: Times, window: float) -> tuple[Index, Index, 
     return of_source, nearest.astype(np.int64), residual
 
 
-def without_bounces(times: Times) -> Times:
+def drop_bounces(times: Times) -> Times:
     """Leave out pulses that follow another at once: within 3 % of the median interval."""
     if len(times) < 3:
         return times
     intervals = np.diff(times)
-    keep = np.concatenate([[True], intervals > 0.03 * np.median(sample(intervals))])
+    keep = np.concatenate([[True], intervals > 0.03 * np.median(subsample(intervals))])
     return times if keep.all() else times[keep]
 
 
-def support(trains: Trains, of_source: Index, of_reference: Index, sigma: float, unpaired: int) -> float:
+def compute_support(trains: TrainPair, of_source: Index, of_reference: Index, sigma: float, unpaired: int) -> float:
     """What the intervals that agree say, less what the pulses without a partner say, in nats.
 
     An interval says as much as it is rare among the reference's own. One over a pulse without a partner is compared
