@@ -1,9 +1,9 @@
 """Turns a tool's results into NWB objects, for converters and processors alike."""
 
+from nwbpipe.foreign import load_pickled_dict, load_pickled_dicts
 from nwbpipe.nwb_builders._behavior import Column, make_events_table, make_intervals_table
 from nwbpipe.nwb_builders._facemap import FacemapPupil, FacemapRegionSvd, FacemapResults
 from nwbpipe.nwb_builders._facemap_nwb import add_facemap_results
-from nwbpipe.nwb_builders._restricted_npy import load_pickled_dict, load_pickled_dicts
 from nwbpipe.nwb_builders._times import Times, regular_times
 
 __all__ = [

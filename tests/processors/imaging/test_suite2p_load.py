@@ -171,7 +171,7 @@ def spoil(folder: Path, how: str) -> None:
         ("fewer ROIs", "contradict each other"),
         ("truncated", "damaged"),
         ("NaN", "NaN"),
-        ("code", "would run code"),
+        ("code", "holds more than data"),
         ("outside", "outside of the frame"),
         ("no weights", "not one of suite2p's"),
         ("few shifts", "not of all frames"),

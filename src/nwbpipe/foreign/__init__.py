@@ -1,0 +1,17 @@
+"""Closed readers for formats that can carry code: what they read stays data.
+
+Raw folders and NWB files may come from strangers. What these readers do not know, they refuse.
+"""
+
+from nwbpipe.foreign._npy import load_array, load_pickled_dict, load_pickled_dicts
+from nwbpipe.foreign._pickle_values import DamagedPickleError, ForbiddenPickleError
+from nwbpipe.foreign._pickles import read_pickle
+
+__all__ = [
+    "DamagedPickleError",
+    "ForbiddenPickleError",
+    "load_array",
+    "load_pickled_dict",
+    "load_pickled_dicts",
+    "read_pickle",
+]
