@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from nwbpipe.converters.interfaces import build_interface, interface_class
+from nwbpipe.converters.interfaces import interface_class
 from nwbpipe.errors import ClockError, SourceError
 from tests.nwb_builders.facemap_proc import write_proc
 from tests.nwb_builders.nwb import empty_nwbfile, written
@@ -29,8 +29,8 @@ def _both(tmp_path, **arguments):
     write_proc(tmp_path / "a_proc.npy")
     _write_pose(tmp_path / "a_FacemapPose.h5")
     return [
-        build_interface("FacemapInterface", {"file_path": tmp_path / "a_proc.npy", **arguments}),
-        build_interface("FacemapPoseInterface", {"file_path": tmp_path / "a_FacemapPose.h5", **arguments}),
+        interface_class("FacemapInterface")(tmp_path / "a_proc.npy", **arguments),
+        interface_class("FacemapPoseInterface")(tmp_path / "a_FacemapPose.h5", **arguments),
     ]
 
 

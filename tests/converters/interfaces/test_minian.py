@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nwbpipe.converters.interfaces import build_interface, interface_class
+from nwbpipe.converters.interfaces import interface_class
 from nwbpipe.errors import ClockError, SourceError
 from tests.nwb_builders.nwb import empty_nwbfile, written
 
@@ -112,13 +112,10 @@ def test_what_is_no_result(tmp_path):
 def test_the_miniscope_session(shared_data, tmp_path):
     zarr = pytest.importorskip("zarr")
     session = shared_data / "miniscope_session" / "regression_2d"
-    interface = build_interface(
-        "MinianSegmentationInterface",
-        {
-            "folder_path": session / "neural_data",
-            "timestamps_path": session / "neural_timestamp.csv",
-            "timestamps_column": "timestamp_first",
-        },
+    interface = interface_class("MinianSegmentationInterface")(
+        session / "neural_data",
+        timestamps_path=session / "neural_timestamp.csv",
+        timestamps_column="timestamp_first",
     )
     stamps = np.genfromtxt(session / "neural_timestamp.csv", delimiter=",", skip_header=1)[:, 1]
     np.testing.assert_array_equal(interface.get_original_timestamps(), stamps)

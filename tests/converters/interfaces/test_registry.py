@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
-from nwbpipe.converters.interfaces import (
-    _registry,
-    build_interface,
-    interface_class,
-    interface_names,
-    missing_reader_error,
-)
-from nwbpipe.errors import SourceError, ToolMissingError, UnknownNameError
+from nwbpipe.converters.interfaces import _registry, interface_class, interface_names, missing_reader_error
+from nwbpipe.converters.interfaces._declaration import own_declaration
+from nwbpipe.errors import SourceError, UnknownNameError
 
-_OURS = [
-    "BehaviorEventsInterface",
-    "DeepLabCutInterface",
-    "FacemapInterface",
-    "FacemapPoseInterface",
-    "MinianSegmentationInterface",
-]
+_OURS = sorted(_registry.our_modules())
 
 
 @pytest.mark.parametrize("name", _OURS)
 def test_ours_come_first_and_are_data_interfaces(name):
     from neuroconv import BaseDataInterface
 
-    found = interface_class(name)
-    assert found.__module__.startswith("nwbpipe.")
-    assert found.__name__ == name
-    assert issubclass(found, BaseDataInterface)
-    assert (
-        "file_path" in found.get_source_schema()["properties"]
-        or "folder_path" in found.get_source_schema()["required"]
-    )
+    cls = interface_class(name)
+    assert cls.__module__.startswith("nwbpipe.")
+    assert cls.__name__ == name
+    assert issubclass(cls, BaseDataInterface)
+    assert next(iter(inspect.signature(cls).parameters)) in ("file_path", "folder_path")
+
+
+def test_every_interface_class_of_ours_is_declared():
+    """The names are read from the source text: what Python sees after importing everything must be the same."""
+    from neuroconv import BaseDataInterface
+
+    names = set()
+    for info in pkgutil.iter_modules([str(Path(_registry.__file__).parent)]):
+        module = importlib.import_module(f"nwbpipe.converters.interfaces.{info.name}")
+        classes = [cls for _, cls in inspect.getmembers(module, inspect.isclass) if cls.__module__ == module.__name__]
+        declared = {cls.__name__ for cls in classes if own_declaration(cls)}
+        concrete = {
+            cls.__name__ for cls in classes if issubclass(cls, BaseDataInterface) and not inspect.isabstract(cls)
+        }
+        assert declared == concrete
+        names |= declared
+    assert names == set(_OURS)
+    extras = tomllib.loads(Path("pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {own_declaration(interface_class(name)).extra for name in _OURS} <= set(extras)
 
 
 def test_neuroconvs_are_found_by_class_name():
@@ -73,9 +83,9 @@ def test_a_third_partys_interface(monkeypatch):
     monkeypatch.setattr(_registry, "entry_points", lambda group: [good, no_class, broken])
     assert interface_class("LabInterface").__name__ == "AudioInterface"
     assert "LabInterface" in interface_names()
-    with pytest.raises(SourceError, match="is no data interface"):
+    with pytest.raises(SourceError, match="does not name a data interface"):
         interface_class("NoClass")
-    with pytest.raises(SourceError, match="doesn't load"):
+    with pytest.raises(SourceError, match="does not load"):
         interface_class("Broken")
 
 
@@ -93,18 +103,3 @@ def test_a_third_partys_interface(monkeypatch):
 def test_a_missing_reader_names_the_extra(name, extra):
     error = missing_reader_error(name, ModuleNotFoundError("No module named 'x'"), interface_class(name))
     assert error.problem.hint == f"pip install 'nwbpipe[{extra}]'"
-
-
-def test_building_without_the_reader(monkeypatch, tmp_path):
-    file = tmp_path / "a_FacemapPose.h5"
-    file.write_bytes(b"")
-    monkeypatch.setitem(sys.modules, "ndx_pose", None)  # importing it raises ImportError
-    with pytest.raises(ToolMissingError, match=r"nwbpipe\[behavior\]"):
-        build_interface("FacemapPoseInterface", {"file_path": file})
-
-
-def test_building_asks_the_guards(tmp_path):
-    (tmp_path / "block.tsq").write_bytes(b"")
-    with pytest.raises(SourceError) as caught:
-        build_interface("TDTEventsInterface", {"folder_path": tmp_path})
-    assert ".tev" in caught.value.problems[0].what

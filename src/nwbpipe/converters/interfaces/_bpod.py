@@ -9,6 +9,7 @@ from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._bpod_files import BpodTrial, read_session_data, read_task_data
 from nwbpipe.converters.interfaces._columns import infer_column_type
+from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.converters.interfaces._interval_tables import IntervalTable, check_intervals, group_into_blocks
 from nwbpipe.nwb_builders import Column, make_events_table
@@ -16,6 +17,7 @@ from nwbpipe.nwb_builders import Column, make_events_table
 _INSIDE_S = 1e-3  # what lies that much outside of its trial is not of it
 
 
+@interface(extra="behavior")
 class BpodInterface(FileInterface):
     """Trials, events and states of a Bpod session, from ``SessionData`` (.mat) or IBL's JSON lines.
 

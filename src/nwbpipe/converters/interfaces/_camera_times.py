@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._columns import PER_SECOND, TableColumns, check_increasing, unwrap_counter
+from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._event_tables import read_npy, read_table
 from nwbpipe.converters.interfaces._file_interface import FileInterface, add_notes
 from nwbpipe.nwb_builders import Column, make_events_table
@@ -19,6 +20,7 @@ Format = Literal["s", "ms", "us", "iso", "flycapture"]
 _FLYCAPTURE_S = 128
 
 
+@interface(extra="behavior")
 class CameraTimesInterface(FileInterface):
     """When a camera took its frames, as a core ``EventsTable``: for videos that stay elsewhere, and for clocks.
 

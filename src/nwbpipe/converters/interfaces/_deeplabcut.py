@@ -11,12 +11,13 @@ import numpy.typing as npt
 from neuroconv.datainterfaces import DeepLabCutInterface as _NeuroConvInterface
 from pydantic import FilePath
 
+from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._frame_times import FrameTimesInterface
-from nwbpipe.converters.interfaces._guards import guard_source
-from nwbpipe.converters.interfaces._guards_pose import PoseTable, read_pose_table
+from nwbpipe.converters.interfaces._guards_pose import PoseTable, guard_deeplabcut, read_pose_table
 from nwbpipe.errors import ClockError, SourceError
 
 
+@interface(extra="behavior", guard=guard_deeplabcut)
 class DeepLabCutInterface(FrameTimesInterface, _NeuroConvInterface):  # type: ignore[misc]  # NeuroConv is untyped
     """DeepLabCut's prediction for a video, ``.h5`` or ``.csv``; it stands in the place of NeuroConv's.
 
@@ -70,7 +71,7 @@ class DeepLabCutInterface(FrameTimesInterface, _NeuroConvInterface):  # type: ig
             "video_file_path": video_file_path,
             "allow_fewer_rows": allow_fewer_rows,
         }
-        problems = guard_source("DeepLabCutInterface", checked)
+        problems = guard_deeplabcut(checked)
         if problems:
             raise SourceError("the pose file can't be used", where=str(file_path), problems=problems)
         _NeuroConvInterface.__init__(

@@ -16,6 +16,7 @@ from nwbpipe.converters.interfaces._columns import (
     per_second,
     unwrap_counter,
 )
+from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._event_tables import read_npy, read_table
 from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.nwb_builders import regular_times
@@ -23,6 +24,7 @@ from nwbpipe.nwb_builders import regular_times
 _ABOVE_0 = ("counts_per_turn", "wheel_diameter_m", "sampling_frequency", "time_wrap", "position_wrap", "max_step")
 
 
+@interface(extra="behavior")
 class EncoderInterface(FileInterface):
     """Position of a wheel or of any encoder, with what its counters hide undone by named rules.
 

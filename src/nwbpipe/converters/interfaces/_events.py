@@ -17,6 +17,7 @@ from nwbpipe.converters.interfaces._columns import (
     per_second,
     unwrap_counter,
 )
+from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._event_tables import read_table
 from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.converters.interfaces._interval_tables import read_value_columns
@@ -24,6 +25,7 @@ from nwbpipe.errors import ClockError
 from nwbpipe.nwb_builders import make_events_table
 
 
+@interface(extra="behavior")
 class BehaviorEventsInterface(FileInterface, BaseTemporalAlignmentInterface):  # type: ignore[misc]  # NeuroConv is untyped
     """Named events from a CSV, TSV, Parquet or MATLAB file, or from lines of text.
 

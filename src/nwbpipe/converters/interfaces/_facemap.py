@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import FilePath
 
+from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._frame_times import FrameTimesInterface
 from nwbpipe.errors import ClockError
 from nwbpipe.nwb_builders import FacemapResults, add_facemap_results, load_pickled_dict
@@ -18,6 +19,7 @@ _OURS = re.compile(
 )
 
 
+@interface(extra="behavior")
 class FacemapInterface(FrameTimesInterface):
     """Facemap's result ``<video>_proc.npy``, one sample a frame of the video.
 

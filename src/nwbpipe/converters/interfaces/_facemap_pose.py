@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import FilePath
 
+from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._frame_times import FrameTimesInterface
 from nwbpipe.errors import SourceError
 
 _COORDINATES = ("x", "y", "likelihood")
 
 
+@interface(extra="behavior")
 class FacemapPoseInterface(FrameTimesInterface):
     """Keypoints of the face tracked by Facemap, one sample a frame of the video.
 

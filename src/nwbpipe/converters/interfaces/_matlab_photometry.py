@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import FilePath
 
 from nwbpipe.converters.interfaces import _mat_files as mat
+from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.converters.interfaces._photometry_devices import photometry_metadata
 from nwbpipe.converters.interfaces._photometry_settings import PhotometrySettings, read_settings
@@ -18,6 +19,7 @@ _RATES = ("sample_rate", "samplerate", "sampleRate", "sampling_frequency", "fs",
 STUB_SAMPLES = 1000
 
 
+@interface(extra="photometry")
 class MatlabFiberPhotometryInterface(FileInterface):
     """Photometry of the Sabatini lab's rig: a ``.mat`` file (version 5 to 7.3) and a TOML of its settings.
 

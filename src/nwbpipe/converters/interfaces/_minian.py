@@ -10,6 +10,7 @@ import numpy.typing as npt
 from neuroconv.datainterfaces import MinianSegmentationInterface as _NeuroConvInterface
 from pydantic import DirectoryPath, FilePath
 
+from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.errors import ClockError, SourceError
 
 _TRACES = {"C": "denoised", "S": "deconvolved", "b0": "baseline"}
@@ -168,6 +169,7 @@ def _extractor_class() -> type[Any]:
     return Extractor
 
 
+@interface(extra="imaging")
 class MinianSegmentationInterface(_NeuroConvInterface):  # type: ignore[misc]  # NeuroConv is untyped
     """Minian's segmentation; it stands in the place of NeuroConv's.
 

@@ -11,10 +11,12 @@ from neuroconv.datainterfaces import DoricFiberPhotometryInterface as _Doric
 from neuroconv.datainterfaces.fiber_photometry.csv._demux import DemuxConfiguration
 from pydantic import FilePath
 
+from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._event_tables import read_parquet
 from nwbpipe.errors import ClockError, SourceError
 
 
+@interface(extra="photometry")
 class DoricFiberPhotometryInterface(_Doric):  # type: ignore[misc]  # NeuroConv is untyped
     """Doric Neuroscience Studio (``.doric``, ``.csv``), refused where streams of one series differ in their times.
 
@@ -68,6 +70,7 @@ class DoricFiberPhotometryInterface(_Doric):  # type: ignore[misc]  # NeuroConv 
                 )
 
 
+@interface(extra="photometry")
 class ParquetFiberPhotometryInterface(CSVFiberPhotometryInterface):  # type: ignore[misc]  # NeuroConv is untyped
     """A table of photometry in Parquet, as the International Brain Laboratory keeps them (``.pqt``).
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._columns import check_increasing
+from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.converters.interfaces._interval_tables import IntervalTable, check_intervals
 from nwbpipe.nwb_builders import Column, make_events_table
@@ -36,6 +37,7 @@ class _PyControlLog:
     end: float | None = None
 
 
+@interface(extra="behavior")
 class PyControlInterface(FileInterface):
     """Events, states and printed lines of a pyControl session (``.tsv`` of version 2, ``.txt`` of version 1).
 

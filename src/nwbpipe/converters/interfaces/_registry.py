@@ -1,70 +1,25 @@
-"""Finds the data interface of a name: ours, NeuroConv's, or a third party's."""
+"""Find data interfaces by name: ours, NeuroConv's, and those of other packages."""
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
-from nwbpipe.errors import SourceError, ToolMissingError, UnknownNameError
+from nwbpipe.converters.interfaces._declaration import Declaration, own_declaration
+from nwbpipe.converters.interfaces._neuroconv import neuroconv_declaration, neuroconv_interfaces
+from nwbpipe.errors import Problem, SourceError, ToolMissingError, UnknownNameError
 
 ENTRY_POINT_GROUP = "nwbpipe.interfaces"
 
-_HERE = "nwbpipe.converters.interfaces"
-
-# Ours. One that bears the name of a class of NeuroConv stands in its place: it is that class with guards.
-_OURS: Mapping[str, str] = {
-    "BehaviorEventsInterface": f"{_HERE}._events:BehaviorEventsInterface",
-    "BlocksInterface": f"{_HERE}._trials:BlocksInterface",
-    "BpodInterface": f"{_HERE}._bpod:BpodInterface",
-    "CameraTimesInterface": f"{_HERE}._camera_times:CameraTimesInterface",
-    "DeepLabCutInterface": f"{_HERE}._deeplabcut:DeepLabCutInterface",
-    "DoricFiberPhotometryInterface": f"{_HERE}._photometry_streams:DoricFiberPhotometryInterface",
-    "EncoderInterface": f"{_HERE}._encoder:EncoderInterface",
-    "FacemapInterface": f"{_HERE}._facemap:FacemapInterface",
-    "FacemapPoseInterface": f"{_HERE}._facemap_pose:FacemapPoseInterface",
-    "MatlabFiberPhotometryInterface": f"{_HERE}._matlab_photometry:MatlabFiberPhotometryInterface",
-    "MinianSegmentationInterface": f"{_HERE}._minian:MinianSegmentationInterface",
-    "ParquetFiberPhotometryInterface": f"{_HERE}._photometry_streams:ParquetFiberPhotometryInterface",
-    "PyControlInterface": f"{_HERE}._pycontrol:PyControlInterface",
-    "TDTEventsInterface": f"{_HERE}._tdt_events:TDTEventsInterface",
-    "TrialsInterface": f"{_HERE}._trials:TrialsInterface",
-    "TtlEventsInterface": f"{_HERE}._ttl:TtlEventsInterface",
-}
-
-# The extra that brings an interface's reader, by the first fragment found in its class's module path.
-_EXTRAS: tuple[tuple[str, str], ...] = (
-    ("events.tdt", "photometry"),
-    ("events.doric", "photometry"),
-    ("events.npm", "photometry"),
-    ("events.pyphotometry", "photometry"),
-    ("fiber_photometry", "photometry"),
-    ("_matlab_photometry", "photometry"),
-    ("_photometry_streams", "photometry"),
-    ("_tdt_events", "photometry"),
-    ("icephys", "ephys"),
-    ("ecephys", "ephys"),
-    ("ophys", "imaging"),
-    ("_minian", "imaging"),
-    ("behavior", "behavior"),
-    ("events", "behavior"),
-    ("_facemap", "behavior"),
-    ("_trials", "behavior"),
-    ("_bpod", "behavior"),
-    ("_encoder", "behavior"),
-    ("_camera_times", "behavior"),
-    ("_pycontrol", "behavior"),
-    ("_ttl", "behavior"),
-    ("_deeplabcut", "behavior"),
-    ("text", "behavior"),
-    ("image", "imaging"),
-)
-
 
 def interface_names() -> list[str]:
-    """Names of every interface that :func:`interface_class` finds, sorted.
+    """List the names of every interface that :func:`interface_class` finds, sorted.
 
     Imports ``neuroconv.datainterfaces`` (some seconds the first time).
 
@@ -72,7 +27,7 @@ def interface_names() -> list[str]:
     -------
     list of str
     """
-    return sorted({*_OURS, *_neuroconv_names(), *_third_party_interfaces()})
+    return sorted({*our_modules(), *neuroconv_interfaces(), *_entry_points()})
 
 
 def interface_class(name: str) -> type[Any]:
@@ -98,15 +53,21 @@ def interface_class(name: str) -> type[Any]:
     ToolMissingError
         The interface's reader is not installed; the message names the extra that brings it.
     SourceError
-        A third party's entry point doesn't load, or is no data interface.
+        A third party's entry point does not load, or names something else than a data interface.
     """
-    if name in _OURS:
-        return _load(name, _OURS[name])
-    if name in _neuroconv_names():
-        return _neuroconv_class(name)
-    found = _third_party_interfaces().get(name)
-    if found is not None:
-        return _load_third_party(name, found)
+    modules = our_modules()
+    if name in modules:
+        try:
+            cls: type[Any] = getattr(importlib.import_module(modules[name]), name)
+        except ImportError as error:
+            raise missing_reader_error(name, error) from error
+        return cls
+    classes = neuroconv_interfaces()
+    if name in classes:
+        return classes[name]
+    points = _entry_points()
+    if name in points:
+        return _load_entry_point(name, points[name])
     names = interface_names()
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     # A short name such as "SpikeGLX" is far from every class name by distance, and yet says what is meant.
@@ -114,10 +75,63 @@ def interface_class(name: str) -> type[Any]:
     raise UnknownNameError(
         f"no data interface is called {name!r}",
         where="sources: interface",
-        expected="the class name of a NeuroConv data interface, or one of " + ", ".join(sorted(_OURS)),
+        expected="the class name of a NeuroConv data interface, or one of " + ", ".join(sorted(modules)),
         found=name,
         hint=f"did you mean {' or '.join(near)}?" if near else "`neuroconv.datainterfaces` lists the names",
     )
+
+
+@cache
+def our_modules() -> Mapping[str, str]:
+    """Map the names of our interfaces to their modules.
+
+    The names are read from the source text, where the decorator :func:`interface` stands: importing every module
+    would take seconds, and a list kept by hand would be a second place to declare an interface.
+    """
+    modules = {}
+    for path in sorted(Path(__file__).parent.glob("_*.py")):
+        text = path.read_text(encoding="utf-8")
+        if "\n@interface(" in text:
+            classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+            names = [cls.name for cls in classes if any(map(_is_declaration, cls.decorator_list))]
+            modules.update(dict.fromkeys(names, f"{__package__}.{path.stem}"))
+    return modules
+
+
+def _is_declaration(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else None
+    return isinstance(called, ast.Name) and called.id == "interface"
+
+
+def guard_source(interface_name: str, arguments: Mapping[str, Any]) -> list[Problem]:
+    """Check a source for what its reader would accept, or fail on, without saying so.
+
+    Parameters
+    ----------
+    interface_name : str
+        Class name of the interface.
+    arguments : mapping
+        The interface's source arguments.
+
+    Returns
+    -------
+    list of Problem
+        Empty if the guard finds nothing, or if the interface has no guard. A path that is missing is not reported
+        here.
+
+    Raises
+    ------
+    ToolMissingError
+        The reader that the guard needs (pandas, OpenCV, tifffile) is not installed; the interface needs it too.
+    """
+    cls = interface_class(interface_name)
+    guard = _declaration(cls)[1].guard
+    if guard is None:
+        return []
+    try:
+        return guard(arguments)
+    except ImportError as error:
+        raise missing_reader_error(interface_name, error, cls) from error
 
 
 def missing_reader_error(name: str, error: ImportError, interface: type[Any] | None = None) -> ToolMissingError:
@@ -128,105 +142,68 @@ def missing_reader_error(name: str, error: ImportError, interface: type[Any] | N
     name : str
         The interface's name.
     error : ImportError
-        What loading or building the interface raised.
+        The error that loading or building the interface raised.
     interface : type, optional
-        The interface's class, where it could be loaded: says which modality it belongs to.
+        The interface's class, where it could be loaded: it declares the extra.
 
     Returns
     -------
     ToolMissingError
         To be raised ``from error``.
     """
-    module = interface.__module__ if interface is not None else _OURS.get(name, "")
-    extra = next((extra for part, extra in _EXTRAS if part in module), "all")
+    package, extra = ("nwbpipe", "all") if interface is None else _installation(name, interface)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return ToolMissingError(
         f"the reader that {name} needs is not installed",
         where=name,
         expected="the package to be importable",
         found=lines[0] if lines else type(error).__name__,
-        hint=f"pip install 'nwbpipe[{extra}]'",
+        hint=f"pip install '{package}[{extra}]'" if extra else f"install the readers that {package} asks for",
     )
 
 
-def build_interface(name: str, arguments: Mapping[str, Any]) -> Any:
-    """Find an interface, check its source with the guards, and build it.
-
-    Parameters
-    ----------
-    name : str
-        Class name of the interface.
-    arguments : mapping
-        Its source arguments.
-
-    Returns
-    -------
-    neuroconv.BaseDataInterface
-
-    Raises
-    ------
-    UnknownNameError, ToolMissingError
-        As :func:`interface_class`.
-    SourceError
-        A guard found something wrong with the source; `problems` names all of it.
-    """
-    from nwbpipe.converters.interfaces._guards import guard_source
-
-    interface = interface_class(name)
-    problems = guard_source(name, arguments)
-    if problems:
-        raise SourceError(f"the source of {name} can't be used", where=name, problems=problems)
-    try:
-        return interface(**arguments)
-    except ImportError as error:
-        raise missing_reader_error(name, error, interface) from error
+def _installation(name: str, cls: type[Any]) -> tuple[str, str | None]:
+    """Return the package, and its extra, that bring an interface's reader."""
+    owner, declaration = _declaration(cls)
+    package = owner.__module__.split(".")[0]
+    if package in ("nwbpipe", "neuroconv"):
+        return "nwbpipe", declaration.extra or "all"
+    point = _entry_points().get(name)
+    return (point.dist.name if point is not None and point.dist is not None else package), declaration.extra
 
 
-def _load(name: str, reference: str) -> type[Any]:
-    module, _, attribute = reference.partition(":")
-    try:
-        found: type[Any] = getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
-        raise missing_reader_error(name, error) from error
-    return found
+def _declaration(cls: type[Any]) -> tuple[type[Any], Declaration]:
+    """Return the declaration of a class or of its nearest base class that has one, and that class."""
+    for owner in cls.__mro__:
+        declaration = own_declaration(owner) or neuroconv_declaration(owner)
+        if declaration is not None:
+            return owner, declaration
+    return cls, Declaration()
 
 
-def _neuroconv_names() -> Iterable[str]:
-    return _neuroconv_classes().keys()
-
-
-def _neuroconv_class(name: str) -> type[Any]:
-    return _neuroconv_classes()[name]
-
-
-def _neuroconv_classes() -> dict[str, type[Any]]:
-    from neuroconv.datainterfaces import interface_list
-
-    return {interface.__name__: interface for interface in interface_list}
-
-
-def _third_party_interfaces() -> dict[str, EntryPoint]:
+def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
-def _load_third_party(name: str, point: EntryPoint) -> type[Any]:
+def _load_entry_point(name: str, point: EntryPoint) -> type[Any]:
     from neuroconv import BaseDataInterface
 
     package = point.dist.name if point.dist is not None else point.value
+    where = f"entry point {point.value} of {package}"
     try:
-        found = point.load()
+        cls = point.load()
     except Exception as error:
         raise SourceError(
-            f"the interface {name} doesn't load",
-            where=f"entry point {point.value} of {package}",
+            f"the interface {name} does not load",
+            where=where,
             found=f"{type(error).__name__}: {error}",
             hint=f"install or repair {package}",
         ) from error
-    if not (isinstance(found, type) and issubclass(found, BaseDataInterface)):
+    if not (isinstance(cls, type) and issubclass(cls, BaseDataInterface)):
         raise SourceError(
-            f"the interface {name} is no data interface",
-            where=f"entry point {point.value} of {package}",
+            f"the entry point {name} does not name a data interface",
+            where=where,
             expected="a subclass of neuroconv.BaseDataInterface",
-            found=repr(found),
+            found=repr(cls),
         )
-    return found
+    return cls

@@ -9,7 +9,11 @@ from typing import Any
 from neuroconv.datainterfaces import TDTEventsInterface as _Events
 from pydantic import DirectoryPath
 
+from nwbpipe.converters.interfaces._declaration import interface
+from nwbpipe.converters.interfaces._guards_files import guard_tdt
 
+
+@interface(extra="photometry", guard=guard_tdt)
 class TDTEventsInterface(_Events):  # type: ignore[misc]  # NeuroConv is untyped
     """Epocs of a TDT block (NeuroConv's `TDTEventsInterface`), whole or without its signals.
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._columns import TimeUnit
+from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.converters.interfaces._interval_tables import IntervalTable, group_into_blocks, read_intervals
 
@@ -14,6 +15,7 @@ START = "start_time|trial_start|start_trial|trial_start_time|start|onset"
 STOP = "stop_time|end_time|trial_stop|trial_end|stop_trial|end_trial|trial_stop_time|trial_end_time|stop|end|offset"
 
 
+@interface(extra="behavior")
 class TrialsInterface(FileInterface):
     """Trials from a CSV, TSV, Parquet or MATLAB file, or from lines of text, with whatever else each row says.
 
@@ -132,6 +134,7 @@ class TrialsInterface(FileInterface):
             self.blocks.add(nwbfile, "epochs", "Blocks of trials")
 
 
+@interface(extra="behavior")
 class BlocksInterface(FileInterface):
     """Blocks of a session → ``nwbfile.epochs``, by their times, or by the numbers of their trials.
 

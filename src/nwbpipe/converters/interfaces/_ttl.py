@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._columns import TableColumns
+from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._event_tables import read_npy, read_table
 from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.errors import SourceError
@@ -18,6 +19,7 @@ from nwbpipe.nwb_builders import make_events_table
 _BLOCK = 4_000_000  # samples that are read at a time
 
 
+@interface(extra="behavior")
 class TtlEventsInterface(FileInterface):
     """Pulses of a line that was sampled at a constant rate (a lick detector, a lever, a valve) as an ``EventsTable``.
 
