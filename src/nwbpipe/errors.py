@@ -1,28 +1,28 @@
 """The tree of errors.
 
-Each error says what went wrong, where, what was expected, what was found, and what to do next; each class has
-a stable code and the exit code that the command line ends with (1: the work failed, 2: the request was wrong).
+Each error says what went wrong, where, what was expected, what was found, and what to do next. Each class has
+a stable code, and the exit code of the command line (1: the work failed, 2: the request was wrong).
 
 ::
 
     NwbpipeError
-    ├── RequestError              exit 2: the request can't be carried out as it was put
-    │   ├── SpecError             NP101  session.yaml (or nwbpipe.toml) has mistakes: all of them are named
+    ├── RequestError              exit 2: the request is wrong
+    │   ├── SpecError             NP101  session.yaml or nwbpipe.toml has mistakes: all of them are listed
     │   ├── ParameterError        NP102  a processor's parameter is unknown, of the wrong type or out of range
     │   ├── UnknownNameError      NP103  no processor, interface or tool of that name
-    │   ├── InputError            NP104  a processor's input is not in the file, or there are several
+    │   ├── InputError            NP104  a processor's input is missing, or several objects match it
     │   ├── ResultExistsError     NP105  the step has a result already, with other parameters or inputs
     │   ├── OverwriteError        NP106  the output exists, or holds results that would be lost
     │   └── UnsupportedFileError  NP107  not HDF5, not NWB, or an NWB version that is not supported
     └── WorkError                 exit 1: the work was started, or checked, and failed
         ├── SourceError           NP201  a raw file is missing, unreadable, truncated or contradicts itself
-        ├── ClockError            NP202  a clock that nothing aligns, or times that don't fit
-        ├── InvalidResultError    NP203  what would be written is not valid NWB, or DANDI would refuse it
-        ├── FileAccessError       NP204  reading, writing, space or permission
-        ├── DamagedFileError      NP205  a file that is damaged or truncated
-        ├── LockedFileError       NP206  another process holds the file
-        ├── ConflictError         NP207  another writer came first, where no lock can be held (S3)
-        └── ToolError             NP210  a tool's computation went wrong
+        ├── ClockError            NP202  no evidence aligns a clock, or its times don't fit
+        ├── InvalidResultError    NP203  the result would not be valid NWB, or DANDI would refuse it
+        ├── FileAccessError       NP204  reading or writing failed: space, permission, a missing folder
+        ├── DamagedFileError      NP205  the file is damaged or truncated
+        ├── LockedFileError       NP206  another process holds the file's lock
+        ├── ConflictError         NP207  another writer changed the file first (S3: there is no lock)
+        └── ToolError             NP210  a tool's computation failed
             ├── ToolMissingError  NP211  the tool is not installed
             ├── ToolFailedError   NP212  the tool raised an error
             ├── ToolCrashedError  NP213  the tool's process died (segmentation fault, abort)
@@ -40,18 +40,18 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """A single problem of a request, a file or a result.
 
     Parameters
     ----------
     what : str
-        What is wrong, in one line.
+        The problem, in one line.
     where : str, optional
         The file, key, object or line.
     expected, found : str, optional
-        What should have been there, and what is.
+        The value that should be there, and the value that is.
     hint : str, optional
-        What to do next.
+        The next step for the user.
     """
 
     what: str
@@ -79,11 +79,11 @@ class NwbpipeError(Exception):
     Parameters
     ----------
     what : str
-        What went wrong, in one line.
+        The problem, in one line.
     where, expected, found, hint : str, optional
         See :class:`Problem`.
     problems : iterable of Problem, optional
-        All the problems, when there are several.
+        The single problems, if there are several.
     """
 
     code: ClassVar[str] = "NP000"
@@ -112,14 +112,14 @@ class NwbpipeError(Exception):
 
 
 class RequestError(NwbpipeError):
-    """The request can't be carried out as it was put."""
+    """The request is wrong."""
 
     code = "NP100"
     exit_code = 2
 
 
 class SpecError(RequestError):
-    """A session spec or project file has mistakes; `problems` names every one."""
+    """A session spec or project file has mistakes; `problems` lists all of them."""
 
     code = "NP101"
 
@@ -137,7 +137,7 @@ class UnknownNameError(RequestError):
 
 
 class InputError(RequestError):
-    """A processor's input is not in the file, or several could be meant."""
+    """A processor's input is missing, or several objects match it."""
 
     code = "NP104"
 
@@ -155,7 +155,7 @@ class OverwriteError(RequestError):
 
 
 class UnsupportedFileError(RequestError):
-    """Not an HDF5 file, not NWB, or an NWB version that is not supported."""
+    """The file is not HDF5, not NWB, or has an NWB version that is not supported."""
 
     code = "NP107"
 
@@ -173,13 +173,13 @@ class SourceError(WorkError):
 
 
 class ClockError(WorkError):
-    """A clock that nothing aligns, or times that don't fit."""
+    """No evidence aligns a clock, or its times don't fit."""
 
     code = "NP202"
 
 
 class InvalidResultError(WorkError):
-    """What would be written is not valid NWB, or DANDI would refuse it."""
+    """The result would not be valid NWB, or DANDI would refuse it."""
 
     code = "NP203"
 
@@ -191,25 +191,25 @@ class FileAccessError(WorkError):
 
 
 class DamagedFileError(WorkError):
-    """A file that is damaged or truncated."""
+    """The file is damaged or truncated."""
 
     code = "NP205"
 
 
 class LockedFileError(WorkError):
-    """Another process holds the file."""
+    """Another process holds the file's lock."""
 
     code = "NP206"
 
 
 class ConflictError(WorkError):
-    """Another writer changed the file first, where no lock can be held (S3)."""
+    """Another writer changed the file first (S3: there is no lock)."""
 
     code = "NP207"
 
 
 class ToolError(WorkError):
-    """A tool's computation went wrong; `log` is the path of its whole output."""
+    """A tool's computation failed; `log` is the path of its complete output."""
 
     code = "NP210"
     log: str | None = None

@@ -1,7 +1,7 @@
-"""NWB extension ``ndx-nwbpipe``: the record of how each result, and each clock's alignment, came about.
+"""NWB extension ``ndx-nwbpipe``: the provenance of each result and of each clock's alignment.
 
-Importing this package registers the extension with pynwb. Import it before a file is opened: pynwb makes
-classes of its own, out of the spec cached in the file, for an extension that it does not know by then.
+Importing this package registers the extension with pynwb. Import it before a file is opened: pynwb generates
+its own classes from the spec cached in the file, for an extension that it does not know yet.
 The spec is cached in every file, so that any reader opens it without nwbpipe.
 """
 

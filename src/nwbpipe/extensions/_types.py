@@ -13,7 +13,7 @@ from pynwb.file import LabMetaData
 
 NAMESPACE = "ndx-nwbpipe"
 
-# Attributes, in the order of the spec; all of them text but these.
+# Attributes in the order of the spec; all are text except these.
 _INTEGERS = ("revision", "seed")
 _ATTRIBUTES = (
     "key",
@@ -121,7 +121,7 @@ class ClockAlignment(NWBContainer):  # type: ignore[misc]
 
 @register_class("Provenance", NAMESPACE)
 class Provenance(LabMetaData, MultiContainerInterface):  # type: ignore[misc]
-    """How a file came about, at ``/general/nwbpipe``: a `ProcessingRun` for each run, a `ClockAlignment` a clock."""
+    """Provenance of a file, at ``/general/nwbpipe``: a `ProcessingRun` per run, a `ClockAlignment` per clock."""
 
     __clsconf__: ClassVar[list[dict[str, Any]]] = [
         {

@@ -1,4 +1,4 @@
-"""Records of how a file's clocks were aligned: their values, and how they get into a file and out of it."""
+"""Write and read the records of a file's clock alignments."""
 
 from __future__ import annotations
 
@@ -29,22 +29,21 @@ class AlignmentRecord:
     verdict : str
         ``accepted``, or what was wrong with an alignment that was used nonetheless (``on_misfit: warn``).
     anchor : str
-        What settled which pulses are the same: ``intervals``, ``gaps``, ``start_within_s`` or ``order``.
+        Evidence that decided which pulses are the same: ``intervals``, ``gaps``, ``start_within_s`` or ``order``.
     pulses, reference_pulses : str
-        Where the pulses come from.
+        Sources of the pulses.
     repair : str
-        Rules by which times were repaired, and how many; empty if none were.
+        Rules by which times were repaired, and their counts; empty if none were.
     n_matched, n_missed, n_extra : int
-        Pulses that pair; of the reference, and of this clock, without a partner where both were recorded.
+        Paired pulses; pulses of the reference alone, and of this clock alone, while both were recorded.
     offset_s, drift_ppm : float
-        ``t_reference = t_clock * (1 + drift_ppm * 1e-6) + offset_s``; of the straight line, where `knots` are a
-        broken one.
+        ``t_reference = t_clock * (1 + drift_ppm * 1e-6) + offset_s``: the straight line, even where `knots` bend.
     drift_error_ppm : float
         Standard error of the drift.
     residual_median_s, residual_95_s, residual_max_s : float
-        Of the absolute residuals, in seconds.
+        Median, 95th percentile and maximum of the absolute residuals, in seconds.
     tolerance_s : float
-        What their 95th percentile may be; NaN if nothing was asked.
+        Limit of their 95th percentile; NaN if there was none.
     knots : ndarray of float64, shape (n_knots, 2)
         The map: times of the clock, and of the reference, in seconds.
     residuals : ndarray of float64, shape (n_samples, 2)
@@ -74,11 +73,11 @@ class AlignmentRecord:
 
     @property
     def accepted(self) -> bool:
-        """Whether the evidence held."""
+        """True if the evidence held."""
         return self.verdict == "accepted"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the record as JSON values, without the sample of residuals; what is no number is None."""
+        """Return the record as JSON values, without the sample of residuals; NaN and infinity become None."""
         values: dict[str, Any] = {}
         for name, value in asdict(self).items():
             if name == "knots":
@@ -110,15 +109,15 @@ def read_alignments(file: h5py.File) -> list[AlignmentRecord]:
     Raises
     ------
     DamagedFileError
-        One that can't be read.
+        A record can't be read.
     """
     container = file.get(LOCATION)
-    found = []
+    records = []
     for group in container.values() if isinstance(container, h5py.Group) else ():
         kind = group.attrs.get("neurodata_type", "")
         if (kind.decode() if isinstance(kind, bytes) else kind) == "ClockAlignment":
-            found.append(_read_alignment(group))
-    return sorted(found, key=lambda record: record.clock)
+            records.append(_read_alignment(group))
+    return sorted(records, key=lambda record: record.clock)
 
 
 def _read_alignment(group: h5py.Group) -> AlignmentRecord:

@@ -1,14 +1,14 @@
-"""Keeps identities, so that a file that did not change costs one stat.
+"""Cache identities, so that an unchanged file costs one stat.
 
-One small JSON file per data file, replaced atomically: any number of processes may use the folder (two that
-write at once may lose one's entry, which is then computed again). A cache file that can't be read counts as
-empty; one that can't be written is done without.
+The cache holds one small JSON file per data file, replaced atomically. Any number of processes may use the
+folder: if two write at once, one entry may be lost and is computed again. A cache file that can't be read counts
+as empty; a cache that can't be written is not used.
 
-What proves "unchanged" is the file's device, inode, size, and times of change (mtime, ctime). As in git, a
+A file counts as unchanged if its device, inode, size and times of change (mtime, ctime) are the same. As in git, a
 file that changed just before it was read is *racily clean*: a further change within the resolution of the file
-system's clock would leave the same times. So an identity is kept only if the file had been at rest for
-`settle_s` seconds when reading it began, and its stat is the same when reading has ended. A large file is given
-the time to come to rest, a small one is hashed again next time.
+system's clock would leave the same times. So an identity is cached only if the file had been at rest for
+`settle_s` seconds when reading began, and its stat is the same when reading has ended. We wait until a large file
+is at rest; a small file is hashed again next time.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class Identity:
     identity : str
         64 hexadecimal digits (see `identify_object`).
     path, object_id, neurodata_type : str
-        Of the object.
+        HDF5 path, NWB object id and NWB type of the object.
     cached : bool
-        Whether it came from the cache.
+        True if it came from the cache.
     """
 
     identity: str
@@ -81,10 +81,10 @@ class IdentityCache:
     Parameters
     ----------
     folder : Path, optional
-        Where to keep them; default `default_cache_folder()`.
+        Folder of the cache; default `default_cache_folder()`.
     settle_s : float
-        How long a file must have been at rest for its identity to be kept, in seconds: more than the
-        resolution of the file system's clock (2 s on FAT, 1 s on some network file systems).
+        Seconds that a file must have been at rest before its identity is cached: more than the resolution of the
+        file system's clock (2 s on FAT, 1 s on some network file systems).
     """
 
     def __init__(self, folder: Path | str | None = None, *, settle_s: float = 2.0) -> None:
@@ -99,26 +99,26 @@ class IdentityCache:
         Parameters
         ----------
         file : Path or str
-            The session file; or its URL: what tells its states apart is then the ETag.
+            The session file, or its URL (its version is then the ETag).
         object_path : str
             HDF5 path in it.
 
         Raises
         ------
         InputError
-            No such object, or something that it links to is missing.
+            The object, or something that it links to, is missing.
         FileAccessError, UnsupportedFileError, DamagedFileError, LockedFileError
             The file can't be read, is not HDF5, is damaged, or keeps changing.
         """
         object_path = "/" + object_path.strip("/")
         stat = _read_stat(file)
-        if (known := self.look_up(file, object_path)) is not None:
-            return known
+        if (cached := self.look_up(file, object_path)) is not None:
+            return cached
         for _ in range(_ATTEMPTS):
             began = self._wait_until_settled(stat)
-            found = self._compute_identity(file, object_path)
-            before, stat = stat, _read_stat(file)
-            if stat == before and _are_unchanged(found.files):
+            result = self._compute_identity(file, object_path)
+            previous, stat = stat, _read_stat(file)
+            if stat == previous and _are_unchanged(result.files):
                 break
         else:
             raise LockedFileError(
@@ -126,28 +126,28 @@ class IdentityCache:
                 where=str(file),
                 hint="another program writes to it: try again when it has ended",
             )
-        if all(self._is_settled(one, began) for one in (stat, *found.files.values())):
+        if all(self._is_settled(file_stat, began) for file_stat in (stat, *result.files.values())):
             entry = self._load(file, stat)
             entry["objects"][object_path] = {
-                "identity": found.identity,
-                "object_id": found.object_id,
-                "neurodata_type": found.neurodata_type,
-                "files": {name: list(one) for name, one in found.files.items()},
-                "reads": found.objects,
+                "identity": result.identity,
+                "object_id": result.object_id,
+                "neurodata_type": result.neurodata_type,
+                "files": {name: list(file_stat) for name, file_stat in result.files.items()},
+                "reads": result.objects,
             }
             self._store(file, entry)
-        return Identity(found.identity, object_path, found.object_id, found.neurodata_type, False)
+        return Identity(result.identity, object_path, result.object_id, result.neurodata_type, False)
 
     def look_up(self, file: Path | str, object_path: str) -> Identity | None:
-        """Return what is known of an object of an unchanged file, without reading it; None if nothing is."""
+        """Return the cached identity of an object of an unchanged file, without reading it; else None."""
         object_path = "/" + object_path.strip("/")
-        kept = self._load(file, _read_stat(file))["objects"].get(object_path)
-        if kept is None or not _are_unchanged(kept["files"]):
+        entry = self._load(file, _read_stat(file))["objects"].get(object_path)
+        if entry is None or not _are_unchanged(entry["files"]):
             return None
-        return Identity(kept["identity"], object_path, kept["object_id"], kept["neurodata_type"], True)
+        return Identity(entry["identity"], object_path, entry["object_id"], entry["neurodata_type"], True)
 
     def list_dependencies(self, file: Path | str, object_path: str) -> set[str]:
-        """Return the other files that the identity of an object came from, as far as that is known."""
+        """Return the other files that the cached identity of an object depends on."""
         entry = self._load(file, _read_stat(file))["objects"].get("/" + object_path.strip("/"))
         return set(entry["files"]) if entry else set()
 
@@ -162,8 +162,8 @@ class IdentityCache:
             try:
                 h5file = h5py.File(local, "r", locking=False)
             except OSError as error:
-                msg, wanted = "the file can't be opened as HDF5", "an NWB file (HDF5)"
-                raise UnsupportedFileError(msg, where=str(local), expected=wanted, found=str(error)) from error
+                msg, expected = "the file can't be opened as HDF5", "an NWB file (HDF5)"
+                raise UnsupportedFileError(msg, where=str(local), expected=expected, found=str(error)) from error
             with h5file:
                 return find_identity(h5file, object_path, folder=local.resolve().parent, sha256=self._hash_file)
 
@@ -176,11 +176,11 @@ class IdentityCache:
     def carry_over(
         self,
         file: Path | str,
-        before: AnyStat,
+        old_stat: AnyStat,
         changed_paths: Iterable[str],
-        after: AnyStat | None = None,
+        new_stat: AnyStat | None = None,
     ) -> int:
-        """Keep what is known of a file's objects over a commit of our own.
+        """Carry the cached identities of a file's objects over a commit of our own.
 
         Call it while the file's lock is still held. It waits for the file system's clock to tick (20 ms), so
         that a later change gives another stat.
@@ -189,36 +189,36 @@ class IdentityCache:
         ----------
         file : Path or str
             The file, after the commit.
-        before : FileStat
+        old_stat : FileStat
             Its stat before the commit.
         changed_paths : iterable of str
-            Every object that was added, changed or removed: what is known of objects that are, contain, lie
-            below or depend on one of them is forgotten, all else is kept.
-        after : optional
-            The stat that the commit gave it, where that is known otherwise: no lock is held in S3.
+            Objects that were added, changed or removed. The identities of objects that are, contain, lie below
+            or depend on one of them are dropped; all others are carried over.
+        new_stat : optional
+            Its stat after the commit, if the commit returned it: no lock is held in S3.
 
         Returns
         -------
         int
-            How many identities were kept.
+            Number of identities carried over.
         """
-        entry = self._load(file, before)
+        entry = self._load(file, old_stat)
         objects: Mapping[str, Any] = entry["objects"]
         changed = ["/" + path.strip("/") for path in changed_paths]
-        kept = {
-            name: one
-            for name, one in objects.items()
-            if one["reads"] is not None and not any(_overlap(a, b) for a in changed for b in one["reads"])
+        remaining = {
+            name: cached
+            for name, cached in objects.items()
+            if cached["reads"] is not None and not any(_overlap(a, b) for a in changed for b in cached["reads"])
         }
-        if kept and after is not None:
-            self._store(file, {"stat": list(after), "objects": kept, "sha256": None})
-        elif kept:
+        if remaining and new_stat is not None:
+            self._store(file, {"stat": list(new_stat), "objects": remaining, "sha256": None})
+        elif remaining:
             stat = _read_stat(file)
             time.sleep(0.02)
             if _read_stat(file) != stat:  # someone else writes
                 return 0
-            self._store(file, {"stat": list(stat), "objects": kept, "sha256": None})
-        return len(kept)
+            self._store(file, {"stat": list(stat), "objects": remaining, "sha256": None})
+        return len(remaining)
 
     # Whole files --------------------------------------------------------------------------------------
 
@@ -238,19 +238,19 @@ class IdentityCache:
         mode : {"full", "stat"}
             Size and SHA-256 of the bytes, or size and time of the last change.
         origins : mapping, optional
-            Files that are copies: URL, tag and size of their originals, which what is found is kept of.
+            Files that are copies: URL, tag and size of their originals, under which the hash is cached.
 
         Raises
         ------
         SourceError
-            It can't be read.
+            The file can't be read.
         """
-        known = origins or {}
+        copies = origins or {}
 
         def sha256(file: Path | str) -> str:
-            if Path(file) not in known:
+            if Path(file) not in copies:
                 return self._hash_file(file)
-            url, tag, size = known[Path(file)]
+            url, tag, size = copies[Path(file)]
             entry = self._load(url, RemoteStat(tag, size))
             if entry["sha256"] is None:
                 entry["sha256"] = hash_file(file)
@@ -278,14 +278,14 @@ class IdentityCache:
     def identify_remote_within(
         self, files: Mapping[str, tuple[str, RemoteStat]], *, limit: int = 0
     ) -> FileIdentity | None:
-        """Do the same for remote files: URL and stat of each, by its path below the folder, of one file by ""."""
+        """Do the same for remote files: URL and stat by the path below the folder ("" for a single file)."""
         stats = dict(files.values())
 
         def sha256(url: str) -> str:
-            kept = self._load(url, stats[url])["sha256"]
-            if kept is None and stats[url].size > limit:
+            digest = self._load(url, stats[url])["sha256"]
+            if digest is None and stats[url].size > limit:
                 raise _HashLimitError
-            return self._hash_file(url) if kept is None else str(kept)
+            return self._hash_file(url) if digest is None else str(digest)
 
         try:
             return compute_remote_identity(files, sha256)
@@ -294,14 +294,14 @@ class IdentityCache:
 
     def _hash_file(self, path: Path | str) -> str:
         stat = stat_file(path)
-        kept = self._load(path, stat)["sha256"]
-        if kept is not None:
-            return str(kept)
+        cached = self._load(path, stat)["sha256"]
+        if cached is not None:
+            return str(cached)
         for _ in range(_ATTEMPTS):
             began = self._wait_until_settled(stat)
             value = hash_file(path)
-            before, stat = stat, stat_file(path)
-            if stat == before:
+            previous, stat = stat, stat_file(path)
+            if stat == previous:
                 if self._is_settled(stat, began):
                     self._store(path, self._load(path, stat) | {"sha256": value})
                 return value
@@ -311,7 +311,7 @@ class IdentityCache:
             hint="it is still being recorded or copied: try again when that has ended",
         )
 
-    # Keeping ------------------------------------------------------------------------------------------
+    # Entries ------------------------------------------------------------------------------------------
 
     def _is_settled(self, stat: AnyStat, at_ns: int) -> bool:
         if not isinstance(stat, FileStat):  # an ETag changes with the content
@@ -321,18 +321,18 @@ class IdentityCache:
         return at_ns - changed >= self.settle_s * 1e9
 
     def _wait_until_settled(self, stat: AnyStat) -> int:
-        """Let a large file come to rest: cheaper than hashing it twice. Return the time (ns)."""
+        """Wait until a large file is at rest: cheaper than hashing it twice. Return the time (ns)."""
         if stat.size >= _LARGE and not self._is_settled(stat, time.time_ns()):
             time.sleep(self.settle_s)
         return time.time_ns()
 
     def _path(self, file: Path | str) -> Path:
-        place = str(file) if is_remote(file) else os.path.realpath(file)
-        name = hashlib.sha256(os.fsencode(place)).hexdigest()
+        location = str(file) if is_remote(file) else os.path.realpath(file)
+        name = hashlib.sha256(os.fsencode(location)).hexdigest()
         return self.folder / f"{name[:40]}.json"
 
     def _load(self, file: Path | str, stat: AnyStat) -> dict[str, Any]:
-        """Return what is known of a file with that stat."""
+        """Return the cached entry of a file with that stat, or an empty one."""
         empty: dict[str, Any] = {"stat": list(stat), "objects": {}, "sha256": None}
         try:
             entry = json.loads(self._path(file).read_bytes())
@@ -361,7 +361,7 @@ class IdentityCache:
 
 
 class _HashLimitError(Exception):
-    """A file that is not to be hashed now."""
+    """A file is larger than may be hashed now."""
 
 
 def identify_file(
@@ -371,11 +371,11 @@ def identify_file(
     return (cache or IdentityCache()).identify_file(path, mode=mode)
 
 
-def _is_entry(one: Any) -> bool:
+def _is_entry(entry: Any) -> bool:
     return (
-        all(isinstance(one[name], str) for name in ("identity", "object_id", "neurodata_type"))
-        and isinstance(one["files"], dict)
-        and (one["reads"] is None or all(isinstance(name, str) for name in one["reads"]))
+        all(isinstance(entry[name], str) for name in ("identity", "object_id", "neurodata_type"))
+        and isinstance(entry["files"], dict)
+        and (entry["reads"] is None or all(isinstance(name, str) for name in entry["reads"]))
     )
 
 
@@ -394,6 +394,6 @@ def _are_unchanged(files: Mapping[str, Any]) -> bool:
 
 
 def _overlap(first: str, second: str) -> bool:
-    """Whether two HDF5 paths are the same, or one lies below the other."""
+    """Return True if two HDF5 paths are the same, or one lies below the other."""
     first, second = first.rstrip("/") + "/", second.rstrip("/") + "/"
     return first.startswith(second) or second.startswith(first)

@@ -1,4 +1,4 @@
-"""Canonical JSON: one text for one value, so that its hash names the value."""
+"""Canonical JSON: a value has exactly one text, and so one hash."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RUN_KEY_FORMAT = 1
 
 
 def canonical_json(obj: Any) -> str:
-    """Return the one JSON text of a value.
+    """Return the canonical JSON text of a value.
 
     Keys sorted, no white space, ASCII only; floats as `repr` gives them (so ``1.0`` is not ``1``), integers
     and booleans as they are. Text is not normalised: "é" in one code point and in two differ.
@@ -36,22 +36,22 @@ def canonical_json(obj: Any) -> str:
     Raises
     ------
     ParameterError
-        NaN or infinity (JSON has none), a key that is not text, or another type. `where` names the place.
+        NaN or infinity (JSON has none), a key that is not text, or another type. `where` is the path in `obj`.
     """
     return json.dumps(_to_plain(obj, "$"), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-def _to_plain(obj: Any, where: str) -> Any:
-    """Reduce to what the json module writes in one way only."""
+def _to_plain(obj: Any, position: str) -> Any:
+    """Reduce a value to types that the json module writes in one way only."""
     if isinstance(obj, Enum):
-        return _to_plain(obj.value, where)
+        return _to_plain(obj.value, position)
     if isinstance(obj, np.ndarray):
-        return _to_plain(obj.tolist(), where)
+        return _to_plain(obj.tolist(), position)
     if isinstance(obj, np.generic):
         value = obj.item()
         if isinstance(value, np.generic):  # long double has no Python value
-            raise _make_error(value, where)
-        return _to_plain(value, where)
+            raise _make_error(value, position)
+        return _to_plain(value, position)
     if obj is None or isinstance(obj, bool):
         return obj
     # Subclasses may bring their own repr: reduce them to the plain type.
@@ -63,7 +63,7 @@ def _to_plain(obj: Any, where: str) -> Any:
         if not math.isfinite(obj):
             raise ParameterError(
                 "a value is not a finite number",
-                where=where,
+                where=position,
                 expected="a finite number, or null for 'none'",
                 found=repr(obj),
             )
@@ -75,20 +75,20 @@ def _to_plain(obj: Any, where: str) -> Any:
         for key, value in obj.items():
             text = key.value if isinstance(key, Enum) else key
             if not isinstance(text, str):
-                raise ParameterError("a key is not text", where=where, expected="text", found=repr(key))
+                raise ParameterError("a key is not text", where=position, expected="text", found=repr(key))
             if text in plain:
-                raise ParameterError("a key is there twice", where=where, found=repr(text))
-            plain[str.__str__(text)] = _to_plain(value, f"{where}.{text}")
+                raise ParameterError("two keys have the same text", where=position, found=repr(text))
+            plain[str.__str__(text)] = _to_plain(value, f"{position}.{text}")
         return plain
     if isinstance(obj, list | tuple):
-        return [_to_plain(value, f"{where}[{index}]") for index, value in enumerate(obj)]
-    raise _make_error(obj, where)
+        return [_to_plain(value, f"{position}[{index}]") for index, value in enumerate(obj)]
+    raise _make_error(obj, position)
 
 
-def _make_error(obj: Any, where: str) -> ParameterError:
+def _make_error(obj: Any, position: str) -> ParameterError:
     return ParameterError(
         "a value has no canonical JSON",
-        where=where,
+        where=position,
         expected="null, true/false, a number, text, a list or a mapping",
         found=f"{type(obj).__module__}.{type(obj).__qualname__}: {obj!r:.80}",
     )
@@ -111,10 +111,10 @@ def run_key(
     seed: int | None,
     inputs: Mapping[str, Sequence[str] | str],
 ) -> str:
-    """Return the key of a run: the hash of all that decides its result.
+    """Return the key of a run: the hash of everything that decides its result.
 
-    It is the SHA-256 of one canonical JSON document, so that no two different sets of parts can give the same
-    text (names and values are never joined).
+    It is the SHA-256 of one canonical JSON document: names and values are never joined, so that two different
+    sets of parts can't give the same text.
 
     Parameters
     ----------

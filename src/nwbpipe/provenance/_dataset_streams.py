@@ -1,4 +1,4 @@
-"""Reads a dataset as a stream in C order, in bounded memory and each chunk once where that can be."""
+"""Read a dataset as a stream in C order, in bounded memory, and each chunk only once where possible."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from nwbpipe.files import can_decode_chunks, read_chunked
 from nwbpipe.provenance._hashing import is_plain
 
-_SLAB_BYTES = 32 * 2**20  # what is read at a time
+_SLAB_BYTES = 32 * 2**20  # bytes read at a time
 _MAX_SLAB_BYTES = 160 * 2**20  # … unless a row of chunks is larger: up to this
 _CHUNK_CACHE_BYTES = 2**20
 _OBJECT_BYTES = 256  # guessed memory of a text or reference in Python
@@ -35,8 +35,8 @@ def _iter_selections(
     chunk = min(chunks[0], length) if chunks else 1
     if row > _MAX_SLAB_BYTES:
         for index in range(length):
-            for rest in _iter_selections(shape[1:], chunks[1:] if chunks else None, itemsize):
-                yield (slice(index, index + 1), *rest)
+            for inner in _iter_selections(shape[1:], chunks[1:] if chunks else None, itemsize):
+                yield (slice(index, index + 1), *inner)
         return
     everything = tuple(slice(0, size) for size in shape[1:])
     if chunk * row <= _MAX_SLAB_BYTES:
@@ -93,21 +93,21 @@ def iter_values(dataset: h5py.Dataset) -> Iterator[Any]:
 
 
 def _read_by_chunk(dataset: h5py.Dataset, values: np.ndarray, selection: tuple[slice, ...]) -> None:
-    """Read one chunk's part after the other.
+    """Read a selection chunk by chunk.
 
     HDF5 reads chunks that are larger than its cache straight from the file, in as many pieces as a row of the
-    selection has (128 bytes each for 64 channels); asked for one chunk's part, it reads in one piece.
+    selection has (128 bytes each for 64 channels). The part of a single chunk is read in one piece.
     """
     axes = [
         [slice(start, min(start + size, part.stop)) for start in range(part.start, part.stop, size)]
         for part, size in zip(selection[1:], dataset.chunks[1:], strict=True)
     ]
-    for rest in itertools.product(*axes):
+    for parts in itertools.product(*axes):
         inside = tuple(
-            slice(part.start - whole.start, part.stop - whole.start)
-            for part, whole in zip(rest, selection[1:], strict=True)
+            slice(part.start - axis.start, part.stop - axis.start)
+            for part, axis in zip(parts, selection[1:], strict=True)
         )
-        values[(slice(None), *inside)] = dataset[(selection[0], *rest)]
+        values[(slice(None), *inside)] = dataset[(selection[0], *parts)]
 
 
 def iter_rows(dataset: h5py.Dataset, rows: np.ndarray) -> Iterator[Any]:

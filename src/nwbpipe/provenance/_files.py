@@ -1,4 +1,4 @@
-"""Identity of whole files: stat and SHA-256 of the bytes."""
+"""Identity of files: stat, and SHA-256 of the bytes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RawIdentity = Literal["full", "stat"]
 
 
 class FileStat(NamedTuple):
-    """What a file's stat says of its content: equal means unchanged, but for a "racy" one (see the cache)."""
+    """Stat of a local file: equal means unchanged, unless the file is "racily clean" (see the cache)."""
 
     device: int
     inode: int
@@ -27,13 +27,13 @@ class FileStat(NamedTuple):
 
     @classmethod
     def of(cls, path: Path | str) -> FileStat:
-        """Return the stat of a file (of what a symbolic link points to)."""
+        """Return the stat of a file; symbolic links are followed."""
         stat = os.stat(path)  # noqa: PTH116 (also takes text)
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 class RemoteStat(NamedTuple):
-    """The same of a file that is not on this machine."""
+    """ETag and size of a file in a remote store."""
 
     tag: str
     size: int
@@ -48,7 +48,7 @@ def stat_file(path: Path | str) -> AnyStat:
     Raises
     ------
     OSError, FileAccessError
-        If it is missing, or can't be asked for.
+        The file is missing, or the store can't be reached.
     """
     if not is_remote(path):
         return FileStat.of(path)
@@ -64,12 +64,12 @@ class FileIdentity:
     Attributes
     ----------
     size : int
-        Bytes; of all files of a folder together.
+        Bytes; for a folder the sum over its files.
     sha256 : str
-        SHA-256 of a file's bytes; of a folder: of the sorted relative names, sizes and SHA-256 of its files. In
-        mode "stat" it is empty for a file, and covers names, sizes and times of a folder.
+        SHA-256 of a file's bytes; for a folder of the sorted relative names, sizes and SHA-256 of its files. In
+        mode "stat" it is empty for a file, and covers the names, sizes and times of a folder.
     mtime_ns : int or None
-        Time of the last change, in mode "stat" only: it is part of the identity there.
+        Time of the last change, which is part of the identity in mode "stat" only.
     """
 
     size: int
@@ -85,7 +85,7 @@ class FileIdentity:
 
 
 def hash_file(path: Path | str) -> str:
-    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits; of one at a URL, whose blocks are kept."""
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits; blocks of a remote file are cached."""
     if is_remote(path):
         store, name = open_location(path)
         hasher = hashlib.sha256()
@@ -98,21 +98,21 @@ def hash_file(path: Path | str) -> str:
 
 
 def _iter_files(folder: Path) -> Iterator[Path]:
-    """Yield every file below a folder, linked folders too, none twice."""
-    seen: set[tuple[int, int]] = set()
+    """Yield every file below a folder once; linked folders are followed."""
+    visited: set[tuple[int, int]] = set()
     for root, folders, names in os.walk(folder, followlinks=True):
         stat = Path(root).stat()
-        if (stat.st_dev, stat.st_ino) in seen:
+        if (stat.st_dev, stat.st_ino) in visited:
             folders.clear()
             continue
-        seen.add((stat.st_dev, stat.st_ino))
+        visited.add((stat.st_dev, stat.st_ino))
         yield from (Path(root) / name for name in names)
 
 
 def compute_file_identity(
     path: Path, mode: RawIdentity = "full", sha256: Callable[[Path], str] = hash_file
 ) -> FileIdentity:
-    """Return the identity of a file or folder; `sha256` hashes one file (a cache may stand in)."""
+    """Return the identity of a file or folder; `sha256` hashes one file (a cache may replace it)."""
     try:
         if not path.is_dir():
             stat = path.stat()
@@ -134,12 +134,12 @@ def compute_file_identity(
 def compute_remote_identity(
     files: Mapping[str, tuple[str, RemoteStat]], sha256: Callable[[str], str]
 ) -> FileIdentity:
-    """Return what `compute_file_identity` would return of copies of remote files.
+    """Return the identity that `compute_file_identity` would give for copies of remote files.
 
     Parameters
     ----------
     files : mapping
-        URL and stat by the path below a folder; of one file by "".
+        URL and stat by the path below a folder ("" for a single file).
     sha256 : callable
         Hashes the file at a URL.
     """
@@ -154,10 +154,10 @@ def compute_remote_identity(
 def _combine_identities(files: Iterable[tuple[str, FileIdentity]], mode: RawIdentity = "full") -> FileIdentity:
     tree = hashlib.sha256()
     size, newest = 0, 0
-    for name, one in files:
-        size += one.size
-        newest = max(newest, one.mtime_ns or 0)
-        for part in (name, one.identity):
+    for name, file in files:
+        size += file.size
+        newest = max(newest, file.mtime_ns or 0)
+        for part in (name, file.identity):
             data = part.encode("utf-8", "surrogateescape")
             tree.update(len(data).to_bytes(8, "little") + data)
     return FileIdentity(size, tree.hexdigest(), newest if mode == "stat" else None)

@@ -1,8 +1,8 @@
-"""How values are turned into bytes and hashed.
+"""Encode values as bytes and hash them.
 
-A Merkle tree of SHA-256: values are a stream of bytes in C order, cut into fixed logical blocks, so that the
-digest knows nothing of chunks, filters, storage layout or byte order. Every node begins with a tag and every
-part is preceded by its length: no two different trees give the same bytes.
+The hash is a Merkle tree of SHA-256. Values are a stream of bytes in C order, cut into fixed logical blocks, so
+that the digest does not depend on chunks, filters, storage layout or byte order. Every node begins with a tag, and
+every part is preceded by its length: two different trees never give the same bytes.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ BLOCK_BYTES = 16 * 2**20
 _PIECE = 2**20  # elements encoded at a time
 
 Resolve = Callable[[Any], bytes]
-"""Gives the digest of what an object or region reference points to."""
+"""Returns the digest of the target of an object or region reference."""
 
 
 def hash_node(tag: str, *parts: bytes | str | int) -> bytes:
-    """Return the digest of a node: tag and parts, each after its length."""
+    """Return the digest of a node: its tag and parts, each preceded by its length."""
     sha = hashlib.sha256()
     for part in (FORMAT, tag, *parts):
         data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogateescape")
@@ -36,7 +36,7 @@ def hash_node(tag: str, *parts: bytes | str | int) -> bytes:
 
 
 class BlockHasher:
-    """Hashes a stream of bytes in blocks of `BLOCK_BYTES`, however it is cut on the way in."""
+    """Hash a stream of bytes in blocks of `BLOCK_BYTES`, regardless of the pieces it arrives in."""
 
     def __init__(self) -> None:
         self._leaves: list[bytes] = []
@@ -45,7 +45,7 @@ class BlockHasher:
         self._size = 0
 
     def update(self, data: bytes | np.ndarray) -> None:
-        """Take the next bytes (a C-contiguous array gives its own)."""
+        """Add the next bytes, or the bytes of a C-contiguous array."""
         if isinstance(data, np.ndarray):
             if not data.size:
                 return
@@ -74,9 +74,9 @@ class BlockHasher:
 
 
 def format_type(dtype: np.dtype[Any]) -> str:
-    """Return the canonical name of a type: one for one set of values, whatever its byte order or padding.
+    """Return the canonical name of a type, which does not depend on byte order or padding.
 
-    Text is one type, of fixed or variable length, ASCII or UTF-8.
+    Text is one type: of fixed or variable length, ASCII or UTF-8.
     """
     if h5py.check_ref_dtype(dtype) is not None:
         return "region reference" if h5py.check_ref_dtype(dtype) is h5py.RegionReference else "reference"
@@ -98,11 +98,11 @@ def format_type(dtype: np.dtype[Any]) -> str:
         return f"{dtype.kind}{dtype.itemsize}"
     if dtype.kind in "mM":
         return dtype.newbyteorder("<").str
-    raise InputError("values of a type that has no identity", found=str(dtype))
+    raise InputError("the identity of values of this type is not defined", found=str(dtype))
 
 
 def is_plain(dtype: np.dtype[Any]) -> bool:
-    """Whether an element's bytes are its value: no text, reference or variable length in it."""
+    """Return True if an element's bytes are its value: it holds no text, reference or variable length."""
     if dtype.hasobject or dtype.kind in "SU":
         return False
     if dtype.subdtype is not None:
@@ -113,7 +113,7 @@ def is_plain(dtype: np.dtype[Any]) -> bool:
 
 
 def _pack_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The little-endian type without padding."""
+    """Return the little-endian type without padding."""
     if dtype.subdtype is not None:
         return np.dtype((_pack_dtype(dtype.subdtype[0]), dtype.subdtype[1]))
     if dtype.names is not None and dtype.fields is not None:
@@ -140,7 +140,7 @@ def _encode_text(value: Any, strip: bytes) -> bytes:
 
 
 def _make_encoder(dtype: np.dtype[Any], resolve: Resolve, strip: bytes) -> Callable[[Any], bytes]:
-    """Return a function that gives the bytes of one element."""
+    """Return a function that encodes one element."""
     if h5py.check_ref_dtype(dtype) is not None:
         return lambda value: resolve(value) if value else bytes(32)
     if dtype.kind in "SU" or h5py.check_string_dtype(dtype) is not None:
@@ -148,17 +148,17 @@ def _make_encoder(dtype: np.dtype[Any], resolve: Resolve, strip: bytes) -> Calla
     if (base := h5py.check_vlen_dtype(dtype)) is not None:
         inner = np.dtype(base)
 
-        def vlen(value: Any) -> bytes:
+        def encode_vlen(value: Any) -> bytes:
             items = np.asarray(() if value is None else value, dtype=inner)
             return len(items).to_bytes(8, "little") + b"".join(encode(items, inner, resolve, strip))
 
-        return vlen
+        return encode_vlen
     if dtype.subdtype is not None:
-        one = _make_encoder(dtype.subdtype[0], resolve, strip)
-        return lambda value: b"".join(one(item) for item in np.asarray(value).flat)
+        encode_item = _make_encoder(dtype.subdtype[0], resolve, strip)
+        return lambda value: b"".join(encode_item(item) for item in np.asarray(value).flat)
     if dtype.names is not None and dtype.fields is not None:
         parts = [(name, _make_encoder(dtype.fields[name][0], resolve, strip)) for name in dtype.names]
-        return lambda value: b"".join(one(value[name]) for name, one in parts)
+        return lambda value: b"".join(encode_item(value[name]) for name, encode_item in parts)
     return lambda value: _encode_plain(np.asarray(value, dtype=dtype), dtype).tobytes()
 
 
@@ -172,9 +172,9 @@ def encode(values: Any, dtype: np.dtype[Any], resolve: Resolve, strip: bytes = b
     dtype : numpy.dtype
         Their type, with h5py's metadata.
     resolve : callable
-        Digest of what a reference points to.
+        Returns the digest of a reference's target.
     strip : bytes
-        Padding at the end of text that is no part of it.
+        Padding to strip from the end of text.
 
     Yields
     ------
@@ -190,10 +190,10 @@ def encode(values: Any, dtype: np.dtype[Any], resolve: Resolve, strip: bytes = b
     flat = values.reshape(-1)
     if plain and dtype.subdtype is not None:
         dtype = dtype.subdtype[0]
-    one = None if plain else _make_encoder(dtype, resolve, strip)
+    encode_item = None if plain else _make_encoder(dtype, resolve, strip)
     for start in range(0, len(flat), _PIECE):
         piece = flat[start : start + _PIECE]
-        if one is None:
+        if encode_item is None:
             yield _encode_plain(piece, dtype)
         else:
-            yield b"".join(map(one, piece.tolist() if piece.dtype.kind == "S" else piece))
+            yield b"".join(map(encode_item, piece.tolist() if piece.dtype.kind == "S" else piece))

@@ -1,14 +1,14 @@
-"""Identity of an object in a session file: of its decoded values and of what gives them meaning.
+"""Identity of an object in a session file: the hash of its decoded values and their meaning.
 
-See DESIGN.md, "What 'the same input' means". Part of the identity are
+See docs/design/003-identity.md. The identity covers
 
-- every dataset below the object: type, shape and values (`_hashing`, `_reading`);
-- every attribute, the neurodata type among them, but those in `EXCLUDED` (`_meaning`);
+- every dataset below the object: type, shape and values (`_hashing`, `_dataset_streams`);
+- every attribute, also the neurodata type, except those in `EXCLUDED` (`_identity_rules`);
 - the names of children, which are roles (`data`, `timestamps`), but not the object's own name;
-- all that is linked: soft, hard and external links, object and region references, rows of tables
-  (`DynamicTableRegion`: the rows referred to, in the columns with meaning), bytes of external files.
+- everything that is linked: soft, hard and external links, object and region references, rows of tables
+  (`DynamicTableRegion`: the referenced rows, in the columns with meaning), bytes of external files.
 
-Names, paths, object ids, free text and what identifies a device are not.
+It does not cover names, paths, object ids, free text and the details of a device.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ _Key = tuple[int, int]
 
 @dataclass(frozen=True)
 class IdentityResult:
-    """An identity, and what it was computed from.
+    """An identity, and the files and objects that it depends on.
 
     Attributes
     ----------
     identity : str
         64 hexadecimal digits.
     neurodata_type, object_id : str
-        Of the object.
+        NWB type and id of the object.
     files : dict
         Other files that it depends on, with their stat before they were read.
     objects : tuple of str or None
-        Paths of the objects in the session file that it depends on, each with all below it; None if they
-        can't be told (an object with several hard links).
+        Paths of the objects in the session file that it depends on, with everything below them; None if
+        they can't be determined (an object has several hard links).
     """
 
     identity: str
@@ -74,7 +74,7 @@ def identify_object(h5file: h5py.File, path: str, *, folder: Path | str) -> str:
     path : str
         HDF5 path of a group or dataset.
     folder : Path or str
-        Folder that `locate_external_file` paths are relative to: the session file's; a URL if that is at one.
+        Folder of the session file, or its URL: `external_file` paths are relative to it.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def identify_object(h5file: h5py.File, path: str, *, folder: Path | str) -> str:
     Raises
     ------
     InputError
-        No such object, or something that it links to is missing.
+        The object, or something that it links to, is missing.
     DamagedFileError
         Its values can't be read.
     """
@@ -94,16 +94,16 @@ def identify_object(h5file: h5py.File, path: str, *, folder: Path | str) -> str:
 def find_identity(
     h5file: h5py.File, path: str, *, folder: Path | str, sha256: Callable[[Path | str], str] = hash_file
 ) -> IdentityResult:
-    """Like `identify_object`, with what it depends on; `sha256` hashes an external file."""
+    """Return an object's identity with its dependencies; `sha256` hashes an external file."""
     walk = _ObjectHasher(h5file, folder, sha256)
     try:
         obj = h5file[path]
     except (KeyError, ValueError, OSError) as error:
         raise InputError(
-            "there is no such object in the file",
+            "the file has no object at this path",
             where=f"{h5file.filename}:{path}",
             found=str(error),
-            hint="list what is there: h5ls -r FILE",
+            hint="list the objects of the file: h5ls -r FILE",
         ) from error
     try:
         walk.record_dependency(obj)
@@ -125,7 +125,7 @@ def find_identity(
 
 
 class _ObjectHasher:
-    """One walk over an object and what it links to. Each object is hashed once; cycles end."""
+    """Walk over an object and its links. Each object is hashed once; cycles end."""
 
     def __init__(self, root: h5py.File, folder: Path | str, sha256: Callable[[Path | str], str]) -> None:
         self.root = root
@@ -142,16 +142,16 @@ class _ObjectHasher:
     # What the identity depends on ---------------------------------------------------------------------
 
     def record_dependency(self, obj: Any) -> None:
-        """Note an object that was reached by a link or reference, under its own path."""
+        """Record an object that was reached by a link or reference, under its own path."""
         info = h5py.h5o.get_info(obj.id)
         if info.fileno != self._root_number:
             self._record_file_dependency(Path(obj.file.filename))
             return
-        own = obj.file[obj.ref].name  # `obj.name` is the way it was reached
-        if own is None:
+        path = obj.file[obj.ref].name  # `obj.name` is the way it was reached
+        if path is None:
             self.traceable = False
         else:
-            self.objects.add(own)
+            self.objects.add(path)
 
     def _record_file_dependency(self, path: Path | str) -> None:
         self.files.setdefault(str(path), stat_file(path))
@@ -181,7 +181,7 @@ class _ObjectHasher:
                 result = hash_node("type", format_type(obj.dtype))
         finally:
             del self._depths[key]
-        # Within a cycle that is still open a digest speaks of the way in: don't reuse it elsewhere.
+        # Within a cycle that is still open a digest depends on where the walk entered: don't reuse it elsewhere.
         if self._lowest >= depth:
             self._memo[key] = result
             self._lowest = outer
@@ -263,12 +263,12 @@ class _ObjectHasher:
             space = h5py.h5r.get_region(reference, holder.id)
             chosen = space.get_select_type()
             if chosen == h5py.h5s.SEL_HYPERSLABS:
-                where = space.get_select_hyper_blocklist()
+                selection = space.get_select_hyper_blocklist()
             elif chosen == h5py.h5s.SEL_POINTS:
-                where = space.get_select_elem_pointlist()
+                selection = space.get_select_elem_pointlist()
             else:
-                where = np.array([chosen])
-            return hash_node("region", self.hash_object(target), str(np.asarray(where).tolist()))
+                selection = np.array([chosen])
+            return hash_node("region", self.hash_object(target), str(np.asarray(selection).tolist()))
 
         return resolve
 
@@ -288,7 +288,7 @@ class _ObjectHasher:
     # Tables -------------------------------------------------------------------------------------------
 
     def _hash_region(self, region: h5py.Dataset, rows: Any) -> bytes:
-        """Digest of the rows of a table that a region (or a part of one) refers to."""
+        """Return the digest of the table rows that a region, or a part of it, refers to."""
         table = self._resolve_target(region, region.attrs["table"])
         rows = np.asarray(rows)
         info = h5py.h5o.get_info(table.id)
@@ -319,7 +319,7 @@ class _ObjectHasher:
         return self._hash_column_rows(dataset, indices, rows)
 
     def _hash_column_rows(self, dataset: h5py.Dataset, indices: list[h5py.Dataset], rows: np.ndarray) -> bytes:
-        """Digest of some rows of a column, through its VectorIndex datasets (the outermost last)."""
+        """Return the digest of rows of a column, read through its VectorIndex datasets (the outermost last)."""
         outer = indices[-1] if indices else dataset
         if len(rows) and not 0 <= rows.min() <= rows.max() < outer.shape[0]:
             raise InputError(
@@ -347,13 +347,13 @@ class _ObjectHasher:
     # Other files --------------------------------------------------------------------------------------
 
     def _find_folder(self, obj: Any) -> Path | str:
-        """Folder of the file that an object is in."""
+        """Return the folder of the file that an object is in."""
         if h5py.h5o.get_info(obj.id).fileno == self._root_number:
             return self.folder
         return Path(obj.file.filename).parent
 
     def _hash_external_files(self, dataset: h5py.Dataset) -> bytes:
-        """Digest of an `locate_external_file` dataset: content of the files, not their names."""
+        """Return the digest of an `external_file` dataset: the content of the files, not their names."""
         digests = []
         for value in np.atleast_1d(dataset[()]).reshape(-1):
             name = value.decode() if isinstance(value, bytes) else str(value)
@@ -365,7 +365,7 @@ class _ObjectHasher:
                     where=f"{dataset.file.filename}:{dataset.name}",
                     expected="a local file" if "://" in name else str(path),
                     found=name,
-                    hint="put the file back at its place beside the session file",
+                    hint="put the file back beside the session file",
                 )
             self._record_file_dependency(path)
             digests.append(self.sha256(path))
@@ -377,7 +377,7 @@ class _ObjectHasher:
         return (Path(base) / name).is_file()
 
     def _check_storage(self, dataset: h5py.Dataset) -> None:
-        """Refuse raw or virtual storage in files that are missing: HDF5 would read fill values in silence."""
+        """Refuse raw or virtual storage in missing files: HDF5 would silently read fill values."""
         names: list[str] = []
         if dataset.is_virtual:
             names = [source.file_name for source in dataset.virtual_sources()]
@@ -390,6 +390,6 @@ class _ObjectHasher:
                     "a file that holds a dataset's values is missing",
                     where=f"{dataset.file.filename}:{dataset.name}",
                     expected=str(path),
-                    hint="put the file back at its place",
+                    hint="put the file back",
                 )
             self._record_file_dependency(path)

@@ -1,4 +1,4 @@
-"""What gives values their meaning, and what does not: the lists that an identity goes by."""
+"""Rules of identity: the attributes, columns and types that give values their meaning."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ EXCLUDED = frozenset(
         "description",
         "comments",
         "help",
-        # Which specimen of a device it was.
+        # The individual device.
         "manufacturer",
         "model_name",
         "model_number",
         "serial_number",
     }
 )
-"""Attributes, and scalar text datasets, that are no part of the identity."""
+"""Attributes, and scalar text datasets, that an identity leaves out."""
 
 MASK_COLUMNS = frozenset({"id", "image_mask", "pixel_mask", "voxel_mask"})
 ELECTRODE_COLUMNS = frozenset(
@@ -38,7 +38,7 @@ ELECTRODE_COLUMNS = frozenset(
         *("gain_to_uV", "offset_to_uV", "gain_to_physical_unit", "offset_to_physical_unit", "physical_unit"),
     }
 )
-"""Columns of the electrodes table with meaning: others, added by whom ever, don't change a recording."""
+"""Columns of the electrodes table with meaning; columns that others add don't change a recording."""
 
 NO_MEANING_TYPES = frozenset({"Device", "DeviceModel"})
 TABLE_LINKS = {"PlaneSegmentation": ("imaging_plane",)}
@@ -51,7 +51,7 @@ def read_text_attribute(obj: Any, name: str) -> str:
 
 
 def find_padding(type_id: Any) -> bytes:
-    """Return the character that fixed-length text of this type is padded with, if it is no null."""
+    """Return the character that pads fixed-length text of this type; empty for null padding."""
     padded = (
         isinstance(type_id, h5py.h5t.TypeStringID)
         and not type_id.is_variable_str()
@@ -61,7 +61,7 @@ def find_padding(type_id: Any) -> bytes:
 
 
 def is_free_text(name: str, obj: Any) -> bool:
-    """Whether a child of a group is one text that is excluded like an attribute of that name."""
+    """Return True if a child of a group is a scalar text that is excluded like an attribute of its name."""
     return (
         name in EXCLUDED
         and isinstance(obj, h5py.Dataset)
@@ -72,7 +72,7 @@ def is_free_text(name: str, obj: Any) -> bool:
 
 
 def list_meaningful_columns(table: h5py.Group, kind: str) -> list[str]:
-    """Return the columns that count where a region refers to rows of a table of that neurodata type.
+    """Return the columns with meaning of a table of that neurodata type.
 
     Electrodes: position, group, location, …; plane segmentations: the masks. Other tables: all.
     """

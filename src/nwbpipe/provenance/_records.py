@@ -1,6 +1,6 @@
-"""Run records: the values of a `ProcessingRun`, and how they get into a file and out of it.
+"""Write and read run records: the values of a `ProcessingRun`.
 
-Reading needs h5py only, so that ``nwbpipe log`` answers at once; writing goes through pynwb.
+Reading needs h5py only, so that ``nwbpipe log`` answers at once. Writing goes through pynwb.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _TEXT_FIELDS = (
 
 @dataclass(frozen=True)
 class ObjectRecord:
-    """An object of the file that a run read or wrote, or an artefact that it read.
+    """An object of the file that a run read or wrote; or an artefact that it read.
 
     Attributes
     ----------
     name : str
         Name of the input binding, or of the output container.
     path : str
-        HDF5 path at the time of the run; of an artefact ``models://STEP/KEY/IDENTITY``.
+        HDF5 path at the time of the run; for an artefact ``models://STEP/KEY/IDENTITY``.
     object_id : str
         NWB object id.
     neurodata_type : str
@@ -66,11 +66,11 @@ class ObjectRecord:
 
     @property
     def is_artefact(self) -> bool:
-        """Whether it is no object of the file, but what a step of project scope made."""
+        """True for an artefact, which a step of project scope made and which is not in the file."""
         return self.path.startswith("models://")
 
     def is_in(self, file: h5py.File) -> bool:
-        """Whether the object at its path is the very one: another may have come there since."""
+        """Return True if the object at its path is still the same: it may have been replaced since."""
         return (
             self.path in file
             and bool(self.object_id)
@@ -80,12 +80,12 @@ class ObjectRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """All that is known of one run; see DESIGN.md, section 2.
+    """The record of one run: its key, parameters, inputs, outputs and environment.
 
     Attributes
     ----------
     key : str
-        Hash of what decides the result (`run_key`).
+        Hash of everything that decides the result (`run_key`).
     run_id : str
         Unique id of this execution (hexadecimal UUID).
     step, processor : str
@@ -101,13 +101,13 @@ class RunRecord:
     inputs, outputs : tuple of ObjectRecord
         Objects read and written.
     started, ended : datetime
-        Aware; UTC.
+        Times with a time zone; UTC.
     host : str
-        Label of the place (never a host name: files become public).
+        Name of the profile (never a host name: files become public).
     python : str
         Version of Python in the tool's environment.
     packages : mapping
-        Package → version there.
+        Package → version in that environment.
     exit_state : str
         "done" for every committed run.
     seed : int or None
@@ -117,10 +117,10 @@ class RunRecord:
     software : str
         Writer of the record, such as "nwbpipe 0.1.0".
     superseded_by : str
-        Empty while current; else the run that replaced it, or "removed".
+        Empty while current; else the id of the run that replaced it, or "removed".
     resources : mapping
-        What the run used (`cpu_seconds`, `peak_memory_bytes`, …); of a conversion, a note of the `media` that it
-        placed beside the file.
+        Resources that the run used (`cpu_seconds`, `peak_memory_bytes`, …); for a conversion also the `media`
+        that it placed beside the file.
     sources : tuple of mappings
         Identities of raw files, for conversions.
     """
@@ -151,7 +151,7 @@ class RunRecord:
 
     @property
     def superseded(self) -> bool:
-        """Whether another run replaced this one, or its results were removed."""
+        """True if another run replaced this one, or its results were removed."""
         return bool(self.superseded_by)
 
     @property
@@ -160,7 +160,7 @@ class RunRecord:
         return f"{self.step}_{self.run_id[:8]}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the whole record as JSON values (times as ISO 8601 text in UTC)."""
+        """Return the record as JSON values (times as ISO 8601 text in UTC)."""
         values = asdict(self)
         values["started"] = _format_time(self.started)
         values["ended"] = _format_time(self.ended)
@@ -171,19 +171,19 @@ class RunRecord:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunRecord:
-        """Return the record that `as_dict` told; what else is in `values` is left out.
+        """Return the record with the values of `as_dict`; other keys are ignored.
 
         Raises
         ------
         KeyError, TypeError, ValueError
-            If they are not those of a record.
+            A field is missing or has the wrong type.
         """
-        known = {one.name: values[one.name] for one in fields(cls)}
+        arguments = {f.name: values[f.name] for f in fields(cls)}
         for name in ("inputs", "outputs"):
-            known[name] = tuple(ObjectRecord(**one) for one in known[name])
+            arguments[name] = tuple(ObjectRecord(**item) for item in arguments[name])
         for name in ("started", "ended"):
-            known[name] = datetime.fromisoformat(known[name])
-        return cls(**known | {"sources": tuple(known["sources"])})
+            arguments[name] = datetime.fromisoformat(arguments[name])
+        return cls(**arguments | {"sources": tuple(arguments["sources"])})
 
 
 def _format_time(time: datetime) -> str:
@@ -198,8 +198,8 @@ def read_records(source: h5py.File | Path | str) -> list[RunRecord]:
     Parameters
     ----------
     source : h5py.File, Path or str
-        An open file, or the path or S3 address of one (opened read-only, without HDF5's lock). A file without
-        records gives an empty list.
+        An open file, a path or an S3 URL (opened read-only, without HDF5's lock). A file without records gives
+        an empty list.
 
     Returns
     -------
@@ -286,7 +286,7 @@ def _read_objects(group: h5py.Group, kind: str) -> tuple[ObjectRecord, ...]:
 
 
 def read_host_label() -> str:
-    """Return what records call this place: the profile (``NWBPIPE_PROFILE``), never the host's name."""
+    """Return the host label of records: the profile (``NWBPIPE_PROFILE``), never the name of the machine."""
     return os.environ.get("NWBPIPE_PROFILE") or "local"
 
 
@@ -296,7 +296,7 @@ def find_current_record(records: list[RunRecord], step: str) -> RunRecord | None
 
 
 def get_record_container(nwbfile: Any) -> Any:
-    """Return the container of the records in an NWB file that is open for writing; it is made if it is missing."""
+    """Return the container of the records in an NWB file that is open for writing; create it if it is missing."""
     from nwbpipe.extensions import Provenance
 
     container = nwbfile.lab_meta_data.get("nwbpipe")
@@ -315,28 +315,28 @@ def get_record_container(nwbfile: Any) -> Any:
 
 
 def add_record(nwbfile: Any, record: RunRecord) -> None:
-    """Add a run record to an NWB file that is open for writing; the older ones stay as they are.
+    """Add a run record to an NWB file that is open for writing; older records stay as they are.
 
     Parameters
     ----------
     nwbfile : pynwb.NWBFile
         Read by pynwb with `nwbpipe.extensions` imported before (mode "a" or "r+"), or new.
     record : RunRecord
-        The record; its container is made if it is missing.
+        The record; its container is created if it is missing.
 
     Raises
     ------
     InvalidResultError
-        A record of that name is there already, or a time has no time zone.
+        The file has a record of that name already, or a time has no time zone.
     """
     from nwbpipe.extensions import ProcessingRun
 
     container = get_record_container(nwbfile)
     if record.name in container.processing_runs:
-        raise InvalidResultError("a run record is there already", where=f"{LOCATION}/{record.name}")
+        raise InvalidResultError("the file has a run record of this name already", where=f"{LOCATION}/{record.name}")
     values: dict[str, Any] = {name: getattr(record, name) for name in _TEXT_FIELDS}
     for kind, objects in (("input", record.inputs), ("output", record.outputs)):
-        if objects:  # a dataset of no elements has no type: hdmf would refuse it
+        if objects:  # hdmf refuses an empty dataset: it has no type
             for name in _OBJECT_FIELDS:
                 values[f"{kind}_{name}"] = [getattr(item, name) for item in objects]
     if record.seed is not None:
@@ -371,7 +371,7 @@ def mark_superseded(file: h5py.File, step: str, by: str = REMOVED) -> list[str]:
     Returns
     -------
     list of str
-        Paths of the records that were marked; empty if the step had no current one.
+        Paths of the records that were marked; empty if the step had no current record.
     """
     if not by:
         raise ValueError("`by` must name the run that replaces the record, or be 'removed'")

@@ -11,16 +11,16 @@ _RESERVED = {"convert"}
 
 
 def check_step_name(name: str) -> str:
-    """Return `name` if it can be a step's.
+    """Return `name` if it is a valid name of a step.
 
     Raises
     ------
     RequestError
-        If it can't.
+        The name is reserved, or has other characters than a step's name may have.
     """
     expected = "a small letter, then small letters, digits and _"
     if name in _RESERVED:
-        expected = "any but that of the conversion"
+        expected = "another name: the conversion has this one"
     elif _STEP.fullmatch(name):
         return name
-    raise RequestError(f"{name!r} is no name for a step", expected=expected, hint="choose another name")
+    raise RequestError(f"the step's name {name!r} is not valid", expected=expected, hint="choose another name")
