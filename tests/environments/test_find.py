@@ -63,7 +63,7 @@ def test_a_named_python_comes_first(wheels: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_named_python_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NWBPIPE_TOOL_NUMPY_PYTHON", "/nonexistent/python")
-    with pytest.raises(ToolMissingError, match="names no file"):
+    with pytest.raises(ToolMissingError, match="is not the path of a file"):
         environments.find(NUMPY)
 
 

@@ -57,7 +57,7 @@ def test_a_lock_says_its_python(wheels: Path) -> None:
 
 
 def test_a_lock_that_is_not_there(own_tools: Path) -> None:
-    with pytest.raises(ToolMissingError, match=r"(?s)no lock of the tool 'tinytool'.*nwbpipe tools lock tinytool"):
+    with pytest.raises(ToolMissingError, match=r"(?s)no lock for the tool 'tinytool'.*nwbpipe tools lock tinytool"):
         environments.install(TINY, locked=True)
     assert not own_tools.exists()
 

@@ -174,7 +174,7 @@ def test_a_worker_without_the_tool_and_a_scheduler_without_the_kind(tmp_path: Pa
     assert told.about.endswith(f"1 workers at {address}")
     ((_, step, text),) = summary.failed
     assert step == "first"
-    assert "NWBPIPE_TOOL_NUMPY_PYTHON names no file" in text
+    assert "NWBPIPE_TOOL_NUMPY_PYTHON is not the path of a file" in text
     assert "no-python" in text
     assert "worker:   tcp://127.0.0.1:" in text
     (blocked,) = summary.blocked

@@ -250,7 +250,7 @@ def test_what_can_not_be_read(cache: IdentityCache, session: Path, tmp_path: Pat
     (tmp_path / "text.nwb").write_text("no HDF5")
     with pytest.raises(UnsupportedFileError, match=r"text\.nwb"):
         cache.identify(tmp_path / "text.nwb", SPEED)
-    with pytest.raises(InputError, match="no such object"):
+    with pytest.raises(InputError, match="no object at this path"):
         cache.identify(session, "/acquisition/nothing")
 
 

@@ -1,4 +1,4 @@
-"""Tool environments: declare a tool, find or create what has it, and run a computation in it."""
+"""Tool environments: declare a tool, find or create its environment, and run a computation in it."""
 
 from nwbpipe.environments._container import render_dockerfile, write_context
 from nwbpipe.environments._doctor import Severity, ToolFinding, examine, examine_machine

@@ -1,4 +1,4 @@
-"""Tools that are taken from a checkout of their repository."""
+"""Find the checkout of a tool that is used from its repository."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ _SOURCES = {".m", ".py", ".pyx", ".c", ".cpp", ".h"}
 
 
 def find_checkout(tool: Tool) -> tuple[Path, str]:
-    """Return the checkout that the user names for a tool, and the version in it.
+    """Return the checkout of a tool that the user set, and its version.
 
     Raises
     ------
     ToolMissingError
-        If none is named, or if what is named is none, or of another version.
+        No checkout is set, the folder is not a checkout of the tool, or its version does not fit.
     """
     source = tool.checkout
     assert source is not None, tool.name
-    named = read_settings(tool).checkout
-    hint = f"git clone {source.repository}, and name it: {variable_name(tool, 'checkout')}=/path/to/it"
-    if named is None:
-        msg = f"the tool {tool.name!r} is on no package index, and no checkout of it is named"
+    folder = read_settings(tool).checkout
+    hint = f"git clone {source.repository}, then set {variable_name(tool, 'checkout')}=/path/to/it"
+    if folder is None:
+        msg = f"no checkout of the tool {tool.name!r} is set, and no package index has the tool"
         raise ToolMissingError(msg, expected=f"a checkout of {source.repository}", hint=hint)
-    if not (named / source.contains).is_file():
-        msg = f"what is named as the checkout of {tool.name!r} is none"
-        raise ToolMissingError(msg, where=str(named), expected=f"a folder with {source.contains}", hint=hint)
+    if not (folder / source.contains).is_file():
+        msg = f"{folder} is not a checkout of {tool.name!r}: it has no file {source.contains}"
+        raise ToolMissingError(msg, where=str(folder), expected=f"a folder with {source.contains}", hint=hint)
     file, pattern = source.version
     try:
-        found = re.search(pattern, (named / file).read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+        match = re.search(pattern, (folder / file).read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
     except OSError:
-        found = None
-    if found is None:
-        msg = f"the checkout of {tool.name!r} does not say its version"
-        raise ToolMissingError(msg, where=str(named / file), expected=f"text like {pattern}", hint=hint)
-    version = found.group(1)
-    wanted = Requirement(tool.requirements[0]).specifier if source.built else None
-    if wanted is not None and not wanted.contains(version, prereleases=True):
+        match = None
+    if match is None:
+        msg = f"the checkout of {tool.name!r} does not state its version"
+        raise ToolMissingError(msg, where=str(folder / file), expected=f"text like {pattern}", hint=hint)
+    version = match.group(1)
+    required = Requirement(tool.requirements[0]).specifier if source.built else None
+    if required is not None and not required.contains(version, prereleases=True):
         msg = f"the checkout of {tool.name!r} has another version"
         raise ToolMissingError(
             msg,
-            where=str(named),
-            expected=str(wanted),
+            where=str(folder),
+            expected=str(required),
             found=version,
-            hint="check out the tag of a version that fits",
+            hint="check out the tag of such a version",
         )
-    return named.resolve(), version
+    return folder.resolve(), version
 
 
 def compute_content_version(folder: Path, version: str) -> str:
-    """Return ``<version>+<8 hex digits>``: the digest of the sources, as a checkout changes under its version."""
+    """Return ``<version>+<8 hex digits>``, with a digest of the sources: a checkout changes under its version."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.suffix in _SOURCES and path.is_file():

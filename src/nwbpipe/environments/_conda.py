@@ -1,4 +1,4 @@
-"""Conda environments, by micromamba, mamba or conda, whichever is on the PATH."""
+"""Create and lock conda environments with the micromamba, mamba or conda on the PATH."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
 
 ENGINES = ("micromamba", "mamba", "conda")
-EXPLICIT = "@EXPLICIT"  # the line that a lock of conda has
+EXPLICIT = "@EXPLICIT"  # the line that marks a conda lock
 
 
 def find_conda(tool: Tool) -> Path:
@@ -18,15 +18,15 @@ def find_conda(tool: Tool) -> Path:
     Raises
     ------
     ToolMissingError
-        If there is none.
+        There is none.
     """
     engine = find_on_path(ENGINES)
     if engine is None:
-        msg = f"a conda environment for {tool.name!r} can't be made: there is no conda"
+        msg = f"nwbpipe can't create a conda environment for {tool.name!r}: there is no conda"
         raise ToolMissingError(
             msg,
             expected=" or ".join(ENGINES) + " on the PATH",
-            hint="install micromamba, a single program, and put it on the PATH",
+            hint="install micromamba (a single program) on the PATH",
         )
     return engine
 
@@ -34,8 +34,8 @@ def find_conda(tool: Tool) -> Path:
 def create(tool: Tool, engine: Path, folder: Path, lock: Path | None) -> None:
     """Create a conda environment with a tool in `folder`.
 
-    Without a lock the packages come from conda-forge alone. A tool that names no conda packages gets its Python from
-    there, and itself by pip.
+    Without a lock, all packages come from conda-forge. If the tool declares no conda packages, Python comes from
+    conda-forge, and pip installs the tool.
     """
     start = [str(engine), "create", "--yes", "--quiet", "--prefix", str(folder)]
     if lock is not None:
@@ -48,6 +48,6 @@ def create(tool: Tool, engine: Path, folder: Path, lock: Path | None) -> None:
 
 
 def export_lock(tool: Tool, engine: Path, folder: Path) -> str:
-    """Return the exact packages of a conda environment, as ``create --file`` takes them."""
+    """Return the exact packages of a conda environment, in the format of ``create --file``."""
     words = ["env", "export", "--explicit"] if engine.stem == "micromamba" else ["list", "--explicit"]
     return run_installer([str(engine), *words, "--prefix", str(folder)], tool, doing="locking")

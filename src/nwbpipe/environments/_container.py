@@ -1,7 +1,7 @@
-"""Containers: the recipe of a tool's image, how it is built, and how a run is started in it.
+"""Build the container image of a tool, and the command that runs in it.
 
-A run's paths are the same inside as outside: each folder that it reads or writes is mounted under its own path. It
-has no network (but apptainer, which needs privileges for that), and the user's own user id.
+A run's paths are the same inside and outside: each folder that it reads or writes is mounted under its own path.
+The container has no network (except with apptainer, where that needs privileges) and the user's own user id.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import OverwriteError, ToolMissingError
 
 ENGINES = ("docker", "podman", "apptainer")
-_PIP = ("index-url", "extra-index-url", "trusted-host", "find-links")  # settings of pip that an image's build needs
+_PIP = ("index-url", "extra-index-url", "trusted-host", "find-links")  # pip's settings that the build needs
 
 
 @dataclass(frozen=True)
 class Container:
-    """An image, and the program that runs it."""
+    """A container image with its engine."""
 
     engine: Path
     image: str
@@ -33,7 +33,7 @@ class Container:
 
     @property
     def is_apptainer(self) -> bool:
-        """Whether it runs without a daemon, as a process of the user's own."""
+        """True for apptainer, which has no daemon: the container is a process of the user."""
         return self.engine.stem == "apptainer"
 
     def build_command(
@@ -52,9 +52,9 @@ class Container:
         Parameters
         ----------
         words : sequence of str
-            Program and arguments, inside.
+            Program and arguments inside the container.
         name : str
-            Name of the running container, by which it is ended.
+            Name of the running container, which `end` takes.
         readable, writable : iterable of Path
             Folders that are mounted under their own paths.
         variables : mapping, optional
@@ -62,7 +62,7 @@ class Container:
         folder : Path, optional
             Working folder.
         threads : int
-            Number of processors that it may use (not apptainer, which needs privileges for that).
+            Number of processors that it may use (without effect for apptainer, where that needs privileges).
         """
         mounts = _collect_mounts(readable, writable)
         settings = {"HOME": str(folder or Path("/tmp")), **(variables or {})}  # noqa: S108 (inside the container)
@@ -87,11 +87,11 @@ class Container:
         return [*start, *(["--workdir", str(folder)] if folder else []), self.image, *words]
 
     def end(self, name: str) -> bool:
-        """End and remove the container `name`; say whether it ran out of memory."""
+        """End and remove the container `name`; return True if it ran out of memory."""
         if self.is_apptainer:
             return False
         with suppress(OSError, subprocess.SubprocessError):
-            asked = subprocess.run(
+            answer = subprocess.run(
                 [str(self.engine), "inspect", "--format", "{{.State.OOMKilled}}", name],
                 capture_output=True,
                 text=True,
@@ -99,21 +99,21 @@ class Container:
                 check=False,
             )
             subprocess.run([str(self.engine), "rm", "--force", name], capture_output=True, timeout=60, check=False)
-            return asked.stdout.strip() == "true"
+            return answer.stdout.strip() == "true"
         return False
 
 
 def find_container_engine(tool: Tool) -> Path:
-    """Return the container program of the PATH.
+    """Return the container engine of the PATH.
 
     Raises
     ------
     ToolMissingError
-        If there is none.
+        There is none.
     """
     engine = find_on_path(ENGINES)
     if engine is None:
-        msg = f"a container for {tool.name!r} can't be made: there is no program that runs containers"
+        msg = f"nwbpipe can't build a container for {tool.name!r}: there is no program that runs containers"
         raise ToolMissingError(msg, expected=" or ".join(ENGINES) + " on the PATH", hint="install one of them")
     return engine
 
@@ -121,8 +121,8 @@ def find_container_engine(tool: Tool) -> Path:
 def render_dockerfile(tool: Tool) -> str:
     """Return a Dockerfile for a tool.
 
-    It is built in a folder with ``requirements.txt`` and ``constraints.txt``, which may be empty; pip's settings come
-    as the build secret ``pip``, so that no address or password of an index stays in the image.
+    The folder of the build needs ``requirements.txt`` and ``constraints.txt``, which may be empty. pip's settings
+    are the build secret ``pip``, so that no address or password of an index stays in the image.
     """
     apt, install = _render_apt(tool), _render_install(tool)
     lines = [f"# {tool.name}: written by `nwbpipe tools dockerfile {tool.name}`", f"FROM {_choose_base_image(tool)}"]
@@ -139,7 +139,7 @@ def render_dockerfile(tool: Tool) -> str:
 
 
 def render_definition(tool: Tool) -> str:
-    """Return the same recipe as a definition file of apptainer, which reads no Dockerfile."""
+    """Return the same recipe as a definition file for apptainer, which can't read a Dockerfile."""
     steps = [step for step in (_render_apt(tool), _render_install(tool)) if step]
     lines = ["Bootstrap: docker", f"From: {_choose_base_image(tool)}", "", "%files"]
     lines += ["    requirements.txt /nwbpipe/requirements.txt", "    constraints.txt /nwbpipe/constraints.txt"]
@@ -150,14 +150,14 @@ def render_definition(tool: Tool) -> str:
 
 
 def build(tool: Tool, engine: Path, folder: Path, lock: Path | None) -> str:
-    """Build the image of a tool; return its name, or for apptainer its file.
+    """Build the image of a tool; return its name, or its file for apptainer.
 
     Parameters
     ----------
     tool : Tool
     engine : Path
     folder : Path
-        Where the recipe is written, and apptainer's image.
+        Folder for the recipe, and for apptainer's image.
     lock : Path, optional
         A requirements file, instead of the tool's ranges.
     """
@@ -179,12 +179,12 @@ def build(tool: Tool, engine: Path, folder: Path, lock: Path | None) -> str:
 
 
 def write_context(tool: Tool, folder: Path, lock: Path | None = None) -> None:
-    """Write the recipes of a tool's image and the files that they copy.
+    """Write the recipes of a tool's image, and the files that they copy.
 
     Raises
     ------
     OverwriteError
-        If one of these files is there with another content.
+        One of these files exists with another content.
     """
     constraints = os.environ.get("UV_CONSTRAINT") or read_pip_options(os.environ).get("constraint", "")
     texts = {
@@ -196,14 +196,14 @@ def write_context(tool: Tool, folder: Path, lock: Path | None = None) -> None:
     for name, text in texts.items():
         path = folder / name
         if path.exists() and path.read_bytes() != text.encode():
-            msg = f"the folder has a {name} already, with another content"
-            raise OverwriteError(msg, where=str(path), hint="name another folder, or move the file elsewhere")
+            msg = f"the folder already has a {name} with another content"
+            raise OverwriteError(msg, where=str(path), hint="choose another folder, or move the file elsewhere")
     for name, text in texts.items():
         (folder / name).write_bytes(text.encode())
 
 
 def remove_image(engine: Path, image: str, tool: Tool) -> None:
-    """Remove an image; apptainer's goes with its folder."""
+    """Remove an image (for apptainer it is a file, which is deleted with its folder)."""
     if engine.stem != "apptainer":
         run_installer([str(engine), "image", "rm", "--force", image], tool, doing="removing")
 
@@ -213,7 +213,7 @@ def _choose_base_image(tool: Tool) -> str:
 
 
 def _list_pip_requirements(tool: Tool) -> list[str]:
-    """What pip installs: nothing where conda brings it all."""
+    """Return the requirements that pip installs: none if the tool declares conda packages."""
     return [] if tool.conda else list(tool.requirements)
 
 
@@ -240,10 +240,12 @@ def _render_pip_settings() -> str:
 
 
 def _collect_mounts(readable: Iterable[Path], writable: Iterable[Path]) -> dict[Path, str]:
-    """Folders by their access; one that lies in another with the same access is left out."""
+    """Return the access of each folder to mount; folders inside another one with the same access are left out."""
     mounts: dict[Path, str] = {}
     for access, folders in (("rw", writable), ("ro", readable)):
         for path in sorted({*folders, *(folder.resolve() for folder in folders)}):
-            if path not in mounts and not any(one in path.parents for one, mode in mounts.items() if mode == access):
+            if path not in mounts and not any(
+                parent in path.parents for parent, mode in mounts.items() if mode == access
+            ):
                 mounts[path] = access
     return dict(sorted(mounts.items()))

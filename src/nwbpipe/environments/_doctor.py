@@ -1,4 +1,4 @@
-"""Look a tool's environment over: is it there, whole, importable, and what can it compute on."""
+"""Check a tool's environment: is it installed, complete and importable, and on what device does it compute."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _IMPORT_LIMIT = 600.0  # seconds; a cold import of tensorflow from a network dis
 
 
 class Severity(StrEnum):
-    """How a finding is to be taken."""
+    """Severity of a finding."""
 
     FINE = "ok"
     NOTE = "note"
@@ -36,15 +36,15 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class ToolFinding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Parameters
     ----------
     about : str
-        The tool, or "machine".
-    verdict : Verdict
+        Name of the tool, or "machine".
+    verdict : Severity
     text : str
-        What was found, and for a fault what to do.
+        The finding; for a fault also the next step.
     """
 
     about: str
@@ -53,36 +53,36 @@ class ToolFinding:
 
 
 def examine_machine() -> list[ToolFinding]:
-    """Look at what makes environments: uv, conda, containers, and the folder that they go to."""
-    found = []
+    """Check the programs that create environments (uv, conda, containers), and the folder of the environments."""
+    findings = []
     program = find_uv()
-    found.append(
+    findings.append(
         ToolFinding("machine", Severity.FINE, f"uv: {' '.join(program)}")
         if program
-        else ToolFinding("machine", Severity.NOTE, "no uv: environments are made by pip, which is slower")
+        else ToolFinding("machine", Severity.NOTE, "no uv: pip creates the environments, which is slower")
     )
-    for what, engines in (("conda", CONDA_ENGINES), ("containers", CONTAINER_ENGINES)):
+    for kind, engines in (("conda", CONDA_ENGINES), ("containers", CONTAINER_ENGINES)):
         engine = find_on_path(engines)
-        text = f"{what}: {engine}" if engine else f"no {what} ({', '.join(engines)}): kinds of environment less"
-        found.append(ToolFinding("machine", Severity.FINE if engine else Severity.NOTE, text))
+        text = f"{kind}: {engine}" if engine else f"no {kind} ({', '.join(engines)}): not needed, but one way less"
+        findings.append(ToolFinding("machine", Severity.FINE if engine else Severity.NOTE, text))
     folder = tools_folder()
-    above = next(one for one in (folder, *folder.parents) if one.exists())
+    above = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(above).free
     writable = os.access(above, os.W_OK)
-    found.append(
+    findings.append(
         ToolFinding(
             "machine",
             Severity.FINE if writable else Severity.FAULT,
             f"tools: {folder}, {free / 1e9:.0f} GB free"
             if writable
-            else f"tools: {folder} can't be written to: name another one with NWBPIPE_TOOLS",
+            else f"tools: you may not write to {folder}: set another folder with NWBPIPE_TOOLS",
         )
     )
-    return found
+    return findings
 
 
 def examine(tools: Iterable[Tool]) -> list[ToolFinding]:
-    """Look at each tool that is there, or is named; importing each takes seconds."""
+    """Check each tool that is installed or given; importing each takes seconds."""
     return [finding for tool in tools for finding in _examine(tool)]
 
 
@@ -92,7 +92,7 @@ def _examine(tool: Tool) -> list[ToolFinding]:
         text = (
             f"its installation was interrupted: nwbpipe tools install {tool.name}"
             if is_ours(folder)
-            else f"{folder} was not made by nwbpipe: move it elsewhere, or name another folder with NWBPIPE_TOOLS"
+            else f"{folder} was not made by nwbpipe: move it elsewhere, or set another folder with NWBPIPE_TOOLS"
         )
         return [ToolFinding(tool.name, Severity.FAULT, text)]
     try:
@@ -100,13 +100,13 @@ def _examine(tool: Tool) -> list[ToolFinding]:
     except ToolMissingError as error:
         problem = error.problem
         parts = [problem.what, problem.found, problem.hint]
-        there = read_mark(tool) is not None
+        is_installed = read_mark(tool) is not None
         text = ". ".join(part for part in parts if part)
-        return [ToolFinding(tool.name, Severity.FAULT if there else Severity.NOTE, text)]
+        return [ToolFinding(tool.name, Severity.FAULT if is_installed else Severity.NOTE, text)]
     text = f"{environment.version} on Python {environment.python_version}, {environment.kind}"
     findings = [ToolFinding(tool.name, Severity.FINE, text), _check_import(environment)]
-    for one in tool.weights:
-        file = environment.weights / one.file
+    for weights in tool.weights:
+        file = environment.weights / weights.file
         if file.is_file():
             findings.append(ToolFinding(tool.name, Severity.FINE, f"weights: {file}"))
         else:
@@ -114,14 +114,14 @@ def _examine(tool: Tool) -> list[ToolFinding]:
                 ToolFinding(
                     tool.name,
                     Severity.NOTE,
-                    f"no {one.file}, for {one.needed_for}: take it from {one.source}, put it in {file.parent}",
+                    f"no {weights.file}, for {weights.needed_for}: download {weights.source} to {file.parent}",
                 )
             )
     return findings
 
 
 def _check_import(environment: ToolEnvironment) -> ToolFinding:
-    """Import the tool as a run would: in its Python, with no network of ours, and a home of its own."""
+    """Import the tool as a run would: in its Python, without downloads, and with a temporary home folder."""
     tool = environment.tool
     module = tool.module or (tool.package.replace("-", "_") if environment.checkout is None else "h5py")
     words = [str(environment.python), _worker.__file__, "--check", module, tool.gpu or "-"]
@@ -130,12 +130,17 @@ def _check_import(environment: ToolEnvironment) -> ToolFinding:
         name = f"nwbpipe-check-{os.getpid()}"
         container = environment.container
         if container is not None:
-            here = [Path(_worker.__file__).parent]
+            worker_folder = [Path(_worker.__file__).parent]
             words = container.build_command(
-                words, name=name, readable=here, writable=[Path(folder)], variables=variables, folder=Path(folder)
+                words,
+                name=name,
+                readable=worker_folder,
+                writable=[Path(folder)],
+                variables=variables,
+                folder=Path(folder),
             )
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 words,
                 capture_output=True,
                 text=True,
@@ -150,9 +155,9 @@ def _check_import(environment: ToolEnvironment) -> ToolFinding:
         finally:
             if container is not None:
                 container.end(name)
-    answers = [line.removeprefix("@check ") for line in done.stdout.splitlines() if line.startswith("@check ")]
-    if done.returncode or not answers:
-        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+    answers = [line.removeprefix("@check ") for line in process.stdout.splitlines() if line.startswith("@check ")]
+    if process.returncode or not answers:
+        last = (process.stderr.strip().splitlines() or ["no output"])[-1]
         return ToolFinding(tool.name, Severity.FAULT, f"importing {module} failed: {last}")
     answer = json.loads(answers[-1])
     device = f", computes on {answer['device']}" if "device" in answer else ""

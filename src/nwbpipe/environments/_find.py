@@ -1,4 +1,4 @@
-"""Find what has a tool: a Python that the user names, an environment of ours, or the current Python."""
+"""Find the environment of a tool: a Python that the user set, an environment of ours, or the current Python."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ _CURRENT: dict[str, Any] = {}
 
 @dataclass(frozen=True)
 class ToolEnvironment:
-    """What a tool runs in.
+    """The environment in which a tool runs.
 
     Attributes
     ----------
     tool : Tool
-    kind : Kind
+    kind : EnvironmentKind
     python : Path
-        Its Python; in a container, the name of the one there.
+        Its Python; in a container, the command there.
     python_version : str
     packages : dict of str to str
         Version of each package, by canonical name.
     cuda : str or None
         Version of CUDA that its torch is built for.
     container : Container or None
-        The container that the Python is in.
+        The container of the Python.
     programs : mapping of str to str
-        Path of each program of the system that the tool runs, by the name in its declaration.
+        Path of each system program that the tool runs, by the name in its declaration.
     checkout : Path or None
-        The checkout that the tool is used from.
+        The checkout from which the tool is used.
     """
 
     tool: Tool
@@ -66,7 +66,7 @@ class ToolEnvironment:
 
     @property
     def device(self) -> str | None:
-        """What the tool can compute on, without asking it; None if it uses no GPU anyway."""
+        """Device on which the tool can compute, without asking it; None if it never uses a GPU."""
         if self.tool.gpu is None:
             return None
         if self.tool.gpu == "torch" and self.cuda is None:
@@ -75,21 +75,21 @@ class ToolEnvironment:
 
     @property
     def weights(self) -> Path:
-        """Folder of the files that the tool would otherwise download."""
+        """Folder of the weights that the tool would otherwise download."""
         return weights_folder(self.tool)
 
 
 def find(tool: Tool) -> ToolEnvironment:
     """Return the environment of a tool.
 
-    The Python that the user names (``NWBPIPE_TOOL_<NAME>_PYTHON``, or :func:`configure`) comes first, then what
-    ``nwbpipe tools install`` made, then the current Python, if it meets the tool's requirements.
+    The Python that the user set (``NWBPIPE_TOOL_<NAME>_PYTHON``, or :func:`configure`) comes first, then the
+    environment made by ``nwbpipe tools install``, then the current Python if it meets the tool's requirements.
 
     Raises
     ------
     ToolMissingError
-        If none has it, or if a program, the checkout or a required file of weights is missing; the message says how
-        to get it.
+        None of them has the tool, or a program, the checkout or a required file of weights is missing; the message
+        tells how to get it.
     """
     programs = _find_programs(tool)
     checkout, version = None, ""
@@ -109,7 +109,7 @@ def _find_python(tool: Tool) -> tuple[EnvironmentKind, Path, Container | None, d
     named = read_settings(tool).python
     if named is not None:
         if not named.is_file():
-            msg = f"{variable_name(tool, 'python')} names no file"
+            msg = f"{variable_name(tool, 'python')} is not the path of a file"
             raise ToolMissingError(
                 msg, where=str(named), expected="a Python that has the tool", hint="correct or unset it"
             )
@@ -147,7 +147,7 @@ def _find_python(tool: Tool) -> tuple[EnvironmentKind, Path, Container | None, d
 
 
 def _describe_current() -> dict[str, Any]:
-    """What the running Python has; read again only when something was installed into one of its folders."""
+    """Describe the running Python; read its packages again only if something was installed into its folders."""
     installed = [Path(entry) for entry in sys.path if entry.endswith("-packages") and Path(entry).is_dir()]
     folders = (tuple(sys.path), tuple(entry.stat().st_mtime_ns for entry in installed))
     if _CURRENT.get("folders") != folders:
@@ -159,14 +159,14 @@ def _describe_current() -> dict[str, Any]:
 def _load_container(tool: Tool, mark: EnvironmentMark) -> Container:
     engine = Path(mark.engine or "")
     if not mark.image or not engine.is_file():
-        msg = f"the program that runs the container of {tool.name!r} is gone"
+        msg = f"the program that runs the container of {tool.name!r} is missing"
         raise ToolMissingError(msg, where=str(engine), hint=f"install it again, or nwbpipe tools install {tool.name}")
     gpu = tool.gpu is not None and shutil.which("nvidia-smi") is not None
     return Container(engine, mark.image, gpu)
 
 
-def _probe_packages(tool: Tool, kind: EnvironmentKind, command: list[str], where: Path) -> dict[str, Any]:
-    """Ask a Python for its packages; refuse it if they don't meet the tool's requirements."""
+def _probe_packages(tool: Tool, kind: EnvironmentKind, command: list[str], location: Path) -> dict[str, Any]:
+    """Return the packages of a Python; refuse it if they don't meet the tool's requirements."""
     try:
         answer = subprocess.run(  # the path is the user's own, or ours; there is no shell
             command, capture_output=True, text=True, timeout=120, check=True, stdin=subprocess.DEVNULL
@@ -174,13 +174,15 @@ def _probe_packages(tool: Tool, kind: EnvironmentKind, command: list[str], where
         facts: dict[str, Any] = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
         msg = f"the Python of the tool {tool.name!r} does not run"
-        raise ToolMissingError(msg, where=str(where), found=str(error), hint=describe_installation(tool)) from error
+        raise ToolMissingError(
+            msg, where=str(location), found=str(error), hint=describe_installation(tool)
+        ) from error
     unmet = tool.unmet(facts["packages"])
     if unmet:
         msg = f"the {kind} environment of {tool.name!r} does not meet its requirements"
         raise ToolMissingError(
             msg,
-            where=str(where),
+            where=str(location),
             expected=", ".join(tool.requirements),
             found="; ".join(unmet),
             hint=f"correct or unset {variable_name(tool, 'python')}"
@@ -198,7 +200,7 @@ def _find_programs(tool: Tool) -> dict[str, str]:
     programs = {program.name: find_on_path(program.commands) for program in tool.programs}
     for program in tool.programs:
         if programs[program.name] is None:
-            msg = f"the tool {tool.name!r} needs a program that is not there"
+            msg = f"the tool {tool.name!r} needs a program that is not installed"
             raise ToolMissingError(
                 msg,
                 expected=f"{program.name} ({' or '.join(program.commands)} on the PATH)",
@@ -210,14 +212,14 @@ def _find_programs(tool: Tool) -> dict[str, str]:
 
 def _refuse_without_weights(tool: Tool) -> None:
     folder = weights_folder(tool)
-    for one in tool.weights:
-        if one.required and not (folder / one.file).is_file():
-            msg = f"the tool {tool.name!r} needs a file that it would download: a run has no network"
+    for weights in tool.weights:
+        if weights.required and not (folder / weights.file).is_file():
+            msg = f"the tool {tool.name!r} needs a file that it can't download: a run has no network"
             raise ToolMissingError(
                 msg,
-                where=str(folder / one.file),
-                expected=f"{one.file}, for {one.needed_for}",
+                where=str(folder / weights.file),
+                expected=f"{weights.file}, for {weights.needed_for}",
                 found="no such file",
-                hint=f"take it from {one.source} and put it there (or name another folder: "
+                hint=f"download it from {weights.source} to this path (or set another folder: "
                 f"{variable_name(tool, 'weights')})",
             )

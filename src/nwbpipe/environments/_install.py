@@ -23,53 +23,51 @@ from nwbpipe.errors import RequestError, ToolMissingError
 def install(
     tool: Tool, *, kind: EnvironmentKind | None = None, lock: Path | None = None, locked: bool = False
 ) -> Path:
-    """Create the environment of a tool; an older one is replaced when the new one is whole.
+    """Create the environment of a tool; an older one is replaced when the new one is complete.
 
     Parameters
     ----------
     tool : Tool
-        What to install.
-    kind : {Kind.ISOLATED, Kind.CONDA, Kind.CONTAINER}, optional
-        By default an isolated one; for a tool that is on no package index and of which no checkout is named, a conda
-        environment.
+    kind : {EnvironmentKind.ISOLATED, EnvironmentKind.CONDA, EnvironmentKind.CONTAINER}, optional
+        By default isolated; or conda, for a tool that no package index has and whose checkout is not set.
     lock : Path, optional
-        A requirements file with a version for every package (or an explicit list of conda's); without it, the newest
-        ones that fit.
+        A requirements file with a version for every package, or conda's explicit list. By default the newest
+        versions that fit.
     locked : bool
-        Take the lock that :func:`lock_tool` wrote.
+        Use the lock that :func:`lock_tool` wrote.
 
     Returns
     -------
     Path
-        Its Python; of a container, the folder that describes it.
+        Its Python; for a container, the folder that describes it.
 
     Raises
     ------
     RequestError
-        If something lies at its place that nwbpipe did not make.
+        nwbpipe did not make the folder that is there already.
     ToolMissingError
-        If what makes it is missing: conda, docker, a checkout, the lock.
+        Conda, docker, the checkout or the lock is missing.
     ToolFailedError
-        If the installer fails; its last lines are in the message.
+        The installer failed; its last lines are in the message.
     """
     if locked and lock is None:
         lock = default_lock(tool)
         if not lock.is_file():
-            msg = f"there is no lock of the tool {tool.name!r}"
+            msg = f"there is no lock for the tool {tool.name!r}"
             raise ToolMissingError(msg, where=str(lock), hint=f"nwbpipe tools lock {tool.name}")
     if kind is None:
         kind = _choose_kind(tool, lock)
     if kind not in (EnvironmentKind.ISOLATED, EnvironmentKind.CONDA, EnvironmentKind.CONTAINER):
-        msg = f"an environment of the kind {str(kind)!r} is not made by nwbpipe"
+        msg = f"nwbpipe does not create environments of the kind {str(kind)!r}"
         raise RequestError(
-            msg, expected="isolated, conda or container", hint=f"name it: {variable_name(tool, 'python')}"
+            msg, expected="isolated, conda or container", hint=f"set its Python: {variable_name(tool, 'python')}"
         )
     _refuse_another_lock(kind, lock)
     _refuse_without_source(tool, kind)
     engine = _find_engine(tool, kind)
     with _lock(tool):
         folder = claim(tool)
-        # Environments can't be moved: each is built where it stays, under a name of its own.
+        # An environment can't be moved: each is built in its final folder, under a unique name.
         environment = folder / f"{kind}-{uuid4().hex[:8]}"
         try:
             image = _build(tool, kind, environment, lock, engine)
@@ -80,19 +78,19 @@ def install(
             if mark is None:
                 with suppress(OSError):
                     discard(folder)
-            elif mark.environment != environment.name:  # else it is whole: the old one was being deleted
+            elif mark.environment != environment.name:  # else it is complete: the old one was being deleted
                 shutil.rmtree(environment, ignore_errors=True)
             raise
     return environment if kind is EnvironmentKind.CONTAINER else venv_python(environment)
 
 
 def remove(tool: Tool) -> bool:
-    """Remove the environment that was made for a tool; say whether there was one.
+    """Remove the environment of a tool; return False if there was none.
 
     Raises
     ------
     RequestError
-        If something lies at its place that nwbpipe did not make.
+        nwbpipe did not make the folder that is there.
     """
     if not os.path.lexists(tool_folder(tool)):
         return False
@@ -106,25 +104,25 @@ def remove(tool: Tool) -> bool:
 
 
 def describe_installation(tool: Tool) -> str:
-    """Say how to get a tool that is not there: the commands."""
+    """Return the commands that install a tool."""
     install_it = f"nwbpipe tools install {tool.name}"
     ways = [install_it]
     if tool.checkout is not None:
         clone = f"git clone {tool.checkout.repository}"
         if not tool.checkout.built:
-            return f"{clone}, and name it: {variable_name(tool, 'checkout')}=/path/to/it"
+            return f"{clone}, then set {variable_name(tool, 'checkout')}=/path/to/it"
         ways = [f"{clone}, then {variable_name(tool, 'checkout')}=/path/to/it {install_it}"]
         if tool.conda:
             ways.insert(
                 0, f"{install_it} --kind conda" + ("" if find_on_path(_conda.ENGINES) else " (with micromamba)")
             )
-    return "; or ".join([*ways, f"name a Python that has it: {variable_name(tool, 'python')}=/path/to/python"])
+    return "; or ".join([*ways, f"use a Python that has it: {variable_name(tool, 'python')}=/path/to/python"])
 
 
 def read_lock_python(lock: Path) -> str | None:
-    """Return the version of Python (``3.N``) that a lock was made for, if it says so."""
-    found = re.search(r"^# python (3\.\d+)", lock.read_text(encoding="utf-8"), re.MULTILINE)
-    return found.group(1) if found else None
+    """Return the version of Python (``3.N``) that a lock was made for, if it states one."""
+    match = re.search(r"^# python (3\.\d+)", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    return match.group(1) if match else None
 
 
 def _choose_kind(tool: Tool, lock: Path | None) -> EnvironmentKind:
@@ -149,18 +147,18 @@ def _refuse_another_lock(kind: EnvironmentKind, lock: Path | None) -> None:
             msg,
             where=str(lock),
             expected="conda's explicit list" if kind is EnvironmentKind.CONDA else "pip's requirements",
-            hint="lock it again, or name the kind that it was made for",
+            hint="lock it again, or choose the kind that it was made for",
         )
 
 
 def _refuse_without_source(tool: Tool, kind: EnvironmentKind) -> None:
-    """Refuse to look on a package index for a tool that is on none: what is there under its name is another one."""
+    """Refuse to look on a package index for a tool that none has: a package of its name is another one."""
     if tool.checkout is None or (kind is not EnvironmentKind.ISOLATED and tool.conda):
         return
     if not tool.checkout.built or kind is EnvironmentKind.ISOLATED:
         find_checkout(tool)
     else:
-        msg = f"the tool {tool.name!r} is on no package index"
+        msg = f"no package index has the tool {tool.name!r}"
         raise ToolMissingError(msg, expected="an isolated environment", hint=describe_installation(tool))
 
 
@@ -179,7 +177,7 @@ def _find_engine(tool: Tool, kind: EnvironmentKind) -> Path | None:
 
 
 def _lock(tool: Tool) -> FileLock:
-    # Older versions of filelock empty the file that they lock, and "suite2p.lock" could be somebody's.
+    # Older versions of filelock empty the file that they lock, and "suite2p.lock" could be a user's file.
     folder = tool_folder(tool).parent
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / f".{tool.name}.nwbpipe-lock")
@@ -207,7 +205,7 @@ def _create_isolated(tool: Tool, folder: Path, lock: Path | None) -> None:
     python = str(venv_python(folder))
     if program:
         run_installer([*program, "venv", "--quiet", "--python", base, str(folder)], tool)
-        # As pip does: where nothing may write beside the modules, each run would compile all of them again.
+        # As pip does: otherwise each run compiles all modules again where the folder is read-only.
         options = ["--quiet", "--compile-bytecode", "--python", python]
         run_installer([*program, "pip", "install", *options, *requirements], tool)
     else:

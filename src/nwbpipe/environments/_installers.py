@@ -1,4 +1,4 @@
-"""Call installers: with the package locations and constraints that the user has set up, and no shell."""
+"""Run installers, without a shell, with the package indexes and constraints that the user configured."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ _MINORS = range(13, 8, -1)  # of Python 3, the newest first
 
 
 def run_installer(command: Sequence[str], tool: Tool, *, doing: str = "installing") -> str:
-    """Run an installer and return what it printed.
+    """Run an installer and return its output.
 
     Raises
     ------
     ToolFailedError
-        If it fails; its last lines are in the message.
+        It failed; its last lines are in the message.
     """
     environment = {**os.environ, **read_uv_settings(os.environ)}
     if "UV_CONSTRAINT" in environment:
         environment.setdefault("PIP_CONSTRAINT", environment["UV_CONSTRAINT"])
     try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        process = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     except OSError as error:
         msg = f"{doing} the tool {tool.name!r} failed"
-        raise ToolFailedError(msg, where=command[0], found=str(error), hint="is the program whole?") from error
-    if done.returncode:
+        raise ToolFailedError(msg, where=command[0], found=str(error), hint="install the program again") from error
+    if process.returncode:
         msg = f"{doing} the tool {tool.name!r} failed"
-        tail = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-15:])
+        tail = "\n".join((process.stderr.strip() or process.stdout.strip()).splitlines()[-15:])
         raise ToolFailedError(
-            msg, where=Path(command[0]).name, found=tail, hint="correct what the installer names, and try again"
+            msg, where=Path(command[0]).name, found=tail, hint="correct the installer's problem, and try again"
         )
-    return done.stdout
+    return process.stdout
 
 
 def find_uv() -> list[str] | None:
-    """How to call uv, if it is there."""
+    """Return the command of uv, or None."""
     beside = Path(sys.executable).with_name("uv")
     if beside.is_file():
         return [str(beside)]
@@ -57,7 +57,7 @@ def find_uv() -> list[str] | None:
 
 
 def choose_base_python(tool: Tool, version: str | None = None) -> str:
-    """The running Python where the tool runs on it, else what uv finds for the range (or for `version`)."""
+    """Return the running Python if the tool supports it, else a version (or range) for uv to find."""
     fits = SpecifierSet(f"=={version}.*" if version else tool.python)
     if fits.contains(platform.python_version(), prereleases=True):
         return sys.executable
@@ -68,23 +68,23 @@ def choose_base_python(tool: Tool, version: str | None = None) -> str:
         msg,
         expected=f"Python {version or tool.python}",
         found=platform.python_version(),
-        hint="install uv, which finds one",
+        hint="install uv: it downloads such a Python",
     )
 
 
 def choose_minor_python(tool: Tool) -> str:
-    """Return the version of Python that a container gets, as ``3.N``: the running one where it serves."""
+    """Return the version of Python for a container, as ``3.N``: the running one if the tool supports it."""
     running = ".".join(platform.python_version_tuple()[:2])
-    serving = SpecifierSet(tool.python)
+    supported = SpecifierSet(tool.python)
     for version in (running, *(f"3.{minor}" for minor in _MINORS)):
-        if serving.contains(f"{version}.20"):  # a late patch release: ranges are by minor versions
+        if supported.contains(f"{version}.20"):  # a late patch release: ranges are by minor versions
             return version
-    msg = f"no known version of Python serves the tool {tool.name!r}"
-    raise ToolMissingError(msg, expected=f"Python {tool.python}", hint="a fault in the processor's declaration")
+    msg = f"the tool {tool.name!r} supports no known version of Python"
+    raise ToolMissingError(msg, expected=f"Python {tool.python}", hint="correct the processor's declaration")
 
 
 def venv_python(folder: Path) -> Path:
-    """Python of a virtual or conda environment."""
+    """Return the Python of a virtual or conda environment."""
     if os.name == "nt":
         in_conda = folder / "python.exe"
         return in_conda if in_conda.is_file() else folder / "Scripts" / "python.exe"
@@ -93,4 +93,4 @@ def venv_python(folder: Path) -> Path:
 
 def find_on_path(names: Sequence[str]) -> Path | None:
     """Return the first of these programs that is on the PATH."""
-    return next((Path(found) for name in names if (found := shutil.which(name))), None)
+    return next((Path(program) for name in names if (program := shutil.which(name))), None)

@@ -1,4 +1,4 @@
-"""Locks: a version for every package of a tool's environment."""
+"""Lock tools: pin a version for every package of a tool's environment."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from nwbpipe.environments._settings import default_lock
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
 
-_NOT_LOCKED = {"pip"}  # what a virtual environment starts with
+_NOT_LOCKED = {"pip"}  # every virtual environment has it
 
 
 def lock_tool(tool: Tool, file: Path | None = None) -> Path:
     """Write a lock, which :func:`install` reproduces.
 
-    Of an environment that nwbpipe made, what is in it: what was tried is what is locked. Where there is none, uv
-    resolves the newest versions that fit. The tool itself is left out where it is built from a checkout.
+    An environment that nwbpipe made is locked as it is, with the versions that were tried. Otherwise uv resolves the
+    newest versions that fit. A tool that is built from a checkout is left out itself.
 
     Parameters
     ----------
     tool : Tool
     file : Path, optional
-        Where to write it; by default where ``install --locked`` looks.
+        The file to write; by default the one that ``install --locked`` reads.
 
     Returns
     -------
     Path
-        The file that was written.
+        The lock file.
 
     Raises
     ------
     ToolMissingError
-        If nothing is installed and there is no uv.
+        The tool is not installed, and there is no uv.
     """
     mark = read_mark(tool)
     if mark is not None and mark.kind is EnvironmentKind.CONDA:
@@ -60,30 +60,32 @@ def _format_header(tool: Tool, python: str) -> list[str]:
 
 
 def _lock_installed(tool: Tool) -> str:
-    found = find(tool)
-    own = {tool.package} if tool.checkout is not None and tool.checkout.built else set()
-    own |= {tool.name} if found.checkout is not None else set()
+    environment = find(tool)
+    left_out = {tool.package} if tool.checkout is not None and tool.checkout.built else set()
+    left_out |= {tool.name} if environment.checkout is not None else set()
     lines = [
-        # torch==2.13.0+cpu is torch 2.13.0 as one machine has it; another one has it with CUDA.
+        # torch==2.13.0+cpu is the build of this machine; another machine has the same version with CUDA.
         f"{name}=={version.partition('+')[0]}"
-        for name, version in sorted(found.packages.items())
-        if name not in own | _NOT_LOCKED
+        for name, version in sorted(environment.packages.items())
+        if name not in left_out | _NOT_LOCKED
     ]
-    return "\n".join([*_format_header(tool, found.python_version), *lines, ""])
+    return "\n".join([*_format_header(tool, environment.python_version), *lines, ""])
 
 
 def _lock_newest(tool: Tool) -> str:
     program = find_uv()
     if program is None:
-        msg = f"the tool {tool.name!r} is not installed, and its versions can't be resolved: there is no uv"
+        msg = f"the tool {tool.name!r} is not installed, and there is no uv to resolve its versions"
         raise ToolMissingError(msg, hint=f"install uv, or first nwbpipe tools install {tool.name}")
     base = choose_base_python(tool)
     version = run_installer([*program, "python", "find", "--show-version", base], tool, doing="locking").strip()
     with tempfile.TemporaryDirectory(prefix="nwbpipe-") as folder:
-        wanted = Path(folder) / "requirements.in"
-        wanted.write_text("\n".join(tool.from_index) + "\n")
+        requirements = Path(folder) / "requirements.in"
+        requirements.write_text("\n".join(tool.from_index) + "\n")
         options = ["--quiet", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
         python = ["--python", base]
-        found = run_installer([*program, "pip", "compile", *options, *python, str(wanted)], tool, doing="locking")
-    lines = [line.partition("+")[0] for line in found.splitlines() if line.strip()]
+        resolved = run_installer(
+            [*program, "pip", "compile", *options, *python, str(requirements)], tool, doing="locking"
+        )
+    lines = [line.partition("+")[0] for line in resolved.splitlines() if line.strip()]
     return "\n".join([*_format_header(tool, version), *lines, ""])

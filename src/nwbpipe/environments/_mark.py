@@ -1,8 +1,8 @@
-"""The folder of a tool's environment: which one is ours, and which environment in it is whole.
+"""The folder of a tool: mark it as ours, and name the complete environment in it.
 
-Two files lie in it. The one that says it is ours is written first; nothing is deleted in a folder without it. The
-mark names the environment that is whole. It is replaced when a new environment is complete, so the old one serves
-until then.
+It holds two files. The first marks the folder as ours; nothing is deleted in a folder without it. The second, the
+mark, names the complete environment. It is replaced when a new environment is complete: until then the old one is
+used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OURS = "nwbpipe-made-this.txt"
 
 
 class EnvironmentKind(StrEnum):
-    """Where a tool's environment comes from."""
+    """Kind of a tool's environment."""
 
     CURRENT = "current"
     ISOLATED = "isolated"
@@ -34,21 +34,21 @@ class EnvironmentKind(StrEnum):
 
 @dataclass(frozen=True)
 class EnvironmentMark:
-    """What an environment in the tools' folder is.
+    """Description of an environment in the tools' folder.
 
     Parameters
     ----------
     tool : str
-    kind : Kind
+    kind : EnvironmentKind
         ISOLATED, CONDA or CONTAINER.
     lock : str, optional
-        Name of the lock file that decided its versions.
+        Name of the lock file with its versions.
     engine : str, optional
         Path of the program that made it (micromamba, docker, ...) and, for a container, runs it.
     image : str, optional
-        Name, or for apptainer the file, of a container's image.
+        Name of a container's image; for apptainer its file.
     environment : str
-        Name of the environment's folder in the tool's folder; empty if it is that folder itself, as it was once.
+        Name of the environment's folder in the tool's folder; empty for older environments, which are that folder.
     """
 
     tool: str
@@ -60,12 +60,17 @@ class EnvironmentMark:
 
 
 def read_mark(tool: Tool) -> EnvironmentMark | None:
-    """Return the mark of a tool's environment, if that is there and whole."""
+    """Return the mark of a tool's environment, or None if there is no complete environment."""
     try:
-        read = json.loads((tool_folder(tool) / _NAME).read_text())
-        kind = EnvironmentKind(read.get("kind", EnvironmentKind.ISOLATED))
+        values = json.loads((tool_folder(tool) / _NAME).read_text())
+        kind = EnvironmentKind(values.get("kind", EnvironmentKind.ISOLATED))
         return EnvironmentMark(
-            read["tool"], kind, read.get("lock"), read.get("engine"), read.get("image"), read.get("environment", "")
+            values["tool"],
+            kind,
+            values.get("lock"),
+            values.get("engine"),
+            values.get("image"),
+            values.get("environment", ""),
         )
     except (OSError, ValueError, KeyError, AttributeError):
         return None
@@ -77,19 +82,19 @@ def environment_folder(tool: Tool, mark: EnvironmentMark) -> Path:
 
 
 def is_ours(folder: Path) -> bool:
-    """Return True if nwbpipe made `folder`, or if there is nothing at its place that could be lost."""
+    """Return True if nwbpipe made `folder`, or if the folder is missing or empty."""
     if not folder.is_dir():
         return not os.path.lexists(folder)
     return any((folder / name).is_file() for name in (_OURS, _NAME)) or not any(folder.iterdir())
 
 
 def claim(tool: Tool) -> Path:
-    """Return the folder of a tool, made and marked as ours.
+    """Create the folder of a tool, mark it as ours and return it.
 
     Raises
     ------
     RequestError
-        If something lies there that nwbpipe did not make.
+        The folder exists, and nwbpipe did not make it.
     """
     folder = tool_folder(tool)
     if not is_ours(folder):
@@ -97,16 +102,16 @@ def claim(tool: Tool) -> Path:
         raise RequestError(
             msg,
             where=str(folder),
-            expected=f"nothing, or a folder with {_NAME}",
-            hint="move it elsewhere, or name another folder for the tools: NWBPIPE_TOOLS",
+            expected=f"no folder, or a folder with {_NAME}",
+            hint="move it elsewhere, or set another folder for the tools: NWBPIPE_TOOLS",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / _OURS).write_text("made by nwbpipe; `nwbpipe tools remove` deletes it with all that is in it\n")
+    (folder / _OURS).write_text("made by nwbpipe; `nwbpipe tools remove` deletes this folder and all its files\n")
     return folder
 
 
 def write_mark(folder: Path, mark: EnvironmentMark) -> None:
-    """Make the environment that `mark` names the one that counts, and delete the one before."""
+    """Make the environment of `mark` the current one, and delete the older one."""
     draft = folder / f"{_NAME}.new"
     draft.write_text(json.dumps(asdict(mark)))
     draft.replace(folder / _NAME)
@@ -114,7 +119,7 @@ def write_mark(folder: Path, mark: EnvironmentMark) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Delete a folder that :func:`claim` returned; the file that says it is ours goes last, as a kill may come."""
+    """Delete a folder that :func:`claim` returned; the file that marks it as ours last, in case of a kill."""
     (folder / _NAME).unlink(missing_ok=True)
     _delete_all_but({_OURS}, folder)
     (folder / _OURS).unlink()
@@ -124,9 +129,9 @@ def discard(folder: Path) -> None:
         folder.rmdir()
 
 
-def _delete_all_but(kept: set[str], folder: Path) -> None:
+def _delete_all_but(names: set[str], folder: Path) -> None:
     for path in folder.iterdir():
-        if path.name in kept:
+        if path.name in names:
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

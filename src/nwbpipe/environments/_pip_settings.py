@@ -1,6 +1,6 @@
-"""The package locations that a user has configured for pip, as settings of uv, which does not read pip's.
+"""Translate pip's configured package indexes into settings of uv, which does not read pip's.
 
-Standard library only: ``make`` runs this file before anything is installed, and sources what it prints.
+Standard library only: ``make`` runs this file before anything is installed, and sources its output.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-# pip's option → uv's variable, and what separates several values there
+# pip's option → uv's variable, and the separator of its values
 _SETTINGS = {
     "index-url": ("UV_DEFAULT_INDEX", " "),
     "extra-index-url": ("UV_INDEX", " "),
@@ -25,7 +25,7 @@ _SETTINGS = {
 
 
 def read_uv_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return uv's variables for what pip is configured with; those that are set already stand.
+    """Return uv's variables for pip's configuration; variables that are set already are left out.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def read_uv_settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def read_pip_options(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return pip's options by name: from its configuration files, and from variables, which come first."""
+    """Return pip's options by name, from its configuration files and from variables (which override them)."""
     options: dict[str, str] = {}
     for path in _list_configuration_files(environment):
         parser = configparser.RawConfigParser()

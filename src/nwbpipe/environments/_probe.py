@@ -12,9 +12,9 @@ from typing import Any
 
 
 def describe() -> dict[str, Any]:
-    """Return the version of Python, that of each package by canonical name, and torch's CUDA if it is built for it.
+    """Return the version of Python, the version of each package by canonical name, and torch's version of CUDA.
 
-    Nothing is imported: that would take seconds.
+    No package is imported: that would take seconds.
     """
     packages: dict[str, str] = {}
     for distribution in distributions():
@@ -29,8 +29,8 @@ def torch_cuda() -> str | None:
     for entry in sys.path:
         file = Path(entry or ".") / "torch" / "version.py"
         if file.is_file():
-            found = re.search(r"^cuda\b[^=]*= *['\"]([\d.]+)['\"]", file.read_text(encoding="utf-8"), re.MULTILINE)
-            return found.group(1) if found else None
+            match = re.search(r"^cuda\b[^=]*= *['\"]([\d.]+)['\"]", file.read_text(encoding="utf-8"), re.MULTILINE)
+            return match.group(1) if match else None
     return None
 
 

@@ -1,4 +1,4 @@
-"""Run a compute module as a subprocess, keep its log, and tell the ways it can end apart."""
+"""Run a compute module as a subprocess, keep its log, and turn each way it can end into its error."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ _GRACE = 5.0  # seconds between asking a process to end and killing it
 
 @dataclass(frozen=True)
 class ComputeResult:
-    """What a computation left.
+    """The result of a computation.
 
     Attributes
     ----------
     results : Path
         The HDF5 file with its arrays.
     summary : mapping
-        What it returned.
+        The summary that it returned.
     usage : mapping of str to float
-        ``cpu_seconds`` and ``peak_memory_bytes``; where a GPU was used and can be asked, ``peak_gpu_memory_bytes``
-        and ``gpu_seconds``.
+        ``cpu_seconds`` and ``peak_memory_bytes``; with a GPU whose driver answers also ``peak_gpu_memory_bytes`` and
+        ``gpu_seconds``.
     """
 
     results: Path
@@ -76,36 +76,36 @@ def run(
     Parameters
     ----------
     environment : ToolEnvironment
-        Whose Python runs it.
+        The environment whose Python runs it.
     compute : str
-        Dotted name of the module; it is found, not imported, here.
+        Dotted name of the module; this process does not import it.
     request : mapping
         Plain JSON for its ``compute(request, results, progress)``; ``"tool"`` is added: the paths of the tool's
         ``programs``, ``checkout`` and ``weights``.
     scratch : Path
         An existing folder for the request, the results and the tool's own files.
     log : Path
-        Where everything that is printed is kept, each line with its time.
+        File for the output, each line with its time.
     timeout : float, optional
         Seconds after which it is stopped.
     progress : callable, optional
         Called with each progress line's fraction (0 to 1) and text.
     served : mapping, optional
-        ``port`` and ``token`` of a server of ranges in this process, and ``files``: the numbers there, by the paths
-        in the request that stand for them.
+        ``port`` and ``token`` of the range server in this process, and ``files``: the server's number of a file by
+        the path in the request that stands for it.
     devices : str, optional
-        GPUs that it may use, as ``CUDA_VISIBLE_DEVICES``; "" is none. By default as they are here.
+        GPUs that it may use, as ``CUDA_VISIBLE_DEVICES``; "" for none. By default those of this process.
 
     Raises
     ------
     ToolFailedError, ToolCrashedError, ToolMemoryError, ToolTimeoutError, ToolKilledError
-        By the way it ended; each carries the log's path and last lines.
+        Depends on how it ended; each carries the log's path and last lines.
     """
     paths = {name: str(scratch / file) for name, file in (("results", "results.h5"), ("outcome", "outcome.json"))}
-    Path(paths["outcome"]).unlink(missing_ok=True)  # of an earlier try, whose stages are gone on from
+    Path(paths["outcome"]).unlink(missing_ok=True)  # of an earlier try, whose stages are continued
     request_path = scratch / "request.json"
-    told = {**request, "tool": _describe_tool(environment)}
-    content = {"compute": str(find_source(compute)), "request": told, "served": served, **paths}
+    compute_request = {**request, "tool": _describe_tool(environment)}
+    content = {"compute": str(find_source(compute)), "request": compute_request, "served": served, **paths}
     with os.fdopen(os.open(request_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(content, file)
     out_of_memory_before = _count_kernel_kills()
@@ -127,7 +127,7 @@ def run(
         )
     child = subprocess.Popen(  # our own worker, in the tool's Python; there is no shell
         words,
-        stdin=subprocess.PIPE,  # never written to: its end tells the worker that we are gone
+        stdin=subprocess.PIPE,  # never written to: the worker sees its end when this process is gone
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=scratch,
@@ -144,14 +144,16 @@ def run(
             killed_for_memory = container.end(name)
     outcome = _read_outcome(Path(paths["outcome"]))
     code = child.returncode
-    if container is not None and code > 128:  # as the engines pass on the signal that ended the worker
+    if container is not None and code > 128:  # the engines' way to report the signal that ended the worker
         code = 128 - code
     if code == 0 and not timed_out and "summary" in outcome:
         usage = outcome.get("usage", {})
-        seen = meter.read_peaks()
-        # The worker knows the peak of its largest process, we have seen all of them together.
-        peak = {key: max(usage.get(key, 0), seen.get(key, 0)) for key in ("peak_memory_bytes",) if usage or seen}
-        return ComputeResult(Path(paths["results"]), outcome["summary"], {**seen, **usage, **peak})
+        measured = meter.read_peaks()
+        # The worker knows the peak of its largest process, the meter the peak of all of them together.
+        peak = {
+            key: max(usage.get(key, 0), measured.get(key, 0)) for key in ("peak_memory_bytes",) if usage or measured
+        }
+        return ComputeResult(Path(paths["results"]), outcome["summary"], {**measured, **usage, **peak})
     memory = (
         code == _worker.NO_MEMORY
         or killed_for_memory
@@ -166,19 +168,19 @@ def run(
 
 
 def find_source(compute: str) -> Path:
-    """File of a compute module, found without importing it."""
+    """Return the file of a compute module without importing it."""
     spec = importlib.util.find_spec(compute)
     if spec is None or spec.origin is None:
-        msg = f"the compute module {compute!r} is not there"
+        msg = f"the compute module {compute!r} does not exist"
         raise ToolFailedError(msg, hint="the processor's package is incomplete: install it again")
     return Path(spec.origin)
 
 
 def build_tool_variables(threads: int) -> dict[str, str]:
-    """Variables that every tool gets: as many threads as it was given, no display, no downloads."""
+    """Return the variables that every tool gets: its number of threads, no display, no downloads."""
     names = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA", "VECLIB_MAXIMUM")
     variables = {f"{name}_NUM_THREADS": str(threads) for name in names}
-    # Waiting threads that spin take the cores from those that work: 4 times slower on two busy cores.
+    # Threads that spin while waiting take the cores from working ones: 4 times slower on two busy cores.
     variables |= {"OMP_WAIT_POLICY": "PASSIVE", "MPLBACKEND": "Agg", "QT_QPA_PLATFORM": "offscreen"}
     return variables | {
         "HF_HUB_OFFLINE": "1",
@@ -189,7 +191,7 @@ def build_tool_variables(threads: int) -> dict[str, str]:
 
 
 def _build_variables(environment: ToolEnvironment) -> dict[str, str]:
-    """The user's variables without secrets and without what is of our own Python; those of a conda environment."""
+    """Return the user's variables without secrets and without our Python's settings, plus conda's activation."""
     variables = {
         name: value
         for name, value in os.environ.items()
@@ -203,7 +205,7 @@ def _build_variables(environment: ToolEnvironment) -> dict[str, str]:
 
 
 def _describe_tool(environment: ToolEnvironment) -> dict[str, Any]:
-    """What the compute module is told of its tool: paths that only the machine knows, so no parameters."""
+    """Return the paths of the tool for the compute module: they depend on the machine, so they aren't parameters."""
     inside = environment.tool.programs if environment.container is not None else ()
     return {
         "programs": dict(environment.programs),
@@ -214,18 +216,20 @@ def _describe_tool(environment: ToolEnvironment) -> dict[str, Any]:
 
 
 def _list_folders(request: Mapping[str, Any], environment: ToolEnvironment, compute: str) -> set[Path]:
-    """Folders that a run reads: what a container must be shown."""
+    """Return the folders that a run reads, which a container must mount."""
     files = [find_source(compute), Path(_worker.__file__)]
-    for one in request.get("inputs", {}).values():
-        files += [Path(file) for file in (one.get("file"), *one.get("external_files", ())) if file]
-    own = [folder for folder in (environment.checkout, environment.weights) if folder is not None and folder.is_dir()]
-    return {*(file.parent for file in files), *own}
+    for input_ in request.get("inputs", {}).values():
+        files += [Path(file) for file in (input_.get("file"), *input_.get("external_files", ())) if file]
+    tool_folders = [
+        folder for folder in (environment.checkout, environment.weights) if folder is not None and folder.is_dir()
+    ]
+    return {*(file.parent for file in files), *tool_folders}
 
 
 def _follow(
     child: subprocess.Popen[bytes], log: Path, timeout: float | None, progress: Progress | None
 ) -> tuple[list[str], bool]:
-    """Write the child's output to the log until it ends or its time is up; return the last lines."""
+    """Write the child's output to the log until it ends or times out; return the last lines, and if it timed out."""
     last_lines: deque[str] = deque(maxlen=200)
 
     def read() -> None:
@@ -255,7 +259,7 @@ def _follow(
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """End the child and everything that it started, whatever it left running."""
+    """End the child and every process that it started."""
     if not hasattr(os, "killpg"):
         child.kill()
         child.wait()
@@ -274,14 +278,14 @@ def _end_group(child: subprocess.Popen[bytes]) -> None:
 
 def _read_outcome(path: Path) -> dict[str, Any]:
     try:
-        read = json.loads(path.read_text())
+        outcome = json.loads(path.read_text())
     except (OSError, json.JSONDecodeError):
         return {}
-    return read if isinstance(read, dict) else {}
+    return outcome if isinstance(outcome, dict) else {}
 
 
 def _count_kernel_kills() -> int:
-    """How many processes of our control group the kernel has killed for want of memory (Linux)."""
+    """Return the number of processes of our control group that the kernel killed for lack of memory (Linux)."""
     with suppress(OSError, ValueError):
         for line in Path("/sys/fs/cgroup/memory.events").read_text().splitlines():
             if line.startswith("oom_kill "):
@@ -292,27 +296,27 @@ def _count_kernel_kills() -> int:
 def _make_error(
     tool: str, code: int, outcome: dict[str, Any], timeout: float | None, *, memory: bool, tail: list[str]
 ) -> ToolError:
-    if "error" in outcome:  # the message says it; the traceback is for those who read the log
+    if "error" in outcome:  # the message has the error; the traceback is for readers of the log
         tail = tail[: _find_traceback(tail)]
-    found = "\n".join(["its last lines:", *(f"    {line}" for line in tail[-12:])]) if tail else "it printed nothing"
+    output = "\n".join(["its last lines:", *(f"    {line}" for line in tail[-12:])]) if tail else "it printed nothing"
     if timeout is not None:
         msg = f"{tool} was stopped at its time limit of {timeout:g} s"
-        return ToolTimeoutError(msg, found=found, hint="give it more time: --timeout SECONDS")
+        return ToolTimeoutError(msg, found=output, hint="give it more time: --timeout SECONDS")
     if memory:
         msg = f"{tool} ran out of memory"
-        return ToolMemoryError(msg, found=found, hint="give it smaller batches, or a machine with more memory")
+        return ToolMemoryError(msg, found=output, hint="give it smaller batches, or a machine with more memory")
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         if name in _CRASHES:
             msg = f"{tool} crashed ({name})"
-            return ToolCrashedError(msg, found=found, hint="a fault in the tool: see its log")
+            return ToolCrashedError(msg, found=output, hint="the fault is in the tool: see its log")
         msg = f"{tool} was killed ({name})"
-        return ToolKilledError(msg, found=found, hint="by a person, a scheduler or the system: run it again")
+        return ToolKilledError(msg, found=output, hint="a person, a scheduler or the system killed it: run it again")
     if "error" in outcome:
         msg = f"{tool} failed: {outcome['error']['type']}: {outcome['error']['message']}"
-        return ToolFailedError(msg, found=found, hint="see its log for the whole traceback")
+        return ToolFailedError(msg, found=output, hint="see its log for the whole traceback")
     msg = f"{tool} ended with exit code {code} and no result"
-    return ToolFailedError(msg, found=found, hint="see its log")
+    return ToolFailedError(msg, found=output, hint="see its log")
 
 
 def _find_traceback(lines: list[str]) -> int:

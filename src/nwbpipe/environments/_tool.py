@@ -1,4 +1,4 @@
-"""What a tool is, and what it needs."""
+"""Declare a tool and its requirements."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Program:
     Parameters
     ----------
     name : str
-        How it is called in messages, with the versions that serve: ``"GNU Octave >= 7"``.
+        Its name in messages, with the supported versions: ``"GNU Octave >= 7"``.
     commands : tuple of str
-        Its names on the PATH; the first one that is there is taken.
+        Its commands on the PATH; the first one that exists is used.
     """
 
     name: str
@@ -28,18 +28,18 @@ class Program:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A tool whose package is on no index: it is taken from a checkout of its repository, which the user names.
+    """The repository of a tool that no package index has; the user sets the path of a checkout.
 
     Parameters
     ----------
     repository : str
-        Where it can be cloned from.
+        URL to clone from.
     contains : str
-        A file by which a checkout is known, relative to it.
+        A file that every checkout has, relative to it.
     version : tuple of str
-        A file of it, and a regular expression whose first group is the version there.
+        A file of the checkout, and a regular expression whose first group is the version in that file.
     built : bool
-        Whether the tool's package is built from it; otherwise it is used as it lies there.
+        True if the tool's package is built from the checkout; otherwise the tool is used from it directly.
     """
 
     repository: str
@@ -50,18 +50,18 @@ class Checkout:
 
 @dataclass(frozen=True)
 class Weights:
-    """A file that a tool would download by itself; a run has no network, so it must be there before.
+    """A file that a tool would download itself. A run has no network: the file must exist before.
 
     Parameters
     ----------
     file : str
         Its name in the tool's folder of weights.
     source : str
-        Where it comes from.
+        URL, or a description of its source.
     needed_for : str
-        What needs it, for messages.
+        Its purpose, for messages.
     required : bool
-        Whether no run works without it; see :meth:`Tool.requiring`.
+        True if no run works without it; see :meth:`Tool.requiring`.
     """
 
     file: str
@@ -72,31 +72,31 @@ class Weights:
 
 @dataclass(frozen=True)
 class Tool:
-    """The program that computes, and what it needs.
+    """The declaration of a tool: its package and its requirements.
 
     Parameters
     ----------
     name : str
-        Name under which ``nwbpipe tools`` knows it.
+        Its name in ``nwbpipe tools``.
     requirements : tuple of str
         Requirements with version ranges; the first one is the tool itself, whose version is recorded (unless the
         tool is a `checkout` that is not built).
     python : str
-        Versions of Python that it runs on, e.g. ``">=3.9,<3.13"``.
+        Supported versions of Python, e.g. ``">=3.9,<3.13"``.
     licence : str
         Its licence (SPDX name).
     module : str
-        What ``nwbpipe tools doctor`` imports; by default the package's name.
+        The module that ``nwbpipe tools doctor`` imports; by default the package's name.
     gpu : {"torch", "tensorflow", None}
         The library through which it uses a GPU.
     programs : tuple of Program
         Programs of the system that it runs.
     system : tuple of str
-        Packages of Debian that it needs beside Python: what a container installs.
+        Debian packages that it needs beside Python, which a container installs.
     conda : tuple of str
-        Its requirements as conda-forge spells them; empty: they are installed by pip in a conda environment.
+        Its requirements as conda-forge spells them; if empty, pip installs them into a conda environment.
     checkout : Checkout, optional
-        Where the tool comes from, if from no index.
+        Its repository, if no package index has the tool.
     weights : tuple of Weights
         Files that it would otherwise download.
     """
@@ -120,24 +120,26 @@ class Tool:
 
     @property
     def from_index(self) -> tuple[str, ...]:
-        """The requirements that a package index has: without the tool's own, where that is built from a checkout."""
+        """The requirements to install from a package index: without the tool if it is built from a checkout."""
         return self.requirements[1:] if self.checkout is not None and self.checkout.built else self.requirements
 
     def requiring(self, *files: str) -> Tool:
-        """Return this tool with some of its weights required: what parameters ask for.
+        """Return this tool with some of its weights required, for parameters that need them.
 
         Parameters
         ----------
         *files : str
             Names of declared `weights`.
         """
-        known = {one.file for one in self.weights}
-        assert set(files) <= known, f"{self.name} declares no weights {sorted(set(files) - known)}"
-        changed = tuple(replace(one, required=one.required or one.file in files) for one in self.weights)
+        declared = {weights.file for weights in self.weights}
+        assert set(files) <= declared, f"{self.name} declares no weights {sorted(set(files) - declared)}"
+        changed = tuple(
+            replace(weights, required=weights.required or weights.file in files) for weights in self.weights
+        )
         return replace(self, weights=changed)
 
     def unmet(self, packages: Mapping[str, str]) -> list[str]:
-        """Say which requirements an environment does not meet.
+        """Return the requirements that an environment does not meet.
 
         Parameters
         ----------
@@ -149,12 +151,12 @@ class Tool:
         list of str
             E.g. ``["suite2p>=1.1,<1.2 (found 0.14.0)"]``; empty if all are met.
         """
-        lacking = []
+        unmet = []
         for text in self.requirements:
             requirement = Requirement(text)
-            found = packages.get(canonicalize_name(requirement.name))
-            if found is None:
-                lacking.append(f"{text} (not installed)")
-            elif not requirement.specifier.contains(found, prereleases=True):
-                lacking.append(f"{text} (found {found})")
-        return lacking
+            version = packages.get(canonicalize_name(requirement.name))
+            if version is None:
+                unmet.append(f"{text} (not installed)")
+            elif not requirement.specifier.contains(version, prereleases=True):
+                unmet.append(f"{text} (found {version})")
+        return unmet
