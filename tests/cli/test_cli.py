@@ -169,11 +169,21 @@ def test_processors(run) -> None:
     assert run("processors", "suite3p").code == 2
 
 
-def test_tools(run) -> None:
+@pytest.mark.parametrize("octave", [True, False])
+def test_tools(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, octave: bool) -> None:
+    if octave:
+        (tmp_path / "octave-cli").write_text("#!/bin/sh\n")
+        (tmp_path / "octave-cli").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for tool in ("CAIMAN", "EXTRACT"):
+        monkeypatch.delenv(f"NWBPIPE_TOOL_{tool}_CHECKOUT", raising=False)
     rows = {row["name"]: row for row in json.loads(run("tools", "list", "--json").out)}
     assert {"suite2p", "facemap", "spikeinterface"} <= set(rows)
-    for row in rows.values():
-        assert row["kind"] or "nwbpipe tools install" in row["get"] or "git clone" in row["get"]
+    ways = {name: row["get"] for name, row in rows.items() if row["kind"] is None}
+    expected = "git clone" if octave else "apt-get install octave"
+    assert expected in ways.pop("extract")
+    for way in ways.values():
+        assert "nwbpipe tools install" in way
     assert run("tools", "requirements", "facemap").out.startswith("facemap>=")
     assert run("tools", "install", "facemaps").code == 2
 

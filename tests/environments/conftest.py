@@ -1,7 +1,8 @@
-"""Tools' folders of their own, small wheels, and stand-ins for programs that this machine lacks."""
+"""Give each test its own tools folder and small wheels, and stand-ins for programs."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import zipfile
@@ -11,9 +12,22 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(scope="session")
+def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache of uv that holds nothing of this machine's."""
+    return tmp_path_factory.mktemp("uv-cache")
+
+
 @pytest.fixture(autouse=True)
-def own_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep the environments of a test in a folder of its own."""
+def own_tools(tmp_path: Path, uv_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep a test's environments in its own folder, and its installers off the network and the user's settings."""
+    for name in os.environ:
+        if name.startswith(("NWBPIPE_TOOL_", "PIP_", "UV_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(uv_cache))
     monkeypatch.setenv("NWBPIPE_TOOLS", str(tmp_path / "tools"))
     return tmp_path / "tools"
 
@@ -31,18 +45,13 @@ def write_wheel(folder: Path, version: str) -> None:
 
 @pytest.fixture
 def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folder with a small tool's wheels, the only place that packages come from."""
+    """Write a small tool's wheels into a folder, the only place that packages come from; return the folder."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for version in ("0.9", "1.2"):
         write_wheel(folder, version)
-    for name in ("UV_FIND_LINKS", "PIP_FIND_LINKS"):
-        monkeypatch.setenv(name, str(folder))
-    for name in ("UV_NO_INDEX", "PIP_NO_INDEX"):
-        monkeypatch.setenv(name, "1")
-    for name in ("UV_CONSTRAINT", "PIP_CONSTRAINT", "UV_INDEX", "PIP_EXTRA_INDEX_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
     return folder
 
 
@@ -66,8 +75,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Callable[[str], list[list[str]]]:
-    """What a program of `programs` was called with."""
-    import json
+    """Return the arguments of each call of a program of `programs`."""
 
     def read(name: str) -> list[list[str]]:
         file = tmp_path / f"{name}.log"

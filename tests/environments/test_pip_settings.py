@@ -49,12 +49,18 @@ def test_a_configuration_file_is_read_and_variables_come_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "pip.conf"
-    file.write_text(
-        "[global]\nfind-links =\n    /one\n    /two\nindex-url = https://x.example\n[install]\nno_index = true\n"
-    )
+    file.write_text("[global]\nfind-links =\n    /one\n    /two\n[install]\nindex_url = https://x.example\n")
     monkeypatch.setattr(_pip_settings, "_list_configuration_files", lambda environment: [file])
     settings = read_uv_settings({"PIP_INDEX_URL": "https://y.example"})
-    assert settings == {"UV_FIND_LINKS": "/one,/two", "UV_DEFAULT_INDEX": "https://y.example", "UV_NO_INDEX": "true"}
+    assert settings == {"UV_FIND_LINKS": "/one,/two", "UV_DEFAULT_INDEX": "https://y.example"}
+
+
+@pytest.mark.parametrize(("no_index", "index"), [("1", "file:///nonexistent"), ("0", "https://c.example")])
+def test_without_an_index_uv_gets_one_that_is_empty(no_index: str, index: str) -> None:
+    settings = read_uv_settings(
+        {"PIP_NO_INDEX": no_index, "PIP_FIND_LINKS": "/wheels", "PIP_INDEX_URL": "https://c.example"}
+    )
+    assert settings == {"UV_FIND_LINKS": "/wheels", "UV_DEFAULT_INDEX": index}
 
 
 def test_make_sources_what_the_file_prints(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ _SETTINGS = {
     "constraint": ("UV_CONSTRAINT", " "),
     "trusted-host": ("UV_INSECURE_HOST", " "),
     "cert": ("SSL_CERT_FILE", " "),
-    "no-index": ("UV_NO_INDEX", " "),
 }
+# uv has an option for pip's no-index, but no variable: an index in a folder that does not exist is empty.
+_EMPTY_INDEX = "file:///nonexistent"
 
 
 def read_uv_settings(environment: Mapping[str, str]) -> dict[str, str]:
@@ -34,6 +35,9 @@ def read_uv_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """
     options = read_pip_options(environment)
     settings = {}
+    if options.get("no-index", "").lower() in ("1", "true", "yes", "on"):
+        options = {name: value for name, value in options.items() if name not in ("index-url", "extra-index-url")}
+        options["index-url"] = _EMPTY_INDEX
     for option, (variable, separator) in _SETTINGS.items():
         value = options.get(option, "").split()
         if value and variable not in environment:
