@@ -376,7 +376,7 @@ def test_a_raw_file_that_cannot_be_hashed_leaves_nothing(folder, monkeypatch, er
     def refuse(*_, **__):
         raise error
 
-    monkeypatch.setattr("nwbpipe.provenance.IdentityCache.file_identity", refuse)
+    monkeypatch.setattr("nwbpipe.provenance.IdentityCache.identify_file", refuse)
     with pytest.raises(type(error), match=error.problem.what):
         convert(raw.write_spec(folder, {"scope": raw.tiff()}))
     assert left_behind(folder) == []

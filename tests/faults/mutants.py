@@ -38,6 +38,7 @@ def _unsynced(base: type, method: str, *kinds: str) -> type:
         finally:
             self.system = system
 
+    assert hasattr(base, method), f"{base.__name__} has no step {method}"
     return type(f"No_{method}", (base,), {method: step})
 
 
@@ -46,6 +47,7 @@ def _both(method: str, *kinds: str) -> Subject:
 
 
 def _overridden(method: str, step: Callable[..., Any]) -> Subject:
+    assert hasattr(FileCommit, method), f"a commit has no step {method}"
     return Subject(type("Mutant", (FileCommit,), {method: step}), type("Mutant", (Placement,), {method: step}))
 
 
@@ -159,26 +161,26 @@ SUBJECTS: dict[str, Subject] = {
     "the folder's sync at the start is dropped": Subject(_unsynced(FileCommit, "begin", "sync_folder")),
     "the tail's sync is dropped": Subject(_unsynced(FileCommit, "write_tail")),
     "the seal's sync is dropped": Subject(_unsynced(FileCommit, "seal")),
-    "the sync after the signature is blanked is dropped": _both("blank"),
-    "the sync of the pages in place is dropped": _both("place"),
-    "the sync of the new signature is dropped": _both("sign"),
-    "the sync of the cut is dropped": _both("cut"),
-    "the folder's sync at the end is dropped": _both("remove", "sync_folder"),
+    "the sync after the signature is blanked is dropped": _both("blank_signature"),
+    "the sync of the pages in place is dropped": _both("put_pages"),
+    "the sync of the new signature is dropped": _both("write_signature"),
+    "the sync of the cut is dropped": _both("truncate_to"),
+    "the folder's sync at the end is dropped": _both("remove_journal", "sync_folder"),
     "pages go in place before the journal": Subject(_PagesBeforeJournal),
     "no header is written": Subject(_NoHeader),
     "the tail is written after the seal": Subject(_TailLast),
     "the file is cut before the seal": Subject(_CutEarly),
     "a seal that failed is not undone": Subject(_NoUndo),
-    "the signature is not blanked": _overridden("blank", _no_signature_blanked),
-    "the signature is not last": _overridden("place", _signature_with_the_pages),
-    "the journal is removed before the signature is back": _overridden("sign", _removed_first),
-    "nothing is cut": _overridden("cut", _not_cut),
+    "the signature is not blanked": _overridden("blank_signature", _no_signature_blanked),
+    "the signature is not last": _overridden("put_pages", _signature_with_the_pages),
+    "the journal is removed before the signature is back": _overridden("write_signature", _removed_first),
+    "nothing is cut": _overridden("truncate_to", _not_cut),
 }
 
 PATCHES: dict[str, dict[str, Any]] = {
     "digests are ignored": {"read_journal": _any_seal},
     "short writes are taken for whole": {"write_all": _one_write},
-    "a sealed journal is thrown away": {"settle": _thrown_away},
+    "a sealed journal is thrown away": {"finish_or_undo": _thrown_away},
 }
 
 

@@ -32,13 +32,13 @@ class Scenario:
     def new_end(self) -> int:
         return len(self.new)
 
-    def changed(self) -> Iterable[tuple[int, bytes]]:
+    def changed_pages(self) -> Iterable[tuple[int, bytes]]:
         return self.pages
 
     def tail(self) -> Iterable[tuple[int, bytes]]:
         return self.tails
 
-    def at(self, offset: int, size: int) -> bytes:
+    def read_new(self, offset: int, size: int) -> bytes:
         return self.new[offset : offset + size]
 
 

@@ -9,7 +9,7 @@ from nwbpipe.errors import OverwriteError
 from nwbpipe.project import Project
 from nwbpipe.project._convert_session import convert_session
 from tests.converters import raw
-from tests.engine.test_project_conversion import TOML
+from tests.project.test_project_conversion import TOML
 
 
 def test_a_conversion_that_another_runner_forestalled_is_a_duplicate(

@@ -19,9 +19,9 @@ from nwbpipe.errors import FileAccessError
 from nwbpipe.project import Project, Watcher
 from nwbpipe.stores import S3Store
 from tests.converters import raw
-from tests.engine.test_project_conversion import TOML, spec
 from tests.fixtures.projects import STEPS, Inline, make_project, table
 from tests.fixtures.s3 import Bucket
+from tests.project.test_project_conversion import TOML, spec
 
 pytestmark = pytest.mark.usefixtures("test_processors")
 

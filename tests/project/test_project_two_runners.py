@@ -14,10 +14,10 @@ import pytest
 from nwbpipe import read_records
 from nwbpipe import session as session_file
 from nwbpipe.project import Project
-from tests.engine.test_project_s3 import in_s3
 from tests.fixtures.kills import lines
 from tests.fixtures.projects import table
 from tests.fixtures.s3 import Bucket
+from tests.project.test_project_s3 import in_s3
 
 pytestmark = pytest.mark.usefixtures("test_processors")
 

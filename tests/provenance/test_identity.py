@@ -317,10 +317,10 @@ def test_memory_is_bounded(tmp_path: Path, chunks: tuple[int, int] | None) -> No
 import resource
 from pathlib import Path
 import h5py
-from nwbpipe.provenance import object_identity
+from nwbpipe.provenance import identify_object
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with h5py.File("big.h5") as file:
-    object_identity(file, "x", folder=Path())
+    identify_object(file, "x", folder=Path())
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)

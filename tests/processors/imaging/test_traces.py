@@ -282,4 +282,4 @@ def test_every_parameter_is_documented(name):
 
 def test_settings_of_other_stages_are_refused():
     with pytest.raises(ValidationError, match="only settings of the group"):
-        processor("motion_correction").Params(read={"detection": {"highpass_time": 50}})
+        processor("motion_correction").Params(settings={"detection": {"highpass_time": 50}})
