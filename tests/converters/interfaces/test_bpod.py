@@ -158,7 +158,7 @@ def test_chosen_values(tmp_path):
     with pytest.raises(SourceError, match="no value is called 'x'") as caught:
         bpod(tmp_path / "a.jsonable", value_columns=["x"])
     assert "contrast" in caught.value.problem.found
-    with pytest.raises(SourceError, match="is not one a trial"):
+    with pytest.raises(SourceError, match="is not a single value for each trial"):
         bpod(tmp_path / "a.jsonable", value_columns=["set"])
 
 

@@ -93,7 +93,7 @@ def test_a_frame_counter_that_counts_no_frames(tmp_path, counter, message):
     [
         ("time\n1\n1\n", {}, "go backwards or repeat", "1 of 1 steps"),
         ("time\n1\n2\n", {"expected_frames": 3}, "is not that of the frames", "2 times"),
-        ("time\n1\n\n", {"time_format": "min"}, "unknown format", "min"),
+        ("time\n1\n\n", {"time_format": "min"}, "time_format has a wrong value", "min"),
         ("time,x\n1,1\n,1\n", {}, "without a time", "1 of 2"),
     ],
 )

@@ -92,9 +92,9 @@ def test_a_rate_and_an_array(tmp_path):
         ([0, 1, ""], [0, 1, 2], {}, "1 of 3 rows have no time", "row 3"),
         ([0, 1], [0, 900], {"position_wrap": 512}, "don't fit the counter", "from 0 to 900"),
         ([0], [0], {}, "fewer than two", "1"),
-        ([0, 1], [0, 1], {"counts_per_turn": 0}, "above 0", "0"),
-        ([0, 1], [0, 1], {"sampling_frequency": 0.0}, "above 0", "0"),
-        ([0, 1], [0, 1], {"time_unit": "min"}, "unknown unit", "min"),
+        ([0, 1], [0, 1], {"counts_per_turn": 0}, "has a wrong value", "0"),
+        ([0, 1], [0, 1], {"sampling_frequency": 0.0}, "has a wrong value", "0"),
+        ([0, 1], [0, 1], {"time_unit": "min"}, "time_unit has a wrong value", "min"),
     ],
 )
 def test_refused_with_figures(tmp_path, times, counts, arguments, message, figures):

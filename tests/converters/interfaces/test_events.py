@@ -278,9 +278,9 @@ def test_times_from_a_file_beside(tmp_path):
         ("", {}, "can't be read"),
         ("1,a\n", {"header": False, "column_names": ["time"]}, "column_names don't fit"),
         ("time,name\n1,a\n", {"name_column": "name", "event_name": "b"}, "both"),
-        ("a\n", {"pattern": "("}, "no regular expression"),
+        ("a\n", {"pattern": "("}, "not a regular expression"),
         ("a\n", {"pattern": "a"}, "names no group"),
-        ("time\n1\n", {"time_unit": "min"}, "unknown unit"),
+        ("time\n1\n", {"time_unit": "min"}, "time_unit has a wrong value"),
     ],
 )
 def test_bad_logs_are_refused(tmp_path, text, arguments, message):
@@ -298,7 +298,7 @@ def test_binary_rubbish_is_refused(tmp_path, name):
 
 def test_mat_without_the_variable(tmp_path):
     _write_mat5(tmp_path / "a.mat")
-    with pytest.raises(SourceError, match=r"no variable session\.trials"):
+    with pytest.raises(SourceError, match=r"lacks the variable session\.trials"):
         _build(tmp_path / "a.mat", variable="session.trials")
 
 

@@ -28,7 +28,12 @@ def test_ours_come_first_and_are_data_interfaces(name):
     assert cls.__module__.startswith("nwbpipe.")
     assert cls.__name__ == name
     assert issubclass(cls, BaseDataInterface)
-    assert next(iter(inspect.signature(cls).parameters)) in ("file_path", "folder_path")
+    schema = cls.get_source_schema()
+    parameters = inspect.signature(cls).parameters
+    assert next(iter(parameters)) in ("file_path", "folder_path")
+    assert list(schema["properties"]) == list(parameters)
+    assert set(schema["required"]) == {name for name, item in parameters.items() if item.default is item.empty}
+    assert [name for name, item in schema["properties"].items() if not item.get("description")] == []
 
 
 def test_every_interface_class_of_ours_is_declared():

@@ -209,12 +209,12 @@ def test_until_the_next_one_starts(tmp_path):
         ("a,stop\n1,2\n", {}, "no column", "a, stop"),
         ("start,trial_start,stop\n1,1,2\n", {}, "several columns", "start, trial_start"),
         ("start,stop\n1,x\n", {}, "no number", "'x' in row 1"),
-        ("start,stop,n\n1,2,1\n3,4,1\n", {"id_column": "n"}, "can't number", "[1. 1.]"),
+        ("start,stop,n\n1,2,1\n3,4,1\n", {"id_column": "n"}, "does not number", "[1. 1.]"),
         ("start,stop\n1,2\n", {"block_column": "b"}, "tells the blocks", ""),
-        ("start,stop\n1,2\n", {"time_columns": ["cue"]}, "no column 'cue'", "start, stop"),
-        ("start,stop,cue\n1,2,x\n", {"time_columns": ["cue"]}, "holds no numbers", "x"),
+        ("start,stop\n1,2\n", {"time_columns": ["cue"]}, "lacks the column 'cue'", "start, stop"),
+        ("start,stop,cue\n1,2,x\n", {"time_columns": ["cue"]}, "does not hold numbers", "x"),
         ("start,stop\n", {}, "holds no trials", None),
-        ("start,stop\n1,2\n", {"time_unit": "min"}, "unknown unit", "min"),
+        ("start,stop\n1,2\n", {"time_unit": "min"}, "time_unit has a wrong value", "min"),
     ],
 )
 def test_unsound_trials_are_refused_with_figures(tmp_path, text, arguments, message, figures):
@@ -269,7 +269,7 @@ def test_blocks_by_their_trials(tmp_path):
         interface = blocks(tmp_path / "b.csv", **arguments, **more)
         assert interface.intervals.start.tolist() == [3, 5]  # trial 1 has no times, and bounds nothing
         assert interface.intervals.stop.tolist() == [4, 8]
-    with pytest.raises(SourceError, match="name a trial that is not there") as caught:
+    with pytest.raises(SourceError, match="name a trial that the table of trials lacks") as caught:
         blocks(tmp_path / "b.csv", **arguments, first_trial=0)
     assert caught.value.problem.found == "4"
     assert caught.value.problem.expected == "trials 0 to 3 of t.csv"

@@ -109,11 +109,11 @@ def test_pulses_that_the_recording_cuts_off_have_no_length(tmp_path):
     [
         (np.zeros(10), {}, "never changes"),
         (np.zeros(10), {"threshold": 1.0}, "has no pulses"),
-        (line(), {"channel": 3}, "no channel 3"),
-        (line(), {"channel": -1}, "no channel -1"),
-        (line(), {"channel": "lick"}, "no channel 'lick'"),
+        (line(), {"channel": 3}, "lacks the channel 3"),
+        (line(), {"channel": -1}, "lacks the channel -1"),
+        (line(), {"channel": "lick"}, "lacks the channel 'lick'"),
         (np.where(np.arange(2000) == 150, np.nan, line()), {}, "samples are missing"),
-        (line(), {"sampling_frequency": 0.0}, "no rate"),
+        (line(), {"sampling_frequency": 0.0}, "sampling_frequency has a wrong value"),
         (line(), {"min_duration_s": 1.0}, "has no pulses"),
     ],
 )
@@ -126,7 +126,7 @@ def test_refused(tmp_path, samples, arguments, message):
 def test_a_table_without_the_channel(tmp_path):
     path = write(tmp_path / "a.csv", line())
     for channel in (2, -1):
-        with pytest.raises(SourceError, match=f"no channel {channel}") as caught:
+        with pytest.raises(SourceError, match=f"lacks the channel {channel}") as caught:
             ttl(path, channel=channel)
         assert caught.value.problem.found == "the columns other, lick"
     path.write_text("lick\n0\n\n1\n0\n".replace("\n\n", '\n""\n'))

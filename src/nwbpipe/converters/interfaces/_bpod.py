@@ -5,20 +5,40 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._bpod_files import BpodTrial, read_session_data, read_task_data
 from nwbpipe.converters.interfaces._columns import infer_column_type
 from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.converters.interfaces._interval_tables import IntervalTable, check_intervals, group_into_blocks
+from nwbpipe.converters.interfaces._table_arguments import FileArguments
 from nwbpipe.nwb_builders import Column, make_events_table
 
 _INSIDE_S = 1e-3  # what lies that much outside of its trial is not of it
 
 
+class BpodArguments(FileArguments):
+    """Arguments of `BpodInterface`."""
+
+    value_columns: list[str] | None = None
+    """Values to keep for each trial; ``contrast.value`` is one within a mapping. Default: all that are one number,
+    text or truth value, but no paths of files. The description of the trials names what was left out."""
+    value_names: dict[str, str] | None = None
+    """Other names for them."""
+    duration_columns: list[str] | None = None
+    """Which of them are durations in seconds. Other numbers called ``…_time`` are not kept."""
+    block_column: str | None = None
+    """Value, by its name in the session file, that is constant within a block: each run of one becomes an epoch."""
+    skip_states: list[str] | None = None
+    """Names of states to leave out."""
+    skip_events: list[str] | None = None
+    """Names of events to leave out, such as ``Tup``."""
+    metadata_key: str = "Bpod"
+    """Ending of the tables' names."""
+
+
 @interface(extra="behavior")
-class BpodInterface(FileInterface):
+class BpodInterface(FileInterface[BpodArguments]):
     """Trials, events and states of a Bpod session, from ``SessionData`` (.mat) or IBL's JSON lines.
 
     Written as ``nwbfile.trials``, with a column for each value that the file has once a trial, and two core
@@ -26,32 +46,12 @@ class BpodInterface(FileInterface):
     entered, with its duration. Both say in ``trial`` the id of their trial. A state that a trial did not enter has
     no row. Times are in the Bpod's clock: those of the file count from the start of their trial.
 
-    Parameters
-    ----------
-    file_path : FilePath
-        ``SessionData`` of Bpod (.mat, version 5 to 7.3), or ``_iblrig_taskData.raw.jsonable``.
-    value_columns : list of str, optional
-        Values to keep for each trial; ``contrast.value`` is one within a mapping. Default: all that are one number,
-        text or truth value, but no paths of files. The description of the trials names what was left out.
-    value_names : dict of str to str, optional
-        Other names for them.
-    duration_columns : list of str, optional
-        Which of them are durations in seconds. Numbers called ``…_time`` that are none of these are not kept.
-    block_column : str, optional
-        Value, by its name in the session file, that is constant within a block: each run of one becomes an epoch.
-    skip_states, skip_events : list of str, optional
-        Names to leave out, such as ``Tup``.
-    description : str, optional
-        Of the trials.
-    metadata_key : str
-        Ending of the tables' names.
-    verbose : bool
-        Not used.
+    The file is ``SessionData`` of Bpod (.mat, version 5 to 7.3), or ``_iblrig_taskData.raw.jsonable``.
 
     Raises
     ------
     SourceError
-        The file is no Bpod session, contradicts itself, or its trials overlap.
+        The file is not a Bpod session, contradicts itself, or its trials overlap.
     """
 
     display_name = "Bpod"
@@ -59,35 +59,21 @@ class BpodInterface(FileInterface):
     associated_suffixes = (".mat", ".jsonable")
     info = "Interface for sessions of the Bpod state machine."
 
-    def __init__(
-        self,
-        file_path: FilePath,
-        *,
-        value_columns: list[str] | None = None,
-        value_names: dict[str, str] | None = None,
-        duration_columns: list[str] | None = None,
-        block_column: str | None = None,
-        skip_states: list[str] | None = None,
-        skip_events: list[str] | None = None,
-        description: str | None = None,
-        metadata_key: str = "Bpod",
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(locals())
-        self._names = value_names or {}
-        self._skip = {"state": set(skip_states or ()), "event": set(skip_events or ())}
+    def _read(self) -> None:
+        args = self.args
+        self._skip = {"state": set(args.skip_states or ()), "event": set(args.skip_events or ())}
         read = read_session_data if self._path.suffix.lower() == ".mat" else read_task_data
         self.trials: list[BpodTrial] = read(self._path)
-        self._check_arguments()
-        self._columns, left_out = self._value_columns(value_columns, set(duration_columns or ()))
-        text = (description or f"Trials of the Bpod, read from {self._path.name}").rstrip(".")
-        text += ". Not kept: " + ", ".join(left_out) if left_out else ""
+        self._check_trials()
+        self._columns, skipped = self._value_columns(args.value_columns, set(args.duration_columns or ()))
+        text = (args.description or f"Trials of the Bpod, read from {self._path.name}").rstrip(".")
+        text += ". Not kept: " + ", ".join(skipped) if skipped else ""
         start, stop = (np.array([getattr(trial, name) for trial in self.trials]) for name in ("start", "stop"))
         check_intervals(start, stop, str(self._path), "trial", overlap=False)
         self._intervals = IntervalTable(str(self._path), start, stop, self._columns, description=text)
-        self._blocks = None if block_column is None else group_into_blocks(self._intervals, block_column)
+        self._blocks = None if args.block_column is None else group_into_blocks(self._intervals, args.block_column)
 
-    def _check_arguments(self) -> None:
+    def _check_trials(self) -> None:
         if not self.trials:
             raise self._error("the session holds no trials", hint="leave this source out")
         for number, trial in enumerate(self.trials):
@@ -106,57 +92,63 @@ class BpodInterface(FileInterface):
                     hint="check that the file is whole and of one session",
                 )
 
-    def _value_columns(self, wanted: list[str] | None, durations: set[str]) -> tuple[list[Column], list[str]]:
-        everything = dict.fromkeys(name for trial in self.trials for name in trial.values)
-        columns, left_out = [], [name for name in everything if wanted is not None and name not in wanted]
-        for name in everything if wanted is None else wanted:
+    def _value_columns(self, names: list[str] | None, durations: set[str]) -> tuple[list[Column], list[str]]:
+        """Return the columns of the trials' values, and the names of those that are left out."""
+        all_names = dict.fromkeys(name for trial in self.trials for name in trial.values)
+        columns, skipped = [], [name for name in all_names if names is not None and name not in names]
+        for name in all_names if names is None else names:
             cells = [_find_value(trial.values, name) for trial in self.trials]
-            if all(cell is None for cell in cells) and name not in everything:
+            if all(cell is None for cell in cells) and name not in all_names:
                 raise self._error(
                     f"no value is called {name!r}",
                     expected=name,
-                    found=", ".join(everything),
+                    found=", ".join(all_names),
                     hint="correct value_columns",
                 )
             plain = all(cell is None or isinstance(cell, str | int | float | bool) for cell in cells)
             path = any(isinstance(cell, str) and ("\\" in cell or cell.count("/") > 1) for cell in cells)
             # A guess would move a duration with the clock, or leave a time behind.
-            values, shown = infer_column_type(cells) if plain else np.zeros(0), self._names.get(name, name)
-            unclear = shown.endswith(("_time", "_times")) and values.dtype.kind in "fiu" and name not in durations
-            if plain and not unclear and not (path and wanted is None):
+            values, new_name = infer_column_type(cells) if plain else np.zeros(0), self._new_name(name)
+            unclear = new_name.endswith(("_time", "_times")) and values.dtype.kind in "fiu" and name not in durations
+            if plain and not unclear and not (path and names is None):
                 kind: Literal["duration", "value"] = "duration" if name in durations else "value"
-                columns.append(Column(shown, f"{name}, as in the file of the Bpod", values, kind))
-            elif wanted is None:
-                left_out.append(name)
+                columns.append(Column(new_name, f"{name}, as in the file of the Bpod", values, kind))
+            elif names is None:
+                skipped.append(name)
             elif unclear:
                 raise self._error(
                     f"the value {name!r} may be a time or a duration",
-                    expected="to be told which",
+                    expected=f"{name} in duration_columns, if it is a duration in seconds",
                     found="not in duration_columns",
-                    hint="add it to duration_columns if it is one, in seconds, or rename it by value_names",
+                    hint="add it there, or rename it by value_names",
                 )
             else:
                 raise self._error(
-                    f"the value {name!r} is not one a trial",
+                    f"the value {name!r} is not a single value for each trial",
                     expected="a number, a text or a truth value",
                     found=type(next(cell for cell in cells if cell is not None)).__name__,
                     hint="leave it out, or name a value within it: `contrast.value`",
                 )
-        return columns, left_out
+        return columns, skipped
+
+    def _new_name(self, name: str) -> str:
+        return (self.args.value_names or {}).get(name, name)
 
     def _collect_occurrences(self, kind: Literal["state", "event"]) -> tuple[Any, ...]:
-        """Times, durations, names and trials of all events or states, in the order of time."""
+        """Return times, durations, names and trials of all events or states, in the order of time."""
         rows = []
         for number, trial in enumerate(self.trials):
             if kind == "event":
-                found = [(t, np.nan, name) for name, times in trial.events.items() for t in np.atleast_1d(times)]
+                occurrences = [
+                    (t, np.nan, name) for name, times in trial.events.items() for t in np.atleast_1d(times)
+                ]
             else:
-                found = [
+                occurrences = [
                     (a, b - a, name) for name, (on, off) in trial.states.items() for a, b in zip(on, off, strict=True)
                 ]
             rows += [
                 (trial.start + time, length, name, number)
-                for time, length, name in found
+                for time, length, name in occurrences
                 if np.isfinite(time) and name not in self._skip[kind]
             ]
         rows.sort(key=lambda row: row[0])
@@ -176,7 +168,7 @@ class BpodInterface(FileInterface):
         self._intervals.add(nwbfile, "trials", "Trials")
         if self._blocks is not None:
             self._blocks.add(nwbfile, "epochs", "Blocks of trials")
-        for kind, what in (("event", "Events that the Bpod saw"), ("state", "States of the Bpod's state machine")):
+        for kind, content in (("event", "Events that the Bpod saw"), ("state", "States of the Bpod's state machine")):
             times, lengths, names, trials = self._collect_occurrences(kind)  # type: ignore[arg-type]
             if not names:
                 continue
@@ -184,7 +176,7 @@ class BpodInterface(FileInterface):
             durations = lengths if kind == "state" else None
             table = make_events_table(
                 f"{kind}s_{self.metadata_key}",
-                f"{what}, read from {source}.",
+                f"{content}, read from {source}.",
                 times,
                 names=names,
                 durations=durations,
@@ -195,7 +187,7 @@ class BpodInterface(FileInterface):
 
 
 def _find_value(values: Any, name: str) -> Any:
-    """Value of a name, or of a dotted path into mappings; None where there is none."""
+    """Return the value of a name, or of a dotted path into mappings; None where it is missing."""
     if name in values:
         return values[name]
     for part in name.split("."):

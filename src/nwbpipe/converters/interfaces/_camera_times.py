@@ -3,53 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import FilePath
 
-from nwbpipe.converters.interfaces._columns import PER_SECOND, TableColumns, check_increasing, unwrap_counter
+from nwbpipe.converters.interfaces._columns import TableColumns, check_increasing, unwrap_counter
 from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._event_tables import read_npy, read_table
 from nwbpipe.converters.interfaces._file_interface import FileInterface, add_notes
+from nwbpipe.converters.interfaces._table_arguments import PER_SECOND, TableArguments
 from nwbpipe.nwb_builders import Column, make_events_table
 
-Format = Literal["s", "ms", "us", "iso", "flycapture"]
 # FlyCapture's register TIMESTAMP: 7 bits of seconds, 13 bits of cycles of 125 us, 12 bits of their 3072nd parts.
 _FLYCAPTURE_S = 128
 
 
+class CameraArguments(TableArguments):
+    """Arguments of `CameraTimesInterface`."""
+
+    time_column: str = "time|timestamp|timestamps|0"
+    """Column of the times, or several spellings."""
+    time_format: Literal["s", "ms", "us", "iso", "flycapture"] = "s"
+    """``iso``: dates and times with a time zone, which become seconds since `time_zero`. ``flycapture``: the 32-bit
+    time stamp of FLIR's cameras, which starts again each 128 s; it becomes seconds since a multiple of them."""
+    time_zero: str | None = None
+    """Date and time, with a time zone, that is 0 of the clock, where the times are dates."""
+    frame_counter_file_path: FilePath | None = None
+    """A file with the camera's own number of each frame (``.npy``, one a line, or ``.bin`` of float64): frames that
+    the camera counted and the computer did not save become gaps of the column ``frame``."""
+    expected_frames: int | None = None
+    """Number of frames in the video."""
+    metadata_key: str = "CameraFrames"
+    """Name of the table."""
+
+
 @interface(extra="behavior")
-class CameraTimesInterface(FileInterface):
-    """When a camera took its frames, as a core ``EventsTable``: for videos that stay elsewhere, and for clocks.
+class CameraTimesInterface(FileInterface[CameraArguments]):
+    """The times of a camera's frames, as a core ``EventsTable``: for videos that stay elsewhere, and for clocks.
 
     A video that is in the session gets its times by ``align: timestamps`` instead.
 
-    Parameters
-    ----------
-    file_path : FilePath
-        A table with a row a frame (CSV, TSV, Parquet, ``.mat``), or a ``.npy`` array of times.
-    time_column : str
-        Column of the times, or several spellings. Without a header columns are called "0", "1", …
-    time_format : {"s", "ms", "us", "iso", "flycapture"}
-        ``iso``: dates and times with a time zone, which become seconds since `time_zero`. ``flycapture``: the 32-bit
-        time stamp of FLIR's cameras, which starts again each 128 s; it becomes seconds since a multiple of them.
-    time_zero : str, optional
-        Date and time, with a time zone, that is 0 of the clock, where the times are dates.
-    frame_counter_file_path : FilePath, optional
-        A file with the camera's own number of each frame (``.npy``, one a line, or ``.bin`` of float64): frames
-        that the camera counted and the computer did not save become gaps of the column ``frame``.
-    expected_frames : int, optional
-        Number of frames in the video.
-    delimiter, header, column_names, variable, encoding
-        How to read the file: as in `BehaviorEventsInterface`.
-    description : str, optional
-        Of the table.
-    metadata_key : str
-        Name of the table.
-    verbose : bool
-        Not used.
+    The file is a table with a row a frame (CSV, TSV, Parquet, ``.mat``), or a ``.npy`` array of times.
 
     Raises
     ------
@@ -62,44 +58,20 @@ class CameraTimesInterface(FileInterface):
     associated_suffixes = (".csv", ".ssv", ".tsv", ".txt", ".parquet", ".mat", ".npy")
     info = "Interface for the times of a camera's frames."
 
-    def __init__(
-        self,
-        file_path: FilePath,
-        *,
-        time_column: str = "time|timestamp|timestamps|0",
-        time_format: Format = "s",
-        time_zero: str | None = None,
-        frame_counter_file_path: FilePath | None = None,
-        expected_frames: int | None = None,
-        delimiter: str | None = None,
-        header: bool = True,
-        column_names: list[str] | None = None,
-        variable: str | None = None,
-        encoding: str = "utf-8-sig",
-        description: str | None = None,
-        metadata_key: str = "CameraFrames",
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(locals())
-        if time_format not in get_args(Format):
-            raise self._error(
-                "an unknown format of times",
-                expected=", ".join(get_args(Format)),
-                found=str(time_format),
-                hint="correct it",
-            )
-        self.times = self._read(time_column, time_format, time_zero)
+    def _read(self) -> None:
+        self.times = self._read_times()
         hint = "check the column and its format, and whether the file holds several recordings"
         check_increasing(self.times, str(self._path), "frames", hint=hint, strictly=True)
-        self._check_count(expected_frames, "expected_frames")
+        self._check_count(self.args.expected_frames, "expected_frames")
         self.frames = np.arange(self.times.size)
-        if frame_counter_file_path is not None:
-            self.frames = self._read_counter(Path(frame_counter_file_path))
+        if self.args.frame_counter_file_path is not None:
+            self.frames = self._read_counter(self.args.frame_counter_file_path)
 
-    def _read(self, time_column: str, time_format: str, time_zero: str | None) -> npt.NDArray[np.float64]:
+    def _read_times(self) -> npt.NDArray[np.float64]:
+        args = self.args
         if self._path.suffix.lower() == ".npy":
             values: Any = read_npy(self._path)
-            if time_format == "iso" or values.ndim != 1:
+            if args.time_format == "iso" or values.ndim != 1:
                 raise self._error(
                     "the array has the wrong shape",
                     expected="(frames,)",
@@ -107,8 +79,8 @@ class CameraTimesInterface(FileInterface):
                     hint="save one time a frame",
                 )
         else:
-            columns = TableColumns(read_table(self._path, self.source_data)[0], str(self._path), time_zero)
-            values = columns.times(columns.name(time_column, "time_column"), time_format)
+            columns = TableColumns(read_table(args)[0], str(self._path), args.time_zero)
+            values = columns.times(columns.name(args.time_column, "time_column"), args.time_format)
         missing = np.flatnonzero(~np.isfinite(values))
         if missing.size or not values.size:
             raise self._error(
@@ -117,15 +89,15 @@ class CameraTimesInterface(FileInterface):
                 found=f"{missing.size} of {values.size}",
                 hint="check the column, and that the file is whole",
             )
-        if time_format == "flycapture":
+        if args.time_format == "flycapture":
             return _decode_flycapture(values)
-        return np.asarray(values / PER_SECOND[time_format], dtype=np.float64)
+        return np.asarray(values / PER_SECOND[args.time_format], dtype=np.float64)
 
-    def _check_count(self, count: int | None, what: str) -> None:
+    def _check_count(self, count: int | None, counter: str) -> None:
         if count is not None and count != self.times.size:
             raise self._error(
                 "the number of times is not that of the frames",
-                expected=f"{count}, by {what}",
+                expected=f"{count}, by {counter}",
                 found=f"{self.times.size} times",
                 hint="check that both are of one recording",
             )
@@ -164,7 +136,7 @@ class CameraTimesInterface(FileInterface):
         """
         lost = int(self.frames[-1]) + 1 - self.frames.size
         notes = [f"the camera counted {lost} frames that were not saved"] if lost else []
-        text = add_notes(self.source_data["description"] or "Frames of a camera", notes)
+        text = add_notes(self.args.description or "Frames of a camera", notes)
         frame = Column("frame", "number of the frame, from 0", self.frames)
         nwbfile.add_events_table(
             make_events_table(self.metadata_key, text, self.times, columns=[frame], source=self._path.name)

@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from nwbpipe.errors import SourceError
-
-PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "iso": 1.0}
-TimeUnit = Literal["s", "ms", "us", "iso"]
-
-
-def per_second(unit: str, where: str) -> float:
-    """Return how many of a unit of time are a second.
-
-    Raises
-    ------
-    SourceError
-        It is no unit that times can have.
-    """
-    if unit not in PER_SECOND:
-        raise SourceError(
-            "an unknown unit of time", where=where, expected="s, ms, us or iso", found=str(unit), hint="correct it"
-        )
-    return PER_SECOND[unit]
 
 
 class TableColumns:

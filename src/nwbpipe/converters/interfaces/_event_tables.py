@@ -1,9 +1,8 @@
-"""Reads a log of events or a list of trials, in any of its forms, as a table of text or numbers."""
+"""Read a log of events or a list of trials, in any of its forms, as a table of text or numbers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from nwbpipe.converters.interfaces._mat_files import load_mat
+from nwbpipe.converters.interfaces._table_arguments import LineArguments, RowArguments, TableArguments
 from nwbpipe.errors import SourceError
 
 
-def read_table(path: Path, args: Mapping[str, Any], time_column: str | None = None) -> tuple[Any, list[str]]:
+def read_table(args: TableArguments, time_column: str | None = None) -> tuple[Any, list[str]]:
     """Read a table in the form that an interface's arguments say.
 
     Parameters
     ----------
-    path : Path
-        ``.parquet``, ``.pqt`` and ``.mat`` are told by their ending, all else is text.
-    args : mapping
-        `delimiter`, `header`, `column_names`, `pattern`, `unmatched_lines`, `times_file_path`, `variable`,
-        `encoding`, or some of them: see `BehaviorEventsInterface`.
+    args : TableArguments
+        ``.parquet``, ``.pqt`` and ``.mat`` files are known by their ending; all else is text.
     time_column : str, optional
         Name of the column that gets the times of `times_file_path`.
 
@@ -34,37 +31,35 @@ def read_table(path: Path, args: Mapping[str, Any], time_column: str | None = No
     notes : list of str
         Remarks for the description.
     """
+    path = args.file_path
     if path.suffix.lower() in (".p", ".pkl", ".pickle"):
         raise SourceError(
-            "a pickle is not read: opening one runs whatever program it holds",
+            "a pickle is not read: opening it runs whatever program it holds",
             where=str(path),
             expected="CSV, TSV, Parquet, .mat, or lines of text",
             found=f"{path.suffix}, {path.stat().st_size} bytes",
             hint="save the table as CSV or Parquet in the program that made it, e.g. table.to_parquet(...)",
         )
     notes, lines, total = [], None, None
-    encoding = args.get("encoding", "utf-8-sig")
-    if args.get("pattern") is not None:
-        skip = args.get("unmatched_lines") == "skip"
-        table, lines, total = read_pattern(path, args["pattern"], skip, encoding)
+    if isinstance(args, LineArguments) and args.pattern is not None:
+        skip = args.unmatched_lines == "skip"
+        table, lines, total = read_pattern(path, args.pattern, skip, args.encoding)
         if skip:
             notes.append(f"{len(lines)} of {total} lines matched the pattern")
     elif path.suffix.lower() in (".parquet", ".pqt"):
         table = read_parquet(path)
     elif path.suffix.lower() == ".mat":
-        table = read_mat(path, args.get("variable"))
+        table = read_mat(path, args.variable)
     else:
-        table = read_delimited(
-            path, args.get("delimiter"), args.get("header", True), args.get("column_names"), encoding
-        )
-    if args.get("times_file_path") is None:
+        table = read_delimited(path, args.delimiter, args.header, args.column_names, args.encoding)
+    if not isinstance(args, RowArguments) or args.times_file_path is None:
         return table, notes
-    stamps = read_lines_of_times(Path(args["times_file_path"]), encoding)
+    stamps = read_lines_of_times(args.times_file_path, args.encoding)
     count = len(table) if total is None else total
     if len(stamps) != count:
         raise SourceError(
             "the file of times doesn't fit the log",
-            where=str(args["times_file_path"]),
+            where=str(args.times_file_path),
             expected=f"{count} lines, one for each line of the log",
             found=f"{len(stamps)}",
         )
@@ -76,7 +71,7 @@ def read_table(path: Path, args: Mapping[str, Any], time_column: str | None = No
 
 
 def read_delimited(path: Path, delimiter: str | None, header: bool, names: list[str] | None, encoding: str) -> Any:
-    """Read delimited text; every cell stays text, so that an event called NA is no missing value."""
+    """Read delimited text; every cell stays text, so that an event called NA does not become a missing value."""
     separator = delimiter or ("\t" if path.suffix.lower() in (".tsv", ".tab") else ",")
     try:
         table = pd.read_csv(
@@ -119,10 +114,12 @@ def read_pattern(path: Path, pattern: str, skip_unmatched: bool, encoding: str) 
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise SourceError("pattern is no regular expression", where="args: pattern", found=str(error)) from error
+        raise SourceError(
+            "the pattern is not a regular expression", where="args: pattern", found=str(error)
+        ) from error
     if not expression.groupindex:
         raise SourceError(
-            "pattern names no group",
+            "the pattern names no group",
             where="args: pattern",
             expected="named groups, one a column: (?P<event>…) (?P<time>…)",
             found=pattern,
@@ -168,12 +165,12 @@ def read_parquet(path: Path) -> Any:
 def read_npy(path: Path, **options: Any) -> npt.NDArray[Any]:
     """Read an array of numbers; `options` are those of `numpy.load`."""
     try:
-        found: npt.NDArray[Any] = np.load(path, allow_pickle=False, **options)
-        if found.dtype.kind not in "biuf":
-            raise ValueError(f"an array of {found.dtype}")
+        array: npt.NDArray[Any] = np.load(path, allow_pickle=False, **options)
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"an array of {array.dtype}")
     except (ValueError, OSError, EOFError) as error:
         raise SourceError("the array can't be read", where=str(path), expected="numbers", found=str(error)) from error
-    return found
+    return array
 
 
 def read_mat(path: Path, variable: str | None) -> Any:
@@ -189,7 +186,7 @@ def read_mat(path: Path, variable: str | None) -> Any:
     for name in variable.split(".") if variable else ():
         if not isinstance(content, dict) or name not in content:
             raise SourceError(
-                f"the MATLAB file has no variable {variable}",
+                f"the MATLAB file lacks the variable {variable}",
                 where=str(path),
                 expected=variable,
                 found=", ".join(content) if isinstance(content, dict) else type(content).__name__,
@@ -198,7 +195,7 @@ def read_mat(path: Path, variable: str | None) -> Any:
     if isinstance(content, list | np.ndarray) and len(content) and isinstance(content[0], dict):
         return pd.DataFrame.from_records(list(content))
     if not isinstance(content, dict):
-        raise SourceError("the variable is no struct", where=f"{path}: {variable}", found=type(content).__name__)
+        raise SourceError("the variable is not a struct", where=f"{path}: {variable}", found=type(content).__name__)
     columns = {name: np.atleast_1d(value) for name, value in content.items() if not isinstance(value, dict)}
     columns = {name: value for name, value in columns.items() if value.ndim == 1}
     lengths = {len(value) for value in columns.values()}

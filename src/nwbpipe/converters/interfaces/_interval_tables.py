@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from nwbpipe.converters.interfaces._columns import TableColumns, check_increasing, per_second
+from nwbpipe.converters.interfaces._columns import TableColumns, check_increasing
 from nwbpipe.converters.interfaces._event_tables import read_table
 from nwbpipe.converters.interfaces._file_interface import add_notes
+from nwbpipe.converters.interfaces._table_arguments import (
+    PER_SECOND,
+    BlockArguments,
+    IntervalArguments,
+    RowArguments,
+    TableArguments,
+)
 from nwbpipe.errors import SourceError
 from nwbpipe.nwb_builders import Column, make_intervals_table
 
@@ -22,7 +28,7 @@ _TOUCH_S = 1e-9  # what rounding may make of intervals that touch
 
 @dataclass(frozen=True)
 class IntervalTable:
-    """Sound intervals: finite, in order, each with its end after its start.
+    """Intervals that are sound: finite, in order, each with its end after its start.
 
     Parameters
     ----------
@@ -46,7 +52,7 @@ class IntervalTable:
     description: str = ""
     notes: list[str] = field(default_factory=list)
 
-    def add(self, nwbfile: Any, table: str, what: str) -> None:
+    def add(self, nwbfile: Any, table: str, content: str) -> None:
         """Write them as ``nwbfile.trials`` or ``nwbfile.epochs``.
 
         Raises
@@ -56,9 +62,12 @@ class IntervalTable:
         """
         if getattr(nwbfile, table) is not None:
             raise ValueError(f"'{table}' already exists")
-        text = add_notes(self.description or f"{what} read from {Path(self.where).name}", self.notes)
-        made = make_intervals_table(table, text, self.start, self.stop, columns=self.columns, ids=self.ids)
-        setattr(nwbfile, table, made)
+        text = add_notes(self.description or f"{content} read from {Path(self.where).name}", self.notes)
+        setattr(
+            nwbfile,
+            table,
+            make_intervals_table(table, text, self.start, self.stop, columns=self.columns, ids=self.ids),
+        )
 
 
 def check_intervals(start: Seconds, stop: Seconds, where: str, kind: str, *, overlap: bool) -> None:
@@ -78,7 +87,7 @@ def check_intervals(start: Seconds, stop: Seconds, where: str, kind: str, *, ove
             expected="an end after the start",
             found=f"the first in row {row + 1}: {start[row]:.6f} s to {stop[row]:.6f} s"
             + (f"; {zeros} are 0 to 0" if zeros else ""),
-            hint=f"a {kind} without times has none: say missing_value: 0 and incomplete: drop"
+            hint="if 0 stands for a missing time, say missing_value: 0 and incomplete: drop"
             if zeros
             else "check the columns and the unit",
         )
@@ -97,7 +106,7 @@ def check_intervals(start: Seconds, stop: Seconds, where: str, kind: str, *, ove
         )
 
 
-def read_intervals(path: Path, args: Mapping[str, Any], kind: str) -> IntervalTable:
+def read_intervals(args: IntervalArguments, kind: str) -> IntervalTable:
     """Read a table of trials or blocks.
 
     Raises
@@ -105,83 +114,83 @@ def read_intervals(path: Path, args: Mapping[str, Any], kind: str) -> IntervalTa
     SourceError
         See `TrialsInterface`.
     """
-    table, notes = read_table(path, args, args["start_column"].split("|")[0])
-    columns = TableColumns(table, str(path), args["time_zero"])
+    where = str(args.file_path)
+    table, notes = read_table(args, args.start_column.split("|")[0])
+    columns = TableColumns(table, where, args.time_zero)
     if not len(columns):
         raise columns.error(f"the file holds no {kind}s", hint="check the file, or leave this source out")
-    start_name = columns.name(args["start_column"], "start_column")
+    start_name = columns.name(args.start_column, "start_column")
     start, stop, stop_name = _read_bounds(columns, args, start_name, kind)
     keep, note = _select_complete(start, stop, columns, args, kind)
     if note:
         notes.append(note)
-    if args["unsorted"] == "sort" and (np.diff(start[keep]) < 0).any():
+    if args.unsorted == "sort" and (np.diff(start[keep]) < 0).any():
         keep = keep[np.argsort(start[keep], kind="stable")]
         notes.append(f"the {kind}s were not in the order of time and were sorted stably")
-    check_intervals(start[keep], stop[keep], str(path), kind, overlap=args["overlap"] == "allow")
-    id_name = None if args["id_column"] is None else columns.name(args["id_column"], "id_column")
+    check_intervals(start[keep], stop[keep], where, kind, overlap=args.overlap == "allow")
+    id_name = None if args.id_column is None else columns.name(args.id_column, "id_column")
     return IntervalTable(
-        where=str(path),
+        where=where,
         start=start[keep],
         stop=stop[keep],
-        columns=read_value_columns(columns, args, {start_name, stop_name, id_name}, keep),
+        columns=read_value_columns(columns, args, {start_name, stop_name, id_name}, keep, args.missing_value),
         ids=None if id_name is None else _read_ids(columns, id_name)[keep],
-        description=args["description"] or "",
+        description=args.description or "",
         notes=notes,
     )
 
 
 def _read_bounds(
-    columns: TableColumns, args: Mapping[str, Any], start_name: str, kind: str
+    columns: TableColumns, args: IntervalArguments, start_name: str, kind: str
 ) -> tuple[Seconds, Seconds, str]:
-    scale = per_second(args["time_unit"], columns.where)
-    by_trials = args.get("trials_file_path") is not None
-    start = np.zeros(len(columns)) if by_trials else _read_times(columns, start_name, args) / scale
-    if args["duration_column"] is not None:
-        name = columns.name(args["duration_column"], "duration_column")
+    scale = PER_SECOND[args.time_unit]
+    by_trials = isinstance(args, BlockArguments) and args.trials_file_path is not None
+    start = np.zeros(len(columns)) if by_trials else _read_times(columns, start_name, args, args.missing_value)
+    if args.duration_column is not None:
+        name = columns.name(args.duration_column, "duration_column")
         return start, start + columns.numbers(name, "duration") / scale, name
-    if args["stop"] == "next_start":
-        last = np.nan if args["last_stop"] is None else float(args["last_stop"]) / scale
+    if args.stop == "next_start":
+        last = np.nan if args.last_stop is None else args.last_stop / scale
         return start, np.append(start[1:], last), start_name
-    stop_name = columns.find(args["stop_column"])
+    stop_name = columns.find(args.stop_column)
     if stop_name is None:
         raise columns.error(
             f"nothing says when the {kind}s end",
-            expected="a column " + args["stop_column"].replace("|", ", "),
+            expected="a column " + args.stop_column.replace("|", ", "),
             found="the columns " + ", ".join(map(str, columns.table.columns)),
             hint="name it with stop_column or duration_column, or say stop: next_start",
         )
-    if by_trials:
+    if isinstance(args, BlockArguments) and args.trials_file_path is not None:
         bounds = columns.numbers(start_name, "trial number"), columns.numbers(stop_name, "trial number")
-        return (*_trials_to_times(columns, args, *bounds), stop_name)
-    return start, _read_times(columns, stop_name, args) / scale, stop_name
+        return (*_trials_to_times(columns, args, args.trials_file_path, *bounds), stop_name)
+    return start, _read_times(columns, stop_name, args, args.missing_value), stop_name
 
 
-def _read_times(columns: TableColumns, name: str, args: Mapping[str, Any]) -> Seconds:
-    times = columns.times(name, args["time_unit"])
-    if args["missing_value"] is not None:
-        times = np.where(times == args["missing_value"], np.nan, times)
-    return np.where(np.isfinite(times), times, np.nan)
+def _read_times(columns: TableColumns, name: str, args: IntervalArguments, missing_value: float | None) -> Seconds:
+    """Return a column of times in seconds; missing ones are NaN."""
+    times = columns.times(name, args.time_unit)
+    times = np.where(np.isfinite(times) & (times != missing_value), times, np.nan)
+    return times / PER_SECOND[args.time_unit]
 
 
 def _trials_to_times(
-    columns: TableColumns, args: Mapping[str, Any], first: Seconds, last: Seconds
+    columns: TableColumns, args: BlockArguments, path: Path, first: Seconds, last: Seconds
 ) -> tuple[Seconds, Seconds]:
     """Turn the numbers of the first and last trials into the times of those trials."""
-    path = Path(args["trials_file_path"])
-    form = {name: args[name] for name in ("variable", "encoding")}
-    trials = TableColumns(read_table(path, form)[0], str(path), args["time_zero"])
-    given = {**args, "missing_value": args["trial_missing_value"]}
-    scale = per_second(args["time_unit"], columns.where)
-    start = _read_times(trials, trials.name(args["trial_start_column"], "trial_start_column"), given) / scale
-    stop = _read_times(trials, trials.name(args["trial_stop_column"], "trial_stop_column"), given) / scale
-    if args["trial_column"] is None:
-        numbers = np.arange(len(trials)) + args["first_trial"]
+    form = TableArguments(file_path=path, variable=args.variable, encoding=args.encoding, metadata_key="")
+    trials = TableColumns(read_table(form)[0], str(path), args.time_zero)
+    start_name = trials.name(args.trial_start_column, "trial_start_column")
+    stop_name = trials.name(args.trial_stop_column, "trial_stop_column")
+    start = _read_times(trials, start_name, args, args.trial_missing_value)
+    stop = _read_times(trials, stop_name, args, args.trial_missing_value)
+    if args.trial_column is None:
+        numbers = np.arange(len(trials)) + args.first_trial
     else:
-        numbers = _read_ids(trials, trials.name(args["trial_column"], "trial_column"))
+        numbers = _read_ids(trials, trials.name(args.trial_column, "trial_column"))
     unknown = sorted({float(value) for value in (*first, *last) if np.isfinite(value)} - set(map(float, numbers)))
     if unknown:
         raise columns.error(
-            f"{len(unknown)} blocks name a trial that is not there",
+            f"{len(unknown)} blocks name a trial that the table of trials lacks",
             expected=f"trials {numbers.min()} to {numbers.max()} of {path.name}",
             found=", ".join(f"{value:g}" for value in unknown[:10]),
             hint="check first_trial (0 or 1), or name the numbers' column with trial_column",
@@ -195,13 +204,13 @@ def _trials_to_times(
 
 
 def _select_complete(
-    start: Seconds, stop: Seconds, columns: TableColumns, args: Mapping[str, Any], kind: str
+    start: Seconds, stop: Seconds, columns: TableColumns, args: IntervalArguments, kind: str
 ) -> tuple[npt.NDArray[np.intp], str | None]:
     missing = np.flatnonzero(~(np.isfinite(start) & np.isfinite(stop)))
     keep = np.setdiff1d(np.arange(start.size), missing)
     # With `stop: next_start` the last one's end is unknown by nature.
-    expected = args["stop"] == "next_start" and missing.tolist() == [start.size - 1] and bool(np.isfinite(start[-1]))
-    if missing.size and not expected and args["incomplete"] != "drop":
+    expected = args.stop == "next_start" and missing.tolist() == [start.size - 1] and bool(np.isfinite(start[-1]))
+    if missing.size and not expected and args.incomplete != "drop":
         row = int(missing[0])
         raise columns.error(
             f"{missing.size} of {start.size} {kind}s have no start or no end",
@@ -223,7 +232,7 @@ def _read_ids(columns: TableColumns, name: str) -> npt.NDArray[np.int64]:
     numbers = columns.numbers(name, "number")
     if not np.isfinite(numbers).all() or (numbers != np.round(numbers)).any() or len(set(numbers)) != numbers.size:
         raise columns.error(
-            f"the column {name} can't number the rows",
+            f"the column {name} does not number the rows",
             expected="whole numbers, each once",
             found=str(numbers[:5]),
             hint="leave id_column or trial_column out: rows are numbered from 0",
@@ -232,20 +241,24 @@ def _read_ids(columns: TableColumns, name: str) -> npt.NDArray[np.int64]:
 
 
 def read_value_columns(
-    columns: TableColumns, args: Mapping[str, Any], taken: set[str | None], keep: npt.NDArray[np.intp]
+    columns: TableColumns,
+    args: RowArguments,
+    used: set[str | None],
+    keep: npt.NDArray[np.intp],
+    missing_value: float | None = None,
 ) -> list[Column]:
     """Read the further columns of a table of trials or events.
 
     Parameters
     ----------
-    columns : Columns
-    args : mapping
-        `read_value_columns`, `time_columns`, `duration_columns`, `names`, `column_descriptions`, `time_unit`,
-        `missing_value`: see `TrialsInterface`.
-    taken : set of str
+    columns : TableColumns
+    args : RowArguments
+    used : set of str
         Columns that have another use.
     keep : ndarray of int
         Rows to take, in order.
+    missing_value : float, optional
+        What the file writes for a time that is missing.
 
     Returns
     -------
@@ -254,60 +267,64 @@ def read_value_columns(
     Raises
     ------
     SourceError
-        A column is not there, or not said to be of times or durations.
+        A column is missing, or not said to be of times or durations.
     """
-    kept = args["value_columns"]
-    kept = [name for name in columns.table.columns if name not in taken] if kept is None else kept
-    kinds = dict.fromkeys(args["time_columns"] or (), "time")
-    kinds |= dict.fromkeys(args["duration_columns"] or (), "duration")
+    kinds: dict[str, Literal["time", "duration"]] = {
+        **dict.fromkeys(args.time_columns or (), "time"),
+        **dict.fromkeys(args.duration_columns or (), "duration"),
+    }
     absent = [name for name in kinds if name not in columns.table.columns]
     if absent:
         raise columns.error(
-            f"no column {absent[0]!r}",
+            f"the table lacks the column {absent[0]!r}",
             found="the columns " + ", ".join(columns.table.columns),
             hint="correct time_columns or duration_columns",
         )
-    made = []
-    for wanted in dict.fromkeys([*kept, *kinds]):
-        name = columns.name(wanted, "value_columns")
-        kind = kinds.get(name, "value")
+    names = args.value_columns
+    names = [name for name in columns.table.columns if name not in used] if names is None else names
+    result = []
+    for spelling in dict.fromkeys([*names, *kinds]):
+        name = columns.name(spelling, "value_columns")
+        kind: Literal["value", "time", "duration"] = kinds.get(name, "value")
         values = columns.values(name)
-        _check_declared(columns, name, values, kind, args["time_unit"])
+        _check_declared(columns, name, values, kind, args.time_unit)
         if kind != "value":
-            values = _to_seconds(columns, name, values, kind, args)
+            values = _to_seconds(columns, name, values, kind, args, missing_value)
         values = [values[i] for i in keep] if isinstance(values, list) else values[keep]
-        shown = (args.get("names") or {}).get(name, name)
-        text = (args.get("column_descriptions") or {}).get(shown, f"{name}, as in the file")
-        made.append(Column(shown, text, values, kind))  # type: ignore[arg-type]
-    return made
+        new_name = (args.names or {}).get(name, name)
+        text = (args.column_descriptions or {}).get(new_name, f"{name}, as in the file")
+        result.append(Column(new_name, text, values, kind))
+    return result
 
 
 def _check_declared(columns: TableColumns, name: str, values: Any, kind: str, unit: str) -> None:
-    """Refuse a column that looks like times and is not said to be, or not to be."""
+    """Refuse a column of numbers called ``…_time`` that is declared neither as times nor as durations."""
     numeric = isinstance(values, list) or values.dtype.kind in "fiu"
     numeric = numeric or (kind == "time" and unit == "iso")
     if kind == "value" and numeric and name.lower().endswith(("_time", "_times")):
         raise columns.error(
             f"the column {name} may hold times or durations",
-            expected="to be told which: times move with the clock, durations don't",
-            found="in neither time_columns nor duration_columns",
-            hint=f"add {name} to time_columns or to duration_columns, or leave it out of value_columns",
+            expected=f"{name} in time_columns (times move with the clock) or in duration_columns (durations don't)",
+            found="in neither",
+            hint="add it to one of them, or leave it out of value_columns",
         )
     if kind != "value" and not numeric:
         raise columns.error(
-            f"the column {name} holds no numbers",
+            f"the column {name} does not hold numbers",
             expected="times or durations",
             found=str(values[0]),
             hint="take it out of both lists",
         )
 
 
-def _to_seconds(columns: TableColumns, name: str, values: Any, kind: str, args: Mapping[str, Any]) -> Any:
-    scale, missing = per_second(args["time_unit"], columns.where), args.get("missing_value")
+def _to_seconds(
+    columns: TableColumns, name: str, values: Any, kind: str, args: RowArguments, missing_value: float | None
+) -> Any:
+    scale = PER_SECOND[args.time_unit]
     if isinstance(values, list):
         return [row / scale for row in values]
-    numbers = columns.times(name, args["time_unit"] if kind == "time" else "s")
-    return np.where(numbers == missing, np.nan, numbers) / scale
+    numbers = columns.times(name, args.time_unit if kind == "time" else "s")
+    return np.where(numbers == missing_value, np.nan, numbers) / scale
 
 
 def group_into_blocks(intervals: IntervalTable, block_column: str) -> IntervalTable:
@@ -316,22 +333,22 @@ def group_into_blocks(intervals: IntervalTable, block_column: str) -> IntervalTa
     Raises
     ------
     SourceError
-        There is no such column, or its values are lists.
+        The column is missing, or its values are lists.
     """
-    column = next((one for one in intervals.columns if one.name == block_column), None)
+    column = next((column for column in intervals.columns if column.name == block_column), None)
     if column is None or isinstance(column.values, list):
         raise SourceError(
-            f"no column {block_column!r} tells the blocks",
+            f"the trials lack the column {block_column!r}, which tells the blocks",
             where=intervals.where,
             expected="the name of a kept column with one value a trial",
-            found=", ".join(one.name for one in intervals.columns),
+            found=", ".join(column.name for column in intervals.columns),
             hint="name another one with block_column",
         )
     values = column.values
     first = np.flatnonzero(np.append(True, [str(a) != str(b) for a, b in zip(values[1:], values[:-1], strict=True)]))
     last = np.append(first[1:], len(values)) - 1
     ids = np.arange(len(values)) if intervals.ids is None else intervals.ids
-    made = [
+    columns = [
         replace(column, values=values[first]),
         Column("first_trial", "id of the first trial of the block", ids[first]),
         Column("last_trial", "id of the last trial of the block", ids[last]),
@@ -339,4 +356,4 @@ def group_into_blocks(intervals: IntervalTable, block_column: str) -> IntervalTa
     ]
     text = f"Blocks: runs of trials with one {block_column}"
     stop = np.maximum.accumulate(intervals.stop)
-    return IntervalTable(intervals.where, intervals.start[first], stop[last], made, description=text)
+    return IntervalTable(intervals.where, intervals.start[first], stop[last], columns, description=text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,13 +13,27 @@ from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.converters.interfaces._photometry_devices import photometry_metadata
 from nwbpipe.converters.interfaces._photometry_settings import PhotometrySettings, read_settings
+from nwbpipe.converters.interfaces._table_arguments import FileArguments
 
 _RATES = ("sample_rate", "samplerate", "sampleRate", "sampling_frequency", "fs", "Fs")
 STUB_SAMPLES = 1000
 
 
+class MatlabPhotometryArguments(FileArguments):
+    """Arguments of `MatlabFiberPhotometryInterface`."""
+
+    settings_file_path: FilePath
+    """The TOML file."""
+    variable: str | None = None
+    """The variable that holds the data; ``data`` or ``timeSeries`` by default, whichever the file has."""
+    unit: str = "a.u."
+    """Unit of the recorded values, such as ``volts``."""
+    metadata_key: str = "rig"
+    """Ends the names of what is written."""
+
+
 @interface(extra="photometry")
-class MatlabFiberPhotometryInterface(FileInterface):
+class MatlabFiberPhotometryInterface(FileInterface[MatlabPhotometryArguments]):
     """Photometry of the Sabatini lab's rig: a ``.mat`` file (version 5 to 7.3) and a TOML of its settings.
 
     Raw: the variable ``data`` holds the channels of the ADC. The detectors' become one
@@ -30,21 +43,6 @@ class MatlabFiberPhotometryInterface(FileInterface):
     where the fibers are, the settings say: see `nwbpipe.converters.interfaces._photometry_settings`. Fibers, light
     sources, detectors, indicators and viruses are described by ndx-fiber-photometry; the spec's ``metadata`` add to
     them.
-
-    Parameters
-    ----------
-    file_path : FilePath
-        The ``.mat`` file.
-    settings_file_path : FilePath
-        The TOML file.
-    variable : str, optional
-        The variable that holds the data; ``data`` or ``timeSeries`` by default, whichever is there.
-    unit : str
-        Unit of the recorded values, such as ``volts``.
-    metadata_key : str
-        Ends the names of what is written.
-    verbose : bool
-        Not used.
 
     Raises
     ------
@@ -57,23 +55,13 @@ class MatlabFiberPhotometryInterface(FileInterface):
     associated_suffixes = (".mat",)
     info = "Interface for photometry in MATLAB files with settings in TOML."
 
-    def __init__(
-        self,
-        file_path: FilePath,
-        settings_file_path: FilePath,
-        *,
-        variable: str | None = None,
-        unit: str = "a.u.",
-        metadata_key: str = "rig",
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(locals())
+    def _read(self) -> None:
         import ndx_fiber_photometry  # noqa: F401  (registers its types)
 
-        self.unit = unit
-        self.settings: PhotometrySettings = read_settings(Path(settings_file_path))
+        self.unit, variable = self.args.unit, self.args.variable
+        self.settings: PhotometrySettings = read_settings(self.args.settings_file_path)
         content = mat.open_mat(self._path)
-        name = variable or next((one for one in ("data", "timeSeries", "timeseries") if one in content), None)
+        name = variable or next((name for name in ("data", "timeSeries", "timeseries") if name in content), None)
         if name is None or name not in content:
             raise self._error(
                 "the MATLAB file lacks its data",
@@ -124,7 +112,7 @@ class MatlabFiberPhotometryInterface(FileInterface):
                     expected=f"below {self.rate / 2:g} Hz, at sampling_frequency {self.rate:g} Hz",
                     found=f"{trace.name}: {trace.carrier_hz:g} Hz",
                 )
-        self._read: Callable[[int, slice], Any] = lambda channel, span: matrix.read_span(axis, channel, span)
+        self._read_channel: Callable[[int, slice], Any] = lambda channel, span: matrix.read_span(axis, channel, span)
         self._dtype = matrix.dtype
         for channel in [*self.detectors, *sorted(drives)]:
             self._check_finite(channel)
@@ -144,7 +132,7 @@ class MatlabFiberPhotometryInterface(FileInterface):
 
     def _check_finite(self, channel: int) -> None:
         for start in range(0, self._samples, 2**22):
-            values = self._read(channel, slice(start, start + 2**22))
+            values = self._read_channel(channel, slice(start, start + 2**22))
             if not np.isfinite(values).all():
                 raise self._error(
                     "the channel holds values that are no numbers",
@@ -189,7 +177,7 @@ class MatlabFiberPhotometryInterface(FileInterface):
         self.rate, self.start, self._samples = float(rate), float(start or 0.0), len(columns[0])
         table = dict(zip(chosen.values(), columns, strict=True))
         self.detectors = list(chosen.values())
-        self._read, self._dtype = lambda channel, span: table[channel][span], np.dtype(np.float64)
+        self._read_channel, self._dtype = lambda channel, span: table[channel][span], np.dtype(np.float64)
 
     def get_metadata(self) -> Any:
         """Describe fibers, light, detectors, indicators and viruses, as the settings do.
@@ -254,7 +242,7 @@ class MatlabFiberPhotometryInterface(FileInterface):
             FiberPhotometryResponseSeries(
                 name=own["name"],
                 description=own.get("description") or "",
-                data=_ChannelArray(self._read, self.detectors, count, self._dtype).iterator(),
+                data=_ChannelArray(self._read_channel, self.detectors, count, self._dtype).iterator(),
                 unit=self.unit,
                 fiber_photometry_table_region=region,
                 **times,
@@ -265,7 +253,7 @@ class MatlabFiberPhotometryInterface(FileInterface):
                 TimeSeries(
                     name=f"TimeSeries_{self.metadata_key}_{name}",
                     description=f"The channel {name} of the rig",
-                    data=_ChannelArray(self._read, [channel], count, self._dtype).iterator(),
+                    data=_ChannelArray(self._read_channel, [channel], count, self._dtype).iterator(),
                     unit=self.unit,
                     **times,
                 )
@@ -288,7 +276,7 @@ class MatlabFiberPhotometryInterface(FileInterface):
                     CommandedVoltageSeries(
                         name=written[trace.drive],
                         description="The drive of a light source, as recorded",
-                        data=_ChannelArray(self._read, [trace.drive], count, np.dtype(np.float64)).iterator(),
+                        data=_ChannelArray(self._read_channel, [trace.drive], count, np.dtype(np.float64)).iterator(),
                         unit="volts",
                         frequency=trace.carrier_hz,
                         **times,
@@ -323,7 +311,7 @@ class _ChannelArray:
     """Some channels as an array of shape (samples, channels), or (samples,) for one, read when it is sliced."""
 
     def __init__(self, read: Any, channels: list[int], count: int, dtype: np.dtype[Any]) -> None:
-        self._read, self._channels, self.dtype = read, channels, dtype
+        self._read_channel, self._channels, self.dtype = read, channels, dtype
         self.shape = (count,) if len(channels) == 1 else (count, len(channels))
         self.ndim, self.size = len(self.shape), int(np.prod(self.shape))
 
@@ -333,7 +321,7 @@ class _ChannelArray:
     def __getitem__(self, selection: Any) -> np.ndarray:
         first, *rest = selection if isinstance(selection, tuple) else (selection,)
         span = slice(*first.indices(self.shape[0])) if isinstance(first, slice) else slice(first, first + 1)
-        columns = [np.asarray(self._read(channel, span), dtype=self.dtype) for channel in self._channels]
+        columns = [np.asarray(self._read_channel(channel, span), dtype=self.dtype) for channel in self._channels]
         found = columns[0] if self.ndim == 1 else np.stack(columns, axis=1)
         found = found if isinstance(first, slice) else found[0]
         return found[(slice(None), *rest)] if rest and self.ndim > 1 else found

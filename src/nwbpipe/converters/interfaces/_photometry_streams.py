@@ -22,6 +22,19 @@ class DoricFiberPhotometryInterface(_Doric):  # type: ignore[misc]  # NeuroConv 
 
     NeuroConv 0.10 gives every stream the times of the first one (neuroconv#1994).
 
+    Parameters
+    ----------
+    file_path : FilePath
+        The ``.doric`` or ``.csv`` file.
+    stream_names : str or list of str
+        Streams that become one series.
+    metadata_key : str, optional
+        Key of the series' metadata.
+    stream_indices : list of int, optional
+        Channels of the streams to keep.
+    verbose : bool
+        Not used.
+
     Raises
     ------
     SourceError

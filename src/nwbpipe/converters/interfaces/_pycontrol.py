@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._columns import check_increasing
 from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.converters.interfaces._interval_tables import IntervalTable, check_intervals
+from nwbpipe.converters.interfaces._table_arguments import FileArguments
 from nwbpipe.nwb_builders import Column, make_events_table
 
 _HEADER = ["time", "type", "subtype", "content"]
@@ -37,34 +37,30 @@ class _PyControlLog:
     end: float | None = None
 
 
+class PyControlArguments(FileArguments):
+    """Arguments of `PyControlInterface`."""
+
+    trial_start: str | None = None
+    """State or event at which a trial starts. Then ``nwbfile.trials`` is written."""
+    trial_stop: str | None = None
+    """State or event at which it ends; by default the next `trial_start`. A trial that is not over at the end of the
+    file is left out, and the description says so."""
+    metadata_key: str = "PyControl"
+    """Ending of the tables' names."""
+
+
 @interface(extra="behavior")
-class PyControlInterface(FileInterface):
+class PyControlInterface(FileInterface[PyControlArguments]):
     """Events, states and printed lines of a pyControl session (``.tsv`` of version 2, ``.txt`` of version 1).
 
     Written as core ``EventsTable``: ``events_<name>``, ``states_<name>`` (each with its duration; the last one's is
     known only if the file has the session's end), ``prints_<name>`` and ``variables_<name>`` (their content as
     text). Errors and warnings of the task that have a time go to ``prints_<name>`` too, by their kind.
 
-    Parameters
-    ----------
-    file_path : FilePath
-        The session's file.
-    trial_start : str, optional
-        State or event at which a trial starts. Then ``nwbfile.trials`` is written.
-    trial_stop : str, optional
-        State or event at which it ends; by default the next `trial_start`. A trial that is not over at the end of
-        the file is left out, and the description says so.
-    description : str, optional
-        Of the trials.
-    metadata_key : str
-        Ending of the tables' names.
-    verbose : bool
-        Not used.
-
     Raises
     ------
     SourceError
-        The file is no session of pyControl, its times go backwards, or a name is not in it.
+        The file is not a session of pyControl, its times go backwards, or it lacks a name.
     """
 
     display_name = "pyControl"
@@ -72,17 +68,7 @@ class PyControlInterface(FileInterface):
     associated_suffixes = (".tsv", ".txt")
     info = "Interface for sessions of pyControl."
 
-    def __init__(
-        self,
-        file_path: FilePath,
-        *,
-        trial_start: str | None = None,
-        trial_stop: str | None = None,
-        description: str | None = None,
-        metadata_key: str = "PyControl",
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(locals())
+    def _read(self) -> None:
         try:
             text = self._path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeError) as error:
@@ -95,7 +81,8 @@ class PyControlInterface(FileInterface):
         if not times.size:
             raise self._error("the session holds no events and no states", hint="leave this source out")
         check_increasing(times, str(self._path), "events", hint="check that the file is of one session")
-        self.trials = None if trial_start is None else self._pair_trials(trial_start, trial_stop)
+        start = self.args.trial_start
+        self.trials = None if start is None else self._pair_trials(start, self.args.trial_stop)
 
     def _parse_tsv(self, lines: list[str], header: list[str]) -> _PyControlLog:
         session = _PyControlLog()
@@ -157,15 +144,15 @@ class PyControlInterface(FileInterface):
 
     def _times_of(self, name: str, argument: str) -> npt.NDArray[np.float64]:
         rows = [row for row in self._session.rows if row.kind in ("event", "state")]
-        found = np.array([row.time for row in rows if row.content == name])
-        if not found.size:
+        times = np.array([row.time for row in rows if row.content == name])
+        if not times.size:
             raise self._error(
                 f"no state or event is called {name!r}",
                 expected=argument,
                 found=", ".join(sorted({row.content for row in rows})),
                 hint=f"correct {argument}",
             )
-        return found
+        return times
 
     def _pair_trials(self, start: str, stop: str | None) -> tuple[npt.NDArray[np.float64], ...]:
         starts = self._times_of(start, "trial_start")
@@ -175,8 +162,8 @@ class PyControlInterface(FileInterface):
         else:
             ends = np.append(self._times_of(stop, "trial_stop"), np.nan)
             stops = ends[np.searchsorted(ends[:-1], starts, side="right")]
-        whole = np.isfinite(stops)
-        check_intervals(starts[whole], stops[whole], str(self._path), "trial", overlap=False)
+        finished = np.isfinite(stops)
+        check_intervals(starts[finished], stops[finished], str(self._path), "trial", overlap=False)
         return starts, stops
 
     def _durations(self, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -193,7 +180,7 @@ class PyControlInterface(FileInterface):
             Not used: the file holds no metadata of its own.
         """
         info = {key: self._session.info[key] for key in _INFO if self._session.info.get(key)}
-        said = f", of the session {json.dumps(info)}" if info else ""
+        session = f", of the session {json.dumps(info)}" if info else ""
         groups = {
             "events": ("event",),
             "states": ("state",),
@@ -210,24 +197,24 @@ class PyControlInterface(FileInterface):
             if any(row.subtype for row in rows):
                 text = "what caused it, by pyControl's word"
                 columns.append(Column("subtype", text, np.array([row.subtype for row in rows])))
-            made = make_events_table(
+            events_table = make_events_table(
                 f"{table}_{self.metadata_key}",
-                f"{table.capitalize()} of pyControl{said}.",
+                f"{table.capitalize()} of pyControl{session}.",
                 times,
                 names=[row.content if plain else row.kind for row in rows],
                 durations=self._durations(times) if table == "states" else None,
                 columns=columns,
                 source=self._path.name,
             )
-            nwbfile.add_events_table(made)
+            nwbfile.add_events_table(events_table)
         if self.trials is not None:
             self._add_trials(nwbfile, *self.trials)
 
     def _add_trials(self, nwbfile: Any, starts: npt.NDArray[np.float64], stops: npt.NDArray[np.float64]) -> None:
-        whole = np.isfinite(stops)
+        finished = np.isfinite(stops)
         notes = []
-        if not whole.all():
-            notes.append(f"{int((~whole).sum())} of {whole.size} trials have no end and were left out")
-        text = self.source_data["description"] or f"Trials of pyControl, read from {self._path.name}"
-        trials = IntervalTable(str(self._path), starts[whole], stops[whole], description=text, notes=notes)
+        if not finished.all():
+            notes.append(f"{int((~finished).sum())} of {finished.size} trials have no end and were left out")
+        text = self.args.description or f"Trials of pyControl, read from {self._path.name}"
+        trials = IntervalTable(str(self._path), starts[finished], stops[finished], description=text, notes=notes)
         trials.add(nwbfile, "trials", "Trials")
