@@ -61,14 +61,19 @@ def test_a_project_from_init_to_done(run, tmp_path: Path, monkeypatch: pytest.Mo
     found = json.loads(out)
     assert found["counts"] == {"first": {"done": 2}, "second": {"done": 2}}
     assert [one["state"] for one in found["sessions"]["m1/s1"]] == ["done", "done"]
-    code, out, _ = run("log", "--project")
+    code, out, _ = run("log")
     assert out.count("  done  ") == 4
     assert out.count("  failed  ") == 1
     assert "CPU s" in out
-    code, out, _ = run("log", "--project", "--json")
+    code, out, _ = run("log", "--project", tmp_path / "lab", "--json")
     assert len(json.loads(out)) == 5
-    code, out, _ = run("log", "--project", "--prov")
+    code, out, _ = run("log", "--prov")
     assert len(json.loads(out)["activity"]) == 4
+    for words in (("log", "--project", "--json"), ("log", "--json", "--project")):  # as it was a flag
+        code, out, err = run(*words)
+        assert (code, len(json.loads(out))) == (0, 5)
+        assert "--project now takes an nwbpipe.toml" in err
+    assert run("log", "nwb/s0.nwb", "--project", "nwbpipe.toml")[0] == 2
     code, out, _ = run("log", "nwb/s0.nwb", "--prov")
     assert len(json.loads(out)["activity"]) == 2
     code, out, _ = run("verify", "m1/s0", "first")

@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words or bool(os.environ.get("NWBPIPE_DEBUG"))
-    words = [word for word in words if word != "--debug"]
+    words = cmd_log.drop_bare_project([word for word in words if word != "--debug"])
     try:
         app(words)
     except NwbpipeError as error:

@@ -7,29 +7,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nwbpipe.cli._options import Profile, ProjectFile
 from nwbpipe.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nwbpipe.project import Project
     from nwbpipe.provenance import RunRecord
 
 
 def log(
     file: Annotated[
-        str | None, typer.Argument(metavar="FILE.nwb", help="The session file, or its address (s3://…).")
+        str | None,
+        typer.Argument(
+            metavar="[FILE.nwb]", help="The session file, or its address (s3://…); without it, a project."
+        ),
     ] = None,
-    project: Annotated[
-        bool, typer.Option("--project", help="All runs of the project here, failed ones too.")
-    ] = False,
+    project: ProjectFile = None,
+    profile: Profile = None,
     prov: Annotated[bool, typer.Option("--prov", help="Print the lineage as W3C PROV-JSON.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole records as JSON.")] = False,
 ) -> None:
-    """Show the runs that a file's results came from, replaced ones too."""
-    if (file is None) == (not project):
-        raise RequestError("give a session file, or --project", hint="nwbpipe log FILE.nwb")
+    """Show the runs that a file's results came from, replaced ones too; or all runs of a project, failed ones too."""
+    if file is not None and project is not None:
+        msg = "a session file and a project were named"
+        raise RequestError(msg, found=f"{file}, --project {project}", hint="leave one of them out")
     if file is None:
-        _show_project(as_json, prov)
+        from nwbpipe.project import Project
+
+        _show_project(Project(project, profile=profile), as_json, prov)
         return
     from nwbpipe.provenance import build_prov, read_alignments, read_records
     from nwbpipe.session import check_readable, open_hdf5
@@ -56,26 +63,37 @@ def _is_conversion(record: RunRecord) -> bool:
     return record.processor == "convert" and not record.superseded
 
 
-def _show_project(as_json: bool, prov: bool) -> None:
-    from nwbpipe.project import Project
+def drop_bare_project(words: list[str]) -> list[str]:
+    """Leave out a ``log --project`` without a file: earlier versions had it as a flag."""
+    if words[:1] == ["log"] and "--project" in words:
+        at = words.index("--project")
+        if at + 1 == len(words) or words[at + 1].startswith("-"):
+            typer.echo(
+                "warning: `nwbpipe log` without a session file shows the project; "
+                "--project now takes an nwbpipe.toml, and its use as a flag will end",
+                err=True,
+            )
+            return words[:at] + words[at + 1 :]
+    return words
 
-    project = Project()
+
+def _show_project(project: Project, as_json: bool, prov: bool) -> None:
     if prov:
         typer.echo(json.dumps(project.lineage(), indent=2))
         return
     runs = project.runs()
     if as_json:
-        typer.echo(json.dumps([one.as_dict() for one in runs], indent=2))
+        typer.echo(json.dumps([run.as_dict() for run in runs], indent=2))
         return
-    for one in runs:
-        cost = ", ".join([f"{one.seconds:.1f} s", *_format_costs(one.usage)])
+    for run in runs:
+        cost = ", ".join([f"{run.seconds:.1f} s", *_format_costs(run.usage)])
         typer.echo(
-            f"{one.started[:19]}  {one.session} {one.step}  {one.outcome}  {cost}  {one.host}  run {one.run_id[:8]}"
+            f"{run.started[:19]}  {run.session} {run.step}  {run.outcome}  {cost}  {run.host}  run {run.run_id[:8]}"
         )
-        if one.error:
-            typer.echo(f"  {one.error.get('code', '')}: {one.error.get('text', '').partition(chr(10))[0]}")
-        if one.outcome != "done" and one.log:
-            typer.echo(f"  log: {project.planner.state.location(one.log)}")
+        if run.error:
+            typer.echo(f"  {run.error.get('code', '')}: {run.error.get('text', '').partition(chr(10))[0]}")
+        if run.outcome != "done" and run.log:
+            typer.echo(f"  log: {project.planner.state.location(run.log)}")
     if not runs:
         typer.echo("no runs yet")
 
@@ -88,16 +106,16 @@ def _show(record: RunRecord) -> None:
         f"  {record.processor} revision {record.revision}, {record.tool} {record.tool_version}, {seconds:.1f} s"
     )
     typer.echo(f"  run {record.run_id[:8]}, key {record.key[:12]}, parameters {record.parameters_hash[:12]}")
-    for one in record.inputs:
-        typer.echo(f"  read  {one.name}: {one.path} ({one.identity[:12]})")
+    for read in record.inputs:
+        typer.echo(f"  read  {read.name}: {read.path} ({read.identity[:12]})")
     for source in record.sources:
         typer.echo(f"  read  {source.get('path', source.get('name', '?'))}")
-    for one in record.outputs:
-        typer.echo(f"  wrote {one.path}")
+    for output in record.outputs:
+        typer.echo(f"  wrote {output.path}")
 
 
 def _format_costs(usage: Mapping[str, float]) -> list[str]:
-    """What a run took, as far as it was measured."""
+    """Format the measured costs of a run."""
     units = {
         "cpu_seconds": (1.0, "1f", "CPU s"),
         "peak_memory_bytes": (1e9, "2f", "GB"),

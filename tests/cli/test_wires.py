@@ -1,0 +1,363 @@
+"""Each option and argument of each verb reaches what the verb calls.
+
+The test walks the Typer app. Everything that the rooms below the command line offer is replaced by stand-ins that
+record their calls. A verb is called, and called again with one option more, at a value that is no default. The value
+must arrive in a parameter of the option's name, or of its name in `ALIASES`. A flag may lead to another call instead,
+and the options of `PRINTED` change what is printed. New verbs and options are tested as they are added.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import importlib
+import inspect
+import signal
+import types
+import typing
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import typer
+from typer.models import ArgumentInfo, OptionInfo
+
+from nwbpipe.cli import _main
+from nwbpipe.environments import Tool
+from nwbpipe.processors import _registry, processor, processor_names
+
+ROOMS = ("converters", "demo", "environments", "project", "provenance", "quality", "review", "run", "session")
+MODULES = [f"nwbpipe.{room}" for room in (*ROOMS, "review._compare_figure")]
+# What some of the stand-ins give back; the others give back an `Answer`.
+RETURNS = {
+    "session.repack": (1, 2),
+    "environments.render_dockerfile": "FROM",
+    "project.render_systemd_unit": "[Unit]",
+    "project.render_watch_dockerfile": "FROM",
+    "project.Project.quality": ([], []),
+    "project.Project.status": SimpleNamespace(
+        plans=[SimpleNamespace(session="m1/s0", steps=(), select_step=lambda _: [SimpleNamespace(state="done")])]
+        * 50,
+        problems=(),
+        counts=lambda: {"first": {"done": 50}},
+        as_dict=dict,
+    ),
+}
+# Parameters to which an option's value goes under another name; None: one of any name.
+ALIASES = {
+    "file": "path",
+    "project": "path",
+    "init folder": "path",
+    "convert memory": "memory_mb",
+    "process parameters": "params",
+    "process params_file": "params",
+    "run show_job_script executor": "kind",
+    "status why": None,
+    "watch settle": "settle_s",
+    "watch interval": "interval_s",
+    "watch write_unit settle": "command",
+    "watch write_unit interval": "command",
+    "watch write_unit executor": "command",
+    "watch write_unit workers": "command",
+    "watch write_unit profile": "command",
+    "verify session": None,
+    "qc thresholds": None,
+    "compare words": None,
+    "compare figure": None,
+    "curate file": None,
+    "curate labels": None,
+    "tools install names": "tool",
+    "tools lock name": "tool",
+    "tools lock output": "file",
+    "tools remove names": "tool",
+    "tools doctor names": "tools",
+    "tools dockerfile name": "tool",
+    "tools dockerfile output": "folder",
+}
+PRINTED = {
+    "as_json", "prov", "show_all", "processors name", "tools requirements name", "watch write_unit",
+    "watch write_dockerfile",
+}  # fmt: skip
+# Values of options that take not every value, and what arrives of them: at first, and as it is changed.
+CHOSEN: dict[str, tuple[Any, Any]] = {
+    "check abandoned_after": (None, (7.5, [timedelta(hours=7.5)])),
+    "compare words": ((["a.nwb", "first"], []), (["b.nwb", "second", "third"], ["b.nwb", "second", "third"])),
+    "init folder": (None, ("changed", ["changed/nwbpipe.toml"])),
+    "tools dockerfile output": (None, ("changed", ["changed"])),
+    "processors name": (None, ("suite2p", ["suite2p"])),
+    "status why": ((("m1/s0", "first"), []), (("m2/s1", "second"), ["m2/s1", "second"])),
+    "tools install kind": (None, ("conda", ["conda"])),
+    **{
+        f"tools {verb} name": (("suite2p", []), ("facemap", ["facemap"]))
+        for verb in ("lock", "dockerfile", "requirements")
+    },
+    **{
+        f"tools {verb} names": ((["suite2p"], []), (["facemap", "caiman"], ["facemap", "caiman"]))
+        for verb in ("install", "remove", "doctor")
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One way to call a verb: the options that it has from the start, and those that do nothing beside them."""
+
+    verb: str
+    idle: tuple[str, ...]
+    options: dict[str, Any]
+
+    def __str__(self) -> str:
+        return " ".join([self.verb, *(name for name, value in self.options.items() if value is not None)])
+
+
+def call(verb: str, *idle: str, **options: Any) -> Call:
+    return Call(verb, idle, options)
+
+
+OF_A_RUN = ("executor", "workers", "max_failures", "limit")
+OF_STATES = ("sessions", "where", "steps", "retry_failed", "as_json")
+# Verbs whose options depend on each other; the others are called with their required arguments.
+CALLS = [
+    call("demo", "executor", "workers"),
+    call("demo", "seed", project=True),
+    call("log", "project", "profile", file="a.nwb"),
+    call("log", "file"),
+    call("verify", "project", "profile", session="a.nwb"),
+    call("verify", session="m1/s0"),
+    call("run"),
+    call("run", *OF_A_RUN, dry_run=True),
+    call("run", *OF_A_RUN[1:], *OF_STATES, "dry_run", show_job_script=True),
+    call("status"),
+    call("status", "sessions", "where", "verify", "show_all", why=("m1/s0", "first")),
+    call("watch"),
+    call("watch", "write_dockerfile", write_unit="unit"),
+    call("qc", "sessions", "where", "profile", "replace", file="a.nwb"),
+    call("qc", "sessions", "where", "profile", file="a.nwb", measure=True, step="first"),
+    call("qc", "measure", "replace", file="nwbpipe.toml"),
+    call("tools doctor", names=["suite2p"]),
+]
+
+
+class Option(typing.NamedTuple):
+    """An option or argument of a verb."""
+
+    verb: str
+    name: str
+    kind: Any
+    info: OptionInfo | ArgumentInfo
+    default: Any
+
+    def write(self, value: Any) -> list[str]:
+        """Return the words of a command line that give it a value."""
+        values = [str(part) for part in value] if isinstance(value, list | tuple) else [str(value)]
+        if isinstance(self.info, ArgumentInfo):
+            return values
+        # Of `Annotated[..., typer.Option("--json")]` Typer takes the first word for the default at first.
+        words = (self.info.default, *(self.info.param_decls or ()))
+        flags = [word for word in words if isinstance(word, str) and word.startswith("--")]
+        flag = flags[0] if flags else "--" + self.name.replace("_", "-")
+        if value is True:
+            return [flag]
+        return [word for part in values for word in (flag, part)] if isinstance(value, list) else [flag, *values]
+
+    def choose(self, changed: bool, folder: Path) -> tuple[Any, list[Any]]:
+        """Return a value that is no default, and the parts of it that must arrive."""
+        if f"{self.verb} {self.name}" in CHOSEN:
+            return CHOSEN[f"{self.verb} {self.name}"][changed]
+        kind = self.kind
+        if isinstance(kind, types.UnionType):
+            (kind,) = {*typing.get_args(kind)} - {types.NoneType}
+        word = f"{self.name.replace('_', '-')}-{'changed' if changed else 'first'}"
+        if self.name == "params_file":
+            (folder / "params.json").write_text('{"depth": 3}')
+            return folder / "params.json", [{"depth": 3}]
+        if kind == list[str] and "=" in (self.info.metavar or ""):
+            return ["k=one", "l=two"], [{"k": "one", "l": "two"}]
+        if kind == list[str]:
+            return [word, f"{word}-2"], [word, f"{word}-2"]
+        if kind is bool:
+            return True, [True]
+        if kind in (int, float):
+            number = kind(len(self.name) + 7.25)
+            return number, [number]
+        if kind is Path:
+            (folder / f"{word}.nwb").touch()
+            return folder / f"{word}.nwb", [f"{folder / word}.nwb"]
+        assert kind is str, f"{self}: how is such a value chosen?"
+        return word, [word]
+
+
+def list_verbs(group: typer.Typer = _main.app, words: str = "") -> Iterator[tuple[str, Callable[..., Any]]]:
+    for command in group.registered_commands:
+        assert command.callback is not None
+        yield f"{words}{command.name or command.callback.__name__}", command.callback
+    for sub in group.registered_groups:
+        assert sub.typer_instance is not None
+        yield from list_verbs(sub.typer_instance, f"{words}{sub.name} ")
+
+
+def list_options(verb: str, callback: Callable[..., Any]) -> dict[str, Option]:
+    parameters = inspect.signature(callback, eval_str=True).parameters.values()
+    return {one.name: Option(verb, one.name, *typing.get_args(one.annotation), one.default) for one in parameters}
+
+
+VERBS = {verb: list_options(verb, callback) for verb, callback in list_verbs()}
+CALLS += [call(verb) for verb in VERBS if verb not in {one.verb for one in CALLS}]
+
+
+class Answer(dict[str, Any]):
+    """Stands for anything: what is called of it is recorded, and gives another one."""
+
+    def __init__(self, calls: list[Any], name: str, original: Any = None) -> None:
+        super().__init__()
+        self.calls, self.name, self.original = calls, name, original
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Answer(self.calls, f"{self.name}.{name}", getattr(self.original, name, None))
+
+    def __call__(self, *positional: Any, **named: Any) -> Any:
+        values = {str(number): value for number, value in enumerate(positional)} | named
+        if self.original is not None:
+            # A method's first parameter is the object.
+            signature = inspect.signature(self.original)
+            first = (self,) if "self" in signature.parameters else ()
+            bound = signature.bind(*first, *positional, **named)
+            values = {
+                name: value for name, value in bound.arguments.items() if name not in bound.kwargs
+            } | bound.kwargs
+        self.calls.append((self.name, {name: simplify(value) for name, value in values.items()}))
+        is_class = inspect.isclass(self.original)
+        return RETURNS.get(self.name, Answer(self.calls, self.name, self.original if is_class else None))
+
+    def __getitem__(self, _: Any) -> Any:
+        return self
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __format__(self, _: str) -> str:
+        return "answer"
+
+    __add__ = __sub__ = __truediv__ = lambda self, _: self
+
+
+def simplify(value: Any) -> Any:
+    """Return a value that can be compared: of an object, the name of its type."""
+    if isinstance(value, dict) and not isinstance(value, Answer):
+        return {name: simplify(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(simplify(part) for part in value)
+    if isinstance(value, Path | enum.StrEnum):
+        return str(value)
+    if isinstance(value, Tool):
+        return value.name
+    return value if isinstance(value, bool | int | float | str | timedelta) else type(value).__name__
+
+
+@pytest.fixture(scope="module")
+def calls() -> Iterator[list[Any]]:
+    """Put stand-ins below the command line; yield the list of the calls that they get."""
+    for name in processor_names():  # they are imported with what they really use
+        processor(name)
+    calls: list[Any] = []
+    points = _registry._entry_points()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_registry, "_entry_points", lambda: points)  # read once
+        patch.delenv("NWBPIPE_PROFILE", raising=False)
+        patch.setattr(signal, "signal", lambda *_: None)
+        patch.setattr(_main, "app", typer.main.get_command(_main.app))  # built once
+        for name in MODULES:
+            module = importlib.import_module(name)
+            for offered in getattr(module, "__all__", None) or list(vars(module)):
+                original = getattr(module, offered)
+                if callable(original) and not (
+                    inspect.isclass(original) and issubclass(original, enum.Enum | Exception)
+                ):
+                    patch.setattr(
+                        module, offered, Answer(calls, f"{name.removeprefix('nwbpipe.')}.{offered}", original)
+                    )
+        yield calls
+
+
+@pytest.fixture
+def observe(
+    calls: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[[str, dict[str, Any]], tuple[list[Any], str]]:
+    """Call a verb with stand-ins below it; return the calls that it makes, and what it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def observe(verb: str, values: dict[str, Any]) -> tuple[list[Any], str]:
+        words = [word for name, value in values.items() for word in VERBS[verb][name].write(value)]
+        calls.clear()
+        with contextlib.suppress(SystemExit):
+            _main.main([*verb.split(), *words])
+        printed = capsys.readouterr()
+        assert "Usage:" not in printed.err, f"{words}: {printed.err}"
+        return list(calls), printed.out
+
+    return observe
+
+
+def arrives(part: Any, parameter: str | None, calls: list[Any]) -> bool:
+    """Return True if a value is in a parameter of this name, or in any if the name is None."""
+
+    def holds(value: Any) -> bool:
+        if isinstance(value, tuple):
+            return any(map(holds, value))
+        if isinstance(value, str):
+            return str(part) in value
+        return type(value) is type(part) and value == part
+
+    return any(holds(value) for _, values in calls for name, value in values.items() if parameter in (None, name))
+
+
+@pytest.mark.parametrize(
+    ("way", "name"),
+    [
+        pytest.param(way, name, id=f"{way} --{name}")
+        for way in CALLS
+        for name in VERBS[way.verb]
+        if name not in way.idle and way.options.get(name) is not True
+    ],
+)
+def test_an_option_arrives(observe, way: Call, name: str, tmp_path: Path) -> None:
+    options = VERBS[way.verb]
+    required = {
+        name: option.choose(False, tmp_path)[0]
+        for name, option in options.items()
+        if option.default is inspect.Parameter.empty
+    }
+    values = {name: (required | way.options)[name] for name in options if name in required | way.options}
+    value, parts = options[name].choose(True, tmp_path)
+    calls, printed = observe(way.verb, values)
+    changed = {
+        other: value if other == name else values[other] for other in options if other in values or other == name
+    }
+    calls_after, printed_after = observe(way.verb, changed)
+    if name in PRINTED or f"{way.verb} {name}" in PRINTED:
+        assert (calls_after, printed_after) != (calls, printed)
+        return
+    parameter = next((ALIASES[key] for key in (f"{way} {name}", f"{way.verb} {name}", name) if key in ALIASES), name)
+    if value is True and [called for called, _ in calls] != [called for called, _ in calls_after]:
+        return  # the flag leads elsewhere
+    for part in parts:
+        assert not arrives(part, parameter, calls)
+        assert arrives(part, parameter, calls_after), f"{part!r} does not arrive in {parameter!r}: {calls_after}"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_option_has_an_effect_in_some_call(verb: str) -> None:
+    for name in VERBS[verb]:
+        assert any(name not in way.idle for way in CALLS if way.verb == verb), f"{verb}: --{name} is never tried"
