@@ -21,8 +21,36 @@ except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
 if TYPE_CHECKING:
+    from nwbpipe import errors
     from nwbpipe.converters import convert
     from nwbpipe.environments import Tool
+    from nwbpipe.errors import (
+        ClockError,
+        ConflictError,
+        DamagedFileError,
+        FileAccessError,
+        InputError,
+        InvalidResultError,
+        LockedFileError,
+        NwbpipeError,
+        OverwriteError,
+        ParameterError,
+        Problem,
+        RequestError,
+        ResultExistsError,
+        SourceError,
+        SpecError,
+        ToolCrashedError,
+        ToolError,
+        ToolFailedError,
+        ToolKilledError,
+        ToolMemoryError,
+        ToolMissingError,
+        ToolTimeoutError,
+        UnknownNameError,
+        UnsupportedFileError,
+        WorkError,
+    )
     from nwbpipe.processors import Context, Input, Params, Processor, Results
     from nwbpipe.project import Project
     from nwbpipe.provenance import RunRecord, read_records
@@ -30,15 +58,40 @@ if TYPE_CHECKING:
     from nwbpipe.session import check, read, remove_step, rename_step, repack, transaction, update
 
 _HOMES = {
+    "ClockError": "errors",
+    "ConflictError": "errors",
     "Context": "processors",
+    "DamagedFileError": "errors",
+    "FileAccessError": "errors",
     "Input": "processors",
+    "InputError": "errors",
+    "InvalidResultError": "errors",
+    "LockedFileError": "errors",
+    "NwbpipeError": "errors",
+    "OverwriteError": "errors",
+    "ParameterError": "errors",
     "Params": "processors",
+    "Problem": "errors",
     "Processor": "processors",
     "Project": "project",
+    "RequestError": "errors",
+    "ResultExistsError": "errors",
     "Results": "processors",
     "Run": "run",
     "RunRecord": "provenance",
+    "SourceError": "errors",
+    "SpecError": "errors",
     "Tool": "environments",
+    "ToolCrashedError": "errors",
+    "ToolError": "errors",
+    "ToolFailedError": "errors",
+    "ToolKilledError": "errors",
+    "ToolMemoryError": "errors",
+    "ToolMissingError": "errors",
+    "ToolTimeoutError": "errors",
+    "UnknownNameError": "errors",
+    "UnsupportedFileError": "errors",
+    "WorkError": "errors",
     "check": "session",
     "convert": "converters",
     "load": "run",
@@ -53,17 +106,43 @@ _HOMES = {
 }
 
 __all__ = [
+    "ClockError",
+    "ConflictError",
     "Context",
+    "DamagedFileError",
+    "FileAccessError",
     "Input",
+    "InputError",
+    "InvalidResultError",
+    "LockedFileError",
+    "NwbpipeError",
+    "OverwriteError",
+    "ParameterError",
     "Params",
+    "Problem",
     "Processor",
     "Project",
+    "RequestError",
+    "ResultExistsError",
     "Results",
     "Run",
     "RunRecord",
+    "SourceError",
+    "SpecError",
     "Tool",
+    "ToolCrashedError",
+    "ToolError",
+    "ToolFailedError",
+    "ToolKilledError",
+    "ToolMemoryError",
+    "ToolMissingError",
+    "ToolTimeoutError",
+    "UnknownNameError",
+    "UnsupportedFileError",
+    "WorkError",
     "check",
     "convert",
+    "errors",
     "load",
     "process",
     "read",
@@ -77,6 +156,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "errors":
+        return import_module("nwbpipe.errors")
     if name not in _HOMES:
         msg = f"module 'nwbpipe' has no attribute {name!r}"
         raise AttributeError(msg)
