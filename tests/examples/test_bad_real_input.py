@@ -95,7 +95,7 @@ CASES = {
     ),
     "bpod_cut": Bad(
         "BpodInterface", {"file_path": "cut/_iblrig_taskData.raw.jsonable"},
-        ("line 3", "no trial of a bpod"),
+        ("line 3", "not a trial of a bpod"),
         "behavior/ibl_bpod/session_biased_lt5/raw_behavior_data/_iblrig_taskData.raw.jsonable",
     ),
     "a_mat_of_something_else": Bad(
@@ -116,7 +116,7 @@ CASES = {
     "encoder_events_with_a_broken_time": Bad(
         "BehaviorEventsInterface",
         {"file_path": f"raw://{WHEEL}Events.raw.CorruptTimestamp.ssv", **ENCODER_EVENTS},
-        ("no number", "328965pshhhh", "row 5"),
+        ("not a number", "328965pshhhh", "row 5"),
     ),
     "frame_counter_of_another_recording": Bad(
         "CameraTimesInterface",

@@ -194,7 +194,7 @@ def test_other_files_are_refused(tmp_path):
     write_json(tmp_path / "b.jsonable")
     text = (tmp_path / "b.jsonable").read_text()
     (tmp_path / "b.jsonable").write_text(text[: len(text) - 40])
-    with pytest.raises(SourceError, match="no trial of a Bpod") as caught:
+    with pytest.raises(SourceError, match="not a trial of a Bpod") as caught:
         bpod(tmp_path / "b.jsonable")
     assert "line 2" in caught.value.problem.where
     (tmp_path / "c.jsonable").write_text("")

@@ -38,7 +38,7 @@ def test_dates(tmp_path):
     assert camera(tmp_path / "a.csv", **arguments).times.tolist() == [0.5, 1.0]
     for text in ("2024-05-01T10:00:00", "yesterday"):
         (tmp_path / "b.csv").write_text(f"2024-05-01T10:00:00-04:00\n{text}\n")
-        with pytest.raises(SourceError, match="no date with a time zone") as caught:
+        with pytest.raises(SourceError, match="not a date with a time zone") as caught:
             camera(tmp_path / "b.csv", **arguments)
         assert "row 2" in caught.value.problem.found
 

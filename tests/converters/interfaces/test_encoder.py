@@ -148,3 +148,11 @@ def test_ibl_encoders(shared_data):
     found = encoder(path, skip_first=2, unsorted="sort", **OLD)
     assert found.times[0] == 4.192349
     assert (np.diff(found.times) > 0).all()
+
+
+def test_a_missing_time_does_not_take_those_after_it_along(tmp_path):
+    """The clock overflows after the row without a time: both are undone, and one row is left out."""
+    (tmp_path / "a.csv").write_text("time,position\n96,0\n98,1\n,2\n2,3\n4,4\n")
+    interface = encoder(tmp_path / "a.csv", time_wrap=100, bad_rows="drop")
+    assert interface.times.tolist() == [96, 98, 102, 104]
+    assert interface.counts.tolist() == [0, 1, 3, 4]

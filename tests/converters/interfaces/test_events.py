@@ -217,11 +217,11 @@ def test_dates(tmp_path):
     assert _build(tmp_path / "a.csv", **zero).get_timestamps().tolist() == [0.5, 1]
     with pytest.raises(SourceError, match="which moment is 0"):  # never seconds since 1970 in a session's file
         _build(tmp_path / "a.csv", time_unit="iso")
-    with pytest.raises(SourceError, match="no date with a time zone") as caught:
+    with pytest.raises(SourceError, match="not a date with a time zone") as caught:
         _build(tmp_path / "a.csv", time_unit="iso", time_zero="today")
     assert "time_zero" in caught.value.problem.found
     (tmp_path / "a.csv").write_text("time\n2024-05-01T10:00:00\n")
-    with pytest.raises(SourceError, match="no date with a time zone"):
+    with pytest.raises(SourceError, match="not a date with a time zone"):
         _build(tmp_path / "a.csv", **zero)
 
 
@@ -269,11 +269,11 @@ def test_times_from_a_file_beside(tmp_path):
         ("time,name\n1,a\n,b\n", {"name_column": "name"}, "without a time"),
         ("time,name\n1,a\ninf,b\n", {"name_column": "name"}, "without a time"),
         ("time,name\n1,a\nNaN,b\n", {"name_column": "name"}, "without a time"),
-        ("time,name\n1,a\n12:30,b\n", {"name_column": "name"}, "no number"),
+        ("time,name\n1,a\n12:30,b\n", {"name_column": "name"}, "not a number"),
         ("time,name\n1,a\n2,\n", {"name_column": "name"}, "without a name"),
         ("time,name\n1,a\n2\n", {"name_column": "name"}, "without a name"),
-        ("time,name\n1,a\n", {"name_column": "nme"}, "no column 'nme'"),
-        ("time,name\n1,a\n", {"value_columns": ["x"]}, "no column 'x'"),
+        ("time,name\n1,a\n", {"name_column": "nme"}, "lacks the column 'nme'"),
+        ("time,name\n1,a\n", {"value_columns": ["x"]}, "lacks the column 'x'"),
         ("time,name\n", {"name_column": "name"}, "no events"),
         ("", {}, "can't be read"),
         ("1,a\n", {"header": False, "column_names": ["time"]}, "column_names don't fit"),

@@ -65,7 +65,7 @@ def test_times_that_dont_fit_are_refused(tmp_path, times):
 
 @pytest.mark.parametrize("rate", [0.0, -30.0, float("nan"), float("inf")])
 def test_a_rate_that_is_none_is_refused(tmp_path, rate):
-    with pytest.raises(ClockError, match="no rate"):
+    with pytest.raises(ClockError, match="is not a rate"):
         _both(tmp_path, sampling_frequency=rate)
 
 

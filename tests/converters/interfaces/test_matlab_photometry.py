@@ -169,7 +169,7 @@ def corrupt(path: Path) -> None:
         (lambda path: savemat(path, {"data": np.ones((5, 100))}), "another number of channels than the settings say"),
         (lambda path: savemat(path, {"data": np.ones((6, 6))}), "another number of channels than the settings say"),
         (lambda path: savemat(path, {"data": 1j * np.ones((6, 100))}), "neither a matrix of channels nor a struct"),
-        (lambda path: savemat(path, {"data": np.full((6, 100), np.nan)}), "values that are no numbers"),
+        (lambda path: savemat(path, {"data": np.full((6, 100), np.nan)}), "values that are not numbers"),
         (lambda path: savemat(path, {"timeSeries": {"x": 1.0}}), "names a trace that the file does not have"),
     ],
 )

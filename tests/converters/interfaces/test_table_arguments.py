@@ -59,10 +59,12 @@ def test_wrong_arguments_are_named(tmp_path):
     build = interface_class("TrialsInterface")
     with pytest.raises(SourceError) as caught:
         build(tmp_path / "a.csv", time_unit="min", value_columns="side")
-    assert {problem.where for problem in caught.value.problems} == {
-        "TrialsInterface: value_columns",
-        "TrialsInterface: time_unit",
+    problems = caught.value.problems
+    assert {problem.what.partition("argument ")[2].split()[0] for problem in problems} == {
+        "value_columns",
+        "time_unit",
     }
+    assert {problem.where for problem in problems} == {str(tmp_path / "a.csv")}
     with pytest.raises(SourceError, match="file_path has a wrong value") as caught:
         build(tmp_path / "b.csv")
     assert "b.csv" in caught.value.problem.found

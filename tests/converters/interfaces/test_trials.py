@@ -206,9 +206,9 @@ def test_until_the_next_one_starts(tmp_path):
         ("start,stop\n1,\n", {}, "have no start or no end", "row 1"),
         ("start,stop\n,\n", {"incomplete": "drop"}, "no trial has a start and an end", "1 rows"),
         ("start\n1\n", {}, "nothing says when the trials end", "start"),
-        ("a,stop\n1,2\n", {}, "no column", "a, stop"),
+        ("a,stop\n1,2\n", {}, "lacks the column", "a, stop"),
         ("start,trial_start,stop\n1,1,2\n", {}, "several columns", "start, trial_start"),
-        ("start,stop\n1,x\n", {}, "no number", "'x' in row 1"),
+        ("start,stop\n1,x\n", {}, "not a number", "'x' in row 1"),
         ("start,stop,n\n1,2,1\n3,4,1\n", {"id_column": "n"}, "does not number", "[1. 1.]"),
         ("start,stop\n1,2\n", {"block_column": "b"}, "tells the blocks", ""),
         ("start,stop\n1,2\n", {"time_columns": ["cue"]}, "lacks the column 'cue'", "start, stop"),
@@ -227,7 +227,7 @@ def test_unsound_trials_are_refused_with_figures(tmp_path, text, arguments, mess
 
 def test_lists_of_text_are_refused(tmp_path):
     pd.DataFrame({"start": [1.0], "stop": [2.0], "said": [["a", "b"]]}).to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(SourceError, match="lists of the column said hold something else"):
+    with pytest.raises(SourceError, match="lists of the column said do not hold numbers"):
         trials(tmp_path / "a.parquet")
     assert trials(tmp_path / "a.parquet", value_columns=[]).intervals.columns == []
 

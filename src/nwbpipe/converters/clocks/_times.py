@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nwbpipe.converters._counters import unwrap_counter
 from nwbpipe.converters.clocks._alignment import Times
 from nwbpipe.converters.spec._clock_spec import TimesSpec, TrainSpec
 from nwbpipe.errors import ClockError, NwbpipeError
@@ -133,8 +134,10 @@ def _repair_times(times: Times, clock: TimesSpec) -> tuple[Times, str]:
 
 def unwrap(times: Times, wrap_s: float) -> tuple[Times, str]:
     """Undo a counter that starts again at 0 after `wrap_s` seconds."""
-    turns = np.concatenate([[0], np.cumsum(np.diff(times) < -0.5 * wrap_s)])
-    return times + turns * wrap_s, f"unwrap: {int(turns[-1])} turns of {wrap_s:g} s" if turns[-1] else ""
+    unwrapped = unwrap_counter(times, wrap_s, rising=True)
+    finite = np.isfinite(times)
+    turns = round(np.max(unwrapped[finite] - times[finite], initial=0.0) / wrap_s)
+    return unwrapped, f"unwrap: {turns} turns of {wrap_s:g} s" if turns else ""
 
 
 def _interpolate_outliers(times: Times) -> tuple[Times, str]:

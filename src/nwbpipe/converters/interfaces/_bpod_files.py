@@ -1,4 +1,4 @@
-"""Reads the files of a Bpod: ``SessionData`` (.mat) and IBL's JSON lines."""
+"""Read the files of a Bpod: ``SessionData`` (.mat) and IBL's JSON lines."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class BpodTrial:
 
 
 def _states(raw: Any) -> dict[str, tuple[Array, Array]]:
-    made = {}
+    states = {}
     for name, visits in dict(raw or {}).items():
         pairs = np.asarray(visits, dtype=np.float64)
         if pairs.size % 2:
             raise ValueError(f"the state {name} has {pairs.size} times; expected pairs")
         pairs = pairs.reshape(-1, 2)
-        made[str(name)] = (pairs[:, 0], pairs[:, 1])
-    return made
+        states[str(name)] = (pairs[:, 0], pairs[:, 1])
+    return states
 
 
 def _events(raw: Any) -> dict[str, Array]:
@@ -68,7 +68,7 @@ def read_task_data(path: Path) -> list[BpodTrial]:
     Raises
     ------
     SourceError
-        A line is no JSON, or no trial of a Bpod.
+        A line is not JSON, or not a trial of a Bpod.
     """
     trials = []
     try:
@@ -78,7 +78,6 @@ def read_task_data(path: Path) -> list[BpodTrial]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        where = f"{path}, line {number}"
         try:
             content = json.loads(line)
             data = content.pop("behavior_data")
@@ -87,8 +86,8 @@ def read_task_data(path: Path) -> list[BpodTrial]:
             trials.append(BpodTrial(start, stop, states, _events(data["Events timestamps"]), content))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise SourceError(
-                "a line is no trial of a Bpod",
-                where=where,
+                "a line is not a trial of a Bpod",
+                where=f"{path}, line {number}",
                 expected="JSON with behavior_data: Trial start timestamp, States timestamps, Events timestamps",
                 found=f"{type(error).__name__}: {error}; the line starts with {line[:60]!r}",
                 hint="check that the file is whole: the last line of an aborted session may be cut off",

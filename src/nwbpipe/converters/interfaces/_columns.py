@@ -1,4 +1,4 @@
-"""Columns of a table that a reader has read: found by their spellings, typed, and checked."""
+"""Find the columns of a table by their spellings, type them, and check them."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ class TableColumns:
         """
         if spellings in self.table.columns:
             return spellings
-        wanted = [part.strip().lower() for part in spellings.split("|")]
-        found = [str(name) for name in self.table.columns if str(name).strip().lower() in wanted]
-        if len(found) > 1:
+        options = [part.strip().lower() for part in spellings.split("|")]
+        names = [str(name) for name in self.table.columns if str(name).strip().lower() in options]
+        if len(names) > 1:
             raise self.error(
                 "several columns could be meant",
                 expected=f"one of {', '.join(spellings.split('|'))}",
-                found=", ".join(found),
+                found=", ".join(names),
                 hint="name the column in args",
             )
-        return found[0] if found else None
+        return names[0] if names else None
 
     def name(self, spellings: str, argument: str) -> str:
         """Return the column that has one of the spellings.
@@ -62,17 +62,17 @@ class TableColumns:
         Raises
         ------
         SourceError
-            There is none, or several.
+            No column has one of them, or several have.
         """
-        found = self.find(spellings)
-        if found is None:
+        name = self.find(spellings)
+        if name is None:
             raise self.error(
-                f"no column {spellings.replace('|', ' or ')!r}",
+                f"the table lacks the column {spellings.replace('|', ' or ')!r}",
                 expected=spellings.replace("|", ", "),
                 found="the columns " + ", ".join(map(str, self.table.columns)),
                 hint=f"name the column with `{argument}`",
             )
-        return found
+        return name
 
     def numbers(self, name: str, what: str) -> npt.NDArray[np.float64]:
         """Return a column as numbers; empty cells are NaN.
@@ -95,10 +95,10 @@ class TableColumns:
         wrong = [i for i in unread if str(column.iloc[i]).strip()]
         if wrong:
             raise self.error(
-                f"a {what} that is no number",
+                f"a {what} that is not a number",
                 expected=f"a number in column {name}",
                 found=f"{column.iloc[wrong[0]]!r} in row {wrong[0] + 1}; {len(wrong)} such rows",
-                hint="if the first line is no header, say header: false",
+                hint="if the first line holds values, say header: false",
             )
         return np.asarray(numbers, dtype=np.float64)
 
@@ -142,7 +142,7 @@ class TableColumns:
                 raise ValueError("no time zone")
         except ValueError as error:
             raise self.error(
-                "a time that is no date with a time zone",
+                "a time that is not a date with a time zone",
                 expected="e.g. 2020-08-19T12:42:57.790-04:00",
                 found=f"{cell!r} in {place} ({error})",
                 hint="check the column, or give its unit: s, ms or us",
@@ -164,7 +164,7 @@ class TableColumns:
                 return [np.atleast_1d(np.asarray(_as_list_cell(cell), dtype=np.float64)).ravel() for cell in column]
             except (ValueError, TypeError) as error:
                 raise self.error(
-                    f"the lists of the column {name} hold something else than numbers",
+                    f"the lists of the column {name} do not hold numbers only",
                     expected="numbers",
                     found=str(error),
                     hint="leave it out of value_columns",
@@ -218,28 +218,3 @@ def check_increasing(
             f"(rows {row + 1} and {row + 2})",
             hint=hint,
         )
-
-
-def unwrap_counter(
-    values: npt.NDArray[np.float64], modulus: float | None, *, rising: bool
-) -> npt.NDArray[np.float64]:
-    """Undo the overflow of a counter.
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n,)
-    modulus : float or None
-        Number of values that the counter has, e.g. 2**32; None leaves the values alone.
-    rising : bool
-        Whether it counts time: only a step back by more than half the modulus is an overflow. Else a step of more
-        than half the modulus either way is one the other way.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-    """
-    if modulus is None or values.size < 2:
-        return values
-    turns = -np.round(np.diff(values) / modulus)
-    turns = np.maximum(turns, 0) if rising else turns
-    return np.asarray(values + modulus * np.concatenate([[0.0], np.cumsum(turns)]), dtype=np.float64)

@@ -35,12 +35,12 @@ class DeepLabCutInterface(FrameTimesInterface, _NeuroConvInterface):  # type: ig
     sampling_frequency : float, optional
         Frame rate of the video in Hz; else timestamps are needed, one a row.
     frame_numbers : {"file", "row"}, optional
-        What `sampling_frequency` counts, where the file's frame numbers aren't 0, 1, 2, …: the frame number in
+        Unit of `sampling_frequency`, where the file's frame numbers aren't 0, 1, 2, …: the frame number in
         the file, or the row.
     video_file_path : FilePath, optional
         The video, to check the rows against its frames.
     allow_fewer_rows : bool
-        Whether a part of the video only was analysed.
+        Accept a file of only a part of the video.
     metadata_key : str, optional
         Key of the interface's metadata; ends the containers' names where the file holds such containers already.
     verbose : bool
@@ -140,16 +140,16 @@ class DeepLabCutInterface(FrameTimesInterface, _NeuroConvInterface):  # type: ig
         metadata : dict, optional
             In NeuroConv's form; default: :meth:`get_metadata`.
         """
-        found = deepcopy(metadata) if metadata is not None and "Pose" in metadata else self.get_metadata()
+        pose_metadata = deepcopy(metadata) if metadata is not None and "Pose" in metadata else self.get_metadata()
         module = nwbfile.processing.get("behavior")
-        entry = found["Pose"]["PoseEstimations"][self.metadata_key]
+        entry = pose_metadata["Pose"]["PoseEstimations"][self.metadata_key]
         if module is not None and entry["name"] in module.data_interfaces:
             entry["name"] = f"{entry['name']}_{self.metadata_key}"
-            skeleton = found["Pose"]["Skeletons"][self.metadata_key]
+            skeleton = pose_metadata["Pose"]["Skeletons"][self.metadata_key]
             # NeuroConv would take the other source's skeleton of that name, whatever its nodes are.
             skeleton["name"] = f"{skeleton['name']}_{self.metadata_key}"
         aligned, self._timestamps = self._timestamps, self.get_timestamps()
         try:
-            _NeuroConvInterface.add_to_nwbfile(self, nwbfile, metadata=found)
+            _NeuroConvInterface.add_to_nwbfile(self, nwbfile, metadata=pose_metadata)
         finally:
             self._timestamps = aligned

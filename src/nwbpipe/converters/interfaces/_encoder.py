@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from nwbpipe.converters.interfaces._columns import TableColumns, check_increasing, unwrap_counter
+from nwbpipe.converters._counters import unwrap_counter
+from nwbpipe.converters.interfaces._columns import TableColumns, check_increasing
 from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._event_tables import read_npy, read_table
 from nwbpipe.converters.interfaces._file_interface import FileInterface

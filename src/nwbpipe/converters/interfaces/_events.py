@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from neuroconv.basetemporalalignmentinterface import BaseTemporalAlignmentInterface
 
-from nwbpipe.converters.interfaces._columns import TableColumns, check_increasing, unwrap_counter
+from nwbpipe.converters._counters import unwrap_counter
+from nwbpipe.converters.interfaces._columns import TableColumns, check_increasing
 from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._event_tables import read_table
 from nwbpipe.converters.interfaces._file_interface import FileInterface
+from nwbpipe.converters.interfaces._frame_times import check_timestamps
 from nwbpipe.converters.interfaces._interval_tables import read_value_columns
 from nwbpipe.converters.interfaces._table_arguments import PER_SECOND, RowArguments
-from nwbpipe.errors import ClockError
 from nwbpipe.nwb_builders import make_events_table
 
 
@@ -233,16 +234,7 @@ class BehaviorEventsInterface(FileInterface[EventArguments], BaseTemporalAlignme
         ClockError
             Another number of times, or times that are not finite or that decrease.
         """
-        times = np.asarray(aligned_timestamps, dtype=np.float64)
-        sound = times.shape == self._original.shape and bool(np.isfinite(times).all())
-        if not sound or (np.diff(times) < 0).any():
-            raise ClockError(
-                "the aligned times don't fit the events",
-                where=str(self._path),
-                expected=f"{self._original.size} finite times that don't decrease",
-                found=f"shape {times.shape}, {np.count_nonzero(~np.isfinite(times))} not finite",
-            )
-        self._aligned = times
+        self._aligned = check_timestamps(aligned_timestamps, self._original.size, str(self._path), "events")
 
     def add_to_nwbfile(self, nwbfile: Any, metadata: dict[str, Any] | None = None) -> None:
         """Write the events as an ``EventsTable`` in ``nwbfile.events``.

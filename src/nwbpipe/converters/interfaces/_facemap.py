@@ -107,12 +107,12 @@ class FacemapInterface(FrameTimesInterface):
             Not used: the file holds no metadata of its own.
         """
         module = nwbfile.processing.get("behavior")
-        taken = module is not None and any(_OURS.fullmatch(name) for name in module.data_interfaces)
+        in_use = module is not None and any(_OURS.fullmatch(name) for name in module.data_interfaces)
         videos = ", ".join("+".join(group) for group in self.results.videos)
         add_facemap_results(
             nwbfile,
             self.results,
             times=self._times(),
-            suffix=self.metadata_key if taken else "",
+            suffix=self.metadata_key if in_use else "",
             source=f"Facemap, video {videos}" if videos else "Facemap",
         )

@@ -87,23 +87,22 @@ def _make_constructor(model: type[FileArguments]) -> Any:
         try:
             self._start(model(**values))
         except ValidationError as error:
-            name = type(self).__name__
-            problems = [_argument_problem(name, dict(fault)) for fault in error.errors()]
+            file, name = str(values["file_path"]), type(self).__name__
+            problems = [_argument_problem(name, file, dict(fault)) for fault in error.errors()]
             if len(problems) == 1:
                 raise SourceError(**asdict(problems[0])) from error
-            raise SourceError(f"the arguments of {name} can't be used", where=name, problems=problems) from error
+            raise SourceError(f"the arguments of {name} can't be used", where=file, problems=problems) from error
 
     construct.__signature__ = signature  # type: ignore[attr-defined]
     construct.__name__ = "__init__"
     return construct
 
 
-def _argument_problem(interface: str, fault: dict[str, Any]) -> Problem:
+def _argument_problem(interface: str, file: str, fault: dict[str, Any]) -> Problem:
     name = ".".join(map(str, fault["loc"]))
     expected = fault["msg"].removeprefix("Input should be ").partition(", unable to parse")[0]
-    return Problem(
-        f"the argument {name} has a wrong value", f"{interface}: {name}", expected, repr(fault["input"]), "correct it"
-    )
+    what = f"{interface}: the argument {name} has a wrong value"
+    return Problem(what, file, expected, repr(fault["input"]), "correct it")
 
 
 def _add_parameters(text: str, model: type[FileArguments]) -> str:

@@ -1,4 +1,4 @@
-"""Times of data with one sample a video frame, in a file that holds no times."""
+"""Give times to data with one sample a video frame, whose file holds no times."""
 
 from __future__ import annotations
 
@@ -8,6 +8,34 @@ from neuroconv.basetemporalalignmentinterface import BaseTemporalAlignmentInterf
 
 from nwbpipe.errors import ClockError
 from nwbpipe.nwb_builders import Times, regular_times
+
+
+def check_timestamps(timestamps: npt.ArrayLike, count: int, where: str, items: str) -> npt.NDArray[np.float64]:
+    """Return timestamps from outside as an array, if they fit the samples that they are for.
+
+    Raises
+    ------
+    ClockError
+        Their number is not `count`, or they are not finite or decrease.
+    """
+    times = np.asarray(timestamps, dtype=np.float64)
+    if times.shape != (count,):
+        raise ClockError(
+            f"the timestamps don't fit the {items}",
+            where=where,
+            expected=f"{count} timestamps, one for each of the {items}",
+            found=f"{times.size}" if times.ndim == 1 else f"an array of shape {times.shape}",
+            hint=f"check that the timestamps are of this recording, and whether {items} were dropped",
+        )
+    missing, backward = np.count_nonzero(~np.isfinite(times)), np.count_nonzero(np.diff(times) < 0)
+    if missing or backward:
+        raise ClockError(
+            "timestamps that are not finite or that decrease",
+            where=where,
+            expected="finite seconds, not decreasing",
+            found=f"{missing} not finite, {backward} steps back",
+        )
+    return times
 
 
 class FrameTimesInterface(BaseTemporalAlignmentInterface):  # type: ignore[misc]  # NeuroConv is untyped
@@ -21,7 +49,7 @@ class FrameTimesInterface(BaseTemporalAlignmentInterface):  # type: ignore[misc]
     def _use_frames(self, num_frames: int, sampling_frequency: float | None) -> None:
         if sampling_frequency is not None and not (np.isfinite(sampling_frequency) and sampling_frequency > 0):
             raise ClockError(
-                "a sampling frequency that is no rate",
+                "the sampling frequency is not a rate",
                 where=self._where(),
                 expected="frames per second, above 0",
                 found=str(sampling_frequency),
@@ -77,26 +105,9 @@ class FrameTimesInterface(BaseTemporalAlignmentInterface):  # type: ignore[misc]
         Raises
         ------
         ClockError
-            Their number is not that of the frames, or they are no times.
+            Their number is not that of the frames, or they are not finite or decrease.
         """
-        times = np.asarray(aligned_timestamps, dtype=np.float64)
-        if times.shape != (self._num_frames,):
-            raise ClockError(
-                "the timestamps don't fit the frames",
-                where=self._where(),
-                expected=f"{self._num_frames} timestamps, one a frame",
-                found=f"{times.size}" if times.ndim == 1 else f"an array of shape {times.shape}",
-                hint="check that the timestamps are of this video, and whether frames were dropped",
-            )
-        strange, backward = np.count_nonzero(~np.isfinite(times)), np.count_nonzero(np.diff(times) < 0)
-        if strange or backward:
-            raise ClockError(
-                "timestamps that are not finite or that decrease",
-                where=self._where(),
-                expected="finite seconds, not decreasing",
-                found=f"{strange} not finite, {backward} steps back",
-            )
-        self._timestamps = times
+        self._timestamps = check_timestamps(aligned_timestamps, self._num_frames, self._where(), "frames")
 
     def set_aligned_starting_time(self, aligned_starting_time: float) -> None:
         """Shift all times.

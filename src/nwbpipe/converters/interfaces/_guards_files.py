@@ -94,8 +94,8 @@ def guard_spikeglx(args: Mapping[str, Any]) -> list[Problem]:
         metas = sorted(folder.rglob(f"*.{stream}.meta"))
         if not metas:
             streams = sorted({".".join(meta.name.split(".")[1:-1]) for meta in folder.rglob("*.meta")})
-            found = ", ".join(streams) or "no .meta file"
-            return [Problem(f"no stream {stream} in the SpikeGLX folder", str(folder), stream, found)]
+            names = ", ".join(streams) or "no .meta file"
+            return [Problem(f"no stream {stream} in the SpikeGLX folder", str(folder), stream, names)]
     problems = []
     for meta in metas:
         binary = meta.with_suffix(".bin")
@@ -106,11 +106,9 @@ def guard_spikeglx(args: Mapping[str, Any]) -> list[Problem]:
                 Problem("the recording lacks its samples", str(binary), "the .bin file", "nothing", _COPY)
             )
         elif stated.isdigit() and int(stated) != binary.stat().st_size:
-            found = f"{binary.stat().st_size} bytes"
+            size = f"{binary.stat().st_size} bytes"
             expected = f"{stated} bytes, by fileSizeBytes in {meta.name}"
-            problems.append(
-                Problem("the .bin file has another size than stated", str(binary), expected, found, _COPY)
-            )
+            problems.append(Problem("the .bin file has another size than stated", str(binary), expected, size, _COPY))
     return problems
 
 
@@ -121,9 +119,9 @@ def guard_tdt(args: Mapping[str, Any]) -> list[Problem]:
         return []
     endings = {entry.suffix.lower() for entry in folder.iterdir()}
     if ".tsq" not in endings:
-        found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "an empty folder"
+        names = ", ".join(sorted(entry.name for entry in folder.iterdir())[:10]) or "an empty folder"
         hint = "give the block's folder, not the tank's"
-        return [Problem("no TDT block in the folder", str(folder), "a .tsq file", found, hint)]
+        return [Problem("no TDT block in the folder", str(folder), "a .tsq file", names, hint)]
     if not endings & {".tev", ".sev"} and not args.get("without_signal"):
         hint = f"{_COPY}; its events alone: TDTEventsInterface with without_signal: true"
         return [

@@ -28,8 +28,8 @@ def guard_openephys_legacy(args: Mapping[str, Any]) -> list[Problem]:
         size = path.stat().st_size - _HEADER
         if size < 0 or size % _RECORD:
             expected = f"a header of {_HEADER} bytes and records of {_RECORD}"
-            found = f"{path.stat().st_size} bytes"
-            problems.append(Problem("a channel's file ends within a record", str(path), expected, found, _COPY))
+            size_text = f"{path.stat().st_size} bytes"
+            problems.append(Problem("a channel's file ends within a record", str(path), expected, size_text, _COPY))
         else:
             records[path] = size // _RECORD
     # Processors (100_, 101_, ...) may differ in rate, and so in length.

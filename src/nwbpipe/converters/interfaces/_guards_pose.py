@@ -15,14 +15,14 @@ from nwbpipe.errors import Problem
 
 @dataclass(frozen=True)
 class PoseTable:
-    """What the header and the index of a DeepLabCut-like table say.
+    """The header and the index of a DeepLabCut-like table.
 
     Parameters
     ----------
     coordinates : tuple of str
         Of the first keypoint, in order.
     uniform : bool
-        Whether all keypoints have the same.
+        True if all keypoints have the same.
     index : list
         The frame numbers, or the paths of labelled images.
     levels : tuple of str
@@ -36,12 +36,12 @@ class PoseTable:
 
     @property
     def is_labels(self) -> bool:
-        """Whether the rows are labelled images."""
+        """True if the rows are labelled images."""
         return "likelihood" not in self.coordinates and not all(isinstance(row, int) for row in self.index)
 
     @property
     def starts_at_zero(self) -> bool:
-        """Whether the rows are the frames from the first on, none left out."""
+        """True if the rows are the frames from the first on, none left out."""
         return self.index == list(range(len(self.index)))
 
 
@@ -80,12 +80,12 @@ def read_pose_table(path: Path) -> PoseTable | Problem:
         return Problem("not a file of DeepLabCut", str(path), not_dlc, f"columns by {', '.join(levels)}")
     keypoints = [name for name in levels if name != "coords"]
     groups: dict[Any, list[str]] = {}
-    places = [levels.index(name) for name in keypoints]
+    positions = [levels.index(name) for name in keypoints]
     for column in table.columns:
-        groups.setdefault(tuple(column[i] for i in places), []).append(str(column[levels.index("coords")]))
-    found = list(groups.values())
+        groups.setdefault(tuple(column[i] for i in positions), []).append(str(column[levels.index("coords")]))
+    coordinates = list(groups.values())
     index = [int(i) if hasattr(i, "__index__") else i for i in table.index]
-    return PoseTable(tuple(found[0]), all(group == found[0] for group in found), index, levels)
+    return PoseTable(tuple(coordinates[0]), all(group == coordinates[0] for group in coordinates), index, levels)
 
 
 def guard_deeplabcut(args: Mapping[str, Any]) -> list[Problem]:
@@ -105,14 +105,14 @@ def guard_deeplabcut(args: Mapping[str, Any]) -> list[Problem]:
 
 def check_coordinates(table: PoseTable, path: Path) -> list[Problem]:
     """Check that each keypoint has x, y and likelihood, in this order: readers take the third for confidence."""
-    where, found = str(path), ", ".join(table.coordinates)
+    file, coordinates = str(path), ", ".join(table.coordinates)
     if table.is_labels:
         return [
             Problem(
                 "the file holds labels made by hand, not a prediction",
-                where,
+                file,
                 "x, y, likelihood for each frame of a video",
-                f"{found} for {len(table.index)} images, the first {table.index[0] if table.index else 'none'}",
+                f"{coordinates} for {len(table.index)} images, the first {table.index[0] if table.index else 'none'}",
                 "give the file that DeepLabCut wrote for the video (<video>DLC_….h5)",
             )
         ]
@@ -120,18 +120,18 @@ def check_coordinates(table: PoseTable, path: Path) -> list[Problem]:
         return [
             Problem(
                 "the file holds 3-D positions: z would be written as confidence",
-                where,
+                file,
                 "x, y, likelihood",
-                found,
+                coordinates,
                 "give each camera's 2-D file as a source of its own; 3-D positions are not read",
             )
         ]
     if table.coordinates != ("x", "y", "likelihood") or not table.uniform:
-        detail = found if table.uniform else f"{found}, and others for other keypoints"
-        return [Problem("the pose file has other coordinates", where, "x, y, likelihood for each", detail)]
+        detail = coordinates if table.uniform else f"{coordinates}, and others for other keypoints"
+        return [Problem("the pose file has other coordinates", file, "x, y, likelihood for each", detail)]
     if path.suffix.lower() == ".csv" and "individuals" in table.levels:
         hint = "give DeepLabCut's .h5 of the same video"
-        return [Problem("a .csv of several animals can't be read", where, "one animal, or an .h5", found, hint)]
+        return [Problem("a .csv of several animals can't be read", file, "one animal, or an .h5", coordinates, hint)]
     return []
 
 
@@ -206,10 +206,10 @@ def guard_sleap(args: Mapping[str, Any]) -> list[Problem]:
     count = count_frames(Path(str(video)))
     if int(frames.max()) < count:
         return []
-    found = f"{len(frames)} rows, the last of frame {int(frames.max())}"
+    rows = f"{len(frames)} rows, the last of frame {int(frames.max())}"
     expected = f"frames 0 to {count - 1} of {Path(str(video)).name}"
     hint = "give the video that was analysed"
-    return [Problem("the pose has frames that the video lacks", str(path), expected, found, hint)]
+    return [Problem("the pose has frames that the video lacks", str(path), expected, rows, hint)]
 
 
 def _mismatch_problem(path: Path, video: Path, rows: int, frames: int, more: str) -> Problem:

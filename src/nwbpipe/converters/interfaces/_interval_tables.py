@@ -114,9 +114,9 @@ def read_intervals(args: IntervalArguments, kind: str) -> IntervalTable:
     SourceError
         See `TrialsInterface`.
     """
-    where = str(args.file_path)
+    file = str(args.file_path)
     table, notes = read_table(args, args.start_column.split("|")[0])
-    columns = TableColumns(table, where, args.time_zero)
+    columns = TableColumns(table, file, args.time_zero)
     if not len(columns):
         raise columns.error(f"the file holds no {kind}s", hint="check the file, or leave this source out")
     start_name = columns.name(args.start_column, "start_column")
@@ -127,10 +127,10 @@ def read_intervals(args: IntervalArguments, kind: str) -> IntervalTable:
     if args.unsorted == "sort" and (np.diff(start[keep]) < 0).any():
         keep = keep[np.argsort(start[keep], kind="stable")]
         notes.append(f"the {kind}s were not in the order of time and were sorted stably")
-    check_intervals(start[keep], stop[keep], where, kind, overlap=args.overlap == "allow")
+    check_intervals(start[keep], stop[keep], file, kind, overlap=args.overlap == "allow")
     id_name = None if args.id_column is None else columns.name(args.id_column, "id_column")
     return IntervalTable(
-        where=where,
+        where=file,
         start=start[keep],
         stop=stop[keep],
         columns=read_value_columns(columns, args, {start_name, stop_name, id_name}, keep, args.missing_value),

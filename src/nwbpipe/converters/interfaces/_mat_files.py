@@ -1,4 +1,8 @@
-"""MATLAB files, version 5 to 7.3: loaded whole, or with the matrices of version 7.3 left on disk."""
+"""Read MATLAB files, version 5 to 7.3, whole or with the matrices of version 7.3 left on disk.
+
+pymatreader reads both versions too, but not alike: of version 7.3 it makes one thing of struct arrays and of structs
+of cell arrays, gives the fields in no fixed order, keeps logicals as integers, and makes arrays of empty texts.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ def load_mat(path: Path) -> dict[str, Any]:
     Raises
     ------
     SourceError
-        The file is no MATLAB file, or is damaged.
+        The file is not a MATLAB file, or is damaged.
     """
     return _read(path, _load_73)
 
@@ -34,7 +38,7 @@ def open_mat(path: Path) -> dict[str, Any]:
     Raises
     ------
     SourceError
-        The file is no MATLAB file, or is damaged.
+        The file is not a MATLAB file, or is damaged.
     """
     # The file stays open: its matrices are read later.
     return _read(
@@ -75,7 +79,7 @@ class MatlabMatrix:
 
 
 def as_matrix(value: Any) -> MatlabMatrix | None:
-    """Return a variable as a matrix of real numbers, or None if it is none."""
+    """Return a variable as a matrix of real numbers, or None if it is something else."""
     if isinstance(value, MatlabMatrix):
         return value if value.dtype.kind in "fiu" else None
     if isinstance(value, np.ndarray) and value.ndim <= 2 and value.dtype.kind in "fiu" and value.size:
@@ -84,7 +88,7 @@ def as_matrix(value: Any) -> MatlabMatrix | None:
 
 
 def as_structs(value: Any) -> list[dict[str, Any]] | None:
-    """Return a struct array as a list of its elements, or None if it is none."""
+    """Return a struct array as a list of its elements, or None if it is something else."""
     if isinstance(value, dict):
         return [value]
     if isinstance(value, list | np.ndarray) and len(value) and all(isinstance(item, dict) for item in value):
@@ -102,10 +106,10 @@ def as_scalar(value: Any) -> float | None:
 
 def as_vector(value: Any) -> np.ndarray | None:
     """Return a variable that holds a row or column of real numbers, else None."""
-    found = as_matrix(value)
-    if found is None or 1 not in found.shape:
+    matrix = as_matrix(value)
+    if matrix is None or 1 not in matrix.shape:
         return None
-    return found.read_span(0 if found.shape[0] == 1 else 1, 0, slice(None))
+    return matrix.read_span(0 if matrix.shape[0] == 1 else 1, 0, slice(None))
 
 
 def _load_version_5(path: Path) -> dict[str, Any]:
@@ -128,7 +132,7 @@ def _read_variables(file: h5py.File, numbers: Callable[[h5py.Dataset], Any]) -> 
             if _is_struct_array(item):
                 columns = [cells(item[name]) for name in item]
                 return [dict(zip(item, row, strict=True)) for row in zip(*columns, strict=True)]
-            return {name: value(one) for name, one in item.items()}
+            return {name: value(field) for name, field in item.items()}
         empty = bool(item.attrs.get("MATLAB_empty", 0))  # then the dataset holds the array's size
         if item.attrs.get("MATLAB_class") == b"char":
             return "" if empty else _decode_text(item[()])
@@ -145,13 +149,13 @@ def _read_variables(file: h5py.File, numbers: Callable[[h5py.Dataset], Any]) -> 
 
 
 def _is_struct_array(group: h5py.Group) -> bool:
-    """Whether each field holds references to its elements; those of a cell array say that they are of class cell."""
+    """Return True if each field holds references to its elements, and none is a cell array."""
     fields = list(group.values())
     return (
         bool(fields)
-        and all(isinstance(one, h5py.Dataset) and one.dtype == h5py.ref_dtype for one in fields)
-        and not any("MATLAB_class" in one.attrs for one in fields)
-        and len({one.size for one in fields}) == 1
+        and all(isinstance(field, h5py.Dataset) and field.dtype == h5py.ref_dtype for field in fields)
+        and not any("MATLAB_class" in field.attrs for field in fields)
+        and len({field.size for field in fields}) == 1
     )
 
 

@@ -118,7 +118,7 @@ class MatlabFiberPhotometryInterface(FileInterface[MatlabPhotometryArguments]):
             self._check_finite(channel)
 
     def _channel_axis(self, shape: tuple[int, int], name: str) -> int:
-        """Which axis counts the channels: the one whose length is total_channels, or else the shorter one."""
+        """Return the axis of the channels: the one whose length is total_channels, or else the shorter one."""
         total = self.settings.channels
         if total is None:
             return int(np.argmin(shape))
@@ -135,7 +135,7 @@ class MatlabFiberPhotometryInterface(FileInterface[MatlabPhotometryArguments]):
             values = self._read_channel(channel, slice(start, start + 2**22))
             if not np.isfinite(values).all():
                 raise self._error(
-                    "the channel holds values that are no numbers",
+                    "the channel holds values that are not numbers",
                     found=f"channel {channel}: {np.count_nonzero(~np.isfinite(values))} NaN or infinite, "
                     f"from sample {start + int(np.flatnonzero(~np.isfinite(values))[0])} on",
                 )
@@ -231,17 +231,17 @@ class MatlabFiberPhotometryInterface(FileInterface[MatlabPhotometryArguments]):
         drives = self._add_drives(nwbfile, count, times)
         add_fiber_photometry_devices(nwbfile=nwbfile, metadata=metadata)
         table = self._build_table(nwbfile, metadata, drives)
-        own = block[self.metadata_key]
+        series = block[self.metadata_key]
         region = get_fiber_photometry_table_region(
             fiber_photometry_table=table,
             table_rows_metadata=block["FiberPhotometryTable"]["rows"],
-            row_metadata_keys=own["fiber_photometry_table_region"],
+            row_metadata_keys=series["fiber_photometry_table_region"],
             description="the traces, in the order of the columns of their detectors",
         )
         nwbfile.add_acquisition(
             FiberPhotometryResponseSeries(
-                name=own["name"],
-                description=own.get("description") or "",
+                name=series["name"],
+                description=series.get("description") or "",
                 data=_ChannelArray(self._read_channel, self.detectors, count, self._dtype).iterator(),
                 unit=self.unit,
                 fiber_photometry_table_region=region,
@@ -294,7 +294,7 @@ class MatlabFiberPhotometryInterface(FileInterface[MatlabPhotometryArguments]):
                 "another source has written the table of traces already, without this rig's carriers",
                 hint="put this source before the other photometry sources of the spec",
             )
-        # A column of the table has a value in each row: with a carrier that was not recorded, there is none.
+        # A column of the table has a value in each row: that fails with a carrier that was not recorded.
         if len(drives) == len(block["FiberPhotometryTable"]["rows"]):
             rows = {
                 key: {**row, "commanded_voltage_series_metadata_key": key.removeprefix(f"{self.metadata_key}_")}
@@ -319,12 +319,12 @@ class _ChannelArray:
         return self.shape[0]
 
     def __getitem__(self, selection: Any) -> np.ndarray:
-        first, *rest = selection if isinstance(selection, tuple) else (selection,)
+        first, *further = selection if isinstance(selection, tuple) else (selection,)
         span = slice(*first.indices(self.shape[0])) if isinstance(first, slice) else slice(first, first + 1)
         columns = [np.asarray(self._read_channel(channel, span), dtype=self.dtype) for channel in self._channels]
-        found = columns[0] if self.ndim == 1 else np.stack(columns, axis=1)
-        found = found if isinstance(first, slice) else found[0]
-        return found[(slice(None), *rest)] if rest and self.ndim > 1 else found
+        values = columns[0] if self.ndim == 1 else np.stack(columns, axis=1)
+        values = values if isinstance(first, slice) else values[0]
+        return values[(slice(None), *further)] if further and self.ndim > 1 else values
 
     def iterator(self) -> Any:
         """Return an iterator over it, for writing in pieces."""

@@ -73,42 +73,42 @@ def _extractor_class() -> type[Any]:
                 return None
             try:
                 store = zarr.open_group(str(path), mode="r")
-                found = store[variable or name]
-                if found.nchunks_initialized < found.nchunks and _is_fill_value(found.fill_value):
-                    lacks = found.nchunks - found.nchunks_initialized
-                    raise ValueError(f"{lacks} of {found.nchunks} chunks are missing, and would be read as NaN")
-                return np.asarray(found[...]), [str(d) for d in found.attrs.get("_ARRAY_DIMENSIONS", [])]
+                array = store[variable or name]
+                if array.nchunks_initialized < array.nchunks and _is_fill_value(array.fill_value):
+                    lacks = array.nchunks - array.nchunks_initialized
+                    raise ValueError(f"{lacks} of {array.nchunks} chunks are missing, and would be read as NaN")
+                return np.asarray(array[...]), [str(d) for d in array.attrs.get("_ARRAY_DIMENSIONS", [])]
             except Exception as error:  # zarr raises nearly anything on a damaged store
                 expected = f"the array {variable or name}"
                 raise _source_error("a store of Minian's can't be read", path, expected, f"{error!r}") from error
 
         def _units(self, name: str) -> list[int]:
-            found = self._array(name, "unit_id")
-            return [int(unit) for unit in found[0]] if found is not None else []
+            units = self._array(name, "unit_id")
+            return [int(unit) for unit in units[0]] if units is not None else []
 
         def _masks(self) -> tuple[npt.NDArray[Any], list[int]]:
-            found = self._array("A")
-            if found is None:
-                there = (
+            stored = self._array("A")
+            if stored is None:
+                names = (
                     ", ".join(sorted(entry.name for entry in self.folder_path.iterdir())[:10]) or "an empty folder"
                 )
-                raise _source_error("no result of Minian in the folder", self.folder_path, "A.zarr and C.zarr", there)
-            data, dimensions = found
+                raise _source_error("no result of Minian in the folder", self.folder_path, "A.zarr and C.zarr", names)
+            data, dimensions = stored
             order = [dimensions.index(name) for name in ("height", "width", "unit_id")]
             return data.transpose(order), self._units("A")
 
         def _trace(self, name: str, units: list[int]) -> npt.NDArray[Any] | None:
-            found = self._array(name)
-            if found is None:
+            stored = self._array(name)
+            if stored is None:
                 return None
-            data, dimensions = found
-            there = self._units(name)
-            if sorted(there) != sorted(units):
+            data, dimensions = stored
+            own_units = self._units(name)
+            if sorted(own_units) != sorted(units):
                 raise _source_error(
-                    f"{name}.zarr has other units than A.zarr", self.folder_path, str(units), str(there)
+                    f"{name}.zarr has other units than A.zarr", self.folder_path, str(units), str(own_units)
                 )
             data = data.transpose([dimensions.index(axis) for axis in ("frame", "unit_id")])
-            return data[:, [there.index(unit) for unit in units]]
+            return data[:, [own_units.index(unit) for unit in units]]
 
         def _read_times(self) -> npt.NDArray[np.float64] | None:
             if self._timestamps_path is None:
@@ -129,16 +129,16 @@ def _extractor_class() -> type[Any]:
                 )
             frames = self._array("C", "frame") or self._array("S", "frame")
             times = table.set_index(frame)[column].astype(float)
-            wanted = frames[0] if frames is not None else np.arange(self.get_num_samples())
-            missing = np.setdiff1d(wanted, times.index)
+            numbers = frames[0] if frames is not None else np.arange(self.get_num_samples())
+            missing = np.setdiff1d(numbers, times.index)
             if missing.size:
                 raise _source_error(
                     "frames without a timestamp",
                     self._timestamps_path,
-                    f"all of {len(wanted)} frames",
+                    f"all of {len(numbers)} frames",
                     f"{missing.size} are missing, the first is {missing[0]}",
                 )
-            return np.asarray(times.loc[wanted]) / (1e3 if unit == "ms" else 1.0)
+            return np.asarray(times.loc[numbers]) / (1e3 if unit == "ms" else 1.0)
 
         def get_roi_ids(self) -> list[int]:
             return list(self._roi_ids)
@@ -159,11 +159,11 @@ def _extractor_class() -> type[Any]:
         def _get_session_id(self) -> str:
             for name in ("session_id", "session"):
                 try:
-                    found = self._array("A", name)
+                    stored = self._array("A", name)
                 except SourceError:
                     continue
-                if found is not None:
-                    return str(found[0][()])
+                if stored is not None:
+                    return str(stored[0][()])
             return ""
 
     return Extractor

@@ -152,7 +152,7 @@ def _reference(table: Mapping[str, Any]) -> str:
 
 
 def _insertion(fiber: str, implant: Mapping[str, Any]) -> dict[str, Any]:
-    """Where a fiber goes in; a depth below a surface is the way that it was driven from there."""
+    """Describe where a fiber goes in; a depth below a surface is the way from that surface."""
     ap, ml, dv = (_coordinate(implant, axis) for axis in ("ap", "ml", "dv"))
     below = dv is not None and implant.get("dv_ref") in _SURFACES
     stated = {
@@ -178,7 +178,7 @@ def _virus(virus: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _injection(virus: Mapping[str, Any], key: str, fiber: str) -> dict[str, Any]:
     nan = float("nan")
-    places = {f"{axis}_in_mm": _coordinate(virus, axis) for axis in ("ap", "ml", "dv")}
+    coordinates = {f"{axis}_in_mm": _coordinate(virus, axis) for axis in ("ap", "ml", "dv")}
     volume = _coordinate(virus, "volume")  # in nl
     notes = value_or_none(virus.get("notes")) or f"Injection for the fiber {fiber}"
     return {
@@ -188,6 +188,6 @@ def _injection(virus: Mapping[str, Any], key: str, fiber: str) -> dict[str, Any]
         "hemisphere": hemisphere_of(fiber) or _NOT_STATED,
         "reference": _reference(virus),
         "volume_in_uL": nan if volume is None else volume / 1000,
-        **{name: nan if value is None else value for name, value in places.items()},
+        **{name: nan if value is None else value for name, value in coordinates.items()},
         "description": str(notes),
     }

@@ -111,25 +111,25 @@ class PyControlInterface(FileInterface[PyControlArguments]):
     def _parse_txt(self, lines: list[str]) -> _PyControlLog:
         session, names = _PyControlLog(), dict[int, tuple[str, str]]()
         for number, line in enumerate(lines, 1):
-            mark, _, rest = line.strip().partition(" ")
+            mark, _, content = line.strip().partition(" ")
             try:
                 if mark == "I":
-                    key, _, value = rest.partition(" : ")
+                    key, _, value = content.partition(" : ")
                     session.info[key.strip().lower().replace(" ", "_")] = value.strip()
                 elif mark in ("S", "E"):
                     kind = "state" if mark == "S" else "event"
-                    names |= {int(code): (kind, str(name)) for name, code in dict(ast.literal_eval(rest)).items()}
+                    names |= {int(code): (kind, str(name)) for name, code in dict(ast.literal_eval(content)).items()}
                 elif mark == "D":
-                    time, code = rest.split(" ")[:2]
+                    time, code = content.split(" ")[:2]
                     kind, name = names[int(code)]
                     session.rows.append(_LogRow(int(time) / 1000, kind, "", name))
                 elif mark in ("P", "V"):
-                    time, _, content = rest.partition(" ")
+                    time, _, text = content.partition(" ")
                     session.rows.append(
-                        _LogRow(int(time) / 1000, "variable" if mark == "V" else "print", "", content.strip())
+                        _LogRow(int(time) / 1000, "variable" if mark == "V" else "print", "", text.strip())
                     )
                 elif mark == "!":
-                    session.rows.append(_LogRow(np.nan, "error", "", rest))
+                    session.rows.append(_LogRow(np.nan, "error", "", content))
                 elif not session.rows or session.rows[-1].kind != "error":  # an error's text runs over several lines
                     raise ValueError("an unknown mark")
             except (ValueError, KeyError, SyntaxError, TypeError) as error:

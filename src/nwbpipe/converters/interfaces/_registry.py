@@ -71,7 +71,7 @@ def interface_class(name: str) -> type[Any]:
     names = interface_names()
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     # A short name such as "SpikeGLX" is far from every class name by distance, and yet says what is meant.
-    near += [other for other in names if name and name.lower() in other.lower() and other not in near][:5]
+    near += [item for item in names if name and name.lower() in item.lower() and item not in near][:5]
     raise UnknownNameError(
         f"no data interface is called {name!r}",
         where="sources: interface",
@@ -189,20 +189,20 @@ def _load_entry_point(name: str, point: EntryPoint) -> type[Any]:
     from neuroconv import BaseDataInterface
 
     package = point.dist.name if point.dist is not None else point.value
-    where = f"entry point {point.value} of {package}"
+    entry = f"entry point {point.value} of {package}"
     try:
         cls = point.load()
     except Exception as error:
         raise SourceError(
             f"the interface {name} does not load",
-            where=where,
+            where=entry,
             found=f"{type(error).__name__}: {error}",
             hint=f"install or repair {package}",
         ) from error
     if not (isinstance(cls, type) and issubclass(cls, BaseDataInterface)):
         raise SourceError(
             f"the entry point {name} does not name a data interface",
-            where=where,
+            where=entry,
             expected="a subclass of neuroconv.BaseDataInterface",
             found=repr(cls),
         )

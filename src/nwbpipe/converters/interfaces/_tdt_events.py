@@ -47,7 +47,7 @@ class TDTEventsInterface(_Events):  # type: ignore[misc]  # NeuroConv is untyped
         )
 
     def load(self, *args: Any, **options: Any) -> Any:
-        """Read the block, from a folder of links with an empty ``.tev`` where there is none.
+        """Read the block, from a folder of links with an empty ``.tev`` where it is missing.
 
         Parameters
         ----------
@@ -59,13 +59,13 @@ class TDTEventsInterface(_Events):  # type: ignore[misc]  # NeuroConv is untyped
         if not self._without_signal or len(indices) != 1 or indices[0].with_suffix(".tev").exists():
             return super().load(*args, **options)
         with tempfile.TemporaryDirectory(prefix="nwbpipe-tdt-") as temporary:
-            place = Path(temporary) / folder.name
-            place.mkdir()
+            copy = Path(temporary) / folder.name
+            copy.mkdir()
             for entry in folder.iterdir():
                 if entry.is_file():
-                    (place / entry.name).symlink_to(entry.resolve())
-            (place / indices[0].with_suffix(".tev").name).touch()
-            self.source_data["folder_path"] = str(place)
+                    (copy / entry.name).symlink_to(entry.resolve())
+            (copy / indices[0].with_suffix(".tev").name).touch()
+            self.source_data["folder_path"] = str(copy)
             try:
                 return super().load(*args, **options)
             finally:

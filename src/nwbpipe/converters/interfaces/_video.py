@@ -1,4 +1,4 @@
-"""How many frames a video has, and whether its last one can be decoded."""
+"""Count the frames of a video, and check that the last one can be decoded."""
 
 from __future__ import annotations
 
