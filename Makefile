@@ -5,6 +5,7 @@
 # make test-long  the tests that take minutes each
 # make test-tools  those of CaImAn and EXTRACT, where they are installed; says which ran
 # make bench  measure speed and memory
+# make same-source [CHANGED="dff wheel"]  after a change of compute code (see CONTRIBUTING.md)
 # make locks  resolve the locked versions again
 # Everything is installed into .venv and .make; nothing but Python ≥ 3.11 and git is assumed.
 
@@ -27,7 +28,7 @@ TOOLS := $(NWBPIPE_TOOLS)/suite2p/nwbpipe-tool.json $(NWBPIPE_TOOLS)/facemap/nwb
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
-.PHONY: help setup tools readers demo demo-project test test-long test-tools faults lint locks bench clean
+.PHONY: help setup tools readers demo demo-project test test-long test-tools faults lint locks same-source bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -79,6 +80,9 @@ test-tools: setup tools
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+same-source: setup
+	$(BIN)/python -m tests.same_source $(CHANGED)
 
 locks: setup
 	mkdir -p .make

@@ -18,6 +18,7 @@ from nwbpipe import errors
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "nwbpipe"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
+# `nwbpipe_kit`, beside the package, imports nothing of it: any room may use it.
 
 # What each room may import. They are listed from the bottom to the top; a room that is not here fails the test.
 ROOMS: dict[str, set[str]] = {
@@ -79,7 +80,10 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
         if isinstance(found, ast.Import):
             yield from ((alias.name, found.lineno) for alias in found.names)
         elif isinstance(found, ast.ImportFrom):
-            assert not found.level, f"{path}:{found.lineno}: a relative import"
+            if found.level:  # of a part that has another name in a tool's Python
+                assert path in TOOL_SIDE, f"{path}:{found.lineno}: a relative import"
+                assert found.level == 1, f"{path}:{found.lineno}: an import from outside of the folder"
+                continue
             yield str(found.module), found.lineno
             if found.module == "nwbpipe":
                 yield from ((f"nwbpipe.{alias.name}", found.lineno) for alias in found.names)
@@ -153,20 +157,29 @@ def test_imports_go_one_way(path: Path) -> None:
 
 
 COMPUTE = [path for path in SOURCES if path.name.endswith("_compute.py")]
-# Files beside a compute module that it imports by their names, as worker processes of the tool can.
-PARTS = [
-    part
-    for path in COMPUTE
-    for module, _ in imports(path)
-    if (part := path.with_name(f"{module.split('.')[0]}.py")).is_file()
-]
+
+
+def parts_of(path: Path) -> set[Path]:
+    """Files beside a compute module that it imports, directly or not."""
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    names = {
+        name
+        for node in tree
+        if isinstance(node, ast.ImportFrom) and node.level
+        for name in ([node.module] if node.module else [alias.name for alias in node.names])
+    }
+    parts = {path.with_name(f"{name}.py") for name in names}
+    return parts.union(*map(parts_of, parts))
+
+
+PARTS = sorted(set().union(*map(parts_of, COMPUTE)) - set(COMPUTE))
+KIT = sorted((ROOT / "src" / "nwbpipe_kit").glob("*.py"))
+TOOL_SIDE = [*COMPUTE, *PARTS, *KIT, PACKAGE / "environments" / "_worker.py", PACKAGE / "environments" / "_probe.py"]
 
 
 def test_there_are_compute_modules() -> None:
     assert len(COMPUTE) >= 3
-
-
-TOOL_SIDE = [*COMPUTE, *PARTS, PACKAGE / "environments" / "_worker.py", PACKAGE / "environments" / "_probe.py"]
+    assert len(KIT) >= 3
 
 
 @pytest.mark.parametrize("path", TOOL_SIDE, ids=lambda path: path.name)
@@ -178,22 +191,30 @@ def test_what_runs_in_a_tools_python_imports_nothing_of_ours(path: Path) -> None
     ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
 
 
-@pytest.mark.parametrize("path", COMPUTE, ids=lambda path: path.name)
-def test_a_compute_module_loads_where_nwbpipe_is_not_installed(path: Path) -> None:
+@pytest.mark.parametrize("path", COMPUTE, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_compute_module_loads_where_nwbpipe_is_not_installed(path: Path, tmp_path: Path) -> None:
     hidden = ("nwbpipe", "pynwb", "hdmf", "neuroconv")  # not pydantic: SpikeInterface itself needs it
+    worker = PACKAGE / "environments" / "_worker.py"
+    packages = {"nwbpipe_kit": str(KIT[0].parent), "nwbpipe_compute": str(path.parent)}
     code = (
-        "import importlib.util, sys\n"
+        "import importlib, importlib.util, sys\n"
         "from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder\n"
+        "from pathlib import Path\n"
         "class Hiding(PathFinder):\n"
         "    @classmethod\n"
         "    def find_spec(cls, name, path=None, target=None):\n"
-        f"        return None if name.split('.')[0] in {hidden!r} else super().find_spec(name, path, target)\n"
+        f"        if name.split('.')[0] in {hidden!r}: return None\n"
+        "        # The kit is found in the worker's folder alone.\n"
+        f"        return super().find_spec(name, [{str(tmp_path)!r}] if name == 'nwbpipe_kit' else path, target)\n"
         "sys.meta_path[:] = [BuiltinImporter, FrozenImporter, Hiding]\n"
         "assert importlib.util.find_spec('nwbpipe') is None\n"
-        f"spec = importlib.util.spec_from_file_location('compute', {str(path)!r})\n"
-        "module = importlib.util.module_from_spec(spec)\n"
-        "sys.modules['compute'] = module\n"
-        "spec.loader.exec_module(module)\n"
+        f"spec = importlib.util.spec_from_file_location('worker', {str(worker)!r})\n"
+        "worker = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(worker)\n"
+        "assert importlib.util.find_spec('nwbpipe_kit') is None\n"
+        f"worker.add_packages(Path({str(tmp_path)!r}), {packages!r})\n"
+        "importlib.invalidate_caches()\n"
+        f"module = importlib.import_module('nwbpipe_compute.{path.stem}')\n"
         "print(callable(module.compute))"
     )
     assert python(code) == "True"

@@ -20,10 +20,10 @@ from nwbpipe.simulate import SimulatedSession
 def with_test_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Install the test processor as a third party's would be: by an entry point."""
     points = {
-        **_registry._entry_points(),
+        **_registry._find_entry_points(),
         "scale": EntryPoint("scale", "tests.fixtures.processing:Scale", _registry.GROUP),
     }
-    monkeypatch.setattr(_registry, "_entry_points", lambda: points)
+    monkeypatch.setattr(_registry, "_find_entry_points", lambda: points)
 
 
 class Result:

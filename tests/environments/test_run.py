@@ -86,3 +86,11 @@ def test_what_an_earlier_try_left_is_not_taken_for_this_ones_end(tmp_path: Path)
             log=tmp_path / "log",
         )
     assert "OldError" not in str(caught.value)
+
+
+def test_a_compute_module_has_its_parts_and_the_kit_in_every_process(tmp_path: Path) -> None:
+    environment = environments.find(NUMPY)
+    result = environments.run(
+        environment, "tests.fixtures._parts_compute", {"threads": 1}, scratch=tmp_path, log=tmp_path / "log"
+    )
+    assert result.summary["answers"] == 3 * [8, [1.0, 1.0, 1.0], 0]

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 import nwbpipe.files._chunks as chunks_module
 from nwbpipe.files import Access, Codec, chunk_shape, read_chunked, write_chunked
-from nwbpipe.files._codec import FilterPipeline, shuffle_bytes, unshuffle_bytes
+from nwbpipe.files._codec import shuffle_bytes
+from nwbpipe_kit.chunks import FilterPipeline, unshuffle_bytes
 
 DTYPES = ["i1", "u1", "<i2", ">i2", "<u2", "<i4", ">u4", "<i8", "<u8", "<f2", "<f4", ">f4", "<f8", "<c8", "<c16", "?"]
 
@@ -206,12 +207,12 @@ def test_an_error_of_the_reader_ends_the_write_and_leaves_no_thread(error: BaseE
 
 
 def test_an_error_in_a_thread_ends_the_write_and_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    def encode(self: FilterPipeline, values: np.ndarray, level: int) -> bytes:
+    def encode(pipeline: FilterPipeline, values: np.ndarray, level: int) -> bytes:
         if values[0] == 500:
             raise MemoryError("no more")
         return bytes(100)
 
-    monkeypatch.setattr(FilterPipeline, "encode", encode)
+    monkeypatch.setattr(chunks_module, "encode_chunk", encode)
     with in_memory() as file:
         dataset = file.create_dataset("x", (100_000,), "i4", chunks=(100,), **Codec.GZIP.options())
         with pytest.raises(MemoryError, match="no more"):

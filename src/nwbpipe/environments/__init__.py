@@ -6,11 +6,12 @@ from nwbpipe.environments._find import ToolEnvironment, find
 from nwbpipe.environments._install import describe_installation, install, remove
 from nwbpipe.environments._lock import lock_tool
 from nwbpipe.environments._mark import EnvironmentKind
-from nwbpipe.environments._run import ComputeResult, find_source, run
+from nwbpipe.environments._run import KIT, ComputeResult, find_source, run
 from nwbpipe.environments._settings import ToolSettings, configure, default_lock, read_settings, tool_folder
 from nwbpipe.environments._tool import Checkout, Program, Tool, Weights
 
 __all__ = [
+    "KIT",
     "Checkout",
     "ComputeResult",
     "EnvironmentKind",

@@ -33,6 +33,9 @@ from nwbpipe.errors import (
 
 Progress = Callable[[float, str], None]
 
+#: Package of what compute modules share; the worker makes it importable in the tool's Python.
+KIT = "nwbpipe_kit"
+
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
 _SECRET = re.compile(r"^(AWS|AZURE|GOOGLE|GCS)_|TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 _NOT_PASSED_ON = {"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV"}
@@ -105,7 +108,9 @@ def run(
     Path(paths["outcome"]).unlink(missing_ok=True)  # of an earlier try, whose stages are continued
     request_path = scratch / "request.json"
     compute_request = {**request, "tool": _describe_tool(environment)}
-    content = {"compute": str(find_source(compute)), "request": compute_request, "served": served, **paths}
+    source = find_source(compute)
+    packages = {KIT: str(find_source(KIT).parent), _worker.PACKAGE: str(source.parent)}
+    content = {"compute": source.stem, "packages": packages, "request": compute_request, "served": served, **paths}
     with os.fdopen(os.open(request_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(content, file)
     out_of_memory_before = _count_kernel_kills()
@@ -217,7 +222,7 @@ def _describe_tool(environment: ToolEnvironment) -> dict[str, Any]:
 
 def _list_folders(request: Mapping[str, Any], environment: ToolEnvironment, compute: str) -> set[Path]:
     """Return the folders that a run reads, which a container must mount."""
-    files = [find_source(compute), Path(_worker.__file__)]
+    files = [find_source(compute), find_source(KIT), Path(_worker.__file__)]
     for input_ in request.get("inputs", {}).values():
         files += [Path(file) for file in (input_.get("file"), *input_.get("external_files", ())) if file]
     tool_folders = [

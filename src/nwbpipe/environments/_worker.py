@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 FAILED, NO_MEMORY = 3, 4
+PACKAGE = "nwbpipe_compute"  # name here of the folder that the compute module lies in
 SERVED = "NWBPIPE_SERVED"  # for processes that the tool spawns: a file that says what the parent serves
 
 
@@ -221,16 +222,24 @@ def find_programs(tool: dict[str, Any]) -> None:
         tool["programs"][name] = found
 
 
+def add_packages(folder: Path, packages: dict[str, str]) -> None:
+    """Make folders importable as packages, here and in the processes that the tool starts.
+
+    The packages that these folders belong to need not be installed here. Each gets a stand-in that points to it, in a
+    folder that is put last on the path, so that no module of the tool is hidden.
+    """
+    for name, source in packages.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / "__init__.py").write_text("__path__ = [%r]\n" % source, encoding="utf-8")
+    sys.path.append(str(folder))
+
+
 def compute(request: dict[str, Any]) -> dict[str, Any]:
-    """Load the compute module by its path, run it, and return its summary."""
+    """Import the compute module, run it, and return its summary."""
     import h5py
 
-    spec = importlib.util.spec_from_file_location("nwbpipe_compute", request["compute"])
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["nwbpipe_compute"] = module  # so that its classes can be pickled for worker processes
-    spec.loader.exec_module(module)
+    add_packages(Path(request["results"]).with_name("packages"), request["packages"])
+    module = importlib.import_module(PACKAGE + "." + request["compute"])
     asked = request["request"]
     find_programs(asked.get("tool", {}))
     if asked.get("stages"):

@@ -18,7 +18,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from nwbpipe.files._codec import LEVEL, FilterPipeline
+from nwbpipe.files._codec import LEVEL, encode_chunk
+from nwbpipe_kit.chunks import FilterPipeline, read_stored_chunk
 
 Selection = tuple[slice, ...]
 Read = Callable[[Selection], Any]
@@ -88,7 +89,7 @@ def write_chunked(
                     while waiting and held + size > memory_bytes // 2:
                         held -= store()
                     offset = tuple(piece.start for piece in part)
-                    waiting.append((offset, size, workers.submit(pipeline.encode, values[inside], level)))
+                    waiting.append((offset, size, workers.submit(encode_chunk, pipeline, values[inside], level)))
                     held += size
                 while waiting and waiting[0][2].done():
                     held -= store()
@@ -158,7 +159,7 @@ def read_chunked(
         with _open_thread_pool(count) as workers:
             for part in _split_at_chunks(block, pipeline.chunks):
                 offset = tuple(piece.start // size * size for piece, size in zip(part, pipeline.chunks, strict=True))
-                stored = _read_stored_chunk(dataset, offset)
+                stored = read_stored_chunk(dataset, offset)
                 if stored is None:
                     values[_shift_selection(part, block)] = dataset.fillvalue
                     continue
@@ -175,16 +176,6 @@ def read_chunked(
 def can_decode_chunks(dataset: h5py.Dataset) -> bool:
     """Tell whether `read_chunked` reads a dataset in threads, or leaves it to h5py."""
     return FilterPipeline.of(dataset) is not None
-
-
-def _read_stored_chunk(dataset: h5py.Dataset, offset: tuple[int, ...]) -> tuple[int, bytes] | None:
-    try:
-        found: tuple[int, bytes] = dataset.id.read_direct_chunk(offset)
-    except RuntimeError as error:
-        if "not allocated" in str(error):  # never written: it holds the fill value
-            return None
-        raise OSError(f"{dataset.file.filename}: {dataset.name}: {error}") from error
-    return found
 
 
 def _count_cores() -> int:

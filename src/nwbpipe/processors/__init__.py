@@ -5,6 +5,7 @@ from nwbpipe.processors._base import BoundInput, Context, Input, Loaded, Loader,
 from nwbpipe.processors._project_scope import Artefact, ProjectProcessor
 from nwbpipe.processors._registry import processor, processor_names
 from nwbpipe.processors._resources import Resources
+from nwbpipe.processors._source import computes_same, hash_compute_code
 from nwbpipe.processors._validation import validate_params
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "Resources",
     "Results",
     "Tool",
+    "computes_same",
+    "hash_compute_code",
     "processor",
     "processor_names",
     "validate_params",

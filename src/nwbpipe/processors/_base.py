@@ -1,8 +1,8 @@
 """The processor contract: a declaration, a compute module, and a write.
 
 A processor is declared here, in the core. Its computation is a *compute module* that runs in a subprocess,
-in the tool's own Python. That module imports only the standard library (syntax of Python 3.9), numpy, h5py
-and the tool, and offers one function::
+in the tool's own Python. That module imports only the standard library (syntax of Python 3.9), numpy, h5py,
+the tool, `nwbpipe_kit`, and parts beside itself (``from ._part import …``), and offers one function::
 
     def compute(request: dict, results: h5py.File, progress: Callable[[float, str], None]) -> dict:
         ...
@@ -38,6 +38,7 @@ names of the stages that have ended to their folders.
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -225,9 +226,6 @@ class Processor(ABC):
         Others that `tool_for` may return instead, so that ``nwbpipe tools`` knows them.
     compute : str
         Dotted name of the compute module.
-    compute_parts : tuple of str
-        Dotted names of further modules that it imports from beside itself, under the same rule; a record's digest
-        of the source covers them too.
     resources : Resources
         What a run needs of a machine.
     tolerance : float
@@ -250,12 +248,18 @@ class Processor(ABC):
     tool: ClassVar[Tool]
     further_tools: ClassVar[tuple[Tool, ...]] = ()
     compute: ClassVar[str]
-    compute_parts: ClassVar[tuple[str, ...]] = ()
+    compute_parts: ClassVar[tuple[str, ...]] = ()  # until 0.3: what the compute module imported by hand
     resources: ClassVar[Resources] = Resources()
     tolerance: ClassVar[float] = 0.0
     stages: ClassVar[tuple[str, ...]] = ()
     resumable: ClassVar[bool] = False
     loader: ClassVar[Loader | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.__dict__.get("compute_parts"):
+            msg = f"{cls.__name__}.compute_parts is not needed: import parts relatively (from ._part import …)"
+            warnings.warn(msg, FutureWarning, stacklevel=2)
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the bound inputs before anything runs, and return the facts that the computation needs.

@@ -1,23 +1,48 @@
-"""Processors by name: entry points of the group ``nwbpipe.processors``, ours among them."""
+"""Processors by name: ours, and those of other packages (entry points of the group ``nwbpipe.processors``)."""
 
 from __future__ import annotations
 
 import difflib
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from nwbpipe.errors import UnknownNameError
 from nwbpipe.processors._base import Processor
 
 GROUP = "nwbpipe.processors"
 
+#: Our processors: module of `nwbpipe.processors`, and class.
+OURS = {
+    "caiman": "imaging:Caiman",
+    "deconvolution": "imaging:Deconvolution",
+    "demodulate": "photometry:Demodulate",
+    "dff": "imaging:Dff",
+    "event_aligned": "photometry:EventAligned",
+    "event_windows": "behavior:EventWindows",
+    "extract": "imaging:Extract",
+    "facemap_svd": "face:FacemapSvd",
+    "imaging_quality": "imaging:ImagingQuality",
+    "motion_correction": "imaging:MotionCorrection",
+    "pca_scores": "behavior:PcaScores",
+    "photometry_dff": "photometry:PhotometryDff",
+    "shared_pca": "behavior:SharedPca",
+    "spikesorting": "ephys:SpikeSorting",
+    "suite2p": "imaging:Suite2p",
+    "transients": "photometry:Transients",
+    "trialize": "behavior:Trialize",
+    "wheel": "behavior:Wheel",
+}
 
-def _entry_points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=GROUP)}
+
+def _find_entry_points() -> dict[str, EntryPoint]:
+    """Return the entry points of other packages; a name of ours can't be taken."""
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in OURS}
 
 
 def processor_names() -> list[str]:
-    """Names of the processors that are installed, sorted."""
-    return sorted(_entry_points())
+    """Names of our processors and of those that are installed, sorted."""
+    return sorted({*OURS, *_find_entry_points()})
 
 
 def processor(name: str) -> Processor:
@@ -26,20 +51,24 @@ def processor(name: str) -> Processor:
     Raises
     ------
     UnknownNameError
-        If none is installed under it.
+        If there is none, or its entry point names something else.
     """
-    points = _entry_points()
-    if name not in points:
-        msg = f"there is no processor {name!r}"
-        near = difflib.get_close_matches(name, points, n=1)
+    if name in OURS:
+        module, _, kind = OURS[name].partition(":")
+        ours: Processor = getattr(import_module(f"{GROUP}.{module}"), kind)()
+        return ours
+    point = _find_entry_points().get(name)
+    if point is None:
+        names = processor_names()
+        near = difflib.get_close_matches(name, names, n=1)
         raise UnknownNameError(
-            msg,
-            expected=", ".join(sorted(points)) or "one that is installed",
+            f"there is no processor {name!r}",
+            expected=", ".join(names),
             found=name,
             hint=f"did you mean {near[0]!r}?" if near else "`nwbpipe processors` lists them",
         )
-    made = points[name].load()()
-    if not isinstance(made, Processor):
-        msg = f"the entry point {name!r} of {points[name].value} is no nwbpipe.Processor"
-        raise UnknownNameError(msg, expected="a subclass of nwbpipe.Processor", found=type(made).__name__)
-    return made
+    loaded: Any = point.load()()
+    if not isinstance(loaded, Processor):
+        msg = f"the entry point {name!r} of {point.value} is not an nwbpipe.Processor"
+        raise UnknownNameError(msg, expected="a subclass of nwbpipe.Processor", found=type(loaded).__name__)
+    return loaded

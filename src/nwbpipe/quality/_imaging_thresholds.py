@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nwbpipe.quality._imaging_metrics import MASK_METRICS, SCAN_METRICS, TRACE_METRICS
 from nwbpipe.quality._thresholds import ThresholdSet
+from nwbpipe_kit.imaging_metrics import MASK_METRICS, SCAN_METRICS, TRACE_METRICS
 
 #: Metrics by what they are of.
 KNOWN = {"roi": {**MASK_METRICS, **TRACE_METRICS}, "scan": SCAN_METRICS}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nwbpipe import session as session_file
 from nwbpipe.errors import UnknownNameError
 from nwbpipe.provenance import RunRecord, find_current_record, read_records
-from nwbpipe.quality._imaging_metrics import FAINTEST
+from nwbpipe_kit.imaging_metrics import FAINTEST
 
 Floats = NDArray[np.float64]
 #: Traces that stand for a method's, the best first.

@@ -4,7 +4,6 @@ from nwbpipe.run._artefacts import MODELS, PROJECT, StoredArtefact, list_artefac
 from nwbpipe.run._bind import serves
 from nwbpipe.run._load import load
 from nwbpipe.run._make_artefact import SessionInputs, compute_project_key, make_artefact
-from nwbpipe.run._pending_run import hash_compute_code
 from nwbpipe.run._process import Run, compute_key, process
 from nwbpipe.run._run_differences import describe_differences
 from nwbpipe.run._verify import Difference, verify_run
@@ -19,7 +18,6 @@ __all__ = [
     "compute_key",
     "compute_project_key",
     "describe_differences",
-    "hash_compute_code",
     "list_artefacts",
     "load",
     "make_artefact",

@@ -18,12 +18,11 @@ from nwbpipe import __version__, environments
 from nwbpipe import session as session_file
 from nwbpipe.environments import ToolEnvironment
 from nwbpipe.errors import InputError, ResultExistsError
-from nwbpipe.processors import Context, Processor, Results
+from nwbpipe.processors import Context, Processor, Results, computes_same, hash_compute_code
 from nwbpipe.provenance import (
     REMOVED,
     ObjectRecord,
     RunRecord,
-    digest,
     find_current_record,
     mark_superseded,
     parameters_hash,
@@ -60,12 +59,6 @@ class ComputedResult:
 #: Folder of the scratch folder with what a computation had finished before it was ended, and the code and tool that
 #: made it. A declared stage gets its name there once it is whole (`nwbpipe.environments._worker`).
 STAGES, _MADE_BY, _PARTIAL = "stages", "made_by.json", ".partial"
-
-
-def hash_compute_code(method: Processor) -> str:
-    """Digest of the code that computes: the compute module and its parts."""
-    modules = (method.compute, *method.compute_parts)
-    return digest(b"\0".join(environments.find_source(module).read_bytes() for module in modules))
 
 
 class _DuplicateRunError(Exception):
@@ -118,15 +111,19 @@ class PendingRun:
     def _resumable(self) -> bool:
         return self.method.resumable or bool(self.method.stages)
 
-    def _begin_scratch(self, made_by: str) -> None:
+    def _computes_same(self, earlier: list[str], now: list[str]) -> bool:
+        """Return True if a digest of compute code and a tool's version give the same results as those of `now`."""
+        return computes_same(self.method.name, earlier[0], now[0]) and earlier[1:] == now[1:]
+
+    def _begin_scratch(self, made_by: list[str]) -> None:
         """Make an empty scratch folder, but for stages that had ended and were made by the same code and tool."""
         mark = self.scratch / _MADE_BY
-        if self._resumable and mark.is_file() and mark.read_text() == made_by:
+        if self._resumable and mark.is_file() and self._computes_same(json.loads(mark.read_text()), made_by):
             self._end_scratch()
         else:
             self.discard()
         self.scratch.mkdir(mode=0o700, exist_ok=True)
-        mark.write_text(made_by)
+        mark.write_text(json.dumps(made_by))
 
     def _end_scratch(self) -> None:
         """Keep, of a computation that did not end, only the stages that it had finished."""
@@ -155,9 +152,9 @@ class PendingRun:
         source = hash_compute_code(self.method)
         if kept.is_file():
             finished = ComputedResult(**json.loads(kept.read_text()))
-            if (finished.compute_digest, finished.tool_version) == (source, environment.version):
+            if self._computes_same([finished.compute_digest, finished.tool_version], [source, environment.version]):
                 return finished
-        self._begin_scratch(json.dumps([source, environment.version]))
+        self._begin_scratch([source, environment.version])
         run_id, started = uuid.uuid4().hex, _now()
         log = log_folder() / f"{Path(str(self.session).rpartition('/')[2]).stem}_{self.context.step}_{run_id[:8]}.log"
         try:

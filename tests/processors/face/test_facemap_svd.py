@@ -1,8 +1,5 @@
 """The declaration: parameters, what is refused before anything runs, and what is written."""
 
-import subprocess
-import sys
-
 import h5py
 import numpy as np
 import pytest
@@ -138,19 +135,6 @@ def test_results_are_valid_and_at_the_videos_times(written):
         behavior = file["processing/behavior"]
         if "timestamps" in behavior["MotionSVD_fast"]:
             assert isinstance(behavior["MotionSVD_fast"].get("timestamps", getlink=True), h5py.SoftLink)
-
-
-def test_the_compute_module_imports_without_the_core():
-    code = (
-        "import sys, importlib.util\n"
-        "for name in ('nwbpipe', 'pydantic', 'pynwb', 'hdmf'): sys.modules[name] = None\n"
-        f"spec = importlib.util.spec_from_file_location('c', {compute.__file__!r})\n"
-        "module = importlib.util.module_from_spec(spec)\n"
-        "spec.loader.exec_module(module)\n"
-        "print(callable(module.compute), 'facemap' in sys.modules, 'cv2' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "False", "False"]
 
 
 def test_a_roi_is_a_half_open_box_with_an_inscribed_ellipse():

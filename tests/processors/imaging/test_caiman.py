@@ -11,9 +11,9 @@ from nwbpipe.environments import find
 from nwbpipe.errors import InputError, ToolMissingError
 from nwbpipe.processors import Context, Results, processor
 from nwbpipe.processors.imaging import Caiman, CaimanParams
-from nwbpipe.processors.imaging import _caiman_compute as compute
-from nwbpipe.processors.imaging._caiman_settings import OWN, SETTINGS
-from nwbpipe.processors.imaging._caiman_store import put_components
+from nwbpipe.processors.imaging.caiman import _compute as compute
+from nwbpipe.processors.imaging.caiman._settings import OWN, SETTINGS
+from nwbpipe.processors.imaging.caiman._store import put_components
 from tests.processors.imaging.session import bound_movie, write_session
 
 FRAMES, NX, NY = 40, 24, 18

@@ -7,7 +7,7 @@ from pynwb import NWBHDF5IO, validate
 
 import nwbpipe
 from nwbpipe.errors import InputError, SourceError
-from nwbpipe.processors.imaging._caiman_load import _is_swapped
+from nwbpipe.processors.imaging.caiman._load import _is_swapped
 from tests.processors.imaging.session import write_session
 from tests.processors.imaging.test_caiman import FRAMES, NX, NY, model, movie
 

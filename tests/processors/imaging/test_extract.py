@@ -11,8 +11,8 @@ from pynwb import NWBHDF5IO, TimeSeries, validate
 from nwbpipe.environments import find
 from nwbpipe.errors import InputError, ToolFailedError, ToolMissingError
 from nwbpipe.processors.imaging import Extract, ExtractParams
-from nwbpipe.processors.imaging import _extract_compute as compute
-from nwbpipe.processors.imaging._extract_settings import KNOWN, OWN
+from nwbpipe.processors.imaging.extract import _compute as compute
+from nwbpipe.processors.imaging.extract._settings import KNOWN, OWN
 from nwbpipe.run import process
 from tests.processors.imaging.session import write_session
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import io, ndimage
 
-from nwbpipe.processors.imaging._extract_compute import FUNCTIONS
+from nwbpipe.processors.imaging.extract._compute import FUNCTIONS
 
 pytestmark = [pytest.mark.tool, pytest.mark.slow]
 

@@ -1,6 +1,5 @@
 """The compute module by itself: what needs no suite2p."""
 
-import subprocess
 import sys
 
 import h5py
@@ -8,8 +7,8 @@ import numpy as np
 import pytest
 
 from nwbpipe.processors.imaging import Suite2pParams
-from nwbpipe.processors.imaging import _suite2p_compute as compute
-from nwbpipe.processors.imaging import _suite2p_tool as tool
+from nwbpipe.processors.imaging.suite2p import _compute as compute
+from nwbpipe.processors.imaging.suite2p import _tool as tool
 
 
 def quiet(fraction, text):
@@ -28,20 +27,6 @@ def dataset(tmp_path):
     yield make
     for file in opened:
         file.close()
-
-
-def test_it_imports_without_the_core():
-    """It runs in the tool's Python, where none of these is installed."""
-    code = (
-        "import sys, importlib.util\n"
-        "for name in ('nwbpipe', 'pydantic', 'pynwb', 'hdmf'): sys.modules[name] = None\n"
-        f"spec = importlib.util.spec_from_file_location('c', {compute.__file__!r})\n"
-        "module = importlib.util.module_from_spec(spec)\n"
-        "spec.loader.exec_module(module)\n"
-        "print(callable(module.compute), 'suite2p' in sys.modules, 'torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "False", "False"]
 
 
 def test_a_movie_is_read_transposed(dataset):
@@ -317,7 +302,7 @@ def test_constant_frames_are_excluded(plane_run):
 
 
 def test_planes_are_joined():
-    from nwbpipe.processors.imaging import _suite2p_store as store
+    from nwbpipe.processors.imaging.suite2p import _store as store
 
     def plane(rois, red):
         stat = [

@@ -17,7 +17,7 @@ from nwbpipe.processors import Context, processor
 from nwbpipe.processors.imaging import Suite2pParams
 from nwbpipe.processors.imaging import _deconvolution_compute as deconvolution
 from nwbpipe.processors.imaging import _segmentation_write as writing
-from nwbpipe.processors.imaging import _trace_baseline as baselines
+from nwbpipe_kit import baselines as baselines
 from tests.processors.imaging.session import write_session
 
 RATE, TAU = 10.0, 1.0

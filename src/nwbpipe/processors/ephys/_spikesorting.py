@@ -45,7 +45,6 @@ class SpikeSorting(Processor):
     tool: ClassVar[Tool] = SPIKEINTERFACE
     further_tools: ClassVar[tuple[Tool, ...]] = tuple(TOOLS.values())
     compute: ClassVar[str] = "nwbpipe.processors.ephys._spikesorting_compute"
-    compute_parts: ClassVar[tuple[str, ...]] = ("nwbpipe.processors.ephys._spikesorting_series",)
 
     def tool_for(self, params: Any) -> Tool:
         """Return the tool of the sorter: SpikeInterface, or one of its own."""

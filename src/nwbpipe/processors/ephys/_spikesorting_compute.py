@@ -23,7 +23,6 @@ metrics/<name>     float64  (units,)                         quality metrics, Na
 from __future__ import annotations
 
 import difflib
-import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
@@ -32,10 +31,7 @@ import numpy as np
 import spikeinterface.full as si
 from spikeinterface.core import BaseRecording
 
-# The part beside this file is imported by its name, so that a worker process of the tool can import it too:
-# the package that it lies in is not there.
-sys.path.append(str(Path(__file__).resolve().parent))
-from _spikesorting_series import NwbSeriesRecording, read_clock, spike_times
+from ._spikesorting_series import NwbSeriesRecording, read_clock, spike_times
 
 Request = Mapping[str, Any]
 

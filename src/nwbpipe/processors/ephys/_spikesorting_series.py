@@ -133,7 +133,7 @@ def read_clock(series: Mapping[str, Any], block: int = 4_000_000) -> Clock:
         starts = [0] + [index + 1 for index in breaks]
         ends = [*breaks, samples - 1]
         # The last sample lasts one step.
-        intervals = [[float(times[a]), float(times[b]) + 1 / rate] for a, b in zip(starts, ends)]  # noqa: B905 - Python 3.9
+        intervals = [[float(times[a]), float(times[b]) + 1 / rate] for a, b in zip(starts, ends)]
         return Clock(rate, float(times[0]), series["timestamps"], np.array(intervals))
 
 
@@ -148,7 +148,7 @@ def spike_times(
         times = file[clock.timestamps]
         for first in range(0, times.shape[0], block):
             part = times[first : first + block]
-            for unit, target in zip(frames, out):  # noqa: B905
+            for unit, target in zip(frames, out):
                 low, high = np.searchsorted(unit, [first, first + len(part)])
                 target[low:high] = part[unit[low:high] - first]
     return out

@@ -62,7 +62,7 @@ def rois_of(params: dict[str, Any]) -> list[dict[str, Any]]:
 def check_video(files: list[str], facts: dict[str, Any], rois: list[dict[str, Any]], details: Any) -> int:
     """Refuse a video that is not what the NWB file says; return its number of frames."""
     cumulative, heights, widths, containers = details
-    for name, (container,) in zip(files, containers):  # noqa: B905 (Python 3.9)
+    for name, (container,) in zip(files, containers):
         if not container.isOpened():
             raise ValueError("the video %s can't be opened" % Path(name).name)
         size = int(container.get(4)), int(container.get(3))  # CAP_PROP_FRAME_HEIGHT, CAP_PROP_FRAME_WIDTH
@@ -239,7 +239,7 @@ def store(results: h5py.File, proc: dict[str, Any], params: dict[str, Any]) -> l
             if len(energy):
                 results["motion_energy/%d" % index] = aligned(np.asarray(energy))
     pupil_rois = [roi for roi in proc["rois"] or [] if roi["rind"] == PUPIL]
-    for k, (pupil, roi) in enumerate(zip(proc["pupil"], pupil_rois)):  # noqa: B905 (Python 3.9)
+    for k, (pupil, roi) in enumerate(zip(proc["pupil"], pupil_rois)):
         corner = np.array([roi["xrange"][0], roi["yrange"][0]], dtype=float)
         group = results.create_group("pupils/%d" % k)
         group["area"] = pupil["area"]

@@ -1,12 +1,7 @@
 """Processors of calcium imaging."""
 
-from nwbpipe.processors.imaging._caiman import Caiman
-from nwbpipe.processors.imaging._caiman_params import CaimanParams
 from nwbpipe.processors.imaging._deconvolution import Deconvolution, DeconvolutionParams
 from nwbpipe.processors.imaging._dff import Dff, DffParams
-from nwbpipe.processors.imaging._extract import Extract
-from nwbpipe.processors.imaging._extract_params import ExtractParams
-from nwbpipe.processors.imaging._motion import MotionCorrection
 from nwbpipe.processors.imaging._quality import ImagingQuality, ImagingQualityParams
 from nwbpipe.processors.imaging._segmentation_write import (
     Motion,
@@ -17,8 +12,9 @@ from nwbpipe.processors.imaging._segmentation_write import (
     write_segmentation,
     write_traces,
 )
-from nwbpipe.processors.imaging._suite2p import Suite2p
-from nwbpipe.processors.imaging._suite2p_params import RegistrationParams, Suite2pParams
+from nwbpipe.processors.imaging.caiman import Caiman, CaimanParams
+from nwbpipe.processors.imaging.extract import Extract, ExtractParams
+from nwbpipe.processors.imaging.suite2p import MotionCorrection, RegistrationParams, Suite2p, Suite2pParams
 
 __all__ = [
     "Caiman",

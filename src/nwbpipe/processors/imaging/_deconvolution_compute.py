@@ -7,17 +7,13 @@ trace y, with c[t] >= g c[t-1] everywhere. Written here from the paper.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import h5py
 import numpy as np
 
-# The parts beside this file are imported by their names: the package that they lie in is not there.
-sys.path.append(str(Path(__file__).resolve().parent))
-from _trace_baseline import baseline
-from _traces_read import read_traces
+from nwbpipe_kit.baselines import baseline
+from nwbpipe_kit.traces import read_traces
 
 
 def oasis(trace: np.ndarray, g: float, penalty: float = 0.0, smallest: float = 0.0) -> np.ndarray:
@@ -59,7 +55,7 @@ def oasis(trace: np.ndarray, g: float, penalty: float = 0.0, smallest: float = 0
         starts.append(start)
         lengths.append(length)
     calcium = np.zeros(len(trace))
-    for value, start, length in zip(values, starts, lengths):  # noqa: B905 (Python 3.9)
+    for value, start, length in zip(values, starts, lengths):
         calcium[start : start + length] = max(value, 0.0) * g ** np.arange(length)
     activity = np.append(0.0, calcium[1:] - g * calcium[:-1])
     return np.where(activity > 1e-12 * max(1.0, float(np.abs(trace).max())), activity, 0.0)
@@ -79,4 +75,4 @@ def compute(request: Dict[str, Any], results: h5py.File, progress: Callable[[flo
         found[:, column] = oasis(trace, g, params["penalty"] * noise, params["smallest"] * noise)
         progress((column + 1) / traces.shape[1], "deconvolution")
     results["deconvolved"] = found
-    return {"rois": int(found.shape[1]), "g": g}
+    return {"rois": int(traces.shape[1]), "g": g}

@@ -63,10 +63,6 @@ class Dff(Processor):
     Params: ClassVar[type[Params]] = DffParams
     tool: ClassVar[Tool] = Tool("numpy", ("numpy>=1.24", "h5py>=3.8"), licence="BSD-3-Clause")
     compute: ClassVar[str] = "nwbpipe.processors.imaging._dff_compute"
-    compute_parts: ClassVar[tuple[str, ...]] = (
-        "nwbpipe.processors.imaging._trace_baseline",
-        "nwbpipe.processors.imaging._traces_read",
-    )
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check that the traces belong together; return their rate."""

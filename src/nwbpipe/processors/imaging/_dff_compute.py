@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any, Callable, Dict
 
 import h5py
 import numpy as np
 
-# The parts beside this file are imported by their names: the package that they lie in is not there.
-sys.path.append(str(Path(__file__).resolve().parent))
-from _trace_baseline import baseline
-from _traces_read import read_traces
+from nwbpipe_kit.baselines import baseline
+from nwbpipe_kit.traces import read_traces
 
 
 def compute(request: Dict[str, Any], results: h5py.File, progress: Callable[[float, str], None]) -> Dict[str, Any]:
@@ -24,7 +20,7 @@ def compute(request: Dict[str, Any], results: h5py.File, progress: Callable[[flo
         # Its own level is left in: it is part of what the cell's brightness is measured against.
         traces = traces - params["neuropil_coefficient"] * (neuropil - np.median(neuropil, axis=0))
     base = baseline(traces, request["facts"]["rate"], params)
-    usable = (base > 0).all(axis=0)
+    usable = np.all(base > 0, axis=0)
     if not usable.any():
         raise ValueError(
             "the baseline of no trace is positive, and dF/F has no meaning: bind traces that hold the light of the "
@@ -34,4 +30,4 @@ def compute(request: Dict[str, Any], results: h5py.File, progress: Callable[[flo
     dff[:, usable] = traces[:, usable] / base[:, usable] - 1
     results["dff"] = dff
     progress(1.0, "%d of %d traces" % (usable.sum(), len(usable)))
-    return {"rois": int(dff.shape[1]), "unusable": np.flatnonzero(~usable).tolist()}
+    return {"rois": len(usable), "unusable": np.flatnonzero(~usable).tolist()}

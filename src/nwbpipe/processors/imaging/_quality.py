@@ -76,11 +76,6 @@ class ImagingQuality(Processor):
     Params: ClassVar[type[Params]] = ImagingQualityParams
     tool: ClassVar[Tool] = Tool("numpy", ("numpy>=1.24", "h5py>=3.8"), licence="BSD-3-Clause")
     compute: ClassVar[str] = "nwbpipe.processors.imaging._quality_compute"
-    compute_parts: ClassVar[tuple[str, ...]] = (
-        "nwbpipe.quality._imaging_metrics",
-        "nwbpipe.processors.imaging._movie_reader",
-        "nwbpipe.processors.imaging._traces_read",
-    )
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check that the inputs belong together; return rate, gaps, and the size of frames and pixels."""
@@ -191,7 +186,7 @@ def _write_frames(module: ProcessingModule, context: Context, movie: Any, result
     from pynwb import TimeSeries
 
     from nwbpipe.processors.imaging._segmentation_write import compress, times_of
-    from nwbpipe.quality._imaging_metrics import FRAME_METRICS
+    from nwbpipe_kit.imaging_metrics import FRAME_METRICS
 
     values = np.stack([results.arrays[f"frames/{name}"][:] for name in FRAME_METRICS], axis=1).astype(np.float32)
     texts = " ".join(f"{column}: {text}" for column, text in enumerate(FRAME_METRICS.values()))

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any, Callable, Dict
 
 import h5py
 import numpy as np
 
-# The parts are imported by their names: the package that they lie in is not there.
-sys.path.append(str(Path(__file__).resolve().parent))
-sys.path.append(str(Path(__file__).resolve().parents[2] / "quality"))
-from _imaging_metrics import (
+from nwbpipe_kit.imaging_metrics import (
     FRAME_METRICS,
     frame_metrics,
     mask_metrics,
@@ -21,8 +16,8 @@ from _imaging_metrics import (
     sharpness,
     trace_metrics,
 )
-from _movie_reader import GROUP_BYTES, ChunkReader
-from _traces_read import read_traces
+from nwbpipe_kit.movies import GROUP_BYTES, ChunkReader
+from nwbpipe_kit.traces import read_traces
 
 Progress = Callable[[float, str], None]
 
@@ -78,7 +73,7 @@ def measure_movie(
     focus = []
     saturated = 0
     for start in range(0, frames, step):
-        block = reader.take(np.arange(start, min(start + step, frames)))
+        block = reader.read_frames(np.arange(start, min(start + step, frames)))
         if block.dtype.kind == "f" and not np.isfinite(block).all():
             raise ValueError(
                 "the movie holds NaN or infinite values (frames %d to %d)" % (start, start + len(block) - 1)

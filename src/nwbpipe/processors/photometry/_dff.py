@@ -122,7 +122,6 @@ class PhotometryDff(Processor):
     Params: ClassVar[type[Params]] = PhotometryDffParams
     tool: ClassVar[Tool] = Tool("scipy", ("scipy>=1.11", "numpy>=1.24", "h5py>=3.8"), licence="BSD-3-Clause")
     compute: ClassVar[str] = "nwbpipe.processors.photometry._dff_compute"
-    compute_parts: ClassVar[tuple[str, ...]] = ("nwbpipe.processors.photometry._photometry_series",)
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the series; return the pairs of columns."""

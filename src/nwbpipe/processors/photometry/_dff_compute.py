@@ -10,17 +10,14 @@ different speeds: F / T_F = a + b C / T_C, and F0 = T_F (a + b C / T_C).
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
 # The part beside this file is imported by its name: the package that it lies in is not there.
-sys.path.append(str(Path(__file__).resolve().parent))
-from _photometry_series import interpolate, interval, read_series, runs
+from ._photometry_series import interpolate, interval, read_series, runs
 
 Progress = Callable[[float, str], None]
 
@@ -117,7 +114,7 @@ def running_percentile(values: np.ndarray, times: np.ndarray, percentile: float,
     starts = np.searchsorted(times, centres - window / 2)
     stops = np.searchsorted(times, centres + window / 2, side="right")
     found = np.full(len(centres), np.nan)
-    for k, (start, stop) in enumerate(zip(starts, stops)):  # noqa: B905 (Python 3.9)
+    for k, (start, stop) in enumerate(zip(starts, stops)):
         part = values[start:stop]
         part = part[np.isfinite(part)]
         if len(part):

@@ -69,7 +69,6 @@ class EventAligned(Processor):
     Params: ClassVar[type[Params]] = EventAlignedParams
     tool: ClassVar[Tool] = Tool("numpy", ("numpy>=1.24", "h5py>=3.8"), licence="BSD-3-Clause")
     compute: ClassVar[str] = "nwbpipe.processors.photometry._event_aligned_compute"
-    compute_parts: ClassVar[tuple[str, ...]] = ("nwbpipe.processors.photometry._photometry_series",)
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the series and the events; return times and kinds."""

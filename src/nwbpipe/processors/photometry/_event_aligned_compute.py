@@ -6,16 +6,13 @@ count of samples is rounded, so that nothing drifts over a session.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-sys.path.append(str(Path(__file__).resolve().parent))
-from _photometry_series import interpolate, interval, read_series
+from ._photometry_series import interpolate, interval, read_series
 
 Progress = Callable[[float, str], None]
 
@@ -106,7 +103,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         responses[:, column] = cuts
         for number, name in enumerate(names):
             found = average(cuts[kinds == name])
-            for key, value in zip(("mean", "sem", "count"), found):  # noqa: B905 (Python 3.9)
+            for key, value in zip(("mean", "sem", "count"), found):
                 averages[key][number, column] = value
         dropped.append(why)
         progress((column + 1) / values.shape[1], "traces")

@@ -45,7 +45,7 @@ def runs(good: np.ndarray, times: np.ndarray) -> Iterator[slice]:
     breaks[0] = breaks[-1] = True
     breaks[1:-1] = np.diff(times) > GAP * interval(times)
     edges = np.flatnonzero(breaks | (np.diff(np.concatenate(([False], good, [False])).astype(np.int8)) != 0))
-    for start, stop in zip(edges[:-1], edges[1:]):  # noqa: B905, RUF007 (Python 3.9)
+    for start, stop in zip(edges[:-1], edges[1:]):
         if good[start]:
             yield slice(int(start), int(stop))
 

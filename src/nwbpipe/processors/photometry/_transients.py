@@ -47,7 +47,6 @@ class Transients(Processor):
     Params: ClassVar[type[Params]] = TransientsParams
     tool: ClassVar[Tool] = Tool("scipy", ("scipy>=1.11", "numpy>=1.24", "h5py>=3.8"), licence="BSD-3-Clause")
     compute: ClassVar[str] = "nwbpipe.processors.photometry._transients_compute"
-    compute_parts: ClassVar[tuple[str, ...]] = ("nwbpipe.processors.photometry._photometry_series",)
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the series; return its traces in words."""

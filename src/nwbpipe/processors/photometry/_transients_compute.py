@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-sys.path.append(str(Path(__file__).resolve().parent))
-from _photometry_series import interval, read_series, runs
+from ._photometry_series import interval, read_series, runs
 
 Progress = Callable[[float, str], None]
 
@@ -41,7 +38,7 @@ def transients(values: np.ndarray, times: np.ndarray, params: dict[str, Any]) ->
         )
         widths = peak_widths(part, peaks, rel_height=0.5)[0] * step
         kept = (widths >= params["min_width_s"]) & (widths <= (params["max_width_s"] or np.inf))
-        for name, column in zip(names, (times[run][peaks], part[peaks], facts["prominences"], widths)):  # noqa: B905
+        for name, column in zip(names, (times[run][peaks], part[peaks], facts["prominences"], widths)):
             found[name].append(column[kept])
     return {name: np.concatenate(several) if several else np.zeros(0) for name, several in found.items()}
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from nwbpipe import environments
 from nwbpipe.environments import Tool, ToolSettings
 from nwbpipe.errors import NwbpipeError
+from nwbpipe.processors import computes_same, hash_compute_code
 from nwbpipe.project._model import Policy
 from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project.state import Index
 from nwbpipe.project.state._index import read_local_stats
 from nwbpipe.provenance import RunRecord
-from nwbpipe.run import hash_compute_code
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def explain_staleness(record: RunRecord, facts: ToolFacts, policy: Policy) -> st
     """Say why another tool or source makes a result stale; "" if it does not."""
     if policy == "never":
         return ""
-    if record.compute_digest and record.compute_digest != facts.source:
+    if record.compute_digest and not computes_same(record.processor, record.compute_digest, facts.source):
         return "code changed"
     length = None if policy == "exact" else 2
     if facts.version and record.tool_version.split(".")[:length] != facts.version.split(".")[:length]:

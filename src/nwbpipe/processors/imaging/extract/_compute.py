@@ -1,7 +1,7 @@
 """Run EXTRACT 1.3 on a movie of an NWB file, by MATLAB or GNU Octave (compute module: see `nwbpipe.processors`).
 
 EXTRACT is used from the checkout that the user names. Under Octave, functions that it lacks come from the folder
-``_extract_octave`` beside this file, and the checkout's sources are copied to the scratch folder, where one call is
+``_octave`` beside this file, and the checkout's sources are copied to the scratch folder, where one call is
 written as Octave wants it (see `copy_for_octave`).
 
 Orientation. The movie is (frames, x, y), with y the fastest in memory: read by columns that is EXTRACT's
@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 
 Progress = Callable[[float, str], None]
-FUNCTIONS = Path(__file__).resolve().with_name("_extract_octave")
+FUNCTIONS = Path(__file__).resolve().with_name("_octave")
 READ_BYTES = 64 * 1024**2
 STAGES = {
     "Preprocessing": (0.2, "preprocessing"),

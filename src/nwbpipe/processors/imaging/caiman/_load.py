@@ -11,8 +11,8 @@ import numpy as np
 
 from nwbpipe.errors import InputError, SourceError
 from nwbpipe.processors._base import Loaded
-from nwbpipe.processors.imaging._caiman_settings import KNOWN, OWN
-from nwbpipe.processors.imaging._caiman_store import put_components
+from nwbpipe.processors.imaging.caiman._settings import KNOWN, OWN
+from nwbpipe.processors.imaging.caiman._store import put_components
 
 _NEEDED = ("A", "C")
 

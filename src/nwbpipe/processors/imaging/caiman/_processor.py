@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nwbpipe.environments import Checkout, Tool, Weights
 from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Loader, Params, Processor, Results
-from nwbpipe.processors.imaging._caiman_params import CNN, CaimanParams
+from nwbpipe.processors.imaging.caiman._params import CNN, CaimanParams
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -69,11 +69,10 @@ class Caiman(Processor):
     }
     Params: ClassVar[type[Params]] = CaimanParams
     tool: ClassVar[Tool] = CAIMAN
-    compute: ClassVar[str] = "nwbpipe.processors.imaging._caiman_compute"
-    compute_parts: ClassVar[tuple[str, ...]] = ("nwbpipe.processors.imaging._caiman_store",)
+    compute: ClassVar[str] = "nwbpipe.processors.imaging.caiman._compute"
     loader: ClassVar[Loader | None] = Loader(
         "the file that CaImAn's CNMF.save wrote (.hdf5)",
-        "nwbpipe.processors.imaging._caiman_load",
+        "nwbpipe.processors.imaging.caiman._load",
     )
 
     def tool_for(self, params: Any) -> Tool:
@@ -103,6 +102,6 @@ class Caiman(Processor):
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write shifts, images, components and traces."""
-        from nwbpipe.processors.imaging._caiman_write import write_results
+        from nwbpipe.processors.imaging.caiman._write import write_results
 
         write_results(context.module(nwbfile, self.module), context.input(nwbfile, "movie"), results, context)

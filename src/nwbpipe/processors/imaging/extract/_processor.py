@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nwbpipe.environments import Checkout, Program, Tool
 from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Loader, Params, Processor, Results
-from nwbpipe.processors.imaging._extract_params import ExtractParams
+from nwbpipe.processors.imaging.extract._params import ExtractParams
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -66,10 +66,10 @@ class Extract(Processor):
     }
     Params: ClassVar[type[Params]] = ExtractParams
     tool: ClassVar[Tool] = EXTRACT
-    compute: ClassVar[str] = "nwbpipe.processors.imaging._extract_compute"
+    compute: ClassVar[str] = "nwbpipe.processors.imaging.extract._compute"
     loader: ClassVar[Loader | None] = Loader(
         "the .mat file (v7.3) with EXTRACT's `output`",
-        "nwbpipe.processors.imaging._extract_load",
+        "nwbpipe.processors.imaging.extract._load",
     )
 
     def tool_for(self, params: Any) -> Tool:
@@ -97,6 +97,6 @@ class Extract(Processor):
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write images, cells and traces."""
-        from nwbpipe.processors.imaging._extract_write import write_results
+        from nwbpipe.processors.imaging.extract._write import write_results
 
         write_results(context.module(nwbfile, self.module), context.input(nwbfile, "movie"), results, context)

@@ -11,7 +11,7 @@ import numpy as np
 
 from nwbpipe.errors import InputError, SourceError
 from nwbpipe.processors._base import Loaded
-from nwbpipe.processors.imaging._extract_compute import put
+from nwbpipe.processors.imaging.extract._compute import put
 
 #: The struct's name, and in it the footprints and traces: of version 1 and later, and before.
 _LAYOUTS = (("output", "spatial_weights", "temporal_weights"), ("extractAnalysisOutput", "filters", "traces"))

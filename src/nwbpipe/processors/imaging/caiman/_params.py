@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from nwbpipe.processors._base import Params
-from nwbpipe.processors.imaging._caiman_settings import check_settings
 from nwbpipe.processors.imaging._settings import make_validator
+from nwbpipe.processors.imaging.caiman._settings import check_settings
 
 #: The network that judges footprints: a file of CaImAn's repository.
 CNN = "cnn_model.h5"

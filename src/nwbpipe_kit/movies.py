@@ -1,12 +1,11 @@
-"""Read a movie of an NWB file in threads (part of compute modules: standard library, numpy and h5py only).
+"""Read a movie of an NWB file in threads.
 
-h5py decompresses one chunk after the other. Here the stored chunks are read as they are, and shuffled and inflated
-in threads; where the file has other filters, or a chunk was never written, h5py does it.
+h5py decompresses one chunk after the other. Here the stored chunks are read as they are, and decoded in threads;
+where the file has filters that `nwbpipe_kit.chunks` does not know, h5py does it.
 """
 
 from __future__ import annotations
 
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -14,13 +13,14 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import h5py
 import numpy as np
 
+from nwbpipe_kit.chunks import FilterPipeline, read_stored_chunk
+
 Progress = Callable[[float, str], None]
 
 INT16_MAX = 32767
 # suite2p clips registered frames at 2**15 - 2, so floats are scaled to stay below.
 FLOAT_LIMIT = 30000.0
 GROUP_BYTES = 64 * 1024**2
-_SHUFFLE, _GZIP = h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE
 
 
 class ChunkReader:
@@ -35,97 +35,91 @@ class ChunkReader:
 
     def __init__(self, data: h5py.Dataset, threads: int = 1) -> None:
         self.data = data
-        pipeline = data.id.get_create_plist()
-        filters = [pipeline.get_filter(i)[0] for i in range(pipeline.get_nfilters())]
-        self.direct = threads > 1 and data.chunks is not None and filters in ([_GZIP], [_SHUFFLE, _GZIP])
-        self.shuffled = _SHUFFLE in filters
-        self.pool = ThreadPoolExecutor(threads) if self.direct else None
-        self.kept: Dict[Any, np.ndarray] = {}
+        self.pipeline = FilterPipeline.of(data) if threads > 1 else None
+        self.pool = ThreadPoolExecutor(threads) if self.pipeline is not None else None
+        self.last_row: Dict[Any, np.ndarray] = {}  # chunks; the next read often needs the rest of their frames
+
+    @property
+    def direct(self) -> bool:
+        """True if chunks are decoded here, in threads."""
+        return self.pool is not None
 
     def close(self) -> None:
         """End the threads."""
         if self.pool is not None:
             self.pool.shutdown()
 
-    def take(self, indices: np.ndarray, plane: Optional[int] = None) -> np.ndarray:
-        """Return the frames of these indices, in their order: (n, x, y), or (n, x, y, planes) without a `plane`."""
+    def read_frames(self, indices: np.ndarray, plane: Optional[int] = None) -> np.ndarray:
+        """Return the frames of these indices, in their order: (n, x, y), or (n, x, y, planes) without a `plane`.
+
+        Raises
+        ------
+        OSError
+            If a chunk is damaged.
+        """
         indices = np.asarray(indices, dtype=np.int64)
         last = self.data.shape[3:] if plane is None else ()
         out = np.empty((len(indices), *self.data.shape[1:3], *last), self.data.dtype)
-        if not self.direct:
-            return self._by_h5py(indices, plane, out)
-        try:
-            return self._by_chunks(indices, plane, out)
-        except _Unusual:
-            self.direct = False
-            return self._by_h5py(indices, plane, out)
+        if self.pool is None:
+            return self._read_by_h5py(indices, plane, out)
+        return self._read_by_chunks(indices, plane, out)
 
-    def _by_h5py(self, indices: np.ndarray, plane: Optional[int], out: np.ndarray) -> np.ndarray:
-        where: Any = (Ellipsis,) if plane is None else (Ellipsis, plane)
+    def _read_by_h5py(self, indices: np.ndarray, plane: Optional[int], out: np.ndarray) -> np.ndarray:
+        rest: Any = (Ellipsis,) if plane is None else (Ellipsis, plane)
         if len(indices) and (np.diff(indices) == 1).all():
-            out[...] = self.data[(slice(int(indices[0]), int(indices[-1]) + 1), *where)]
+            out[...] = self.data[(slice(int(indices[0]), int(indices[-1]) + 1), *rest)]
         else:  # one by one: h5py's own selection by a list of indices is slower still
             for k, index in enumerate(indices):
-                out[k] = self.data[(int(index), *where)]
+                out[k] = self.data[(int(index), *rest)]
         return out
 
-    def _by_chunks(self, indices: np.ndarray, plane: Optional[int], out: np.ndarray) -> np.ndarray:
+    def _read_by_chunks(self, indices: np.ndarray, plane: Optional[int], out: np.ndarray) -> np.ndarray:
         data, chunk = self.data, self.data.chunks
-        places: List[Sequence[int]] = [range(0, size, step) for size, step in zip(data.shape[1:3], chunk[1:3])]  # noqa: B905
+        axes: List[Sequence[int]] = [range(0, size, step) for size, step in zip(data.shape[1:3], chunk[1:3])]
         if data.ndim == 4:
-            places.append(range(0, data.shape[3], chunk[3]) if plane is None else [plane // chunk[3] * chunk[3]])
-        rows = indices // chunk[0]
-        wanted = list(dict.fromkeys(rows.tolist()))
-        row_bytes = int(np.prod(chunk)) * data.dtype.itemsize * int(np.prod([len(p) for p in places]))
+            axes.append(range(0, data.shape[3], chunk[3]) if plane is None else [plane // chunk[3] * chunk[3]])
+        corners = list(product(*axes))
+        row_of_frame = indices // chunk[0]
+        rows = list(dict.fromkeys(row_of_frame.tolist()))
+        row_bytes = int(np.prod(chunk)) * data.dtype.itemsize * len(corners)
         group = max(1, GROUP_BYTES // max(1, row_bytes))
-        for start in range(0, len(wanted), group):
-            some = wanted[start : start + group]
-            jobs = [(row, place, self._chunk(row, place)) for row in some for place in product(*places)]
-            self.kept = {}  # the last row of chunks, of which the next read often needs the rest
-            for row, place, job in jobs:
-                try:
-                    values = job if isinstance(job, np.ndarray) else job.result()
-                except (zlib.error, ValueError) as error:  # damaged, or stored past a filter: HDF5 will tell
-                    raise _Unusual from error
-                if row == some[-1]:
-                    self.kept[row, place] = values
-                mine = np.flatnonzero(rows == row)
+        for start in range(0, len(rows), group):
+            group_rows = rows[start : start + group]
+            jobs = [(row, corner, self._start_chunk(row, corner)) for row in group_rows for corner in corners]
+            self.last_row = {}
+            for row, corner, job in jobs:
+                values = self._finish_chunk(job)
+                if row == group_rows[-1]:
+                    self.last_row[row, corner] = values
+                frames = np.flatnonzero(row_of_frame == row)
                 inner: Any = tuple(
-                    slice(0, min(step, size - at))
-                    for at, step, size in zip(place, chunk[1:], data.shape[1:])  # noqa: B905
+                    slice(0, min(step, size - at)) for at, step, size in zip(corner, chunk[1:], data.shape[1:])
                 )
-                target: Any = tuple(slice(at, at + cut.stop) for at, cut in zip(place, inner))  # noqa: B905
-                part = values[indices[mine] - row * chunk[0]]
+                target: Any = tuple(slice(at, at + cut.stop) for at, cut in zip(corner, inner))
+                part = values[indices[frames] - row * chunk[0]]
                 if data.ndim == 4 and plane is not None:
-                    out[(mine, *target[:2])] = part[(slice(None), *inner[:2], plane - place[2])]
+                    out[(frames, *target[:2])] = part[(slice(None), *inner[:2], plane - corner[2])]
                 else:
-                    out[(mine, *target)] = part[(slice(None), *inner)]
+                    out[(frames, *target)] = part[(slice(None), *inner)]
         return out
 
-    def _chunk(self, row: int, place: Tuple[int, ...]) -> Any:
-        """Begin to inflate a chunk, unless it was kept."""
-        if (row, place) in self.kept:
-            return self.kept[row, place]
+    def _start_chunk(self, row: int, corner: Tuple[int, ...]) -> Any:
+        """Begin to decode a chunk, unless the last read left it."""
+        if (row, corner) in self.last_row:
+            return self.last_row[row, corner]
         assert self.pool is not None
+        assert self.pipeline is not None
+        stored = read_stored_chunk(self.data, (row * self.data.chunks[0], *corner))
+        if stored is None:
+            return np.full(self.data.chunks, self.data.fillvalue, self.data.dtype)
+        return self.pool.submit(self.pipeline.decode, stored[1], stored[0])
+
+    def _finish_chunk(self, job: Any) -> np.ndarray:
         try:
-            mask, raw = self.data.id.read_direct_chunk((row * self.data.chunks[0], *place))
-        except (OSError, ValueError, RuntimeError) as error:  # a chunk that was never written
-            raise _Unusual from error
-        if mask:
-            raise _Unusual
-        return self.pool.submit(self._inflate, raw)
-
-    def _inflate(self, raw: bytes) -> np.ndarray:
-        plain = np.frombuffer(zlib.decompress(raw), np.uint8)
-        size = self.data.dtype.itemsize
-        if self.shuffled and size > 1:
-            plain = np.ascontiguousarray(plain.reshape(size, -1).T)
-        values: np.ndarray = plain.reshape(-1).view(self.data.dtype).reshape(self.data.chunks)
+            values: np.ndarray = job if isinstance(job, np.ndarray) else job.result()
+        except ValueError as error:
+            raise OSError("%s: %s: %s" % (self.data.file.filename, self.data.name, error)) from error
         return values
-
-
-class _Unusual(Exception):  # noqa: N818
-    """A chunk that only HDF5 knows how to read."""
 
 
 class Movie:
@@ -157,7 +151,7 @@ class Movie:
 
     def __getitem__(self, item: Any) -> np.ndarray:
         indices = np.arange(self.shape[0])[item] if isinstance(item, slice) else np.atleast_1d(item)
-        frames = self.reader.take(indices, self.plane)
+        frames = self.reader.read_frames(indices, self.plane)
         if isinstance(item, slice) and len(indices):
             flat = frames.reshape(len(frames), -1)
             self.constant[indices] = flat.min(axis=1) == flat.max(axis=1)
@@ -203,7 +197,7 @@ def intensity_scale(data: Any, progress: Progress, threads: int = 1) -> float:
     largest = 0.0
     reader = ChunkReader(data, threads)
     for start in range(0, frames, step):
-        block = reader.take(np.arange(start, min(start + step, frames)))
+        block = reader.read_frames(np.arange(start, min(start + step, frames)))
         low, high = float(block.min()), float(block.max())
         if not (np.isfinite(low) and np.isfinite(high)):
             raise ValueError(

@@ -9,8 +9,8 @@ from pydantic import field_validator
 
 from nwbpipe.environments import Tool
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
-from nwbpipe.processors.imaging._suite2p import PARTS, SUITE2P, Suite2p
-from nwbpipe.processors.imaging._suite2p_params import RegistrationParams
+from nwbpipe.processors.imaging.suite2p._params import RegistrationParams
+from nwbpipe.processors.imaging.suite2p._processor import SUITE2P, Suite2p
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -46,8 +46,7 @@ class MotionCorrection(Processor):
     inputs: ClassVar[Mapping[str, Input]] = Suite2p.inputs
     Params: ClassVar[type[Params]] = MotionCorrectionParams
     tool: ClassVar[Tool] = SUITE2P
-    compute: ClassVar[str] = "nwbpipe.processors.imaging._motion_compute"
-    compute_parts: ClassVar[tuple[str, ...]] = (*PARTS, "nwbpipe.processors.imaging._suite2p_compute")
+    compute: ClassVar[str] = "nwbpipe.processors.imaging.suite2p._motion_compute"
     resumable: ClassVar[bool] = True
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
@@ -58,6 +57,6 @@ class MotionCorrection(Processor):
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write shifts and images."""
-        from nwbpipe.processors.imaging._suite2p_write import write_results
+        from nwbpipe.processors.imaging.suite2p._write import write_results
 
         write_results(context.module(nwbfile, self.module), context.input(nwbfile, "movie"), results, context)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nwbpipe.environments import Tool
 from nwbpipe.processors._base import Context, Input, Loader, Params, Processor, Results
-from nwbpipe.processors.imaging._suite2p_params import Suite2pParams
+from nwbpipe.processors.imaging.suite2p._params import Suite2pParams
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -19,12 +19,6 @@ SUITE2P = Tool(
     python=">=3.9,<3.14",
     licence="GPL-3.0-only",
     gpu="torch",
-)
-#: Modules that suite2p's compute module imports from beside itself.
-PARTS = (
-    "nwbpipe.processors.imaging._movie_reader",
-    "nwbpipe.processors.imaging._suite2p_store",
-    "nwbpipe.processors.imaging._suite2p_tool",
 )
 
 
@@ -75,12 +69,11 @@ class Suite2p(Processor):
     }
     Params: ClassVar[type[Params]] = Suite2pParams
     tool: ClassVar[Tool] = SUITE2P
-    compute: ClassVar[str] = "nwbpipe.processors.imaging._suite2p_compute"
-    compute_parts: ClassVar[tuple[str, ...]] = PARTS
+    compute: ClassVar[str] = "nwbpipe.processors.imaging.suite2p._compute"
     resumable: ClassVar[bool] = True
     loader: ClassVar[Loader | None] = Loader(
         "the folder `suite2p` or `plane0` of a finished run (ops.npy, stat.npy, F.npy, Fneu.npy, …)",
-        "nwbpipe.processors.imaging._suite2p_load",
+        "nwbpipe.processors.imaging.suite2p._load",
     )
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
@@ -91,6 +84,6 @@ class Suite2p(Processor):
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write shifts, images, ROIs and traces."""
-        from nwbpipe.processors.imaging._suite2p_write import write_results
+        from nwbpipe.processors.imaging.suite2p._write import write_results
 
         write_results(context.module(nwbfile, self.module), context.input(nwbfile, "movie"), results, context)

@@ -185,7 +185,7 @@ def mask_metrics(
     metrics = {name: np.full(count, np.nan) for name in MASK_METRICS if name != "area_um2"}
     metrics["area"] = np.bincount(owners[1], minlength=count).astype(np.float64)
     metrics["overlap"] = np.bincount(owners[1], weights=shared, minlength=count) / np.maximum(metrics["area"], 1)
-    for k, (start, end) in enumerate(zip(starts, ends)):  # noqa: B905 (Python 3.9)
+    for k, (start, end) in enumerate(zip(starts, ends)):
         if end <= start:
             continue
         px, py = x[start:end].astype(np.float64), y[start:end].astype(np.float64)

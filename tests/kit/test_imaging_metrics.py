@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nwbpipe.quality import _imaging_metrics as metrics
+from nwbpipe_kit import imaging_metrics as metrics
 
 RATE = 10.0
 

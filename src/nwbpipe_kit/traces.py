@@ -1,4 +1,4 @@
-"""Read the traces of an input (part of compute modules: numpy and h5py only)."""
+"""Read the traces of an input."""
 
 from __future__ import annotations
 

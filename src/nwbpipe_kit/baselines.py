@@ -1,4 +1,4 @@
-"""Baselines of fluorescence traces (part of compute modules: numpy only)."""
+"""Baselines of fluorescence traces."""
 
 from __future__ import annotations
 

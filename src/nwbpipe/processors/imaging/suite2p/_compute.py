@@ -4,7 +4,7 @@ Orientation. NWB (and NeuroConv) store a movie as (frames, x, y[, planes]); suit
 plane at a time. Frames are transposed on their way in, and every result on its way out: images are (x, y), as the
 frames of the stored series are; ``x`` is an index along the second axis of the series, ``y`` one along its third.
 
-Memory. suite2p reads the frames that it asks for from the NWB file (`_movie_reader`), and writes the registered
+Memory. suite2p reads the frames that it asks for from the NWB file (`nwbpipe_kit.movies`), and writes the registered
 ones to a memory-mapped file in the scratch folder (2 bytes per pixel). It holds a binned movie of up to
 ``detection.nbins`` frames as float32.
 
@@ -20,18 +20,16 @@ import logging
 import os
 import random
 import re
-import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 import h5py
 import numpy as np
 
-# The parts beside this file are imported by their names: the package that they lie in is not there.
-sys.path.append(str(Path(__file__).resolve().parent))
-from _movie_reader import GROUP_BYTES, Movie, intensity_scale
-from _suite2p_store import Arrays, join, plane_arrays, put
-from _suite2p_tool import chosen_device, fit_blocks, plain, suite2p_settings
+from nwbpipe_kit.movies import GROUP_BYTES, Movie, intensity_scale
+
+from ._store import Arrays, join, plane_arrays, put
+from ._tool import chosen_device, fit_blocks, plain, suite2p_settings
 
 Progress = Callable[[float, str], None]
 
@@ -171,7 +169,7 @@ class Sources:
         """Return the movie of a plane, for each channel."""
         first = True
         made = []
-        for data, scale in zip(self.data, self.scales):  # noqa: B905 (Python 3.9)
+        for data, scale in zip(self.data, self.scales):
             made.append(Movie(data, scale, on_read if first else None, plane, self.threads))
             first = False
         return made
@@ -223,7 +221,7 @@ class PlaneRun:
         if "images/mean" not in arrays:  # nothing was registered, and nothing was found
             arrays["images/mean"] = self.mean()
         partial = self.folder / "partial.npz"
-        np.savez(partial, **{name.replace("/", "|"): values for name, values in arrays.items()})
+        np.savez(partial, **{name.replace("/", "|"): values for name, values in arrays.items()})  # type: ignore[arg-type]
         self.kept.mkdir(parents=True, exist_ok=True)
         partial.replace(self.kept / "done.npz")
         for binary in self.folder.glob("data*.bin"):
@@ -297,7 +295,7 @@ class PlaneRun:
             detected = self.folder / "detect_outputs.npy"
             values = (reg, np.load(detected, allow_pickle=True).item() if detected.exists() else {}) + (None,) * 10
         self.seconds.update(plain(values[-1] or {}))
-        return dict(zip(NAMES, values))  # noqa: B905 (Python 3.9)
+        return dict(zip(NAMES, values))
 
     def registered(self) -> Dict[str, Any]:
         """Return what the registration left, as a run that found no cells would."""

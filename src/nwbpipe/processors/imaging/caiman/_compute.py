@@ -13,7 +13,6 @@ import difflib
 import logging
 import os
 import random
-import sys
 import warnings
 from pathlib import Path
 from typing import Any, Callable
@@ -21,9 +20,7 @@ from typing import Any, Callable
 import h5py
 import numpy as np
 
-# Beside this file, for the tool's Python that has no nwbpipe.
-sys.path.append(str(Path(__file__).resolve().parent))
-from _caiman_store import put
+from ._store import put
 
 Progress = Callable[[float, str], None]
 COPY_BYTES = 64 * 1024**2

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from nwbpipe.processors._base import Params
 from nwbpipe.processors.imaging._settings import make_validator
-from nwbpipe.processors.imaging._suite2p_settings import check_settings
+from nwbpipe.processors.imaging.suite2p._settings import check_settings
 
 _Pair = TypeVar("_Pair", tuple[int, int], tuple[float, float])
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from nwbpipe.processors._base import Params
-from nwbpipe.processors.imaging._extract_settings import check_settings
 from nwbpipe.processors.imaging._settings import make_validator
+from nwbpipe.processors.imaging.extract._settings import check_settings
 
 
 class ExtractParams(Params):

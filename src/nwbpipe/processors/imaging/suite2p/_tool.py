@@ -79,7 +79,7 @@ def fit_blocks(registration: dict[str, Any], ny: int, nx: int) -> None:
         print("the frame (%d x %d) is no larger than a block: registration is rigid" % (nx, ny))
         registration["nonrigid"] = False
     elif registration["nonrigid"]:
-        block = [min(size, length * 3 // 4) if size >= length else size for size, length in zip(block, (ny, nx))]  # noqa: B905
+        block = [min(size, length * 3 // 4) if size >= length else size for size, length in zip(block, (ny, nx))]
     registration["block_size"] = tuple(block)
 
 
