@@ -11,8 +11,9 @@ from nwbpipe.environments import find
 from nwbpipe.errors import InputError, ToolMissingError
 from nwbpipe.processors import Context, Results, processor
 from nwbpipe.processors.imaging import Caiman, CaimanParams
+from nwbpipe.processors.imaging._settings import nest_settings, own_settings
 from nwbpipe.processors.imaging.caiman import _compute as compute
-from nwbpipe.processors.imaging.caiman._settings import OWN, SETTINGS
+from nwbpipe.processors.imaging.caiman._params import SETTINGS
 from nwbpipe.processors.imaging.caiman._store import put_components
 from tests.processors.imaging.session import bound_movie, write_session
 
@@ -42,7 +43,7 @@ def test_every_parameter_is_documented(name):
         ({"settings": {"quality": {"min_SNR": 3}}}, "'min_SNR' of this processor"),
         ({"settings": {"data": {"fnames": "x.tif"}}}, "input 'movie'"),
         ({"settings": {"online": {"epochs": 2}}}, "the groups are"),
-        ({"settings": {"spatial": 3}}, "no group"),
+        ({"settings": {"spatial": 3}}, "not a group"),
     ],
 )
 def test_a_wrong_parameter_is_refused(params, message):
@@ -51,7 +52,9 @@ def test_a_wrong_parameter_is_refused(params, message):
 
 
 def test_no_name_is_both_ours_and_a_setting():
-    assert not set(OWN) & {f"{group}.{name}" for group, names in SETTINGS.items() for name in names}
+    assert not set(own_settings(CaimanParams)) & {
+        f"{group}.{name}" for group, names in SETTINGS.items() for name in names
+    }
 
 
 def test_the_package_of_that_name_on_an_index_is_never_asked_for():
@@ -114,7 +117,9 @@ def test_our_parameters_are_caimans(tmp_path):
     params = CaimanParams(
         method="cnmfe", motion="piecewise", gSig=(3, 4), rf=20, nb=0, settings={"spatial": {"nrgthr": 0.9}}
     )
-    groups = compute.caiman_params(params.model_dump(mode="json"), {"rate": 12.5}, tmp_path / "movie.h5")
+    groups = compute.caiman_params(
+        params.model_dump(mode="json"), {"rate": 12.5, "settings": nest_settings(params)}, tmp_path / "movie.h5"
+    )
     assert groups["data"]["fr"] == 12.5
     assert groups["motion"]["pw_rigid"] is True
     assert groups["init"]["method_init"] == "corr_pnr"

@@ -11,11 +11,13 @@ from pynwb import NWBHDF5IO, TimeSeries, validate
 from nwbpipe.environments import find
 from nwbpipe.errors import InputError, ToolFailedError, ToolMissingError
 from nwbpipe.processors.imaging import Extract, ExtractParams
+from nwbpipe.processors.imaging._settings import nest_settings, own_settings
 from nwbpipe.processors.imaging.extract import _compute as compute
-from nwbpipe.processors.imaging.extract._settings import KNOWN, OWN
+from nwbpipe.processors.imaging.extract._params import KNOWN
 from nwbpipe.run import process
 from tests.processors.imaging.session import write_session
 
+OWN = own_settings(ExtractParams)
 FRAMES, NX, NY = 40, 24, 18
 DEFAULTS = "\n".join(
     [f"if ~isfield(config, '{name}'), x; end" for name in {*KNOWN, *OWN} if not name.startswith("thresholds.")]
@@ -95,7 +97,7 @@ def test_frames_are_moved_back_by_their_shifts():
 def test_names_are_held_against_the_checkouts_own(tmp_path):
     (tmp_path / "EXTRACT").mkdir()
     (tmp_path / "EXTRACT" / "get_defaults.m").write_text(DEFAULTS.replace("'max_iter'", "'max_rounds'"))
-    config = compute.extract_config(ExtractParams().model_dump(mode="json"))
+    config = compute.extract_config(nest_settings(ExtractParams()), ExtractParams().model_dump(mode="json"))
     with pytest.raises(ValueError, match=r"config\.max_iter: did you mean 'max_iter_S'|config\.max_iter:"):
         compute.check_names(config, tmp_path)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from nwbpipe.processors.imaging import Suite2pParams
+from nwbpipe.processors.imaging._settings import nest_settings
 from nwbpipe.processors.imaging.suite2p import _compute as compute
 from nwbpipe.processors.imaging.suite2p import _tool as tool
 
@@ -144,7 +145,9 @@ def test_the_defaults_are_suite2ps_and_a_users_classifier_is_never_used():
     expected["run"]["do_regmetrics"] = False
     expected["classification"]["use_builtin_classifier"] = True
     expected["fs"] = 15.0
-    settings = tool.suite2p_settings(FakeSuite2p, Suite2pParams().model_dump(mode="json"), 15.0)
+    settings = tool.suite2p_settings(
+        FakeSuite2p, nest_settings(Suite2pParams()), Suite2pParams().model_dump(mode="json"), 15.0
+    )
     assert settings == expected
 
 
@@ -169,7 +172,7 @@ def test_every_parameter_reaches_suite2p():
         neuropil_coefficient=0.6,
         settings={"detection": {"highpass_time": 50}},
     )
-    assert tool.suite2p_settings(FakeSuite2p, params.model_dump(mode="json"), 20.0) == {
+    assert tool.suite2p_settings(FakeSuite2p, nest_settings(params), params.model_dump(mode="json"), 20.0) == {
         "tau": 0.7,
         "fs": 20.0,
         "diameter": [8.0, 9.0],

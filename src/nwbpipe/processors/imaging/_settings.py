@@ -1,18 +1,67 @@
-"""A tool's further parameters, given by name: checked before the tool runs."""
+"""Settings of a tool: those that are parameters of a processor, and further ones that are given by name.
+
+Where a parameter stands among the tool's settings is told once, in its field (`tool_setting`).
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from pydantic import AfterValidator
+from pydantic import BaseModel, Field
+from pydantic.fields import FieldInfo
 
 
-def check_setting_names(
-    paths: Iterable[str], own: Mapping[str, str], known: Collection[str], what: str, otherwise: str = ""
+def tool_setting(default: Any, *paths: str, decides: Collection[str] = (), **options: Any) -> Any:
+    """Return the field of a parameter that is a setting of the tool.
+
+    Parameters
+    ----------
+    default : object
+    *paths : str
+        The settings that get the parameter's value: ``group.name``.
+    decides : collection of str
+        Settings that the compute module derives from it. They can't be given by name either.
+    **options : object
+        As of `pydantic.Field`.
+    """
+    return Field(default, json_schema_extra={"sets": list(paths), "decides": list(decides)}, **options)
+
+
+def own_settings(model: type[BaseModel]) -> dict[str, str]:
+    """Return the settings that are parameters of a processor, and what these are called."""
+    return {
+        path: name
+        for name, field in model.model_fields.items()
+        for key in ("sets", "decides")
+        for path in _read_paths(field, key)
+    }
+
+
+def _read_paths(field: FieldInfo, key: str) -> list[str]:
+    extra: Any = field.json_schema_extra
+    return list(extra.get(key, ())) if isinstance(extra, Mapping) else []
+
+
+def nest_settings(params: BaseModel) -> dict[str, Any]:
+    """Return the tool's settings that are parameters, nested in their groups; plain JSON."""
+    values = params.model_dump(mode="json")
+    nested: dict[str, Any] = {}
+    for name, field in type(params).model_fields.items():
+        for path in _read_paths(field, "sets"):
+            *groups, last = path.split(".")
+            group = nested
+            for part in groups:
+                group = group.setdefault(part, {})
+            group[last] = values[name]
+    return nested
+
+
+def find_unknown_settings(
+    paths: Iterable[str], own: Mapping[str, str], known: Collection[str], refusal: str, otherwise: str = ""
 ) -> list[str]:
-    """Return what is wrong with names of a tool's parameters, one line a mistake.
+    """Return what is wrong with names of a tool's settings, one line a mistake.
 
     Parameters
     ----------
@@ -22,8 +71,8 @@ def check_setting_names(
         Names that can't be given so, as they are parameters of the processor, and what these are called.
     known : collection of str
         Names that can be given.
-    what : str
-        What a name is of, e.g. "suite2p 1.1 has no setting".
+    refusal : str
+        What to say of another name, e.g. "suite2p 1.1 has no setting".
     otherwise : str
         What to say where no name is near.
     """
@@ -34,17 +83,11 @@ def check_setting_names(
         elif path not in known:
             near = difflib.get_close_matches(path, sorted(known), n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else otherwise
-            problems.append(f"{what} {path!r} that can be set here{hint}")
+            problems.append(f"{refusal} {path!r} that can be set here{hint}")
     return problems
 
 
-def make_validator(check: Callable[[dict[str, Any]], list[str]]) -> AfterValidator:
-    """Return a validator of a mapping that refuses it with what `check` finds wrong."""
-
-    def validate(value: dict[str, Any]) -> dict[str, Any]:
-        problems = check(value)
-        if problems:
-            raise ValueError("; ".join(problems))
-        return value
-
-    return AfterValidator(validate)
+def refuse_settings(problems: list[str]) -> None:
+    """Raise ValueError for problems, if there are any: pydantic turns it into an error of the parameter."""
+    if problems:
+        raise ValueError("; ".join(problems))

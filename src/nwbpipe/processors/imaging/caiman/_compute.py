@@ -54,52 +54,29 @@ def caiman_params(params: dict[str, Any], facts: dict[str, Any], file: Path) -> 
     """Return CaImAn's parameters, by its groups, for ours."""
     onephoton = params["method"] == "cnmfe"
     size = [int(v) for v in params["gSig"]]
-    nb = int(params["nb"])
-    groups: dict[str, Any] = {
-        "data": {"fnames": [str(file)], "fr": float(facts["rate"]), "decay_time": params["decay_time"]},
-        "motion": {
-            "pw_rigid": params["motion"] == "piecewise",
-            "max_shifts": tuple(params["max_shifts"]),
-            "strides": tuple(params["strides"]),
-            "overlaps": tuple(params["overlaps"]),
-            "max_deviation_rigid": params["max_deviation_rigid"],
-            "gSig_filt": None if params["gSig_filt"] is None else tuple(params["gSig_filt"]),
-            "border_nan": "copy",
-            "shifts_opencv": True,  # else the shifts are those of another grid than the blocks'
-            "nonneg_movie": True,
-        },
-        "init": {
-            "K": params["K"],
-            "gSig": size,
-            "gSiz": [2 * v + 1 for v in size] if not onephoton else [4 * v + 1 for v in size],
-            "nb": nb,
-            "ssub": params["ssub"],
-            "tsub": params["tsub"],
-            "method_init": "corr_pnr" if onephoton else "greedy_roi",
-            "min_corr": params["min_corr"],
-            "min_pnr": params["min_pnr"],
-            "center_psf": onephoton,
-            "normalize_init": not onephoton,
-        },
-        "patch": {
-            "rf": params["rf"],
-            "stride": params["stride"],
-            "nb_patch": nb,
-            "only_init": True,
-            "del_duplicates": onephoton,
-            "low_rank_background": None if onephoton else True,
-        },
-        "preprocess": {"p": params["p"]},
-        "temporal": {"p": params["p"]},
-        "merging": {"merge_thr": params["merge_thr"]},
-        "quality": {
-            "min_SNR": params["min_SNR"],
-            "rval_thr": params["rval_thr"],
-            "use_cnn": params["use_cnn"],
-            "min_cnn_thr": params["min_cnn_thr"],
-            "cnn_lowest": params["cnn_lowest"],
-        },
-    }
+    groups: dict[str, Any] = {name: dict(values) for name, values in facts["settings"].items()}
+    groups["data"].update(fnames=[str(file)], fr=float(facts["rate"]))
+    pairs = {name: tuple(value) for name, value in groups["motion"].items() if isinstance(value, list)}
+    groups["motion"].update(
+        pairs,
+        pw_rigid=params["motion"] == "piecewise",
+        border_nan="copy",
+        shifts_opencv=True,  # else the shifts are those of another grid than the blocks'
+        nonneg_movie=True,
+    )
+    groups["init"].update(
+        gSig=size,
+        gSiz=[2 * v + 1 for v in size] if not onephoton else [4 * v + 1 for v in size],
+        method_init="corr_pnr" if onephoton else "greedy_roi",
+        center_psf=onephoton,
+        normalize_init=not onephoton,
+    )
+    groups["patch"].update(
+        nb_patch=int(params["nb"]),
+        only_init=True,
+        del_duplicates=onephoton,
+        low_rank_background=None if onephoton else True,
+    )
     for group, values in params["settings"].items():
         groups.setdefault(group, {}).update(values)
     return groups

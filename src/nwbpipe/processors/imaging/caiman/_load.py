@@ -11,7 +11,8 @@ import numpy as np
 
 from nwbpipe.errors import InputError, SourceError
 from nwbpipe.processors._base import Loaded
-from nwbpipe.processors.imaging.caiman._settings import KNOWN, OWN
+from nwbpipe.processors.imaging._settings import own_settings
+from nwbpipe.processors.imaging.caiman._params import KNOWN, CaimanParams
 from nwbpipe.processors.imaging.caiman._store import put_components
 
 _NEEDED = ("A", "C")
@@ -175,7 +176,7 @@ def _is_swapped(dims: np.ndarray | None, file: h5py.File, size: tuple[int, int],
 
 def _read_parameters(file: h5py.File) -> tuple[dict[str, Any], str]:
     """Parameters that the file tells, by group, without paths; and CaImAn's version. Texts are attributes there."""
-    known = {"data.fr", *OWN, *KNOWN}
+    known = {"data.fr", *own_settings(CaimanParams), *KNOWN}
     found: dict[str, Any] = {}
     version = "unknown"
     for group in sorted({path.partition(".")[0] for path in known} & set(file.get("params", {}))):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nwbpipe.environments import Checkout, Tool, Weights
 from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Loader, Params, Processor, Results
+from nwbpipe.processors.imaging._settings import nest_settings
 from nwbpipe.processors.imaging.caiman._params import CNN, CaimanParams
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Caiman(Processor):
                 found=f"{block[0]} x {block[1]}",
                 hint="smaller strides and overlaps, or motion='rigid'",
             )
-        return facts
+        return {**facts, "settings": nest_settings(context.params)}
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write shifts, images, components and traces."""

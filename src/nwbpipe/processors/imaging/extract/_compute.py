@@ -69,24 +69,9 @@ def movie_blocks(data: h5py.Dataset, shifts: Any, progress: Progress) -> Any:
         yield start, block
 
 
-def extract_config(params: dict[str, Any]) -> dict[str, Any]:
-    """Return EXTRACT's configuration for our parameters."""
-    config: dict[str, Any] = {
-        name: params[name]
-        for name in (
-            *(
-                "avg_cell_radius",
-                "downsample_time_by",
-                "downsample_space_by",
-                "dendrite_aware",
-                "preprocess",
-                "skip_dff",
-            ),
-            *("spatial_highpass_cutoff", "spatial_lowpass_cutoff", "cellfind_min_snr", "kappa_std_ratio", "max_iter"),
-            *("trace_output_option", "avg_event_tau"),
-        )
-    }
-    config["thresholds"] = {name: params[name] for name in ("T_min_snr", "size_lower_limit", "size_upper_limit")}
+def extract_config(own: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """Return EXTRACT's configuration: what is a parameter (`own`), what we decide, what is given by name."""
+    config: dict[str, Any] = {**own, "thresholds": dict(own["thresholds"])}
     config.update(use_gpu=0, parallel_cpu=0, multi_gpu=0, visualize_cellfinding=0, plot_loss=0, show_progress=0)
     config.update(verbose=2, num_partitions_x=params["partitions"][0], num_partitions_y=params["partitions"][1])
     for name, value in params["settings"].items():
@@ -180,7 +165,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     params, scratch = request["params"], Path(request["scratch"])
     checkout = Path(request["tool"]["checkout"])
     program = Path(next(iter(request["tool"]["programs"].values())))
-    config = extract_config(params)
+    config = extract_config(request["facts"]["settings"], params)
     check_names(config, checkout)
     source = request["inputs"]["movie"]
     with h5py.File(source["file"], "r", locking=False, rdcc_nbytes=READ_BYTES) as file:

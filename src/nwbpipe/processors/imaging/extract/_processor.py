@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nwbpipe.environments import Checkout, Program, Tool
 from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Loader, Params, Processor, Results
+from nwbpipe.processors.imaging._settings import nest_settings
 from nwbpipe.processors.imaging.extract._params import ExtractParams
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Extract(Processor):
                     found=f"{tuple(shifts.data.shape)} in {shifts.unit}",
                     hint="bind the MotionCorrectionShifts of a step that ran on the same movie",
                 )
-        return facts
+        return {**facts, "settings": nest_settings(context.params)}
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write images, cells and traces."""

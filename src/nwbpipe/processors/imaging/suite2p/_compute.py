@@ -96,7 +96,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress, det
 
     threads = max(1, int(request["threads"]))
     torch.set_num_threads(threads)
-    settings = suite2p_settings(suite2p, params, float(facts["rate"]))
+    settings = suite2p_settings(suite2p, facts["settings"], params, float(facts["rate"]))
     settings["torch_device"] = chosen_device(torch, params["device"])
     log, follow = logging.getLogger("suite2p"), Follow(progress)
     log.setLevel(logging.INFO)

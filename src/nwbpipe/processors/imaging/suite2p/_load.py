@@ -13,7 +13,7 @@ import numpy as np
 from nwbpipe.errors import InputError, SourceError
 from nwbpipe.nwb_builders import load_pickled_dict, load_pickled_dicts
 from nwbpipe.processors._base import Loaded
-from nwbpipe.processors.imaging.suite2p._settings import SETTINGS
+from nwbpipe.processors.imaging.suite2p._params import SETTINGS
 from nwbpipe.processors.imaging.suite2p._store import Arrays, join, plane_arrays, put
 
 _NEEDED = ("ops.npy", "stat.npy", "F.npy", "Fneu.npy")

@@ -9,6 +9,7 @@ from pydantic import field_validator
 
 from nwbpipe.environments import Tool
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
+from nwbpipe.processors.imaging._settings import nest_settings
 from nwbpipe.processors.imaging.suite2p._params import RegistrationParams
 from nwbpipe.processors.imaging.suite2p._processor import SUITE2P, Suite2p
 
@@ -53,7 +54,7 @@ class MotionCorrection(Processor):
         """Check the movie, and that of the second channel; return the movie's rate and shape."""
         from nwbpipe.processors.imaging._movie import facts_of_channels
 
-        return facts_of_channels(nwbfile, context)
+        return {**facts_of_channels(nwbfile, context), "settings": nest_settings(context.params)}
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write shifts and images."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nwbpipe.environments import Tool
 from nwbpipe.processors._base import Context, Input, Loader, Params, Processor, Results
+from nwbpipe.processors.imaging._settings import nest_settings
 from nwbpipe.processors.imaging.suite2p._params import Suite2pParams
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Suite2p(Processor):
         """Check the movie, and that of the second channel; return the movie's rate and shape."""
         from nwbpipe.processors.imaging._movie import facts_of_channels
 
-        return facts_of_channels(nwbfile, context)
+        return {**facts_of_channels(nwbfile, context), "settings": nest_settings(context.params)}
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write shifts, images, ROIs and traces."""

@@ -8,28 +8,6 @@ from typing import Any
 
 import numpy as np
 
-#: Where the parameters of the processors are in suite2p's nested settings.
-PLACES = {
-    "tau": ("tau",),
-    "diameter": ("diameter",),
-    "align_by_second_channel": ("registration", "align_by_chan2"),
-    **{
-        name: ("registration", name)
-        for name in (
-            "nonrigid",
-            "nimg_init",
-            "batch_size",
-            "maxregshift",
-            "smooth_sigma",
-            "two_step_registration",
-        )
-    },
-    **{name: ("detection", name) for name in ("algorithm", "threshold_scaling", "max_overlap")},
-    "spatial_scale": ("detection", "sparsery_settings", "spatial_scale"),
-    "allow_overlap": ("extraction", "allow_overlap"),
-    "neuropil_coefficient": ("extraction", "neuropil_coefficient"),
-}
-
 
 def merge(settings: dict[str, Any], changes: dict[str, Any], where: str = "settings") -> None:
     """Put nested `changes` into `settings`; a name that this suite2p does not have is an error."""
@@ -46,24 +24,16 @@ def merge(settings: dict[str, Any], changes: dict[str, Any], where: str = "setti
             settings[name] = value
 
 
-def suite2p_settings(suite2p: Any, params: dict[str, Any], rate: float) -> dict[str, Any]:
-    """Return suite2p's nested settings for our parameters."""
+def suite2p_settings(suite2p: Any, own: dict[str, Any], params: dict[str, Any], rate: float) -> dict[str, Any]:
+    """Return suite2p's nested settings: its defaults, those that are parameters (`own`), those given by name."""
     settings: dict[str, Any] = copy.deepcopy(suite2p.default_settings())
-    given: dict[str, Any] = {"fs": rate, "run": {"do_regmetrics": False}, "registration": {}}
-    for name, place in PLACES.items():
-        if name not in params:  # the registration by itself has fewer
-            continue
-        group = given
-        for part in place[:-1]:
-            group = group.setdefault(part, {})
-        value = params[name]
-        group[place[-1]] = list(value) if isinstance(value, (list, tuple)) else value
-    if "do_registration" in params:
-        given["run"]["do_registration"] = int(params["do_registration"])
+    merge(settings, {"fs": rate, "run": {"do_regmetrics": False}})
+    if "do_registration" in params:  # the registration by itself has fewer parameters
+        settings["run"]["do_registration"] = int(params["do_registration"])
     # A user's own classifier would depend on the machine.
-    given["classification"] = {"use_builtin_classifier": True}
-    merge(settings, given)
-    settings["registration"]["block_size"] = tuple(params["block_size"])
+    settings["classification"]["use_builtin_classifier"] = True
+    merge(settings, own)
+    settings["registration"]["block_size"] = tuple(settings["registration"]["block_size"])
     merge(settings, params["settings"])
     return settings
 
