@@ -117,10 +117,10 @@ def test_each_engine_is_called_in_its_own_way(tmp_path):
     octave = compute.command(tmp_path / "octave-cli", source, tmp_path)
     assert octave[:4] == [str(tmp_path / "octave-cli"), "--no-gui", "--no-init-file", "--quiet"]
     assert "it''s here" in octave[-1]
-    assert octave[-1].index("_extract_octave") > octave[-1].index("it''s here")  # ours are looked up first
+    assert octave[-1].index("_octave") > octave[-1].index("it''s here")  # ours are looked up first
     matlab = compute.command(tmp_path / "matlab", source, tmp_path)
     assert matlab[1] == "-batch"
-    assert "_extract_octave" not in matlab[-1]
+    assert "_octave" not in matlab[-1]
     assert (tmp_path / "runner" / "nwbpipe_run_extract.m").is_file()
 
 
