@@ -16,7 +16,7 @@ WAITING = 'print("waiting", flush=True); time.sleep(60)'
 _IMPORTS = """
 import os, pathlib, time
 import h5py
-from nwbpipe.files import create_atomically, locked, transaction
+from nwbpipe.files import create_atomically, hold_lock, transaction
 """
 
 

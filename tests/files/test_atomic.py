@@ -121,7 +121,7 @@ def test_a_link_is_followed(tmp_path: Path) -> None:
 def test_the_lock_of_a_living_process_is_respected(tmp_path: Path) -> None:
     target = tmp_path / "a.nwb"
     script = f"""
-        with locked(pathlib.Path({str(target)!r})):
+        with hold_lock(pathlib.Path({str(target)!r})):
             {WAITING}
     """
     with child(script) as process:

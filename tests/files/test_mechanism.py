@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from nwbpipe.files import _journaled, transaction
+from nwbpipe.files import _change_in_place, transaction
 
 
 @pytest.fixture
@@ -77,8 +77,8 @@ def test_a_user_block(path: Path, size: int, expected: bool) -> None:
 
 
 def test_network_file_systems_get_the_copy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _journaled._file_system(path) not in ("", *_journaled._NETWORK)
-    monkeypatch.setattr(_journaled, "_file_system", lambda target: "nfs4")
+    assert _change_in_place._file_system(path) not in ("", *_change_in_place._NETWORK)
+    monkeypatch.setattr(_change_in_place, "_file_system", lambda target: "nfs4")
     assert not in_place(path)
 
 
@@ -86,7 +86,7 @@ def test_a_file_system_without_flock_gets_the_copy(path: Path, monkeypatch: pyte
     def refuse(*_: object, **__: object) -> bool:
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(_journaled.SYSTEM, "lock", refuse, raising=False)
+    monkeypatch.setattr(_change_in_place.SYSTEM, "lock", refuse, raising=False)
     assert not in_place(path)
 
 

@@ -222,7 +222,7 @@ def test_no_page_goes_in_place_while_a_reader_holds_the_lock(path: Path) -> None
 def test_a_commit_under_way_is_waited_for(path: Path) -> None:
     """A reader that meets the blanked file waits for the other process's commit to end."""
     script = f"""
-        from nwbpipe.files._change_in_place import journaled
+        from nwbpipe.files._change_in_place import open_journaled
         from nwbpipe.files._os import System
 
         class Slow(System):
@@ -237,7 +237,7 @@ def test_a_commit_under_way_is_waited_for(path: Path) -> None:
                 self.sync(descriptor)
 
         path = pathlib.Path({str(path)!r})
-        with locked(path), journaled(path, lock_timeout=1, system=Slow()) as file:
+        with hold_lock(path), open_journaled(path, lock_timeout=1, system=Slow()) as file:
             file["x"] = 1
         {WAITING}
     """

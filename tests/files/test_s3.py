@@ -262,12 +262,12 @@ def test_an_upload_of_a_killed_process_is_found_and_removed(bucket: Bucket, tmp_
     foreign = bucket.client.create_multipart_upload(Bucket=bucket.name, Key="session.nwb")["UploadId"]
     script = f"""
         from nwbpipe.files.s3 import _commit
-        send = _commit.Commit._send
+        send = _commit.ObjectCommit._send
         def stop(self, upload, parts):
             send(self, upload, parts)
             print("waiting", flush=True)
             time.sleep(60)
-        _commit.Commit._send = stop
+        _commit.ObjectCommit._send = stop
         with transaction({url!r}) as file:
             file["x"] = 1
     """

@@ -282,7 +282,7 @@ def test_a_lock_that_was_not_kept_ends_the_commit(
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["x"] = 1
     url = bucket.put(tmp_path / "a.h5")
-    monkeypatch.setattr(CompletionLock, "fresh", False)
+    monkeypatch.setattr(CompletionLock, "is_fresh", False)
     with pytest.raises(FileAccessError, match="could not be kept"), files.transaction(url) as file:
         file["y"] = 2
     assert bucket.data() == (tmp_path / "a.h5").read_bytes()

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from nwbpipe.errors import DamagedFileError, FileAccessError, InvalidResultError, LockedFileError
-from nwbpipe.files import _copying, _journaled, transaction
+from nwbpipe.files import _change_copy, _change_in_place, transaction
 from tests.files.helpers import WAITING, child, no_leftovers, output_of, unprivileged, wait_for_line
 
 
@@ -225,7 +225,7 @@ def test_a_full_disk_changes_nothing(path: Path, mechanism: str) -> None:
 
 
 def test_no_space_for_the_results_is_said_before(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_journaled.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
+    monkeypatch.setattr(_change_in_place.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
     before = content(path)
     with pytest.raises(FileAccessError, match="no space") as caught, transaction(path) as file:
         file["x"] = np.ones(100_000)
@@ -235,8 +235,8 @@ def test_no_space_for_the_results_is_said_before(path: Path, monkeypatch: pytest
 
 def test_no_space_for_the_copy_is_said_before(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NWBPIPE_TRANSACTION", "copy")
-    monkeypatch.setattr(_copying, "_clone", lambda source, destination: False)
-    monkeypatch.setattr(_copying.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
+    monkeypatch.setattr(_change_copy, "_clone", lambda source, destination: False)
+    monkeypatch.setattr(_change_copy.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
     before = content(path)
     with pytest.raises(FileAccessError, match="no space") as caught, transaction(path):
         pytest.fail("the block must not run")

@@ -163,7 +163,7 @@ from pathlib import Path
 from tests.stores.test_cache import CONTENT, Source, opened
 file = opened(Source(), Path(sys.argv[1]), limit=int(sys.argv[2]))
 print("open", flush=True)
-assert file.whole().read_bytes() == CONTENT
+assert file.fetch_whole().read_bytes() == CONTENT
 print("whole", flush=True)
 sys.stdin.read()
 """
