@@ -17,7 +17,8 @@ import nwbpipe
 from nwbpipe import files
 from nwbpipe import session as session_file
 from nwbpipe.errors import ConflictError
-from nwbpipe.files.s3 import _transaction
+from nwbpipe.files.s3 import _commit
+from nwbpipe.stores import _s3
 from nwbpipe.stores.s3 import _client
 from tests.files.helpers import child, wait_for_line
 from tests.fixtures.s3 import Bucket
@@ -54,7 +55,7 @@ class Traffic:
 @pytest.fixture
 def traffic(monkeypatch: pytest.MonkeyPatch) -> Traffic:
     watched = Traffic()
-    monkeypatch.setattr(_transaction, "connect", lambda: watched.watch(_client.connect()))
+    monkeypatch.setattr(_s3, "connect", lambda: watched.watch(_client.connect()))
     return watched
 
 
@@ -83,7 +84,7 @@ def test_what_an_append_moves_does_not_grow_with_the_object(
         url = bucket.put(large_file(tmp_path / "old.h5", megabytes, **layout), f"{megabytes}.h5")
         append(url, "first", 10)  # asks, once, whether the server checks conditions
         watched = Traffic()
-        monkeypatch.setattr(_transaction, "connect", lambda watched=watched: watched.watch(_client.connect()))
+        monkeypatch.setattr(_s3, "connect", lambda watched=watched: watched.watch(_client.connect()))
         append(url)
         moved[megabytes] = watched
         new = bucket.get(tmp_path / "new.h5", f"{megabytes}.h5")
@@ -179,16 +180,16 @@ def test_a_writer_that_comes_between_the_last_look_and_the_completion(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = bucket.put(large_file(tmp_path / "a.h5", 16))
-    send, nested = _transaction.ObjectCommit._send, []
+    send, nested = _commit.ObjectCommit._send, []
 
-    def and_another(self: Any, upload: Any, parts: Any) -> Any:
-        done = send(self, upload, parts)
+    def and_another(self: Any, *given: Any) -> Any:
+        done = send(self, *given)
         if not nested:
             nested.append(1)
             append(url, "early", 10)
         return done
 
-    monkeypatch.setattr(_transaction.ObjectCommit, "_send", and_another)
+    monkeypatch.setattr(_commit.ObjectCommit, "_send", and_another)
     with pytest.raises(ConflictError):
         append(url, "late", 10)
     with h5py.File(bucket.get(tmp_path / "b.h5")) as file:
@@ -247,7 +248,7 @@ def test_many_writers_lose_nothing(bucket: Bucket, tmp_path: Path) -> None:
 
 def test_a_reader_is_told_that_its_state_is_gone(bucket: Bucket, tmp_path: Path) -> None:
     url = bucket.put(large_file(tmp_path / "a.h5", 96))
-    with pytest.raises(ConflictError), files.s3_open(url) as file:  # noqa: PT012
+    with pytest.raises(ConflictError), files.open_remote(url) as file:  # noqa: PT012
         append(url, size=10)
         for number in range(8):
             file[f"group{number}/values"][()]
@@ -263,8 +264,8 @@ def test_an_upload_of_a_killed_process_is_found_and_removed(bucket: Bucket, tmp_
     script = f"""
         from nwbpipe.files.s3 import _commit
         send = _commit.ObjectCommit._send
-        def stop(self, upload, parts):
-            send(self, upload, parts)
+        def stop(self, *given):
+            send(self, *given)
             print("waiting", flush=True)
             time.sleep(60)
         _commit.ObjectCommit._send = stop

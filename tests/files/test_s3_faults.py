@@ -14,8 +14,9 @@ import pytest
 
 from nwbpipe import files
 from nwbpipe.errors import FileAccessError
-from nwbpipe.files.s3 import _complete, _transaction
+from nwbpipe.files.s3 import _complete
 from nwbpipe.files.s3._lock import lock_key
+from nwbpipe.stores import _s3
 from nwbpipe.stores.s3 import _client
 from tests.fixtures.s3 import SECRET, Bucket
 
@@ -108,7 +109,7 @@ def is_new(data: bytes, path: Path) -> bool:
 
 def use(monkeypatch: pytest.MonkeyPatch, **fault: Any) -> Faulty:
     client = Faulty(_client.connect(), **fault)
-    monkeypatch.setattr(_transaction, "connect", lambda: client)
+    monkeypatch.setattr(_s3, "connect", lambda: client)
     return client
 
 
@@ -161,7 +162,7 @@ def test_an_answer_is_lost_and_another_writer_builds_on_the_commit(
         if name != "complete_multipart_upload" or real:
             return
         real.append(1)
-        monkeypatch.setattr(_transaction, "connect", _client.connect)
+        monkeypatch.setattr(_s3, "connect", _client.connect)
         with files.transaction(url) as file:
             file["another"] = 1
         from botocore.exceptions import ReadTimeoutError

@@ -1,185 +1,70 @@
-"""One contract for every kind of store: a local folder, a real S3 server, fsspec's memory."""
+"""Every kind of store keeps the contract: local folders, a real S3 server, fsspec; and what each has alone."""
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
-import numpy as np
+import fsspec
 import pytest
 
 from nwbpipe.errors import ConflictError, FileAccessError, RequestError
-from nwbpipe.stores import S3Store, Store, open_store
+from nwbpipe.stores import FsspecStore, S3Store, Store, open_store
 from nwbpipe.stores.s3 import _conditions
+from nwbpipe.testing import Fault, FaultyStore, StoreTests
 from tests.fixtures.s3 import READER, Bucket
 
 
-@pytest.fixture(params=["local", "s3", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """An empty store of each kind."""
-    if request.param == "s3":
-        bucket: Bucket = request.getfixturevalue("bucket")
-        yield open_store(f"s3://{bucket.name}/some/prefix")
-    elif request.param == "memory":
-        import fsspec
+class TestLocalStore(StoreTests):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        return open_store(tmp_path / "root")
 
+
+class TestMemoryStore(StoreTests):
+    @pytest.fixture
+    def store(self) -> Iterator[Store]:
         fsspec.filesystem("memory").store.clear()
         yield open_store("memory://root")
         fsspec.filesystem("memory").store.clear()
-    else:
-        yield open_store(tmp_path / "root")
 
 
-def test_a_store_keeps_files(store: Store) -> None:
-    assert list(store.list()) == []
-    assert not store.exists("a/b.txt")
-    tag = store.write_bytes("a/b.txt", b"text")
-    assert store.exists("a/b.txt")
-    assert store.exists("a")  # a folder
-    assert not store.exists("a/b")
-    assert store.read_bytes("a/b.txt") == b"text"
-    entry = store.stat("a/b.txt")
-    assert (entry.path, entry.size, entry.tag) == ("a/b.txt", 4, tag)
-    assert entry.modified is not None
-    assert entry.modified.tzinfo is not None
-    assert store.write_bytes("a/b.txt", b"other") != tag
-    assert store.read_bytes("a/b.txt") == b"other"
-    store.remove("a/b.txt")
-    store.remove("a/b.txt")
-    assert not store.exists("a/b.txt")
+class TestS3Store(StoreTests):
+    @pytest.fixture
+    def store(self, bucket: Bucket) -> Store:
+        return open_store(f"s3://{bucket.name}/some/prefix")
 
 
-def test_what_is_not_there_is_said(store: Store) -> None:
-    for asked in (store.read_bytes, store.stat, store.open):
-        with pytest.raises(FileAccessError, match="no such") as caught:
-            asked("nothing.txt")
-        assert "nothing.txt" in str(caught.value)
+class TestFsspecStoreWithoutConditions(StoreTests):
+    """A file system of fsspec's that has no conditional writes."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        return FsspecStore(f"local://{tmp_path}/root")
 
 
-def test_listing_and_patterns(store: Store) -> None:
-    names = [
-        "a.yaml",
-        "m1/s1/session.yaml",
-        "m1/s2/session.yaml",
-        "m1/s2/x.nwb",
-        "m10/session.yaml",
-        ".hidden/b.yaml",
-    ]
-    for name in names:
-        store.write_bytes(name, name.encode())
-    assert [one.path for one in store.list()] == sorted(names)
-    assert [one.path for one in store.list("m1")] == ["m1/s1/session.yaml", "m1/s2/session.yaml", "m1/s2/x.nwb"]
+class TestFaultyStore(StoreTests):
+    """Undisturbed, it is the store that it wraps."""
 
-    def found(pattern: str) -> list[str]:
-        return [one.path for one in store.glob(pattern)]
-
-    assert found("**/session.yaml") == ["m1/s1/session.yaml", "m1/s2/session.yaml", "m10/session.yaml"]
-    assert found("m1/*/session.yaml") == ["m1/s1/session.yaml", "m1/s2/session.yaml"]
-    assert found("*.yaml") == ["a.yaml"]
-    assert found("**") == sorted(name for name in names if not name.startswith("."))
-    assert found("m1/s?/x.*") == ["m1/s2/x.nwb"]
-    assert found(".hidden/*.yaml") == [".hidden/b.yaml"]
-    assert found("m1/[s]1/*") == []  # brackets are letters
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        return FaultyStore(open_store(tmp_path / "root"))
 
 
-def test_no_path_leads_out(store: Store) -> None:
-    for path in ("../x", "a/../../x", "/etc/passwd", "", ".", "a\0b", "..", "a\\..\\b", "C:/x"):
-        for asked in (store.read_bytes, store.exists, store.stat, store.open, store.remove, store.local_path):
-            with pytest.raises(RequestError):
-                asked(path)
-        with pytest.raises(RequestError):
-            store.write_bytes(path, b"")
-
-
-def test_if_absent_and_if_tag(store: Store) -> None:
-    first = store.write_bytes("lease", b"one", if_absent=True)
-    with pytest.raises(ConflictError):
-        store.write_bytes("lease", b"two", if_absent=True)
-    assert store.read_bytes("lease") == b"one"
-    second = store.write_bytes("lease", b"two", if_tag=first)
-    with pytest.raises(ConflictError):
-        store.write_bytes("lease", b"three", if_tag=first)
-    with pytest.raises(ConflictError):
-        store.remove("lease", if_tag=first)
-    assert store.read_bytes("lease") == b"two"
-    store.remove("lease", if_tag=second)
-    store.remove("lease", if_tag=second)  # it is not there: none to remove
-    with pytest.raises(ConflictError):
-        store.write_bytes("lease", b"four", if_tag=second)
-    with pytest.raises(RequestError):
-        store.write_bytes("lease", b"five", if_absent=True, if_tag=second)
-    assert not store.exists("lease")
-
-
-def test_of_several_writers_one_wins(store: Store) -> None:
-    won: list[int] = []
-
-    def claim(number: int) -> None:
-        try:
-            store.write_bytes("lease", str(number).encode(), if_absent=True)
-        except ConflictError:
-            return
-        won.append(number)
-
-    together(claim, 8)
-    assert len(won) == 1
-    assert store.read_bytes("lease") == str(won[0]).encode()
-
-
-def test_a_counter_loses_no_step(store: Store) -> None:
-    store.write_bytes("counter", b"0")
-
-    def count(_: int) -> None:
-        for _ in range(3):
-            while True:
-                tag = store.stat("counter").tag
-                value = int(store.read_bytes("counter"))
-                try:
-                    store.write_bytes("counter", str(value + 1).encode(), if_tag=tag)
-                    break
-                except ConflictError:
-                    continue
-
-    together(count, 4)
-    assert store.read_bytes("counter") == b"12"
-
-
-def together(work: object, count: int) -> None:
-    failures: list[BaseException] = []
-
-    def run(number: int) -> None:
-        try:
-            work(number)  # type: ignore[operator]
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    assert not failures, failures
-
-
-def test_a_file_is_opened_where_it_is(store: Store, tmp_path: Path) -> None:
-    path = tmp_path / "data.h5"
-    values = np.arange(3_000_000)
-    with h5py.File(path, "w") as file:
-        file["x"] = values
-    tag = store.put_file(path, "deep/data.h5", if_absent=True)
-    assert store.stat("deep/data.h5").tag == tag
-    with pytest.raises(ConflictError):
-        store.put_file(path, "deep/data.h5", if_absent=True)
-    with store.open("deep/data.h5") as raw, h5py.File(raw, "r") as file:
-        assert (file["x"][1_000_000:1_000_010] == values[1_000_000:1_000_010]).all()
-    with store.open("deep/data.h5") as raw:
-        raw.seek(-5, os.SEEK_END)
-        assert raw.read() == path.read_bytes()[-5:]
-        raw.seek(0)
-        assert raw.read() == path.read_bytes()
+@pytest.mark.parametrize("fault", Fault)
+def test_a_faulty_store_fails_once(tmp_path: Path, fault: Fault) -> None:
+    inner = open_store(tmp_path)
+    inner.write_bytes("a", b"12345678")
+    store = FaultyStore(inner, at=2, fault=fault)
+    tag = store.stat("a").tag
+    with pytest.raises(FileAccessError):
+        store.write_bytes("a", b"abcdefgh", if_tag=tag)
+    left = {Fault.REFUSE: b"12345678", Fault.LOSE: b"abcdefgh", Fault.HALF: b"abcd"}[fault]
+    assert store.read_bytes("a") == left
+    assert store.operations == ["stat", "write_bytes", "stat", "read_range"]
+    with pytest.raises(FileAccessError):  # half an answer is noticed, too
+        FaultyStore(inner, at=1, fault=fault, only="read_range").read_bytes("a")
 
 
 # Local ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What happens to bytes: files are created whole, changed whole, or not at all. Knows HDF5, not neuroscience."""
 
-from nwbpipe.files._atomic import create_atomically, hold_lock
+from nwbpipe.files._atomic import create_atomically
 from nwbpipe.files._carry import carry_over, outside_targets
 from nwbpipe.files._check import FileCondition, Inspection, inspect_file, repair_file
 from nwbpipe.files._chunks import can_decode_chunks, read_chunked, write_chunked
@@ -8,17 +8,23 @@ from nwbpipe.files._codec import Codec
 from nwbpipe.files._layout import Access, Layout, chunk_shape
 from nwbpipe.files._links import find_dangling, find_users, is_below, soft_links, walk_objects
 from nwbpipe.files._recover import read_settled, recover
-from nwbpipe.files._remote import open_remote
+from nwbpipe.files._remote import (
+    cache_for_tool,
+    open_remote,
+    read_remote_state,
+    require_changeable,
+    upload_file,
+)
 from nwbpipe.files._repack import repack
 from nwbpipe.files._texts import iter_texts, read_texts
 from nwbpipe.files._transaction import transaction
+from nwbpipe.files._write_lock import hold_lock
 from nwbpipe.files.s3 import (
     FollowingObject,
     RemoteState,
     UnfinishedUpload,
     abort_s3_orphans,
     is_remote,
-    s3_open,
     s3_orphans,
     s3_state,
     s3_upload,
@@ -34,6 +40,7 @@ __all__ = [
     "RemoteState",
     "UnfinishedUpload",
     "abort_s3_orphans",
+    "cache_for_tool",
     "can_decode_chunks",
     "carry_over",
     "chunk_shape",
@@ -48,17 +55,19 @@ __all__ = [
     "open_remote",
     "outside_targets",
     "read_chunked",
+    "read_remote_state",
     "read_settled",
     "read_texts",
     "recover",
     "repack",
     "repair_file",
-    "s3_open",
+    "require_changeable",
     "s3_orphans",
     "s3_state",
     "s3_upload",
     "soft_links",
     "transaction",
+    "upload_file",
     "walk_objects",
     "write_chunked",
 ]

@@ -1,8 +1,7 @@
-"""Files that appear whole or not at all, and the lock that writers of one file share."""
+"""Files that appear whole or not at all."""
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import shutil
@@ -10,73 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError, NwbpipeError, OverwriteError
-
-_REMEDIES = {
-    errno.ENOSPC: "free space on that disk; the file is as it was",
-    errno.EDQUOT: "free space within your quota; the file is as it was",
-    errno.EFBIG: "the file system or a limit (ulimit -f) refuses a file of that size; the file is as it was",
-    errno.EACCES: "ask for write permission on the file and its folder",
-    errno.EPERM: "ask for write permission on the file and its folder",
-    errno.EROFS: "the disk is mounted read-only",
-    errno.ENOENT: "create the folder first",
-}
-
-
-@contextmanager
-def translate_access_errors(path: Path, doing: str) -> Iterator[None]:
-    """Turn an operating system's error into a `FileAccessError` that names the file and a remedy."""
-    try:
-        yield
-    except NwbpipeError:
-        raise
-    except OSError as error:
-        msg = f"{doing} failed: {error.strerror or error}"
-        hint = _REMEDIES.get(error.errno or 0, "see the system's message above")
-        raise FileAccessError(msg, where=str(path), hint=hint) from error
-
-
-def lock_path(path: Path) -> Path:
-    """Return where the writers' lock of a file is; nwbinspector takes every ``*.nwb*`` in a folder for a session."""
-    return path.with_name(f".{path.stem}{path.suffix.replace('.', '_')}.lock")
-
-
-@contextmanager
-def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
-    """Hold the writers' lock of the file `path`.
-
-    The lock is the operating system's, on a hidden file beside `path`: it ends with the process that holds it.
-
-    Parameters
-    ----------
-    path : Path
-        The file to be written; it need not exist.
-    timeout : float
-        Seconds to wait for another writer.
-
-    Raises
-    ------
-    LockedFileError
-        If another process still holds it after `timeout`.
-    """
-    with translate_access_errors(path, "locking"):
-        lock = FileLock(lock_path(path))
-        try:
-            lock.acquire(timeout=timeout)
-        except Timeout as error:
-            msg = "another process is writing this file"
-            raise LockedFileError(
-                msg,
-                where=str(path),
-                expected=f"the lock within {timeout:g} s",
-                hint="wait for it to end, or give more time",
-            ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+from nwbpipe.errors import DamagedFileError, FileAccessError, OverwriteError
+from nwbpipe.files._journal import journal_path
+from nwbpipe.files._recover import recover_locked
+from nwbpipe.files._write_lock import hold_lock, translate_access_errors
 
 
 def sync_folder(folder: Path) -> None:
@@ -101,12 +37,12 @@ def working_path(path: Path) -> Path:
 
     The caller holds the lock of `path`, so that a leftover has no living owner.
     """
-    for leftover in path.parent.glob(f".{_escape_glob(path.name)}.*.partial"):
+    for leftover in path.parent.glob(f".{escape_glob(path.name)}.*.partial"):
         leftover.unlink(missing_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
 
 
-def _escape_glob(name: str) -> str:
+def escape_glob(name: str) -> str:
     return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
 
 
@@ -157,9 +93,6 @@ def create_atomically(path: Path | str, *, overwrite: bool = False, lock_timeout
 
 def _recover_target(target: Path, lock_timeout: float) -> None:
     """Bring an interrupted commit of a file that is to be replaced to its end: afterwards its journal is void."""
-    from nwbpipe.files._journal import journal_path
-    from nwbpipe.files._recover import recover_locked
-
     try:
         with translate_access_errors(target, "finishing an interrupted commit"):
             recover_locked(target, lock_timeout)

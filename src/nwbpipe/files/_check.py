@@ -13,9 +13,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from nwbpipe.errors import FileAccessError
-from nwbpipe.files._atomic import _escape_glob, hold_lock, lock_path, translate_access_errors
+from nwbpipe.files._atomic import escape_glob
 from nwbpipe.files._journal import find_superblock, journal_path
 from nwbpipe.files._recover import recover_locked
+from nwbpipe.files._write_lock import hold_lock, lock_path, translate_access_errors
 from nwbpipe.stores import is_remote, open_location
 
 PROBE = (sys.executable, "-m", "nwbpipe.files._probe")
@@ -165,7 +166,7 @@ def repair_file(path: Path | str, *, lock_timeout: float = 60.0) -> tuple[str, .
 
 def find_leftovers(target: Path) -> tuple[str, ...]:
     """Names of a journal and of unfinished files beside `target`; a lock file stays, and is free by itself."""
-    names = [one.name for one in target.parent.glob(f".{_escape_glob(target.name)}.*.partial")]
+    names = [one.name for one in target.parent.glob(f".{escape_glob(target.name)}.*.partial")]
     if journal_path(target).exists():
         names.append(journal_path(target).name)
     return tuple(sorted(names))

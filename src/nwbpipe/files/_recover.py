@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from nwbpipe.errors import DamagedFileError, FileAccessError, NwbpipeError
-from nwbpipe.files._atomic import hold_lock, translate_access_errors
 from nwbpipe.files._commit import Placement
 from nwbpipe.files._hdf5_lock import acquire_hdf5_lock
 from nwbpipe.files._journal import SIGNATURE, SUPERBLOCK, Journal, journal_path, read_journal, superblock_digest
 from nwbpipe.files._os import SYSTEM, System
+from nwbpipe.files._write_lock import hold_lock, translate_access_errors
 
 T = TypeVar("T")
 _ATTEMPTS = 20

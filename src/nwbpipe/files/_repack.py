@@ -17,9 +17,10 @@ import h5py
 import numpy as np
 
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError, UnsupportedFileError
-from nwbpipe.files._atomic import hold_lock, move_into_place, translate_access_errors, working_path
+from nwbpipe.files._atomic import move_into_place, working_path
 from nwbpipe.files._links import holds_references, walk_objects
 from nwbpipe.files._recover import recover_locked
+from nwbpipe.files._write_lock import hold_lock, translate_access_errors
 
 _BLOCK = 16 * 2**20
 

@@ -1,7 +1,8 @@
 """A change to one HDF5 file that happens as a whole or not at all.
 
-Two mechanisms: `_journaled`, which writes what is new past the old end and a journal of the few pages that change
-(``docs/design/005-transactions.md``), and `_copying`, for where the first can't serve.
+On this machine there are two mechanisms: `_change_in_place` writes new bytes past the old end, and a journal of the
+few pages that change (``docs/design/005-transactions.md``); `_change_copy` serves where that can't.
+`_remote_transaction` changes files in stores.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from pathlib import Path
 import h5py
 
 from nwbpipe.errors import FileAccessError
-from nwbpipe.files._atomic import hold_lock, translate_access_errors
 from nwbpipe.files._change_copy import open_copy
 from nwbpipe.files._change_in_place import NotJournaledError, open_journaled, why_not_in_place
 from nwbpipe.files._recover import recover_locked
-from nwbpipe.files.s3 import is_remote, s3_transaction
+from nwbpipe.files._remote_transaction import remote_transaction
+from nwbpipe.files._write_lock import hold_lock, translate_access_errors
+from nwbpipe.stores import is_remote
 
 
 @contextmanager
@@ -38,7 +40,7 @@ def transaction(
     Parameters
     ----------
     path : path
-        An HDF5 file, or its address in S3 (``s3://bucket/key``).
+        An HDF5 file, or its URL in S3 (``s3://bucket/key``) or another store with conditional writes.
     lock_timeout : float
         Seconds to wait for another writer of the same file, and then for programs that read it.
     check : callable, optional
@@ -47,7 +49,7 @@ def transaction(
     committed : callable, optional
         Called once the new file is in place, while the writers' lock is still held.
     unsafe_no_cas : bool
-        Whether to go on where an S3 server can't tell that another writer came first, and its work would be lost.
+        Go on where an S3 server can't tell that another writer came first, whose work would then be lost.
 
     Yields
     ------
@@ -63,7 +65,9 @@ def transaction(
     DamagedFileError
         If it is no HDF5 file that can be opened.
     ConflictError
-        If another writer committed meanwhile (in S3, where nobody waits for a lock).
+        If another writer committed meanwhile (in a store, where nobody waits for a lock).
+    RequestError
+        If it lies in a store that has no conditional writes.
 
     Examples
     --------
@@ -76,7 +80,7 @@ def transaction(
     1
     """
     if is_remote(path):
-        with s3_transaction(path, check=check, unsafe_no_cas=unsafe_no_cas) as file:
+        with remote_transaction(path, check=check, unsafe_no_cas=unsafe_no_cas) as file:
             yield file
         if committed is not None:
             committed()

@@ -10,18 +10,11 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
+
+from nwbpipe.stores import ByteSource
 
 PAGE = 64 * 1024
-
-
-class UnchangedBytes(Protocol):
-    """The unchanged bytes under a view, where they are not a file's."""
-
-    size: int
-
-    def read_at(self, size: int, offset: int) -> bytes:
-        """Return up to `size` bytes from `offset` on."""
 
 
 class View:
@@ -39,9 +32,7 @@ class View:
         How many bytes of written pages are kept in memory.
     """
 
-    def __init__(
-        self, old: int | UnchangedBytes, folder: Path, *, page: int = PAGE, memory: int = 64 * 2**20
-    ) -> None:
+    def __init__(self, old: int | ByteSource, folder: Path, *, page: int = PAGE, memory: int = 64 * 2**20) -> None:
         self._old = old
         self._folder = folder
         self._page = page

@@ -1,12 +1,14 @@
-"""Roots and the relative paths below them: local folders, S3, and what else fsspec knows; staging of their files."""
+"""Open stores: local folders, S3, file systems of fsspec, and those of other packages; stage their files."""
 
 from nwbpipe.stores._cache import CachedFile, cache_folder, cache_limit, trim_cache
 from nwbpipe.stores._fsspec import FsspecStore
 from nwbpipe.stores._local import LocalStore
+from nwbpipe.stores._paths import normalize_path
+from nwbpipe.stores._ranged import ByteSource, RangedFile, RangeReader
 from nwbpipe.stores._ranges import RangeServer
 from nwbpipe.stores._s3 import S3Store
 from nwbpipe.stores._staging import Stage, remove_leftovers, scratch_folder
-from nwbpipe.stores._store import RangedFile, Store, StoreEntry
+from nwbpipe.stores._store import Store, StoreEntry
 from nwbpipe.stores._stores import (
     STORE_VARIABLE,
     Stores,
@@ -15,13 +17,15 @@ from nwbpipe.stores._stores import (
     open_store,
     split_address,
 )
-from nwbpipe.stores.s3 import is_remote
+from nwbpipe.stores._urls import is_remote
 
 __all__ = [
     "STORE_VARIABLE",
+    "ByteSource",
     "CachedFile",
     "FsspecStore",
     "LocalStore",
+    "RangeReader",
     "RangeServer",
     "RangedFile",
     "S3Store",
@@ -33,6 +37,7 @@ __all__ = [
     "cache_limit",
     "environment_roots",
     "is_remote",
+    "normalize_path",
     "open_location",
     "open_store",
     "remove_leftovers",

@@ -28,7 +28,7 @@ import platformdirs
 from filelock import FileLock
 
 from nwbpipe.errors import ConflictError, FileAccessError, RequestError
-from nwbpipe.stores._store import RangedFile
+from nwbpipe.stores._ranged import RangedFile
 
 if sys.platform != "win32":
     import fcntl

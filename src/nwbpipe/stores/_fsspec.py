@@ -13,14 +13,14 @@ from typing import IO, Any
 
 import fsspec
 
-from nwbpipe.errors import FileAccessError, NwbpipeError, RequestError
+from nwbpipe.errors import FileAccessError, NwbpipeError
 from nwbpipe.stores._paths import OURS, normalize_path
-from nwbpipe.stores._store import Store, StoreEntry, as_reader, check_condition, require_unchanged
-from nwbpipe.stores.s3 import public_url
+from nwbpipe.stores._store import Store, StoreEntry
+from nwbpipe.stores._urls import public_url
 
 _BLOCK = 2**20
 # File systems whose fsspec backend makes a file only if it is not there when asked to (mode="create").
-_CREATE = {"memory", "gs", "gcs", "az", "abfs", "abfss", "adl"}
+_CREATES = {"memory", "gs", "gcs", "az", "abfs", "abfss", "adl"}
 _memory = threading.RLock()
 
 
@@ -37,8 +37,9 @@ class FsspecStore(Store):
     """
 
     def __init__(self, root: str) -> None:
-        self.root = root.rstrip("/")
+        super().__init__(root)
         self.scheme = root.partition(":")[0]
+        self.conditional_writes = self.scheme == "memory"  # and so within this process
         try:
             self._fs, self._base = fsspec.core.url_to_fs(root)
         except ImportError as error:
@@ -59,7 +60,7 @@ class FsspecStore(Store):
             info = self._info(path)
             if info["type"] != "file":
                 raise FileNotFoundError(path)
-            return self._entry(normalize_path(path), info)
+            return self._make_entry(normalize_path(path), info)
 
     def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[StoreEntry]:
         """See `Store.list`."""
@@ -68,14 +69,21 @@ class FsspecStore(Store):
         with self._translate_errors(prefix, "listing"):
             self._fs.invalidate_cache()
             try:
-                found = self._fs.find(start, maxdepth=None if deep else 1, detail=True)
+                files = self._fs.find(start, maxdepth=None if deep else 1, detail=True)
             except FileNotFoundError:
                 return
-            own = len(self._base.rstrip("/")) + 1
-            entries = [self._entry(name[own:], info) for name, info in found.items() if name != start]
-        yield from sorted(
-            (one for one in entries if not one.path.rpartition("/")[2].startswith(OURS)), key=lambda one: one.path
-        )
+            skipped = len(self._base.rstrip("/")) + 1
+            entries = [self._make_entry(name[skipped:], info) for name, info in files.items() if name != start]
+        visible = (entry for entry in entries if not entry.path.rpartition("/")[2].startswith(OURS))
+        yield from sorted(visible, key=lambda entry: entry.path)
+
+    def read_range(self, path: str, start: int, stop: int, *, if_tag: str | None = None) -> bytes:
+        """See `Store.read_range`. fsspec has no condition for reading: the version is looked at afterwards."""
+        with self._translate_errors(path, "reading"), self._exclude_writers():
+            data: bytes = self._fs.cat_file(self._path(path), start=start, end=stop)
+            if if_tag is not None and self.stat(path).tag != if_tag:
+                raise self.conflict_error(path)
+            return data
 
     def read_bytes(self, path: str) -> bytes:
         """See `Store.read_bytes`."""
@@ -84,32 +92,24 @@ class FsspecStore(Store):
             return data
 
     def open(self, path: str) -> IO[bytes]:
-        """See `Store.open`."""
+        """See `Store.open`. Without conditional writes, fsspec reads ahead and looks at no versions."""
+        if self.conditional_writes:
+            return super().open(path)
         with self._translate_errors(path, "reading"):
-            return as_reader(self._fs.open(self._path(path), "rb", block_size=_BLOCK, cache_type="readahead"))
-
-    def open_ranged(self, path: str) -> FsspecRanges:
-        """See `Store.ranged`."""
-        return FsspecRanges(self, path)
-
-    def fetch(self, path: str, start: int, stop: int) -> bytes:
-        """Return the bytes of a file from `start` to `stop`."""
-        with self._translate_errors(path, "reading"):
-            data: bytes = self._fs.cat_file(self._path(path), start=start, end=stop)
-            return data
+            file: IO[bytes] = self._fs.open(self._path(path), "rb", block_size=_BLOCK, cache_type="readahead")
+            return file
 
     def write_bytes(self, path: str, data: bytes, *, if_absent: bool = False, if_tag: str | None = None) -> str:
         """See `Store.write_bytes`."""
-        check_condition(if_absent, if_tag)
-        self._check_conditions(if_absent, if_tag, path)
+        self.check_condition(path, if_absent, if_tag)
         with self._translate_errors(path, "writing"), self._exclude_writers():
             if if_tag is not None and (not self._fs.exists(self._path(path)) or self.stat(path).tag != if_tag):
-                raise self._conflict_error(path, False)
+                raise self.conflict_error(path)
             self._make_parent(path)
             try:
                 self._fs.pipe_file(self._path(path), data, mode="create" if if_absent else "overwrite")
             except FileExistsError:
-                raise self._conflict_error(path, True) from None
+                raise self.conflict_error(path, if_absent=True) from None
             return self.stat(path).tag
 
     def put_file(self, source: Path, path: str, *, if_absent: bool = False, if_tag: str | None = None) -> str:
@@ -128,17 +128,13 @@ class FsspecStore(Store):
 
     def remove(self, path: str, *, if_tag: str | None = None) -> None:
         """See `Store.remove`."""
-        self._check_conditions(False, if_tag, path)
+        self.check_condition(path, False, if_tag)
         with self._translate_errors(path, "removing"), self._exclude_writers():
             if not self._fs.exists(self._path(path)):
                 return
             if if_tag is not None and self.stat(path).tag != if_tag:
-                raise self._conflict_error(path, False)
+                raise self.conflict_error(path)
             self._fs.rm_file(self._path(path))
-
-    def local_path(self, path: str) -> None:
-        """See `Store.local_path`: it is nowhere on this machine."""
-        normalize_path(path)
 
     # ------------------------------------------------------------------------------------------------------
 
@@ -150,7 +146,7 @@ class FsspecStore(Store):
         info: dict[str, Any] = self._fs.info(self._path(path))
         return info
 
-    def _entry(self, path: str, info: dict[str, Any]) -> StoreEntry:
+    def _make_entry(self, path: str, info: dict[str, Any]) -> StoreEntry:
         modified = next(
             (
                 info[name]
@@ -168,15 +164,11 @@ class FsspecStore(Store):
             tag = hashlib.sha256(self._fs.cat_file(info["name"])).hexdigest()
         return StoreEntry(path, int(info["size"] or 0), modified, tag or f"{info['size']}-{modified}")
 
-    def _check_conditions(self, if_absent: bool, if_tag: str | None, path: str) -> None:
-        if (if_absent and self.scheme not in _CREATE) or (if_tag is not None and self.scheme != "memory"):
-            msg = f"{self.scheme}:// can't write under that condition: not supported"
-            raise RequestError(
-                msg,
-                where=public_url(f"{self.root}/{path}"),
-                expected="a local folder or s3://",
-                hint="keep what several writers change (state, session files) in one of those",
-            )
+    def check_condition(self, path: str, if_absent: bool, if_tag: str | None) -> None:
+        """See `Store.check_condition`: some services make a file only where none is, and have no other condition."""
+        if if_absent and if_tag is None and self.scheme in _CREATES:
+            return
+        super().check_condition(path, if_absent, if_tag)
 
     def _make_parent(self, path: str) -> None:
         if self.scheme in ("file", "local", "sftp", "ssh", "smb", "hdfs"):
@@ -184,7 +176,7 @@ class FsspecStore(Store):
 
     @contextmanager
     def _exclude_writers(self) -> Iterator[None]:
-        """Keep this process's other writers out, where it is all there is."""
+        """Keep this process's other writers out of the memory file system."""
         if self.scheme != "memory":
             yield
             return
@@ -198,24 +190,7 @@ class FsspecStore(Store):
         except NwbpipeError:
             raise
         except FileNotFoundError:
-            raise self._missing_error(path) from None
-        except Exception as error:  # each backend has its own; what they say may hold a token
+            raise self.missing_error(path) from None
+        except Exception as error:  # each backend has its own; their texts may hold a token
             msg = f"{self.scheme}:// failed while {doing}"
             raise FileAccessError(msg, where=public_url(f"{self.root}/{path}"), found=type(error).__name__) from None
-
-
-class FsspecRanges:
-    """A file of fsspec's read by ranges: see `nwbpipe.stores.RangedFile`.
-
-    fsspec can't ask for a range under the condition that the file is still the same: it is looked at afterwards.
-    """
-
-    def __init__(self, store: FsspecStore, path: str) -> None:
-        self._store, self._path = store, path
-        entry = store.stat(path)
-        self.size, self.tag = entry.size, entry.tag
-
-    def fetch(self, start: int, stop: int) -> bytes:
-        """See `Ranged.fetch`."""
-        data = self._store.fetch(self._path, start, stop)
-        return require_unchanged(data, stop - start, self._store, self._path, self.tag)

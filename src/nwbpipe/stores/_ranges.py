@@ -15,21 +15,12 @@ import socketserver
 import struct
 import threading
 from collections.abc import Sequence
-from typing import Protocol
 
 from nwbpipe.errors import NwbpipeError
+from nwbpipe.stores._ranged import ByteSource
 
 TOKEN_BYTES = 32
 _LARGEST = 2**30
-
-
-class RangeReadable(Protocol):
-    """What is served: `nwbpipe.stores.CachedFile`, for one."""
-
-    size: int
-
-    def read_at(self, size: int, offset: int) -> bytes:
-        """Return up to `size` bytes from `offset` on; called from several threads."""
 
 
 class RangeServer:
@@ -47,7 +38,7 @@ class RangeServer:
         computed is believed.
     """
 
-    def __init__(self, files: Sequence[RangeReadable]) -> None:
+    def __init__(self, files: Sequence[ByteSource]) -> None:
         self.failure: NwbpipeError | None = None
         self._token = secrets.token_bytes(TOKEN_BYTES)
         self._files = list(files)
@@ -72,11 +63,11 @@ class RangeServer:
         """Whether a token is this server's."""
         return hmac.compare_digest(token, self._token)
 
-    def file(self, number: int) -> RangeReadable | None:
+    def file(self, number: int) -> ByteSource | None:
         """Return a file by its number."""
         return self._files[number] if number < len(self._files) else None
 
-    def read(self, file: RangeReadable, size: int, offset: int) -> bytes:
+    def read(self, file: ByteSource, size: int, offset: int) -> bytes:
         """Read a range; what goes wrong is noted, and raised."""
         try:
             return file.read_at(size, offset)

@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC
 from functools import cached_property
-from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
 from nwbpipe.errors import FileAccessError
 from nwbpipe.stores._paths import OURS, normalize_path
-from nwbpipe.stores._store import Store, StoreEntry, check_condition
+from nwbpipe.stores._store import Store, StoreEntry
 from nwbpipe.stores.s3 import (
     Address,
-    ObjectReader,
     RemoteObject,
     connect,
     explain_error,
@@ -24,6 +22,7 @@ from nwbpipe.stores.s3 import (
     is_missing,
     is_s3_error,
     parse_address,
+    read_object_range,
     require_conditions,
 )
 
@@ -40,10 +39,12 @@ class S3Store(Store):
         ``s3://bucket/prefix``.
     """
 
+    conditional_writes = True  # `require_conditions` asks the server before the first
+
     def __init__(self, root: str) -> None:
         address = parse_address(root, folder=True)
         self.bucket, self.prefix = address.bucket, address.key.strip("/")
-        self.root = str(Address(self.bucket, self.prefix)).rstrip("/")
+        super().__init__(str(Address(self.bucket, self.prefix)))
 
     @cached_property
     def _client(self) -> Any:
@@ -54,8 +55,9 @@ class S3Store(Store):
         address = self._address(path)
         with self._translate_errors(address, "looking"):
             for key in (address.key, f"{address.key}/"):  # `a.txt` comes before `a/`: two questions
-                found = self._client.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1).get("Contents", [])
-                if found and (key.endswith("/") or found[0]["Key"] == key):
+                answer = self._client.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1)
+                objects = answer.get("Contents", [])
+                if objects and (key.endswith("/") or objects[0]["Key"] == key):
                     return True
             return False
 
@@ -64,23 +66,25 @@ class S3Store(Store):
         address = self._address(path)
         with self._translate_errors(address, "looking"):
             head = self._client.head_object(Bucket=self.bucket, Key=address.key)
-        return StoreEntry(
-            normalize_path(path), head["ContentLength"], head["LastModified"].astimezone(UTC), head["ETag"]
-        )
+        modified = head["LastModified"].astimezone(UTC)
+        return StoreEntry(normalize_path(path), head["ContentLength"], modified, head["ETag"])
 
     def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[StoreEntry]:
         """See `Store.list`."""
-        below = "/".join(part for part in (self.prefix, normalize_path(prefix, empty=True)) if part)
-        start = f"{below}/" if below else ""
-        own = len(self.prefix) + 1 if self.prefix else 0
+        folder = "/".join(part for part in (self.prefix, normalize_path(prefix, empty=True)) if part)
+        start = f"{folder}/" if folder else ""
+        skipped = len(self.prefix) + 1 if self.prefix else 0
         with self._translate_errors(Address(self.bucket, start), "listing"):
-            asked = {"Bucket": self.bucket, "Prefix": start, **({} if deep else {"Delimiter": "/"})}
-            pages = self._client.get_paginator("list_objects_v2").paginate(**asked)
-            for page in pages:
-                for one in page.get("Contents", []):
-                    path = one["Key"][own:]
+            request = {"Bucket": self.bucket, "Prefix": start, **({} if deep else {"Delimiter": "/"})}
+            for page in self._client.get_paginator("list_objects_v2").paginate(**request):
+                for item in page.get("Contents", []):
+                    path = item["Key"][skipped:]
                     if not path.endswith("/") and not path.rpartition("/")[2].startswith(OURS):
-                        yield StoreEntry(path, one["Size"], one["LastModified"].astimezone(UTC), one["ETag"])
+                        yield StoreEntry(path, item["Size"], item["LastModified"].astimezone(UTC), item["ETag"])
+
+    def read_range(self, path: str, start: int, stop: int, *, if_tag: str | None = None) -> bytes:
+        """See `Store.read_range`."""
+        return read_object_range(self._client, self._address(path), start, stop, if_tag)
 
     def read_bytes(self, path: str) -> bytes:
         """See `Store.read_bytes`."""
@@ -89,12 +93,8 @@ class S3Store(Store):
             data: bytes = self._client.get_object(Bucket=self.bucket, Key=address.key)["Body"].read()
             return data
 
-    def open(self, path: str) -> IO[bytes]:
-        """See `Store.open`. What is read is one state of the object, or a `ConflictError`."""
-        return BufferedReader(ObjectReader(self.open_ranged(path)))
-
     def open_ranged(self, path: str) -> RemoteObject:
-        """See `Store.ranged`."""
+        """See `Store.open_ranged`."""
         return RemoteObject(self._client, self._address(path))
 
     def write_bytes(self, path: str, data: bytes, *, if_absent: bool = False, if_tag: str | None = None) -> str:
@@ -118,18 +118,20 @@ class S3Store(Store):
         condition = {} if if_tag is None else {"IfMatch": if_tag}
         if condition:
             require_conditions(self._client, address)
-        place = {"Bucket": self.bucket, "Key": address.key}
+        target = {"Bucket": self.bucket, "Key": address.key}
         with self._translate_errors(address, "removing"):
             try:
-                self._client.delete_object(**place, **condition)
+                self._client.delete_object(**target, **condition)
             except Exception as error:
-                if is_missing(error) or (is_conflict(error) and not self._object_exists(place)):
+                if is_missing(error) or (is_conflict(error) and not self._object_exists(target)):
                     return
                 raise
 
-    def local_path(self, path: str) -> None:
-        """See `Store.local_path`: it is nowhere on this machine."""
-        normalize_path(path)
+    def close(self) -> None:
+        """See `Store.close`."""
+        client = self.__dict__.pop("_client", None)
+        if client is not None:
+            client.close()
 
     # ------------------------------------------------------------------------------------------------------
 
@@ -138,30 +140,30 @@ class S3Store(Store):
         return Address(self.bucket, f"{self.prefix}/{plain}" if self.prefix else plain)
 
     def _put(self, path: str, body: bytes | IO[bytes], if_absent: bool, if_tag: str | None) -> str:
-        check_condition(if_absent, if_tag)
+        self.check_condition(path, if_absent, if_tag)
         address = self._address(path)
         condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_tag} if if_tag is not None else {}
         if condition:
             require_conditions(self._client, address)
         write = secrets.token_hex(8)
-        place = {"Bucket": self.bucket, "Key": address.key}
+        target = {"Bucket": self.bucket, "Key": address.key}
         with self._translate_errors(address, "writing"):
             try:
-                answer = self._client.put_object(**place, Body=body, Metadata={WRITE: write}, **condition)
+                answer = self._client.put_object(**target, Body=body, Metadata={WRITE: write}, **condition)
                 return str(answer["ETag"])
             except Exception as error:
                 if not condition or not (is_conflict(error) or is_missing(error)):
                     raise
-            # boto3 tries again if an answer is lost: what stands in the way may be our own first try.
+            # boto3 tries again if an answer is lost: the object in the way may come from our own first try.
             with suppress(Exception):
-                head = self._client.head_object(**place)
+                head = self._client.head_object(**target)
                 if head.get("Metadata", {}).get(WRITE) == write:
                     return str(head["ETag"])
-            raise self._conflict_error(normalize_path(path), if_absent)
+            raise self.conflict_error(normalize_path(path), if_absent=if_absent)
 
-    def _object_exists(self, place: dict[str, str]) -> bool:
+    def _object_exists(self, target: dict[str, str]) -> bool:
         try:
-            self._client.head_object(**place)
+            self._client.head_object(**target)
         except Exception as error:
             if is_missing(error):
                 return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from nwbpipe.errors import FileAccessError, RequestError, UnknownNameError
@@ -13,13 +14,12 @@ from nwbpipe.stores._local import LocalStore
 from nwbpipe.stores._paths import normalize_path
 from nwbpipe.stores._s3 import S3Store
 from nwbpipe.stores._store import Store
-from nwbpipe.stores.s3 import canonical_url, is_remote, public_url
+from nwbpipe.stores._urls import canonical_url, is_remote, is_scheme, public_url, store_entry_points
 
 # NWBPIPE_STORE_RAW=/data/raw says where raw:// is on this machine, over what the project file says.
 STORE_VARIABLE = "NWBPIPE_STORE_"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _ADDRESS = re.compile(r"([a-z][a-z0-9_+.-]*)://(.*)", re.DOTALL)
-_SCHEMES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "http", "https", "ftp", "file", "memory"}
 
 
 def open_store(root: Path | str, *, base: Path | None = None) -> Store:
@@ -41,15 +41,34 @@ def open_store(root: Path | str, *, base: Path | None = None) -> Store:
     --------
     >>> store = open_store("memory://doctest")
     >>> tag = store.write_bytes("a/b.txt", b"text", if_absent=True)
-    >>> [one.path for one in store.glob("**/*.txt")]
+    >>> [entry.path for entry in store.glob("**/*.txt")]
     ['a/b.txt']
     """
-    if is_remote(root):
-        text = canonical_url(root)
-        if text.startswith("file:"):
-            return LocalStore(Path(re.sub(r"^file:/{0,2}(?=/)", "", text)))
-        return S3Store(text) if text.startswith("s3:") else FsspecStore(text)
-    return LocalStore((base or Path.cwd()) / Path(root).expanduser())
+    if not is_remote(root):
+        return LocalStore((base or Path.cwd()) / Path(root).expanduser())
+    url = canonical_url(root)
+    scheme = url.partition(":")[0]
+    if scheme == "file":
+        return LocalStore(Path(re.sub(r"^file:/{0,2}(?=/)", "", url)))
+    if scheme == "s3":
+        return S3Store(url)
+    point = store_entry_points().get(scheme)
+    return FsspecStore(url) if point is None else _load_store(point, url)
+
+
+def _load_store(point: EntryPoint, url: str) -> Store:
+    """Make the store that another package offers for a scheme."""
+    package = point.dist.name if point.dist is not None else point.value
+    origin = f"entry point {point.value} of {package}"
+    try:
+        kind = point.load()
+    except Exception as error:
+        msg, cause = f"the store for {point.name}:// can't be loaded", f"{type(error).__name__}: {error}"
+        raise FileAccessError(msg, where=origin, found=cause, hint=f"install or repair {package}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Store)):
+        msg = f"the entry point for {point.name}:// is not a class of stores"
+        raise FileAccessError(msg, where=origin, expected="a subclass of nwbpipe.stores.Store", found=repr(kind))
+    return kind(url)
 
 
 def open_location(location: Path | str) -> tuple[Store, str]:
@@ -60,21 +79,22 @@ def open_location(location: Path | str) -> tuple[Store, str]:
     RequestError
         If it names no file.
     """
-    plain, mark, query = canonical_url(location).partition("?")  # a signature may hold slashes
-    folder, _, name = plain.rpartition("/")
+    path, mark, query = canonical_url(location).partition("?")  # a signature may hold slashes
+    folder, _, name = path.rpartition("/")
     name += mark + query
     if not is_remote(location):
-        place = Path(os.path.abspath(location))  # noqa: PTH100 (links stay)
-        return LocalStore(place.parent), place.name
-    if folder.endswith(":/") or not name:
-        raise RequestError("no address of a file", where=public_url(location), expected="a URL that ends with a name")
+        file = Path(os.path.abspath(location))  # noqa: PTH100 (links stay)
+        return LocalStore(file.parent), file.name
+    if folder.endswith(":/") or not name or (folder.endswith("/") and path.startswith("s3:")):
+        msg = "the address names no file"
+        raise RequestError(msg, where=public_url(location), expected="a URL that ends with a name, without //")
     return open_store(folder), name
 
 
 def split_address(text: str) -> tuple[str, str] | None:
     """Take ``raw://a/b`` apart into the store's name and the path; None if it is no such address."""
     match = _ADDRESS.fullmatch(text)
-    return None if match is None or match[1] in _SCHEMES else (match[1], match[2].lstrip("/"))
+    return None if match is None or is_scheme(match[1]) else (match[1], match[2].lstrip("/"))
 
 
 def environment_roots(names: Iterable[str]) -> dict[str, str]:
@@ -86,14 +106,14 @@ def environment_roots(names: Iterable[str]) -> dict[str, str]:
         Stores that are declared; a variable for another one adds it, in small letters.
     """
     declared = {name.upper(): name for name in names}
-    found: dict[str, str] = {}
+    roots: dict[str, str] = {}
     for variable, value in os.environ.items():
         if variable.startswith(STORE_VARIABLE) and value:
             suffix = variable.removeprefix(STORE_VARIABLE)
             name = declared.get(suffix, suffix.lower())
             if _NAME.fullmatch(name):
-                found[name] = value if is_remote(value) else os.path.abspath(Path(value).expanduser())  # noqa: PTH100
-    return found
+                roots[name] = value if is_remote(value) else os.path.abspath(Path(value).expanduser())  # noqa: PTH100
+    return roots
 
 
 class Stores:
@@ -125,12 +145,12 @@ class Stores:
 
     def __init__(self, roots: Mapping[str, str | Sequence[str]], *, base: Path) -> None:
         self._stores: dict[str, tuple[Store, ...]] = {}
-        for name, given in roots.items():
-            if not _NAME.fullmatch(name) or name in _SCHEMES:
-                msg = f"{name!r} is no name for a store"
+        for name, root in roots.items():
+            if not _NAME.fullmatch(name) or is_scheme(name):
+                msg = f"a store can't be called {name!r}"
                 hint = "choose another one; s3, http and the like are kinds of addresses already"
                 raise RequestError(msg, expected="a small letter, then small letters, digits and _", hint=hint)
-            texts = [given] if isinstance(given, str) else list(given)
+            texts = [root] if isinstance(root, str) else list(root)
             if not texts or not all(isinstance(text, str) and text for text in texts):
                 raise RequestError(f"the store {name!r} has no root", expected="a folder or a URL, or a list of them")
             self._stores[name] = tuple(open_store(text, base=base) for text in texts)
@@ -164,7 +184,7 @@ class Stores:
             msg = f"there is no store {name!r}"
             raise UnknownNameError(
                 msg,
-                expected=", ".join(f"{one}://" for one in self._stores) or "none is declared",
+                expected=", ".join(f"{known}://" for known in self._stores) or "none is declared",
                 hint=f"declare it in nwbpipe.toml, or set {STORE_VARIABLE}{name.upper()} to its folder",
             )
         return self._stores[name]
@@ -193,10 +213,11 @@ class Stores:
 
     def find(self, address: str, *, writing: bool = False) -> tuple[Store, str]:
         """Return the root that has what an address names, and the relative path there; see `locate`."""
-        found = split_address(address)
-        if found is None:
-            raise RequestError("no address in a store", where=public_url(address), expected="store://path")
-        name, path = found[0], normalize_path(found[1])
+        parts = split_address(address)
+        if parts is None:
+            msg = "not an address in a store"
+            raise RequestError(msg, where=public_url(address), expected="store://path")
+        name, path = parts[0], normalize_path(parts[1])
         roots = self.roots(name)
         if writing:
             return roots[0], path
@@ -219,16 +240,16 @@ class Stores:
             If it is below none of the roots.
         """
         text = canonical_url(location) if is_remote(location) else os.path.abspath(location)  # noqa: PTH100 (links stay)
-        found = [
+        candidates = [
             (len(store.root), name, text[len(store.root) + 1 :])
             for name, roots in self._stores.items()
             for store in roots
             if text.startswith(f"{store.root}{os.sep if isinstance(store, LocalStore) else '/'}")
         ]
-        if not found:
+        if not candidates:
             msg = "the file is below no root of a store"
             raise RequestError(msg, where=public_url(text), expected=", ".join(f"{name}://" for name in self._stores))
-        _, name, path = max(found, key=lambda one: one[0])
+        _, name, path = max(candidates)
         return f"{name}://{normalize_path(Path(path).as_posix())}"
 
     def glob(self, text: str) -> list[str]:
@@ -241,9 +262,10 @@ class Stores:
         UnknownNameError, RequestError
             See `locate`.
         """
-        found = split_address(text)
-        if found is None:
-            raise RequestError("no pattern in a store", where=public_url(text), expected="store://pattern")
-        name, wanted = found
-        paths = {one.path for store in self.roots(name) for one in store.glob(wanted)}
+        parts = split_address(text)
+        if parts is None:
+            msg = "not a pattern in a store"
+            raise RequestError(msg, where=public_url(text), expected="store://pattern")
+        name, pattern = parts
+        paths = {entry.path for store in self.roots(name) for entry in store.glob(pattern)}
         return [f"{name}://{path}" for path in sorted(paths)]

@@ -42,22 +42,20 @@ class ObjectCommit:
     ----------
     old : RemoteObject
         The state that the view was opened on.
-    view : View
-        What the object is to become.
     conditional : bool
-        Whether the server checks that the old state still stands. If not, it is looked at, just before.
+        True if the server checks that the old state still stands. If not, it is looked at, just before.
     """
 
-    def __init__(self, old: RemoteObject, view: View, *, conditional: bool = True) -> None:
-        self.old, self.view, self.conditional = old, view, conditional
+    def __init__(self, old: RemoteObject, *, conditional: bool = True) -> None:
+        self.old, self.conditional = old, conditional
         self.client, self.address = old.client, old.address
         self.place = {"Bucket": old.address.bucket, "Key": old.address.key}
         self.write = new_write_id()
         self._reading = threading.Lock()
         self._failed = threading.Event()
 
-    def run(self) -> None:
-        """Send what changed, and put the new object in the old one's place.
+    def run(self, view: View) -> None:
+        """Send the changed bytes of a view, and put the new object in the old one's place.
 
         Raises
         ------
@@ -66,25 +64,25 @@ class ObjectCommit:
         FileAccessError
             If it could not be written; the message says so if it is not known whether it was.
         """
-        changed = [(offset, offset + len(data)) for offset, data in self.view.changed_pages()]
-        if not changed and self.view.new_end == self.view.old_end:
+        changed = [(offset, offset + len(data)) for offset, data in view.changed_pages()]
+        if not changed and view.new_end == view.old_end:
             return
         try:
-            parts = plan_parts(self.view.old_end, self.view.new_end, changed)
+            parts = plan_parts(view.old_end, view.new_end, changed)
         except ValueError as error:
             raise FileAccessError(str(error), where=str(self.address)) from None
         end = Completion(
             self.client,
             self.address,
             self.write,
-            {"IfMatch": self.old.etag} if self.conditional else {},
+            {"IfMatch": self.old.tag} if self.conditional else {},
             self._is_unchanged,
         )
         upload: dict[str, Any] | None = None
         try:
             upload = self._begin()
             mark_upload(self.client, upload)
-            sent = self._send(upload, parts)
+            sent = self._send(upload, parts, view)
             if not self.conditional and not self._is_unchanged():
                 raise conflict_error(self.address)
         except BaseException as error:
@@ -100,7 +98,7 @@ class ObjectCommit:
     def _begin(self) -> dict[str, Any]:
         """Begin an upload with all that the old object has beside its bytes."""
         head = self._head()
-        if head["ETag"] != self.old.etag:
+        if head["ETag"] != self.old.tag:
             raise conflict_error(self.address)
         kept = {name: head[name] for name in _KEPT if head.get(name)}
         if tags := self._read_tags(head):
@@ -116,7 +114,7 @@ class ObjectCommit:
         return answer
 
     def _is_unchanged(self) -> bool:
-        return bool(self._head()["ETag"] == self.old.etag)
+        return bool(self._head()["ETag"] == self.old.tag)
 
     def _read_tags(self, head: Mapping[str, Any]) -> list[tuple[str, str]]:
         if head.get("TagCount") == 0:
@@ -131,18 +129,19 @@ class ObjectCommit:
                 hint = "ask for the permission s3:GetObjectTagging; the object is as it was"
                 raise FileAccessError(msg, where=str(self.address), hint=hint) from None
             raise
-        return [(one["Key"], one["Value"]) for one in tags]
+        return [(tag["Key"], tag["Value"]) for tag in tags]
 
-    def _send(self, upload: Mapping[str, Any], parts: list[UploadPart]) -> list[dict[str, Any]]:
-        """Send and copy the parts, several at once; return what S3 wants to know of them at the end."""
-        largest = max((one.size for one in parts if not one.copied), default=1)
+    def _send(self, upload: Mapping[str, Any], parts: list[UploadPart], view: View) -> list[dict[str, Any]]:
+        """Send and copy the parts, several at once; return their numbers and ETags."""
+        largest = max((part.size for part in parts if not part.copied), default=1)
         sending = threading.BoundedSemaphore(max(1, min(THREADS, _WAITING // largest)))
         pool = ThreadPoolExecutor(THREADS, thread_name_prefix="nwbpipe-s3")
         try:
             tasks = [
-                pool.submit(self._send_part, upload, number, one, sending) for number, one in enumerate(parts, 1)
+                pool.submit(self._send_part, upload, number, part, view, sending)
+                for number, part in enumerate(parts, 1)
             ]
-            return [{"PartNumber": number, "ETag": one.result()} for number, one in enumerate(tasks, 1)]
+            return [{"PartNumber": number, "ETag": task.result()} for number, task in enumerate(tasks, 1)]
         except BaseException:
             self._failed.set()
             raise
@@ -150,7 +149,12 @@ class ObjectCommit:
             pool.shutdown(wait=True, cancel_futures=True)  # an aborted upload must not get further parts
 
     def _send_part(
-        self, upload: Mapping[str, Any], number: int, part: UploadPart, sending: threading.BoundedSemaphore
+        self,
+        upload: Mapping[str, Any],
+        number: int,
+        part: UploadPart,
+        view: View,
+        sending: threading.BoundedSemaphore,
     ) -> str:
         if part.copied:
             answer = self.client.upload_part_copy(
@@ -158,13 +162,13 @@ class ObjectCommit:
                 PartNumber=number,
                 CopySource=self.place,
                 CopySourceRange=f"bytes={part.start}-{part.stop - 1}",
-                CopySourceIfMatch=self.old.etag,
+                CopySourceIfMatch=self.old.tag,
             )
             return str(answer["CopyPartResult"]["ETag"])
         with sending:
             if self._failed.is_set():
                 return ""
             with self._reading:
-                data = self.view.read_new(part.start, part.size)
+                data = view.read_new(part.start, part.size)
             answer = self.client.upload_part(**upload, PartNumber=number, Body=data, ContentMD5=content_md5(data))
             return str(answer["ETag"])

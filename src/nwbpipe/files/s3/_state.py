@@ -81,23 +81,23 @@ class FollowingObject(RemoteObject):
         self._following = threading.Lock()
         state = state_of(client, address)
         # Between the two requests another writer may have come: then nothing is known of this state.
-        self._writes = state.writes if state.etag == self.etag else ()
+        self._writes = state.writes if state.etag == self.tag else ()
 
     def fetch(self, start: int, stop: int) -> bytes:
         """See `RemoteObject.fetch`."""
         while True:
-            tag = self.etag
+            tag = self.tag
             try:
                 return super().fetch(start, stop)
             except ConflictError:
                 with self._following:
-                    if self.etag == tag:
+                    if self.tag == tag:
                         self._follow()
                     self.failure = None
 
     def _follow(self) -> None:
         state = state_of(self.client, self.address)
-        if state.etag == self.etag or not self._writes or self._writes[-1] not in state.writes:
+        if state.etag == self.tag or not self._writes or self._writes[-1] not in state.writes:
             assert self.failure is not None
             raise self.failure
-        self.etag, self._writes = state.etag, state.writes
+        self.tag, self._writes = state.etag, state.writes

@@ -1,6 +1,7 @@
-"""What all that we do with S3 shares: addresses, the connection and its errors, conditions, reading by ranges."""
+"""Reach S3: addresses, the connection and its errors, conditions, reading by ranges."""
 
-from nwbpipe.stores.s3._address import Address, canonical_url, is_remote, parse_address, public_url
+from nwbpipe.stores._urls import canonical_url, is_remote, public_url
+from nwbpipe.stores.s3._address import Address, parse_address
 from nwbpipe.stores.s3._client import (
     THREADS,
     code_of,
@@ -13,13 +14,11 @@ from nwbpipe.stores.s3._client import (
     scrub_secrets,
 )
 from nwbpipe.stores.s3._conditions import checks_in_one_step, require_conditions
-from nwbpipe.stores.s3._object import BLOCK, ObjectReader, RemoteObject
+from nwbpipe.stores.s3._object import RemoteObject, read_object_range
 
 __all__ = [
-    "BLOCK",
     "THREADS",
     "Address",
-    "ObjectReader",
     "RemoteObject",
     "canonical_url",
     "checks_in_one_step",
@@ -33,6 +32,7 @@ __all__ = [
     "is_s3_error",
     "parse_address",
     "public_url",
+    "read_object_range",
     "require_conditions",
     "scrub_secrets",
 ]

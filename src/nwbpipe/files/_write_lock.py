@@ -1,0 +1,76 @@
+"""The lock that writers of one file share, and errors of the operating system in words of ours."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from nwbpipe.errors import FileAccessError, LockedFileError, NwbpipeError
+
+_REMEDIES = {
+    errno.ENOSPC: "free space on that disk; the file is as it was",
+    errno.EDQUOT: "free space within your quota; the file is as it was",
+    errno.EFBIG: "the file system or a limit (ulimit -f) refuses a file of that size; the file is as it was",
+    errno.EACCES: "ask for write permission on the file and its folder",
+    errno.EPERM: "ask for write permission on the file and its folder",
+    errno.EROFS: "the disk is mounted read-only",
+    errno.ENOENT: "create the folder first",
+}
+
+
+@contextmanager
+def translate_access_errors(path: Path, doing: str) -> Iterator[None]:
+    """Turn an operating system's error into a `FileAccessError` that names the file and a remedy."""
+    try:
+        yield
+    except NwbpipeError:
+        raise
+    except OSError as error:
+        msg = f"{doing} failed: {error.strerror or error}"
+        hint = _REMEDIES.get(error.errno or 0, "see the system's message above")
+        raise FileAccessError(msg, where=str(path), hint=hint) from error
+
+
+def lock_path(path: Path) -> Path:
+    """Return where the writers' lock of a file is; nwbinspector takes every ``*.nwb*`` in a folder for a session."""
+    return path.with_name(f".{path.stem}{path.suffix.replace('.', '_')}.lock")
+
+
+@contextmanager
+def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
+    """Hold the writers' lock of the file `path`.
+
+    The lock is the operating system's, on a hidden file beside `path`: it ends with the process that holds it.
+
+    Parameters
+    ----------
+    path : Path
+        The file to be written; it need not exist.
+    timeout : float
+        Seconds to wait for another writer.
+
+    Raises
+    ------
+    LockedFileError
+        If another process still holds it after `timeout`.
+    """
+    with translate_access_errors(path, "locking"):
+        lock = FileLock(lock_path(path))
+        try:
+            lock.acquire(timeout=timeout)
+        except Timeout as error:
+            msg = "another process is writing this file"
+            raise LockedFileError(
+                msg,
+                where=str(path),
+                expected=f"the lock within {timeout:g} s",
+                hint="wait for it to end, or give more time",
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
