@@ -4,6 +4,7 @@ pytest_plugins = [
     "tests.fixtures.clocks",
     "tests.fixtures.data",
     "tests.fixtures.faults",
+    "tests.fixtures.lab",
     "tests.fixtures.plugins",
     "tests.fixtures.processing",
     "tests.fixtures.s3",

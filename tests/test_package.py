@@ -65,7 +65,8 @@ ROOMS: dict[str, set[str]] = {
     "engine": set(),
     "session_file": set(),
 }
-ROOMS["cli"] = set(ROOMS)
+
+ROOMS["cli"] = ROOMS["testing"] = set(ROOMS)
 ROOMS["__main__"] = {"cli"}
 
 

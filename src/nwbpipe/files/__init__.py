@@ -5,16 +5,19 @@ from nwbpipe.files._carry import carry_over, outside_targets
 from nwbpipe.files._check import FileCondition, Inspection, inspect_file, repair_file
 from nwbpipe.files._chunks import can_decode_chunks, read_chunked, write_chunked
 from nwbpipe.files._codec import Codec
+from nwbpipe.files._journal import find_superblock
 from nwbpipe.files._layout import Access, Layout, chunk_shape
 from nwbpipe.files._links import find_dangling, find_users, is_below, soft_links, walk_objects
 from nwbpipe.files._recover import read_settled, recover
 from nwbpipe.files._remote import (
     cache_for_tool,
     open_remote,
+    open_remote_state,
     read_remote_state,
     require_changeable,
     upload_file,
 )
+from nwbpipe.files._remote_transaction import remote_transaction
 from nwbpipe.files._repack import repack
 from nwbpipe.files._texts import iter_texts, read_texts
 from nwbpipe.files._transaction import transaction
@@ -46,6 +49,7 @@ __all__ = [
     "chunk_shape",
     "create_atomically",
     "find_dangling",
+    "find_superblock",
     "find_users",
     "hold_lock",
     "inspect_file",
@@ -53,12 +57,14 @@ __all__ = [
     "is_remote",
     "iter_texts",
     "open_remote",
+    "open_remote_state",
     "outside_targets",
     "read_chunked",
     "read_remote_state",
     "read_settled",
     "read_texts",
     "recover",
+    "remote_transaction",
     "repack",
     "repair_file",
     "require_changeable",

@@ -13,7 +13,7 @@ from nwbpipe.files._change_in_place import open_external_links_as_files
 from nwbpipe.files._commit import SEARCHED
 from nwbpipe.files._journal import find_superblock
 from nwbpipe.files._view import View
-from nwbpipe.files.s3 import FollowingObject, RemoteState, s3_state, s3_upload
+from nwbpipe.files.s3 import FollowingObject, RemoteState, read_state, s3_state, s3_upload
 from nwbpipe.stores import CachedFile, RangedFile, RangeReader, Store, open_location
 from nwbpipe.stores.s3 import connect, parse_address, public_url
 
@@ -22,6 +22,13 @@ _PAGE_BUFFER = 4 * 2**20
 
 @contextmanager
 def open_remote(url: Path | str, *, keep: bool = False) -> Iterator[h5py.File]:
+    """Open an HDF5 file at a URL for reading; see `open_remote_state`."""
+    with open_remote_state(url, keep=keep) as (file, _):
+        yield file
+
+
+@contextmanager
+def open_remote_state(url: Path | str, *, keep: bool = False) -> Iterator[tuple[h5py.File, RemoteState]]:
     """Open an HDF5 file at a URL for reading, fetching only what is read.
 
     Where the store has conditional writes (S3, for one), all that is read is one version of the file, whoever commits
@@ -37,6 +44,8 @@ def open_remote(url: Path | str, *, keep: bool = False) -> Iterator[h5py.File]:
     Yields
     ------
     h5py.File
+    RemoteState
+        The version that is read.
 
     Raises
     ------
@@ -58,11 +67,11 @@ def open_remote(url: Path | str, *, keep: bool = False) -> Iterator[h5py.File]:
         source = stack.enter_context(CachedFile(version, version.location)) if keep else version
         stack.enter_context(raise_read_failure(version))
         stack.enter_context(open_external_links_as_files())
-        yield stack.enter_context(_open_for_reading(version, source))
+        yield stack.enter_context(_open_for_reading(version, source)), read_state(version)
 
 
 @contextmanager
-def _open_unversioned(store: Store, name: str) -> Iterator[h5py.File]:
+def _open_unversioned(store: Store, name: str) -> Iterator[tuple[h5py.File, RemoteState]]:
     """Open a file where ranges can't be asked of one version: the version is looked at before and after."""
     before = store.stat(name)
     where = public_url(store.location(name))
@@ -76,7 +85,7 @@ def _open_unversioned(store: Store, name: str) -> Iterator[h5py.File]:
         except OSError as error:
             raise _damaged_error(where, error) from error
         with file:
-            yield file
+            yield file, RemoteState(before.tag, before.size, ())
     if store.stat(name).tag != before.tag:
         msg = "another writer changed the file while it was read"
         raise ConflictError(msg, where=where, hint="do it again, on the new state")

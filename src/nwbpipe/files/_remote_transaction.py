@@ -14,7 +14,7 @@ from nwbpipe.files._change_in_place import open_external_links_as_files
 from nwbpipe.files._remote import open_view, raise_read_failure, require_changeable, require_hdf5
 from nwbpipe.files._replace import FileReplacement
 from nwbpipe.files._view import View
-from nwbpipe.files.s3 import ObjectCommit, is_conditional
+from nwbpipe.files.s3 import ObjectCommit, RemoteState, is_conditional, read_state
 from nwbpipe.stores import CachedFile, RangedFile, Store, open_location, scratch_folder
 from nwbpipe.stores.s3 import RemoteObject
 
@@ -30,8 +30,14 @@ def remote_transaction(
     *,
     check: Callable[[h5py.File], None] | None = None,
     unsafe_no_cas: bool = False,
-) -> Iterator[h5py.File]:
+) -> Iterator[tuple[h5py.File, RemoteState]]:
     """Change an HDF5 file in a store; see `nwbpipe.files.transaction`.
+
+    Yields
+    ------
+    h5py.File
+    RemoteState
+        The version that is changed.
 
     Raises
     ------
@@ -55,7 +61,7 @@ def remote_transaction(
             file = open_view(view, old, "r+")
             try:
                 _refuse_virtual(file, old)
-                yield file
+                yield file, read_state(old)
             except BaseException:
                 view.frozen = True
                 raise

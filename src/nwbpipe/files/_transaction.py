@@ -80,7 +80,7 @@ def transaction(
     1
     """
     if is_remote(path):
-        with remote_transaction(path, check=check, unsafe_no_cas=unsafe_no_cas) as file:
+        with remote_transaction(path, check=check, unsafe_no_cas=unsafe_no_cas) as (file, _):
             yield file
         if committed is not None:
             committed()

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,14 +41,25 @@ class FsspecStore(Store):
         super().__init__(root)
         self.scheme = root.partition(":")[0]
         self.conditional_writes = self.scheme == "memory"  # and so within this process
+
+    @cached_property
+    def _file_system(self) -> tuple[Any, str]:
+        """The file system, and the root's path in it."""
+        where = public_url(self.root)
         try:
-            self._fs, self._base = fsspec.core.url_to_fs(root)
+            fs, base = fsspec.core.url_to_fs(self.root)
         except ImportError as error:
             msg = f"{self.scheme}:// needs a package that is not installed"
-            raise FileAccessError(msg, where=public_url(root), found=str(error), hint="install it") from None
+            raise FileAccessError(msg, where=where, found=str(error), hint="install it") from None
         except Exception as error:
-            msg = f"{self.scheme}:// can't be used"
-            raise FileAccessError(msg, where=public_url(root), found=type(error).__name__) from None
+            raise FileAccessError(
+                f"{self.scheme}:// can't be used", where=where, found=type(error).__name__
+            ) from None
+        return fs, base.rstrip("/")
+
+    @property
+    def _fs(self) -> Any:
+        return self._file_system[0]
 
     def exists(self, path: str) -> bool:
         """See `Store.exists`."""
@@ -65,14 +77,15 @@ class FsspecStore(Store):
     def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[StoreEntry]:
         """See `Store.list`."""
         below = normalize_path(prefix, empty=True)
-        start = f"{self._base}/{below}".rstrip("/")
         with self._translate_errors(prefix, "listing"):
+            base = self._file_system[1]
+            start = f"{base}/{below}".rstrip("/")
             self._fs.invalidate_cache()
             try:
                 files = self._fs.find(start, maxdepth=None if deep else 1, detail=True)
             except FileNotFoundError:
                 return
-            skipped = len(self._base.rstrip("/")) + 1
+            skipped = len(base) + 1
             entries = [self._make_entry(name[skipped:], info) for name, info in files.items() if name != start]
         visible = (entry for entry in entries if not entry.path.rpartition("/")[2].startswith(OURS))
         yield from sorted(visible, key=lambda entry: entry.path)
@@ -139,7 +152,7 @@ class FsspecStore(Store):
     # ------------------------------------------------------------------------------------------------------
 
     def _path(self, path: str) -> str:
-        return f"{self._base.rstrip('/')}/{normalize_path(path)}"
+        return f"{self._file_system[1]}/{normalize_path(path)}"
 
     def _info(self, path: str) -> dict[str, Any]:
         self._fs.invalidate_cache()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nwbpipe.errors import FileAccessError, NwbpipeError
@@ -33,6 +35,8 @@ class RangedFile:
         In bytes.
     tag : str
         Version of the file (ETag): see `StoreEntry.tag`.
+    metadata : mapping of str to str
+        What the store keeps beside the bytes; empty where it keeps nothing.
     failure : NwbpipeError or None
         First error of a read. HDF5 may hide it from its caller: look at it before you believe what was read.
 
@@ -47,9 +51,11 @@ class RangedFile:
         self._store, self._path = store, path
         self._set_state(entry.size, entry.tag)
 
-    def _set_state(self, size: int, tag: str, start: bytes = b"") -> None:
+    def _set_state(
+        self, size: int, tag: str, start: bytes = b"", metadata: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Set the state that is read; `start` is the first block, where it was read already."""
-        self.size, self.tag = size, tag
+        self.size, self.tag, self.metadata = size, tag, metadata
         self.failure: NwbpipeError | None = None
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         if start:

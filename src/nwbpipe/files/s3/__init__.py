@@ -3,7 +3,7 @@
 from nwbpipe.files.s3._commit import ObjectCommit
 from nwbpipe.files.s3._conditions import is_conditional
 from nwbpipe.files.s3._orphans import UnfinishedUpload, abort_s3_orphans, s3_orphans
-from nwbpipe.files.s3._state import FollowingObject, RemoteState, s3_state
+from nwbpipe.files.s3._state import FollowingObject, RemoteState, read_state, s3_state
 from nwbpipe.files.s3._upload import s3_upload
 from nwbpipe.stores.s3 import is_remote, parse_address
 
@@ -16,6 +16,7 @@ __all__ = [
     "is_conditional",
     "is_remote",
     "parse_address",
+    "read_state",
     "s3_orphans",
     "s3_state",
     "s3_upload",

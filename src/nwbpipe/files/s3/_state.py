@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from nwbpipe.errors import ConflictError
 from nwbpipe.files.s3._orphans import WRITES
+from nwbpipe.stores import RangedFile
 from nwbpipe.stores.s3 import Address, RemoteObject, connect, explain_error, is_s3_error, parse_address
 
 _REMEMBERED = 7  # of the writes before one, that surely are in its metadata too
@@ -59,7 +61,16 @@ def state_of(client: Any, address: Address) -> RemoteState:
         if not is_s3_error(error):
             raise
         raise explain_error(error, address, "looking at the object", client) from None
-    return RemoteState(head["ETag"], head["ContentLength"], tuple(head.get("Metadata", {}).get(WRITES, "").split()))
+    return RemoteState(head["ETag"], head["ContentLength"], _parse_writes(head.get("Metadata", {})))
+
+
+def read_state(version: RangedFile) -> RemoteState:
+    """Return the state that a file was opened in; no request is sent."""
+    return RemoteState(version.tag, version.size, _parse_writes(version.metadata))
+
+
+def _parse_writes(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(metadata.get(WRITES, "").split())
 
 
 class FollowingObject(RemoteObject):
@@ -79,9 +90,7 @@ class FollowingObject(RemoteObject):
     def __init__(self, client: Any, address: Address) -> None:
         super().__init__(client, address)
         self._following = threading.Lock()
-        state = state_of(client, address)
-        # Between the two requests another writer may have come: then nothing is known of this state.
-        self._writes = state.writes if state.etag == self.tag else ()
+        self._writes = read_state(self).writes
 
     def fetch(self, start: int, stop: int) -> bytes:
         """See `RemoteObject.fetch`."""

@@ -39,7 +39,8 @@ class RemoteObject(RangedFile):
                 raise
             raise explain_error(error, address, "opening the object", client) from None
         total = re.search(r"/(\d+)$", answer.get("ContentRange", ""))
-        self._set_state(int(total[1]) if total else len(start), answer["ETag"], start[:BLOCK])
+        size = int(total[1]) if total else len(start)
+        self._set_state(size, answer["ETag"], start[:BLOCK], answer.get("Metadata", {}))
 
     @property
     def location(self) -> str:
