@@ -46,7 +46,7 @@ def test_raw_files_and_the_file_in_s3(
     spec = raw.write_spec(tmp_path / "specs", SOURCES)
     url = f"s3://{bucket.name}/nwb/out.nwb"
     assert convert(spec, url) == url
-    with files.s3_open(url) as file:
+    with files.open_remote(url) as file:
         assert np.array_equal(_movie(file), movie.transpose(0, 2, 1))
         name = file["acquisition/ImageSeries_body/external_file"].asstr()[0]
     assert name == "out/body.avi"
@@ -87,7 +87,7 @@ def test_a_competitors_file_is_left_alone(bucket: Bucket, folder: Path, monkeypa
     assert keys == ["out.nwb"]  # the media went with the attempt
     monkeypatch.setattr(convert_module, "_convert_with_notes", noted)
     convert(spec, url, overwrite=True, discard_results=True)
-    with files.s3_open(url) as file:
+    with files.open_remote(url) as file:
         assert "acquisition" in file
     convert(spec, url, overwrite=True)  # the same media may stay
     raw.write_video(folder / "body.avi", frames=41)
