@@ -23,7 +23,7 @@ for file in pathlib.Path(FOLDER).glob("*.pid"):
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="counts shared memory as Linux does")
 def test_memory_of_a_family_and_of_the_gpu(tmp_path: Path, programs: Callable) -> None:
     programs("nvidia-smi", f"FOLDER = {str(tmp_path)!r}\n{NVIDIA}")
     found = environments.find(NUMPY)

@@ -1,37 +1,36 @@
-"""Measure what a group of processes uses while it runs: memory of all of them together, and of the GPU."""
+"""Measure what a process and those that it started use together: memory, and memory of the GPU."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 
-_PERIOD = 0.5  # seconds between two looks
+import psutil
+
+_PERIOD = 0.5  # seconds between two measurements
 _SMALL = 64 * 2**20  # bytes; below that a process is a helper, not worth the cost of a closer look
-_PROC = Path("/proc")
 
 
 class Meter:
-    """Watches a process group, as a context manager.
+    """Watches a process and those that it starts, as a context manager.
 
     Parameters
     ----------
-    group : int
-        Id of the process group.
+    pid : int
+        Id of the process.
     gpu : bool
-        Whether to ask ``nvidia-smi`` as well, where it is on the PATH.
+        Ask ``nvidia-smi`` as well, where it is on the PATH.
     """
 
-    def __init__(self, group: int, *, gpu: bool) -> None:
-        self._group = group
+    def __init__(self, pid: int, *, gpu: bool) -> None:
+        self._pid = pid
         self._smi = shutil.which("nvidia-smi") if gpu else None
         self._ended = threading.Event()
         self._peaks = {"peak_memory_bytes": 0.0, "peak_gpu_memory_bytes": 0.0, "gpu_seconds": 0.0}
-        self._threads = [threading.Thread(target=self._watch_memory, daemon=True)] if _PROC.is_dir() else []
+        self._threads = [threading.Thread(target=self._watch_memory, daemon=True)]
         if self._smi:
             self._threads.append(threading.Thread(target=self._watch_gpu, daemon=True))
 
@@ -46,7 +45,7 @@ class Meter:
             thread.join(10)
 
     def read_peaks(self) -> dict[str, float]:
-        """Return the peaks that were seen; nothing of what could not be looked at.
+        """Return the peaks that were measured; what could not be measured is left out.
 
         ``peak_memory_bytes`` (proportional set size of all processes together), ``peak_gpu_memory_bytes``, and
         ``gpu_seconds``: for how long memory of a GPU was held.
@@ -58,45 +57,41 @@ class Meter:
 
     def _watch_memory(self) -> None:
         while not self._ended.wait(_PERIOD):
-            large = [pid for pid in list_group_members(self._group) if _read_resident_memory(pid) > _SMALL]
+            large = [process for process in list_family(self._pid) if _read_resident_memory(process) > _SMALL]
             if len(large) > 1:  # of a single process the kernel itself keeps the exact peak
-                self._update_peak("peak_memory_bytes", sum(_read_proportional_memory(pid) for pid in large))
+                self._update_peak("peak_memory_bytes", sum(map(_read_own_share, large)))
 
     def _watch_gpu(self) -> None:
-        before = time.monotonic()
+        last = time.monotonic()
         while not self._ended.wait(_PERIOD):
-            used = _read_gpu_memory(str(self._smi), list_group_members(self._group))
+            used = _read_gpu_memory(str(self._smi), {process.pid for process in list_family(self._pid)})
             now = time.monotonic()
             if used:
                 self._update_peak("peak_gpu_memory_bytes", used)
-                self._peaks["gpu_seconds"] += now - before
-            before = now
+                self._peaks["gpu_seconds"] += now - last
+            last = now
 
 
-def list_group_members(group: int) -> set[int]:
-    """Return the ids of a group's processes (Linux)."""
-    members = set()
-    for folder in _PROC.iterdir() if _PROC.is_dir() else ():
-        if folder.name.isdigit():
-            with suppress(OSError, ValueError, IndexError):
-                # pid (name) state parent group ...: the name may hold anything but its end is the last bracket.
-                if int((folder / "stat").read_text().rpartition(")")[2].split()[2]) == group:
-                    members.add(int(folder.name))
-    return members
+def list_family(pid: int) -> list[psutil.Process]:
+    """Return a process and all that it started, directly or not; none if it has ended."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    return []
 
 
-def _read_resident_memory(pid: int) -> int:
-    with suppress(OSError, ValueError, IndexError):
-        return int((_PROC / str(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _read_resident_memory(process: psutil.Process) -> int:
+    with suppress(psutil.Error):
+        return int(process.memory_info().rss)
     return 0
 
 
-def _read_proportional_memory(pid: int) -> int:
-    with suppress(OSError, ValueError, IndexError):
-        for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return _read_resident_memory(pid)
+def _read_own_share(process: psutil.Process) -> int:
+    """Return the bytes that count for this process: shared ones in part (Linux), or not at all (macOS)."""
+    with suppress(psutil.Error):
+        memory = process.memory_full_info()
+        return int(getattr(memory, "pss", memory.uss))
+    return _read_resident_memory(process)
 
 
 def _read_gpu_memory(program: str, members: set[int]) -> float:
@@ -104,8 +99,8 @@ def _read_gpu_memory(program: str, members: set[int]) -> float:
     command = [program, "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
     total = 0.0
     with suppress(OSError, subprocess.SubprocessError):
-        told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
-        for line in told.splitlines():
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+        for line in answer.splitlines():
             with suppress(ValueError):  # "[N/A]" where the driver does not say
                 pid, used = line.split(",")
                 if int(pid) in members:

@@ -232,7 +232,7 @@ class Processor(ABC):
         How far results of the same run may differ, relative to the largest value: 0, unless the tool's threads or
         hardware make a difference. `nwbpipe verify` asks.
     stages : tuple of str
-        Names of stages that come before ``compute``, in order; see `nwbpipe.processors._choose_base_image`.
+        Names of stages that come before ``compute``, in order; see `nwbpipe.processors._base`.
     resumable : bool
         Whether the compute module cuts its own work: it goes on from what an earlier try with the same key, tool and
         source left in the folder ``stages`` of its scratch folder. It must hold finished stages only.

@@ -117,7 +117,7 @@ def _matches(path: str, binding: str) -> bool:
 
 
 def describe_location(file: h5py.File, bound: BoundInput, external: Callable[[str, str], Path]) -> dict[str, Any]:
-    """Describe where an input's data are, for the compute module (see `nwbpipe.processors._choose_base_image`).
+    """Describe where an input's data are, for the compute module (see `nwbpipe.processors._base`).
 
     Parameters
     ----------
