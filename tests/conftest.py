@@ -5,6 +5,7 @@ pytest_plugins = [
     "tests.fixtures.data",
     "tests.fixtures.faults",
     "tests.fixtures.lab",
+    "tests.fixtures.machine",
     "tests.fixtures.plugins",
     "tests.fixtures.processing",
     "tests.fixtures.s3",

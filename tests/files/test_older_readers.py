@@ -66,6 +66,7 @@ def test_h5py_of_years_ago(written: Path, version: str, tmp_path: Path) -> None:
         assert np.array_equal(read["trace"], TRACE)
 
 
+@pytest.mark.tool
 def test_h5dump(written: Path, tmp_path: Path) -> None:
     program = shutil.which("h5dump")
     if program is None:

@@ -11,22 +11,26 @@ from pathlib import Path
 
 import pytest
 
-from nwbpipe.project import Health, Project, Watcher
+from nwbpipe.project import Health, Project, Watcher, _watch
+from tests.fixtures.machine import Clock
 from tests.fixtures.processing import write_session
 from tests.fixtures.projects import Inline, make_project
 
 pytestmark = pytest.mark.usefixtures("test_processors")
 
 
-def test_a_session_is_processed_once_its_files_are_at_rest(tmp_path: Path) -> None:
+def test_a_session_is_processed_once_its_files_are_at_rest(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_watch, "time", clock)
     project = make_project(tmp_path, 1)
     watcher = Watcher(project, settle_s=1.0, interval_s=0.3, executor=Inline())
     arriving = watcher.run_once()
     assert (arriving.sessions, arriving.arriving, arriving.summary) == (1, 1, None)
     os.utime(tmp_path / "nwb/s0.nwb")  # it still changes
-    time.sleep(0.6)
+    clock.passed += 0.6
     assert watcher.run_once().arriving == 1
-    time.sleep(1.1)
+    clock.passed += 1.1
     health = watcher.run_once()
     assert health.arriving == 0
     assert health.states == {"done": 2}
@@ -34,7 +38,7 @@ def test_a_session_is_processed_once_its_files_are_at_rest(tmp_path: Path) -> No
     watcher.options["executor"] = None  # none is begun: there is nothing to do
     watcher.project.executor = lambda *_: pytest.fail("an executor was begun")  # type: ignore[method-assign]
     assert watcher.run_once().arriving == 1  # what was committed has just changed the file
-    time.sleep(1.1)
+    clock.passed += 1.1
     assert watcher.run_once() == replace(health, summary=None)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from nwbpipe import stores
-from nwbpipe.project.state import Leases
+from nwbpipe.project.state import Leases, _leases
 from nwbpipe.project.state._leases import identify_machine
+from tests.fixtures.machine import Clock
 
 
 def foreign(store: stores.Store, **changes: object) -> None:
@@ -52,17 +53,20 @@ def test_a_lease_of_a_process_that_is_gone_is_void_at_once(tmp_path: Path) -> No
         mine.close()
 
 
-def test_another_machines_lease_is_void_when_it_has_not_changed(tmp_path: Path) -> None:
+def test_another_machines_lease_is_void_when_it_has_not_changed(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_leases, "time", clock)
     store = stores.open_store(tmp_path)
     mine = Leases(store)
     foreign(store, since=time.time() + 10**6)  # its clock is far ahead
     assert mine.take("k") is None
-    time.sleep(0.25)
+    clock.passed += 0.25
     foreign(store, beat=1)
     assert mine.take("k") is None
-    time.sleep(0.25)
+    clock.passed += 0.25
     assert mine.take("k") is None, "it changed less than its time to live ago"
-    time.sleep(0.45)
+    clock.passed += 0.45
     assert mine.take("k") is not None
     mine.close()
 
