@@ -73,6 +73,26 @@ class Problem:
         return "\n".join(lines)
 
 
+def suggest_names(name: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.5) -> str | None:
+    """Return the hint "did you mean …?" with the names that are most like a mistyped one; None if none is.
+
+    Parameters
+    ----------
+    name : str
+        The name as it was typed.
+    known : iterable of str
+        The names that exist.
+    most : int
+        How many to suggest.
+    cutoff : float
+        Similarity (0 to 1) below which a name is not suggested.
+    """
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(known), n=most, cutoff=cutoff)
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else None
+
+
 class NwbpipeError(Exception):
     """Base of every error that nwbpipe raises on purpose.
 

@@ -246,7 +246,7 @@ def test_a_missing_reader_names_the_extra(folder, monkeypatch):
         raise ModuleNotFoundError("No module named 'roiextractors'")
 
     monkeypatch.setattr(TiffImagingInterface, "__init__", missing)
-    monkeypatch.setattr("nwbpipe.converters.spec._load.type_arguments", lambda given, *_a, **_k: dict(given))
+    monkeypatch.setattr("nwbpipe.converters.spec._model.type_arguments", lambda texts, *_a: dict(texts))
     with pytest.raises(ToolMissingError, match="reader") as caught:
         convert(raw.write_spec(folder, {"scope": raw.tiff()}))
     assert "nwbpipe[imaging]" in str(caught.value)

@@ -28,11 +28,11 @@ def test_the_worst_reason_is_the_verdict():
 
 
 def test_the_hash_is_of_name_and_bounds():
-    one = ThresholdSet.from_dict({"name": "a", "roi": {"area": BOUNDS}})
-    assert one.hash == ThresholdSet.from_dict({"roi": {"area": dict(reversed(BOUNDS.items()))}, "name": "a"}).hash
-    assert one.hash != ThresholdSet.from_dict({"name": "b", "roi": {"area": BOUNDS}}).hash
-    assert one.hash != ThresholdSet.from_dict({"name": "a", "roi": {"area": {**BOUNDS, "warn_below": 6.0}}}).hash
-    assert ThresholdSet.from_dict(one.as_dict()) == one
+    chosen = ThresholdSet.from_dict({"name": "a", "roi": {"area": BOUNDS}})
+    assert chosen.hash == ThresholdSet.from_dict({"roi": {"area": dict(reversed(BOUNDS.items()))}, "name": "a"}).hash
+    assert chosen.hash != ThresholdSet.from_dict({"name": "b", "roi": {"area": BOUNDS}}).hash
+    assert chosen.hash != ThresholdSet.from_dict({"name": "a", "roi": {"area": {**BOUNDS, "warn_below": 6.0}}}).hash
+    assert ThresholdSet.from_dict(chosen.as_dict()) == chosen
 
 
 def test_the_default_set_is_valid_and_has_a_file_form(tmp_path):
@@ -49,16 +49,18 @@ def test_the_default_set_is_valid_and_has_a_file_form(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name = 1", "has no name"),
-        ('name = "a"\n[rois.area]\nwarn_below = 1', "nothing of that kind"),
+        ("name = 1", "value of 'name' has the wrong type"),
+        ('name = "a"\n[rois.area]\nwarn_below = 1', "the key 'rois' is unknown"),
         ('name = "a"\n[roi.aera]\nwarn_below = 1', "did you mean 'area'"),
-        ('name = "a"\n[roi.area]\nwarn_under = 1', "unknown bound"),
-        ('name = "a"\n[roi.area]\nwarn_below = "1"', "a bound is a number"),
-        ('name = "a"\n[roi.area]\nwarn_below = nan', "a bound is a number"),
+        ('name = "a"\n[roi.area]\nwarn_under = 1', "the key 'warn_under' is unknown"),
+        ('name = "a"\n[roi.area]\nwarn_below = "1"', "expected: a number"),
+        ('name = "a"\n[roi.area]\nwarn_below = nan', "expected: a finite number"),
         ('name = "a"\n[roi.area]\nwarn_below = 1\nfail_below = 2', "must be worse"),
         ('name = "a"\n[roi.area]\nwarn_above = 2\nfail_above = 1', "must be worse"),
-        ('name = "a"\n[roi]\narea = 5', "needs bounds"),
-        ("name = ", "can't be read"),
+        ('name = "a"\n[roi.area]\nwarn_below = true', "expected: a number"),
+        ('name = "a"\n[roi.area]', "needs bounds"),
+        ('name = "a"\n[roi]\narea = 5', "the value of 'area' has the wrong type"),
+        ("name = ", "is not TOML"),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, message):

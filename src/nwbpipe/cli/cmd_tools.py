@@ -29,15 +29,12 @@ def _load_tools() -> dict[str, Tool]:
 
 
 def _find_tool(name: str) -> Tool:
-    import difflib
-
-    from nwbpipe.errors import UnknownNameError
+    from nwbpipe.errors import UnknownNameError, suggest_names
 
     tools = _load_tools()
     if name not in tools:
         msg = f"there is no tool {name!r}"
-        near = difflib.get_close_matches(name, tools, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "`nwbpipe tools list` shows them"
+        hint = suggest_names(name, tools) or "`nwbpipe tools list` shows them"
         raise UnknownNameError(msg, expected=", ".join(sorted(tools)), found=name, hint=hint)
     return tools[name]
 

@@ -9,26 +9,24 @@ if TYPE_CHECKING:
     from nwbpipe.converters._record import conversion_key, identity_values, source_paths
     from nwbpipe.converters._update import SpecChanges, compare_specs, update_metadata
     from nwbpipe.converters.clocks._figure import draw_alignments
-    from nwbpipe.converters.spec._load import load_spec
+    from nwbpipe.converters.spec._load import SpecSummary, load_spec, open_spec, summarize_spec
     from nwbpipe.converters.spec._model import SessionSpec, SourceSpec, SubjectSpec
-    from nwbpipe.converters.spec._open_spec import open_spec
-    from nwbpipe.converters.spec._summary import SpecSummary, summarize_spec
 
 _HOME = {
     "SpecChanges": "_update",
     "SessionSpec": "spec._model",
     "SourceSpec": "spec._model",
-    "SpecSummary": "spec._summary",
+    "SpecSummary": "spec._load",
     "SubjectSpec": "spec._model",
     "conversion_key": "_record",
     "convert": "_convert",
     "draw_alignments": "clocks._figure",
     "identity_values": "_record",
     "load_spec": "spec._load",
-    "open_spec": "spec._open_spec",
+    "open_spec": "spec._load",
     "source_paths": "_record",
     "compare_specs": "_update",
-    "summarize_spec": "spec._summary",
+    "summarize_spec": "spec._load",
     "update_metadata": "_update",
 }
 

@@ -22,7 +22,7 @@ from nwbpipe.converters._reader_errors import log_warnings
 from nwbpipe.converters._record import STEP, SourceIdentities, add_conversion_record, source_paths, with_sources
 from nwbpipe.converters._upload import existing_etag, remote_target, upload
 from nwbpipe.converters.spec._model import SessionSpec
-from nwbpipe.converters.spec._open_spec import open_spec
+from nwbpipe.converters.spec._load import open_spec
 from nwbpipe.errors import NwbpipeError, OverwriteError, Problem, RequestError, WorkError
 from nwbpipe.files import Codec, Layout
 from nwbpipe.provenance import RunRecord, set_sources

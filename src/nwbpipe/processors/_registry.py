@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from nwbpipe.errors import UnknownNameError
+from nwbpipe.errors import UnknownNameError, suggest_names
 from nwbpipe.processors._base import Processor
 
 GROUP = "nwbpipe.processors"
@@ -60,12 +59,11 @@ def processor(name: str) -> Processor:
     point = _find_entry_points().get(name)
     if point is None:
         names = processor_names()
-        near = difflib.get_close_matches(name, names, n=1)
         raise UnknownNameError(
             f"there is no processor {name!r}",
             expected=", ".join(names),
             found=name,
-            hint=f"did you mean {near[0]!r}?" if near else "`nwbpipe processors` lists them",
+            hint=suggest_names(name, names) or "`nwbpipe processors` lists them",
         )
     loaded: Any = point.load()()
     if not isinstance(loaded, Processor):

@@ -5,27 +5,23 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-STEP = re.compile(r"[a-z][a-z0-9_]*")
-STORE = re.compile(r"[a-z][a-z0-9_]*")
+from nwbpipe.validation import StrictModel
+
 _FIELDS = {"subject_id", "session_id"}
 Policy = Literal["exact", "minor", "never"]
 Executor = Literal["local", "dask", "slurm", "pbs", "sge", "lsf", "cloud"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 def _check_output(value: str) -> str:
     fields = re.findall(r"\{([^{}]*)\}", value)
     if unknown := sorted(set(fields) - _FIELDS):
-        raise ValueError(f"no field of that name: {', '.join(unknown)}; there are subject_id and session_id")
+        raise ValueError(f"expected no fields but subject_id and session_id, not {', '.join(unknown)}")
     if not value.endswith(".nwb"):
         raise ValueError("expected a path that ends in .nwb")
     if "session_id" not in fields:
-        raise ValueError("expected {session_id} in it: every session needs a file of its own")
+        raise ValueError("expected a path with {session_id}: every session needs a file of its own")
     return _check_address(value)
 
 
@@ -40,7 +36,7 @@ def _check_address(value: str) -> str:
 Address = Annotated[str, AfterValidator(_check_address)]
 
 
-class ProjectSection(_Model):
+class ProjectSection(StrictModel):
     """[project]."""
 
     name: str = Field(min_length=1)
@@ -50,7 +46,7 @@ class ProjectSection(_Model):
     tool_versions: Policy = "minor"
 
 
-class ResourcesSection(_Model):
+class ResourcesSection(StrictModel):
     """resources of a step: what is named overrides what the processor declares."""
 
     cpu: int | None = Field(default=None, ge=0)
@@ -61,7 +57,7 @@ class ResourcesSection(_Model):
     time_limit_s: float | None = Field(default=None, gt=0)
 
 
-class StepSection(_Model):
+class StepSection(StrictModel):
     """[steps.NAME]."""
 
     processor: str | None = None
@@ -76,7 +72,7 @@ class StepSection(_Model):
     tool_versions: Policy | None = None
 
 
-class ToolSection(_Model):
+class ToolSection(StrictModel):
     """[tools.NAME]: an existing Python that has the tool, its checkout, the folder of its weights."""
 
     python: str | None = None
@@ -84,7 +80,7 @@ class ToolSection(_Model):
     weights: str | None = None
 
 
-class IgnoreRule(_Model):
+class IgnoreRule(StrictModel):
     """[[ignore]]: sessions, or some of their steps, that are left alone."""
 
     session: str = "*"
@@ -92,7 +88,7 @@ class IgnoreRule(_Model):
     reason: str = ""
 
 
-class WorkerKind(_Model):
+class WorkerKind(StrictModel):
     """[executor.kinds.NAME]: the workers of one kind on a cluster."""
 
     workers: int = Field(default=1, ge=0)
@@ -104,7 +100,7 @@ class WorkerKind(_Model):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class ExecutorSpec(_Model):
+class ExecutorSpec(StrictModel):
     """[executor]."""
 
     kind: Executor = "local"

@@ -1,4 +1,4 @@
-"""A project as it is used: everything resolved and checked."""
+"""The checked form of a project: everything resolved."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Step:
     params : pydantic model
         Its parameters, validated.
     inputs : mapping of str to str
-        What each input is bound to; those that are not named have one candidate in the file.
+        The binding of each input; an input that is not named has one candidate in the file.
     upstream : tuple of str
         Names of the steps that the inputs are bound to.
     seed : int
         Seed of the tool's random numbers.
     primary : bool
-        Whether its results are the session's main ones.
+        True if its results are the session's main ones.
     resources : Resources
-        What a run needs.
+        Resources of a run.
     policy : {"exact", "minor", "never"}
-        Which other version of the tool makes a result stale.
+        Judges which other versions of the tool make a result stale.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Step:
 
     @property
     def is_project_scope(self) -> bool:
-        """Whether it is of project scope: it reads many sessions, and makes an artefact."""
+        """True if it is of project scope: it reads many sessions, and makes an artefact."""
         return isinstance(self.method, ProjectProcessor)
 
 
@@ -68,15 +68,15 @@ class ProjectSpec:
     name : str
         Name of the project.
     sessions : str
-        Where sessions are, with patterns: ``raw://**/session.yaml`` or ``nwb://**/*.nwb``.
+        Addresses of the sessions, with patterns: ``raw://**/session.yaml`` or ``nwb://**/*.nwb``.
     output : str or None
-        Where a session's NWB file is, with fields; None where sessions are NWB files.
+        Address of a session's NWB file, with fields; None where sessions are NWB files.
     stores : mapping of str to tuple of str
         Roots of each store: absolute folders, or addresses. What is written goes to the first one.
     steps : mapping of str to Step
         In an order in which each comes after those that it needs.
     tools : mapping of str to ToolSection
-        Where tools are that are installed elsewhere.
+        Tools that are installed elsewhere.
     """
 
     path: Path

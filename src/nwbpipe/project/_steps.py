@@ -1,14 +1,13 @@
-"""Steps: what they extend, sweep and need."""
+"""Resolve the steps of a project: the steps that they extend, sweep and need."""
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from nwbpipe.errors import NwbpipeError, ParameterError
+from nwbpipe.errors import NwbpipeError, ParameterError, suggest_names
 from nwbpipe.processors import Artefact, Processor, ProjectProcessor, processor, validate_params
 from nwbpipe.project._model import Policy, StepSection
 from nwbpipe.project._spec import Step
@@ -40,9 +39,9 @@ def resolve_steps(
     sections : mapping
         The sections that could be read.
     policy : {"exact", "minor", "never"}
-        The project's, where a step names none.
+        The project's, for steps that name none.
     complain : callable
-        Takes what is wrong, the key, and more.
+        Takes each mistake, its key, and more; see `ProblemCollector.add`.
     declared : collection of str
         Names of all sections, also of those with mistakes of their own.
     """
@@ -81,54 +80,53 @@ def _merge_step(
     name: str, sections: Mapping[str, StepSection], policy: Policy, complain: Complain, declared: Collection[str]
 ) -> _MergedStep | None:
     chain: list[str] = []
-    at: str | None = name
-    while at is not None:
-        if at in chain:
-            complain(f"the step {name!r} extends itself", "steps", name, "extends", found=" → ".join([*chain, at]))
+    step: str | None = name
+    while step is not None:
+        if step in chain:
+            complain(f"the step {name!r} extends itself", "steps", name, "extends", found=" → ".join([*chain, step]))
             return None
-        if at not in sections:
-            if at not in declared:  # else its own mistakes are named
-                near = difflib.get_close_matches(at, sections, n=1)
+        if step not in sections:
+            if step not in declared:  # else its own mistakes are named
                 complain(
-                    f"there is no step {at!r} to extend", "steps", chain[-1], "extends",
-                    expected=", ".join(sections), hint=f"did you mean {near[0]!r}?" if near else None,
+                    f"there is no step {step!r} to extend", "steps", chain[-1], "extends",
+                    expected=", ".join(sections), hint=suggest_names(step, sections),
                 )  # fmt: skip
             return None
-        chain.append(at)
-        at = sections[at].extends
+        chain.append(step)
+        step = sections[step].extends
     merged = _MergedStep(None, {}, {}, {}, 0, policy)
-    for one in (sections[each] for each in reversed(chain)):
+    for section in (sections[step] for step in reversed(chain)):
         merged = _MergedStep(
-            one.processor or merged.processor,
-            {**merged.params, **one.params},
-            {**merged.inputs, **one.inputs},
-            {**merged.resources, **one.resources.model_dump(exclude_none=True)},
-            merged.seed if one.seed is None else one.seed,
-            one.tool_versions or merged.policy,
-            one.scope or merged.scope,
+            section.processor or merged.processor,
+            {**merged.params, **section.params},
+            {**merged.inputs, **section.inputs},
+            {**merged.resources, **section.resources.model_dump(exclude_none=True)},
+            merged.seed if section.seed is None else section.seed,
+            section.tool_versions or merged.policy,
+            section.scope or merged.scope,
         )
     return merged
 
 
 def _resolve_method(
-    name: str, section: StepSection, merged: _MergedStep, known: dict[str, Processor], complain: Complain
+    name: str, section: StepSection, merged: _MergedStep, methods: dict[str, Processor], complain: Complain
 ) -> Processor | None:
     if merged.processor is None:
-        complain("'processor' is missing", "steps", name, hint="name a processor, or a step that it extends")
+        complain("the key 'processor' is missing", "steps", name, hint="name a processor, or a step to extend")
         return None
     try:
-        method = known.get(merged.processor) or processor(merged.processor)
-        known[merged.processor] = method
+        method = methods.get(merged.processor) or processor(merged.processor)
+        methods[merged.processor] = method
     except NwbpipeError as error:
-        if section.processor:  # of what it extends it is said once
-            one = error.problem
-            complain(one.what, "steps", name, "processor", expected=one.expected, hint=one.hint)
+        if section.processor:  # the mistake of an extended step is named once
+            problem = error.problem
+            complain(problem.what, "steps", name, "processor", expected=problem.expected, hint=problem.hint)
         return None
-    made = "project" if isinstance(method, ProjectProcessor) else "session"
-    if merged.scope != made:
+    scope = "project" if isinstance(method, ProjectProcessor) else "session"
+    if merged.scope != scope:
         complain(
-            f"{method.name!r} is a processor of {made} scope", "steps", name, *(["scope"] if section.scope else []),
-            expected=f'scope = "{made}"', found=f'scope = "{merged.scope}"',
+            f"{method.name!r} is a processor of {scope} scope", "steps", name, *(["scope"] if section.scope else []),
+            expected=f'scope = "{scope}"', found=f'scope = "{merged.scope}"',
         )  # fmt: skip
     for unknown in sorted(set(section.inputs) - set(method.inputs)):
         complain(
@@ -145,18 +143,18 @@ def _resolve_method(
 def _expand_sweep(
     name: str, section: StepSection, merged: _MergedStep, method: Processor, complain: Complain
 ) -> list[Step]:
-    both = sorted(set(section.sweep) & set(section.params))
-    if both:
-        complain(f"{', '.join(both)}: both set and swept", "steps", name, "sweep", hint="leave one of them out")
+    if twice := sorted(set(section.sweep) & set(section.params)):
+        hint = "leave out either the parameter or its sweep"
+        complain(f"{', '.join(twice)}: set and swept at once", "steps", name, "sweep", hint=hint)
         return []
     for parameter, values in section.sweep.items():
         if not values:
-            complain("a sweep over no values", "steps", name, "sweep", parameter, expected="a list of values")
+            complain("the sweep has no values", "steps", name, "sweep", parameter, expected="a list of values")
             return []
     if section.sweep and section.primary:
         complain("several steps can't all be primary", "steps", name, "primary", hint="a sweep has no primary result")
     resources = replace(method.resources, **merged.resources)
-    made: dict[str, Step] = {}
+    variants: dict[str, Step] = {}
     for chosen in itertools.product(*section.sweep.values()):
         params = {**merged.params, **dict(zip(section.sweep, chosen, strict=True))}
         try:
@@ -175,20 +173,20 @@ def _expand_sweep(
                     hint=problem.hint,
                 )
             return []
-        own = f"{name}_{parameters_hash(checked.model_dump(mode='json'))[:8]}" if section.sweep else name
-        if own in made:
-            complain("a sweep names the same parameters twice", "steps", name, "sweep", found=repr(chosen))
+        variant = f"{name}_{parameters_hash(checked.model_dump(mode='json'))[:8]}" if section.sweep else name
+        if variant in variants:
+            complain("the sweep names the same parameters twice", "steps", name, "sweep", found=repr(chosen))
             continue
-        made[own] = Step(
-            own, method, checked, dict(merged.inputs), (), merged.seed, section.primary, resources, merged.policy
+        variants[variant] = Step(
+            variant, method, checked, dict(merged.inputs), (), merged.seed, section.primary, resources, merged.policy
         )
-    return list(made.values())
+    return list(variants.values())
 
 
 def _find_upstream(
     step: Step, steps: Mapping[str, Step], swept: Mapping[str, list[str]], complain: Complain
 ) -> tuple[str, ...]:
-    found = []
+    upstream = []
     for name, binding in step.inputs.items():
         first = binding.strip("/").partition("/")[0]
         if first in swept:
@@ -197,21 +195,21 @@ def _find_upstream(
                 found=first, hint=f"name one: {', '.join(swept[first])}",
             )  # fmt: skip
         elif first in steps:
-            found.append(first)
+            upstream.append(first)
     _check_artefacts(step, steps, complain)
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(upstream))
 
 
 def _check_artefacts(step: Step, steps: Mapping[str, Step], complain: Complain) -> None:
-    """Artefacts are bound to the steps that make them, and nothing else is."""
-    for name, wanted in step.method.inputs.items():
+    """Refuse an artefact that is not bound to a step that makes it, and any other input that is bound to one."""
+    for name, declaration in step.method.inputs.items():
         binding = step.inputs.get(name, "")
         source = steps.get(binding.strip("/").partition("/")[0])
         maker = source.method.name if source is not None and source.is_project_scope else None
-        expected = wanted.processor if isinstance(wanted, Artefact) else None
+        expected = declaration.processor if isinstance(declaration, Artefact) else None
         if maker != expected or (maker and source is not None and binding != source.name):
-            what = f"is an artefact of {expected!r}" if expected else "is no artefact"
-            makers = [one.name for one in steps.values() if one.method.name == expected]
+            what = f"is an artefact of {expected!r}" if expected else "is not an artefact"
+            makers = [other.name for other in steps.values() if other.method.name == expected]
             complain(
                 f"the input {name!r} of {step.name!r} {what}", "steps", step.name, "inputs", name,
                 expected=f"the name of a step of that processor: {', '.join(makers) or 'there is none'}"
@@ -252,5 +250,5 @@ def _describe_cycle(pending: Mapping[str, Step]) -> str:
     at = next(iter(pending))
     while at not in seen:
         seen.append(at)
-        at = next(one for one in pending[at].upstream if one in pending)
+        at = next(step for step in pending[at].upstream if step in pending)
     return " → ".join([*seen[seen.index(at) :], at])

@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from nwbpipe.errors import Problem, SpecError
+from pydantic import Field, model_validator
+
+from nwbpipe.errors import SpecError
+from nwbpipe.validation import ProblemCollector, StrictModel, TomlDocument, mistake
 
 Verdict = Literal["pass", "warn", "fail"]
 LEVELS: tuple[Verdict, ...] = ("pass", "warn", "fail")
-BOUNDS = ("warn_below", "fail_below", "warn_above", "fail_above")
+
+_Name = Annotated[str, Field(min_length=1)]
+_Bound = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+
+class _Bounds(StrictModel):
+    """The bounds of one metric."""
+
+    warn_below: _Bound | None = None
+    fail_below: _Bound | None = None
+    warn_above: _Bound | None = None
+    fail_above: _Bound | None = None
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if not self.model_fields_set:
+            raise mistake("a metric needs bounds", expected=", ".join(type(self).model_fields))
+        for side, sign in (("below", 1), ("above", -1)):
+            warn, fail = getattr(self, f"warn_{side}"), getattr(self, f"fail_{side}")
+            if warn is not None and fail is not None and sign * warn < sign * fail:
+                text = f"warn_{side} {warn:g}, fail_{side} {fail:g}"
+                raise mistake("the bound that fails must be worse than the bound that warns", found=text)
+        return self
 
 
 @dataclass(frozen=True)
@@ -27,8 +50,8 @@ class ThresholdSet:
     ----------
     name : str
     bounds : mapping
-        ``{"roi": {"area_um2": {"fail_below": 20.0, …}}, …}``; the bounds are `BOUNDS`, values that equal one are
-        within it.
+        ``{"roi": {"area_um2": {"fail_below": 20.0, …}}, …}``; values that equal a bound
+        are within it.
     """
 
     name: str
@@ -42,7 +65,7 @@ class ThresholdSet:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the set as plain JSON; `from_dict` reads it."""
-        bounds = {of: {name: dict(one) for name, one in metrics.items()} for of, metrics in self.bounds.items()}
+        bounds = {of: {name: dict(values) for name, values in metrics.items()} for of, metrics in self.bounds.items()}
         return {"name": self.name, **bounds}
 
     @classmethod
@@ -56,42 +79,34 @@ class ThresholdSet:
         content : mapping
             ``name``, and for each kind its metrics and their bounds.
         known : mapping, optional
-            For each kind the metrics that there are.
+            For each kind its metrics.
         where : str
             For messages.
 
         Raises
         ------
         SpecError
-            Naming each metric or bound that is unknown, and each value that is no number or contradicts another.
+            Naming each metric or bound that is unknown, is not a number, or contradicts another.
         """
-        problems: list[Problem] = []
-        bounds: dict[str, dict[str, dict[str, float]]] = {}
-        for of, metrics in content.items():
-            if of == "name":
+        document = ProblemCollector()
+        return cls._check(content, known, document, where)
+
+    @classmethod
+    def _check(
+        cls, content: Mapping[str, Any], known: Mapping[str, Any] | None, document: ProblemCollector, where: str
+    ) -> ThresholdSet:
+        name = document.validate(_Name, content.get("name"), "name")
+        bounds = {of: metrics for of, metrics in content.items() if of != "name"}
+        for of, metrics in bounds.items():
+            if known is not None and of not in known:
+                document.add_unknown((of,), list(known))
                 continue
-            if not isinstance(metrics, Mapping) or (known is not None and of not in known):
-                expected = ", ".join(known) if known is not None else "a table of metrics"
-                problems.append(Problem("there is nothing of that kind", of, expected))
-                continue
-            bounds[of] = {}
-            for metric, given in metrics.items():
-                at = f"{of}.{metric}"
+            document.validate(dict[str, _Bounds], metrics, of)
+            for metric in metrics if isinstance(metrics, Mapping) else ():
                 if known is not None and metric not in known[of]:
-                    near = difflib.get_close_matches(metric, known[of], n=1)
-                    hint = f"did you mean {near[0]!r}?" if near else ", ".join(known[of])
-                    problems.append(Problem("there is no such metric", at, hint=hint))
-                    continue
-                problems += _find_faults(at, given)
-                if isinstance(given, Mapping):
-                    bounds[of][metric] = dict(given)
-        name = content.get("name")
-        if not isinstance(name, str) or not name:
-            problems.append(Problem("the set has no name", "name", 'name = "…"'))
-        if problems:
-            msg = "the thresholds have mistakes"
-            raise SpecError(msg, where=where, problems=problems)
-        return cls(str(name), bounds)
+                    document.add_unknown((of, metric), list(known[of]))
+        document.raise_problems("the threshold set", where)
+        return cls(name, {of: {metric: dict(values) for metric, values in bounds[of].items()} for of in bounds})
 
     def judge(self, of: str, metrics: Mapping[str, float]) -> tuple[Verdict, list[str]]:
         """Return the verdict on one ROI or scan, and the reasons.
@@ -101,15 +116,15 @@ class ThresholdSet:
         of : str
             ``roi`` or ``scan``.
         metrics : mapping
-            Metrics that were measured; one that has bounds and was not measured says nothing, one that could not be
-            told (NaN) is a warning.
+            Metrics that were measured. One that has bounds and was not measured is left out; one that could not be
+            computed (NaN) is a warning.
 
         Returns
         -------
         str
             "pass", "warn" or "fail".
         list of str
-            One reason for each bound that is not kept; of two on one side, the worse.
+            One reason for each bound that is crossed; of two on one side, the worse.
         """
         worst, reasons = 0, []
         for metric, bounds in self.bounds.get(of, {}).items():
@@ -130,24 +145,6 @@ class ThresholdSet:
         return LEVELS[worst], reasons
 
 
-def _find_faults(at: str, given: Any) -> list[Problem]:
-    if not isinstance(given, Mapping) or not given:
-        return [Problem("a metric needs bounds", at, ", ".join(BOUNDS), repr(given))]
-    faults = []
-    for bound, value in given.items():
-        if bound not in BOUNDS:
-            faults.append(Problem("unknown bound", f"{at}.{bound}", ", ".join(BOUNDS)))
-        elif isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            faults.append(Problem("a bound is a number", f"{at}.{bound}", found=repr(value)))
-    if not faults:
-        for side, sign in (("below", 1), ("above", -1)):
-            warn, fail = given.get(f"warn_{side}"), given.get(f"fail_{side}")
-            if warn is not None and fail is not None and sign * warn < sign * fail:
-                text = f"warn_{side} {warn:g}, fail_{side} {fail:g}"
-                faults.append(Problem("what fails must be worse than what warns", at, found=text))
-    return faults
-
-
 def read_thresholds(path: Path, known: Mapping[str, Any] | None = None) -> ThresholdSet:
     """Read a set from a TOML file.
 
@@ -156,9 +153,5 @@ def read_thresholds(path: Path, known: Mapping[str, Any] | None = None) -> Thres
     SpecError
         If it can't be read, or has mistakes.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        msg = "the thresholds can't be read"
-        raise SpecError(msg, where=str(path), expected="a TOML file", found=str(error)) from error
-    return ThresholdSet.from_dict(content, known, str(path))
+    document = TomlDocument.read(path, "the threshold set", unreadable=SpecError)
+    return ThresholdSet._check(document.content, known, document, str(path))

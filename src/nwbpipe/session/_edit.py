@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 import shutil
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from pathlib import Path
 import h5py
 
 from nwbpipe import files
-from nwbpipe.errors import InvalidResultError, RequestError, ResultExistsError, UnknownNameError
+from nwbpipe.errors import InvalidResultError, RequestError, ResultExistsError, UnknownNameError, suggest_names
 from nwbpipe.provenance import (
     RunRecord,
     check_step_name,
@@ -228,7 +227,6 @@ def _find_record(records: list[RunRecord], step: str, session: Path | str) -> Ru
     if record is not None:
         return record
     known = sorted({one.step for one in records if not one.superseded and one.step != "convert"})
-    near = difflib.get_close_matches(step, known, n=1)
     msg = f"the file has no result of a step {step!r}"
     if any(one.step == step for one in records):
         msg += ": it was removed or replaced"
@@ -237,7 +235,7 @@ def _find_record(records: list[RunRecord], step: str, session: Path | str) -> Ru
         where=str(session),
         expected=", ".join(known) or "none: the file has no results",
         found=step,
-        hint=f"did you mean {near[0]!r}?" if near else "`nwbpipe log FILE.nwb` shows the runs",
+        hint=suggest_names(step, known) or "`nwbpipe log FILE.nwb` shows the runs",
     )
 
 

@@ -3,7 +3,7 @@
 from nwbpipe.stores._cache import CachedFile, cache_folder, cache_limit, trim_cache
 from nwbpipe.stores._fsspec import FsspecStore
 from nwbpipe.stores._local import LocalStore
-from nwbpipe.stores._paths import normalize_path
+from nwbpipe.stores._paths import literal_folder, match_path, normalize_path
 from nwbpipe.stores._ranged import ByteSource, RangedFile, RangeReader
 from nwbpipe.stores._ranges import RangeServer
 from nwbpipe.stores._s3 import S3Store
@@ -37,6 +37,8 @@ __all__ = [
     "cache_limit",
     "environment_roots",
     "is_remote",
+    "literal_folder",
+    "match_path",
     "normalize_path",
     "open_location",
     "open_store",

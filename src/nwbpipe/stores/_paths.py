@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from nwbpipe.errors import RequestError
@@ -57,32 +60,35 @@ def resolve_inside(root: Path, path: str) -> Path:
     return place
 
 
-def compile_pattern(text: str) -> re.Pattern[str]:
-    """Return what matches the paths that a pattern means.
+def match_path(path: str, pattern: str) -> bool:
+    """Return True if a relative path matches a pattern.
 
-    ``*`` and ``?`` stand for names or parts of one, ``**`` for any number of folders. As in a shell, what begins
-    with a dot is meant only by a pattern that says so.
+    ``*``, ``?`` and ``[abc]`` stand for parts of one name, ``**`` for any number of folders. As in a shell, a name
+    that begins with a dot is matched only by a pattern that says so.
     """
-    parts = []
-    for part in normalize_path(text).split("/"):
-        if part == "**":
-            parts.append(r"(?:(?!\.)[^/]+/)*")
-            continue
-        piece = re.sub(r"\\([*?])|\*|\?", _wildcard_regex, re.escape(part))
-        parts.append(("" if part.startswith(".") else r"(?!\.)") + piece + "/")
-    whole = "".join(parts)
-    return re.compile(whole.removesuffix("/") if whole.endswith("/") else whole + "[^/]+", re.DOTALL)
+    return _match_names(path.split("/"), _split_pattern(pattern))
 
 
-def _wildcard_regex(found: re.Match[str]) -> str:
-    return "[^/]*" if found[0].endswith("*") else "[^/]"
+@lru_cache
+def _split_pattern(pattern: str) -> tuple[str, ...]:
+    return tuple(normalize_path(pattern).split("/"))
+
+
+def _match_names(names: Sequence[str], parts: Sequence[str]) -> bool:
+    if not names or not parts:
+        return not names and not parts
+    if parts[0] == "**":
+        visible = next((n for n, name in enumerate(names) if name.startswith(".")), len(names) - 1)
+        return any(_match_names(names[skipped:], parts[1:] or "*") for skipped in range(visible + 1))
+    hidden = names[0].startswith(".") and not parts[0].startswith(".")
+    return not hidden and fnmatchcase(names[0], parts[0]) and _match_names(names[1:], parts[1:])
 
 
 def literal_folder(text: str) -> str:
     """Return the folders at the beginning of a pattern that hold no wildcard."""
     fixed = []
     for part in normalize_path(text).split("/")[:-1]:
-        if "*" in part or "?" in part:
+        if set(part) & set("*?["):
             break
         fixed.append(part)
     return "/".join(fixed)

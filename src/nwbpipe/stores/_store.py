@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from nwbpipe.errors import ConflictError, FileAccessError, RequestError
-from nwbpipe.stores._paths import compile_pattern, literal_folder, normalize_path
+from nwbpipe.stores._paths import literal_folder, match_path, normalize_path
 from nwbpipe.stores._ranged import RangedFile, RangeReader
 from nwbpipe.stores._urls import public_url
 
@@ -147,9 +147,8 @@ class Store(ABC):
         return True
 
     def glob(self, text: str) -> Iterator[StoreEntry]:
-        """Yield the files whose paths match a pattern: ``*``, ``?``, and ``**`` for any number of folders."""
-        pattern = compile_pattern(text)
-        return (entry for entry in self.list(literal_folder(text)) if pattern.fullmatch(entry.path))
+        """Yield the files whose paths match a pattern: ``*``, ``?``, ``[abc]``, and ``**`` for any folders."""
+        return (entry for entry in self.list(literal_folder(text)) if match_path(entry.path, text))
 
     def read_bytes(self, path: str) -> bytes:
         """Return a file's content; errors are those of `read_range`."""

@@ -90,7 +90,9 @@ class StoreTests(ABC):
             ("**", _NAMES[1:]),
             ("m1/s?/x.*", ["m1/s2/x.nwb"]),
             (".hidden/*.yaml", [".hidden/b.yaml"]),
-            ("m1/[s]1/*", []),  # brackets are letters
+            ("m1/[st]1/*", ["m1/s1/session.yaml"]),
+            ("m1/s[!2]/*", ["m1/s1/session.yaml"]),
+            ("**/s2/**/x.nwb", ["m1/s2/x.nwb"]),
         ],
     )
     def test_patterns(self, store: Store, pattern: str, paths: list[str]) -> None:

@@ -77,10 +77,10 @@ def test_the_file_says_what_was_recorded_where(rig):
     table = region.table.to_dataframe()
     assert list(region.data) == [0, 1, 2, 3]
     assert table["excitation_wavelength_in_nm"].tolist() == [465, 405, 465, 405]
-    assert [one.name for one in table["photodetector"]] == ["Photodetector_rig_left_green"] * 2 + [
+    assert [device.name for device in table["photodetector"]] == ["Photodetector_rig_left_green"] * 2 + [
         "Photodetector_rig_right_green"
     ] * 2
-    assert [one.frequency for one in table["commanded_voltage_series"]] == [213, 331, 267, 419]
+    assert [series.frequency for series in table["commanded_voltage_series"]] == [213, 331, 267, 419]
     insertion = table["optical_fiber"][2].fiber_insertion
     assert (insertion.hemisphere, insertion.insertion_position_ml_in_mm, insertion.depth_in_mm) == ("right", 1.5, 2.5)
     indicator = table["indicator"][0]
@@ -184,15 +184,15 @@ def test_a_mat_that_is_not_what_it_says_is_refused(rig, change, message):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("[Signal_Indices.left]", "[Signal_Indices.left", "the settings can't be read"),
+        ("[Signal_Indices.left]", "[Signal_Indices.left", "the settings file is not TOML"),
         ("photom_g = 0", "photmo_g = 0", "Signal_Indices.left.photmo_g"),
-        ("photom_g = 0", "photom_g = -1", "a whole number, 0 or more"),
+        ("photom_g = 0", "photom_g = -1", "greater than or equal to 0"),
         ("photom_g = 3", "photom_g = 0", "two fibers have one detector"),
         ("carrier_g = 1", "carrier_g = 0", "one channel is both a detector and a carrier"),
         ("carrier_iso = 2", "carrier_iso = 1", "one recorded carrier has two frequencies"),
         ("photom_iso = 3", "photom_iso = 6", "a channel is beyond total_channels"),
         ("carrier_frequency_g = 213.0", "carrier_frequency_g = 1213.0", "a carrier beyond the Nyquist frequency"),
-        ("carrier_frequency_g = 213.0", 'carrier_frequency_g = "fast"', "no number above 0"),
+        ("carrier_frequency_g = 213.0", 'carrier_frequency_g = "fast"', "expected: a number"),
         ("sampling_frequency = 2000\n", "", "nothing says the sampling rate"),
     ],
 )

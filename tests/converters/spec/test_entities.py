@@ -186,13 +186,13 @@ def changed(path: str, value) -> dict:
         ("subject.injections.0.date", "01.03.2024", "a date such as 2024-04-01"),
         ("subject.injections.0.date", "2024-02-31", "a date of the calendar"),
         ("subject.injections.1.volume_in_nl", -1, "greater than 0"),
-        ("subject.injections.1.volume", 1, "the key 'subject.injections.1.volume' is unknown"),
+        ("subject.injections.1.volume", 1, "the key 'volume' is unknown"),
         ("subject.surgeries.0.procedure", "", "not empty"),
         ("subject.implants.0.device", "no_such", "there is no device 'no_such'"),
         ("subject.implants.0.kind", None, "kind"),
         ("devices.fiber.manufacturer", None, "as a model is named"),
         ("devices.fiber.serial", "1", "the key 'serial' is unknown"),
-        ("devices.box", "a box", "the device is no mapping"),
+        ("devices.box", "a box", "`key: value` lines"),
     ],
 )
 def test_mistakes_are_refused_with_their_place(tmp_path, path, value, says):

@@ -6,13 +6,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from nwbpipe.converters.spec._values import SpecValueError, coerce, infer_type
+from nwbpipe.converters.spec._values import for_texts, infer_type
 from nwbpipe.converters.spec._yaml import YamlScalar
 
 
-def path_of(text: str, kind: str) -> Path:
-    return Path("/root") / text / kind
+class Paths:
+    def resolve(self, text: str, kind: str) -> Path:
+        return Path("/root") / text / kind
+
+
+def coerce(value: Any, annotation: Any) -> Any:
+    return TypeAdapter(for_texts(annotation)).validate_python(value, context=Paths())
 
 
 @pytest.mark.parametrize(
@@ -41,7 +47,7 @@ def path_of(text: str, kind: str) -> Path:
     ],
 )
 def test_texts_take_the_type_that_is_asked_for(text, annotation, value):
-    result = coerce(YamlScalar(text), annotation, path_of)
+    result = coerce(YamlScalar(text), annotation)
     assert result == value
     assert type(result) is type(value)
 
@@ -64,19 +70,19 @@ def test_texts_take_the_type_that_is_asked_for(text, annotation, value):
     ],
 )
 def test_what_does_not_fit_is_refused(value, annotation):
-    with pytest.raises(SpecValueError):
-        coerce(value, annotation, path_of)
+    with pytest.raises(ValidationError):
+        coerce(value, annotation)
 
 
 def test_lists_and_mappings_are_typed_inside():
-    assert coerce([YamlScalar("0"), YamlScalar("1")], list[int], path_of) == [0, 1]
-    assert coerce([YamlScalar("0"), YamlScalar("1")], tuple[float, float], path_of) == (0.0, 1.0)
-    assert coerce({"a": YamlScalar("1")}, dict[str, float], path_of) == {"a": 1.0}
-    assert coerce([YamlScalar("0"), YamlScalar("b")], str | int | list[str | int], path_of) == [0, "b"]
+    assert coerce([YamlScalar("0"), YamlScalar("1")], list[int]) == [0, 1]
+    assert coerce([YamlScalar("0"), YamlScalar("1")], tuple[float, float]) == (0.0, 1.0)
+    assert coerce({"a": YamlScalar("1")}, dict[str, float]) == {"a": 1.0}
+    assert coerce([YamlScalar("0"), YamlScalar("b")], str | int | list[str | int]) == [0, "b"]
 
 
 def test_quoted_numbers_stay_texts():
-    assert coerce(YamlScalar("2", plain=False), str | int, path_of) == "2"
+    assert coerce(YamlScalar("2", plain=False), str | int) == "2"
     assert infer_type(YamlScalar("7", plain=False)) == "7"
 
 

@@ -28,17 +28,20 @@ The keys are those of the Sabatini lab's files, for any number of fibers and col
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from nwbpipe.errors import Problem, SourceError
+from pydantic import BaseModel, BeforeValidator, Field
+
+from nwbpipe.errors import SourceError
+from nwbpipe.validation import TomlDocument
 
 _COLOURS = {"g": "green", "r": "red", "b": "blue"}
 _OF_A_FIBER = ("sensor_protein", "emission_wavelength", "excitation_wavelength")
 _CHANNEL = re.compile(r"(photom|carrier)_(\w+)")
+_FREQUENCY = "carrier_frequency_"
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class PhotometryTrace:
 
 @dataclass(frozen=True)
 class PhotometrySettings:
-    """What a settings file says."""
+    """The content of a settings file."""
 
     path: Path
     rate: float | None
@@ -76,8 +79,19 @@ class PhotometrySettings:
 
 
 def value_or_none(value: Any) -> Any:
-    """Return a value, or None for what these files write where they say nothing: "", 0, "None"."""
+    """Return a value, or None for the ways in which these files state nothing: "", 0, "None"."""
     return None if value in ("", "None", "none", 0) else value
+
+
+_Index = Annotated[int, Field(strict=True, ge=0)]
+_Hertz = Annotated[Annotated[float, Field(strict=True, gt=0, lt=1e9)] | None, BeforeValidator(value_or_none)]
+
+
+class _Rates(BaseModel):
+    """[Processing_Parameters], whose other keys are the fibers' and the rig software's own."""
+
+    sampling_frequency: _Hertz = None
+    demod_sample_rate: _Hertz = None
 
 
 def read_settings(path: Path) -> PhotometrySettings:
@@ -86,118 +100,73 @@ def read_settings(path: Path) -> PhotometrySettings:
     Raises
     ------
     SourceError
-        It is no TOML, or has mistakes: `problems` names every one.
+        It is not TOML, or has mistakes: `problems` names every one.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
-        raise SourceError("the settings can't be read", where=str(path), expected="TOML", found=str(error)) from error
-    reader = _SettingsReader(path, content)
-    settings = reader.read()
-    if reader.problems:
-        raise SourceError("the settings have mistakes", where=str(path), problems=reader.problems)
+    document = TomlDocument.read(path, "the settings file", unreadable=SourceError, invalid=SourceError)
+    settings = _SettingsReader(document).read()
+    document.raise_problems("the settings file", str(path), SourceError)
     return settings
 
 
 class _SettingsReader:
-    def __init__(self, path: Path, content: dict[str, Any]) -> None:
-        self.path, self.content = path, content
-        self.problems: list[Problem] = []
+    def __init__(self, document: TomlDocument) -> None:
+        self.document = document
 
     def read(self) -> PhotometrySettings:
-        processing, signals = self._read_table("Processing_Parameters"), self._read_table("Signal_Indices")
-        fiber = self._read_table("Fiber")
-        implants = {k: v for k, v in fiber.get("implantation", {}).items() if isinstance(v, dict)}
-        viruses = {k: v for k, v in self._read_table("VirusInjection").items() if isinstance(v, dict)}
+        processing, signals, fiber = map(self._read_table, ("Processing_Parameters", "Signal_Indices", "Fiber"))
+        viruses = _select_tables(self._read_table("VirusInjection"))
+        implants = _select_tables(fiber.get("implantation", {}))
+        rates = self.document.validate(_Rates, processing, "Processing_Parameters") or _Rates()
         traces: list[PhotometryTrace] = []
-        for name, table in signals.items():
-            if isinstance(table, dict):
-                traces += self._read_traces(
-                    name, table, processing.get(name, {}), implants.get(name, {}), viruses.get(name, {})
-                )
-        others = {
-            name: index
-            for name, index in signals.items()
-            if not isinstance(index, dict)
-            and name != "total_channels"
-            and self._is_index(f"Signal_Indices.{name}", index)
-        }
+        for name, table in _select_tables(signals).items():
+            sources = (table, implants.get(name, {}), viruses.get(name, {}))
+            traces += self._read_traces(name, _select_tables(processing).get(name, {}), sources)
+        channels = {name: index for name, index in signals.items() if not isinstance(index, dict)}
+        total, others = channels.pop("total_channels", None), self._read_indices(channels, "Signal_Indices")
+        if total is not None:
+            total = self.document.validate(_Index, total, "Signal_Indices", "total_channels")
         if not traces:
-            self._add_problem("no trace is described", "Signal_Indices", "[Signal_Indices.left] with photom_g = …")
-        total = signals.get("total_channels")
-        total = total if total is None or self._is_index("Signal_Indices.total_channels", total) else None
+            self._add("no trace is described", expected="[Signal_Indices.left] with photom_g = …")
         self._check_channels(traces, others, total)
         return PhotometrySettings(
-            self.path,
-            self._read_number(processing, "Processing_Parameters", "sampling_frequency"),
-            self._read_number(processing, "Processing_Parameters", "demod_sample_rate"),
-            total,
-            tuple(traces),
-            others,
-            implants,
-            viruses,
-            fiber,
-        )
+            self.document.path, rates.sampling_frequency, rates.demod_sample_rate, total, tuple(traces), others,
+            implants, viruses, fiber,
+        )  # fmt: skip
+
+    def _add(self, what: str, *key: str, expected: str | None = None, found: str | None = None) -> None:
+        self.document.add(what, "Signal_Indices", *key, expected=expected, found=found)
 
     def _read_table(self, name: str) -> dict[str, Any]:
-        table = self.content.get(name, {})
-        if isinstance(table, dict):
-            return table
-        self._add_problem(f"{name} is no table", name, f"[{name}]", repr(table))
-        return {}
+        return self.document.validate(dict[str, Any], self.document.content.get(name, {}), name) or {}
 
-    def _add_problem(self, what: str, where: str, expected: str | None = None, found: str | None = None) -> None:
-        self.problems.append(Problem(what, where, expected, found))
-
-    def _read_number(self, table: Mapping[str, Any], where: str, name: str) -> float | None:
-        value = value_or_none(table.get(name))
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
-            self._add_problem(f"{name} is no number above 0", f"{where}.{name}", found=repr(value))
-            return None
-        return float(value)
-
-    def _is_index(self, where: str, value: Any) -> bool:
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return True
-        self._add_problem("no channel number", where, "a whole number, 0 or more", repr(value))
-        return False
+    def _read_indices(self, table: Mapping[str, Any], *key: str) -> dict[str, int]:
+        return self.document.validate(dict[str, _Index], table, *key) or {}
 
     def _read_traces(
-        self,
-        fiber: str,
-        table: Mapping[str, Any],
-        processing: Mapping[str, Any],
-        implant: Mapping[str, Any],
-        virus: Mapping[str, Any],
+        self, fiber: str, processing: Mapping[str, Any], sources: tuple[Mapping[str, Any], ...]
     ) -> list[PhotometryTrace]:
-        where = f"Signal_Indices.{fiber}"
-        channels: dict[str, dict[str, int]] = {"photom": {}, "carrier": {}}
-        for key, value in table.items():
-            match = _CHANNEL.fullmatch(key)
-            if match and self._is_index(f"{where}.{key}", value):
-                channels[match[1]][match[2]] = value
-            elif not match and key not in _OF_A_FIBER:
-                self._add_problem(
-                    "an unknown key", f"{where}.{key}", "photom_…, carrier_…, " + ", ".join(_OF_A_FIBER)
-                )
-        for colour in channels["carrier"].keys() - channels["photom"].keys():
-            self._add_problem("a carrier without its detector", f"{where}.carrier_{colour}", f"photom_{colour}")
-        stated = [
-            key.removeprefix("carrier_frequency_") for key in processing if key.startswith("carrier_frequency_")
-        ]
-        frequencies = {
-            colour: self._read_number(processing, f"Processing_Parameters.{fiber}", f"carrier_frequency_{colour}")
-            for colour in stated
-        }
+        """Read the traces of one fiber; the first of `sources` that says a value counts."""
+        table = sources[0]
+        channels = self._read_indices(
+            {key: value for key, value in table.items() if _CHANNEL.fullmatch(key)}, "Signal_Indices", fiber
+        )
+        for key in table:
+            if not _CHANNEL.fullmatch(key) and key not in _OF_A_FIBER:
+                self.document.add_unknown(("Signal_Indices", fiber, key), ("photom_…", "carrier_…", *_OF_A_FIBER))
+        detectors, drives = (
+            {key.removeprefix(prefix): channel for key, channel in channels.items() if key.startswith(prefix)}
+            for prefix in ("photom_", "carrier_")
+        )
+        for colour in drives.keys() - detectors.keys():
+            self._add("a carrier has no detector", fiber, f"carrier_{colour}", expected=f"photom_{colour}")
+        stated = {key: value for key, value in processing.items() if key.startswith(_FREQUENCY)}
+        frequencies = self.document.validate(dict[str, _Hertz], stated, "Processing_Parameters", fiber) or {}
 
-        def of(name: str, short: str) -> Any:
-            for source in (table, implant, virus):
-                values = source.get(name, {})
-                value = (
-                    values.get(_COLOURS.get(short, short), values.get(short)) if isinstance(values, dict) else values
-                )
+        def find(name: str, short: str) -> Any:
+            for source in sources:
+                value = source.get(name, {})
+                if isinstance(value, dict):
+                    value = value.get(_COLOURS.get(short, short), value.get(short))
                 if value_or_none(value) is not None:
                     return value
             return None
@@ -207,39 +176,41 @@ class _SettingsReader:
                 fiber,
                 _COLOURS.get(short, short),
                 channel,
-                channels["carrier"].get(short),
-                frequencies.get(short),
-                of("excitation_wavelength", short),
-                of("emission_wavelength", short),
-                of("sensor_protein", short),
+                drives.get(short),
+                frequencies.get(f"{_FREQUENCY}{short}"),
+                find("excitation_wavelength", short),
+                find("emission_wavelength", short),
+                find("sensor_protein", short),
             )
-            for short, channel in channels["photom"].items()
+            for short, channel in detectors.items()
         ]
 
     def _check_channels(self, traces: list[PhotometryTrace], others: Mapping[str, int], total: int | None) -> None:
         detectors = {trace.channel: trace for trace in reversed(traces)}
         drives: dict[int, PhotometryTrace] = {}
         for trace in traces:
-            where = f"Signal_Indices.{trace.fiber}"
             if detectors[trace.channel].fiber != trace.fiber:
-                self._add_problem(
-                    "two fibers have one detector", where, found=f"channel {trace.channel} for {trace.name}"
-                )
+                found = f"channel {trace.channel} for {trace.name}"
+                self._add("two fibers have one detector", trace.fiber, found=found)
             if trace.drive is None:
                 continue
             if trace.drive in detectors:
-                what = "one channel is both a detector and a carrier"
-                self._add_problem(what, where, found=f"channel {trace.drive} for {trace.name}")
+                found = f"channel {trace.drive} for {trace.name}"
+                self._add("one channel is both a detector and a carrier", trace.fiber, found=found)
             first = drives.setdefault(trace.drive, trace)
             if first.carrier_hz != trace.carrier_hz:
-                what = "one recorded carrier has two frequencies"
-                self._add_problem(
-                    what, where, found=f"{first.name} {first.carrier_hz} Hz, {trace.name} {trace.carrier_hz} Hz"
-                )
+                found = f"{first.name} {first.carrier_hz} Hz, {trace.name} {trace.carrier_hz} Hz"
+                self._add("one recorded carrier has two frequencies", trace.fiber, found=found)
         for name, index in others.items():
             if index in detectors or index in drives:
-                self._add_problem("a channel has two names", f"Signal_Indices.{name}", found=f"channel {index}")
+                self._add("a channel has two names", name, found=f"channel {index}")
         highest = max([*detectors, *drives, *others.values()], default=-1)
         if total is not None and highest >= total:
-            what = "a channel is beyond total_channels"
-            self._add_problem(what, "Signal_Indices", f"0 to {total - 1}", str(highest))
+            self._add("a channel is beyond total_channels", expected=f"0 to {total - 1}", found=str(highest))
+
+
+def _select_tables(table: Any) -> dict[str, dict[str, Any]]:
+    """Return the tables inside a table."""
+    return (
+        {name: value for name, value in table.items() if isinstance(value, dict)} if isinstance(table, dict) else {}
+    )

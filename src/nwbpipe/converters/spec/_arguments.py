@@ -9,12 +9,14 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, Required
+
+from pydantic import ConfigDict, DirectoryPath, FilePath, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from nwbpipe.converters.spec._paths import SpecPaths
-from nwbpipe.converters.spec._values import SpecValueError, coerce, suggest_names
-from nwbpipe.converters.spec._yaml import YamlMapping
-from nwbpipe.errors import Problem
+from nwbpipe.converters.spec._values import Inferred, for_texts
+from nwbpipe.validation import explain_keys
 
 # Arguments of NeuroConv that a spec has no say in: nwbpipe gives them itself.
 RESERVED = {"self", "args", "nwbfile", "metadata", "verbose", "progress_bar", "progress_bar_options"}
@@ -30,36 +32,36 @@ class Parameter:
 
 
 def source_parameters(interface: type[Any]) -> tuple[dict[str, Parameter], bool]:
-    """Arguments of an interface's constructor, and whether it takes others too."""
+    """Return the arguments of an interface's constructor, and True if it takes others too."""
     construct: Callable[..., Any] = interface.__init__
-    parameters, open_ended = _parameters(construct)
+    parameters, open_ended = _read_signature(construct)
     if open_ended and any("__new__" in owner.__dict__ for owner in interface.__mro__[:-1]):
         # A class that chooses another one in `__new__` (OpenEphysRecordingInterface) is described by it.
-        chosen, open_ended = _parameters(interface.__new__)
+        chosen, open_ended = _read_signature(interface.__new__)
         parameters = {**parameters, **chosen}
     if open_ended:
-        properties, known = _schema_properties(interface)
-        parameters = {**parameters, **{name: item for name, item in properties.items() if name not in parameters}}
-        open_ended = not known
+        properties = _read_schema(interface)
+        parameters = {**properties, **parameters}
+        open_ended = not properties
     return parameters, open_ended
 
 
 def option_parameters(interface: type[Any]) -> tuple[dict[str, Parameter], bool]:
-    """Conversion options of an interface, and whether it takes others too."""
+    """Return the conversion options of an interface, and True if it takes others too."""
     parameters: dict[str, Parameter] = {}
     # `**conversion_options` passes on to the base class, whose options therefore count.
     for owner in interface.__mro__:
         method = owner.__dict__.get("add_to_nwbfile")
         if method is None:
             continue
-        found, open_ended = _parameters(method)
-        parameters = {**found, **parameters}
+        options, open_ended = _read_signature(method)
+        parameters = {**options, **parameters}
         if not open_ended:
             return parameters, False
     return parameters, True
 
 
-def _parameters(function: Callable[..., Any]) -> tuple[dict[str, Parameter], bool]:
+def _read_signature(function: Callable[..., Any]) -> tuple[dict[str, Parameter], bool]:
     function = inspect.unwrap(function)
     signature = inspect.signature(function)
     try:
@@ -77,104 +79,70 @@ def _parameters(function: Callable[..., Any]) -> tuple[dict[str, Parameter], boo
     return parameters, open_ended
 
 
-def _schema_properties(interface: type[Any]) -> tuple[dict[str, Parameter], bool]:
+def _read_schema(interface: type[Any]) -> dict[str, Parameter]:
     try:
         schema = interface.get_source_schema()
     except Exception:
-        return {}, False
-    names: dict[str, Parameter] = {}
+        return {}
+    parameters: dict[str, Parameter] = {}
     words = {"string": str, "number": float, "integer": int, "boolean": bool, "array": list, "object": dict}
     for name, item in schema.get("properties", {}).items():
         annotation: Any = words.get(str(item.get("type")), Any)
         if item.get("format") in ("file", "directory"):
             annotation = Path
-        names[name] = Parameter(annotation, name in schema.get("required", []))
-    return names, bool(names)
+        parameters[name] = Parameter(annotation, name in schema.get("required", []))
+    return parameters
 
 
 def type_arguments(
-    given: Mapping[str, Any],
-    parameters: Mapping[str, Parameter],
-    open_ended: bool,
-    places: SpecPaths,
-    key: str,
-    problems: list[Problem],
+    texts: Mapping[str, Any], parameters: Mapping[str, Parameter], open_ended: bool, paths: SpecPaths | None
 ) -> dict[str, Any]:
-    """Type the arguments of a source.
+    """Return the arguments of a source as values of their types.
 
     Parameters
     ----------
-    given : mapping
+    texts : mapping
         The texts of the spec.
     parameters, open_ended
         From `source_parameters` or `option_parameters`.
-    places : Places
+    paths : SpecPaths
         What paths are relative to.
-    key : str
-        Path of the mapping in the spec, for messages.
-    problems : list of Problem
-        Takes every mistake.
 
-    Returns
-    -------
-    dict
-        The typed arguments; those with mistakes are left out.
+    Raises
+    ------
+    ValidationError
+        Naming every mistake.
     """
-    typed: dict[str, Any] = {}
-    for name, value in given.items():
-        where = _locate(given, name, key)
-        if name not in parameters and not open_ended:
-            problems.append(_unknown_argument(name, parameters, where))
-            continue
-        annotation = parameters[name].annotation if name in parameters else Any
-        try:
-            typed[name] = coerce(value, _as_path(name, annotation), _resolver(name, places))
-        except SpecValueError as mistake:
-            for item in (mistake, *mistake.others):
-                problems.append(Problem(item.what, where, item.expected, item.found, item.hint or None))
+    fields: dict[str, Any] = {name: NotRequired[Inferred] for name in texts} if open_ended else {}
     for name, parameter in parameters.items():
-        if parameter.required and name not in given:
-            where = f"{getattr(given, 'mark', None)}: {key}" if getattr(given, "mark", None) else key
-            problems.append(Problem(f"the argument {name!r} is missing", where, hint=f"add {name} to {key}"))
+        annotation = for_texts(_as_path(name, parameter.annotation))
+        fields[name] = Required[annotation] if parameter.required else NotRequired[annotation]
+    make_type: Any = TypedDict
+    arguments = make_type("arguments", fields)
+    arguments.__pydantic_config__ = ConfigDict(extra="forbid")
+    try:
+        typed: dict[str, Any] = TypeAdapter(arguments).validate_python(texts, context=paths)
+    except ValidationError as error:
+        raise explain_keys(error, parameters) from None
     return typed
 
 
 def _as_path(name: str, annotation: Any) -> Any:
-    """Make a path of an argument that is named like one but annotated as a text, or not at all."""
+    """Return the annotation of a path for an argument that is named like one but annotated as a text, or not at all.
+
+    Where the annotation leaves open whether it is a file or a folder, the name says it.
+    """
     if not _PATHS.fullmatch(name):
         return annotation
-    options = [arg for arg in (typing.get_args(annotation) or (annotation,)) if arg is not type(None)]
-    if typing.get_origin(annotation) is list:
-        options = [annotation]
-    if any(option is list or typing.get_origin(option) is list for option in options):
-        inner = {item for option in options for arg in typing.get_args(option) for item in _flatten_union(arg)}
-        return list[Path] if str in inner or not inner else annotation
-    return Path if str in options or annotation is Any else annotation
+    path: Any = DirectoryPath if "folder" in name or "directory" in name else FilePath if "file" in name else Path
+    options = _list_options(annotation)
+    lists = [option for option in options if option is list or typing.get_origin(option) is list]
+    if lists:
+        items = {item for option in lists for arg in typing.get_args(option) for item in _list_options(arg)}
+        return list[path] if not items or items & {str, Path} else annotation
+    return path if any(option in (str, Path, Any) for option in options) else annotation
 
 
-def _flatten_union(annotation: Any) -> tuple[Any, ...]:
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return typing.get_args(annotation)
-    return (annotation,)
-
-
-def _resolver(name: str, places: SpecPaths) -> Callable[[str, str], Path]:
-    """Resolve the paths of an argument; what the annotation leaves open, its name says."""
-    named = "dir" if "folder" in name or "directory" in name else "file" if "file" in name else "path"
-    return lambda text, kind: places.resolve(text, named if kind == "path" else kind)
-
-
-def _unknown_argument(name: str, parameters: Mapping[str, Parameter], where: str) -> Problem:
-    names = sorted(parameters)
-    return Problem(
-        f"the argument {name!r} is unknown",
-        where,
-        expected="one of " + ", ".join(names) if names else "no arguments",
-        found=name,
-        hint=suggest_names(name, names),
-    )
-
-
-def _locate(tree: Mapping[str, Any], name: str, key: str) -> str:
-    mark = tree.marks.get(name) if isinstance(tree, YamlMapping) else None
-    return f"{mark}: {key}.{name}" if mark else f"{key}.{name}"
+def _list_options(annotation: Any) -> tuple[Any, ...]:
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if union else (annotation,)

@@ -1,19 +1,15 @@
-"""The models of what session.yaml says of clocks."""
+"""The models of the clocks in session.yaml."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, ValidationInfo, WrapValidator, model_validator
 
-
-class StrictModel(BaseModel):
-    """A mapping of session.yaml: no other keys, and not to be changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
+from nwbpipe.converters.spec._values import Column, SpecFile
+from nwbpipe.validation import StrictModel, describe_value, mistake
 
 Unit = Literal["s", "ms", "us"]
 Seconds = Annotated[float, Field(allow_inf_nan=False)]
@@ -36,8 +32,8 @@ class TrainSpec(StrictModel):
     bit: int | None = Field(default=None, ge=0, le=31)
     threshold: float | None = Field(default=None, allow_inf_nan=False)
     edge: Literal["rising", "falling", "both"] = "rising"
-    file: Path | None = None
-    column: str | int | None = None
+    file: SpecFile | None = None
+    column: Column = None
     unit: Unit = "s"
     clock: str | None = None
     debounce_s: float = Field(default=0.0, ge=0, allow_inf_nan=False)
@@ -73,8 +69,8 @@ class TrainSpec(StrictModel):
 class TimesSpec(StrictModel):
     """A file with the time of each sample. `trim` lets surplus times at its end be left out."""
 
-    file: Path
-    column: str | int | None = None
+    file: SpecFile
+    column: Column = None
     unit: Unit = "s"
     offset_s: Seconds = 0.0
     trim: bool = False
@@ -150,9 +146,6 @@ class AlignFrames(StrictModel):
 
 
 Aligned = AlignPulses | AlignIntervals
-ClockSpec = Annotated[
-    AlignStart | AlignTimestamps | AlignPulses | AlignIntervals | AlignFrames, Field(discriminator="align")
-]
 CLOCK_MODELS: dict[str, type[StrictModel]] = {
     "start": AlignStart,
     "timestamps": AlignTimestamps,
@@ -160,16 +153,32 @@ CLOCK_MODELS: dict[str, type[StrictModel]] = {
     "frames": AlignFrames,
     "intervals": AlignIntervals,
 }
-# The mappings within a clock.
-PARTS: dict[str, type[StrictModel]] = {"pulses": TrainSpec, "reference_pulses": TrainSpec, "timestamps": TimesSpec}
+TRAINS = ("pulses", "reference_pulses")  # the keys of a clock's pulse trains
 
 
-def trains_of(clock: Any) -> Iterator[tuple[str, TrainSpec]]:
-    """Yield the pulse trains of a clock, each with its key."""
-    for key in ("pulses", "reference_pulses"):
-        train = getattr(clock, key, None)
-        if isinstance(train, TrainSpec):
-            yield key, train
+def _choose_model(value: Any, handler: Any, info: ValidationInfo) -> Any:
+    """Validate a clock by the model that its key `align` names."""
+    if not isinstance(value, Mapping):
+        return handler(value)
+    model = CLOCK_MODELS.get(str(value.get("align")))
+    if model is None:
+        raise mistake(
+            f"the way to align is {'not supported' if 'align' in value else 'missing'}",
+            "align",
+            expected=f"one of {', '.join(CLOCK_MODELS)}",
+            found=describe_value(value.get("align")),
+            hint="`{align: start, offset_s: 0.97}`, or by pulses that both recorded: `{align: pulses, "
+            "pulses: {source: ..., events: ...}, reference_pulses: {source: ..., channel: ...}}`",
+        )
+    return model.model_validate(value, context=info.context)
+
+
+ClockSpec = Annotated[
+    Annotated[
+        AlignStart | AlignTimestamps | AlignPulses | AlignIntervals | AlignFrames, Field(discriminator="align")
+    ],
+    WrapValidator(_choose_model),
+]
 
 
 def files_of(clock: Any) -> Iterator[Path]:
@@ -178,4 +187,5 @@ def files_of(clock: Any) -> Iterator[Path]:
         yield clock.file
     elif isinstance(getattr(clock, "timestamps", None), TimesSpec):
         yield clock.timestamps.file
-    yield from (train.file for _, train in trains_of(clock) if train.file is not None)
+    trains = (getattr(clock, key, None) for key in TRAINS)
+    yield from (train.file for train in trains if isinstance(train, TrainSpec) and train.file is not None)

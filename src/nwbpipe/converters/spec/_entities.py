@@ -6,7 +6,9 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from nwbpipe.validation import StrictModel
 
 # The landmarks that stereotaxic coordinates are counted from; "other" needs the words in `description`.
 Reference = Literal["bregma", "lambda", "dura", "skull_surface", "brain_surface", "sagittal_suture", "sinus", "other"]
@@ -36,10 +38,8 @@ Millimeters = Annotated[float, Field(ge=-_FAR_MM, le=_FAR_MM, allow_inf_nan=Fals
 Amount = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class Entity(BaseModel):
-    """Base: no unknown keys, no changes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Entity(StrictModel):
+    """Base of what a spec says of subject, equipment and session."""
 
 
 class Site(Entity):

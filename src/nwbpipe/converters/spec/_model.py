@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationInfo,
+    WrapValidator,
+    computed_field,
+)
 
+from nwbpipe.converters.spec._arguments import Parameter, option_parameters, source_parameters, type_arguments
 from nwbpipe.converters.spec._clock_spec import ClockSpec
-from nwbpipe.converters.spec._clock_spec import StrictModel as _Model
-from nwbpipe.converters.spec._entities import DeviceSpec, Implant, Injection, Note, Surgery
+from nwbpipe.converters.spec._entities import DeviceSpec, Filled, Implant, Injection, Note, Surgery
 from nwbpipe.converters.spec._paths import SpecPaths
 from nwbpipe.converters.spec._yaml import YamlMapping, YamlScalar
+from nwbpipe.errors import NwbpipeError
+from nwbpipe.validation import FormatVersion, StrictModel, mistake
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _DURATION = re.compile(
     r"P(?=\d|T\d)(\d+(\.\d+)?Y)?(\d+(\.\d+)?M)?(\d+(\.\d+)?W)?(\d+(\.\d+)?D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?"
 )
@@ -51,25 +63,49 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _check_filled(value: str) -> str:
-    if not value.strip():
-        raise ValueError("expected a text that is not empty")
-    return value
-
-
 def _check_file_name(value: str) -> str:
     if not re.fullmatch(r"[^/\\\0:*?\"<>|]+", value) or value in (".", "..") or value != value.strip():
         raise ValueError('expected a text that can stand in a file name: no / \\ : * ? " < > |')
     return value
 
 
-Filled = Annotated[str, AfterValidator(_check_filled)]
-Identifier = Annotated[str, AfterValidator(_check_filled), AfterValidator(_check_file_name)]
+def _check_source_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise mistake(f"{name!r} can't be the name of a source", expected="a letter, then letters, digits and _")
+    return name
+
+
+def _check_device_name(name: str) -> str:
+    if set(name) & set("/:"):
+        raise mistake(f"{name!r} can't be the name of a device", expected="a text without / and :")
+    return name
+
+
+def _require_entries(value: dict[str, Any]) -> dict[str, Any]:
+    if not value:
+        raise mistake("there are no sources", expected="at least one")
+    return value
+
+
+def _fill_empty(value: Any) -> Any:
+    """Read a section without content as an empty mapping."""
+    return {} if value is None else value
+
+
+def _read_notes(value: Any, _handler: Any) -> Any:
+    return _NOTES.validate_python(value) if isinstance(value, list) else value and str(value)
+
+
+Empty = BeforeValidator(_fill_empty)
+Identifier = Annotated[Filled, AfterValidator(_check_file_name)]
+SourceName = Annotated[str, AfterValidator(_check_source_name)]
+DeviceName = Annotated[str, AfterValidator(_check_device_name)]
 Time = Annotated[datetime, BeforeValidator(_parse_time)]
+_NOTES = TypeAdapter(list[Note])
 Texts = Annotated[list[Filled], BeforeValidator(_as_list)]
 
 
-class SubjectSpec(_Model):
+class SubjectSpec(StrictModel):
     """The animal or person: `pynwb.file.Subject`, with the fields that DANDI asks for required.
 
     What was done to it (`surgeries`, `injections`, `implants`) stands in `NWBFile.surgery` and `.virus` as text, and
@@ -92,7 +128,7 @@ class SubjectSpec(_Model):
     implants: list[Implant] = Field(default_factory=list)
 
 
-class SessionInfo(_Model):
+class SessionInfo(StrictModel):
     """The session: fields of `pynwb.NWBFile`. `session_start_time` is time 0 of the reference clock."""
 
     session_id: Identifier
@@ -104,7 +140,7 @@ class SessionInfo(_Model):
     institution: str | None = None
     lab: str | None = None
     keywords: Texts | None = None
-    notes: str | list[Note] | None = None
+    notes: Annotated[str | list[Note] | None, WrapValidator(_read_notes)] = None
     attributes: dict[Filled, Filled] = Field(default_factory=dict)
     pharmacology: str | None = None
     protocol: str | None = None
@@ -116,39 +152,87 @@ class SessionInfo(_Model):
     data_collection: str | None = None
 
 
-class SourceKeys(_Model):
-    """One raw data stream, as a spec names it."""
+def _find_interface(name: str) -> type[Any]:
+    from nwbpipe.converters.interfaces import interface_class
 
-    interface: Filled
-    args: dict[str, Any] = Field(default_factory=dict)
-    options: dict[str, Any] = Field(default_factory=dict)
-    clock: str | None = None
+    try:
+        return interface_class(name)
+    except NwbpipeError as error:
+        problem = error.problem
+        raise mistake(problem.what, expected=problem.expected, found=problem.found, hint=problem.hint) from error
 
 
-class SourceSpec(SourceKeys):
+def _check_interface(name: str) -> str:
+    _find_interface(name)
+    return name
+
+
+def _writes_videos(interface: type[Any]) -> bool:
+    """Return True if an interface writes external videos: it has an option of ours, too."""
+    return any(owner.__name__ == "ExternalVideoInterface" for owner in interface.__mro__)
+
+
+def _type_arguments(value: Any, info: ValidationInfo) -> Any:
+    """Type the arguments or options of a source as its interface declares them."""
+    if not isinstance(value, Mapping) or "interface" not in info.data:
+        return value  # a mistake of the interface's own has its own problem
+    interface = _find_interface(info.data["interface"])
+    if info.field_name == "args":
+        return type_arguments(value, *source_parameters(interface), info.context)
+    parameters, open_ended = option_parameters(interface)
+    if not _writes_videos(interface):
+        return type_arguments(value, parameters, open_ended, info.context)
+    parameters = {**parameters, "video": Parameter(Literal["link", "copy", "embed"], required=False)}
+    return {"video": "link", **type_arguments(value, parameters, open_ended, info.context)}
+
+
+Arguments = Annotated[dict[str, Any], BeforeValidator(_type_arguments), Empty, Field(validate_default=True)]
+
+
+class SourceSpec(StrictModel):
     """One raw data stream.
 
-    `args` and `options` are typed as the interface's constructor and `add_to_nwbfile` declare them; `video` was taken
+    `args` and `options` are typed as the interface's constructor and `add_to_nwbfile` declare them; `video` is taken
     out of the options.
     """
 
-    video: Literal["link", "copy", "embed"] | None = None
+    interface: Annotated[Filled, AfterValidator(_check_interface)]
+    args: Arguments = Field(default_factory=dict)
+    options: Arguments = Field(default_factory=dict)
+    clock: str | None = None
+    _video: Literal["link", "copy", "embed"] | None = PrivateAttr(default=None)
+
+    def model_post_init(self, _context: Any) -> None:
+        """Take our own option out of those of the interface."""
+        if _writes_videos(_find_interface(self.interface)):
+            self._video = self.options.pop("video")
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def video(self) -> Literal["link", "copy", "embed"] | None:
+        """Say if videos are linked or copied beside the NWB file, or embedded in it; None if there are none."""
+        return self._video
 
 
-class SessionSpec(_Model):
+class SessionSpec(StrictModel):
     """A whole session.yaml, typed and checked. Made by `load_spec`."""
 
-    nwbpipe: Literal[1]
+    nwbpipe: FormatVersion
     subject: SubjectSpec
     session: SessionInfo
-    sources: dict[str, SourceSpec]
+    sources: Annotated[dict[SourceName, SourceSpec], AfterValidator(_require_entries)]
     reference_clock: str
-    clocks: dict[str, ClockSpec] = Field(default_factory=dict)
-    devices: dict[str, DeviceSpec] = Field(default_factory=dict)
-    metadata: dict[str, Any] = Field(default_factory=dict)
-    path: Path
+    clocks: Annotated[dict[str, ClockSpec], Empty] = Field(default_factory=dict)
+    devices: Annotated[dict[DeviceName, DeviceSpec], Empty] = Field(default_factory=dict)
+    metadata: Annotated[dict[str, Any], Empty] = Field(default_factory=dict)
+    _path: Path = PrivateAttr()
     _paths: SpecPaths = PrivateAttr()
     _files: tuple[Path, ...] = PrivateAttr(default=())
+
+    @property
+    def path(self) -> Path:
+        """The spec's file."""
+        return self._path
 
     @property
     def paths(self) -> SpecPaths:
@@ -166,7 +250,7 @@ class SessionSpec(_Model):
 
     def as_dict(self) -> dict[str, Any]:
         """Give the whole spec as plain JSON values, defaults filled in, paths as a spec would write them."""
-        content: dict[str, Any] = _to_plain(self.model_dump(exclude={"path"}, exclude_none=True), self._paths)
+        content: dict[str, Any] = _to_plain(self.model_dump(exclude_none=True), self._paths)
         return content
 
 

@@ -1,20 +1,37 @@
-"""Where a spec's paths lead: relative to its folder, or to a store, and never outside the root."""
+"""Resolve a spec's paths: relative to its folder, or to a store, and never outside the root."""
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from nwbpipe.converters.spec._values import SpecValueError
-from nwbpipe.errors import NwbpipeError, Problem
-from nwbpipe.stores import STORE_VARIABLE, Stage, Store, StoreEntry, Stores, is_remote, split_address
+from pydantic_core import PydanticCustomError
 
-PROJECT_FILE = "nwbpipe.toml"
+from nwbpipe.converters.spec._project_file import (
+    PROJECT_FILE,
+    find_project_file,
+    read_project_file,
+    resolve_roots,
+)
+from nwbpipe.errors import NwbpipeError, Problem, suggest_names
+from nwbpipe.stores import (
+    STORE_VARIABLE,
+    Stage,
+    Store,
+    StoreEntry,
+    Stores,
+    is_remote,
+    open_location,
+    open_store,
+    split_address,
+)
+from nwbpipe.validation import mistake
+
+_SPECS = "_"  # folder of the copies of specs in a stage: no store has that name
+_NOUNS = {"file": "a file", "dir": "a folder"}
 
 
 @dataclass(frozen=True)
@@ -22,7 +39,7 @@ class SpecPaths:
     """What the paths of one spec are relative to.
 
     What lies in a store that is not on this machine gets a path in a folder of its own (`stage`), and is brought
-    there by `staged`.
+    there by `stage_remote`.
 
     Parameters
     ----------
@@ -37,7 +54,7 @@ class SpecPaths:
     mirrored : Store, optional
         What `root` stands for, if the spec itself is not on this machine.
     present : bool
-        Whether what a path names has to be there.
+        True if what a path names has to exist.
     """
 
     folder: Path
@@ -49,110 +66,97 @@ class SpecPaths:
     _remote: dict[Path, tuple[Store, str]] = field(default_factory=dict)
 
     def resolve(self, text: str, kind: str) -> Path:
-        """Make an absolute path of a spec's text.
+        """Return the absolute path that a text of the spec means.
 
         Parameters
         ----------
         text : str
             As it was written.
         kind : {"file", "dir", "path"}
-            What has to be there; "path" may be missing.
+            What has to exist; "path" may be missing.
 
         Raises
         ------
-        MistakeError
+        PydanticCustomError
             If it leads outside, or what it names is missing or can't be read.
         """
         if not text or "\0" in text:
-            raise SpecValueError("a path", repr(text), "the path is empty or holds a null character")
+            raise mistake("the path is empty or holds a null character", expected="a path")
         if split_address(text) is None and not is_remote(text):
-            path = self._join_below(self.folder, text, self.root, text)
+            path = self._join_below(self.folder, text, self.root)
             store = self.mirrored
             plain = path.relative_to(self.root).as_posix() if store is not None else ""
         else:
             path, store, plain = self._resolve_in_store(text)
-        if store is not None:
-            if self.present:
+        if self.present:
+            if store is not None:
                 self._check_remote(store, plain, text, kind)
+            elif kind != "path":
+                self._check_local(path, text, kind)
+        if store is not None:
             self._remote[path] = (store, plain)
-        elif kind != "path" and self.present:
-            self._check_local(path, text, kind)
         return path
 
     def _resolve_in_store(self, text: str) -> tuple[Path, Store | None, str]:
         """Return the path of what is in a store; and the store and the path there, if that is not on this machine."""
-        found = split_address(text)
-        if found is None or found[0] not in self.stores:
-            known = ", ".join(f"{name}://" for name in self.stores) or f"none; {PROJECT_FILE} declares them"
-            variable = STORE_VARIABLE + (found[0] if found else "NAME").upper()
-            raise SpecValueError(
-                f"a store of the project ({known})",
-                text,
-                "the store is not known",
-                hint=f"declare it in {PROJECT_FILE}, or set {variable} to its root",
-            )
-        name, rest = found
-        first: tuple[Path, Store | None, str] | None = None
+        name, rest = split_address(text) or ("", "")
+        if name not in self.stores:
+            known = ", ".join(f"{store}://" for store in self.stores) or f"none; {PROJECT_FILE} declares them"
+            hint = f"declare it in {PROJECT_FILE}, or set {STORE_VARIABLE}{name.upper() or 'NAME'} to its root"
+            raise mistake("the store is not known", expected=f"a store of the project ({known})", hint=hint)
+        candidates: list[tuple[Path, Store | None, str]] = []
         for store in self.stores.roots(name):
             remote = is_remote(store.root)
             base = self.stage.folder / name if remote else Path(store.root)
-            path = self._join_below(base, rest, base, text)
+            path = self._join_below(base, rest, base)
             plain = path.relative_to(base).as_posix()
-            try:
-                only = remote and len(self.stores.roots(name)) == 1  # whether it is there is looked at later
-                there = plain == "." or only or store.exists(plain)
-            except NwbpipeError as error:
-                raise SpecValueError(
-                    "a file in the store", text, error.problem.what, error.problem.hint or ""
-                ) from error
-            found_here = (path, store if remote else None, plain)
-            if there:
-                return found_here
-            first = first or found_here
-        assert first is not None
-        return first
+            candidate = (path, store if remote else None, plain)
+            if plain == "." or (remote and len(self.stores.roots(name)) == 1) or _exists(store, plain):
+                return candidate  # that of the only root is looked at later
+            candidates.append(candidate)
+        return candidates[0]
 
     @staticmethod
-    def _join_below(base: Path, rest: str, root: Path, text: str) -> Path:
+    def _join_below(base: Path, rest: str, root: Path) -> Path:
         path = Path(os.path.normpath(base / rest))
         if not path.is_relative_to(root):
-            raise SpecValueError(
-                f"a path below {root}, relative to {base}",
-                text,
-                "the path leads outside the root",
-                hint=f"move or link the data below the root, or declare a store in {PROJECT_FILE} and write store://path",
+            hint = (
+                f"move or link the data below the root, or declare a store in {PROJECT_FILE} and write store://path"
             )
+            expected = f"a path below {root}, relative to {base}"
+            raise mistake("the path leads outside the root", expected=expected, hint=hint)
         return path
 
     def _check_local(self, path: Path, text: str, kind: str) -> None:
-        noun = {"file": "a file", "dir": "a folder"}[kind]
+        noun = _NOUNS[kind]
         if not path.exists():
-            raise SpecValueError(
-                f"{noun} at {path}", f"nothing at {text}", f"{noun[2:]} not found", hint=_suggest_near(path)
-            )
-        if kind == "file" and not path.is_file():
-            raise SpecValueError("a file", f"{text} is a folder", "the path is not a file")
-        if kind == "dir" and not path.is_dir():
-            raise SpecValueError("a folder", f"{text} is a file", "the path is not a folder")
+            raise _missing_path(noun, path, text, hint=_suggest_near(path))
+        _check_kind(kind, text, is_file=path.is_file(), is_folder=path.is_dir())
         if not os.access(path, os.R_OK | (os.X_OK if kind == "dir" else 0)):
-            raise SpecValueError(
-                f"{noun} that may be read", f"no permission for {text}", f"the {noun[2:]} can't be read"
-            )
+            what, expected = f"the {noun[2:]} can't be read", f"{noun} that may be read"
+            raise mistake(what, expected=expected, found=f"no permission for {text}")
 
     @staticmethod
     def _check_remote(store: Store, plain: str, text: str, kind: str) -> None:
-        noun = {"file": "a file", "dir": "a folder"}.get(kind, "a file or folder")
+        if plain == "." or not _exists(store, plain):
+            raise _missing_path(_NOUNS.get(kind, "a file or folder"), f"{store.root}/{plain}", text)
         try:
-            there = plain != "." and store.exists(plain)
-            is_file = there and any(one.path == plain for one in _list_folder(store, plain))
+            is_file = any(entry.path == plain for entry in _list_folder(store, plain))
         except NwbpipeError as error:
-            raise SpecValueError(noun, text, error.problem.what, error.problem.hint or "") from error
-        if not there:
-            raise SpecValueError(f"{noun} at {store.root}/{plain}", f"nothing at {text}", f"{noun[2:]} not found")
-        if kind == "file" and not is_file:
-            raise SpecValueError("a file", f"{text} is a folder", "the path is not a file")
-        if kind == "dir" and is_file:
-            raise SpecValueError("a folder", f"{text} is a file", "the path is not a folder")
+            raise mistake(error.problem.what, expected=_NOUNS.get(kind), hint=error.problem.hint) from error
+        _check_kind(kind, text, is_file=is_file, is_folder=not is_file)
+
+    def fetch(self, file: Path) -> None:
+        """Bring a file of the spec's root, if the spec is not on this machine.
+
+        Raises
+        ------
+        FileAccessError
+            If it can't be read, or there is no space.
+        """
+        if self.mirrored is not None and not file.exists():
+            plain = file.relative_to(self.root).as_posix()
+            self.stage.place(self.mirrored, plain, f"{_SPECS}/{plain}")
 
     @contextmanager
     def stage_remote(self) -> Iterator[None]:
@@ -173,18 +177,18 @@ class SpecPaths:
         with self.stage if self.mirrored is None else nullcontext():
             for path, (store, plain) in self._remote.items():
                 folder = path.parent.relative_to(self.stage.folder).as_posix()
-                if plain in (beside := {one.path for one in _list_folder(store, plain)}):
+                if plain in (siblings := {entry.path for entry in _list_folder(store, plain)}):
                     stem = plain.rpartition("/")[2].rpartition(".")[0] or plain.rpartition("/")[2]
-                    for one in sorted(beside):
-                        name = one.rpartition("/")[2]
-                        if (one == plain or _is_companion(name, stem)) and not (path.parent / name).exists():
-                            self.stage.place(store, one, f"{folder}/{name}")
+                    for sibling in sorted(siblings):
+                        name = sibling.rpartition("/")[2]
+                        if (sibling == plain or _is_companion(name, stem)) and not (path.parent / name).exists():
+                            self.stage.place(store, sibling, f"{folder}/{name}")
                 elif not path.exists():
                     self.stage.place(store, plain, f"{folder}/{path.name}")
             yield
 
     def original_location(self, path: Path) -> str:
-        """Return where a file or folder is whose path `resolve` gave, or that the spec was read from: path or URL."""
+        """Return the path or URL of a file or folder that `resolve` gave a path, or that the spec was read from."""
         if path in self._remote:
             store, plain = self._remote[path]
             return store.location(plain)
@@ -197,18 +201,18 @@ class SpecPaths:
         """Write a path as a spec would: with its store, or relative to the spec's folder."""
         origin = self.original_location(path)
         for name in self.stores if is_remote(origin) else ():
-            for one in self.stores.roots(name):
-                if origin.startswith(f"{one.root}/"):
-                    return f"{name}://{origin[len(one.root) + 1 :]}"
+            for store in self.stores.roots(name):
+                if origin.startswith(f"{store.root}/"):
+                    return f"{name}://{origin[len(store.root) + 1 :]}"
         for name in self.stores:
-            for base in (self.stage.folder / name, *(Path(one.root) for one in self.stores.roots(name))):
+            for base in (self.stage.folder / name, *(Path(store.root) for store in self.stores.roots(name))):
                 if path.is_relative_to(base):
                     return f"{name}://{path.relative_to(base).as_posix()}"
         return Path(os.path.relpath(path, self.folder)).as_posix()
 
 
 def _list_folder(store: Store, plain: str) -> list[StoreEntry]:
-    """Files in the folder of a path, itself included if it is one."""
+    """Return the files in the folder of a path, itself included if it is one."""
     folder = plain.rpartition("/")[0]
     return list(store.list(folder, deep=False))
 
@@ -217,52 +221,72 @@ def _is_companion(name: str, stem: str) -> bool:
     return name.startswith(stem) and not name[len(stem) : len(stem) + 1].isalnum()
 
 
+def _exists(store: Store, plain: str) -> bool:
+    try:
+        return store.exists(plain)
+    except NwbpipeError as error:
+        raise mistake(error.problem.what, expected="a file in the store", hint=error.problem.hint) from error
+
+
+def _check_kind(kind: str, text: str, *, is_file: bool, is_folder: bool) -> None:
+    if kind == "file" and not is_file:
+        raise mistake("the path is not a file", expected="a file", found=f"{text} is a folder")
+    if kind == "dir" and not is_folder:
+        raise mistake("the path is not a folder", expected="a folder", found=f"{text} is a file")
+
+
+def _missing_path(noun: str, place: object, text: str, hint: str | None = None) -> PydanticCustomError:
+    return mistake(f"{noun[2:]} not found", expected=f"{noun} at {place}", found=f"nothing at {text}", hint=hint)
+
+
 def _suggest_near(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
-        return f"the folder {folder} is not there either"
+        return f"the folder {folder} does not exist either"
     names = sorted(entry.name for entry in folder.iterdir())[:1000]
-    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(near)}?" if near else "check the name and the folder"
+    return suggest_names(path.name, names, most=3) or "check the name and the folder"
 
 
-def spec_paths_of(spec: Path, problems: list[Problem], stores: Stores | None = None) -> SpecPaths:
-    """Find what the paths of a spec are relative to.
+def find_spec_paths(spec: Path, problems: list[Problem], stores: Stores | None = None) -> SpecPaths:
+    """Find what the paths of a spec on this machine are relative to.
 
-    Without `stores`, those of the nearest ``nwbpipe.toml`` above it count.
+    Without `stores`, those of the nearest ``nwbpipe.toml`` above it count; its mistakes are added to `problems`.
     """
     folder = Path(os.path.abspath(spec)).parent  # noqa: PTH100 - not resolve(): links stay as they are
-    project = next((above for above in (folder, *folder.parents) if (above / PROJECT_FILE).is_file()), None)
+    file = find_project_file(folder)
     if stores is not None:
-        roots_above = [
-            root
-            for name in stores
-            for root in (Path(store.root) for store in stores.roots(name))
-            if folder.is_relative_to(root)
-        ]
-        return SpecPaths(folder, project or max(roots_above, default=folder.parent), stores)
-    roots = {} if project is None else _read_roots(project / PROJECT_FILE, problems)
+        roots = (Path(store.root) for name in stores for store in stores.roots(name))
+        above = max((root for root in roots if folder.is_relative_to(root)), default=folder.parent)
+        return SpecPaths(folder, file.parent if file is not None else above, stores)
+    if file is None:
+        return SpecPaths(folder, folder.parent, Stores.from_environment({}, base=folder))
+    roots_of: dict[str, tuple[str, ...]] = {}
     try:
-        stores = Stores.from_environment(roots, base=project or folder)
+        document = read_project_file(file)
+        _, roots_of = resolve_roots(document)
+        problems += document.problems
     except NwbpipeError as error:
-        problems.append(replace(error.problem, where=f"{project}/{PROJECT_FILE}: stores"))
-        stores = Stores({}, base=folder)
-    return SpecPaths(folder, project or folder.parent, stores)
+        problems.append(error.problem)
+    return SpecPaths(folder, file.parent, Stores(roots_of, base=file.parent))
 
 
-def _read_roots(file: Path, problems: list[Problem]) -> dict[str, str | Sequence[str]]:
-    """Read the roots of the profile's stores."""
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        problems.append(Problem("the project file can't be read", where=str(file), found=str(error)))
-        return {}
-    stores = content.get("stores", {})
-    profile = os.environ.get("NWBPIPE_PROFILE")
-    profiles = content.get("profiles", {})
-    if profile and profiles and profile not in profiles:
-        what, known = f"there is no profile {profile!r}", ", ".join(profiles)
-        problems.append(Problem(what, where=f"{file}: profiles", expected=known, hint="correct NWBPIPE_PROFILE"))
-    if profile:
-        stores = {**stores, **profiles.get(profile, {}).get("stores", {})}
-    return {name: root for name, root in stores.items() if isinstance(root, str | list)}
+def find_remote_paths(url: str, stores: Stores | None, stage: Stage) -> tuple[Path, SpecPaths]:
+    """Find where the copy of a spec at a URL has its place in a stage, and what its paths are relative to.
+
+    Relative paths may lead as far as the root of the project's store that the spec is in or, without one, the
+    folder above the spec's own, as for a local one without a project file.
+    """
+    roots = [] if stores is None else [root for name in stores for root in stores.roots(name)]
+    roots = [root for root in roots if is_remote(root.root) and url.startswith(f"{root.root}/")]
+    if roots:
+        store = max(roots, key=lambda root: len(root.root))
+        plain = url[len(store.root) + 1 :]
+    else:
+        store, plain = open_location(url)
+        above, _, last = store.root.rpartition("/")
+        if not above.endswith("/"):
+            store, plain = open_store(above), f"{last}/{plain}"
+    root = stage.folder / _SPECS
+    path = root / plain
+    stores = stores or Stores.from_environment({}, base=stage.folder)
+    return path, SpecPaths(path.parent, root, stores, mirrored=store, stage=stage)

@@ -1,32 +1,24 @@
-"""Typing the texts of a spec by the annotation that a value is read with."""
+"""Typing the texts of a spec: pydantic reads each by the annotation of the argument or field that it is given to."""
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from nwbpipe.converters.spec._yaml import YamlScalar
+from nwbpipe.validation import describe_value, mistake
 
 _INT = re.compile(r"[+-]?(0|[1-9][0-9_]*)")
 _FLOAT = re.compile(r"[+-]?([0-9][0-9_]*)?\.?[0-9]*([eE][+-]?[0-9]+)?")
 _NULLS = {"null", "Null", "NULL", "~", ""}
-
-PathResolver = Callable[[str, str], Path]
-
-
-class SpecValueError(Exception):
-    """A value that doesn't fit: what was expected, what was found."""
-
-    def __init__(self, expected: str, found: str, what: str = "the value has the wrong type", hint: str = "") -> None:
-        super().__init__(what)
-        self.what, self.expected, self.found, self.hint = what, expected, found, hint
-        self.others: list[SpecValueError] = []  # those of the other items of a list
 
 
 def infer_type(value: Any, texts: Collection[str] = ()) -> Any:
@@ -64,31 +56,120 @@ def _parse_number(text: str) -> int | float | None:
     return None
 
 
-def describe_annotation(annotation: Any) -> str:
-    """Name an annotation in plain words."""
+def _parse_bool(value: Any) -> Any:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if isinstance(value, bool):
+        return value
+    raise mistake("the value has the wrong type", expected="true or false")
+
+
+def _resolve_path(kind: str) -> Callable[[Any, ValidationInfo], Path]:
+    def resolve(value: Any, info: ValidationInfo) -> Path:
+        if not isinstance(value, str):
+            raise mistake("the value has the wrong type", expected=_describe_path(kind))
+        paths: Any = info.context
+        path: Path = paths.resolve(str(value), kind)
+        return path
+
+    return resolve
+
+
+def _choose_literal(options: tuple[Any, ...]) -> Callable[[Any], Any]:
+    """Return the validator that finds a text among the allowed values, which may be numbers."""
+    return lambda value: next((option for option in options if str(option) == value), value)
+
+
+def _require_list(annotation: Any) -> Callable[[Any], Any]:
+    """Return the validator that says what a list has to hold."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, list):
+            hint = "write [a, b], or one `- item` a line"
+            raise mistake("the value has the wrong type", expected=describe_annotation(annotation), hint=hint)
+        return value
+
+    return check
+
+
+def _prepare_union(options: tuple[Any, ...]) -> Callable[[Any], Any]:
+    """Return the validator that decides what a plain text is where several types are allowed.
+
+    A text is a number only where it can't be meant as a text: ``042`` and "7" in quotes stay texts.
+    """
+
+    def prepare(value: Any) -> Any:
+        if not isinstance(value, YamlScalar) or not value.plain:
+            return value
+        if type(None) in options and value in _NULLS:
+            return None
+        number = _parse_number(value)
+        if number is None or str not in options:
+            return value
+        return number if type(number) in options or float in options else value
+
+    return prepare
+
+
+def _merge_choices(annotation: Any) -> WrapValidator:
+    """Return the validator that names one mistake where a value fits none of several types."""
+
+    def validate(value: Any, handler: Callable[[Any], Any]) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            if isinstance(value, str):  # what is wrong with the path says more
+                for fault in error.errors():
+                    if fault["type"] == "nwbpipe" and len(fault["loc"]) == 1:
+                        raise PydanticCustomError("nwbpipe", "{what}", fault["ctx"]) from None
+            expected = describe_annotation(annotation)
+            raise mistake("the value has the wrong type", expected=expected, found=describe_value(value)) from None
+
+    return WrapValidator(validate)
+
+
+Inferred = Annotated[Any, AfterValidator(infer_type)]
+SpecFile = Annotated[Path, BeforeValidator(_resolve_path("file"))]
+Column = Annotated[  # of a table, by its name or number
+    str | int | None, _merge_choices(str | int), BeforeValidator(_prepare_union((str, int, type(None))))
+]
+_TYPES: Mapping[Any, Any] = {
+    str: str, int: int, float: Annotated[float, Field(allow_inf_nan=False)],
+    bool: Annotated[bool, BeforeValidator(_parse_bool)], list: list[Inferred], tuple: tuple[Inferred, ...],
+    set: set[Inferred], dict: dict[str, Inferred],
+}  # fmt: skip
+
+
+def for_texts(annotation: Any) -> Any:
+    """Return the annotation by which pydantic makes a value of a type of the texts of a spec.
+
+    The context of the validation is the spec's `SpecPaths`, which resolve the paths. A type that is not known here
+    (a class of an interface's own) leaves the value to the interface: it is typed as `infer_type` does.
+    """
     kind = path_kind(annotation)
     if kind is not None:
-        return {"file": "a file", "dir": "a folder"}.get(kind, "a path")
+        return Annotated[Path, BeforeValidator(_resolve_path(kind))]
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return for_texts(args[0])
     if origin is typing.Literal:
-        return "one of " + ", ".join(str(arg) for arg in args)
+        return Annotated[annotation, BeforeValidator(_choose_literal(args))]
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(describe_annotation(arg) for arg in args if arg is not type(None))
-    if origin is typing.Annotated:
-        return describe_annotation(args[0])
-    if origin in (list, Sequence, tuple, set):
-        return "a list" if not args else f"a list of ({describe_annotation(args[0])})"
-    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", dict: "a mapping"}
-    if origin in (dict, Mapping):
-        return "a mapping"
-    return words.get(annotation, getattr(annotation, "__name__", str(annotation)))
+        union: Any = typing.Union[tuple(arg if arg is type(None) else for_texts(arg) for arg in args)]  # noqa: UP007
+        if len([arg for arg in args if arg is not type(None)]) > 1:
+            union = Annotated[union, _merge_choices(annotation)]
+        return Annotated[union, BeforeValidator(_prepare_union(args))]
+    if isinstance(origin, type) and issubclass(origin, (Sequence, Set, Mapping)):
+        items: Any = origin[tuple(arg if arg is Ellipsis else for_texts(arg) for arg in args)]  # type: ignore[index]
+        return items if issubclass(origin, Mapping) else Annotated[items, BeforeValidator(_require_list(annotation))]
+    return _TYPES.get(annotation, Inferred)
 
 
 def path_kind(annotation: Any) -> str | None:
-    """Tell whether an annotation is a path: "file", "dir", "path" or None."""
+    """Return "file", "dir" or "path" if an annotation is a path, else None."""
     if annotation is Path:
         return "path"
-    if typing.get_origin(annotation) is typing.Annotated:
+    if typing.get_origin(annotation) is Annotated:
         base, *extra = typing.get_args(annotation)
         kinds = [getattr(item, "path_type", None) for item in extra]
         if base is Path:
@@ -96,134 +177,25 @@ def path_kind(annotation: Any) -> str | None:
     return None
 
 
-def describe_value(value: Any) -> str:
-    """Describe a value of a spec for a message."""
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list of " + ", ".join(repr(str(item)) for item in value[:4]) if value else "an empty list"
-    return "nothing" if value is None else repr(str(value))
+def _describe_path(kind: str) -> str:
+    return {"file": "a file", "dir": "a folder"}.get(kind, "a path")
 
 
-def suggest_names(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """Suggest the names that are like one; None if none is."""
-    near = difflib.get_close_matches(name, list(known), n=2, cutoff=cutoff)
-    return f"did you mean {' or '.join(near)}?" if near else None
-
-
-def coerce(value: Any, annotation: Any, resolve: PathResolver) -> Any:
-    """Give a value the type that an annotation asks for.
-
-    Parameters
-    ----------
-    value : Text, list, mapping or None
-        The value as it was read.
-    annotation
-        A type annotation, as `typing.get_type_hints(include_extras=True)` gives it.
-    resolve : callable
-        Makes a path of a text and a kind ("file", "dir", "path"), or raises `SpecValueError`.
-
-    Raises
-    ------
-    MistakeError
-        If it doesn't fit.
-    """
+def describe_annotation(annotation: Any) -> str:
+    """Name an annotation in plain words."""
     kind = path_kind(annotation)
     if kind is not None:
-        return resolve(_coerce_scalar(value, annotation), kind)
+        return _describe_path(kind)
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Annotated:
-        return coerce(value, args[0], resolve)
-    if origin in (typing.Union, types.UnionType):
-        return _coerce_union(value, annotation, args, resolve)
     if origin is typing.Literal:
-        text = _coerce_scalar(value, annotation)
-        for option in args:
-            if str(option) == text:
-                return option
-        raise SpecValueError(
-            describe_annotation(annotation), describe_value(value), "the value is not one of those allowed"
-        )
-    target = origin or annotation
-    if isinstance(target, type) and target is not str and issubclass(target, Mapping):
-        return _coerce_mapping(value, annotation, args, resolve)
-    if isinstance(target, type) and target not in (str, bytes) and issubclass(target, (Sequence, set)):
-        return _coerce_list(value, target, args, annotation, resolve)
-    return _coerce_plain(value, annotation)
-
-
-def _coerce_plain(value: Any, annotation: Any) -> Any:
-    if annotation is str:
-        return _coerce_scalar(value, annotation)
-    if annotation is bool:
-        text = _coerce_scalar(value, annotation)
-        if text.lower() not in ("true", "false"):
-            raise SpecValueError(describe_annotation(annotation), describe_value(value))
-        return text.lower() == "true"
-    if annotation in (int, float):
-        text = _coerce_scalar(value, annotation)
-        try:
-            number = int(text) if annotation is int else float(text)
-        except ValueError:
-            raise SpecValueError(describe_annotation(annotation), describe_value(value)) from None
-        if not math.isfinite(number):
-            raise SpecValueError("a finite number", describe_value(value))
-        return number
-    return infer_type(value)
-
-
-def _coerce_scalar(value: Any, annotation: Any) -> str:
-    if not isinstance(value, str):
-        raise SpecValueError(describe_annotation(annotation), describe_value(value))
-    return str(value)
-
-
-def _coerce_union(value: Any, annotation: Any, args: tuple[Any, ...], resolve: PathResolver) -> Any:
-    if type(None) in args and (value is None or (getattr(value, "plain", False) and value in _NULLS)):
-        return None
-    options = [arg for arg in args if arg is not type(None)]
-    # A text is the last resort, and a number only where it can't be a text (`042`, "7" in quotes).
-    texts = str in options
-    for option in sorted(options, key=lambda option: option is str):
-        number = option in (int, float, bool)
-        if number and texts and (not getattr(value, "plain", False) or _parse_number(str(value)) is None):
-            continue
-        if option is int and isinstance(value, str) and not _INT.fullmatch(value):
-            continue
-        try:
-            return coerce(value, option, resolve)
-        except SpecValueError as mistake:
-            if len(options) == 1 or (path_kind(option) is not None and not texts):
-                raise
-            last = mistake
-    if len({path_kind(option) for option in options}) > 1 and isinstance(value, str):
-        raise last
-    raise SpecValueError(describe_annotation(annotation), describe_value(value))
-
-
-def _coerce_list(value: Any, target: type, args: tuple[Any, ...], annotation: Any, resolve: PathResolver) -> Any:
-    if not isinstance(value, list):
-        raise SpecValueError(
-            describe_annotation(annotation), describe_value(value), hint="write [a, b], or one `- item` a line"
-        )
-    kinds = [arg for arg in args if arg is not Ellipsis]
-    if target is tuple and args and Ellipsis not in args and len(args) != len(value):
-        raise SpecValueError(f"{len(args)} values", f"{len(value)}")
-    items, mistakes = [], []
-    for index, item in enumerate(value):
-        try:
-            items.append(coerce(item, kinds[min(index, len(kinds) - 1)] if kinds else Any, resolve))
-        except SpecValueError as mistake:
-            mistakes.append(mistake)
-    if mistakes:
-        mistakes[0].others = mistakes[1:]
-        raise mistakes[0]
-    return target(items) if target in (tuple, set) else items
-
-
-def _coerce_mapping(value: Any, annotation: Any, args: tuple[Any, ...], resolve: PathResolver) -> Any:
-    if not isinstance(value, Mapping):
-        raise SpecValueError(describe_annotation(annotation), describe_value(value))
-    if len(args) != 2:
-        return infer_type(value)
-    return {coerce(YamlScalar(key), args[0], resolve): coerce(item, args[1], resolve) for key, item in value.items()}
+        return "one of " + ", ".join(str(arg) for arg in args)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(describe_annotation(arg) for arg in args if arg is not type(None))
+    if origin is Annotated:
+        return describe_annotation(args[0])
+    if origin in (list, Sequence, tuple, set) and args:
+        return f"a list of ({describe_annotation(args[0])})"
+    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", list: "a list"}
+    if (origin or annotation) in (dict, Mapping):
+        return "a mapping"
+    return words.get(annotation, getattr(annotation, "__name__", str(annotation)))

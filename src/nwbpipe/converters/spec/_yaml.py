@@ -1,20 +1,22 @@
 """Reading YAML in which every scalar is text, with the place of every value kept.
 
 YAML's own typing guesses: ``2024-05-01`` becomes a date, ``042`` the number 34 and ``N`` false. Here a scalar
-stays the text that was written; what it means is decided by the schema that it is read with (`_values`).
+stays the text that was written; its type is decided by the annotation that it is read with (`_values`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from nwbpipe.errors import Problem, SpecError
+from nwbpipe.errors import NwbpipeError, Problem, SpecError
+from nwbpipe.validation import Key, ProblemCollector
 
 MAX_BYTES = 4_000_000
 MAX_NODES = 100_000
@@ -57,23 +59,39 @@ class YamlMapping(dict[str, Any]):
         self.marks: dict[str, FilePosition] = {}
 
 
-@dataclass
-class SpecDocument:
-    """What a spec and the files that it extends hold together.
+class SpecDocument(ProblemCollector):
+    """The merged content of a spec and the files that it extends, and its mistakes.
 
-    Parameters
+    Attributes
     ----------
-    tree : Tree
+    tree : YamlMapping
         The merged mapping.
-    problems : list of Problem
-        What was wrong with the writing of the files.
     files : list of Path
-        The files that were read, the spec's own last.
+        The files that were read, the spec's own first.
     """
 
-    tree: YamlMapping
-    problems: list[Problem] = field(default_factory=list)
-    files: list[Path] = field(default_factory=list)
+    mapping = "`key: value` lines"
+    example = "{}: …"
+
+    def __init__(self, tree: YamlMapping) -> None:
+        super().__init__()
+        self.tree = tree
+        self.files: list[Path] = []
+
+    def locate(self, key: tuple[Key, ...]) -> tuple[str | None, str]:
+        """Return the file and line of a key, or of the mapping that lacks it, and the key in words."""
+        value: Any = self.tree
+        position = self.tree.mark
+        for part in key:
+            if isinstance(value, YamlMapping) and part in value:
+                position = value.marks.get(str(part)) or position
+                value = value[str(part)]
+            elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+                value = value[part]
+                position = getattr(value, "mark", None) or position
+            else:
+                break
+        return str(position) if position else None, ".".join(map(str, key))
 
 
 class _NodeReader:
@@ -210,7 +228,7 @@ def merge(base: Any, over: Any) -> Any:
     return merged
 
 
-def read_document(file: Path, root: Path) -> SpecDocument:
+def read_document(file: Path, root: Path, fetch: Callable[[Path], None] = lambda _path: None) -> SpecDocument:
     """Read a spec and all that it extends, merged deeply, later files over earlier ones.
 
     Parameters
@@ -219,53 +237,65 @@ def read_document(file: Path, root: Path) -> SpecDocument:
         The spec.
     root : Path
         The folder that no extended file may lie outside of, links resolved.
+    fetch : callable
+        Called with each file before it is read: brings one that is not on this machine.
+
+    Raises
+    ------
+    SpecError
+        If a file can't be read at all.
     """
     document = SpecDocument(YamlMapping())
-    document.tree = _read_extended(file, root.resolve(), document, ())
+    document.tree = _ExtendsReader(document, root.resolve(), fetch).read(file, ())
     return document
 
 
-def _read_extended(file: Path, root: Path, document: SpecDocument, chain: tuple[Path, ...]) -> YamlMapping:
-    tree = read_yaml(file, document.problems)
-    document.files.append(file)
-    if len(document.files) > MAX_FILES:
-        raise SpecError("the spec extends too many files", where=str(file), expected=f"at most {MAX_FILES}")
-    parents = tree.pop("extends", None)
-    mark = tree.marks.pop("extends", None)
-    base = YamlMapping()
-    here = (*chain, file.resolve())
-    for name, place in _parse_parents(parents, mark, document.problems):
-        parent = (file.parent / name).resolve()
-        problem = _check_parent(parent, name, root, here, place)
-        if problem is not None:
-            document.problems.append(problem)
-            continue
-        base = merge(base, _read_extended(Path(os.path.normpath(file.parent / name)), root, document, here))
-    return merge(base, tree) if base else tree
+class _ExtendsReader:
+    """Reads a spec with the files that it extends."""
 
+    def __init__(self, document: SpecDocument, root: Path, fetch: Callable[[Path], None]) -> None:
+        self.document = document
+        self.root = root
+        self.fetch = fetch
 
-def _parse_parents(parents: Any, mark: FilePosition | None, problems: list[Problem]) -> Iterator[tuple[str, str]]:
-    names = [parents] if isinstance(parents, YamlScalar) else parents
-    if names is None:
-        return
-    if not isinstance(names, list) or not all(isinstance(name, YamlScalar) for name in names):
-        problems.append(Problem("`extends` is not a list of files", where=str(mark), expected="[../lab.yaml, ...]"))
-        return
-    for name in names:
-        yield str(name), str(name.mark)
+    def read(self, file: Path, chain: tuple[Path, ...]) -> YamlMapping:
+        if not chain:
+            self.fetch(file)
+        tree = read_yaml(file, self.document.problems)
+        self.document.files.append(file)
+        if len(self.document.files) > MAX_FILES:
+            raise SpecError("the spec extends too many files", where=str(file), expected=f"at most {MAX_FILES}")
+        parents = tree.pop("extends", None)
+        mark = tree.marks.pop("extends", None)
+        base = YamlMapping()
+        chain = (*chain, file.resolve())
+        for name in self._parse_parents(parents, mark):
+            parent = Path(os.path.normpath(file.parent / name))
+            problem = self._check_parent(parent, name, chain)
+            if problem is not None:
+                self.document.problems.append(replace(problem, where=f"{name.mark}: extends", found=str(name)))
+                continue
+            base = merge(base, self.read(parent, chain))
+        return merge(base, tree) if base else tree
 
+    def _parse_parents(self, parents: Any, mark: FilePosition | None) -> list[YamlScalar]:
+        names = [parents] if isinstance(parents, YamlScalar) else parents or []
+        if isinstance(names, list) and all(isinstance(name, YamlScalar) for name in names):
+            return names
+        problem = Problem("`extends` is not a list of files", where=str(mark), expected="[../lab.yaml, ...]")
+        self.document.problems.append(problem)
+        return []
 
-def _check_parent(parent: Path, name: str, root: Path, chain: tuple[Path, ...], where: str) -> Problem | None:
-    if not parent.is_relative_to(root):
-        return Problem(
-            "the spec extends a file outside the root",
-            where=f"{where}: extends",
-            expected=f"a file below {root}",
-            found=name,
-            hint="move the file, or put an nwbpipe.toml into the folder that holds both",
-        )
-    if parent in chain:
-        return Problem("the spec extends itself", where=f"{where}: extends", found=name, hint="break the circle")
-    if not parent.is_file():
-        return Problem("the file to extend is not there", where=f"{where}: extends", found=name)
-    return None
+    def _check_parent(self, parent: Path, name: str, chain: tuple[Path, ...]) -> Problem | None:
+        resolved = parent.resolve()
+        if not resolved.is_relative_to(self.root):
+            return Problem(
+                "the spec extends a file outside the root",
+                expected=f"a file below {self.root}",
+                hint="move the file, or put an nwbpipe.toml into the folder that holds both",
+            )
+        if resolved in chain:
+            return Problem("the spec extends itself", hint="break the circle")
+        with contextlib.suppress(NwbpipeError):
+            self.fetch(parent)
+        return None if parent.is_file() else Problem("the file to extend does not exist", hint="check the path")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from nwbpipe.environments import Tool
+from nwbpipe.errors import suggest_names
 from nwbpipe.processors._base import Params
 
 #: Every sorter that SpikeInterface 0.105 can run, by its name there.
@@ -72,8 +72,8 @@ class SpikeSortingParams(Params):
     @classmethod
     def _check_sorter(cls, value: str) -> str:
         if value not in SORTERS:
-            near = difflib.get_close_matches(value, SORTERS, n=1, cutoff=0.5)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            near = suggest_names(value, SORTERS)
+            hint = f" ({near})" if near else ""
             msg = f"there is no sorter {value!r}{hint}; SpikeInterface has: {', '.join(SORTERS)}"
             raise ValueError(msg)
         return value

@@ -5,12 +5,13 @@ Where a parameter stands among the tool's settings is told once, in its field (`
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
+
+from nwbpipe.errors import suggest_names
 
 
 def tool_setting(default: Any, *paths: str, decides: Collection[str] = (), **options: Any) -> Any:
@@ -81,8 +82,8 @@ def find_unknown_settings(
         if path in own:
             problems.append(f"{path} is the parameter {own[path]!r} of this processor: give it there")
         elif path not in known:
-            near = difflib.get_close_matches(path, sorted(known), n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else otherwise
+            near = suggest_names(path, sorted(known))
+            hint = f"; {near}" if near else otherwise
             problems.append(f"{refusal} {path!r} that can be set here{hint}")
     return problems
 
