@@ -73,7 +73,9 @@ class Problem:
         return "\n".join(lines)
 
 
-def suggest_names(name: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.5) -> str | None:
+def suggest_names(
+    name: str, known: Iterable[str], *, most: int = 1, cutoff: float = 0.5, also: Iterable[str] = ()
+) -> str | None:
     """Return the hint "did you mean …?" with the names that are most like a mistyped one; None if none is.
 
     Parameters
@@ -86,10 +88,12 @@ def suggest_names(name: str, known: Iterable[str], *, most: int = 1, cutoff: flo
         How many to suggest.
     cutoff : float
         Similarity (0 to 1) below which a name is not suggested.
+    also : iterable of str
+        Names to suggest besides.
     """
     from difflib import get_close_matches
 
-    near = get_close_matches(name, list(known), n=most, cutoff=cutoff)
+    near = dict.fromkeys([*get_close_matches(name, list(known), n=most, cutoff=cutoff), *also])
     return f"did you mean {' or '.join(map(repr, near))}?" if near else None
 
 

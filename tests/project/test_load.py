@@ -192,7 +192,7 @@ def test_a_store_may_have_several_roots_and_a_tool_may_be_a_checkout(tmp_path: P
     assert spec.stores["raw"] == (str(tmp_path / "raw"), "/archive")
     tool = spec.tools["extract"]
     assert (tool.python, tool.checkout, tool.weights) == (None, "/opt/EXTRACT", "weights")
-    with pytest.raises(errors.SpecError, match="(?s)the store has no root.*stores.raw"):
+    with pytest.raises(errors.SpecError, match=r"(?s)the store has no root.*stores.raw"):
         load_project(written(tmp_path, HEAD.replace('raw = "raw"', "raw = []")))
 
 

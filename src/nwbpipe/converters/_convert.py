@@ -21,8 +21,8 @@ from nwbpipe.converters._media import MEDIA, place_media
 from nwbpipe.converters._reader_errors import log_warnings
 from nwbpipe.converters._record import STEP, SourceIdentities, add_conversion_record, source_paths, with_sources
 from nwbpipe.converters._upload import existing_etag, remote_target, upload
-from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.converters.spec._load import open_spec
+from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.errors import NwbpipeError, OverwriteError, Problem, RequestError, WorkError
 from nwbpipe.files import Codec, Layout
 from nwbpipe.provenance import RunRecord, set_sources

@@ -1,4 +1,4 @@
-"""Check what users write (specs, project files, thresholds, parameters): every mistake is a problem with its place."""
+"""Check what users write: every mistake is a problem with its place."""
 
 from nwbpipe.validation._problems import (
     FormatVersion,

@@ -299,7 +299,7 @@ def test_all_mistakes_of_a_clock_at_once(trains):
             "on_misfit": "ignore",
         },
     )
-    for part in ("edge", "'thresold' is unknown", "none.csv", "tolerance_s", "refuse", "did you mean threshold"):
+    for part in ("edge", "'thresold' is unknown", "none.csv", "tolerance_s", "refuse", "did you mean 'threshold'"):
         assert part in text, text
 
 
@@ -314,7 +314,7 @@ def test_all_mistakes_of_a_clock_at_once(trains):
         ({"pulses": {"source": "log", "events": "lick", "threshold": 2}}, "not both"),
         ({"pulses": {"file": "own.csv", "threshold": 2}}, "no threshold beside `file`"),
         ({"pulses": {"file": "own.csv", "repair": "unwrap"}}, "wrap_s"),
-        ({"pulses": "own.csv"}, "is no mapping"),
+        ({"pulses": "own.csv"}, "has the wrong type"),
         ({"pulses": None}, "pulses"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 from collections.abc import Mapping
 from functools import cache
@@ -13,7 +12,7 @@ from typing import Any
 
 from nwbpipe.converters.interfaces._declaration import Declaration, own_declaration
 from nwbpipe.converters.interfaces._neuroconv import neuroconv_declaration, neuroconv_interfaces
-from nwbpipe.errors import Problem, SourceError, ToolMissingError, UnknownNameError
+from nwbpipe.errors import Problem, SourceError, ToolMissingError, UnknownNameError, suggest_names
 
 ENTRY_POINT_GROUP = "nwbpipe.interfaces"
 
@@ -69,15 +68,14 @@ def interface_class(name: str) -> type[Any]:
     if name in points:
         return _load_entry_point(name, points[name])
     names = interface_names()
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     # A short name such as "SpikeGLX" is far from every class name by distance, and yet says what is meant.
-    near += [item for item in names if name and name.lower() in item.lower() and item not in near][:5]
+    longer = [item for item in names if name and name.lower() in item.lower()][:5]
     raise UnknownNameError(
         f"no data interface is called {name!r}",
         where="sources: interface",
         expected="the class name of a NeuroConv data interface, or one of " + ", ".join(sorted(modules)),
         found=name,
-        hint=f"did you mean {' or '.join(near)}?" if near else "`neuroconv.datainterfaces` lists the names",
+        hint=suggest_names(name, names, most=3, cutoff=0.6, also=longer) or "`neuroconv.datainterfaces` lists them",
     )
 
 

@@ -113,7 +113,7 @@ def type_arguments(
     ValidationError
         Naming every mistake.
     """
-    fields: dict[str, Any] = {name: NotRequired[Inferred] for name in texts} if open_ended else {}
+    fields: dict[str, Any] = dict.fromkeys(texts, NotRequired[Inferred]) if open_ended else {}
     for name, parameter in parameters.items():
         annotation = for_texts(_as_path(name, parameter.annotation))
         fields[name] = Required[annotation] if parameter.required else NotRequired[annotation]
