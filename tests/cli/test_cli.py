@@ -106,7 +106,11 @@ def test_a_file_without_runs(run, session_nwb: Path) -> None:
     ("words", "code", "named"),
     [
         (("scal",), 2, "did you mean 'scale'"),
-        (("scale", "-p", "factor=-2"), 2, "the value of 'factor' is not allowed\n  where:    factor\n  expected: greater than 0"),
+        (
+            ("scale", "-p", "factor=-2"),
+            2,
+            "the value of 'factor' is not allowed\n  where:    factor\n  expected: greater than 0",
+        ),
         (("scale", "-p", "factor"), 2, "NAME=VALUE"),
         (("scale", "--input", "series=nothing"), 2, "next:     name one: --input series=acquisition/"),
         (("scale", "--input", "serie=x"), 2, "next:     `nwbpipe processors scale` shows its inputs"),

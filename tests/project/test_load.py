@@ -101,7 +101,7 @@ workers = 0
     assert "did you mean 'factor'" in said("steps.b.params.fctor", "params = { factor = -1, fctor = 2 }")
     assert "has no input" in said("steps.b.inputs.movie", 'inputs.movie = "x"')
     assert "extends itself" in said("steps.c.extends", 'extends = "d"')
-    assert "no name for a step" in said("steps.Bad name", '[steps."Bad name"]')
+    assert "is not valid" in said("steps.Bad name", '[steps."Bad name"]')
     assert "local" in said("executor.kind", 'kind = "locl"')
     assert "workers" in said("executor.workers", "workers = 0")
     assert "unknown" in said("other", "[other]")
