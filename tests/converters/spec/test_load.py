@@ -40,6 +40,13 @@ sources:
     assert spec.as_dict()["sources"]["scope"]["args"]["file_path"] == "movie.tif"
 
 
+def test_texts_of_the_metadata_complete_the_subject_and_numbers_stay_there(folder):
+    metadata = {"Subject": {"strain": "C57BL/6J", "weight": 22.5}}
+    spec = load_spec(raw.write_spec(folder, {"scope": raw.tiff()}, metadata=metadata))
+    assert (spec.subject.strain, spec.subject.weight) == ("C57BL/6J", None)
+    assert spec.metadata == metadata
+
+
 def test_five_mistakes_are_five_problems(folder):
     (folder / "s.yaml").write_text(
         """nwbpipe: 1

@@ -120,10 +120,10 @@ def _open_document(spec: Path | str, stores: Stores | None) -> Iterator[tuple[Sp
 def _check_document(document: SpecDocument, paths: SpecPaths, where: str) -> SessionSpec:
     tree = document.tree
     tree.setdefault("nwbpipe", None)
-    if isinstance(metadata := tree.get("metadata"), Mapping):
-        tree["metadata"] = infer_type(metadata, _text_fields())
-        _add_defaults(tree, "subject", metadata.get("Subject"))
-    _add_defaults(tree, "subject", None)
+    metadata = tree.get("metadata")
+    if isinstance(metadata, Mapping):
+        metadata = tree["metadata"] = infer_type(metadata, _text_fields())
+    _add_defaults(tree, "subject", metadata.get("Subject") if isinstance(metadata, Mapping) else None)
     _add_defaults(tree, "session", None)
     tree["reference_clock"] = choose_reference(tree)
     spec = document.validate(SessionSpec, tree, context=paths)
@@ -137,11 +137,13 @@ def _check_document(document: SpecDocument, paths: SpecPaths, where: str) -> Ses
 def _add_defaults(tree: YamlMapping, key: str, more: Any) -> None:
     """Complete a section by what `metadata` says of the same things; empty values are left out."""
     section = tree.get(key)
-    more = {name: value for name, value in more.items() if isinstance(value, str)} if more else {}
-    if isinstance(section, YamlMapping) or (section is None and more):
+    texts = (
+        {name: value for name, value in more.items() if isinstance(value, str)} if isinstance(more, Mapping) else {}
+    )
+    if isinstance(section, YamlMapping) or (section is None and texts):
         whole = YamlMapping(getattr(section, "mark", None))
         whole.marks = getattr(section, "marks", {})
-        whole.update(more)
+        whole.update(texts)
         whole.update({name: value for name, value in (section or {}).items() if value is not None})
         tree[key] = whole
 
