@@ -29,3 +29,76 @@ TOOLS := $(NWBPIPE_TOOLS)/suite2p/nwbpipe-tool.json $(NWBPIPE_TOOLS)/facemap/nwb
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
+.PHONY: help setup tools readers demo demo-project check test test-long test-tools faults lint locks same-source bench clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+$(INSTALLED): locks/dev.txt constraints.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(PYTHON) src/nwbpipe/environments/_pip_settings.py > $(VENV)/uv.sh
+	$(UV) pip install --quiet --python $(BIN)/python -r locks/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+setup: $(INSTALLED)
+
+$(NWBPIPE_TOOLS)/%/nwbpipe-tool.json: locks/%.txt $(INSTALLED)
+	$(BIN)/nwbpipe tools install $* --lock $<
+
+tools: $(TOOLS)
+
+# Older HDF5 (1.12 and 1.14): what is written must be read by them.
+.make/readers/h5py-%: $(INSTALLED)
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --target $@ h5py==$* numpy==1.26.4
+
+readers: setup $(READERS)
+
+demo: setup tools
+	$(BIN)/nwbpipe demo demo
+
+demo-project: setup
+	$(BIN)/nwbpipe demo --project demo-project
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# The rules of the house, the wires of the command line, and what is pure computation.
+QUICK := tests/test_package.py tests/test_makefile.py tests/cli/test_wires.py tests/converters/spec tests/converters/clocks \
+  tests/provenance/test_canonical.py tests/files/test_transaction.py tests/stores/test_stores.py tests/quality
+
+check: lint
+	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist loadfile -m "not slow and not long" $(QUICK)
+
+test: setup tools readers lint
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+faults: setup
+	NWBPIPE_FAULTS=long $(BIN)/python -m pytest tests/faults --timeout 3000
+
+test-long: setup tools
+	$(BIN)/python -m pytest -m long
+
+test-tools: setup tools
+	$(BIN)/python -m pytest -m tool -v -rs
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+same-source: setup
+	$(BIN)/python -m tests.same_source $(CHANGED)
+
+locks: setup
+	mkdir -p .make
+	$(COMPILE) --extra dev -o locks/dev.txt pyproject.toml
+	for tool in suite2p facemap; do \
+	  $(BIN)/nwbpipe tools requirements $$tool > .make/$$tool.in && $(COMPILE) -o locks/$$tool.txt .make/$$tool.in || exit 1; \
+	done
+	sed -i.old 's/^torch==\([0-9.]*\)+cpu/torch==\1/' locks/*.txt && rm -f locks/*.old
+
+clean:
+	rm -rf $(VENV) .make
