@@ -7,11 +7,17 @@ from nwbpipe.project._sessions import Session, find_sessions, restrict
 from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project._template import write_template
 from nwbpipe.project._watch import Health, Watcher, render_systemd_unit, render_watch_dockerfile
+from nwbpipe.project.execute import Capacity, Event, Executor, Job, JobOutcome, execute_job
 
 __all__ = [
+    "Capacity",
+    "Event",
+    "Executor",
     "ExecutorSpec",
     "Health",
     "IgnoreRule",
+    "Job",
+    "JobOutcome",
     "Policy",
     "Project",
     "ProjectSpec",
@@ -20,6 +26,7 @@ __all__ = [
     "Step",
     "Watcher",
     "WorkerKind",
+    "execute_job",
     "find_sessions",
     "load_project",
     "render_systemd_unit",

@@ -6,12 +6,12 @@ import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from nwbpipe.validation import StrictModel
 
 _FIELDS = {"subject_id", "session_id"}
 Policy = Literal["exact", "minor", "never"]
-Executor = Literal["local", "dask", "slurm", "pbs", "sge", "lsf", "cloud"]
 
 
 def _check_output(value: str) -> str:
@@ -100,10 +100,20 @@ class WorkerKind(StrictModel):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+def _check_kind(value: str) -> str:
+    from nwbpipe.project.execute._kinds import executor_kinds
+
+    kinds = executor_kinds()
+    if value not in kinds:
+        expected = f"{', '.join(map(repr, kinds[:-1]))} or {kinds[-1]!r}"
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+    return value
+
+
 class ExecutorSpec(StrictModel):
     """[executor]."""
 
-    kind: Executor = "local"
+    kind: Annotated[str, AfterValidator(_check_kind)] = "local"
     workers: int | None = Field(default=None, ge=1)
     memory_gb: float | None = Field(default=None, gt=0)
     gpus: int | None = Field(default=None, ge=0)

@@ -18,6 +18,7 @@ from nwbpipe.project._sessions import restrict as restricted
 from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.project.execute import Reporter, Runner, RunOptions, RunSummary
 from nwbpipe.project.execute._executor import Executor
+from nwbpipe.project.execute._kinds import make_executor
 from nwbpipe.project.execute._runner import is_runnable, select_steps
 from nwbpipe.project.plan import Planner, SessionPlan, StepState
 from nwbpipe.project.plan._planner import ALL, QUICK
@@ -210,14 +211,7 @@ class Project:
 
     def executor(self, kind: str | None = None, workers: int | None = None) -> Executor:
         """Return an executor, as nwbpipe.toml says but for what is named here."""
-        spec = self.executor_spec(kind=kind, workers=workers)
-        if spec.kind == "local":
-            from nwbpipe.project.execute._local import LocalExecutor
-
-            return LocalExecutor(spec)
-        from nwbpipe.project.execute._dask import DaskExecutor
-
-        return DaskExecutor(spec)
+        return make_executor(self.executor_spec(kind=kind, workers=workers))
 
     def quality(
         self,

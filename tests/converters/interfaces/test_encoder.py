@@ -7,7 +7,7 @@ import pytest
 
 from nwbpipe.converters.interfaces import interface_class
 from nwbpipe.errors import SourceError
-from tests.nwb_builders.nwb import empty_nwbfile, written
+from nwbpipe.testing import InterfaceTests
 
 
 def encoder(path, **arguments):
@@ -44,18 +44,30 @@ def test_the_overflows_of_a_position_in_radians_are_counted(tmp_path):
     assert found._notes == [f"{int(truth[-1] / (2 * np.pi))} overflows of the counter of 6.28319 values were undone"]
 
 
-def test_in_the_file(tmp_path):
-    truth, times = walk(400)
-    path = write(tmp_path / "a.csv", times / 1e6, truth)
-    nwbfile = empty_nwbfile()
-    encoder(path, direction=-1, metadata_key="wheel").add_to_nwbfile(nwbfile)
-    encoder(path, wheel_diameter_m=0.062, metadata_key="rim").add_to_nwbfile(nwbfile)
-    with written(nwbfile, tmp_path / "a.nwb") as read:
-        wheel, rim = read.acquisition["wheel"], read.acquisition["rim"]
-        np.testing.assert_allclose(wheel.data[:] * wheel.conversion, -truth * 2 * np.pi / 1024)
-        np.testing.assert_allclose(wheel.timestamps[:], times / 1e6)
-        assert (wheel.unit, rim.unit) == ("radians", "meters")
-        np.testing.assert_allclose(rim.data[:] * rim.conversion, truth * np.pi * 0.062 / 1024)
+class TestTurns(InterfaceTests):
+    interface = interface_class("EncoderInterface")
+    options = (("direction", -1),)
+    unit, factor = "radians", -2 * np.pi / 1024
+
+    def write_source(self, folder):
+        truth, times = walk(400)
+        return {
+            "file_path": write(folder / "a.csv", times / 1e6, truth),
+            "counts_per_turn": 1024,
+            **dict(self.options),
+        }
+
+    def check_content(self, nwbfile, metadata_key):
+        truth, times = walk(400)
+        series = nwbfile.acquisition[metadata_key]
+        np.testing.assert_allclose(series.data[:] * series.conversion, truth * self.factor)
+        np.testing.assert_allclose(series.timestamps[:], times / 1e6)
+        assert series.unit == self.unit
+
+
+class TestDistanceOfTheRim(TestTurns):
+    options = (("wheel_diameter_m", 0.062),)
+    unit, factor = "meters", np.pi * 0.062 / 1024
 
 
 def test_resets_are_refused_or_joined(tmp_path):

@@ -8,8 +8,10 @@ from pydantic import ValidationError
 
 import nwbpipe
 from nwbpipe.errors import InputError
+from nwbpipe.processors import processor
 from nwbpipe.processors.behavior import WheelParams
 from nwbpipe.processors.behavior import _wheel_compute as module
+from nwbpipe.testing import ProcessorTests
 from tests.processors.behavior.session import write_session
 
 pytest_plugins = ("tests.fixtures.processing",)
@@ -35,12 +37,16 @@ def simulated(seed=0, count=30):
     return onsets, lengths, ways, times, position, times[written], counts[written]
 
 
-def test_movements_of_an_encoder_are_found(tmp_path):
-    onsets, lengths, ways, times, position, sampled, counts = simulated()
-    path = write_session(tmp_path / "a.nwb", wheel={"data": counts, "timestamps": sampled, "conversion": TURN / 4096})
-    nwbpipe.process(path, "wheel")
-    with nwbpipe.read(path) as nwbfile:
-        found = nwbfile.processing["behavior"]["WheelMovements_wheel"]
+class TestMovementsOfAnEncoder(ProcessorTests):
+    processor = processor("wheel")
+
+    def write_session(self, path):
+        *_, sampled, counts = simulated()
+        write_session(path, wheel={"data": counts, "timestamps": sampled, "conversion": TURN / 4096})
+
+    def check_results(self, nwbfile, step):
+        onsets, lengths, ways, times, position, *_ = simulated()
+        found = nwbfile.processing["behavior"][f"WheelMovements_{step}"]
         start, stop = found["start_time"].data[:], found["stop_time"].data[:]
         assert len(found) == onsets.size  # every one, and no other
         # A raised cosine begins slowly: it has gone 0.0023 rad after some hundredths of a second.
@@ -52,10 +58,10 @@ def test_movements_of_an_encoder_are_found(tmp_path):
         peak = 2 * ways / lengths
         np.testing.assert_allclose(found["peak_velocity"].data[:], peak, rtol=0.05)
         assert np.abs(found["peak_time"].data[:] - onsets - lengths / 2).max() < 0.03
-        series = nwbfile.processing["behavior"]["WheelPosition_wheel"]
+        series = nwbfile.processing["behavior"][f"WheelPosition_{step}"]
         at = series.starting_time + np.arange(series.data.shape[0]) / series.rate
         assert np.abs(series.data[:] - np.interp(at, times, position)).max() < 2.5 * TURN / 4096
-        velocity = nwbfile.processing["behavior"]["WheelVelocity_wheel"]
+        velocity = nwbfile.processing["behavior"][f"WheelVelocity_{step}"]
         assert velocity.unit == "radians/second"
 
 

@@ -1,5 +1,18 @@
 """Run what a plan says is missing."""
 
+from nwbpipe.project.execute._executor import Capacity, Event, Executor
+from nwbpipe.project.execute._run_job import Job, JobOutcome, execute_job
 from nwbpipe.project.execute._runner import Reporter, Runner, RunOptions, RunSummary
 
-__all__ = ["Reporter", "RunOptions", "RunSummary", "Runner"]
+__all__ = [
+    "Capacity",
+    "Event",
+    "Executor",
+    "Job",
+    "JobOutcome",
+    "Reporter",
+    "RunOptions",
+    "RunSummary",
+    "Runner",
+    "execute_job",
+]

@@ -1,4 +1,4 @@
-"""What an executor offers to the runner."""
+"""The contract of an executor: it computes jobs somewhere, and tells the runner by events."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from nwbpipe.project.execute._run_job import Job, JobOutcome
 
 @dataclass(frozen=True)
 class Event:
-    """Something happened to a job.
+    """A change of a job: progress, its end, or the loss of its worker.
 
     Attributes
     ----------
     token : int
         Of the job, as `Executor.submit` returned it.
-    ended : Ended or None
-        Set if it ended.
+    ended : JobOutcome or None
+        The outcome, if it ended.
     lost : bool
-        Whether its worker died under it: it may be begun again.
+        True if its worker died: the runner may submit it again.
     fraction, text
         Progress.
     """
@@ -34,12 +34,14 @@ class Event:
 
 @dataclass
 class Capacity:
-    """What is free of a machine's resources.
+    """The resources of a machine, and the jobs that use them.
 
     Attributes
     ----------
     slots, cpu, memory_gb, gpu
-        In all, and what jobs take of it.
+        In all.
+    in_use : dict
+        Resources of the jobs that run, by token.
     """
 
     slots: int
@@ -49,43 +51,52 @@ class Capacity:
     in_use: dict[int, Resources] = field(default_factory=dict)
 
     def explain_refusal(self, wanted: Resources) -> str:
-        """Say why a job could never run here; "" if it could."""
+        """Return why a job can never run here; "" if it can."""
         for name, limit in (("cpu", self.cpu), ("memory_gb", self.memory_gb), ("gpu", self.gpu)):
             if getattr(wanted, name) > limit:
-                return f"needs {name} = {getattr(wanted, name):g}, and there is {limit:g}"
+                return f"needs {name} = {getattr(wanted, name):g}, but there is {limit:g}"
         return ""
 
     def fits(self, wanted: Resources) -> bool:
-        """Whether a job could begin now."""
+        """Return True if a job can begin now."""
         busy = self.in_use.values()
         return (
             len(self.in_use) < self.slots
-            and sum(one.cpu for one in busy) + wanted.cpu <= self.cpu
-            and sum(one.memory_gb for one in busy) + wanted.memory_gb <= self.memory_gb
-            and sum(one.gpu for one in busy) + wanted.gpu <= self.gpu
+            and sum(used.cpu for used in busy) + wanted.cpu <= self.cpu
+            and sum(used.memory_gb for used in busy) + wanted.memory_gb <= self.memory_gb
+            and sum(used.gpu for used in busy) + wanted.gpu <= self.gpu
         )
 
 
 class Executor(Protocol):
-    """Computes jobs somewhere."""
+    """Computes jobs somewhere.
+
+    The runner alone calls it, from one thread: it submits while `fits`, and takes events by `wait`. A worker, in
+    whatever process, calls ``execute_job(dataclasses.asdict(job))`` and hands back its outcome; the result is in the
+    session file by then. A class is made known by an entry point of the group ``nwbpipe.executors``, whose name is
+    the ``kind`` in nwbpipe.toml; it is called with an `ExecutorSpec`. `nwbpipe.testing.ExecutorTests` tests all this.
+    """
 
     def explain_refusal(self, wanted: Resources) -> str:
-        """Say why a job could never run here; "" if it could."""
+        """Return why a job can never run here; "" if it can."""
 
     def fits(self, wanted: Resources) -> bool:
-        """Whether a job could begin now."""
+        """Return True if a job can be submitted now."""
 
     def choose_threads(self, wanted: Resources) -> int:
-        """How many threads its tool gets."""
+        """Return how many threads its tool gets."""
 
     def submit(self, job: Job, wanted: Resources) -> int:
-        """Begin a job; return a token for it."""
+        """Begin a job; return its token."""
 
     def wait(self, timeout: float) -> list[Event]:
-        """Return what happened since, waiting up to `timeout` seconds for something."""
+        """Return the events since the last call; wait up to `timeout` seconds for the first.
+
+        Each job ends with exactly one event that has `ended`, or is `lost`.
+        """
 
     def close(self) -> None:
-        """End, and end what still runs."""
+        """End the jobs that still run, and the workers."""
 
     @property
     def about(self) -> str:
