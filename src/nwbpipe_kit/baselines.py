@@ -7,7 +7,7 @@ from typing import Any, Dict
 import numpy as np
 
 
-def baseline(traces: np.ndarray, rate: float, params: Dict[str, Any]) -> np.ndarray:
+def compute_baseline(traces: np.ndarray, rate: float, params: Dict[str, Any]) -> np.ndarray:
     """Return the baseline F0 of each trace.
 
     Parameters
@@ -30,7 +30,7 @@ def baseline(traces: np.ndarray, rate: float, params: Dict[str, Any]) -> np.ndar
     if params["baseline"] == "constant" or (window >= frames and params["baseline"] == "percentile"):
         return np.broadcast_to(np.percentile(values, params["percentile"], axis=0), values.shape).copy()
     if params["baseline"] == "maximin":
-        smooth = gaussian(values, params["sigma_s"] * rate)
+        smooth = smooth_gaussian(values, params["sigma_s"] * rate)
         return -running_min(-running_min(smooth, window), window)
     # The percentile moves slowly: it is taken at ten places in a window, and put between them by straight lines.
     centres = np.unique(np.append(np.arange(0, frames, max(1, window // 10)), frames - 1))
@@ -41,7 +41,7 @@ def baseline(traces: np.ndarray, rate: float, params: Dict[str, Any]) -> np.ndar
     return np.stack([np.interp(np.arange(frames), centres, taken[:, k]) for k in range(values.shape[1])], axis=1)
 
 
-def gaussian(values: np.ndarray, sigma: float) -> np.ndarray:
+def smooth_gaussian(values: np.ndarray, sigma: float) -> np.ndarray:
     """Smooth along the first axis; at the ends the signal is mirrored."""
     radius = int(np.ceil(4 * sigma))
     if sigma <= 0 or radius < 1:

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+import nwbpipe_kit
 from nwbpipe import environments
-from nwbpipe.environments import Tool
+from nwbpipe.environments import Tool, _worker
 from nwbpipe.errors import ToolCrashedError, ToolTimeoutError
 
+KIT = Path(nwbpipe_kit.__file__).parent
 NUMPY = Tool("numpy", ("numpy>=1.20", "h5py>=3.8"))
 
 PARENT = """
@@ -96,3 +98,21 @@ def test_a_compute_module_has_its_parts_and_the_kit_in_every_process(tmp_path: P
         environment, "tests.fixtures._parts_compute", {"threads": 1}, scratch=tmp_path, log=tmp_path / "log"
     )
     assert result.summary["answers"] == 3 * [8, [1.0, 1.0, 1.0], 0]
+
+
+def test_a_kit_that_is_installed_with_the_tool_is_not_taken(tmp_path: Path) -> None:
+    other = tmp_path / "site" / "nwbpipe_kit"
+    other.mkdir(parents=True)
+    (other / "__init__.py").touch()
+    (other / "traces.py").write_text("raise ImportError('that of another version')")
+    code = (
+        "import importlib.util, sys; from pathlib import Path\n"
+        f"sys.path.insert(0, {str(other.parent)!r})\n"
+        f"spec = importlib.util.spec_from_file_location('worker', {_worker.__file__!r})\n"
+        "worker = importlib.util.module_from_spec(spec)\n"
+        "spec.loader.exec_module(worker)\n"
+        f"worker.add_packages(Path({str(tmp_path / 'packages')!r}), {{'nwbpipe_kit': {str(KIT)!r}}})\n"
+        "import nwbpipe_kit.traces; print(nwbpipe_kit.traces.__file__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()) == KIT / "traces.py"

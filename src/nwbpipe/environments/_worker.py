@@ -33,7 +33,7 @@ PACKAGE = "nwbpipe_compute"  # name here of the folder that the compute module l
 SERVED = "NWBPIPE_SERVED"  # for processes that the tool spawns: a file that says what the parent serves
 
 
-class TorchvisionHelp(MetaPathFinder):
+class TorchvisionImportFix(MetaPathFinder):
     """Helps a torchvision that can't be imported beside this torch.
 
     Some of its wheels are built for CUDA: beside a torch without CUDA their operators can't be loaded, and importing
@@ -50,7 +50,7 @@ class TorchvisionHelp(MetaPathFinder):
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
-            def helped(module: Any) -> None:
+            def exec_without_operators(module: Any) -> None:
                 try:
                     execute(module)
                 except RuntimeError as error:
@@ -67,7 +67,7 @@ class TorchvisionHelp(MetaPathFinder):
                     self.library = library  # its definitions live as long as it does
                     execute(module)
 
-            spec.loader.exec_module = helped  # type: ignore[method-assign]
+            spec.loader.exec_module = exec_without_operators  # type: ignore[method-assign]
         return spec
 
 
@@ -88,7 +88,7 @@ def follow_parent() -> None:
     os.dup2(null, 0)
 
 
-def usage() -> dict[str, float]:
+def measure_usage() -> dict[str, float]:
     """CPU seconds, and peak memory in bytes, of this process and its children."""
     try:
         import resource
@@ -226,12 +226,13 @@ def add_packages(folder: Path, packages: dict[str, str]) -> None:
     """Make folders importable as packages, here and in the processes that the tool starts.
 
     The packages that these folders belong to need not be installed here. Each gets a stand-in that points to it, in a
-    folder that is put last on the path, so that no module of the tool is hidden.
+    folder that is put first on the path: another version may be installed here, and must not be taken. The folder
+    holds nothing else, so no module of the tool is hidden.
     """
     for name, source in packages.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / "__init__.py").write_text("__path__ = [%r]\n" % source, encoding="utf-8")
-    sys.path.append(str(folder))
+    sys.path.insert(0, str(folder))
 
 
 def compute(request: dict[str, Any]) -> dict[str, Any]:
@@ -307,7 +308,7 @@ def main(request_path: str) -> None:
     except Exception as error:
         traceback.print_exc()
         outcome, code = {"error": {"type": type(error).__name__, "message": str(error)}}, FAILED
-    outcome["usage"] = usage()
+    outcome["usage"] = measure_usage()
     temporary = Path(request["outcome"] + ".partial")
     temporary.write_text(json.dumps(outcome), encoding="utf-8")
     temporary.replace(request["outcome"])
@@ -319,7 +320,7 @@ def main(request_path: str) -> None:
 if __name__ == "__main__":
     here = str(Path(__file__).resolve().parent)
     sys.path[:] = [entry for entry in sys.path if entry != here]
-    sys.meta_path.insert(0, TorchvisionHelp())
+    sys.meta_path.insert(0, TorchvisionImportFix())
     if sys.argv[1] == "--check":
         answer = check(*sys.argv[2:])
         print("\n@check " + json.dumps(answer), flush=True)

@@ -22,7 +22,7 @@ TRIALS = np.array([[0.0, 5.0], [10.0, 15.0], [20.0, 25.0]])
 
 def found(trials=TRIALS, **params):
     values = EventWindowsParams(**{"alignment_event": "choice", **params}).model_dump()
-    bounds, aligned, trial, dropped = module.windows(TIMES, NAMES, trials, values)
+    bounds, aligned, trial, dropped = module.find_windows(TIMES, NAMES, trials, values)
     return bounds.tolist(), aligned.tolist(), trial.tolist(), dropped
 
 

@@ -16,16 +16,16 @@ pytest_plugins = ("tests.fixtures.processing",)
 
 
 def test_the_grid_holds_zero():
-    np.testing.assert_allclose(module.grid(0.1, 0.2, 10), [-0.1, 0, 0.1, 0.2])
-    np.testing.assert_allclose(module.grid(0.15, 0.29, 10), [-0.1, 0, 0.1, 0.2])
-    assert 0.0 in module.grid(1 / 3, 1 / 7, 997)
+    np.testing.assert_allclose(module.make_grid(0.1, 0.2, 10), [-0.1, 0, 0.1, 0.2])
+    np.testing.assert_allclose(module.make_grid(0.15, 0.29, 10), [-0.1, 0, 0.1, 0.2])
+    assert 0.0 in module.make_grid(1 / 3, 1 / 7, 997)
 
 
 @pytest.mark.parametrize(
     ("method", "expected"), [("linear", [10, 15, 20]), ("nearest", [10, 10, 20]), ("previous", [10, 10, 20])]
 )
 def test_between_samples(method, expected):
-    found = module.sample(
+    found = module.sample_series(
         np.array([1.0, 2.0, 3.0]), np.array([[10.0], [20.0], [30.0]]), np.array([1, 1.5, 2]), method, 2
     )
     np.testing.assert_allclose(found[:, 0], expected)
@@ -33,13 +33,13 @@ def test_between_samples(method, expected):
 
 def test_across_a_gap_there_is_nothing():
     times, values = np.array([0.0, 1.0, 5.0, 6.0]), np.array([[0.0], [1.0], [5.0], [6.0]])
-    found = module.sample(times, values, np.array([1.0, 2.0, 5.0, 5.5, 7.0]), "linear", 1.5)
+    found = module.sample_series(times, values, np.array([1.0, 2.0, 5.0, 5.5, 7.0]), "linear", 1.5)
     np.testing.assert_array_equal(found[:, 0], [1, np.nan, 5, 5.5, np.nan])
 
 
 def test_a_missing_sample_counts_only_where_it_is_used():
     times, values = np.array([0.0, 1.0, 2.0]), np.array([[0.0], [np.nan], [2.0]])
-    found = module.sample(times, values, np.array([0.0, 0.5, 1.0, 1.5, 2.0]), "linear", 1.5)
+    found = module.sample_series(times, values, np.array([0.0, 0.5, 1.0, 1.5, 2.0]), "linear", 1.5)
     np.testing.assert_array_equal(found[:, 0], [0, np.nan, np.nan, np.nan, 2])
 
 

@@ -68,7 +68,7 @@ class TestMovementsOfAnEncoder(ProcessorTests):
 def test_velocity_of_a_sine():
     rate, frequency = 1000.0, 2.0
     times = np.arange(5000) / rate
-    found = module.velocity(np.sin(TURN * frequency * times), rate, 20.0)
+    found = module.compute_velocity(np.sin(TURN * frequency * times), rate, 20.0)
     truth = TURN * frequency * np.cos(TURN * frequency * times)
     assert np.abs(found - truth)[200:-200].max() < 0.01 * TURN * frequency
 
@@ -83,7 +83,7 @@ def test_a_silent_encoder_stands_still():
 
 def test_noise_of_one_step_is_no_movement():
     generator = np.random.default_rng(0)
-    assert module.bouts(generator.integers(0, 2, 20_000) * TURN / 4096, 1000.0, PARAMS).size == 0
+    assert module.find_bouts(generator.integers(0, 2, 20_000) * TURN / 4096, 1000.0, PARAMS).size == 0
 
 
 def test_close_movements_are_one_and_short_ones_none():
@@ -92,12 +92,12 @@ def test_close_movements_are_one_and_short_ones_none():
     position[1100:1150] = 1
     position[1150:1250] = np.linspace(1, 2, 100)
     position[1250:] = 2
-    (span,) = module.bouts(position, 1000.0, PARAMS)
+    (span,) = module.find_bouts(position, 1000.0, PARAMS)
     assert abs(span[0] - 1000) <= 2
     assert abs(span[1] - 1249) <= 2
     jump = np.where(np.arange(3000) < 1500, 0.0, 0.02)
-    assert module.bouts(jump, 1000.0, PARAMS).size == 0
-    assert module.bouts(jump, 1000.0, {**PARAMS, "min_duration_s": 0}).shape == (1, 2)
+    assert module.find_bouts(jump, 1000.0, PARAMS).size == 0
+    assert module.find_bouts(jump, 1000.0, {**PARAMS, "min_duration_s": 0}).shape == (1, 2)
 
 
 def test_what_is_no_wheel_is_refused(tmp_path):

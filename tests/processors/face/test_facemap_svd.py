@@ -138,7 +138,7 @@ def test_results_are_valid_and_at_the_videos_times(written):
 
 
 def test_a_roi_is_a_half_open_box_with_an_inscribed_ellipse():
-    roi = compute.box({"x": [10, 20], "y": [3, 9], "saturation": 90.0}, compute.PUPIL, 0)
+    roi = compute.facemap_roi({"x": [10, 20], "y": [3, 9], "saturation": 90.0}, compute.PUPIL, 0)
     assert (roi["xrange"][0], roi["xrange"][-1], roi["yrange"][0], roi["yrange"][-1]) == (10, 19, 3, 8)
     ellipse = roi["ellipse"]
     assert ellipse.shape == (6, 10)
@@ -152,7 +152,7 @@ def test_the_motion_energy_is_shifted_where_facemap_is_early(frames):
     true = np.arange(frames, dtype=float)
     true[0] = true[1]
     early = np.r_[true[1:500], 0, true[500:]]  # as facemap leaves it
-    np.testing.assert_array_equal(compute.aligned(early[:frames]), true)
+    np.testing.assert_array_equal(compute.align_motion_energy(early[:frames]), true)
 
 
 def test_masks_get_unit_norm():

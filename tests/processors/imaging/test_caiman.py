@@ -14,7 +14,7 @@ from nwbpipe.processors.imaging import Caiman, CaimanParams
 from nwbpipe.processors.imaging._settings import nest_settings, own_settings
 from nwbpipe.processors.imaging.caiman import _compute as compute
 from nwbpipe.processors.imaging.caiman._params import SETTINGS
-from nwbpipe.processors.imaging.caiman._store import put_components
+from nwbpipe.processors.imaging.caiman._store import store_components
 from tests.processors.imaging.session import bound_movie, write_session
 
 FRAMES, NX, NY = 40, 24, 18
@@ -173,7 +173,7 @@ def test_traces_are_weighted_means_of_the_movie(tmp_path):
     footprints, columns, values, scene = model()
     judged = {"idx_components": np.array([1]), "SNR_comp": np.array([1.0, 7.0])}
     with h5py.File(tmp_path / "r.h5", "w") as results:
-        assert put_components(results, columns, values, judged, (FRAMES, NX, NY), 3.0) == 1
+        assert store_components(results, columns, values, judged, (FRAMES, NX, NY), 3.0) == 1
         weights = footprints / footprints.sum(axis=(1, 2), keepdims=True)
         mean = np.tensordot(scene + 3.0, weights, ([1, 2], [1, 2]))
         np.testing.assert_allclose(results["traces/RoiResponseSeries"], mean, rtol=1e-6)
@@ -198,7 +198,7 @@ def test_traces_are_weighted_means_of_the_movie(tmp_path):
 def test_without_a_background_there_is_no_raw_trace(tmp_path):
     _, columns, values, _ = model()
     with h5py.File(tmp_path / "r.h5", "w") as results:
-        put_components(results, columns, {**values, "b": None}, {}, (FRAMES, NX, NY), 0.0)
+        store_components(results, columns, {**values, "b": None}, {}, (FRAMES, NX, NY), 0.0)
         assert set(results["traces"]) == {"NeuropilCorrected", "Denoised", "Deconvolved"}
         assert "iscell" not in results["rois"]
 
@@ -217,7 +217,7 @@ def test_results_are_valid_nwb(tmp_path, blocks):
     path = write_session(tmp_path / "a.nwb", movie(), rate=10.0, starting_time=1.5)
     footprints, columns, values, _ = model()
     with h5py.File(tmp_path / "r.h5", "w") as results:
-        put_components(results, columns, values, {"idx_components": np.array([0])}, (FRAMES, NX, NY), 0.0)
+        store_components(results, columns, values, {"idx_components": np.array([0])}, (FRAMES, NX, NY), 0.0)
         results["traces/DfOverF"] = np.zeros((FRAMES, 2), "f4")
         results["shifts"] = np.zeros((FRAMES, 2), "f4")
         results["images/mean"] = np.zeros((NX, NY), "f4")

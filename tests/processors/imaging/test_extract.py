@@ -89,7 +89,7 @@ def test_frames_are_moved_back_by_their_shifts():
     x, y = np.meshgrid(np.arange(30.0), np.arange(20.0), indexing="ij")
     shifts = np.array([[0.0, 0.0], [2.0, -1.0], [0.25, 0.5], [-1.75, 3.5]])
     frames = np.stack([3 * (x - dx) + 5 * (y - dy) for dx, dy in shifts])  # a plane whose content moved
-    moved = compute.shifted(frames, shifts)
+    moved = compute.shift_frames(frames, shifts)
     for frame in moved:
         np.testing.assert_allclose(frame[5:-5, 5:-5], moved[0][5:-5, 5:-5], rtol=1e-5)
 
@@ -114,11 +114,11 @@ def test_octave_gets_the_sources_with_its_own_disk(tmp_path):
 
 def test_each_engine_is_called_in_its_own_way(tmp_path):
     source = tmp_path / "it's here"
-    octave = compute.command(tmp_path / "octave-cli", source, tmp_path)
+    octave = compute.make_command(tmp_path / "octave-cli", source, tmp_path)
     assert octave[:4] == [str(tmp_path / "octave-cli"), "--no-gui", "--no-init-file", "--quiet"]
     assert "it''s here" in octave[-1]
     assert octave[-1].index("_octave") > octave[-1].index("it''s here")  # ours are looked up first
-    matlab = compute.command(tmp_path / "matlab", source, tmp_path)
+    matlab = compute.make_command(tmp_path / "matlab", source, tmp_path)
     assert matlab[1] == "-batch"
     assert "_octave" not in matlab[-1]
     assert (tmp_path / "runner" / "nwbpipe_run_extract.m").is_file()

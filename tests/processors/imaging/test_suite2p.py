@@ -8,6 +8,7 @@ from pynwb import NWBHDF5IO
 from nwbpipe.errors import InputError
 from nwbpipe.processors import BoundInput, Context, processor
 from nwbpipe.processors.imaging import Suite2p, Suite2pParams
+from nwbpipe.processors.imaging._settings import nest_settings
 from tests.processors.imaging.session import bound_movie, write_session
 
 
@@ -85,7 +86,9 @@ def test_known_settings_are_taken():
 
 def test_the_rate_is_the_movies(tmp_path):
     path = write_session(tmp_path / "a.nwb", movie(), rate=12.5)
-    assert prepare(path) == {"rate": 12.5, "shape": [30, 24, 18], "gaps": 0}
+    facts = prepare(path)
+    assert facts.pop("settings") == nest_settings(Suite2pParams())
+    assert facts == {"rate": 12.5, "shape": [30, 24, 18], "gaps": 0}
 
 
 def test_regular_timestamps_give_a_rate(tmp_path):
@@ -164,7 +167,9 @@ def test_a_second_channel_that_is_another_movie_or_missing_is_refused(tmp_path):
                 bound["second_channel"] = BoundInput("second_channel", name, "TwoPhotonSeries", found.object_id)
             return Suite2p().prepare(nwbfile, Context("suite2p", Suite2pParams(**params), bound))
 
-        assert facts("Red", align_by_second_channel=True) == facts(None)
+        channel = facts("Red", align_by_second_channel=True)
+        assert channel.pop("settings")["registration"]["align_by_chan2"] is True
+        assert facts(None) == {**channel, "settings": nest_settings(Suite2pParams())}
         with pytest.raises(InputError, match="don't belong together"):
             facts("Short")
         with pytest.raises(InputError, match="none is bound"):

@@ -103,9 +103,9 @@ def test_rigid_registration_stays_rigid():
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name():
     with pytest.raises(ValueError, match="did you mean 'smooth_sigma'"):
-        tool.merge({"registration": {"smooth_sigma": 1}}, {"registration": {"smoth_sigma": 2}})
+        tool.merge_settings({"registration": {"smooth_sigma": 1}}, {"registration": {"smoth_sigma": 2}})
     with pytest.raises(ValueError, match="group of settings"):
-        tool.merge({"registration": {"smooth_sigma": 1}}, {"registration": 2})
+        tool.merge_settings({"registration": {"smooth_sigma": 1}}, {"registration": 2})
 
 
 class FakeSuite2p:
@@ -260,10 +260,10 @@ def plane_run(tmp_path, monkeypatch):
         with h5py.File(path, "w") as file:
             file["data"] = movie
         source = {"file": str(path), "data": "data"}
-        with compute.Sources({"movie": source}, quiet, 1) as sources:
-            return compute.PlaneRun(fake, sources, None, settings, tmp_path, compute.Follow(quiet)).arrays(
-                register, True
-            )
+        with compute.ChannelMovies({"movie": source}, quiet, 1) as sources:
+            return compute.PlaneRun(
+                fake, sources, None, settings, tmp_path, compute.LogFollower(quiet)
+            ).compute_arrays(register, True)
 
     return make
 
@@ -332,7 +332,7 @@ def test_planes_are_joined():
         outputs = {"reg": reg, "det": det, "stat": stat, **(traces if rois else {"F": None}), "iscell": scores}
         return store.plane_arrays({**outputs, **({"redcell": scores} if red else {})}, (5, 8, 9), (2.0,), None)
 
-    joined = store.join([plane(2, True), plane(0, True), plane(1, True)])
+    joined = store.join_planes([plane(2, True), plane(0, True), plane(1, True)])
     assert joined["rois/plane"].tolist() == [0, 0, 2]
     assert joined["rois/index"].tolist() == [2, 4, 6]
     assert joined["rois/x"].tolist() == [3, 3, 3, 4, 3, 3]
@@ -345,4 +345,4 @@ def test_planes_are_joined():
     assert joined["shifts"].shape == (5, 3, 2)
     assert joined["shifts"][0, :, 1].tolist() == [2, 0, 1]
     assert joined["valid"].tolist() == [0, 7, 2, 8]
-    assert store.join([plane(0, False), plane(0, False)])["traces/fluorescence"].shape == (5, 0)
+    assert store.join_planes([plane(0, False), plane(0, False)])["traces/fluorescence"].shape == (5, 0)

@@ -49,25 +49,25 @@ def test_the_gaussian_is_scipys():
 
     values = np.random.default_rng(0).normal(size=(80, 2))
     expected = gaussian_filter1d(values, 3.0, axis=0, mode="reflect", truncate=4.0)
-    np.testing.assert_allclose(baselines.gaussian(values, 3.0), expected, atol=1e-6)
-    np.testing.assert_array_equal(baselines.gaussian(values, 0.0), values)
+    np.testing.assert_allclose(baselines.smooth_gaussian(values, 3.0), expected, atol=1e-6)
+    np.testing.assert_array_equal(baselines.smooth_gaussian(values, 0.0), values)
 
 
 @pytest.mark.parametrize("kind", ["percentile", "maximin", "constant"])
 def test_a_baseline_scales_and_shifts_with_its_trace(kind):
     params = {"baseline": kind, "percentile": 8.0, "window_s": 10.0, "sigma_s": 0.5}
     values = 5 + spikes_and_calcium()[1]
-    found = baselines.baseline(values, RATE, params)
-    np.testing.assert_allclose(baselines.baseline(3 * values + 2, RATE, params), 3 * found + 2)
+    found = baselines.compute_baseline(values, RATE, params)
+    np.testing.assert_allclose(baselines.compute_baseline(3 * values + 2, RATE, params), 3 * found + 2)
     assert np.abs(found - 5).max() < 1.5
-    swapped = baselines.baseline(values[:, ::-1], RATE, params)
+    swapped = baselines.compute_baseline(values[:, ::-1], RATE, params)
     np.testing.assert_allclose(swapped, found[:, ::-1])
 
 
 def test_a_slow_drift_is_followed():
     drift = np.linspace(10, 20, 2000)[:, None]
     params = {"baseline": "percentile", "percentile": 50.0, "window_s": 20.0, "sigma_s": 0.5}
-    found = baselines.baseline(drift, RATE, params)
+    found = baselines.compute_baseline(drift, RATE, params)
     np.testing.assert_allclose(found[100:-100], drift[100:-100], atol=0.02)
 
 
@@ -77,7 +77,7 @@ def test_a_slow_drift_is_followed():
 def test_activity_without_noise_is_found_exactly():
     spikes, calcium = spikes_and_calcium()
     for k in range(3):
-        np.testing.assert_allclose(deconvolution.oasis(calcium[:, k], G), spikes[:, k], atol=1e-9)
+        np.testing.assert_allclose(deconvolution.deconvolve_oasis(calcium[:, k], G), spikes[:, k], atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -89,15 +89,15 @@ def test_it_is_the_least_squares_solution(seed):
     lags = np.subtract.outer(np.arange(80), np.arange(80))
     kernel = np.where(lags >= 0, G ** np.maximum(lags, 0.0), 0.0)
     expected, _ = nnls(kernel, trace)
-    np.testing.assert_allclose(deconvolution.oasis(trace, G)[1:], expected[1:], atol=1e-8)
+    np.testing.assert_allclose(deconvolution.deconvolve_oasis(trace, G)[1:], expected[1:], atol=1e-8)
 
 
 def test_it_scales_with_the_trace_and_a_penalty_takes_the_small_ones():
     trace = spikes_and_calcium(300, 1)[1][:, 0] + np.random.default_rng(1).normal(0, 0.2, 300)
-    plain = deconvolution.oasis(trace, G)
-    np.testing.assert_allclose(deconvolution.oasis(7 * trace, G), 7 * plain, atol=1e-9)
-    assert (deconvolution.oasis(trace, G, penalty=0.5) > 0).sum() < (plain > 0).sum()
-    jumps = deconvolution.oasis(trace, G, smallest=0.5)
+    plain = deconvolution.deconvolve_oasis(trace, G)
+    np.testing.assert_allclose(deconvolution.deconvolve_oasis(7 * trace, G), 7 * plain, atol=1e-9)
+    assert (deconvolution.deconvolve_oasis(trace, G, penalty=0.5) > 0).sum() < (plain > 0).sum()
+    jumps = deconvolution.deconvolve_oasis(trace, G, smallest=0.5)
     assert jumps[jumps > 0].min() >= 0.5
 
 

@@ -15,7 +15,7 @@ NO_STOP = "no stop event at or after the alignment event"
 REVERSED = "the window ends before it starts"
 
 
-def windows(
+def find_windows(
     times: np.ndarray,
     names: np.ndarray,
     trials: np.ndarray,
@@ -60,8 +60,8 @@ def windows(
             continue
         chosen = {"first": anchors[:1], "last": anchors[-1:], "every": anchors}[params["which"]]
         for anchor in chosen:
-            start = _before(anchor, params["start_event"], first, within)
-            stop = _after(anchor, params["stop_event"], last, within)
+            start = _event_before(anchor, params["start_event"], first, within)
+            stop = _event_after(anchor, params["stop_event"], last, within)
             if start is None or stop is None:
                 dropped.append((row, NO_START if start is None else NO_STOP))
                 continue
@@ -74,7 +74,7 @@ def windows(
     return table[:, :2], table[:, 2], table[:, 3].astype(np.int64), dropped
 
 
-def _before(anchor: float, name: str, first: float, within: Callable[[str], np.ndarray]) -> float | None:
+def _event_before(anchor: float, name: str, first: float, within: Callable[[str], np.ndarray]) -> float | None:
     if name in ("alignment", "trial"):
         return float(anchor if name == "alignment" else first)
     events = within(name)
@@ -82,7 +82,7 @@ def _before(anchor: float, name: str, first: float, within: Callable[[str], np.n
     return float(events[index - 1]) if index else None
 
 
-def _after(anchor: float, name: str, last: float, within: Callable[[str], np.ndarray]) -> float | None:
+def _event_after(anchor: float, name: str, last: float, within: Callable[[str], np.ndarray]) -> float | None:
     if name in ("alignment", "trial"):
         return float(anchor if name == "alignment" else last)
     events = within(name)
@@ -106,7 +106,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
             rows = file[trials["path"]]
             spans = np.stack([rows["start_time"][()], rows["stop_time"][()]], axis=1).astype(np.float64)
     order = np.argsort(times, kind="stable")
-    bounds, aligned, trial, dropped = windows(times[order], names[order], spans, request["params"])
+    bounds, aligned, trial, dropped = find_windows(times[order], names[order], spans, request["params"])
     results["bounds"], results["aligned"], results["trial"] = bounds, aligned, trial
     progress(1.0, "%d windows" % len(bounds))
     return {"dropped": dropped, "trials": len(spans)}

@@ -11,7 +11,7 @@ Progress = Callable[[float, str], None]
 _ROWS = 1 << 16
 
 
-def blocks(one: dict[str, Any], facts: dict[str, Any]) -> Iterator[np.ndarray]:
+def iter_blocks(one: dict[str, Any], facts: dict[str, Any]) -> Iterator[np.ndarray]:
     """Yield a session's samples in the series' unit: float64, shape (up to 65,536, n_features)."""
     with h5py.File(one["file"], "r", locking=False) as file:
         data = file[one["data"]]
@@ -37,7 +37,7 @@ def add_moments(moments: tuple[int, np.ndarray, np.ndarray], rows: np.ndarray) -
     return total, mean + apart * (len(rows) / total), products
 
 
-def components(products: np.ndarray, count: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+def compute_components(products: np.ndarray, count: int, number: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the first components (rows) and their variances; a component's largest loading is positive."""
     values, vectors = np.linalg.eigh(products / (count - 1))
     order = np.argsort(values)[::-1][:number]
@@ -52,7 +52,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     moments = (0, np.zeros(n_features), np.zeros((n_features, n_features)))
     left_out = 0
     for number, session in enumerate(sessions):
-        for rows in blocks(session["inputs"]["series"], session["facts"]):
+        for rows in iter_blocks(session["inputs"]["series"], session["facts"]):
             whole = np.isfinite(rows).all(axis=1)
             left_out += int((~whole).sum())
             moments = add_moments(moments, rows[whole])
@@ -66,7 +66,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     if params["standardize"] and not (deviation > 0).all():
         raise ValueError("a feature never changes: it can't be standardized")
     scale = deviation if params["standardize"] else np.ones(n_features)
-    found, variance = components(products / np.outer(scale, scale), count, params["n_components"])
+    found, variance = compute_components(products / np.outer(scale, scale), count, params["n_components"])
     results["mean"], results["scale"] = mean, scale
     results["components"], results["explained_variance"] = found, variance
     total = float(np.sum(np.diag(products) / (count - 1) / scale**2))

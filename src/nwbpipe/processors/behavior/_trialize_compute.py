@@ -14,13 +14,13 @@ OUTSIDE = "the window is not within the recording"
 MISSING = "too many samples are missing"
 
 
-def grid(before_s: float, after_s: float, rate: float) -> np.ndarray:
+def make_grid(before_s: float, after_s: float, rate: float) -> np.ndarray:
     """Times of the samples from the alignment, in seconds; 0 is always one of them."""
     first, last = -int(np.floor(before_s * rate + 1e-6)), int(np.floor(after_s * rate + 1e-6))
     return np.arange(first, last + 1) / rate
 
 
-def sample(times: np.ndarray, values: np.ndarray, at: np.ndarray, method: str, max_gap: float) -> np.ndarray:
+def sample_series(times: np.ndarray, values: np.ndarray, at: np.ndarray, method: str, max_gap: float) -> np.ndarray:
     """Read a series at given times; NaN where its samples are farther apart than `max_gap`, or missing.
 
     Parameters
@@ -58,7 +58,7 @@ def sample(times: np.ndarray, values: np.ndarray, at: np.ndarray, method: str, m
 def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
     """Leave ``data`` (trials, samples, channels), ``rows``, ``aligned`` and ``lags`` in `results`."""
     source, params, facts = request["inputs"]["series"], request["params"], request["facts"]
-    lags = grid(params["before_s"], params["after_s"], facts["rate"])
+    lags = make_grid(params["before_s"], params["after_s"], facts["rate"])
     max_gap = params["max_gap_s"] if params["max_gap_s"] is not None else 1.5 / facts["source_rate"]
     kept: list[int] = []
     aligned: list[float] = []
@@ -97,7 +97,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
                 dropped.append((row, OUTSIDE))
                 continue
             values = data[first:last].reshape(last - first, -1) * scale + facts["offset"]
-            found = sample(times, values, at, params["method"], max_gap)
+            found = sample_series(times, values, at, params["method"], max_gap)
             lost = float(np.mean(~np.isfinite(found).all(axis=1)))
             if lost > params["max_missing"]:
                 dropped.append((row, MISSING))

@@ -41,7 +41,7 @@ def resample(times: np.ndarray, position: np.ndarray, rate: float, hold_s: float
     return float(times[0]), np.interp(times[0] + np.arange(count) / rate, times, position)
 
 
-def velocity(position: np.ndarray, rate: float, cutoff_hz: float) -> np.ndarray:
+def compute_velocity(position: np.ndarray, rate: float, cutoff_hz: float) -> np.ndarray:
     """Low-pass a position (Butterworth, 4th order, forwards and backwards: no delay), and differentiate it."""
     if position.size < 32:
         return np.asarray(np.gradient(position) * rate)
@@ -49,7 +49,7 @@ def velocity(position: np.ndarray, rate: float, cutoff_hz: float) -> np.ndarray:
     return np.asarray(np.gradient(signal.sosfiltfilt(sections, position)) * rate)
 
 
-def bouts(position: np.ndarray, rate: float, params: dict[str, Any]) -> np.ndarray:
+def find_bouts(position: np.ndarray, rate: float, params: dict[str, Any]) -> np.ndarray:
     """Find when the wheel moved.
 
     The wheel moves in a window of `window_s` if the position's range in it is over `threshold`. Windows in a row
@@ -73,7 +73,7 @@ def bouts(position: np.ndarray, rate: float, params: dict[str, Any]) -> np.ndarr
     edges = np.flatnonzero(np.diff(np.concatenate([[0], moving.astype(np.int8), [0]])))
     spans = edges.reshape(-1, 2)
     spans[:, 1] += width - 2  # the last sample of the last window
-    refined = [_refined(position, first, min(last, position.size - 1), params) for first, last in spans]
+    refined = [_refine_bout(position, first, min(last, position.size - 1), params) for first, last in spans]
     merged: list[list[int]] = []
     for first, last in refined:
         if merged and first - merged[-1][1] < params["min_gap_s"] * rate:
@@ -84,7 +84,7 @@ def bouts(position: np.ndarray, rate: float, params: dict[str, Any]) -> np.ndarr
     return np.array(kept, dtype=np.int64).reshape(-1, 2)
 
 
-def _refined(position: np.ndarray, first: int, last: int, params: dict[str, Any]) -> tuple[int, int]:
+def _refine_bout(position: np.ndarray, first: int, last: int, params: dict[str, Any]) -> tuple[int, int]:
     part, near = position[first : last + 1], params["onset_threshold"]
     away = np.flatnonzero(np.abs(part - part[0]) > near)
     short = np.flatnonzero(np.abs(part - part[-1]) > near)
@@ -111,9 +111,9 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         raise ValueError("the position has %d samples that are numbers; expected 2 or more" % times.size)
     rate = params["rate_hz"]
     start, position = resample(times, raw, rate, params["hold_s"])
-    speed = velocity(position, rate, params["lowpass_hz"])
+    speed = compute_velocity(position, rate, params["lowpass_hz"])
     progress(0.5, "velocity")
-    spans = bouts(position, rate, params)
+    spans = find_bouts(position, rate, params)
     results["position"], results["velocity"] = position, speed
     results["bounds"] = start + spans / rate
     results["displacement"] = position[spans[:, 1]] - position[spans[:, 0]]

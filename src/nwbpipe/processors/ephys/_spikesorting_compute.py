@@ -121,7 +121,7 @@ def check_sorter(name: str, given: Mapping[str, Any]) -> Dict[str, Any]:
     known = si.available_sorters()
     if name not in known:
         raise ValueError(
-            f"there is no sorter {name!r}{_near(name, known)}; "
+            f"there is no sorter {name!r}{_suggest_name(name, known)}; "
             f"SpikeInterface {si.__version__} knows: {', '.join(known)}"
         )
     sorter = si.sorter_dict[name]
@@ -134,7 +134,7 @@ def check_sorter(name: str, given: Mapping[str, Any]) -> Dict[str, Any]:
     for key in given:
         if key not in defaults:
             raise ValueError(
-                f"the sorter {name!r} has no parameter {key!r}{_near(key, defaults)}; "
+                f"the sorter {name!r} has no parameter {key!r}{_suggest_name(key, defaults)}; "
                 f"it has: {', '.join(sorted(defaults))}"
             )
     for key, value in given.items():
@@ -142,16 +142,16 @@ def check_sorter(name: str, given: Mapping[str, Any]) -> Dict[str, Any]:
         if isinstance(default, dict) != isinstance(value, dict) and default is not None and value is not None:
             raise ValueError(f"the sorter's parameter {key!r} is {value!r}; expected something like {default!r}")
     # A nested mapping is merged over the sorter's own: SpikeInterface would replace it whole.
-    return {key: _merged(defaults[key], value) for key, value in given.items()}
+    return {key: _merge_params(defaults[key], value) for key, value in given.items()}
 
 
-def _merged(default: Any, value: Any) -> Any:
+def _merge_params(default: Any, value: Any) -> Any:
     if not (isinstance(default, dict) and isinstance(value, dict)):
         return value
-    return {**default, **{key: _merged(default.get(key), inner) for key, inner in value.items()}}
+    return {**default, **{key: _merge_params(default.get(key), inner) for key, inner in value.items()}}
 
 
-def _near(name: str, names: Any) -> str:
+def _suggest_name(name: str, names: Any) -> str:
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
@@ -215,7 +215,7 @@ def sort(
     """Run the sorter on each group of channels; return each unit's samples (ascending), and its group."""
     params, seed = request["params"], request.get("seed")
     name, scratch = params["sorter"], Path(request["scratch"])
-    arguments = _seeded(name, given, seed)
+    arguments = _add_seed(name, given, seed)
     groups = recording.get_property("group")
     labels = np.unique(groups).tolist() if params["group_by"] == "group_name" else [None]
     frames: List[np.ndarray] = []
@@ -236,7 +236,7 @@ def sort(
     return frames, np.asarray(unit_group, dtype="int64")
 
 
-def _seeded(name: str, given: Mapping[str, Any], seed: Optional[int]) -> Dict[str, Any]:
+def _add_seed(name: str, given: Mapping[str, Any], seed: Optional[int]) -> Dict[str, Any]:
     defaults = si.sorter_dict[name].default_params()
     arguments = dict(given)
     for key in SEED_NAMES:

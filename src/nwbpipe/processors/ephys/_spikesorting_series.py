@@ -92,7 +92,7 @@ class NwbSeriesRecording(BaseRecording):  # type: ignore[misc]
         }
 
 
-class Clock(NamedTuple):
+class SeriesClock(NamedTuple):
     """Where the samples lie in the session's clock."""
 
     rate: float
@@ -101,13 +101,13 @@ class Clock(NamedTuple):
     obs_intervals: np.ndarray
 
 
-def read_clock(series: Mapping[str, Any], block: int = 4_000_000) -> Clock:
+def read_clock(series: Mapping[str, Any], block: int = 4_000_000) -> SeriesClock:
     """Return the rate and the gaps of the series; refuse times that are not regular between gaps."""
     with h5py.File(series["file"], "r", locking=False) as file:
         samples = int(file[series["data"]].shape[0])
         if series.get("timestamps") is None:
             rate, start = float(series["rate"]), float(series.get("starting_time") or 0.0)
-            return Clock(rate, start, None, np.array([[start, start + samples / rate]]))
+            return SeriesClock(rate, start, None, np.array([[start, start + samples / rate]]))
         times = file[series["timestamps"]]
         if times.shape != (samples,):
             raise ValueError(f"{times.name}: {times.shape[0]} timestamps for {samples} samples")
@@ -134,11 +134,11 @@ def read_clock(series: Mapping[str, Any], block: int = 4_000_000) -> Clock:
         ends = [*breaks, samples - 1]
         # The last sample lasts one step.
         intervals = [[float(times[a]), float(times[b]) + 1 / rate] for a, b in zip(starts, ends)]
-        return Clock(rate, float(times[0]), series["timestamps"], np.array(intervals))
+        return SeriesClock(rate, float(times[0]), series["timestamps"], np.array(intervals))
 
 
 def spike_times(
-    series: Mapping[str, Any], clock: Clock, frames: List[np.ndarray], block: int = 4_000_000
+    series: Mapping[str, Any], clock: SeriesClock, frames: List[np.ndarray], block: int = 4_000_000
 ) -> List[np.ndarray]:
     """Return the times of the spikes in the session's clock, in seconds."""
     if clock.timestamps is None:

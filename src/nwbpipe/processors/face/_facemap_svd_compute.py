@@ -32,7 +32,7 @@ FIRST_CHUNK = 500  # frames that facemap.process.process_ROIs reads at a time
 MIN_FRAMES = 10
 
 
-def box(roi: dict[str, Any], kind: int, index: int) -> dict[str, Any]:
+def facemap_roi(roi: dict[str, Any], kind: int, index: int) -> dict[str, Any]:
     """Return an ROI as Facemap describes it; the ellipse is the one inscribed in the box."""
     (x0, x1), (y0, y1) = roi["x"], roi["y"]
     y, x = np.mgrid[y0:y1, x0:x1]
@@ -56,7 +56,7 @@ def rois_of(params: dict[str, Any]) -> list[dict[str, Any]]:
     """Return all ROIs of the parameters, numbered."""
     kinds = (("pupils", PUPIL), ("motion_rois", MOTION), ("blinks", BLINK), ("running", RUNNING))
     every = [(roi, kind) for name, kind in kinds for roi in params[name]]
-    return [box(roi, kind, index) for index, (roi, kind) in enumerate(every)]
+    return [facemap_roi(roi, kind, index) for index, (roi, kind) in enumerate(every)]
 
 
 def check_video(files: list[str], facts: dict[str, Any], rois: list[dict[str, Any]], details: Any) -> int:
@@ -91,36 +91,38 @@ def check_video(files: list[str], facts: dict[str, Any], rois: list[dict[str, An
     return frames
 
 
-def one_by_one(function: Any) -> Any:
+def pass_copies(function: Any) -> Any:
     """Let one of Facemap's ROI functions see copies of the frames: it changes them."""
 
-    def wrapped(t: int, n: int, frames: Any, ivid: Any, rois: Any, indices: Any, found: Any, *more: Any) -> Any:
+    def call_with_copies(
+        t: int, n: int, frames: Any, ivid: Any, rois: Any, indices: Any, found: Any, *more: Any
+    ) -> Any:
         for k, index in enumerate(indices):
             copies = [frame.copy() for frame in frames]
             function(t, n, copies, ivid, rois, [index], [found[k]], *([other[k]] for other in more))
         return found
 
-    return wrapped
+    return call_with_copies
 
 
-def in_place(transform: Any) -> Any:
+def overwrite_input(transform: Any) -> Any:
     """Let a Fourier transform also overwrite what it is given, if that is complex."""
 
-    def wrapped(values: np.ndarray) -> np.ndarray:
+    def call_with_copies(values: np.ndarray) -> np.ndarray:
         found = np.asarray(transform(values))
         if np.iscomplexobj(values):
             values[...] = found
         return found
 
-    return wrapped
+    return call_with_copies
 
 
-def patch(facemap_process: Any, utils: Any, components: int, progress: Progress, total: int) -> None:
+def patch_facemap(facemap_process: Any, utils: Any, components: int, progress: Progress, total: int) -> None:
     """Put right what can only be put right inside Facemap (see the module's docstring)."""
     for name in ("process_pupil_ROIs", "process_blink_ROIs"):
-        setattr(facemap_process, name, one_by_one(getattr(facemap_process, name)))
+        setattr(facemap_process, name, pass_copies(getattr(facemap_process, name)))
     running = facemap_process.running
-    running.fft2, running.ifft2 = in_place(running.fft2), in_place(running.ifft2)
+    running.fft2, running.ifft2 = overwrite_input(running.fft2), overwrite_input(running.ifft2)
     svd, get_frames = facemap_process.compute_SVD, utils.get_frames
     read = 0
 
@@ -128,7 +130,7 @@ def patch(facemap_process: Any, utils: Any, components: int, progress: Progress,
         options["ncomps"] = components
         return svd(*args, **options)
 
-    def counted(images: Any, containers: Any, wanted: Any, cumulative: Any) -> None:
+    def get_frames_counted(images: Any, containers: Any, wanted: Any, cumulative: Any) -> None:
         nonlocal read
         get_frames(images, containers, wanted, cumulative)
         read += len(wanted)
@@ -138,7 +140,7 @@ def patch(facemap_process: Any, utils: Any, components: int, progress: Progress,
         raise ValueError("a frame of the video can't be read (Facemap: %s)" % " ".join(map(str, texts)))
 
     facemap_process.compute_SVD = compute_svd
-    utils.get_frames = counted
+    utils.get_frames = get_frames_counted
     utils.print = refuse  # its only print says that a frame could not be read
 
 
@@ -165,7 +167,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     wants_svd = params["motion_svd"] or params["movie_svd"]
     full = bool(params["full_frame"] and wants_svd)
     chunks = min(frames, 15000) if full or params["motion_rois"] else 0
-    patch(process, utils, params["n_components"], progress, min(1000, frames) + chunks + frames)
+    patch_facemap(process, utils, params["n_components"], progress, min(1000, frames) + chunks + frames)
     scratch = Path(request["scratch"])
     options = {
         "sbin": params["sbin"],
@@ -181,7 +183,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     )
     # Written by Facemap itself a moment ago, in our own scratch folder.
     proc = np.load(saved, allow_pickle=True).item()
-    regions = store(results, proc, params)
+    regions = store_results(results, proc, params)
     progress(1.0, "%d frames" % frames)
     return {
         "frames": frames,
@@ -209,7 +211,7 @@ def unscale(masks: np.ndarray, projections: np.ndarray, values: np.ndarray | Non
     return masks[:, :, order] / norms, projections[:, order] / norms, norms
 
 
-def store(results: h5py.File, proc: dict[str, Any], params: dict[str, Any]) -> list[str]:
+def store_results(results: h5py.File, proc: dict[str, Any], params: dict[str, Any]) -> list[str]:
     """Put what was found into `results`; return the regions of the SVDs, in words."""
     rois = [roi for roi in proc["rois"] or [] if roi["rind"] == MOTION]
     regions = ["full frame"] + [
@@ -237,7 +239,7 @@ def store(results: h5py.File, proc: dict[str, Any], params: dict[str, Any]) -> l
     if params["motion_svd"]:
         for index, energy in enumerate(proc["motion"]):
             if len(energy):
-                results["motion_energy/%d" % index] = aligned(np.asarray(energy))
+                results["motion_energy/%d" % index] = align_motion_energy(np.asarray(energy))
     pupil_rois = [roi for roi in proc["rois"] or [] if roi["rind"] == PUPIL]
     for k, (pupil, roi) in enumerate(zip(proc["pupil"], pupil_rois)):
         corner = np.array([roi["xrange"][0], roi["yrange"][0]], dtype=float)
@@ -257,7 +259,7 @@ def store(results: h5py.File, proc: dict[str, Any], params: dict[str, Any]) -> l
     return regions
 
 
-def aligned(energy: np.ndarray) -> np.ndarray:
+def align_motion_energy(energy: np.ndarray) -> np.ndarray:
     """Shift the first chunk of the motion energy by the frame that it is early."""
     energy = energy.copy()
     first = min(FIRST_CHUNK, len(energy))

@@ -12,11 +12,11 @@ from typing import Any, Callable, Dict, List
 import h5py
 import numpy as np
 
-from nwbpipe_kit.baselines import baseline
+from nwbpipe_kit.baselines import compute_baseline
 from nwbpipe_kit.traces import read_traces
 
 
-def oasis(trace: np.ndarray, g: float, penalty: float = 0.0, smallest: float = 0.0) -> np.ndarray:
+def deconvolve_oasis(trace: np.ndarray, g: float, penalty: float = 0.0, smallest: float = 0.0) -> np.ndarray:
     """Return the activity s[t] = c[t] - g c[t-1] >= 0 that explains a trace best.
 
     Parameters
@@ -66,13 +66,13 @@ def compute(request: Dict[str, Any], results: h5py.File, progress: Callable[[flo
     params, rate = request["params"], request["facts"]["rate"]
     traces = read_traces(request["inputs"]["traces"], request["facts"]["columns"])
     if params["baseline"] != "none":
-        traces = traces - baseline(traces, rate, params)
+        traces = traces - compute_baseline(traces, rate, params)
     g = float(np.exp(-1.0 / (params["tau"] * rate)))
     found = np.zeros(traces.shape, dtype=np.float32)
     for column in range(traces.shape[1]):
         trace = traces[:, column]
         noise = float(np.median(np.abs(np.diff(trace)))) / (0.6745 * np.sqrt(2))
-        found[:, column] = oasis(trace, g, params["penalty"] * noise, params["smallest"] * noise)
+        found[:, column] = deconvolve_oasis(trace, g, params["penalty"] * noise, params["smallest"] * noise)
         progress((column + 1) / traces.shape[1], "deconvolution")
     results["deconvolved"] = found
     return {"rois": int(traces.shape[1]), "g": g}

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict
 import h5py
 import numpy as np
 
-from nwbpipe_kit.baselines import baseline
+from nwbpipe_kit.baselines import compute_baseline
 from nwbpipe_kit.traces import read_traces
 
 
@@ -19,7 +19,7 @@ def compute(request: Dict[str, Any], results: h5py.File, progress: Callable[[flo
         neuropil = read_traces(request["inputs"]["neuropil"], columns)
         # Its own level is left in: it is part of what the cell's brightness is measured against.
         traces = traces - params["neuropil_coefficient"] * (neuropil - np.median(neuropil, axis=0))
-    base = baseline(traces, request["facts"]["rate"], params)
+    base = compute_baseline(traces, request["facts"]["rate"], params)
     usable = np.all(base > 0, axis=0)
     if not usable.any():
         raise ValueError(

@@ -43,7 +43,7 @@ def hann(rate: float, seconds: float) -> np.ndarray:
     return np.asarray(taps / taps.sum())
 
 
-class Bank:
+class FilterBank:
     """One window h at several carriers, applied to blocks of one recorded column."""
 
     def __init__(self, taps: np.ndarray, step: int, rate: float, carriers: list[float]) -> None:
@@ -72,7 +72,7 @@ class Bank:
         return np.asarray((total[:, :carriers] + 1j * total[:, carriers:]) * np.exp(-1j * turned))
 
 
-def columns(dataset: h5py.Dataset, start: int, stop: int) -> np.ndarray:
+def read_columns(dataset: h5py.Dataset, start: int, stop: int) -> np.ndarray:
     """Samples [start, stop) of every column, float32, shape (columns, samples); 0 beyond the ends."""
     inside = slice(max(start, 0), max(min(stop, dataset.shape[0]), 0))
     values = dataset[inside]
@@ -82,7 +82,7 @@ def columns(dataset: h5py.Dataset, start: int, stop: int) -> np.ndarray:
     return found
 
 
-class Watch:
+class SampleCounter:
     """Counts samples at the rails and samples that are missing, over the blocks of a recording.
 
     The measures are those of `nwbpipe.quality.photometry`: `saturation` and `dropouts`.
@@ -144,14 +144,14 @@ def spectrum(dataset: h5py.Dataset, rate: float, resolution: float) -> tuple[np.
     window = np.hanning(length)
     power = np.zeros(1)
     for start in starts:
-        block = columns(dataset, start, start + length).astype(np.float64)
+        block = read_columns(dataset, start, start + length).astype(np.float64)
         good = np.isfinite(block)
         mean = np.sum(block, axis=1, where=good) / np.maximum(good.sum(axis=1), 1)
         power = power + np.abs(np.fft.rfft(np.where(good, block - mean[:, None], 0.0) * window)) ** 2
     return np.fft.rfftfreq(length, 1 / rate), np.atleast_2d(power) / len(starts)
 
 
-def peak(frequencies: np.ndarray, power: np.ndarray, low: float, high: float) -> tuple[float, float]:
+def find_peak(frequencies: np.ndarray, power: np.ndarray, low: float, high: float) -> tuple[float, float]:
     """Frequency of the highest peak within [low, high] Hz, and its height over the median around it in dB."""
     spacing = frequencies[1]
     inside = np.flatnonzero((frequencies >= low) & (frequencies <= high))
@@ -170,7 +170,7 @@ def peak(frequencies: np.ndarray, power: np.ndarray, low: float, high: float) ->
     )
 
 
-def clear_of(
+def clear_bands(
     others: list[float], low: float, high: float, width: float, narrow: float
 ) -> Iterator[tuple[float, float]]:
     """Parts of [low, high] that are not within `width` of another carrier, nor within `narrow` of its harmonics."""
@@ -196,17 +196,17 @@ def find_carriers(
         own, label, stated = power[trace["column"]], trace["label"], trace["hz"]
         if trace["reference"] is not None:
             bins, recorded = spectrum(file[trace["reference"]], rate, min(0.5, tolerance / 4))
-            hz, height = peak(bins, recorded[0], width, rate / 2)
+            hz, height = find_peak(bins, recorded[0], width, rate / 2)
             if height < DETECTABLE_DB:
                 raise ValueError("%s: the recorded carrier holds no oscillation (peak %.1f dB)" % (label, height))
             source = "recorded"
         elif stated is not None:
-            hz, height = peak(frequencies, own, stated - tolerance, stated + tolerance)
+            hz, height = find_peak(frequencies, own, stated - tolerance, stated + tolerance)
             source = "fitted" if height >= DETECTABLE_DB else "stated"
             hz = hz if source == "fitted" else stated
         else:
-            free = clear_of(known, width, rate / 2 - width, width, tolerance)
-            hz, height = max((peak(frequencies, own, *part) for part in free), key=lambda one: one[1])
+            free = clear_bands(known, width, rate / 2 - width, width, tolerance)
+            hz, height = max((find_peak(frequencies, own, *part) for part in free), key=lambda one: one[1])
             if not height >= DETECTABLE_DB:
                 raise ValueError(
                     "%s: no carrier is found between %.0f and %.0f Hz: the highest peak, at %.1f Hz, is %.1f dB "
@@ -220,14 +220,14 @@ def find_carriers(
                 % (label, stated, hz, tolerance)
             )
         if source == "stated":
-            other, level = peak(frequencies, own, width, rate / 2 - width)
+            other, level = find_peak(frequencies, own, width, rate / 2 - width)
             taken = any(abs(other - k * one) <= tolerance for one in known for k in (1, 2, 3))
             if level >= DETECTABLE_DB + 10 and not taken:
                 raise ValueError(
                     "%s: nothing is seen at the stated carrier of %g Hz, but %.0f dB at %.2f Hz; correct the settings"
                     % (label, stated, level, other)
                 )
-        at = peak(frequencies, own, hz - tolerance, hz + tolerance)[1]
+        at = find_peak(frequencies, own, hz - tolerance, hz + tolerance)[1]
         found.append({**trace, "hz": hz, "source": source, "carrier_db": max(at, -999.0)})
     return found
 
@@ -268,7 +268,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         check_bands([one for one in request["facts"]["traces"] if one["hz"] is not None], rate, width, apart)
         traces = find_carriers(data, file, rate, request["facts"]["traces"], width, params["carrier_tolerance_hz"])
         check_bands(traces, rate, width, apart)
-        watch = Watch(1 if data.ndim == 1 else data.shape[1], max(2, round(params["flat_s"] * rate)))
+        watch = SampleCounter(1 if data.ndim == 1 else data.shape[1], max(2, round(params["flat_s"] * rate)))
         count = (data.shape[0] - 1) // step + 1
         found = results.create_dataset("traces", (count, len(traces)), "f8")
         found[:] = demodulate(file, data, traces, taps, step, rate, params["component"], watch, progress)
@@ -294,7 +294,7 @@ def demodulate(
     step: int,
     rate: float,
     component: str,
-    watch: Watch,
+    watch: SampleCounter,
     progress: Progress,
 ) -> np.ndarray:
     """Return the amplitude of each trace in the recording's own numbers, shape (samples, traces)."""
@@ -303,8 +303,8 @@ def demodulate(
     own: dict[int, list[int]] = {}
     for k, trace in enumerate(traces):
         own.setdefault(trace["column"], []).append(k)
-    banks = {column: Bank(taps, step, rate, [traces[k]["hz"] for k in ks]) for column, ks in own.items()}
-    drives = [Bank(taps, step, rate, [trace["hz"]]) for trace in traces] if component == "in_phase" else []
+    banks = {column: FilterBank(taps, step, rate, [traces[k]["hz"] for k in ks]) for column, ks in own.items()}
+    drives = [FilterBank(taps, step, rate, [trace["hz"]]) for trace in traces] if component == "in_phase" else []
     half, parts = len(taps) // 2, -(-len(taps) // step)
     rows = BLOCK_BYTES // (4 * (1 if data.ndim == 1 else data.shape[1]))
     outputs = max(1, rows // step)
@@ -315,14 +315,14 @@ def demodulate(
         number = min(outputs, count - first)
         start = first * step - half
         stop = start + (number + parts - 1) * step
-        block = columns(data, start, stop)
+        block = read_columns(data, start, stop)
         until = min(stop, total)
         watch.add(block[:, seen - start : until - start])
         seen = until
         for column, bank in banks.items():
             y[first : first + number, own[column]] = bank.apply(block[column], first, number)
         for k, drive in enumerate(drives):
-            driven = columns(file[traces[k]["reference"]], start, stop)[0]
+            driven = read_columns(file[traces[k]["reference"]], start, stop)[0]
             phase[first : first + number, k] = drive.apply(driven, first, number)[:, 0]
         progress(0.1 + 0.9 * (first + number) / count, "samples")
     middle = np.arange(count) * step

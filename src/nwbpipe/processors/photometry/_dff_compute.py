@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 # The part beside this file is imported by its name: the package that it lies in is not there.
-from ._photometry_series import interpolate, interval, read_series, runs
+from ._photometry_series import interpolate, iter_runs, median_interval, read_series
 
 Progress = Callable[[float, str], None]
 
@@ -28,13 +28,13 @@ def smooth(values: np.ndarray, times: np.ndarray, cutoff: float) -> np.ndarray:
     """Low-pass a trace (Butterworth of order 2, both ways); NaN for one period of the cutoff at each end of a run."""
     from scipy.signal import butter, sosfiltfilt
 
-    rate = 1 / interval(times)
+    rate = 1 / median_interval(times)
     if not cutoff < rate / 2:
         raise ValueError("lowpass_hz is %g Hz; expected below the Nyquist frequency, %.4g Hz" % (cutoff, rate / 2))
     sos = butter(2, cutoff, fs=rate, output="sos")
     edge = int(np.ceil(rate / cutoff - 1e-6))
     found = np.full(values.shape, np.nan)
-    for run in runs(np.isfinite(values), times):
+    for run in iter_runs(np.isfinite(values), times):
         if run.stop - run.start > 2 * edge + 9:
             found[run.start + edge : run.stop - edge] = sosfiltfilt(sos, values[run])[edge:-edge]
     return found
@@ -64,7 +64,7 @@ def regress(x: np.ndarray, y: np.ndarray, tuning: float) -> tuple[float, float, 
     return slope, intercept, iteration
 
 
-def decay(values: np.ndarray, times: np.ndarray, terms: int, tuning: float) -> tuple[np.ndarray, list[float]]:
+def fit_decay(values: np.ndarray, times: np.ndarray, terms: int, tuning: float) -> tuple[np.ndarray, list[float]]:
     """Fit a sum of one or two exponentials and a constant, all 0 or above, robustly; return it and its constants.
 
     The time constants are searched on a grid and refined; for each the amplitudes follow by non-negative least
@@ -125,7 +125,7 @@ def running_percentile(values: np.ndarray, times: np.ndarray, percentile: float,
     return np.asarray(np.interp(times, centres[good], found[good]))
 
 
-def zscore(values: np.ndarray, times: np.ndarray, params: dict[str, Any], label: str) -> np.ndarray:
+def compute_zscore(values: np.ndarray, times: np.ndarray, params: dict[str, Any], label: str) -> np.ndarray:
     """Z-score of a trace in one of the variants; NaN where a rolling window does not fit."""
     kind = params["zscore"]
     if kind == "rolling":
@@ -169,7 +169,7 @@ def rolling_z(values: np.ndarray, times: np.ndarray, window: float) -> np.ndarra
     return np.where(good & (variance > 0), (filled - mean) / np.sqrt(np.where(variance > 0, variance, 1)), np.nan)
 
 
-def isosbestic(
+def fit_control(
     signal: np.ndarray, control: np.ndarray, times: np.ndarray, params: dict[str, Any], label: str
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Return the control fitted to the signal, and how."""
@@ -178,7 +178,7 @@ def isosbestic(
     if params["bleaching"] != "none":
         terms = 2 if params["bleaching"] == "double_exponential" else 1
         for k, (name, trace) in enumerate((("signal", signal), ("control", control))):
-            trends[k], facts["tau_s_" + name] = decay(trace, times, terms, params["tuning"])
+            trends[k], facts["tau_s_" + name] = fit_decay(trace, times, terms, params["tuning"])
     good = np.isfinite(signal) & np.isfinite(control)
     if good.sum() < 20:
         raise ValueError(
@@ -192,16 +192,16 @@ def isosbestic(
     return trends[0] * (intercept + slope * control / trends[1]), facts
 
 
-def f_zero(
+def compute_f_zero(
     signal: np.ndarray, control: np.ndarray, times: np.ndarray, params: dict[str, Any], label: str
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Return F0 of a trace by the method of the parameters, and how."""
     if params["method"] == "isosbestic":
-        return isosbestic(signal, control, times, params, label)
+        return fit_control(signal, control, times, params, label)
     if params["method"] == "percentile":
         return running_percentile(signal, times, params["percentile"], params["window_s"]), {}
     terms = 2 if params["method"] == "double_exponential" else 1
-    fit, taus = decay(signal, times, terms, params["tuning"])
+    fit, taus = fit_decay(signal, times, terms, params["tuning"])
     return fit, {"tau_s_signal": taus}
 
 
@@ -227,7 +227,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
             if control_times.shape != times.shape or np.abs(control_times - times).max() > 1e-9:
                 control = interpolate(control_times, control, times)
         signal[late] = np.nan
-        fit, how = f_zero(signal, control, times, params, pair["label"])
+        fit, how = compute_f_zero(signal, control, times, params, pair["label"])
         fit = np.where(np.isfinite(signal), fit, np.nan)
         low = np.count_nonzero(fit[np.isfinite(fit)] <= 0)
         if low:
@@ -239,7 +239,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         if pair["control"] is not None:
             traces["control"] = control
         if params["zscore"] != "none":
-            traces["zscore"] = zscore(traces["dff"], times, params, pair["label"])
+            traces["zscore"] = compute_zscore(traces["dff"], times, params, pair["label"])
         for name, trace in traces.items():
             found.setdefault(name, []).append(trace)
         summary.append(how)

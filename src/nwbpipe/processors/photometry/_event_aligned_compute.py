@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ._photometry_series import interpolate, interval, read_series
+from ._photometry_series import interpolate, median_interval, read_series
 
 Progress = Callable[[float, str], None]
 
@@ -29,7 +29,7 @@ def lags_of(params: dict[str, Any], step: float) -> np.ndarray:
     return np.arange(first, last + 1) * spacing
 
 
-def reasons(
+def drop_reasons(
     events: np.ndarray, kinds: np.ndarray, cuts: np.ndarray, lags: np.ndarray, span: tuple[float, float], params: Any
 ) -> list[str]:
     """Why each trial is left out; empty for those that are used."""
@@ -44,20 +44,20 @@ def reasons(
             found.append("the window ends after the recording")
         elif missing > params["max_missing"] * len(lags):
             found.append("%d of %d samples are missing" % (missing, len(lags)))
-        elif params["overlapping"] == "drop" and overlaps(k, events, kinds, lags):
+        elif params["overlapping"] == "drop" and has_overlap(k, events, kinds, lags):
             found.append("another event of its kind lies within the window")
         else:
             found.append(USED)
     return found
 
 
-def overlaps(k: int, events: np.ndarray, kinds: np.ndarray, lags: np.ndarray) -> bool:
+def has_overlap(k: int, events: np.ndarray, kinds: np.ndarray, lags: np.ndarray) -> bool:
     """Whether another event of the same kind lies in the window of event k."""
     others = (kinds == kinds[k]) & (np.arange(len(events)) != k)
     return bool((others & (events >= events[k] + lags[0]) & (events <= events[k] + lags[-1])).any())
 
 
-def against_baseline(cuts: np.ndarray, lags: np.ndarray, params: dict[str, Any]) -> np.ndarray:
+def apply_baseline(cuts: np.ndarray, lags: np.ndarray, params: dict[str, Any]) -> np.ndarray:
     """Subtract each trial's baseline, or make z-scores by it."""
     if params["baseline"] == "none":
         return cuts
@@ -89,7 +89,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     params, facts = request["params"], request["facts"]
     values, times = read_series(request["inputs"]["trace"])
     events, kinds = np.array(facts["times"], dtype=np.float64), np.array(facts["kinds"])
-    lags = lags_of(params, interval(times))
+    lags = lags_of(params, median_interval(times))
     wanted = events[:, None] + lags
     names = facts["names"]
     responses = np.full((len(events), values.shape[1], len(lags)), np.nan)
@@ -97,9 +97,9 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     dropped = []
     for column in range(values.shape[1]):
         cuts = interpolate(times, values[:, column], np.where(np.isfinite(wanted), wanted, times[0] - 1e9))
-        why = reasons(events, kinds, cuts, lags, (times[0], times[-1]), params)
+        why = drop_reasons(events, kinds, cuts, lags, (times[0], times[-1]), params)
         used = np.array([reason == USED for reason in why])
-        cuts = np.where(used[:, None], against_baseline(cuts, lags, params), np.nan)
+        cuts = np.where(used[:, None], apply_baseline(cuts, lags, params), np.nan)
         responses[:, column] = cuts
         for number, name in enumerate(names):
             found = average(cuts[kinds == name])

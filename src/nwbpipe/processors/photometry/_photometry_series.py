@@ -32,18 +32,18 @@ def read_series(located: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         return values.reshape(len(values), -1), read_times(file, located, len(values))
 
 
-def interval(times: np.ndarray) -> float:
+def median_interval(times: np.ndarray) -> float:
     """Median interval between samples, in seconds."""
     return float(np.median(np.diff(times)))
 
 
-def runs(good: np.ndarray, times: np.ndarray) -> Iterator[slice]:
+def iter_runs(good: np.ndarray, times: np.ndarray) -> Iterator[slice]:
     """Stretches of good samples without a gap in time."""
     if not good.any():
         return
     breaks = np.zeros(len(good) + 1, dtype=bool)
     breaks[0] = breaks[-1] = True
-    breaks[1:-1] = np.diff(times) > GAP * interval(times)
+    breaks[1:-1] = np.diff(times) > GAP * median_interval(times)
     edges = np.flatnonzero(breaks | (np.diff(np.concatenate(([False], good, [False])).astype(np.int8)) != 0))
     for start, stop in zip(edges[:-1], edges[1:]):
         if good[start]:
@@ -62,5 +62,5 @@ def interpolate(times: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np
     on_left, on_right = np.abs(share) < 1e-6, np.abs(share - 1) < 1e-6
     found = values[left] * (1 - share) + values[right] * share
     found = np.where(on_left, values[left], np.where(on_right, values[right], found))
-    outside = ~(on_left | on_right) & ((share < 0) | (share > 1) | (span > GAP * interval(times)))
+    outside = ~(on_left | on_right) & ((share < 0) | (share > 1) | (span > GAP * median_interval(times)))
     return np.where(outside, np.nan, found)

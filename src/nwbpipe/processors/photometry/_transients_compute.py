@@ -8,12 +8,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ._photometry_series import interval, read_series, runs
+from ._photometry_series import iter_runs, median_interval, read_series
 
 Progress = Callable[[float, str], None]
 
 
-def transients(values: np.ndarray, times: np.ndarray, params: dict[str, Any]) -> dict[str, np.ndarray]:
+def find_transients(values: np.ndarray, times: np.ndarray, params: dict[str, Any]) -> dict[str, np.ndarray]:
     """Return time, height, prominence (in the trace's unit) and width (s) of the transients of one trace.
 
     A trace is searched a stretch at a time: no transient reaches over missing samples.
@@ -26,9 +26,9 @@ def transients(values: np.ndarray, times: np.ndarray, params: dict[str, Any]) ->
         return {name: np.zeros(0) for name in names}
     centre = float(np.median(good))
     spread = 1.4826 * float(np.median(np.abs(good - centre)))
-    step = interval(times)
+    step = median_interval(times)
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for run in runs(np.isfinite(values), times):
+    for run in iter_runs(np.isfinite(values), times):
         part = values[run]
         peaks, facts = find_peaks(
             part,
@@ -48,7 +48,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     values, times = read_series(request["inputs"]["trace"])
     parts = []
     for column in range(values.shape[1]):
-        part = transients(values[:, column], times, request["params"])
+        part = find_transients(values[:, column], times, request["params"])
         part["column"] = np.full(len(part["time"]), column)
         parts.append(part)
         progress((column + 1) / values.shape[1], "traces")
@@ -56,6 +56,6 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     order = np.argsort(every["time"], kind="stable")
     for name, found in every.items():
         results[name] = found[order]
-    seen = np.isfinite(values).sum(axis=0) * interval(times)
+    seen = np.isfinite(values).sum(axis=0) * median_interval(times)
     counts = [len(part["time"]) for part in parts]
     return {"counts": counts, "observed_s": seen.tolist()}

@@ -20,7 +20,9 @@ from typing import Any, Callable
 import h5py
 import numpy as np
 
-from ._store import put
+from nwbpipe_kit.plain import to_plain
+
+from ._store import store_results
 
 Progress = Callable[[float, str], None]
 COPY_BYTES = 64 * 1024**2
@@ -137,18 +139,18 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     try:
         motion, movie_file, offset = correct_motion(caiman, file, options, params["motion"], view, progress)
         images = open_movie(caiman, movie_file)
-        images_of(results, images, motion, offset)
+        store_images(results, images, motion, offset)
         progress(0.35, "components")
         estimates = find_components(cnmf, threads, options, view, images, params, progress)
         accepted = estimates is not None and evaluate(estimates, images, view, progress)
     finally:
         if view is not None:
             caiman.stop_server(dview=view)
-    summary: dict[str, Any] = put(results, estimates if accepted else None, motion, images.shape, offset)
+    summary: dict[str, Any] = store_results(results, estimates if accepted else None, motion, images.shape, offset)
     summary.update(
         tool_version=str(caiman.__version__),
         processes=threads,
-        parameters=plain(groups),
+        parameters=to_plain({**groups, "data": {k: v for k, v in groups["data"].items() if k != "fnames"}}),
     )
     progress(1.0, "%d components, %d accepted" % (summary["rois"], summary["cells"]))
     return summary
@@ -200,7 +202,7 @@ def open_movie(caiman: Any, path: str) -> np.ndarray:
     return np.reshape(flat.T, [frames, *dims], order="F")
 
 
-def images_of(results: h5py.File, images: np.ndarray, motion: dict[str, Any], offset: float) -> None:
+def store_images(results: h5py.File, images: np.ndarray, motion: dict[str, Any], offset: float) -> None:
     """Leave the summary images, in the movie's stored values."""
     from caiman.summary_images import max_correlation_image
 
@@ -226,7 +228,7 @@ def find_components(
     try:
         model.fit(images)
     except Exception as error:
-        if not found_nothing(error, model):
+        if not stopped_without_components(error, model):
             raise
         print("CaImAn found no component:", error)
         return None
@@ -238,7 +240,7 @@ def find_components(
     return model
 
 
-def found_nothing(error: Exception, model: Any) -> bool:
+def stopped_without_components(error: Exception, model: Any) -> bool:
     """Tell whether CaImAn stopped because nothing was left of its components."""
     estimates = model.estimates.A
     empty = estimates is None or 0 in estimates.shape
@@ -253,14 +255,3 @@ def evaluate(model: Any, images: np.ndarray, view: Any, progress: Progress) -> b
         return False
     model.estimates.evaluate_components(images, model.params, dview=view)
     return True
-
-
-def plain(value: Any) -> Any:
-    """Return `value` as JSON knows it, without the movie's path."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items() if k != "fnames"}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)

@@ -13,7 +13,7 @@ from nwbpipe.errors import InputError, SourceError
 from nwbpipe.processors._base import Loaded
 from nwbpipe.processors.imaging._settings import own_settings
 from nwbpipe.processors.imaging.caiman._params import KNOWN, CaimanParams
-from nwbpipe.processors.imaging.caiman._store import put_components
+from nwbpipe.processors.imaging.caiman._store import store_components
 
 _NEEDED = ("A", "C")
 
@@ -93,7 +93,7 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
             name: _read_array(estimates, name)
             for name in ("idx_components", "SNR_comp", "r_values", "cnn_preds", "neurons_sn")
         }
-        cells = put_components(results, matrix, values, judged, (frames, nx, ny), 0.0)
+        cells = store_components(results, matrix, values, judged, (frames, nx, ny), 0.0)
         dff = _read_array(estimates, "F_dff")
         if dff is not None and dff.shape == (components, frames):
             results["traces/DfOverF"] = dff.T.astype(np.float32)

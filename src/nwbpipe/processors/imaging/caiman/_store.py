@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 
-def put(results: Any, model: Any, motion: dict[str, Any], shape: tuple[int, ...], offset: float) -> dict[str, Any]:
+def store_results(
+    results: Any, model: Any, motion: dict[str, Any], shape: tuple[int, ...], offset: float
+) -> dict[str, Any]:
     """Put the motion and, if there is one, the model of a run into `results`; return a summary.
 
     Parameters
@@ -38,12 +40,12 @@ def put(results: Any, model: Any, motion: dict[str, Any], shape: tuple[int, ...]
         judged = {name: getattr(estimates, name, None) for name in ("idx_components", "SNR_comp", "r_values")}
         judged["cnn_preds"] = getattr(estimates, "cnn_preds", None)
         judged["neurons_sn"] = getattr(estimates, "neurons_sn", None)
-        cells = put_components(results, columns, values, judged, shape, offset)
-        put_dff(results, model)
+        cells = store_components(results, columns, values, judged, shape, offset)
+        store_dff(results, model)
     return {"frames": int(shape[0]), "rois": int(count), "cells": int(cells), "offset": float(offset)}
 
 
-def put_components(
+def store_components(
     results: Any,
     columns: tuple[np.ndarray, np.ndarray, np.ndarray],
     values: dict[str, Any],
@@ -120,7 +122,7 @@ def put_components(
     return int(accepted.sum())
 
 
-def put_dff(results: Any, model: Any) -> None:
+def store_dff(results: Any, model: Any) -> None:
     """Put CaImAn's dF/F into `results`, where there is a background to divide by."""
     estimates = model.estimates
     if estimates.b is None or not np.size(estimates.b) or estimates.f is None:

@@ -35,7 +35,7 @@ STAGES = {
 EMPTY = (("Zero cells, stopping.", "reshape"), ("0 cells found after", "quantile"))
 
 
-def shifted(frames: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+def shift_frames(frames: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     """Return frames (n, x, y) with their content moved back by `shifts` (n, 2): bilinear, edges repeated."""
     moved = np.empty(frames.shape, dtype=np.float32)
     nx, ny = frames.shape[1:]
@@ -64,7 +64,7 @@ def movie_blocks(data: h5py.Dataset, shifts: Any, progress: Progress) -> Any:
                 "the movie holds NaN or infinite values (frames %d to %d); EXTRACT can't use it" % (start, stop - 1)
             )
         if shifts is not None:
-            block = shifted(block, shifts[start:stop])
+            block = shift_frames(block, shifts[start:stop])
         progress(0.1 * stop / frames, "reading the movie")
         yield start, block
 
@@ -106,14 +106,14 @@ def copy_for_octave(checkout: Path, target: Path) -> Path:
     return target
 
 
-def quoted(path: Path) -> str:
+def quote_matlab(path: Path) -> str:
     """Return a path as a text of MATLAB's."""
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def command(program: Path, source: Path, scratch: Path) -> list[str]:
+def make_command(program: Path, source: Path, scratch: Path) -> list[str]:
     """Return the command that runs EXTRACT on what lies in `scratch`."""
-    run = "nwbpipe_run_extract(%s)" % quoted(scratch)
+    run = "nwbpipe_run_extract(%s)" % quote_matlab(scratch)
     if program.stem.startswith("octave"):
         # Ours come last, so they are looked up first.
         start = "pkg load image statistics signal; warning('off', 'all'); addpath(genpath(%s)); addpath(%s); "
@@ -123,13 +123,17 @@ def command(program: Path, source: Path, scratch: Path) -> list[str]:
             "--no-init-file",
             "--quiet",
             "--eval",
-            start % (quoted(source), quoted(FUNCTIONS)) + run,
+            start % (quote_matlab(source), quote_matlab(FUNCTIONS)) + run,
         ]
     # MATLAB needs our runner alone: it is copied, so that nothing else of the folder shadows MATLAB's own.
     own = scratch / "runner"
     own.mkdir(exist_ok=True)
     shutil.copy(FUNCTIONS / "nwbpipe_run_extract.m", own)
-    return [str(program), "-batch", "addpath(genpath(%s)); addpath(%s); %s" % (quoted(source), quoted(own), run)]
+    return [
+        str(program),
+        "-batch",
+        "addpath(genpath(%s)); addpath(%s); %s" % (quote_matlab(source), quote_matlab(own), run),
+    ]
 
 
 def run_tool(words: list[str], progress: Progress, whole: bool) -> bool:
@@ -185,16 +189,18 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         octave = program.stem.startswith("octave")
         place = copy_for_octave(checkout, scratch / "EXTRACT") if octave else checkout / "EXTRACT"
         found: dict[str, Any] = {"cells": 0, "version": "1.3", "seconds": 0.0}
-        ended = run_tool(command(program, place, scratch), progress, whole=list(params["partitions"]) == [1, 1])
+        ended = run_tool(make_command(program, place, scratch), progress, whole=list(params["partitions"]) == [1, 1])
         (scratch / "movie.raw").unlink()
         if ended:
             found = json.loads((scratch / "result.json").read_text())
         count = int(found["cells"])
-        weights = raw_array(scratch / "spatial.raw", (count, nx, ny))
-        traces = raw_array(scratch / "temporal.raw", (count, frames)) if count else np.zeros((0, frames), np.float32)
+        weights = read_raw_array(scratch / "spatial.raw", (count, nx, ny))
+        traces = (
+            read_raw_array(scratch / "temporal.raw", (count, frames)) if count else np.zeros((0, frames), np.float32)
+        )
         for name in ("summary", "max", "baseline") if ended else ():
-            results["images/" + name] = raw_array(scratch / (name + ".raw"), (nx, ny))
-        put(results, weights, traces)
+            results["images/" + name] = read_raw_array(scratch / (name + ".raw"), (nx, ny))
+        store_cells(results, weights, traces)
         if count:
             results["traces/fluorescence"] = mean_traces(data, weights, shifts, progress)
     progress(1.0, "%d cells" % count)
@@ -210,7 +216,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     }
 
 
-def raw_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def read_raw_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """Read what the runner wrote, and hold it to the size that it should have."""
     if 0 in shape:
         return np.zeros(shape, np.float32)
@@ -220,7 +226,7 @@ def raw_array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     return values.reshape(shape)
 
 
-def put(results: Any, weights: np.ndarray, traces: np.ndarray) -> None:
+def store_cells(results: Any, weights: np.ndarray, traces: np.ndarray) -> None:
     """Put the cells into `results`: weights (cells, x, y), traces (cells, frames)."""
     rois = results.create_group("rois")
     owner, x, y = np.nonzero(weights > 0)

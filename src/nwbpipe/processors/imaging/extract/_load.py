@@ -11,7 +11,7 @@ import numpy as np
 
 from nwbpipe.errors import InputError, SourceError
 from nwbpipe.processors._base import Loaded
-from nwbpipe.processors.imaging.extract._compute import put
+from nwbpipe.processors.imaging.extract._compute import store_cells
 
 #: The struct's name, and in it the footprints and traces: of version 1 and later, and before.
 _LAYOUTS = (("output", "spatial_weights", "temporal_weights"), ("extractAnalysisOutput", "filters", "traces"))
@@ -76,7 +76,7 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
                 found=f"footprints {weights.shape}, traces {traces.shape}",
                 hint="bind the movie that it was made from: --input movie=PATH",
             )
-        put(results, weights, traces)
+        store_cells(results, weights, traces)
         info = output.get("info", {})
         for ours, name in _IMAGES.items():
             image = info.get(name)

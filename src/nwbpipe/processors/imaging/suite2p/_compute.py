@@ -27,9 +27,10 @@ import h5py
 import numpy as np
 
 from nwbpipe_kit.movies import GROUP_BYTES, Movie, intensity_scale
+from nwbpipe_kit.plain import to_plain
 
-from ._store import Arrays, join, plane_arrays, put
-from ._tool import chosen_device, fit_blocks, plain, suite2p_settings
+from ._store import Arrays, join_planes, plane_arrays, store_arrays
+from ._tool import choose_device, fit_blocks, suite2p_settings
 
 Progress = Callable[[float, str], None]
 
@@ -43,7 +44,7 @@ STAGES = {
 NAMES = ("reg", "det", "stat", "F", "Fneu", "F2", "Fneu2", "spks", "iscell", "redcell", "zcorr", "times")
 
 
-class Follow(logging.Handler):
+class LogFollower(logging.Handler):
     """Turns suite2p's log into progress, and remembers how many ROIs it discarded."""
 
     def __init__(self, progress: Progress) -> None:
@@ -51,11 +52,11 @@ class Follow(logging.Handler):
         self.progress = progress
         self.removed, self.plane, self.planes = 0, 0, 1
 
-    def of(self, plane: int, planes: int) -> None:
+    def begin_plane(self, plane: int, planes: int) -> None:
         """Begin a plane."""
         self.removed, self.plane, self.planes = 0, plane, planes
 
-    def at(self, fraction: float, label: str) -> None:
+    def show_progress(self, fraction: float, label: str) -> None:
         """Show how far this plane is."""
         where = " of plane %d" % self.plane if self.planes > 1 else ""
         self.progress((self.plane + min(fraction, 1.0)) / self.planes, label + where)
@@ -69,10 +70,10 @@ class Follow(logging.Handler):
         if text.startswith("-----------"):
             for name, (fraction, label) in STAGES.items():
                 if text.strip("- ").startswith(name):
-                    self.at(fraction, label)
+                    self.show_progress(fraction, label)
 
 
-def found_nothing(error: Exception, folder: Path, follow: Follow) -> bool:
+def stopped_without_rois(error: Exception, folder: Path, follow: LogFollower) -> bool:
     """Tell whether suite2p stopped because no ROI was left."""
     if "no ROIs were found" in str(error) or "no ROIs passed preclassify" in str(error):
         return True
@@ -97,45 +98,45 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress, det
     threads = max(1, int(request["threads"]))
     torch.set_num_threads(threads)
     settings = suite2p_settings(suite2p, facts["settings"], params, float(facts["rate"]))
-    settings["torch_device"] = chosen_device(torch, params["device"])
-    log, follow = logging.getLogger("suite2p"), Follow(progress)
+    settings["torch_device"] = choose_device(torch, params["device"])
+    log, follow = logging.getLogger("suite2p"), LogFollower(progress)
     log.setLevel(logging.INFO)
     log.addHandler(follow)
     log.propagate = False
     planes: List[Arrays] = []
     seconds: Dict[str, float] = {}
     try:
-        with Sources(request["inputs"], progress, threads) as sources:
+        with ChannelMovies(request["inputs"], progress, threads) as sources:
             fit_blocks(settings["registration"], *sources.shape[1:])
             for plane in sources.planes:
                 for seeded in (random.seed, np.random.seed, torch.manual_seed):
                     seeded(int(request["seed"]) % 2**32)
-                follow.of(plane or 0, len(sources.planes))
+                follow.begin_plane(plane or 0, len(sources.planes))
                 run = PlaneRun(suite2p, sources, plane, copy.deepcopy(settings), scratch, follow)
-                planes.append(run.arrays(bool(params["do_registration"]), detect))
+                planes.append(run.compute_arrays(bool(params["do_registration"]), detect))
                 for name, value in run.seconds.items():
                     seconds[name] = seconds.get(name, 0.0) + value
             scale = sources.scale
     finally:
         log.removeHandler(follow)
-    joined = join(planes)
+    joined = join_planes(planes)
     if params.get("cell_threshold", 0.5) != 0.5 and len(joined["rois/index"]):  # 0.5 is suite2p's own
         joined["rois/iscell"] = joined["rois/iscell_probability"] > params["cell_threshold"]
-    summary: Dict[str, Any] = put(results, joined, scale)
+    summary: Dict[str, Any] = store_arrays(results, joined, scale)
     summary.update(
         frames=sources.shape[0],
         planes=len(planes),
         device=settings["torch_device"],
         rate=settings["fs"],
         seconds=seconds,
-        settings=plain(settings),
+        settings=to_plain(settings),
         tool_version=str(suite2p.version),
     )
     progress(1.0, "%d ROIs, %d of them cells" % (summary["rois"], summary["cells"]) if detect else "registered")
     return summary
 
 
-class Sources:
+class ChannelMovies:
     """The movie, and that of the second channel where there is one, open for reading."""
 
     def __init__(self, inputs: Dict[str, Any], progress: Progress, threads: int) -> None:
@@ -158,7 +159,7 @@ class Sources:
         self.files.append(h5py.File(source["file"], "r", locking=False, rdcc_nbytes=GROUP_BYTES))
         return self.files[-1][source["data"]]
 
-    def __enter__(self) -> "Sources":
+    def __enter__(self) -> "ChannelMovies":
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -181,11 +182,11 @@ class PlaneRun:
     def __init__(
         self,
         suite2p: Any,
-        sources: Sources,
+        sources: ChannelMovies,
         plane: Optional[int],
         settings: Dict[str, Any],
         scratch: Path,
-        follow: Follow,
+        follow: LogFollower,
     ) -> None:
         import torch
 
@@ -196,19 +197,21 @@ class PlaneRun:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.sources = sources
         frames = sources.shape[0]
-        self.movies = sources.movies(plane, lambda stop: follow.at(0.05 + 0.5 * stop / frames, "registration"))
+        self.movies = sources.movies(
+            plane, lambda stop: follow.show_progress(0.05 + 0.5 * stop / frames, "registration")
+        )
         self.device = torch.device(settings["torch_device"])
         self.seconds: Dict[str, float] = {}
 
-    def arrays(self, register: bool, detect: bool) -> Arrays:
+    def compute_arrays(self, register: bool, detect: bool) -> Arrays:
         """Return the plane's arrays; one that an earlier try had finished is not computed again."""
         done = self.kept / "done.npz"
         if done.is_file():
             with np.load(done, allow_pickle=False) as stored:
                 return {name.replace("|", "/"): stored[name] for name in stored.files}
-        files = self.register() if register else self.take_as_it_is()
+        files = self.register() if register else self.skip_registration()
         try:
-            outputs = self.find_cells(files) if detect else self.registered()
+            outputs = self.find_cells(files) if detect else self.read_registration()
         finally:
             for file in files:
                 if not isinstance(file, Movie):
@@ -219,7 +222,7 @@ class PlaneRun:
         )
         arrays = plane_arrays(outputs, self.sources.shape, self.sources.scales, blocks)
         if "images/mean" not in arrays:  # nothing was registered, and nothing was found
-            arrays["images/mean"] = self.mean()
+            arrays["images/mean"] = self.compute_mean()
         partial = self.folder / "partial.npz"
         np.savez(partial, **{name.replace("/", "|"): values for name, values in arrays.items()})  # type: ignore[arg-type]
         self.kept.mkdir(parents=True, exist_ok=True)
@@ -246,7 +249,7 @@ class PlaneRun:
             for file in files:
                 file.file.flush()
                 file.close()
-            self.seconds.update(plain(outputs[-1]))
+            self.seconds.update(to_plain(outputs[-1]))
             self.exclude_constant(outputs[0])
             marker.write_text(json.dumps({"seconds": self.seconds}))
             self.kept.parent.mkdir(exist_ok=True)
@@ -255,7 +258,7 @@ class PlaneRun:
             print("the movie had been registered before: going on from there")
         return [self.suite2p.io.BinaryFile(ny, nx, str(self.kept / binary.name)) for binary in binaries]
 
-    def take_as_it_is(self) -> List[Any]:
+    def skip_registration(self) -> List[Any]:
         """Look for constant frames; the movie itself is read by detection and extraction."""
         _, ny, nx = self.sources.shape
         for start in self.movies[0].blocks():
@@ -287,23 +290,23 @@ class PlaneRun:
                 **second,
             )
         except Exception as error:
-            if not found_nothing(error, self.folder, self.follow):
+            if not stopped_without_rois(error, self.folder, self.follow):
                 raise
             print("suite2p found no ROI:", error)
             # Like stat.npy above, they were written by suite2p itself a moment ago, in our own scratch folder.
             reg = np.load(self.folder / "reg_outputs.npy", allow_pickle=True).item()
             detected = self.folder / "detect_outputs.npy"
             values = (reg, np.load(detected, allow_pickle=True).item() if detected.exists() else {}) + (None,) * 10
-        self.seconds.update(plain(values[-1] or {}))
+        self.seconds.update(to_plain(values[-1] or {}))
         return dict(zip(NAMES, values))
 
-    def registered(self) -> Dict[str, Any]:
+    def read_registration(self) -> Dict[str, Any]:
         """Return what the registration left, as a run that found no cells would."""
         # It was written by `exclude_constant` a moment ago, in our own scratch folder.
         reg = np.load(self.folder / "reg_outputs.npy", allow_pickle=True).item()
         return {"reg": reg, "det": {}, "stat": None, "F": None}
 
-    def mean(self) -> np.ndarray:
+    def compute_mean(self) -> np.ndarray:
         """Return the mean image (x, y) of the movie as it is."""
         movie = self.movies[0]
         total = np.zeros(movie.shape[1:])

@@ -14,7 +14,7 @@ from nwbpipe.errors import InputError, SourceError
 from nwbpipe.nwb_builders import load_pickled_dict, load_pickled_dicts
 from nwbpipe.processors._base import Loaded
 from nwbpipe.processors.imaging.suite2p._params import SETTINGS
-from nwbpipe.processors.imaging.suite2p._store import Arrays, join, plane_arrays, put
+from nwbpipe.processors.imaging.suite2p._store import Arrays, join_planes, plane_arrays, store_arrays
 
 _NEEDED = ("ops.npy", "stat.npy", "F.npy", "Fneu.npy")
 _OPTIONAL = {
@@ -111,7 +111,7 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
         raise SourceError(
             msg, where=str(folders[0] / "ops.npy"), expected="neucoeff, or extraction.neuropil_coefficient"
         )
-    summary = put(results, join(planes), 1.0)
+    summary = store_arrays(results, join_planes(planes), 1.0)
     found = _settings(ops)
     unknown = "yoff1" in ops and "yblock" not in ops
     return Loaded(

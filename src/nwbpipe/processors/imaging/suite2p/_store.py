@@ -109,7 +109,7 @@ def _rois(outputs: Dict[str, Any], frames: int, scales: Sequence[float]) -> Arra
     return arrays
 
 
-def join(planes: List[Arrays]) -> Arrays:
+def join_planes(planes: List[Arrays]) -> Arrays:
     """Join the planes of a volume; of one plane, return its arrays as they are."""
     if len(planes) == 1:
         return planes[0]
@@ -138,7 +138,7 @@ def join(planes: List[Arrays]) -> Arrays:
     return joined
 
 
-def put(results: Any, arrays: Arrays, scale: float) -> Dict[str, Any]:
+def store_arrays(results: Any, arrays: Arrays, scale: float) -> Dict[str, Any]:
     """Leave the arrays in an HDF5 file; return what the summary says of them."""
     for name, values in arrays.items():
         if name != "valid":

@@ -1,4 +1,4 @@
-"""suite2p's settings and device (part of a compute module: standard library and numpy)."""
+"""suite2p's settings and device (part of a compute module: standard library only)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import copy
 import difflib
 from typing import Any
 
-import numpy as np
 
-
-def merge(settings: dict[str, Any], changes: dict[str, Any], where: str = "settings") -> None:
+def merge_settings(settings: dict[str, Any], changes: dict[str, Any], where: str = "settings") -> None:
     """Put nested `changes` into `settings`; a name that this suite2p does not have is an error."""
     for name, value in changes.items():
         if name not in settings:
@@ -19,7 +17,7 @@ def merge(settings: dict[str, Any], changes: dict[str, Any], where: str = "setti
         if isinstance(settings[name], dict) and settings[name]:
             if not isinstance(value, dict):
                 raise ValueError("%s[%r] is a group of settings, not %r" % (where, name, value))
-            merge(settings[name], value, "%s[%r]" % (where, name))
+            merge_settings(settings[name], value, "%s[%r]" % (where, name))
         else:
             settings[name] = value
 
@@ -27,14 +25,14 @@ def merge(settings: dict[str, Any], changes: dict[str, Any], where: str = "setti
 def suite2p_settings(suite2p: Any, own: dict[str, Any], params: dict[str, Any], rate: float) -> dict[str, Any]:
     """Return suite2p's nested settings: its defaults, those that are parameters (`own`), those given by name."""
     settings: dict[str, Any] = copy.deepcopy(suite2p.default_settings())
-    merge(settings, {"fs": rate, "run": {"do_regmetrics": False}})
+    merge_settings(settings, {"fs": rate, "run": {"do_regmetrics": False}})
     if "do_registration" in params:  # the registration by itself has fewer parameters
         settings["run"]["do_registration"] = int(params["do_registration"])
     # A user's own classifier would depend on the machine.
     settings["classification"]["use_builtin_classifier"] = True
-    merge(settings, own)
+    merge_settings(settings, own)
     settings["registration"]["block_size"] = tuple(settings["registration"]["block_size"])
-    merge(settings, params["settings"])
+    merge_settings(settings, params["settings"])
     return settings
 
 
@@ -53,21 +51,10 @@ def fit_blocks(registration: dict[str, Any], ny: int, nx: int) -> None:
     registration["block_size"] = tuple(block)
 
 
-def chosen_device(torch: Any, device: str) -> str:
+def choose_device(torch: Any, device: str) -> str:
     """Return "cpu" or "cuda"; what was asked for and is not there is an error."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("device='cuda' was asked for, but torch finds no CUDA device; use device='cpu'")
     return device
-
-
-def plain(value: Any) -> Any:
-    """Return `value` as JSON knows it."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
