@@ -135,11 +135,6 @@ class ProblemCollector:
         where = ": ".join(part for part in self.locate(key) if part)
         self.problems.append(Problem(what, where or None, expected, found, hint))
 
-    def add_error(self, error: NwbpipeError, *key: Key) -> None:
-        """Add an error of ours as a mistake at a key."""
-        problem = error.problem
-        self.add(problem.what, *key, expected=problem.expected, found=problem.found, hint=problem.hint)
-
     def add_unknown(self, key: tuple[Key, ...], known: Collection[str]) -> None:
         """Add a key that is unknown."""
         expected = f"one of {', '.join(known)}" if known else None
