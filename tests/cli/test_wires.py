@@ -28,7 +28,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from nwbpipe.cli import _main
 from nwbpipe.environments import Tool
-from nwbpipe.processors import _registry, processor, processor_names
+from nwbpipe.processors import processor, processor_names
 
 ROOMS = ("converters", "demo", "environments", "project", "provenance", "quality", "review", "run", "session")
 MODULES = [f"nwbpipe.{room}" for room in (*ROOMS, "review._compare_figure")]
@@ -272,9 +272,7 @@ def calls() -> Iterator[list[Any]]:
     for name in processor_names():  # they are imported with what they really use
         processor(name)
     calls: list[Any] = []
-    points = _registry._entry_points()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_registry, "_entry_points", lambda: points)  # read once
         patch.delenv("NWBPIPE_PROFILE", raising=False)
         patch.setattr(signal, "signal", lambda *_: None)
         patch.setattr(_main, "app", typer.main.get_command(_main.app))  # built once
