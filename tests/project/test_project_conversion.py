@@ -162,19 +162,24 @@ def test_a_profile_moves_roots_and_nothing_is_converted_again(lab: Path, monkeyp
     assert set(table(Project(lab)).values()) == {"done"}
 
 
-def test_a_result_that_no_record_knows_is_never_lost_in_a_rebuild(lab: Path) -> None:
+@pytest.mark.parametrize("group", ["processing/behavior", "acquisition", "scratch", "analysis"])
+def test_an_object_that_no_record_names_is_never_lost_in_a_rebuild(lab: Path, group: str) -> None:
     from pynwb import TimeSeries
 
     nwb = lab / "nwb/sub-M042/ses-s1.nwb"
     with nwbpipe.transaction(nwb) as nwbfile:
-        nwbfile.processing["behavior"].add(
-            TimeSeries(name="by_hand", data=[1.0], unit="V", rate=1.0, description="d")
-        )
+        add = {
+            "processing/behavior": nwbfile.processing["behavior"].add,
+            "acquisition": nwbfile.add_acquisition,
+            "scratch": nwbfile.add_scratch,
+            "analysis": nwbfile.add_analysis,
+        }[group]
+        add(TimeSeries(name="by_hand", data=[1.0], unit="V", rate=1.0, description="d"))
     trials = lab / "raw/one/trials.csv"
     trials.write_text(trials.read_text() + "9.0,10.0,9.5,0.25,miss\n")
     before = nwb.read_bytes()
     summary = Project(lab).run(executor=Inline())
-    assert "by_hand" in summary.failed[0][2]
+    assert f"/{group}/by_hand" in summary.failed[0][2]
     assert nwb.read_bytes() == before
 
 

@@ -163,5 +163,5 @@ def test_a_new_conversion_takes_no_object_of_a_person_for_what_was_there_before(
     new = write_session(tmp_path / "new.nwb", "lever")
     with nwbpipe.transaction(new) as nwbfile:
         add_record(nwbfile, conversion)
-    with pytest.raises(errors.OverwriteError, match=f"no run record knows\n.*\n.*{SCALED}"):
+    with pytest.raises(errors.OverwriteError, match=f"no run record names\n.*\n.*{SCALED}"):
         carry_results(processed, new, conversion)

@@ -17,6 +17,7 @@ from nwbpipe.session._file import (
     update,
 )
 from nwbpipe.session._remove import CURATION, find_dependents, is_irreplaceable, remove_outputs
+from nwbpipe.session._unrecorded import find_unrecorded
 from nwbpipe.session._validation import check_valid
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "check_valid",
     "commit_result",
     "find_dependents",
+    "find_unrecorded",
     "is_irreplaceable",
     "list_nwb_objects",
     "open_hdf5",

@@ -12,6 +12,7 @@ from nwbpipe import files
 from nwbpipe.errors import NwbpipeError, OverwriteError
 from nwbpipe.provenance import REMOVED, RunRecord, identify_object, read_records
 from nwbpipe.session._remove import is_irreplaceable
+from nwbpipe.session._unrecorded import find_unrecorded
 from nwbpipe.stores import Stage, is_remote, open_location
 
 _RECORDS = "/general/nwbpipe"
@@ -50,7 +51,7 @@ def carry_results(target: Path | str, building: Path, conversion: RunRecord) -> 
         h5py.File(building, "r+") as new,
     ):
         records = read_records(old)
-        _refuse_unknown(target, old, new, records)
+        _refuse_unrecorded(target, old, new, records)
         _copy_schemas(old, new)
         carried: list[str] = []
         for record in records:
@@ -90,15 +91,12 @@ def _refuse_loss(target: Path | str, records: list[RunRecord], carried: list[str
         )  # fmt: skip
 
 
-def _refuse_unknown(target: Path | str, old: h5py.File, new: h5py.File, records: list[RunRecord]) -> None:
-    known = {output.object_id for record in records for output in record.outputs}  # a path may be another's by now
-    modules = old.get("processing", {})
-    paths = [f"/processing/{module}/{name}" for module in modules for name in modules[module]]
-    unknown = [path for path in paths if old[path].attrs.get("object_id") not in known and path not in new]
-    if unknown:
-        msg = "the file holds results that no run record knows"
+def _refuse_unrecorded(target: Path | str, old: h5py.File, new: h5py.File, records: list[RunRecord]) -> None:
+    lost = [path for path in find_unrecorded(old, records) if path not in new]
+    if lost:
+        msg = "the file holds objects that no run record names"
         raise OverwriteError(
-            msg, where=str(target), found=", ".join(unknown),
+            msg, where=str(target), found=", ".join(lost),
             hint="move them to another file, or convert with --overwrite --discard-results",
         )  # fmt: skip
 
