@@ -35,7 +35,7 @@ def test_cues_and_the_pulses_of_pyphotometry(cues: np.ndarray, box: tuple[np.nda
     pulses, sample = box
     match = match_pulses(cues, pulses)
     assert match.is_accepted
-    assert (match.best.pair_count, match.best.missed, match.best.extra) == (137, 0, 0)
+    assert (match.best.num_pairs, match.best.missed, match.best.extra) == (137, 0, 0)
     line = match.best.fit.line
     assert line.offset_s == pytest.approx(0.504, abs=0.001)
     assert abs(line.drift) < 1e-6
@@ -72,7 +72,7 @@ def test_neurophotometrics_events_on_two_clocks(shared_data: Path, channel: str,
     system, computer = table["SystemTimestamp"].to_numpy(), table["ComputerTimestamp"].to_numpy() / 1e3
     match = match_pulses(system, computer)
     assert match.is_accepted
-    assert match.best.pair_count == count
+    assert match.best.num_pairs == count
     assert match.best.fit.line.offset_s == pytest.approx(39164.02, abs=0.01)
     assert 2 < match.best.fit.line.drift * 1e6 < 3
     assert np.abs(computer - match.best(system)).max() < 0.01  # the camera's frames are 16.7 ms apart

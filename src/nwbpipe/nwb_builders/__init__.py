@@ -1,4 +1,4 @@
-"""Turns a tool's results into NWB objects, for converters and processors alike."""
+"""Turn a tool's results into NWB objects, for converters and processors alike."""
 
 from nwbpipe.foreign import load_pickled_dict, load_pickled_dicts
 from nwbpipe.nwb_builders._behavior import Column, make_events_table, make_intervals_table

@@ -18,7 +18,7 @@ _RESERVED = {
 
 @dataclass(frozen=True)
 class Column:
-    """One more column of a table.
+    """A further column of a table.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def make_events_table(
         In seconds; NaN where an event has none.
     columns : iterable of Column
     source : str, optional
-        Where the events come from, e.g. a file's name.
+        Origin of the events, such as a file's name.
 
     Returns
     -------
@@ -69,20 +69,20 @@ def make_events_table(
     from hdmf.common import VectorData
     from pynwb.event import DurationVectorData, EventsTable, TimestampVectorData
 
-    made: list[Any] = [
+    vectors: list[Any] = [
         TimestampVectorData(name="timestamp", description="time of the event", data=np.asarray(times, np.float64))
     ]
     if durations is not None:
         text = "duration of the event; NaN where it has none"
-        made.append(DurationVectorData(name="duration", description=text, data=np.asarray(durations, np.float64)))
+        vectors.append(DurationVectorData(name="duration", description=text, data=np.asarray(durations, np.float64)))
     if names is not None:
         kinds = sorted(set(names))
         text = f"kind of event, one of {len(kinds)}"
         text += ": " + ", ".join(kinds) if len(kinds) <= _MAX_LISTED else ""
-        made.append(VectorData(name="event_type", description=text, data=list(names)))
+        vectors.append(VectorData(name="event_type", description=text, data=list(names)))
     for column in columns:
-        made += _vectors(column, "EventsTable")
-    return EventsTable(name=name, description=description, source_description=source, columns=made)
+        vectors += _vectors(column, "EventsTable")
+    return EventsTable(name=name, description=description, source_description=source, columns=vectors)
 
 
 def make_intervals_table(
@@ -113,18 +113,18 @@ def make_intervals_table(
     from hdmf.common import VectorData
     from pynwb.epoch import TimeIntervals
 
-    made: list[Any] = [
+    vectors: list[Any] = [
         VectorData(name="start_time", description="start, in seconds", data=np.asarray(start, np.float64)),
         VectorData(name="stop_time", description="end, in seconds", data=np.asarray(stop, np.float64)),
     ]
     for column in columns:
-        made += _vectors(column, "TimeIntervals")
+        vectors += _vectors(column, "TimeIntervals")
     more = {} if ids is None else {"id": np.asarray(ids, dtype=np.int64)}
-    return TimeIntervals(name=name, description=description, columns=made, **more)
+    return TimeIntervals(name=name, description=description, columns=vectors, **more)
 
 
 def safe_name(name: str, table: Literal["EventsTable", "TimeIntervals"]) -> str:
-    """Return a name that a column of that table can have: no ``/`` or ``:``, and none that NWB has taken."""
+    """Return a valid name for a column of that table: without ``/`` or ``:``, and not reserved by NWB."""
     plain = name.replace("/", "_").replace(":", "_").strip() or "column"
     return f"{plain}_value" if plain in _RESERVED[table] else plain
 

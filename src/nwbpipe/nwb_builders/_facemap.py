@@ -1,7 +1,6 @@
-"""What Facemap found in a video, read from the dictionary that it saves as ``<video>_proc.npy``.
+"""Read Facemap's results of a video from the dictionary that it saves as ``<video>_proc.npy``.
 
-The structure was learned by running facemap 1.0.8 with every combination of its options. What its lists don't say
-by themselves:
+The structure was learned by running facemap 1.0.8 with every combination of its options. Its lists need these rules:
 
 * index 0 of ``motSVD``, ``motMask``, ``motion`` (and of ``mov…``) is the full frame, empty if ``fullSVD`` is false;
   the motion ROIs (``rind`` 1) follow in the order of ``rois``;
@@ -40,7 +39,7 @@ class FacemapRegionSvd:
     singular_values : ndarray of float32, shape (n_components,), optional
         None where Facemap did not keep them.
     region : str
-        Where in the frame, in words.
+        The region of the frame, in words.
     """
 
     projections: Array
@@ -76,10 +75,10 @@ class FacemapPupil:
 
 @dataclass(frozen=True, kw_only=True)
 class FacemapResults:
-    """All that Facemap found in a video.
+    """All results of Facemap for a video.
 
-    Regions are numbered as Facemap's lists are: 0 the full frame, 1, 2, … the motion ROIs. A region that was
-    not computed is not there.
+    Regions are numbered as Facemap's lists are: 0 the full frame, 1, 2, … the motion ROIs. Regions that Facemap did
+    not compute are left out.
 
     Parameters
     ----------
@@ -92,7 +91,7 @@ class FacemapResults:
         500 is the difference between frames i and i+1 (the 500th, or the last of a shorter video, is 0), and
         from there on that between frames i-1 and i.
     motion_energy_aligned : bool
-        Whether that was put right: sample i is the difference between frames i-1 and i, sample 0 repeats sample 1.
+        True if that was corrected: sample i is the difference between frames i-1 and i, sample 0 repeats sample 1.
     pupils : sequence of FacemapPupil
     blinks : sequence of ndarray, shape (n_frames,)
     running : sequence of ndarray, shape (n_frames, 2)
@@ -129,7 +128,7 @@ class FacemapResults:
         Raises
         ------
         SourceError
-            It is not Facemap's, or contradicts itself.
+            The dictionary is not Facemap's, or contradicts itself.
         """
         return _ProcReader(proc, where).results()
 
@@ -197,7 +196,7 @@ class _ProcReader:
         values = np.asarray(self.proc.get(f"{kind}Sv", []))
         # facemap loops over motMask for both, and each region overwrites the values of the one before.
         values_of = len(self._list("motMask")) - 1
-        found = {}
+        regions = {}
         for i, projection in enumerate(projections):
             data = np.asarray(projection)
             if data.ndim != 2 or data.shape[0] == 0:
@@ -210,14 +209,14 @@ class _ProcReader:
                     expected=f"(height, width, {data.shape[1]})",
                     found=str(mask.shape),
                 )
-            kept = i == values_of and values.shape == (data.shape[1],) and bool(values.any())
-            found[i] = FacemapRegionSvd(
+            has_values = i == values_of and values.shape == (data.shape[1],) and bool(values.any())
+            regions[i] = FacemapRegionSvd(
                 projections=data,
                 masks=mask,
-                singular_values=values if kept else None,
+                singular_values=values if has_values else None,
                 region=self._region(i),
             )
-        return found
+        return regions
 
     def _region(self, index: int) -> str:
         if index == 0:
@@ -236,14 +235,14 @@ class _ProcReader:
         def center(key: str) -> Array | None:
             return np.asarray(pupil[key])[:, ::-1] + corner if key in pupil else None
 
-        found = center("com")
-        if found is None or "area" not in pupil:
+        center_of_mass = center("com")
+        if center_of_mass is None or "area" not in pupil:
             raise SourceError(
                 "a pupil without area and centre", where=f"{self.where}: pupil[{index}]", found=", ".join(pupil)
             )
         return FacemapPupil(
             area=np.asarray(pupil["area"]),
-            center=found,
+            center=center_of_mass,
             area_smooth=_array(pupil.get("area_smooth")),
             center_smooth=center("com_smooth"),
             squared_semiaxes=_array(pupil.get("axlen")),

@@ -1,4 +1,4 @@
-"""Writes Facemap's results as containers of the module ``behavior``."""
+"""Write Facemap's results as containers of the module ``behavior``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The times of a series: a rate where they are regular, else one timestamp a sample."""
+"""Times of a series: a rate where they are regular, else one timestamp for each sample."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Times:
             raise ValueError("give either timestamps or rate")
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for a pynwb ``TimeSeries``."""
+        """Return the keyword arguments for a pynwb ``TimeSeries``."""
         if self.rate is not None:
             return {"rate": float(self.rate), "starting_time": float(self.starting_time)}
         return {"timestamps": self.timestamps}

@@ -105,7 +105,7 @@ def test_an_exact_copy_gives_the_exact_line() -> None:
     match = match_pulses((events - 3600.0) / (1 + 150e-6), events)
     assert match.is_accepted
     assert match.anchor == "intervals"
-    assert (match.best.pair_count, match.best.missed, match.best.extra) == (100, 0, 0)
+    assert (match.best.num_pairs, match.best.missed, match.best.extra) == (100, 0, 0)
     assert match.best.fit.line.offset_s == pytest.approx(3600.0, abs=1e-9)
     assert match.best.fit.line.drift == pytest.approx(150e-6, abs=1e-12)
 
@@ -114,7 +114,7 @@ def test_missed_and_extra_pulses_are_counted() -> None:
     events = irregular()
     source = np.sort(np.append(np.delete(events, [10, 50, 51]), [20.123, 70.456]))
     match = match_pulses(source - 7.0, events)
-    assert (match.best.pair_count, match.best.missed, match.best.extra) == (97, 3, 2)
+    assert (match.best.num_pairs, match.best.missed, match.best.extra) == (97, 3, 2)
 
 
 def test_a_clock_of_seconds_since_1970_keeps_its_microseconds() -> None:
@@ -174,7 +174,7 @@ def test_a_long_train_is_followed_by_sample_and_paired_whole() -> None:
     source, reference = (events[rng.random(len(events)) > 0.02] + rng.normal(0, 1e-5) for _ in range(2))
     match = match_pulses((source + 40.0) * (1 - 80e-6), reference)
     assert match.is_accepted
-    assert match.best.pair_count == len(np.intersect1d(np.round(source, 4), np.round(reference, 4))) or (
-        match.best.pair_count > 0.955 * len(events)
+    assert match.best.num_pairs == len(np.intersect1d(np.round(source, 4), np.round(reference, 4))) or (
+        match.best.num_pairs > 0.955 * len(events)
     )
     np.testing.assert_allclose(match.best((source + 40.0) * (1 - 80e-6)), source, atol=5e-5)

@@ -1,4 +1,4 @@
-"""Pulses that two devices both recorded: which are the same, and what that says of the clocks. numpy only."""
+"""Match the pulses that two devices both recorded, and align their clocks by them. numpy only."""
 
 from __future__ import annotations
 

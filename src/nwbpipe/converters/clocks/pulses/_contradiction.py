@@ -1,4 +1,4 @@
-"""What speaks against a match that is otherwise the best: that a clock was restarted or set in between."""
+"""Find evidence against the best match: a clock was restarted or set in between."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CAP = 2.0
 _EDGES = 512  # between which stretches are looked for
 
 
-def find_contradiction(trains: TrainPair, one: Hypothesis) -> tuple[float, float] | None:
+def find_contradiction(trains: TrainPair, match: Hypothesis) -> tuple[float, float] | None:
     """Find where the pulses contradict a match.
 
     Returns
@@ -27,20 +27,27 @@ def find_contradiction(trains: TrainPair, one: Hypothesis) -> tuple[float, float
     (float, float) or None
         Start and end on the reference, in seconds.
     """
-    seen = _collect_evidence(trains, one)
-    found = _find_misfit(seen)
-    if found is None and one.pieces is None:
-        found = _find_step(trains, one)
-    return found or _find_sparse_stretch(seen)
+    pulses = _collect_evidence(trains, match)
+    stretch = _find_misfit(pulses)
+    if stretch is None and match.pieces is None:
+        stretch = _find_step(trains, match)
+    return stretch or _find_sparse_stretch(pulses)
 
 
 @dataclass(frozen=True)
 class _PulseEvidence:
     """All pairs, and all pulses without a partner where both trains were recorded, by time.
 
-    `times` are on the reference, in seconds; `alone` tells the pulses without a partner; `said` is what each says
-    for a misfit, in nats; `chance` is the share of pulses that pair where the clocks have nothing to do with each
-    other.
+    Attributes
+    ----------
+    times : array of float64
+        On the reference, in seconds.
+    unpaired : array of bool
+        True for the pulses without a partner.
+    evidence : array of float64
+        Evidence of each for a misfit, in nats.
+    chance : float
+        Share of pulses that pair where the clocks have nothing to do with each other.
     """
 
     times: Times
@@ -49,40 +56,42 @@ class _PulseEvidence:
     chance: float
 
 
-def _collect_evidence(trains: TrainPair, one: Hypothesis) -> _PulseEvidence:
-    low, high = find_overlap(trains, one.mapping, one.window)
-    mapped = one(trains.source)
+def _collect_evidence(trains: TrainPair, match: Hypothesis) -> _PulseEvidence:
+    low, high = find_overlap(trains, match.mapping, match.window)
+    mapped = match(trains.source)
     lone, missing = (
-        np.delete(times, pairs) for times, pairs in ((mapped, one.of_source), (trains.reference, one.of_reference))
+        np.delete(times, pairs)
+        for times, pairs in ((mapped, match.of_source), (trains.reference, match.of_reference))
     )
-    others = np.sort(np.concatenate([lone, missing]))
-    others = others[(others >= low) & (others <= high)]
-    at = mapped[one.of_source]
-    residual = trains.reference[one.of_reference] - at
+    alone = np.sort(np.concatenate([lone, missing]))
+    alone = alone[(alone >= low) & (alone <= high)]
+    pair_times = mapped[match.of_source]
+    residual = trains.reference[match.of_reference] - pair_times
     span = max(trains.reference[-1] - trains.reference[0], 1e-9)
-    chance = float(np.clip(2 * one.window * len(trains.reference) / span, 0.02, 0.9))
-    rate = one.error_rate
-    right = np.log(1 - rate) - 0.5 * (residual / one.sigma) ** 2 - np.log(one.sigma * np.sqrt(2 * np.pi))
-    wrong = np.log(chance / (2 * one.window))
+    chance = float(np.clip(2 * match.window * len(trains.reference) / span, 0.02, 0.9))
+    rate = match.error_rate
+    as_pair = np.log(1 - rate) - 0.5 * (residual / match.sigma) ** 2 - np.log(match.sigma * np.sqrt(2 * np.pi))
+    by_chance = np.log(chance / (2 * match.window))
     unpaired = max(np.log((1 - chance) / rate), 0.0)
-    places = np.searchsorted(at, others)
+    positions = np.searchsorted(pair_times, alone)
     return _PulseEvidence(
-        np.insert(at, places, others),
-        np.insert(np.zeros(len(at), dtype=bool), places, True),
-        np.insert(np.minimum(wrong - right, _CAP), places, unpaired),
+        np.insert(pair_times, positions, alone),
+        np.insert(np.zeros(len(pair_times), dtype=bool), positions, True),
+        np.insert(np.minimum(by_chance - as_pair, _CAP), positions, unpaired),
         chance,
     )
 
 
-def _find_misfit(seen: _PulseEvidence) -> tuple[float, float] | None:
+def _find_misfit(pulses: _PulseEvidence) -> tuple[float, float] | None:
     """Find a stretch of time in which the pulses of both trains contradict each other, as after a restart.
 
-    Every pulse tells how much likelier it is if the clocks have nothing to do with each other than if they fit
-    (a pulse without a partner, or a residual that is no normal one); the stretch with the largest sum is refused if
-    chance would not bring it about. A train that was merely not recorded for a while looks the same, and is refused.
+    The evidence of a pulse is how much likelier it is if the clocks have nothing to do with each other than if they
+    fit (a pulse without a partner, or a residual that is no normal one); the stretch with the largest sum is refused
+    if chance would not bring it about. A train that was merely not recorded for a while looks the same, and is
+    refused.
     """
-    times = seen.times
-    sums = np.concatenate([[0.0], np.cumsum(seen.evidence)])
+    times = pulses.times
+    sums = np.concatenate([[0.0], np.cumsum(pulses.evidence)])
     lowest = np.minimum.accumulate(sums)
     stop = int(np.argmax(sums - lowest))
     start = int(np.argmin(sums[: stop + 1]))
@@ -97,62 +106,62 @@ def _find_misfit(seen: _PulseEvidence) -> tuple[float, float] | None:
     return float(times[start]), float(times[stop - 1])
 
 
-def _find_sparse_stretch(seen: _PulseEvidence) -> tuple[float, float] | None:
+def _find_sparse_stretch(pulses: _PulseEvidence) -> tuple[float, float] | None:
     """Find a stretch in which more pulses lack a partner than elsewhere, as after a restart that chance hides.
 
-    The scan statistic of Kulldorff (1997) for shares: what a share of its own within says over one share for all,
-    in nats, less the logarithm of the number of stretches. It must be material, too: nearer to the share that
-    clocks give that have nothing to do with each other than to that elsewhere.
+    The scan statistic of Kulldorff (1997) for shares: the gain in log-likelihood of a share of its own within the
+    stretch, in nats, less the logarithm of the number of stretches. The share must also be nearer to that of clocks
+    which have nothing to do with each other than to the share elsewhere.
     """
-    count = len(seen.times)
+    count = len(pulses.times)
     edges = np.unique(np.linspace(0, count, min(count, _EDGES) + 1).astype(np.int64))
-    lone = np.concatenate([[0], np.cumsum(seen.unpaired)])[edges]
+    lone = np.concatenate([[0], np.cumsum(pulses.unpaired)])[edges]
     first, last = np.triu_indices(len(edges), 1)
     within, lone_within = edges[last] - edges[first], lone[last] - lone[first]
     elsewhere, lone_elsewhere = count - within, lone[-1] - lone_within
-    says = (
+    support = (
         _log_likelihood(lone_within, within)
         + _log_likelihood(lone_elsewhere, elsewhere)
         - _log_likelihood(lone[-1], count)
     )
-    by_chance = 2 * (1 - seen.chance) / (2 - seen.chance)  # two pulses without a partner, or one pair
+    by_chance = 2 * (1 - pulses.chance) / (2 - pulses.chance)  # two pulses without a partner, or one pair
     share = lone_elsewhere / np.maximum(elsewhere, 1)
-    says[lone_within < 0.5 * (share + np.maximum(by_chance, share)) * within] = 0.0
-    worst = int(np.argmax(says))
-    if says[worst] - np.log(len(says)) < _SPARSE:
+    support[lone_within < 0.5 * (share + np.maximum(by_chance, share)) * within] = 0.0
+    worst = int(np.argmax(support))
+    if support[worst] - np.log(len(support)) < _SPARSE:
         return None
-    return float(seen.times[edges[first[worst]]]), float(seen.times[edges[last[worst]] - 1])
+    return float(pulses.times[edges[first[worst]]]), float(pulses.times[edges[last[worst]] - 1])
 
 
-def _log_likelihood(some: npt.ArrayLike, of: npt.ArrayLike) -> Times:
-    """Logarithm of the largest likelihood of `some` among `of`."""
-    some, of = np.asarray(some, dtype=np.float64), np.asarray(of, dtype=np.float64)
-    share = some / np.maximum(of, 1.0)
+def _log_likelihood(part: npt.ArrayLike, total: npt.ArrayLike) -> Times:
+    """Return the logarithm of the largest likelihood of `part` among `total`."""
+    part, total = np.asarray(part, dtype=np.float64), np.asarray(total, dtype=np.float64)
+    share = part / np.maximum(total, 1.0)
     return np.asarray(
-        some * np.log(np.maximum(share, 1e-300)) + (of - some) * np.log(np.maximum(1.0 - share, 1e-300))
+        part * np.log(np.maximum(share, 1e-300)) + (total - part) * np.log(np.maximum(1.0 - share, 1e-300))
     )
 
 
-def _find_step(trains: TrainPair, one: Hypothesis) -> tuple[float, float] | None:
+def _find_step(trains: TrainPair, match: Hypothesis) -> tuple[float, float] | None:
     """Find a step in the residuals that a straight line has swallowed, as after a restart by less than an interval.
 
     The largest cumulated sum of the residuals (the OLS-CUSUM test of Ploberger and Krämer, 1992: 1.63 is passed by
-    chance once in a hundred lines without a slope, and less often with one), where what it says is material: the
-    means on either side of it are half a standard deviation apart or more.
+    chance once in a hundred lines without a slope, and less often with one), where the means on either side of the
+    step are half a standard deviation apart or more.
 
     Returns
     -------
     (float, float) or None
         From the step to the last pulse on the reference, in seconds.
     """
-    times = trains.reference[one.of_reference]
-    residual = times - one(trains.source)[one.of_source]
+    times = trains.reference[match.of_reference]
+    residual = times - match(trains.source)[match.of_source]
     spread = float(residual.std())
     if len(residual) < 10 or spread <= 1e-9 * (times[-1] - times[0]):
         return None
     sums = np.abs(np.cumsum(residual - residual.mean())[:-1])
-    at = int(np.argmax(sums)) + 1
-    apart = abs(float(residual[at:].mean() - residual[:at].mean()))
-    if sums[at - 1] <= 1.63 * spread * np.sqrt(len(residual)) or apart < 0.5 * spread:
+    step = int(np.argmax(sums)) + 1
+    difference = abs(float(residual[step:].mean() - residual[:step].mean()))
+    if sums[step - 1] <= 1.63 * spread * np.sqrt(len(residual)) or difference < 0.5 * spread:
         return None
-    return float(times[at]), float(times[-1])
+    return float(times[step]), float(times[-1])

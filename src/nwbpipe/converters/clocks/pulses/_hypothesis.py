@@ -1,4 +1,4 @@
-"""One way to lay a pulse train onto another: which pulses pair, how well, and what speaks against it."""
+"""Lay a pulse train onto another at a given lag: pair the pulses, fit the line, count the pulses left over."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ _SAMPLE = 20_000  # pulses of a long step that are followed
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A lag worked out on all pulses.
+    """A lag, evaluated on all pulses.
 
     Attributes
     ----------
     of_source, of_reference : array of int64
         Indices of the pulses that pair, both increasing.
-    fit : Fit
+    fit : LineFit
         The straight line through the pairs.
-    pieces : Pieces or None
+    pieces : PiecewiseMap or None
         A broken line, where the residuals ask for it.
     jumps : bool
-        Whether the residuals ask for a broken line whose pieces drift by more than is allowed: the clock was set.
+        True if the residuals ask for a broken line whose pieces drift by more than is allowed: the clock was set.
     sigma : float
         Standard deviation of the residuals to the better of the two, in seconds.
     window : float
-        How far apart pulses may be to pair, in seconds.
+        Largest distance of pulses that pair, in seconds.
     inside : (int, int), (int, int)
         The pulses of source and reference, first and one after the last, at times that both trains cover.
     missed, extra : int
         Pulses of the reference that the source lacks, and the other way round, among these.
     support : float
-        Log-likelihood against a chance coincidence, in nats: what the intervals that agree say, less what the
-        pulses without a partner say.
+        Log-likelihood against a chance coincidence, in nats: the evidence of the intervals that agree, less that of
+        the pulses without a partner.
     """
 
     of_source: Index
@@ -67,19 +67,19 @@ class Hypothesis:
         return self.fit.line if self.pieces is None else self.pieces
 
     @property
-    def pair_count(self) -> int:
+    def num_pairs(self) -> int:
         """Number of pairs."""
         return len(self.of_source)
 
     @property
-    def unpaired_count(self) -> int:
+    def num_unpaired(self) -> int:
         """Number of pulses without a partner where both trains were recorded."""
         return self.missed + self.extra
 
     @property
     def error_rate(self) -> float:
         """Share of pulses without a partner, never quite 0."""
-        return (self.unpaired_count + 1) / (self.pair_count + self.unpaired_count + 2)
+        return (self.num_unpaired + 1) / (self.num_pairs + self.num_unpaired + 2)
 
     def __call__(self, times: Times) -> Times:
         """Carry times of the clock (seconds) to the reference."""
@@ -89,7 +89,7 @@ class Hypothesis:
 def evaluate_line(
     trains: TrainPair, snippet: Snippet, line: LinearMap, bins: float, sharp: float = np.inf
 ) -> Hypothesis | None:
-    """Work out a proposed line on all pulses; None where less than half of the snippet's pair within `sharp`."""
+    """Evaluate a proposed line on all pulses; None where less than half of the snippet's pair within `sharp`."""
     refined = _refine(trains, snippet, line, 2.5 * bins)
     if refined is None:
         return None
@@ -98,8 +98,8 @@ def evaluate_line(
     inside = np.searchsorted(part, trains.reference[[0, -1]] + np.asarray([-window, window]))
     if window > sharp or fit.count < 0.5 * (inside[1] - inside[0]):
         return None
-    whole = snippet.stop - snippet.first == len(trains.source)
-    if whole:
+    is_whole_train = snippet.stop - snippet.first == len(trains.source)
+    if is_whole_train:
         of_source, of_reference = _pairs_of(trains, fit.line, window)
     else:
         of_source, of_reference = _track(trains, snippet, fit, window)
@@ -109,10 +109,10 @@ def evaluate_line(
 
 
 def refit_line(trains: TrainPair, line: LinearMap, window: float) -> Hypothesis | None:
-    """Work out a line that is known well already, such as one that another is shifted from."""
+    """Evaluate a line that is known well already, such as a shifted copy of another."""
     if len(trains.source) > 10 * _SAMPLE:
-        some = _pair_stretch(trains, line, 0, len(trains.source), window)
-        if len(some[0]) < 0.4 * _SAMPLE:
+        sample = _pair_stretch(trains, line, 0, len(trains.source), window)
+        if len(sample[0]) < 0.4 * _SAMPLE:
             return None
     of_source, of_reference = _pairs_of(trains, line, window)
     return _fit_and_count(trains, of_source, of_reference, window) if len(of_source) >= 3 else None
@@ -157,8 +157,8 @@ def _track(trains: TrainPair, snippet: Snippet, fit: LineFit, window: float) -> 
     """Follow a match out of its snippet to both ends.
 
     Each step is twice as long as the one before, or shorter where that loses the match, and goes on from the line
-    through as many pairs before it: a drift that changes is followed. Gives pairs from the whole length: all of
-    them, or of long steps a sample, which is enough to fit by.
+    through as many pairs before it: a drift that changes is followed. The pairs are from the whole length: all of
+    them, or of long steps a sample, which is enough for a fit.
     """
     source, reference = trains.source, trains.reference
     pairs = [_pair_stretch(trains, fit.line, snippet.first, snippet.stop, window)]
@@ -168,31 +168,31 @@ def _track(trains: TrainPair, snippet: Snippet, fit: LineFit, window: float) -> 
         near, step = pairs[0], snippet.stop - snippet.first
         edge, end = (snippet.stop, len(source)) if forward else (snippet.first, 0)
         while edge != end:
-            other = min(edge + step, end) if forward else max(edge - step, end)
+            target = min(edge + step, end) if forward else max(edge - step, end)
             latest = slice(-max(step, 64), None) if forward else slice(None, max(step, 64))
             line = _fit_within_drift(source[near[0][latest]], reference[near[1][latest]], trains.max_drift).line
-            found = _pair_stretch(trains, line, min(edge, other), max(edge, other), window)
-            mapped = line(source[[min(edge, other), max(edge, other) - 1]])
+            stretch = _pair_stretch(trains, line, min(edge, target), max(edge, target), window)
+            mapped = line(source[[min(edge, target), max(edge, target) - 1]])
             inside = mapped[1] >= reference[0] and mapped[0] <= reference[-1]
-            if inside and len(found[0]) < 0.5 * min(abs(other - edge), _SAMPLE) and step > 32:
+            if inside and len(stretch[0]) < 0.5 * min(abs(target - edge), _SAMPLE) and step > 32:
                 step = max(step // 8, 32)  # lost: try again in shorter steps
                 continue
-            edge = other
-            near = _append_pairs(near, found, forward)
-            pairs.append(found)
+            edge = target
+            near = _append_pairs(near, stretch, forward)
+            pairs.append(stretch)
             step *= 2
-    order = np.argsort([int(found[0][0]) if len(found[0]) else -1 for found in pairs], kind="stable")
-    of_source = np.concatenate([pairs[place][0] for place in order])
-    of_reference = np.concatenate([pairs[place][1] for place in order])
+    order = np.argsort([int(stretch[0][0]) if len(stretch[0]) else -1 for stretch in pairs], kind="stable")
+    of_source = np.concatenate([pairs[number][0] for number in order])
+    of_reference = np.concatenate([pairs[number][1] for number in order])
     if not len(of_source):
         return of_source, of_reference
     rising = np.concatenate([[True], np.diff(np.maximum.accumulate(of_reference)) > 0])
     return of_source[rising], of_reference[rising]
 
 
-def _append_pairs(near: tuple[Index, Index], found: tuple[Index, Index], forward: bool) -> tuple[Index, Index]:
-    """Give the latest pairs."""
-    first, second = (near, found) if forward else (found, near)
+def _append_pairs(near: tuple[Index, Index], stretch: tuple[Index, Index], forward: bool) -> tuple[Index, Index]:
+    """Append a stretch to the nearest pairs, and keep the latest of them."""
+    first, second = (near, stretch) if forward else (stretch, near)
     part = slice(-_SAMPLE, None) if forward else slice(None, _SAMPLE)
     return np.concatenate([first[0], second[0]])[part], np.concatenate([first[1], second[1]])[part]
 
@@ -209,7 +209,7 @@ def _pair_stretch(trains: TrainPair, line: LinearMap, first: int, stop: int, win
 
 
 def _fit_and_count(trains: TrainPair, of_source: Index, of_reference: Index, window: float) -> Hypothesis | None:
-    """Fit all pairs, pair again by that fit, and count what is left."""
+    """Fit all pairs, pair again by that fit, and count the pulses left over."""
     source, reference = trains.source, trains.reference
     fit, pieces, jumps = _fit_lines(
         source[of_source], reference[of_reference], trains.max_drift, len(source) > SNIPPET
@@ -218,18 +218,20 @@ def _fit_and_count(trains: TrainPair, of_source: Index, of_reference: Index, win
         mapping = fit.line if pieces is None else pieces
         residual = reference[of_reference] - mapping(source[of_source])
         window = _narrow_window(residual, window * 1.5)
-        before = len(of_source)
+        previous_count = len(of_source)
         of_source, of_reference, residual = pair_nearest(mapping(source), reference, window)
         if len(of_source) < 3:
             return None
         # The pairs of a long train come from a sample of it: they have been paired anew now, and fit.
-        settled = (
-            last or len(source) > _SAMPLE or (len(source) > 5000 and abs(len(of_source) - before) <= 0.001 * before)
+        is_settled = (
+            last
+            or len(source) > _SAMPLE
+            or (len(source) > 5000 and abs(len(of_source) - previous_count) <= 0.001 * previous_count)
         )
         fit, pieces, jumps = _fit_lines(
-            source[of_source], reference[of_reference], trains.max_drift, settled or len(source) > SNIPPET
+            source[of_source], reference[of_reference], trains.max_drift, is_settled or len(source) > SNIPPET
         )
-        if settled:
+        if is_settled:
             break
     mapping = fit.line if pieces is None else pieces
     residual = reference[of_reference] - mapping(source[of_source])
@@ -240,8 +242,8 @@ def _fit_and_count(trains: TrainPair, of_source: Index, of_reference: Index, win
         _count_unpaired(paired, part) for paired, part in zip((of_source, of_reference), inside, strict=True)
     )
     sigma = max(sigma, FLOOR_S / 4)
-    said = compute_support(trains, of_source, of_reference, sigma, missed + extra)
-    return Hypothesis(of_source, of_reference, fit, pieces, jumps, sigma, window, inside, missed, extra, said)
+    support = compute_support(trains, of_source, of_reference, sigma, missed + extra)
+    return Hypothesis(of_source, of_reference, fit, pieces, jumps, sigma, window, inside, missed, extra, support)
 
 
 def _fit_lines(x: Times, y: Times, max_drift: float, broken: bool) -> tuple[LineFit, PiecewiseMap | None, bool]:
@@ -255,7 +257,7 @@ def _overlapping_pulses(
     trains: TrainPair, mapping: LinearMap | PiecewiseMap, window: float
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     low, high = find_overlap(trains, mapping, window)
-    first, last = (int(place) for place in np.searchsorted(trains.reference, [low, high]))
+    first, last = (int(index) for index in np.searchsorted(trains.reference, [low, high]))
     return _source_range(trains, mapping, low, high), (first, max(first, last))
 
 
@@ -265,14 +267,17 @@ def _count_unpaired(paired: Index, part: tuple[int, int]) -> int:
     return int(part[1] - part[0] - (bounds[1] - bounds[0]))
 
 
-def count_common_unpaired(one: Hypothesis, other: Hypothesis) -> tuple[int, int]:
-    """Count the pulses without a partner under two lags, among those that both lags put inside."""
+def count_common_unpaired(first: Hypothesis, second: Hypothesis) -> tuple[int, int]:
+    """Count the pulses without a partner at two lags, among those that both lags put inside."""
     counts = [0, 0]
-    for which in (0, 1):
-        part = (max(one.inside[which][0], other.inside[which][0]), min(one.inside[which][1], other.inside[which][1]))
+    for train in (0, 1):
+        part = (
+            max(first.inside[train][0], second.inside[train][0]),
+            min(first.inside[train][1], second.inside[train][1]),
+        )
         if part[1] > part[0]:
-            for place, hypothesis in enumerate((one, other)):
-                counts[place] += _count_unpaired((hypothesis.of_source, hypothesis.of_reference)[which], part)
+            for index, hypothesis in enumerate((first, second)):
+                counts[index] += _count_unpaired((hypothesis.of_source, hypothesis.of_reference)[train], part)
     return counts[0], counts[1]
 
 
@@ -285,17 +290,17 @@ def find_overlap(trains: TrainPair, mapping: LinearMap | PiecewiseMap, window: f
 
 
 def _source_range(trains: TrainPair, mapping: LinearMap | PiecewiseMap, low: float, high: float) -> tuple[int, int]:
-    """Indices of the source's pulses between two times of the reference, by bisection."""
+    """Return the indices of the source's pulses between two times of the reference, by bisection."""
 
     def first_at(limit: float) -> int:
-        left, right = 0, len(trains.source)
-        while left < right:
-            middle = (left + right) // 2
+        lower, upper = 0, len(trains.source)
+        while lower < upper:
+            middle = (lower + upper) // 2
             if float(mapping(trains.source[middle : middle + 1])[0]) < limit:
-                left = middle + 1
+                lower = middle + 1
             else:
-                right = middle
-        return left
+                upper = middle
+        return lower
 
     first = first_at(low)
     return first, max(first, first_at(high))

@@ -1,4 +1,4 @@
-"""Lines and broken lines between two clocks, and how they are fitted to pairs of pulses."""
+"""Fit lines and broken lines between two clocks to pairs of pulses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GAIN = 0.06  # the share of the squared residuals that a broken line has to exp
 
 
 def subsample(values: Times, count: int = 100_000) -> Times:
-    """Give every n-th value, so that about `count` stand for all: quantiles of millions need not be exact."""
+    """Return every n-th value, about `count` in all: quantiles of millions need not be exact."""
     return values[:: max(1, len(values) // count)]
 
 
@@ -32,7 +32,7 @@ class LinearMap:
     centre, at : float
         A time of the clock, and the time of the reference then, in seconds.
     drift : float
-        How much faster the reference runs: 1e-6 is one part per million.
+        Rate of the reference over that of the clock, minus 1: 1e-6 is one part per million.
     """
 
     centre: float
@@ -55,7 +55,7 @@ class LineFit:
 
     Attributes
     ----------
-    line : Line
+    line : LinearMap
         Its centre is the pairs' mean, where offset and drift are independent of each other.
     sigma : float
         Standard deviation of the residuals, in seconds.
@@ -139,7 +139,7 @@ def fit_pieces(x: Times, y: Times, line: LinearMap) -> PiecewiseMap | None:
     ----------
     x, y : array of float64, shape (n,)
         Times of the clock, increasing, and of the reference, in seconds.
-    line : Line
+    line : LinearMap
         The straight line's fit.
     """
     residual = y - line(x)
@@ -147,41 +147,41 @@ def fit_pieces(x: Times, y: Times, line: LinearMap) -> PiecewiseMap | None:
     count = len(x)
     best, best_score = None, count * np.log(max(total / count, 1e-30)) + 2 * np.log(count) - 10.0
     weight = np.ones(count)
-    if count > 2 * _BLOCKS:  # means of blocks say all that a broken line of few pieces can
+    if count > 2 * _BLOCKS:  # means of blocks are enough for a broken line of few pieces
         edges = np.linspace(0, count, _BLOCKS + 1).astype(np.int64)[:-1]
         weight = np.diff(np.append(edges, count)).astype(np.float64)
         x, residual = np.add.reduceat(x, edges) / weight, np.add.reduceat(residual, edges) / weight
     within = total - float(weight @ residual**2)
     pieces = 2
     while pieces <= MAX_PIECES and count >= PER_PIECE * pieces:
-        fitted = _solve_knots(x, residual, weight, pieces)
-        if fitted is not None:
-            knots, values, rest = fitted
-            left = within + rest
-            score = count * np.log(max(left / count, 1e-30)) + (pieces + 1) * np.log(count)
-            if score < best_score and left < (1.0 - _GAIN) * total:
+        solution = _solve_knots(x, residual, weight, pieces)
+        if solution is not None:
+            knots, values, remainder = solution
+            error = within + remainder
+            score = count * np.log(max(error / count, 1e-30)) + (pieces + 1) * np.log(count)
+            if score < best_score and error < (1.0 - _GAIN) * total:
                 best, best_score = PiecewiseMap(knots, line(knots) + values), score
         pieces *= 2
     return best
 
 
 def _solve_knots(x: Times, residual: Times, weight: Times, pieces: int) -> tuple[Times, Times, float] | None:
-    """Least squares for values at knots; the normal equations are tridiagonal, and small."""
+    """Find the values at knots by least squares; the normal equations are tridiagonal, and small."""
     knots = np.linspace(x[0], x[-1], pieces + 1)
-    place = (x - x[0]) / (x[-1] - x[0]) * pieces
-    left = np.minimum(place.astype(np.int64), pieces - 1)
-    if np.bincount(left, minlength=pieces).min() < 3:
+    position = (x - x[0]) / (x[-1] - x[0]) * pieces
+    piece = np.minimum(position.astype(np.int64), pieces - 1)
+    if np.bincount(piece, minlength=pieces).min() < 3:
         return None
-    right = place - left
+    share = position - piece
     size = pieces + 1
-    diagonal = np.bincount(left, weight * (1 - right) ** 2, size) + np.bincount(left + 1, weight * right**2, size)
-    beside = np.bincount(left, weight * right * (1 - right), size)[:pieces]
+    diagonal = np.bincount(piece, weight * (1 - share) ** 2, size) + np.bincount(piece + 1, weight * share**2, size)
+    beside = np.bincount(piece, weight * share * (1 - share), size)[:pieces]
     pull = weight * residual
-    target = np.bincount(left, pull * (1 - right), size) + np.bincount(left + 1, pull * right, size)
+    target = np.bincount(piece, pull * (1 - share), size) + np.bincount(piece + 1, pull * share, size)
     matrix = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
     try:
         values = np.linalg.solve(matrix, target)
     except np.linalg.LinAlgError:
         return None
-    rest = residual - (values[left] * (1 - right) + values[left + 1] * right)
-    return knots, values, float(weight @ rest**2)
+    remainder = residual - (values[piece] * (1 - share) + values[piece + 1] * share)
+    return knots, values, float(weight @ remainder**2)

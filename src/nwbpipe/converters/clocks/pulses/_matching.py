@@ -1,4 +1,4 @@
-"""Aligning a clock by two records of the same pulses: the lag, the line, and whether to believe them."""
+"""Align a clock by two records of the same pulses: find the lag and the line, and judge them."""
 
 from __future__ import annotations
 
@@ -23,19 +23,18 @@ _LONG = 50_000  # pulses
 
 @dataclass(frozen=True)
 class PulseMatch:
-    """What was found.
+    """The result of `match_pulses`.
 
     Attributes
     ----------
     best : Hypothesis or None
-        The likeliest lag, worked out.
+        The likeliest lag, evaluated on all pulses.
     verdict : str
-        ``accepted``, or why it is not to be believed: ``too few pulses``, ``no fit``, ``chance``, ``ambiguous``,
-        ``broken``.
+        ``accepted``, or the reason against it: ``too few pulses``, ``no fit``, ``chance``, ``ambiguous``, ``broken``.
     detail : str
         The same in a sentence, with figures.
     anchor : str
-        What settled the lag: ``intervals``, ``gaps`` or ``start_within_s``.
+        The evidence that settled the lag: ``intervals``, ``gaps`` or ``start_within_s``.
     source, reference : array of float64
         The pulses that were used: without those that bounce. The indices of `best` are into these.
     """
@@ -49,7 +48,7 @@ class PulseMatch:
 
     @property
     def is_accepted(self) -> bool:
-        """Whether it is to be believed."""
+        """True if the match may be used."""
         return self.verdict == "accepted"
 
 
@@ -75,11 +74,11 @@ def match_pulses(
     start_within_s : float, optional
         The first pulses of both trains are at most this far apart, once aligned.
     source_span, reference_span : (float, float), optional
-        From when to when either was recorded, if it is known: silence before and after the pulses is evidence.
+        Start and end of either recording, if known: silence before and after the pulses is evidence.
 
     Returns
     -------
-    Match
+    PulseMatch
 
     Examples
     --------
@@ -93,25 +92,25 @@ def match_pulses(
         return PulseMatch(None, "too few pulses", "at least 3 on both clocks are needed")
     source, reference = drop_bounces(source), drop_bounces(reference)
     trains = TrainPair.make(source, reference, max_drift_ppm * 1e-6, source_span, reference_span)
-    found = _find_candidates(trains, start_within_s)
-    if not found:
+    candidates = _find_candidates(trains, start_within_s)
+    if not candidates:
         return PulseMatch(None, "no fit", "no lag brings more than half of the pulses together")
-    best, rivals = _climb(trains, found, start_within_s)
-    judged = _judge(trains, best, rivals, start_within_s)
-    return replace(judged, source=source, reference=reference)
+    best, rivals = _climb(trains, candidates, start_within_s)
+    match = _judge(trains, best, rivals, start_within_s)
+    return replace(match, source=source, reference=reference)
 
 
-def _starts_within(trains: TrainPair, one: Hypothesis, start_within_s: float | None) -> bool:
+def _starts_within(trains: TrainPair, candidate: Hypothesis, start_within_s: float | None) -> bool:
     if start_within_s is None:
         return True
-    start = float(one(trains.source[:1])[0])
-    return bool(abs(start - trains.reference[0]) <= start_within_s + one.window)
+    start = float(candidate(trains.source[:1])[0])
+    return bool(abs(start - trains.reference[0]) <= start_within_s + candidate.window)
 
 
 def _find_candidates(trains: TrainPair, start_within_s: float | None, most: int = 3) -> list[Hypothesis]:
-    """Work out the lags that are proposed, and those that bring the trains' ends together."""
+    """Evaluate the lags that are proposed, and those that bring the trains' ends together."""
     source, reference = trains.source, trains.reference
-    found: list[Hypothesis] = []
+    candidates: list[Hypothesis] = []
     sharp = np.inf
     for snippet in choose_snippets(source)[:most]:
         near = None
@@ -120,36 +119,36 @@ def _find_candidates(trains: TrainPair, start_within_s: float | None, most: int 
             middle, slack = reference[0] + later, start_within_s + trains.max_drift * later
             near = (float(middle - slack), float(middle + slack))
         lines, bins = propose(source, reference, snippet, trains.max_drift, near)
-        if not found:
+        if not candidates:
             lines += [
                 LinearMap(float(a), float(b), 0.0)
                 for a, b in ((source[0], reference[0]), (source[-1], reference[-1]))
             ]
         for line in lines:
-            if _is_known_lag(found, line, bins):
+            if _is_known_lag(candidates, line, bins):
                 continue
-            one = evaluate_line(trains, snippet, line, bins, sharp)
-            if one is not None and _starts_within(trains, one, start_within_s):
-                found.append(one)
+            candidate = evaluate_line(trains, snippet, line, bins, sharp)
+            if candidate is not None and _starts_within(trains, candidate, start_within_s):
+                candidates.append(candidate)
                 # Of a long train, only a rival that is as sharp is worth its time.
-                if len(source) > _LONG and _is_significant(trains, one, start_within_s):
-                    sharp = min(sharp, 3 * one.window)
-        if found and _is_significant(trains, max(found, key=_support), start_within_s):
+                if len(source) > _LONG and _is_significant(trains, candidate, start_within_s):
+                    sharp = min(sharp, 3 * candidate.window)
+        if candidates and _is_significant(trains, max(candidates, key=_support), start_within_s):
             break
-    return found
+    return candidates
 
 
-def _support(one: Hypothesis) -> float:
-    return one.support
+def _support(candidate: Hypothesis) -> float:
+    return candidate.support
 
 
-def _is_known_lag(found: list[Hypothesis], line: LinearMap, bins: float) -> bool:
+def _is_known_lag(candidates: list[Hypothesis], line: LinearMap, bins: float) -> bool:
     at = np.asarray([line.centre])
-    return any(abs(float(one(at)[0]) - line.at) < bins and one.support > 0 for one in found)
+    return any(abs(float(candidate(at)[0]) - line.at) < bins and candidate.support > 0 for candidate in candidates)
 
 
 def _threshold(trains: TrainPair, start_within_s: float | None) -> float:
-    """Support that a lag needs: the number of lags that could be, and the margin."""
+    """Return the support that a lag needs: by the number of possible lags, and the margin."""
     lags = float(len(trains.source)) * len(trains.reference)
     if start_within_s is not None:
         span = max(trains.reference[-1] - trains.reference[0], 1e-9)
@@ -157,67 +156,77 @@ def _threshold(trains: TrainPair, start_within_s: float | None) -> float:
     return float(np.log(max(lags, 1.0)) + MARGIN)
 
 
-def _is_significant(trains: TrainPair, one: Hypothesis, start_within_s: float | None) -> bool:
-    return one.support >= _threshold(trains, start_within_s)
+def _is_significant(trains: TrainPair, candidate: Hypothesis, start_within_s: float | None) -> bool:
+    return candidate.support >= _threshold(trains, start_within_s)
 
 
-def _compare_evidence(one: Hypothesis, other: Hypothesis) -> float:
-    """Evidence, in nats, for one lag against another, both taken as possible.
+def _compare_evidence(first: Hypothesis, second: Hypothesis) -> float:
+    """Return the evidence, in nats, for the first lag against the second, both taken as possible.
 
-    Pulses that either lag puts outside the time that both trains cover say nothing; those inside without a partner
-    do, and so do residuals that are clearly smaller.
+    Pulses that either lag puts outside the time that both trains cover are no evidence; those inside without a
+    partner are, and so are residuals that are clearly smaller.
     """
-    mine, theirs = count_common_unpaired(one, other)
-    evidence = (theirs - mine) * -np.log(max(min(one.error_rate, other.error_rate), 1e-6))
-    ratio = other.sigma / one.sigma
+    first_unpaired, second_unpaired = count_common_unpaired(first, second)
+    evidence = (second_unpaired - first_unpaired) * -np.log(max(min(first.error_rate, second.error_rate), 1e-6))
+    ratio = second.sigma / first.sigma
     if ratio > _SHARPER or ratio < 1 / _SHARPER:
-        evidence += min(one.pair_count, other.pair_count) * np.log(ratio)
+        evidence += min(first.num_pairs, second.num_pairs) * np.log(ratio)
     return float(evidence)
 
 
-def _shifted_lags(trains: TrainPair, best: Hypothesis, start_within_s: float | None) -> list[Hypothesis]:
-    """Lags by one and two pulses to either side."""
+def _find_neighbours(trains: TrainPair, best: Hypothesis, start_within_s: float | None) -> list[Hypothesis]:
+    """Evaluate the lags by one and two pulses to either side."""
     step = float(np.median(np.diff(trains.reference)))
-    found = []
+    neighbours = []
     for count in (-2, -1, 1, 2):
         line = LinearMap(best.fit.line.centre, best.fit.line.at + count * step, best.fit.line.drift)
         window = min(max(best.window, 0.25 * step), 0.45 * step)
         if len(trains.source) > _LONG and best.support > 0:  # only a rival that is as sharp costs its time
             window = min(window, 1.5 * best.window)
-        one = refit_line(trains, line, window)
-        if one is not None and _starts_within(trains, one, start_within_s) and _are_different(best, one):
-            found.append(one)
-    return found
+        neighbour = refit_line(trains, line, window)
+        if (
+            neighbour is not None
+            and _starts_within(trains, neighbour, start_within_s)
+            and _are_different(best, neighbour)
+        ):
+            neighbours.append(neighbour)
+    return neighbours
 
 
-def _are_different(one: Hypothesis, other: Hypothesis) -> bool:
-    at = np.asarray([other.fit.line.centre])
-    return abs(float(one(at)[0] - other(at)[0])) > max(one.window, other.window, 4 * one.sigma)
+def _are_different(first: Hypothesis, second: Hypothesis) -> bool:
+    at = np.asarray([second.fit.line.centre])
+    return abs(float(first(at)[0] - second(at)[0])) > max(first.window, second.window, 4 * first.sigma)
 
 
 def _climb(
-    trains: TrainPair, found: list[Hypothesis], start_within_s: float | None
+    trains: TrainPair, candidates: list[Hypothesis], start_within_s: float | None
 ) -> tuple[Hypothesis, list[Hypothesis]]:
-    """Go from the likeliest lag to a neighbour as long as that is better; give it and its rivals."""
-    best = max(found, key=_support)
+    """Go from the likeliest lag to a neighbour as long as that is better; return the best and its rivals."""
+    best = max(candidates, key=_support)
     significant = _is_significant(trains, best, start_within_s)
     if not significant:  # an even train: no lag has support, the one with the fewest unpaired pulses is tried
-        best = max(found, key=lambda one: (one.pair_count - 2 * one.unpaired_count, one.support))
+        best = max(
+            candidates, key=lambda candidate: (candidate.num_pairs - 2 * candidate.num_unpaired, candidate.support)
+        )
     for _ in range(_STEPS):
-        shifted = _shifted_lags(trains, best, start_within_s)
-        rivals = [one for one in [*found, *shifted] if _are_different(best, one)]
-        better = [one for one in shifted if _compare_evidence(one, best) > 0 and one.support >= 0.5 * best.support]
+        neighbours = _find_neighbours(trains, best, start_within_s)
+        rivals = [candidate for candidate in [*candidates, *neighbours] if _are_different(best, candidate)]
+        better = [
+            candidate
+            for candidate in neighbours
+            if _compare_evidence(candidate, best) > 0 and candidate.support >= 0.5 * best.support
+        ]
         if not better:
             break
-        found = [*found, best]
-        best = max(better, key=lambda one: _compare_evidence(one, best))
+        candidates = [*candidates, best]
+        best = max(better, key=lambda candidate: _compare_evidence(candidate, best))
     return best, rivals
 
 
 def _judge(trains: TrainPair, best: Hypothesis, rivals: list[Hypothesis], start_within_s: float | None) -> PulseMatch:
     threshold = _threshold(trains, start_within_s)
     significant = best.support >= threshold
-    if best.pair_count < best.unpaired_count:
+    if best.num_pairs < best.num_unpaired:
         return PulseMatch(
             best,
             "no fit",
@@ -227,34 +236,34 @@ def _judge(trains: TrainPair, best: Hypothesis, rivals: list[Hypothesis], start_
     if not significant:
         few = min(len(trains.source), len(trains.reference))
         # Pulses that are missing here and there make gaps that anchor nothing.
-        limit = 0.2 * best.pair_count if start_within_s is not None else max(1.0, 0.01 * best.pair_count)
-        if best.unpaired_count > limit or best.pair_count < 0.5 * few or (few < 10 and start_within_s is None):
+        limit = 0.2 * best.num_pairs if start_within_s is not None else max(1.0, 0.01 * best.num_pairs)
+        if best.num_unpaired > limit or best.num_pairs < 0.5 * few or (few < 10 and start_within_s is None):
             return PulseMatch(
                 best,
                 "chance",
-                "what fits could fit by chance: too few pulses, too even, or too many without a partner",
+                "the fit could be chance: the pulses are too few, too even, or too many have no partner",
             )
     against = [
-        one
-        for one in rivals
-        if (one.support >= 0.4 * best.support if significant else one.pair_count >= 0.5 * best.pair_count)
+        rival
+        for rival in rivals
+        if (rival.support >= 0.4 * best.support if significant else rival.num_pairs >= 0.5 * best.num_pairs)
     ]
     # Without support there are as many lags as pulses, and single pulses that are missing coincide at some of them.
     margin = _MARGIN_REPEATED if significant else MARGIN
     if not significant and not _is_complete(trains, best):
-        margin += float(np.log(best.pair_count))
-    close = [one for one in against if _compare_evidence(best, one) < margin]
+        margin += float(np.log(best.num_pairs))
+    close = [rival for rival in against if _compare_evidence(best, rival) < margin]
     if close:
-        other = min(close, key=lambda one: _compare_evidence(best, one))
-        apart = float(other(trains.source[:1])[0] - best(trains.source[:1])[0])
+        closest = min(close, key=lambda rival: _compare_evidence(best, rival))
+        distance = float(closest(trains.source[:1])[0] - best(trains.source[:1])[0])
         return PulseMatch(
             best,
             "ambiguous",
-            f"another lag, {apart:+.6g} s away, pairs {other.pair_count} pulses"
-            f" and leaves {other.unpaired_count} unpaired",
+            f"another lag, {distance:+.6g} s away, pairs {closest.num_pairs} pulses"
+            f" and leaves {closest.num_unpaired} unpaired",
         )
     if not significant and not rivals and start_within_s is None:
-        return PulseMatch(best, "chance", "what fits could fit by chance: too few pulses, or too even")
+        return PulseMatch(best, "chance", "the fit could be chance: the pulses are too few, or too even")
     if best.jumps:
         return PulseMatch(best, "broken", "the residuals ask for a line with steps: a clock was set in between")
     broken = find_contradiction(trains, best)
@@ -273,8 +282,8 @@ def _judge(trains: TrainPair, best: Hypothesis, rivals: list[Hypothesis], start_
 
 
 def _is_complete(trains: TrainPair, best: Hypothesis) -> bool:
-    """Whether every pulse of both trains has a partner, and either is known to be silent before and after them."""
-    if not best.pair_count == len(trains.source) == len(trains.reference):
+    """Return True if every pulse has a partner, and both trains are silent before and after them."""
+    if not best.num_pairs == len(trains.source) == len(trains.reference):
         return False
     silence = 3 * float(np.median(np.diff(trains.reference)))
     return all(
@@ -284,17 +293,17 @@ def _is_complete(trains: TrainPair, best: Hypothesis) -> bool:
 
 
 def _find_second_lag(trains: TrainPair, best: Hypothesis) -> tuple[float, float] | None:
-    """Find whether the pulses that are left pair at another lag, as after a restart; where, on the reference."""
-    rest = np.ones(len(trains.source), dtype=bool), np.ones(len(trains.reference), dtype=bool)
-    rest[0][best.of_source], rest[1][best.of_reference] = False, False
-    source, reference = trains.source[rest[0]], trains.reference[rest[1]]
+    """Find where, on the reference, the pulses without a partner pair at another lag, as after a restart."""
+    unpaired = np.ones(len(trains.source), dtype=bool), np.ones(len(trains.reference), dtype=bool)
+    unpaired[0][best.of_source], unpaired[1][best.of_reference] = False, False
+    source, reference = trains.source[unpaired[0]], trains.reference[unpaired[1]]
     if min(len(source), len(reference)) < 6:
         return None
-    left = TrainPair.make(source, reference, trains.max_drift, None, None)
+    remaining = TrainPair.make(source, reference, trains.max_drift, None, None)
     # To refuse takes less than to accept. Chance stays below the logarithm of the number of lags by more than this.
-    enough = _threshold(left, None) - MARGIN - 4.0
-    found = [one for one in _find_candidates(left, None, most=1) if one.support >= enough]
-    if not found:
+    enough = _threshold(remaining, None) - MARGIN - 4.0
+    candidates = [candidate for candidate in _find_candidates(remaining, None, most=1) if candidate.support >= enough]
+    if not candidates:
         return None
-    paired = reference[max(found, key=_support).of_reference]
+    paired = reference[max(candidates, key=_support).of_reference]
     return float(paired[0]), float(paired[-1])

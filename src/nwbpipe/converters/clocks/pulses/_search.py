@@ -1,8 +1,8 @@
-"""Which lags could carry one pulse train onto another: a cross-correlation over lag and drift.
+"""Propose lags that could carry one pulse train onto another, by cross-correlation over lag and drift.
 
 A snippet of the source, short enough for the largest drift to stay within a bin, is correlated with the whole
 reference by FFT, a part of the reference at a time: the work is near-linear in the number of pulses, and the memory
-bounded. What comes out is only proposed here; whether it is right is decided by what all the pulses say of it.
+bounded. The lags are only proposed here; `evaluate_line` decides by all the pulses.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Snippet:
     stop: int
 
 
-def choose_snippets(source: Times, *, whole: bool = True) -> list[Snippet]:
-    """Choose the runs of pulses to search with: those whose intervals say most, far from each other.
+def choose_snippets(source: Times) -> list[Snippet]:
+    """Choose the runs of pulses to search with: those with the most telling intervals, far from each other.
 
     A run of even intervals fits everywhere; one with gaps, or with intervals that differ, does not.
     """
     count = len(source)
-    if count <= SNIPPET and whole:
+    if count <= SNIPPET:
         return [Snippet(0, count)]
     intervals = np.diff(source)
     typical = float(np.median(subsample(intervals)))
@@ -50,11 +50,11 @@ def choose_snippets(source: Times, *, whole: bool = True) -> list[Snippet]:
     starts = np.unique(starts)
     # How unusual intervals are, bounded: one long gap must not outweigh a hundred uneven intervals.
     within = intervals[starts[:, None] + np.arange(SNIPPET - 1)]
-    said = np.minimum(np.abs(within - typical) / (0.1 * typical), 5.0).sum(axis=1)
+    unevenness = np.minimum(np.abs(within - typical) / (0.1 * typical), 5.0).sum(axis=1)
     chosen: list[int] = []
-    for place in np.argsort(-said, kind="stable"):
-        if all(abs(int(starts[place]) - other) >= count // 5 for other in chosen):
-            chosen.append(int(starts[place]))
+    for index in np.argsort(-unevenness, kind="stable"):
+        if all(abs(int(starts[index]) - earlier) >= count // 5 for earlier in chosen):
+            chosen.append(int(starts[index]))
         if len(chosen) == 3:
             break
     return [Snippet(start, start + SNIPPET) for start in chosen]
@@ -70,18 +70,18 @@ def propose(
     source, reference : array of float64
         Times of the pulses in seconds, increasing.
     snippet : Snippet
-        Which of the source's to use.
+        The run of the source's pulses to use.
     max_drift : float
         The largest drift.
     near : (float, float), optional
-        Where in the reference the snippet's first pulse may lie: earliest and latest, in seconds.
+        Earliest and latest time of the snippet's first pulse on the reference, in seconds.
 
     Returns
     -------
-    list of Line
+    list of LinearMap
         The likeliest first, at most `PEAKS`.
     float
-        Width of a bin, in seconds: how far off they may be.
+        Width of a bin, in seconds: the lines may be off by so much.
     """
     part = source[snippet.first : snippet.stop]
     centre = 0.5 * float(part[0] + part[-1])
@@ -97,22 +97,22 @@ def propose(
     bins = _bin_width(part, reference)
     grid = max(1, int(np.ceil(max_drift * span / bins)))
     drifts = (np.arange(grid) + 0.5) / grid * 2 * max_drift - max_drift if max_drift else np.zeros(1)
-    found = [
-        (score, start, float(drifts[which]))
-        for score, start, which in _find_peaks(
+    peaks = [
+        (score, start, float(drifts[number]))
+        for score, start, number in _find_peaks(
             [(part - part[0]) * (1.0 + drift) for drift in drifts], reference, bins
         )
         if near is None or near[0] - 2 * bins <= start <= near[1] + 2 * bins
     ]
-    found.sort(reverse=True)
-    kept: list[tuple[float, float, float]] = []
-    for one in found:
-        if all(abs(one[1] - other[1]) > 2.5 * bins for other in kept):
-            kept.append(one)
-        if len(kept) == PEAKS:
+    peaks.sort(reverse=True)
+    distinct: list[tuple[float, float, float]] = []
+    for peak in peaks:
+        if all(abs(peak[1] - larger[1]) > 2.5 * bins for larger in distinct):
+            distinct.append(peak)
+        if len(distinct) == PEAKS:
             break
     half = centre - float(part[0])
-    return [LinearMap(centre, start + half * (1.0 + drift), drift) for _, start, drift in kept], bins
+    return [LinearMap(centre, start + half * (1.0 + drift), drift) for _, start, drift in distinct], bins
 
 
 def _bin_width(part: Times, reference: Times) -> float:
@@ -123,17 +123,17 @@ def _bin_width(part: Times, reference: Times) -> float:
 
 
 def _find_peaks(parts: list[Times], reference: Times, bins: float) -> Iterator[tuple[float, float, int]]:
-    """Yield the best lags of each block: score, time of the reference at the snippet's first pulse, which part."""
-    places = [np.rint(part / bins).astype(np.int64) for part in parts]
-    reach = max(int(place[-1]) for place in places) + 1
+    """Yield the best lags of each block: score, time of the first pulse on the reference, number of the part."""
+    positions = [np.rint(part / bins).astype(np.int64) for part in parts]
+    reach = max(int(position[-1]) for position in positions) + 1
     total = int((reference[-1] - reference[0]) / bins) + 2 + 2 * reach
     block = 1 << max(_BLOCK if len(reference) < _LONG else _BLOCK + 4, int(np.ceil(np.log2(4 * reach))))
     block = min(block, 1 << int(np.ceil(np.log2(total + reach))))
     step = block - reach
     spectra = []
-    for place in places:
+    for position in positions:
         pattern = np.zeros(block, dtype=np.float32)
-        pattern[place] = 1.0
+        pattern[position] = 1.0
         spectra.append(np.conj(np.fft.rfft(pattern)))
     origin = float(reference[0]) - reach * bins  # lags at which only the snippet's last pulse meets the reference
     chance = _chance_of_pulse(reference, bins)
@@ -144,23 +144,23 @@ def _find_peaks(parts: list[Times], reference: Times, bins: float) -> Iterator[t
             continue
         busy = np.fft.rfft(_mark_bins(reference[low:high], start, bins, block))
         lags = start + np.arange(step, dtype=np.float64) * bins
-        for which, (part, spectrum) in enumerate(zip(parts, spectra, strict=True)):
+        for number, (part, spectrum) in enumerate(zip(parts, spectra, strict=True)):
             hits = np.fft.irfft(busy * spectrum, block)[:step]
             expected = chance * _count_overlap(part, reference, lags, bins)
             scale = np.sqrt(expected * (1.0 - chance) + 1.0)
             score = (hits - expected) / scale if np.ndim(expected) else hits
             for index in _find_maxima(score, PEAKS):
-                found = float(score[index]) if np.ndim(expected) else float((hits[index] - expected) / scale)
-                yield found, float(lags[index]), which
+                value = float(score[index]) if np.ndim(expected) else float((hits[index] - expected) / scale)
+                yield value, float(lags[index]), number
 
 
 def _mark_bins(reference: Times, start: float, bins: float, count: int) -> npt.NDArray[np.float32]:
     """Mark the bins of the pulses, and those beside them."""
-    where = np.rint((reference - start) / bins).astype(np.int64)
+    positions = np.rint((reference - start) / bins).astype(np.int64)
     busy = np.zeros(count + 4, dtype=np.float32)
-    where = where[(where >= -1) & (where <= count)] + 2
+    positions = positions[(positions >= -1) & (positions <= count)] + 2
     for beside in (-1, 0, 1):
-        busy[where + beside] = 1.0
+        busy[positions + beside] = 1.0
     return busy[2 : count + 2]
 
 
@@ -185,17 +185,17 @@ def _find_maxima(score: Times, count: int) -> list[int]:
         top = np.arange(len(score))
     if len(top) > 3 * count:
         top = top[np.argpartition(-score[top], 3 * count)[: 3 * count]]
-    kept: list[int] = []
+    maxima: list[int] = []
     for index in top[np.argsort(-score[top], kind="stable")]:
-        if all(abs(int(index) - other) > 2 for other in kept):
-            kept.append(int(index))
-        if len(kept) == count:
+        if all(abs(int(index) - larger) > 2 for larger in maxima):
+            maxima.append(int(index))
+        if len(maxima) == count:
             break
-    return kept
+    return maxima
 
 
 def _chance_of_pulse(reference: Times, bins: float) -> float:
-    """Share of the time that lies within 1.5 bins of a pulse."""
+    """Return the share of the time that lies within 1.5 bins of a pulse."""
     span = float(reference[-1] - reference[0]) + 3 * bins
     covered = float(np.minimum(np.diff(reference), 3 * bins).sum()) + 3 * bins
     return float(np.clip(covered / span, 1e-6, 0.98))

@@ -1,4 +1,4 @@
-"""Two pulse trains, the pairing of their pulses, and what pairs say."""
+"""Pair the pulses of two trains, and weigh the pairs as evidence."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from nwbpipe.converters.clocks.pulses._lines import Index, Times, subsample
 FLOOR_S = 1e-7  # pulses are not told apart below it
 WIDTH = 5.0  # standard deviations within which pulses pair
 _POOL = 20_000  # intervals that stand for all of a train's
-_EVEN = 0.7  # nats that intervals seem to say by their jitter alone, where all are alike
+_EVEN = 0.7  # nats of evidence that jitter alone seems to give, where all intervals are alike
 
 
 @dataclass(frozen=True)
 class TrainPair:
-    """Two pulse trains, and what is known of them.
+    """Two pulse trains, their spans and the largest drift between them.
 
     Attributes
     ----------
     source, reference : array of float64
         Times of the pulses in seconds, strictly increasing.
     source_span, reference_span : (float, float)
-        From when to when either was recorded: the pulses' own span where nothing more is known.
+        Start and end of either recording: the pulses' own span where nothing more is known.
     max_drift : float
         The largest drift.
     intervals : tuple of arrays of float64
@@ -46,10 +46,10 @@ class TrainPair:
         source_span: tuple[float, float] | None,
         reference_span: tuple[float, float] | None,
     ) -> TrainPair:
-        """Make one; the spans are widened to hold all pulses."""
+        """Make a pair of trains; the spans are widened to hold all pulses."""
 
-        def span(times: Times, known: tuple[float, float] | None) -> tuple[float, float]:
-            low, high = known or (times[0], times[-1])
+        def span(times: Times, declared: tuple[float, float] | None) -> tuple[float, float]:
+            low, high = declared or (times[0], times[-1])
             return float(min(low, times[0])), float(max(high, times[-1]))
 
         def pool(step: int) -> Times:
@@ -115,29 +115,29 @@ def drop_bounces(times: Times) -> Times:
 
 
 def compute_support(trains: TrainPair, of_source: Index, of_reference: Index, sigma: float, unpaired: int) -> float:
-    """What the intervals that agree say, less what the pulses without a partner say, in nats.
+    """Return the evidence of the intervals that agree, less that of the pulses without a partner, in nats.
 
-    An interval says as much as it is rare among the reference's own. One over a pulse without a partner is compared
-    with intervals of two (or three) steps: in an even train it is as common there, and says nothing.
+    The rarer an interval among the reference's own, the stronger its evidence. An interval over a pulse without a
+    partner is compared with those of two (or three) steps: in an even train it is as common there, and no evidence.
     """
     count = len(of_source)
     steps = np.maximum(np.diff(of_source), np.diff(of_reference))
     lengths = np.diff(trains.reference[of_reference])
     if len(lengths) > _POOL:
-        some = np.linspace(0, len(lengths) - 1, _POOL).astype(np.int64)
-        lengths, steps = lengths[some], steps[some]
+        sample = np.linspace(0, len(lengths) - 1, _POOL).astype(np.int64)
+        lengths, steps = lengths[sample], steps[sample]
     half = 2.07 * sigma  # a normal distribution is as wide as a uniform one of 4.13 standard deviations
     span = max(trains.reference[-1] - trains.reference[0], FLOOR_S)
     nearby = 2 * half * len(trains.reference) / span
-    said = 0.0
+    support = 0.0
     for step, pool in enumerate(trains.intervals, 1):
         chosen = lengths[steps == step]
         if len(chosen) and len(pool):
             alike = np.searchsorted(pool, chosen + half, "right") - np.searchsorted(pool, chosen - half)
             chance = np.clip(np.maximum(alike / len(pool), nearby), 1 / len(pool), 1.0)
-            said -= float((np.log(chance) + _EVEN * alike.mean() / len(pool)).sum())
+            support -= float((np.log(chance) + _EVEN * alike.mean() / len(pool)).sum())
     rate = (unpaired + 1) / (count + unpaired + 2)
     by_chance = np.exp(-min(2 * WIDTH * sigma * len(trains.reference) / span, 2.0))
-    # An offset and a drift were chosen: two intervals say nothing.
-    said *= max(count - 3, 0) / max(len(lengths), 1)
-    return float(said + count * np.log(1 - rate) + unpaired * min(np.log(rate / by_chance), 0.0))
+    # An offset and a drift were chosen: two intervals are no evidence.
+    support *= max(count - 3, 0) / max(len(lengths), 1)
+    return float(support + count * np.log(1 - rate) + unpaired * min(np.log(rate / by_chance), 0.0))
