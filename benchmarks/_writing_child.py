@@ -37,13 +37,13 @@ def nwbpipe(spec: Path, output: Path) -> dict[str, float]:
 
     for name in ("TiffImagingInterface", "SpikeGLXRecordingInterface"):
         interface_class(name).get_source_schema()
-    names = {"build_nwbfile": "build", "check_before": "inspect",
-             "_write_hdf5": "write", "check_written": "validate"}  # fmt: skip
+    names = {"build_nwbfile": "build", "check_in_memory": "inspect",
+             "write_hdf5": "write", "check_written": "validate"}  # fmt: skip
     times: dict[str, float] = {}
     for name, label in names.items():
         setattr(module, name, _timed(getattr(module, name), label, times))
     waits = module.SourceIdentities
-    waits.result = _timed(waits.result, "wait for the raw file's hash", times)
+    waits.wait = _timed(waits.wait, "wait for the raw file's hash", times)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["NWBPIPE_CACHE"] = cache
         started = _now()

@@ -91,6 +91,11 @@ def left_behind(folder: Path) -> list[str]:
     )
 
 
+def added_series(built: Any, name: str) -> list[Any]:
+    """Return the series that a source added to a file in memory."""
+    return next(source.added.series() for source in built.sources if source.name == name)
+
+
 def tiff(name: str = "movie.tif", **more: Any) -> dict[str, Any]:
     return {"interface": "TiffImagingInterface", "args": {"file_path": name, "sampling_frequency": RATE}, **more}
 

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+import nwbpipe
 from nwbpipe.converters import conversion_key, convert
 from nwbpipe.errors import (
     ClockError,
@@ -28,6 +29,7 @@ from nwbpipe.errors import (
 )
 from nwbpipe.provenance import find_current_record, read_records
 from tests.converters import raw
+from tests.converters.neuroconv_fixes.test_readers import write_suite2p
 from tests.converters.raw import left_behind
 
 SOURCES = {
@@ -195,10 +197,59 @@ def test_results_are_kept_without_discard(folder):
     with pytest.raises(OverwriteError, match="results") as caught:
         convert(folder / "session.yaml", overwrite=True)
     assert "/processing/ecephys/Result" in str(caught.value)
+    assert "TwoPhotonSeries_scope" not in str(caught.value)
     assert path.read_bytes() == before
     convert(folder / "session.yaml", overwrite=True, discard_results=True)
     with h5py.File(path) as file:
         assert "ecephys" not in file["processing"]
+
+
+def test_objects_of_the_users_are_kept_without_discard(folder):
+    from pynwb import TimeSeries
+
+    laser = {"description": "a laser", "model_number": "X1", "manufacturer": "Lasers"}
+    path = convert(raw.write_spec(folder, {"trials": raw.trials()}, devices={"laser": laser}))
+    convert(folder / "session.yaml", overwrite=True)  # all of it comes from the spec and the raw files
+    with nwbpipe.transaction(path) as nwbfile:
+        for add in (nwbfile.add_acquisition, nwbfile.add_stimulus, nwbfile.add_scratch, nwbfile.add_analysis):
+            add(TimeSeries(name="mine", description="d", data=[1.0, 2.0], unit="V", rate=1.0))
+        nwbfile.create_device("mine", description="d")
+        nwbfile.add_epoch(0.0, 1.0, ["mine"])
+    before = path.read_bytes()
+    with pytest.raises(OverwriteError, match="objects that would be lost") as caught:
+        convert(folder / "session.yaml", overwrite=True)
+    groups = ("acquisition", "analysis", "general/devices", "scratch", "stimulus/presentation")
+    assert set(caught.value.problem.found.split(", ")) == {*(f"/{name}/mine" for name in groups), "/intervals/epochs"}
+    assert path.read_bytes() == before
+    convert(folder / "session.yaml", overwrite=True, discard_results=True)
+    with h5py.File(path) as file:
+        assert "acquisition/mine" not in file
+
+
+def test_an_output_that_is_raw_data_is_refused(folder):
+    source = folder / "trials.nwb"
+    (folder / "trials.csv").rename(source)
+    (folder / "link.nwb").symlink_to(source)
+    trials = {"interface": "CsvTimeIntervalsInterface", "args": {"file_path": "trials.nwb"}}
+    before = source.read_bytes()
+    for output in (source, folder / "link.nwb"):
+        with pytest.raises(OverwriteError, match="raw data of the source 'trials'") as caught:
+            convert(raw.write_spec(folder, {"trials": trials}), output, overwrite=True, discard_results=True)
+        assert caught.value.exit_code == 2
+    assert source.read_bytes() == before
+
+
+def test_an_output_in_a_raw_folder_replaces_only_a_conversion(folder):
+    cells = folder / "cells"
+    write_suite2p(cells)
+    (cells / "other.nwb").write_bytes(b"raw")
+    source = {"interface": "Suite2pSegmentationInterface", "args": {"folder_path": "cells"}}
+    spec = raw.write_spec(folder, {"cells": source})
+    with pytest.raises(OverwriteError, match="raw data of the source 'cells'"):
+        convert(spec, cells / "other.nwb", overwrite=True)
+    assert (cells / "other.nwb").read_bytes() == b"raw"
+    convert(spec, cells / "session.nwb")
+    convert(spec, cells / "session.nwb", overwrite=True)
 
 
 @pytest.mark.parametrize(

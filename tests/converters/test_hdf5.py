@@ -21,9 +21,9 @@ from pynwb.image import ImageSeries
 
 import nwbpipe
 import nwbpipe.session._large_data as module
+from nwbpipe.converters._added import AddedObjects
 from nwbpipe.converters._build import BuiltSession
 from nwbpipe.converters._hdf5 import Storage, write_hdf5
-from nwbpipe.converters.clocks._alignment import AddedObjects
 from nwbpipe.errors import NwbpipeError, RequestError
 from nwbpipe.files import Codec, Layout
 from nwbpipe.files._chunks import _BLOCK_BYTES
@@ -72,7 +72,7 @@ def test_every_kind_of_large_data(tmp_path: Path, filled: list[str]) -> None:
     table = DynamicTable(name="table", description="x", columns=columns)
     nwbfile.create_processing_module("behavior", "x").add(table)
     path = tmp_path / "x.nwb"
-    write_hdf5(BuiltSession(nwbfile, [], {}), path)
+    write_hdf5(BuiltSession(nwbfile, []), path)
     assert sorted(filled) == [
         "/acquisition/array/data",
         "/acquisition/long/timestamps",
@@ -108,7 +108,7 @@ def test_embedded_video_is_read_frame_after_frame(tmp_path: Path, filled: list[s
     frames = [reader.read()[1] for _ in range(200)]
     nwbfile = empty()
     nwbfile.add_acquisition(movie(VideoDataChunkIterator(str(path))))
-    write_hdf5(BuiltSession(nwbfile, [], {}), tmp_path / "x.nwb")
+    write_hdf5(BuiltSession(nwbfile, []), tmp_path / "x.nwb")
     assert filled == ["/acquisition/movie/data"]
     with h5py.File(tmp_path / "x.nwb") as file:
         data = file["acquisition/movie/data"]
@@ -132,7 +132,7 @@ def test_recordings_and_movies_of_neuroconv(tmp_path: Path, filled: list[str]) -
     data = SpikeInterfaceRecordingDataChunkIterator(recording)
     nwbfile.add_acquisition(TimeSeries(name="probe", data=data, unit="V", rate=30_000.0))
     nwbfile.add_acquisition(movie(ImagingExtractorDataChunkIterator(imaging)))
-    write_hdf5(BuiltSession(nwbfile, [], {}), tmp_path / "x.nwb")
+    write_hdf5(BuiltSession(nwbfile, []), tmp_path / "x.nwb")
     assert sorted(filled) == ["/acquisition/movie/data", "/acquisition/probe/data"]
     with h5py.File(tmp_path / "x.nwb") as file:
         assert file["acquisition/probe/data"].chunks == (32768, 64)
@@ -146,7 +146,7 @@ def test_types_are_those_of_the_schema(tmp_path: Path, filled: list[str]) -> Non
     nwbfile = empty()
     times = np.arange(400_000, dtype="<f4")
     nwbfile.add_acquisition(TimeSeries(name="x", data=times, unit="V", timestamps=times))
-    write_hdf5(BuiltSession(nwbfile, [], {}), tmp_path / "x.nwb")
+    write_hdf5(BuiltSession(nwbfile, []), tmp_path / "x.nwb")
     assert sorted(filled) == ["/acquisition/x/data", "/acquisition/x/timestamps"]
     with h5py.File(tmp_path / "x.nwb") as file:
         assert file["acquisition/x/timestamps"].dtype == "<f8"
@@ -160,7 +160,7 @@ def test_what_can_not_be_sliced_is_left_to_hdmf(tmp_path: Path, filled: list[str
     data = DataChunkIterator(frames, maxshape=(None, 128, 96), dtype=MOVIE.dtype)
     nwbfile.add_acquisition(movie(H5DataIO(data, chunks=(10, 128, 96))))
     nwbfile.add_acquisition(TimeSeries(name="small", data=np.arange(100.0), unit="V", rate=1.0))
-    write_hdf5(BuiltSession(nwbfile, [], {}), tmp_path / "x.nwb")
+    write_hdf5(BuiltSession(nwbfile, []), tmp_path / "x.nwb")
     assert filled == []
     with h5py.File(tmp_path / "x.nwb") as file:
         assert np.array_equal(file["acquisition/movie/data"], MOVIE)
@@ -172,7 +172,7 @@ def test_linked_times_stay_links(tmp_path: Path) -> None:
     first = TimeSeries(name="first", data=TIMES.astype("<f4"), unit="V", timestamps=TIMES)
     nwbfile.add_acquisition(first)
     nwbfile.add_acquisition(TimeSeries(name="second", data=TIMES.astype("<f4"), unit="V", timestamps=first))
-    write_hdf5(BuiltSession(nwbfile, [], {}), tmp_path / "x.nwb")
+    write_hdf5(BuiltSession(nwbfile, []), tmp_path / "x.nwb")
     with h5py.File(tmp_path / "x.nwb") as file:
         assert file["acquisition/second/timestamps"] == file["acquisition/first/timestamps"]
         assert np.array_equal(file["acquisition/second/timestamps"], TIMES)
@@ -184,9 +184,8 @@ def test_the_spec_can_choose_the_chunks(tmp_path: Path, chosen: bool) -> None:
     series = movie(SliceableDataChunkIterator(MOVIE, chunk_shape=(10, 64, 96)))
     nwbfile.add_acquisition(series)
     options = {"iterator_options": {"chunk_shape": (10, 64, 96)} if chosen else {"buffer_gb": 1}}
-    source: Any = SimpleNamespace(name="scope", options=options)
-    added = AddedObjects(objects=[series], grown_tables=[])
-    write_hdf5(BuiltSession(nwbfile, [source], {"scope": added}), tmp_path / "x.nwb")
+    source: Any = SimpleNamespace(name="scope", options=options, added=AddedObjects(objects=[series]))
+    write_hdf5(BuiltSession(nwbfile, [source]), tmp_path / "x.nwb")
     with h5py.File(tmp_path / "x.nwb") as file:
         assert file["acquisition/movie/data"].chunks == ((10, 64, 96) if chosen else (70, 128, 96))
         assert np.array_equal(file["acquisition/movie/data"], MOVIE)
@@ -198,7 +197,7 @@ def test_compression_by_option(tmp_path: Path, codec: Codec) -> None:
 
     nwbfile = empty()
     nwbfile.add_acquisition(movie(MOVIE))
-    write_hdf5(BuiltSession(nwbfile, [], {}), tmp_path / "x.nwb", Storage(codec))
+    write_hdf5(BuiltSession(nwbfile, []), tmp_path / "x.nwb", Storage(codec))
     with h5py.File(tmp_path / "x.nwb") as file:
         dataset = file["acquisition/movie/data"]
         assert np.array_equal(dataset, MOVIE)
@@ -216,7 +215,7 @@ def test_compression_by_option(tmp_path: Path, codec: Codec) -> None:
 def test_layout_by_option(tmp_path: Path, layout: Layout) -> None:
     nwbfile = empty()
     nwbfile.add_acquisition(movie(MOVIE))
-    write_hdf5(BuiltSession(nwbfile, [], {}), tmp_path / "x.nwb", Storage(layout=layout))
+    write_hdf5(BuiltSession(nwbfile, []), tmp_path / "x.nwb", Storage(layout=layout))
     with h5py.File(tmp_path / "x.nwb") as file:
         strategy = file.id.get_create_plist().get_file_space_strategy()[0]
         assert (strategy == h5py.h5f.FSPACE_STRATEGY_PAGE) == (layout is Layout.PAGED)
@@ -238,7 +237,7 @@ def test_zstd_without_its_plugin_is_refused(tmp_path: Path, monkeypatch: pytest.
 
 def test_results_are_written_in_the_same_way(tmp_path: Path, filled: list[str]) -> None:
     path = tmp_path / "x.nwb"
-    write_hdf5(BuiltSession(empty(), [], {}), path)
+    write_hdf5(BuiltSession(empty(), []), path)
     with nwbpipe.transaction(path) as nwbfile:
         module_ = nwbfile.create_processing_module("behavior", "results")
         module_.add(TimeSeries(name="traces", data=TRACES, unit="V", timestamps=TIMES[:5000]))
@@ -259,7 +258,7 @@ def test_paged_file_space_outlives_a_transaction(tmp_path: Path) -> None:
     nwbfile = empty()
     nwbfile.add_acquisition(movie(MOVIE))
     path = tmp_path / "x.nwb"
-    write_hdf5(BuiltSession(nwbfile, [], {}), path)
+    write_hdf5(BuiltSession(nwbfile, []), path)
     with nwbpipe.transaction(path) as again:
         again.add_acquisition(TimeSeries(name="more", data=np.arange(10.0), unit="V", rate=1.0))
     with h5py.File(path) as file:

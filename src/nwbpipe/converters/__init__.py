@@ -1,4 +1,4 @@
-"""session.yaml → NWB file."""
+"""Convert a session.yaml and its raw files into one NWB file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What NWB and DANDI would refuse, found before and after the write."""
+"""Check a file for faults that NWB or DANDI would refuse, before and after the write."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nwbpipe.converters._reader_errors import log_warnings
+from nwbpipe.converters._warnings import log_warnings
 from nwbpipe.errors import InvalidResultError, Problem
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("nwbpipe")
 
-# Judged after the write, or not at all for a file in memory: its data are not there yet.
+# Checked after the write, or not at all for a file in memory, which has no data yet.
 _LATER = {"check_image_series_external_file_valid", "check_image_series_external_file_relative"}
 
 
@@ -71,4 +71,4 @@ def check_written(path: Path, output: Path) -> None:
         problems = [
             Problem(str(getattr(error, "reason", error)), str(getattr(error, "location", ""))) for error in errors
         ]
-        raise InvalidResultError("what was written is not valid NWB", where=str(output), problems=problems)
+        raise InvalidResultError("the written file is not valid NWB", where=str(output), problems=problems)

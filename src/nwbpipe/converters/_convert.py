@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import gc
-import logging
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import h5py
 
-from nwbpipe import session as session_file
-from nwbpipe.converters._build import BuiltSession, build_nwbfile
+from nwbpipe.converters._build import build_nwbfile
 from nwbpipe.converters._checks import check_in_memory, check_written
 from nwbpipe.converters._hdf5 import Storage, write_hdf5
 from nwbpipe.converters._media import MEDIA, place_media
-from nwbpipe.converters._reader_errors import log_warnings
 from nwbpipe.converters._record import STEP, SourceIdentities, add_conversion_record, source_paths, with_sources
 from nwbpipe.converters._upload import existing_etag, remote_target, upload
+from nwbpipe.converters._warnings import log_warnings
 from nwbpipe.converters.spec._load import open_spec
 from nwbpipe.converters.spec._model import SessionSpec
-from nwbpipe.errors import NwbpipeError, OverwriteError, Problem, RequestError, WorkError
-from nwbpipe.files import Codec, Layout
-from nwbpipe.provenance import RunRecord, set_sources
+from nwbpipe.errors import NwbpipeError, OverwriteError, RequestError
+from nwbpipe.files import Codec, Layout, create_atomically
+from nwbpipe.provenance import RunRecord, find_current_record, read_records, set_sources
+from nwbpipe.session import find_unrecorded, open_hdf5
 from nwbpipe.stores import Stage, Stores, is_remote
 
-logger = logging.getLogger("nwbpipe")
-_LEAST_MEMORY_MB = 64
+_NAMED = 20  # results that a message names
 
 
 def convert(
@@ -97,69 +95,37 @@ def convert(
     InvalidResultError
         NWB or DANDI would refuse the file.
     """
-    storage = _check_storage(compression, layout, memory_mb)
-    how = _ConversionOptions(storage, overwrite, discard_results, stub, progress, raw_identity, carry)
+    storage = Storage.of(compression, layout, memory_mb)
+    lossless = discard_results or carry is not None
     with open_spec(spec, stores) as session:
         target = _choose_target(session, output)
-        if isinstance(target, Path):
-            _check_target(target, how)
-            _convert_with_notes(session, target, how)
-            return target
-        before = existing_etag(target)
-        if before is not None:
-            _refuse_loss(target, how)
-        with Stage() as stage:
-            building = stage.folder / target.rpartition("/")[2]
-            _convert_with_notes(session, building, replace(how, overwrite=False, discard_results=False))
-            upload(building, target, before)
+        _refuse_raw(target, session)
+        with _stage_target(target) as (building, etag):
+            if etag is not None or building.exists():
+                _refuse_loss(target, overwrite, lossless)
+            with log_warnings("conversion"), session.paths.stage_remote():
+                started = datetime.now(UTC)
+                built = build_nwbfile(session, stub=stub, progress=progress and sys.stderr.isatty())
+                check_in_memory(built.nwbfile, session.path)
+                record = add_conversion_record(built, session, started, stub=stub)
+                raw, stage = [path for _, path in source_paths(session)], session.paths.stage.folder
+                with (
+                    SourceIdentities(session, raw_identity) as identities,
+                    place_media(built, building, raw, overwrite=overwrite, stage=stage) as media,
+                    create_atomically(building, overwrite=overwrite) as path,
+                ):
+                    if building.exists():  # again, with the lock: the conversion may have taken hours
+                        _refuse_loss(building, overwrite, lossless)
+                    write_hdf5(built, path, storage)
+                    record = with_sources(record, identities.wait(), {MEDIA: media} if media else {})
+                    with h5py.File(path, "r+") as file:
+                        set_sources(file, record)
+                    if carry is not None:
+                        carry(path, record)
+                    check_written(path, building)
+                del built
+                gc.collect()  # readers hold files open in circles of references
         return target
-
-
-@dataclass(frozen=True)
-class _ConversionOptions:
-    """What was asked of a conversion."""
-
-    storage: Storage
-    overwrite: bool
-    discard_results: bool
-    stub: bool
-    progress: bool
-    raw_identity: Literal["full", "stat"]
-    carry: Callable[[Path, RunRecord], object] | None
-
-
-def _convert_with_notes(session: SessionSpec, target: Path, how: _ConversionOptions) -> None:
-    with log_warnings("conversion"), session.paths.stage_remote():
-        try:
-            _convert(session, target, how)
-        finally:
-            gc.collect()  # readers hold files open in circles of references
-
-
-def _check_storage(compression: Codec | str, layout: Layout | str, memory_mb: int) -> Storage:
-    """Check how the file is to be stored, before anything is read."""
-    found = []
-    if compression not in list(Codec):
-        found.append(Problem("no such compression", expected=", ".join(Codec), found=str(compression)))
-    if layout not in list(Layout):
-        found.append(Problem("no such layout", expected=", ".join(Layout), found=str(layout)))
-    if memory_mb < _LEAST_MEMORY_MB:
-        found.append(
-            Problem("too little memory", expected=f"{_LEAST_MEMORY_MB} MiB or more", found=f"{memory_mb} MiB")
-        )
-    if found:
-        raise RequestError("the file can't be stored in that way", problems=found)
-    Codec(compression).options()  # refuses what is not installed
-    return Storage(Codec(compression), Layout(layout), memory_mb * 2**20)
-
-
-def _convert(session: SessionSpec, target: Path, how: _ConversionOptions) -> None:
-    started = datetime.now(UTC)
-    built = build_nwbfile(session, stub=how.stub, progress=how.progress and sys.stderr.isatty())
-    check_in_memory(built.nwbfile, session.path)
-    record = add_conversion_record(built, session, started, stub=how.stub)
-    with SourceIdentities(session, how.raw_identity) as identities:
-        _write(built, record, identities, target, how, session)
 
 
 def _choose_target(session: SessionSpec, output: Path | str | None) -> Path | str:
@@ -167,7 +133,7 @@ def _choose_target(session: SessionSpec, output: Path | str | None) -> Path | st
         assert output is not None
         return remote_target(output)
     if output is None and session.paths.mirrored is not None:
-        msg = "the spec is not on this machine, and its folder no place for the file"
+        msg = "the spec is not on this machine, so the output needs a name"
         raise RequestError(msg, where=str(session.path.name), hint="name the output: --output OUT.nwb")
     if output is None:
         name = f"sub-{session.subject.subject_id}_ses-{session.session.session_id}.nwb"
@@ -175,83 +141,82 @@ def _choose_target(session: SessionSpec, output: Path | str | None) -> Path | st
     target = Path(output)
     if target.suffix == ".nwb":
         return target
-    named = target.with_name(f"{target.name}.nwb")
-    if target.is_dir() and not named.exists():  # one that is there may have a folder of that name for its videos
+    with_suffix = target.with_name(f"{target.name}.nwb")
+    if target.is_dir() and not with_suffix.exists():  # a file that exists may have a folder of that name for videos
         hint = f"name the file: {target / 'session.nwb'}"
         raise RequestError("the output is a folder", where=str(target), expected="a file, OUT.nwb", hint=hint)
-    return named
+    return with_suffix
 
 
-def _check_target(target: Path, how: _ConversionOptions) -> None:
-    if target.exists():
-        _refuse_loss(target, how)
+@contextmanager
+def _stage_target(target: Path | str) -> Iterator[tuple[Path, str | None]]:
+    """Yield the local path to build at and the ETag of the object in the target's place; upload at the end.
+
+    A local target is built at its own path, and has no ETag.
+    """
+    if isinstance(target, Path):
+        yield target, None
+        return
+    etag = existing_etag(target)
+    with Stage() as stage:
+        building = stage.folder / target.rpartition("/")[2]
+        yield building, etag
+        upload(building, target, etag)
 
 
-def _refuse_loss(target: Path | str, how: _ConversionOptions) -> None:
-    """Refuse to replace a file that is there, unless that was asked for."""
-    if not how.overwrite:
+def _refuse_raw(target: Path | str, session: SessionSpec) -> None:
+    """Refuse an output that is a raw file of the session, or a file in a raw folder that nwbpipe did not make."""
+    output = target.resolve().as_posix() if isinstance(target, Path) else target
+    for name, path in source_paths(session):
+        location = session.paths.original_location(path)
+        raw = location if is_remote(location) else Path(location).resolve().as_posix()
+        is_inside = output.startswith(f"{raw}/") and _exists(target) and not _has_conversion(target)
+        if output == raw or is_inside:
+            raise OverwriteError(
+                f"the output is raw data of the source {name!r}",
+                where=str(target),
+                expected="a path of its own for the NWB file",
+                found=location,
+                hint="name another output; nwbpipe never overwrites raw data",
+            )
+
+
+def _exists(target: Path | str) -> bool:
+    return target.exists() if isinstance(target, Path) else existing_etag(target) is not None
+
+
+def _refuse_loss(target: Path | str, overwrite: bool, lossless: bool) -> None:
+    """Refuse to replace a file without `overwrite`, or results that are neither carried over nor given up."""
+    if not overwrite:
         raise OverwriteError("the output exists", where=str(target), hint="choose another name, or pass --overwrite")
-    results = [] if how.discard_results or how.carry is not None else list_results(target)
+    results = [] if lossless else list_results(target)
     if results:
+        more = f", and {len(results) - _NAMED} more" if len(results) > _NAMED else ""
         raise OverwriteError(
-            "the output holds results that would be lost",
+            "the output holds results or other objects that would be lost",
             where=str(target),
-            found=", ".join(results),
+            found=", ".join(results[:_NAMED]) + more,
             hint="pass --discard-results as well if they may go",
         )
 
 
 def list_results(path: Path | str) -> list[str]:
-    """Tell what would be lost with a file beside its conversion: steps, and containers of processing modules."""
-    from nwbpipe.provenance import read_records
-
+    """Return what a file holds beside its conversion: steps, and the paths of objects added by hand."""
     try:
-        with session_file.open_hdf5(path) as file:
+        with open_hdf5(path) as file:
             records = read_records(file)
-            modules = [f"/processing/{name}" for name in file.get("processing", {})]
-            containers = {f"{module}/{name}" for module in modules for name in file[module]}
-            known = {item.path for record in records for item in record.outputs if item.is_in(file)}
+            steps = {record.step for record in records if record.step != STEP}
+            return sorted(steps | set(find_unrecorded(file, records)))
     except OSError:
         return []
     except NwbpipeError as error:
         return [f"run records that can't be read ({error.problem.what})"]
-    return sorted({record.step for record in records if record.step != STEP} | (containers - known))
 
 
-def _write(
-    built: BuiltSession,
-    record: RunRecord,
-    identities: SourceIdentities,
-    target: Path,
-    how: _ConversionOptions,
-    session: SessionSpec,
-) -> None:
-    from nwbpipe.files import create_atomically
-
-    sources = [path for _, path in source_paths(session)]
-    stage = session.paths.stage.folder
-    with (
-        place_media(built, target, sources, overwrite=how.overwrite, stage=stage) as media,
-        create_atomically(target, overwrite=how.overwrite) as path,
-    ):
-        _check_target(target, how)  # again, with the lock: the conversion may have taken hours
-        with log_warnings("writing"):
-            _write_hdf5(built, path, how.storage)
-        record = replace(with_sources(record, identities.wait()), resources={MEDIA: media} if media else {})
-        with h5py.File(path, "r+") as file:
-            set_sources(file, record)
-        if how.carry is not None:
-            how.carry(path, record)
-        check_written(path, target)
-
-
-def _write_hdf5(built: BuiltSession, path: Path, storage: Storage) -> None:
+def _has_conversion(path: Path | str) -> bool:
+    """Return True if a file was converted by nwbpipe."""
     try:
-        write_hdf5(built, path, storage)
-    except (NwbpipeError, OSError):
-        raise
-    except Exception as error:
-        raise WorkError(
-            "writing the NWB file failed", where=str(path), found=f"{type(error).__name__}: {error}",
-            hint="nothing was changed; see the message above, or run with --debug",
-        ) from error  # fmt: skip
+        with open_hdf5(path) as file:
+            return find_current_record(read_records(file), STEP) is not None
+    except (OSError, NwbpipeError):
+        return False

@@ -1,4 +1,4 @@
-"""Writes procedures, equipment, attributes and notes of a session to the places that NWB has for them."""
+"""Write procedures, equipment, attributes and notes of a session to NWB's fields and our tables."""
 
 from __future__ import annotations
 
@@ -24,13 +24,12 @@ _DESCRIPTIONS = {
 
 
 def describe_entities(spec: SessionSpec) -> dict[str, dict[str, str]]:
-    """Fields of the `NWBFile` and the `Subject` that say in words what the tables hold.
+    """Describe the content of the tables in words, in fields of the `NWBFile` and the `Subject`.
 
     Returns
     -------
     dict
-        ``{"NWBFile": {"surgery": …, "virus": …, "notes": …}, "Subject": {"description": …}}``, without those that
-        there is nothing to say in.
+        ``{"NWBFile": {"surgery": …, "virus": …, "notes": …}, "Subject": {"description": …}}``, without empty fields.
     """
     session, subject = spec.session, spec.subject
     surgery = [*(item.describe() for item in subject.surgeries), *(item.describe() for item in subject.implants)]
@@ -73,13 +72,13 @@ def add_entities(spec: SessionSpec, nwbfile: NWBFile) -> None:
         "notes": _make_table("notes", Note, notes),
         "attributes": _attributes(spec.session.attributes),
     }
-    held = {name: table for name, table in tables.items() if table is not None}
-    if not held and not spec.subject.line:
+    filled = {name: table for name, table in tables.items() if table is not None}
+    if not filled and not spec.subject.line:
         return
     from nwbpipe.extensions import SessionDetails
 
     line = {"subject_line": spec.subject.line} if spec.subject.line else {}
-    nwbfile.add_lab_meta_data(SessionDetails(**held, **line))
+    nwbfile.add_lab_meta_data(SessionDetails(**filled, **line))
 
 
 def _add_devices(spec: SessionSpec, nwbfile: NWBFile) -> None:
@@ -91,7 +90,7 @@ def _add_devices(spec: SessionSpec, nwbfile: NWBFile) -> None:
             raise SpecError(
                 f"a source has written the device {name!r}",
                 where=f"{spec.path}: devices.{name}",
-                expected="a name of its own",
+                expected="a different name for each device",
                 hint="describe the source's device in `metadata: Devices`, or give this one another name",
             )
         key = _model_name(device)
@@ -112,7 +111,7 @@ def _model_name(device: DeviceSpec) -> str | None:
 
 
 def _make_table(name: str, model: type[Entity], items: Sequence[Entity]) -> Any:
-    """Make a table with a row an item; fields that no item has are left out."""
+    """Make a table with a row for each item; fields that no item has are left out."""
     if not items:
         return None
     from hdmf.common import DynamicTable, VectorData

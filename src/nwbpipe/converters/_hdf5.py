@@ -1,7 +1,9 @@
-"""Writing a built session to a new HDF5 file: small data by hdmf, large data by `nwbpipe.session._large_data`."""
+"""Write a built session to a new HDF5 file: small data by hdmf, large data by `nwbpipe.session._large_data`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,17 @@ from typing import Any
 import h5py
 
 from nwbpipe.converters._build import BuiltSession
+from nwbpipe.converters._warnings import log_warnings
+from nwbpipe.errors import NwbpipeError, Problem, RequestError, WorkError
 from nwbpipe.files import Codec, Layout
 from nwbpipe.session._large_data import fill_large, take_large
+
+_LEAST_MEMORY_MB = 64
 
 
 @dataclass(frozen=True)
 class Storage:
-    """How a new file is stored.
+    """Storage of a new file.
 
     Attributes
     ----------
@@ -24,16 +30,38 @@ class Storage:
     layout : Layout
         Paged (few requests over a network) or plain (for readers older than HDF5 1.10).
     memory_bytes : int
-        What the conversion may hold of the data at a time, in all.
+        The memory that the conversion may use for data at a time.
     """
 
     codec: Codec = Codec.GZIP
     layout: Layout = Layout.PAGED
     memory_bytes: int = 2**30
 
+    @classmethod
+    def of(cls, compression: Codec | str, layout: Layout | str, memory_mb: int) -> Storage:
+        """Check a user's choices, before anything is read.
+
+        Raises
+        ------
+        RequestError, ToolMissingError
+            If a choice is unknown, the memory is too little, or the codec is not installed.
+        """
+        problems = []
+        if compression not in list(Codec):
+            problems.append(Problem("no such compression", expected=", ".join(Codec), found=str(compression)))
+        if layout not in list(Layout):
+            problems.append(Problem("no such layout", expected=", ".join(Layout), found=str(layout)))
+        if memory_mb < _LEAST_MEMORY_MB:
+            least = f"{_LEAST_MEMORY_MB} MiB or more"
+            problems.append(Problem("too little memory", expected=least, found=f"{memory_mb} MiB"))
+        if problems:
+            raise RequestError("the file can't be stored in that way", problems=problems)
+        Codec(compression).options()  # refuses what is not installed
+        return cls(Codec(compression), Layout(layout), memory_mb * 2**20)
+
     @property
     def buffer_bytes(self) -> int:
-        """Part of the memory for chunks that wait; the rest is for the reader, its caches and its copies."""
+        """The part of the memory for chunks that wait; the rest is for the reader, its caches and its copies."""
         return self.memory_bytes // 4
 
 
@@ -42,25 +70,45 @@ def write_hdf5(built: BuiltSession, path: Path, storage: Storage | None = None) 
 
     Parameters
     ----------
-    built : Built
+    built : BuiltSession
         The session; its large data are replaced by empty iterators, so that it can be written only once.
     path : Path
         The file.
     storage : Storage, optional
-        How.
+        Compression, layout and memory.
+
+    Raises
+    ------
+    WorkError
+        If pynwb or a reader fails while the data are written.
     """
     from neuroconv.tools.nwb_helpers import configure_backend, get_default_backend_configuration
     from pynwb import NWBHDF5IO
 
     storage = storage or Storage()
-    chosen = {id(item) for source in built.sources if _chooses_chunks(source.options)
-              for item in built.added[source.name].objects}  # fmt: skip
-    late = take_large(built.nwbfile.all_children(), storage.codec, own_chunks=chosen)
-    configuration = get_default_backend_configuration(nwbfile=built.nwbfile, backend="hdf5")
-    configure_backend(nwbfile=built.nwbfile, backend_configuration=configuration)
-    with h5py.File(path, "w", **storage.layout.options()) as file, NWBHDF5IO(file=file, mode="w") as io:
-        io.write(built.nwbfile)
-        fill_large(file, late, io.manager.get_builder, storage.buffer_bytes)
+    chosen = {
+        id(item) for source in built.sources if _chooses_chunks(source.options) for item in source.added.objects
+    }
+    with log_warnings("writing"), _translate_errors(path):
+        late = take_large(built.nwbfile.all_children(), storage.codec, own_chunks=chosen)
+        configuration = get_default_backend_configuration(nwbfile=built.nwbfile, backend="hdf5")
+        configure_backend(nwbfile=built.nwbfile, backend_configuration=configuration)
+        with h5py.File(path, "w", **storage.layout.options()) as file, NWBHDF5IO(file=file, mode="w") as io:
+            io.write(built.nwbfile)
+            fill_large(file, late, io.manager.get_builder, storage.buffer_bytes)
+
+
+@contextmanager
+def _translate_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (NwbpipeError, OSError):
+        raise
+    except Exception as error:
+        raise WorkError(
+            "writing the NWB file failed", where=str(path), found=f"{type(error).__name__}: {error}",
+            hint="nothing was changed; see the message above, or run with --debug",
+        ) from error  # fmt: skip
 
 
 def _chooses_chunks(options: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Videos that stay outside the NWB file: placed in a folder beside it, named relative to it."""
+"""Place the videos that stay outside the NWB file in a folder beside it; the file names them relative to itself."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from nwbpipe.converters._added import load_array
 from nwbpipe.converters._build import BuiltSession
 from nwbpipe.converters._record import STEP
-from nwbpipe.converters.clocks._alignment import load_array
+from nwbpipe.converters._source import Source
 from nwbpipe.errors import FileAccessError, NwbpipeError, OverwriteError
 from nwbpipe.provenance import find_current_record, read_records
 
-MEDIA = "media"  # what the conversion's record calls the notes of the media that it placed, in its resources
+MEDIA = "media"  # entry of the conversion record's resources: the notes of the media that it placed
 _BLOCK = 1 << 20
 
 
 def media_folder(output: Path) -> Path:
-    """Folder of a file's media: named after it, beside it."""
+    """Return the folder of a file's media: named after it, beside it."""
     return output.with_suffix("")
 
 
@@ -33,22 +34,23 @@ def place_media(
 ) -> Iterator[dict[str, Any]]:
     """Place the videos of a session beside its file; if the block fails, they are removed again.
 
-    The media of a file that is replaced stay until the new one is in place: one of the same name but other content
-    is not touched, the new one gets a number. At the end those go that the conversion of the old file placed and the
-    new one does not use. Only its own note tells them, for raw data may lie in the same folder, under any name.
+    The media of a file that is replaced stay until the new file is in place: a medium of the same name but other
+    content is not touched, the new one gets a number. At the end the media go that the conversion of the old file
+    placed and the new file does not use. They are known by the old record's notes alone, for raw data may lie in the
+    same folder, under any name.
 
     Parameters
     ----------
-    built : Built
-        The session's file in memory; its `locate_external_file` fields are made relative.
+    built : BuiltSession
+        The session's file in memory; its `external_file` fields are made relative.
     output : Path
         The NWB file.
     sources : iterable of Path
         Raw files and folders of the session: none of them is removed, or noted as placed.
     overwrite : bool
-        Whether a file that exists may be replaced.
+        True if a file that exists may be replaced.
     stage : Path, optional
-        Folder of what was brought to this machine for the conversion: from there files are copied, not linked.
+        Folder of the raw files that were downloaded for the conversion: from there files are copied, not linked.
 
     Yields
     ------
@@ -58,27 +60,27 @@ def place_media(
     folder = media_folder(output)
     old = _read_media_notes(output) if overwrite else {}
     raw = {path.resolve() for path in sources}
-    made, used = not folder.exists(), set()
-    placed: dict[str, Any] = {}
+    is_new_folder, used = not folder.exists(), set()
+    new: dict[str, Any] = {}
     try:
-        for how, series in _external_series(built):
+        for source, series in _external_series(built):
             names = []
-            for file, stem in _name_files(series, how[0]):
+            for file, stem in _name_files(series, source.name):
                 raw.add(file.resolve())
                 folder.mkdir(exist_ok=True)
                 target = _choose_target(file, folder, stem, overwrite)
                 used.add(target.name)
                 if not target.exists():
-                    staged = stage is not None and file.is_relative_to(stage)
-                    placed[target.name] = _place(file, target, "copy" if staged else how[1])
+                    is_copy = source.spec.video == "copy" or (stage is not None and file.is_relative_to(stage))
+                    new[target.name] = _place(file, target, link=not is_copy)
                 names.append(str(PurePosixPath(folder.name, target.name)))
             series.fields["external_file"] = names
         old = {name: note for name, note in old.items() if not _is_raw(folder / name, raw)}
-        kept = {name: note for name, note in old.items() if name in used and _is_noted(folder / name, note)}
-        yield {**kept, **placed}
+        reused = {name: note for name, note in old.items() if name in used and _is_noted(folder / name, note)}
+        yield {**reused, **new}
     except BaseException:
-        _remove(folder, placed)
-        if made and folder.is_dir() and not any(folder.iterdir()):
+        _remove(folder, new)
+        if is_new_folder and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
         raise
     unused = {name: note for name, note in old.items() if name not in used}
@@ -86,24 +88,24 @@ def place_media(
         folder.rmdir()
 
 
-def _external_series(built: BuiltSession) -> Iterator[tuple[tuple[str, str], Any]]:
-    """Series with external files, each with its source's name and how to place the files."""
+def _external_series(built: BuiltSession) -> Iterator[tuple[Source, Any]]:
+    """Iterate over the series with external files, each with its source."""
     for source in built.sources:
         if source.spec.video in ("link", "copy"):
-            for series in built.added[source.name].series():
+            for series in source.added.series():
                 if getattr(series, "external_file", None) is not None:
-                    yield (source.name, source.spec.video), series
+                    yield source, series
 
 
 def _name_files(series: Any, source: str) -> Iterator[tuple[Path, str]]:
-    """Files of a series, each with a name after its source: two sources may both have a `body.mp4`."""
+    """Iterate over the files of a series, each with a name after its source: two may both have a `body.mp4`."""
     for name in load_array(series.external_file):
         file = Path(str(name))
         yield file, file.stem if file.stem == source else f"{source}_{file.stem}"
 
 
 def _choose_target(file: Path, folder: Path, stem: str, overwrite: bool) -> Path:
-    """Choose where a medium goes: its name if that is free or holds the same, else the name with a number."""
+    """Choose the path of a medium: its name if that is free or holds the same content, else with a number."""
     target = folder / f"{stem}{file.suffix}"
     number = 2
     while target.exists() and not _have_same_content(file, target):
@@ -119,10 +121,10 @@ def _choose_target(file: Path, folder: Path, stem: str, overwrite: bool) -> Path
 
 
 def _read_media_notes(output: Path) -> dict[str, Any]:
-    """Notes of the media that the conversion of a file placed. Older versions made none: what they placed stays."""
+    """Return the notes of the media that the conversion of a file placed; media of older versions have none."""
     try:
         record = find_current_record(read_records(output), STEP)
-    except NwbpipeError:  # there is no such file, or it is none of ours
+    except NwbpipeError:  # the file does not exist, or is not nwbpipe's
         return {}
     media = record.resources.get(MEDIA) if record is not None and isinstance(record.resources, Mapping) else None
     if not isinstance(media, Mapping):
@@ -131,9 +133,9 @@ def _read_media_notes(output: Path) -> dict[str, Any]:
 
 
 def _note(path: Path, linked: bool) -> dict[str, Any]:
-    """What tells a medium that nwbpipe placed from another file that came to its name later."""
-    found = path.lstat()
-    return {"inode": found.st_ino, "size": found.st_size, "mtime_ns": found.st_mtime_ns, "link": linked}
+    """Return the note by which a medium is known again: another file may come to its name later."""
+    status = path.lstat()
+    return {"inode": status.st_ino, "size": status.st_size, "mtime_ns": status.st_mtime_ns, "link": linked}
 
 
 def _is_noted(path: Path, note: Mapping[str, Any]) -> bool:
@@ -144,30 +146,30 @@ def _is_noted(path: Path, note: Mapping[str, Any]) -> bool:
 
 
 def _is_raw(path: Path, raw: set[Path]) -> bool:
-    """Whether a path is a raw file of the session, or lies in a raw folder."""
+    """Return True if a path is a raw file of the session, or lies in a raw folder."""
     resolved = path.resolve()
     return not raw.isdisjoint((resolved, *resolved.parents))
 
 
 def _remove(folder: Path, notes: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Remove media that are as they were noted; tell whether any was.
+    """Remove the media that are as they were noted; return True if any was.
 
     A link stays once it is the only name of its file: then it is the raw video.
     """
-    removed = False
+    any_removed = False
     for name, note in notes.items():
         path = folder / name
         if _is_noted(path, note) and not (note["link"] and path.lstat().st_nlink == 1):
             with suppress(OSError):  # it does no harm where it is
                 path.unlink()
-                removed = True
-    return removed
+                any_removed = True
+    return any_removed
 
 
-def _place(file: Path, target: Path, how: str) -> dict[str, Any]:
-    """Link or copy a medium to a name that is free, and return the note of it."""
+def _place(file: Path, target: Path, *, link: bool) -> dict[str, Any]:
+    """Link or copy a medium to a name that is free, and return its note."""
     try:
-        if how == "link" and _try_hard_link(file, target):
+        if link and _try_hard_link(file, target):
             return _note(target, linked=True)
         partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
         try:
@@ -188,7 +190,7 @@ def _place(file: Path, target: Path, how: str) -> dict[str, Any]:
 
 
 def _try_hard_link(file: Path, target: Path) -> bool:
-    """Make a hard link; tell whether the file system allows it."""
+    """Make a hard link; return False if the file system allows none."""
     try:
         os.link(file.resolve(), target)
     except OSError as error:
@@ -198,12 +200,12 @@ def _try_hard_link(file: Path, target: Path) -> bool:
     return True
 
 
-def _have_same_content(one: Path, other: Path) -> bool:
-    if one.samefile(other):
+def _have_same_content(path: Path, target: Path) -> bool:
+    if path.samefile(target):
         return True
-    if one.stat().st_size != other.stat().st_size:
+    if path.stat().st_size != target.stat().st_size:
         return False
-    with one.open("rb") as first, other.open("rb") as second:
+    with path.open("rb") as first, target.open("rb") as second:
         while True:
             block = first.read(_BLOCK)
             if block != second.read(_BLOCK):

@@ -1,4 +1,4 @@
-"""Checks the metadata of fiber photometry, before anything is written: complete, and free of contradictions."""
+"""Check that the metadata of fiber photometry are complete and free of contradictions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _NEEDS = {
 
 
 def check_photometry(metadata: Mapping[str, Any]) -> list[Problem]:
-    """Return what is wrong with the block ``FiberPhotometry`` and the devices that it names.
+    """Return the problems of the block ``FiberPhotometry`` and the devices that it names.
 
     Parameters
     ----------
@@ -67,7 +67,9 @@ def check_photometry(metadata: Mapping[str, Any]) -> list[Problem]:
         lacking = [str(key) for key, row in rows.items() if row.get(name) is None]
         if 0 < len(lacking) < len(rows):
             where = f"metadata.FiberPhotometry.FiberPhotometryTable.rows.{lacking[0]}.{name}"
-            problems.append(Problem("a column of the table has a value in every row or in none", where, "a value"))
+            problems.append(
+                Problem("the column has values in some rows only", where, "a value in every row or in none")
+            )
     for kind, needed in _NEEDS.items():
         for key, entry in (block.get(kind) or {}).items():
             where = f"metadata.FiberPhotometry.{kind}.{key}"
@@ -79,7 +81,7 @@ def check_photometry(metadata: Mapping[str, Any]) -> list[Problem]:
             for row in entry.get("fiber_photometry_table_region") or ():
                 if row not in rows:
                     where = f"metadata.FiberPhotometry.{key}.fiber_photometry_table_region"
-                    problems.append(Problem("no such row of the table", where, ", ".join(map(str, rows)), str(row)))
+                    problems.append(Problem("the table has no such row", where, ", ".join(map(str, rows)), str(row)))
     return list(dict.fromkeys(problems))  # rows share devices
 
 
@@ -94,13 +96,15 @@ def _check_row(key: str, row: Mapping[str, Any], metadata: Mapping[str, Any]) ->
         if row.get(name) is None:
             yield _missing_problem(f"{where}.{name}")
     for name in set(row) - _ROW:
-        yield Problem("an unknown field", f"{where}.{name}", "one of " + ", ".join(sorted(_ROW)))
+        yield Problem("the field is unknown", f"{where}.{name}", ", ".join(sorted(_ROW)))
     light = [row.get(f"{name}_wavelength_in_nm") for name in ("excitation", "emission")]
     if all(value is not None for value in light):
         excitation, emission = map(float, light)  # type: ignore[arg-type]  # None is ruled out
         if not 200 <= excitation < emission <= 2000:
-            found = f"{excitation:g} and {emission:g} nm"
-            yield Problem("wavelengths that can't be", where, "nanometres, the emission above the excitation", found)
+            wavelengths = f"{excitation:g} and {emission:g} nm"
+            yield Problem(
+                "the wavelengths are impossible", where, "nanometres, the emission above the excitation", wavelengths
+            )
     devices = metadata.get("Devices") or {}
     for name, kind in _LINKS.items():
         device = row.get(name)
@@ -108,10 +112,12 @@ def _check_row(key: str, row: Mapping[str, Any], metadata: Mapping[str, Any]) ->
             continue
         entry = devices.get(device)
         if entry is None:
-            yield Problem("no such device", f"{where}.{name}", ", ".join(map(str, devices)) or "devices", str(device))
+            yield Problem(
+                "the device does not exist", f"{where}.{name}", ", ".join(map(str, devices)) or "devices", str(device)
+            )
         elif not str(entry.get("type", "")).endswith(kind):
             yield Problem(
-                "a device of the wrong type", f"metadata.Devices.{device}.type", kind, str(entry.get("type"))
+                "the device has the wrong type", f"metadata.Devices.{device}.type", kind, str(entry.get("type"))
             )
         elif kind == "OpticalFiber":
             yield from _check_fiber(f"metadata.Devices.{device}.fiber_insertion", entry.get("fiber_insertion"))
@@ -125,7 +131,7 @@ def _check_fiber(where: str, insertion: Any) -> Iterator[Problem]:
 
 
 def _check_side(where: str, hemisphere: Any, ml: Any) -> Iterator[Problem]:
-    """A place is on the side that it says: + is right."""
+    """Check that a coordinate lies on the side of its hemisphere: + is right."""
     if hemisphere not in ("left", "right") or not isinstance(ml, int | float) or not math.isfinite(ml) or ml == 0:
         return
     if (ml > 0) != (hemisphere == "right"):
@@ -150,11 +156,14 @@ def _check_references(block: Mapping[str, Any]) -> Iterator[Problem]:
             "FiberPhotometryViruses",
         ),
     ]
-    for place, entries, name, target in links:
-        known = block.get(target) or {}
+    for path, entries, name, target in links:
+        targets = block.get(target) or {}
         for key, entry in entries.items():
-            if entry.get(name) is not None and entry[name] not in known:
-                where = f"metadata.FiberPhotometry.{place}.{key}.{name}"
+            if entry.get(name) is not None and entry[name] not in targets:
+                where = f"metadata.FiberPhotometry.{path}.{key}.{name}"
                 yield Problem(
-                    f"no such entry of {target}", where, ", ".join(map(str, known)) or "one", str(entry[name])
+                    f"{target} has no such entry",
+                    where,
+                    ", ".join(map(str, targets)) or f"an entry of {target}",
+                    str(entry[name]),
                 )

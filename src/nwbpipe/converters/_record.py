@@ -1,4 +1,4 @@
-"""The record of a conversion: a run like any other, kept in the file that it made."""
+"""Record a conversion in its file, as a run like any other."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from nwbpipe.converters._build import BuiltSession
-from nwbpipe.converters._reader_errors import paths_of
-from nwbpipe.converters.clocks._alignment import AddedObjects
-from nwbpipe.converters.clocks._clocks import file_paths
+from nwbpipe.converters._source import find_paths
+from nwbpipe.converters.spec._clock_spec import files_of
 from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.errors import FileAccessError
 from nwbpipe.provenance import (
@@ -32,6 +30,10 @@ from nwbpipe.provenance import (
 )
 from nwbpipe.stores import is_remote
 
+if TYPE_CHECKING:
+    from nwbpipe.converters._added import AddedObjects
+    from nwbpipe.converters._build import BuiltSession
+
 STEP = "convert"
 # The method's revision: raised when the same spec and raw files would give other content.
 REVISION = 1
@@ -39,25 +41,25 @@ _PACKAGES = ("neuroconv", "pynwb", "hdmf", "h5py", "numpy", "spikeinterface", "n
 
 
 def source_paths(spec: SessionSpec) -> list[tuple[str, Path]]:
-    """Raw files and folders of a session, each with the source that names it."""
+    """Return the raw files and folders of a session, each with the source that names it."""
     return [
-        *((name, path) for name in spec.sources for path in paths_of(spec, name)),
-        *(("clocks", path) for path in file_paths(spec)),
+        *((name, path) for name, source in spec.sources.items() for path in find_paths(source.args)),
+        *(("clocks", path) for clock in spec.clocks.values() for path in files_of(clock)),
     ]
 
 
 class SourceIdentities:
     """Identities of the raw files of a session, hashed in a thread beside the conversion that reads them.
 
-    Size and SHA-256 of each file or folder that a source names. Leaving the block early gives up what is not begun;
-    the file that is being hashed is not waited for.
+    An identity is the size and SHA-256 of each file or folder that a source names. Leaving the block early skips the
+    files that are not begun; the file that is being hashed is not waited for.
     """
 
     def __init__(self, spec: SessionSpec, mode: Literal["full", "stat"] = "full") -> None:
         self._spec, self._mode = spec, mode
-        self._found: list[dict[str, Any]] = []
+        self._identities: list[dict[str, Any]] = []
         self._error: Exception | None = None
-        self._given_up = threading.Event()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._hash, name="nwbpipe-hash", daemon=True)
 
     def __enter__(self) -> Self:
@@ -65,7 +67,7 @@ class SourceIdentities:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._given_up.set()
+        self._stop.set()
 
     def wait(self) -> list[dict[str, Any]]:
         """Wait, and return one mapping for each file or folder.
@@ -78,37 +80,37 @@ class SourceIdentities:
         self._thread.join()
         if self._error is not None:
             raise self._error
-        return self._found
+        return self._identities
 
     def _hash(self) -> None:
         try:
             for name, path in source_paths(self._spec):
-                if self._given_up.is_set():
+                if self._stop.is_set():
                     return
-                place = self._spec.paths.display(path)
-                self._found.append({"source": name, "path": place, **self._identity(path)})
+                self._identities.append(
+                    {"source": name, "path": self._spec.paths.display(path), **self._identify(path)}
+                )
         except Exception as error:
             self._error = error
 
-    def _identity(self, path: Path) -> dict[str, Any]:
-        places = self._spec.paths
-        mode = (
-            "full" if is_remote(places.original_location(path)) else self._mode
-        )  # a copy's time of change says nothing
+    def _identify(self, path: Path) -> dict[str, Any]:
+        paths = self._spec.paths
+        is_copy = is_remote(paths.original_location(path))
+        mode = "full" if is_copy else self._mode  # a copy's time of change says nothing
         try:
-            return identity_values(IdentityCache().identify_file(path, mode=mode, origins=places.stage.origins))
+            return identity_values(IdentityCache().identify_file(path, mode=mode, origins=paths.stage.origins))
         except OSError as error:
             raise FileAccessError("a raw file can't be read", where=str(path), found=str(error)) from error
 
 
 def identity_values(identity: FileIdentity) -> dict[str, Any]:
-    """Give an identity as a record holds it."""
+    """Return an identity as a record holds it."""
     values: dict[str, Any] = {"size": identity.size, "sha256": identity.sha256}
     return values if identity.mtime_ns is None else {**values, "mtime_ns": identity.mtime_ns}
 
 
 def conversion_key(parameters: Mapping[str, Any], identities: Iterable[Mapping[str, Any]]) -> str:
-    """Key of a conversion: the spec, and the identities of the raw files."""
+    """Compute the key of a conversion from its spec and the identities of the raw files."""
     inputs = {
         f"{item['source']}:{item['path']}": ":".join(
             str(item[name]) for name in ("sha256", "size", "mtime_ns") if name in item
@@ -119,9 +121,9 @@ def conversion_key(parameters: Mapping[str, Any], identities: Iterable[Mapping[s
 
 
 def add_conversion_record(built: BuiltSession, spec: SessionSpec, started: datetime, *, stub: bool) -> RunRecord:
-    """Put the record of a conversion into the file in memory, before it is written.
+    """Add the record of a conversion to the file in memory, before it is written.
 
-    It says nothing of the raw files yet: `with_sources` gives the record that does.
+    The record lacks the raw files' identities; `with_sources` adds them.
     """
     parameters = {**spec.as_dict(), "stub": stub}
     record = RunRecord(
@@ -151,19 +153,22 @@ def add_conversion_record(built: BuiltSession, spec: SessionSpec, started: datet
     return record
 
 
-def with_sources(record: RunRecord, identities: list[dict[str, Any]]) -> RunRecord:
-    """Return the record of a conversion of raw files of these identities."""
-    return replace(record, key=conversion_key(record.parameters, identities), sources=tuple(identities))
+def with_sources(
+    record: RunRecord, identities: list[dict[str, Any]], resources: Mapping[str, Any] | None = None
+) -> RunRecord:
+    """Return the record of a conversion with the identities of its raw files, and what else it used."""
+    key = conversion_key(record.parameters, identities)
+    return replace(record, key=key, sources=tuple(identities), resources=resources or {})
 
 
 def _outputs(built: BuiltSession) -> Iterable[ObjectRecord]:
-    seen: set[int] = set()
-    for name, added in built.added.items():
-        for item in _outermost_containers(added):
-            if id(item) not in seen:
-                seen.add(id(item))
+    recorded: set[int] = set()
+    for source in built.sources:
+        for item in _outermost_containers(source.added):
+            if id(item) not in recorded:
+                recorded.add(id(item))
                 yield ObjectRecord(
-                    name=f"{name}: {item.name}",
+                    name=f"{source.name}: {item.name}",
                     path=_path(item),
                     object_id=item.object_id,
                     neurodata_type=type(item).__name__,
@@ -171,7 +176,7 @@ def _outputs(built: BuiltSession) -> Iterable[ObjectRecord]:
 
 
 def _outermost_containers(added: AddedObjects) -> Iterable[Any]:
-    """Outermost containers among what a source added."""
+    """Iterate over the outermost containers among the objects that a source added, and the tables that grew."""
     ids = {id(item) for item in added.objects}
     for item in added.objects:
         if id(item.parent) not in ids or type(item.parent).__name__ == "ProcessingModule":
@@ -180,27 +185,29 @@ def _outermost_containers(added: AddedObjects) -> Iterable[Any]:
 
 
 def _path(item: Any) -> str:
-    """HDF5 path that an object in memory will have."""
+    """Return the HDF5 path that an object in memory will have."""
     from pynwb import NWBFile, ProcessingModule
 
     parent, name = item.parent, str(item.name)
     if isinstance(parent, NWBFile):
-        return f"{next((path for group, path in _PLACES.items() if _is_held_by(parent, group, item)), '')}/{name}"
+        return f"{next((path for group, path in _GROUPS.items() if _is_in_group(parent, group, item)), '')}/{name}"
     if isinstance(parent, ProcessingModule):
         return f"/processing/{parent.name}/{name}"
     return f"{_path(parent)}/{name}" if parent is not None else f"/{name}"
 
 
-def _is_held_by(nwbfile: Any, group: str, item: Any) -> bool:
-    held: Any = getattr(nwbfile, group, None)
-    if held is item:
+def _is_in_group(nwbfile: Any, group: str, item: Any) -> bool:
+    """Return True if an attribute of the file is the item, or a mapping that holds it."""
+    value: Any = getattr(nwbfile, group, None)
+    if value is item:
         return True
-    if held is None or not hasattr(held, "get") or hasattr(held, "columns"):
+    if value is None or not hasattr(value, "get") or hasattr(value, "columns"):
         return False
-    return bool(held.get(item.name) is item)
+    return bool(value.get(item.name) is item)
 
 
-_PLACES = {
+# Attributes of `NWBFile` and their HDF5 paths.
+_GROUPS = {
     "acquisition": "/acquisition",
     "stimulus": "/stimulus/presentation",
     "stimulus_template": "/stimulus/templates",

@@ -1,4 +1,4 @@
-"""What changed in a spec since its session was converted, and the edit of the file where only metadata did."""
+"""Compare a spec with the record of its conversion, and edit the file where only metadata changed."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _SUBJECT = {
     for name in ("age", "date_of_birth", "description", "genotype", "sex", "species", "strain", "weight")
 }
 
-# What else of the spec is told in the same text of the file (`describe_entities`): then an edit would lose it.
-_TOLD_WITH = {
+# Other parts of the spec that stand in the same text of the file (`describe_entities`): an edit would lose them.
+_SHARED_TEXTS = {
     "/general/surgery": (("subject", "surgeries"), ("subject", "implants")),
     "/general/virus": (("subject", "injections"),),
     "/general/notes": (("session", "attributes"),),
@@ -51,16 +51,16 @@ _TOLD_WITH = {
 
 @dataclass(frozen=True)
 class SpecChanges:
-    """What differs between the spec of a conversion's record and the spec as it is.
+    """Differences between the spec of a conversion's record and the current spec.
 
     Attributes
     ----------
     metadata : mapping
-        HDF5 path → new value, of what an edit of the file can do.
+        HDF5 path → new value, for the fields that an edit of the file can change.
     differences : tuple of str
         The changes in words: ``subject.sex 'M' → 'F'``.
     rebuild : bool
-        Whether something changed that only a new conversion can do.
+        True if the changes need a new conversion.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -68,43 +68,43 @@ class SpecChanges:
     rebuild: bool = False
 
 
-def compare_specs(before: Mapping[str, Any], now: Mapping[str, Any]) -> SpecChanges:
+def compare_specs(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> SpecChanges:
     """Compare the parameters of two conversions.
 
     Parameters
     ----------
-    before : mapping
+    recorded : mapping
         Parameters of the recorded conversion.
-    now : mapping
-        `SessionSpec.resolved` of the spec as it is, with ``stub``.
+    current : mapping
+        `SessionSpec.as_dict` of the current spec, with ``stub``.
     """
     edits: dict[str, Any] = {}
-    told: list[str] = []
+    differences: list[str] = []
     rebuild = False
-    for path, old, new in _differences(before, now):
-        told.append(f"{'.'.join(path)} {_format_value(old)} → {_format_value(new)}")
-        place = {"subject": _SUBJECT, "session": _SESSION}.get(path[0], {}).get(".".join(path[1:]))
-        if place is not None and _is_complete_text(place, old, new, now):
-            edits[place] = new
+    for keys, old, new in _differences(recorded, current):
+        differences.append(f"{'.'.join(keys)} {_format_value(old)} → {_format_value(new)}")
+        path = {"subject": _SUBJECT, "session": _SESSION}.get(keys[0], {}).get(".".join(keys[1:]))
+        if path is not None and _is_complete_text(path, old, new, current):
+            edits[path] = new
         else:
             rebuild = True
-    return SpecChanges(edits, tuple(told), rebuild)
+    return SpecChanges(edits, tuple(differences), rebuild)
 
 
-def _is_complete_text(place: str, old: Any, new: Any, now: Mapping[str, Any]) -> bool:
-    """Whether a new value is all that the file says there."""
-    if new is None:  # what is no longer said may be known from the raw files
+def _is_complete_text(path: str, old: Any, new: Any, current: Mapping[str, Any]) -> bool:
+    """Return True if a new value is all of the file's text at that path."""
+    if new is None:  # without the spec's value, the raw files' may count
         return False
     if any(isinstance(item, Mapping) for value in (old, new) if isinstance(value, list) for item in value):
         return False  # notes with a table of their own
-    return not any(now[section].get(name) for section, name in _TOLD_WITH.get(place, ()))
+    return not any(current[section].get(name) for section, name in _SHARED_TEXTS.get(path, ()))
 
 
 def _differences(
-    before: Mapping[str, Any], now: Mapping[str, Any], path: tuple[str, ...] = ()
+    recorded: Mapping[str, Any], current: Mapping[str, Any], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    for name in sorted({*before, *now}):
-        old, new = before.get(name), now.get(name)
+    for name in sorted({*recorded, *current}):
+        old, new = recorded.get(name), current.get(name)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _differences(old, new, (*path, name))
         elif old != new:
@@ -130,7 +130,7 @@ def update_metadata(
     file : Path or str
         The session file, or its address in S3.
     parameters : mapping
-        `SessionSpec.resolved` of the spec as it is, with ``stub``.
+        `SessionSpec.as_dict` of the current spec, with ``stub``.
     lock_timeout : float
         Seconds to wait for another writer.
     check : callable, optional
@@ -147,7 +147,7 @@ def update_metadata(
         If the file was not converted by nwbpipe, or more than metadata changed.
     """
     run_id = uuid.uuid4().hex
-    made: list[RunRecord] = []
+    records: list[RunRecord] = []
 
     def edit(working: h5py.File) -> None:
         old = find_current_record(read_records(working), STEP)
@@ -158,11 +158,11 @@ def update_metadata(
         if changes.rebuild:
             msg = "more than metadata changed: the session has to be converted again"
             raise InputError(msg, where=str(file), found="; ".join(changes.differences))
-        for place, value in changes.metadata.items():
-            _set_text(working, place, value)
+        for path, value in changes.metadata.items():
+            _set_text(working, path, value)
         mark_superseded(working, STEP, run_id)
         now = datetime.now(UTC)
-        made.append(
+        records.append(
             replace(
                 old, run_id=run_id, key=conversion_key(parameters, old.sources), parameters=dict(parameters),
                 parameters_hash=parameters_hash(parameters), started=now, ended=now,
@@ -170,16 +170,16 @@ def update_metadata(
         )  # fmt: skip
 
     with session_file.transaction(file, lock_timeout=lock_timeout, before=edit, check=check) as nwbfile:
-        add_record(nwbfile, made[0])
-    return made[0]
+        add_record(nwbfile, records[0])
+    return records[0]
 
 
-def _set_text(working: h5py.File, place: str, value: Any) -> None:
+def _set_text(working: h5py.File, path: str, value: Any) -> None:
     """Write a text or a list of texts, as pynwb does; attributes (the reference of an age) stay."""
-    attributes = dict(working[place].attrs) if place in working else {}
-    if place in working:
-        del working[place]
-    texts = value if isinstance(value, str) else [str(one) for one in value]
-    working.create_dataset(place, data=texts, dtype=h5py.string_dtype("utf-8"))
-    for name, one in attributes.items():
-        working[place].attrs[name] = one
+    attributes = dict(working[path].attrs) if path in working else {}
+    if path in working:
+        del working[path]
+    texts = value if isinstance(value, str) else [str(item) for item in value]
+    working.create_dataset(path, data=texts, dtype=h5py.string_dtype("utf-8"))
+    for name, item in attributes.items():
+        working[path].attrs[name] = item

@@ -1,4 +1,4 @@
-"""A conversion whose file is an object in S3: built here, then uploaded as a whole."""
+"""Upload a conversion to S3 as a whole, once it is built on this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def remote_target(output: Path | str) -> str:
     """
     url = canonical_url(output)
     if not url.startswith("s3:"):
-        msg = "a conversion can't be written there: not supported"
+        msg = "a conversion can't be written to this kind of store"
         raise RequestError(
             msg,
             where=public_url(url),
@@ -35,12 +35,12 @@ def remote_target(output: Path | str) -> str:
 
 
 def existing_etag(url: str) -> str | None:
-    """Return the ETag of the object that is there; None if there is none.
+    """Return the ETag of an object; None if it does not exist.
 
     Raises
     ------
     FileAccessError
-        If S3 can't be asked.
+        If S3 does not answer.
     """
     store, name = open_location(url)
     return store.stat(name).tag if store.exists(name) else None
@@ -54,17 +54,16 @@ def upload(built: Path, url: str, replaces: str | None) -> None:
     built : Path
         The file on this machine; its media are in the folder named after it.
     url : str
-        Where it goes.
+        Address of the new object.
     replaces : str, optional
         ETag of the object that it may replace.
 
     Raises
     ------
     OverwriteError
-        If there is another file, or another state of it, than when the conversion began; or a medium of the same
-        name with other content.
+        If the object appeared or changed since the conversion began, or a medium of the same name has other content.
     FileAccessError
-        If it can't be uploaded. What was there stands.
+        If it can't be uploaded. The old object stays.
     """
     store, _ = open_location(url)
     with _upload_media(built, store):
@@ -79,14 +78,14 @@ def upload(built: Path, url: str, replaces: str | None) -> None:
 
 @contextmanager
 def _upload_media(built: Path, store: Store) -> Iterator[None]:
-    """Upload the media; if the block fails, those that were not there before are removed again."""
+    """Upload the media; if the block fails, the new ones are removed again."""
     folder = media_folder(built)
-    ours: list[tuple[str, str]] = []
+    uploaded: list[tuple[str, str]] = []
     try:
         for medium in sorted(folder.iterdir()) if folder.is_dir() else []:
             name = f"{folder.name}/{medium.name}"
             try:
-                ours.append((name, store.put_file(medium, name, if_absent=True)))
+                uploaded.append((name, store.put_file(medium, name, if_absent=True)))
             except ConflictError:
                 if not _has_same_content(store, name, medium):
                     raise OverwriteError(
@@ -96,14 +95,14 @@ def _upload_media(built: Path, store: Store) -> Iterator[None]:
                     ) from None
         yield
     except BaseException:
-        for name, tag in ours:
+        for name, tag in uploaded:
             with suppress(NwbpipeError):
                 store.remove(name, if_tag=tag)
         raise
 
 
 def _has_same_content(store: Store, name: str, medium: Path) -> bool:
-    """Whether an object has a file's content; of one that S3 got in one piece, the ETag tells."""
+    """Return True if an object has a file's content; the ETag is enough if it was uploaded in one piece."""
     assert isinstance(store, S3Store)
     try:
         entry = store.stat(name)
@@ -112,11 +111,11 @@ def _has_same_content(store: Store, name: str, medium: Path) -> bool:
     if entry.size != medium.stat().st_size:
         return False
     with medium.open("rb") as file:
-        own = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        local = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if "-" not in entry.tag:
-        return entry.tag.strip('"') == own
-    with store.open(name) as other:
-        there = hashlib.md5(usedforsecurity=False)
-        while part := other.read(2**22):
-            there.update(part)
-    return there.hexdigest() == own
+        return entry.tag.strip('"') == local
+    with store.open(name) as remote:
+        digest = hashlib.md5(usedforsecurity=False)
+        while part := remote.read(2**22):
+            digest.update(part)
+    return digest.hexdigest() == local

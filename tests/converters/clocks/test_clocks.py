@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nwbpipe.converters.clocks._alignment import load_array, original_times, regular_rate
+from nwbpipe.converters._added import load_array, original_times, sample_count
+from nwbpipe.converters.clocks._alignment import regular_rate
 from nwbpipe.errors import ClockError, SpecError
 from tests.converters import raw
 
@@ -15,10 +16,8 @@ OFFSET = 7.25
 
 
 def series_times(built, name: str) -> list[np.ndarray]:
-    series = built.added[name].series()
+    series = raw.added_series(built, name)
     assert series
-    from nwbpipe.converters.clocks._alignment import sample_count
-
     return [original_times(item, sample_count(item)) for item in series]
 
 
@@ -158,7 +157,7 @@ def test_a_file_of_times_gives_a_video_and_its_pose_the_same_times(folder, conve
         assert len(found) == count
         for item in found:
             np.testing.assert_allclose(item, times - 2.0, rtol=0, atol=1e-9)
-    first, second = built.added["pose"].series()
+    first, second = raw.added_series(built, "pose")
     assert {type(first.fields["timestamps"]).__name__, type(second.fields["timestamps"]).__name__} == {
         "ndarray",
         type(first).__name__,
@@ -188,7 +187,7 @@ def test_regular_times_become_a_rate(folder, convert_to):
     np.savetxt(folder / "times.txt", times, fmt="%.9f")
     clock = {"align": "timestamps", "file": "times.txt"}
     built = convert_to({"scope": raw.tiff(), "body": raw.video()}, clocks={"body": clock})
-    (series,) = built.added["body"].series()
+    (series,) = raw.added_series(built, "body")
     assert (series.rate, series.starting_time, series.timestamps) == (20.0, 3.0, None)
     assert regular_rate(times + np.where(np.arange(40) == 20, 1e-6, 0)) is None
 
@@ -302,7 +301,7 @@ def test_several_videos_without_times_are_refused(folder, convert_to):
     built = convert_to({"body": source}, clocks={"body": {"align": "timestamps", "file": "times.npy"}})
     (found,) = series_times(built, "body")
     np.testing.assert_array_equal(found, times)
-    assert list(load_array(built.added["body"].series()[0].starting_frame)) == [0, 40]
+    assert list(load_array(raw.added_series(built, "body")[0].starting_frame)) == [0, 40]
 
 
 def test_the_start_of_the_session_comes_from_the_reference_only(folder, convert_to):

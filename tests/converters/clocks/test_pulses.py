@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nwbpipe.converters import load_spec
-from nwbpipe.converters.clocks._alignment import load_array, original_times, sample_count
+from nwbpipe.converters._added import load_array, original_times, sample_count
 from nwbpipe.errors import ClockError, SpecError
 from tests.converters import raw
 
@@ -28,7 +28,7 @@ def write_log(path: Path, times: np.ndarray, unit: float = 1.0) -> None:
 
 
 def series_times(built, name: str) -> np.ndarray:
-    series = built.added[name].series()[0]
+    series = raw.added_series(built, name)[0]
     return original_times(series, sample_count(series))
 
 
@@ -53,7 +53,7 @@ SOURCES = {"trials": raw.trials(), "scope": raw.tiff(), "log": raw.events(clock=
 
 def test_pulses_carry_a_series_with_a_rate_and_events(trains, convert_to):
     built = convert_to(SOURCES, clocks={"scope": by_pulses()})
-    (movie,) = built.added["scope"].series()
+    (movie,) = raw.added_series(built, "scope")
     assert movie.starting_time == pytest.approx(OFFSET, abs=1e-9)
     assert movie.rate == pytest.approx(raw.RATE / (1 + DRIFT), rel=1e-12)
     assert movie.timestamps is None
@@ -97,7 +97,7 @@ def test_a_broken_line_gives_each_sample_its_time(folder, convert_to):
     write_log(folder / "other.csv", own + 0.05 * np.sin(own / 500) + jitter, 1e3)
     clock = by_pulses(tolerance_s=0.01)
     built = convert_to({"trials": raw.trials(), "scope": raw.tiff()}, clocks={"scope": clock})
-    (movie,) = built.added["scope"].series()
+    (movie,) = raw.added_series(built, "scope")
     times = np.arange(30) / raw.RATE
     np.testing.assert_allclose(series_times(built, "scope"), times + 0.05 * np.sin(times / 500), atol=2e-3)
     assert movie.starting_time == series_times(built, "scope")[0]  # all of it lies in one piece: even, so a rate

@@ -182,7 +182,8 @@ def test_a_counter_that_overflows(tmp_path):
 
 
 def test_ends_and_further_times(tmp_path):
-    from nwbpipe.converters.clocks._alignment import Snapshot, shift_times
+    from nwbpipe.converters._added import collect_added
+    from nwbpipe.converters.clocks._alignment import shift_times
 
     (tmp_path / "a.csv").write_text("on,off,peak_time,rt\n1000,1500,1250,80\n3000,,3100,90\n")
     arguments = {"time_column": "on", "time_unit": "ms", "stop_column": "off", "metadata_key": "licks"}
@@ -190,9 +191,9 @@ def test_ends_and_further_times(tmp_path):
         _build(tmp_path / "a.csv", **arguments)
     interface = _build(tmp_path / "a.csv", **arguments, time_columns=["peak_time"], duration_columns=["rt"])
     nwbfile = empty_nwbfile()
-    before = Snapshot.take(nwbfile)
-    interface.add_to_nwbfile(nwbfile)
-    shift_times(before.find_added(nwbfile), 10.0)
+    with collect_added(nwbfile) as added:
+        interface.add_to_nwbfile(nwbfile)
+    shift_times(added, 10.0)
     table = nwbfile.events["licks"]
     np.testing.assert_allclose(table["timestamp"].data[:], [11, 13])
     np.testing.assert_allclose(table["duration"].data[:], [0.5, np.nan])

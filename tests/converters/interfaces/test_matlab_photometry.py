@@ -214,20 +214,20 @@ def test_settings_with_mistakes_are_refused(rig, old, new, message):
         (lambda m: m["FiberPhotometry"]["FiberPhotometryTable"]["rows"]["rig_left_green"].update(location=None),
          "rows.rig_left_green.location"),
         (lambda m: m["FiberPhotometry"]["FiberPhotometryTable"]["rows"]["rig_left_green"].update(locatoin="x"),
-         "an unknown field"),
+         "the field is unknown"),
         (lambda m: m["FiberPhotometry"]["FiberPhotometryTable"]["rows"]["rig_left_iso"].pop("notes"),
          "rows.rig_left_iso.notes"),
         (lambda m: m["FiberPhotometry"]["FiberPhotometryTable"]["rows"]["rig_left_green"].update(
-            excitation_wavelength_in_nm=600.0), "wavelengths that can't be"),
+            excitation_wavelength_in_nm=600.0), "the wavelengths are impossible"),
         (lambda m: m["FiberPhotometry"]["FiberPhotometryTable"]["rows"]["rig_left_green"].update(
-            photodetector_metadata_key="nothing"), "no such device"),
+            photodetector_metadata_key="nothing"), "the device does not exist"),
         (lambda m: m["FiberPhotometry"]["FiberPhotometryTable"]["rows"]["rig_left_green"].update(
-            photodetector_metadata_key="rig_fiber_left"), "a device of the wrong type"),
+            photodetector_metadata_key="rig_fiber_left"), "the device has the wrong type"),
         (lambda m: m["Devices"]["rig_fiber_left"]["fiber_insertion"].update(insertion_position_ml_in_mm=1.5),
          "hemisphere and coordinate contradict each other"),
         (lambda m: m["FiberPhotometry"]["rig"].update(fiber_photometry_table_region=["a"]), "no such row"),
         (lambda m: m["FiberPhotometry"]["FiberPhotometryIndicators"]["rig_indicator_left_green"].update(
-            viral_vector_injection_metadata_key="b"), "no such entry of FiberPhotometryVirusInjections"),
+            viral_vector_injection_metadata_key="b"), "FiberPhotometryVirusInjections has no such entry"),
     ],
 )  # fmt: skip
 def test_descriptions_that_are_not_complete_or_contradict_themselves(rig, change, message):

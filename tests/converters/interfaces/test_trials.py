@@ -102,7 +102,8 @@ def test_times_and_durations_are_told_apart(tmp_path):
 
 
 def test_milliseconds_lists_and_a_shifted_clock(tmp_path):
-    from nwbpipe.converters.clocks._alignment import Snapshot, shift_times
+    from nwbpipe.converters._added import collect_added
+    from nwbpipe.converters.clocks._alignment import shift_times
 
     table = pd.DataFrame(
         {"start": [1000, 3000], "duration": [500, 250], "lick_times": [[1100.0, 1200.0], []], "rt": [80, 90]}
@@ -116,9 +117,9 @@ def test_milliseconds_lists_and_a_shifted_clock(tmp_path):
         duration_columns=["rt"],
     )
     nwbfile = empty_nwbfile()
-    before = Snapshot.take(nwbfile)
-    interface.add_to_nwbfile(nwbfile)
-    shift_times(before.find_added(nwbfile), 10.0)
+    with collect_added(nwbfile) as added:
+        interface.add_to_nwbfile(nwbfile)
+    shift_times(added, 10.0)
     assert nwbfile.trials["stop_time"].data[:].tolist() == [11.5, 13.25]
     np.testing.assert_allclose(nwbfile.trials["lick_times"][0], [11.1, 11.2])
     assert len(nwbfile.trials["lick_times"][1]) == 0
@@ -152,13 +153,14 @@ def test_a_file_of_times_moves_all_times_of_a_row(tmp_path):
 
 def test_a_duration_that_lies_within_its_trial_does_not_move(tmp_path):
     """The first trials of a session last longer than the times since its start: by value alone they look alike."""
-    from nwbpipe.converters.clocks._alignment import Snapshot, shift_times
+    from nwbpipe.converters._added import collect_added
+    from nwbpipe.converters.clocks._alignment import shift_times
 
     (tmp_path / "a.csv").write_text("start,stop,reaction_time\n0.0,2.0,0.4\n")
     nwbfile = empty_nwbfile()
-    before = Snapshot.take(nwbfile)
-    trials(tmp_path / "a.csv", duration_columns=["reaction_time"]).add_to_nwbfile(nwbfile)
-    shift_times(before.find_added(nwbfile), 100.0)
+    with collect_added(nwbfile) as added:
+        trials(tmp_path / "a.csv", duration_columns=["reaction_time"]).add_to_nwbfile(nwbfile)
+    shift_times(added, 100.0)
     assert nwbfile.trials["start_time"].data[:].tolist() == [100.0]
     assert nwbfile.trials["reaction_time"].data[:].tolist() == [0.4]
 

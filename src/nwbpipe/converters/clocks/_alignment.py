@@ -1,27 +1,23 @@
-"""Moving the times of what a source wrote, object by object.
+"""Move the times of the objects that a source added.
 
 NeuroConv's interfaces each have their own way to align, and many have none, or leave a part out (the intervals
 of a table, the events beside a signal). So nwbpipe moves times where all formats are alike: in the NWB objects
-that a source has added to the file in memory, before anything is written. What has times is known by NWB's own
-types; whatever a source adds, it is in one of them or it has no times.
+that a source has added to the file in memory, before anything is written. NWB's own types say which objects have
+times.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nwbpipe.converters._added import AddedObjects, Times, load_array, original_times, sample_count
 from nwbpipe.errors import ClockError
 
-if TYPE_CHECKING:
-    from pynwb import NWBFile
-
-Times = npt.NDArray[np.float64]
 TimeMap = Callable[[Times], Times]
 
 # Columns that hold times, by the type of their table.
@@ -33,87 +29,20 @@ _COLUMNS = {
 REGULAR_S = 1e-9
 
 
-@dataclass
-class AddedObjects:
-    """What one source added to the file.
-
-    Parameters
-    ----------
-    objects : list
-        Containers that were not there before.
-    first_rows : dict
-        For tables that grew: the table's id → its number of rows before.
-    """
-
-    objects: list[Any] = field(default_factory=list)
-    grown_tables: list[tuple[Any, int]] = field(default_factory=list)
-
-    def series(self) -> list[Any]:
-        """Time series that were added."""
-        from pynwb import TimeSeries
-
-        return [item for item in self.objects if isinstance(item, TimeSeries)]
-
-    def tables(self) -> Iterator[tuple[Any, int]]:
-        """Tables that were added, or grew, each with its first new row."""
-        from hdmf.common import DynamicTable
-
-        for item in self.objects:
-            if isinstance(item, DynamicTable):
-                yield item, 0
-        yield from self.grown_tables
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What a file held at one moment."""
-
-    ids: frozenset[int]
-    rows: Mapping[int, int]
-
-    @classmethod
-    def take(cls, nwbfile: NWBFile) -> Snapshot:
-        """Take a snapshot."""
-        children = list(_iter_children(nwbfile))
-        return cls(
-            frozenset(id(item) for item in children), {id(item): len(item) for item in children if _is_table(item)}
-        )
-
-    def find_added(self, nwbfile: NWBFile) -> AddedObjects:
-        """Tell what was added since."""
-        added = AddedObjects()
-        for item in _iter_children(nwbfile):
-            if id(item) not in self.ids:
-                added.objects.append(item)
-            elif _is_table(item) and len(item) > self.rows[id(item)]:
-                added.grown_tables.append((item, self.rows[id(item)]))
-        return added
-
-
-def _iter_children(nwbfile: NWBFile) -> Iterator[Any]:
-    return (item for item in nwbfile.all_children() if item is not nwbfile)
-
-
-def _is_table(item: Any) -> bool:
-    from hdmf.common import DynamicTable
-
-    return isinstance(item, DynamicTable)
-
-
 def shift_times(added: AddedObjects, offset_s: float) -> list[str]:
     """Add a constant to every time that a source wrote.
 
     Parameters
     ----------
-    added : Added
-        What the source wrote.
+    added : AddedObjects
+        The objects that the source added.
     offset_s : float
         Seconds to add.
 
     Returns
     -------
     list of str
-        Remarks on columns whose name alone doesn't say whether they hold times.
+        Notes on columns whose name alone does not say whether they hold times.
     """
     notes: list[str] = []
     for series in added.series():
@@ -123,29 +52,29 @@ def shift_times(added: AddedObjects, offset_s: float) -> list[str]:
         elif not _is_series(timestamps):  # else it is linked, and moves with the series that owns it
             series.fields["timestamps"] = load_array(timestamps) + offset_s
     for table, first in added.tables():
-        for column, is_time in list(time_columns(table, first, notes)):  # judged before any moves
+        for column, is_time in list(time_columns(table, first, notes)):  # decided before any moves
             if is_time:
                 _map_column(column, table, first, lambda times: times + offset_s)
     return notes
 
 
 def map_times(added: AddedObjects, mapping: TimeMap) -> list[str]:
-    """Carry all that a source wrote by the map of its clock.
+    """Carry all times of a source to the reference by the map of its clock.
 
     A straight map keeps a series' rate a rate (its own times the drift), whatever its length; a broken one gives
     each sample its time.
 
     Parameters
     ----------
-    added : Added
-        What the source wrote.
-    mapping : Line or Pieces
+    added : AddedObjects
+        The objects that the source added.
+    mapping : LinearMap or PiecewiseMap
         From the clock to the reference.
 
     Returns
     -------
     list of str
-        Remarks on columns whose name alone doesn't say whether they hold times.
+        Notes on columns whose name alone does not say whether they hold times.
     """
     owner: dict[bytes, Any] = {}
     for series in added.series():
@@ -166,27 +95,27 @@ def map_times(added: AddedObjects, mapping: TimeMap) -> list[str]:
 
 
 def set_times(added: AddedObjects, times_of: Callable[[Any, int], Times]) -> list[tuple[Times, Times]]:
-    """Give every series that a source wrote the times of its samples.
+    """Set the times of the samples of every series that a source added.
 
     Parameters
     ----------
-    added : Added
-        What the source wrote.
+    added : AddedObjects
+        The objects that the source added.
     times_of : callable
         Makes the times of a series and its number of samples; raises `ClockError` where they don't fit.
 
     Returns
     -------
     list of (array, array)
-        For each series: its times as they were, and as they are now, in seconds.
+        For each series: its original times and its new ones, in seconds.
     """
     pairs = []
     owner: dict[bytes, Any] = {}
     for series in added.series():
         count = sample_count(series)
-        before = original_times(series, count)
+        original = original_times(series, count)
         times = times_of(series, count)
-        pairs.append((before, times))
+        pairs.append((original, times))
         _assign(series, times, owner)
     return pairs
 
@@ -208,7 +137,7 @@ def _assign(series: Any, times: Times, owner: dict[bytes, Any]) -> None:
 
 
 def regular_rate(times: Times) -> float | None:
-    """Rate (Hz) of evenly spaced times, or None if a rate would move any of them by more than a nanosecond."""
+    """Return the rate (Hz) of evenly spaced times; None if it would move any of them by more than a nanosecond."""
     if len(times) < 3:
         return None
     rate = (len(times) - 1) / float(times[-1] - times[0])
@@ -223,20 +152,20 @@ def map_tables(added: AddedObjects, mapping: TimeMap) -> list[str]:
     """Carry the times of a source's tables from its clock to the reference by a function."""
     notes: list[str] = []
     for table, first in added.tables():
-        for column, is_time in list(time_columns(table, first, notes)):  # judged before any moves
+        for column, is_time in list(time_columns(table, first, notes)):  # decided before any moves
             if is_time:
                 _map_column(column, table, first, mapping)
     return notes
 
 
 def set_row_times(table: Any, times: Times) -> None:
-    """Give the rows of an events or intervals table their times; an interval keeps its duration."""
+    """Set the times of the rows of an events or intervals table; an interval keeps its duration."""
     kind = _table_kind(table)
     if kind == "EventsTable":
         _map_column(table["timestamp"], table, 0, lambda _old: times)
     elif kind == "TimeIntervals":
         start = load_array(table["start_time"].data)
-        # Whatever else in a row is a time moves as far as the row's start does.
+        # All other times in a row move as far as the row's start does.
         for column in [column for column, is_time in time_columns(table, 0, []) if is_time]:
             _map_column(column, table, 0, partial(np.add, (times - start)[_rows_of(table, column)]))
     else:
@@ -249,7 +178,7 @@ def set_row_times(table: Any, times: Times) -> None:
 
 
 def has_times(added: AddedObjects) -> bool:
-    """Tell whether a source wrote anything that has a time."""
+    """Return True if a source added anything that has a time."""
     return bool(added.series()) or any(
         is_time for table, first in added.tables() for _, is_time in time_columns(table, first, [])
     )
@@ -261,7 +190,7 @@ def _table_kind(table: Any) -> str | None:
 
 
 def time_columns(table: Any, first: int, notes: list[str]) -> Iterator[tuple[Any, bool]]:
-    """Columns of a table that may hold times, each with whether it does.
+    """Iterate over the columns of a table that may hold times, each with True if it does.
 
     Besides the columns that NWB defines: columns of the type `TimestampVectorData`, and, in a table of intervals,
     numbers in a column called ``…_time`` or ``…_times`` that lie within their own row's interval (as
@@ -289,7 +218,7 @@ def _is_index(column: Any) -> bool:
 
 
 def _lies_within_rows(table: Any, column: Any, first: int) -> bool | None:
-    """Tell whether a column's values lie in their rows' intervals; None if they are no numbers."""
+    """Return True if a column's values lie in their rows' intervals; None if they are not numbers."""
     values = np.asarray(load_array(column.data))
     if values.dtype.kind not in "fiu" or values.ndim != 1 or not len(values):
         return None
@@ -307,7 +236,7 @@ def _lies_within_rows(table: Any, column: Any, first: int) -> bool | None:
 
 
 def _rows_of(table: Any, column: Any) -> npt.NDArray[np.intp]:
-    """Row that each value of a column, ragged or not, is in."""
+    """Return the row of each value of a column, ragged or not."""
     index = next((item for item in table.columns if item.name == f"{column.name}_index"), None)
     if index is None:
         return np.arange(len(table))
@@ -329,7 +258,7 @@ def _map_column(column: Any, table: Any, first: int, mapping: TimeMap) -> None:
 
 
 def _first_value(column: Any, table: Any, first: int) -> int:
-    """Translate a row into the place of its first value in a ragged column."""
+    """Return the position of a row's first value in a ragged column."""
     position = first
     name = column.name
     by_name = {item.name: item for item in table.columns}
@@ -340,40 +269,7 @@ def _first_value(column: Any, table: Any, first: int) -> int:
     return position
 
 
-def load_array(data: Any) -> Any:
-    """Give the values behind hdmf's wrappers as an array."""
-    from hdmf.data_utils import AbstractDataChunkIterator, DataIO
-
-    while isinstance(data, DataIO):
-        data = data.data
-    if isinstance(data, AbstractDataChunkIterator):
-        return np.concatenate([np.atleast_1d(np.asarray(chunk.data)) for chunk in data])
-    return np.asarray(data)
-
-
 def _is_series(value: Any) -> bool:
     from pynwb import TimeSeries
 
     return isinstance(value, TimeSeries)
-
-
-def sample_count(series: Any) -> int:
-    """Number of samples of a series, those in external files included."""
-    if getattr(series, "external_file", None) is not None:
-        declared = getattr(series, "_num_samples", None)
-        if declared is not None:
-            return int(declared)
-        timestamps = series.timestamps
-        return 0 if timestamps is None else len(load_array(timestamps))
-    from hdmf.utils import get_data_shape
-
-    shape = get_data_shape(series.data)
-    return int(shape[0]) if shape and shape[0] is not None else len(series.data)
-
-
-def original_times(series: Any, count: int) -> Times:
-    """Times that a series has, in seconds."""
-    if series.timestamps is not None:
-        return np.asarray(load_array(series.timestamps), dtype=np.float64)
-    rate = float(series.rate) if series.rate else 1.0
-    return float(series.starting_time or 0.0) + np.arange(count) / rate

@@ -1,17 +1,18 @@
-"""Clocks: carrying a source from its clock to the reference, by what the spec gives or the pulses show."""
+"""Carry sources from their clocks to the reference, by what the spec gives or the pulses show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from nwbpipe.converters._build_sources import BuiltSource
+from nwbpipe.converters._added import AddedObjects, Times
+from nwbpipe.converters._source import Source
 from nwbpipe.converters.clocks import _alignment as alignment
-from nwbpipe.converters.clocks._alignment import AddedObjects, TimeMap, Times
+from nwbpipe.converters.clocks._alignment import TimeMap
 from nwbpipe.converters.clocks._evidence import ClockMap, align, make_frames_record, make_record
 from nwbpipe.converters.clocks._times import read_times
 from nwbpipe.converters.clocks._trains import PulseTrain, PulseTrainReader
@@ -22,21 +23,34 @@ from nwbpipe.converters.spec._clock_spec import (
     AlignPulses,
     AlignStart,
     AlignTimestamps,
+    ClockSpec,
     TimesSpec,
     TrainSpec,
-    files_of,
 )
-from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.errors import ClockError
 from nwbpipe.provenance import AlignmentRecord
 
 
 @dataclass
 class _ClockState:
-    """What is known of a clock while the file is built.
+    """State of a clock while the file is built.
 
-    `times` are those of the samples, on the reference, `origin` says where they are from, and `trim` that surplus
-    ones are left out; `mapping` carries any time.
+    Attributes
+    ----------
+    times : array of float64, optional
+        Times of the samples, on the reference.
+    origin : str
+        Place that the times were read from, for messages.
+    trim : bool
+        True if surplus times at the end are left out.
+    mapping : LinearMap or PiecewiseMap, optional
+        Map of any time of the clock to the reference.
+    repair : str
+        Repairs of the times; empty if there were none.
+    samples : (int, str), optional
+        Number of samples of the first series, and its place.
+    pairs : list of (array, array)
+        Times of each series before and after they were replaced.
     """
 
     times: Times | None = None
@@ -49,19 +63,27 @@ class _ClockState:
 
 
 class Clocks:
-    """Carries the sources of one session to the reference clock.
+    """Clocks of one session, which carry its sources to the reference clock.
 
     Parameters
     ----------
-    spec : SessionSpec
-        The session. Files of times are read at once, so that a bad one is found before the raw data are.
+    specs : mapping of str to ClockSpec
+        Section `clocks` of the spec. Files of times are read at once, so that a bad file is refused before the raw
+        data are read.
+    reference : str
+        Name of the reference clock.
+
+    Attributes
+    ----------
+    records : list of AlignmentRecord
+        Evidence of the alignments so far.
     """
 
-    def __init__(self, spec: SessionSpec) -> None:
-        self.spec = spec
+    def __init__(self, specs: Mapping[str, ClockSpec], reference: str) -> None:
+        self._specs, self._reference = specs, reference
         self.records: list[AlignmentRecord] = []
         self._states: dict[str, _ClockState] = {}
-        for name, clock in spec.clocks.items():
+        for name, clock in specs.items():
             state = self._states[name] = _ClockState()
             times = clock if isinstance(clock, AlignTimestamps) else getattr(clock, "timestamps", None)
             if isinstance(times, TimesSpec):
@@ -70,26 +92,32 @@ class Clocks:
             elif isinstance(clock, AlignFrames):
                 state.trim = clock.trim
 
-    def gives_times(self, source: str) -> bool:
-        """Whether a clock gives each sample of a source its time."""
-        name = self.spec.clock_of(source)
-        state = self._states.get(name)
-        return state is not None and (state.times is not None or isinstance(self.spec.clocks[name], AlignFrames))
+    def gives_times(self, clock: str) -> bool:
+        """Return True if a clock gives each sample of its sources a time."""
+        state = self._states.get(clock)
+        return state is not None and (state.times is not None or isinstance(self._specs[clock], AlignFrames))
 
-    def align(self, sources: Iterable[BuiltSource]) -> None:
+    def align(self, sources: Iterable[Source], start: datetime | None = None) -> None:
         """Align the clocks that pulses align, each after those that its pulses' reference is on.
+
+        Parameters
+        ----------
+        sources : iterable of Source
+            Sources of the session, open: their pulses are read.
+        start : datetime, optional
+            Start of the session, if the spec gives it.
 
         Raises
         ------
         ClockError
             If the pulses can't be read, or the evidence does not hold.
         """
-        reader = PulseTrainReader(self.spec, {source.name: source for source in sources})
-        for name in self.spec.clocks:
+        reader = PulseTrainReader({source.name: source for source in sources}, start)
+        for name in self._specs:
             self._align(name, reader, ())
 
     def _align(self, name: str, reader: PulseTrainReader, above: tuple[str, ...]) -> None:
-        clock, state = self.spec.clocks.get(name), self._states.get(name)
+        clock, state = self._specs.get(name), self._states.get(name)
         if isinstance(clock, AlignTimestamps) and state is not None and state.repair and state.times is not None:
             self._record_repair(name, clock, state)
         if state is None or not isinstance(clock, (AlignPulses, AlignIntervals, AlignFrames)):
@@ -101,14 +129,14 @@ class Clocks:
                 "clocks are aligned to each other in a circle",
                 where=f"clocks.{name}",
                 found=" → ".join([*above, name]),
-                hint=f"align one of them to the reference, {self.spec.reference_clock}",
+                hint=f"align one of them to the reference, {self._reference}",
             )
-        other = self._read_on_reference(name, clock.reference_pulses, reader, (*above, name))
+        reference = self._read_on_reference(name, clock.reference_pulses, reader, (*above, name))
         if isinstance(clock, AlignFrames):
-            state.times, state.origin, state.repair = other.times, str(clock.reference_pulses), other.repair
+            state.times, state.origin, state.repair = reference.times, str(clock.reference_pulses), reference.repair
             return
-        own = reader.read(clock.pulses, f"clocks.{name}.pulses")
-        state.mapping, record = align(name, self.spec.reference_clock, clock, own, other)
+        pulses = reader.read(clock.pulses, f"clocks.{name}.pulses")
+        state.mapping, record = align(name, self._reference, clock, pulses, reference)
         if state.times is not None:
             state.times = state.mapping(state.times)
             record = replace(record, repair="; ".join(note for note in (record.repair, state.repair) if note))
@@ -119,19 +147,19 @@ class Clocks:
     ) -> PulseTrain:
         """Read pulses and carry them to the reference clock, whichever clock they are on."""
         where = f"clocks.{name}.reference_pulses"
-        of = self.spec.clock_of(train.source) if train.source is not None else train.clock
+        clock = train.clock if train.source is None else reader.sources[train.source].clock
         pulses = reader.read(train, where)
-        if of is None or of == self.spec.reference_clock:
+        if clock is None or clock == self._reference:
             return pulses
-        self._align(of, reader, above)
-        mapping = self._map_of(of, where)
+        self._align(clock, reader, above)
+        mapping = self._map_of(clock, where)
         span = None if pulses.span is None else mapping(np.asarray(pulses.span))
         return PulseTrain(
             mapping(pulses.times), None if span is None else (float(span[0]), float(span[1])), pulses.repair
         )
 
     def _map_of(self, name: str, where: str) -> ClockMap:
-        clock, state = self.spec.clocks.get(name), self._states.get(name)
+        clock, state = self._specs.get(name), self._states.get(name)
         if isinstance(clock, AlignStart):
             return LinearMap(0.0, clock.offset_s, 0.0)
         if state is not None and state.mapping is not None:
@@ -159,69 +187,56 @@ class Clocks:
             np.zeros(len(state.times)),
             (len(state.times), 0, 0),
         )
-        record = replace(
-            record, clock=name, reference=self.spec.reference_clock, pulses=clock.file.name, repair=state.repair
-        )
+        record = replace(record, clock=name, reference=self._reference, pulses=clock.file.name, repair=state.repair)
         self.records.append(record)
 
-    def apply(self, source: str, added: AddedObjects, frames: Times | None = None, stub: bool = False) -> list[str]:
-        """Move all that a source has added to the file to the reference clock.
+    def apply(self, source: Source) -> list[str]:
+        """Move the objects that a source has added to the file to the reference clock.
 
         Parameters
         ----------
-        source : str
-            Name of the source.
-        added : Added
-            What it wrote.
-        frames : array of int, optional
-            The frame of the video (or movie) that each sample belongs to, where the source says it.
-        stub : bool
-            Whether only the first samples were read.
+        source : Source
+            The source, after `Source.add_to`.
 
         Returns
         -------
         list of str
-            Remarks.
+            Notes on columns whose name alone does not say whether they hold times.
 
         Raises
         ------
         ClockError
-            If the times don't fit the samples.
+            If nothing aligns the source's clock, or its times do not fit the samples.
         """
-        name = self.spec.clock_of(source)
-        clock, state = self.spec.clocks.get(name), self._states.get(name)
+        clock, state = self._specs.get(source.clock), self._states.get(source.clock)
         if state is not None and state.times is not None:
-            return self._apply_times(source, name, state, state.times, added, frames, stub)
+            return self._apply_times(source, state, state.times)
         if state is not None and state.mapping is not None:
-            return alignment.map_times(added, state.mapping)
+            return alignment.map_times(source.added, state.mapping)
         if isinstance(clock, AlignStart):
-            return alignment.shift_times(added, clock.offset_s) if clock.offset_s else []
-        if name != self.spec.reference_clock:
+            return alignment.shift_times(source.added, clock.offset_s) if clock.offset_s else []
+        if source.clock != self._reference:
             raise ClockError(
-                f"nothing aligns the clock {name!r} with the reference",
-                where=f"sources.{source}",
-                hint=f"add `{name}: {{align: start, offset_s: ...}}` to clocks",
+                f"nothing aligns the clock {source.clock!r} with the reference",
+                where=source.where,
+                hint=f"add `{source.clock}: {{align: start, offset_s: ...}}` to clocks",
             )
         return []
 
-    def _apply_times(
-        self,
-        source: str,
-        name: str,
-        state: _ClockState,
-        times: Times,
-        added: AddedObjects,
-        frames: Times | None,
-        stub: bool,
-    ) -> list[str]:
-        def of_series(series: Any, count: int) -> Times:
-            where = f"sources.{source}: {series.name}"
+    def _apply_times(self, source: Source, state: _ClockState, times: Times) -> list[str]:
+        """Give each sample of a source its time from a file or from frames, and its tables by the same map."""
+        added, stub = source.added, source.stub
+        frames = source.frame_numbers()
+
+        def times_of(series: Any, count: int) -> Times:
+            where = f"{source.where}: {series.name}"
             if frames is None and not stub:
-                _check_same_samples(state, name, count, where)
+                _check_same_samples(state, source.clock, count, where)
             return _fit_times(state, times, count, where, frames, stub)
 
-        pairs = alignment.set_times(added, of_series)
-        self._record_frames(name, state, pairs, frames, stub)
+        pairs = alignment.set_times(added, times_of)
+        if frames is None and not stub:
+            self._record_frames(source.clock, state, pairs)
         state.pairs += pairs
         tables = [item for item in added.tables() if alignment.has_times(AddedObjects(objects=[item[0]]))]
         if not tables:
@@ -229,30 +244,25 @@ class Clocks:
         if state.mapping is not None:
             return alignment.map_tables(added, state.mapping)
         if state.pairs:
-            mapping = _make_interpolation(*max(state.pairs, key=lambda pair: len(pair[0])), source=source)
+            mapping = _make_interpolation(*max(state.pairs, key=lambda pair: len(pair[0])), source=source.name)
             return alignment.map_tables(added, mapping)
         for table, first in tables:
             if first:
                 raise ClockError(
-                    f"the times of {source} can't be told apart from those of another source",
-                    where=f"sources.{source}: {table.name}",
+                    f"the times of {source.name} and of another source are in one table",
+                    where=f"{source.where}: {table.name}",
+                    expected="a table for each source",
                     hint="give the tables different names",
                 )
-            alignment.set_row_times(
-                table, _fit_times(state, times, len(table), f"sources.{source}: {table.name}", None, stub)
-            )
+            where = f"{source.where}: {table.name}"
+            alignment.set_row_times(table, _fit_times(state, times, len(table), where, None, stub))
         return []
 
-    def _record_frames(
-        self, name: str, state: _ClockState, pairs: list[tuple[Times, Times]], frames: Times | None, stub: bool
-    ) -> None:
+    def _record_frames(self, name: str, state: _ClockState, pairs: list[tuple[Times, Times]]) -> None:
         """Keep the evidence of frames, once: from the first source of the clock that has samples."""
-        clock = self.spec.clocks[name]
-        if not isinstance(clock, AlignFrames) or state.pairs or frames is not None or stub:
-            return
-        if pairs and len(pairs[0][0]) > 2:
-            reference = self.spec.reference_clock
-            self.records.append(make_frames_record(name, reference, clock, *pairs[0], state.repair))
+        clock = self._specs[name]
+        if isinstance(clock, AlignFrames) and not state.pairs and pairs and len(pairs[0][0]) > 2:
+            self.records.append(make_frames_record(name, self._reference, clock, *pairs[0], state.repair))
 
 
 def _check_same_samples(state: _ClockState, clock: str, count: int, where: str) -> None:
@@ -289,31 +299,26 @@ def _fit_times(state: _ClockState, times: Times, count: int, where: str, frames:
     )
 
 
-def _make_interpolation(before: Times, after: Times, source: str) -> TimeMap:
+def _make_interpolation(original: Times, aligned: Times, source: str) -> TimeMap:
     """Make the function that carries times between two clocks, sample by sample."""
-    if len(before) < 2:
+    if len(original) < 2:
         raise ClockError("one sample can't align a clock", where=f"sources.{source}", expected="two samples or more")
-    step = float(np.median(np.diff(before)))
+    step = float(np.median(np.diff(original)))
     # One sample more on either side: an event may fall between the last sample's time and its end.
-    slope = (after[-1] - after[0]) / (before[-1] - before[0])
-    old = np.concatenate([[before[0] - step], before, [before[-1] + step]])
-    new = np.concatenate([[after[0] - step * slope], after, [after[-1] + step * slope]])
+    slope = (aligned[-1] - aligned[0]) / (original[-1] - original[0])
+    old = np.concatenate([[original[0] - step], original, [original[-1] + step]])
+    new = np.concatenate([[aligned[0] - step * slope], aligned, [aligned[-1] + step * slope]])
 
     def mapping(values: Times) -> Times:
         finite = values[np.isfinite(values)]
-        outside = np.count_nonzero((finite < before[0] - step) | (finite > before[-1] + step))
+        outside = np.count_nonzero((finite < original[0] - step) | (finite > original[-1] + step))
         if outside:
             raise ClockError(
                 f"times of {source} lie outside the recording whose samples align its clock",
                 where=f"sources.{source}",
-                expected=f"times from {before[0]:.3f} s to {before[-1]:.3f} s on the clock of the source",
+                expected=f"times from {original[0]:.3f} s to {original[-1]:.3f} s on the clock of the source",
                 found=f"{outside} of {len(finite)} outside, from {finite.min():.3f} s to {finite.max():.3f} s",
             )
         return np.asarray(np.interp(values, old, new), dtype=np.float64)
 
     return mapping
-
-
-def file_paths(spec: SessionSpec) -> list[Path]:
-    """Files of times and pulses that a spec names."""
-    return [file for clock in spec.clocks.values() for file in files_of(clock)]

@@ -1,4 +1,4 @@
-"""From two pulse trains to a clock's map, and the evidence for it; what does not hold is refused with its figures."""
+"""Align a clock by two pulse trains, and keep the evidence; a bad fit is refused with its figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nwbpipe.converters.clocks._alignment import Times
+from nwbpipe.converters._added import Times
 from nwbpipe.converters.clocks._trains import PulseTrain
 from nwbpipe.converters.clocks.pulses import LinearMap, LineFit, PiecewiseMap, fit_line, match_intervals, match_pulses
 from nwbpipe.converters.spec._clock_spec import AlignFrames, AlignIntervals, AlignPulses
@@ -21,7 +21,7 @@ _SAMPLE = 2000  # residuals that are kept for a figure
 
 
 def align(
-    name: str, reference: str, clock: AlignPulses | AlignIntervals, own: PulseTrain, other: PulseTrain
+    name: str, reference: str, clock: AlignPulses | AlignIntervals, train: PulseTrain, reference_train: PulseTrain
 ) -> tuple[ClockMap, AlignmentRecord]:
     """Align a clock by its pulses and those of the reference.
 
@@ -30,34 +30,36 @@ def align(
     name, reference : str
         Names of the clocks.
     clock : AlignPulses or AlignIntervals
-        What the spec asks for.
-    own, other : Train
-        The pulses; the others' times are on the reference clock already.
+        The clock's section of the spec.
+    train : PulseTrain
+        Pulses on the clock.
+    reference_train : PulseTrain
+        The same pulses on the reference clock.
 
     Returns
     -------
-    Line or Pieces
+    LinearMap or PiecewiseMap
         The map from the clock to the reference.
     AlignmentRecord
-        Its evidence.
+        The evidence for the map.
 
     Raises
     ------
     ClockError
-        If the evidence does not hold and the spec does not say `on_misfit: warn`, or there is nothing to go by.
+        If the fit is bad and the spec does not say `on_misfit: warn`, or the trains share no pulses.
     """
     where = f"clocks.{name}"
     if isinstance(clock, AlignIntervals):
-        mapping, record, detail = _align_by_intervals(clock, own, other, where)
+        mapping, record, detail = _align_by_intervals(clock, train, reference_train, where)
     else:
-        mapping, record, detail = _align_by_pulses(clock, own, other, where)
+        mapping, record, detail = _align_by_pulses(clock, train, reference_train, where)
     record = replace(
         record,
         clock=name,
         reference=reference,
         pulses=str(clock.pulses),
         reference_pulses=str(clock.reference_pulses),
-        repair="; ".join(note for note in (own.repair, other.repair) if note),
+        repair="; ".join(note for note in (train.repair, reference_train.repair) if note),
         tolerance_s=clock.tolerance_s,
     )
     if record.accepted and record.residual_95_s > clock.tolerance_s:
@@ -67,7 +69,7 @@ def align(
 
 
 def require_fit(record: AlignmentRecord, detail: str, warn: bool, where: str) -> AlignmentRecord:
-    """Return a record that holds, or is to be used nonetheless; refuse it otherwise."""
+    """Return a record of a good fit, or of a bad fit that the spec accepts; refuse it otherwise."""
     if record.accepted:
         return record
     figures = "; ".join(str(record).splitlines())
@@ -77,9 +79,9 @@ def require_fit(record: AlignmentRecord, detail: str, warn: bool, where: str) ->
     raise ClockError(
         f"the clock can't be aligned: {record.verdict}",
         where=where,
-        expected="pulses of the same events, that fit at one lag only and within the tolerance",
+        expected="pulses of the same events, which fit at one lag only and within the tolerance",
         found=f"{detail}; {figures}",
-        hint=_HINTS.get(record.verdict, "") + "`on_misfit: warn` uses it all the same, and records that",
+        hint=_HINTS.get(record.verdict, "") + "`on_misfit: warn` uses the fit all the same, and records that",
     )
 
 
@@ -93,19 +95,19 @@ _HINTS = {
 
 
 def _align_by_pulses(
-    clock: AlignPulses, own: PulseTrain, other: PulseTrain, where: str
+    clock: AlignPulses, train: PulseTrain, reference_train: PulseTrain, where: str
 ) -> tuple[ClockMap, AlignmentRecord, str]:
     match = match_pulses(
-        own.times,
-        other.times,
+        train.times,
+        reference_train.times,
         max_drift_ppm=clock.max_drift_ppm,
         start_within_s=clock.start_within_s,
-        source_span=own.span,
-        reference_span=other.span,
+        source_span=train.span,
+        reference_span=reference_train.span,
     )
     best = match.best
     if best is None:
-        raise _no_match_error(match.verdict, match.detail, own, other, where)
+        raise _no_match_error(match.verdict, match.detail, train, reference_train, where)
     mapping = best.mapping
     times = match.reference[best.of_reference]
     record = make_record(
@@ -117,69 +119,73 @@ def _align_by_pulses(
         match.source[[0, -1]],
         times,
         times - mapping(match.source[best.of_source]),
-        (best.pair_count, best.missed, best.extra),
+        (best.num_pairs, best.missed, best.extra),
     )
     return mapping, record, match.detail
 
 
 def _align_by_intervals(
-    clock: AlignIntervals, own: PulseTrain, other: PulseTrain, where: str
+    clock: AlignIntervals, train: PulseTrain, reference_train: PulseTrain, where: str
 ) -> tuple[ClockMap, AlignmentRecord, str]:
-    found = match_intervals(own.times, other.times, tolerance_s=clock.tolerance_s, max_drift_ppm=clock.max_drift_ppm)
-    if len(found.of_source) < 2:
-        raise _no_match_error(found.verdict, found.detail, own, other, where)
-    x, y = own.times[found.of_source], other.times[found.of_reference]
+    match = match_intervals(
+        train.times, reference_train.times, tolerance_s=clock.tolerance_s, max_drift_ppm=clock.max_drift_ppm
+    )
+    if len(match.of_source) < 2:
+        raise _no_match_error(match.verdict, match.detail, train, reference_train, where)
+    x, y = train.times[match.of_source], reference_train.times[match.of_reference]
     fit = fit_line(x, y)
     residual = y - fit.line(x)
     mapping: ClockMap = fit.line
     if np.quantile(np.abs(residual), 0.95) > clock.tolerance_s or abs(fit.line.drift) > clock.max_drift_ppm * 1e-6:
         # The clock stood still, or was set, between some pulses: each of them is a knot.
-        mapping, residual = PiecewiseMap(x, y), np.concatenate([[0.0], found.differences])
+        mapping, residual = PiecewiseMap(x, y), np.concatenate([[0.0], match.differences])
     pairs = len(x)
     record = make_record(
         "intervals",
-        found.verdict,
+        match.verdict,
         "order",
         fit,
         mapping,
-        own.times[[0, -1]],
+        train.times[[0, -1]],
         y,
         residual,
-        (pairs, len(other.times) - pairs, len(own.times) - pairs),
+        (pairs, len(reference_train.times) - pairs, len(train.times) - pairs),
     )
-    return mapping, record, found.detail or f"r = {found.correlation:.6f}"
+    return mapping, record, match.detail or f"r = {match.correlation:.6f}"
 
 
-def _no_match_error(verdict: str, detail: str, own: PulseTrain, other: PulseTrain, where: str) -> ClockError:
+def _no_match_error(
+    verdict: str, detail: str, train: PulseTrain, reference_train: PulseTrain, where: str
+) -> ClockError:
     return ClockError(
         f"the clock can't be aligned: {verdict}",
         where=where,
         expected="pulses of the same events on both clocks",
-        found=f"{detail}; {len(own.times)} pulses on the clock, {len(other.times)} on the reference",
+        found=f"{detail}; {len(train.times)} pulses on the clock, {len(reference_train.times)} on the reference",
         hint="check the channel, its threshold and edge, and the names of the events",
     )
 
 
 def make_frames_record(
-    name: str, reference: str, clock: AlignFrames, before: Times, times: Times, repair: str
+    name: str, reference: str, clock: AlignFrames, original: Times, times: Times, repair: str
 ) -> AlignmentRecord:
-    """Make the evidence for samples that take the pulses' times: how even the pulses are against their own times.
+    """Make the record for samples that take the pulses' times: how far the pulses are from the samples' own times.
 
     Raises
     ------
     ClockError
-        If they are further from even than the spec allows.
+        If they differ by more than an offset, a drift and the tolerance of the spec.
     """
-    fit = fit_line(before, times)
+    fit = fit_line(original, times)
     record = make_record(
         "frames",
         "accepted",
         "order",
         fit,
         fit.line,
-        before[[0, -1]],
+        original[[0, -1]],
         times,
-        times - fit.line(before),
+        times - fit.line(original),
         (len(times), 0, 0),
     )
     record = replace(
@@ -208,10 +214,10 @@ def make_record(
     residual: Times,
     counts: tuple[int, int, int],
 ) -> AlignmentRecord:
-    """Make a record of what was found; names and places are filled in by the caller."""
+    """Make the record of an alignment; the caller fills in names and places."""
     knots = ends if isinstance(mapping, LinearMap) else mapping.source
     size = np.abs(residual)
-    some = np.unique(np.linspace(0, len(times) - 1, min(len(times), _SAMPLE)).astype(np.int64))
+    sample = np.unique(np.linspace(0, len(times) - 1, min(len(times), _SAMPLE)).astype(np.int64))
     return AlignmentRecord(
         clock="",
         reference="",
@@ -232,5 +238,5 @@ def make_record(
         residual_max_s=float(size.max()),
         tolerance_s=float("nan"),
         knots=np.column_stack([knots, mapping(np.asarray(knots, dtype=np.float64))]),
-        residuals=np.column_stack([times[some], residual[some]]),
+        residuals=np.column_stack([times[sample], residual[sample]]),
     )

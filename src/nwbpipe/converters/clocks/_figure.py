@@ -1,4 +1,4 @@
-"""A figure of how clocks were aligned: what the clocks differ by, and what is left."""
+"""Draw the alignment of clocks: their difference, and the residuals."""
 
 from __future__ import annotations
 

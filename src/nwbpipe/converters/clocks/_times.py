@@ -1,4 +1,4 @@
-"""Times from files: read, and refused, or repaired by a named rule, where they go back, repeat or jump."""
+"""Read times from files; times that go back, repeat or jump are refused, or repaired by a named rule."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nwbpipe.converters._counters import unwrap_counter
-from nwbpipe.converters.clocks._alignment import Times
+from nwbpipe.converters._added import Times
 from nwbpipe.converters.spec._clock_spec import TimesSpec, TrainSpec
 from nwbpipe.errors import ClockError, NwbpipeError
 
@@ -24,7 +24,7 @@ def read_times(clock: TimesSpec, name: str) -> tuple[Times, str]:
     Parameters
     ----------
     clock : TimesSpec
-        What the spec says of the file.
+        The spec's section on the file.
     name : str
         The clock's name, for messages.
 
@@ -33,12 +33,12 @@ def read_times(clock: TimesSpec, name: str) -> tuple[Times, str]:
     array of float64
         Seconds, finite and strictly increasing.
     str
-        What was repaired; empty if nothing was.
+        The repairs; empty if there were none.
 
     Raises
     ------
     ClockError
-        If the file can't be read, the column is not there or not clear, or the times don't increase or jump and no
+        If the file can't be read, the column is missing or not clear, or the times don't increase or jump and no
         rule repairs them.
     """
     where = f"{clock.file} (clocks.{name})"
@@ -93,14 +93,14 @@ def _read_table(file: Path, clock: TimesSpec | TrainSpec, where: str) -> Any:
     table = pandas.read_csv(file, sep=separator, skipinitialspace=True, header=None, dtype=str)
     first = [str(value).strip() for value in table.iloc[0]]
     column = _choose_column(clock, first, where)
-    # A first row that is no number names the columns.
+    # A first row without a number names the columns.
     headed = isinstance(clock.column, str) or pandas.isna(pandas.to_numeric(first[column], errors="coerce"))
     texts = table.iloc[1:, column] if headed else table.iloc[:, column]
     numbers = pandas.to_numeric(texts, errors="coerce")
     bad = np.flatnonzero(numbers.isna())
     if len(bad):
         raise ClockError(
-            "the file of times holds something that is no number",
+            "the file of times holds values that are not numbers",
             where=where,
             expected="a number in each row",
             found=f"{len(bad)} of {len(numbers)} rows; the first: {texts.iloc[bad[0]]!r} in row {bad[0] + 1}",
@@ -117,7 +117,7 @@ def _choose_column(clock: TimesSpec | TrainSpec, first: list[str], where: str) -
     if isinstance(clock.column, str) and first.count(clock.column) == 1:
         return first.index(clock.column)
     raise ClockError(
-        "the column of the times is not clear" if clock.column is None else "the column of the times is not there",
+        "the column of the times is not clear" if clock.column is None else "the file lacks the column of the times",
         where=where,
         expected="`column: NAME` or `column: INDEX` (0 is the first)",
         found=f"{len(first)} columns; the first row is {', '.join(first[:20])}",
@@ -141,11 +141,11 @@ def unwrap(times: Times, wrap_s: float) -> tuple[Times, str]:
 
 
 def _interpolate_outliers(times: Times) -> tuple[Times, str]:
-    """Replace single times that lie off those beside them by what these say, at most 1 % of all and two in a row."""
+    """Interpolate single times that lie off their neighbours, at most 1 % of all and two in a row."""
     finite = np.isfinite(times)
     step = float(np.median(np.abs(np.diff(times[finite])))) if np.count_nonzero(finite) > 2 else 0.0
     padded = np.pad(np.where(finite, times, np.nan), 2, constant_values=np.nan)
-    around = np.stack([padded[place : place + len(times)] for place in range(5)])
+    around = np.stack([padded[shift : shift + len(times)] for shift in range(5)])
     slope = np.arange(-2, 3)[:, None] * step
     with np.errstate(invalid="ignore"):
         off = np.abs(times - np.nanmedian(around - slope, axis=0)) > 2 * step
@@ -153,7 +153,7 @@ def _interpolate_outliers(times: Times) -> tuple[Times, str]:
     bad[1:] |= np.diff(times) == 0
     in_a_row = bad[:-2] & bad[1:-1] & bad[2:]
     if not bad.any() or bad.mean() > _MAX_REPAIRED or in_a_row.any():
-        return times, ""  # what is wrong with them is said by the checks that follow
+        return times, ""  # the checks that follow name the fault
     index = np.arange(len(times), dtype=np.float64)
     fixed = times.copy()
     fixed[bad] = np.interp(index[bad], index[~bad], times[~bad])

@@ -1,28 +1,19 @@
-"""Pulse trains of a session: read from a source through its own interface, or from a log."""
+"""Read the pulse trains of a session, from a source through its interface or from a log."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nwbpipe.converters._build_sources import BuiltSource
-from nwbpipe.converters._reader_errors import translate_reader_errors
-from nwbpipe.converters.clocks._alignment import (
-    AddedObjects,
-    Snapshot,
-    Times,
-    load_array,
-    original_times,
-    sample_count,
-)
+from nwbpipe.converters._added import Times, load_array, original_times, sample_count
+from nwbpipe.converters._source import Source
 from nwbpipe.converters.clocks._times import read_column, unwrap
 from nwbpipe.converters.spec._clock_spec import TrainSpec
-from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.errors import ClockError
 
 _CHUNK = 1 << 22  # samples of a channel that are read at once
@@ -31,16 +22,16 @@ _HYSTERESIS = 0.1  # of the step between low and high
 
 @dataclass(frozen=True)
 class PulseTrain:
-    """Pulses of one place.
+    """Pulses of one channel, event or log.
 
     Attributes
     ----------
     times : array of float64
         Seconds on the clock of their source, strictly increasing.
     span : (float, float) or None
-        From when to when was recorded, where it is known: silence before and after the pulses counts.
+        Start and end of the recording, where known: silence before and after the pulses is evidence.
     repair : str
-        What was repaired; empty if nothing was.
+        The repairs; empty if there were none.
     """
 
     times: Times
@@ -49,19 +40,18 @@ class PulseTrain:
 
 
 class PulseTrainReader:
-    """Reads pulse trains of a session's sources.
+    """Reader of the pulse trains of a session.
 
     Parameters
     ----------
-    spec : SessionSpec
-        The session.
     sources : mapping of str to Source
-        Its sources, built.
+        The sources of the session, open.
+    start : datetime, optional
+        Start of the session, if the spec gives it.
     """
 
-    def __init__(self, spec: SessionSpec, sources: Mapping[str, BuiltSource]) -> None:
-        self._spec, self._sources = spec, sources
-        self._written: dict[str, AddedObjects] = {}
+    def __init__(self, sources: Mapping[str, Source], start: datetime | None = None) -> None:
+        self.sources, self._start = sources, start
 
     def read(self, train: TrainSpec, where: str) -> PulseTrain:
         """Read a train.
@@ -69,7 +59,7 @@ class PulseTrainReader:
         Raises
         ------
         ClockError
-            If the events or the channel are not there, or the times are not finite or go back.
+            If the events or the channel are missing, or the times are not finite or go back.
         """
         span = None
         if train.file is not None:
@@ -80,26 +70,10 @@ class PulseTrainReader:
             times = self._read_event_times(train, where)
         return _check_train(times, span, train, where)
 
-    def _convert_source(self, name: str) -> AddedObjects:
-        """What a source writes, in a file of its own that is thrown away."""
-        if name not in self._written:
-            from pynwb import NWBFile
-
-            source = self._sources[name]
-            with translate_reader_errors(self._spec, name, source.spec.interface, type(source.interface)):
-                start = self._spec.session.session_start_time or datetime(1970, 1, 1, tzinfo=UTC)
-                nwbfile = NWBFile(session_description="scratch", identifier=name, session_start_time=start)
-                before = Snapshot.take(nwbfile)
-                metadata = source.interface.get_metadata()
-                options = {key: value for key, value in source.options.items() if key != "stub_test"}
-                source.interface.add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, **options)
-                self._written[name] = before.find_added(nwbfile)
-        return self._written[name]
-
     def _read_event_times(self, train: TrainSpec, where: str) -> Times:
-        """Times of the events of one name, of a column of a table, or of the source's samples."""
+        """Read the times of the events of one name, of a column of a table, or of the source's samples."""
         assert train.source is not None
-        added = self._convert_source(train.source)
+        added = self.sources[train.source].preview(self._start)
         tables = [table for table, _ in added.tables() if _has_times(table)]
         chosen = [table for table in tables if train.table in (None, table.name)]
         if train.table is not None and not chosen:
@@ -109,12 +83,12 @@ class PulseTrainReader:
             if len({sample_count(item) for item in series}) == 1:
                 return original_times(series[0], sample_count(series[0]))
         if len(chosen) > 1:
-            wanted = [table for table in chosen if train.events in (table.name, *_names(table))]
-            if train.events is None or len(wanted) != 1:
+            matching = [table for table in chosen if train.events in (table.name, *_names(table))]
+            if train.events is None or len(matching) != 1:
                 raise _missing_error(
-                    "several tables could be meant", where, [table.name for table in chosen], "table"
+                    "several tables have such events", where, [table.name for table in chosen], "table"
                 )
-            chosen = wanted
+            chosen = matching
         if not chosen:
             raise _missing_error(
                 "the source writes no events", where, [item.name for item in added.series()], "channel"
@@ -122,21 +96,21 @@ class PulseTrainReader:
         return _times_of(chosen[0], train, where)
 
     def _read_edges(self, train: TrainSpec, where: str) -> tuple[Times, tuple[float, float]]:
-        """Times at which a channel crosses its threshold."""
+        """Read the times at which a channel crosses its threshold."""
         assert train.source is not None
-        source = self._sources[train.source]
+        source = self.sources[train.source]
         recording: Any = getattr(source.interface, "recording_extractor", None)
-        with translate_reader_errors(self._spec, train.source, source.spec.interface, type(source.interface)):
+        with source.translate_errors():
             if recording is not None and train.series is None:
                 channel = _Channel.of_recording(recording, train, where)
             else:
-                channel = _Channel.of_series(self._convert_source(train.source).series(), train, where)
+                channel = _Channel.of_series(source.preview(self._start).series(), train, where)
             return channel.find_edges(train, where)
 
 
-def _missing_error(what: str, where: str, names: list[str], key: str = "events") -> ClockError:
+def _missing_error(message: str, where: str, names: list[str], key: str = "events") -> ClockError:
     return ClockError(
-        what,
+        message,
         where=where,
         expected=f"`{key}: NAME`" + (", or `events: '*'` for all" if key == "events" else ""),
         found=f"there are {', '.join(map(str, names)) or 'none'}",
@@ -144,7 +118,7 @@ def _missing_error(what: str, where: str, names: list[str], key: str = "events")
 
 
 def _names(table: Any) -> list[str]:
-    """Names of the events in a table."""
+    """Return the names of the events in a table."""
     column = next((column for column in table.columns if column.name == "event_type"), None)
     return [] if column is None else sorted({str(name) for name in load_array(column.data)})
 
@@ -173,7 +147,7 @@ def _times_of(table: Any, train: TrainSpec, where: str) -> Times:
 
 @dataclass(frozen=True)
 class _Channel:
-    """A channel that is read a part at a time."""
+    """A channel, read a part at a time."""
 
     count: int
     parts: Any
@@ -203,7 +177,7 @@ class _Channel:
     def of_series(cls, series: list[Any], train: TrainSpec, where: str) -> _Channel:
         chosen = [item for item in series if train.series in (None, item.name)]
         if len(chosen) != 1:
-            raise _missing_error("which series is not clear", where, [item.name for item in series], "series")
+            raise _missing_error("the series is not clear", where, [item.name for item in series], "series")
         data = np.asarray(load_array(chosen[0].data))
         if data.ndim == 2:
             column = int(train.channel) if train.channel is not None and train.channel.isdigit() else -1
@@ -211,7 +185,7 @@ class _Channel:
                 column = 0
             if not 0 <= column < data.shape[1]:
                 raise _missing_error(
-                    "which column of the series is not clear", where, [f"0 to {data.shape[1] - 1}"], "channel"
+                    "the column of the series is not clear", where, [f"0 to {data.shape[1] - 1}"], "channel"
                 )
             data = data[:, column]
         times = original_times(chosen[0], len(data))
@@ -221,7 +195,7 @@ class _Channel:
         if not self.count:
             raise ClockError("the channel has no samples", where=where)
         low, high = (0.25, 0.75) if train.bit is not None else self._choose_levels(train, where)
-        state, first, found = -1, 0, []
+        state, first, crossings = -1, 0, []
         for part in self.parts():
             values = (part.astype(np.int64) >> train.bit) & 1 if train.bit is not None else part
             marks = np.where(values >= high, 1, np.where(values <= low, 0, -1)).astype(np.int8)
@@ -231,17 +205,17 @@ class _Channel:
                 steps = np.diff(levels)
                 kinds = {"rising": steps == 1, "falling": steps == -1, "both": np.abs(steps) == 1}
                 changed = kinds[train.edge] & (levels[:-1] >= 0)
-                found.append(first + sure[changed])
+                crossings.append(first + sure[changed])
                 state = int(levels[-1])
             first += len(part)
-        index = np.concatenate(found) if found else np.empty(0, np.int64)
+        index = np.concatenate(crossings) if crossings else np.empty(0, np.int64)
         ends = self.times(np.asarray([0, self.count - 1]))
         return self.times(index), (float(ends[0]), float(ends[1]))
 
     def _choose_levels(self, train: TrainSpec, where: str) -> tuple[float, float]:
-        """Thresholds for low and high: about the one that is given, or half-way between the extremes."""
+        """Choose the thresholds for low and high: about the spec's, or half-way between the extremes."""
         extremes = [(float(part.min()), float(part.max())) for part in self.parts()]
-        low, high = min(one for one, _ in extremes), max(one for _, one in extremes)
+        low, high = min(lowest for lowest, _ in extremes), max(highest for _, highest in extremes)
         middle = 0.5 * (low + high) if train.threshold is None else train.threshold
         if not low < middle < high:
             raise ClockError(
@@ -256,7 +230,7 @@ class _Channel:
 
 
 def _check_train(times: Times, span: tuple[float, float] | None, train: TrainSpec, where: str) -> PulseTrain:
-    """Refuse or repair times that are not finite, go back or repeat; leave out what bounces."""
+    """Refuse or repair times that are not finite, go back or repeat; leave out bounces."""
     notes = []
     if not np.isfinite(times).all():
         bad = np.count_nonzero(~np.isfinite(times))

@@ -1,7 +1,8 @@
-"""What NeuroConv or neo write wrongly, put right: pixel masks, gains of EDF, units of analog inputs."""
+"""Workarounds for readers: pixel masks, gains of EDF, units of analog inputs."""
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 
 from nwbpipe.converters import load_spec
 from nwbpipe.converters._build import build_nwbfile
-from nwbpipe.converters.neuroconv_fixes._scales import mend_scales
+from nwbpipe.converters.neuroconv_fixes import correct_analog_unit, correct_edf_gain
 from tests.converters import raw
+from tests.converters.neuroconv_fixes import UPSTREAM_IS_RIGHT
 
 HEIGHT, WIDTH, FRAMES = 30, 50, 12
 
@@ -46,7 +48,7 @@ def test_x_and_y_of_pixel_masks(tmp_path: Path, caplog: pytest.LogCaptureFixture
         pixels = [tuple(pixel) for pixel in table["pixel_mask"][row]]
         assert [int(x) for x, _, _ in pixels] == roi["xpix"].tolist()
         assert [int(y) for _, y, _ in pixels] == roi["ypix"].tolist()
-    assert "put right" in caplog.text
+    assert "put right" in caplog.text, UPSTREAM_IS_RIGHT
 
 
 class Recording:
@@ -78,18 +80,47 @@ def edf(gain_divisor: int) -> Recording:
     return recording
 
 
-def test_edf_gain_is_that_of_the_format() -> None:
-    recording = edf(gain_divisor=1)  # as neo 0.14
-    assert mend_scales(interface("EDFRecordingInterface", recording))
-    assert recording.properties["gain_to_uV"] == pytest.approx([1.0])
-    assert recording.properties["offset_to_uV"] == pytest.approx([-5.0])
+def test_edf_gain_is_that_of_the_format(tmp_path: Path) -> None:
+    pyedflib = pytest.importorskip("pyedflib", reason="EDF needs pyedflib: pip install nwbpipe[ephys]")
+    from neuroconv.datainterfaces import EDFRecordingInterface
+
+    signal = {"label": "C0", "dimension": "uV", "sample_frequency": 100, "prefilter": "", "transducer": ""}
+    extremes = {"physical_max": 5.0, "physical_min": -5.0, "digital_max": 10, "digital_min": 0}
+    with pyedflib.EdfWriter(str(tmp_path / "x.edf"), 1, file_type=pyedflib.FILETYPE_EDF) as writer:
+        writer.setSignalHeaders([{**signal, **extremes}])
+        writer.writeSamples([np.arange(200, dtype=np.int32) % 11], digital=True)
+    interface = EDFRecordingInterface(file_path=tmp_path / "x.edf")
+    assert correct_edf_gain(interface), UPSTREAM_IS_RIGHT
+    assert interface.recording_extractor.get_property("gain_to_uV") == pytest.approx([1.0])
+    assert interface.recording_extractor.get_property("offset_to_uV") == pytest.approx([-5.0])
 
 
-def test_edf_gain_that_is_right_is_left_alone() -> None:
-    recording = edf(gain_divisor=0)
-    assert mend_scales(interface("EDFRecordingInterface", recording)) == []
+@pytest.mark.parametrize(("gain_divisor", "changed"), [(1, True), (0, False)])
+def test_an_edf_gain_that_is_right_is_left_alone(gain_divisor: int, changed: bool) -> None:
+    recording = edf(gain_divisor)  # neo 0.14 divides by one more
+    assert bool(correct_edf_gain(interface("EDFRecordingInterface", recording))) == changed
     assert recording.properties["gain_to_uV"] == pytest.approx([1.0])
-    assert recording.properties["offset_to_uV"] == pytest.approx([0.0])
+    assert recording.properties["offset_to_uV"] == pytest.approx([-5.0 if changed else 0.0])
+
+
+def test_neo_hands_on_the_unit_of_analog_inputs(tmp_path: Path) -> None:
+    from neo.rawio import OpenEphysBinaryRawIO
+
+    folder = tmp_path / "Record Node 101" / "experiment1" / "recording1"
+    data = folder / "continuous" / "Board-100.Data"
+    data.mkdir(parents=True)
+    channels = [{"channel_name": "ADC1", "bit_volts": 10 / 2**16, "units": "uV"}]
+    stream = {
+        **{"folder_name": "Board-100.Data/", "sample_rate": 1000, "num_channels": 1, "channels": channels},
+        **{"source_processor_name": "Board", "source_processor_id": 100, "recorded_processor_id": 101},
+    }
+    layout = {"GUI version": "0.5.5", "continuous": [stream], "events": [], "spikes": []}
+    (folder / "structure.oebin").write_text(json.dumps(layout))
+    np.zeros(100, dtype="<i2").tofile(data / "continuous.dat")
+    np.save(data / "timestamps.npy", np.arange(100))
+    reader = OpenEphysBinaryRawIO(str(tmp_path))
+    reader.parse_header()
+    assert reader.header["signal_channels"]["units"].tolist() == ["uV"], UPSTREAM_IS_RIGHT
 
 
 @pytest.mark.parametrize(
@@ -98,11 +129,12 @@ def test_edf_gain_that_is_right_is_left_alone() -> None:
 )
 def test_unit_of_analog_inputs(unit: str, gain: float, expected: str) -> None:
     recording = Recording(physical_unit=np.array([unit] * 3), gain_to_physical_unit=np.full(3, gain))
-    mend_scales(interface("OpenEphysBinaryAnalogInterface", recording))
+    correct_analog_unit(interface("OpenEphysBinaryAnalogInterface", recording))
     assert set(recording.properties["physical_unit"]) == {expected}
 
 
 def test_other_recordings_are_left_alone() -> None:
     recording = Recording(physical_unit=np.array(["uV"]), gain_to_physical_unit=np.array([10 / 2**16]))
-    assert mend_scales(interface("SpikeGLXRecordingInterface", recording)) == []
-    assert mend_scales(object()) == []
+    for correct in (correct_analog_unit, correct_edf_gain):
+        assert correct(interface("SpikeGLXRecordingInterface", recording)) == []
+        assert correct(object()) == []

@@ -1,9 +1,12 @@
-"""Pixel masks with x and y in their places.
+"""Pixel masks have x and y in their places.
 
-roiextractors gives the pixels of an ROI as (y, x, weight); NeuroConv 0.10 writes them as NWB's (x, y, weight) all the
-same, while it turns image masks and summary images into NWB's (x, y) order. Each ROI would be mirrored along the
-diagonal, in silence. What was written is compared with the dense mask of the reader itself, so that a NeuroConv that
-writes them right is left alone.
+roiextractors gives the pixels of an ROI as (y, x, weight); NeuroConv writes them as NWB's (x, y, weight) unchanged,
+while it turns image masks and summary images into NWB's (x, y) order. Each ROI would be mirrored along the diagonal,
+in silence.
+
+Upstream: not reported as of 2026-11; written so since https://github.com/catalystneuro/neuroconv/pull/119, seen in
+NeuroConv 0.10.2 with roiextractors 0.10.0. The masks are compared with the dense mask of the reader itself, so that
+a version that writes them right is left alone.
 """
 
 from __future__ import annotations
@@ -13,25 +16,25 @@ from typing import Any
 
 import numpy as np
 
-from nwbpipe.converters.clocks._alignment import AddedObjects
+from nwbpipe.converters._added import AddedObjects
 
 _ROIS_COMPARED = 50
 
 
-def mend_pixel_masks(interface: Any, added: AddedObjects) -> list[str]:
+def correct_pixel_masks(interface: Any, added: AddedObjects) -> list[str]:
     """Swap x and y of the pixel masks that a source wrote, where they are in each other's place.
 
     Parameters
     ----------
     interface : BaseDataInterface
         The source's interface.
-    added : Added
-        What it wrote, in memory.
+    added : AddedObjects
+        The objects that it wrote, in memory.
 
     Returns
     -------
     list of str
-        A remark for each table that was put right.
+        A note for each corrected table.
     """
     extractor = getattr(interface, "segmentation_extractor", None)
     if extractor is None:
@@ -48,14 +51,14 @@ def mend_pixel_masks(interface: Any, added: AddedObjects) -> list[str]:
 
 
 def _are_swapped(extractor: Any, written: Iterable[Any]) -> bool:
-    """Compare ROIs with the reader's dense masks (height, width), until one tells its axes apart."""
+    """Compare ROIs with the reader's dense masks (height, width), until the axes of an ROI differ."""
     ids = extractor.get_roi_ids()
     for roi, pixels in zip(ids, written, strict=False):
         dense = np.asarray(extractor.get_roi_image_masks([roi])).reshape(extractor.get_frame_shape())
         first, second = (np.array([pixel[axis] for pixel in pixels], dtype=int) for axis in (0, 1))
-        right, swapped = _masks_agree(dense, second, first), _masks_agree(dense, first, second)
-        if right != swapped:
-            return swapped
+        is_right, is_swapped = _masks_agree(dense, second, first), _masks_agree(dense, first, second)
+        if is_right != is_swapped:
+            return is_swapped
     return False
 
 

@@ -1,0 +1,67 @@
+"""Names in NeuroConv's metadata tree: after the source, so that two of one class differ, and valid in NWB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nwbpipe.errors import Problem
+
+# The blocks of NeuroConv's metadata whose entries, keyed by `metadata_key`, name what is written.
+_NAMED = {
+    "Ecephys": ("ElectricalSeries",),
+    "Ophys": ("MicroscopySeries", "PlaneSegmentations", "ImagingPlanes", "RoiResponses", "SegmentationImages"),
+    "FiberPhotometry": (None,),
+    "Events": (None,),
+    "Pose": ("PoseEstimations", "Skeletons"),
+    "Behavior": ("ExternalVideos", "InternalVideos"),
+    "TimeSeries": (None,),
+}
+# Those whose entry holds several: the raw, neuropil and deconvolved traces of one segmentation.
+_OF_MANY = ("RoiResponses", "SegmentationImages")
+
+
+def name_after_source(metadata: dict[str, Any], source: str, photon_series: str, *, is_video: bool) -> None:
+    """Add a source's name to the names of its objects, in place.
+
+    Parameters
+    ----------
+    metadata : dict
+        Metadata of the source, in entries whose key is its name.
+    source : str
+        Name of the source.
+    photon_series : str
+        Type of an imaging series, which takes the place of the general name "MicroscopySeries".
+    is_video : bool
+        True if its device is the camera of a video.
+    """
+    for _, kind, entries in _iter_entries(metadata):
+        entry = entries.get(source)
+        for item in (entry, *(entry.values() if kind in _OF_MANY and isinstance(entry, dict) else ())):
+            if isinstance(item, dict) and isinstance(item.get("name"), str):
+                name = photon_series if item["name"] == "MicroscopySeries" else item["name"]
+                # Not twice: a name that ends in the source's says it already.
+                item["name"] = name if name.lower().endswith(source.lower()) else f"{name}_{source}"
+    device = metadata.get("Devices", {}).get(f"{source}_camera")
+    if is_video and isinstance(device, dict):
+        device["name"] = f"Camera_{source}"
+
+
+def check_names(metadata: Mapping[str, Any]) -> list[Problem]:
+    """Return the names that NWB refuses."""
+    problems = []
+    for block, kind, entries in _iter_entries(metadata):
+        for key, entry in entries.items():
+            name = entry.get("name") if isinstance(entry, Mapping) else None
+            if isinstance(name, str) and (not name or set(name) & set("/:")):
+                where = ".".join(["metadata", block, *([kind] if kind else []), key, "name"])
+                problems.append(Problem("NWB refuses the name", where, "a text without / and :", repr(name)))
+    return problems
+
+
+def _iter_entries(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str | None, Mapping[str, Any]]]:
+    for block, kinds in _NAMED.items():
+        for kind in kinds:
+            entries = metadata.get(block, {}) if kind is None else metadata.get(block, {}).get(kind, {})
+            if isinstance(entries, Mapping):
+                yield block, kind, entries
