@@ -265,9 +265,9 @@ def test_rows_of_a_table_take_the_times_of_a_file(folder, convert_to):
     [
         ("time\n1\n2\n2\n3\n", "do not increase"),
         ("time\n1\n3\n2\n", "do not increase"),
-        ("time\n1\nnan\n2\n", "no number"),
+        ("time\n1\nnan\n2\n", "not numbers"),
         ("time\n1\ninf\n", "not finite"),
-        ("time\n1\nlate\n", "no number"),
+        ("time\n1\nlate\n", "not numbers"),
         ("a,b\n1,2\n3,4\n", "column of the times is not clear"),
         ("", "can't be read"),
         ("time\n", "empty"),

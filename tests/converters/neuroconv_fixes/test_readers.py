@@ -11,7 +11,7 @@ import pytest
 
 from nwbpipe.converters import load_spec
 from nwbpipe.converters._build import build_nwbfile
-from nwbpipe.converters.neuroconv_fixes import correct_analog_unit, correct_edf_gain
+from nwbpipe.converters.neuroconv_fixes import correct_scales
 from tests.converters import raw
 from tests.converters.neuroconv_fixes import UPSTREAM_IS_RIGHT
 
@@ -90,7 +90,7 @@ def test_edf_gain_is_that_of_the_format(tmp_path: Path) -> None:
         writer.setSignalHeaders([{**signal, **extremes}])
         writer.writeSamples([np.arange(200, dtype=np.int32) % 11], digital=True)
     interface = EDFRecordingInterface(file_path=tmp_path / "x.edf")
-    assert correct_edf_gain(interface), UPSTREAM_IS_RIGHT
+    assert correct_scales(interface), UPSTREAM_IS_RIGHT
     assert interface.recording_extractor.get_property("gain_to_uV") == pytest.approx([1.0])
     assert interface.recording_extractor.get_property("offset_to_uV") == pytest.approx([-5.0])
 
@@ -98,7 +98,7 @@ def test_edf_gain_is_that_of_the_format(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("gain_divisor", "changed"), [(1, True), (0, False)])
 def test_an_edf_gain_that_is_right_is_left_alone(gain_divisor: int, changed: bool) -> None:
     recording = edf(gain_divisor)  # neo 0.14 divides by one more
-    assert bool(correct_edf_gain(interface("EDFRecordingInterface", recording))) == changed
+    assert bool(correct_scales(interface("EDFRecordingInterface", recording))) == changed
     assert recording.properties["gain_to_uV"] == pytest.approx([1.0])
     assert recording.properties["offset_to_uV"] == pytest.approx([-5.0 if changed else 0.0])
 
@@ -129,12 +129,11 @@ def test_neo_hands_on_the_unit_of_analog_inputs(tmp_path: Path) -> None:
 )
 def test_unit_of_analog_inputs(unit: str, gain: float, expected: str) -> None:
     recording = Recording(physical_unit=np.array([unit] * 3), gain_to_physical_unit=np.full(3, gain))
-    correct_analog_unit(interface("OpenEphysBinaryAnalogInterface", recording))
+    correct_scales(interface("OpenEphysBinaryAnalogInterface", recording))
     assert set(recording.properties["physical_unit"]) == {expected}
 
 
 def test_other_recordings_are_left_alone() -> None:
     recording = Recording(physical_unit=np.array(["uV"]), gain_to_physical_unit=np.array([10 / 2**16]))
-    for correct in (correct_analog_unit, correct_edf_gain):
-        assert correct(interface("SpikeGLXRecordingInterface", recording)) == []
-        assert correct(object()) == []
+    assert correct_scales(interface("SpikeGLXRecordingInterface", recording)) == []
+    assert correct_scales(object()) == []

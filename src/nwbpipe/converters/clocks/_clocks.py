@@ -172,22 +172,13 @@ class Clocks:
         )
 
     def _record_repair(self, name: str, clock: AlignTimestamps, state: _ClockState) -> None:
-        assert state.times is not None
-        index = np.arange(len(state.times), dtype=np.float64)
-        fit = fit_line(index, state.times)
-        line = LinearMap(float(state.times[0]), float(state.times[0]), 0.0)
-        record = make_record(
-            "timestamps",
-            "accepted",
-            "order",
-            replace(fit, line=line, drift_error=0.0),
-            line,
-            state.times[[0, -1]],
-            state.times,
-            np.zeros(len(state.times)),
-            (len(state.times), 0, 0),
-        )
-        record = replace(record, clock=name, reference=self._reference, pulses=clock.file.name, repair=state.repair)
+        times = state.times
+        assert times is not None
+        line = LinearMap(float(times[0]), float(times[0]), 0.0)
+        fit = replace(fit_line(np.arange(len(times), dtype=np.float64), times), line=line, drift_error=0.0)
+        names = {"clock": name, "reference": self._reference, "pulses": clock.file.name, "repair": state.repair}
+        counts = (len(times), 0, 0)
+        record = make_record("timestamps", fit, line, times[[0, -1]], times, np.zeros(len(times)), counts, **names)
         self.records.append(record)
 
     def apply(self, source: Source) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -49,27 +50,26 @@ def align(
         If the fit is bad and the spec does not say `on_misfit: warn`, or the trains share no pulses.
     """
     where = f"clocks.{name}"
+    names = {
+        "clock": name,
+        "reference": reference,
+        "pulses": str(clock.pulses),
+        "reference_pulses": str(clock.reference_pulses),
+        "repair": "; ".join(note for note in (train.repair, reference_train.repair) if note),
+        "tolerance_s": clock.tolerance_s,
+    }
     if isinstance(clock, AlignIntervals):
-        mapping, record, detail = _align_by_intervals(clock, train, reference_train, where)
+        mapping, record, detail = _align_by_intervals(clock, train, reference_train, names)
     else:
-        mapping, record, detail = _align_by_pulses(clock, train, reference_train, where)
-    record = replace(
-        record,
-        clock=name,
-        reference=reference,
-        pulses=str(clock.pulses),
-        reference_pulses=str(clock.reference_pulses),
-        repair="; ".join(note for note in (train.repair, reference_train.repair) if note),
-        tolerance_s=clock.tolerance_s,
-    )
-    if record.accepted and record.residual_95_s > clock.tolerance_s:
-        record = replace(record, verdict="beyond tolerance")
-        detail = f"95 % of the residuals are within {record.residual_95_s:.6g} s, not {clock.tolerance_s:g} s"
-    return mapping, require_fit(record, detail, clock.on_misfit == "warn", where)
+        mapping, record, detail = _align_by_pulses(clock, train, reference_train, names)
+    return mapping, _require_fit(record, detail, clock.on_misfit == "warn", where)
 
 
-def require_fit(record: AlignmentRecord, detail: str, warn: bool, where: str) -> AlignmentRecord:
+def _require_fit(record: AlignmentRecord, detail: str, warn: bool, where: str) -> AlignmentRecord:
     """Return a record of a good fit, or of a bad fit that the spec accepts; refuse it otherwise."""
+    if record.accepted and record.residual_95_s > record.tolerance_s:  # NaN: any residual will do
+        detail = f"95 % of the residuals are within {record.residual_95_s:.6g} s, not {record.tolerance_s:g} s"
+        record = replace(record, verdict="beyond tolerance")
     if record.accepted:
         return record
     figures = "; ".join(str(record).splitlines())
@@ -95,7 +95,7 @@ _HINTS = {
 
 
 def _align_by_pulses(
-    clock: AlignPulses, train: PulseTrain, reference_train: PulseTrain, where: str
+    clock: AlignPulses, train: PulseTrain, reference_train: PulseTrain, names: dict[str, Any]
 ) -> tuple[ClockMap, AlignmentRecord, str]:
     match = match_pulses(
         train.times,
@@ -107,31 +107,24 @@ def _align_by_pulses(
     )
     best = match.best
     if best is None:
-        raise _no_match_error(match.verdict, match.detail, train, reference_train, where)
+        raise _no_match_error(match.verdict, match.detail, train, reference_train, names)
     mapping = best.mapping
     times = match.reference[best.of_reference]
-    record = make_record(
-        "pulses",
-        match.verdict,
-        match.anchor,
-        best.fit,
-        mapping,
-        match.source[[0, -1]],
-        times,
-        times - mapping(match.source[best.of_source]),
-        (best.num_pairs, best.missed, best.extra),
-    )
+    residual = times - mapping(match.source[best.of_source])
+    counts = (best.num_pairs, best.missed, best.extra)
+    names = {**names, "verdict": match.verdict, "anchor": match.anchor or "none"}
+    record = make_record("pulses", best.fit, mapping, match.source[[0, -1]], times, residual, counts, **names)
     return mapping, record, match.detail
 
 
 def _align_by_intervals(
-    clock: AlignIntervals, train: PulseTrain, reference_train: PulseTrain, where: str
+    clock: AlignIntervals, train: PulseTrain, reference_train: PulseTrain, names: dict[str, Any]
 ) -> tuple[ClockMap, AlignmentRecord, str]:
     match = match_intervals(
         train.times, reference_train.times, tolerance_s=clock.tolerance_s, max_drift_ppm=clock.max_drift_ppm
     )
     if len(match.of_source) < 2:
-        raise _no_match_error(match.verdict, match.detail, train, reference_train, where)
+        raise _no_match_error(match.verdict, match.detail, train, reference_train, names)
     x, y = train.times[match.of_source], reference_train.times[match.of_reference]
     fit = fit_line(x, y)
     residual = y - fit.line(x)
@@ -139,27 +132,18 @@ def _align_by_intervals(
     if np.quantile(np.abs(residual), 0.95) > clock.tolerance_s or abs(fit.line.drift) > clock.max_drift_ppm * 1e-6:
         # The clock stood still, or was set, between some pulses: each of them is a knot.
         mapping, residual = PiecewiseMap(x, y), np.concatenate([[0.0], match.differences])
-    pairs = len(x)
-    record = make_record(
-        "intervals",
-        match.verdict,
-        "order",
-        fit,
-        mapping,
-        train.times[[0, -1]],
-        y,
-        residual,
-        (pairs, len(reference_train.times) - pairs, len(train.times) - pairs),
-    )
+    counts = (len(x), len(reference_train.times) - len(x), len(train.times) - len(x))
+    names = {**names, "verdict": match.verdict}
+    record = make_record("intervals", fit, mapping, train.times[[0, -1]], y, residual, counts, **names)
     return mapping, record, match.detail or f"r = {match.correlation:.6f}"
 
 
 def _no_match_error(
-    verdict: str, detail: str, train: PulseTrain, reference_train: PulseTrain, where: str
+    verdict: str, detail: str, train: PulseTrain, reference_train: PulseTrain, names: dict[str, Any]
 ) -> ClockError:
     return ClockError(
         f"the clock can't be aligned: {verdict}",
-        where=where,
+        where=f"clocks.{names['clock']}",
         expected="pulses of the same events on both clocks",
         found=f"{detail}; {len(train.times)} pulses on the clock, {len(reference_train.times)} on the reference",
         hint="check the channel, its threshold and edge, and the names of the events",
@@ -179,17 +163,12 @@ def make_frames_record(
     fit = fit_line(original, times)
     record = make_record(
         "frames",
-        "accepted",
-        "order",
         fit,
         fit.line,
         original[[0, -1]],
         times,
         times - fit.line(original),
         (len(times), 0, 0),
-    )
-    record = replace(
-        record,
         clock=name,
         reference=reference,
         pulses="the samples",
@@ -197,36 +176,45 @@ def make_frames_record(
         repair=repair,
         tolerance_s=float("nan") if clock.tolerance_s is None else clock.tolerance_s,
     )
-    if clock.tolerance_s is not None and record.residual_95_s > clock.tolerance_s:
-        record = replace(record, verdict="beyond tolerance")
-    detail = "the pulses and the samples' own times differ by more than an offset and a drift"
-    return require_fit(record, detail, clock.on_misfit == "warn", f"clocks.{name}")
+    return _require_fit(record, "", clock.on_misfit == "warn", f"clocks.{name}")
 
 
 def make_record(
     method: str,
-    verdict: str,
-    anchor: str,
     fit: LineFit,
     mapping: ClockMap,
     ends: Times,
     times: Times,
     residual: Times,
     counts: tuple[int, int, int],
+    **names: Any,
 ) -> AlignmentRecord:
-    """Make the record of an alignment; the caller fills in names and places."""
+    """Make the record of an alignment.
+
+    Parameters
+    ----------
+    method : str
+        As in `AlignmentRecord`.
+    fit : LineFit
+        The straight line through the pairs.
+    mapping : LinearMap or PiecewiseMap
+        The map that is used.
+    ends : array of float64
+        First and last pulse on the clock.
+    times, residual : array of float64
+        The pairs' times on the reference, and their distance from the map.
+    counts : (int, int, int)
+        Matched, missed and extra pulses.
+    **names
+        Further fields of `AlignmentRecord`.
+    """
     knots = ends if isinstance(mapping, LinearMap) else mapping.source
     size = np.abs(residual)
     sample = np.unique(np.linspace(0, len(times) - 1, min(len(times), _SAMPLE)).astype(np.int64))
+    defaults = {"verdict": "accepted", "anchor": "order", "pulses": "", "reference_pulses": "", "repair": ""}
     return AlignmentRecord(
-        clock="",
-        reference="",
+        **{"tolerance_s": float("nan"), **defaults, **names},
         method=method,
-        verdict=verdict,
-        anchor=anchor or "none",
-        pulses="",
-        reference_pulses="",
-        repair="",
         n_matched=counts[0],
         n_missed=counts[1],
         n_extra=counts[2],
@@ -236,7 +224,6 @@ def make_record(
         residual_median_s=float(np.median(size)),
         residual_95_s=float(np.quantile(size, 0.95)),
         residual_max_s=float(size.max()),
-        tolerance_s=float("nan"),
         knots=np.column_stack([knots, mapping(np.asarray(knots, dtype=np.float64))]),
         residuals=np.column_stack([times[sample], residual[sample]]),
     )
