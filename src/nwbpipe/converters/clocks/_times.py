@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from nwbpipe.converters._counters import unwrap_counter
 from nwbpipe.converters._added import Times
+from nwbpipe.converters._counters import unwrap_counter
 from nwbpipe.converters.spec._clock_spec import TimesSpec, TrainSpec
 from nwbpipe.errors import ClockError, NwbpipeError
 
