@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -11,7 +13,9 @@ import pytest
 
 import nwbpipe
 from nwbpipe import errors
-from nwbpipe.project import Project
+from nwbpipe.project import Project, Session
+from nwbpipe.project.plan import Planner, SessionPlan
+from nwbpipe.project.plan._evaluate import Evaluation
 from nwbpipe.run._artefacts import PROJECT, read_artefact
 from tests.fixtures.processing import write_session
 from tests.fixtures.projects import HEAD, Inline, make_project, table
@@ -100,6 +104,46 @@ def test_an_artefact_is_made_once_and_read_by_every_session(project: Project, tm
     with pytest.raises(errors.RequestError, match="is not verified"):
         project.verify(PROJECT, "pca")
     by_hand(tmp_path, folder)
+
+
+@pytest.mark.parametrize("sessions", [1, 4])
+def test_the_end_of_a_run_costs_the_same_however_many_sessions_there_are(
+    sessions: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(tmp_path, sessions, STEPS)
+    for number in range(sessions):
+        change(tmp_path / f"nwb/s{number}.nwb", number)
+    evaluated: list[str] = []
+    real = Planner._evaluate
+
+    def evaluate(planner: Planner, session: Session, *arguments: Any) -> Evaluation:
+        evaluated.append(session.key)
+        return real(planner, session, *arguments)
+
+    full_plans = []
+    make_plans = Planner.make_plans
+
+    def plan(planner: Planner, *arguments: Any, **options: Any) -> dict[str, SessionPlan]:
+        full_plans.append(planner)
+        return make_plans(planner, *arguments, **options)
+
+    monkeypatch.setattr(Planner, "_evaluate", evaluate)
+    monkeypatch.setattr(Planner, "make_plans", plan)
+    done, _ = run(project)
+    assert done == 2 * sessions + 1
+    assert len(full_plans) == 2  # at the beginning, and when the artefact is there
+    # Each session: twice in each of them (before and after the artefact), and after each of its two runs.
+    assert len(evaluated) <= 6 * sessions
+
+
+def test_a_status_with_nothing_changed_evaluates_no_session(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(project)
+    time.sleep(2.1)  # the index keeps no state of files that have just changed
+    status = Project(tmp_path).status(verify=True)
+    monkeypatch.setattr("nwbpipe.project.plan._planner.evaluate", lambda *_, **__: pytest.fail("evaluated again"))
+    assert Project(tmp_path).status(verify=True) == status
 
 
 def by_hand(tmp_path: Path, folder: Path) -> None:

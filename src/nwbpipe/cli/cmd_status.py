@@ -56,6 +56,8 @@ def _explain(project: Project, session: str, step: str, *, as_json: bool) -> Non
         typer.echo(f"{one.session} {one.run}: {one.state}{f': {one.reason}' if one.reason else ''}")
         for name, path in one.inputs.items():
             typer.echo(f"  reads   {name}: {path}")
+        for session_key, paths in one.session_inputs:
+            typer.echo(f"  reads   {session_key}: {', '.join(f'{name} = {path}' for name, path in paths.items())}")
         if one.key:
             typer.echo(f"  key     {one.key[:16]}")
         if one.result:

@@ -49,20 +49,20 @@ def _bring_up_to_date(planner: Planner, session: Session, conversion: Conversion
     from nwbpipe.converters import convert, update_metadata  # hdmf and pandas come with them
 
     assert session.spec is not None
-    how: dict[str, Any] = {
+    options: dict[str, Any] = {
         "progress": False, "raw_identity": planner.project.raw_identity, "stores": planner.project.open_stores
     }  # fmt: skip
     if conversion.state == "missing":
         if isinstance(session.file, Path):
             session.file.parent.mkdir(parents=True, exist_ok=True)
-        convert(session.spec, session.file, **how)
+        convert(session.spec, session.file, **options)
     elif conversion.state == "stale" and conversion.rebuild:
         convert(
             session.spec,
             session.file,
             overwrite=True,
             carry=lambda building, record: carry_results(session.file, building, record),
-            **how,
+            **options,
         )
     elif conversion.state == "stale":
         spec = planner.read_spec(session)

@@ -13,8 +13,7 @@ from pydantic import ValidationError
 from nwbpipe.errors import Problem, RequestError, UnknownNameError
 from nwbpipe.project._load import load_project
 from nwbpipe.project._model import ExecutorSpec
-from nwbpipe.project._sessions import Session
-from nwbpipe.project._sessions import restrict as restricted
+from nwbpipe.project._sessions import Session, restrict
 from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.project.execute import Reporter, Runner, RunOptions, RunSummary
 from nwbpipe.project.execute._executor import Executor
@@ -46,11 +45,11 @@ class ProjectStatus:
 
     def counts(self) -> Mapping[str, Counter[str]]:
         """Return how often each step is in each state."""
-        found: dict[str, Counter[str]] = {}
+        counts: dict[str, Counter[str]] = {}
         for plan in self.plans:
-            for one in plan.steps:
-                found.setdefault(one.step, Counter())[one.state] += 1
-        return found
+            for state in plan.steps:
+                counts.setdefault(state.step, Counter())[state.state] += 1
+        return counts
 
     def as_dict(self) -> dict[str, Any]:
         """Return all as JSON values."""
@@ -101,8 +100,8 @@ class Project:
         list of Problem
             Specs and files that can't be read.
         """
-        found, problems = self.planner.list_sessions()
-        return restricted(found, patterns, where), problems
+        sessions, problems = self.planner.list_sessions()
+        return restrict(sessions, patterns, where), problems
 
     def status(
         self, sessions: Sequence[str] = (), where: str | None = None, *, verify: bool = False
@@ -116,9 +115,11 @@ class Project:
         verify : bool
             Whether to read whatever may have changed, however large; otherwise it shows as "unverified".
         """
-        found, problems = self.sessions(sessions, where)
-        plans = self.planner.make_plans(found, limit=ALL if verify else QUICK)
-        return ProjectStatus([plans[key] for key in (PROJECT, *(one.key for one in found)) if key in plans], problems)
+        selected, problems = self.sessions(sessions, where)
+        plans = self.planner.make_plans(selected, limit=ALL if verify else QUICK)
+        return ProjectStatus(
+            [plans[key] for key in (PROJECT, *(session.key for session in selected)) if key in plans], problems
+        )
 
     def state(self, session: str, step: str) -> list[StepState]:
         """Return the states of one step, or of one of its runs, in one session.
@@ -128,15 +129,15 @@ class Project:
         UnknownNameError
             If there is no such step.
         """
-        one = None if session == PROJECT else self._find_session(session)
-        plan = self.planner.make_plans([one] if one else []).get(
-            one.key if one else PROJECT, SessionPlan(session, ())
+        target = None if session == PROJECT else self._find_session(session)
+        plan = self.planner.make_plans([target] if target else []).get(
+            target.key if target else PROJECT, SessionPlan(session, ())
         )
-        found = [state for state in plan.steps if step in (state.step, state.run)]
-        if not found:
+        states = [state for state in plan.steps if step in (state.step, state.run)]
+        if not states:
             msg = f"there is no step {step!r}"
             raise UnknownNameError(msg, expected=", ".join(dict.fromkeys(state.step for state in plan.steps)))
-        return found
+        return states
 
     def pending(
         self,
@@ -147,14 +148,16 @@ class Project:
         retry_failed: bool = False,
     ) -> list[StepState]:
         """Return what `run` would compute, with what has to wait for something else of it; parameters as there."""
-        everything, _ = self.planner.list_sessions()
-        found = restricted(everything, sessions, where)
-        wanted = select_steps(self.spec.steps, steps)
-        plans = self.planner.make_plans(found, limit=ALL)
-        if len(found) < len(everything):
+        all_sessions, _ = self.planner.list_sessions()
+        selected = restrict(all_sessions, sessions, where)
+        step_names = select_steps(self.spec.steps, steps)
+        plans = self.planner.make_plans(selected, limit=ALL)
+        if len(selected) < len(all_sessions):
             plans.pop(PROJECT, None)
-        states = [one for plan in plans.values() for one in plan.steps]
-        return [one for one in states if one.state != "running" and is_runnable(one, wanted, retry_failed)]
+        states = [state for plan in plans.values() for state in plan.steps]
+        return [
+            state for state in states if state.state != "running" and is_runnable(state, step_names, retry_failed)
+        ]
 
     def run(
         self,
@@ -200,14 +203,14 @@ class Project:
         """
         if executor is None or isinstance(executor, str):
             self.executor_spec(kind=executor, workers=workers)  # refused also when nothing is to be done
-        everything, _ = self.planner.list_sessions()
-        found = restricted(everything, sessions, where)
-        options = RunOptions(tuple(steps), retry_failed, max_failures, limit, len(found) == len(everything))
+        all_sessions, _ = self.planner.list_sessions()
+        selected = restrict(all_sessions, sessions, where)
+        options = RunOptions(tuple(steps), retry_failed, max_failures, limit, len(selected) == len(all_sessions))
 
-        def begin() -> Executor:
+        def create_executor() -> Executor:
             return self.executor(executor, workers) if executor is None or isinstance(executor, str) else executor
 
-        return Runner(self.planner, found, begin, options, reporter, stopped).run()
+        return Runner(self.planner, selected, create_executor, options, reporter, stopped).run()
 
     def executor(self, kind: str | None = None, workers: int | None = None) -> Executor:
         """Return an executor, as nwbpipe.toml says but for what is named here."""
@@ -237,10 +240,17 @@ class Project:
         list of Problem
             Specs and files that can't be read.
         """
-        found, problems = self.sessions(sessions, where)
-        files = {one.key: one.file for one in found if self.planner.file_stats.stat(one.file) is not None}
-        told = [read_session_quality(one.key, files.get(one.key), step=step, thresholds=thresholds) for one in found]
-        return told, problems
+        selected, problems = self.sessions(sessions, where)
+        files = {
+            session.key: session.file
+            for session in selected
+            if self.planner.file_stats.stat(session.file) is not None
+        }
+        qualities = [
+            read_session_quality(session.key, files.get(session.key), step=step, thresholds=thresholds)
+            for session in selected
+        ]
+        return qualities, problems
 
     def runs(self) -> list[RunObject]:
         """Return every run of the project, failed ones too, oldest first."""
@@ -254,7 +264,7 @@ class Project:
                 documents.append(build_prov(read_records(session.file), session.key))
         for step in self.spec.steps.values():
             if step.is_project_scope:
-                records = [one.record for one in list_artefacts(self.planner.models, step.name)]
+                records = [artefact.record for artefact in list_artefacts(self.planner.models, step.name)]
                 documents.append(build_prov(records, PROJECT))
         return merge_prov(documents)
 
@@ -283,8 +293,8 @@ class Project:
 
     def _find_session(self, session: str) -> Session:
         """Return the one session that is meant."""
-        found, _ = self.sessions([session])
-        if len(found) > 1:
+        sessions, _ = self.sessions([session])
+        if len(sessions) > 1:
             msg = f"several sessions are meant by {session!r}"
-            raise RequestError(msg, found=", ".join(one.key for one in found[:10]), hint="name one of them")
-        return found[0]
+            raise RequestError(msg, found=", ".join(match.key for match in sessions[:10]), hint="name one of them")
+        return sessions[0]

@@ -91,20 +91,24 @@ class Watcher:
 
     def run_once(self) -> Health:
         """Look once, and run what has arrived."""
-        found, _ = self.project.sessions()  # one listing of each store that is not on this machine
-        arrived = [one for one in found if self._has_arrived(one)]
+        sessions, _ = self.project.sessions()  # one listing of each store that is not on this machine
+        arrived = [session for session in sessions if self._has_arrived(session)]
         states, summary = self._find_states(arrived), None
         # An executor is not begun for nothing: a cluster's would submit jobs.
-        if any(is_runnable(one, None, retry_failed=False) for one in states) and not self.stop.is_set():
+        if any(is_runnable(session, None, retry_failed=False) for session in states) and not self.stop.is_set():
             summary = self.project.run(
-                [one.key for one in arrived], reporter=self.reporter, stopped=self.stop.is_set, **self.options
+                [session.key for session in arrived], reporter=self.reporter, stopped=self.stop.is_set, **self.options
             )
-            self.looks.refresh(whole=True)
+            self.looks.refresh(whole_stores=True)
             states = self._find_states(arrived)
-        return Health(len(found), len(found) - len(arrived), Counter(one.state for one in states), summary)
+        return Health(
+            len(sessions), len(sessions) - len(arrived), Counter(session.state for session in states), summary
+        )
 
     def _find_states(self, sessions: Sequence[Session]) -> list[StepState]:
-        return [one for plan in self.project.planner.make_plans(sessions, limit=ALL).values() for one in plan.steps]
+        return [
+            state for plan in self.project.planner.make_plans(sessions, limit=ALL).values() for state in plan.steps
+        ]
 
     def _has_arrived(self, session: Session) -> bool:
         """Whether none of a session's files has changed for `settle_s` seconds, by our own clock."""
@@ -116,13 +120,13 @@ class Watcher:
             folder = os.path.dirname(str(session.spec))  # of a URL, too  # noqa: PTH120
             files = {*spec.files, *list_raw_files(spec, self.looks), *self.looks.list_below(folder)}
         stats = self.looks.stats(sorted(files))
-        before, since = self._seen.get(session.key, (None, 0.0))
+        previous, since = self._seen.get(session.key, (None, 0.0))
         now = time.monotonic()
-        if before != stats:
+        if previous != stats:
             # Files of this machine that were at rest before we began to look need not be waited for.
-            here = not any(map(is_remote, files))
-            newest = max((stat[3] for stat in stats.values() if stat), default=0) if here else 0
-            at_rest = here and before is None and time.time() - newest / 1e9 >= self.settle_s
+            are_local = not any(map(is_remote, files))
+            newest = max((stat[3] for stat in stats.values() if stat), default=0) if are_local else 0
+            at_rest = are_local and previous is None and time.time() - newest / 1e9 >= self.settle_s
             self._seen[session.key] = (stats, now - self.settle_s if at_rest else now)
             return at_rest
         return now - since >= self.settle_s
@@ -164,7 +168,7 @@ class _AnyEvent:
 
     def is_set(self) -> bool:
         """Whether one is set."""
-        return any(one.is_set() for one in self.events)
+        return any(event.is_set() for event in self.events)
 
 
 def render_systemd_unit(command: list[str], folder: Path, name: str) -> str:

@@ -21,7 +21,7 @@ def stores(tmp_path: Path) -> Stores:
 def test_files_elsewhere_are_known_by_tag_and_size(stores: Stores, whole: bool) -> None:
     raw = stores["raw"]
     looks = FileStats(stores)
-    looks.refresh(whole=whole)
+    looks.refresh(whole_stores=whole)
     place = raw.location("m1/a.bin")
     entry = raw.stat("m1/a.bin")
     assert looks.stat(place) == (entry.tag, entry.size)
@@ -36,7 +36,7 @@ def test_files_elsewhere_are_known_by_tag_and_size(stores: Stores, whole: bool) 
     assert not looks.exists(raw.location("m2"))
     raw.write_bytes("m1/a.bin", b"changed")
     assert looks.stat(place) == (entry.tag, entry.size)  # until it looks anew
-    looks.refresh(whole=whole)
+    looks.refresh(whole_stores=whole)
     assert looks.stat(place) == (raw.stat("m1/a.bin").tag, 7)
 
 
@@ -53,7 +53,7 @@ def test_a_store_is_listed_once_and_a_session_by_its_folders(stores: Stores, mon
     looks = FileStats(stores)
     for whole, expected in ((True, [""]), (False, ["m1", "m10"])):
         listed.clear()
-        looks.refresh(whole=whole)
+        looks.refresh(whole_stores=whole)
         for name in ("m1/a.bin", "m1/deep/b.bin", "m10/c.bin", "m1/none.bin"):
             looks.stat(raw.location(name))
         assert listed == expected

@@ -39,10 +39,10 @@ def declare_resources(kind: str, worker: WorkerKind) -> dict[str, float]:
 
     A worker of the kind "standard" takes what asks for nothing special; any other kind takes that, too.
     """
-    found = {"slots": 1.0, f"kind-{kind}": 1.0}
+    resources = {"slots": 1.0, f"kind-{kind}": 1.0}
     if worker.gpu:
-        found["gpu"] = float(worker.gpu)
-    return found
+        resources["gpu"] = float(worker.gpu)
+    return resources
 
 
 def start_cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
@@ -100,22 +100,22 @@ def _make_jobqueue(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
 
 def _make_cloud_cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
     """A scheduler and workers on machines of a provider; the credentials are those that its own tools find."""
-    found = _find_cloud_class(spec)
+    cloud_class = _find_cloud_class(spec)
     options = dict(worker.options)
-    if _accepts_option(found, "worker_extra_args"):  # containers: workers get words
+    if _accepts_option(cloud_class, "worker_extra_args"):  # containers: workers get words
         extra = ["--resources", _format_resources(kind, worker)]
         options["worker_extra_args"] = [*options.get("worker_extra_args", []), *extra]
         options["worker_nthreads"] = 1
-    elif _accepts_option(found, "worker_options"):  # machines: workers get a specification
-        own = {"nthreads": 1, "resources": declare_resources(kind, worker)}
-        options["worker_options"] = {**options.get("worker_options", {}), **own}
+    elif _accepts_option(cloud_class, "worker_options"):  # machines: workers get a specification
+        settings = {"nthreads": 1, "resources": declare_resources(kind, worker)}
+        options["worker_options"] = {**options.get("worker_options", {}), **settings}
     else:
         msg = "workers of that cluster can't be told what they are for"
         raise RequestError(
             msg, found=str(spec.cluster), expected="one that takes worker_options or worker_extra_args",
             hint="start it yourself, and name its scheduler: kind = \"dask\", address = \"…\"",
         )  # fmt: skip
-    return found(**options)
+    return cloud_class(**options)
 
 
 def _find_cloud_class(spec: ExecutorSpec) -> Any:
@@ -126,18 +126,22 @@ def _find_cloud_class(spec: ExecutorSpec) -> Any:
     provider, _, name = spec.cluster.partition(".")
     package = f"dask_cloudprovider.{provider}"
     module = require(package, f'python -m pip install "dask-cloudprovider[{provider}]"')
-    found = getattr(module, name, None)
+    cloud_class = getattr(module, name, None)
     base = require("distributed.deploy").Cluster
-    if not (isinstance(found, type) and issubclass(found, base) and found.__module__.startswith(f"{package}.")):
+    if not (
+        isinstance(cloud_class, type)
+        and issubclass(cloud_class, base)
+        and cloud_class.__module__.startswith(f"{package}.")
+    ):
         offered = [
-            key for key, one in vars(module).items()
-            if isinstance(one, type) and issubclass(one, base) and one.__module__.startswith(f"{package}.")
+            key for key, value in vars(module).items()
+            if isinstance(value, type) and issubclass(value, base) and value.__module__.startswith(f"{package}.")
         ]  # fmt: skip
         msg = f"dask-cloudprovider has no cluster {spec.cluster!r}"
-        raise UnknownNameError(msg, expected=", ".join(f"{provider}.{one}" for one in sorted(offered)))
-    return found
+        raise UnknownNameError(msg, expected=", ".join(f"{provider}.{value}" for value in sorted(offered)))
+    return cloud_class
 
 
 def _accepts_option(kind: Any, name: str) -> bool:
     """Whether a class, or one that it extends and hands its options to, takes an option."""
-    return any(name in inspect.signature(one.__init__).parameters for one in kind.__mro__[:-1])
+    return any(name in inspect.signature(base.__init__).parameters for base in kind.__mro__[:-1])

@@ -19,24 +19,24 @@ _CONNECT_S = 30
 _AHEAD = 2  # jobs for each worker: one that runs, and one that waits
 
 
-def request_resources(wanted: Resources) -> dict[str, float]:
+def request_resources(resources: Resources) -> dict[str, float]:
     """Return the abstract resources that a run takes of a Dask worker: one run at a time, of the right kind."""
-    found = {"slots": 1.0}
-    if wanted.kind != "standard":
-        found[f"kind-{wanted.kind}"] = 1.0
-    if wanted.gpu:
-        found["gpu"] = float(wanted.gpu)
-    return found
+    requested = {"slots": 1.0}
+    if resources.kind != "standard":
+        requested[f"kind-{resources.kind}"] = 1.0
+    if resources.gpu:
+        requested["gpu"] = float(resources.gpu)
+    return requested
 
 
 def _execute(values: dict[str, Any]) -> dict[str, Any]:
     """On a worker: run a job, and say where it failed."""
     from distributed import get_worker
 
-    ended = execute_job(values)
-    if ended["ending"] == "failed":
-        ended["text"] += f"\n  worker:   {get_worker().address}"
-    return ended
+    outcome = execute_job(values)
+    if outcome["ending"] == "failed":
+        outcome["text"] += f"\n  worker:   {get_worker().address}"
+    return outcome
 
 
 class DaskExecutor:
@@ -60,7 +60,7 @@ class DaskExecutor:
         try:
             clusters = self._start_clusters(spec)
             self._clients = {
-                kind: self._stack.enter_context(self._connect(where, spec)) for kind, where in clusters.items()
+                kind: self._stack.enter_context(self._connect(cluster, spec)) for kind, cluster in clusters.items()
             }
         except BaseException:
             self._stack.close()
@@ -101,9 +101,9 @@ class DaskExecutor:
         }
         return distributed.SpecCluster(workers=workers, scheduler=scheduler, silence_logs=40)
 
-    def _connect(self, where: Any, spec: ExecutorSpec) -> Any:
+    def _connect(self, cluster: Any, spec: ExecutorSpec) -> Any:
         try:
-            return self._distributed.Client(where, timeout=_CONNECT_S)
+            return self._distributed.Client(cluster, timeout=_CONNECT_S)
         except (OSError, ValueError) as error:  # ValueError: no address at all
             if spec.address is None:
                 raise
@@ -115,66 +115,67 @@ class DaskExecutor:
     @property
     def about(self) -> str:
         """See `Executor.about`."""
-        told = []
+        lines = []
         for kind, client in self._clients.items():
             name = f" of the {kind} workers" if len(self._clients) > 1 else ""
-            told.append(f"Dask dashboard{name}: {client.dashboard_link}")
+            lines.append(f"Dask dashboard{name}: {client.dashboard_link}")
         if not self._fixed:
-            told.append(f"{len(self._list_workers())} workers at {self._clients[''].scheduler.address}")
+            lines.append(f"{len(self._list_workers())} workers at {self._clients[''].scheduler.address}")
         elif find_spec("bokeh") is None:
-            told.append("it shows graphs once the package bokeh is installed")
-        return "; ".join(told)
+            lines.append("it shows graphs once the package bokeh is installed")
+        return "; ".join(lines)
 
     def _list_workers(self) -> list[dict[str, float]]:
         """Return the resources of each worker that is there."""
         infos = [client.scheduler_info(n_workers=-1)["workers"] for client in self._clients.values()]
         return [worker.get("resources", {}) for info in infos for worker in info.values()]
 
-    def _choose_client(self, wanted: Resources) -> Any:
+    def _choose_client(self, resources: Resources) -> Any:
         if "" in self._clients:
             return self._clients[""]
-        if wanted.kind == "standard" and "standard" not in self._clients:
+        if resources.kind == "standard" and "standard" not in self._clients:
             return next(iter(self._clients.values()))
-        return self._clients.get(wanted.kind)
+        return self._clients.get(resources.kind)
 
-    def explain_refusal(self, wanted: Resources) -> str:
+    def explain_refusal(self, resources: Resources) -> str:
         """See `Executor.refuses`."""
         if not self._fixed:  # workers come and go at a scheduler that is not ours
-            needed = request_resources(wanted)
+            needed = request_resources(resources)
             words = ",".join(f"{name}={value:g}" for name, value in needed.items())
             if words not in self._feasible:
                 workers = self._list_workers()
-                if not workers or any(all(one.get(n, 0) >= v for n, v in needed.items()) for one in workers):
+                if not workers or any(all(worker.get(n, 0) >= v for n, v in needed.items()) for worker in workers):
                     self._feasible.add(words)
             if words in self._feasible:
                 return ""
             return f"no worker of that scheduler can take it: start one with --nthreads 1 --resources {words}"
         fitting = [
-            one for name, one in self._kinds.items() if wanted.kind in ("standard", name) and one.gpu >= wanted.gpu
+            worker
+            for name, worker in self._kinds.items()
+            if resources.kind in ("standard", name) and worker.gpu >= resources.gpu
         ]
         if not fitting:
-            return (
-                f"no worker of the kind {wanted.kind!r} with {wanted.gpu} GPUs: see [executor.kinds] in nwbpipe.toml"
-            )
-        return "" if self._choose_client(wanted) is not None else f"no workers of the kind {wanted.kind!r}"
+            gpus = f"{resources.gpu} GPUs"
+            return f"no worker of the kind {resources.kind!r} with {gpus}: see [executor.kinds] in nwbpipe.toml"
+        return "" if self._choose_client(resources) is not None else f"no workers of the kind {resources.kind!r}"
 
-    def fits(self, wanted: Resources) -> bool:
+    def fits(self, resources: Resources) -> bool:
         """See `Executor.fits`."""
-        workers = sum(one.workers for one in self._kinds.values()) if self._fixed else len(self._list_workers())
+        workers = sum(kind.workers for kind in self._kinds.values()) if self._fixed else len(self._list_workers())
         return len(self._futures) < _AHEAD * max(1, workers)
 
-    def choose_threads(self, wanted: Resources) -> int:
+    def choose_threads(self, resources: Resources) -> int:
         """See `Executor.threads`."""
-        kind = self._kinds.get(wanted.kind) or self._kinds.get("standard")
-        return wanted.cpu or (kind.cores if kind else 1)
+        kind = self._kinds.get(resources.kind) or self._kinds.get("standard")
+        return resources.cpu or (kind.cores if kind else 1)
 
-    def submit(self, job: Job, wanted: Resources) -> int:
+    def submit(self, job: Job, resources: Resources) -> int:
         """See `Executor.submit`."""
         self._tokens += 1
         token = self._tokens
-        future = self._choose_client(wanted).submit(
+        future = self._choose_client(resources).submit(
             _execute, asdict(job), key=f"nwbpipe-{job.run}-{job.session}-{token}-{id(self)}", pure=False, retries=0,
-            resources=request_resources(wanted),
+            resources=request_resources(resources),
         )  # fmt: skip
         self._futures[token] = future
         future.add_done_callback(lambda done, token=token: self._happened.put(self._make_event(token, done)))

@@ -21,7 +21,7 @@ def list_gpus() -> tuple[str, ...]:
     """Return the GPUs of this machine that may be used: ``CUDA_VISIBLE_DEVICES`` where it is set, else all."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        return tuple(one.strip() for one in named.split(",") if one.strip() and one.strip() != "-1")
+        return tuple(name.strip() for name in named.split(",") if name.strip() and name.strip() != "-1")
     try:
         answer = subprocess.run(  # a fixed command, without a shell
             ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],  # noqa: S607
@@ -57,22 +57,22 @@ def reserve_gpus(count: int) -> Iterator[str]:
     if count == 0:
         yield ""
         return
-    have = list_gpus()
-    if len(have) < count:
+    gpus = list_gpus()
+    if len(gpus) < count:
         msg = "the step needs more GPUs than there are"
-        raise RequestError(msg, expected=f"{count} GPU{'s' if count > 1 else ''}", found=str(len(have)))
+        raise RequestError(msg, expected=f"{count} GPU{'s' if count > 1 else ''}", found=str(len(gpus)))
     while True:
-        with ExitStack() as held:
-            got: list[str] = []
-            for name in have:
-                if len(got) < count:
+        with ExitStack() as locks:
+            names: list[str] = []
+            for name in gpus:
+                if len(names) < count:
                     try:
                         lock = FileLock(_lock_folder() / f"{name.replace('/', '_')}.lock")
-                        held.enter_context(lock.acquire(timeout=0))
-                        got.append(name)
+                        locks.enter_context(lock.acquire(timeout=0))
+                        names.append(name)
                     except Timeout:
                         continue
-            if len(got) == count:
-                yield ",".join(got)
+            if len(names) == count:
+                yield ",".join(names)
                 return
         time.sleep(0.2)

@@ -90,26 +90,26 @@ class LocalExecutor:
         """See `Executor.about`."""
         return f"{self.capacity.slots} workers on this machine"
 
-    def explain_refusal(self, wanted: Resources) -> str:
+    def explain_refusal(self, resources: Resources) -> str:
         """See `Executor.refuses`."""
-        return self.capacity.explain_refusal(wanted)
+        return self.capacity.explain_refusal(resources)
 
-    def fits(self, wanted: Resources) -> bool:
+    def fits(self, resources: Resources) -> bool:
         """See `Executor.fits`."""
-        return self.capacity.fits(wanted)
+        return self.capacity.fits(resources)
 
-    def choose_threads(self, wanted: Resources) -> int:
+    def choose_threads(self, resources: Resources) -> int:
         """See `Executor.threads`."""
-        return wanted.cpu or self._share
+        return resources.cpu or self._share
 
-    def submit(self, job: Job, wanted: Resources) -> int:
+    def submit(self, job: Job, resources: Resources) -> int:
         """See `Executor.submit`."""
         self._tokens += 1
-        worker = next((one for one in self._workers if one.token is None), None)
+        worker = next((candidate for candidate in self._workers if candidate.token is None), None)
         if worker is None:
             worker = _Worker(self._happened)
             self._workers.append(worker)
-        self.capacity.in_use[self._tokens] = wanted
+        self.capacity.in_use[self._tokens] = resources
         worker.give(job, self._tokens)
         return self._tokens
 
@@ -120,10 +120,10 @@ class LocalExecutor:
             events.append(self._make_event(*self._happened.get(timeout=timeout)))
             while True:
                 events.append(self._make_event(*self._happened.get_nowait()))
-        return [one for one in events if one is not None]
+        return [event for event in events if event is not None]
 
-    def _make_event(self, worker: _Worker, said: dict[str, Any] | None) -> Event | None:
-        if said is None:
+    def _make_event(self, worker: _Worker, message: dict[str, Any] | None) -> Event | None:
+        if message is None:
             worker.process.wait()
             worker.end()
             if worker in self._workers:
@@ -133,12 +133,12 @@ class LocalExecutor:
                 msg = "workers end as soon as they are started"
                 raise WorkError(msg, found=f"exit code {worker.process.returncode}", hint="see their messages above")
             return self._finish_job(worker, None)
-        if "ready" in said:
+        if "ready" in message:
             worker.ready = True
             return None
-        if "progress" in said and worker.token is not None:
-            return Event(worker.token, fraction=said["progress"], text=said["text"])
-        return self._finish_job(worker, JobOutcome(**said["ended"])) if "ended" in said else None
+        if "progress" in message and worker.token is not None:
+            return Event(worker.token, fraction=message["progress"], text=message["text"])
+        return self._finish_job(worker, JobOutcome(**message["ended"])) if "ended" in message else None
 
     def _finish_job(self, worker: _Worker, ended: JobOutcome | None) -> Event | None:
         token, worker.token = worker.token, None

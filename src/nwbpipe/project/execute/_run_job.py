@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,6 @@ from nwbpipe.project._convert_session import convert_session
 from nwbpipe.project._load import load_project
 from nwbpipe.project._sessions import Session
 from nwbpipe.project.execute._devices import reserve_gpus
-from nwbpipe.project.plan._artefact_state import parse_session_inputs
 from nwbpipe.project.plan._planner import Planner
 from nwbpipe.project.plan._state import CONVERT
 from nwbpipe.project.plan._tools import explain_staleness
@@ -34,22 +33,24 @@ Ending = Literal["done", "failed", "interrupted", "held"]
 
 @dataclass(frozen=True)
 class Job:
-    """A run that a worker is asked for; plain values, so that it can be sent to any process.
+    """A run for a worker, as plain values that can be sent to any process.
 
     Attributes
     ----------
     project, profile : str
-        The project file, as the worker finds it, and whose stores are meant.
+        Path of the project file for the worker, and the profile that gives its stores.
     session : str
         Key of the session; its spec and file follow.
     step, run : str
-        Name in nwbpipe.toml, or "convert"; and name that the results carry.
+        Name in nwbpipe.toml, or "convert"; and name of the results.
     key : str
-        As the plan has it.
+        Key of the run in the plan.
     inputs : mapping of str to str
-        HDF5 paths.
+        HDF5 paths, or addresses of artefacts.
+    session_inputs : sequence of (str, mapping of str to str)
+        For a step of project scope: key of each session, and the HDF5 paths of its inputs.
     threads, gpu, disk_gb, time_limit_s
-        What it may use.
+        Resources that it may use.
     """
 
     project: str
@@ -63,6 +64,7 @@ class Job:
     run: str
     key: str
     inputs: Mapping[str, str] = field(default_factory=dict)
+    session_inputs: Sequence[tuple[str, Mapping[str, str]]] = ()
     threads: int = 1
     gpu: int = 0
     disk_gb: float = 0.0
@@ -152,21 +154,21 @@ def _run(
     step = planner.project.steps[job.step]
     facts = planner.tools[job.step]
 
-    def outdated(record: RunRecord) -> bool:
+    def is_outdated(record: RunRecord) -> bool:
         return bool(explain_staleness(record, facts, step.policy))
 
     if isinstance(step.method, ProjectProcessor):
-        made = make_artefact(
+        run = make_artefact(
             step.method, step.name, step.params, step.seed, _collect_session_inputs(planner, job), planner.models,
-            outdated=outdated, devices=visible, timeout=job.time_limit_s, threads=job.threads, progress=progress,
+            outdated=is_outdated, devices=visible, timeout=job.time_limit_s, threads=job.threads, progress=progress,
         )  # fmt: skip
-        return made.record, made.computed, made.log
+        return run.record, run.computed, run.log
     artefacts = {
         name: str(planner.project.locate(path))
         for name, path in job.inputs.items()
         if path.startswith(f"{MODELS}://")
     }
-    done = process(
+    run = process(
         job.file,
         step.method,
         step=job.run,
@@ -175,7 +177,7 @@ def _run(
         seed=step.seed,
         primary=step.primary,
         replace=True,
-        outdated=outdated,
+        outdated=is_outdated,
         cascade=True,
         devices=visible,
         timeout=job.time_limit_s,
@@ -183,12 +185,12 @@ def _run(
         lock_timeout=LOCK_TIMEOUT,
         progress=progress,
     )
-    return done.record, done.computed, done.log
+    return run.record, run.computed, run.log
 
 
 def _collect_session_inputs(planner: Planner, job: Job) -> list[SessionInputs]:
     files = {session.key: session.file for session in planner.list_sessions()[0]}
-    return [SessionInputs(key, files[key], paths) for key, paths in parse_session_inputs(job.inputs)]
+    return [SessionInputs(key, files[key], paths) for key, paths in job.session_inputs]
 
 
 def _make_session(job: Job) -> Session:

@@ -14,7 +14,7 @@ from nwbpipe.project._spec import Step
 from nwbpipe.project.execute._executor import Event, Executor
 from nwbpipe.project.execute._run_job import Job, JobOutcome
 from nwbpipe.project.plan._planner import ALL, Planner
-from nwbpipe.project.plan._state import CONVERT, SOUND, SessionPlan, StepState
+from nwbpipe.project.plan._state import CONVERT, SessionPlan, StepState
 from nwbpipe.project.state import Lease, Leases, RunObject
 from nwbpipe.project.state._runs import format_now
 from nwbpipe.provenance import digest, read_host_label
@@ -87,9 +87,9 @@ class RunSummary:
         return {
             "done": self.done,
             "found": self.done_elsewhere,
-            "failed": [dict(zip(names, one, strict=True)) for one in self.failed],
-            "held": [dict(zip(names, one, strict=True)) for one in self.uncommitted],
-            "blocked": [one.as_dict() for one in self.blocked],
+            "failed": [dict(zip(names, entry, strict=True)) for entry in self.failed],
+            "held": [dict(zip(names, entry, strict=True)) for entry in self.uncommitted],
+            "blocked": [entry.as_dict() for entry in self.blocked],
             "left": self.not_started,
             "interrupted": self.interrupted,
         }
@@ -161,7 +161,7 @@ class Runner:
         """Run until nothing is left to do."""
         try:
             self._refresh_plans()
-            states = [one for plan in self._plans.values() for one in plan.steps if self._is_wanted(one)]
+            states = [state for plan in self._plans.values() for state in plan.steps if self._is_wanted(state)]
             if states:
                 self._execute(states)
             elif self.reporter is not None:
@@ -199,24 +199,26 @@ class Runner:
         return is_runnable(state, self._wanted, self.options.retry_failed)
 
     def _has_open_steps(self, plan: SessionPlan) -> bool:
-        return any(self._is_wanted(one) for one in plan.steps) or any(one.state == "blocked" for one in plan.steps)
+        return any(self._is_wanted(state) for state in plan.steps) or any(
+            state.state == "blocked" for state in plan.steps
+        )
 
     def _start_ready(self) -> None:
         """Begin what is ready, as far as there is room."""
-        limit, most = self.options.limit, self.options.max_failures
+        limit, max_failures = self.options.limit, self.options.max_failures
         for key in list(self._plans):
             for state in self._plans[key].steps:
                 if (limit is not None and self._begun >= limit) or (
-                    most is not None and len(self.summary.failed) >= most
+                    max_failures is not None and len(self.summary.failed) >= max_failures
                 ):
                     return
                 if self._is_ready(state):
-                    wanted = self._choose_resources(state)
-                    if reason := self.executor.explain_refusal(wanted):
+                    resources = self._choose_resources(state)
+                    if reason := self.executor.explain_refusal(resources):
                         self._tried.add((key, state.run, state.key))
                         self.summary.blocked.append(replace(state, state="blocked", reason=reason))
-                    elif self.executor.fits(wanted):
-                        self._start(state, wanted)
+                    elif self.executor.fits(resources):
+                        self._start(state, resources)
                     elif not self.executor.fits(Resources()):
                         return
 
@@ -227,22 +229,23 @@ class Runner:
             and (state.session, state.run, state.key) not in self._tried
             and (state.session, state.run) not in self._elsewhere
             and not any(
-                (one.state.session, one.state.run) == (state.session, state.run) for one in self._running.values()
+                (active.state.session, active.state.run) == (state.session, state.run)
+                for active in self._running.values()
             )
             and not self._waits_for_conversion(state)
         )
 
     def _waits_for_conversion(self, state: StepState) -> bool:
         """Whether a conversion keeps a step waiting, or steps a conversion: it replaces the file under them."""
-        mine = [one.state for one in self._running.values() if one.state.session == state.session]
-        return bool(mine) if state.step == CONVERT else any(one.step == CONVERT for one in mine)
+        running = [active.state for active in self._running.values() if active.state.session == state.session]
+        return bool(running) if state.step == CONVERT else any(active.step == CONVERT for active in running)
 
     def _choose_resources(self, state: StepState) -> Resources:
         if state.step == CONVERT:
             return Resources()
         return self.planner.project.steps[state.step].resources
 
-    def _start(self, state: StepState, wanted: Resources, tries: int = 0) -> None:
+    def _start(self, state: StepState, resources: Resources, tries: int = 0) -> None:
         lease = self.leases.take(lease_name(state), session=state.session, step=state.run)
         if lease is None:
             self._elsewhere[state.session, state.run] = time.monotonic()
@@ -252,9 +255,10 @@ class Runner:
             str(project.path), project.profile, state.session, session.subject_id if session else "",
             session.session_id if session else "", str((session and session.spec) or ""),
             str(session.file) if session else "", state.step, state.run, state.key, dict(state.inputs),
-            self.executor.choose_threads(wanted), wanted.gpu, wanted.disk_gb, wanted.time_limit_s,
+            state.session_inputs, self.executor.choose_threads(resources), resources.gpu, resources.disk_gb,
+            resources.time_limit_s,
         )  # fmt: skip
-        token = self.executor.submit(job, wanted)
+        token = self.executor.submit(job, resources)
         self._running[token] = _ActiveRun(state, job, lease, tries)
         self._begun += tries == 0
         if self.reporter is not None:
@@ -303,20 +307,19 @@ class Runner:
 
     def _refresh_plans(self) -> None:
         """Find the states of all sessions."""
-        plans = self.planner.make_plans(list(self.sessions.values()), limit=ALL, running=False)
-        if not self.options.project_scope:  # an artefact is made of all sessions, not of some
-            plans.pop(PROJECT, None)
-        self._plans = {key: plan for key, plan in plans.items() if self._has_open_steps(plan)}
+        self._keep_plans(self.planner.make_plans(list(self.sessions.values()), limit=ALL, running=False))
 
     def _refresh_session(self, key: str) -> None:
-        """Find the states of a session anew."""
-        if any(step.is_project_scope for step in self.planner.project.steps.values()):
-            self._refresh_plans()  # what one session offers counts for all
-            return
-        evaluation = self.planner.evaluate(self.sessions[key], limit=ALL)
-        self._plans[key] = evaluation.plan
-        if all(one.state in SOUND or one.state == "ignored" for one in evaluation.plan.steps):
-            del self._plans[key]
+        """Find the states of a session again, and those that depend on them."""
+        self._keep_plans(self.planner.refresh_plans(key, list(self.sessions.values()), limit=ALL))
+
+    def _keep_plans(self, plans: Mapping[str, SessionPlan]) -> None:
+        """Keep the plans in which something is left to do."""
+        for key, plan in plans.items():
+            if self._has_open_steps(plan) and (key != PROJECT or self.options.project_scope):
+                self._plans[key] = plan
+            else:
+                self._plans.pop(key, None)
 
     def _refresh_elsewhere(self) -> None:
         """Look again at what another runner computes."""
@@ -348,18 +351,18 @@ def select_steps(steps: Mapping[str, Step], names: Sequence[str]) -> set[str] | 
     if unknown := [name for name in names if name not in steps and name != CONVERT]:
         msg = f"there is no step {', '.join(map(repr, unknown))}"
         raise UnknownNameError(msg, expected=", ".join(steps), hint="see [steps] in nwbpipe.toml")
-    found, pending = {CONVERT}, list(names)
+    selected, pending = {CONVERT}, list(names)
     while pending:
         name = pending.pop()
-        if name not in found:
-            found.add(name)
+        if name not in selected:
+            selected.add(name)
             pending += steps[name].upstream
-    return found
+    return selected
 
 
-def is_runnable(state: StepState, wanted: set[str] | None, retry_failed: bool) -> bool:
+def is_runnable(state: StepState, selected: set[str] | None, retry_failed: bool) -> bool:
     """Whether a state is one that a run of the wanted steps may end."""
-    if wanted is not None and state.step not in wanted:
+    if selected is not None and state.step not in selected:
         return False
     return state.state in ("missing", "stale", "running") or (state.state == "failed" and retry_failed)
 

@@ -43,15 +43,15 @@ def read_spec_content(path: Path | str, project: ProjectSpec) -> SpecContent:
     """Load a spec from wherever it is; its raw files need not be there."""
     try:
         with open_spec(path, project.open_stores, present=False) as spec:
-            places = spec.paths
+            paths = spec.paths
             sources = tuple(
-                (name, places.display(raw), places.original_location(raw)) for name, raw in source_paths(spec)
+                (name, paths.display(raw), paths.original_location(raw)) for name, raw in source_paths(spec)
             )
-            files = tuple(places.original_location(file) for file in spec.files)
+            files = tuple(paths.original_location(file) for file in spec.files)
             return SpecContent({**spec.as_dict(), "stub": False}, sources, files)
     except NwbpipeError as error:
-        told = "; ".join(str(one.what) for one in error.problems) or error.problem.what
-        return SpecContent({}, (), (str(path),), f"the spec can't be used: {told}")
+        mistakes = "; ".join(str(problem.what) for problem in error.problems) or error.problem.what
+        return SpecContent({}, (), (str(path),), f"the spec can't be used: {mistakes}")
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,16 @@ class ConversionState:
     rebuild: bool = False
 
 
-def list_raw_files(spec: SpecContent, looks: FileStats) -> list[str]:
+def list_raw_files(spec: SpecContent, file_stats: FileStats) -> list[str]:
     """Return all that the state of a conversion depends on: raw files, and folders with all that is in them."""
-    return [one for _, _, path in spec.sources for one in (path, *looks.list_below(path))]
+    return [file for _, _, path in spec.sources for file in (path, *file_stats.list_below(path))]
 
 
 def evaluate_conversion(
     spec: SpecContent,
-    there: bool,
+    file_exists: bool,
     record: RunRecord | None,
-    looks: FileStats,
+    file_stats: FileStats,
     *,
     limit: int,
 ) -> ConversionState:
@@ -109,16 +109,16 @@ def evaluate_conversion(
     """
     if spec.error:
         return ConversionState("blocked", spec.error)
-    absent = [shown for _, shown, path in spec.sources if not looks.exists(path)]
-    key = digest("\n".join([conversion_key(spec.parameters, []), *_describe_stats(spec.sources, looks)]))
-    if not there:
+    absent = [name for _, name, path in spec.sources if not file_stats.exists(path)]
+    key = digest("\n".join([conversion_key(spec.parameters, []), *_describe_stats(spec.sources, file_stats)]))
+    if not file_exists:
         if absent:
             return ConversionState("blocked", f"raw files are missing: {', '.join(absent)}", key=key)
         return ConversionState("missing", "not converted yet", ready=True, key=key)
     if record is None:
         return ConversionState("blocked", "the NWB file is there, and nwbpipe did not convert it", key=key)
     changes = compare_specs(record.parameters, spec.parameters)
-    changed, unknown = _compare_sources(spec.sources, record.sources, looks, limit)
+    changed, unknown = _compare_sources(spec.sources, record.sources, file_stats, limit)
     if changes.rebuild or changed:
         reasons = [f"raw data changed: {', '.join(changed)}"] if changed else []
         reasons += [f"spec changed: {'; '.join(changes.differences)}"] if changes.differences else []
@@ -134,50 +134,52 @@ def evaluate_conversion(
     return ConversionState("done", f"raw files are elsewhere now: {', '.join(absent)}" if absent else "", key=key)
 
 
-def _describe_stats(sources: Iterable[tuple[str, str, str]], looks: FileStats) -> list[str]:
+def _describe_stats(sources: Iterable[tuple[str, str, str]], file_stats: FileStats) -> list[str]:
     texts = []
-    for source, shown, path in sources:
-        stat = looks.stat(path)
+    for source, name, path in sources:
+        stat = file_stats.stat(path)
         if stat is not None:
-            told = " ".join(map(str, stat if is_remote(path) else stat[2:4]))
+            stats = " ".join(map(str, stat if is_remote(path) else stat[2:4]))
         else:
-            told = " ".join(map(str, map(looks.stat, looks.list_below(path)))) or "absent"
-        texts.append(f"{source} {shown} {told}")
+            stats = " ".join(map(str, map(file_stats.stat, file_stats.list_below(path)))) or "absent"
+        texts.append(f"{source} {name} {stats}")
     return texts
 
 
 def _compare_sources(
-    sources: Sequence[tuple[str, str, str]], recorded: Sequence[Mapping[str, Any]], looks: FileStats, limit: int
+    sources: Sequence[tuple[str, str, str]], recorded: Sequence[Mapping[str, Any]], file_stats: FileStats, limit: int
 ) -> tuple[list[str], list[str]]:
     """Return which sources have other content than recorded, and of which that is not known."""
-    before = {(one.get("source"), one.get("path")): one for one in recorded}
+    recorded_sources = {(entry.get("source"), entry.get("path")): entry for entry in recorded}
     cache = IdentityCache()
     changed, unknown = [], []
-    for source, shown, path in sources:
-        old = before.get((source, shown))
+    for source, name, path in sources:
+        old = recorded_sources.get((source, name))
         if old is None:
-            changed.append(shown)
-        elif looks.exists(path):  # what is elsewhere now is as it was recorded
+            changed.append(name)
+        elif file_stats.exists(path):  # what is elsewhere now is as it was recorded
             mode: Literal["full", "stat"] = "stat" if "mtime_ns" in old else "full"  # as it was recorded
-            found = None  # so it stays for the time of change of a file that is elsewhere now
+            identity = None  # so it stays for the time of change of a file that is elsewhere now
             if not is_remote(path):
-                found = cache.identify_file_within(path, mode=mode, limit=limit)
+                identity = cache.identify_file_within(path, mode=mode, limit=limit)
             elif mode == "full":
                 with suppress(ConflictError):  # it was replaced since it was listed: the next look sees that
-                    found = cache.identify_remote_within(_list_remote_files(path, looks), limit=limit)
-            if found is None:
-                unknown.append(shown)
-            elif identity_values(found) != {
-                name: old[name] for name in ("size", "sha256", "mtime_ns") if name in old
-            }:
-                changed.append(shown)
+                    identity = cache.identify_remote_within(_list_remote_files(path, file_stats), limit=limit)
+            if identity is None:
+                unknown.append(name)
+            elif identity_values(identity) != {key: old[key] for key in ("size", "sha256", "mtime_ns") if key in old}:
+                changed.append(name)
     return changed, unknown
 
 
-def _list_remote_files(url: str, looks: FileStats) -> dict[str, tuple[str, RemoteStat]]:
+def _list_remote_files(url: str, file_stats: FileStats) -> dict[str, tuple[str, RemoteStat]]:
     """Return a remote file as {"": …}, or the files below a folder by their paths there."""
-    stat = looks.stat(url)
+    stat = file_stats.stat(url)
     if stat is not None:
         return {"": (url, RemoteStat(*stat))}
-    stats = looks.stats(looks.list_below(url))
-    return {name[len(url) + 1 :]: (name, RemoteStat(*one)) for name, one in stats.items() if one is not None}
+    stats = file_stats.stats(file_stats.list_below(url))
+    return {
+        name[len(url) + 1 :]: (name, RemoteStat(*file_stat))
+        for name, file_stat in stats.items()
+        if file_stat is not None
+    }

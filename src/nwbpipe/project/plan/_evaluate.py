@@ -1,4 +1,4 @@
-"""The states of all steps of one session."""
+"""Find the states of all steps of one session."""
 
 from __future__ import annotations
 
@@ -16,35 +16,38 @@ from nwbpipe.project._sessions import Session
 from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project.plan._conversion import ConversionState, SpecContent, evaluate_conversion
 from nwbpipe.project.plan._inputs import StepRun, expand_runs
-from nwbpipe.project.plan._state import CONVERT, SOUND, SessionPlan, State, StepState
+from nwbpipe.project.plan._state import CONVERT, SOUND, SessionOffer, SessionPlan, State, StepState
 from nwbpipe.project.plan._tools import ToolFacts, explain_staleness
 from nwbpipe.project.state import FileStats
-from nwbpipe.provenance import IdentityCache, RunRecord, canonical_json, find_current_record, read_records
+from nwbpipe.provenance import IdentityCache, RunRecord, find_current_record, read_records
 from nwbpipe.run import StoredArtefact, compute_key, describe_differences
 from nwbpipe.session import NwbObject, list_nwb_objects
 
-# What the newest failed run of a session's step says: its key, the text of its error, and its log.
+# By step: key, error text and log of its failed runs, oldest first.
 Failures = Mapping[str, Sequence[tuple[str, str, str]]]
-# Of a step of project scope: its state, and the artefact that is there.
+# By step of project scope: its state, and the current artefact.
 Artefacts = Mapping[str, tuple[StepState, StoredArtefact | None]]
 
 
 @dataclass
 class Evaluation:
-    """What was found out about a session.
+    """The states of a session's steps, and the files that they depend on.
 
     Attributes
     ----------
     plan : SessionPlan
-    conversion : Conversion or None
-        None where the project begins with NWB files.
+    offers : list of SessionOffer
+        The session's inputs for steps of project scope.
+    conversion : ConversionState or None
+        None if the project begins with NWB files.
     files : set of str
-        All files that it depends on.
+        All files that the states depend on.
     unread : bool
-        Whether the session file, or an input in it, could not be read.
+        True if the session file, or an input in it, could not be read.
     """
 
     plan: SessionPlan
+    offers: list[SessionOffer] = field(default_factory=list)
     conversion: ConversionState | None = None
     files: set[str] = field(default_factory=set)
     unread: bool = False
@@ -52,7 +55,7 @@ class Evaluation:
 
 @dataclass
 class _FileContent:
-    """What a session's NWB file holds."""
+    """Records and objects of a session's NWB file."""
 
     records: list[RunRecord] = field(default_factory=list)
     candidates: list[NwbObject] = field(default_factory=list)
@@ -60,7 +63,7 @@ class _FileContent:
     error: str = ""
 
     def check_outputs(self, record: RunRecord | None) -> RunRecord | None:
-        """Return a record if all its outputs are in the file."""
+        """Return the record if all its outputs are in the file."""
         if record is None or not all(output.path in self.paths for output in record.outputs):
             return None
         return record
@@ -72,60 +75,63 @@ def evaluate(
     spec: SpecContent | None,
     tools: Mapping[str, ToolFacts],
     failures: Failures,
-    looks: FileStats,
+    file_stats: FileStats,
     artefacts: Artefacts,
     *,
     limit: int,
 ) -> Evaluation:
-    """Find the states of all steps of a session; of a step of project scope, what the session offers to it.
+    """Find the states of all steps of a session, and its inputs for steps of project scope.
 
     Parameters
     ----------
     project : ProjectSpec
     session : Session
-    spec : LoadedSpec or None
-        None where the project begins with NWB files.
-    tools : mapping of str to Facts
-        Of each step: its compute source, and the tool that would run it.
+    spec : SpecContent or None
+        None if the project begins with NWB files.
+    tools : mapping of str to ToolFacts
+        By step: its compute source, and the tool that would run it.
     failures : mapping
         Failed runs by step, oldest first.
-    looks : Looks
-        Looks at files, wherever they are.
-    artefacts : mapping of str to (StepState, Made or None)
-        Of each step of project scope whose sessions were looked at already.
+    file_stats : FileStats
+        Stats of local and remote files.
+    artefacts : mapping of str to (StepState, StoredArtefact or None)
+        By step of project scope, as far as its sessions are evaluated already.
     limit : int
-        Files up to that size, in bytes, may be hashed now; what would need more is "unverified".
+        Files up to that size, in bytes, may be hashed now; a step with larger ones is "unverified".
     """
-    there = looks.stat(session.file) is not None
-    content = _read_content(session.file) if there else _FileContent()
+    file_exists = file_stats.stat(session.file) is not None
+    content = _read_content(session.file) if file_exists else _FileContent()
     result = Evaluation(SessionPlan(session.key, ()), files={str(session.file)}, unread=bool(content.error))
     states: list[StepState] = []
     if spec is not None:
         conversion = _ignore_conversion(project, session) or evaluate_conversion(
-            spec, there, find_current_record(content.records, CONVERT), looks, limit=limit
+            spec, file_exists, find_current_record(content.records, CONVERT), file_stats, limit=limit
         )
         conversion = _apply_failure(conversion, failures.get(CONVERT, ()))
         result.conversion = conversion
         result.files |= set(spec.files)
         states.append(_make_conversion_state(session, conversion, content, failures.get(CONVERT, ())))
-    may_hash = looks.read_size(session.file) <= limit
-    walk = _StepEvaluator(project, session, content, result, tools, failures, artefacts, may_hash, there)
+    may_hash = file_stats.read_size(session.file) <= limit
+    walk = _StepEvaluator(project, session, content, result, tools, failures, artefacts, may_hash, file_exists)
     for step in project.steps.values():
-        states += walk.evaluate_step(step, states)
+        if step.is_project_scope:
+            result.offers += walk.evaluate_offers(step, states)
+        else:
+            states += walk.evaluate_step(step, states)
     result.plan = SessionPlan(session.key, tuple(states))
     return result
 
 
-def _read_content(file: Path | str) -> _FileContent:
-    def read(opened: h5py.File) -> _FileContent:
-        found = _FileContent(read_records(opened), list_nwb_objects(opened))
-        found.paths = {o.path for record in found.records for o in record.outputs if o.path in opened}
-        return found
+def _read_content(path: Path | str) -> _FileContent:
+    def read(file: h5py.File) -> _FileContent:
+        content = _FileContent(read_records(file), list_nwb_objects(file))
+        content.paths = {o.path for record in content.records for o in record.outputs if o.path in file}
+        return content
 
     try:
-        return session_file.read_between_commits(file, read)
+        return session_file.read_between_commits(path, read)
     except NwbpipeError as error:
-        return _FileContent(error=f"{error.problem.what}: {error.problem.found or str(file).rpartition('/')[2]}")
+        return _FileContent(error=f"{error.problem.what}: {error.problem.found or str(path).rpartition('/')[2]}")
     except OSError as error:
         return _FileContent(error=f"the NWB file can't be opened: {error}")
 
@@ -136,10 +142,10 @@ def _ignore_conversion(project: ProjectSpec, session: Session) -> ConversionStat
 
 
 def find_ignore_reason(project: ProjectSpec, session: Session, step: str) -> str | None:
-    """Return why a step of a session is left alone; None if it is not."""
+    """Return the reason why a step of a session is ignored; None if it is not."""
     for rule in project.ignore:
         if session.matches(rule.session) and any(fnmatch.fnmatchcase(step, pattern) for pattern in rule.steps):
-            return rule.reason or "nwbpipe.toml says so"
+            return rule.reason or "ignored by nwbpipe.toml"
     return None
 
 
@@ -164,7 +170,7 @@ def _make_conversion_state(
 
 
 class _StepEvaluator:
-    """Goes through the steps of a session in order."""
+    """Evaluate the steps of a session, in order."""
 
     def __init__(
         self,
@@ -176,11 +182,11 @@ class _StepEvaluator:
         failures: Failures,
         artefacts: Artefacts,
         may_hash: bool,
-        there: bool,
+        file_exists: bool,
     ) -> None:
         self.project, self.session, self.content, self.result = project, session, content, result
         self.tools, self.failures, self.artefacts = tools, failures, artefacts
-        self.may_hash, self.file_exists = may_hash, there
+        self.may_hash, self.file_exists = may_hash, file_exists
         self.output_paths = [
             output.path for record in content.records if not record.superseded and record.step != CONVERT
             for output in record.outputs
@@ -188,19 +194,29 @@ class _StepEvaluator:
         self.cache = IdentityCache()
         self.identities: dict[str, str | None] = {}
 
-    def evaluate_step(self, step: Step, before: Sequence[StepState]) -> list[StepState]:
-        """Return the states of a step, those of the steps that it needs being known."""
+    def evaluate_step(self, step: Step, earlier: Sequence[StepState]) -> list[StepState]:
+        """Return the states of a step's runs, given the states of the earlier steps."""
+        runs = self._expand_runs(step, earlier)
+        return [runs] if isinstance(runs, StepState) else [self._evaluate_run(step, run) for run in runs]
+
+    def evaluate_offers(self, step: Step, earlier: Sequence[StepState]) -> list[SessionOffer]:
+        """Return the session's inputs for a step of project scope."""
+        runs = self._expand_runs(step, earlier)
+        return [SessionOffer(runs)] if isinstance(runs, StepState) else [self._make_offer(step, run) for run in runs]
+
+    def _expand_runs(self, step: Step, earlier: Sequence[StepState]) -> list[StepRun] | StepState:
+        """Return the runs of a step with their inputs, or its state if it can't have any yet."""
         reason = find_ignore_reason(self.project, self.session, step.name)
         if reason is not None:
-            return [self._make_state(step, "ignored", reason)]
-        held = self._check_upstream(step, before)
-        if held is not None:
-            return [held]
+            return self._make_state(step, "ignored", reason)
+        waiting = self._check_upstream(step, earlier)
+        if waiting is not None:
+            return waiting
         upstream = {
             name: [
-                (one.run.removeprefix(name).removeprefix("_"), record)
-                for one in before
-                if one.step == name and (record := self._find_record(one.run)) is not None
+                (state.run.removeprefix(name).removeprefix("_"), record)
+                for state in earlier
+                if state.step == name and (record := self._find_record(state.run)) is not None
             ]
             for name in step.upstream
             if name not in self.artefacts
@@ -208,61 +224,55 @@ class _StepEvaluator:
         try:
             runs = expand_runs(step, self.content.candidates, upstream, self.output_paths)
         except InputError as error:
-            told = f"{error.problem.what}{': ' + error.problem.found if error.problem.found else ''}"
-            return [self._make_state(step, "blocked", told)]
+            problem = error.problem
+            return self._make_state(step, "blocked", f"{problem.what}{': ' + problem.found if problem.found else ''}")
         clash = next((run.run for run in runs if run.run != step.name and run.run in self.project.steps), None)
         if clash is not None:
-            return [self._make_state(step, "blocked", f"two steps would write one container: {clash}")]
-        runs = [replace(run, inputs={**run.inputs, **self._bind_artefacts(step)}) for run in runs]
-        return [
-            self._evaluate_offer(step, run) if step.is_project_scope else self._evaluate_run(step, run)
-            for run in runs
-        ]
+            return self._make_state(step, "blocked", f"two steps would write one container: {clash}")
+        return [replace(run, inputs={**run.inputs, **self._bind_artefacts(step)}) for run in runs]
 
     def _bind_artefacts(self, step: Step) -> dict[str, BoundInput]:
-        found = {}
-        for name, wanted in step.method.inputs.items():
-            made = self.artefacts[step.inputs[name]][1] if isinstance(wanted, Artefact) else None
-            if made is not None:
-                found[name] = BoundInput(name, made.address, "", "", made.identity, str(made.folder))
-        return found
+        bound = {}
+        for name, declared in step.method.inputs.items():
+            artefact = self.artefacts[step.inputs[name]][1] if isinstance(declared, Artefact) else None
+            if artefact is not None:
+                bound[name] = BoundInput(name, artefact.address, "", "", artefact.identity, str(artefact.folder))
+        return bound
 
-    def _evaluate_offer(self, step: Step, run: StepRun) -> StepState:
-        """Return what the session offers to a step of project scope: paths, and as key the identities there."""
-        paths = {name: one.path for name, one in run.inputs.items()}
+    def _make_offer(self, step: Step, run: StepRun) -> SessionOffer:
+        paths = {name: item.path for name, item in run.inputs.items()}
         try:
-            identities = {name: self._identify_input(one) for name, one in run.inputs.items()}
+            identities = self._identify_inputs(run)
         except NwbpipeError as error:
-            return self._make_state(
-                step, "blocked", f"{error.problem.what}: {error.problem.where}", run.run, inputs=paths
-            )
-        if None in identities.values():
-            return self._make_state(step, "unverified", "the file changed", run.run, inputs=paths)
-        return self._make_state(step, "done", "", run.run, inputs=paths, key=canonical_json(identities))
+            reason = f"{error.problem.what}: {error.problem.where}"
+            return SessionOffer(self._make_state(step, "blocked", reason, run.run, inputs=paths))
+        if len(identities) < len(run.inputs):
+            return SessionOffer(self._make_state(step, "unverified", "the file changed", run.run, inputs=paths))
+        return SessionOffer(self._make_state(step, "done", "", run.run, inputs=paths), identities)
 
-    def _check_upstream(self, step: Step, before: Sequence[StepState]) -> StepState | None:
-        """Return the state of a step whose inputs are not there, or not as they will be."""
+    def _check_upstream(self, step: Step, earlier: Sequence[StepState]) -> StepState | None:
+        """Return the state of a step whose inputs are missing or will change; else None."""
         if self.content.error:
             return self._make_state(step, "blocked", self.content.error)
-        for name in step.upstream:  # its sessions were not looked at yet
+        for name in step.upstream:  # an artefact whose sessions are not evaluated yet
             if self.project.steps[name].is_project_scope and name not in self.artefacts:
                 return self._make_state(step, "missing", f"after {name}")
-        conversion = next((one for one in before if one.step == CONVERT), None)
+        conversion = next((state for state in earlier if state.step == CONVERT), None)
         rebuild = self.result.conversion is not None and self.result.conversion.rebuild
-        needed = [one for one in before if one.step in step.upstream and one.step not in self.artefacts]
+        needed = [state for state in earlier if state.step in step.upstream]
         needed += [self.artefacts[name][0] for name in step.upstream if name in self.artefacts]
         if conversion is not None and (not self.file_exists or (rebuild and conversion.state != "ignored")):
             needed.insert(0, conversion)
         elif not self.file_exists:
             return self._make_state(step, "blocked", "there is no NWB file")
-        for one in needed:
-            if one.state in ("blocked", "failed", "ignored"):
-                return self._make_state(step, "blocked", f"{one.run} is {one.state}")
-        for one in needed:
-            if one.state in ("stale", "missing", "running"):
-                has = self._find_record(step.name) is not None or self._has_fanned_out(step)
-                why = f"{one.run} is {one.state}" if has else f"after {one.run}"
-                return self._make_state(step, "stale" if has else "missing", why)
+        for state in needed:
+            if state.state in ("blocked", "failed", "ignored"):
+                return self._make_state(step, "blocked", f"{state.run} is {state.state}")
+        for state in needed:
+            if state.state in ("stale", "missing", "running"):
+                if self._find_record(step.name) is not None or self._has_fanned_out(step):
+                    return self._make_state(step, "stale", f"{state.run} is {state.state}")
+                return self._make_state(step, "missing", f"after {state.run}")
         return None
 
     def _has_fanned_out(self, step: Step) -> bool:
@@ -276,54 +286,60 @@ class _StepEvaluator:
         return self.content.check_outputs(find_current_record(self.content.records, run))
 
     def _evaluate_run(self, step: Step, run: StepRun) -> StepState:
-        paths = {name: one.path for name, one in run.inputs.items()}
+        paths = {name: item.path for name, item in run.inputs.items()}
         record = self._find_record(run.run)
         try:
-            identities = {name: self._identify_input(one) for name, one in run.inputs.items()}
+            identities = self._identify_inputs(run)
         except NwbpipeError as error:
             self.result.unread = True
             return self._make_state(
                 step, "blocked", f"{error.problem.what}: {error.problem.where}", run.run, inputs=paths
             )
-        known = {name: identity for name, identity in identities.items() if identity is not None}
         facts = self.tools[step.name]
         result = record.run_id if record else ""
-        if len(known) < len(identities):
-            # Without the content of the inputs: is all the rest as it was?
+        if len(identities) < len(run.inputs):
+            # The content of the inputs is not known: is everything else as recorded?
             if record is None:
                 return self._make_state(step, "missing", "", run.run, facts=facts, inputs=paths)
-            known = {one.name: one.identity for one in record.inputs}
-            if compute_key(step.method, step.params, step.primary, step.seed, known) == record.key:
-                why = "the file changed, and its content was not looked at since"
-                return self._make_state(step, "unverified", why, run.run, inputs=paths, key=record.key, result=result)
-        key = compute_key(step.method, step.params, step.primary, step.seed, known)
+            identities = {item.name: item.identity for item in record.inputs}
+            if compute_key(step.method, step.params, step.primary, step.seed, identities) == record.key:
+                reason = "the file changed, and its content was not read since"
+                return self._make_state(
+                    step, "unverified", reason, run.run, inputs=paths, key=record.key, result=result
+                )
+        key = compute_key(step.method, step.params, step.primary, step.seed, identities)
         if record is not None and record.key == key:
-            stale = explain_staleness(record, facts, step.policy)
-            if not stale:
+            reason = explain_staleness(record, facts, step.policy)
+            if not reason:
                 return self._make_state(step, "done", "", run.run, inputs=paths, key=key, result=result)
-            return self._make_pending_state(step, "stale", stale, run.run, facts, key, paths, result)
+            return self._make_pending_state(step, "stale", reason, run.run, facts, key, paths, result)
         if record is not None:
-            told = "; ".join(
-                describe_differences(record, step.method, step.params.model_dump(mode="json"), step.seed, known)
+            reason = "; ".join(
+                describe_differences(record, step.method, step.params.model_dump(mode="json"), step.seed, identities)
             )
-            return self._make_pending_state(step, "stale", told, run.run, facts, key, paths, result)
+            return self._make_pending_state(step, "stale", reason, run.run, facts, key, paths, result)
         return self._make_pending_state(step, "missing", "", run.run, facts, key, paths, result)
 
-    def _identify_input(self, one: BoundInput) -> str | None:
-        if one.folder:
-            return one.identity
-        path = one.path
+    def _identify_inputs(self, run: StepRun) -> dict[str, str]:
+        """Return the identities of the inputs, without those that are not known."""
+        identities = {name: self._identify_input(item) for name, item in run.inputs.items()}
+        return {name: identity for name, identity in identities.items() if identity is not None}
+
+    def _identify_input(self, item: BoundInput) -> str | None:
+        if item.folder:
+            return item.identity
+        path = item.path
         if path not in self.identities:
             self.identities[path] = session_file.retry_after_conflicts(lambda: self._identify_object(path))
         return self.identities[path]
 
     def _identify_object(self, path: str) -> str | None:
         file = self.session.file
-        known = self.cache.identify(file, path) if self.may_hash else self.cache.look_up(file, path)
-        if known is None:
+        identity = self.cache.identify(file, path) if self.may_hash else self.cache.look_up(file, path)
+        if identity is None:
             return None
         self.result.files |= self.cache.list_dependencies(file, path)
-        return known.identity
+        return identity.identity
 
     def _make_pending_state(
         self,
@@ -336,7 +352,7 @@ class _StepEvaluator:
         paths: Mapping[str, str],
         result: str,
     ) -> StepState:
-        """Return the state of a run that is to be made: it may have failed already, or lack its tool."""
+        """Return the state of a run that is missing or stale: it may also have failed, or lack its tool."""
         failed = self.failures.get(run, ())
         if failed and failed[-1][0] == key:
             return self._make_state(

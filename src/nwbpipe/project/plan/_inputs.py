@@ -28,7 +28,7 @@ def expand_runs(
     step: Step,
     candidates: Sequence[NwbObject],
     upstream: Mapping[str, Sequence[tuple[str, RunRecord]]],
-    made: Sequence[str],
+    output_paths: Sequence[str],
 ) -> list[StepRun]:
     """Return the runs of a step on one file, without the artefacts that they read.
 
@@ -48,89 +48,101 @@ def expand_runs(
     InputError
         If an input has no object, or several could be meant; the message lists them.
     """
-    raw = [one for one in candidates if not is_below(one.path, made)]
+    raw = [candidate for candidate in candidates if not is_below(candidate.path, output_paths)]
     fixed: dict[str, NwbObject] = {}
     fanned: dict[str, dict[str, NwbObject]] = {}
-    for name, wanted in step.method.inputs.items():
+    for name, declared in step.method.inputs.items():
         binding = step.inputs.get(name)
-        if (binding is None and wanted.optional) or isinstance(wanted, Artefact):
+        if (binding is None and declared.optional) or isinstance(declared, Artefact):
             continue
-        first, _, rest = (binding or "").strip("/").partition("/")
+        first, _, below = (binding or "").strip("/").partition("/")
         if binding is None:
-            fixed[name] = _choose_only(step, name, [one for one in raw if serves(one, wanted)], wanted)
+            fixed[name] = _choose_only(
+                step, name, [candidate for candidate in raw if serves(candidate, declared)], declared
+            )
         elif first in upstream:
-            found = {
-                part: _choose_only(step, name, _find_step_outputs(candidates, record, rest, wanted), wanted)
+            objects = {
+                part: _choose_only(step, name, _find_step_outputs(candidates, record, below, declared), declared)
                 for part, record in upstream[first]
             }
-            if set(found) == {""}:
-                fixed[name] = found[""]
+            if set(objects) == {""}:
+                fixed[name] = objects[""]
             else:
-                fanned[name] = found
+                fanned[name] = objects
         elif re.search(r"[*?\[]", binding):
-            fanned[name] = _match_pattern(step, name, binding, raw, wanted)
+            fanned[name] = _match_pattern(step, name, binding, raw, declared)
         else:
             plain = binding.strip("/")
-            named = [one for one in raw if one.path.strip("/") == plain or one.path.endswith(f"/{plain}")]
-            if named and not any(serves(one, wanted) for one in named):
+            named = [
+                candidate
+                for candidate in raw
+                if candidate.path.strip("/") == plain or candidate.path.endswith(f"/{plain}")
+            ]
+            if named and not any(serves(candidate, declared) for candidate in named):
                 msg = f"the object bound to the input {name!r} of {step.name!r} is of the wrong type"
-                types = " or ".join(wanted.neurodata_types)
+                types = " or ".join(declared.neurodata_types)
                 raise InputError(msg, where=named[0].path, expected=types, found=named[0].neurodata_type)
-            fixed[name] = _choose_only(step, name, [one for one in named if serves(one, wanted)], wanted)
+            fixed[name] = _choose_only(
+                step, name, [candidate for candidate in named if serves(candidate, declared)], declared
+            )
     if not fanned:
         return [StepRun(step.name, _bind_objects(fixed))]
-    parts = {frozenset(found) for found in fanned.values()}
+    parts = {frozenset(objects) for objects in fanned.values()}
     if len(parts) > 1:
         msg = f"several inputs of {step.name!r} fan out, and not alike"
-        shown = "; ".join(f"{name}: {', '.join(sorted(found))}" for name, found in fanned.items())
-        raise InputError(msg, found=shown, hint="bind all but one of them to one object")
+        listed = "; ".join(f"{name}: {', '.join(sorted(objects))}" for name, objects in fanned.items())
+        raise InputError(msg, found=listed, hint="bind all but one of them to one object")
     return [
         StepRun(
-            f"{step.name}_{part}", _bind_objects({**fixed, **{name: found[part] for name, found in fanned.items()}})
+            f"{step.name}_{part}",
+            _bind_objects({**fixed, **{name: objects[part] for name, objects in fanned.items()}}),
         )
         for part in sorted(next(iter(parts)))
     ]
 
 
 def _bind_objects(chosen: Mapping[str, NwbObject]) -> dict[str, BoundInput]:
-    return {name: BoundInput(name, one.path, one.neurodata_type, one.object_id) for name, one in chosen.items()}
+    return {
+        name: BoundInput(name, object_.path, object_.neurodata_type, object_.object_id)
+        for name, object_ in chosen.items()
+    }
 
 
-def _choose_only(step: Step, name: str, found: Sequence[NwbObject], wanted: Input) -> NwbObject:
-    if len(found) == 1:
-        return found[0]
+def _choose_only(step: Step, name: str, objects: Sequence[NwbObject], declared: Input) -> NwbObject:
+    if len(objects) == 1:
+        return objects[0]
     binding = step.inputs.get(name)
-    listed = ", ".join(one.path for one in found)
-    if not found:
+    listed = ", ".join(object_.path for object_ in objects)
+    if not objects:
         msg = f"nothing in the file serves as the input {name!r} of {step.name!r}"
         raise InputError(
-            msg, expected=" or ".join(wanted.neurodata_types), found=f"nothing at {binding!r}" if binding else None,
+            msg, expected=" or ".join(declared.neurodata_types), found=f"nothing at {binding!r}" if binding else None,
             hint=f"bind it to what another step writes: inputs.{name} = \"STEP/…\"" if not binding else None,
         )  # fmt: skip
     msg = f"several objects could be the input {name!r} of {step.name!r}"
-    raise InputError(msg, found=listed, hint=f'name one: inputs.{name} = "{found[0].path.strip("/")}"')
+    raise InputError(msg, found=listed, hint=f'name one: inputs.{name} = "{objects[0].path.strip("/")}"')
 
 
 def _find_step_outputs(
-    candidates: Sequence[NwbObject], record: RunRecord, rest: str, wanted: Input
+    candidates: Sequence[NwbObject], record: RunRecord, below: str, declared: Input
 ) -> list[NwbObject]:
     """Objects that a run wrote, by the standard name of a container and what lies below it."""
-    parts = [part for part in rest.split("/") if part]
-    found = []
-    for one in candidates:
-        if not serves(one, wanted):
+    parts = [part for part in below.split("/") if part]
+    objects = []
+    for candidate in candidates:
+        if not serves(candidate, declared):
             continue
         for output in record.outputs:
-            if is_below(one.path, [output.path]):
-                own = [output.path.rsplit("/", 1)[-1], *one.path[len(output.path) :].strip("/").split("/")]
+            if is_below(candidate.path, [output.path]):
+                names = [output.path.rsplit("/", 1)[-1], *candidate.path[len(output.path) :].strip("/").split("/")]
                 if all(
                     fnmatch.fnmatchcase(name, part) or fnmatch.fnmatchcase(name, f"{part}_{record.step}")
-                    for name, part in zip(own, parts, strict=False)
-                ) and len([name for name in own if name]) >= len(parts):
-                    found.append(one)
+                    for name, part in zip(names, parts, strict=False)
+                ) and len([name for name in names if name]) >= len(parts):
+                    objects.append(candidate)
     # A container and what it holds may both serve: what was named itself is meant.
-    named = [one for one in found if len(_strip_module(one.path)) == len(parts)]
-    return named if parts and len(named) == 1 else found
+    named = [candidate for candidate in objects if len(_strip_module(candidate.path)) == len(parts)]
+    return named if parts and len(named) == 1 else objects
 
 
 def _strip_module(path: str) -> list[str]:
@@ -139,19 +151,21 @@ def _strip_module(path: str) -> list[str]:
 
 
 def _match_pattern(
-    step: Step, name: str, pattern: str, raw: Sequence[NwbObject], wanted: Input
+    step: Step, name: str, pattern: str, raw: Sequence[NwbObject], declared: Input
 ) -> dict[str, NwbObject]:
-    found = [
-        one for one in raw if serves(one, wanted) and fnmatch.fnmatchcase(one.path.strip("/"), pattern.strip("/"))
+    matches = [
+        match
+        for match in raw
+        if serves(match, declared) and fnmatch.fnmatchcase(match.path.strip("/"), pattern.strip("/"))
     ]
-    if not found:
+    if not matches:
         msg = f"no object matches the input {name!r} of {step.name!r}"
-        raise InputError(msg, expected=" or ".join(wanted.neurodata_types), found=f"nothing at {pattern!r}")
+        raise InputError(msg, expected=" or ".join(declared.neurodata_types), found=f"nothing at {pattern!r}")
     parts: dict[str, NwbObject] = {}
-    for one in found:
-        part = re.sub(r"[^a-z0-9]+", "_", one.path.rsplit("/", 1)[-1].lower()).strip("_") or "x"
+    for match in matches:
+        part = re.sub(r"[^a-z0-9]+", "_", match.path.rsplit("/", 1)[-1].lower()).strip("_") or "x"
         if part in parts:
             msg = f"two objects would give one name to runs of {step.name!r}"
-            raise InputError(msg, found=f"{parts[part].path} and {one.path}", hint="narrow the pattern")
-        parts[part] = one
+            raise InputError(msg, found=f"{parts[part].path} and {match.path}", hint="narrow the pattern")
+        parts[part] = match
     return parts

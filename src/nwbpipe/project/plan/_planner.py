@@ -1,9 +1,9 @@
-"""The plan of a whole project, with the help of its index."""
+"""Plan a whole project: find the states of all its steps, and cache them in its index."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,24 +11,24 @@ from typing import Any
 from nwbpipe import __version__
 from nwbpipe.errors import NwbpipeError, Problem, RequestError
 from nwbpipe.project._sessions import Session, find_sessions
-from nwbpipe.project._spec import ProjectSpec
+from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project.plan._artefact_state import evaluate_artefact
 from nwbpipe.project.plan._conversion import SpecContent, list_raw_files, read_spec_content
 from nwbpipe.project.plan._evaluate import Artefacts, Evaluation, Failures, evaluate
-from nwbpipe.project.plan._state import SessionPlan, StepState
+from nwbpipe.project.plan._state import SessionOffer, SessionPlan, StepState
 from nwbpipe.project.plan._tools import ToolFacts, collect_facts, format_facts, use_tools
 from nwbpipe.project.state import FileStats, Index, Leases, RunStore, Stats
 from nwbpipe.project.state._index import are_settled
 from nwbpipe.provenance import canonical_json, digest
-from nwbpipe.run import MODELS, PROJECT
+from nwbpipe.run import MODELS, PROJECT, StoredArtefact
 from nwbpipe.stores import is_remote, open_store
 
-QUICK = 64 * 2**20  # bytes: a status hashes nothing larger
+QUICK = 64 * 2**20  # bytes: a status hashes no larger files
 ALL = 2**62
 
 
 class Planner:
-    """Finds out what is done in a project.
+    """Find the states of a project's steps.
 
     Parameters
     ----------
@@ -43,151 +43,196 @@ class Planner:
         self.state = open_store(project.stores["state"][0], base=project.folder)
         self.runs = RunStore(self.state)
         self.artefacts: Artefacts = {}
+        self._offers: dict[str, list[SessionOffer]] = {}  # by session
         self._fresh_specs: list[tuple[str, str, Stats, Any]] = []
 
     # Sessions -----------------------------------------------------------------------------------------
 
     def list_sessions(self) -> tuple[list[Session], list[Problem]]:
-        """Look anew; find the project's sessions, and the specs that can't be read."""
-        self.file_stats.refresh(whole=True)
-        kept = {name: value for name, (_, value) in self.index.load("session").items()}
+        """Find the project's sessions, and the specs that can't be read; files are looked at again."""
+        self.file_stats.refresh(whole_stores=True)
+        indexed = {name: value for name, (_, value) in self.index.load("session").items()}
         fresh: list[tuple[str, str, Any, Any]] = []
 
         def describe(path: Path | str) -> tuple[str, str, Mapping[str, str]]:
-            if str(path) in kept:
-                subject, session, fields = kept[str(path)]
+            if str(path) in indexed:
+                subject, session, fields = indexed[str(path)]
                 return subject, session, fields
             subject, session, fields, files = _describe_session(path, self.project)
             fresh.append((str(path), "", self.file_stats.stats(files), [subject, session, dict(fields)]))
             return subject, session, fields
 
-        found = find_sessions(self.project, describe, self.file_stats.list_entries)
+        sessions = find_sessions(self.project, describe, self.file_stats.list_entries)
         self.index.store("session", fresh)
-        return found
+        return sessions
 
     # States -------------------------------------------------------------------------------------------
 
     @cached_property
     def tools(self) -> dict[str, ToolFacts]:
-        """What would compute each step."""
+        """The compute source and the tool of each step."""
         return collect_facts(self.project.steps.values(), self.index)
 
     @cached_property
     def _context(self) -> str:
-        """All but files that the states depend on."""
+        """Digest of everything that the states depend on, except files."""
         steps = [
             [
-                one.name, one.method.name, one.method.revision, one.params.model_dump(mode="json"), dict(one.inputs),
-                one.seed, one.primary, one.policy,
+                *(step.name, step.method.name, step.method.revision, step.params.model_dump(mode="json")),
+                *(dict(step.inputs), step.seed, step.primary, step.policy),
             ]
-            for one in self.project.steps.values()
-        ]  # fmt: skip
-        rules = [one.model_dump() for one in self.project.ignore]
+            for step in self.project.steps.values()
+        ]
+        rules = [rule.model_dump() for rule in self.project.ignore]
         stores = dict(self.project.stores)
         parts = [__version__, steps, rules, stores, self.project.raw_identity, format_facts(self.tools)]
         return digest(canonical_json(parts))
 
     def read_failures(self) -> dict[str, Failures]:
-        """Failed runs, by session and step; what an immutable object says is kept in the index."""
+        """Return failed runs, by session and step; run objects never change, so they are cached in the index."""
         paths = self.runs.list_failures()
         if not paths:
             return {}
-        kept = {name: value for name, (_, value) in self.index.load("failure").items()}
+        indexed = {name: value for name, (_, value) in self.index.load("failure").items()}
         fresh: list[tuple[str, str, Any, Any]] = []
-        found: dict[str, dict[str, list[tuple[str, str, str]]]] = {}
+        failures: dict[str, dict[str, list[tuple[str, str, str]]]] = {}
         for (session, step), names in paths.items():
-            name = names[-1]  # the newest one tells
-            if name not in kept:
+            name = names[-1]  # the newest one
+            if name not in indexed:
                 try:
                     run = self.runs.read(name)
                 except NwbpipeError:
                     continue
                 text = (run.error or {}).get("text", "")
-                kept[name] = [run.key, text.partition("\n")[0], run.log]
-                fresh.append((name, "", {}, kept[name]))
-            key, text, log = kept[name]
-            found.setdefault(session, {})[step] = [(key, text, log)]
+                indexed[name] = [run.key, text.partition("\n")[0], run.log]
+                fresh.append((name, "", {}, indexed[name]))
+            key, text, log = indexed[name]
+            failures.setdefault(session, {})[step] = [(key, text, log)]
         self.index.store("failure", fresh)
-        return dict(found)
+        return dict(failures)
 
     def make_plans(
         self, sessions: Sequence[Session], *, limit: int = QUICK, running: bool = True
     ) -> dict[str, SessionPlan]:
-        """Return the plan of each session, by its key; with what is `running`, here or elsewhere, shown so.
+        """Return the plan of each session, by its key.
 
-        Where there are steps of project scope, their states come first, as a plan under the key `PROJECT`. Files that
-        are not on this machine are as `sessions` found them.
+        The states of steps of project scope are a plan under the key `PROJECT`. With `running`, runs that are
+        computed now, here or elsewhere, have the state "running". Remote files are as `list_sessions` found them.
         """
-        whole = [step for step in self.project.steps.values() if step.is_project_scope]
-        if not sessions and not whole:
+        if not sessions and not self._project_steps:
             return {}
         failures = self.read_failures()
         plans: dict[str, SessionPlan] = {}
         self.artefacts = {}
-        if whole:
-            everything, _ = self.list_sessions()
-            if any(one.key == PROJECT for one in everything):
-                msg = f"a session is called {PROJECT!r}, as steps of project scope are"
-                raise RequestError(msg, where=str(self.project.path), hint="give it another session_id")
-            for step in whole:  # each may need what was made of the one before
-                looked = self._make_plans(everything, failures, limit, f"status before {step.name}")
-                offers = [one for plan in looked.values() for one in plan.select_step(step.name)]
-                failed = failures.get(PROJECT, {}).get(step.name, ())
-                state, made = evaluate_artefact(step, offers, self.tools[step.name], failed, self.models)
-                self.artefacts = {**self.artefacts, step.name: (state, made)}
-            plans[PROJECT] = SessionPlan(PROJECT, tuple(state for state, _ in self.artefacts.values()))
-        for key, plan in self._make_plans(sessions, failures, limit, "status").items():
-            plans[key] = plan.drop_steps([step.name for step in whole])
+        if self._project_steps:
+            all_sessions, _ = self.list_sessions()
+            if any(session.key == PROJECT for session in all_sessions):
+                msg = f"the key {PROJECT!r} of a session is reserved for steps of project scope"
+                raise RequestError(msg, where=str(self.project.path), hint="give the session another session_id")
+            for step in self._project_steps:  # each may read the artefact of an earlier one
+                evaluations = self._evaluate_all(all_sessions, failures, limit, f"status before {step.name}")
+                self._offers = {key: offers for key, (_, offers) in evaluations.items()}
+                self.artefacts = {**self.artefacts, step.name: self._evaluate_artefact(step, failures)}
+            plans[PROJECT] = self._make_project_plan(self.artefacts)
+        for key, (plan, _) in self._evaluate_all(sessions, failures, limit, "status").items():
+            plans[key] = plan
         if running:
             self._show_running(plans)
         return plans
+
+    def refresh_plans(self, key: str, sessions: Sequence[Session], *, limit: int = QUICK) -> dict[str, SessionPlan]:
+        """Evaluate one session, or the artefacts, again; return the plans of `sessions` that may have changed.
+
+        All sessions are evaluated again only if an artefact that they read changed, or can be computed now: the end
+        of one run costs the same however many sessions the project has.
+
+        Parameters
+        ----------
+        key : str
+            Key of the session, or `PROJECT`.
+        sessions : sequence of Session
+            The sessions whose plans are wanted, as for the call of `make_plans` before.
+        limit : int
+            See `evaluate`.
+        """
+        if key == PROJECT:
+            return self.make_plans(sessions, limit=limit, running=False)
+        failures = self.read_failures()
+        session = next(session for session in sessions if session.key == key)
+        evaluation = self.evaluate(session, failures.get(key, {}), limit=limit)
+        if not self._project_steps:
+            return {key: evaluation.plan}
+        self._offers[key] = evaluation.offers
+        artefacts = {step.name: self._evaluate_artefact(step, failures) for step in self._project_steps}
+        if any(
+            _summarize_artefact(*artefacts[name]) != _summarize_artefact(*self.artefacts[name]) for name in artefacts
+        ):
+            return self.make_plans(sessions, limit=limit, running=False)
+        return {key: evaluation.plan, PROJECT: self._make_project_plan(artefacts)}
+
+    @cached_property
+    def _project_steps(self) -> list[Step]:
+        return [step for step in self.project.steps.values() if step.is_project_scope]
+
+    def _evaluate_artefact(
+        self, step: Step, failures: Mapping[str, Failures]
+    ) -> tuple[StepState, StoredArtefact | None]:
+        offers = [offer for offers in self._offers.values() for offer in offers if offer.state.step == step.name]
+        failed = failures.get(PROJECT, {}).get(step.name, ())
+        return evaluate_artefact(step, offers, self.tools[step.name], failed, self.models)
+
+    def _make_project_plan(self, artefacts: Artefacts) -> SessionPlan:
+        return SessionPlan(PROJECT, tuple(state for state, _ in artefacts.values()))
 
     @property
     def models(self) -> Path:
         """Folder of the store of artefacts."""
         return Path(self.project.locate(f"{MODELS}://"))
 
-    def _make_plans(
+    def _evaluate_all(
         self, sessions: Sequence[Session], failures: Mapping[str, Failures], limit: int, kind: str
-    ) -> dict[str, SessionPlan]:
-        """Return the plans of sessions, as far as `self.artefacts` are known; `kind` names them in the index."""
-        kept = self.index.load(kind)
-        known_artefacts = [[name, *astuple(state)] for name, (state, _) in self.artefacts.items()]
-        artefacts = digest(canonical_json(known_artefacts)) if known_artefacts else ""
-        plans: dict[str, SessionPlan] = {}
+    ) -> dict[str, tuple[SessionPlan, list[SessionOffer]]]:
+        """Return the plans and offers of sessions, given `self.artefacts`; the index caches them under `kind`."""
+        indexed = self.index.load(kind)
+        artefacts = {name: _summarize_artefact(*artefact) for name, artefact in self.artefacts.items()}
+        artefacts_digest = digest(canonical_json(artefacts)) if artefacts else ""
+        results: dict[str, tuple[SessionPlan, list[SessionOffer]]] = {}
         fresh = []
         for session in sessions:
             failed = failures.get(session.key, {})
-            context = f"{self._context} {session.file} {sorted(failed.items())} {artefacts}"
-            known = kept.get(session.key)
-            if known is not None and known[0] == context and known[1]["limit"] >= limit:
-                steps = tuple(StepState(**one) for one in known[1]["steps"])
-                plans[session.key] = SessionPlan(session.key, steps)
+            context = f"{self._context} {session.file} {sorted(failed.items())} {artefacts_digest}"
+            entry = indexed.get(session.key)
+            if entry is not None and entry[0] == context and entry[1]["limit"] >= limit:
+                steps = tuple(StepState.from_dict(values) for values in entry[1]["steps"])
+                offers = [
+                    SessionOffer(StepState.from_dict(state), identities) for state, identities in entry[1]["offers"]
+                ]
+                results[session.key] = SessionPlan(session.key, steps), offers
                 continue
-            before = self.file_stats.stats(self._files(session))
+            old_stats = self.file_stats.stats(self._files(session))
             evaluation = self._evaluate(session, failed, limit)
-            plans[session.key] = evaluation.plan
+            results[session.key] = evaluation.plan, evaluation.offers
             stats = self.file_stats.stats(evaluation.files)
-            # What could not be read from elsewhere may be readable next time, with the same tag.
-            passing = evaluation.unread and is_remote(session.file)
-            if not passing and all(stats.get(name) == stat for name, stat in before.items()):
-                value = {"limit": limit, "steps": [asdict(one) for one in evaluation.plan.steps]}
+            # A remote file that could not be read may be readable next time, with the same tag.
+            may_recover = evaluation.unread and is_remote(session.file)
+            if not may_recover and all(stats.get(name) == stat for name, stat in old_stats.items()):
+                value = {
+                    "limit": limit,
+                    "steps": [state.as_dict() for state in evaluation.plan.steps],
+                    "offers": [[offer.state.as_dict(), dict(offer.identities)] for offer in evaluation.offers],
+                }
                 fresh.append((session.key, context, stats, value))
         self.index.store(kind, fresh)
         self.index.store("spec", self._fresh_specs)
         self._fresh_specs.clear()
-        return plans
+        return results
 
     def evaluate(self, session: Session, failed: Failures | None = None, *, limit: int = QUICK) -> Evaluation:
-        """Look at one session anew, and find its states; steps of project scope are as `plans` found them."""
-        self.file_stats.refresh(whole=False)
+        """Evaluate one session, whose files are looked at again; artefacts are as `make_plans` found them."""
+        self.file_stats.refresh(whole_stores=False)
         if failed is None:
             failed = self.read_failures().get(session.key, {})
-        found = self._evaluate(session, failed, limit)
-        found.plan = found.plan.drop_steps(
-            [step.name for step in self.project.steps.values() if step.is_project_scope]
-        )
-        return found
+        return self._evaluate(session, failed, limit)
 
     def _evaluate(self, session: Session, failed: Failures, limit: int) -> Evaluation:
         spec = self.read_spec(session)
@@ -199,20 +244,20 @@ class Planner:
         return evaluation
 
     def read_spec(self, session: Session) -> SpecContent | None:
-        """Return what a session's spec asks for."""
+        """Return the content of a session's spec; None if the session has none."""
         if session.spec is None:
             return None
         name = str(session.spec)
         context = digest(canonical_json([__version__, dict(self.project.stores)]))
         if name in self._specs:
-            kept, value, stats = self._specs[name]
-            if kept == context and self.file_stats.stats(stats) == stats:
+            indexed_context, value, stats = self._specs[name]
+            if indexed_context == context and self.file_stats.stats(stats) == stats:
                 sources = tuple((a, b, c) for a, b, c in value["sources"])
                 return SpecContent(value["parameters"], sources, tuple(value["files"]), value["error"])
-        before = self.file_stats.stat(session.spec)
+        stat = self.file_stats.stat(session.spec)
         spec = read_spec_content(session.spec, self.project)
         stats = self.file_stats.stats(spec.files)
-        if not spec.error and stats.get(name) == before and are_settled(stats):
+        if not spec.error and stats.get(name) == stat and are_settled(stats):
             self._specs[name] = (context, asdict(spec), stats)
             self._fresh_specs.append((name, context, stats, asdict(spec)))
         return spec
@@ -234,14 +279,19 @@ class Planner:
                 plans[session] = plans[session].mark_running(running)
 
 
+def _summarize_artefact(state: StepState, artefact: StoredArtefact | None) -> tuple[str, bool, str, str]:
+    """Return the part of an artefact's state that sessions, or a runner, depend on."""
+    return state.state, state.ready, artefact.address if artefact else "", artefact.identity if artefact else ""
+
+
 def _describe_session(
     path: Path | str, project: ProjectSpec
 ) -> tuple[str, str, Mapping[str, str], Iterable[Path | str]]:
     if not str(path).endswith(".nwb"):
         from nwbpipe.converters import summarize_spec
 
-        found = summarize_spec(path, stores=project.open_stores)
-        return found.subject_id, found.session_id, found.fields, found.files
+        summary = summarize_spec(path, stores=project.open_stores)
+        return summary.subject_id, summary.session_id, summary.fields, summary.files
     fields = _read_fields(path)
     subject = fields.get("subject_id") or "unknown"
     name = str(path).replace("\\", "/").rpartition("/")[2].removesuffix(".nwb")

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 CONVERT = "convert"
 State = Literal["done", "unverified", "missing", "stale", "running", "failed", "blocked", "ignored"]
-# A step in one of these has a result that is what a run would give.
+# In these states a step has the result that a run would give.
 SOUND: tuple[State, ...] = ("done", "unverified")
 
 
 @dataclass(frozen=True)
 class StepState:
-    """A step in a session, or one of its runs where a pattern fans out.
+    """The state of a step in a session; of each of its runs if a pattern fans out.
 
     Attributes
     ----------
@@ -23,23 +23,24 @@ class StepState:
     step : str
         Name in nwbpipe.toml, or "convert".
     run : str
-        Name that the results carry: that of the step, with the input's where it fans out.
+        Name of the results: that of the step, followed by the input's if the step fans out.
     state : str
-        "done"; "unverified": done, but the file was changed by another program, and its content not looked at since;
+        "done"; "unverified": done, but another program changed the file, and its content was not read since;
         "missing"; "stale"; "running"; "failed"; "blocked"; "ignored".
     reason : str
-        Why it is not done.
+        Explanation if it is not done.
     ready : bool
-        Whether it could run now.
+        True if it could run now.
     key : str
-        Key of the run; "" while inputs are not there.
+        Key of the run; "" while inputs are missing.
     inputs : mapping of str to str
-        HDF5 paths of the inputs, or addresses of artefacts. Of a step of project scope: those of each session, as
-        JSON.
+        HDF5 paths of the inputs, or addresses of artefacts.
     result : str
         Id of the run whose result is in the file.
     log : str
-        Place of a failed run's log in ``state://``.
+        Path of a failed run's log in ``state://``.
+    session_inputs : sequence of (str, mapping of str to str)
+        For a step of project scope: key of each session, and the HDF5 paths of its inputs.
     """
 
     session: str
@@ -52,33 +53,52 @@ class StepState:
     inputs: Mapping[str, str] = field(default_factory=dict)
     result: str = ""
     log: str = ""
+    session_inputs: Sequence[tuple[str, Mapping[str, str]]] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the state as JSON values."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> StepState:
+        """Return the state with the values of `as_dict`."""
+        session_inputs = tuple((session, paths) for session, paths in values["session_inputs"])
+        return cls(**{**values, "session_inputs": session_inputs})
+
+
+@dataclass(frozen=True)
+class SessionOffer:
+    """The inputs that one session has for a step of project scope.
+
+    Attributes
+    ----------
+    state : StepState
+        "done" if the inputs exist and their content is known.
+    identities : mapping of str to str
+        Identities of the inputs' content, by name; empty while they are not known.
+    """
+
+    state: StepState
+    identities: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class SessionPlan:
-    """All steps of one session, in order."""
+    """The states of all steps of one session, in order."""
 
     session: str
     steps: tuple[StepState, ...]
 
     def select_step(self, step: str) -> list[StepState]:
-        """Return the states of a step: several where it fans out."""
-        return [one for one in self.steps if one.step == step]
-
-    def drop_steps(self, steps: Sequence[str]) -> SessionPlan:
-        """Return the plan without some steps."""
-        return replace(self, steps=tuple(one for one in self.steps if one.step not in steps))
+        """Return the states of a step: several if it fans out."""
+        return [state for state in self.steps if state.step == step]
 
     def mark_running(self, names: Sequence[str]) -> SessionPlan:
-        """Return the plan with the runs of these names shown as running."""
+        """Return the plan with the runs of these names in the state "running"."""
         steps = (
-            replace(one, state="running", reason="", ready=False)
-            if one.run in names and one.state not in SOUND
-            else one
-            for one in self.steps
+            replace(state, state="running", reason="", ready=False)
+            if state.run in names and state.state not in SOUND
+            else state
+            for state in self.steps
         )
         return replace(self, steps=tuple(steps))

@@ -41,32 +41,31 @@ def use_tools(project: ProjectSpec) -> None:
     """Let this process find the tools that nwbpipe.toml names; each worker reads it again."""
     for name, tool in project.tools.items():
         paths = {
-            what: project.folder / Path(text).expanduser()
-            for what, text in tool.model_dump(exclude_none=True).items()
+            key: project.folder / Path(text).expanduser() for key, text in tool.model_dump(exclude_none=True).items()
         }
         environments.configure(name, ToolSettings(**paths))
 
 
 def collect_facts(steps: Iterable[Step], index: Index) -> dict[str, ToolFacts]:
     """Return the facts of each step by its name; asking a tool's Python for its version is kept in the index."""
-    kept = {name: value for name, (_, value) in index.load("tool").items()}
+    indexed = {name: value for name, (_, value) in index.load("tool").items()}
     fresh = []
-    found: dict[str, ToolFacts] = {}
+    facts: dict[str, ToolFacts] = {}
     versions: dict[str, tuple[str, str]] = {}
     for step in steps:
         tool = step.method.tool_for(step.params)
         name = f"{tool.name} {' '.join(tool.requirements)} {environments.read_settings(tool)} {sys.prefix}"
         if name in versions:
             pass
-        elif name in kept:
-            versions[name] = (kept[name][0], kept[name][1])
+        elif name in indexed:
+            versions[name] = (indexed[name][0], indexed[name][1])
         else:
             versions[name], folders = _find_version(tool)
             if folders and not versions[name][1]:
                 fresh.append((name, "", read_local_stats(folders), list(versions[name])))
-        found[step.name] = ToolFacts(hash_compute_code(step.method), *versions[name])
+        facts[step.name] = ToolFacts(hash_compute_code(step.method), *versions[name])
     index.store("tool", fresh)
-    return found
+    return facts
 
 
 def _find_version(tool: Tool) -> tuple[tuple[str, str], list[Path]]:
@@ -98,4 +97,4 @@ def explain_staleness(record: RunRecord, facts: ToolFacts, policy: Policy) -> st
 
 def format_facts(facts: dict[str, ToolFacts]) -> str:
     """One text of all facts, for the context of what is kept."""
-    return repr(sorted((name, *asdict(one).values()) for name, one in facts.items()))
+    return repr(sorted((name, *asdict(tool).values()) for name, tool in facts.items()))

@@ -22,12 +22,12 @@ class FileStats:
     """
 
     def __init__(self, stores: Stores) -> None:
-        roots = [one for name in stores for one in stores.roots(name) if is_remote(one.root)]
-        self._remote = sorted(roots, key=lambda one: -len(one.root))  # of one below another, the inner one first
+        roots = [store for name in stores for store in stores.roots(name) if is_remote(store.root)]
+        self._remote = sorted(roots, key=lambda store: -len(store.root))  # of one below another, the inner one first
         self._whole = False
         self._listed: dict[tuple[str, str], dict[str, StoreEntry]] = {}
 
-    def refresh(self, *, whole: bool) -> None:
+    def refresh(self, *, whole_stores: bool) -> None:
         """Forget what was seen.
 
         Parameters
@@ -35,10 +35,10 @@ class FileStats:
         whole : bool
             Whether whole stores are to be listed from now on, as many of their files will be asked about.
         """
-        self._whole = whole
+        self._whole = whole_stores
         self._listed.clear()
 
-    def stat(self, place: Path | str) -> Stat | None:
+    def stat(self, location: Path | str) -> Stat | None:
         """Return what tells that a file is unchanged; None if it is not there.
 
         Raises
@@ -46,34 +46,34 @@ class FileStats:
         FileAccessError
             If a store can't be asked.
         """
-        if not is_remote(place):
-            return read_local_stat(place)
-        store, path = self._find(str(place))
+        if not is_remote(location):
+            return read_local_stat(location)
+        store, path = self._find(str(location))
         entry = self._list_folder(store, path.rpartition("/")[0]).get(path)
         return None if entry is None else (entry.tag, entry.size)
 
-    def stats(self, places: Iterable[Path | str]) -> dict[str, Stat | None]:
+    def stats(self, locations: Iterable[Path | str]) -> dict[str, Stat | None]:
         """Return the same for several files."""
-        return {str(place): self.stat(place) for place in places}
+        return {str(location): self.stat(location) for location in locations}
 
-    def read_size(self, place: Path | str) -> int:
+    def read_size(self, location: Path | str) -> int:
         """Size of a file, in bytes; 0 if it is not there."""
-        stat = self.stat(place)
-        return 0 if stat is None else int(stat[1] if is_remote(place) else stat[2])
+        stat = self.stat(location)
+        return 0 if stat is None else int(stat[1] if is_remote(location) else stat[2])
 
-    def exists(self, place: Path | str) -> bool:
+    def exists(self, location: Path | str) -> bool:
         """Whether there is a file, or a folder with something in it."""
-        if not is_remote(place):
-            return Path(place).exists()
-        return self.stat(place) is not None or bool(self.list_below(place))
+        if not is_remote(location):
+            return Path(location).exists()
+        return self.stat(location) is not None or bool(self.list_below(location))
 
-    def list_below(self, place: Path | str) -> list[str]:
+    def list_below(self, location: Path | str) -> list[str]:
         """Return all files below a folder, and on this machine its folders; in order."""
-        if not is_remote(place):
-            return sorted(str(one) for one in Path(place).rglob("*")) if Path(place).is_dir() else []
-        store, path = self._find(str(place))
-        start = f"{path}/" if path else ""
-        return sorted(store.location(one) for one in self._list_folder(store, path) if one.startswith(start))
+        if not is_remote(location):
+            return sorted(str(path) for path in Path(location).rglob("*")) if Path(location).is_dir() else []
+        store, folder = self._find(str(location))
+        start = f"{folder}/" if folder else ""
+        return sorted(store.location(path) for path in self._list_folder(store, folder) if path.startswith(start))
 
     def list_entries(self, store: Store, folder: str = "") -> Iterator[StoreEntry]:
         """Yield what a remote store has below a folder."""
@@ -87,11 +87,11 @@ class FileStats:
 
     def _list_folder(self, store: Store, folder: str) -> dict[str, StoreEntry]:
         asked = "" if self._whole and store in self._remote else folder
-        place = PurePosixPath(asked)
-        for above in (place, *place.parents):  # a listing of a folder holds what is in those below it
-            known = self._listed.get((store.root, str(above)))
-            if known is not None:
-                return known
-        found = {one.path: one for one in store.list(asked)}
-        self._listed[store.root, str(place)] = found
-        return found
+        listed_folder = PurePosixPath(asked)
+        for above in (listed_folder, *listed_folder.parents):  # a listing of a folder holds what is in those below it
+            listing = self._listed.get((store.root, str(above)))
+            if listing is not None:
+                return listing
+        listing = {entry.path: entry for entry in store.list(asked)}
+        self._listed[store.root, str(listed_folder)] = listing
+        return listing

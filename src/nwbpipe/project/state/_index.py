@@ -14,7 +14,7 @@ from typing import Any
 from nwbpipe.provenance import default_cache_folder, digest
 
 # A later version gets a name of its own, so that neither reads the other's.
-_VERSION = 1
+_VERSION = 2
 _SETTLED_S = 2.0
 
 # Of a file of this machine: device, inode, size, and times of change; of one elsewhere: tag and size.
@@ -26,10 +26,10 @@ _OF_HERE = 5
 def read_local_stat(path: str | Path) -> Stat | None:
     """Return what tells that a file is unchanged; None if it is not there."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - quick
+        stat = os.stat(path)  # noqa: PTH116 - quick
     except OSError:
         return None
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 def read_local_stats(paths: Iterable[str | Path]) -> dict[str, Stat | None]:
@@ -76,12 +76,12 @@ class Index:
 
     def load_with_stats(self, kind: str) -> dict[str, tuple[str, Any, Stats]]:
         """Return the same, with the stats of the files: whoever keeps an entry looks at them again."""
-        found: dict[str, tuple[str, Any, Stats]] = {}
+        entries: dict[str, tuple[str, Any, Stats]] = {}
         for name, context, text, value in self._read_rows(kind):
             stats = {path: None if stat is None else tuple(stat) for path, stat in json.loads(text)}
             if all(self._look(path) == stat for path, stat in stats.items()):
-                found[name] = (context, json.loads(value), stats)
-        return found
+                entries[name] = (context, json.loads(value), stats)
+        return entries
 
     def _read_rows(self, kind: str) -> list[tuple[str, str, str, str]]:
         with suppress(sqlite3.Error, OSError), self._open() as database:

@@ -109,12 +109,12 @@ class Leases:
 
     def list_active(self) -> list[dict[str, Any]]:
         """Return what is known of the leases that are not void."""
-        found = []
+        contents = []
         for entry in self.store.list("leases"):
             content, _ = self._read(entry.path)
             if content is not None and not _has_owner_ended(content) and self._may_be_alive(content, entry.modified):
-                found.append(content)
-        return found
+                contents.append(content)
+        return contents
 
     def _may_be_alive(self, content: Mapping[str, Any], modified: Any) -> bool:
         """Whether a lease may be alive, for those who only look: with room for clocks that differ."""
@@ -127,8 +127,8 @@ class Leases:
         if tag is None:
             return True  # given back meanwhile
         if content is not None and not _has_owner_ended(content):
-            seen, since = self._seen.setdefault(path, (tag, time.monotonic()))
-            if seen != tag:
+            seen_tag, since = self._seen.setdefault(path, (tag, time.monotonic()))
+            if seen_tag != tag:
                 self._seen[path] = (tag, time.monotonic())
                 return False
             if time.monotonic() - since < float(content.get("ttl_s", self.ttl)):

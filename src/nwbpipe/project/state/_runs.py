@@ -89,21 +89,21 @@ class RunStore:
     def add(self, run: RunObject, log: Path | None = None) -> RunObject:
         """Write a run's log, then its object; one that is there already stays as it is."""
         if log is not None and log.is_file():
-            place = f"logs/{run.session}/{run.step}-{run.run_id}.log"
-            self.store.put_file(log, place)
-            run = replace(run, log=place)
+            log_path = f"logs/{run.session}/{run.step}-{run.run_id}.log"
+            self.store.put_file(log, log_path)
+            run = replace(run, log=log_path)
         if not self.store.exists(run.path):
             self.store.write_bytes(run.path, json.dumps(run.as_dict(), indent=1).encode())
         return run
 
     def list_failures(self) -> dict[tuple[str, str], list[str]]:
         """Return the paths of failed runs, oldest first, by session and step."""
-        found: dict[tuple[str, str], list[str]] = {}
+        failures: dict[tuple[str, str], list[str]] = {}
         for entry in self.store.list("runs/failed"):
             parts = entry.path.split("/")
             if len(parts) == 6 and parts[5].endswith(".json"):
-                found.setdefault((f"{parts[2]}/{parts[3]}", parts[4]), []).append(entry.path)
-        return {key: sorted(paths) for key, paths in found.items()}
+                failures.setdefault((f"{parts[2]}/{parts[3]}", parts[4]), []).append(entry.path)
+        return {key: sorted(paths) for key, paths in failures.items()}
 
     def read(self, path: str) -> RunObject:
         """Read one object.
@@ -126,7 +126,7 @@ class RunStore:
 
     def iter_runs(self) -> Iterator[RunObject]:
         """Yield all runs, oldest first; objects that can't be read are left out."""
-        paths = [one.path for one in self.store.list("runs") if one.path.endswith(".json")]
+        paths = [entry.path for entry in self.store.list("runs") if entry.path.endswith(".json")]
         for path in sorted(paths, key=lambda path: path.rsplit("/", 1)[-1]):
             with suppress(NwbpipeError):
                 yield self.read(path)
