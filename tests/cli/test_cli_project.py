@@ -99,11 +99,11 @@ def test_init_and_bad_requests(run, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert run("log")[:2] == (0, "no runs yet\n")
     code, _, err = run("run", "--show-job-script")
     assert code == 2
-    assert "submits no jobs" in err
+    assert "does not submit jobs" in err
     for words in (("run", "--show-job-script"), ("watch",)):
         code, _, err = run(*words, "--executor", "slrum")
         assert code == 2
-        assert "the executor can't be used\n  expected: 'local', 'dask', 'slurm'" in err
+        assert "the settings of the executor are not valid\n  expected: 'local', 'dask', 'slurm'" in err
     code, out, _ = run("run", "--executor", "slurm", "--show-job-script")
     assert "#SBATCH" in out
 

@@ -74,7 +74,7 @@ def test_a_result_that_misses_the_truth_fails(report: ProjectDemoReport, tmp_pat
 def test_another_project_is_left_alone(tmp_path: Path) -> None:
     text = 'nwbpipe = 1\n[project]\nname = "mine"\nsessions = "nwb://*.nwb"\n[stores]\nnwb = "nwb"\nstate = "state"\n'
     (tmp_path / "nwbpipe.toml").write_text(text)
-    with pytest.raises(OverwriteError, match="holds another project"):
+    with pytest.raises(OverwriteError, match="has another project"):
         run_project_demo(tmp_path, say=silent)
     assert [path.name for path in tmp_path.iterdir()] == ["nwbpipe.toml"]
 

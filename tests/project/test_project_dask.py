@@ -253,9 +253,9 @@ options = { image = "lab/nwbpipe", worker_options = { memory_limit = 0 } }
         ("aws.NotCluster", "has no cluster 'aws.NotCluster'\n  expected: aws.LabCluster, aws.Task2Cluster"),
         ("aws.LocalCluster", "has no cluster 'aws.LocalCluster'"),  # it is not of that package
         ("aws.MissingCluster", "has no cluster"),
-        ("aws.TaskCluster", "can't be told what they are for"),
+        ("aws.TaskCluster", "can't set the resources"),
         ("nowhere.LabCluster", "can't be imported"),
-        (None, "no cluster is named"),
+        (None, "has no cluster"),
     ],
 )
 def test_only_clusters_of_dask_cloudprovider_are_started(cluster: str | None, message: str, cloud: None) -> None:
@@ -277,5 +277,5 @@ def test_what_the_workers_of_a_cloud_are_told(cloud: None) -> None:
 
 
 def test_an_executor_without_jobs_has_no_script() -> None:
-    with pytest.raises(errors.RequestError, match="submits no jobs"):
+    with pytest.raises(errors.RequestError, match="does not submit jobs"):
         render_job_scripts(ExecutorSpec.model_validate({"kind": "dask"}))

@@ -102,7 +102,7 @@ def test_open_finds_a_session_again(simulated: SimulatedSession):
 
 
 def test_open_refuses_a_folder_without_a_finished_session(tmp_path: Path):
-    with pytest.raises(SourceError, match="no finished simulated session"):
+    with pytest.raises(SourceError, match="no complete simulated session"):
         SimulatedSession.open(tmp_path)
 
 

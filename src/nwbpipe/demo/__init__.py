@@ -1,4 +1,4 @@
-"""The demo: simulate sessions, convert them, process them, and hold the results to the truth."""
+"""The demo: simulate sessions, convert and process them, and compare the results with the truth."""
 
 from nwbpipe.demo._project import run_project_demo
 from nwbpipe.demo._report import DemoReport, DemoScore, ProjectDemoReport

@@ -1,4 +1,4 @@
-"""The demo's picture: recovered over true, one panel a stream."""
+"""Draw the demo's figure: recovered over true, one panel per stream."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def _draw_cells(
 
 
 def _draw_traces(
-    axes: Any, session: SimulatedSession, recovered: RecoveredResults, pairs: Any, shown: int = 5
+    axes: Any, session: SimulatedSession, recovered: RecoveredResults, pairs: Any, n_shown: int = 5
 ) -> None:
-    for place, (true_row, found_row) in enumerate(pairs[:shown]):
+    for row, (true_row, found_row) in enumerate(pairs[:n_shown]):
         for values, color, width in (
             (session.imaging.traces[true_row], TRUE, 1.6),
             (recovered.traces[found_row], FOUND, 0.8),
         ):
             scaled = (values - np.median(values)) / max(float(np.ptp(values)), 1e-12)
-            axes.plot(recovered.frame_times, scaled - 1.1 * place, color=color, linewidth=width)
+            axes.plot(recovered.frame_times, scaled - 1.1 * row, color=color, linewidth=width)
     axes.set(title="Fluorescence of five cells", yticks=[], xlabel="time in the session's clock (s)")
 
 

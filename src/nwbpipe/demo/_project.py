@@ -1,4 +1,4 @@
-"""A project of simulated sessions: run what is missing, and hold every result to its truth."""
+"""Run a project of simulated sessions, and compare every result with its truth."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nwbpipe.project.execute import Reporter, RunSummary
 from nwbpipe.provenance import read_records
 from nwbpipe.simulate import PhotometryTruth, load_photometry_truth, scores, simulate_photometry_session
 
-# Two methods for one modality, and a step that needs another for each of them.
+# Two methods for one modality, and for each of them a step that reads its result.
 _PROJECT = """\
 nwbpipe = 1
 [project]
@@ -50,7 +50,7 @@ inputs.signal = "spectrogram/DemodulatedSpectrogram"
 [executor]
 workers = 2
 """
-_EVERY = 20  # samples of the rig to one of a trace
+_EVERY = 20  # samples of the rig per sample of a trace
 
 
 def run_project_demo(
@@ -64,47 +64,47 @@ def run_project_demo(
     stopped: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = print,
 ) -> ProjectDemoReport:
-    """Make a project of simulated photometry sessions in `folder`, run it, and compare the results with the truth.
+    """Create a project of simulated photometry sessions in `folder`, run it, and compare the results with the truth.
 
-    It goes on where an earlier call stopped or was killed; what is done is not done again. Sessions that were added
-    by hand (`nwbpipe.simulate.simulate_photometry_session`) are held to their truth as well.
+    A call continues where an earlier one stopped or was killed. Sessions that were added by hand
+    (`nwbpipe.simulate.simulate_photometry_session`) are compared with their truth as well.
 
     Parameters
     ----------
     folder : path
-        It gets ``nwbpipe.toml``, ``raw/``, ``nwb/`` and ``state/``.
+        Folder for ``nwbpipe.toml``, ``raw/``, ``nwb/`` and ``state/``.
     sessions : int, default 3
-        How many sessions there are at least.
+        Smallest number of sessions.
     duration_s : float, default 60
         Length of a session in seconds.
     executor : str, optional
-        As of `nwbpipe.Project.run`; "local" by default.
+        See `nwbpipe.Project.run`; "local" by default.
     workers : int, optional
-        How many runs at once; 2 by default.
+        Number of runs at the same time; 2 by default.
     reporter : Reporter, optional
-        Is told what the run does.
+        Receives the progress of the run.
     stopped : callable, optional
-        Asked now and then whether to stop the run.
+        Called between events; the run stops once it returns True.
     say : callable
         Called with a line for each part.
 
     Returns
     -------
-    ProjectReport
+    ProjectDemoReport
 
     Raises
     ------
     OverwriteError
-        If the folder holds another project.
+        The folder has another project.
     """
     began = time.monotonic()
     folder = Path(folder).resolve()
     project = _make_project(folder)
     for seed in range(1, sessions + 1):
-        place = folder / "raw" / f"sim{seed:03d}"
-        if not (place / "session.yaml").exists():
-            say(f"simulating a session in {place}")
-            simulate_photometry_session(place, seed=seed, duration_s=duration_s)
+        session_folder = folder / "raw" / f"sim{seed:03d}"
+        if not (session_folder / "session.yaml").exists():
+            say(f"simulating a session in {session_folder}")
+            simulate_photometry_session(session_folder, seed=seed, duration_s=duration_s)
     summary = project.run(executor=executor, workers=workers, retry_failed=True, reporter=reporter, stopped=stopped)
     for session, step, text in [*summary.failed, *summary.uncommitted]:
         say(f"{session} {step}: {text}")
@@ -120,8 +120,8 @@ def _make_project(folder: Path) -> Project:
         os.replace(part, file)  # noqa: PTH105
     project = Project(file, profile="")
     if project.spec.name != "nwbpipe-demo":
-        msg = "the folder holds another project"
-        raise OverwriteError(msg, where=str(file), found=project.spec.name, hint="name another folder")
+        msg = "the folder has another project"
+        raise OverwriteError(msg, where=str(file), found=project.spec.name, hint="choose another folder")
     return project
 
 
@@ -129,29 +129,29 @@ def _score(project: Project, summary: RunSummary) -> list[DemoScore]:
     """Compare each session with its truth."""
     sessions, _ = project.sessions()
     rows: list[DemoScore] = []
-    for one in sessions:
-        folder = Path(str(one.spec)).parent
+    for session in sessions:
+        folder = Path(str(session.spec)).parent
         if (folder / "truth").is_dir():
-            rows += _score_session(one.subject_id, Path(one.file), load_photometry_truth(folder))
-    states = Counter(one.state for plan in project.status(verify=True).plans for one in plan.steps)
+            rows += _score_session(session.subject_id, Path(session.file), load_photometry_truth(folder))
+    states = Counter(state.state for plan in project.status(verify=True).plans for state in plan.steps)
     repeats = [
         number
-        for one in sessions
-        if Path(one.file).is_file()
-        for number in Counter((record.step, record.key) for record in read_records(one.file)).values()
+        for session in sessions
+        if Path(session.file).is_file()
+        for number in Counter((record.step, record.key) for record in read_records(session.file)).values()
     ]
     note = f"{summary.done} in this call{', stopped' if summary.interrupted else ''}"
-    wanted = len(sessions) * (1 + len(project.spec.steps))
-    rows.append(DemoScore("project", "runs that are done", states["done"], wanted, note=note))
+    expected = len(sessions) * (1 + len(project.spec.steps))
+    rows.append(DemoScore("project", "runs that are done", states["done"], expected, note=note))
     rows.append(DemoScore("project", "records of a run, at most", max(repeats, default=0), 1, True))
     return rows
 
 
 def _score_session(name: str, path: Path, truth: PhotometryTruth) -> list[DemoScore]:
-    """Compare one session; what is not there is not a number, and holds no bound."""
-    found: dict[str, tuple[float, float]] = {}
+    """Compare one session with its truth; a missing result is NaN, and fails."""
+    values_by_step: dict[str, tuple[float, float]] = {}
     for step in ("dff_lock_in", "dff_spectrogram"):
-        found[step] = math.nan, math.nan
+        values_by_step[step] = math.nan, math.nan
         with contextlib.suppress(OSError, KeyError), h5py.File(path, "r") as file:
             series = file[f"processing/ophys/DfOverFIsosbestic_{step}"]
             times, values = read_series_times(series), np.asarray(series["data"][()], dtype=np.float64)
@@ -159,7 +159,7 @@ def _score_session(name: str, path: Path, truth: PhotometryTruth) -> list[DemoSc
                 scores.dff_correlation(np.interp(times, truth.times, true), column)
                 for true, column in zip(truth.dff, values.T, strict=True)
             ]
-            found[step] = min(correlations), scores.event_error_ms(truth.times[::_EVERY], times)
-    rows = [DemoScore(name, f"dF/F by {step[4:]}", values[0], 0.9) for step, values in found.items()]
-    error = float(np.max([values[1] for values in found.values()]))
+            values_by_step[step] = min(correlations), scores.event_error_ms(truth.times[::_EVERY], times)
+    rows = [DemoScore(name, f"dF/F by {step[4:]}", values[0], 0.9) for step, values in values_by_step.items()]
+    error = float(np.max([values[1] for values in values_by_step.values()]))
     return [*rows, DemoScore(name, "times, largest error", error, 1.0, True, "ms")]

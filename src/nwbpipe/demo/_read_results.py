@@ -1,4 +1,4 @@
-"""What a processed session file holds, read with h5py alone, as any program would."""
+"""Read the results of a processed session file with h5py only, as any program could."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class RecoveredResults:
     Attributes
     ----------
     masks : ndarray, bool, shape (n_cells, height, width)
-        Pixels of the ROIs that suite2p calls cells.
+        Pixels of the ROIs that suite2p classifies as cells.
     traces : ndarray, float64, shape (n_cells, n_frames)
-        Their traces, neuropil-corrected.
+        Their neuropil-corrected traces.
     mean_image : ndarray, shape (height, width)
         Mean of the registered movie.
     shifts : ndarray, float64, shape (n_frames, 2)
         Displacement (y, x) of each frame in pixels.
     spike_times : list of ndarray
-        Seconds, a unit each.
+        Spike times of each unit in seconds.
     pupil_area : ndarray, shape (n_video_frames,)
-        Square pixels; NaN where none was found.
+        Square pixels; NaN where no pupil was found.
     dff : ndarray, float64, shape (n_samples, n_fibers)
         dF/F of the photometry; NaN at its edges.
     dff_times, pupil_times, event_times, trial_starts, frame_times : ndarray

@@ -1,4 +1,4 @@
-"""What the demo found: rows of recovered against true."""
+"""The report of the demo: a score for each recovered quantity."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class DemoScore:
-    """One thing that was recovered.
+    """The score of a recovered quantity.
 
     Attributes
     ----------
     stream, measure : str
-        Of what, and what is measured.
+        The data stream, and the measured quantity.
     found : float
         The value.
     bound : float
-        The floor, or the ceiling of an error.
+        The limit: a floor, or a ceiling for an error.
     is_error : bool
-        Whether `found` must be at most `bound` (an error), not at least.
+        True if `found` must be at most `bound`, not at least.
     unit : str
         Empty for ratios and correlations.
     note : str
@@ -37,23 +37,23 @@ class DemoScore:
 
     @property
     def passed(self) -> bool:
-        """Whether the bound is held; a value that is not a number never does."""
+        """True if the value keeps its limit; NaN never does."""
         return self.found <= self.bound if self.is_error else self.found >= self.bound
 
 
 @dataclass(frozen=True)
 class _ScoredReport:
-    """Rows, and whether all of their bounds are held."""
+    """A report with one score per row."""
 
     rows: tuple[DemoScore, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether every bound is held."""
+        """True if every value keeps its limit."""
         return all(row.passed for row in self.rows)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
+        """Return the report as JSON values."""
         values = {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
         rows = [{**asdict(row), "passed": row.passed} for row in self.rows]
         return {"passed": self.passed, **values, "rows": rows}
@@ -61,7 +61,7 @@ class _ScoredReport:
 
 @dataclass(frozen=True)
 class DemoReport(_ScoredReport):
-    """All rows of a demo, and where its file and figure are."""
+    """The report of a demo, with the paths of its file and figure."""
 
     nwb: Path
     figure: Path | None
@@ -74,7 +74,7 @@ class DemoReport(_ScoredReport):
 
 @dataclass(frozen=True)
 class ProjectDemoReport(_ScoredReport):
-    """All rows of a demo of a project, and where it is."""
+    """The report of a demo of a project, with the project's path."""
 
     project: Path
     seconds: float
@@ -84,17 +84,17 @@ class ProjectDemoReport(_ScoredReport):
         return format_table(self.rows, self.seconds, self.project)
 
 
-def format_table(rows: tuple[DemoScore, ...], seconds: float, place: Path, figure: Path | None = None) -> str:
+def format_table(rows: tuple[DemoScore, ...], seconds: float, location: Path, figure: Path | None = None) -> str:
     """Return rows as a table of text, with a verdict below it."""
     lines = [f"{'stream':<12}{'measure':<30}{'found':>12}{'bound':>14}  ", "-" * 74]
     for row in rows:
         sign = "≤" if row.is_error else "≥"
-        found, bound = f"{row.found:.3f} {row.unit}".strip(), f"{sign} {row.bound:g} {row.unit}".strip()
+        value, bound = f"{row.found:.3f} {row.unit}".strip(), f"{sign} {row.bound:g} {row.unit}".strip()
         verdict = "ok" if row.passed else "FAILED"
-        lines.append(f"{row.stream:<12}{row.measure:<30}{found:>12}{bound:>14}  {verdict:<7}{row.note}".rstrip())
+        lines.append(f"{row.stream:<12}{row.measure:<30}{value:>12}{bound:>14}  {verdict:<7}{row.note}".rstrip())
     lines.append("-" * 74)
     passed = all(row.passed for row in rows)
-    lines.append(f"{'all recovered' if passed else 'NOT RECOVERED'} in {seconds:.0f} s: {place}")
+    lines.append(f"{'all recovered' if passed else 'NOT RECOVERED'} in {seconds:.0f} s: {location}")
     if figure is not None:
         lines.append(f"figure: {figure}")
     return "\n".join(lines)

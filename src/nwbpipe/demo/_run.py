@@ -1,4 +1,4 @@
-"""Simulate, convert, process, score."""
+"""Run the demo: simulate, convert, process and score."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from nwbpipe.simulate import SimulatedSession, scores, simulate_session
 
 
 def run_demo(folder: Path | str, *, seed: int = 0, say: Callable[[str], None] = print) -> DemoReport:
-    """Simulate a session in `folder`, convert and process it, and compare what comes out with the truth.
+    """Simulate a session in `folder`, convert and process it, and compare the results with the truth.
 
-    What is there from an earlier call is not done again.
+    Parts that an earlier call finished are not done again.
 
     Parameters
     ----------
     folder : path
-        It gets ``raw/`` (the simulated recordings and their truth) and the session file.
+        Folder for ``raw/`` (the simulated recordings and their truth) and the session file.
     seed : int
-        Another seed is another session.
+        Seed of the session.
     say : callable
         Called with a line for each step.
 
     Returns
     -------
-    Report
+    DemoReport
     """
     began = time.monotonic()
     folder = Path(folder).resolve()
@@ -65,7 +65,7 @@ def _load_or_simulate(folder: Path, seed: int, say: Callable[[str], None]) -> Si
 
 
 def _choose_parameters(session: SimulatedSession) -> dict[str, dict[str, Any]]:
-    """Parameters that differ from the defaults, by processor."""
+    """Return the parameters that differ from the defaults, by processor."""
     face = session.face
     y0, y1, x0, x1 = map(int, face.pupil_roi)
     pupil = {"x": [x0, x1], "y": [y0, y1], "saturation": float(face.saturation)}
@@ -78,7 +78,7 @@ def _choose_parameters(session: SimulatedSession) -> dict[str, dict[str, Any]]:
     }
 
 
-# Where a file has several objects that would serve.
+# For inputs that several objects of the file match.
 _INPUTS = {
     "demodulate": {"signal": "acquisition/FiberPhotometryResponseSeries_photometry"},
     "photometry_dff": {"signal": "ophys/DemodulatedLockIn_demodulate"},
@@ -86,7 +86,7 @@ _INPUTS = {
 
 
 def score(session: SimulatedSession, recovered: RecoveredResults) -> list[DemoScore]:
-    """Compare what was recovered with the truth, and with the floors that the project promises."""
+    """Score the recovered results against the truth, with the limits that the project promises."""
     imaging, behavior = session.imaging, session.behavior
     offset = scores.reference_offset(imaging.shifts, recovered.shifts)
     match = scores.match_masks(imaging.masks, recovered.masks, offset=offset)
@@ -96,8 +96,8 @@ def score(session: SimulatedSession, recovered: RecoveredResults) -> list[DemoSc
     good = accuracy >= 0.8
     photometry = session.photometry
     dff = [
-        scores.dff_correlation(np.interp(recovered.dff_times, photometry.times, true), found)
-        for true, found in zip(photometry.dff, recovered.dff.T, strict=True)
+        scores.dff_correlation(np.interp(recovered.dff_times, photometry.times, true), estimate)
+        for true, estimate in zip(photometry.dff, recovered.dff.T, strict=True)
     ]
     pupil = scores.pupil_correlation(session.face.pupil_area, recovered.pupil_area)
     clocks = {
@@ -139,7 +139,7 @@ def score(session: SimulatedSession, recovered: RecoveredResults) -> list[DemoSc
 def _draw_figure(path: Path, session: SimulatedSession, recovered: RecoveredResults) -> Path | None:
     try:
         from nwbpipe.demo._figure import draw
-    except ImportError:  # matplotlib is no dependency of the core
+    except ImportError:  # the core does not depend on matplotlib
         return None
     return draw(path, session, recovered)
 

@@ -1,4 +1,4 @@
-"""Convert a session of a project: build its file, edit its metadata, or build it anew around its results."""
+"""Convert a session of a project: build its file, edit its metadata, or rebuild it around its results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def convert_session(planner: Planner, session: Session, *, lock_timeout: float =
     Raises
     ------
     InputError
-        If it can't be: the reason is that of the plan.
+        The session can't be converted; `found` is the reason of the plan.
     """
     from nwbpipe.project.plan._planner import ALL
 
@@ -36,7 +36,7 @@ def convert_session(planner: Planner, session: Session, *, lock_timeout: float =
     assert conversion is not None
     try:
         _bring_up_to_date(planner, session, conversion, lock_timeout)
-    except (OverwriteError, ConflictError):  # another runner came first: is it what this one was about to make?
+    except (OverwriteError, ConflictError):  # another runner came first: did it write the same?
         conversion = planner.evaluate(session, {}, limit=ALL).conversion
         if conversion is None or conversion.state != "done":
             raise

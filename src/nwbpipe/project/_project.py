@@ -1,4 +1,4 @@
-"""A project: what is done in it, and the rest of it done."""
+"""Open a project: show the states of its steps, and run what is missing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ProjectStatus:
     Attributes
     ----------
     plans : list of SessionPlan
-        One for each session, by key.
+        One per session, sorted by key.
     problems : list of Problem
         Specs and files that can't be read.
     """
@@ -44,7 +44,7 @@ class ProjectStatus:
     problems: list[Problem] = field(default_factory=list)
 
     def counts(self) -> Mapping[str, Counter[str]]:
-        """Return how often each step is in each state."""
+        """Return the number of sessions in each state, by step."""
         counts: dict[str, Counter[str]] = {}
         for plan in self.plans:
             for state in plan.steps:
@@ -52,11 +52,11 @@ class ProjectStatus:
         return counts
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all as JSON values."""
+        """Return the states as JSON values."""
         return {
-            "sessions": {plan.session: [one.as_dict() for one in plan.steps] for plan in self.plans},
+            "sessions": {plan.session: [state.as_dict() for state in plan.steps] for plan in self.plans},
             "counts": {step: dict(states) for step, states in self.counts().items()},
-            "problems": [str(one) for one in self.problems],
+            "problems": [str(problem) for problem in self.problems],
         }
 
 
@@ -66,9 +66,9 @@ class Project:
     Parameters
     ----------
     path : path, optional
-        Its ``nwbpipe.toml``, or the folder of it; the nearest one upwards from the current folder by default.
+        Its ``nwbpipe.toml``, or its folder; by default the nearest one upwards from the current folder.
     profile : str, optional
-        Whose stores are meant; ``NWBPIPE_PROFILE`` by default.
+        Profile that gives the stores; ``NWBPIPE_PROFILE`` by default.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class Project:
         Returns
         -------
         list of Session
-            By key.
+            Sorted by key.
         list of Problem
             Specs and files that can't be read.
         """
@@ -111,9 +111,9 @@ class Project:
         Parameters
         ----------
         sessions, where
-            As of `sessions`.
+            See `sessions`.
         verify : bool
-            Whether to read whatever may have changed, however large; otherwise it shows as "unverified".
+            Read also large files that may have changed; otherwise their steps are "unverified".
         """
         selected, problems = self.sessions(sessions, where)
         plans = self.planner.make_plans(selected, limit=ALL if verify else QUICK)
@@ -127,7 +127,7 @@ class Project:
         Raises
         ------
         UnknownNameError
-            If there is no such step.
+            The project has no such step.
         """
         target = None if session == PROJECT else self._find_session(session)
         plan = self.planner.make_plans([target] if target else []).get(
@@ -147,7 +147,7 @@ class Project:
         steps: Sequence[str] = (),
         retry_failed: bool = False,
     ) -> list[StepState]:
-        """Return what `run` would compute, with what has to wait for something else of it; parameters as there."""
+        """Return the steps that `run` would compute, also those that wait for others; for parameters see `run`."""
         all_sessions, _ = self.planner.list_sessions()
         selected = restrict(all_sessions, sessions, where)
         step_names = select_steps(self.spec.steps, steps)
@@ -173,36 +173,36 @@ class Project:
         reporter: Reporter | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> RunSummary:
-        """Compute what is missing or stale.
+        """Compute steps that are missing or stale.
 
         Parameters
         ----------
         sessions, where
-            As of `sessions`. A step of project scope runs only if all sessions are meant.
+            See `sessions`. Steps of project scope run only if all sessions are selected.
         steps : sequence of str
-            Only these steps, and what they need.
+            Run only these steps, and the steps that they need.
         executor : str or Executor, optional
-            "local", "dask", "slurm", "pbs", "sge", "lsf" or "cloud"; as in nwbpipe.toml by default.
+            "local", "dask", "slurm", "pbs", "sge", "lsf" or "cloud"; by default that of nwbpipe.toml.
         workers : int, optional
-            How many runs at once.
+            Number of runs at the same time.
         retry_failed : bool
-            Also what has failed before with the same inputs and parameters.
+            Run also steps that failed before with the same inputs and parameters.
         max_failures : int, optional
-            Begin nothing more after so many failures.
+            Start no more runs after this number of failures.
         limit : int, optional
-            Begin at most so many runs.
+            Start at most this number of runs.
         reporter : Reporter, optional
-            Is told what happens.
+            Receives the progress.
         stopped : callable, optional
-            Asked now and then whether to stop.
+            Called between events; the run stops once it returns True.
 
         Returns
         -------
-        Summary
-            What was done, what failed, and what could not be begun. One session's failure stops no other.
+        RunSummary
+            The runs that were done, failed or could not start. A failure in one session does not stop the others.
         """
         if executor is None or isinstance(executor, str):
-            self.executor_spec(kind=executor, workers=workers)  # refused also when nothing is to be done
+            self.executor_spec(kind=executor, workers=workers)  # refuses bad values even if nothing is to be done
         all_sessions, _ = self.planner.list_sessions()
         selected = restrict(all_sessions, sessions, where)
         options = RunOptions(tuple(steps), retry_failed, max_failures, limit, len(selected) == len(all_sessions))
@@ -213,7 +213,7 @@ class Project:
         return Runner(self.planner, selected, create_executor, options, reporter, stopped).run()
 
     def executor(self, kind: str | None = None, workers: int | None = None) -> Executor:
-        """Return an executor, as nwbpipe.toml says but for what is named here."""
+        """Return the executor of nwbpipe.toml; arguments override its settings."""
         return make_executor(self.executor_spec(kind=kind, workers=workers))
 
     def quality(
@@ -224,19 +224,19 @@ class Project:
         step: str | None = None,
         thresholds: ThresholdSet | None = None,
     ) -> tuple[list[SessionQuality], list[Problem]]:
-        """Return the verdicts that the files of the sessions hold.
+        """Return the quality verdicts in the files of the sessions.
 
         Parameters
         ----------
         sessions, where
-            As of `sessions`.
+            See `sessions`.
         step, thresholds
-            As of `nwbpipe.review.verdicts`.
+            See `nwbpipe.review.read_verdicts`.
 
         Returns
         -------
         list of SessionQuality
-            One for each session, by key.
+            One per session, sorted by key.
         list of Problem
             Specs and files that can't be read.
         """
@@ -253,11 +253,11 @@ class Project:
         return qualities, problems
 
     def runs(self) -> list[RunObject]:
-        """Return every run of the project, failed ones too, oldest first."""
+        """Return all runs of the project, also failed ones, oldest first."""
         return list(self.planner.runs.iter_runs())
 
     def lineage(self) -> dict[str, Any]:
-        """Return where all results of the project come from, as W3C PROV-JSON."""
+        """Return the lineage of all results of the project, as W3C PROV-JSON."""
         documents = []
         for session in self.sessions()[0]:
             if self.planner.file_stats.stat(session.file) is not None:
@@ -269,32 +269,33 @@ class Project:
         return merge_prov(documents)
 
     def job_scripts(self, kind: str | None = None) -> str:
-        """Return the job scripts that a cluster's scheduler would be given, one for each kind of worker."""
+        """Return the job scripts that would be submitted to a cluster's scheduler, one per kind of worker."""
         from nwbpipe.project.execute._clusters import render_job_scripts
 
         return render_job_scripts(self.executor_spec(kind=kind))
 
-    def executor_spec(self, **named: Any) -> ExecutorSpec:
-        """Return what nwbpipe.toml says of the executor, but for what is named here."""
-        values = self.spec.executor.model_dump() | {name: one for name, one in named.items() if one}
+    def executor_spec(self, **settings: Any) -> ExecutorSpec:
+        """Return the executor's settings in nwbpipe.toml; arguments override them."""
+        values = self.spec.executor.model_dump() | {name: value for name, value in settings.items() if value}
         try:
             return ExecutorSpec.model_validate(values)
         except ValidationError as error:
             fault = error.errors()[0]
             expected = fault["msg"].removeprefix("Input should be ")
-            raise RequestError("the executor can't be used", expected=expected, found=repr(fault["input"])) from error
+            msg = "the settings of the executor are not valid"
+            raise RequestError(msg, expected=expected, found=repr(fault["input"])) from error
 
     def verify(self, session: str, step: str, **options: Any) -> list[Difference]:
         """Compute a run again in scratch, from its record, and compare; see `nwbpipe.run.verify_run`."""
         if session == PROJECT:
-            msg = "what a step of project scope made is not verified; the steps that read it are"
-            raise RequestError(msg, where=f"{session} {step}", hint="name a session, and a step that reads it")
+            msg = "nwbpipe can't verify an artefact, only the steps that read it"
+            raise RequestError(msg, where=f"{session} {step}", hint="give a session, and a step that reads it")
         return verify_run(self._find_session(session).file, step, place=self.spec.locate, **options)
 
     def _find_session(self, session: str) -> Session:
-        """Return the one session that is meant."""
+        """Return the session with this key or pattern."""
         sessions, _ = self.sessions([session])
         if len(sessions) > 1:
-            msg = f"several sessions are meant by {session!r}"
+            msg = f"{session!r} matches several sessions"
             raise RequestError(msg, found=", ".join(match.key for match in sessions[:10]), hint="name one of them")
         return sessions[0]

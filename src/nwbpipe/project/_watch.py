@@ -1,4 +1,4 @@
-"""Keep a project done: sessions whose files have arrived are converted and processed."""
+"""Watch a project: convert and process each session once its files have arrived."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from nwbpipe.stores import is_remote
 
 @dataclass(frozen=True)
 class Health:
-    """How a watched project is, after one look.
+    """Health of a watched project, after one look at it.
 
     Attributes
     ----------
     sessions, arriving : int
-        Sessions, and those of them whose files are still changing.
+        Number of sessions, and of those whose files are still changing.
     states : mapping of str to int
-        How many steps are in each state.
-    summary : Summary or None
-        Of the run that followed.
+        Number of steps in each state.
+    summary : RunSummary or None
+        Summary of the run that followed.
     error : str
-        Why the look failed; "" if it did not.
+        The error if the look failed; else "".
     """
 
     sessions: int = 0
@@ -55,15 +55,15 @@ class Health:
 
 
 class Watcher:
-    """Looks at a project again and again.
+    """Watch a project: look at it again and again, and run what is missing.
 
     Parameters
     ----------
     project : Project
     settle_s : float
-        A session counts as arrived when none of its files has changed for so many seconds.
+        Seconds without a change of its files after which a session counts as arrived.
     interval_s : float
-        Seconds between looks; where the raw files are on this machine, a change is seen at once.
+        Seconds between looks; a change of a local raw file is seen at once.
     reporter : Reporter, optional
     **options
         ``executor`` and ``workers`` of `Project.run`.
@@ -74,32 +74,32 @@ class Watcher:
         **options: Any,
     ) -> None:  # fmt: skip
         self.project, self.settle_s, self.interval_s = project, settle_s, interval_s
-        self.looks = project.planner.file_stats
+        self.file_stats = project.planner.file_stats
         self.reporter, self.options = reporter, options
         self.stop = threading.Event()
         self._seen: dict[str, tuple[Any, float]] = {}
 
     def watch(self, tell: Callable[[Health], None]) -> None:
-        """Look until `stop` is set; each look is told."""
+        """Look at the project until `stop` is set; call `tell` after each look."""
         while not self.stop.is_set():
             try:
                 health = self.run_once()
-            except (NwbpipeError, OSError) as error:  # a store that is away comes back
+            except (NwbpipeError, OSError) as error:  # for example a store that can't be reached for a while
                 health = Health(error=str(error).partition("\n")[0])
             tell(health)
             self._wait(min(self.settle_s, self.interval_s) if health.arriving else self.interval_s)
 
     def run_once(self) -> Health:
-        """Look once, and run what has arrived."""
+        """Look once, and run the sessions that have arrived."""
         sessions, _ = self.project.sessions()  # one listing of each store that is not on this machine
         arrived = [session for session in sessions if self._has_arrived(session)]
         states, summary = self._find_states(arrived), None
-        # An executor is not begun for nothing: a cluster's would submit jobs.
+        # Start no executor for nothing: that of a cluster would submit jobs.
         if any(is_runnable(session, None, retry_failed=False) for session in states) and not self.stop.is_set():
             summary = self.project.run(
                 [session.key for session in arrived], reporter=self.reporter, stopped=self.stop.is_set, **self.options
             )
-            self.looks.refresh(whole_stores=True)
+            self.file_stats.refresh(whole_stores=True)
             states = self._find_states(arrived)
         return Health(
             len(sessions), len(sessions) - len(arrived), Counter(session.state for session in states), summary
@@ -111,19 +111,19 @@ class Watcher:
         ]
 
     def _has_arrived(self, session: Session) -> bool:
-        """Whether none of a session's files has changed for `settle_s` seconds, by our own clock."""
+        """Return True if no file of a session has changed for `settle_s` seconds, measured by our own clock."""
         if session.spec is None:
             files: set[str] = {str(session.file)}
         else:
             spec = self.project.planner.read_spec(session)
             assert spec is not None
             folder = os.path.dirname(str(session.spec))  # of a URL, too  # noqa: PTH120
-            files = {*spec.files, *list_raw_files(spec, self.looks), *self.looks.list_below(folder)}
-        stats = self.looks.stats(sorted(files))
+            files = {*spec.files, *list_raw_files(spec, self.file_stats), *self.file_stats.list_below(folder)}
+        stats = self.file_stats.stats(sorted(files))
         previous, since = self._seen.get(session.key, (None, 0.0))
         now = time.monotonic()
         if previous != stats:
-            # Files of this machine that were at rest before we began to look need not be waited for.
+            # Don't wait for local files that were at rest before the first look.
             are_local = not any(map(is_remote, files))
             newest = max((stat[3] for stat in stats.values() if stat), default=0) if are_local else 0
             at_rest = are_local and previous is None and time.time() - newest / 1e9 >= self.settle_s
@@ -132,7 +132,7 @@ class Watcher:
         return now - since >= self.settle_s
 
     def _wait(self, seconds: float) -> None:
-        """Wait for a change below the sessions' store, at most so long."""
+        """Wait for a change in the sessions' store, at most `seconds`."""
         store = self.project.spec.sessions.partition("://")[0]
         roots = self.project.spec.stores[store]
         if any(map(is_remote, roots)):
@@ -155,24 +155,24 @@ class Watcher:
                     break
             finally:
                 timer.cancel()
-            self.stop.wait(min(1.0, seconds))  # a recording that is being written wakes us again and again
+            self.stop.wait(min(1.0, seconds))  # a running recording changes its files all the time
             return
         self.stop.wait(seconds)
 
 
 class _AnyEvent:
-    """Set if one of two events is."""
+    """An event that is set if any of several events is set."""
 
     def __init__(self, *events: threading.Event) -> None:
         self.events = events
 
     def is_set(self) -> bool:
-        """Whether one is set."""
+        """Return True if any of the events is set."""
         return any(event.is_set() for event in self.events)
 
 
 def render_systemd_unit(command: list[str], folder: Path, name: str) -> str:
-    """Return a systemd unit (of the user's services) that watches a project."""
+    """Return a systemd unit (a user service) that watches a project."""
     words = " ".join(f'"{word}"' for word in command)
     return (
         f"[Unit]\nDescription=nwbpipe watches {name}\nAfter=network-online.target\n\n"
@@ -182,7 +182,7 @@ def render_systemd_unit(command: list[str], folder: Path, name: str) -> str:
 
 
 def render_watch_dockerfile(version: str, python: str, extras: str) -> str:
-    """Return a Dockerfile of an image that watches the project mounted at /project."""
+    """Return the Dockerfile of an image that watches the project mounted at /project."""
     release = version.partition("+")[0]
     return (
         f"FROM python:{python}-slim\n"

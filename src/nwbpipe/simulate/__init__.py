@@ -1,4 +1,4 @@
-"""Sessions with known truth, in the raw formats that real readers open, and scores against that truth."""
+"""Simulate sessions with known truth, in raw formats that real readers open, and score results against it."""
 
 from nwbpipe.simulate._behavior import BehaviorTruth
 from nwbpipe.simulate._ephys import EphysTruth

@@ -1,4 +1,4 @@
-"""Trials and events as the behaviour computer logs them, in its own clock."""
+"""Simulate the trials and events that the behaviour computer logs, in its own clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nwbpipe.simulate._common import Floats, Scale, to_clock
 
 @dataclass(frozen=True)
 class BehaviorTruth:
-    """What is true of the simulated behaviour.
+    """The truth of the simulated behaviour.
 
     Attributes
     ----------
@@ -67,8 +67,8 @@ def write_behavior(trials: Path, events: Path, rng: np.random.Generator, scale: 
     log.sort()
     trials.parent.mkdir(parents=True, exist_ok=True)
     rows = [
-        f"{a:.4f},{b:.4f},{where},{result},{4.0 if result == 'hit' else 0.0}"
-        for a, b, where, result in zip(
+        f"{a:.4f},{b:.4f},{side_name},{result},{4.0 if result == 'hit' else 0.0}"
+        for a, b, side_name, result in zip(
             to_clock(start, "behavior"), to_clock(stop, "behavior"), side, outcome, strict=True
         )
     ]

@@ -1,4 +1,4 @@
-"""Small things that every stream needs: random numbers, clocks, lazy imports of the writers."""
+"""Shared helpers of all streams: random numbers, clocks, lazy imports of the writers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STREAMS = ("imaging", "ephys", "face", "pose", "behavior", "photometry")
 
 @dataclass(frozen=True)
 class Scale:
-    """How large a session is."""
+    """Size of a session."""
 
     duration_s: float
     frame_shape: tuple[int, int]
@@ -43,23 +43,23 @@ DRIFTS_PPM = {"probe": 0.0, "scope": 0.0, "face": 42.0, "behavior": -85.0, "phot
 
 
 def to_clock(times: Floats, clock: str) -> Floats:
-    """Carry times of the reference to one of the session's clocks, in seconds."""
+    """Convert times of the reference clock to another clock of the session, in seconds."""
     return (times - OFFSETS_S[clock]) / (1.0 + DRIFTS_PPM[clock] * 1e-6)
 
 
 def to_reference(times: Floats, clock: str) -> Floats:
-    """Carry times of one of the session's clocks to the reference, in seconds."""
+    """Convert times of a clock of the session to the reference clock, in seconds."""
     return times * (1.0 + DRIFTS_PPM[clock] * 1e-6) + OFFSETS_S[clock]
 
 
 def make_generator(seed: int, stream: str) -> np.random.Generator:
-    """The random numbers of one stream: numpy's PCG64 from a child of `seed`."""
+    """Return the random generator of a stream: numpy's PCG64 from a child of `seed`."""
     child = np.random.SeedSequence(seed, spawn_key=(STREAMS.index(stream),))
     return np.random.default_rng(child)
 
 
 def require(module: str, package: str) -> ModuleType:
-    """Import a package that only the simulation needs, or say which extra brings it."""
+    """Import a package that only the simulation needs; its error names the extra to install."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -72,7 +72,7 @@ def require(module: str, package: str) -> ModuleType:
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma: float | tuple[float, ...]) -> Floats:
-    """Gaussian-filtered white noise with mean 0 and standard deviation 1."""
+    """Return Gaussian-filtered white noise with mean 0 and standard deviation 1."""
     ndimage: Any = require("scipy.ndimage", "scipy")
     field = ndimage.gaussian_filter(rng.standard_normal(shape), sigma, mode="reflect")
     field -= field.mean()

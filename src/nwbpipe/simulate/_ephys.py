@@ -1,4 +1,4 @@
-"""A Neuropixels 1.0 recording with known units, as SpikeGLX writes it."""
+"""Simulate a Neuropixels 1.0 recording with known units, in the format of SpikeGLX."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MS_BEFORE, _MS_AFTER = 1.0, 2.5
 
 @dataclass(frozen=True)
 class EphysTruth:
-    """What is true of the simulated probe recording.
+    """The truth of the simulated probe recording.
 
     Attributes
     ----------
@@ -70,14 +70,14 @@ def write_ephys(
 ) -> EphysTruth:
     """Write `folder`/run1_g0/run1_g0_imec0/run1_g0_t0.imec0.ap.{bin,meta}.
 
-    Templates, Poisson trains, noise and their sum are SpikeInterface's
-    (:func:`spikeinterface.core.generate_ground_truth_recording`); units are spread along the shank, so
-    that a sorter can be held to them.
+    SpikeInterface generates templates, Poisson trains and noise
+    (:func:`spikeinterface.core.generate_ground_truth_recording`). Units are spread along the shank, so that a
+    sorter can find all of them.
 
     Parameters
     ----------
     folder : Path
-        Where the run's folder is made.
+        Parent folder of the run's folder.
     rng : numpy.random.Generator
         Source of all randomness.
     scale : Scale
@@ -141,7 +141,7 @@ def _draw_seed(rng: np.random.Generator) -> int:
 
 
 def _make_probe(n_channels: int) -> Any:
-    """The lowest `n_channels` contacts of a Neuropixels 1.0 probe (bank 0)."""
+    """Return the lowest `n_channels` contacts of a Neuropixels 1.0 probe (bank 0)."""
     tools: Any = require("probeinterface.neuropixels_tools", "probeinterface")
     probe = tools.build_neuropixels_probe(PART_NUMBER).get_slice(np.arange(n_channels))
     probe.set_device_channel_indices(np.arange(n_channels))
@@ -149,7 +149,7 @@ def _make_probe(n_channels: int) -> Any:
 
 
 def _draw_unit_locations(rng: np.random.Generator, contacts: Floats, n_units: int) -> Floats:
-    """Units at even steps along the shank, jittered, a little way in front of it."""
+    """Draw units at even, jittered steps along the shank, a few micrometers in front of it."""
     low, high = contacts.min(axis=0), contacts.max(axis=0)
     y = np.linspace(low[1] + 8.0, high[1] - 8.0, n_units) + rng.uniform(-3.0, 3.0, n_units)
     x = rng.uniform(low[0], high[0], n_units)
@@ -157,7 +157,7 @@ def _draw_unit_locations(rng: np.random.Generator, contacts: Floats, n_units: in
 
 
 def _write_binary(path: Path, recording: Any, n_samples: int, pulses: dict[str, Floats]) -> None:
-    """int16, sample-major, the sync word as the last channel; a second at a time, to bound memory."""
+    """Write int16 samples, the sync word as the last channel; one second at a time, to bound memory."""
     step = int(RATE_HZ)
     word = np.zeros(n_samples, dtype="<i2")
     for device, times in pulses.items():
@@ -177,7 +177,7 @@ def _write_binary(path: Path, recording: Any, n_samples: int, pulses: dict[str, 
 
 
 def _format_meta(binary: Path, n_samples: int, probe: Any, start_time: str) -> str:
-    """The .meta file: the keys that SpikeGLX 20230905 writes and that readers use."""
+    """Return the .meta file, with the keys that SpikeGLX 20230905 writes and readers use."""
     n_channels = probe.get_contact_count()
     tools: Any = require("probeinterface.neuropixels_tools", "probeinterface")
     full = tools.build_neuropixels_probe(PART_NUMBER)

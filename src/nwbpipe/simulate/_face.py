@@ -1,4 +1,4 @@
-"""A video of a mouse's face with a known pupil and a known whisker-pad motion (lossless FFV1 in AVI)."""
+"""Simulate a video of a mouse's face with known pupil and whisker-pad motion (lossless FFV1 in AVI)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RATE_HZ = 30
 HEIGHT, WIDTH = 128, 160
 EYE_CENTER, EYE_AXES = (44.0, 52.0), (26.0, 32.0)
 PUPIL_GRAY, EYE_GRAY, FUR_GRAY = 25.0, 185.0, 135.0
-#: Gray level between pupil and iris: what Facemap calls the ROI's saturation.
+#: Gray level between pupil and iris: Facemap calls it the ROI's saturation.
 SATURATION = 120.0
 PUPIL_ASPECT = 1.12
 PAD_BOX = (72, 120, 88, 152)
@@ -28,7 +28,7 @@ PERIOD_ERROR, JITTER_S = 2.0e-5, 2.0e-4
 
 @dataclass(frozen=True)
 class FaceTruth:
-    """What is true of the simulated face video.
+    """The truth of the simulated face video.
 
     Attributes
     ----------
@@ -44,8 +44,8 @@ class FaceTruth:
     whisker_position : ndarray, float64, shape (n_frames,)
         Horizontal displacement of the whisker pad in pixels.
     motion : ndarray, float64, shape (n_frames,)
-        Drive of the pad's motion energy: how far it moved since the frame before, in pixels (0 for the
-        first frame).
+        Drive of the pad's motion energy: its displacement since the previous frame, in pixels (0 for the first
+        frame).
     nose : ndarray, float64, shape (n_frames, 2)
         Position (y, x) of a bright spot on the nose, in pixels.
     mouth : ndarray, float64, shape (n_frames, 2)
@@ -120,12 +120,12 @@ def write_face(video: Path, timestamps: Path, rng: np.random.Generator, scale: S
 
 
 def _draw_frame_times(rng: np.random.Generator, scale: Scale) -> tuple[Floats, Floats]:
-    """Times of the frames that were saved, and of all exposures."""
+    """Return the times of the saved frames, and of all exposures."""
     start = 0.4 + float(rng.uniform(0.0, 0.1))
     slots = int((scale.duration_s - 0.6) * RATE_HZ)
     jitter = np.clip(rng.normal(0.0, JITTER_S, slots), -4 * JITTER_S, 4 * JITTER_S)
     times = start + np.arange(slots) / RATE_HZ * (1.0 + PERIOD_ERROR) + jitter
-    # What the camera's clock can say (microseconds) is what is true.
+    # The truth is rounded to the resolution of the camera's clock (microseconds).
     exposures = to_reference(np.round(to_clock(times, "face"), 6), "face")
     dropped = rng.choice(np.arange(100, slots - 100), 2, replace=False) if slots > 1000 else np.empty(0, np.int64)
     return np.delete(exposures, dropped), exposures
@@ -148,18 +148,20 @@ def _render_frames(rng: np.random.Generator, truth: FaceTruth) -> Any:
     fur = FUR_GRAY + 6.0 * smooth_noise(rng, (HEIGHT, WIDTH), 2.0)
     eye = _render_disk(yy - EYE_CENTER[0], (xx - EYE_CENTER[1]) * EYE_AXES[0] / EYE_AXES[1], EYE_AXES[0])
     still = fur * (1.0 - eye) + EYE_GRAY * eye
-    top, bottom, left, right = PAD_BOX
+    pad_top, pad_bottom, pad_left, pad_right = PAD_BOX
     margin = 8
-    pad = FUR_GRAY + 28.0 * np.clip(smooth_noise(rng, (bottom - top, right - left + 2 * margin), 2.2), -2.5, 2.5)
+    pad = FUR_GRAY + 28.0 * np.clip(
+        smooth_noise(rng, (pad_bottom - pad_top, pad_right - pad_left + 2 * margin), 2.2), -2.5, 2.5
+    )
     marker_y, marker_x = locate_marker()
-    columns = np.arange(left, right, dtype=np.float64)
+    columns = np.arange(pad_left, pad_right, dtype=np.float64)
     for index in range(len(truth.frame_times)):
         image = still.copy()
         whisker = float(truth.whisker_position[index])
-        position = columns - left + margin - whisker
+        position = columns - pad_left + margin - whisker
         first = np.floor(position).astype(int)
         part = position - first
-        image[top:bottom, left:right] = pad[:, first] * (1.0 - part) + pad[:, first + 1] * part
+        image[pad_top:pad_bottom, pad_left:pad_right] = pad[:, first] * (1.0 - part) + pad[:, first + 1] * part
         radius = np.sqrt(truth.pupil_area[index] / np.pi)
         y, x = truth.pupil_center[index]
         pupil = _render_disk((yy - y) * np.sqrt(PUPIL_ASPECT), (xx - x) / np.sqrt(PUPIL_ASPECT), radius)
@@ -175,10 +177,10 @@ def _render_frames(rng: np.random.Generator, truth: FaceTruth) -> Any:
 
 
 def locate_marker() -> tuple[float, float]:
-    """Resting position (y, x) of the bright marker on the whisker pad, in pixels."""
+    """Return the resting position (y, x) of the bright marker on the whisker pad, in pixels."""
     return 96.0, 120.0
 
 
 def _render_disk(dy: Floats, dx: Floats, radius: float) -> Floats:
-    """1 inside, 0 outside, a linear edge one pixel wide (which keeps the area)."""
+    """Return 1 inside the disk and 0 outside, with a linear edge one pixel wide (which keeps the area)."""
     return np.clip(radius + 0.5 - np.hypot(dy, dx), 0.0, 1.0)

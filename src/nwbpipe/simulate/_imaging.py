@@ -1,4 +1,4 @@
-"""A two-photon movie with known cells, spikes and motion, as ScanImage writes it (BigTIFF)."""
+"""Simulate a two-photon movie with known cells, spikes and motion, in the format of ScanImage (BigTIFF)."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _BLOCK = 50
 
 @dataclass(frozen=True)
 class ImagingTruth:
-    """What is true of the simulated two-photon movie.
+    """The truth of the simulated two-photon movie.
 
     Attributes
     ----------
     masks : ndarray, bool, shape (n_cells, height, width)
-        Pixels of each cell where its footprint is above a quarter of its maximum, with no motion.
+        Pixels in which a cell's footprint is above a quarter of its maximum, without motion.
     footprints : ndarray, float32, shape (n_cells, height, width)
         Each cell's brightness by pixel (maximum 1).
     traces : ndarray, float32, shape (n_cells, n_frames)
@@ -83,7 +83,7 @@ def write_imaging(
     scale : Scale
         Image size, cells, duration.
     start_time : datetime
-        When the scanner started, in local time: the ``epoch`` of the frames.
+        Start of the scanner in local time: the ``epoch`` of the frames.
     offset_s : float
         Time of the first frame in the reference clock.
     """
@@ -111,7 +111,7 @@ def write_imaging(
 
 
 def _draw_footprints(rng: np.random.Generator, scale: Scale) -> NDArray[np.float32]:
-    """Brightness of each cell on a canvas `_MARGIN` pixels larger than the image on each side."""
+    """Draw the brightness of each cell, on a canvas `_MARGIN` pixels larger than the image on each side."""
     height, width = scale.frame_shape
     yy, xx = np.mgrid[0 : height + 2 * _MARGIN, 0 : width + 2 * _MARGIN].astype(np.float64)
     cells: list[NDArray[np.float32]] = []
@@ -132,7 +132,7 @@ def _draw_footprints(rng: np.random.Generator, scale: Scale) -> NDArray[np.float
 
 
 def _draw_centers(rng: np.random.Generator, scale: Scale) -> list[tuple[float, float]]:
-    """Centers at least 14 pixels apart, 13 from the border (motion must not carry a cell out)."""
+    """Draw centers at least 14 pixels apart and 13 from the border (so that motion moves no cell out)."""
     height, width = scale.frame_shape
     border, apart = 13.0, 14.0
     centers: list[tuple[float, float]] = []
@@ -151,13 +151,13 @@ def _simulate_calcium(rng: np.random.Generator, counts: NDArray[np.uint8]) -> ND
     for frame in range(1, counts.shape[1]):
         calcium[:, frame] = decay * calcium[:, frame - 1] + counts[:, frame]
     resting = rng.uniform(8.0, 12.0, (len(counts), 1))
-    # dF/F of one spike. Strong, as of a bright preparation: every cell is to be found.
+    # dF/F of one spike: strong, as in a bright preparation, so that every cell can be found.
     jump = rng.uniform(1.5, 2.2, (len(counts), 1))
     return np.asarray(resting * (1.0 + jump * calcium), dtype=np.float32)
 
 
 def _draw_motion(rng: np.random.Generator, n_frames: int) -> Floats:
-    """Slow drift and jitter, in pixels: smooth noise of 2 s and of 0.2 s."""
+    """Draw slow drift and jitter, in pixels: smooth noise of 2 s and of 0.2 s."""
     slow = smooth_noise(rng, (n_frames, 2), (2.0 * RATE_HZ, 0.0))
     fast = smooth_noise(rng, (n_frames, 2), (0.2 * RATE_HZ, 0.0))
     return np.clip(1.1 * slow + 0.6 * fast, -MAX_SHIFT, MAX_SHIFT)
@@ -170,7 +170,7 @@ def _render_movie(
     shifts: Floats,
     shape: tuple[int, int],
 ) -> Iterator[NDArray[np.int16]]:
-    """Frames one at a time, so that a movie is never in memory as a whole."""
+    """Yield frames one at a time, so that the complete movie is never in memory."""
     canvas = footprints.shape[1:]
     n_frames = traces.shape[1]
     texture = 1.0 + 0.22 * np.clip(smooth_noise(rng, canvas, 2.5), -2.5, 2.5)
@@ -189,7 +189,7 @@ def _render_movie(
 
 
 def _shift_scene(scene: NDArray[np.float32], shift: Floats, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """The image of a scene whose content moved by `shift` (y, x): bilinear, cut to `shape`."""
+    """Return the image of a scene moved by `shift` (y, x): bilinear, cut to `shape`."""
     height, width = shape
     y, x = _MARGIN - float(shift[0]), _MARGIN - float(shift[1])
     y0, x0 = int(np.floor(y)), int(np.floor(x))
@@ -201,7 +201,7 @@ def _shift_scene(scene: NDArray[np.float32], shift: Floats, shape: tuple[int, in
 def _write_scanimage(
     path: Path, frames: Iterator[NDArray[np.int16]], shape: tuple[int, int], start_time: datetime
 ) -> None:
-    """BigTIFF with ScanImage's header block behind the TIFF header and its tags in every frame."""
+    """Write a BigTIFF with ScanImage's header block behind the TIFF header, and its tags in every frame."""
     tifffile: Any = require("tifffile", "tifffile")
     text, rois = _format_header(shape), _format_roi_groups(shape)
     seconds = start_time.second + start_time.microsecond * 1e-6

@@ -1,8 +1,8 @@
-"""Fiber photometry with known truth, in the raw formats of the rig (``.mat`` and TOML), pyPhotometry and CSV.
+"""Simulate fiber photometry with known truth, in the raw formats of a rig (``.mat``, TOML), pyPhotometry and CSV.
 
 A fiber's signal is ``F = F0 b_s(t) (1 + d(t)) (1 + m(t)) + noise``, its isosbestic control
-``C = C0 b_c(t) (1 + k m(t)) + noise``: d is dF/F, m the motion that both share, b_s and b_c bleach at different
-speeds. In the rig's raw recording each is the amplitude of a carrier on one detector.
+``C = C0 b_c(t) (1 + k m(t)) + noise``: d is dF/F, m is the motion shared by both, b_s and b_c are the bleaching, at
+different speeds. In the rig's raw recording each is the amplitude of a carrier on one detector.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ RISE_S, DECAY_S = 0.15, 0.8
 
 @dataclass(frozen=True)
 class PhotometryTruth:
-    """What is true of a simulated photometry recording.
+    """The truth of a simulated photometry recording.
 
     Attributes
     ----------
     fibers : tuple of str
-        Names, of n_fibers.
+        Names of the n_fibers fibers.
     times : ndarray, float64, shape (n_samples,)
         Seconds in the reference clock.
     dff : ndarray, float64, shape (n_fibers, n_samples)
@@ -35,9 +35,9 @@ class PhotometryTruth:
     signal, control : ndarray, float64, shape (n_fibers, n_samples)
         Fluorescence without noise: the envelopes of the carriers.
     motion : ndarray, float64, shape (n_fibers, n_samples)
-        Relative change of the light that is no activity.
+        Relative change of the light by motion.
     event_times : ndarray, float64
-        Times of the events that each transient follows at once, in the reference clock.
+        Times of the events, each followed by a transient at once, in the reference clock.
     tau_s : ndarray, float64, shape (n_fibers, 2)
         Time constants of the bleaching of signal and control.
     noise : float
@@ -67,20 +67,20 @@ def simulate_photometry(
     bleaching: float = 0.3,
     noise: float = 0.01,
 ) -> PhotometryTruth:
-    """Make the traces of a recording.
+    """Simulate the traces of a recording.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         Random numbers.
     duration_s, rate : float
-        Length in seconds, samples a second.
+        Length in seconds, and sampling rate in Hz.
     fibers : tuple of str
         Names of the fibers.
     event_times : ndarray, optional
-        When transients begin, in seconds; about one in 4 s at random by default.
+        Onsets of the transients in seconds; by default at random, about one in 4 s.
     amplitude, motion, bleaching : float
-        dF/F of a transient, standard deviation of the motion, and fraction that bleaches.
+        dF/F of a transient, standard deviation of the motion, and bleached fraction.
     noise : float
         Standard deviation of the noise of one raw sample, relative to F0 = 1.
 
@@ -103,16 +103,16 @@ def simulate_photometry(
         for onset, height in zip(np.rint(events * rate).astype(int), rng.uniform(0.7, 1.3, len(events)), strict=True):
             part = dff[onset : onset + len(kernel)]
             part += amplitude * (1 + 0.25 * k) * height * kernel[: len(part)]
-        moved = motion * smooth_noise(rng, (len(times),), 0.4 * rate)
+        shift = motion * smooth_noise(rng, (len(times),), 0.4 * rate)
         tau = (duration_s * rng.uniform(0.4, 0.6), duration_s * rng.uniform(0.8, 1.2))
         signal_bleach, control_bleach = (
-            1 - share * (1 - np.exp(-times / one))
-            for one, share in zip(tau, (bleaching, 0.6 * bleaching), strict=True)
+            1 - share * (1 - np.exp(-times / time_constant))
+            for time_constant, share in zip(tau, (bleaching, 0.6 * bleaching), strict=True)
         )
         rows["dff"].append(dff)
-        rows["motion"].append(moved)
-        rows["signal"].append(signal_bleach * (1 + dff) * (1 + moved))
-        rows["control"].append(0.7 * control_bleach * (1 + 0.8 * moved))
+        rows["motion"].append(shift)
+        rows["signal"].append(signal_bleach * (1 + dff) * (1 + shift))
+        rows["control"].append(0.7 * control_bleach * (1 + 0.8 * shift))
         taus.append(tau)
     stacked = {name: np.stack(several) for name, several in rows.items()}
     return PhotometryTruth(fibers, times, event_times=events, tau_s=np.array(taus), noise=noise, **stacked)
@@ -121,7 +121,7 @@ def simulate_photometry(
 def write_photometry(
     mat: Path, settings: Path, rng: np.random.Generator, duration_s: float, events: Floats, *, offset_s: float
 ) -> PhotometryTruth:
-    """Write a session's recording by the rig: a transient follows each of the events.
+    """Write a session's recording by the rig, with a transient after each event.
 
     Parameters
     ----------
@@ -136,15 +136,15 @@ def write_photometry(
     offset_s : float
         Reference time minus the rig's time, in seconds.
     """
-    own = simulate_photometry(
+    truth = simulate_photometry(
         rng, duration_s - offset_s, RIG_RATE, event_times=np.asarray(events) - offset_s, motion=0.02
     )
-    write_rig(mat, settings, rng, own)
-    return replace(own, times=own.times + offset_s, event_times=own.event_times + offset_s)
+    write_rig(mat, settings, rng, truth)
+    return replace(truth, times=truth.times + offset_s, event_times=truth.event_times + offset_s)
 
 
 def compute_rig_channels(rng: np.random.Generator, truth: PhotometryTruth) -> Floats:
-    """Channels of the rig's recording, shape (3 n_fibers, n_samples): a detector a fiber, and its two drives."""
+    """Return the rig's channels, shape (3 n_fibers, n_samples): for each fiber its detector and two carriers."""
     times, rows = truth.times, []
     for k, fiber in enumerate(truth.fibers):
         drives = []
@@ -156,14 +156,14 @@ def compute_rig_channels(rng: np.random.Generator, truth: PhotometryTruth) -> Fl
 
 
 def write_rig(mat: Path, settings: Path, rng: np.random.Generator, truth: PhotometryTruth) -> None:
-    """Write a recording as the Sabatini lab's rig does: ``data`` (channels × samples) in a ``.mat``, and its TOML.
+    """Write a recording in the format of the Sabatini lab's rig: ``data`` (channels × samples), and its TOML.
 
-    Each fiber's detector carries two colours: green at the first of its `RIG_CARRIERS`, the control at the second.
+    Each fiber's detector has two colours: green at the first of its `RIG_CARRIERS`, the control at the second.
     """
     mat.parent.mkdir(parents=True, exist_ok=True)
     savemat = require("scipy.io", "scipy").savemat
     savemat(mat, {"data": compute_rig_channels(rng, truth).astype(np.float32)}, do_compression=True)
-    with mat.open("r+b") as file:  # scipy puts the time of writing there
+    with mat.open("r+b") as file:  # replaces the time that scipy writes
         file.write(b"MATLAB 5.0 MAT-file, written by nwbpipe.simulate".ljust(116))
     rate = 1 / float(truth.times[1] - truth.times[0])
     lines = [
@@ -209,7 +209,7 @@ def write_rig(mat: Path, settings: Path, rng: np.random.Generator, truth: Photom
 
 
 def write_ppd(path: Path, rng: np.random.Generator, truth: PhotometryTruth) -> None:
-    """Write the first fiber as pyPhotometry does (mode 2EX_1EM_pulsed): signal, then control, a pulse an event.
+    """Write the first fiber in the format of pyPhotometry (2EX_1EM_pulsed): signal, control, a pulse per event.
 
     The second excitation is sampled half a period after the first; digital input 1 is high for 50 ms at an event.
     """
@@ -243,7 +243,7 @@ def write_ppd(path: Path, rng: np.random.Generator, truth: PhotometryTruth) -> N
 
 
 def write_csv(path: Path, rng: np.random.Generator, truth: PhotometryTruth) -> None:
-    """Write the signals and controls, as a table: time, then ``<fiber>_signal`` and ``<fiber>_control``."""
+    """Write a table with the columns time, ``<fiber>_signal`` and ``<fiber>_control``."""
     columns = {"time": truth.times}
     for k, fiber in enumerate(truth.fibers):
         for name, trace in (("signal", truth.signal[k]), ("control", truth.control[k])):

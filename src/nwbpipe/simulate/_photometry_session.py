@@ -1,4 +1,4 @@
-"""A small session of one stream: photometry of a rig, its spec, and its truth. Several make a project."""
+"""Simulate a small session with photometry only, for projects of several sessions."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _TRUTH = "truth/photometry.npz"
 def simulate_photometry_session(
     folder: Path | str, *, seed: int = 0, duration_s: float = 60.0, session_id: str = "photometry"
 ) -> PhotometryTruth:
-    """Write a session that holds photometry alone, and return its truth; a finished one is left as it is.
+    """Write a session with photometry only, and return its truth; an existing session is left as it is.
 
-    Two fibers with carriers on one detector each (``photometry.mat`` and ``.toml``), and a ``session.yaml``, which
-    comes last: where it is, the session is whole.
+    The session has two fibers with two carriers on one detector each (``photometry.mat`` and ``.toml``), and a
+    ``session.yaml``, which is written last: it marks the complete session.
 
     Parameters
     ----------
     folder : path
-        Made if it is missing.
+        Created if it is missing.
     seed : int, default 0
-        Of everything random; the subject is called after it.
+        Seed of all randomness; the subject's name has it.
     duration_s : float
         Length in seconds.
     session_id : str

@@ -1,4 +1,4 @@
-"""Keypoints of the face video, in the CSV that DeepLabCut writes and with its project's config.yaml."""
+"""Simulate keypoints of the face video, as DeepLabCut's CSV with its project's config.yaml."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OUTLIER_FRACTION, OUTLIER_PX = 0.01, 15.0
 
 @dataclass(frozen=True)
 class PoseTruth:
-    """What is true of the simulated pose estimate.
+    """The truth of the simulated pose estimate.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class PoseTruth:
     estimates : ndarray, float64, shape (n_frames, n_bodyparts, 2)
         Position as the file gives it: the truth with an error of :data:`ERROR_PX`, and 1 % outliers.
     likelihood : ndarray, float64, shape (n_frames, n_bodyparts)
-        As the file gives it; below 0.3 for outliers.
+        Likelihood in the file; below 0.3 for outliers.
     frame_times : ndarray, float64, shape (n_frames,)
         Time of each row in seconds, in the reference clock (the video's frames).
     """
@@ -48,7 +48,7 @@ def write_pose(folder: Path, video: Path, rng: np.random.Generator, face: FaceTr
     Parameters
     ----------
     folder : Path
-        Where the two files go.
+        Folder of the two files.
     video : Path
         The video that the keypoints belong to; only its name is used.
     rng : numpy.random.Generator
@@ -74,7 +74,7 @@ def write_pose(folder: Path, video: Path, rng: np.random.Generator, face: FaceTr
 
 
 def build_pose_path(folder: Path, video: Path) -> Path:
-    """Name of the CSV as DeepLabCut makes it: video's stem, then the scorer."""
+    """Return the path of the CSV with the name that DeepLabCut gives it: the video's stem, then the scorer."""
     return folder / f"{video.stem}{SCORER}.csv"
 
 

@@ -1,4 +1,4 @@
-"""One simulated session: raw files of six streams, their spec, and the truth."""
+"""Simulate a session: raw files of six streams, their spec, and the truth."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _SUMMARY = "truth.json"
 
 @dataclass(frozen=True)
 class SimulatedSession:
-    """A simulated session on disk. Truth is read when it is first asked for.
+    """A simulated session on disk. Its truth is read when it is first needed.
 
     Attributes
     ----------
     folder : Path
         The session's folder; every path below is inside it.
     seed : int
-        Seed that the session was made from.
+        Seed of the session.
     size : str
         ``demo`` or ``small``.
     """
@@ -46,7 +46,7 @@ class SimulatedSession:
 
     @classmethod
     def open(cls, folder: Path | str) -> SimulatedSession:
-        """Open a session that :func:`simulate_session` wrote before.
+        """Open a session that :func:`simulate_session` wrote.
 
         Raises
         ------
@@ -57,7 +57,7 @@ class SimulatedSession:
         summary = folder / "truth" / _SUMMARY
         if not summary.is_file():
             raise SourceError(
-                "this folder holds no finished simulated session",
+                "the folder has no complete simulated session",
                 where=str(folder),
                 expected=f"truth/{_SUMMARY}",
                 found="no such file",
@@ -73,7 +73,7 @@ class SimulatedSession:
 
     @property
     def truth_folder(self) -> Path:
-        """Folder of the truth; no source of the spec lies in it."""
+        """Folder of the truth; no source of the spec reads it."""
         return self.folder / "truth"
 
     @property
@@ -88,7 +88,7 @@ class SimulatedSession:
 
     @property
     def ap_bin(self) -> Path:
-        """SpikeGLX binary: int16, (n_samples, n_channels + 1), the sync word last."""
+        """SpikeGLX binary: int16, shape (n_samples, n_channels + 1), the sync word last."""
         return self.ephys_folder / f"{RUN}_imec0" / f"{RUN}_t0.imec0.ap.bin"
 
     @property
@@ -133,7 +133,7 @@ class SimulatedSession:
 
     @property
     def offsets_s(self) -> dict[str, float]:
-        """For each clock, the time of the reference when it says 0, in seconds."""
+        """For each clock, the reference time at its time 0, in seconds."""
         return dict(OFFSETS_S)
 
     @property
@@ -175,25 +175,24 @@ class SimulatedSession:
 def simulate_session(
     folder: Path | str, *, seed: int = 0, size: Size = "demo", overwrite: bool = False
 ) -> SimulatedSession:
-    """Write one multimodal session with known truth, in raw formats that real readers open.
+    """Write a multimodal session with known truth, in raw formats that real readers open.
 
-    A ScanImage movie, a SpikeGLX recording, a face video with its frames' times, a DeepLabCut CSV, trials and
-    events, raw photometry, each in a clock of its own, and a ``session.yaml`` that names them. The probe's clock is
-    the reference; the camera's and the behaviour computer's drift, and their pulses are on the probe's sync channel.
-    The same seed gives the same bytes with the same versions of numpy, SpikeInterface and PyAV.
+    The session has a ScanImage movie, a SpikeGLX recording, a face video with its frames' times, a DeepLabCut CSV,
+    trials and events, and raw photometry, each with its own clock, and a ``session.yaml``. The probe's clock is the
+    reference. The clocks of the camera and the behaviour computer drift; the probe's sync channel records their
+    pulses. The same seed gives the same bytes with the same versions of numpy, SpikeInterface and PyAV.
 
     Parameters
     ----------
     folder : Path or str
-        Made if it is missing.
+        Created if it is missing.
     seed : int, default 0
-        Seed of everything random, 0 or above.
+        Seed of all randomness, 0 or above.
     size : {"demo", "small"}, default "demo"
-        ``demo``: 46 s, 60 cells, 32 channels with 10 units, about 250 MB; large enough for suite2p, a
-        spike sorter and Facemap to be held to the truth. ``small``: 4 s, under 10 MB, for tests of
-        conversion.
+        ``demo``: 46 s, 60 cells, 32 channels with 10 units, about 250 MB; large enough to compare suite2p, a spike
+        sorter and Facemap with the truth. ``small``: 4 s, under 10 MB, for tests of conversion.
     overwrite : bool, default False
-        Whether a session that is in `folder` already may be replaced.
+        Replace a session that is in `folder` already.
 
     Returns
     -------
@@ -216,14 +215,14 @@ def simulate_session(
     session = SimulatedSession(Path(folder), seed, size)
     if session.spec.exists() and not overwrite:
         raise OverwriteError(
-            "the folder holds a session already",
+            "the folder already has a session",
             where=str(session.spec),
-            hint="name another folder, or pass overwrite=True",
+            hint="choose another folder, or pass overwrite=True",
         )
     scale = SCALES[size]
     summary = session.truth_folder / _SUMMARY
     session.truth_folder.mkdir(parents=True, exist_ok=True)
-    # The summary marks a finished session: it goes first and comes last.
+    # The summary marks a complete session: it is deleted first and written last.
     summary.unlink(missing_ok=True)
     local_start = SESSION_START.replace(tzinfo=None)
     imaging = write_imaging(
@@ -273,9 +272,9 @@ def simulate_session(
 
 
 def _build_spec(session: SimulatedSession) -> dict[str, Any]:
-    """The session.yaml as a mapping; paths are relative to it."""
+    """Return the session.yaml as a mapping; paths are relative to it."""
 
-    def relative(path: Path) -> str:
+    def make_relative(path: Path) -> str:
         return path.relative_to(session.folder).as_posix()
 
     return {
@@ -301,39 +300,42 @@ def _build_spec(session: SimulatedSession) -> dict[str, Any]:
         "sources": {
             "probe": {
                 "interface": "SpikeGLXRecordingInterface",
-                "args": {"folder_path": relative(session.ephys_folder), "stream_id": "imec0.ap"},
+                "args": {"folder_path": make_relative(session.ephys_folder), "stream_id": "imec0.ap"},
             },
             "sync": {
                 "interface": "SpikeGLXSyncChannelInterface",
-                "args": {"folder_path": relative(session.ephys_folder), "stream_id": "imec0.ap-SYNC"},
+                "args": {"folder_path": make_relative(session.ephys_folder), "stream_id": "imec0.ap-SYNC"},
                 "clock": "probe",
             },
-            "scope": {"interface": "ScanImageImagingInterface", "args": {"file_path": relative(session.scan)}},
+            "scope": {"interface": "ScanImageImagingInterface", "args": {"file_path": make_relative(session.scan)}},
             "face": {
                 "interface": "ExternalVideoInterface",
-                "args": {"file_paths": [relative(session.video)]},
+                "args": {"file_paths": [make_relative(session.video)]},
                 "options": {"video": "link"},
             },
             "pose": {
                 "interface": "DeepLabCutInterface",
-                "args": {"file_path": relative(session.pose), "config_file_path": relative(session.pose_config)},
+                "args": {
+                    "file_path": make_relative(session.pose),
+                    "config_file_path": make_relative(session.pose_config),
+                },
                 "clock": "face",
             },
             "trials": {
                 "interface": "CsvTimeIntervalsInterface",
-                "args": {"file_path": relative(session.trials)},
+                "args": {"file_path": make_relative(session.trials)},
                 "clock": "behavior",
             },
             "events": {
                 "interface": "BehaviorEventsInterface",
-                "args": {"file_path": relative(session.events), "time_column": "time", "name_column": "name"},
+                "args": {"file_path": make_relative(session.events), "time_column": "time", "name_column": "name"},
                 "clock": "behavior",
             },
             "photometry": {
                 "interface": "MatlabFiberPhotometryInterface",
                 "args": {
-                    "file_path": relative(session.photometry_mat),
-                    "settings_file_path": relative(session.photometry_settings),
+                    "file_path": make_relative(session.photometry_mat),
+                    "settings_file_path": make_relative(session.photometry_settings),
                     "unit": "volts",
                 },
             },
@@ -342,10 +344,10 @@ def _build_spec(session: SimulatedSession) -> dict[str, Any]:
             "scope": {"align": "start", "offset_s": OFFSETS_S["scope"]},
             "face": {
                 "align": "pulses",
-                "pulses": {"file": relative(session.video_timestamps), "column": "time_s"},
+                "pulses": {"file": make_relative(session.video_timestamps), "column": "time_s"},
                 "reference_pulses": {"source": "sync", "bit": PULSE_BITS["face"]},
                 "start_within_s": 0.01,
-                "timestamps": {"file": relative(session.video_timestamps), "column": "time_s"},
+                "timestamps": {"file": make_relative(session.video_timestamps), "column": "time_s"},
             },
             "behavior": {
                 "align": "pulses",

@@ -1,4 +1,4 @@
-"""Truth on disk: one .npz a stream, read back into the stream's own class."""
+"""Save the truth of a stream as a .npz file, and load it into the stream's class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 T = TypeVar("T")
-#: Key suffix of the lengths of a tuple of arrays, which is stored end to end.
+#: Key suffix of the lengths of a tuple of arrays, which is stored concatenated.
 _LENGTHS = "__lengths"
 
 
@@ -29,7 +29,7 @@ def save_truth(path: Path, truth: Any) -> None:
 
 
 def load_truth(path: Path, kind: type[T]) -> T:
-    """Read what :func:`save_truth` wrote."""
+    """Read a truth dataclass that :func:`save_truth` wrote."""
     values: dict[str, Any] = {}
     with np.load(path, allow_pickle=False) as file:
         for field in fields(kind):  # type: ignore[arg-type]

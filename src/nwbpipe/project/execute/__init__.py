@@ -1,4 +1,4 @@
-"""Run what a plan says is missing."""
+"""Run the steps that a plan finds missing or stale."""
 
 from nwbpipe.project.execute._executor import Capacity, Event, Executor
 from nwbpipe.project.execute._run_job import Job, JobOutcome, execute_job

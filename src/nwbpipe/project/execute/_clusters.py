@@ -1,4 +1,4 @@
-"""Clusters whose workers Dask starts: jobs of a batch system, or machines of a cloud. One for each kind of worker."""
+"""Start Dask clusters, one per kind of worker: jobs of a batch system, or machines of a cloud."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def require(name: str, hint: str = 'python -m pip install "nwbpipe[dask]"') -> A
     Raises
     ------
     ToolMissingError
-        If it is not installed.
+        The module is not installed.
     """
     try:
         return import_module(name)
@@ -37,7 +37,7 @@ def list_worker_kinds(spec: ExecutorSpec) -> dict[str, WorkerKind]:
 def declare_resources(kind: str, worker: WorkerKind) -> dict[str, float]:
     """Return the abstract resources that a Dask worker of a kind declares.
 
-    A worker of the kind "standard" takes what asks for nothing special; any other kind takes that, too.
+    Standard runs can use a worker of any kind.
     """
     resources = {"slots": 1.0, f"kind-{kind}": 1.0}
     if worker.gpu:
@@ -46,12 +46,12 @@ def declare_resources(kind: str, worker: WorkerKind) -> dict[str, float]:
 
 
 def start_cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
-    """Make the cluster of one worker kind, and let it have its workers: so many, or as many as the work asks for."""
+    """Start the cluster of one kind of worker; with `adaptive` it has as many workers as there are runs."""
     cluster = (_make_cloud_cluster if spec.kind == "cloud" else _make_jobqueue)(spec, kind, worker)
     try:
         if spec.adaptive:
-            # A worker for each run that waits: Dask takes a task of unknown length for half a second, and would
-            # have one worker for ten of ours; or close busy ones, since what ran before was short.
+            # One worker per waiting run. Dask assumes that a task of unknown length takes half a second: it would
+            # start one worker for ten of our runs, or close busy ones after short runs.
             cluster.adapt(minimum=0, maximum=worker.workers, target_duration="1ms")
         else:
             cluster.scale(worker.workers)
@@ -62,15 +62,15 @@ def start_cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
 
 
 def render_job_scripts(spec: ExecutorSpec) -> str:
-    """Return the job scripts that a cluster's scheduler would be given, one for each kind of worker.
+    """Return the job scripts that would be submitted to a cluster's scheduler, one per kind of worker.
 
     Raises
     ------
     RequestError
-        If the executor is none of a cluster.
+        The executor does not submit jobs to a scheduler.
     """
     if spec.kind not in _JOBQUEUE:
-        msg = f"the executor {spec.kind!r} submits no jobs"
+        msg = f"the executor {spec.kind!r} does not submit jobs to a scheduler"
         raise RequestError(msg, expected=", ".join(_JOBQUEUE), hint="--executor slurm --show-job-script")
     scripts = []
     for kind, worker in list_worker_kinds(spec).items():
@@ -84,7 +84,7 @@ def _format_resources(kind: str, worker: WorkerKind) -> str:
 
 
 def _make_jobqueue(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
-    """Jobs are submitted when it is scaled."""
+    """Create the cluster of a batch system; its jobs are submitted when it is scaled."""
     jobqueue = require("dask_jobqueue")
     options: dict[str, Any] = {"cores": worker.cores, "processes": 1, "memory": worker.memory, **worker.options}
     extra = ["--nthreads", "1", "--resources", _format_resources(kind, worker)]
@@ -99,10 +99,10 @@ def _make_jobqueue(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
 
 
 def _make_cloud_cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
-    """A scheduler and workers on machines of a provider; the credentials are those that its own tools find."""
+    """Create a cluster on machines of a provider, with the credentials that the provider's own tools find."""
     cloud_class = _find_cloud_class(spec)
     options = dict(worker.options)
-    if _accepts_option(cloud_class, "worker_extra_args"):  # containers: workers get words
+    if _accepts_option(cloud_class, "worker_extra_args"):  # containers: workers get command-line arguments
         extra = ["--resources", _format_resources(kind, worker)]
         options["worker_extra_args"] = [*options.get("worker_extra_args", []), *extra]
         options["worker_nthreads"] = 1
@@ -110,19 +110,19 @@ def _make_cloud_cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> An
         settings = {"nthreads": 1, "resources": declare_resources(kind, worker)}
         options["worker_options"] = {**options.get("worker_options", {}), **settings}
     else:
-        msg = "workers of that cluster can't be told what they are for"
+        msg = "nwbpipe can't set the resources of that cluster's workers"
         raise RequestError(
-            msg, found=str(spec.cluster), expected="one that takes worker_options or worker_extra_args",
-            hint="start it yourself, and name its scheduler: kind = \"dask\", address = \"…\"",
+            msg, found=str(spec.cluster), expected="a cluster with worker_options or worker_extra_args",
+            hint="start it yourself, and give its scheduler: kind = \"dask\", address = \"…\"",
         )  # fmt: skip
     return cloud_class(**options)
 
 
 def _find_cloud_class(spec: ExecutorSpec) -> Any:
-    """Return the class that is named, if dask-cloudprovider offers it as a cluster; nothing else is ever called."""
+    """Return the cluster class of dask-cloudprovider; no other class or function can be called by its name."""
     if spec.cluster is None:
-        msg = "no cluster is named"
-        raise RequestError(msg, where="[executor]", hint='name one, such as cluster = "aws.FargateCluster"')
+        msg = "the executor 'cloud' has no cluster"
+        raise RequestError(msg, where="[executor]", hint='add one, such as cluster = "aws.FargateCluster"')
     provider, _, name = spec.cluster.partition(".")
     package = f"dask_cloudprovider.{provider}"
     module = require(package, f'python -m pip install "dask-cloudprovider[{provider}]"')
@@ -143,5 +143,5 @@ def _find_cloud_class(spec: ExecutorSpec) -> Any:
 
 
 def _accepts_option(kind: Any, name: str) -> bool:
-    """Whether a class, or one that it extends and hands its options to, takes an option."""
+    """Return True if a class, or a base class that it passes its options to, takes an option."""
     return any(name in inspect.signature(base.__init__).parameters for base in kind.__mro__[:-1])

@@ -1,4 +1,4 @@
-"""Executors over `distributed`: a scheduler that runs, workers on this machine, or a cluster's jobs."""
+"""The Dask executor: a running scheduler, workers on this machine, or a cluster's jobs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from nwbpipe.project.execute._executor import Event
 from nwbpipe.project.execute._run_job import Job, JobOutcome, execute_job
 
 _CONNECT_S = 30
-_AHEAD = 2  # jobs for each worker: one that runs, and one that waits
+_AHEAD = 2  # jobs per worker: one that runs, and one that waits
 
 
 def request_resources(resources: Resources) -> dict[str, float]:
-    """Return the abstract resources that a run takes of a Dask worker: one run at a time, of the right kind."""
+    """Return the abstract resources that a run needs of a Dask worker: a slot, its kind, and GPUs."""
     requested = {"slots": 1.0}
     if resources.kind != "standard":
         requested[f"kind-{resources.kind}"] = 1.0
@@ -30,7 +30,7 @@ def request_resources(resources: Resources) -> dict[str, float]:
 
 
 def _execute(values: dict[str, Any]) -> dict[str, Any]:
-    """On a worker: run a job, and say where it failed."""
+    """Run a job on a worker; add the worker's address to a failure."""
     from distributed import get_worker
 
     outcome = execute_job(values)
@@ -40,12 +40,12 @@ def _execute(values: dict[str, Any]) -> dict[str, Any]:
 
 
 class DaskExecutor:
-    """Computes jobs on Dask workers, one at a time each.
+    """Compute jobs on Dask workers, one at a time each.
 
     Parameters
     ----------
     spec : ExecutorSpec
-        ``address`` of a scheduler that runs; else its kind says what is started.
+        With ``address`` a running scheduler is used; otherwise a cluster of its kind is started.
     """
 
     def __init__(self, spec: ExecutorSpec) -> None:
@@ -54,7 +54,7 @@ class DaskExecutor:
         self._happened: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._futures: dict[int, Any] = {}
         self._tokens = 0
-        self._feasible: set[str] = set()  # what a worker was there for
+        self._feasible: set[str] = set()  # resources that a worker has had
         self._kinds = list_worker_kinds(spec)
         self._fixed = spec.address is None
         try:
@@ -67,9 +67,9 @@ class DaskExecutor:
             raise
 
     def _start_clusters(self, spec: ExecutorSpec) -> dict[str, Any]:
-        """Start what is to be started; return a cluster or an address for each kind of worker."""
+        """Start the clusters; return a cluster or an address for each kind of worker."""
         config = require("dask").config
-        # A lost worker is for the runner to count; the scheduler must not begin a run again by itself.
+        # The runner counts lost workers; the scheduler must not start a run again by itself.
         self._stack.enter_context(config.set({"distributed.scheduler.allowed-failures": 0}))
         if spec.address is not None:
             return {"": spec.address}
@@ -81,7 +81,7 @@ class DaskExecutor:
         return clusters
 
     def _start_local_cluster(self) -> Any:
-        """A scheduler here, and a process for each worker, with the resources of its kind."""
+        """Start a scheduler, and a process for each worker with the resources of its kind, on this machine."""
         distributed = self._distributed
         nanny = {"cls": distributed.Nanny}
         workers: dict[int, Any] = {}
@@ -104,7 +104,7 @@ class DaskExecutor:
     def _connect(self, cluster: Any, spec: ExecutorSpec) -> Any:
         try:
             return self._distributed.Client(cluster, timeout=_CONNECT_S)
-        except (OSError, ValueError) as error:  # ValueError: no address at all
+        except (OSError, ValueError) as error:  # ValueError: not an address
             if spec.address is None:
                 raise
             msg = "there is no Dask scheduler at that address"
@@ -126,7 +126,7 @@ class DaskExecutor:
         return "; ".join(lines)
 
     def _list_workers(self) -> list[dict[str, float]]:
-        """Return the resources of each worker that is there."""
+        """Return the resources of each connected worker."""
         infos = [client.scheduler_info(n_workers=-1)["workers"] for client in self._clients.values()]
         return [worker.get("resources", {}) for info in infos for worker in info.values()]
 
@@ -188,7 +188,7 @@ class DaskExecutor:
             error = future.exception()
             if isinstance(error, self._distributed.scheduler.KilledWorker):
                 return Event(token, lost=True)
-            hint = "is nwbpipe installed there, in the same version?"
+            hint = "install the same version of nwbpipe on the worker"
             return Event(
                 token, JobOutcome("failed", text=f"the worker could not run it: {error!r}\n  next:     {hint}")
             )

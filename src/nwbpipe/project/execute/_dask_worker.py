@@ -1,4 +1,4 @@
-"""Loaded by each Dask worker that runs on this machine."""
+"""Set up each Dask worker on this machine."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import Any
 
 
 def dask_setup(_worker: Any) -> None:
-    """Leave Ctrl-C, which a terminal sends to workers as well, to the runner: it ends them in order."""
+    """Ignore Ctrl-C, which a terminal sends to workers as well: the runner ends them in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

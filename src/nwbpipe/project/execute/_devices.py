@@ -1,4 +1,4 @@
-"""GPUs, each for one run at a time."""
+"""Reserve GPUs: each is used by one run at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nwbpipe.errors import RequestError
 
 @cache
 def list_gpus() -> tuple[str, ...]:
-    """Return the GPUs of this machine that may be used: ``CUDA_VISIBLE_DEVICES`` where it is set, else all."""
+    """Return the GPUs of this machine that may be used: ``CUDA_VISIBLE_DEVICES`` if it is set, else all."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return tuple(name.strip() for name in named.split(",") if name.strip() and name.strip() != "-1")
@@ -33,7 +33,7 @@ def list_gpus() -> tuple[str, ...]:
 
 
 def _lock_folder() -> Path:
-    """The same for all projects and workers of a machine: a GPU is one, however many scratch folders there are."""
+    """Return the folder of the locks, which all projects and workers of a machine share."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
     folder = Path(tempfile.gettempdir()) / f"nwbpipe-gpus-{user}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -42,24 +42,24 @@ def _lock_folder() -> Path:
 
 @contextmanager
 def reserve_gpus(count: int) -> Iterator[str]:
-    """Hold GPUs for the block; yields their names for ``CUDA_VISIBLE_DEVICES``: none, unless they are asked for.
+    """Reserve GPUs for the block; yield their names for ``CUDA_VISIBLE_DEVICES`` ("" for none).
 
     Parameters
     ----------
     count : int
-        How many. If others hold them, they are waited for.
+        Number of GPUs. If other runs have them, wait.
 
     Raises
     ------
     RequestError
-        If the machine has not that many.
+        The machine has fewer GPUs.
     """
     if count == 0:
         yield ""
         return
     gpus = list_gpus()
     if len(gpus) < count:
-        msg = "the step needs more GPUs than there are"
+        msg = "the step needs more GPUs than the machine has"
         raise RequestError(msg, expected=f"{count} GPU{'s' if count > 1 else ''}", found=str(len(gpus)))
     while True:
         with ExitStack() as locks:

@@ -21,11 +21,11 @@ from nwbpipe.project.execute._executor import Capacity, Event
 from nwbpipe.project.execute._run_job import Job, JobOutcome
 
 _GRACE = 20.0  # seconds for workers to end their tools
-_STARTS = 3  # in a row without one that lives
+_STARTS = 3  # failed starts of workers in a row
 
 
 class _Worker:
-    """One process, with one job at a time."""
+    """A worker process, which runs one job at a time."""
 
     def __init__(self, happened: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]]) -> None:
         self.token: int | None = None
@@ -36,7 +36,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
+            start_new_session=True,  # Ctrl-C reaches this process alone, which ends them in order
         )
         threading.Thread(target=self._read, args=(self.process.stdout, happened), daemon=True).start()
 
@@ -48,27 +48,27 @@ class _Worker:
         happened.put((self, None))
 
     def give(self, job: Job, token: int) -> None:
-        """Hand it a job."""
+        """Send the worker a job."""
         assert self.process.stdin is not None
         self.token = token
-        with suppress(BrokenPipeError):  # it has died: its reader tells
+        with suppress(BrokenPipeError):  # it has died: the thread that reads its output reports it
             self.process.stdin.write(json.dumps(asdict(job)) + "\n")
             self.process.stdin.flush()
 
     def end(self) -> None:
-        """Let it go when its job is done; it has none."""
+        """End the worker, which has no job, by closing its input."""
         with suppress(OSError):
             if self.process.stdin is not None:
                 self.process.stdin.close()
 
 
 class LocalExecutor:
-    """Computes jobs in worker processes on this machine.
+    """Compute jobs in worker processes on this machine.
 
     Parameters
     ----------
     spec : ExecutorSpec
-        How many workers, and how much memory and how many GPUs they may use together.
+        Number of workers, and the memory and GPUs that they may use together.
     """
 
     def __init__(self, spec: ExecutorSpec) -> None:
@@ -91,7 +91,7 @@ class LocalExecutor:
         return f"{self.capacity.slots} workers on this machine"
 
     def explain_refusal(self, resources: Resources) -> str:
-        """See `Executor.refuses`."""
+        """See `Executor.explain_refusal`."""
         return self.capacity.explain_refusal(resources)
 
     def fits(self, resources: Resources) -> bool:
@@ -99,7 +99,7 @@ class LocalExecutor:
         return self.capacity.fits(resources)
 
     def choose_threads(self, resources: Resources) -> int:
-        """See `Executor.threads`."""
+        """See `Executor.choose_threads`."""
         return resources.cpu or self._share
 
     def submit(self, job: Job, resources: Resources) -> int:

@@ -1,4 +1,4 @@
-"""One run of a project: what a worker does, in whatever process it is."""
+"""Run one job of a project, in a worker of any executor."""
 
 from __future__ import annotations
 
@@ -73,18 +73,18 @@ class Job:
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """How a run ended.
+    """The outcome of a run.
 
     Attributes
     ----------
     ending : {"done", "failed", "interrupted", "held"}
-        Held: it could not be committed, as another program has the file; the result waits in scratch.
+        Held: it could not be committed, because another program has the file; the result waits in scratch.
     computed : bool
         False if it was done already.
     text : str
-        What went wrong.
+        The error.
     log : str
-        Place of the log in ``state://``.
+        Path of the log in ``state://``.
     seconds : float
     """
 
@@ -101,7 +101,7 @@ def _load_planner(path: str, profile: str, _changed: int) -> Planner:
 
 
 def execute_job(values: Mapping[str, Any], progress: Callable[[float, str], None] | None = None) -> dict[str, Any]:
-    """Run a job, write its run object, and return an `JobOutcome` as plain values."""
+    """Run a job, write its run object, and return a `JobOutcome` as plain values."""
     job = Job(**values)
     planner = _load_planner(job.project, job.profile, os.stat(job.project).st_mtime_ns)  # noqa: PTH116
     started, cpu = format_now(), time.process_time()
@@ -118,14 +118,14 @@ def execute_job(values: Mapping[str, Any], progress: Callable[[float, str], None
         log = Path(caught.log) if isinstance(caught, ToolError) and caught.log else None
     except Exception as caught:
         error = NwbpipeError(
-            f"an error that nwbpipe did not foresee: {type(caught).__name__}: {caught}",
-            hint="report it, with what `nwbpipe process --debug` shows of that step",
+            f"an unexpected error: {type(caught).__name__}: {caught}",
+            hint="report it, with the output of `nwbpipe process --debug` for that step",
         )
     outcome: Literal["done", "failed", "interrupted"] = "done"
     if error is not None:
         outcome = "interrupted" if isinstance(error, ToolKilledError) else "failed"
     usage = dict(record.resources) if record and job.step != CONVERT else {}
-    if job.step == CONVERT and computed:  # in this process, which does one thing at a time
+    if job.step == CONVERT and computed:  # in this process, which runs one job at a time
         usage["cpu_seconds"] = time.process_time() - cpu
     run = RunObject(
         run_id=record.run_id if record else uuid.uuid4().hex,
@@ -209,5 +209,5 @@ def _check_disk(needed_gb: float) -> None:
         msg = "there is not enough scratch space for this run"
         raise FileAccessError(
             msg, where=str(scratch_folder()), expected=f"{needed_gb:g} GB", found=f"{free:.1f} GB free",
-            hint="free space, or name another folder: NWBPIPE_SCRATCH",
+            hint="free space, or set another folder: NWBPIPE_SCRATCH",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The runner: takes what is ready in a plan, has it computed, and looks again."""
+"""The runner: start the runs that are ready in a plan, and update the plan when they end."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from nwbpipe.project.state._runs import format_now
 from nwbpipe.provenance import digest, read_host_label
 from nwbpipe.run import PROJECT
 
-_POLL = 1.0  # seconds between looks at what others compute
+_POLL = 1.0  # seconds between looks at the runs of other runners
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What to run.
+    """Options of a run of a project.
 
     Attributes
     ----------
     steps : sequence of str
-        Only these steps, and what they need; all by default.
+        Run only these steps, and the steps that they need; all by default.
     retry_failed : bool
-        Also what has failed before with the same inputs and parameters.
+        Run also steps that failed before with the same inputs and parameters.
     max_failures : int, optional
-        Begin nothing more after so many failures.
+        Start no more runs after this number of failures.
     limit : int, optional
-        Begin at most so many runs.
+        Start at most this number of runs.
     project_scope : bool
-        Also steps of project scope: all sessions are meant.
+        Run also steps of project scope: all sessions are selected.
     """
 
     steps: Sequence[str] = ()
@@ -50,22 +50,22 @@ class RunOptions:
 
 @dataclass
 class RunSummary:
-    """What a run of a project did.
+    """Summary of a run of a project.
 
     Attributes
     ----------
     done : int
         Runs that were computed and committed.
     done_elsewhere : int
-        Runs that another runner had committed meanwhile.
-    failed, held : list of (str, str, str)
-        Session, run, and what went wrong.
+        Runs that another runner committed meanwhile.
+    failed, uncommitted : list of (str, str, str)
+        Session, run and error.
     blocked : list of StepState
-        What could not be begun.
+        Steps that could not start.
     not_started : int
-        What is ready, and was not begun (limits).
+        Number of runs that are ready, but were not started (limits).
     interrupted : bool
-        Whether it was stopped.
+        True if it was stopped.
     """
 
     done: int = 0
@@ -78,11 +78,11 @@ class RunSummary:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing failed and nothing was stopped."""
+        """True if no run failed, and the run was not stopped."""
         return not (self.failed or self.uncommitted or self.interrupted)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the summary as JSON values."""
         names = ("session", "step", "error")
         return {
             "done": self.done,
@@ -96,19 +96,19 @@ class RunSummary:
 
 
 class Reporter(Protocol):
-    """Is told what happens."""
+    """Receives the progress of a run of a project."""
 
     def on_plan(self, states: Sequence[StepState], about: str) -> None:
-        """These will run, or wait for others; `about` says where (a dashboard's address)."""
+        """Receive the states that will run, and a text about the executor (such as a dashboard's address)."""
 
     def on_start(self, state: StepState) -> None:
-        """A run was begun."""
+        """Receive the start of a run."""
 
     def on_progress(self, state: StepState, fraction: float, text: str) -> None:
-        """A run went on."""
+        """Receive the progress of a run."""
 
     def on_end(self, state: StepState, ended: JobOutcome) -> None:
-        """A run ended."""
+        """Receive the end of a run."""
 
 
 @dataclass
@@ -120,31 +120,31 @@ class _ActiveRun:
 
 
 class Runner:
-    """Runs what is missing or stale in a project's sessions.
+    """Run the steps that are missing or stale in a project's sessions.
 
     Parameters
     ----------
     planner : Planner
     sessions : sequence of Session
-    begin : callable
-        Makes the executor; called if there is something to do.
-    options : Options
+    create_executor : callable
+        Creates the executor; called if there is something to do.
+    options : RunOptions
     reporter : Reporter, optional
     stopped : callable, optional
-        Asked between events whether to stop.
+        Called between events; the run stops once it returns True.
     """
 
     def __init__(
         self,
         planner: Planner,
         sessions: Sequence[Session],
-        begin: Callable[[], Executor],
+        create_executor: Callable[[], Executor],
         options: RunOptions,
         reporter: Reporter | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.planner, self.options, self.reporter = planner, options, reporter
-        self._begin_executor = begin
+        self._create_executor = create_executor
         self.sessions = {session.key: session for session in sessions}
         self.stopped = stopped
         self.leases = Leases(planner.state)
@@ -158,14 +158,14 @@ class Runner:
         self._wanted = select_steps(planner.project.steps, options.steps)
 
     def run(self) -> RunSummary:
-        """Run until nothing is left to do."""
+        """Run until there is nothing more to do."""
         try:
             self._refresh_plans()
             states = [state for plan in self._plans.values() for state in plan.steps if self._is_wanted(state)]
             if states:
                 self._execute(states)
             elif self.reporter is not None:
-                self.reporter.on_plan([], "all is done, or blocked")
+                self.reporter.on_plan([], "all steps are done, or blocked")
             self.summary.interrupted = self.stopped()
         except KeyboardInterrupt:
             self.summary.interrupted = True
@@ -175,8 +175,8 @@ class Runner:
         return self.summary
 
     def _execute(self, states: Sequence[StepState]) -> None:
-        """Run states, and what becomes ready by them."""
-        self.executor = self._begin_executor()
+        """Run states, and those that become ready through them."""
+        self.executor = self._create_executor()
         try:
             if self.reporter is not None:
                 self.reporter.on_plan(states, self.executor.about)
@@ -193,7 +193,7 @@ class Runner:
             for event in self.executor.wait(0):
                 self._handle_event(event)
 
-    # What is to be done -------------------------------------------------------------------------------
+    # Starting runs ------------------------------------------------------------------------------------
 
     def _is_wanted(self, state: StepState) -> bool:
         return is_runnable(state, self._wanted, self.options.retry_failed)
@@ -204,7 +204,7 @@ class Runner:
         )
 
     def _start_ready(self) -> None:
-        """Begin what is ready, as far as there is room."""
+        """Start the runs that are ready, as far as the executor has room."""
         limit, max_failures = self.options.limit, self.options.max_failures
         for key in list(self._plans):
             for state in self._plans[key].steps:
@@ -236,7 +236,7 @@ class Runner:
         )
 
     def _waits_for_conversion(self, state: StepState) -> bool:
-        """Whether a conversion keeps a step waiting, or steps a conversion: it replaces the file under them."""
+        """Return True if a step waits for a conversion, or a conversion for steps: it replaces their file."""
         running = [active.state for active in self._running.values() if active.state.session == state.session]
         return bool(running) if state.step == CONVERT else any(active.step == CONVERT for active in running)
 
@@ -250,7 +250,7 @@ class Runner:
         if lease is None:
             self._elsewhere[state.session, state.run] = time.monotonic()
             return
-        session, project = self.sessions.get(state.session), self.planner.project  # none: of project scope
+        session, project = self.sessions.get(state.session), self.planner.project  # project scope: no session
         job = Job(
             str(project.path), project.profile, state.session, session.subject_id if session else "",
             session.session_id if session else "", str((session and session.spec) or ""),
@@ -264,7 +264,7 @@ class Runner:
         if self.reporter is not None:
             self.reporter.on_start(state)
 
-    # What happened ------------------------------------------------------------------------------------
+    # Events -------------------------------------------------------------------------------------------
 
     def _handle_event(self, event: Event) -> None:
         running = self._running.get(event.token)
@@ -278,7 +278,7 @@ class Runner:
         del self._running[event.token]
         self.leases.release(running.lease)
         if event.ended is None or event.ended.ending == "interrupted":
-            if self._over or self.stopped():  # then it is not begun again
+            if self._over or self.stopped():  # don't start it again
                 return
             if running.tries < self.planner.project.executor.retries:
                 self._start(state, self._choose_resources(state), running.tries + 1)
@@ -296,9 +296,9 @@ class Runner:
         self._refresh_session(state.session)
 
     def _record_lost_worker(self, running: _ActiveRun) -> JobOutcome:
-        """Record that workers died under a run, again and again: it may have been short of memory."""
+        """Record a run whose workers died again and again, perhaps for lack of memory."""
         state, now = running.state, format_now()
-        text = f"the worker died under it {running.tries + 1} times"
+        text = f"its worker died {running.tries + 1} times"
         error = {"code": "NP216", "text": f"{text}\n  next:     give it more memory, or see the system's messages"}
         run_id = digest(f"{running.lease.path}{now}")[:32]
         run = RunObject(run_id, state.key, state.session, state.run, "failed", now, now, read_host_label(), error)
@@ -322,7 +322,7 @@ class Runner:
                 self._plans.pop(key, None)
 
     def _refresh_elsewhere(self) -> None:
-        """Look again at what another runner computes."""
+        """Look again at the runs that another runner computes."""
         for (session, run), since in list(self._elsewhere.items()):
             if time.monotonic() - since >= _POLL:
                 del self._elsewhere[session, run]
@@ -345,7 +345,7 @@ class Runner:
 
 
 def select_steps(steps: Mapping[str, Step], names: Sequence[str]) -> set[str] | None:
-    """Return the steps that are asked for, and those that they need; None means all."""
+    """Return the given steps, and those that they need; None means all."""
     if not names:
         return None
     if unknown := [name for name in names if name not in steps and name != CONVERT]:
@@ -361,14 +361,14 @@ def select_steps(steps: Mapping[str, Step], names: Sequence[str]) -> set[str] | 
 
 
 def is_runnable(state: StepState, selected: set[str] | None, retry_failed: bool) -> bool:
-    """Whether a state is one that a run of the wanted steps may end."""
+    """Return True if a run of the selected steps computes a step in this state, now or later."""
     if selected is not None and state.step not in selected:
         return False
     return state.state in ("missing", "stale", "running") or (state.state == "failed" and retry_failed)
 
 
 def lease_name(state: StepState) -> str:
-    """Name of the lease of a run: two steps with one key write two results, and have one each."""
+    """Return the name of a run's lease: two steps with the same key write two results, so each has a lease."""
     if state.step == CONVERT:
         return f"convert-{digest(state.session)[:40]}"
     return f"run-{digest(f'{state.session} {state.run} {state.key}')[:40]}"

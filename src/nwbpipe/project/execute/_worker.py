@@ -1,6 +1,6 @@
-"""A worker of the local executor: jobs come in as lines of JSON, and what happens to them goes out so.
+"""A worker of the local executor: it reads jobs as lines of JSON, and writes their events as lines of JSON.
 
-It ends when its standard input does: with the process that started it, however that ended.
+It ends with its standard input: when the process that started it ends, in whatever way.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 
 def main() -> None:
-    """Serve until the input ends."""
+    """Run jobs until the input ends."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)  # what libraries print must not get between the lines
+    os.dup2(2, 1)  # the output of libraries must not get between the lines
     signal.signal(signal.SIGTERM, _interrupt)
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(jobs,), daemon=True).start()
@@ -50,7 +50,7 @@ def main() -> None:
 def _read(jobs: queue.SimpleQueue[dict[str, Any]]) -> None:
     for line in sys.stdin:
         jobs.put(json.loads(line))
-    # Nobody is left to tell. A tool that runs ends with us: it watches for the end of its own input.
+    # Nobody reads our output now. A running tool ends with this process: it watches for the end of its own input.
     os._exit(1)
 
 

@@ -1,4 +1,4 @@
-"""What is done, what is missing or stale, and why."""
+"""Plan a project: find the state of each step, and the reason for it."""
 
 from nwbpipe.project.plan._planner import Planner
 from nwbpipe.project.plan._state import CONVERT, SessionPlan, State, StepState

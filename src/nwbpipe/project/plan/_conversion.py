@@ -1,4 +1,4 @@
-"""The state of a conversion: it is a run with a key, too."""
+"""Find the state of a session's conversion, which is a run with a key, too."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from nwbpipe.stores import is_remote
 
 @dataclass(frozen=True)
 class SpecContent:
-    """What a spec asks for, as far as a plan needs it; it is kept in the index.
+    """The content of a spec that a plan needs; it is cached in the index.
 
     Attributes
     ----------
     parameters : mapping
-        The whole spec as plain values.
+        The complete spec as plain values.
     sources : tuple of (str, str, str)
-        Source, path as a spec would write it, and absolute path or URL.
+        Source, path as written in a spec, and absolute path or URL.
     files : tuple of str
-        The files that it was read from: absolute paths or URLs.
+        The files of the spec: absolute paths or URLs.
     error : str
-        What is wrong with it; "" if nothing is.
+        The mistakes in it; "" if there are none.
     """
 
     parameters: Mapping[str, Any]
@@ -40,7 +40,7 @@ class SpecContent:
 
 
 def read_spec_content(path: Path | str, project: ProjectSpec) -> SpecContent:
-    """Load a spec from wherever it is; its raw files need not be there."""
+    """Load a local or remote spec; its raw files may be missing."""
     try:
         with open_spec(path, project.open_stores, present=False) as spec:
             paths = spec.paths
@@ -51,7 +51,7 @@ def read_spec_content(path: Path | str, project: ProjectSpec) -> SpecContent:
             return SpecContent({**spec.as_dict(), "stub": False}, sources, files)
     except NwbpipeError as error:
         mistakes = "; ".join(str(problem.what) for problem in error.problems) or error.problem.what
-        return SpecContent({}, (), (str(path),), f"the spec can't be used: {mistakes}")
+        return SpecContent({}, (), (str(path),), f"the spec has mistakes: {mistakes}")
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,15 @@ class ConversionState:
     Attributes
     ----------
     state, reason
-        As of a step.
+        See `StepState`.
     ready : bool
-        Whether it could run now.
+        True if it could run now.
     key : str
-        Names the attempt: spec and raw files as they are now.
+        Key of the attempt: of the spec and raw files as they are now.
     changes : SpecChanges
-        What changed in the spec, where the file is there.
+        Changes of the spec since the file was written.
     rebuild : bool
-        Whether the file has to be built anew; else an edit of the metadata does.
+        True if the file has to be built again; False if an edit of its metadata is enough.
     """
 
     state: State
@@ -81,7 +81,7 @@ class ConversionState:
 
 
 def list_raw_files(spec: SpecContent, file_stats: FileStats) -> list[str]:
-    """Return all that the state of a conversion depends on: raw files, and folders with all that is in them."""
+    """Return the files that the state of a conversion depends on: raw files, and the content of raw folders."""
     return [file for _, _, path in spec.sources for file in (path, *file_stats.list_below(path))]
 
 
@@ -97,13 +97,13 @@ def evaluate_conversion(
 
     Parameters
     ----------
-    spec : LoadedSpec
-    there : bool
-        Whether the NWB file is there.
+    spec : SpecContent
+    file_exists : bool
+        True if the NWB file exists.
     record : RunRecord or None
         The file's current record of its conversion.
-    looks : Looks
-        Looks at the raw files.
+    file_stats : FileStats
+        Stats of the raw files.
     limit : int
         Raw files up to that size, in bytes, may be hashed now.
     """
@@ -116,7 +116,7 @@ def evaluate_conversion(
             return ConversionState("blocked", f"raw files are missing: {', '.join(absent)}", key=key)
         return ConversionState("missing", "not converted yet", ready=True, key=key)
     if record is None:
-        return ConversionState("blocked", "the NWB file is there, and nwbpipe did not convert it", key=key)
+        return ConversionState("blocked", "the NWB file exists, but nwbpipe did not convert it", key=key)
     changes = compare_specs(record.parameters, spec.parameters)
     changed, unknown = _compare_sources(spec.sources, record.sources, file_stats, limit)
     if changes.rebuild or changed:
@@ -149,7 +149,7 @@ def _describe_stats(sources: Iterable[tuple[str, str, str]], file_stats: FileSta
 def _compare_sources(
     sources: Sequence[tuple[str, str, str]], recorded: Sequence[Mapping[str, Any]], file_stats: FileStats, limit: int
 ) -> tuple[list[str], list[str]]:
-    """Return which sources have other content than recorded, and of which that is not known."""
+    """Return the sources whose content changed since it was recorded, and those for which that is not known."""
     recorded_sources = {(entry.get("source"), entry.get("path")): entry for entry in recorded}
     cache = IdentityCache()
     changed, unknown = [], []
@@ -157,13 +157,13 @@ def _compare_sources(
         old = recorded_sources.get((source, name))
         if old is None:
             changed.append(name)
-        elif file_stats.exists(path):  # what is elsewhere now is as it was recorded
-            mode: Literal["full", "stat"] = "stat" if "mtime_ns" in old else "full"  # as it was recorded
-            identity = None  # so it stays for the time of change of a file that is elsewhere now
+        elif file_stats.exists(path):  # a raw file that was moved away counts as unchanged
+            mode: Literal["full", "stat"] = "stat" if "mtime_ns" in old else "full"  # as recorded
+            identity = None  # stays None for a remote file that was recorded with its time of change
             if not is_remote(path):
                 identity = cache.identify_file_within(path, mode=mode, limit=limit)
             elif mode == "full":
-                with suppress(ConflictError):  # it was replaced since it was listed: the next look sees that
+                with suppress(ConflictError):  # replaced since it was listed: the next look sees it
                     identity = cache.identify_remote_within(_list_remote_files(path, file_stats), limit=limit)
             if identity is None:
                 unknown.append(name)
@@ -173,7 +173,7 @@ def _compare_sources(
 
 
 def _list_remote_files(url: str, file_stats: FileStats) -> dict[str, tuple[str, RemoteStat]]:
-    """Return a remote file as {"": …}, or the files below a folder by their paths there."""
+    """Return a remote file as {"": …}, or the files below a remote folder by their relative paths."""
     stat = file_stats.stat(url)
     if stat is not None:
         return {"": (url, RemoteStat(*stat))}

@@ -1,4 +1,4 @@
-"""Which objects of a file the inputs of a step mean, and how many runs that makes."""
+"""Resolve a step's inputs to objects of a file; a pattern gives one run per match."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nwbpipe.session import NwbObject
 
 @dataclass(frozen=True)
 class StepRun:
-    """One run of a step: its name, and the objects that it reads."""
+    """A run of a step: its name, and the objects that it reads."""
 
     run: str
     inputs: Mapping[str, BoundInput]
@@ -35,18 +35,18 @@ def expand_runs(
     Parameters
     ----------
     step : Step
-    candidates : sequence of Candidate
+    candidates : sequence of NwbObject
         All objects of the file.
     upstream : mapping
-        Of each step that `step` needs, the runs that are in the file: the part of their names that tells them apart
-        ("" where the step does not fan out), and their records.
-    made : sequence of str
-        Paths of all that steps wrote: a path or pattern never means those, a step's name does.
+        By step that `step` needs, its runs in the file: the suffix of the run's name ("" if the step does not fan
+        out), and its record.
+    output_paths : sequence of str
+        Paths that steps wrote. A path or pattern never matches them; a step's name does.
 
     Raises
     ------
     InputError
-        If an input has no object, or several could be meant; the message lists them.
+        No object matches an input, or several do; the message lists them.
     """
     raw = [candidate for candidate in candidates if not is_below(candidate.path, output_paths)]
     fixed: dict[str, NwbObject] = {}
@@ -89,7 +89,7 @@ def expand_runs(
         return [StepRun(step.name, _bind_objects(fixed))]
     parts = {frozenset(objects) for objects in fanned.values()}
     if len(parts) > 1:
-        msg = f"several inputs of {step.name!r} fan out, and not alike"
+        msg = f"several inputs of {step.name!r} fan out, but not to the same runs"
         listed = "; ".join(f"{name}: {', '.join(sorted(objects))}" for name, objects in fanned.items())
         raise InputError(msg, found=listed, hint="bind all but one of them to one object")
     return [
@@ -114,10 +114,10 @@ def _choose_only(step: Step, name: str, objects: Sequence[NwbObject], declared: 
     binding = step.inputs.get(name)
     listed = ", ".join(object_.path for object_ in objects)
     if not objects:
-        msg = f"nothing in the file serves as the input {name!r} of {step.name!r}"
+        msg = f"the file has no object for the input {name!r} of {step.name!r}"
         raise InputError(
             msg, expected=" or ".join(declared.neurodata_types), found=f"nothing at {binding!r}" if binding else None,
-            hint=f"bind it to what another step writes: inputs.{name} = \"STEP/…\"" if not binding else None,
+            hint=f"bind it to the output of another step: inputs.{name} = \"STEP/…\"" if not binding else None,
         )  # fmt: skip
     msg = f"several objects could be the input {name!r} of {step.name!r}"
     raise InputError(msg, found=listed, hint=f'name one: inputs.{name} = "{objects[0].path.strip("/")}"')
@@ -126,7 +126,7 @@ def _choose_only(step: Step, name: str, objects: Sequence[NwbObject], declared: 
 def _find_step_outputs(
     candidates: Sequence[NwbObject], record: RunRecord, below: str, declared: Input
 ) -> list[NwbObject]:
-    """Objects that a run wrote, by the standard name of a container and what lies below it."""
+    """Return objects that a run wrote, by the standard name of a container and the path below it."""
     parts = [part for part in below.split("/") if part]
     objects = []
     for candidate in candidates:
@@ -140,7 +140,7 @@ def _find_step_outputs(
                     for name, part in zip(names, parts, strict=False)
                 ) and len([name for name in names if name]) >= len(parts):
                     objects.append(candidate)
-    # A container and what it holds may both serve: what was named itself is meant.
+    # A container and an object in it may both match: prefer the one that the binding names exactly.
     named = [candidate for candidate in objects if len(_strip_module(candidate.path)) == len(parts)]
     return named if parts and len(named) == 1 else objects
 
@@ -165,7 +165,7 @@ def _match_pattern(
     for match in matches:
         part = re.sub(r"[^a-z0-9]+", "_", match.path.rsplit("/", 1)[-1].lower()).strip("_") or "x"
         if part in parts:
-            msg = f"two objects would give one name to runs of {step.name!r}"
+            msg = f"two objects would give runs of {step.name!r} the same name"
             raise InputError(msg, found=f"{parts[part].path} and {match.path}", hint="narrow the pattern")
         parts[part] = match
     return parts

@@ -1,4 +1,4 @@
-"""The tools of a project's steps, and whether another version of one makes a result stale."""
+"""Collect the tools of a project's steps; explain if another version makes a result stale."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nwbpipe.provenance import RunRecord
 
 @dataclass(frozen=True)
 class ToolFacts:
-    """What would compute a step now.
+    """The tool and the source that would compute a step now.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class ToolFacts:
     version : str
         Version of the tool.
     missing : str
-        Why the tool can't run; "" if it can.
+        The reason if the tool can't run; else "".
     """
 
     source: str
@@ -38,7 +38,7 @@ class ToolFacts:
 
 
 def use_tools(project: ProjectSpec) -> None:
-    """Let this process find the tools that nwbpipe.toml names; each worker reads it again."""
+    """Configure the tools of nwbpipe.toml in this process; each worker does the same."""
     for name, tool in project.tools.items():
         paths = {
             key: project.folder / Path(text).expanduser() for key, text in tool.model_dump(exclude_none=True).items()
@@ -47,7 +47,7 @@ def use_tools(project: ProjectSpec) -> None:
 
 
 def collect_facts(steps: Iterable[Step], index: Index) -> dict[str, ToolFacts]:
-    """Return the facts of each step by its name; asking a tool's Python for its version is kept in the index."""
+    """Return the facts of each step by its name; versions are cached in the index, as asking a Python is slow."""
     indexed = {name: value for name, (_, value) in index.load("tool").items()}
     fresh = []
     facts: dict[str, ToolFacts] = {}
@@ -69,13 +69,13 @@ def collect_facts(steps: Iterable[Step], index: Index) -> dict[str, ToolFacts]:
 
 
 def _find_version(tool: Tool) -> tuple[tuple[str, str], list[Path]]:
-    """Return a tool's version or why it can't run, and the folders whose change may change that."""
+    """Return a tool's version, or the reason why it can't run, and the folders on which that depends."""
     try:
         environment = environments.find(tool)
     except NwbpipeError as error:
         return ("", f"{error.problem.what}; {error.problem.hint or ''}".strip("; ")), []
     if environment.container is not None or environment.checkout is not None:
-        return (environment.version, ""), []  # no folder's change tells of theirs
+        return (environment.version, ""), []  # no folder changes with their version
     prefix = environment.python.parent.parent
     folders = [*prefix.glob("lib/python*/site-packages"), *prefix.glob("Lib/site-packages")]
     if environment.kind is environments.EnvironmentKind.CURRENT:
@@ -84,7 +84,7 @@ def _find_version(tool: Tool) -> tuple[tuple[str, str], list[Path]]:
 
 
 def explain_staleness(record: RunRecord, facts: ToolFacts, policy: Policy) -> str:
-    """Say why another tool or source makes a result stale; "" if it does not."""
+    """Return the reason if another tool or source makes a result stale; else ""."""
     if policy == "never":
         return ""
     if record.compute_digest and not computes_same(record.processor, record.compute_digest, facts.source):
@@ -96,5 +96,5 @@ def explain_staleness(record: RunRecord, facts: ToolFacts, policy: Policy) -> st
 
 
 def format_facts(facts: dict[str, ToolFacts]) -> str:
-    """One text of all facts, for the context of what is kept."""
+    """Return all facts as one text, for the context of index entries."""
     return repr(sorted((name, *asdict(tool).values()) for name, tool in facts.items()))

@@ -1,4 +1,4 @@
-"""What is known of a project's runs beside its session files: run objects, logs, leases, and a local index."""
+"""State of a project outside of its session files: run objects, logs, leases, and a local index."""
 
 from nwbpipe.project.state._file_stats import FileStats
 from nwbpipe.project.state._index import Index, Stats

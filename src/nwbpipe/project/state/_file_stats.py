@@ -1,4 +1,4 @@
-"""What tells whether files are unchanged: their stats on this machine, elsewhere their tags, from one listing."""
+"""Read the stats of local files, and the tags of remote files from one listing, to see if they changed."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from nwbpipe.stores import Store, StoreEntry, Stores, is_remote, open_location
 
 
 class FileStats:
-    """Looks at the files of a project, wherever they are.
+    """The stats of a project's files, local and remote.
 
-    Files that are not on this machine are listed, not asked for one by one: a store as a whole, or (for the look at
-    a single session) only the folders that are asked about. A listing is kept until the next `refresh`.
+    Remote files are listed, not requested one by one: complete stores, or only the folders of the files (to look at
+    a single session). A listing is kept until the next `refresh`.
 
     Parameters
     ----------
     stores : Stores
-        The project's.
+        The stores of the project.
     """
 
     def __init__(self, stores: Stores) -> None:
         roots = [store for name in stores for store in stores.roots(name) if is_remote(store.root)]
-        self._remote = sorted(roots, key=lambda store: -len(store.root))  # of one below another, the inner one first
+        self._remote = sorted(roots, key=lambda store: -len(store.root))  # inner stores before outer ones
         self._whole = False
         self._listed: dict[tuple[str, str], dict[str, StoreEntry]] = {}
 
     def refresh(self, *, whole_stores: bool) -> None:
-        """Forget what was seen.
+        """Drop all listings.
 
         Parameters
         ----------
-        whole : bool
-            Whether whole stores are to be listed from now on, as many of their files will be asked about.
+        whole_stores : bool
+            List complete stores from now on, because many of their files will be needed.
         """
         self._whole = whole_stores
         self._listed.clear()
 
     def stat(self, location: Path | str) -> Stat | None:
-        """Return what tells that a file is unchanged; None if it is not there.
+        """Return the stat of a local file, or tag and size of a remote file; None if it is missing.
 
         Raises
         ------
         FileAccessError
-            If a store can't be asked.
+            A store can't be reached.
         """
         if not is_remote(location):
             return read_local_stat(location)
@@ -57,18 +57,18 @@ class FileStats:
         return {str(location): self.stat(location) for location in locations}
 
     def read_size(self, location: Path | str) -> int:
-        """Size of a file, in bytes; 0 if it is not there."""
+        """Return the size of a file in bytes; 0 if it is missing."""
         stat = self.stat(location)
         return 0 if stat is None else int(stat[1] if is_remote(location) else stat[2])
 
     def exists(self, location: Path | str) -> bool:
-        """Whether there is a file, or a folder with something in it."""
+        """Return True if there is a file, or a folder that is not empty."""
         if not is_remote(location):
             return Path(location).exists()
         return self.stat(location) is not None or bool(self.list_below(location))
 
     def list_below(self, location: Path | str) -> list[str]:
-        """Return all files below a folder, and on this machine its folders; in order."""
+        """Return all files below a folder, and for a local folder also its folders; sorted."""
         if not is_remote(location):
             return sorted(str(path) for path in Path(location).rglob("*")) if Path(location).is_dir() else []
         store, folder = self._find(str(location))
@@ -76,7 +76,7 @@ class FileStats:
         return sorted(store.location(path) for path in self._list_folder(store, folder) if path.startswith(start))
 
     def list_entries(self, store: Store, folder: str = "") -> Iterator[StoreEntry]:
-        """Yield what a remote store has below a folder."""
+        """Yield the entries of a remote store below a folder."""
         return iter(self._list_folder(store, folder).values())
 
     def _find(self, url: str) -> tuple[Store, str]:
@@ -88,7 +88,7 @@ class FileStats:
     def _list_folder(self, store: Store, folder: str) -> dict[str, StoreEntry]:
         asked = "" if self._whole and store in self._remote else folder
         listed_folder = PurePosixPath(asked)
-        for above in (listed_folder, *listed_folder.parents):  # a listing of a folder holds what is in those below it
+        for above in (listed_folder, *listed_folder.parents):  # a folder's listing includes the folders below it
             listing = self._listed.get((store.root, str(above)))
             if listing is not None:
                 return listing

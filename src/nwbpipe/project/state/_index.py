@@ -1,4 +1,7 @@
-"""What was found out before, kept while the files that it came from are unchanged. It can be deleted at any time."""
+"""Cache results of planning in a local index, while the files that they came from are unchanged.
+
+The index can be deleted at any time.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,18 @@ from typing import Any
 
 from nwbpipe.provenance import default_cache_folder, digest
 
-# A later version gets a name of its own, so that neither reads the other's.
+# The version is part of the file's name, so that no version reads another one's index.
 _VERSION = 2
 _SETTLED_S = 2.0
 
-# Of a file of this machine: device, inode, size, and times of change; of one elsewhere: tag and size.
+# Of a local file: device, inode, size, and times of change; of a remote one: tag and size.
 Stat = tuple[Any, ...]
 Stats = Mapping[str, Stat | None]
 _OF_HERE = 5
 
 
 def read_local_stat(path: str | Path) -> Stat | None:
-    """Return what tells that a file is unchanged; None if it is not there."""
+    """Return the stat of a local file, which changes with the file; None if it is missing."""
     try:
         stat = os.stat(path)  # noqa: PTH116 - quick
     except OSError:
@@ -33,14 +36,14 @@ def read_local_stat(path: str | Path) -> Stat | None:
 
 
 def read_local_stats(paths: Iterable[str | Path]) -> dict[str, Stat | None]:
-    """Return the stat of each of several files."""
+    """Return the stats of several local files."""
     return {str(path): read_local_stat(path) for path in paths}
 
 
 def are_settled(stats: Stats) -> bool:
-    """Whether files had been at rest when they were looked at: a further change would leave another stat.
+    """Return True if files were at rest when their stats were read, so that a later change gives another stat.
 
-    A tag tells any change.
+    A tag always changes with the file.
     """
     limit = time.time_ns() - int(_SETTLED_S * 1e9)
     return all(stat is None or len(stat) < _OF_HERE or max(stat[3:]) < limit for stat in stats.values())
@@ -54,15 +57,15 @@ class Index:
     project : Path
         The project file.
     profile : str
-        Whose stores are meant.
+        Profile that gives the stores.
     look : callable, optional
-        Returns the stat of a file; that of one elsewhere, too.
+        Returns the stat of a local or remote file.
 
     Notes
     -----
-    An entry holds the stats of the files that it came from. It counts only while they are the same, and is kept only
+    An entry holds the stats of the files that it came from. It counts only while they are the same. It is stored only
     if they had been at rest for two seconds: a change within the resolution of the file system's clock would leave
-    the same stat. An index that is damaged, locked or can't be written is done without.
+    the same stat. An index that is damaged, locked or can't be written is not used.
     """
 
     def __init__(self, project: Path, profile: str, look: Callable[[str], Stat | None] = read_local_stat) -> None:
@@ -71,11 +74,11 @@ class Index:
         self.path = default_cache_folder() / "projects" / f"{name}-{_VERSION}.sqlite"
 
     def load(self, kind: str) -> dict[str, tuple[str, Any]]:
-        """Return the entries of a kind: context and value by name, as far as their files are unchanged."""
+        """Return the entries of a kind whose files are unchanged: context and value, by name."""
         return {name: (context, value) for name, (context, value, _) in self.load_with_stats(kind).items()}
 
     def load_with_stats(self, kind: str) -> dict[str, tuple[str, Any, Stats]]:
-        """Return the same, with the stats of the files: whoever keeps an entry looks at them again."""
+        """Return the same entries with the stats of their files, for callers that check them again later."""
         entries: dict[str, tuple[str, Any, Stats]] = {}
         for name, context, text, value in self._read_rows(kind):
             stats = {path: None if stat is None else tuple(stat) for path, stat in json.loads(text)}
@@ -90,7 +93,7 @@ class Index:
         return []
 
     def store(self, kind: str, entries: Iterable[tuple[str, str, Stats, Any]]) -> None:
-        """Keep entries: name, context, stats of the files, and a JSON value."""
+        """Store entries: name, context, stats of the files, and a JSON value."""
         rows = [
             (kind, name, context, json.dumps(list(stats.items())), json.dumps(value))
             for name, context, stats, value in entries

@@ -1,9 +1,9 @@
-"""Leases: who computes a run, so that no other does it at the same time.
+"""Leases: reserve a run, so that no other runner computes it at the same time.
 
-A lease is a small file of the store, created exclusively, and written anew (a heartbeat) while its owner lives. A
-lease of this machine is void as soon as its process is gone; another machine's, once it has not changed for its time
-to live *as seen from here*: clocks of machines are never compared. Leases only save work: what keeps a result from
-being committed twice is the session file itself.
+A lease is a small file in the store. It is created exclusively, and written again (a heartbeat) while its owner
+lives. A lease of this machine is void as soon as its process has ended; a lease of another machine, once it has not
+changed for its time to live *as seen from here*: clocks of machines are never compared. Leases only save work: the
+session file itself prevents that a result is committed twice.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Leases:
         key : str
             The run's key, or another name of the work.
         **about : str
-            What others may know of it: session, step.
+            Information for others: session, step.
         """
         path = f"leases/{key}.json"
         content = {
@@ -92,7 +92,7 @@ class Leases:
         return None
 
     def release(self, lease: Lease) -> None:
-        """Give a lease back."""
+        """Release a lease."""
         with self._lock:
             self._held.pop(lease.path, None)
             if not lease.lost:
@@ -100,7 +100,7 @@ class Leases:
                     self.store.remove(lease.path, if_tag=lease.tag)
 
     def close(self) -> None:
-        """Give back all, and stop the heartbeat."""
+        """Release all leases, and stop the heartbeat."""
         self._stop.set()
         for lease in list(self._held.values()):
             self.release(lease)
@@ -108,7 +108,7 @@ class Leases:
             self._beating.join()
 
     def list_active(self) -> list[dict[str, Any]]:
-        """Return what is known of the leases that are not void."""
+        """Return the contents of the leases that are not void."""
         contents = []
         for entry in self.store.list("leases"):
             content, _ = self._read(entry.path)
@@ -117,15 +117,15 @@ class Leases:
         return contents
 
     def _may_be_alive(self, content: Mapping[str, Any], modified: Any) -> bool:
-        """Whether a lease may be alive, for those who only look: with room for clocks that differ."""
+        """Return True if a lease may be alive, judged by its time, with room for clocks that differ."""
         ttl = float(content.get("ttl_s", self.ttl))
         return modified is None or time.time() - modified.timestamp() < max(10 * ttl, 600)
 
     def _remove_void(self, path: str) -> bool:
-        """Whether a lease was void, and could be removed."""
+        """Remove a lease if it is void; return True if it is gone."""
         content, tag = self._read(path)
         if tag is None:
-            return True  # given back meanwhile
+            return True  # released meanwhile
         if content is not None and not _has_owner_ended(content):
             seen_tag, since = self._seen.setdefault(path, (tag, time.monotonic()))
             if seen_tag != tag:
@@ -141,7 +141,7 @@ class Leases:
         return True
 
     def _read(self, path: str) -> tuple[dict[str, Any] | None, str | None]:
-        """Return content and tag; no content if it can't be read, no tag if it is not there."""
+        """Return content and tag; the content is None if it can't be read, the tag if the lease is missing."""
         try:
             tag = self.store.stat(path).tag
             content = json.loads(self.store.read_bytes(path))
@@ -177,7 +177,7 @@ def _describe_process() -> dict[str, Any]:
 
 
 def identify_machine() -> str:
-    """Return a text that names this machine since it was booted, and tells nothing of it."""
+    """Return a text that identifies this machine since it was booted, but discloses nothing about it."""
     import psutil
 
     parts = [hex(uuid.getnode()), str(int(psutil.boot_time()))]
@@ -189,7 +189,7 @@ def identify_machine() -> str:
 
 
 def _has_owner_ended(content: Mapping[str, Any]) -> bool:
-    """Whether the owner was a process of this machine, and is there no more."""
+    """Return True if the owner was a process of this machine, and has ended."""
     import psutil
 
     if content.get("machine") != identify_machine():

@@ -1,7 +1,7 @@
-"""One immutable object per run, failed ones too, and its log, in the store ``state://``.
+"""Store an immutable object per run, also for failed ones, and its log, in the store ``state://``.
 
-``runs/<outcome>/<subject>/<session>/<step>/<time>-<run id>.json``: the outcome is in the path, so that what
-has failed is found without reading what has not.
+``runs/<outcome>/<subject>/<session>/<step>/<time>-<run id>.json``: the outcome is in the path, so that failed runs
+are found without reading the others.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class RunObject:
-    """One run of a project.
+    """The outcome of one run of a project.
 
     Attributes
     ----------
     run_id, key : str
-        As in the record in the file.
+        Id and key of the record in the file.
     session, step : str
-        Key of the session (``subject/session``); name of the step that its results carry.
+        Key of the session (``subject/session``); name of the run's results.
     outcome : {"done", "failed", "interrupted"}
-        Interrupted: a process was killed; the run may be begun again at once.
+        Interrupted: a process was killed; the run may be started again at once.
     started, ended : str
         ISO 8601, UTC.
     host : str
-        Label of the place.
+        Name of the profile.
     error : mapping or None
-        Code and text of what went wrong.
+        Code and text of the error.
     usage : mapping
         ``cpu_seconds``, ``peak_memory_bytes``, ``gpu_seconds``.
     log : str
@@ -60,17 +60,17 @@ class RunObject:
 
     @property
     def path(self) -> str:
-        """Its place in the store."""
+        """Its path in the store."""
         stamp = "".join(letter for letter in self.started[:19] if letter.isdigit())
         return f"runs/{self.outcome}/{self.session}/{self.step}/{stamp}-{self.run_id}.json"
 
     @property
     def seconds(self) -> float:
-        """How long it took, in seconds."""
+        """Duration in seconds."""
         return (datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.started)).total_seconds()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the run as JSON values."""
         return asdict(self)
 
 
@@ -87,7 +87,7 @@ class RunStore:
         self.store = store
 
     def add(self, run: RunObject, log: Path | None = None) -> RunObject:
-        """Write a run's log, then its object; one that is there already stays as it is."""
+        """Write a run's log, then its object; an existing object stays as it is."""
         if log is not None and log.is_file():
             log_path = f"logs/{run.session}/{run.step}-{run.run_id}.log"
             self.store.put_file(log, log_path)
@@ -111,7 +111,7 @@ class RunStore:
         Raises
         ------
         DamagedFileError
-            If it can't be read, or a later nwbpipe wrote it.
+            The object can't be read, or a later nwbpipe wrote it.
         """
         try:
             values = json.loads(self.store.read_bytes(path))
@@ -125,7 +125,7 @@ class RunStore:
             ) from error
 
     def iter_runs(self) -> Iterator[RunObject]:
-        """Yield all runs, oldest first; objects that can't be read are left out."""
+        """Yield all runs, oldest first; skip objects that can't be read."""
         paths = [entry.path for entry in self.store.list("runs") if entry.path.endswith(".json")]
         for path in sorted(paths, key=lambda path: path.rsplit("/", 1)[-1]):
             with suppress(NwbpipeError):
@@ -133,5 +133,5 @@ class RunStore:
 
 
 def format_now() -> str:
-    """Return the time as ISO 8601 in UTC."""
+    """Return the current time as ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat()
