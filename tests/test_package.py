@@ -64,10 +64,12 @@ ROOMS: dict[str, set[str]] = {
         "simulate",
     },
     # Old names, kept for one release.
-    "engine": set(),
-    "session_file": set(),
+    "_old_names": set(),
+    "engine": {"_old_names"},
+    "session_file": {"_old_names"},
 }
-
+ROOMS["quality"] |= {"_old_names"}
+ROOMS["simulate"] |= {"_old_names"}
 ROOMS["cli"] = ROOMS["testing"] = set(ROOMS)
 ROOMS["__main__"] = {"cli"}
 

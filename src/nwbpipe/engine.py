@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
-import warnings
-from importlib import import_module
-from typing import Any
+from nwbpipe._old_names import find_old_names
 
-_ROOMS = {
-    "Comparison": "review",
-    "Cost": "review",
-    "Difference": "run",
-    "Finding": "session",
-    "Health": "project",
-    "Judged": "review",
-    "Pair": "review",
-    "Project": "project",
-    "Removed": "session",
-    "Report": "session",
-    "Run": "run",
-    "SessionQuality": "review",
-    "Status": "project",
-    "Watcher": "project",
-    "check": "session",
-    "compare": "review",
-    "curate": "review",
-    "curated_cells": "review",
-    "dockerfile": "project",
-    "imaging_steps": "review",
-    "load": "run",
-    "measure_quality": "review",
-    "passed": "review",
-    "process": "run",
-    "read_labels": "review",
-    "remove_step": "session",
-    "rename_step": "session",
-    "repack": "session",
-    "systemd_unit": "project",
-    "unmeasured": "review",
-    "verdicts": "review",
-    "verify_run": "run",
+_NEW_NAMES = {
+    "project": {
+        "Health": "Health",
+        "Project": "Project",
+        "Status": "ProjectStatus",
+        "Watcher": "Watcher",
+        "dockerfile": "render_watch_dockerfile",
+        "systemd_unit": "render_systemd_unit",
+    },
+    "review": {
+        "Comparison": "Comparison",
+        "Cost": "StepCost",
+        "Judged": "QualityVerdict",
+        "Pair": "StepPair",
+        "SessionQuality": "SessionQuality",
+        "compare": "compare",
+        "curate": "curate",
+        "curated_cells": "read_curated_cells",
+        "imaging_steps": "list_imaging_steps",
+        "measure_quality": "measure_quality",
+        "passed": "passed",
+        "read_labels": "read_labels",
+        "unmeasured": "list_unmeasured_steps",
+        "verdicts": "verdicts",
+    },
+    "run": {
+        "Difference": "Difference",
+        "Run": "Run",
+        "load": "load",
+        "process": "process",
+        "verify_run": "verify_run",
+    },
+    "session": {
+        "Finding": "FileFinding",
+        "Removed": "RemovalReport",
+        "Report": "CheckReport",
+        "check": "check",
+        "remove_step": "remove_step",
+        "rename_step": "rename_step",
+        "repack": "repack",
+    },
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    new = f"nwbpipe.{_ROOMS[name]}"
-    msg = f"nwbpipe.engine will go in the next release: import {name} from {new}"
-    warnings.warn(msg, FutureWarning, stacklevel=2)
-    return getattr(import_module(new), name)
+__getattr__ = find_old_names(
+    __name__,
+    {old: f"nwbpipe.{room}.{new}" for room, names in _NEW_NAMES.items() for old, new in names.items()},
+)

@@ -231,7 +231,7 @@ class Project:
         sessions, where
             See `sessions`.
         step, thresholds
-            See `nwbpipe.review.read_verdicts`.
+            See `nwbpipe.review.verdicts`.
 
         Returns
         -------

@@ -1,5 +1,6 @@
 """Simulate sessions with known truth, in raw formats that real readers open, and score results against it."""
 
+from nwbpipe._old_names import find_old_names
 from nwbpipe.simulate._behavior import BehaviorTruth
 from nwbpipe.simulate._ephys import EphysTruth
 from nwbpipe.simulate._face import FaceTruth
@@ -10,6 +11,8 @@ from nwbpipe.simulate._pose import PoseTruth
 from nwbpipe.simulate._session import SimulatedSession, simulate_session
 from nwbpipe.simulate._two_photon import EASY, HARD, TwoPhotonSettings, TwoPhotonTruth, simulate_movie
 from nwbpipe.simulate._two_photon_nwb import simulate_two_photon
+
+__getattr__ = find_old_names(__name__, {"TwoPhoton": "nwbpipe.simulate.TwoPhotonSettings"})
 
 __all__ = [
     "EASY",
