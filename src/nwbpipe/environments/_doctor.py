@@ -63,7 +63,11 @@ def examine_machine() -> list[ToolFinding]:
     )
     for kind, engines in (("conda", CONDA_ENGINES), ("containers", CONTAINER_ENGINES)):
         engine = find_on_path(engines)
-        text = f"{kind}: {engine}" if engine else f"no {kind} ({', '.join(engines)}): not needed, but one way less"
+        text = (
+            f"{kind}: {engine}"
+            if engine
+            else f"no {kind} ({', '.join(engines)}): environments of that kind are not available"
+        )
         findings.append(ToolFinding("machine", Severity.FINE if engine else Severity.NOTE, text))
     folder = tools_folder()
     above = next(parent for parent in (folder, *folder.parents) if parent.exists())
