@@ -1,4 +1,4 @@
-"""Count departures from plain English in source code: participles, vague names and riddles.
+"""Count departures from plain English in source code: participles, vague names, riddles and odd messages.
 
 Run it on a folder, to see the counts and every place: ``python tests/plain_english.py src/nwbpipe``.
 """
@@ -6,6 +6,7 @@ Run it on a folder, to see the counts and every place: ``python tests/plain_engl
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -39,6 +40,13 @@ _RIDDLES = _split(
     "How If What When Where Whether Which Who Why",
 )
 
+# Phrases of messages that are no English: "the source is no mapping", "the table has not the columns".
+_ODD_PHRASES = re.compile(
+    r"(?<!there )\b(?:is|are|was|were) (?:no|none)\b(?! longer| more than| larger| smaller| less)"
+    r"|(?<!there )\bhas? not the\b|\bhave not the\b|\bsays not\b|\bnames no\b"
+    r"|\bcan't be (?:had|told)\b|\bwhat is named\b|\bmend\b|\bnot described right\b|\b(?:is|are) not there\b"
+)
+
 
 @dataclass
 class Places:
@@ -60,11 +68,17 @@ class Report:
     participles: Places = field(default_factory=Places)
     vague_names: Places = field(default_factory=Places)
     riddles: Places = field(default_factory=Places)
+    odd_messages: Places = field(default_factory=Places)
     unused_exceptions: set[str] = field(default_factory=set)
 
     def kinds(self) -> dict[str, Places]:
         """Return the counts by the name of their kind."""
-        return {"participles": self.participles, "vague names": self.vague_names, "riddles": self.riddles}
+        return {
+            "participles": self.participles,
+            "vague names": self.vague_names,
+            "riddles": self.riddles,
+            "odd messages": self.odd_messages,
+        }
 
 
 def is_participle(name: str) -> bool:
@@ -76,6 +90,22 @@ def is_participle(name: str) -> bool:
 def is_riddle(docstring: str) -> bool:
     """Return True if a docstring begins with a question word."""
     return docstring.partition(" ")[0].rstrip(",") in _RIDDLES
+
+
+def is_odd_message(text: str) -> bool:
+    """Return True if a text has a phrase that is no English."""
+    return _ODD_PHRASES.search(text) is not None
+
+
+def _iter_texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield the line and value of each text in a tree, except docstrings."""
+    for node in ast.walk(tree):
+        docstring = None
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            docstring = node.value
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Constant) and isinstance(child.value, str) and child is not docstring:
+                yield child.lineno, child.value
 
 
 def iter_definitions(tree: ast.AST, scope: str = "") -> Iterator[tuple[ast.AST, str]]:
@@ -113,6 +143,8 @@ def count_file(path: Path, report: Report, exceptions: frozenset[str] = frozense
             name = f"{scope}.{node.id}".lstrip(".")
             is_vague = node.id.strip("_") in _VAGUE
             _count(report.vague_names, is_vague, file, node.lineno, name, exceptions, report)
+    for line, text in _iter_texts(tree):
+        _count(report.odd_messages, is_odd_message(text), file, line, text, exceptions, report)
 
 
 def _count(
