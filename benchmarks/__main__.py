@@ -27,8 +27,8 @@ def main() -> None:
         bench = import_module(f"benchmarks.{name}")
         note(f"\n## {(bench.__doc__ or name).splitlines()[0].rstrip('.')}\n")
         with tempfile.TemporaryDirectory(prefix="nwbpipe-bench-", dir=options.folder) as folder:
-            for place in ("LOGS", "SCRATCH", "CACHE"):  # nothing of it in the user's own places
-                os.environ[f"NWBPIPE_{place}"] = str(Path(folder) / place.lower())
+            for kind in ("LOGS", "SCRATCH", "CACHE"):  # nothing of it in the user's own places
+                os.environ[f"NWBPIPE_{kind}"] = str(Path(folder) / kind.lower())
             bench.run(Path(folder), quick=options.quick)
 
 

@@ -14,8 +14,8 @@ from nwbpipe.converters.clocks.pulses import match_pulses
 def main(count: int, seed: int, out: Path) -> None:
     rng = np.random.default_rng(seed)
     events = np.cumsum(rng.uniform(0.5e-3, 1.5e-3, count))
-    reference = _seen(rng, events)
-    source = (_seen(rng, events) - 4321.0) / (1 + 80e-6)
+    reference = record_events(rng, events)
+    source = (record_events(rng, events) - 4321.0) / (1 + 80e-6)
     started = time.perf_counter()
     match = match_pulses(source, reference)
     seconds = time.perf_counter() - started
@@ -28,10 +28,10 @@ def main(count: int, seed: int, out: Path) -> None:
     )
 
 
-def _seen(rng: np.random.Generator, events: np.ndarray) -> np.ndarray:
+def record_events(rng: np.random.Generator, events: np.ndarray) -> np.ndarray:
     """Lose 2 % of the events, and jitter the others by 10 µs."""
-    seen = events[rng.random(len(events)) > 0.02]
-    return seen + rng.normal(0, 1e-5, len(seen))
+    recorded = events[rng.random(len(events)) > 0.02]
+    return recorded + rng.normal(0, 1e-5, len(recorded))
 
 
 if __name__ == "__main__":

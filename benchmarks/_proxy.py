@@ -17,7 +17,7 @@ _PIECE = 2**20
 
 @dataclass
 class Traffic:
-    """What went through since the last `reset`: `up` and `down` count bodies only."""
+    """Traffic since the last `reset`; `up` and `down` count bodies only."""
 
     requests: int = 0
     up: int = 0
@@ -29,7 +29,7 @@ class Traffic:
 
 
 @contextmanager
-def counted_server() -> Iterator[Traffic]:
+def start_counting_server() -> Iterator[Traffic]:
     """Start SeaweedFS and a proxy before it, and let boto3's environment lead to the proxy."""
     from tests.fixtures.s3 import KEY, SECRET, _server, _weed
 
@@ -40,7 +40,7 @@ def counted_server() -> Iterator[Traffic]:
         proxy = ThreadingHTTPServer(("127.0.0.1", 0), _handler(urlsplit(address).netloc, traffic))
         proxy.daemon_threads = True
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        for name in [one for one in os.environ if one.startswith("AWS_")]:
+        for name in [variable for variable in os.environ if variable.startswith("AWS_")]:
             del os.environ[name]
         os.environ |= {
             "AWS_ACCESS_KEY_ID": KEY,
@@ -72,11 +72,11 @@ def _handler(upstream: str, traffic: Traffic) -> type[BaseHTTPRequestHandler]:
                     if name.lower() not in ("expect", "connection"):
                         connection.putheader(name, value)
                 connection.endheaders()
-                left = size
-                while left:
-                    piece = self.rfile.read(min(left, _PIECE))
+                remaining = size
+                while remaining:
+                    piece = self.rfile.read(min(remaining, _PIECE))
                     connection.send(piece)
-                    left -= len(piece)
+                    remaining -= len(piece)
                 answer = connection.getresponse()
                 body = b"" if self.command == "HEAD" else answer.read()
                 with lock:

@@ -14,19 +14,19 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """Wall time in seconds, and peak memory in bytes.
 
-    `peak` is the resident set, pages of mapped files among it; `own` is the part that the process holds itself
+    `peak` is the resident set, pages of mapped files among it; `anonymous` is the part that the process holds itself
     (anonymous memory), which the system can't take back.
     """
 
     seconds: float
     peak: int
-    own: int
+    anonymous: int
 
 
-def watch(command: Sequence[str]) -> Measured:
+def watch(command: Sequence[str]) -> Measurement:
     """Run `command` to its end (it must end with 0).
 
     The peak of the resident set is the kernel's own (`VmHWM` shortly before the end, `ru_maxrss` as the bound
@@ -34,7 +34,7 @@ def watch(command: Sequence[str]) -> Measured:
     """
     started = time.perf_counter()
     child = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL)
-    seen = {"VmHWM": 0, "RssAnon": 0}
+    peaks = {"VmHWM": 0, "RssAnon": 0}
     over = threading.Event()
 
     def sample() -> None:
@@ -45,8 +45,8 @@ def watch(command: Sequence[str]) -> Measured:
                 return
             for line in text.splitlines():
                 name, _, value = line.partition(":")
-                if name in seen:
-                    seen[name] = max(seen[name], int(value.split()[0]) * 1024)
+                if name in peaks:
+                    peaks[name] = max(peaks[name], int(value.split()[0]) * 1024)
 
     sampler = threading.Thread(target=sample, daemon=True)
     sampler.start()
@@ -58,4 +58,4 @@ def watch(command: Sequence[str]) -> Measured:
     if child.returncode:
         raise subprocess.CalledProcessError(child.returncode, command)
     unit = 1 if os.uname().sysname == "Darwin" else 1024
-    return Measured(seconds, seen["VmHWM"] or usage.ru_maxrss * unit, seen["RssAnon"])
+    return Measurement(seconds, peaks["VmHWM"] or usage.ru_maxrss * unit, peaks["RssAnon"])

@@ -41,9 +41,9 @@ def nwbpipe(spec: Path, output: Path) -> dict[str, float]:
              "write_hdf5": "write", "check_written": "validate"}  # fmt: skip
     times: dict[str, float] = {}
     for name, label in names.items():
-        setattr(module, name, _timed(getattr(module, name), label, times))
+        setattr(module, name, _time_call(getattr(module, name), label, times))
     waits = module.SourceIdentities
-    waits.wait = _timed(waits.wait, "wait for the raw file's hash", times)
+    waits.wait = _time_call(waits.wait, "wait for the raw file's hash", times)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["NWBPIPE_CACHE"] = cache
         started = _now()
@@ -60,15 +60,15 @@ def _since(started: tuple[float, float]) -> dict[str, float]:
     return {"total": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
 
 
-def _timed(function: Callable[..., Any], label: str, times: dict[str, float]) -> Callable[..., Any]:
-    def timed(*args: Any, **kwargs: Any) -> Any:
+def _time_call(function: Callable[..., Any], label: str, times: dict[str, float]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
         try:
             return function(*args, **kwargs)
         finally:
             times[label] = time.perf_counter() - started
 
-    return timed
+    return call
 
 
 def neuroconv(spec: Path, output: Path) -> dict[str, float]:
@@ -98,9 +98,9 @@ def bare(spec: Path, output: Path, *, hashed: bool = False) -> dict[str, float]:
     def encode(offset: tuple[int, ...]) -> bytes:
         part = data[tuple(slice(a, min(a + n, size)) for a, n, size in zip(offset, chunks, shape, strict=True))]
         if part.shape != chunks:
-            whole = np.zeros(chunks, data.dtype)
-            whole[tuple(map(slice, part.shape))] = part
-            part = whole
+            padded = np.zeros(chunks, data.dtype)
+            padded[tuple(map(slice, part.shape))] = part
+            part = padded
         flat = np.ascontiguousarray(part).reshape(-1).view(np.uint8)
         return isal_zlib.compress(np.concatenate((flat[::2], flat[1::2])), 1)
 
@@ -113,12 +113,12 @@ def bare(spec: Path, output: Path, *, hashed: bool = False) -> dict[str, float]:
         for offset in itertools.product(*(range(0, size, n) for size, n in zip(shape, chunks, strict=True))):
             waiting.append((offset, pool.submit(encode, offset)))
             while len(waiting) > 8:
-                place, future = waiting.popleft()
-                dataset.id.write_direct_chunk(place, future.result())
-        for place, future in waiting:
-            dataset.id.write_direct_chunk(place, future.result())
-    with output.open("rb+") as done:
-        os.fsync(done.fileno())
+                position, future = waiting.popleft()
+                dataset.id.write_direct_chunk(position, future.result())
+        for position, future in waiting:
+            dataset.id.write_direct_chunk(position, future.result())
+    with output.open("rb+") as written:
+        os.fsync(written.fileno())
     if hashed:
         digest.join()
     return _since(started)

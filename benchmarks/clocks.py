@@ -21,7 +21,7 @@ def run(folder: Path, *, quick: bool) -> None:
             measured = watch(child)
             took, figures = out.read_text().split(" ", 1)
             seconds.append(float(took))
-            memory.append(measured.own / 1e9)
+            memory.append(measured.anonymous / 1e9)
         over = " **ABOVE**" if count > 5_000_000 and (min(seconds) > LIMIT_S or max(memory) > LIMIT_GB) else ""
         rows.append([f"{count / 1e6:g} million", spread(seconds) + over, spread(memory), figures])
     table(

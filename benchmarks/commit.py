@@ -59,16 +59,16 @@ def run(folder: Path, *, quick: bool) -> None:
             continue
         path = write(folder / f"{size}.h5", size)
         transaction(path, "warm")
-        taken: dict[str, list[float]] = {way: [] for way in ways}
+        times: dict[str, list[float]] = {way: [] for way in ways}
         # In turns; the copies by themselves, because the disk is busy with them long after.
-        turns = [one for _ in range(repeats) for one in list(ways)[:2]] + list(ways)[2:] * min(repeats, 2)
+        turns = [way for _ in range(repeats) for way in list(ways)[:2]] + list(ways)[2:] * min(repeats, 2)
         for number, way in enumerate(turns):
             started = time.perf_counter()
             ways[way](path, f"result_{number}")
-            taken[way].append(time.perf_counter() - started)
-        plain = median(taken["h5py in place and fsync (unsafe)"])
-        flat[size] = median(taken["nwbpipe, view and journal"])
-        for way, seconds in taken.items():
+            times[way].append(time.perf_counter() - started)
+        plain = median(times["h5py in place and fsync (unsafe)"])
+        flat[size] = median(times["nwbpipe, view and journal"])
+        for way, seconds in times.items():
             rows.append([f"{size / GB:g} GB", way, spread(seconds), f"{median(seconds) / plain:.2f}"])
         path.unlink()
     table(["file", f"appending {RESULT // 10**6} MB", "seconds", "of h5py"], rows)

@@ -14,7 +14,7 @@ from statistics import median
 
 from benchmarks._report import note, spread, table
 from benchmarks._sources import write_movie, write_probe
-from benchmarks._watch import Measured, watch
+from benchmarks._watch import Measurement, watch
 
 GB = 10**9
 LIMIT = 2 * GB
@@ -27,24 +27,24 @@ def run(folder: Path, *, quick: bool) -> None:
     _measure(folder, "ScanImage TIFF, 512 × 512", write_movie, [sizes[0], sizes[-1]], repeats=1)
 
 
-def _measure(folder: Path, what: str, write: Callable[[Path, int], Path], sizes: list[int], repeats: int) -> None:
+def _measure(folder: Path, label: str, write: Callable[[Path, int], Path], sizes: list[int], repeats: int) -> None:
     rows, peaks = [], []
     for number, size in enumerate(sizes):
-        place = folder / f"{write.__name__}-{number}"
-        place.mkdir()
-        spec = write(place, size)
-        runs: dict[str, list[Measured]] = {"nwbpipe": [], "neuroconv": []}
+        source_folder = folder / f"{write.__name__}-{number}"
+        source_folder.mkdir()
+        spec = write(source_folder, size)
+        runs: dict[str, list[Measurement]] = {"nwbpipe": [], "neuroconv": []}
         for _ in range(repeats if number == 0 else 1):  # alternating, so that both meet the same machine
             runs["nwbpipe"].append(_convert("nwbpipe", spec))
             if number == 0:
                 runs["neuroconv"].append(_convert("neuroconv", spec))
-        rows += [_row(what, way, size, measured) for way, measured in runs.items() if measured]
-        peaks.append(max(one.peak for one in runs["nwbpipe"]))
+        rows += [_row(label, way, size, measured) for way, measured in runs.items() if measured]
+        peaks.append(max(run.peak for run in runs["nwbpipe"]))
         if runs["neuroconv"]:
-            times = {way: median(one.seconds for one in measured) for way, measured in runs.items()}
+            times = {way: median(run.seconds for run in measured) for way, measured in runs.items()}
             ratio = times["nwbpipe"] / times["neuroconv"]
-            note(f"{what}: nwbpipe takes {ratio:.2f} times as long as NeuroConv alone.\n")
-        shutil.rmtree(place)
+            note(f"{label}: nwbpipe takes {ratio:.2f} times as long as NeuroConv alone.\n")
+        shutil.rmtree(source_folder)
     table(["source", "by", "size", "wall time (s)", "MB/s", "peak resident (MB)", "of it anonymous (MB)"], rows)
     verdict = "below" if max(peaks) < LIMIT else "ABOVE"
     growth = (peaks[-1] - peaks[0]) / (sizes[-1] - sizes[0]) * 1000
@@ -52,20 +52,20 @@ def _measure(folder: Path, what: str, write: Callable[[Path, int], Path], sizes:
     note(f"From {sizes[0] / GB:g} to {sizes[-1] / GB:g} GB it grows by {max(growth, 0):.0f} MB for each GB.\n")
 
 
-def _convert(way: str, spec: Path) -> Measured:
+def _convert(way: str, spec: Path) -> Measurement:
     output = spec.parent / f"{way}.nwb"
     measured = watch([sys.executable, "-m", "benchmarks._convert_child", way, str(spec), str(output)])
     output.unlink()
     return measured
 
 
-def _row(what: str, way: str, size: int, runs: list[Measured]) -> list[str]:
+def _row(label: str, way: str, size: int, runs: list[Measurement]) -> list[str]:
     return [
-        what,
+        label,
         way,
         f"{size / GB:g} GB",
-        spread([one.seconds for one in runs], 1),
-        f"{size / 1e6 / median(one.seconds for one in runs):.0f}",
-        spread([one.peak / 1e6 for one in runs], 0),
-        spread([one.own / 1e6 for one in runs], 0),
+        spread([run.seconds for run in runs], 1),
+        f"{size / 1e6 / median(run.seconds for run in runs):.0f}",
+        spread([run.peak / 1e6 for run in runs], 0),
+        spread([run.anonymous / 1e6 for run in runs], 0),
     ]

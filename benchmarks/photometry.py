@@ -30,8 +30,8 @@ def run(folder: Path, *, quick: bool) -> None:
     rows = []
     worst = (0.0, 0)
     for method in ("lock_in", "spectrogram"):
-        whole = watch([sys.executable, "-m", "benchmarks.photometry", str(path), method])
-        record = next(one for one in nwbpipe.read_records(path) if one.step == f"by_{method}")
+        call = watch([sys.executable, "-m", "benchmarks.photometry", str(path), method])
+        record = next(record for record in nwbpipe.read_records(path) if record.step == f"by_{method}")
         took = (record.ended - record.started).total_seconds()
         peak = int(record.resources["peak_memory_bytes"])
         worst = max(worst[0], took), max(worst[1], peak)
@@ -40,8 +40,8 @@ def run(folder: Path, *, quick: bool) -> None:
             f"{took:.1f}",
             f"{cpu:.1f}",
             f"{peak / 1e6:.0f}",
-            f"{whole.seconds:.1f}",
-            f"{whole.peak / 1e6:.0f}",
+            f"{call.seconds:.1f}",
+            f"{call.peak / 1e6:.0f}",
         ]
         rows.append([method, *figures])
     note(f"{seconds} s of {DETECTORS} detectors at {RATE:g} Hz: a file of {size:.0f} MB.\n")
@@ -80,10 +80,10 @@ def write(path: Path, seconds: int) -> Path:
     with NWBHDF5IO(path, "w") as io:
         io.write(nwbfile)
     with h5py.File(path, "r+") as file:
-        held = file["acquisition/raw/data"]
-        held.resize(len(block) * (seconds // 10), axis=0)
-        for start in range(len(block), held.shape[0], len(block)):
-            held[start : start + len(block)] = block
+        dataset = file["acquisition/raw/data"]
+        dataset.resize(len(block) * (seconds // 10), axis=0)
+        for start in range(len(block), dataset.shape[0], len(block)):
+            dataset[start : start + len(block)] = block
     return path
 
 

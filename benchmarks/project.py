@@ -27,7 +27,7 @@ rule one:
 
 
 def run(folder: Path, *, quick: bool) -> None:
-    variables = _offered(folder)
+    variables = _offer_processor(folder)
     runs = 6 if quick else 1000
     rows = [_empty_runs(folder / "empty", runs, variables), _one_session(folder / "one", 8, variables)]
     rows.append(_start(variables, 6 if quick else 20))
@@ -39,16 +39,16 @@ def run(folder: Path, *, quick: bool) -> None:
         _status(folder / f"status{sessions}", sessions, variables)
 
 
-def _offered(folder: Path) -> dict[str, str]:
+def _offer_processor(folder: Path) -> dict[str, str]:
     """Offer the tiny processor to the processes that are started, as an installed package would."""
     information = folder / "distribution/benchmark-1.0.dist-info"
     information.mkdir(parents=True)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: benchmark\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text(_POINTS)
-    own = {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(information.parent)])}
+    path = {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(information.parent)])}
     # As an installed package, ours has its bytecode beside it; here, in a folder of the benchmark.
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, **own, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**variables, **path, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
 
 
 def _project(folder: Path, sessions: int, steps: int) -> None:
@@ -67,7 +67,7 @@ def _project(folder: Path, sessions: int, steps: int) -> None:
     (folder / "nwbpipe.toml").write_text(text)
 
 
-def _timed(words: list[str], folder: Path, variables: dict[str, str]) -> float:
+def _time_command(words: list[str], folder: Path, variables: dict[str, str]) -> float:
     started = time.perf_counter()
     subprocess.run(words, cwd=folder, env=variables, check=True, capture_output=True)
     return time.perf_counter() - started
@@ -79,13 +79,13 @@ def _nwbpipe(*words: str) -> list[str]:
 
 def _empty_runs(folder: Path, runs: int, variables: dict[str, str]) -> list[str]:
     _project(folder, runs, 1)
-    seconds = _timed(_nwbpipe("run", "--workers", "2"), folder, variables)
+    seconds = _time_command(_nwbpipe("run", "--workers", "2"), folder, variables)
     return ["`nwbpipe run`, a session each", str(runs), "2", f"{seconds:.1f}", f"{seconds / runs:.3f}"]
 
 
 def _one_session(folder: Path, steps: int, variables: dict[str, str]) -> list[str]:
     _project(folder, 1, steps)
-    seconds = _timed(_nwbpipe("run", "--workers", str(steps)), folder, variables)
+    seconds = _time_command(_nwbpipe("run", "--workers", str(steps)), folder, variables)
     return [
         "`nwbpipe run`, all of one session: commits queue",
         str(steps),
@@ -96,12 +96,12 @@ def _one_session(folder: Path, steps: int, variables: dict[str, str]) -> list[st
 
 
 def _start(variables: dict[str, str], times: int) -> list[str]:
-    """What each run's tool takes before it computes: a Python that imports h5py."""
-    seconds = sum(_timed([sys.executable, "-c", "import h5py"], REPOSITORY, variables) for _ in range(times))
+    """Time the part of each run before it computes: a Python that imports h5py."""
+    seconds = sum(_time_command([sys.executable, "-c", "import h5py"], REPOSITORY, variables) for _ in range(times))
     return ["a Python that imports h5py, alone", str(times), "1", f"{seconds:.1f}", f"{seconds / times:.3f}"]
 
 
-def _installed(folder: Path) -> str:
+def _install_snakemake(folder: Path) -> str:
     """Install Snakemake into an environment that goes with the benchmark's folder; return its path."""
     try:
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, capture_output=True)
@@ -115,20 +115,20 @@ def _installed(folder: Path) -> str:
 def _snakemake(folder: Path, runs: int) -> list[str]:
     """The same number of jobs that import h5py and leave a file, by Snakemake."""
     folder.mkdir()
-    command = os.environ.get("NWBPIPE_SNAKEMAKE") or shutil.which("snakemake") or _installed(folder / "own")
+    command = os.environ.get("NWBPIPE_SNAKEMAKE") or shutil.which("snakemake") or _install_snakemake(folder / "own")
     if not command:
         note("Snakemake can't be installed (NWBPIPE_SNAKEMAKE names one): not compared")
         return []
     text = _SNAKEFILE.replace("COUNT", str(runs)).replace("PYTHON", sys.executable)
     (folder / "Snakefile").write_text(text)
-    seconds = _timed([command, "--cores", "2", "--quiet"], folder, dict(os.environ))
+    seconds = _time_command([command, "--cores", "2", "--quiet"], folder, dict(os.environ))
     return ["Snakemake, a shell command that imports h5py", str(runs), "2", f"{seconds:.1f}", f"{seconds / runs:.3f}"]
 
 
 def _status(folder: Path, sessions: int, variables: dict[str, str]) -> None:
     """Make one session whole, and copy it: a project of that many takes hours to compute."""
     _project(folder, 1, _STEPS)
-    _timed(_nwbpipe("run", "--workers", "2"), folder, variables)
+    _time_command(_nwbpipe("run", "--workers", "2"), folder, variables)
     first = folder / "nwb/s0.nwb"
     for number in range(1, sessions):
         path = folder / "nwb" / f"s{number}.nwb"
@@ -137,8 +137,8 @@ def _status(folder: Path, sessions: int, variables: dict[str, str]) -> None:
             file["general/session_id"][()] = f"{number:05}"
     time.sleep(2.1)  # what has just changed is not kept
     shutil.rmtree(Path(os.environ["NWBPIPE_CACHE"]), ignore_errors=True)
-    cold = _timed(_nwbpipe("status"), folder, variables)
-    warm = min(_timed(_nwbpipe("status"), folder, variables) for _ in range(3))
+    cold = _time_command(_nwbpipe("status"), folder, variables)
+    warm = min(_time_command(_nwbpipe("status"), folder, variables) for _ in range(3))
     table(
         [f"`nwbpipe status`, {sessions} sessions × {_STEPS} steps", "seconds"],
         [["cold: no index, no identities", f"{cold:.1f}"], ["warm", f"{warm:.2f}"]],

@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from benchmarks._proxy import Traffic, counted_server
+from benchmarks._proxy import Traffic, start_counting_server
 from benchmarks._report import note, spread, table
 from benchmarks._sources import write_plain_movie
 from benchmarks.commit import write
@@ -31,7 +31,7 @@ UNCACHED = "h5py + fsspec, no cache"
 
 
 def run(folder: Path, *, quick: bool) -> None:
-    with counted_server() as traffic:
+    with start_counting_server() as traffic:
         client = _bucket()
         _commit(folder, client, traffic, [GB // 50, GB // 10] if quick else [GB // 10, GB, 4 * GB], 1 if quick else 5)
         _opening(folder, client, traffic, GB // 20 if quick else GB // 2)
@@ -68,7 +68,7 @@ def _commit(folder: Path, client: Any, traffic: Traffic, sizes: list[int], repea
         local.unlink()
 
     ways: dict[str, Callable[[str, str], None]] = {"nwbpipe": transaction, "download, append, upload": whole}
-    rows, taken = [], {}
+    rows, seconds_taken = [], {}
     for size in sizes:
         path = write(folder / "source.h5", size)
         key = f"{size}.h5"
@@ -85,7 +85,7 @@ def _commit(folder: Path, client: Any, traffic: Traffic, sizes: list[int], repea
                 seconds[way].append(time.perf_counter() - started)
                 moved[way] = (traffic.up, traffic.down, traffic.requests)
         for way, (up, down, requests) in moved.items():
-            taken[size, way] = median(seconds[way])
+            seconds_taken[size, way] = median(seconds[way])
             rows.append(
                 [
                     f"{size / GB:g} GB",
@@ -99,7 +99,7 @@ def _commit(folder: Path, client: Any, traffic: Traffic, sizes: list[int], repea
         client.delete_object(Bucket=BUCKET, Key=key)
     table(["object", f"appending {RESULT // 10**6} MB", "seconds", "MB up", "MB down", "requests"], rows)
     last = max(sizes)
-    ratio = taken[last, "download, append, upload"] / taken[last, "nwbpipe"]
+    ratio = seconds_taken[last, "download, append, upload"] / seconds_taken[last, "nwbpipe"]
     note(
         f"\nAt {last / GB:g} GB the whole way takes {ratio:.1f} times as long. "
         "What the server copies by itself it copies on this machine's disk.\n"
@@ -148,12 +148,12 @@ def _readers(client: Any, key: str) -> dict[str, Callable[[], Any]]:
     url = client.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": key})
 
     @contextmanager
-    def opened(raw: Any) -> Iterator[Any]:
+    def open_nwb(raw: Any) -> Iterator[Any]:
         with h5py.File(raw, "r") as file, NWBHDF5IO(file=file, mode="r") as io:
             yield io.read()
 
     def through_fsspec(**options: Any) -> Callable[[], Any]:
-        return lambda: opened(fsspec.filesystem("http", skip_instance_cache=True).open(url, **options))
+        return lambda: open_nwb(fsspec.filesystem("http", skip_instance_cache=True).open(url, **options))
 
     size = client.head_object(Bucket=BUCKET, Key=key)["ContentLength"]
     ways: dict[str, Callable[[], Any]] = {
@@ -165,7 +165,7 @@ def _readers(client: Any, key: str) -> dict[str, Callable[[], Any]]:
     try:
         import remfile
 
-        ways["h5py + remfile"] = lambda: opened(remfile.File(url))
+        ways["h5py + remfile"] = lambda: open_nwb(remfile.File(url))
     except ImportError:
         note("remfile is not installed: left out")
     return ways

@@ -31,13 +31,13 @@ def run(folder: Path, *, quick: bool) -> None:
     rows = [[label, spread([_seconds(words) for _ in range(repeats)], 3)] for label, words in commands.items()]
     table(["process, from start to end", "seconds"], rows)
     print()
-    whole, worker = _run_and_worker(folder, session, repeats)
-    extra = [one - other for one, other in zip(whole, worker, strict=True)]
+    calls, workers = _run_and_worker(folder, session, repeats)
+    extra = [call - tool for call, tool in zip(calls, workers, strict=True)]
     table(
         ["a run of a processor that does nothing (within a running Python)", "seconds"],
         [
-            ["the whole `process` call: bind, hash, compute, commit, validate", spread(whole, 3)],
-            ["of it the tool's process (start of Python, numpy and h5py, computation)", spread(worker, 3)],
+            ["the whole `process` call: bind, hash, compute, commit, validate", spread(calls, 3)],
+            ["of it the tool's process (start of Python, numpy and h5py, computation)", spread(workers, 3)],
             ["the rest: nwbpipe's own", spread(extra, 3)],
         ],
     )
@@ -54,17 +54,17 @@ def _run_and_worker(folder: Path, session: Path, repeats: int) -> tuple[list[flo
     from benchmarks._tiny import Tiny
     from nwbpipe import environments
 
-    whole, worker = [], []
+    calls, workers = [], []
     environment = environments.find(Tiny.tool)
     for number in range(repeats + 1):
         started = time.perf_counter()
         nwbpipe.process(session, Tiny(), step=f"tiny_{number}", inputs={"series": "acquisition/signal"}, force=True)
-        whole.append(time.perf_counter() - started)
+        calls.append(time.perf_counter() - started)
         scratch = folder / f"scratch_{number}"
         scratch.mkdir()
         series = {"file": str(session), "data": "/acquisition/signal/data"}
         request = json.loads(json.dumps({"inputs": {"series": series}, "threads": 1}))
         started = time.perf_counter()
         environments.run(environment, Tiny.compute, request, scratch=scratch, log=scratch / "log.txt")
-        worker.append(time.perf_counter() - started)
-    return whole[1:], worker[1:]  # the first one imports
+        workers.append(time.perf_counter() - started)
+    return calls[1:], workers[1:]  # the first one imports

@@ -61,14 +61,18 @@ def _startup(folder: Path, environment: Any, repeats: int) -> None:
         scratch = folder / f"scratch_{number}"
         scratch.mkdir()
         started = time.perf_counter()
-        found = environments.find(environment.tool)  # asks the environment what is in it
-        environments.run(found, Tiny.compute, request, scratch=scratch, log=scratch / "log.txt")
+        tool_environment = environments.find(environment.tool)  # asks the environment what is in it
+        environments.run(tool_environment, Tiny.compute, request, scratch=scratch, log=scratch / "log.txt")
         isolated.append(time.perf_counter() - started)
         started = time.perf_counter()
         results = str(scratch / "by_hand.h5")
-        subprocess.run([str(found.python), "-c", BY_HAND, source, json.dumps(request), results], check=True)
+        subprocess.run(
+            [str(tool_environment.python), "-c", BY_HAND, source, json.dumps(request), results], check=True
+        )
         by_hand.append(time.perf_counter() - started)
-    extra = [one - other for one, other in zip(isolated[1:], by_hand[1:], strict=True)]  # the first one warms up
+    extra = [
+        nwbpipe_s - bare_s for nwbpipe_s, bare_s in zip(isolated[1:], by_hand[1:], strict=True)
+    ]  # the first one warms up
     table(
         ["start-up of a tool's process", "seconds"],
         [
@@ -99,16 +103,16 @@ def _suite2p(folder: Path, environment: Any, *, quick: bool) -> None:
     session = folder / "movie.nwb"
     _write_movie(session, movie, truth.rate)
     native = Path(__file__).with_name("_suite2p_native.py")
-    found: dict[str, list[dict[str, float]]] = {"nwbpipe": [], "suite2p": []}
+    measurements: dict[str, list[dict[str, float]]] = {"nwbpipe": [], "suite2p": []}
     for number in range(1 if quick else 3):  # alternating, so that both meet the same machine
         step = f"s{number}"
-        found["nwbpipe"].append(
-            _measured([sys.executable, "-m", "benchmarks._suite2p_child", str(session), step, str(THREADS)], {})
+        measurements["nwbpipe"].append(
+            _measure([sys.executable, "-m", "benchmarks._suite2p_child", str(session), step, str(THREADS)], {})
         )
-        place = folder / f"native_{number}"
+        output_folder = folder / f"native_{number}"
         words = [str(environment.python), str(native), str(Path(_worker.__file__).parent)]
-        words += [str(folder / "tiff"), str(place), str(truth.rate), str(THREADS)]
-        found["suite2p"].append(_measured(words, build_tool_variables(THREADS)))
+        words += [str(folder / "tiff"), str(output_folder), str(truth.rate), str(THREADS)]
+        measurements["suite2p"].append(_measure(words, build_tool_variables(THREADS)))
     labels = {"nwbpipe": "from the NWB file, by nwbpipe", "suite2p": "from TIFF, by suite2p's `run_s2p`"}
     table(
         [
@@ -118,34 +122,34 @@ def _suite2p(folder: Path, environment: Any, *, quick: bool) -> None:
         [
             [
                 labels[way],
-                spread([one["wall"] for one in runs], 1),
-                spread([one["peak"] / 1e6 for one in runs], 0),
-                spread([one.get("core", 0.0) / 1e6 for one in runs], 0),
+                spread([run["wall"] for run in runs], 1),
+                spread([run["peak"] / 1e6 for run in runs], 0),
+                spread([run.get("core", 0.0) / 1e6 for run in runs], 0),
                 f"{runs[0]['rois']:.0f}",
             ]
-            for way, runs in found.items()
+            for way, runs in measurements.items()
         ],
     )
     ratio = {
-        key: median(one[key] for one in found["nwbpipe"]) / median(one[key] for one in found["suite2p"])
+        key: median(run[key] for run in measurements["nwbpipe"]) / median(run[key] for run in measurements["suite2p"])
         for key in ("wall", "peak")
     }
-    core = median(one["core"] + one["peak"] for one in found["nwbpipe"]) / median(
-        one["peak"] for one in found["suite2p"]
+    core = median(run["core"] + run["peak"] for run in measurements["nwbpipe"]) / median(
+        run["peak"] for run in measurements["suite2p"]
     )
     note(f"\nWall time {ratio['wall']:.2f} × (≤ 1.05); peak memory {ratio['peak']:.2f} × (≤ 1.1), with nwbpipe's own")
     note(f"process, which waits meanwhile, {core:.2f} ×.")
 
 
-def _measured(words: list[str], variables: dict[str, str]) -> dict[str, float]:
+def _measure(words: list[str], variables: dict[str, str]) -> dict[str, float]:
     """Run a child whose last line is JSON with ``peak`` and ``rois``; add its wall time."""
     started = time.perf_counter()
-    done = subprocess.run(
+    process = subprocess.run(
         words, cwd=REPOSITORY, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True, check=True
     )
     wall = time.perf_counter() - started
-    told: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return {"wall": wall, **told}
+    figures: dict[str, float] = json.loads(process.stdout.strip().splitlines()[-1])
+    return {"wall": wall, **figures}
 
 
 def _write_movie(path: Path, movie: np.ndarray, rate: float) -> None:

@@ -18,7 +18,7 @@ import h5py
 
 from benchmarks._report import note, spread, table
 from benchmarks._sources import write_plain_movie, write_probe
-from benchmarks._watch import Measured, watch
+from benchmarks._watch import Measurement, watch
 from nwbpipe.files import read_chunked
 
 GB = 10**9
@@ -32,24 +32,24 @@ def run(folder: Path, *, quick: bool) -> None:
     _write(folder / "probe", "SpikeGLX, 384 channels int16", write_probe, size, repeats)
 
 
-def _write(folder: Path, what: str, make: Callable[[Path, int], Path], size: int, repeats: int) -> None:
+def _write(folder: Path, label: str, make: Callable[[Path, int], Path], size: int, repeats: int) -> None:
     folder.mkdir()
     spec = make(folder, size)
     time.sleep(2.5)  # a file that has only just changed is watched for a while before its hash is trusted
-    runs: dict[str, list[tuple[dict[str, float], Measured]]] = {way: [] for way in WAYS}
+    runs: dict[str, list[tuple[dict[str, float], Measurement]]] = {way: [] for way in WAYS}
     for _ in range(repeats):
         for way in WAYS:
             runs[way].append(_once(way, spec))
     seconds = {way: median(times["total"] for times, _ in of_way) for way, of_way in runs.items()}
     rows = [
         [
-            what,
+            label,
             way,
             spread([times["total"] for times, _ in of_way]),
             f"{size / 1e6 / seconds[way]:.0f}",
             spread([times["cpu"] for times, _ in of_way]),
             f"{_output(spec, way).stat().st_size / 1e6:.0f}",
-            f"{max(measured.own for _, measured in of_way) / 1e6:.0f}",
+            f"{max(measured.anonymous for _, measured in of_way) / 1e6:.0f}",
         ]
         for way, of_way in runs.items()
     ]
@@ -80,7 +80,7 @@ def _output(spec: Path, way: str) -> Path:
     return spec.parent / f"{way.replace(' ', '-')}.nwb"
 
 
-def _once(way: str, spec: Path) -> tuple[dict[str, float], Measured]:
+def _once(way: str, spec: Path) -> tuple[dict[str, float], Measurement]:
     output, report = _output(spec, way), spec.parent / "seconds.json"
     output.unlink(missing_ok=True)
     measured = watch([sys.executable, "-m", "benchmarks._writing_child", way, str(spec), str(output), str(report)])
@@ -102,8 +102,8 @@ def _read(folder: Path, repeats: int) -> None:
             size = movie.size * movie.dtype.itemsize
         ratio = median(times["h5py"]) / median(times["threads"])
         rows += [
-            [f"written by {writer}", way, spread(one), f"{size / 1e6 / median(one):.0f}", f"{ratio:.1f}"]
-            for way, one in times.items()
+            [f"written by {writer}", way, spread(seconds), f"{size / 1e6 / median(seconds):.0f}", f"{ratio:.1f}"]
+            for way, seconds in times.items()
         ]
     table(["whole movie, 128 frames at a time", "read by", "seconds", "MB/s", "h5py / threads"], rows)
     note()
