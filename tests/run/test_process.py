@@ -146,7 +146,7 @@ def test_all_wrong_parameters_are_named_at_once(session_nwb: Path) -> None:
 
 @pytest.mark.parametrize("step", ["Two", "2p", "a-b", "convert", ""])
 def test_names_of_steps(session_nwb: Path, step: str) -> None:
-    with pytest.raises(errors.RequestError, match="no name for a step"):
+    with pytest.raises(errors.RequestError, match=r"step.s name .* is not valid"):
         nwbpipe.process(session_nwb, Scale(), step=step)
 
 
