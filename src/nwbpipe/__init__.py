@@ -53,9 +53,19 @@ if TYPE_CHECKING:
     )
     from nwbpipe.processors import Context, Input, Params, Processor, Results
     from nwbpipe.project import Project
-    from nwbpipe.provenance import RunRecord, read_records
+    from nwbpipe.provenance import RunRecord
     from nwbpipe.run import Run, load, process
-    from nwbpipe.session import check, read, remove_step, rename_step, repack, transaction, update
+    from nwbpipe.session import (
+        SessionFile,
+        check,
+        read,
+        read_records,
+        remove_step,
+        rename_step,
+        repack,
+        transaction,
+        update,
+    )
 
 _HOMES = {
     "ClockError": "errors",
@@ -79,6 +89,7 @@ _HOMES = {
     "Results": "processors",
     "Run": "run",
     "RunRecord": "provenance",
+    "SessionFile": "session",
     "SourceError": "errors",
     "SpecError": "errors",
     "Tool": "environments",
@@ -97,7 +108,7 @@ _HOMES = {
     "load": "run",
     "process": "run",
     "read": "session",
-    "read_records": "provenance",
+    "read_records": "session",
     "remove_step": "session",
     "rename_step": "session",
     "repack": "session",
@@ -127,6 +138,7 @@ __all__ = [
     "Results",
     "Run",
     "RunRecord",
+    "SessionFile",
     "SourceError",
     "SpecError",
     "Tool",

@@ -27,7 +27,8 @@ from nwbpipe.errors import (
     SpecError,
     ToolMissingError,
 )
-from nwbpipe.provenance import find_current_record, read_records
+from nwbpipe.provenance import find_current_record
+from nwbpipe.session import read_records
 from tests.converters import raw
 from tests.converters.neuroconv_fixes.test_readers import write_suite2p
 from tests.converters.raw import left_behind
@@ -86,7 +87,8 @@ def _pose() -> dict:
 
 
 def test_the_conversion_is_recorded(folder):
-    from nwbpipe.provenance import identify_file, read_records
+    from nwbpipe.provenance import identify_file
+    from nwbpipe.session import read_records
 
     path = convert(raw.write_spec(folder, SOURCES))
     (record,) = read_records(path)

@@ -11,7 +11,7 @@ import pytest
 from nwbpipe.converters import compare_specs, convert, load_spec, update_metadata
 from nwbpipe.converters._update import _SESSION, _SUBJECT
 from nwbpipe.errors import InputError
-from nwbpipe.provenance import read_records
+from nwbpipe.session import read_records
 from tests.converters import raw
 
 TEXTS = ["experimenter", "keywords", "related_publications"]

@@ -18,7 +18,8 @@ import nwbpipe
 from nwbpipe.cli import main
 from nwbpipe.errors import DamagedFileError
 from nwbpipe.extensions import ClockAlignment
-from nwbpipe.provenance import AlignmentRecord, add_alignment, add_record, read_alignments, read_records
+from nwbpipe.provenance import AlignmentRecord, add_alignment, add_record, read_alignments
+from nwbpipe.session import read_records
 from tests.fixtures.nwb import empty_session
 from tests.provenance.records import make_record
 

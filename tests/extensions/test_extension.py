@@ -13,7 +13,8 @@ import pytest
 from pynwb import NWBHDF5IO, NWBFile, TimeSeries, validate
 
 from nwbpipe.extensions import ProcessingRun, Provenance
-from nwbpipe.provenance import add_record, read_records
+from nwbpipe.provenance import add_record
+from nwbpipe.session import read_records
 from tests.fixtures.nwb import empty_session
 from tests.provenance.records import make_record
 

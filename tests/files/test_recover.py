@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import nwbpipe
-from nwbpipe import session as session_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError
 from nwbpipe.files import create_atomically, hold_lock, read_settled, recover, transaction
 from nwbpipe.files._change_in_place import open_journaled
 from nwbpipe.files._journal import HEADER_SIZE, journal_path
 from nwbpipe.files._os import System
+from nwbpipe.session import SessionFile
 from tests.faults.systems import Killed
 from tests.files.helpers import WAITING, child, unprivileged, wait_for_line
 
@@ -94,12 +94,12 @@ def use_read(path: Path) -> None:
 
 
 def use_check(path: Path) -> None:
-    session_file.check_readable(path)
+    SessionFile.at(path).snapshot()
 
 
 def use_hdf5(path: Path) -> None:
-    with session_file.open_hdf5(path) as file:
-        assert "x" in file
+    with SessionFile.at(path).open() as reader:
+        assert "x" in reader.file
 
 
 def use_create(path: Path) -> None:

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nwbpipe import session as session_file
+import nwbpipe
 from nwbpipe.errors import FileAccessError, RequestError
 from nwbpipe.files.s3 import is_remote, parse_address
 from nwbpipe.files.s3._orphans import add_write, has_write
 from nwbpipe.files.s3._plan import LARGEST, MOST, SENT, SMALLEST, plan_parts
+from nwbpipe.session import SessionFile
 from nwbpipe.stores.s3 import scrub_secrets
 
 TB = 10**12
@@ -99,11 +100,11 @@ def test_addresses() -> None:
     ],
 )
 def test_other_schemes_are_not_changed(url: str) -> None:
-    with pytest.raises(RequestError, match="not supported") as caught, session_file.transaction(url):
+    with pytest.raises(RequestError, match="not supported") as caught, nwbpipe.transaction(url):
         pytest.fail("it was opened")
     assert "secret" not in str(caught.value)
-    for way in (session_file.read, session_file.check_readable):  # what they need is not there
-        with pytest.raises(FileAccessError) as denied, way(url) as _:  # type: ignore[union-attr]
+    for opening in (nwbpipe.read(url), SessionFile.at(url).open()):  # the packages that they need are missing
+        with pytest.raises(FileAccessError) as denied, opening:
             pytest.fail("it was opened")
         assert "secret" not in str(denied.value)
 

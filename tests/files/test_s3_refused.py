@@ -13,14 +13,13 @@ import pytest
 
 import nwbpipe
 from nwbpipe import files
-from nwbpipe import session as session_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, NwbpipeError, UnsupportedFileError
 from nwbpipe.stores.s3 import _conditions
 from tests.fixtures.s3 import KEY, READER, SECRET, Bucket
 
 pytestmark = pytest.mark.slow
 
-WAYS: list[Callable[[str], Any]] = [session_file.read, session_file.transaction, session_file.open_hdf5]
+WAYS: list[Callable[[str], Any]] = [nwbpipe.read, nwbpipe.transaction, files.open_remote]
 
 
 def refused(url: str, error: type[NwbpipeError], text: str, ways: list[Callable[[str], Any]] = WAYS) -> None:
@@ -49,7 +48,7 @@ def test_what_is_not_nwb(bucket: Bucket, tmp_path: Path, session_nwb: Path) -> N
     with h5py.File(tmp_path / "a", "w") as file:
         file["x"] = 1
     url = bucket.put(tmp_path / "a")
-    with pytest.raises(UnsupportedFileError, match="not NWB"), session_file.read(url):
+    with pytest.raises(UnsupportedFileError, match="not NWB"), nwbpipe.read(url):
         pytest.fail("it was opened")
 
 
@@ -82,13 +81,13 @@ def test_a_reader_may_not_write(bucket: Bucket, session_nwb: Path, monkeypatch: 
     monkeypatch.setattr(_conditions, "_known", {})
     with nwbpipe.read(url) as nwbfile:
         assert nwbfile.acquisition
-    refused(url, FileAccessError, "access denied", [session_file.transaction])
+    refused(url, FileAccessError, "access denied", [nwbpipe.transaction])
 
 
 def test_no_server(s3_credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    refused("s3://bucket/x.nwb", FileAccessError, "can't be reached", [session_file.read])
+    refused("s3://bucket/x.nwb", FileAccessError, "can't be reached", [nwbpipe.read])
 
 
 # A server that checks nothing ------------------------------------------------------------------------------

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 import nwbpipe
-from nwbpipe import session as session_file
-from nwbpipe import stores
+from nwbpipe import files, stores
 from nwbpipe.errors import FileAccessError
 from nwbpipe.project import Project, Watcher
 from nwbpipe.stores import S3Store
@@ -70,7 +69,7 @@ def test_session_files_in_s3_are_planned_processed_and_verified(
     assert project.run(executor=Inline()).done == 2
     assert set(table(project).values()) == {"done"}
     url = f"s3://{bucket.name}/nwb/s1.nwb"
-    with session_file.open_hdf5(url) as file:
+    with files.open_remote(url) as file:
         truth = file["acquisition/lever/data"][()] * 3
         np.testing.assert_array_equal(file["processing/behavior/Scaled_first/data"][()], truth)
     assert [one.outcome for one in project.runs()] == ["done"] * 2
@@ -143,7 +142,7 @@ def test_raw_files_specs_and_session_files_in_s3(bucket: Bucket, tmp_path: Path)
     assert Project(tmp_path).run(executor=inline).done == 1
     assert [job.step for job in inline.jobs] == ["convert"]
     assert set(table(Project(tmp_path)).values()) == {"done"}
-    with session_file.open_hdf5(url) as file:
+    with files.open_remote(url) as file:
         assert file["general/subject/sex"].asstr()[()] == "M"
         assert len(file["intervals/trials/start_time"]) == 4
         truth = file["acquisition/ElectricalSeries_probe/data"][()] * 4
@@ -180,7 +179,7 @@ def test_what_arrives_in_s3_is_converted_when_it_is_at_rest(
         "healthy: 1 sessions, 0 arriving; 1 done",
         1,
     )
-    with session_file.open_hdf5(f"s3://{bucket.name}/nwb/sub-M042/ses-s1.nwb") as file:
+    with files.open_remote(f"s3://{bucket.name}/nwb/sub-M042/ses-s1.nwb") as file:
         assert len(file["intervals/trials/start_time"]) == 2
     requests.clear()
     watcher.options["executor"] = None  # none is begun: there is nothing to do

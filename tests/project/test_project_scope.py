@@ -154,7 +154,7 @@ def by_hand(tmp_path: Path, folder: Path) -> None:
     assert nwbpipe.check(file).in_order
     with pytest.raises(errors.InputError, match="none is named"):
         nwbpipe.process(file, "pca_scores", step="again", inputs={"series": "acquisition/lever"})
-    with pytest.raises(errors.InputError, match="no artefact in that folder"):
+    with pytest.raises(errors.InputError, match="no record of an artefact"):
         nwbpipe.process(
             file, "pca_scores", step="again", inputs={"series": "acquisition/lever", "model": str(tmp_path)}
         )

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nwbpipe import read_records
-from nwbpipe import session as session_file
+from nwbpipe import files, read_records
 from nwbpipe.project import Project
 from tests.fixtures.kills import lines
 from tests.fixtures.projects import table
@@ -54,7 +53,7 @@ def check(bucket: Bucket, folder: Path, sessions: int) -> None:
         url = f"s3://{bucket.name}/nwb/s{number}.nwb"
         records = read_records(url)
         assert sorted(record.step for record in records) == ["first", "second"]
-        with session_file.open_hdf5(url) as file:
+        with files.open_remote(url) as file:
             truth = file["acquisition/lever/data"][()] + 5
             assert (file["processing/behavior/Counted_second/data"][()] == truth).all()
     assert bucket.client.list_objects_v2(Bucket=bucket.name, Prefix="state/leases/").get("Contents", []) == []

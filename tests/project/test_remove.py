@@ -15,7 +15,7 @@ import nwbpipe
 from nwbpipe import errors
 from nwbpipe.converters._convert import list_results
 from nwbpipe.provenance import ObjectRecord, RunRecord, add_record
-from nwbpipe.session._carry_results import carry_results
+from nwbpipe.session import SessionFile, carry_results
 from nwbpipe.session._remove import remove_outputs
 from tests.fixtures.processing import Scale, write_session
 
@@ -137,7 +137,7 @@ def test_results_that_were_renamed_repacked_or_carried_over_can_be_removed(proce
     new = write_session(tmp_path / "new.nwb", "lever")
     with nwbpipe.transaction(new) as nwbfile:
         add_record(nwbfile, conversion)
-    assert carry_results(processed, new, conversion) == ["other"]
+    assert carry_results(SessionFile.at(processed), new, conversion) == ["other"]
     for path in (processed, new):
         assert nwbpipe.process(path, Scale(), step="other", params={"factor": 3.0}, replace=True).computed
         assert nwbpipe.remove_step(path, "other").paths == ("/processing/behavior/Scaled_other",)
@@ -164,4 +164,4 @@ def test_a_new_conversion_takes_no_object_of_a_person_for_what_was_there_before(
     with nwbpipe.transaction(new) as nwbfile:
         add_record(nwbfile, conversion)
     with pytest.raises(errors.OverwriteError, match=f"no run record names\n.*\n.*{SCALED}"):
-        carry_results(processed, new, conversion)
+        carry_results(SessionFile.at(processed), new, conversion)

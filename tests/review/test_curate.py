@@ -22,7 +22,7 @@ from nwbpipe.provenance import IdentityCache, add_record
 from nwbpipe.review import _curate as curating
 from nwbpipe.review import curate, read_curated_cells, read_labels
 from nwbpipe.run._pending_run import PendingRun
-from nwbpipe.session._carry_results import carry_results
+from nwbpipe.session import SessionFile, carry_results
 from tests.fixtures.s3 import Bucket
 from tests.processors.imaging.session import write_session
 from tests.processors.imaging.test_suite2p_load import FRAMES, NX, NY, write_folder
@@ -108,8 +108,9 @@ def test_a_cascade_takes_no_labels_away(file: Path) -> None:
     curate(file, "suite2p", {0: "not cell"}, who="Jane Doe")
     before = file.read_bytes()
     job = PendingRun(
-        processor("suite2p"), file, Context("suite2p", None, {}), 0, "key", may_replace=True, cascade=True
-    )
+        method=processor("suite2p"), session=SessionFile.at(file), context=Context("suite2p", None, {}),
+        descriptions={}, seed=0, key="key", may_replace=True, cascade=True,
+    )  # fmt: skip
     with h5py.File(file, "r+") as opened, pytest.raises(ResultExistsError, match="refer to the results"):
         job.remove_replaced(opened, "new")
     assert file.read_bytes() == before
@@ -123,13 +124,13 @@ def test_labels_are_carried_over_with_their_rois_or_refuse_a_rebuild(file: Path,
         path = write_session(tmp_path / f"{name}.nwb", np.full((FRAMES, NX, NY), value, np.int16), rate=10.0)
         with nwbpipe.transaction(path) as nwbfile:
             add_record(nwbfile, conversion)
-    assert carry_results(file, tmp_path / "same.nwb", conversion) == ["suite2p", "suite2p_curation"]
+    assert carry_results(SessionFile.at(file), tmp_path / "same.nwb", conversion) == ["suite2p", "suite2p_curation"]
     assert validate(path=str(tmp_path / "same.nwb")) == []
     cells = read_curated_cells(tmp_path / "same.nwb", "suite2p")
     assert cells is not None
     assert cells.tolist() == [False, True, False]
-    with pytest.raises(OverwriteError, match="labels of a person") as caught:
-        carry_results(file, tmp_path / "other.nwb", conversion)
+    with pytest.raises(OverwriteError, match="a person's labels") as caught:
+        carry_results(SessionFile.at(file), tmp_path / "other.nwb", conversion)
     assert "suite2p, suite2p_curation" in str(caught.value)
 
 
@@ -150,11 +151,11 @@ def test_labels_are_replaced_only_when_asked_and_follow_a_renamed_step(file: Pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id,label\n0,cell\n", "not the columns"),
+        ("id,label\n0,cell\n", "lacks the columns"),
         ("roi,label\nx,cell\n", "number of an ROI"),
         ("roi,label\n0,\n", "number of an ROI"),
         ("roi,label\n0,cell\n0,noise\n", "two labels"),
-        ("", "not the columns"),
+        ("", "lacks the columns"),
     ],
 )
 def test_a_bad_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -167,7 +168,7 @@ def test_a_bad_table_is_refused(tmp_path: Path, text: str, message: str) -> None
 
 def test_a_bad_array_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([0.3, 1]))
-    with pytest.raises(SourceError, match="not for each ROI"):
+    with pytest.raises(SourceError, match="other values than 0 and 1"):
         read_labels(tmp_path / "a.npy")
     np.save(tmp_path / "b.npy", np.array([{"a": 1}]))
     with pytest.raises(SourceError, match="can't be read"):  # a pickle is not opened
@@ -180,7 +181,7 @@ def test_labels_of_what_is_not_there_are_refused(file: Path) -> None:
         curate(file, "suite2p", {3: "cell"}, who="Jane Doe")
     with pytest.raises(UnknownNameError):
         curate(file, "caiman", {0: "cell"}, who="Jane Doe")
-    with pytest.raises(InputError, match="whose labels"):
+    with pytest.raises(InputError, match="name of the person"):
         curate(file, "suite2p", {0: "cell"}, who=" ")
     assert file.read_bytes() == before
 

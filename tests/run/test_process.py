@@ -219,7 +219,7 @@ def test_a_result_that_could_not_be_committed_is_not_computed_again(session_nwb:
     method = Scale(tmp_path / "counter")
     code = (
         "import sys, pathlib, nwbpipe.files\n"
-        "with nwbpipe.files.locked(pathlib.Path(sys.argv[1])):\n"
+        "with nwbpipe.files.hold_lock(pathlib.Path(sys.argv[1])):\n"
         "    print('locked', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

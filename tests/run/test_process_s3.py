@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 import nwbpipe
-from nwbpipe import session as session_file
-from nwbpipe import stores
+from nwbpipe import files, stores
 from nwbpipe.errors import ConflictError, FileAccessError, RequestError, ToolFailedError
 from nwbpipe.files import FollowingObject
-from nwbpipe.provenance import IdentityCache, read_records
+from nwbpipe.provenance import IdentityCache
 from nwbpipe.run import process, verify_run
-from nwbpipe.session import remove_step
+from nwbpipe.session import read_records, remove_step
 from tests.fixtures.processing import Scale, write_session
 from tests.fixtures.s3 import SECRET, Bucket
 
@@ -33,7 +32,7 @@ def wide_session(path: Path, megabytes: int = 8) -> Path:
     """A session with a series of noise, whose bytes nothing compresses."""
     write_session(path, "lever")
     rng = np.random.default_rng(0)
-    with session_file.transaction(path) as nwbfile:
+    with nwbpipe.transaction(path) as nwbfile:
         from pynwb import TimeSeries
 
         data = rng.normal(size=(megabytes * 2**17,))
@@ -132,17 +131,18 @@ def test_a_result_is_verified_where_it_is(bucket: Bucket, session_nwb: Path) -> 
 def test_a_reader_goes_on_through_commits_but_not_through_a_new_file(bucket: Bucket, tmp_path: Path) -> None:
     url = bucket.put(wide_session(tmp_path / "session.nwb"))
     process(url, Scale(), inputs={"series": "lever"})  # from now on the object says which writes it holds
-    source = FollowingObject(bucket.client, stores.s3.parse(url))
-    with session_file.open_hdf5(url) as file:
-        start = file["/acquisition/noise/data"].id.get_offset()
-    before = bucket.data()[start : start + 2**20]
+    source = FollowingObject(bucket.client, stores.s3.parse_address(url))
+    with files.open_remote(url) as file:
+        chunk = file["/acquisition/noise/data"].id.get_chunk_info(0)
+    start, stop = chunk.byte_offset, chunk.byte_offset + chunk.size
+    before = bucket.data()[start:stop]
     process(url, Scale(), inputs={"series": "lever"}, step="second", params={"factor": 3.0})
     remove_step(url, "scale")
-    assert source.fetch(start, start + 2**20) == before
+    assert source.fetch(start, stop) == before
     assert source.failure is None
     bucket.put(tmp_path / "session.nwb")
     with pytest.raises(ConflictError):
-        source.fetch(start, start + 2**20)
+        source.fetch(start, stop)
 
 
 @pytest.mark.long
@@ -150,7 +150,7 @@ def test_identities_are_carried_over_only_the_own_commit(bucket: Bucket, session
     url = bucket.put(session_nwb)
     process(url, Scale())
     assert IdentityCache().look_up(url, "/acquisition/lever") is not None
-    with session_file.transaction(url) as nwbfile:
+    with nwbpipe.transaction(url) as nwbfile:
         nwbfile.acquisition["lever"].data[0, 0] = 99.0
     assert IdentityCache().look_up(url, "/acquisition/lever") is None
     assert not IdentityCache().identify(url, "/acquisition/lever").cached
@@ -168,17 +168,17 @@ def test_what_the_server_of_ranges_could_not_read_fails_the_run(
         raise FileAccessError("S3 can't be reached", where=url)
 
     monkeypatch.setattr(FollowingObject, "fetch", lost)
-    monkeypatch.setattr(stores.CachedFile, "_kept", lambda *_, **__: None)
-    monkeypatch.setattr("nwbpipe.provenance._cache.IdentityCache.identify", _identity)
+    monkeypatch.setattr(stores.CachedFile, "_read_cached", lambda *_, **__: None)
+    monkeypatch.setattr("nwbpipe.provenance._cache.IdentityCache.identify_all", _identify)
     with pytest.raises(FileAccessError, match="can't be reached"):
         process(url, Scale(), inputs={"series": "noise"})
     assert bucket.data() == before
 
 
-def _identity(self: Any, file: Any, path: str) -> Any:
+def _identify(self: Any, file: Any, paths: Any, **_: Any) -> Any:
     from nwbpipe.provenance import Identity
 
-    return Identity(hashlib.sha256(path.encode()).hexdigest(), path, "", "TimeSeries", False)
+    return [Identity(hashlib.sha256(path.encode()).hexdigest(), path, "", "TimeSeries", False) for path in paths]
 
 
 @pytest.mark.long

@@ -8,13 +8,12 @@ from pathlib import Path
 import h5py
 import pytest
 
+import nwbpipe
 from nwbpipe import files
-from nwbpipe import session as session_file
 from nwbpipe.errors import ConflictError, FileAccessError
 from nwbpipe.files.s3._orphans import mark_upload
-from nwbpipe.provenance import read_records
 from nwbpipe.run import process
-from nwbpipe.session import check, remove_step, rename_step, repack
+from nwbpipe.session import check, read_records, remove_step, rename_step, repack
 from tests.fixtures.processing import Scale
 from tests.fixtures.s3 import Bucket
 
@@ -71,12 +70,12 @@ def test_edits(bucket: Bucket, session_nwb: Path, monkeypatch: pytest.MonkeyPatc
     repacked = files.repack
 
     def overtaken(*given: object, **more: object) -> tuple[int, int]:
-        with session_file.transaction(url) as nwbfile:
+        with nwbpipe.transaction(url) as nwbfile:
             nwbfile.acquisition["lever"].data[0, 0] = 5.0
         return repacked(*given, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(files, "repack", overtaken)
     with pytest.raises(ConflictError):
         repack(url)
-    with session_file.read(url) as nwbfile:
+    with nwbpipe.read(url) as nwbfile:
         assert nwbfile.acquisition["lever"].data[0, 0] == 5.0

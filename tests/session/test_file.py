@@ -9,7 +9,6 @@ import h5py
 import pytest
 
 import nwbpipe
-from nwbpipe import session as session_file
 from nwbpipe.errors import (
     DamagedFileError,
     FileAccessError,
@@ -18,6 +17,7 @@ from nwbpipe.errors import (
     NwbpipeError,
     UnsupportedFileError,
 )
+from nwbpipe.session import SessionFile
 from tests.files.helpers import WAITING, child, no_leftovers, output_of, wait_for_line
 
 
@@ -37,10 +37,10 @@ def write_hdf5(path: Path, version: str | None, where: str = "attribute") -> Pat
 def refused(path: Path, error: type[NwbpipeError]) -> str:
     """Every way to a session file refuses `path` alike, and names it; return the message."""
     with pytest.raises(error) as caught:
-        session_file.check_readable(path)
-    with pytest.raises(error), session_file.read(path):
+        SessionFile.at(path).snapshot()
+    with pytest.raises(error), nwbpipe.read(path):
         pytest.fail("it was read")
-    with pytest.raises(error), session_file.transaction(path):
+    with pytest.raises(error), nwbpipe.transaction(path):
         pytest.fail("it was opened for writing")
     assert path.name in str(caught.value)
     return str(caught.value)
@@ -78,7 +78,9 @@ def test_versions_that_are_not_2_are_refused_by_name(tmp_path: Path, version: st
 @pytest.mark.parametrize("version", ["2.0b", "2.2.5", "2.9.0-alpha"])
 def test_versions_of_nwb_2_are_let_through(tmp_path: Path, version: str) -> None:
     path = write_hdf5(tmp_path / "a.nwb", version)
-    assert session_file.check_readable(path) == path.resolve()
+    snapshot = SessionFile.at(path).snapshot()
+    assert snapshot.nwb_version[0] == 2
+    assert (snapshot.records, snapshot.objects) == ((), ())
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])

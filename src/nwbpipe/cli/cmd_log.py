@@ -38,11 +38,10 @@ def log(
 
         _show_project(Project(project, profile=profile), as_json, prov)
         return
-    from nwbpipe.provenance import build_prov, read_alignments, read_records
-    from nwbpipe.session import check_readable, open_hdf5
+    from nwbpipe.provenance import build_prov, read_alignments
+    from nwbpipe.session import SessionFile
 
-    with open_hdf5(check_readable(file)) as opened:
-        records, alignments = read_records(opened), read_alignments(opened)
+    records, alignments = SessionFile.at(file).read(lambda reader: (reader.records, read_alignments(reader.file)))
     if prov:
         typer.echo(json.dumps(build_prov(records), indent=2))
         return

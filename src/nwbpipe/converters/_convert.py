@@ -21,10 +21,10 @@ from nwbpipe.converters._upload import existing_etag, remote_target, upload
 from nwbpipe.converters._warnings import log_warnings
 from nwbpipe.converters.spec._load import open_spec
 from nwbpipe.converters.spec._model import SessionSpec
-from nwbpipe.errors import NwbpipeError, OverwriteError, RequestError
+from nwbpipe.errors import DamagedFileError, NwbpipeError, OverwriteError, RequestError, UnsupportedFileError
 from nwbpipe.files import Codec, Layout, create_atomically
-from nwbpipe.provenance import RunRecord, find_current_record, read_records, set_sources
-from nwbpipe.session import find_unrecorded, open_hdf5
+from nwbpipe.provenance import RunRecord, find_current_record, set_sources
+from nwbpipe.session import SessionFile, SessionReader, find_unrecorded
 from nwbpipe.stores import Stage, Stores, is_remote
 
 _NAMED = 20  # results that a message names
@@ -203,20 +203,24 @@ def _refuse_loss(target: Path | str, overwrite: bool, lossless: bool) -> None:
 def list_results(path: Path | str) -> list[str]:
     """Return what a file holds beside its conversion: steps, and the paths of objects added by hand."""
     try:
-        with open_hdf5(path) as file:
-            records = read_records(file)
-            steps = {record.step for record in records if record.step != STEP}
-            return sorted(steps | set(find_unrecorded(file, records)))
-    except OSError:
+        with SessionFile.at(path).open() as reader:
+            return _list_results(reader)
+    except (UnsupportedFileError, DamagedFileError):
         return []
+
+
+def _list_results(reader: SessionReader) -> list[str]:
+    try:
+        records = reader.records
     except NwbpipeError as error:
         return [f"run records that can't be read ({error.problem.what})"]
+    steps = {record.step for record in records if record.step != STEP}
+    return sorted(steps | set(find_unrecorded(reader.file, records)))
 
 
 def _has_conversion(path: Path | str) -> bool:
     """Return True if a file was converted by nwbpipe."""
     try:
-        with open_hdf5(path) as file:
-            return find_current_record(read_records(file), STEP) is not None
+        return SessionFile.at(path).read(lambda reader: find_current_record(reader.records, STEP)) is not None
     except (OSError, NwbpipeError):
         return False

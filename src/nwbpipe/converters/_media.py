@@ -17,7 +17,8 @@ from nwbpipe.converters._build import BuiltSession
 from nwbpipe.converters._record import STEP
 from nwbpipe.converters._source import Source
 from nwbpipe.errors import FileAccessError, NwbpipeError, OverwriteError
-from nwbpipe.provenance import find_current_record, read_records
+from nwbpipe.provenance import find_current_record
+from nwbpipe.session import read_records
 
 MEDIA = "media"  # entry of the conversion record's resources: the notes of the media that it placed
 _BLOCK = 1 << 20

@@ -11,7 +11,6 @@ from typing import Any
 
 import h5py
 
-from nwbpipe import session as session_file
 from nwbpipe.converters._record import STEP, conversion_key
 from nwbpipe.errors import InputError
 from nwbpipe.provenance import (
@@ -22,6 +21,7 @@ from nwbpipe.provenance import (
     parameters_hash,
     read_records,
 )
+from nwbpipe.session import transaction
 
 # Fields whose place in an NWB file is one dataset, and that nothing else in it follows from.
 _SESSION = {
@@ -169,7 +169,7 @@ def update_metadata(
             )
         )  # fmt: skip
 
-    with session_file.transaction(file, lock_timeout=lock_timeout, before=edit, check=check) as nwbfile:
+    with transaction(file, lock_timeout=lock_timeout, before=edit, check=check) as nwbfile:
         add_record(nwbfile, records[0])
     return records[0]
 

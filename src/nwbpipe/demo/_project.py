@@ -18,7 +18,7 @@ from nwbpipe.demo._report import DemoScore, ProjectDemoReport
 from nwbpipe.errors import OverwriteError
 from nwbpipe.project import Project
 from nwbpipe.project.execute import Reporter, RunSummary
-from nwbpipe.provenance import read_records
+from nwbpipe.session import read_records
 from nwbpipe.simulate import PhotometryTruth, load_photometry_truth, scores, simulate_photometry_session
 
 # Two methods for one modality, and for each of them a step that reads its result.

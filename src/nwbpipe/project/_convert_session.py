@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nwbpipe.errors import ConflictError, InputError, OverwriteError
-from nwbpipe.provenance import RunRecord, find_current_record, read_records
-from nwbpipe.session import carry_results, check_valid, retry_after_conflicts
+from nwbpipe.provenance import RunRecord, find_current_record
+from nwbpipe.session import SessionFile, carry_results, check_valid, read_records, retry_after_conflicts
 
 if TYPE_CHECKING:
     from nwbpipe.project._sessions import Session
@@ -61,7 +61,7 @@ def _bring_up_to_date(planner: Planner, session: Session, conversion: Conversion
             session.spec,
             session.file,
             overwrite=True,
-            carry=lambda building, record: carry_results(session.file, building, record),
+            carry=lambda building, record: carry_results(SessionFile.at(session.file), building, record),
             **options,
         )
     elif conversion.state == "stale":
@@ -73,7 +73,7 @@ def _bring_up_to_date(planner: Planner, session: Session, conversion: Conversion
                 session.file,
                 parameters,
                 lock_timeout=lock_timeout,
-                check=lambda working: check_valid(working, session.file),
+                check=lambda working: check_valid(working, SessionFile.at(session.file)),
             )
         )
     elif conversion.state != "done":

@@ -22,10 +22,11 @@ from nwbpipe.project.execute._runner import is_runnable, select_steps
 from nwbpipe.project.plan import Planner, SessionPlan, StepState
 from nwbpipe.project.plan._planner import ALL, QUICK
 from nwbpipe.project.state import RunObject
-from nwbpipe.provenance import build_prov, merge_prov, read_records
+from nwbpipe.provenance import build_prov, merge_prov
 from nwbpipe.quality import ThresholdSet
 from nwbpipe.review import SessionQuality, read_session_quality
 from nwbpipe.run import PROJECT, Difference, list_artefacts, verify_run
+from nwbpipe.session import read_records
 
 
 @dataclass(frozen=True)

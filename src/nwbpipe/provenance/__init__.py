@@ -8,6 +8,7 @@ from nwbpipe.provenance._canonical import canonical_json, digest, parameters_has
 from nwbpipe.provenance._edit import rename_record, set_sources
 from nwbpipe.provenance._files import FileIdentity, FileStat, RemoteStat
 from nwbpipe.provenance._identity import identify_object
+from nwbpipe.provenance._new_record import new_record, read_host_label
 from nwbpipe.provenance._prov import build_prov, merge_prov
 from nwbpipe.provenance._records import (
     REMOVED,
@@ -16,7 +17,6 @@ from nwbpipe.provenance._records import (
     add_record,
     find_current_record,
     mark_superseded,
-    read_host_label,
     read_records,
 )
 from nwbpipe.provenance._step_names import check_step_name
@@ -43,6 +43,7 @@ __all__ = [
     "identify_object",
     "mark_superseded",
     "merge_prov",
+    "new_record",
     "parameters_hash",
     "read_alignments",
     "read_host_label",

@@ -13,14 +13,11 @@ is at rest; a small file is hashed again next time.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import tempfile
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +25,8 @@ import h5py
 import platformdirs
 
 from nwbpipe.errors import FileAccessError, LockedFileError, UnsupportedFileError
-from nwbpipe.files import open_remote, read_settled
+from nwbpipe.files import open_remote_state, read_settled
+from nwbpipe.provenance._cache_entries import CacheEntries
 from nwbpipe.provenance._files import (
     AnyStat,
     FileIdentity,
@@ -40,7 +38,6 @@ from nwbpipe.provenance._files import (
     hash_file,
     stat_file,
 )
-from nwbpipe.provenance._hashing import FORMAT
 from nwbpipe.provenance._identity import IdentityResult, find_identity
 from nwbpipe.stores import is_remote
 
@@ -89,9 +86,8 @@ class IdentityCache:
 
     def __init__(self, folder: Path | str | None = None, *, settle_s: float = 2.0) -> None:
         self.folder = (Path(folder) if folder is not None else default_cache_folder()) / "identities"
+        self._entries = CacheEntries(self.folder)
         self.settle_s = settle_s
-
-    # Objects ------------------------------------------------------------------------------------------
 
     def identify(self, file: Path | str, object_path: str) -> Identity:
         """Return the identity of an object; an unchanged file is not opened.
@@ -110,64 +106,110 @@ class IdentityCache:
         FileAccessError, UnsupportedFileError, DamagedFileError, LockedFileError
             The file can't be read, is not HDF5, is damaged, or keeps changing.
         """
-        object_path = "/" + object_path.strip("/")
-        stat = _read_stat(file)
-        if (cached := self.look_up(file, object_path)) is not None:
-            return cached
+        (identity,) = self.identify_all(file, [object_path])
+        return identity
+
+    def identify_all(
+        self, file: Path | str, object_paths: Sequence[str], *, stat: AnyStat | None = None
+    ) -> list[Identity]:
+        """Return the identities of several objects: those that the cache lacks are hashed in one open.
+
+        Parameters
+        ----------
+        file : Path or str
+            The session file, or its URL.
+        object_paths : sequence of str
+            HDF5 paths in it.
+        stat : FileStat or RemoteStat, optional
+            The state that the caller has just seen the file in; else it is asked for.
+        """
+        paths = [_normalize(path) for path in object_paths]
+        stat = stat or _read_stat(file)
+        identities = {path: found for path in paths if (found := self.look_up(file, path, stat=stat)) is not None}
+        if missing := [path for path in paths if path not in identities]:
+            identities |= self._hash_objects(file, missing, stat)
+        return [identities[path] for path in paths]
+
+    def _hash_objects(self, file: Path | str, paths: list[str], stat: AnyStat) -> dict[str, Identity]:
         for _ in range(_ATTEMPTS):
             began = self._wait_until_settled(stat)
-            result = self._compute_identity(file, object_path)
-            previous, stat = stat, _read_stat(file)
-            if stat == previous and _are_unchanged(result.files):
+            results, before, after = self._compute_identities(file, paths, stat)
+            if before == after and all(_are_unchanged(result.files) for result in results.values()):
                 break
+            stat = after
         else:
             raise LockedFileError(
                 "the file changes while it is being read",
                 where=str(file),
                 hint="another program writes to it: try again when it has ended",
             )
-        if all(self._is_settled(file_stat, began) for file_stat in (stat, *result.files.values())):
-            entry = self._load(file, stat)
-            entry["objects"][object_path] = {
-                "identity": result.identity,
-                "object_id": result.object_id,
-                "neurodata_type": result.neurodata_type,
-                "files": {name: list(file_stat) for name, file_stat in result.files.items()},
-                "reads": result.objects,
-            }
-            self._store(file, entry)
-        return Identity(result.identity, object_path, result.object_id, result.neurodata_type, False)
+        settled = {
+            path: result
+            for path, result in results.items()
+            if all(self._is_settled(state, began) for state in (after, *result.files.values()))
+        }
+        if settled:
+            entry = self._entries.load(file, after)
+            for path, result in settled.items():
+                entry["objects"][path] = {
+                    "identity": result.identity,
+                    "object_id": result.object_id,
+                    "neurodata_type": result.neurodata_type,
+                    "files": {name: list(state) for name, state in result.files.items()},
+                    "reads": result.objects,
+                }
+            self._entries.store(file, entry)
+        return {
+            path: Identity(result.identity, path, result.object_id, result.neurodata_type, False)
+            for path, result in results.items()
+        }
 
-    def look_up(self, file: Path | str, object_path: str) -> Identity | None:
-        """Return the cached identity of an object of an unchanged file, without reading it; else None."""
-        object_path = "/" + object_path.strip("/")
-        entry = self._load(file, _read_stat(file))["objects"].get(object_path)
+    def look_up(self, file: Path | str, object_path: str, *, stat: AnyStat | None = None) -> Identity | None:
+        """Return the cached identity of an object of an unchanged file, without reading it; None if there is none."""
+        object_path = _normalize(object_path)
+        entry = self._entries.load(file, stat or _read_stat(file))["objects"].get(object_path)
         if entry is None or not _are_unchanged(entry["files"]):
             return None
         return Identity(entry["identity"], object_path, entry["object_id"], entry["neurodata_type"], True)
 
+    def identify_open(self, h5file: h5py.File, object_path: str, *, folder: Path | str, limit: int) -> str | None:
+        """Return the identity of an object of an open file; None if an external file above `limit` needs hashing."""
+        try:
+            return find_identity(
+                h5file, object_path, folder=folder, sha256=partial(self._hash_within, limit)
+            ).identity
+        except _HashLimitError:
+            return None
+
     def list_dependencies(self, file: Path | str, object_path: str) -> set[str]:
         """Return the other files that the cached identity of an object depends on."""
-        entry = self._load(file, _read_stat(file))["objects"].get("/" + object_path.strip("/"))
+        entry = self._entries.load(file, _read_stat(file))["objects"].get(_normalize(object_path))
         return set(entry["files"]) if entry else set()
 
-    def _compute_identity(self, file: Path | str, object_path: str) -> IdentityResult:
+    def _compute_identities(
+        self, file: Path | str, paths: list[str], stat: AnyStat
+    ) -> tuple[dict[str, IdentityResult], AnyStat, AnyStat]:
+        """Hash objects; return the results, and the file's state before and after it was read."""
         if is_remote(file):
-            folder = str(file).rpartition("/")[0]
-            with open_remote(file, keep=True) as h5file:  # its reader comes next
-                return find_identity(h5file, object_path, folder=folder, sha256=self._hash_file)
+            with open_remote_state(file, keep=True) as (h5file, state):  # its reader comes next
+                folder = str(file).rpartition("/")[0]
+                opened = RemoteStat(state.etag, state.size)
+                return self._find_identities(h5file, paths, folder), opened, opened
         local = Path(file)
 
-        def read() -> IdentityResult:
+        def read() -> dict[str, IdentityResult]:
             try:
                 h5file = h5py.File(local, "r", locking=False)
             except OSError as error:
                 msg, expected = "the file can't be opened as HDF5", "an NWB file (HDF5)"
                 raise UnsupportedFileError(msg, where=str(local), expected=expected, found=str(error)) from error
             with h5file:
-                return find_identity(h5file, object_path, folder=local.resolve().parent, sha256=self._hash_file)
+                return self._find_identities(h5file, paths, local.resolve().parent)
 
-        return read_settled(local, read)
+        return read_settled(local, read), stat, _read_stat(file)
+
+    def _find_identities(self, h5file: h5py.File, paths: list[str], folder: Path | str) -> dict[str, IdentityResult]:
+        return {path: find_identity(h5file, path, folder=folder, sha256=self._hash_file) for path in paths}
 
     def stat(self, file: Path | str) -> AnyStat:
         """Return a file's stat, to be given to `carry_over` after a commit of our own."""
@@ -202,25 +244,23 @@ class IdentityCache:
         int
             Number of identities carried over.
         """
-        entry = self._load(file, old_stat)
+        entry = self._entries.load(file, old_stat)
         objects: Mapping[str, Any] = entry["objects"]
-        changed = ["/" + path.strip("/") for path in changed_paths]
+        changed = [_normalize(path) for path in changed_paths]
         remaining = {
             name: cached
             for name, cached in objects.items()
             if cached["reads"] is not None and not any(_overlap(a, b) for a in changed for b in cached["reads"])
         }
         if remaining and new_stat is not None:
-            self._store(file, {"stat": list(new_stat), "objects": remaining, "sha256": None})
+            self._entries.store(file, {"stat": list(new_stat), "objects": remaining, "sha256": None})
         elif remaining:
             stat = _read_stat(file)
             time.sleep(0.02)
             if _read_stat(file) != stat:  # someone else writes
                 return 0
-            self._store(file, {"stat": list(stat), "objects": remaining, "sha256": None})
+            self._entries.store(file, {"stat": list(stat), "objects": remaining, "sha256": None})
         return len(remaining)
-
-    # Whole files --------------------------------------------------------------------------------------
 
     def identify_file(
         self,
@@ -251,10 +291,10 @@ class IdentityCache:
             if Path(file) not in copies:
                 return self._hash_file(file)
             url, tag, size = copies[Path(file)]
-            entry = self._load(url, RemoteStat(tag, size))
+            entry = self._entries.load(url, RemoteStat(tag, size))
             if entry["sha256"] is None:
                 entry["sha256"] = hash_file(file)
-                self._store(url, entry)
+                self._entries.store(url, entry)
             return str(entry["sha256"])
 
         return compute_file_identity(Path(path), mode, sha256)
@@ -263,15 +303,8 @@ class IdentityCache:
         self, path: Path | str, *, mode: RawIdentity = "full", limit: int = 0
     ) -> FileIdentity | None:
         """Return the identity of a raw file or folder; None if a file of more than `limit` bytes would be hashed."""
-
-        def sha256(file: Path | str) -> str:
-            stat = stat_file(file)
-            if stat.size > limit and self._load(file, stat)["sha256"] is None:
-                raise _HashLimitError
-            return self._hash_file(file)
-
         try:
-            return compute_file_identity(Path(path), mode, sha256)
+            return compute_file_identity(Path(path), mode, partial(self._hash_within, limit))
         except _HashLimitError:
             return None
 
@@ -282,7 +315,7 @@ class IdentityCache:
         stats = dict(files.values())
 
         def sha256(url: str) -> str:
-            digest = self._load(url, stats[url])["sha256"]
+            digest = self._entries.load(url, stats[url])["sha256"]
             if digest is None and stats[url].size > limit:
                 raise _HashLimitError
             return self._hash_file(url) if digest is None else str(digest)
@@ -292,9 +325,15 @@ class IdentityCache:
         except _HashLimitError:
             return None
 
+    def _hash_within(self, limit: int, path: Path | str) -> str:
+        stat = stat_file(path)
+        if stat.size > limit and self._entries.load(path, stat)["sha256"] is None:
+            raise _HashLimitError
+        return self._hash_file(path)
+
     def _hash_file(self, path: Path | str) -> str:
         stat = stat_file(path)
-        cached = self._load(path, stat)["sha256"]
+        cached = self._entries.load(path, stat)["sha256"]
         if cached is not None:
             return str(cached)
         for _ in range(_ATTEMPTS):
@@ -303,15 +342,13 @@ class IdentityCache:
             previous, stat = stat, stat_file(path)
             if stat == previous:
                 if self._is_settled(stat, began):
-                    self._store(path, self._load(path, stat) | {"sha256": value})
+                    self._entries.store(path, self._entries.load(path, stat) | {"sha256": value})
                 return value
         raise LockedFileError(
             "the file changes while it is being read",
             where=str(path),
             hint="it is still being recorded or copied: try again when that has ended",
         )
-
-    # Entries ------------------------------------------------------------------------------------------
 
     def _is_settled(self, stat: AnyStat, at_ns: int) -> bool:
         if not isinstance(stat, FileStat):  # an ETag changes with the content
@@ -326,39 +363,6 @@ class IdentityCache:
             time.sleep(self.settle_s)
         return time.time_ns()
 
-    def _path(self, file: Path | str) -> Path:
-        location = str(file) if is_remote(file) else os.path.realpath(file)
-        name = hashlib.sha256(os.fsencode(location)).hexdigest()
-        return self.folder / f"{name[:40]}.json"
-
-    def _load(self, file: Path | str, stat: AnyStat) -> dict[str, Any]:
-        """Return the cached entry of a file with that stat, or an empty one."""
-        empty: dict[str, Any] = {"stat": list(stat), "objects": {}, "sha256": None}
-        try:
-            entry = json.loads(self._path(file).read_bytes())
-            good = (
-                entry["format"] == FORMAT
-                and entry["stat"] == list(stat)
-                and (entry["sha256"] is None or isinstance(entry["sha256"], str))
-                and all(map(_is_entry, entry["objects"].values()))
-            )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return empty
-        return {name: entry[name] for name in empty} if good else empty
-
-    def _store(self, file: Path | str, entry: dict[str, Any]) -> None:
-        path = self._path(file)
-        with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-            try:
-                with os.fdopen(handle, "w") as stream:
-                    json.dump({"format": FORMAT} | entry, stream)
-                Path(temporary).replace(path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
-
 
 class _HashLimitError(Exception):
     """A file is larger than may be hashed now."""
@@ -369,14 +373,6 @@ def identify_file(
 ) -> FileIdentity:
     """Return the identity of a raw source file or folder; see `IdentityCache.identify_file`."""
     return (cache or IdentityCache()).identify_file(path, mode=mode)
-
-
-def _is_entry(entry: Any) -> bool:
-    return (
-        all(isinstance(entry[name], str) for name in ("identity", "object_id", "neurodata_type"))
-        and isinstance(entry["files"], dict)
-        and (entry["reads"] is None or all(isinstance(name, str) for name in entry["reads"]))
-    )
 
 
 def _read_stat(file: Path | str) -> AnyStat:
@@ -391,6 +387,10 @@ def _are_unchanged(files: Mapping[str, Any]) -> bool:
         return all(list(stat_file(name)) == list(stat) for name, stat in files.items())
     except (OSError, FileAccessError):
         return False
+
+
+def _normalize(object_path: str) -> str:
+    return "/" + object_path.strip("/")
 
 
 def _overlap(first: str, second: str) -> bool:

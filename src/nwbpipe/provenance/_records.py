@@ -6,17 +6,15 @@ Reading needs h5py only, so that ``nwbpipe log`` answers at once. Writing goes t
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import h5py
 
-from nwbpipe.errors import DamagedFileError, FileAccessError, InvalidResultError, UnsupportedFileError
-from nwbpipe.files import is_remote, open_remote, read_texts
+from nwbpipe.errors import DamagedFileError, InvalidResultError
+from nwbpipe.files import read_texts
 from nwbpipe.provenance._canonical import canonical_json
 
 LOCATION = "/general/nwbpipe"
@@ -192,50 +190,14 @@ def _format_time(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def read_records(source: h5py.File | Path | str) -> list[RunRecord]:
-    """Return the run records of a file, oldest first, superseded ones too.
-
-    Parameters
-    ----------
-    source : h5py.File, Path or str
-        An open file, a path or an S3 URL (opened read-only, without HDF5's lock). A file without records gives
-        an empty list.
-
-    Returns
-    -------
-    list of RunRecord
+def read_records(file: h5py.File) -> list[RunRecord]:
+    """Return the run records of an open file, oldest first, superseded ones too.
 
     Raises
     ------
-    FileAccessError
-        The file does not exist.
-    UnsupportedFileError
-        Not an HDF5 file.
     DamagedFileError
         A record that can't be read.
     """
-    if isinstance(source, h5py.File):
-        return _read_records(source)
-    if is_remote(source):
-        with open_remote(source) as file:
-            return _read_records(file)
-    try:
-        file = h5py.File(source, "r", locking=False)
-    except FileNotFoundError as error:
-        raise FileAccessError("the file does not exist", where=str(source)) from error
-    except OSError as error:
-        raise UnsupportedFileError(
-            "the file can't be opened as HDF5",
-            where=str(source),
-            expected="an NWB file (HDF5)",
-            found=str(error),
-            hint="give an NWB file, or restore it from a copy",
-        ) from error
-    with file:
-        return _read_records(file)
-
-
-def _read_records(file: h5py.File) -> list[RunRecord]:
     records = [_read_record(group) for group in _iter_run_groups(file)]
     return sorted(records, key=lambda record: (record.ended, record.started, record.name))
 
@@ -285,12 +247,7 @@ def _read_objects(group: h5py.Group, kind: str) -> tuple[ObjectRecord, ...]:
     return tuple(ObjectRecord(*row) for row in zip(*columns, strict=True))
 
 
-def read_host_label() -> str:
-    """Return the host label of records: the profile (``NWBPIPE_PROFILE``), never the name of the machine."""
-    return os.environ.get("NWBPIPE_PROFILE") or "local"
-
-
-def find_current_record(records: list[RunRecord], step: str) -> RunRecord | None:
+def find_current_record(records: Sequence[RunRecord], step: str) -> RunRecord | None:
     """Return the newest record of a step that is not superseded, or None."""
     return next((r for r in reversed(records) if r.step == step and not r.superseded), None)
 

@@ -12,29 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwbpipe.errors import RequestError, ToolMissingError
-from nwbpipe.provenance import read_records
 from nwbpipe.review._imaging_results import Floats, ImagingResults, read_imaging
-from nwbpipe.review._quality import passed
-from nwbpipe.session import check_readable
+from nwbpipe.review._quality import read_passed
+from nwbpipe.session import SessionFile, SessionReader
 
-TRUTH = "simulation"  # processor of the step that a simulated file keeps its truth in
+TRUTH = "simulation"  # processor of the step of a simulated file that holds the truth
 MIN_IOU = 0.5
 
 
 @dataclass(frozen=True)
 class StepCost:
-    """What a step found, and what that took.
+    """The count of a step's ROIs, and the cost of its run.
 
     Attributes
     ----------
     step, processor, tool, tool_version : str
         The run.
     parameters : dict
-        Those whose values differ among the compared steps of the same processor.
+        Parameters whose values differ among the compared steps of the same processor.
     rois, cells : int
         ROIs, and those of them that the method calls cells.
     seconds, cpu_seconds, memory_mb : float or None
-        Wall time, CPU time, peak memory; None where the record does not say.
+        Wall time, CPU time, peak memory; None where the record lacks them.
     """
 
     step: str
@@ -51,14 +50,14 @@ class StepCost:
 
 @dataclass(frozen=True)
 class StepPair:
-    """Two steps beside each other; of the first, and of the second, only the cells count.
+    """Two steps beside each other, by their cells.
 
     Attributes
     ----------
     first, second : str
-        The steps. Where `second` is measured against a simulated truth, `first` is that.
+        The steps. Where `second` is measured against a simulated truth, `first` is the truth.
     matched, only_first, only_second : int
-        Cells that both have, and that one has.
+        Cells of both, and of one alone.
     recall, precision : float or None
         Matched among the first's cells, and among the second's.
     iou : float or None
@@ -66,8 +65,8 @@ class StepPair:
     trace_r, activity_r : float or None
         Median Pearson correlation of matched traces, and of the deconvolved activity smoothed over 3 frames.
     motion_rms, motion_offset : float or None, (float, float) or None
-        Root mean square difference of the shifts (mean over planes) in pixels, after their mean difference (x, y),
-        which is that of the two reference images, was taken off; masks were moved by it before they were matched.
+        Root mean square difference of the shifts (mean over planes) in pixels, less their mean difference (x, y),
+        which is that of the two reference images; masks were moved by it before they were matched.
     pairs : list of (int, int)
         Rows of each match.
     """
@@ -89,9 +88,9 @@ class StepPair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Costs of each step, and each pair of them; pairs with a simulated truth come first.
+    """The costs of each step, and each pair of them; pairs with a simulated truth come first.
 
-    Where `passed_only`, cells are those that passed: by the verdicts in the file they did not fail.
+    Where `passed_only`, an ROI that fails by the verdicts in the file is not a cell.
     """
 
     costs: tuple[StepCost, ...]
@@ -108,9 +107,8 @@ def compare(path: Path | str, *steps: str, passed_only: bool = False) -> Compari
     """Compare the imaging results of steps of a file, with each other and with the truth of a simulated one.
 
     A mask is where a footprint has at least a quarter of its largest weight: some methods' have wide, faint skirts.
-    Cells are matched one to one, so that the sum of their IoU is largest (Hungarian algorithm); a pair below 0.5 is
-    no match. Of a simulated truth, dendrites may be found or not: they are no cells to be missed, and to find one is
-    no fault.
+    Cells are matched one to one, so that the sum of their IoU is largest (Hungarian algorithm); a pair below 0.5
+    does not count as a match. Dendrites of a simulated truth count neither as missed nor as false cells.
 
     Parameters
     ----------
@@ -119,8 +117,7 @@ def compare(path: Path | str, *steps: str, passed_only: bool = False) -> Compari
     *steps : str
         Two or more; one is enough in a simulated file.
     passed_only : bool
-        Whether an ROI that fails, by the verdicts in the file, is no cell (see `measure_quality`). A simulated truth
-        is not judged.
+        Leave out ROIs that fail by the verdicts in the file (see `measure_quality`). A simulated truth is not judged.
 
     Returns
     -------
@@ -131,36 +128,42 @@ def compare(path: Path | str, *steps: str, passed_only: bool = False) -> Compari
     UnknownNameError
         If the file has no imaging result of a step.
     RequestError
-        If there is nothing to compare with, results are of different movies, or there are no verdicts to go by.
+        If there is nothing to compare with, results are of different movies, or the file lacks verdicts.
     """
-    records = [one for one in read_records(check_readable(path)) if not one.superseded]
-    truth = next((one.step for one in records if one.processor == TRUTH), None)
-    names = list(dict.fromkeys(steps))
-    found = {name: read_imaging(path, name) for name in names}
-    if truth is not None and truth not in found:
-        found = {truth: read_imaging(path, truth), **found}
-    if len(found) < 2:
+    return SessionFile.at(path).read(lambda reader: _compare_steps(reader, steps, passed_only))
+
+
+def _compare_steps(reader: SessionReader, steps: Sequence[str], passed_only: bool) -> Comparison:
+    where = reader.file.filename
+    current = [record for record in reader.records if not record.superseded]
+    truth = next((record.step for record in current if record.processor == TRUTH), None)
+    results = {name: read_imaging(reader, name) for name in steps}
+    if truth is not None and truth not in results:
+        results = {truth: read_imaging(reader, truth), **results}
+    if len(results) < 2:
         msg = "there is nothing to compare with"
-        given = ", ".join(names) or "none"
+        named = ", ".join(dict.fromkeys(steps)) or "none"
         hint = "`nwbpipe log FILE.nwb` shows the steps"
-        raise RequestError(msg, where=str(path), expected="two steps or more", found=given, hint=hint)
-    if len({_find_movie(one) for one in found.values()}) > 1:
+        raise RequestError(msg, where=where, expected="two steps or more", found=named, hint=hint)
+    movies = {name: _find_movie(result) for name, result in results.items()}
+    if len(set(movies.values())) > 1:
         msg = "the steps are of different movies"
-        movies = "; ".join(f"{name}: {_find_movie(one)}" for name, one in found.items())
-        raise RequestError(msg, where=str(path), found=movies, hint="compare steps of one movie")
+        listed = "; ".join(f"{name}: {movie}" for name, movie in movies.items())
+        raise RequestError(msg, where=where, found=listed, hint="compare steps of one movie")
     if passed_only:
-        found = {name: one if name == truth else select_passed_cells(path, one) for name, one in found.items()}
-    methods = [one for name, one in found.items() if name != truth]
-    costs = tuple(_summarize_cost(one, _find_varied_parameters(one, methods)) for one in methods)
-    order = sorted(itertools.combinations(found, 2), key=lambda two: truth not in two)
-    pairs = [(b, a) if b == truth else (a, b) for a, b in order]
-    return Comparison(
-        costs, tuple(compare_pair(found[a], found[b], truth=a == truth) for a, b in pairs), truth, passed_only
-    )
+        results = {
+            name: result if name == truth else select_passed_cells(reader, result) for name, result in results.items()
+        }
+    methods = [result for name, result in results.items() if name != truth]
+    costs = tuple(_summarize_cost(result, _find_varied_parameters(result, methods)) for result in methods)
+    order = sorted(itertools.combinations(results, 2), key=lambda names: truth not in names)
+    names = [(b, a) if b == truth else (a, b) for a, b in order]
+    pairs = tuple(compare_pair(results[a], results[b], truth=a == truth) for a, b in names)
+    return Comparison(costs, pairs, truth, passed_only)
 
 
-def select_passed_cells(path: Path | str, results: ImagingResults) -> ImagingResults:
-    """Return results of which only what passed is a cell.
+def select_passed_cells(reader: SessionReader, results: ImagingResults) -> ImagingResults:
+    """Return results in which only ROIs that passed are cells.
 
     Raises
     ------
@@ -168,17 +171,18 @@ def select_passed_cells(path: Path | str, results: ImagingResults) -> ImagingRes
         If the file has no verdicts on these ROIs.
     """
     step = results.record.step
-    good = passed(path, step)
+    good = read_passed(reader, step)
     if good is None and not results.pixels:
         return results
     if good is None or len(good) != len(results.pixels):
         msg = f"the file does not hold a verdict on each ROI of {step!r}"
-        raise RequestError(msg, where=str(path), hint=f"nwbpipe qc FILE.nwb --measure --step {step}")
+        hint = f"nwbpipe qc FILE.nwb --measure --step {step}"
+        raise RequestError(msg, where=reader.file.filename, hint=hint)
     return replace(results, cell=results.cell & good)
 
 
 def compare_pair(first: ImagingResults, second: ImagingResults, *, truth: bool = False) -> StepPair:
-    """Compare two results; `truth` says that the first is what was simulated."""
+    """Compare two results; with `truth`, the first is the simulated one."""
     rms, offset = _compare_motion(first, second)
     rows_a, rows_b = np.flatnonzero(first.cell), np.flatnonzero(second.cell)
     if truth and "dendrite" in first.kind:
@@ -193,8 +197,8 @@ def compare_pair(first: ImagingResults, second: ImagingResults, *, truth: bool =
         extra = first.kind["dendrite"]
         found_extra = sum(bool(extra[row]) for row, _ in matches)
         count_a, count_b = count_a - int(extra.sum()), count_b - found_extra
-        kept = [not extra[row] for row, _ in matches]
-        matches, values = [match for match, keep in zip(matches, kept, strict=True) if keep], values[kept]
+        is_cell = [not extra[row] for row, _ in matches]
+        matches, values = [match for match, cell in zip(matches, is_cell, strict=True) if cell], values[is_cell]
     return StepPair(
         first=first.record.step,
         second=second.record.step,
@@ -213,7 +217,7 @@ def compare_pair(first: ImagingResults, second: ImagingResults, *, truth: bool =
 
 
 def round_offset(offset: tuple[float, float] | None) -> tuple[int, int]:
-    """Return an offset (x, y) in whole pixels, by which masks can be moved; none where it is not known."""
+    """Return an offset (x, y) in whole pixels, by which masks can be moved; 0 where it is not known."""
     return (0, 0) if offset is None else (round(offset[0]), round(offset[1]))
 
 
@@ -243,12 +247,12 @@ def match_cells(iou: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         raise ToolMissingError(msg, hint="pip install 'nwbpipe[imaging]'") from error
     eligible = np.where(iou >= MIN_IOU, iou, 0.0)
     rows, columns = linear_sum_assignment(eligible, maximize=True)
-    kept = eligible[rows, columns] > 0
-    return rows[kept], columns[kept]
+    matched = eligible[rows, columns] > 0
+    return rows[matched], columns[matched]
 
 
 def _find_movie(results: ImagingResults) -> str:
-    return next((one.path for one in results.record.inputs if one.name == "movie"), "unknown")
+    return next((item.path for item in results.record.inputs if item.name == "movie"), "unknown")
 
 
 def _compare_motion(first: ImagingResults, second: ImagingResults) -> tuple[float | None, tuple[float, float] | None]:
@@ -268,17 +272,17 @@ def _median_correlation(first: Floats | None, second: Floats | None, matches: li
 
 
 def _correlate(first: Floats, second: Floats) -> float:
-    """Pearson's r over the frames that both know; 0 where a trace is constant: it says nothing of the other."""
-    known = np.isfinite(first) & np.isfinite(second)
-    if known.sum() < 3:
+    """Return Pearson's r over the frames that are finite in both; 0 where a trace is constant."""
+    finite = np.isfinite(first) & np.isfinite(second)
+    if finite.sum() < 3:
         return 0.0
-    a, b = first[known] - first[known].mean(), second[known] - second[known].mean()
+    a, b = first[finite] - first[finite].mean(), second[finite] - second[finite].mean()
     size = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / size if size > 0 else 0.0
 
 
 def _smooth(activity: Floats | None) -> Floats | None:
-    """Sum over 3 frames: a spike that is a frame off is still that spike."""
+    """Return sums over 3 frames, so that a spike that is one frame off still counts as the same."""
     if activity is None:
         return None
     padded = np.pad(activity, [(1, 1), (0, 0)])
@@ -286,17 +290,16 @@ def _smooth(activity: Floats | None) -> Floats | None:
 
 
 def _find_varied_parameters(results: ImagingResults, methods: list[ImagingResults]) -> dict[str, Any]:
-    """Parameters of a result whose values are others in another one of the same processor."""
-    own = results.record.parameters
-    alike = [one.record.parameters for one in methods if one.record.processor == results.record.processor]
-    names = dict.fromkeys(name for one in alike for name in one)
-    return {n: own[n] for n in names if n in own and len({repr(one.get(n)) for one in alike}) > 1}
+    """Return the parameters of a result whose values differ among those of the same processor."""
+    parameters = results.record.parameters
+    alike = [other.record.parameters for other in methods if other.record.processor == results.record.processor]
+    names = dict.fromkeys(name for values in alike for name in values)
+    return {n: parameters[n] for n in names if n in parameters and len({repr(v.get(n)) for v in alike}) > 1}
 
 
 def _summarize_cost(results: ImagingResults, varied: dict[str, Any]) -> StepCost:
     record = results.record
     memory = record.resources.get("peak_memory_bytes")
-    known = bool(record.resources)
     return StepCost(
         step=record.step,
         processor=record.processor,
@@ -305,7 +308,7 @@ def _summarize_cost(results: ImagingResults, varied: dict[str, Any]) -> StepCost
         parameters=varied,
         rois=len(results.pixels),
         cells=int(results.cell.sum()),
-        seconds=(record.ended - record.started).total_seconds() if known else None,
+        seconds=(record.ended - record.started).total_seconds() if record.resources else None,
         cpu_seconds=record.resources.get("cpu_seconds"),
         memory_mb=None if memory is None else memory / 1e6,
     )

@@ -1,4 +1,4 @@
-"""A figure of a comparison: whose cells are where, how well they agree, and what each step cost."""
+"""Draw a comparison: the cells of each step, their agreement, and each step's cost."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from nwbpipe.errors import ToolMissingError
 from nwbpipe.review._compare import Comparison, StepPair, round_offset, select_passed_cells
 from nwbpipe.review._imaging_results import ImagingResults, read_imaging
+from nwbpipe.session import SessionFile, SessionReader
 
 COLORS = {"both": "#2ca02c", "first": "#d62728", "second": "#1f77b4"}
 _MOST = 4  # maps
@@ -40,20 +41,23 @@ def draw(path: Path | str, comparison: Comparison, figure: Path) -> None:
     except ImportError as error:
         msg = "to draw a figure the package matplotlib is needed"
         raise ToolMissingError(msg, hint="pip install matplotlib") from error
-    pairs = ([one for one in comparison.pairs if one.first == comparison.truth] or list(comparison.pairs))[:_MOST]
-    found = {}
-    for step in {step for pair in pairs for step in (pair.first, pair.second)}:
-        results = read_imaging(path, step)
-        found[step] = (
-            select_passed_cells(path, results) if comparison.passed_only and step != comparison.truth else results
-        )
+    pairs = ([pair for pair in comparison.pairs if pair.first == comparison.truth] or list(comparison.pairs))[:_MOST]
+    steps = {step for pair in pairs for step in (pair.first, pair.second)}
+
+    def read(reader: SessionReader) -> dict[str, ImagingResults]:
+        results = {step: read_imaging(reader, step) for step in steps}
+        judged = steps - {comparison.truth} if comparison.passed_only else set()
+        return results | {step: select_passed_cells(reader, results[step]) for step in judged}
+
+    session = SessionFile.at(path)
+    results = session.read(read)
     canvas = Figure(figsize=(max(3.7 * len(pairs), 8.0), 7.6), layout="constrained")
     scan = "one scan" if comparison.truth is None else "one simulated scan"
-    title = f"Imaging methods on {scan}: {str(path).rpartition('/')[2]}"
+    title = f"Imaging methods on {scan}: {session.name}"
     canvas.suptitle(title + (" (only ROIs that passed)" if comparison.passed_only else ""), fontsize=13)
     upper, lower = canvas.subfigures(2, 1, height_ratios=[1.7, 1])
     for axis, pair in zip(np.ravel(upper.subplots(1, len(pairs))), pairs, strict=True):
-        _draw_map(axis, found[pair.first], found[pair.second], pair, truth=pair.first == comparison.truth)
+        _draw_map(axis, results[pair.first], results[pair.second], pair, truth=pair.first == comparison.truth)
     _draw_legend(upper, truth=pairs[0].first == comparison.truth)
     scores, costs = lower.subplots(1, 2, width_ratios=[1.6, 1])
     _draw_scores(scores, pairs, comparison.truth)
@@ -81,10 +85,10 @@ def _draw_map(axis: Any, first: ImagingResults, second: ImagingResults, pair: St
     axis.set(xlim=(-0.5, nx - 0.5), ylim=(ny - 0.5, -0.5), aspect="equal", xlabel="x (pixels)", ylabel="y (pixels)")
     both, first_alone, second_alone = pair.matched, pair.only_first, pair.only_second
     if truth:
-        told = f"{pair.second}\n{both} found, {first_alone} missed, {second_alone} false"
+        title = f"{pair.second}\n{both} found, {first_alone} missed, {second_alone} false"
     else:
-        told = f"{pair.first}, {pair.second}\n{both} in both, {first_alone} and {second_alone} in one"
-    axis.set_title(told, fontsize=11)
+        title = f"{pair.first}, {pair.second}\n{both} in both, {first_alone} and {second_alone} in one"
+    axis.set_title(title, fontsize=11)
 
 
 def _draw_legend(canvas: Any, *, truth: bool) -> None:
@@ -98,16 +102,16 @@ def _draw_legend(canvas: Any, *, truth: bool) -> None:
 
 
 def _draw_scores(axis: Any, pairs: list[StepPair], truth: str | None) -> None:
-    """Groups of bars, a group for each score and a bar for each pair; a score that is not known has none."""
+    """Draw groups of bars, a group for each score and a bar for each pair; an unknown score has no bar."""
     wide = 0.8 / len(pairs)
     for n, pair in enumerate(pairs):
         values = [getattr(pair, score) for score in _SCORES]
-        places = np.arange(len(values)) + (n - (len(pairs) - 1) / 2) * wide
+        positions = np.arange(len(values)) + (n - (len(pairs) - 1) / 2) * wide
         label = pair.second if pair.first == truth else f"{pair.first}, {pair.second}"
-        axis.bar(places, [value or 0.0 for value in values], 0.9 * wide, color=_BARS[n], label=label)
-        for place, value in zip(places, values, strict=True):
+        axis.bar(positions, [value or 0.0 for value in values], 0.9 * wide, color=_BARS[n], label=label)
+        for position, value in zip(positions, values, strict=True):
             text = "–" if value is None else f"{value:.2f}"
-            axis.text(place, max(value or 0.0, 0.0) + 0.02, text, ha="center", fontsize=8)
+            axis.text(position, max(value or 0.0, 0.0) + 0.02, text, ha="center", fontsize=8)
     axis.set_xticks(range(len(_SCORES)), _SCORES.values())
     axis.set(ylim=(0, 1.15), ylabel="1 is the best")
     axis.set_title("Against the truth" if pairs[0].first == truth else "Agreement of two methods", fontsize=11)
@@ -116,13 +120,13 @@ def _draw_scores(axis: Any, pairs: list[StepPair], truth: str | None) -> None:
 
 
 def _draw_costs(axis: Any, comparison: Comparison) -> None:
-    known = [one for one in comparison.costs if one.seconds is not None]
-    for place, one in enumerate(known):
-        memory = "" if one.memory_mb is None else f", {one.memory_mb / 1000:.1f} GB"
-        axis.barh(place, one.seconds, color="#7f7f7f", height=0.5)
-        axis.text(one.seconds or 0.0, place, f" {one.seconds:.0f} s{memory}", va="center", fontsize=9)
-    axis.set_yticks(range(len(known)), [one.step for one in known])
-    axis.set_ylim(max(len(known), 1) - 0.4, -0.6)
+    costs = [cost for cost in comparison.costs if cost.seconds is not None]
+    for row, cost in enumerate(costs):
+        memory = "" if cost.memory_mb is None else f", {cost.memory_mb / 1000:.1f} GB"
+        axis.barh(row, cost.seconds, color="#7f7f7f", height=0.5)
+        axis.text(cost.seconds or 0.0, row, f" {cost.seconds:.0f} s{memory}", va="center", fontsize=9)
+    axis.set_yticks(range(len(costs)), [cost.step for cost in costs])
+    axis.set_ylim(max(len(costs), 1) - 0.4, -0.6)
     axis.set_xlabel("seconds")
-    axis.set_xlim(0, 1.9 * max([one.seconds or 0.0 for one in known], default=1.0) or 1.0)
+    axis.set_xlim(0, 1.9 * max([cost.seconds or 0.0 for cost in costs], default=1.0) or 1.0)
     axis.set_title("Run time and peak memory", fontsize=11)

@@ -1,42 +1,45 @@
-"""Labels that a person gives to ROIs: beside the tool's own, bound to the very run whose ROIs they are."""
+"""Add a person's labels of ROIs beside the tool's own, bound to the run that found the ROIs."""
 
 from __future__ import annotations
 
 import csv
-import platform
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
-from nwbpipe import __version__, files
-from nwbpipe import session as session_file
+from nwbpipe import files
 from nwbpipe.errors import InputError, ResultExistsError, SourceError, UnknownNameError
 from nwbpipe.provenance import (
     ObjectRecord,
     RunRecord,
     check_step_name,
-    digest,
     find_current_record,
     identify_file,
     mark_superseded,
-    parameters_hash,
-    read_host_label,
+    new_record,
     read_records,
     run_key,
 )
 from nwbpipe.review._imaging_results import SEGMENTATION, find_output
-from nwbpipe.session import CURATION, commit_result, remove_outputs
+from nwbpipe.session import (
+    CURATION,
+    SessionChange,
+    SessionFile,
+    SessionReader,
+    commit_result,
+    remove_outputs,
+    retry_after_conflicts,
+)
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
 
 _SUFFIX = "_curation"
-#: Words that say whether it is a cell; other words are labels that don't.
+#: Words that decide whether an ROI is a cell; other words leave that to the tool.
 _CELL = {"cell": True, "soma": True, "1": True, "true": True, "yes": True}
 _NO_CELL = {"not cell": False, "no cell": False, "noise": False, "0": False, "false": False, "no": False}
 
@@ -52,7 +55,7 @@ def read_labels(path: Path) -> dict[int, str]:
     Raises
     ------
     SourceError
-        If it is neither, an ROI is named twice, or a label is empty.
+        If the file is neither, an ROI is named twice, or a label is empty.
     """
     if path.suffix == ".npy":
         try:
@@ -62,7 +65,9 @@ def read_labels(path: Path) -> dict[int, str]:
             raise SourceError(msg, where=str(path), expected="iscell.npy of suite2p", found=str(error)) from error
         flags = values[:, 0] if values.ndim == 2 else values
         if flags.ndim != 1 or not np.isin(flags, (0, 1)).all():
-            msg = "the array says not for each ROI whether it is a cell"
+            msg = "the array is not an iscell.npy of suite2p: its first column holds other values than 0 and 1"
+            if flags.ndim != 1:
+                msg = f"the array is not an iscell.npy of suite2p: it has {values.ndim} dimensions"
             raise SourceError(
                 msg, where=str(path), expected="0 or 1 in the first column", found=f"shape {values.shape}"
             )
@@ -72,8 +77,8 @@ def read_labels(path: Path) -> dict[int, str]:
             reader = csv.DictReader(stream)
             head = [name.strip() for name in reader.fieldnames or ()]
             if "roi" not in head or "label" not in head:
-                msg = "the table has not the columns that are needed"
-                raise SourceError(msg, where=str(path), expected="roi, label", found=", ".join(head) or "none")
+                msg = "the table lacks the columns roi and label"
+                raise SourceError(msg, where=str(path), expected="roi, label", found=", ".join(head) or "no header")
             reader.fieldnames = head
             return _parse_rows(reader, path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -108,9 +113,9 @@ def curate(
     """Add a person's labels of a step's ROIs to a session file, in one transaction.
 
     The labels are the table ``Curation_<step>_curation``: a row for each ROI, with a reference to it, its ``label``
-    (empty where it has none), ``curated_iscell`` (what the label says; the tool's word where there is none), who gave
-    it, when, and on which run. The tool's own table is not touched, so that nothing that was computed from it is
-    stale. Its record is one of a run, so the labels are renamed, removed and listed like any result. They refer to
+    (empty where it has none), ``curated_iscell`` (by the label; the tool's value where the label does not decide),
+    who gave it, when, and on which run. The tool's own table is not touched, so that results computed from it stay
+    current. The labels have a run record, so they are renamed, removed and listed like any result. They refer to
     the run's ROIs: the segmentation can't be replaced under them, and another one never inherits them.
 
     Parameters
@@ -118,13 +123,13 @@ def curate(
     path : path
         The session file.
     step : str
-        The step whose ROIs they are.
+        The step that found the ROIs.
     labels : path or mapping
         ``iscell.npy``, a CSV (see `read_labels`), or labels by ROI (row of the segmentation, from 0).
     who : str
-        Whose labels they are; it is written into the file.
+        The person who gave the labels; written into the file.
     replace : bool
-        Whether earlier labels of the step may be replaced.
+        Replace earlier labels of the step.
     lock_timeout : float
         Seconds to wait for another writer.
 
@@ -137,32 +142,32 @@ def curate(
     UnknownNameError
         If the file has no segmentation of that step.
     InputError
-        If an ROI is not there, or an array of labels is not of all ROIs.
+        If the segmentation lacks an ROI, or an array of labels has another length.
     ResultExistsError
         If the step has labels, and `replace` is false.
     """
     if not who.strip():
-        msg = "whose labels are they?"
+        msg = "the labels need the name of the person who gave them"
         raise InputError(msg, expected="a name", hint="--who NAME")
-    session_file.check_changeable(path)
-    session = session_file.check_readable(path)
+    session = SessionFile.at(path)
+    session.require_changeable()
     sources: tuple[dict[str, Any], ...] = ()
     whole = False
     if isinstance(labels, (str, Path)):
         source = Path(labels)
         identity = identify_file(source)
         sources = ({"path": source.name, "size": identity.size, "sha256": identity.sha256},)
-        given: Mapping[int, str] = read_labels(source)
+        by_roi: Mapping[int, str] = read_labels(source)
         whole = source.suffix == ".npy"
     else:
-        given = labels
-    run, segmentation_id, segmentation_path = _find_segmentation(session, step)
+        by_roi = labels
+    run, segmentation = session.read(lambda reader: _find_segmentation(reader, step))
     name = check_step_name(step + _SUFFIX)
     run_id, started = uuid.uuid4().hex, datetime.now(UTC)
-    values = {"who": who, "labels": {str(roi): label for roi, label in sorted(given.items())}}
+    values = {"who": who, "labels": {str(roi): label for roi, label in sorted(by_roi.items())}}
 
-    def make_room(file: h5py.File) -> list[str]:
-        earlier = find_current_record(read_records(file), name)
+    def make_room(change: SessionChange) -> list[str]:
+        earlier = find_current_record(read_records(change.file), name)
         if earlier is None:
             return []
         if not replace:
@@ -170,59 +175,53 @@ def curate(
             raise ResultExistsError(
                 msg, where=str(session), found=earlier.parameters.get("who", ""), hint="--replace"
             )
-        remove_outputs(file, earlier)
-        mark_superseded(file, name, run_id)
+        remove_outputs(change.file, earlier)
+        mark_superseded(change.file, name, run_id)
         return [output.path for output in earlier.outputs]
 
     def write(nwbfile: NWBFile) -> None:
-        segmentation = nwbfile.objects.get(segmentation_id)
-        if segmentation is None:
+        table = nwbfile.objects.get(segmentation.object_id)
+        if table is None:
             msg = "the segmentation was replaced meanwhile"
             raise InputError(msg, where=str(session), hint="look at the new ROIs before labelling them")
-        count = len(segmentation)
-        wrong = [roi for roi in given if not 0 <= roi < count]
-        if wrong or (whole and len(given) != count):
+        count = len(table)
+        wrong = [roi for roi in by_roi if not 0 <= roi < count]
+        if wrong or (whole and len(by_roi) != count):
             msg = "the labels are not of these ROIs"
-            found = f"{len(given)} labels" if whole else f"ROI {', '.join(map(str, wrong[:5]))}"
+            found = f"{len(by_roi)} labels" if whole else f"ROI {', '.join(map(str, wrong[:5]))}"
             raise InputError(msg, where=str(labels), expected=f"{count} ROIs, from 0", found=found)
-        nwbfile.processing["ophys"].add(_build_table(name, segmentation, given, who, started, run))
+        nwbfile.processing["ophys"].add(_build_table(name, table, by_roi, who, started, run))
 
-    def record_of(outputs: tuple[ObjectRecord, ...]) -> RunRecord:
-        return RunRecord(
+    def build_record(outputs: tuple[ObjectRecord, ...]) -> RunRecord:
+        return new_record(
             key=run_key(CURATION, 1, values, None, {"run": run.run_id}),
             run_id=run_id,
             step=name,
             processor=CURATION,
             revision=1,
             tool="person",
-            tool_version="",
             parameters=values,
-            parameters_hash=parameters_hash(values),
-            inputs=(ObjectRecord("segmentation", segmentation_path, segmentation_id, "PlaneSegmentation"),),
+            inputs=(segmentation,),
             outputs=outputs,
             started=started,
-            ended=datetime.now(UTC),
-            host=read_host_label(),
-            python=platform.python_version(),
-            compute_digest=digest(b""),
-            software=f"nwbpipe {__version__}",
             sources=sources,
         )
 
-    return session_file.retry_after_conflicts(
-        lambda: commit_result(session, make_room, write, record_of, lock_timeout=lock_timeout)
+    return retry_after_conflicts(
+        lambda: commit_result(session, make_room, write, build_record, lock_timeout=lock_timeout)
     )
 
 
-def _find_segmentation(session: Path | str, step: str) -> tuple[RunRecord, str, str]:
-    """The step's current run, and the object id and path of its segmentation."""
-    record = find_current_record(read_records(session), step)
-    with session_file.open_hdf5(session) as file:
-        place = None if record is None else find_output(file, record, SEGMENTATION)
-        if record is not None and place is not None:
-            return record, str(file[place].attrs["object_id"]), place
+def _find_segmentation(reader: SessionReader, step: str) -> tuple[RunRecord, ObjectRecord]:
+    """Return the step's current run, and its segmentation."""
+    record = find_current_record(reader.records, step)
+    path = None if record is None else find_output(reader.file, record, SEGMENTATION)
+    if record is not None and path is not None:
+        object_id = str(reader.file[path].attrs["object_id"])
+        return record, ObjectRecord("segmentation", path, object_id, "PlaneSegmentation")
     msg = f"the file has no segmentation of a step {step!r}"
-    raise UnknownNameError(msg, where=str(session), found=step, hint="`nwbpipe log FILE.nwb` shows the runs")
+    hint = "`nwbpipe log FILE.nwb` shows the runs"
+    raise UnknownNameError(msg, where=reader.file.filename, found=step, hint=hint)
 
 
 def _build_table(
@@ -232,28 +231,27 @@ def _build_table(
 
     rows = list(range(len(segmentation)))
     tool = segmentation["iscell"].data[:] if "iscell" in segmentation.colnames else np.ones(len(rows), bool)
-    said = [labels.get(row, "") for row in rows]
-    known = {**_CELL, **_NO_CELL}
-    cell = [known.get(label.lower(), bool(tool[row])) for row, label in zip(rows, said, strict=True)]
-    given = [bool(label) for label in said]
+    texts = [labels.get(row, "") for row in rows]
+    decisive = {**_CELL, **_NO_CELL}
+    cell = [decisive.get(label.lower(), bool(tool[row])) for row, label in zip(rows, texts, strict=True)]
     columns = [
         DynamicTableRegion(
             name="roi", description=f"The ROI, a row of {segmentation.name}.", data=rows, table=segmentation
         ),
-        VectorData(name="label", description="The person's label; empty where none was given.", data=said),
+        VectorData(name="label", description="The person's label; empty where none was given.", data=texts),
         VectorData(
             name="curated_iscell",
             description="Whether it is a cell, by the label; as the tool has it where the label does not say.",
             data=cell,
         ),
-        VectorData(name="curator", description="Whose label it is.", data=[who if one else "" for one in given]),
+        VectorData(name="curator", description="Whose label it is.", data=[who if label else "" for label in texts]),
         VectorData(
             name="curated_at",
             description="When it was given to the file, ISO 8601 in UTC.",
-            data=[when.isoformat(timespec="seconds") if one else "" for one in given],
+            data=[when.isoformat(timespec="seconds") if label else "" for label in texts],
         ),
         VectorData(
-            name="run_id", description="Run whose ROI it is.", data=[run.run_id if one else "" for one in given]
+            name="run_id", description="Run whose ROI it is.", data=[run.run_id if label else "" for label in texts]
         ),
     ]
     return DynamicTable(
@@ -265,14 +263,17 @@ def _build_table(
 
 
 def read_curated_cells(path: Path | str, step: str) -> np.ndarray | None:
-    """Return for each ROI of a step whether it is a cell by a person's labels; None if there are none of its run."""
-    session = session_file.check_readable(path)
-    records = read_records(session)
-    run, labels = find_current_record(records, step), find_current_record(records, step + _SUFFIX)
-    if run is None or labels is None or labels.processor != CURATION:
-        return None
-    with session_file.open_hdf5(session) as file:
-        (output,) = labels.outputs
-        if output.path not in file or not files.is_below(labels.inputs[0].path, [one.path for one in run.outputs]):
+    """Return True for each ROI of a step that is a cell by a person's labels; None if its run has no labels."""
+
+    def read(reader: SessionReader) -> np.ndarray | None:
+        run = find_current_record(reader.records, step)
+        labels = find_current_record(reader.records, step + _SUFFIX)
+        if run is None or labels is None or labels.processor != CURATION:
             return None
-        return np.asarray(file[f"{output.path}/curated_iscell"][()], dtype=bool)
+        (output,) = labels.outputs
+        outputs = [item.path for item in run.outputs]
+        if output.path not in reader.file or not files.is_below(labels.inputs[0].path, outputs):
+            return None
+        return np.asarray(reader.file[f"{output.path}/curated_iscell"][()], dtype=bool)
+
+    return SessionFile.at(path).read(read)

@@ -1,17 +1,16 @@
-"""Read a step's imaging results out of a session file: what comparison and curation look at."""
+"""Read a step's imaging results out of a session file, for comparison and curation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from nwbpipe import session as session_file
 from nwbpipe.errors import UnknownNameError
-from nwbpipe.provenance import RunRecord, find_current_record, read_records
+from nwbpipe.provenance import RunRecord, find_current_record
+from nwbpipe.session import SessionReader
 from nwbpipe_kit.imaging_metrics import FAINTEST
 
 Floats = NDArray[np.float64]
@@ -24,23 +23,23 @@ _IMAGES = "SummaryImages_{0}"
 
 @dataclass(frozen=True)
 class ImagingResults:
-    """What a step found.
+    """The imaging results of a step.
 
     Attributes
     ----------
     record : RunRecord
         The run.
     pixels : list of ndarray, int64, shape (n,)
-        Of each ROI, its pixels as ``(plane * nx + x) * ny + y``, sorted; those whose weight is at least a quarter of
+        The pixels of each ROI as ``(plane * nx + x) * ny + y``, sorted; those whose weight is at least a quarter of
         the largest.
     cell : ndarray, bool, shape (rois,)
-        Whether the method calls it a cell; all, where it does not say.
+        True for the ROIs that the method calls cells; for all, where it does not judge them.
     kind : dict of str to ndarray, bool, shape (rois,)
         Further marks: ``dim``, ``dendrite`` of a simulated truth.
     traces, activity : ndarray or None, shape (frames, rois)
         The first of `NeuropilCorrected`, `DfOverF`, `RoiResponseSeries`; `Deconvolved`.
     shifts : ndarray or None, shape (frames, planes, 2)
-        Displacement (x, y) of the content in pixels: what the method found, or was given as the input ``shifts``.
+        Displacement (x, y) of the content in pixels: the method's result, or its input ``shifts``.
     frame_shape : (int, int)
         Size of the frame (x, y).
     mean : ndarray or None, shape (x, y)
@@ -58,19 +57,19 @@ class ImagingResults:
     mean: Floats | None = None
 
     def shift_masks(self, offset: tuple[int, int]) -> list[NDArray[np.int64]]:
-        """Return the pixels, displaced by (x, y); what leaves the frame is lost."""
+        """Return the pixels, displaced by (x, y), without those that leave the frame."""
         nx, ny = self.frame_shape
-        found = []
+        shifted = []
         for pixels in self.pixels:
-            rest, y = np.divmod(pixels, ny)
-            plane, x = np.divmod(rest, nx)
+            column, y = np.divmod(pixels, ny)
+            plane, x = np.divmod(column, nx)
             x, y = x + offset[0], y + offset[1]
             inside = (x >= 0) & (x < nx) & (y >= 0) & (y < ny)
-            found.append(((plane * nx + x) * ny + y)[inside])
-        return found
+            shifted.append(((plane * nx + x) * ny + y)[inside])
+        return shifted
 
 
-def read_imaging(path: Path | str, step: str) -> ImagingResults:
+def read_imaging(reader: SessionReader, step: str) -> ImagingResults:
     """Read the current imaging results of a step.
 
     Raises
@@ -78,19 +77,17 @@ def read_imaging(path: Path | str, step: str) -> ImagingResults:
     UnknownNameError
         If the file has none.
     """
-    session = session_file.check_readable(path)
-    record = find_current_record(read_records(session), step)
-    with session_file.open_hdf5(session) as file:
-        if record is None or not _has_imaging(file, record):
-            msg = f"the file has no imaging result of a step {step!r}"
-            steps = [one.step for one in read_records(file) if not one.superseded and _has_imaging(file, one)]
-            hint = "`nwbpipe log FILE.nwb` shows all steps"
-            raise UnknownNameError(msg, where=str(path), expected=", ".join(steps) or None, found=step, hint=hint)
-        return _read_results(file, record)
+    file, record = reader.file, find_current_record(reader.records, step)
+    if record is None or not _has_imaging(file, record):
+        msg = f"the file has no imaging result of a step {step!r}"
+        steps = [other.step for other in reader.records if not other.superseded and _has_imaging(file, other)]
+        hint = "`nwbpipe log FILE.nwb` shows all steps"
+        raise UnknownNameError(msg, where=file.filename, expected=", ".join(steps) or None, found=step, hint=hint)
+    return _read_results(file, record)
 
 
 def find_output(file: h5py.File, record: RunRecord, *patterns: str) -> str | None:
-    """Return the path of what a run wrote, by the first of some patterns that is there.
+    """Return the path of an output of a run, by the first of several patterns that the file has.
 
     Parameters
     ----------
@@ -98,13 +95,13 @@ def find_output(file: h5py.File, record: RunRecord, *patterns: str) -> str | Non
     record : RunRecord
         The run.
     *patterns : str
-        Containers, and what is in them, with {0} for the step: ``Fluorescence_{0}/Neuropil``.
+        Containers, or objects in them, with {0} for the step: ``Fluorescence_{0}/Neuropil``.
     """
     outputs = {output.path.rpartition("/")[2]: output.path for output in record.outputs}
     for pattern in patterns:
         container, slash, inner = pattern.format(record.step).partition("/")
-        if container in outputs and (found := outputs[container] + slash + inner) in file:
-            return found
+        if container in outputs and (output := outputs[container] + slash + inner) in file:
+            return output
     return None
 
 
@@ -125,7 +122,7 @@ def _read_results(file: h5py.File, record: RunRecord) -> ImagingResults:
         pixels = _read_pixels(file[table], shape)
         cell = file[table]["iscell"][()].astype(bool) if "iscell" in file[table] else np.ones(len(pixels), bool)
         kind = {name: file[table][name][()].astype(bool) for name in ("dim", "dendrite") if name in file[table]}
-    moved = None if shifts is None else np.asarray(file[f"{shifts}/data"][()], dtype=np.float64)
+    motion = None if shifts is None else np.asarray(file[f"{shifts}/data"][()], dtype=np.float64)
     return ImagingResults(
         record=record,
         pixels=pixels,
@@ -133,7 +130,7 @@ def _read_results(file: h5py.File, record: RunRecord) -> ImagingResults:
         kind=kind,
         traces=None if traces is None else np.asarray(file[f"{traces}/data"][()], dtype=np.float64),
         activity=None if activity is None else np.asarray(file[f"{activity}/data"][()], dtype=np.float64),
-        shifts=moved if moved is None or moved.ndim == 3 else moved[:, None],
+        shifts=motion if motion is None or motion.ndim == 3 else motion[:, None],
         frame_shape=shape,
         mean=None
         if images is None or "mean" not in file[images]
@@ -142,20 +139,21 @@ def _read_results(file: h5py.File, record: RunRecord) -> ImagingResults:
 
 
 def _find_input_shifts(file: h5py.File, record: RunRecord) -> str | None:
-    """Path of the shifts that a run was given, if they are still the same object."""
-    for one in record.inputs:
-        if one.name == "shifts" and one.path in file and file[one.path].attrs.get("object_id") == one.object_id:
-            return one.path
+    """Return the path of a run's input of shifts, if the same object still lies there."""
+    for item in record.inputs:
+        if item.name == "shifts" and item.is_in(file):
+            return item.path
     return None
 
 
 def _read_frame_shape(file: h5py.File, record: RunRecord, images: str | None) -> tuple[int, int]:
-    for one in record.inputs:
-        if one.name == "movie" and f"{one.path}/data" in file:
-            nx, ny = file[f"{one.path}/data"].shape[1:3]
+    for item in record.inputs:
+        if item.name == "movie" and f"{item.path}/data" in file:
+            nx, ny = file[f"{item.path}/data"].shape[1:3]
             return int(nx), int(ny)
     if images is not None:
-        first = next(one for one in file[images].values() if one.attrs.get("neurodata_type") == "GrayscaleImage")
+        members = file[images].values()
+        first = next(image for image in members if image.attrs.get("neurodata_type") == "GrayscaleImage")
         return int(first.shape[0]), int(first.shape[1])
     return 1 << 20, 1 << 20  # only the order of pixels matters then
 
@@ -165,9 +163,9 @@ def _read_pixels(table: h5py.Group, shape: tuple[int, int]) -> list[NDArray[np.i
     planes = table["plane"][()] if "plane" in table else np.zeros(len(ends), np.int64)
     x, y, weight = values["x"].astype(np.int64), values["y"].astype(np.int64), values["weight"]
     starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-    found = []
+    masks = []
     for plane, start, end in zip(planes, starts, ends, strict=True):
         pixels = (int(plane) * shape[0] + x[start:end]) * shape[1] + y[start:end]
         strong = weight[start:end] >= FAINTEST * weight[start:end].max(initial=0.0)
-        found.append(np.unique(pixels[strong]))
-    return found
+        masks.append(np.unique(pixels[strong]))
+    return masks

@@ -1,4 +1,4 @@
-"""Measure the quality of what steps read and wrote, and list the verdicts that a file holds."""
+"""Measure the quality of a step's inputs and results, and list the verdicts that a file holds."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import h5py
 import numpy as np
 
 from nwbpipe import files
-from nwbpipe import session as session_file
 from nwbpipe.errors import NwbpipeError, RequestError, UnknownNameError
-from nwbpipe.provenance import RunRecord, read_records
+from nwbpipe.provenance import RunRecord
 from nwbpipe.quality import ThresholdSet, Verdict
 from nwbpipe.review._imaging_results import SEGMENTATION, SHIFTS, find_output
 from nwbpipe.run import Run, process
+from nwbpipe.session import SessionFile, SessionReader
 
 _SUFFIX = "_quality"
 _TABLES = {"RoiQuality": "roi", "ScanQuality": "scan"}
@@ -38,7 +38,7 @@ class QualityVerdict:
     step : str
         The step that measured.
     about : str
-        The step whose result was measured; empty if it was a movie alone.
+        The step that made the measured result; empty if only a movie was measured.
     of : str
         ``roi`` or ``scan``.
     row : int
@@ -47,7 +47,7 @@ class QualityVerdict:
         "pass", "warn" or "fail".
     reasons : tuple of str
     metrics : dict of str to float or None
-        What was measured; None where it can't be told.
+        The measured values; None where one is not defined.
     table : str
         Path of the table in the file.
     """
@@ -68,7 +68,7 @@ class QualityVerdict:
 
 def list_imaging_steps(path: Path | str) -> list[str]:
     """Return the steps of a file whose current results are of imaging: a segmentation, or shifts."""
-    return [step for step, found in _find_bindings(path).items() if found]
+    return SessionFile.at(path).read(_list_imaging_steps)
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ class SessionQuality:
     ----------
     session : str
         Its key.
-    judged : list of Judged
+    judged : list of QualityVerdict
         As of `verdicts`.
     not_measured : list of str
         Steps with results of imaging that have no verdicts.
     missing : bool
-        Whether there is no NWB file yet.
+        True if the NWB file does not exist yet.
     problem : str
-        Why the file can't be read; empty if it can.
+        The error that reading the file gave; empty if it can be read.
     """
 
     session: str
@@ -97,8 +97,8 @@ class SessionQuality:
 
     @property
     def failed(self) -> bool:
-        """Whether anything in it fails."""
-        return any(one.verdict == "fail" for one in self.judged)
+        """True if any verdict is "fail"."""
+        return any(verdict.verdict == "fail" for verdict in self.judged)
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
@@ -108,20 +108,28 @@ class SessionQuality:
 def read_session_quality(
     session: str, path: Path | str | None, *, step: str | None = None, thresholds: ThresholdSet | None = None
 ) -> SessionQuality:
-    """Return the verdicts of a session, or why there are none (no file: None); see `verdicts`."""
+    """Return the verdicts of a session, or the reason for having none (no file: None); see `verdicts`."""
     if path is None:
         return SessionQuality(session, missing=True)
+
+    def read(reader: SessionReader) -> SessionQuality:
+        judged = _read_verdicts(reader, step, thresholds)
+        return SessionQuality(session, judged, _list_unmeasured(_list_imaging_steps(reader), judged, step))
+
     try:
-        judged = verdicts(path, step=step, thresholds=thresholds)
-        return SessionQuality(session, judged, list_unmeasured_steps(path, judged, step))
+        return SessionFile.at(path).read(read)
     except (NwbpipeError, OSError) as error:
         return SessionQuality(session, problem=str(error))
 
 
 def list_unmeasured_steps(path: Path | str, judged: Iterable[QualityVerdict], step: str | None = None) -> list[str]:
-    """Return the imaging steps of a file, or the one that is named, that none of these verdicts are about."""
-    done = {one.about for one in judged} | {one.step for one in judged}
-    return [one for one in list_imaging_steps(path) if one not in done and step in (None, one)]
+    """Return the imaging steps of a file, or the named one, that none of these verdicts are about."""
+    return _list_unmeasured(list_imaging_steps(path), judged, step)
+
+
+def _list_unmeasured(steps: Iterable[str], judged: Iterable[QualityVerdict], step: str | None) -> list[str]:
+    measured = {name for verdict in judged for name in (verdict.about, verdict.step)}
+    return [name for name in steps if name not in measured and step in (None, name)]
 
 
 def measure_quality(
@@ -133,7 +141,7 @@ def measure_quality(
     replace: bool = False,
     progress: Callable[[float, str], None] | None = None,
 ) -> Run:
-    """Measure what an imaging step read and wrote, as the step ``<step>_quality``; see `ImagingQuality`.
+    """Measure an imaging step's movie and results, as the step ``<step>_quality``; see `ImagingQuality`.
 
     Parameters
     ----------
@@ -142,11 +150,11 @@ def measure_quality(
     step : str
         A step with a segmentation, or with shifts.
     thresholds : ThresholdSet, optional
-        The set that the verdicts are by.
+        The thresholds of the verdicts.
     params : dict, optional
         Further parameters of ``imaging_quality``.
     replace : bool
-        Whether earlier metrics of the step, by other thresholds or of another result, may be replaced.
+        Replace earlier metrics of the step, by other thresholds or of another result.
     progress : callable, optional
         Called with a fraction (0 to 1) and a text.
 
@@ -155,37 +163,39 @@ def measure_quality(
     UnknownNameError
         If the file has no imaging result of that step.
     """
-    found = _find_bindings(path)
-    if not found.get(step):
+    bindings = SessionFile.at(path).read(_find_bindings)
+    if not bindings.get(step):
         msg = f"the file has no imaging result of a step {step!r}"
-        known = ", ".join(name for name, bindings in found.items() if bindings)
+        steps = ", ".join(name for name, inputs in bindings.items() if inputs)
         hint = "`nwbpipe log FILE.nwb` shows all steps"
-        raise UnknownNameError(msg, where=str(path), expected=known or None, found=step, hint=hint)
+        raise UnknownNameError(msg, where=str(path), expected=steps or None, found=step, hint=hint)
     values = dict(params or {})
     if thresholds is not None:
         values["thresholds"] = thresholds.as_dict()
     name = step + _SUFFIX
     return process(
-        path, "imaging_quality", step=name, params=values, inputs=found[step], replace=replace, progress=progress
+        path, "imaging_quality", step=name, params=values, inputs=bindings[step], replace=replace, progress=progress
     )
 
 
-def _read_current_records(path: Path | str) -> list[RunRecord]:
-    return [one for one in read_records(session_file.check_readable(path)) if not one.superseded]
+def _find_bindings(reader: SessionReader) -> dict[str, dict[str, str]]:
+    """Return the inputs of ``imaging_quality`` for each step: its results, and the movie that it read."""
+    bindings = {}
+    for record in _list_current(reader):
+        outputs = {name: find_output(reader.file, record, pattern) for name, pattern in _WRITTEN.items()}
+        inputs = {name: path for name, path in outputs.items() if path is not None}
+        if inputs:
+            inputs |= {item.name: item.path for item in record.inputs if item.name == "movie"}
+        bindings[record.step] = inputs
+    return bindings
 
 
-def _find_bindings(path: Path | str) -> dict[str, dict[str, str]]:
-    """For each step, the inputs of ``imaging_quality``: what it wrote, and the movie that it read."""
-    steps = {}
-    records = _read_current_records(path)
-    with session_file.open_hdf5(path) as file:
-        for record in records:
-            places = {name: find_output(file, record, pattern) for name, pattern in _WRITTEN.items()}
-            found = {name: place for name, place in places.items() if place is not None}
-            if found:
-                found.update({one.name: one.path for one in record.inputs if one.name == "movie"})
-            steps[record.step] = found
-    return steps
+def _list_imaging_steps(reader: SessionReader) -> list[str]:
+    return [step for step, inputs in _find_bindings(reader).items() if inputs]
+
+
+def _list_current(reader: SessionReader) -> list[RunRecord]:
+    return [record for record in reader.records if not record.superseded]
 
 
 def verdicts(
@@ -202,53 +212,62 @@ def verdicts(
     thresholds : ThresholdSet, optional
         Judge the stored metrics by this set instead; nothing is written.
     """
+    return SessionFile.at(path).read(lambda reader: _read_verdicts(reader, step, thresholds))
+
+
+def _read_verdicts(
+    reader: SessionReader, step: str | None = None, thresholds: ThresholdSet | None = None
+) -> list[QualityVerdict]:
     judged: list[QualityVerdict] = []
-    records = _read_current_records(path)
-    with session_file.open_hdf5(path) as file:
-        for record in records:
-            about = _find_measured_step(record, records)
-            if step is not None and step not in (record.step, about):
-                continue
-            for output in record.outputs:
-                of = _TABLES.get(output.path.rpartition("/")[2].removesuffix(f"_{record.step}"))
-                if of is not None and output.path in file:
-                    judged += _read_table(file[output.path], record.step, about, of, thresholds)
-    return sorted(judged, key=lambda one: (one.step, one.of != "scan", one.row))
+    records = _list_current(reader)
+    for record in records:
+        about = _find_measured_step(record, records)
+        if step is not None and step not in (record.step, about):
+            continue
+        for output in record.outputs:
+            of = _TABLES.get(output.path.rpartition("/")[2].removesuffix(f"_{record.step}"))
+            if of is not None and output.path in reader.file:
+                judged += _read_table(reader.file[output.path], record.step, about, of, thresholds)
+    return sorted(judged, key=lambda verdict: (verdict.step, verdict.of != "scan", verdict.row))
 
 
 def passed(path: Path | str, step: str, *, warned: bool = True) -> np.ndarray | None:
-    """Return for each ROI of a step whether it passed; None if it was not measured.
+    """Return True for each ROI of a step that passed, False for the others; None if they were not measured.
 
     Parameters
     ----------
     path : path
         The session file.
     step : str
-        The step whose ROIs they are, or the one that measured them.
+        The step that found the ROIs, or the one that measured them.
     warned : bool
-        Whether an ROI with a warning counts as passed.
+        Count ROIs with a warning as passed.
 
     Raises
     ------
     RequestError
-        If several steps measured them: which is meant?
+        If several steps measured them.
     """
-    found = [one for one in verdicts(path, step=step) if one.of == "roi"]
-    if len(measured_by := sorted({one.step for one in found})) > 1:
+    return SessionFile.at(path).read(lambda reader: read_passed(reader, step, warned=warned))
+
+
+def read_passed(reader: SessionReader, step: str, *, warned: bool = True) -> np.ndarray | None:
+    """Do what `passed` does, in a file that is open."""
+    judged = [verdict for verdict in _read_verdicts(reader, step) if verdict.of == "roi"]
+    if len(measured_by := sorted({verdict.step for verdict in judged})) > 1:
         msg = f"the ROIs of {step!r} have more than one verdict"
-        raise RequestError(
-            msg, where=str(path), found=", ".join(measured_by), hint="remove all but one of these steps"
-        )
+        hint = "remove all but one of these steps"
+        raise RequestError(msg, where=reader.file.filename, found=", ".join(measured_by), hint=hint)
     good = ("pass", "warn") if warned else ("pass",)
-    return np.array([one.verdict in good for one in found], dtype=bool) if found else None
+    return np.array([verdict.verdict in good for verdict in judged], dtype=bool) if judged else None
 
 
 def _find_measured_step(record: RunRecord, records: list[RunRecord]) -> str:
-    """Return the step that wrote what a run measured, its ROIs before all else; empty if none did."""
-    read = {one.name: one.path for one in record.inputs}
+    """Return the step that wrote the measured objects, the ROIs before all others; empty if none did."""
+    inputs = {item.name: item.path for item in record.inputs}
     for name in _WRITTEN:
         for other in records:
-            if name in read and files.is_below(read[name], [output.path for output in other.outputs]):
+            if name in inputs and files.is_below(inputs[name], [output.path for output in other.outputs]):
                 return other.step
     return ""
 
@@ -258,14 +277,14 @@ def _read_table(
 ) -> Iterator[QualityVerdict]:
     names = [name for name in table.attrs["colnames"] if name not in ("roi", "verdict", "reasons")]
     columns = {name: table[name][()] for name in names}
-    told, reasons = table["verdict"].asstr()[()], table["reasons"].asstr()[()]
-    rows = table["roi"][()] if "roi" in table else range(len(told))
+    words, reasons = table["verdict"].asstr()[()], table["reasons"].asstr()[()]
+    rows = table["roi"][()] if "roi" in table else range(len(words))
     for k, row in enumerate(rows):
         metrics = {name: float(values[k]) for name, values in columns.items()}
-        why: tuple[str, ...] = tuple(one for one in str(reasons[k]).split("; ") if one)
-        verdict: Verdict = str(told[k])  # type: ignore[assignment]
+        why: tuple[str, ...] = tuple(reason for reason in str(reasons[k]).split("; ") if reason)
+        verdict: Verdict = str(words[k])  # type: ignore[assignment]
         if thresholds is not None:
-            verdict, found = thresholds.judge(of, metrics)
-            why = tuple(found)
-        known = {name: None if math.isnan(value) else value for name, value in metrics.items()}
-        yield QualityVerdict(step, about, of, int(row), verdict, why, known, table.name)
+            verdict, broken = thresholds.judge(of, metrics)
+            why = tuple(broken)
+        defined = {name: None if math.isnan(value) else value for name, value in metrics.items()}
+        yield QualityVerdict(step, about, of, int(row), verdict, why, defined, table.name)

@@ -1,7 +1,7 @@
-"""Artefacts: what steps of project scope made, in the store ``models://``.
+"""Artefacts: results of steps of project scope, in the store ``models://``.
 
 ``STEP/KEY/IDENTITY/`` holds an artefact's files, and ``STEP/KEY/RUN.json`` beside it the record of the run that made
-them, written last. Both are immutable. The key says what was asked for, the identity what came out.
+them, written last. Both are immutable. The key is that of the request, the identity that of the content.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ PROJECT = "project/models"  # stands where the key of a session does
 
 @dataclass(frozen=True)
 class StoredArtefact:
-    """An artefact that is there.
+    """An artefact in the store.
 
     Attributes
     ----------
     record : RunRecord
-        Of the run that made it.
+        Record of the run that made it.
     folder : Path
-        Its files; the name of the folder is its identity.
+        Folder of its files; the folder's name is its identity.
     """
 
     record: RunRecord
@@ -39,7 +39,7 @@ class StoredArtefact:
 
     @property
     def identity(self) -> str:
-        """Digest of its files."""
+        """The digest of its files."""
         return self.folder.name
 
     @property
@@ -50,45 +50,47 @@ class StoredArtefact:
 
 def list_artefacts(models: Path, step: str) -> list[StoredArtefact]:
     """Return the artefacts of a step, the newest last; records that can't be read are left out."""
-    found = [_read_artefact_record(path) for path in (models / step).glob("*/*.json")]
-    return sorted((one for one in found if one is not None), key=lambda one: one.record.ended)
+    artefacts = [_read_artefact_record(path) for path in (models / step).glob("*/*.json")]
+    return sorted((item for item in artefacts if item is not None), key=lambda item: item.record.ended)
 
 
 def read_artefact(folder: Path) -> StoredArtefact:
-    """Return the artefact in a folder, its content being what its identity says.
+    """Return the artefact in a folder, after its files were hashed and compared with its identity.
 
     Raises
     ------
     InputError
-        If there is none.
+        If the folder is not that of an artefact.
     DamagedFileError
         If its files were changed.
     """
     folder = folder.absolute()
-    found = [
-        one for path in folder.parent.glob("*.json") if (one := _read_artefact_record(path)) and one.folder == folder
+    artefacts = [
+        item
+        for path in folder.parent.glob("*.json")
+        if (item := _read_artefact_record(path)) and item.folder == folder
     ]
-    if not found:
-        msg = "there is no artefact in that folder"
+    if not artefacts:
+        msg = "the folder has no record of an artefact"
         raise InputError(msg, where=str(folder), hint="name the folder STEP/KEY/IDENTITY of the store models://")
     if hash_content(folder) != folder.name:
         msg = "the files of an artefact were changed"
         raise DamagedFileError(
             msg, where=str(folder), expected=folder.name, hint="remove the folder: it is made again"
         )
-    return max(found, key=lambda one: one.record.ended)
+    return max(artefacts, key=lambda item: item.record.ended)
 
 
 def keep_artefact(models: Path, files: Path, record: RunRecord) -> StoredArtefact:
     """Move files to their place, and write the record that makes them an artefact."""
     identity = hash_content(files)
-    place = models / record.step / record.key
-    place.mkdir(parents=True, exist_ok=True)
-    for left in place.glob(".*.partial"):  # by a run that was killed
-        if time.time() - left.stat().st_mtime > _ABANDONED_S:
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-    folder = place / identity
-    part = place / f".{uuid.uuid4().hex}.partial"  # scratch may be on another disk
+    parent = models / record.step / record.key
+    parent.mkdir(parents=True, exist_ok=True)
+    for partial in parent.glob(".*.partial"):  # of a run that was killed
+        if time.time() - partial.stat().st_mtime > _ABANDONED_S:
+            shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+    folder = parent / identity
+    part = parent / f".{uuid.uuid4().hex}.partial"  # scratch may be on another disk
     try:
         shutil.copytree(files, part)
         _sync(part)
@@ -96,11 +98,11 @@ def keep_artefact(models: Path, files: Path, record: RunRecord) -> StoredArtefac
             part.rename(folder)
         except OSError:
             if not folder.is_dir():
-                raise  # else this very content is there
+                raise  # else the store holds this very content
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    path = place / f"{record.run_id}.json"
-    draft = place / f".{record.run_id}.partial"
+    path = parent / f"{record.run_id}.json"
+    draft = parent / f".{record.run_id}.partial"
     with draft.open("w", encoding="utf-8") as file:
         json.dump({"identity": identity, **record.as_dict()}, file, indent=1)
         file.flush()
@@ -110,12 +112,12 @@ def keep_artefact(models: Path, files: Path, record: RunRecord) -> StoredArtefac
 
 
 def hash_content(folder: Path) -> str:
-    """Digest of the names and bytes of all files below a folder.
+    """Return the digest of the names and bytes of all files below a folder.
 
     Raises
     ------
     InvalidResultError
-        If there are none, or links among them.
+        If the folder has no files, or a link among them.
     """
     files = [path for path in folder.rglob("*") if path.is_file()]
     links = [path for path in folder.rglob("*") if path.is_symlink()]
@@ -133,7 +135,7 @@ def _sync(folder: Path) -> None:
 
 
 def _read_artefact_record(path: Path) -> StoredArtefact | None:
-    """Return what a record tells of; None if it can't be read, is not in its place, or its artefact is gone."""
+    """Return the artefact of a record; None if that can't be read, lies elsewhere, or the artefact is gone."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         folder = path.parent / str(values.pop("identity"))

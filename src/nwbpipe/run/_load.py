@@ -1,25 +1,27 @@
-"""Take the finished output of a tool, as a lab has it from before, as the result of a step."""
+"""Load the finished output of a tool, as a lab has it from before, as the result of a step."""
 
 from __future__ import annotations
 
 import platform
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace as replaced
+from dataclasses import replace as with_fields
 from datetime import UTC, datetime
 from pathlib import Path
 
 import h5py
 from filelock import FileLock
 
-from nwbpipe import session as session_file
 from nwbpipe.errors import RequestError, SourceError
 from nwbpipe.processors import Context, Processor, validate_params
-from nwbpipe.processors import processor as processor_of
-from nwbpipe.provenance import check_step_name, digest, identify_file, run_key
-from nwbpipe.run._pending_run import ComputedResult, PendingRun
-from nwbpipe.run._process import Run, identify_inputs, prepare_context
+from nwbpipe.processors import processor as find_processor
+from nwbpipe.provenance import check_step_name, identify_file, run_key
+from nwbpipe.run._computation import ComputedResult
+from nwbpipe.run._pending_run import PendingRun
+from nwbpipe.run._prepare import prepare_run
+from nwbpipe.run._process import Run
 from nwbpipe.run._run_differences import explain_existing_result
+from nwbpipe.session import SessionFile
 from nwbpipe.stores import scratch_folder
 
 
@@ -33,7 +35,7 @@ def load(
     replace: bool = False,
     lock_timeout: float = 60.0,
 ) -> Run:
-    """Add the finished output of a tool to a session file, with a record that says where it came from.
+    """Add the finished output of a tool to a session file, with a record of its origin.
 
     The record's `sources` name the files that were read, with their SHA-256; its `parameters` are those that the
     output itself tells, and ``loaded: true``. Nothing is computed, and the tool need not be installed.
@@ -43,13 +45,13 @@ def load(
     path : path
         The session file (NWB 2).
     processor : str or Processor
-        The method whose output it is.
+        The method that made the output.
     source : path
         The output: a folder or file, as the processor's page says.
     step : str, optional
-        Name of the step, that its results carry; the processor's name by default.
+        Name of the step, which its results bear; the processor's name by default.
     inputs : mapping, optional
-        Paths, names or patterns of the objects that the output was made from.
+        Paths, names or patterns of the objects that the output was computed from.
     replace : bool
         Whether a result that the step has may be replaced.
     lock_timeout : float
@@ -73,7 +75,7 @@ def load(
     --------
     >>> load("session.nwb", "suite2p", "old/suite2p", step="suite2p_2021")  # doctest: +SKIP
     """
-    method = processor_of(processor) if isinstance(processor, str) else processor
+    method = find_processor(processor) if isinstance(processor, str) else processor
     if method.loader is None:
         msg = f"the processor {method.name!r} takes no finished output"
         raise RequestError(msg, hint="run it instead: `nwbpipe process`")
@@ -81,41 +83,44 @@ def load(
     if not source.exists():
         msg = "no such file or folder"
         raise SourceError(msg, where=str(source), expected=method.loader.takes, hint="check the path")
-    session_file.check_changeable(path)
-    session = session_file.check_readable(path)
+    session = SessionFile.at(path)
+    session.require_changeable()
     values = validate_params(method, {})
     context = Context(check_step_name(method.name if step is None else step), values, {})
-    context = identify_inputs(session, prepare_context(session, method, context, inputs or {}))
+    prepared = prepare_run(session, method, context, inputs or {})
     sources = _hash_files(source, method.loader.files(source))
-    given = {one.name: one.identity for one in context.inputs.values()}
-    content = {f"output:{one['path']}": f"{one['sha256']}:{one['size']}" for one in sources}
-    key = run_key(method.name, method.revision, {"loaded": True}, None, {**given, **content})
-    job = PendingRun(method, session, context, None, key, may_replace=replace)
-    existing = job.read_existing()
+    content = {f"output:{item['path']}": f"{item['sha256']}:{item['size']}" for item in sources}
+    key = run_key(method.name, method.revision, {"loaded": True}, None, {**prepared.identities, **content})
+    existing = prepared.existing
     if existing is not None and existing.key == key:
         return Run(existing, computed=False)
     if existing is not None and not replace:
-        raise explain_existing_result(existing, method, context, None, session)
+        raise explain_existing_result(existing, method, prepared.context, None, session)
+    job = PendingRun(
+        method=method,
+        session=session,
+        context=prepared.context,
+        descriptions={},
+        seed=None,
+        key=key,
+        may_replace=replace,
+    )
     started = datetime.now(UTC).isoformat()
     with FileLock(scratch_folder() / f"{key}.lock"):
         job.discard()
         job.scratch.mkdir(mode=0o700)
         try:
             with h5py.File(job.scratch / "results.h5", "w") as arrays:
-                loaded = method.loader.load(source, arrays, context)
-            job = replaced(job, context=replaced(context, params=loaded.params))
+                loaded = method.loader.load(source, arrays, job.context)
+            job = with_fields(job, context=with_fields(job.context, params=loaded.params))
             finished = ComputedResult(
                 run_id=uuid.uuid4().hex,
-                log="",
                 started=started,
                 ended=datetime.now(UTC).isoformat(),
                 tool=method.tool_for(values).name,
                 tool_version=loaded.tool_version,
                 python=platform.python_version(),
-                packages={},
-                compute_digest=digest(b""),
                 summary=dict(loaded.summary),
-                usage={},
                 parameters=dict(loaded.parameters),
                 sources=sources,
             )
@@ -126,11 +131,11 @@ def load(
 
 
 def _hash_files(source: Path, files: list[Path]) -> list[dict[str, object]]:
-    """Name, size and SHA-256 of each file; names begin with that of the folder, and tell no more of the place."""
+    """Return name, size and SHA-256 of each file; names begin with the source's, without the folders above it."""
     top = source.resolve().name
-    found: list[dict[str, object]] = []
+    hashed: list[dict[str, object]] = []
     for file in files:
         identity = identify_file(file)
         name = Path(top, file.relative_to(source)).as_posix() if file != source else top
-        found.append({"source": top, "path": name, "size": identity.size, "sha256": identity.sha256})
-    return found
+        hashed.append({"source": top, "path": name, "size": identity.size, "sha256": identity.sha256})
+    return hashed

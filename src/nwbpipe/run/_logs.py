@@ -1,4 +1,4 @@
-"""Where logs go."""
+"""The folder of the tools' logs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from platformdirs import user_log_path
 
 
 def log_folder() -> Path:
-    """Folder of the tools' logs: ``NWBPIPE_LOGS``, or the user's log folder."""
-    named = os.environ.get("NWBPIPE_LOGS")
-    folder = Path(named) if named else user_log_path("nwbpipe", appauthor=False)
+    """Return the folder of the tools' logs: ``NWBPIPE_LOGS``, or the user's log folder."""
+    chosen = os.environ.get("NWBPIPE_LOGS")
+    folder = Path(chosen) if chosen else user_log_path("nwbpipe", appauthor=False)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,54 +14,52 @@ import h5py
 from filelock import FileLock
 
 from nwbpipe import environments
-from nwbpipe import session as session_file
 from nwbpipe.errors import InputError
 from nwbpipe.processors import Context, ProjectProcessor, Results
 from nwbpipe.provenance import ObjectRecord, RunRecord, canonical_json
-from nwbpipe.run._artefacts import PROJECT, StoredArtefact, keep_artefact, list_artefacts
-from nwbpipe.run._bind import identify_input
-from nwbpipe.run._pending_run import ComputedResult, PendingRun
-from nwbpipe.run._process import Run, compute_key, identify_inputs, prepare_context
+from nwbpipe.run._artefacts import MODELS, keep_artefact, list_artefacts
+from nwbpipe.run._bind import identify_inputs
+from nwbpipe.run._computation import Computation, ComputedResult, record_input
+from nwbpipe.run._prepare import PreparedRun, prepare_run
+from nwbpipe.run._process import Run, compute_key
 from nwbpipe.run._serve import serve_inputs
-from nwbpipe.stores import is_remote, scratch_folder
+from nwbpipe.session import SessionFile
+from nwbpipe.stores import scratch_folder
 
 
 @dataclass(frozen=True)
 class SessionInputs:
-    """What a session offers to a step of project scope.
+    """A session's inputs to a step of project scope.
 
     Attributes
     ----------
     session : str
         Key of the session.
-    file : Path
+    file : SessionFile
         Its NWB file.
     inputs : mapping of str to str
         HDF5 paths, by input.
     """
 
     session: str
-    file: Path | str
+    file: SessionFile
     inputs: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class _PreparedSession:
-    session: str
-    file: Path | str
-    context: Context
-
-    @property
-    def identities(self) -> dict[str, str]:
-        return {name: one.identity for name, one in self.context.inputs.items()}
+    key: str
+    file: SessionFile
+    prepared: PreparedRun
 
 
 def compute_project_key(
     method: ProjectProcessor, params: Any, seed: int, sessions: Sequence[Mapping[str, str]]
 ) -> str:
-    """Key of a run on the content of many sessions: on the identities of their inputs, in whatever order."""
-    ordered = sorted(canonical_json(one) for one in sessions)
-    return compute_key(method, params, False, seed, {f"session {number}": one for number, one in enumerate(ordered)})
+    """Return the key of a run on many sessions: of the identities of their inputs, in whatever order."""
+    ordered = sorted(canonical_json(identities) for identities in sessions)
+    numbered = {f"session {number}": identities for number, identities in enumerate(ordered)}
+    return compute_key(method, params, False, seed, numbered)
 
 
 def make_artefact(
@@ -78,7 +76,7 @@ def make_artefact(
     threads: int | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> Run:
-    """Compute an artefact, unless it is there.
+    """Compute an artefact, unless the store holds it.
 
     Parameters
     ----------
@@ -89,12 +87,12 @@ def make_artefact(
         Validated.
     seed : int
         Seed of the tool's random numbers.
-    offered : sequence of Offered
+    offered : sequence of SessionInputs
         The sessions' inputs.
     models : Path
         Folder of the store ``models://``.
     outdated : callable
-        Told the record of an artefact with the same key, returns whether it is to be made again all the same.
+        Takes the record of an artefact with the same key, and returns True if it is to be made again all the same.
     devices, timeout, threads, progress
         As of `process`.
 
@@ -105,67 +103,70 @@ def make_artefact(
     ToolError
         If the tool is missing, fails, crashes, is killed or takes too long.
     """
-    parts = [_prepare_session(method, step, params, one) for one in offered]
-    parts.sort(key=lambda one: canonical_json(one.identities))
-    method.check([one.context.facts for one in parts])
-    key = compute_project_key(method, params, seed, [one.identities for one in parts])
-    context = Context(step, params, {})
-    job = _PendingArtefact(method, PROJECT, context, seed, key, may_replace=True, devices=devices, parts=parts)
-
-    def there() -> StoredArtefact | None:
-        return next((one for one in list_artefacts(models, step)[::-1] if one.record.key == job.key), None)
-
+    sessions = [_prepare_session(method, step, params, inputs) for inputs in offered]
+    sessions.sort(key=lambda session: canonical_json(session.prepared.identities))
+    method.check([session.prepared.context.facts for session in sessions])
+    key = compute_project_key(method, params, seed, [session.prepared.identities for session in sessions])
+    job = _PendingArtefact(
+        method=method, context=Context(step, params, {}), seed=seed, key=key, devices=devices, sessions=sessions
+    )
     environment = environments.find(method.tool_for(params))
-    with FileLock(scratch_folder() / f"{job.key}.lock"):
-        if (found := there()) is not None and not outdated(found.record):
-            return Run(found.record, computed=False)
+    with FileLock(scratch_folder() / f"{key}.lock"):
+        artefact = next((item for item in list_artefacts(models, step)[::-1] if item.record.key == key), None)
+        if artefact is not None and not outdated(artefact.record):
+            return Run(artefact.record, computed=False)
         finished = job.compute(environment, threads or os.cpu_count() or 1, timeout, progress)
         record = job.keep(finished, models)
         job.discard()
     return Run(record, computed=True, log=Path(finished.log))
 
 
-def _prepare_session(method: ProjectProcessor, step: str, params: Any, one: SessionInputs) -> _PreparedSession:
-    if is_remote(one.file):
+def _prepare_session(method: ProjectProcessor, step: str, params: Any, inputs: SessionInputs) -> _PreparedSession:
+    if not inputs.file.is_local:
         msg = "a step of project scope reads session files on this machine only"
-        raise InputError(msg, where=str(one.file), hint="name a folder for their store in a profile")
-    session = session_file.check_readable(one.file)
-    context = prepare_context(session, method, Context(step, params, {}), one.inputs)
-    return _PreparedSession(one.session, session, identify_inputs(session, context))
+        raise InputError(msg, where=str(inputs.file), hint="name a folder for their store in a profile")
+    prepared = prepare_run(inputs.file, method, Context(step, params, {}), inputs.inputs)
+    return _PreparedSession(inputs.session, inputs.file, prepared)
 
 
-@dataclass(frozen=True)
-class _PendingArtefact(PendingRun):
+@dataclass(frozen=True, kw_only=True)
+class _PendingArtefact(Computation):
     """The computation of an artefact."""
 
     method: ProjectProcessor
-    parts: Sequence[_PreparedSession] = field(default=())
+    sessions: Sequence[_PreparedSession]
+
+    @property
+    def log_name(self) -> str:
+        return MODELS
 
     @contextmanager
-    def _serve_inputs(self) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
-        sessions = []
-        for part in self.parts:
-            with serve_inputs(part.file, part.context.inputs, self.scratch) as (inputs, _):
-                sessions.append({"inputs": inputs, "facts": dict(part.context.facts)})
-        yield {"sessions": sessions}, None
+    def serve_inputs(self) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
+        requests = []
+        for session in self.sessions:
+            with serve_inputs(session.file, session.prepared.descriptions, self.scratch) as (inputs, _):
+                requests.append({"inputs": inputs, "facts": dict(session.prepared.context.facts)})
+        yield {"sessions": requests}, None
 
-    def _describe_inputs(self) -> tuple[ObjectRecord, ...]:
+    def record_inputs(self) -> tuple[ObjectRecord, ...]:
         return tuple(
-            ObjectRecord(one.name, f"{part.session}:{one.path}", one.object_id, one.neurodata_type, one.identity)
-            for part in self.parts
-            for one in part.context.inputs.values()
+            record_input(bound, f"{session.key}:{bound.path}")
+            for session in self.sessions
+            for bound in session.prepared.context.inputs.values()
         )
 
     def keep(self, finished: ComputedResult, models: Path) -> RunRecord:
         """Let the processor write the artefact, and move it to its place."""
-        for part in self.parts:
-            for one in part.context.inputs.values():
-                if identify_input(part.file, one) != one.identity:
-                    msg = f"the input {one.name!r} of a session changed while the tool ran"
-                    raise InputError(msg, where=f"{part.session}:{one.path}", hint="nothing was kept: run it again")
+        for session in self.sessions:
+            inputs = session.prepared.context.inputs
+            for name, bound in identify_inputs(session.file, inputs).items():
+                if bound.identity != inputs[name].identity:
+                    msg = f"the input {name!r} of a session changed while the tool ran"
+                    hint = "nothing was kept: run it again"
+                    raise InputError(msg, where=f"{session.key}:{bound.path}", hint=hint)
         folder = self.scratch / "artefact"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         with h5py.File(self.scratch / "results.h5", "r") as arrays:
             self.method.make(folder, Results(arrays, finished.summary), self.context)
-        return keep_artefact(models, folder, self._build_record(finished, ())).record
+        return keep_artefact(models, folder, self.build_record(finished, ())).record

@@ -1,38 +1,37 @@
-"""Run a processor on a session file: what is asked for, is it there already, compute, commit."""
+"""Run a processor on a session file: prepare, look for an existing result, compute, commit."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
 from nwbpipe import environments
-from nwbpipe import session as session_file
 from nwbpipe.errors import RequestError
 from nwbpipe.processors import Context, Processor, ProjectProcessor, validate_params
-from nwbpipe.processors import processor as processor_of
-from nwbpipe.provenance import IdentityCache, RunRecord, check_step_name, find_current_record, read_records, run_key
-from nwbpipe.run._bind import bind, identify_input
+from nwbpipe.processors import processor as find_processor
+from nwbpipe.provenance import RunRecord, check_step_name, run_key
 from nwbpipe.run._pending_run import PendingRun
+from nwbpipe.run._prepare import prepare_run
 from nwbpipe.run._run_differences import explain_existing_result
+from nwbpipe.session import SessionFile
 from nwbpipe.stores import scratch_folder
 
 
 @dataclass(frozen=True)
 class Run:
-    """What `process` did.
+    """The result of `process`.
 
     Attributes
     ----------
     record : RunRecord
         The record in the file.
     computed : bool
-        False if the result was there already: done, nothing to do.
+        False if the file held the result already.
     log : Path or None
         The tool's output, if it ran.
     """
@@ -70,9 +69,9 @@ def process(
         The session file (NWB 2), or its address in S3 (``s3://bucket/key``): then the tool reads ranges of it that
         this process serves.
     processor : str or Processor
-        Which method.
+        The method.
     step : str, optional
-        Name of the step, that its results carry; the processor's name by default.
+        Name of the step, which its results bear; the processor's name by default.
     params : mapping, optional
         Parameters that differ from the defaults.
     inputs : mapping, optional
@@ -88,7 +87,7 @@ def process(
     cascade : bool
         With `replace` or `force`: whether results of other steps that link into the replaced one go with it.
     outdated : callable, optional
-        Told the record of a result with the same key, returns whether it is to be computed again all the same.
+        Takes the record of a result with the same key, and returns True if it is to be computed again all the same.
     devices : str, optional
         GPUs that the tool may use (``CUDA_VISIBLE_DEVICES``; "" is none); as they are by default.
     timeout : float, optional
@@ -120,38 +119,38 @@ def process(
     >>> run.record.tool_version  # doctest: +SKIP
     '1.1.0'
     """
-    method = processor_of(processor) if isinstance(processor, str) else processor
+    method = find_processor(processor) if isinstance(processor, str) else processor
     if isinstance(method, ProjectProcessor):
         msg = f"the processor {method.name!r} makes an artefact of a whole project"
         raise RequestError(msg, hint='declare a step of it in nwbpipe.toml, with scope = "project"')
-    session_file.check_changeable(path)
-    session = session_file.check_readable(path)
+    session = SessionFile.at(path)
+    session.require_changeable()
     name, values = check_step_name(method.name if step is None else step), validate_params(method, params or {})
-    context = identify_inputs(
-        session, prepare_context(session, method, Context(name, values, {}, primary=primary), inputs or {})
-    )
-    identities = {name: one.identity for name, one in context.inputs.items()}
+    prepared = prepare_run(session, method, Context(name, values, {}, primary=primary), inputs or {})
     job = PendingRun(
-        method,
-        session,
-        context,
-        seed,
-        compute_key(method, values, primary, seed, identities),
+        method=method,
+        session=session,
+        context=prepared.context,
+        descriptions=prepared.descriptions,
+        seed=seed,
+        key=compute_key(method, values, primary, seed, prepared.identities),
         may_replace=replace or force,
         renew=force,
         cascade=cascade,
         outdated=outdated,
         devices=devices,
     )
-    existing = job.read_existing()
-    if existing is not None and existing.key == job.key and not job.must_recompute(existing):
+    existing = prepared.existing
+    if existing is not None and job.is_done_by(existing):
         return Run(existing, computed=False)
     if existing is not None and not job.may_replace:
-        raise explain_existing_result(existing, method, context, seed, session)
+        raise explain_existing_result(existing, method, prepared.context, seed, session)
     environment = environments.find(method.tool_for(values))
     with FileLock(scratch_folder() / f"{job.key}.lock"):  # the same run, asked for twice at once, is computed once
-        if (done := job.read_existing()) is not None and done.key == job.key and not job.must_recompute(done):
-            return Run(done, computed=False)
+        if session.version() != prepared.version:
+            existing = job.read_existing()
+            if existing is not None and job.is_done_by(existing):
+                return Run(existing, computed=False)
         if force:
             job.discard()
         finished = job.compute(environment, threads or os.cpu_count() or 1, timeout, progress)
@@ -160,29 +159,8 @@ def process(
     return Run(record, computed=fresh, log=Path(finished.log))
 
 
-def prepare_context(session: Path | str, method: Processor, context: Context, inputs: Mapping[str, str]) -> Context:
-    """Return the context with its inputs bound and checked, and what `Processor.prepare` read."""
-    with session_file.open_hdf5(session, locking=True) as file:
-        earlier = find_current_record(read_records(file), context.step)
-        own = [output.path for output in earlier.outputs] if earlier else []
-        bound = replaced(context, inputs=bind(file, method, inputs, own, where=str(session)))
-    if type(method).prepare is Processor.prepare:  # then nothing needs pynwb
-        return bound
-    with session_file.read(session) as nwbfile:
-        return replaced(bound, facts=method.prepare(nwbfile, bound))
-
-
-def identify_inputs(session: Path | str, context: Context) -> Context:
-    """Return the context with the identities of its inputs."""
-    cache = IdentityCache()
-    inputs = {
-        name: replaced(one, identity=identify_input(session, one, cache)) for name, one in context.inputs.items()
-    }
-    return replaced(context, inputs=inputs)
-
-
 def compute_key(method: Processor, params: Any, primary: bool, seed: int, identities: Mapping[str, str]) -> str:
-    """Key of a run: the method, its parameters, its seed and the content of its inputs."""
+    """Return the key of a run: of the method, its parameters, its seed and the content of its inputs."""
     values = params.model_dump(mode="json")
     if primary:  # where the result goes is part of what was asked for
         values["primary"] = True

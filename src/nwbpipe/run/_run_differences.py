@@ -1,20 +1,20 @@
-"""How does what was asked for differ from what is there."""
+"""Explain how a request differs from the existing result of its step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from nwbpipe.errors import ResultExistsError
 from nwbpipe.processors import Context, Processor
 from nwbpipe.provenance import RunRecord
+from nwbpipe.session import SessionFile
 
 
 def explain_existing_result(
-    existing: RunRecord, method: Processor, context: Context, seed: int | None, session: Path | str
+    existing: RunRecord, method: Processor, context: Context, seed: int | None, session: SessionFile
 ) -> ResultExistsError:
-    """Make the error for a step that has another result already: it says what differs."""
+    """Return the error for a step that has another result already; it lists the differences."""
     msg = f"the step {existing.step!r} has a result already"
     return ResultExistsError(
         msg,
@@ -25,7 +25,7 @@ def explain_existing_result(
                 method,
                 context.params.model_dump(mode="json"),
                 seed,
-                {name: one.identity for name, one in context.inputs.items()},
+                {name: bound.identity for name, bound in context.inputs.items()},
             )
         ),
         hint="choose another name with --step, or pass --replace",
@@ -35,7 +35,7 @@ def explain_existing_result(
 def describe_differences(
     existing: RunRecord, method: Processor, params: Mapping[str, Any], seed: int | None, inputs: Mapping[str, str]
 ) -> list[str]:
-    """Say what differs between a recorded run and one with these parameters, seed and identities of inputs."""
+    """List the differences between a recorded run and one with these parameters, seed and identities of inputs."""
     if existing.processor != method.name:
         return [f"made by {existing.processor}, not {method.name}"]
     if existing.parameters.get("loaded") or seed is None:
@@ -53,6 +53,8 @@ def describe_differences(
         changes.append(f"revision {existing.revision} → {method.revision}")
     if existing.seed != seed:
         changes.append(f"seed {existing.seed} → {seed}")
-    before = {one.name: one.identity for one in existing.inputs}
-    changes += [f"the input {name} has other content" for name in sorted(inputs) if before.get(name) != inputs[name]]
+    recorded = {item.name: item.identity for item in existing.inputs}
+    changes += [
+        f"the input {name} has other content" for name in sorted(inputs) if recorded.get(name) != inputs[name]
+    ]
     return changes or ["its place in the file"]

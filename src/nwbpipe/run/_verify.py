@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,18 @@ import h5py
 import numpy as np
 
 from nwbpipe import environments
-from nwbpipe import session as session_file
 from nwbpipe.errors import InputError, RequestError, UnknownNameError
 from nwbpipe.files import is_below, walk_objects
 from nwbpipe.processors import Context, Results, processor, validate_params
-from nwbpipe.provenance import IdentityCache, find_current_record, read_records
-from nwbpipe.run._bind import bind, identify_input
+from nwbpipe.provenance import find_current_record
 from nwbpipe.run._pending_run import PendingRun
+from nwbpipe.run._prepare import prepare_run
+from nwbpipe.session import SessionFile
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How one dataset of a result compares with what was computed again.
+    """The difference between one dataset of a result and the same computed again.
 
     Attributes
     ----------
@@ -32,9 +32,9 @@ class Difference:
     largest : float
         Largest difference, relative to the largest value; infinite where shape, type or text differ.
     tolerance : float
-        What the processor allows.
+        Largest difference that the processor allows.
     what : str
-        What differs, where it is no number.
+        The difference in words, where it is not one of numbers.
     """
 
     path: str
@@ -44,7 +44,7 @@ class Difference:
 
     @property
     def ok(self) -> bool:
-        """Whether it is within the tolerance."""
+        """True if it is within the tolerance."""
         return self.largest <= self.tolerance
 
 
@@ -68,7 +68,7 @@ def verify_run(
     path : path
         The session file; it is not changed.
     step : str
-        Name that the results carry.
+        The step, whose name the results bear.
     timeout : float, optional
         Seconds after which the tool is stopped.
     threads : int, optional
@@ -92,8 +92,8 @@ def verify_run(
     InputError
         If the inputs have other content than recorded.
     """
-    session = session_file.check_readable(path)
-    record = find_current_record(read_records(session), step)
+    session = SessionFile.at(path)
+    record = session.read(lambda reader: find_current_record(reader.records, step))
     if record is None:
         msg = f"the file has no result of the step {step!r}"
         raise UnknownNameError(msg, where=str(session), hint="`nwbpipe log FILE.nwb` shows them")
@@ -102,27 +102,30 @@ def verify_run(
         msg = f"the method {method.name!r} is of another revision than the result"
         raise RequestError(msg, expected=str(record.revision), found=str(method.revision), hint="run the step again")
     params = validate_params(method, record.parameters)
-    paths = {one.name: one.path for one in record.inputs}
-    for one in record.inputs:
-        if one.is_artefact:
+    paths = {}
+    for item in record.inputs:
+        paths[item.name] = item.path
+        if item.is_artefact:
             if place is None:
-                msg = f"the input {one.name!r} is an artefact of a project"
-                raise RequestError(msg, where=one.path, hint="name the session by its key, within the project")
-            paths[one.name] = str(place(one.path))
-    with session_file.open_hdf5(session) as file:
-        inputs = bind(file, method, paths, [output.path for output in record.outputs])
-    cache = IdentityCache()
-    for one in record.inputs:
-        if identify_input(session, inputs[one.name], cache) != one.identity:
-            msg = f"the input {one.name!r} has other content than when the result was made"
-            raise InputError(msg, where=f"{session}:{one.path}", hint="run the step again")
-        inputs[one.name] = replace(inputs[one.name], identity=one.identity)
+                msg = f"the input {item.name!r} is an artefact of a project"
+                raise RequestError(msg, where=item.path, hint="name the session by its key, within the project")
+            paths[item.name] = str(place(item.path))
     primary = any(output.path == "/units" for output in record.outputs)
-    context = Context(step, params, inputs, primary=primary)
-    with session_file.read(session) as nwbfile:
-        context = replace(context, facts=method.prepare(nwbfile, context))
+    prepared = prepare_run(session, method, Context(step, params, {}, primary=primary), paths)
+    for item in record.inputs:
+        if prepared.identities[item.name] != item.identity:
+            msg = f"the input {item.name!r} has other content than when the result was made"
+            raise InputError(msg, where=f"{session}:{item.path}", hint="run the step again")
     job = PendingRun(
-        method, session, context, record.seed or 0, f"verify-{record.key}", may_replace=True, renew=True, cascade=True
+        method=method,
+        session=session,
+        context=prepared.context,
+        descriptions=prepared.descriptions,
+        seed=record.seed or 0,
+        key=f"verify-{record.key}",
+        may_replace=True,
+        renew=True,
+        cascade=True,
     )
     environment = environments.find(method.tool_for(params))
     job.discard()
@@ -134,11 +137,11 @@ def verify_run(
 
 
 def _compare_results(job: PendingRun, summary: Any, paths: list[str], tolerance: float) -> list[Difference]:
-    found: list[Difference] = []
+    differences: list[Difference] = []
 
     def compare(working: h5py.File) -> None:
-        with session_file.open_hdf5(job.session) as original:
-            found.extend(compare_datasets(original, working, paths, tolerance))
+        with job.session.open() as reader:
+            differences.extend(compare_datasets(reader.file, working, paths, tolerance))
         raise _ComparisonDoneError
 
     def make_room(file: h5py.File) -> None:
@@ -147,36 +150,36 @@ def _compare_results(job: PendingRun, summary: Any, paths: list[str], tolerance:
     try:
         with (
             h5py.File(job.scratch / "results.h5", "r") as arrays,
-            session_file.transaction(job.session, before=make_room, check=compare) as nwbfile,
+            job.session.transaction(before=make_room, check=compare) as nwbfile,
         ):
             job.method.write(nwbfile, Results(arrays, summary), job.context)
     except _ComparisonDoneError:
         pass
-    return found
+    return differences
 
 
-def compare_datasets(one: h5py.File, other: h5py.File, paths: list[str], tolerance: float) -> list[Difference]:
-    """Compare what lies below paths in two files, dataset by dataset."""
+def compare_datasets(old: h5py.File, new: h5py.File, paths: list[str], tolerance: float) -> list[Difference]:
+    """Compare all datasets below paths in two files."""
     first, second = (
         {path: item for path, item in walk_objects(file) if isinstance(item, h5py.Dataset) and is_below(path, paths)}
-        for file in (one, other)
+        for file in (old, new)
     )
-    made = [
+    differences = [
         Difference(path, float("inf"), tolerance, "is in one of both only")
         for path in sorted(set(first) ^ set(second))
     ]
     for path in sorted(set(first) & set(second)):
-        largest, what = _compare_values(first[path], second[path])
-        made.append(Difference(path, largest, tolerance, what))
-    return made
+        largest, text = _compare_values(first[path], second[path])
+        differences.append(Difference(path, largest, tolerance, text))
+    return differences
 
 
-def _compare_values(one: h5py.Dataset, other: h5py.Dataset) -> tuple[float, str]:
-    if one.shape != other.shape:
-        return float("inf"), f"shape {one.shape} → {other.shape}"
-    a, b = one[()], other[()]
-    if h5py.check_ref_dtype(one.dtype) is not None:
-        return 0.0, ""  # what they lead to is compared by itself
+def _compare_values(old: h5py.Dataset, new: h5py.Dataset) -> tuple[float, str]:
+    if old.shape != new.shape:
+        return float("inf"), f"shape {old.shape} → {new.shape}"
+    a, b = old[()], new[()]
+    if h5py.check_ref_dtype(old.dtype) is not None:
+        return 0.0, ""  # the objects that they refer to are compared by themselves
     kinds = np.asarray(a).dtype.kind + np.asarray(b).dtype.kind
     if set(kinds) <= set("iufbc"):
         x, y = (np.asarray(value, dtype=complex if "c" in kinds else float) for value in (a, b))

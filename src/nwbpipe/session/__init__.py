@@ -5,18 +5,10 @@ from nwbpipe.session._check import CheckReport, FileFinding, check
 from nwbpipe.session._commit import commit_result
 from nwbpipe.session._content import NwbObject, list_nwb_objects
 from nwbpipe.session._edit import RemovalReport, remove_step, rename_step, repack
-from nwbpipe.session._file import (
-    check_changeable,
-    check_readable,
-    open_hdf5,
-    read,
-    read_between_commits,
-    read_nwb_version,
-    retry_after_conflicts,
-    transaction,
-    update,
-)
+from nwbpipe.session._functions import check_readable, open_hdf5, read, read_records, transaction, update
+from nwbpipe.session._reader import SessionReader, Snapshot, Version, find_result
 from nwbpipe.session._remove import CURATION, find_dependents, is_irreplaceable, remove_outputs
+from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile, retry_after_conflicts
 from nwbpipe.session._unrecorded import find_unrecorded
 from nwbpipe.session._validation import check_valid
 
@@ -26,20 +18,25 @@ __all__ = [
     "FileFinding",
     "NwbObject",
     "RemovalReport",
+    "ServedFile",
+    "SessionChange",
+    "SessionFile",
+    "SessionReader",
+    "Snapshot",
+    "Version",
     "carry_results",
     "check",
-    "check_changeable",
     "check_readable",
     "check_valid",
     "commit_result",
     "find_dependents",
+    "find_result",
     "find_unrecorded",
     "is_irreplaceable",
     "list_nwb_objects",
     "open_hdf5",
     "read",
-    "read_between_commits",
-    "read_nwb_version",
+    "read_records",
     "remove_outputs",
     "remove_step",
     "rename_step",

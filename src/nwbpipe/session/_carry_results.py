@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -12,14 +10,14 @@ from nwbpipe import files
 from nwbpipe.errors import NwbpipeError, OverwriteError
 from nwbpipe.provenance import REMOVED, RunRecord, identify_object, read_records
 from nwbpipe.session._remove import is_irreplaceable
+from nwbpipe.session._session_file import SessionFile
 from nwbpipe.session._unrecorded import find_unrecorded
-from nwbpipe.stores import Stage, is_remote, open_location
 
 _RECORDS = "/general/nwbpipe"
 _CONVERT = "convert"
 
 
-def carry_results(target: Path | str, building: Path, conversion: RunRecord) -> list[str]:
+def carry_results(target: SessionFile, building: Path, conversion: RunRecord) -> list[str]:
     """Copy results and all run records from a session file into its new conversion.
 
     A result is carried over if its inputs are in the new file with the same content, and if what else it links to is
@@ -27,8 +25,8 @@ def carry_results(target: Path | str, building: Path, conversion: RunRecord) -> 
 
     Parameters
     ----------
-    target : Path or str
-        The session file as it is, or its address in S3.
+    target : SessionFile
+        The session file as it is. One that changes meanwhile is not replaced by the new conversion.
     building : Path
         The new conversion, not in place yet.
     conversion : RunRecord
@@ -42,11 +40,11 @@ def carry_results(target: Path | str, building: Path, conversion: RunRecord) -> 
     Raises
     ------
     OverwriteError
-        If the file holds results that nobody could make again, and that can't be carried over: no record knows
-        them, a person gave them, or they were loaded from files elsewhere.
+        If the file holds results that can't be computed again nor carried over: they have no record, a person
+        gave them, or they were loaded from files elsewhere.
     """
     with (
-        _open_local_copy(target) as local,
+        target.local_copy() as local,
         h5py.File(local, "r", locking=False) as old,
         h5py.File(building, "r+") as new,
     ):
@@ -69,29 +67,18 @@ def carry_results(target: Path | str, building: Path, conversion: RunRecord) -> 
     return carried
 
 
-@contextmanager
-def _open_local_copy(target: Path | str) -> Iterator[Path]:
-    """Have the file on this machine; one that changes meanwhile is not replaced by what is built of it."""
-    if not is_remote(target):
-        yield Path(target)
-        return
-    store, name = open_location(target)
-    with Stage() as stage:
-        yield stage.place(store, name)
-
-
-def _refuse_loss(target: Path | str, records: list[RunRecord], carried: list[str]) -> None:
+def _refuse_loss(target: SessionFile, records: list[RunRecord], carried: list[str]) -> None:
     current = [record for record in records if not record.superseded and record.step != _CONVERT]
     lost = [record.step for record in current if record.step not in carried and is_irreplaceable(record)]
     if lost:
-        msg = "the file holds labels of a person, or results from elsewhere, that are not of the data as they are now"
+        msg = "the file holds a person's labels, or loaded results, of other data than the new conversion has"
         raise OverwriteError(
             msg, where=str(target), found=", ".join(lost),
-            hint="take them away (`nwbpipe edit remove`), or convert anew (--overwrite --discard-results)",
+            hint="remove them (`nwbpipe edit remove`), or convert with --overwrite --discard-results",
         )  # fmt: skip
 
 
-def _refuse_unrecorded(target: Path | str, old: h5py.File, new: h5py.File, records: list[RunRecord]) -> None:
+def _refuse_unrecorded(target: SessionFile, old: h5py.File, new: h5py.File, records: list[RunRecord]) -> None:
     lost = [path for path in find_unrecorded(old, records) if path not in new]
     if lost:
         msg = "the file holds objects that no run record names"
@@ -107,9 +94,9 @@ def _can_carry_over(old: h5py.File, new: h5py.File, record: RunRecord, folder: P
         return False
     try:
         # An input without an identity (the ROIs that a person labelled) has to be there as it was: see below.
-        # An artefact is of no file: the plan asks whether it is still the one that is meant.
-        known = [one for one in record.inputs if one.identity and not one.is_artefact]
-        if any(identify_object(new, one.path, folder=folder) != one.identity for one in known):
+        # An artefact lies in no session file: the plan compares it.
+        inputs = [item for item in record.inputs if item.identity and not item.is_artefact]
+        if any(identify_object(new, item.path, folder=folder) != item.identity for item in inputs):
             return False
         outside = files.outside_targets(old, paths)
     except (NwbpipeError, KeyError):
@@ -122,22 +109,22 @@ def _read_neurodata_type(file: h5py.File, path: str) -> str:
 
 
 def _copy_schemas(old: h5py.File, new: h5py.File) -> None:
-    """Bring the schemas of extensions that results use."""
-    before, after = old.get("specifications", {}), new.get("specifications")
-    for name in before:
-        if after is not None and name not in after:
-            old.copy(before[name], after, name=name)
+    """Copy the schemas of extensions that results use."""
+    old_schemas, new_schemas = old.get("specifications", {}), new.get("specifications")
+    for name in old_schemas:
+        if new_schemas is not None and name not in new_schemas:
+            old.copy(old_schemas[name], new_schemas, name=name)
 
 
 def _copy_record(old: h5py.File, new: h5py.File, record: RunRecord, keep: bool, conversion: RunRecord) -> None:
-    place = f"{_RECORDS}/{record.name}"
-    if place in new or place not in old:
+    path = f"{_RECORDS}/{record.name}"
+    if path in new or path not in old:
         return
-    old.copy(place, new[_RECORDS], name=record.name)
-    group = new[place]
+    old.copy(path, new[_RECORDS], name=record.name)
+    group = new[path]
     if not keep and not record.superseded:
         group.attrs["superseded_by"] = conversion.run_id if record.step == _CONVERT else REMOVED
     if keep and "input_object_id" in group:  # the conversion gave its objects new ids
         group["input_object_id"][...] = [
-            str(new[one.path].attrs.get("object_id", "")) if not one.is_artefact else "" for one in record.inputs
+            "" if item.is_artefact else str(new[item.path].attrs.get("object_id", "")) for item in record.inputs
         ]

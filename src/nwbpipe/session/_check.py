@@ -1,37 +1,36 @@
-"""Is a session file whole, valid, true to its records, and ready for DANDI."""
+"""Check that a session file is whole, valid, true to its records, and ready for DANDI."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from nwbpipe import files
 from nwbpipe.errors import InputError, NwbpipeError
 from nwbpipe.files import FileCondition, Inspection
-from nwbpipe.provenance import IdentityCache, RunRecord, identify_object, read_records
-from nwbpipe.session import _file as session_file
+from nwbpipe.provenance import RunRecord, identify_object
+from nwbpipe.session._reader import SessionReader
+from nwbpipe.session._session_file import SessionFile
 from nwbpipe.session._validation import find_validation_errors
-from nwbpipe.stores.s3 import canonical_url
 
 
 @dataclass(frozen=True)
 class FileFinding:
-    """One thing that `check` found.
+    """One finding of `check`.
 
     Attributes
     ----------
     kind : str
         ``nwb``, ``inspector``, ``dandi``, ``record``, ``input``, ``reference`` or ``leftover``.
     error : bool
-        Whether the file is not in order because of it; else it is a note.
+        True if the file is not in order because of it; else it is a note.
     what : str
-        What was found.
+        The finding in words.
     where : str
         Path in the file, step, or name of a file beside it.
     hint : str
@@ -47,20 +46,20 @@ class FileFinding:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `check` found.
+    """The result of `check`.
 
     Attributes
     ----------
     path : Path or str
         The file, or its URL.
     file : Inspection
-        What it is as HDF5: whole, busy, interrupted, damaged or foreign.
+        Its condition as HDF5: whole, busy, interrupted, damaged or foreign.
     nwb : bool
-        Whether it is an NWB 2 file.
-    findings : tuple of Finding
-        What was found in it.
+        True if it is an NWB 2 file.
+    findings : tuple of FileFinding
+        All findings.
     repaired : tuple of str
-        What was repaired.
+        What was repaired, in words.
     """
 
     path: Path | str
@@ -71,8 +70,12 @@ class CheckReport:
 
     @property
     def in_order(self) -> bool:
-        """Whether the file is whole NWB without an error among the findings."""
-        return self.file.state is FileCondition.WHOLE and self.nwb and not any(one.error for one in self.findings)
+        """True if the file is whole NWB without an error among the findings."""
+        return (
+            self.file.state is FileCondition.WHOLE
+            and self.nwb
+            and not any(finding.error for finding in self.findings)
+        )
 
     @property
     def verdict(self) -> str:
@@ -107,18 +110,18 @@ def check(
         Finish or take back an interrupted commit, and remove what killed writers left, before the check. In S3:
         abort the unfinished uploads of nwbpipe for this object.
     rehash : bool
-        Read the inputs of all runs and compute their identities, instead of trusting what is known of an unchanged
+        Read the inputs of all runs and compute their identities, instead of trusting the cache for an unchanged
         file.
     timeout : float
         Seconds after which reading the file's structure counts as hung.
     lock_timeout : float
         Seconds that `repair` waits for another writer.
     abandoned_after : timedelta
-        How long ago an upload to S3 must have begun to be aborted: one that is under way looks the same.
+        Age from which an unfinished upload to S3 is aborted: one that is under way looks the same.
 
     Returns
     -------
-    Report
+    CheckReport
 
     Raises
     ------
@@ -132,131 +135,118 @@ def check(
     >>> check("session.nwb").verdict  # doctest: +SKIP
     'whole'
     """
-    target: Path | str
-    if files.is_remote(path):
-        target = canonical_url(path)
-        repaired, found = _check_uploads(target, repair, abandoned_after)
-    else:
-        target = Path(path).resolve()
-        repaired = files.repair_file(target, lock_timeout=lock_timeout) if repair else ()
-        found = []
-    inspected = files.inspect_file(target, timeout=timeout)
-    found += [
+    session = SessionFile.at(path)
+    location = session.location
+    repaired = session.repair(lock_timeout=lock_timeout, abandoned_after=abandoned_after) if repair else ()
+    findings = _find_uploads(session, abandoned_after)
+    inspection = files.inspect_file(location, timeout=timeout)
+    findings += [
         FileFinding(
             "leftover", False, "a killed writer left a file", name, "`nwbpipe check FILE.nwb --repair` removes it"
         )
-        for name in inspected.leftovers
+        for name in inspection.leftovers
         if not name.endswith(".journal")
     ]
-    if inspected.state is not FileCondition.WHOLE:
-        return CheckReport(target, inspected, False, tuple(found), repaired)
-    found += [
-        FileFinding("reference", True, "a link or reference leads nowhere", where, "restore the file from a copy")
-        for where in inspected.dangling
+    if inspection.state is not FileCondition.WHOLE:
+        return CheckReport(location, inspection, False, tuple(findings), repaired)
+    findings += [
+        FileFinding("reference", True, "a link or reference leads nowhere", path, "restore the file from a copy")
+        for path in inspection.dangling
     ]
-    try:
-        with session_file.open_hdf5(target) as file:
-            session_file.read_nwb_version(file)
-    except NwbpipeError as error:
-        found.append(FileFinding("nwb", True, error.problem.what, hint=error.problem.hint or ""))
-        return CheckReport(target, inspected, False, tuple(found), repaired)
-    for part in (_validate(target), _inspect(target), _check_records(target, rehash)):
-        found += part
-    return CheckReport(target, inspected, True, tuple(found), repaired)
+    with ExitStack() as stack:
+        try:
+            reader = stack.enter_context(session.open())
+        except NwbpipeError as error:
+            findings.append(FileFinding("nwb", True, error.problem.what, hint=error.problem.hint or ""))
+            return CheckReport(location, inspection, False, tuple(findings), repaired)
+        findings += [*_validate(session, reader), *_check_records(session, reader, rehash)]
+    findings += _run_nwbinspector(session)
+    return CheckReport(location, inspection, True, tuple(findings), repaired)
 
 
-def _check_uploads(url: str, repair: bool, abandoned_after: timedelta) -> tuple[tuple[str, ...], list[FileFinding]]:
-    """Look for unfinished uploads of nwbpipe to an object in S3; abort them if asked to."""
-    if not url.startswith("s3:"):
-        return (), []
-    gone = files.abort_s3_orphans(url, older_than=abandoned_after) if repair else []
+def _find_uploads(session: SessionFile, abandoned_after: timedelta) -> list[FileFinding]:
+    """List unfinished uploads of nwbpipe to an object in S3."""
     hours = abandoned_after.total_seconds() / 3600
     what = "an unfinished upload of nwbpipe: of a killed writer, or of one at work"
     hint = f"`nwbpipe check FILE.nwb --repair` aborts those that began more than {hours:g} h ago"
-    left = [
-        FileFinding("leftover", False, what, f"{one.upload_id}, begun {one.started:%Y-%m-%d %H:%M} UTC", hint)
-        for one in files.s3_orphans(url)
+    return [
+        FileFinding("leftover", False, what, f"{upload.upload_id}, begun {upload.started:%Y-%m-%d %H:%M} UTC", hint)
+        for upload in session.list_uploads()
     ]
-    done = tuple(f"an upload that began {one.started:%Y-%m-%d %H:%M} UTC was aborted" for one in gone)
-    return done, left
 
 
-def _validate(path: Path | str) -> Iterator[FileFinding]:
-    with session_file.open_hdf5(path) as file:
-        try:
-            faults = find_validation_errors(file, path)
-        except NwbpipeError as error:
-            yield FileFinding("nwb", True, error.problem.what, hint=error.problem.hint or "")
-            return
+def _validate(session: SessionFile, reader: SessionReader) -> Iterator[FileFinding]:
+    try:
+        faults = find_validation_errors(reader.file, session)
+    except NwbpipeError as error:
+        yield FileFinding("nwb", True, error.problem.what, hint=error.problem.hint or "")
+        return
     for text in faults:
         yield FileFinding("nwb", True, text, hint="not valid NWB: report it to the program that wrote it")
 
 
-def _inspect(path: Path | str) -> Iterator[FileFinding]:
-    """What nwbinspector calls CRITICAL or worse: of itself, or by DANDI's rules only."""
-    from nwbinspector import Importance, available_checks, inspect_nwbfile, inspect_nwbfile_object, load_config
+def _run_nwbinspector(session: SessionFile) -> Iterator[FileFinding]:
+    """Yield findings of CRITICAL or worse: by nwbinspector's own rules, or by DANDI's only."""
+    from nwbinspector import Importance, available_checks, inspect_nwbfile_object, load_config
 
-    own = {one.__name__: one.importance.value for one in available_checks}
-    rules: dict[str, Any] = {"config": load_config("dandi"), "importance_threshold": Importance.CRITICAL}
-    with warnings.catch_warnings():
+    importance = {rule.__name__: rule.importance.value for rule in available_checks}
+    with warnings.catch_warnings(), session.nwb() as nwbfile:
         warnings.simplefilter("ignore")
-        if files.is_remote(path):
-            with session_file.read(path) as nwbfile:
-                messages = list(inspect_nwbfile_object(nwbfile, **rules))
-        else:  # it was validated already, by the schemas that the file holds
-            messages = list(inspect_nwbfile(nwbfile_path=str(path), skip_validate=True, **rules))
+        messages = list(
+            inspect_nwbfile_object(nwbfile, config=load_config("dandi"), importance_threshold=Importance.CRITICAL)
+        )
     for message in messages:
-        general = own.get(message.check_function_name, Importance.ERROR.value) >= Importance.CRITICAL.value
-        where = message.location or "/"
-        kind, name = "inspector" if general else "dandi", message.check_function_name
-        yield FileFinding(kind, general, message.message, where, f"nwbinspector: {name}")
+        general = importance.get(message.check_function_name, Importance.ERROR.value) >= Importance.CRITICAL.value
+        kind, rule = "inspector" if general else "dandi", message.check_function_name
+        yield FileFinding(kind, general, message.message, message.location or "/", f"nwbinspector: {rule}")
 
 
-def _check_records(path: Path | str, rehash: bool) -> Iterator[FileFinding]:
-    """What run records say and the file does not hold."""
-    with session_file.open_hdf5(path) as file:
-        try:
-            records = [one for one in read_records(file) if not one.superseded]
-        except NwbpipeError as error:
-            yield FileFinding("record", True, error.problem.what, str(error.problem.where), error.problem.hint or "")
-            return
-        for record in records:
-            for output in record.outputs:
-                if output.path not in file:
-                    hint = "another program removed it: run the step again"
-                    yield FileFinding(
-                        "record", True, f"the step {record.step!r} wrote it, and it is gone", output.path, hint
-                    )
-            yield from _check_inputs(path, file, record, rehash)
+def _check_records(session: SessionFile, reader: SessionReader, rehash: bool) -> Iterator[FileFinding]:
+    """Yield the outputs that are gone, and the inputs that changed, since a run was recorded."""
+    try:
+        records = [record for record in reader.records if not record.superseded]
+    except NwbpipeError as error:
+        yield FileFinding("record", True, error.problem.what, str(error.problem.where), error.problem.hint or "")
+        return
+    for record in records:
+        for output in record.outputs:
+            if output.path not in reader.file:
+                what = f"the step {record.step!r} wrote it, and it is gone"
+                yield FileFinding("record", True, what, output.path, "another program removed it: run the step again")
+        yield from _check_inputs(session, reader, record, rehash)
 
 
-def _check_inputs(path: Path | str, file: h5py.File, record: RunRecord, rehash: bool) -> Iterator[FileFinding]:
-    again = "run the step again with --replace"
-    folder = str(path).rpartition("/")[0] if files.is_remote(path) else Path(path).parent
-    for one in record.inputs:
-        if not one.identity or one.is_artefact:
+def _check_inputs(
+    session: SessionFile, reader: SessionReader, record: RunRecord, rehash: bool
+) -> Iterator[FileFinding]:
+    hint = "run the step again with --replace"
+    for item in record.inputs:
+        if not item.identity or item.is_artefact:
             continue
-        if one.path not in file:
-            yield FileFinding(
-                "input", False, f"stale: the step {record.step!r} read it, and it is gone", one.path, again
+        if item.path not in reader.file:
+            what = f"stale: the step {record.step!r} read it, and it is gone"
+            yield FileFinding("input", False, what, item.path, hint)
+            continue
+        try:
+            identity = (
+                identify_object(reader.file, item.path, folder=session.folder)
+                if rehash
+                else _look_up_identity(session, reader, item.path)
             )
-            continue
-        try:
-            now = identify_object(file, one.path, folder=folder) if rehash else _look_up_identity(path, one.path)
         except InputError as error:
-            yield FileFinding("input", False, f"stale: {error.problem.what}", one.path, again)
+            yield FileFinding("input", False, f"stale: {error.problem.what}", item.path, hint)
             continue
         except NwbpipeError as error:
-            yield FileFinding("input", True, error.problem.what, one.path, error.problem.hint or "")
+            yield FileFinding("input", True, error.problem.what, item.path, error.problem.hint or "")
             continue
-        if now is None:
+        if identity is None:
             what = f"unverified: the file changed since what the step {record.step!r} read was hashed"
-            yield FileFinding("input", False, what, one.path, "`nwbpipe check FILE.nwb --rehash` reads it again")
-        elif now != one.identity:
+            yield FileFinding("input", False, what, item.path, "`nwbpipe check FILE.nwb --rehash` reads it again")
+        elif identity != item.identity:
             what = f"stale: the step {record.step!r} was computed from other content"
-            yield FileFinding("input", False, what, one.path, again)
+            yield FileFinding("input", False, what, item.path, hint)
 
 
-def _look_up_identity(path: Path | str, object_path: str) -> str | None:
-    kept = IdentityCache().look_up(path, object_path)
-    return kept.identity if kept is not None else None
+def _look_up_identity(session: SessionFile, reader: SessionReader, object_path: str) -> str | None:
+    identity = session.look_up_identity(object_path, version=reader.version)
+    return identity.identity if identity is not None else None

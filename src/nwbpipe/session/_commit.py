@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5py
-
 from nwbpipe.provenance import ObjectRecord, RunRecord, add_record
-from nwbpipe.session import _file as session_file
-from nwbpipe.session._identity_carryover import IdentityCarryover
 from nwbpipe.session._outputs import find_new_outputs, list_object_ids
+from nwbpipe.session._reader import open_nwb
+from nwbpipe.session._session_file import SessionChange, SessionFile
 from nwbpipe.session._validation import check_valid
 
 if TYPE_CHECKING:
@@ -19,47 +16,41 @@ if TYPE_CHECKING:
 
 
 def commit_result(
-    session: Path | str,
-    make_room: Callable[[h5py.File], list[str]],
+    session: SessionFile,
+    make_room: Callable[[SessionChange], list[str]],
     write: Callable[[NWBFile], None],
-    record_of: Callable[[tuple[ObjectRecord, ...]], RunRecord],
+    build_record: Callable[[tuple[ObjectRecord, ...]], RunRecord],
     *,
     lock_timeout: float,
     unsafe_no_cas: bool = False,
 ) -> RunRecord:
-    """Write a result and its record in one transaction, and keep what is known of the rest of the file.
+    """Write a result and its record in one transaction, and keep the cached identities of the rest of the file.
 
     Parameters
     ----------
-    session : path
-        The session file, or its address.
+    session : SessionFile
+        The session file.
     make_room : callable
-        Takes away what the result replaces, and returns its paths; raising leaves the file as it was.
+        Removes what the result replaces, and returns the paths; raising leaves the file as it was.
     write : callable
         Adds the containers of the result.
-    record_of : callable
-        Returns the record, told what was added.
+    build_record : callable
+        Takes the containers that were added, and returns the record.
     lock_timeout, unsafe_no_cas
-        See `nwbpipe.session._file.transaction`.
+        See `nwbpipe.transaction`.
     """
-    known = IdentityCarryover(session)
     changed: list[str] = []
-
-    def prepare(file: h5py.File) -> None:
-        known.record_state()
-        changed.extend(make_room(file))
-
-    with session_file.transaction(
-        session,
+    with session.change(
         lock_timeout=lock_timeout,
-        before=prepare,
         check=lambda working: check_valid(working, session),
-        committed=lambda: known.carry_over(changed),
+        committed=lambda: session.keep_identities(change, changed),
         unsafe_no_cas=unsafe_no_cas,
-    ) as nwbfile:
-        there = list_object_ids(nwbfile)
-        write(nwbfile)
-        record = record_of(find_new_outputs(nwbfile, there))
-        changed.extend(output.path for output in record.outputs)
-        add_record(nwbfile, record)
+    ) as change:
+        changed += make_room(change)
+        with open_nwb(change.file, "a") as nwbfile:
+            old_ids = list_object_ids(nwbfile)
+            write(nwbfile)
+            record = build_record(find_new_outputs(nwbfile, old_ids))
+            changed += [output.path for output in record.outputs]
+            add_record(nwbfile, record)
     return record

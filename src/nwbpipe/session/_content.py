@@ -28,7 +28,7 @@ class NwbObject:
     neurodata_type : str
         Its type.
     lineage : frozenset of str
-        Its type and those that it is a subtype of.
+        Its type and the types that this extends.
     object_id : str
     """
 
@@ -41,7 +41,7 @@ class NwbObject:
 def list_nwb_objects(file: h5py.File) -> list[NwbObject]:
     """Return the NWB objects of an open file but the file itself, by path."""
     lineages = _load_lineages(file)
-    found = []
+    objects = []
     for path, item in walk_objects(file, without=_NO_DATA):
         kind = item.attrs.get("neurodata_type")
         if kind is None or path == "/":
@@ -51,12 +51,12 @@ def list_nwb_objects(file: h5py.File) -> list[NwbObject]:
         lineage = lineages.get(name)
         if lineage is None:
             lineage = _ask_pynwb(name, item.attrs.get("namespace", "core"))
-        found.append(NwbObject(path, name, lineage, str(identifier)))
-    return sorted(found, key=lambda one: one.path)
+        objects.append(NwbObject(path, name, lineage, str(identifier)))
+    return sorted(objects, key=lambda item: item.path)
 
 
 def _load_lineages(file: h5py.File) -> dict[str, frozenset[str]]:
-    """Types that each type of a file's own schemas descends from; kept by the digest of the schemas."""
+    """Return the ancestors of each type in a file's own schemas, cached by the digest of the schemas."""
     key = hash_schemas(file)
     if key not in _LINEAGES:
         while len(_LINEAGES) >= _MOST:
@@ -90,15 +90,15 @@ def _iter_type_definitions(spec: Any) -> Iterator[tuple[str, str | None]]:
 
 
 def _iter_ancestors(name: str | None, parents: dict[str, str | None]) -> Iterator[str]:
-    seen: set[str] = set()
-    while name and name not in seen:
-        seen.add(name)
+    visited: set[str] = set()
+    while name and name not in visited:
+        visited.add(name)
         yield name
         name = parents.get(name)
 
 
 def _ask_pynwb(name: str, namespace: Any) -> frozenset[str]:
-    """What pynwb knows of a type that a file's schemas don't define; the type alone, if it knows nothing."""
+    """Return the lineage that pynwb gives a type that a file's schemas lack; the type alone, if pynwb lacks it."""
     from pynwb import get_class
 
     import nwbpipe.extensions  # noqa: F401  (registers our types)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +19,14 @@ from nwbpipe.provenance import (
     read_records,
     rename_record,
 )
-from nwbpipe.session import _file as session_file
 from nwbpipe.session._remove import check_written, find_dependents, remove_outputs
+from nwbpipe.session._session_file import SessionFile
 from nwbpipe.session._validation import find_validation_errors
-from nwbpipe.stores import CachedFile, Stage, is_remote, open_location
 
 
 @dataclass(frozen=True)
 class RemovalReport:
-    """What `remove_step` did.
+    """The result of `remove_step`.
 
     Attributes
     ----------
@@ -60,7 +58,7 @@ def remove_step(path: Path | str, step: str, *, cascade: bool = False, lock_time
 
     Returns
     -------
-    Removed
+    RemovalReport
 
     Raises
     ------
@@ -75,27 +73,25 @@ def remove_step(path: Path | str, step: str, *, cascade: bool = False, lock_time
     >>> remove_step("session.nwb", "suite2p", cascade=True).steps  # doctest: +SKIP
     ('suite2p', 'photometry_of_cells')
     """
-    session_file.check_changeable(path)
-    session = session_file.check_readable(path)
-    _read_record(session, step)  # before anything is locked
-    with files.transaction(session, lock_timeout=lock_timeout, check=_make_validity_check(session)) as file:
-        records = read_records(file)
+    session = _open_changeable(path, step)
+    with session.change(lock_timeout=lock_timeout, check=_make_validity_check(session)) as change:
+        file, records = change.file, read_records(change.file)
         record = _find_record(records, step, session)
-        others = find_dependents(file, record, records)
-        if others and not cascade:
+        dependents = find_dependents(file, record, records)
+        if dependents and not cascade:
             msg = f"results of other steps depend on those of {step!r}"
             raise ResultExistsError(
                 msg,
                 where=str(session),
-                found=", ".join(one.step for one in others),
+                found=", ".join(dependent.step for dependent in dependents),
                 hint="pass --cascade to remove them, too; nothing was changed",
             )
-        gone = [record, *others]
-        paths = tuple(output.path for one in gone for output in one.outputs if output.path in file)
-        remove_outputs(file, *gone)
-        for one in gone:
-            mark_superseded(file, one.step)
-    return RemovalReport(tuple(one.step for one in gone), paths)
+        removed = [record, *dependents]
+        paths = tuple(output.path for run in removed for output in run.outputs if output.path in file)
+        remove_outputs(file, *removed)
+        for run in removed:
+            mark_superseded(file, run.step)
+    return RemovalReport(tuple(run.step for run in removed), paths)
 
 
 def rename_step(path: Path | str, step: str, new: str, *, lock_timeout: float = 60.0) -> tuple[tuple[str, str], ...]:
@@ -129,42 +125,39 @@ def rename_step(path: Path | str, step: str, new: str, *, lock_timeout: float = 
     ResultExistsError
         If `new` has a result, a container of that name is there, or what the record names is not what the run wrote.
     """
-    session_file.check_changeable(path)
-    session = session_file.check_readable(path)
-    _read_record(session, step)
+    session = _open_changeable(path, step)
     if check_step_name(new) == step:
         msg = "the step has that name already"
         raise RequestError(msg, where=str(session), found=step)
-    with files.transaction(session, lock_timeout=lock_timeout, check=_make_validity_check(session)) as file:
-        records = read_records(file)
+    with session.change(lock_timeout=lock_timeout, check=_make_validity_check(session)) as change:
+        file, records = change.file, read_records(change.file)
         record = _find_record(records, step, session)
         if find_current_record(records, new) is not None:
             msg = f"the step {new!r} has a result already"
             raise ResultExistsError(msg, where=str(session), hint="choose another name, or remove that one first")
         check_written(file, record)
         moves = _plan_moves(file, record, new)
-        taken = [target for _, target in moves if target in file]
-        if taken:
+        existing = [target for _, target in moves if target in file]
+        if existing:
             msg = "the file has an object of that name already"
-            raise ResultExistsError(msg, where=str(session), found=", ".join(taken), hint="choose another name")
+            raise ResultExistsError(msg, where=str(session), found=", ".join(existing), hint="choose another name")
 
-        def renamed(old: str) -> str:
+        def rename(path: str) -> str:
             # the inner ones come first, so that a path is changed from its end towards its beginning
             for source, target in moves:
-                if files.is_below(old, [source]):
-                    old = target + old[len(source) :]
-            return old
+                if files.is_below(path, [source]):
+                    path = target + path[len(source) :]
+            return path
 
-        links = [(place, target) for place, target in files.soft_links(file) if renamed(target) != target]
+        links = [(link, target) for link, target in files.soft_links(file) if rename(target) != target]
         for source, target in moves:
             file.move(source, target)
-        for place, target in links:
-            del file[renamed(place)]
-            file[renamed(place)] = h5py.SoftLink(renamed(target))
-        rename_record(file, record, new, renamed)
-    return tuple(
-        (output.path, renamed(output.path)) for output in record.outputs if renamed(output.path) != output.path
-    )
+        for link, target in links:
+            del file[rename(link)]
+            file[rename(link)] = h5py.SoftLink(rename(target))
+        rename_record(file, record, new, rename)
+    paths = [(output.path, rename(output.path)) for output in record.outputs]
+    return tuple((old_path, new_path) for old_path, new_path in paths if new_path != old_path)
 
 
 def repack(path: Path | str, *, lock_timeout: float = 60.0) -> tuple[int, int]:
@@ -195,84 +188,75 @@ def repack(path: Path | str, *, lock_timeout: float = 60.0) -> tuple[int, int]:
     ConflictError
         In S3, if another writer committed meanwhile. Its state stands.
     """
-    session_file.check_changeable(path)
-    session = session_file.check_readable(path)
-    if is_remote(session):
-        return _repack_remote(session, lock_timeout)
-    return files.repack(session, lock_timeout=lock_timeout)
+    session = SessionFile.at(path)
+    session.require_changeable()
+    with session.open():  # refuses what is not a whole NWB file
+        pass
+    return session.repack(lock_timeout=lock_timeout)
 
 
-def _repack_remote(session: Path | str, lock_timeout: float) -> tuple[int, int]:
-    """Download an object whole, repack it, and upload it in the place of the state that was downloaded."""
-    store, name = open_location(session)
-    state = store.open_ranged(name)
-    with Stage() as stage, CachedFile(state, str(session)) as cached:
-        copy = stage.folder / name
-        shutil.copyfile(cached.fetch_whole(), copy)
-        before, after = files.repack(copy, lock_timeout=lock_timeout)
-        files.s3_upload(copy, session, replaces=state.tag)
-    return before, after
+def _open_changeable(path: Path | str, step: str) -> SessionFile:
+    """Return a session file that has a result of a step, before anything is locked."""
+    session = SessionFile.at(path)
+    session.require_changeable()
+    session.read(lambda reader: _find_record(reader.records, step, session))
+    return session
 
 
-def _read_record(session: Path | str, step: str) -> RunRecord:
-    with session_file.open_hdf5(session) as file:
-        return _find_record(read_records(file), step, session)
-
-
-def _find_record(records: list[RunRecord], step: str, session: Path | str) -> RunRecord:
+def _find_record(records: list[RunRecord], step: str, session: SessionFile) -> RunRecord:
     if step == "convert":
         msg = "the conversion is the file itself: its record can't be removed or renamed"
         raise RequestError(msg, where=str(session), hint="convert the session again to replace the file")
     record = find_current_record(records, step)
     if record is not None:
         return record
-    known = sorted({one.step for one in records if not one.superseded and one.step != "convert"})
+    steps = sorted({other.step for other in records if not other.superseded and other.step != "convert"})
     msg = f"the file has no result of a step {step!r}"
-    if any(one.step == step for one in records):
+    if any(other.step == step for other in records):
         msg += ": it was removed or replaced"
     raise UnknownNameError(
         msg,
         where=str(session),
-        expected=", ".join(known) or "none: the file has no results",
+        expected=", ".join(steps) or "none: the file has no results",
         found=step,
-        hint=suggest_names(step, known) or "`nwbpipe log FILE.nwb` shows the runs",
+        hint=suggest_names(step, steps) or "`nwbpipe log FILE.nwb` shows the runs",
     )
 
 
 def _plan_moves(file: h5py.File, record: RunRecord, new: str) -> list[tuple[str, str]]:
-    """Old and new path of each object of a run that bears the step's name, the innermost first."""
+    """Return the old and new path of each object of a run that bears the step's name, the innermost first."""
     outputs = [output.path for output in record.outputs]
-    found: list[tuple[str, str]] = []
+    moves: list[tuple[str, str]] = []
     for path, item in files.walk_objects(file):
         parent, name = posixpath.split(path)
         if not files.is_below(path, outputs) or not ("neurodata_type" in item.attrs or path in outputs):
             continue  # members that are roles (`data`, `timestamps`) bear no step's name
         target = _rename_object(name, record.step, new)
         if target != name:
-            found.append((path, posixpath.join(parent, target)))
-    return sorted(found, key=lambda move: (-move[0].count("/"), move[0]))
+            moves.append((path, posixpath.join(parent, target)))
+    return sorted(moves, key=lambda move: (-move[0].count("/"), move[0]))
 
 
 def _rename_object(name: str, old: str, new: str) -> str:
-    """``<StandardName>_<old>`` → ``<StandardName>_<new>``; also with the name of an input after it."""
+    """Return ``<StandardName>_<new>`` for ``<StandardName>_<old>``; also with the name of an input after it."""
     if name.endswith(f"_{old}"):
         return name[: -len(old)] + new
-    head, found, rest = name.rpartition(f"_{old}_")
-    return f"{head}_{new}_{rest}" if found else name
+    head, separator, tail = name.rpartition(f"_{old}_")
+    return f"{head}_{new}_{tail}" if separator else name
 
 
-def _make_validity_check(session: Path | str) -> Callable[[h5py.File], None]:
-    """Refuse an edit that leaves a reference to nothing, or a file that is less valid than it was."""
+def _make_validity_check(session: SessionFile) -> Callable[[h5py.File], None]:
+    """Return a check that refuses an edit with a dangling reference, or a file that is less valid than it was."""
 
     def check(working: h5py.File) -> None:
-        with session_file.open_hdf5(session) as before:
-            lost = sorted(set(files.find_dangling(working)) - set(files.find_dangling(before)))
+        with session.open() as reader:
+            lost = sorted(set(files.find_dangling(working)) - set(files.find_dangling(reader.file)))
             faults = find_validation_errors(working, session)
             if faults:
-                faults -= find_validation_errors(before, session)
+                faults -= find_validation_errors(reader.file, session)
         if lost or faults:
             msg = "the edit would leave the file invalid"
-            found = ", ".join(lost) or "; ".join(sorted(faults)[:5])
-            raise InvalidResultError(msg, where=str(session), found=found, hint="nothing was changed: report it")
+            listed = ", ".join(lost) or "; ".join(sorted(faults)[:5])
+            raise InvalidResultError(msg, where=str(session), found=listed, hint="nothing was changed: report it")
 
     return check

@@ -1,4 +1,4 @@
-"""Large data of NWB objects, written chunk by chunk in threads: the one place for conversions and for results.
+"""Write large data of NWB objects chunk by chunk in threads, for conversions and for results alike.
 
 hdmf makes every dataset, with the type that the schema asks for. For the large ones it is given an iterator that
 yields nothing; once it has written all else, they are filled by `files.write_chunked` from their own source.
@@ -29,7 +29,7 @@ class LargeDataset:
     ----------
     container : hdmf container
     field : str
-        Which of its datasets.
+        Name of the dataset in it.
     source : numpy.ndarray or hdmf.data_utils.GenericDataChunkIterator
         The values.
     """
@@ -42,16 +42,16 @@ class LargeDataset:
 def take_large(
     containers: Iterable[Any], codec: Codec = Codec.GZIP, *, own_chunks: Container[int] = ()
 ) -> list[LargeDataset]:
-    """Replace large numeric data by iterators that yield nothing; return where and what they were.
+    """Replace large numeric data by iterators that yield nothing; return the data with their containers.
 
     Parameters
     ----------
     containers : iterable of hdmf containers
-        Those that are not written yet; only time series and columns of tables are looked at.
+        Containers that are not written yet; only time series and columns of tables are replaced.
     codec : Codec
-        How the data are stored.
+        Compression of the data.
     own_chunks : container of int
-        The `id` of containers whose iterators say themselves what chunks they want.
+        The `id` of containers whose iterators choose their chunks themselves.
     """
     from hdmf.backends.hdf5 import H5DataIO
     from hdmf.common import VectorData
@@ -72,7 +72,7 @@ def take_large(
             names = {}
         else:
             names = {"dataset_name": field}
-        with warnings.catch_warnings():  # who asked for another codec than gzip was told what it means
+        with warnings.catch_warnings():  # the documentation tells users what another codec than gzip means
             warnings.filterwarnings("ignore", message=".* compression may not be available")
             container.set_data_io(
                 **names,
@@ -93,14 +93,14 @@ def fill_large(
     ----------
     file : h5py.File
     late : iterable of LargeDataset
-        What `take_large` returned.
+        The return value of `take_large`.
     builder_of : callable
-        Gives a container's builder: hdmf's ``io.manager.get_builder``.
+        Returns a container's builder: hdmf's ``io.manager.get_builder``.
     memory_bytes : int
-        How much may wait for compression at a time.
+        Largest amount of data that waits for compression.
     """
-    for one in late:
-        _fill(file[_find_path(builder_of(one.container), one.field)], one.source, memory_bytes)
+    for dataset in late:
+        _fill(file[_find_path(builder_of(dataset.container), dataset.field)], dataset.source, memory_bytes)
 
 
 class _PlaceholderIterator(AbstractDataChunkIterator):  # type: ignore[misc]
@@ -166,7 +166,7 @@ def _choose_access(container: Any, field: str, ndim: int) -> Access:
 
 
 def _find_path(builder: Any, field: str) -> str:
-    """HDF5 path of a dataset: the builder itself is one (a column), or it has one of that name."""
+    """Return the HDF5 path of a dataset: of the builder itself (a column), or of its dataset of that name."""
     names = [field] if field in getattr(builder, "datasets", {}) else []
     while builder.parent is not None:
         names.append(builder.name)

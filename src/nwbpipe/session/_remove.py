@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Sequence
 
 import h5py
 
@@ -11,8 +12,8 @@ from nwbpipe import files
 from nwbpipe.errors import ResultExistsError
 from nwbpipe.provenance import ObjectRecord, RunRecord, read_records
 
-CURATION = "curation"  # in the place of a processor's name, where a person gave a result
-#: Where results are; never a module, or what is raw, or of the file itself.
+CURATION = "curation"  # instead of a processor's name, where a person gave a result
+#: Paths of results; never a module, raw data, or a part of the file itself.
 _RESULTS = re.compile(r"/units|/(intervals|analysis|scratch|processing/[^/]+)/.+")
 
 
@@ -24,12 +25,12 @@ def remove_outputs(file: h5py.File, *records: RunRecord) -> None:
     file : h5py.File
         Open for writing, within a transaction.
     *records : RunRecord
-        Whose outputs go, all at once.
+        The runs, all at once.
 
     Raises
     ------
     ResultExistsError
-        If what a record names is not what its run wrote, or if something else in the file refers to them; it is
+        If a record names an object that its run did not write, or if other objects refer to the outputs; they are
         listed, and nothing was unlinked.
     """
     check_written(file, *records)
@@ -42,7 +43,7 @@ def remove_outputs(file: h5py.File, *records: RunRecord) -> None:
             msg, where=file.filename, found=", ".join(users), hint="remove those first: nothing may dangle"
         )
     for path in paths:
-        if path not in file:  # it went with another
+        if path not in file:  # it lay below another
             continue
         parent = file[path].parent
         del file[path]
@@ -51,61 +52,61 @@ def remove_outputs(file: h5py.File, *records: RunRecord) -> None:
 
 
 def check_written(file: h5py.File, *records: RunRecord) -> None:
-    """Refuse runs of which an output is not what the run wrote: a person may have put it there, or it is raw.
+    """Refuse runs that name an object that they did not write: a person may have put it there, or it is raw.
 
     Raises
     ------
     ResultExistsError
-        If it lies where no results are, is another object than the record says, or is the conversion's.
+        If the object lies outside of the results, has another id than the record says, or is the conversion's.
     """
-    raw = {one.object_id for record in read_records(file) if record.step == "convert" for one in record.outputs}
+    raw = {item.object_id for record in read_records(file) if record.step == "convert" for item in record.outputs}
     for record in records:
         for output in record.outputs:
-            if output.path not in file:  # it is gone already
+            if output.path not in file:  # removed already
                 continue
-            if _is_place_of_results(file, output.path) and output.is_in(file) and output.object_id not in raw:
+            if _is_result_path(file, output.path) and output.is_in(file) and output.object_id not in raw:
                 continue
             msg = f"the object is not a result that the step {record.step!r} wrote"
             raise ResultExistsError(
                 msg,
                 where=f"{file.filename}:{output.path}",
-                expected=_told(output.neurodata_type, output.object_id),
-                found=_found(file, output, raw),
+                expected=_describe(output.neurodata_type, output.object_id),
+                found=_describe_object(file, output, raw),
                 hint="nothing was changed: move or remove the object yourself if it is not needed there",
             )
 
 
-def _is_place_of_results(file: h5py.File, path: str) -> bool:
-    """Whether results lie there, and no link on the way leads elsewhere."""
+def _is_result_path(file: h5py.File, path: str) -> bool:
+    """Return True if a path is one of results, and no link on its way leads elsewhere."""
     if posixpath.normpath(path) != path or not _RESULTS.fullmatch(path):
         return False
     parts = path.split("/")
-    above = ["/".join(parts[:count]) for count in range(2, len(parts))]
-    return all(isinstance(file.get(one, getlink=True), h5py.HardLink) for one in (*above, path)) and all(
-        h5py.h5o.get_info(file[one].id).rc == 1 for one in above
+    parents = ["/".join(parts[:count]) for count in range(2, len(parts))]
+    return all(isinstance(file.get(name, getlink=True), h5py.HardLink) for name in (*parents, path)) and all(
+        h5py.h5o.get_info(file[name].id).rc == 1 for name in parents
     )
 
 
-def _found(file: h5py.File, output: ObjectRecord, raw: set[str]) -> str:
+def _describe_object(file: h5py.File, output: ObjectRecord, raw: set[str]) -> str:
     item = file[output.path]
-    kind, identity = (str(item.attrs.get(name, "")) for name in ("neurodata_type", "object_id"))
-    told = _told(kind, identity)
-    if identity in raw:
-        return f"{told}, from the conversion"
-    return told if _is_place_of_results(file, output.path) else f"{told}, at a place where no results are"
+    kind, object_id = (str(item.attrs.get(name, "")) for name in ("neurodata_type", "object_id"))
+    text = _describe(kind, object_id)
+    if object_id in raw:
+        return f"{text}, from the conversion"
+    return text if _is_result_path(file, output.path) else f"{text}, at a place where no results are"
 
 
-def _told(kind: str, identity: str) -> str:
-    return f"{kind or 'an object'} with {f'the object id {identity}' if identity else 'no object id'}"
+def _describe(kind: str, object_id: str) -> str:
+    return f"{kind or 'an object'} with {f'the object id {object_id}' if object_id else 'no object id'}"
 
 
 def is_irreplaceable(record: RunRecord) -> bool:
-    """Whether no run can make a result again: a person gave it, or it was loaded from files elsewhere."""
+    """Return True if no run can compute a result again: a person gave it, or it was loaded from files elsewhere."""
     return record.processor == CURATION or bool(record.parameters.get("loaded"))
 
 
 def find_dependents(
-    file: h5py.File, record: RunRecord, records: list[RunRecord], *, links_only: bool = False
+    file: h5py.File, record: RunRecord, records: Sequence[RunRecord], *, links_only: bool = False
 ) -> list[RunRecord]:
     """Return the current runs whose results link into those of `record`, or were made from them, and so on.
 
@@ -115,23 +116,23 @@ def find_dependents(
         Open for reading.
     record : RunRecord
         The run.
-    records : list of RunRecord
-        All of the file's.
+    records : sequence of RunRecord
+        All records of the file.
     links_only : bool
         Only those whose results link into it: without them nothing dangles.
     """
-    found: list[RunRecord] = []
+    dependents: list[RunRecord] = []
     pending = [record]
     while pending:
-        one = pending.pop()
-        paths = [output.path for output in one.outputs]
+        paths = [output.path for output in pending.pop().outputs]
         users = files.find_users(file, [path for path in paths if path in file])
-        for other in records:
-            if other.superseded or other.run_id == record.run_id or other in found:
+        for candidate in records:
+            if candidate.superseded or candidate.run_id == record.run_id or candidate in dependents:
                 continue
-            own = [output.path for output in other.outputs]
-            reads = [] if links_only else [item.path for item in other.inputs]
-            if any(files.is_below(user, own) for user in users) or any(files.is_below(path, paths) for path in reads):
-                found.append(other)
-                pending.append(other)
-    return found
+            outputs = [output.path for output in candidate.outputs]
+            inputs = [] if links_only else [item.path for item in candidate.inputs]
+            links = any(files.is_below(user, outputs) for user in users)
+            if links or any(files.is_below(path, paths) for path in inputs):
+                dependents.append(candidate)
+                pending.append(candidate)
+    return dependents

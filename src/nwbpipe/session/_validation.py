@@ -1,37 +1,38 @@
-"""A file that results were added to must be valid, by the version of NWB that it then declares."""
+"""Validate a file with new results by the version of NWB that it then declares."""
 
 from __future__ import annotations
 
 import hashlib
 import warnings
 from collections import Counter
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 
 from nwbpipe.errors import InvalidResultError, UnsupportedFileError
 from nwbpipe.files import iter_texts
-from nwbpipe.session import _file as session_file
+
+if TYPE_CHECKING:
+    from nwbpipe.session._session_file import SessionFile
 
 _MOST_SCHEMAS = 8
 _KNOWN_SCHEMAS: dict[str, tuple[Any, list[Any]]] = {}
 
 
-def find_validation_errors(file: h5py.File, original: Path | str) -> Counter[str]:
-    """Return what pynwb's validator finds wrong with an open file, and how often.
+def find_validation_errors(file: h5py.File, original: SessionFile) -> Counter[str]:
+    """Return the errors that pynwb's validator finds in an open file, with the count of each.
 
     Parameters
     ----------
     file : h5py.File
         The file, open for reading.
-    original : path
-        The file that it is, or is to replace, to be named in an error.
+    original : SessionFile
+        The session file that it is, or is to replace, to be named in an error.
 
     Raises
     ------
     UnsupportedFileError
-        If the file's own copy of the NWB schema can't be read, so that nothing can be said.
+        If the file's own copy of the NWB schema can't be read.
     """
     from hdmf.build import BuildManager
     from pynwb import NWBHDF5IO
@@ -43,8 +44,8 @@ def find_validation_errors(file: h5py.File, original: Path | str) -> Counter[str
             builder = NWBHDF5IO(file=file, manager=BuildManager(type_map=types)).read_builder()
             return Counter(str(error) for validator in validators for error in validator.validate(builder))
         except Exception as error:  # the validator meets schemas of any age, and fails in any way
-            with session_file.open_hdf5(original) as before:
-                version = _read_version(before)
+            with original.open() as reader:
+                version = _read_version(reader.file)
             msg = f"the file, of NWB {version}, can't be validated: its own copy of the NWB schema is broken"
             raise UnsupportedFileError(
                 msg,
@@ -78,7 +79,7 @@ def _load_schemas(file: h5py.File) -> tuple[Any, list[Any]]:
 
 
 def hash_schemas(file: h5py.File) -> str:
-    """Digest of the texts of all schemas in a file; of nothing, where it holds none."""
+    """Return the digest of the texts of all schemas in a file; of nothing, where it holds none."""
     texts = hashlib.sha256()
     if ".specloc" in file.attrs:
         for name, text in iter_texts(file[file.attrs[".specloc"]]):
@@ -87,7 +88,7 @@ def hash_schemas(file: h5py.File) -> str:
     return texts.hexdigest()
 
 
-def check_valid(working: h5py.File, original: Path | str) -> None:
+def check_valid(working: h5py.File, original: SessionFile) -> None:
     """Refuse results that leave a file invalid.
 
     pynwb raises a file's ``nwb_version`` to its own when it appends. A file of an older version must therefore be
@@ -98,8 +99,8 @@ def check_valid(working: h5py.File, original: Path | str) -> None:
     ----------
     working : h5py.File
         The file with the results, open for reading.
-    original : path
-        The file as it was.
+    original : SessionFile
+        The session file, in its state before the results.
 
     Raises
     ------
@@ -111,11 +112,11 @@ def check_valid(working: h5py.File, original: Path | str) -> None:
     faults = find_validation_errors(working, original)
     if not faults:
         return
-    with session_file.open_hdf5(original) as file:
-        before, after = _read_version(file), _read_version(working)
-        new = faults - find_validation_errors(file, original) if before == after else faults
-    if before != after:
-        msg = f"the file is of NWB {before}, and would not be valid NWB {after} with the results"
+    with original.open() as reader:
+        old_version, new_version = _read_version(reader.file), _read_version(working)
+        new_faults = faults - find_validation_errors(reader.file, original) if old_version == new_version else faults
+    if old_version != new_version:
+        msg = f"the file is of NWB {old_version}, and would not be valid NWB {new_version} with the results"
         raise UnsupportedFileError(
             msg,
             where=str(original),
@@ -123,10 +124,10 @@ def check_valid(working: h5py.File, original: Path | str) -> None:
             found=f"{sum(faults.values())} faults: {_summarize_faults(faults)}",
             hint="convert the session again, or export the file with a current pynwb and mend these faults",
         )
-    if new:
+    if new_faults:
         msg = "the results would make the file invalid"
         raise InvalidResultError(
-            msg, where=str(original), found=_summarize_faults(new), hint="a fault of the processor: report it"
+            msg, where=str(original), found=_summarize_faults(new_faults), hint="a fault of the processor: report it"
         )
 
 

@@ -11,7 +11,7 @@ from pynwb import validate
 
 import nwbpipe
 from nwbpipe.errors import InputError
-from nwbpipe.provenance import read_records
+from nwbpipe.session import read_records
 from nwbpipe.simulate import PhotometryTruth
 from tests.processors.photometry.rig import convert, write_session
 

@@ -25,6 +25,7 @@ from nwbpipe.project.state import RunObject
 from nwbpipe.project.state._runs import format_now
 from nwbpipe.provenance import RunRecord, read_host_label
 from nwbpipe.run import MODELS, SessionInputs, make_artefact, process
+from nwbpipe.session import SessionFile
 from nwbpipe.stores import is_remote, scratch_folder
 
 LOCK_TIMEOUT = 600.0  # seconds: commits to one file queue
@@ -190,7 +191,7 @@ def _run(
 
 def _collect_session_inputs(planner: Planner, job: Job) -> list[SessionInputs]:
     files = {session.key: session.file for session in planner.list_sessions()[0]}
-    return [SessionInputs(key, files[key], paths) for key, paths in job.session_inputs]
+    return [SessionInputs(key, SessionFile.at(files[key]), paths) for key, paths in job.session_inputs]
 
 
 def _make_session(job: Job) -> Session:

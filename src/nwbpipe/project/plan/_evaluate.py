@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import h5py
-
-from nwbpipe import session as session_file
 from nwbpipe.errors import InputError, NwbpipeError
 from nwbpipe.processors import Artefact, BoundInput
 from nwbpipe.project._sessions import Session
@@ -19,9 +16,9 @@ from nwbpipe.project.plan._inputs import StepRun, expand_runs
 from nwbpipe.project.plan._state import CONVERT, SOUND, SessionOffer, SessionPlan, State, StepState
 from nwbpipe.project.plan._tools import ToolFacts, explain_staleness
 from nwbpipe.project.state import FileStats
-from nwbpipe.provenance import IdentityCache, RunRecord, find_current_record, read_records
+from nwbpipe.provenance import IdentityCache, RunRecord, find_current_record
 from nwbpipe.run import StoredArtefact, compute_key, describe_differences
-from nwbpipe.session import NwbObject, list_nwb_objects
+from nwbpipe.session import NwbObject, SessionFile, Snapshot, retry_after_conflicts
 
 # By step: key, error text and log of its failed runs, oldest first.
 Failures = Mapping[str, Sequence[tuple[str, str, str]]]
@@ -55,18 +52,18 @@ class Evaluation:
 
 @dataclass
 class _FileContent:
-    """Records and objects of a session's NWB file."""
+    """The snapshot of a session's NWB file; without one, the file is missing or can't be read."""
 
-    records: list[RunRecord] = field(default_factory=list)
-    candidates: list[NwbObject] = field(default_factory=list)
-    paths: set[str] = field(default_factory=set)
+    snapshot: Snapshot | None = None
     error: str = ""
 
-    def check_outputs(self, record: RunRecord | None) -> RunRecord | None:
-        """Return the record if all its outputs are in the file."""
-        if record is None or not all(output.path in self.paths for output in record.outputs):
-            return None
-        return record
+    @property
+    def records(self) -> Sequence[RunRecord]:
+        return self.snapshot.records if self.snapshot else ()
+
+    @property
+    def candidates(self) -> Sequence[NwbObject]:
+        return self.snapshot.objects if self.snapshot else ()
 
 
 def evaluate(
@@ -123,13 +120,8 @@ def evaluate(
 
 
 def _read_content(path: Path | str) -> _FileContent:
-    def read(file: h5py.File) -> _FileContent:
-        content = _FileContent(read_records(file), list_nwb_objects(file))
-        content.paths = {o.path for record in content.records for o in record.outputs if o.path in file}
-        return content
-
     try:
-        return session_file.read_between_commits(path, read)
+        return _FileContent(SessionFile.at(path).snapshot())
     except NwbpipeError as error:
         return _FileContent(error=f"{error.problem.what}: {error.problem.found or str(path).rpartition('/')[2]}")
     except OSError as error:
@@ -283,7 +275,7 @@ class _StepEvaluator:
         )
 
     def _find_record(self, run: str) -> RunRecord | None:
-        return self.content.check_outputs(find_current_record(self.content.records, run))
+        return self.content.snapshot.find_result(run) if self.content.snapshot else None
 
     def _evaluate_run(self, step: Step, run: StepRun) -> StepState:
         paths = {name: item.path for name, item in run.inputs.items()}
@@ -330,7 +322,7 @@ class _StepEvaluator:
             return item.identity
         path = item.path
         if path not in self.identities:
-            self.identities[path] = session_file.retry_after_conflicts(lambda: self._identify_object(path))
+            self.identities[path] = retry_after_conflicts(lambda: self._identify_object(path))
         return self.identities[path]
 
     def _identify_object(self, path: str) -> str | None:

@@ -21,7 +21,8 @@ from nwbpipe.project.state import FileStats, Index, Leases, RunStore, Stats
 from nwbpipe.project.state._index import are_settled
 from nwbpipe.provenance import canonical_json, digest
 from nwbpipe.run import MODELS, PROJECT, StoredArtefact
-from nwbpipe.stores import is_remote, open_store
+from nwbpipe.session import SessionFile, SessionReader
+from nwbpipe.stores import open_store
 
 QUICK = 64 * 2**20  # bytes: a status hashes no larger files
 ALL = 2**62
@@ -214,7 +215,7 @@ class Planner:
             results[session.key] = evaluation.plan, evaluation.offers
             stats = self.file_stats.stats(evaluation.files)
             # A remote file that could not be read may be readable next time, with the same tag.
-            may_recover = evaluation.unread and is_remote(session.file)
+            may_recover = evaluation.unread and not SessionFile.at(session.file).is_local
             if not may_recover and all(stats.get(name) == stat for name, stat in old_stats.items()):
                 value = {
                     "limit": limit,
@@ -305,15 +306,15 @@ def _clean_name(text: str) -> str:
 def _read_fields(path: Path | str) -> dict[str, str]:
     import h5py
 
-    from nwbpipe import session as session_file
-
-    fields: dict[str, str] = {}
-    with session_file.open_hdf5(session_file.check_readable(path)) as file:
+    def read(reader: SessionReader) -> dict[str, str]:
+        fields: dict[str, str] = {}
         for group in ("general/subject", "general"):
-            for name, item in file.get(group, {}).items():
+            for name, item in reader.file.get(group, {}).items():
                 if isinstance(item, h5py.Dataset) and item.shape == () and h5py.check_string_dtype(item.dtype):
                     fields[name] = item.asstr()[()]
         for name in ("session_description", "session_start_time", "identifier"):
-            if name in file:
-                fields[name] = file[name].asstr()[()]
-    return fields
+            if name in reader.file:
+                fields[name] = reader.file[name].asstr()[()]
+        return fields
+
+    return SessionFile.at(path).read(read)

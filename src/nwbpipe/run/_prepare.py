@@ -1,0 +1,76 @@
+"""Check a request against a session file, in one open of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nwbpipe.processors import Context, Processor
+from nwbpipe.provenance import RunRecord, find_current_record
+from nwbpipe.run._bind import bind, describe_input, identify_inputs
+from nwbpipe.session import SessionFile, SessionReader, Version
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A request that the session file can serve.
+
+    Attributes
+    ----------
+    context : Context
+        With bound and identified inputs, and the facts of `Processor.prepare`.
+    descriptions : mapping of str to mapping
+        Where the inputs' data are, for the compute module (see `describe_input`).
+    existing : RunRecord or None
+        Current result of the step, if all its outputs are in the file.
+    version : FileStat or RemoteStat
+        State of the file that all this was read from.
+    """
+
+    context: Context
+    descriptions: Mapping[str, Mapping[str, Any]]
+    existing: RunRecord | None
+    version: Version
+
+    @property
+    def identities(self) -> dict[str, str]:
+        """Identities of the inputs, by name."""
+        return {name: bound.identity for name, bound in self.context.inputs.items()}
+
+
+def prepare_run(
+    session: SessionFile, method: Processor, context: Context, bindings: Mapping[str, str]
+) -> PreparedRun:
+    """Bind, check and identify the inputs of a run.
+
+    Parameters
+    ----------
+    session : SessionFile
+        The session file.
+    method : Processor
+        The processor.
+    context : Context
+        The step and its parameters, without inputs.
+    bindings : mapping of str to str
+        See `bind`.
+
+    Raises
+    ------
+    InputError
+        If an input can't be bound, or can't be used.
+    """
+
+    def read(reader: SessionReader) -> PreparedRun:
+        current = find_current_record(reader.records, context.step)
+        results = [output.path for output in current.outputs] if current else []
+        bound = replace(context, inputs=bind(reader.objects, method, bindings, results, where=str(session)))
+        descriptions = {name: describe_input(reader.file, item) for name, item in bound.inputs.items()}
+        if type(method).prepare is not Processor.prepare:  # else nothing needs pynwb
+            bound = replace(bound, facts=method.prepare(reader.nwbfile, bound))
+        return PreparedRun(bound, descriptions, reader.find_result(context.step), reader.version)
+
+    prepared = session.read(read, locked=True)
+    # Without HDF5's lock: a commit of another process may not wait while gigabytes are hashed.
+    inputs = identify_inputs(session, prepared.context.inputs, version=prepared.version)
+    return replace(prepared, context=replace(prepared.context, inputs=inputs))

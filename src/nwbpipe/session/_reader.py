@@ -1,0 +1,178 @@
+"""A session file while it is open for reading, and the snapshot that stays when it is closed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Container, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+import h5py
+
+from nwbpipe.errors import UnsupportedFileError
+from nwbpipe.provenance import FileStat, RemoteStat, RunRecord, find_current_record, read_records
+from nwbpipe.session._content import NwbObject, list_nwb_objects
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
+
+Version = FileStat | RemoteStat  # differs between two states of a file; of the same type for the same kind of file
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The content of a session file in one state, without its data.
+
+    Attributes
+    ----------
+    version : FileStat or RemoteStat
+        Token of the state: a file whose `SessionFile.version` is another has changed since.
+    nwb_version : tuple of int
+        Version of NWB that the file declares, e.g. ``(2, 8, 0)``.
+    records : tuple of RunRecord
+        All run records, the oldest first.
+    objects : tuple of NwbObject
+        All NWB objects but the file itself, by path.
+    outputs : frozenset of str
+        Paths of the records' outputs that are in the file.
+    """
+
+    version: Version
+    nwb_version: tuple[int, ...]
+    records: tuple[RunRecord, ...]
+    objects: tuple[NwbObject, ...]
+    outputs: frozenset[str]
+
+    def find_result(self, step: str) -> RunRecord | None:
+        """Return the current record of a step, if all its outputs are in the file."""
+        return find_result(self.records, step, self.outputs)
+
+
+class SessionReader:
+    """A session file that is open for reading; each part is read when it is first asked for.
+
+    Attributes
+    ----------
+    file : h5py.File
+        The open file.
+    version : FileStat or RemoteStat
+        Token of the state that is read.
+    nwb_version : tuple of int
+        Version of NWB that the file declares.
+
+    Raises
+    ------
+    UnsupportedFileError
+        If the file is not NWB 2.
+    """
+
+    def __init__(self, file: h5py.File, version: Version) -> None:
+        self.file, self.version = file, version
+        self.nwb_version = read_nwb_version(file)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @cached_property
+    def records(self) -> list[RunRecord]:
+        """All run records, the oldest first."""
+        return read_records(self.file)
+
+    @cached_property
+    def objects(self) -> list[NwbObject]:
+        """All NWB objects but the file itself, by path."""
+        return list_nwb_objects(self.file)
+
+    @cached_property
+    def nwbfile(self) -> NWBFile:
+        """The `pynwb.NWBFile`, whose data are read on access."""
+        return self._stack.enter_context(open_nwb(self.file, "r"))
+
+    def find_result(self, step: str) -> RunRecord | None:
+        """Return the current record of a step, if all its outputs are in the file."""
+        return find_result(self.records, step, self.file)
+
+    def take_snapshot(self) -> Snapshot:
+        """Read records and objects, and return them as values."""
+        return Snapshot(
+            self.version,
+            self.nwb_version,
+            tuple(self.records),
+            tuple(self.objects),
+            frozenset(o.path for record in self.records for o in record.outputs if o.path in self.file),
+        )
+
+
+def find_result(records: Sequence[RunRecord], step: str, paths: Container[str]) -> RunRecord | None:
+    """Return the current record of a step, if `paths` (those of a file) hold all its outputs."""
+    record = find_current_record(records, step)
+    if record is None or not all(output.path in paths for output in record.outputs):
+        return None
+    return record
+
+
+@contextmanager
+def open_nwb(file: h5py.File, mode: str) -> Iterator[NWBFile]:
+    """Yield the `pynwb.NWBFile` of an open file; hdmf's and pynwb's warnings on older types are left out.
+
+    In mode "a" all that was added in the block is written at its end.
+    """
+    from pynwb import NWBHDF5IO
+
+    import nwbpipe.extensions  # noqa: F401  (registers our types)
+    from nwbpipe.session._large_data import fill_large, take_large
+
+    with warnings.catch_warnings():
+        for module in ("hdmf", "pynwb"):
+            warnings.filterwarnings("ignore", module=rf"{module}\..*")
+        with NWBHDF5IO(file=file, mode=mode) as io:
+            nwbfile = io.read()
+            if mode == "r":
+                yield nwbfile
+                return
+            old = {id(container) for container in nwbfile.all_children()}
+            yield nwbfile
+            large = take_large(container for container in nwbfile.all_children() if id(container) not in old)
+            io.write(nwbfile, cache_spec=_lacks_schemas(file, io.manager.namespace_catalog))
+            fill_large(file, large, io.manager.get_builder)
+
+
+def _lacks_schemas(file: h5py.File, catalog: object) -> bool:
+    """Return True if hdmf would add a schema to the file: to find out takes as long as to add them."""
+    location = file.attrs.get(".specloc")
+    return location is None or any(
+        f"{name}/{catalog.get_namespace(name=name).version}" not in file[location]  # type: ignore[attr-defined]
+        for name in catalog.namespaces  # type: ignore[attr-defined]
+    )
+
+
+def read_nwb_version(file: h5py.File) -> tuple[int, ...]:
+    """Return the version of NWB that an open file declares, e.g. ``(2, 8, 0)``.
+
+    Raises
+    ------
+    UnsupportedFileError
+        If the file declares none, or one of NWB 1.
+    """
+    declared = file.attrs.get("nwb_version")
+    if declared is None and "nwb_version" in file:  # NWB 1 kept it in a dataset
+        declared = file["nwb_version"][()]
+    if declared is None:
+        msg = "an HDF5 file, but not NWB"
+        raise UnsupportedFileError(
+            msg, where=file.filename, expected="the attribute nwb_version", hint="give an NWB 2 file"
+        )
+    text = declared.decode() if isinstance(declared, bytes) else str(declared)
+    numbers = tuple(int(part) for part in text.removeprefix("NWB-").split("-")[0].split(".") if part.isdigit())
+    if not numbers or numbers[0] != 2:
+        msg = f"NWB version {text} is not supported"
+        raise UnsupportedFileError(
+            msg, where=file.filename, expected="NWB 2", found=text, hint="convert the raw data to NWB 2"
+        )
+    return numbers
