@@ -17,7 +17,8 @@ from nwbpipe.processors import Input, Processor, Results, computes_same, hash_co
 from nwbpipe.processors import _source as sources
 from nwbpipe.project import Project
 from nwbpipe.project.plan import _tools
-from nwbpipe.provenance import RunRecord, read_records
+from nwbpipe.provenance import RunRecord
+from nwbpipe.session import read_records
 from tests.fixtures.projects import HEAD, table
 from tests.same_source import TABLE, collect_digests, update
 
