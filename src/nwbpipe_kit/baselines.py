@@ -35,10 +35,12 @@ def compute_baseline(traces: np.ndarray, rate: float, params: Dict[str, Any]) ->
     # The percentile moves slowly: it is taken at ten places in a window, and put between them by straight lines.
     centres = np.unique(np.append(np.arange(0, frames, max(1, window // 10)), frames - 1))
     half = window // 2
-    taken = np.array(
+    percentiles = np.array(
         [np.percentile(values[max(0, c - half) : c + half + 1], params["percentile"], axis=0) for c in centres]
     )
-    return np.stack([np.interp(np.arange(frames), centres, taken[:, k]) for k in range(values.shape[1])], axis=1)
+    return np.stack(
+        [np.interp(np.arange(frames), centres, percentiles[:, k]) for k in range(values.shape[1])], axis=1
+    )
 
 
 def smooth_gaussian(values: np.ndarray, sigma: float) -> np.ndarray:

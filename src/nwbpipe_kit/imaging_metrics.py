@@ -124,14 +124,14 @@ def scan_metrics(
     """
     mean = np.asarray(frames["mean"], dtype=np.float64)
     slope, start = np.polyfit(times - times[0], mean - dark, 1) if len(mean) > 1 else (0.0, 1.0)
-    found = {
+    metrics = {
         "bleaching": float(60 * slope / start) if start > 0 else float("nan"),
         "brightness_jumps": float(len(jumps(mean, 8.0, 0.02))),
         "focus_jumps": float(len(jumps(focus, 8.0, 0.2))),
         "constant_frames": float(constant),
         "gaps": float(gaps),
     }
-    return found if saturated is None else {**found, "saturation_share": float(saturated)}
+    return metrics if saturated is None else {**metrics, "saturation_share": float(saturated)}
 
 
 def motion_metrics(shifts: np.ndarray) -> dict[str, float]:
@@ -177,9 +177,9 @@ def mask_metrics(
     x, y, weight, roi = x[strong], y[strong], weight[strong], roi[strong]
     ends = np.cumsum(np.bincount(roi, minlength=count))
     starts = np.concatenate([[0], ends[:-1]]).astype(np.int64) if count else np.zeros(0, np.int64)
-    place = (planes[roi] * shape[0] + x.astype(np.int64)) * shape[1] + y.astype(np.int64)
+    pixel_index = (planes[roi] * shape[0] + x.astype(np.int64)) * shape[1] + y.astype(np.int64)
     # A pixel twice in one ROI is one pixel of it.
-    owners = np.unique(np.stack([place, roi]), axis=1)
+    owners = np.unique(np.stack([pixel_index, roi]), axis=1)
     _, inverse, having = np.unique(owners[0], return_inverse=True, return_counts=True)
     shared = having[inverse.reshape(-1)] > 1
     metrics = {name: np.full(count, np.nan) for name in MASK_METRICS if name != "area_um2"}
@@ -256,6 +256,10 @@ def _events(dff: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Count the times that dF/F, less its median, stays above 3 noise for two frames or more."""
     with np.errstate(invalid="ignore"):
         above = (dff - np.median(dff, axis=0)) > 3 * noise
-    both = above[1:] & above[:-1]
-    counts = both[:1].sum(axis=0) + (both[1:] & ~both[:-1]).sum(axis=0) if len(both) else np.zeros(dff.shape[1])
+    sustained = above[1:] & above[:-1]
+    counts = (
+        sustained[:1].sum(axis=0) + (sustained[1:] & ~sustained[:-1]).sum(axis=0)
+        if len(sustained)
+        else np.zeros(dff.shape[1])
+    )
     return np.where(np.isnan(dff).any(axis=0), np.nan, counts.astype(np.float64))

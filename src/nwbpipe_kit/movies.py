@@ -65,12 +65,12 @@ class ChunkReader:
         return self._read_by_chunks(indices, plane, out)
 
     def _read_by_h5py(self, indices: np.ndarray, plane: Optional[int], out: np.ndarray) -> np.ndarray:
-        rest: Any = (Ellipsis,) if plane is None else (Ellipsis, plane)
+        other_axes: Any = (Ellipsis,) if plane is None else (Ellipsis, plane)
         if len(indices) and (np.diff(indices) == 1).all():
-            out[...] = self.data[(slice(int(indices[0]), int(indices[-1]) + 1), *rest)]
+            out[...] = self.data[(slice(int(indices[0]), int(indices[-1]) + 1), *other_axes)]
         else:  # one by one: h5py's own selection by a list of indices is slower still
             for k, index in enumerate(indices):
-                out[k] = self.data[(int(index), *rest)]
+                out[k] = self.data[(int(index), *other_axes)]
         return out
 
     def _read_by_chunks(self, indices: np.ndarray, plane: Optional[int], out: np.ndarray) -> np.ndarray:

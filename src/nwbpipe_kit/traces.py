@@ -14,10 +14,10 @@ def read_traces(source: Dict[str, Any], columns: Optional[List[int]] = None) -> 
         values = np.asarray(file[source["data"]][()], dtype=np.float64)
     if values.ndim == 1:
         values = values[:, None]
-    taken = list(range(values.shape[1])) if columns is None else columns
-    values = values[:, taken]
+    selected_columns = list(range(values.shape[1])) if columns is None else columns
+    values = values[:, selected_columns]
     if not np.isfinite(values).all():
-        first = taken[int(np.flatnonzero(~np.isfinite(values).all(axis=0))[0])]
+        first = selected_columns[int(np.flatnonzero(~np.isfinite(values).all(axis=0))[0])]
         raise ValueError(
             "the traces %s hold NaN or infinite values (the first in column %d)" % (source["path"], first)
         )

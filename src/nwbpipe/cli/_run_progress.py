@@ -35,8 +35,8 @@ class LineReporter:
 
 def _format_line(state: StepState, ended: JobOutcome) -> str:
     text = f": {ended.text.partition(chr(10))[0]}" if ended.text else ""
-    how = "done already" if ended.ending == "done" and not ended.computed else ended.ending
-    return f"{state.session} {state.run}  {how} {ended.seconds:.1f} s{text}"
+    ending = "done already" if ended.ending == "done" and not ended.computed else ended.ending
+    return f"{state.session} {state.run}  {ending} {ended.seconds:.1f} s{text}"
 
 
 class BarReporter:
@@ -50,10 +50,10 @@ class BarReporter:
     def on_plan(self, states: Sequence[StepState], about: str) -> None:
         """See `Reporter.planned`."""
         self.bar.console.print(about, markup=False, highlight=False)
-        for one in states:
-            if one.step not in self.steps:
-                total = sum(other.step == one.step for other in states)
-                self.steps[one.step] = self.bar.add_task(one.step, total=total, text="")
+        for state in states:
+            if state.step not in self.steps:
+                total = sum(other_state.step == state.step for other_state in states)
+                self.steps[state.step] = self.bar.add_task(state.step, total=total, text="")
 
     def on_start(self, state: StepState) -> None:
         """See `Reporter.began`."""

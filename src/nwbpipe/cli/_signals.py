@@ -24,9 +24,9 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
         asked.set()
         os.write(2, b"stopping; Ctrl-C again ends at once\n")
 
-    before = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {signal_number: signal.signal(signal_number, ask) for signal_number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked.is_set
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for signal_number, handler in handlers.items():
+            signal.signal(signal_number, handler)

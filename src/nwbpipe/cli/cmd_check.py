@@ -52,14 +52,14 @@ def _show(report: CheckReport, file: Path) -> None:
     for text in report.repaired:
         typer.echo(f"repaired: {text}")
     typer.echo(f"{file}: {report.verdict}" + (f" ({report.file.reason})" if report.file.reason else ""))
-    for one in report.findings:
-        typer.echo(f"  {'error' if one.error else 'note '} {one.kind}: {one.what}")
-        if one.where:
-            typer.echo(f"        {one.where}")
-        if one.hint:
-            typer.echo(f"        {one.hint}")
+    for finding in report.findings:
+        typer.echo(f"  {'error' if finding.error else 'note '} {finding.kind}: {finding.what}")
+        if finding.where:
+            typer.echo(f"        {finding.where}")
+        if finding.hint:
+            typer.echo(f"        {finding.hint}")
     if report.nwb:
-        ready = not any(one.error or one.kind == "dandi" for one in report.findings)
+        ready = not any(finding.error or finding.kind == "dandi" for finding in report.findings)
         typer.echo(f"  ready for DANDI, by nwbinspector's rules: {'yes' if ready else 'no'}")
     if report.file.reclaimable is not None:
         typer.echo(

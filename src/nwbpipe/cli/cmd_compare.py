@@ -32,19 +32,19 @@ def compare(
         raise typer.BadParameter("name a session file (….nwb) first", param_hint="FILE.nwb")
     if figure is not None and len(files) > 1:
         raise typer.BadParameter("a figure is of one session", param_hint="--figure")
-    found = {file: compare_steps(file, *steps, passed_only=passed_only) for file in files}
+    comparisons = {file: compare_steps(file, *steps, passed_only=passed_only) for file in files}
     if figure is not None:
         from nwbpipe.review._compare_figure import draw
 
-        draw(files[0], found[files[0]], figure)
+        draw(files[0], comparisons[files[0]], figure)
     if as_json:
-        read = {str(file): one.as_dict() for file, one in found.items()}
+        read = {str(file): comparison.as_dict() for file, comparison in comparisons.items()}
         typer.echo(json.dumps(read if len(files) > 1 else read[str(files[0])], indent=2))
         return
-    for file, one in found.items():
+    for file, comparison in comparisons.items():
         if len(files) > 1:
             typer.echo(f"{file}:")
-        _show(one)
+        _show(comparison)
         if len(files) > 1:
             typer.echo("")
     if figure is not None:
@@ -56,16 +56,16 @@ def _show(found: Comparison) -> None:
         ["step", "tool", "ROIs", "cells", "time (s)", "CPU (s)", "memory (MB)", "parameters that differ"],
         [
             [
-                one.step,
-                f"{one.tool} {one.tool_version}",
-                str(one.rois),
-                str(one.cells),
-                _format_number(one.seconds, ".1f"),
-                _format_number(one.cpu_seconds, ".1f"),
-                _format_number(one.memory_mb, ".0f"),
-                ", ".join(f"{name}={value}" for name, value in one.parameters.items()) or "-",
+                row.step,
+                f"{row.tool} {row.tool_version}",
+                str(row.rois),
+                str(row.cells),
+                _format_number(row.seconds, ".1f"),
+                _format_number(row.cpu_seconds, ".1f"),
+                _format_number(row.memory_mb, ".0f"),
+                ", ".join(f"{name}={value}" for name, value in row.parameters.items()) or "-",
             ]
-            for one in found.costs
+            for row in found.costs
         ],
     )
     typer.echo("")
@@ -74,19 +74,19 @@ def _show(found: Comparison) -> None:
         ["first", "second", *counts, "trace r", "activity r", "motion (px)"],
         [
             [
-                one.first,
-                one.second,
-                str(one.matched),
-                str(one.only_first),
-                str(one.only_second),
-                _format_number(one.recall, ".2f"),
-                _format_number(one.precision, ".2f"),
-                _format_number(one.iou, ".2f"),
-                _format_number(one.trace_r, ".3f"),
-                _format_number(one.activity_r, ".2f"),
-                _format_number(one.motion_rms, ".2f"),
+                row.first,
+                row.second,
+                str(row.matched),
+                str(row.only_first),
+                str(row.only_second),
+                _format_number(row.recall, ".2f"),
+                _format_number(row.precision, ".2f"),
+                _format_number(row.iou, ".2f"),
+                _format_number(row.trace_r, ".3f"),
+                _format_number(row.activity_r, ".2f"),
+                _format_number(row.motion_rms, ".2f"),
             ]
-            for one in found.pairs
+            for row in found.pairs
         ],
     )
 

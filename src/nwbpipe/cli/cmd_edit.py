@@ -31,12 +31,12 @@ def remove(
     """Remove a step's results; its record stays, marked as removed."""
     from nwbpipe.session import remove_step
 
-    done = remove_step(file, step, cascade=cascade, lock_timeout=lock_timeout)
+    removal = remove_step(file, step, cascade=cascade, lock_timeout=lock_timeout)
     if as_json:
-        typer.echo(json.dumps({"steps": done.steps, "paths": done.paths}, indent=2))
+        typer.echo(json.dumps({"steps": removal.steps, "paths": removal.paths}, indent=2))
         return
-    typer.echo(f"removed {', '.join(done.steps)}")
-    for path in done.paths:
+    typer.echo(f"removed {', '.join(removal.steps)}")
+    for path in removal.paths:
         typer.echo(f"  {path}")
 
 
@@ -51,12 +51,12 @@ def rename(
     """Give a step another name: its containers, the links to them, and its record."""
     from nwbpipe.session import rename_step
 
-    done = rename_step(file, step, new, lock_timeout=lock_timeout)
+    renamed_paths = rename_step(file, step, new, lock_timeout=lock_timeout)
     if as_json:
-        typer.echo(json.dumps({"step": new, "renamed": [list(pair) for pair in done]}, indent=2))
+        typer.echo(json.dumps({"step": new, "renamed": [list(pair) for pair in renamed_paths]}, indent=2))
         return
     typer.echo(f"renamed {step} to {new}")
-    for old, now in done:
+    for old, now in renamed_paths:
         typer.echo(f"  {old} → {now}")
 
 

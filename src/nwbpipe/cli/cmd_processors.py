@@ -15,14 +15,14 @@ def processors(
     """List the processors, or show the inputs and parameters of one."""
     from nwbpipe.processors import processor, processor_names
 
-    described = [_describe(processor(one)) for one in ([name] if name else processor_names())]
+    described = [_describe(processor(entry)) for entry in ([name] if name else processor_names())]
     if as_json:
         typer.echo(json.dumps(described[0] if name else described, indent=2))
         return
-    for one in described:
-        typer.echo(f"{one['name']:<19}{one['summary']}")
+    for entry in described:
+        typer.echo(f"{entry['name']:<19}{entry['summary']}")
         if name:
-            _show(one)
+            _show(entry)
 
 
 def _describe(method: Any) -> dict[str, Any]:
@@ -38,8 +38,8 @@ def _describe(method: Any) -> dict[str, Any]:
             "licence": method.tool.licence,
         },
         "inputs": {
-            name: {"types": _list_types(wanted), "doc": wanted.doc, "optional": wanted.optional}
-            for name, wanted in method.inputs.items()
+            name: {"types": _list_types(declaration), "doc": declaration.doc, "optional": declaration.optional}
+            for name, declaration in method.inputs.items()
         },
         "parameters": schema.get("properties", {}),
         "required": schema.get("required", []),
@@ -57,9 +57,9 @@ def _list_types(wanted: Any) -> list[str]:
 def _show(one: dict[str, Any]) -> None:
     typer.echo(f"  tool: {one['tool']['name']} ({one['tool']['licence']})")
     typer.echo("  inputs:")
-    for name, wanted in one["inputs"].items():
-        optional = " (optional)" if wanted["optional"] else ""
-        typer.echo(f"    {name}{optional}: {' or '.join(wanted['types'])}. {wanted['doc']}")
+    for name, declaration in one["inputs"].items():
+        optional = " (optional)" if declaration["optional"] else ""
+        typer.echo(f"    {name}{optional}: {' or '.join(declaration['types'])}. {declaration['doc']}")
     typer.echo("  parameters:")
     for name, facts in one["parameters"].items():
         empty: object = {} if facts.get("type") == "object" else None

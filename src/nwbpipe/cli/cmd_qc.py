@@ -63,10 +63,12 @@ def _show_file(
 
     if measure:
         # A step of a project may have measured it, under another name.
-        done = {one.about for one in verdicts(file) if one.step != f"{one.about}_quality"}
-        for one in [step] if step is not None else [one for one in list_imaging_steps(file) if one not in done]:
-            with show_progress_bar(f"{one}_quality") as progress:
-                measure_quality(file, one, thresholds=chosen, replace=replace, progress=progress)
+        measured_steps = {item.about for item in verdicts(file) if item.step != f"{item.about}_quality"}
+        for item in (
+            [step] if step is not None else [item for item in list_imaging_steps(file) if item not in measured_steps]
+        ):
+            with show_progress_bar(f"{item}_quality") as progress:
+                measure_quality(file, item, thresholds=chosen, replace=replace, progress=progress)
     judged = verdicts(file, step=step, thresholds=None if measure else chosen)
     missing = list_unmeasured_steps(file, judged, step)
     if step is not None and not judged and not missing:
@@ -75,7 +77,7 @@ def _show_file(
             msg, where=str(file), expected=", ".join(list_imaging_steps(file)) or "none", found=step
         )
     if as_json:
-        typer.echo(json.dumps([one.as_dict() for one in judged], indent=2))
+        typer.echo(json.dumps([item.as_dict() for item in judged], indent=2))
         return
     _show_all(judged)
     for name in missing:
@@ -95,20 +97,20 @@ def _show_project(
 ) -> None:
     from nwbpipe.project import Project
 
-    found, problems = Project(place, profile=profile).quality(*which, step=step, thresholds=chosen)
+    sessions, problems = Project(place, profile=profile).quality(*which, step=step, thresholds=chosen)
     if as_json:
-        told = {"sessions": [one.as_dict() for one in found], "problems": [str(one) for one in problems]}
-        typer.echo(json.dumps(told, indent=2))
+        output = {"sessions": [entry.as_dict() for entry in sessions], "problems": [str(entry) for entry in problems]}
+        typer.echo(json.dumps(output, indent=2))
     else:
         for problem in problems:
             typer.echo(f"can't be read: {problem}", err=True)
-        for one in found:
-            _show_session(one)
-        count = sum(one.failed for one in found)
-        bare = sum(not one.judged for one in found)
-        number = f"{len(found)} session" + ("" if len(found) == 1 else "s")
+        for entry in sessions:
+            _show_session(entry)
+        count = sum(entry.failed for entry in sessions)
+        bare = sum(not entry.judged for entry in sessions)
+        number = f"{len(sessions)} session" + ("" if len(sessions) == 1 else "s")
         typer.echo(f"{number}: {count} with something that fails, {bare} without verdicts")
-    if problems or any(one.problem for one in found):
+    if problems or any(entry.problem for entry in sessions):
         raise typer.Exit(1)
 
 
@@ -125,23 +127,23 @@ def _show_session(one: SessionQuality) -> None:
 
 
 def _show_all(judged: Sequence[QualityVerdict], indent: str = "") -> None:
-    for name in dict.fromkeys(one.step for one in judged):
-        _show(name, [one for one in judged if one.step == name], indent)
+    for name in dict.fromkeys(verdict.step for verdict in judged):
+        _show(name, [verdict for verdict in judged if verdict.step == name], indent)
 
 
 def _show(step: str, judged: list[QualityVerdict], indent: str) -> None:
-    for one in judged:
-        if one.of == "scan":
+    for verdict in judged:
+        if verdict.of == "scan":
             typer.echo(
-                f"{indent}{step}: the scan: {one.verdict}"
-                + "".join(f"\n{indent}    {reason}" for reason in one.reasons)
+                f"{indent}{step}: the scan: {verdict.verdict}"
+                + "".join(f"\n{indent}    {reason}" for reason in verdict.reasons)
             )
-    rois = [one for one in judged if one.of == "roi"]
+    rois = [verdict for verdict in judged if verdict.of == "roi"]
     if rois:
-        counts = Counter(one.verdict for one in rois)
+        counts = Counter(verdict.verdict for verdict in rois)
         typer.echo(
             f"{indent}{step}: {len(rois)} ROIs: " + ", ".join(f"{counts[v]} {v}" for v in ("pass", "warn", "fail"))
         )
-    for one in rois:
-        if one.verdict == "fail":
-            typer.echo(f"{indent}    ROI {one.row}: {'; '.join(one.reasons)}")
+    for verdict in rois:
+        if verdict.verdict == "fail":
+            typer.echo(f"{indent}    ROI {verdict.row}: {'; '.join(verdict.reasons)}")

@@ -75,10 +75,10 @@ def run(
 
 def _show_pending(states: list[StepState], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps([one.as_dict() for one in states], indent=2))
+        typer.echo(json.dumps([state.as_dict() for state in states], indent=2))
         return
-    for one in states:
-        typer.echo(f"{one.session} {one.run}  {one.state}{f': {one.reason}' if one.reason else ''}")
+    for state in states:
+        typer.echo(f"{state.session} {state.run}  {state.state}{f': {state.reason}' if state.reason else ''}")
     typer.echo(f"{len(states)} runs would be done")
 
 
@@ -86,8 +86,8 @@ def _show(summary: RunSummary) -> None:
     typer.echo(f"{summary.done} done, {len(summary.failed)} failed, {len(summary.blocked)} blocked")
     for session, step, text in [*summary.failed, *summary.uncommitted]:
         typer.echo(f"  {session} {step}: {text.partition(chr(10))[0]}")
-    for one in summary.blocked[:10]:
-        typer.echo(f"  {one.session} {one.run} blocked: {one.reason}")
+    for state in summary.blocked[:10]:
+        typer.echo(f"  {state.session} {state.run} blocked: {state.reason}")
     if summary.not_started:
         typer.echo(f"  {summary.not_started} more are ready: run again")
     if summary.interrupted:

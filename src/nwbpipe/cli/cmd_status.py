@@ -40,30 +40,30 @@ def status(
     if why is not None:
         _explain(opened, *why, as_json=as_json)
         return
-    found = opened.status(sessions or (), where, verify=verify)
+    project_status = opened.status(sessions or (), where, verify=verify)
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=2))
+        typer.echo(json.dumps(project_status.as_dict(), indent=2))
         return
-    _show(found, opened, show_all)
+    _show(project_status, opened, show_all)
 
 
 def _explain(project: Project, session: str, step: str, *, as_json: bool) -> None:
     states = project.state(session, step)
     if as_json:
-        typer.echo(json.dumps([one.as_dict() for one in states], indent=2))
+        typer.echo(json.dumps([state.as_dict() for state in states], indent=2))
         return
-    for one in states:
-        typer.echo(f"{one.session} {one.run}: {one.state}{f': {one.reason}' if one.reason else ''}")
-        for name, path in one.inputs.items():
+    for state in states:
+        typer.echo(f"{state.session} {state.run}: {state.state}{f': {state.reason}' if state.reason else ''}")
+        for name, path in state.inputs.items():
             typer.echo(f"  reads   {name}: {path}")
-        for session_key, paths in one.session_inputs:
+        for session_key, paths in state.session_inputs:
             typer.echo(f"  reads   {session_key}: {', '.join(f'{name} = {path}' for name, path in paths.items())}")
-        if one.key:
-            typer.echo(f"  key     {one.key[:16]}")
-        if one.result:
-            typer.echo(f"  result  of run {one.result[:8]}")
-        if one.log:
-            typer.echo(f"  log     {project.planner.state.location(one.log)}")
+        if state.key:
+            typer.echo(f"  key     {state.key[:16]}")
+        if state.result:
+            typer.echo(f"  result  of run {state.result[:8]}")
+        if state.log:
+            typer.echo(f"  log     {project.planner.state.location(state.log)}")
 
 
 def _show(found: ProjectStatus, project: Project, show_all: bool) -> None:
@@ -78,25 +78,25 @@ def _show(found: ProjectStatus, project: Project, show_all: bool) -> None:
     open_ones = [
         plan for plan in found.plans if show_all or any(s.state not in ("done", "ignored") for s in plan.steps)
     ]
-    shown = open_ones if show_all else open_ones[:_MOST]
-    if shown:
+    shown_plans = open_ones if show_all else open_ones[:_MOST]
+    if shown_plans:
         typer.echo(f"{'':{width}}  {'  '.join(steps)}")
-    for plan in shown:
+    for plan in shown_plans:
         marks = []
         for step in steps:
-            states = [one.state for one in plan.select_step(step)]
-            mark = _MARKS[states[0]] if len(set(states)) == 1 else "".join(_MARKS[one] for one in states)
+            states = [entry.state for entry in plan.select_step(step)]
+            mark = _MARKS[states[0]] if len(set(states)) == 1 else "".join(_MARKS[entry] for entry in states)
             marks.append(f"{mark:^{len(step)}}")
         typer.echo(f"{plan.session:{width}}  {'  '.join(marks)}".rstrip())
-    if len(open_ones) > len(shown):
-        typer.echo(f"… and {len(open_ones) - len(shown)} more sessions that are not done (--all)")
+    if len(open_ones) > len(shown_plans):
+        typer.echo(f"… and {len(open_ones) - len(shown_plans)} more sessions that are not done (--all)")
     typer.echo("  ".join(f"{mark} {name}" for name, mark in _MARKS.items()))
     for step, counts in found.counts().items():
         typer.echo(f"{step}: " + ", ".join(f"{number} {state}" for state, number in sorted(counts.items())))
-    reasons = [one for plan in found.plans for one in plan.steps if one.state in ("failed", "blocked", "stale")]
-    for one in reasons[:10]:
-        typer.echo(f"  {one.session} {one.run} {one.state}: {one.reason}")
-        if one.state == "failed" and one.log:
-            typer.echo(f"    log: {project.planner.state.location(one.log)}")
+    reasons = [entry for plan in found.plans for entry in plan.steps if entry.state in ("failed", "blocked", "stale")]
+    for entry in reasons[:10]:
+        typer.echo(f"  {entry.session} {entry.run} {entry.state}: {entry.reason}")
+        if entry.state == "failed" and entry.log:
+            typer.echo(f"    log: {project.planner.state.location(entry.log)}")
     if len(reasons) > 10:
         typer.echo(f"  … and {len(reasons) - 10} more (--json)")

@@ -48,8 +48,8 @@ def list_tools(as_json: Annotated[bool, typer.Option("--json", help="Print as JS
         return
     for row in rows:
         device = f", {row['device']}" if row.get("device") else ""
-        where = f"{row['version']}, {row['kind']}: {row['python']}{device}" if row["kind"] else row["get"]
-        typer.echo(f"{row['name']:<18}{where if row['kind'] else f'not installed: {where}'}")
+        detail = f"{row['version']}, {row['kind']}: {row['python']}{device}" if row["kind"] else row["get"]
+        typer.echo(f"{row['name']:<18}{detail if row['kind'] else f'not installed: {detail}'}")
 
 
 def _describe_tool(tool: Tool) -> dict[str, Any]:
@@ -64,17 +64,20 @@ def _describe_tool(tool: Tool) -> dict[str, Any]:
         "programs": [program.name for program in tool.programs],
         "system": list(tool.system),
         "repository": tool.checkout.repository if tool.checkout else None,
-        "weights": [{"file": one.file, "source": one.source, "for": one.needed_for} for one in tool.weights],
+        "weights": [
+            {"file": weight_file.file, "source": weight_file.source, "for": weight_file.needed_for}
+            for weight_file in tool.weights
+        ],
     }
     try:
-        found = find(tool)
+        environment = find(tool)
     except ToolMissingError as error:
         return row | {"kind": None, "get": error.problem.hint, "problem": error.problem.what}
     return row | {
-        "kind": str(found.kind),
-        "python": found.container.image if found.container else str(found.python),
-        "version": found.version,
-        "device": found.device,
+        "kind": str(environment.kind),
+        "python": environment.container.image if environment.container else str(environment.python),
+        "version": environment.version,
+        "device": environment.device,
     }
 
 
@@ -103,8 +106,8 @@ def install(
     for tool in [_find_tool(name) for name in names]:
         file = lock / f"{tool.name}.txt" if lock is not None and lock.is_dir() else lock
         typer.echo(f"{tool.name}: installing …", err=True)
-        made = install_tool(tool, kind=EnvironmentKind(kind) if kind else None, lock=file, locked=locked)
-        typer.echo(f"{tool.name}: {made}")
+        environment = install_tool(tool, kind=EnvironmentKind(kind) if kind else None, lock=file, locked=locked)
+        typer.echo(f"{tool.name}: {environment}")
 
 
 @app.command()
@@ -142,12 +145,14 @@ def doctor(
     tools = [_find_tool(name) for name in names] if names else [tool for _, tool in sorted(_load_tools().items())]
     findings = [*examine_machine(), *examine(tools)]
     if as_json:
-        rows = [{"about": one.about, "verdict": str(one.verdict), "text": one.text} for one in findings]
+        rows = [
+            {"about": finding.about, "verdict": str(finding.verdict), "text": finding.text} for finding in findings
+        ]
         typer.echo(json.dumps(rows, indent=2))
     else:
-        for one in findings:
-            typer.echo(f"{one.verdict:<7}{one.about:<18}{one.text}")
-    if any(one.verdict is Severity.FAULT for one in findings):
+        for finding in findings:
+            typer.echo(f"{finding.verdict:<7}{finding.about:<18}{finding.text}")
+    if any(finding.verdict is Severity.FAULT for finding in findings):
         raise typer.Exit(1)
 
 

@@ -29,15 +29,18 @@ def verify(
 
     with show_progress_bar(f"verify {step}") as progress:
         if session.endswith(".nwb"):
-            found = verify_run(session, step, timeout=timeout, progress=progress)
+            comparisons = verify_run(session, step, timeout=timeout, progress=progress)
         else:
             opened = Project(project, profile=profile)
-            found = opened.verify(session, step, timeout=timeout, progress=progress)
+            comparisons = opened.verify(session, step, timeout=timeout, progress=progress)
     if as_json:
-        typer.echo(json.dumps([{**asdict(one), "ok": one.ok} for one in found], indent=2))
+        typer.echo(json.dumps([{**asdict(comparison), "ok": comparison.ok} for comparison in comparisons], indent=2))
     else:
-        for one in found:
-            told = one.what or f"largest relative difference {one.largest:.3g} (tolerance {one.tolerance:g})"
-            typer.echo(f"{'same' if one.ok else 'DIFFERS'}  {one.path}  {told}")
-    if not all(one.ok for one in found):
+        for comparison in comparisons:
+            detail = (
+                comparison.what
+                or f"largest relative difference {comparison.largest:.3g} (tolerance {comparison.tolerance:g})"
+            )
+            typer.echo(f"{'same' if comparison.ok else 'DIFFERS'}  {comparison.path}  {detail}")
+    if not all(comparison.ok for comparison in comparisons):
         raise typer.Exit(1)

@@ -43,11 +43,11 @@ def check_in_memory(nwbfile: NWBFile, spec_path: Path) -> None:
             # The check itself failed, on data that are not in the file yet; it says nothing of the file.
             logger.debug("nwbinspector: %s", message.check_function_name)
             continue
-        where = f"{message.location or '/'} ({message.object_type} {message.object_name})"
+        location = f"{message.location or '/'} ({message.object_type} {message.object_name})"
         if message.importance.value >= Importance.CRITICAL.value:
-            problems.append(Problem(message.message, where, hint=f"nwbinspector: {message.check_function_name}"))
+            problems.append(Problem(message.message, location, hint=f"nwbinspector: {message.check_function_name}"))
         else:
-            logger.info("%s: %s", where, message.message)
+            logger.info("%s: %s", location, message.message)
     if problems:
         raise InvalidResultError(
             "DANDI would refuse the file", where=str(spec_path), problems=problems,

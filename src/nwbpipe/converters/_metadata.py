@@ -89,13 +89,13 @@ def _choose_start(spec: SessionSpec, starts: Mapping[str, datetime]) -> datetime
     if start is not None:
         _log_differences(start, read)
         return start
-    where = f"{spec.path}: session.session_start_time"
+    location = f"{spec.path}: session.session_start_time"
     hint = "add `session_start_time: 2024-05-01T10:00:00-04:00` to session: time 0 of the reference clock"
     if not read:
         times = _format_times(starts)
         raise SpecError(
             "nothing gives the session's start time",
-            where=where,
+            where=location,
             expected=f"the time in the spec, or in a source of the reference clock {spec.reference_clock!r}",
             found=f"only sources of other clocks have one ({times})" if times else "no source has one",
             hint=hint,
@@ -103,11 +103,11 @@ def _choose_start(spec: SessionSpec, starts: Mapping[str, datetime]) -> datetime
     naive = {name: time for name, time in read.items() if time.utcoffset() is None}
     if naive:
         times = f"{_format_times(naive)} (read)"
-        raise SpecError("the session's start time has no time zone", where=where, found=times, hint=hint)
+        raise SpecError("the session's start time has no time zone", where=location, found=times, hint=hint)
     first, *further = read.values()
     if any(abs((time - first).total_seconds()) > SAME_START_S for time in further):
         msg = "the sources disagree on the session's start time"
-        raise SpecError(msg, where=where, found=_format_times(read), hint=hint)
+        raise SpecError(msg, where=location, found=_format_times(read), hint=hint)
     return first
 
 

@@ -54,8 +54,8 @@ def check_names(metadata: Mapping[str, Any]) -> list[Problem]:
         for key, entry in entries.items():
             name = entry.get("name") if isinstance(entry, Mapping) else None
             if isinstance(name, str) and (not name or set(name) & set("/:")):
-                where = ".".join(["metadata", block, *([kind] if kind else []), key, "name"])
-                problems.append(Problem("NWB refuses the name", where, "a text without / and :", repr(name)))
+                location = ".".join(["metadata", block, *([kind] if kind else []), key, "name"])
+                problems.append(Problem("NWB refuses the name", location, "a text without / and :", repr(name)))
     return problems
 
 

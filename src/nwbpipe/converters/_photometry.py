@@ -66,22 +66,24 @@ def check_photometry(metadata: Mapping[str, Any]) -> list[Problem]:
     for name in sorted(_ROW - set(_REQUIRED)):
         lacking = [str(key) for key, row in rows.items() if row.get(name) is None]
         if 0 < len(lacking) < len(rows):
-            where = f"metadata.FiberPhotometry.FiberPhotometryTable.rows.{lacking[0]}.{name}"
+            location = f"metadata.FiberPhotometry.FiberPhotometryTable.rows.{lacking[0]}.{name}"
             problems.append(
-                Problem("the column has values in some rows only", where, "a value in every row or in none")
+                Problem("the column has values in some rows only", location, "a value in every row or in none")
             )
     for kind, needed in _NEEDS.items():
         for key, entry in (block.get(kind) or {}).items():
-            where = f"metadata.FiberPhotometry.{kind}.{key}"
-            problems += [_missing_problem(f"{where}.{name}") for name in needed if entry.get(name) is None]
-            problems += _check_side(where, entry.get("hemisphere"), entry.get("ml_in_mm"))
+            location = f"metadata.FiberPhotometry.{kind}.{key}"
+            problems += [_missing_problem(f"{location}.{name}") for name in needed if entry.get(name) is None]
+            problems += _check_side(location, entry.get("hemisphere"), entry.get("ml_in_mm"))
     problems += _check_references(block)
     for key, entry in block.items():
         if key not in _OTHERS and isinstance(entry, Mapping):
             for row in entry.get("fiber_photometry_table_region") or ():
                 if row not in rows:
-                    where = f"metadata.FiberPhotometry.{key}.fiber_photometry_table_region"
-                    problems.append(Problem("the table has no such row", where, ", ".join(map(str, rows)), str(row)))
+                    location = f"metadata.FiberPhotometry.{key}.fiber_photometry_table_region"
+                    problems.append(
+                        Problem("the table has no such row", location, ", ".join(map(str, rows)), str(row))
+                    )
     return list(dict.fromkeys(problems))  # rows share devices
 
 
@@ -91,19 +93,22 @@ def _missing_problem(where: str) -> Problem:
 
 
 def _check_row(key: str, row: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[Problem]:
-    where = f"metadata.FiberPhotometry.FiberPhotometryTable.rows.{key}"
+    location = f"metadata.FiberPhotometry.FiberPhotometryTable.rows.{key}"
     for name in _REQUIRED:
         if row.get(name) is None:
-            yield _missing_problem(f"{where}.{name}")
+            yield _missing_problem(f"{location}.{name}")
     for name in set(row) - _ROW:
-        yield Problem("the field is unknown", f"{where}.{name}", ", ".join(sorted(_ROW)))
+        yield Problem("the field is unknown", f"{location}.{name}", ", ".join(sorted(_ROW)))
     light = [row.get(f"{name}_wavelength_in_nm") for name in ("excitation", "emission")]
     if all(value is not None for value in light):
         excitation, emission = map(float, light)  # type: ignore[arg-type]  # None is ruled out
         if not 200 <= excitation < emission <= 2000:
             wavelengths = f"{excitation:g} and {emission:g} nm"
             yield Problem(
-                "the wavelengths are impossible", where, "nanometres, the emission above the excitation", wavelengths
+                "the wavelengths are impossible",
+                location,
+                "nanometres, the emission above the excitation",
+                wavelengths,
             )
     devices = metadata.get("Devices") or {}
     for name, kind in _LINKS.items():
@@ -113,7 +118,10 @@ def _check_row(key: str, row: Mapping[str, Any], metadata: Mapping[str, Any]) ->
         entry = devices.get(device)
         if entry is None:
             yield Problem(
-                "the device does not exist", f"{where}.{name}", ", ".join(map(str, devices)) or "devices", str(device)
+                "the device does not exist",
+                f"{location}.{name}",
+                ", ".join(map(str, devices)) or "devices",
+                str(device),
             )
         elif not str(entry.get("type", "")).endswith(kind):
             yield Problem(
@@ -160,10 +168,10 @@ def _check_references(block: Mapping[str, Any]) -> Iterator[Problem]:
         targets = block.get(target) or {}
         for key, entry in entries.items():
             if entry.get(name) is not None and entry[name] not in targets:
-                where = f"metadata.FiberPhotometry.{path}.{key}.{name}"
+                location = f"metadata.FiberPhotometry.{path}.{key}.{name}"
                 yield Problem(
                     f"{target} has no such entry",
-                    where,
+                    location,
                     ", ".join(map(str, targets)) or f"an entry of {target}",
                     str(entry[name]),
                 )

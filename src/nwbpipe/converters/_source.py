@@ -168,9 +168,9 @@ class Source:
             with log_warnings(self.where):
                 yield
         except NwbpipeError as error:
-            where = error.problem.where or ""
-            if self.where not in where:  # one of our interfaces, which knows its file but not the source's name
-                error.problem = replace(error.problem, where=f"{self.where}: {where}".rstrip(": "))
+            location = error.problem.where or ""
+            if self.where not in location:  # one of our interfaces, which knows its file but not the source's name
+                error.problem = replace(error.problem, where=f"{self.where}: {location}".rstrip(": "))
             raise
         except ImportError as error:
             raise missing_reader_error(self.spec.interface, error, self._reader) from error

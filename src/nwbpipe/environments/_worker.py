@@ -59,7 +59,9 @@ class TorchvisionImportFix(MetaPathFinder):
                     import torch
 
                     print("torchvision does not fit this torch: its operators are left out", flush=True)
-                    for part in [one for one in sys.modules if one.startswith("torchvision.")]:
+                    for part in [
+                        module_name for module_name in sys.modules if module_name.startswith("torchvision.")
+                    ]:
                         del sys.modules[part]
                     library = torch.library.Library("torchvision", "DEF")
                     for operator in ("nms", "qnms"):
@@ -101,11 +103,11 @@ def measure_usage() -> dict[str, float]:
             peak = next((int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:")), 0)
     except OSError:
         pass
-    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own_usage, children = (resource.getrusage(scope) for scope in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     unit = 1 if sys.platform == "darwin" else 1024
     return {
-        "cpu_seconds": round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 3),
-        "peak_memory_bytes": max(peak or own.ru_maxrss * unit, children.ru_maxrss * unit),
+        "cpu_seconds": round(own_usage.ru_utime + own_usage.ru_stime + children.ru_utime + children.ru_stime, 3),
+        "peak_memory_bytes": max(peak or own_usage.ru_maxrss * unit, children.ru_maxrss * unit),
     }
 
 
@@ -135,8 +137,8 @@ class ServedFile(io.RawIOBase):
             connection.sendall(hello)
             self._size = struct.unpack(">Q", self._receive(connection, 8))[0]
             self._local.connection, self._local.pid = connection, os.getpid()
-        found: socket.socket = self._local.connection
-        return found
+        current: socket.socket = self._local.connection
+        return current
 
     def _receive(self, connection: socket.socket, size: int) -> bytes:
         data = bytearray(size)
@@ -180,11 +182,11 @@ class ServedFile(io.RawIOBase):
         return self._position
 
     def readable(self) -> bool:
-        """Whether it can be read."""
+        """Return True: the stream can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Whether it has positions."""
+        """Return True: the stream can seek."""
         return True
 
 
@@ -216,10 +218,10 @@ def read_through_parent(served: dict[str, Any]) -> None:
 def find_programs(tool: dict[str, Any]) -> None:
     """Find the programs that a tool runs in its container: put their paths beside those that are known already."""
     for name, commands in tool.pop("commands", {}).items():
-        found = next(filter(None, map(shutil.which, commands)), None)
-        if found is None:
+        path = next(filter(None, map(shutil.which, commands)), None)
+        if path is None:
             raise RuntimeError("the container lacks {}: none of {} is there".format(name, ", ".join(commands)))
-        tool["programs"][name] = found
+        tool["programs"][name] = path
 
 
 def add_packages(folder: Path, packages: dict[str, str]) -> None:
@@ -272,21 +274,21 @@ def check(module: str, library: str) -> dict[str, Any]:
     """Import a tool; return the seconds that it took, and the device that its library finds."""
     started = time.perf_counter()
     importlib.import_module(module)
-    found: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 1)}
+    report: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 1)}
     if library == "torch":
         import torch
 
         if torch.cuda.is_available():
-            found["device"] = "cuda: " + torch.cuda.get_device_name(0)
+            report["device"] = "cuda: " + torch.cuda.get_device_name(0)
         else:
             metal = getattr(torch.backends, "mps", None)
-            found["device"] = "mps" if metal is not None and metal.is_available() else "cpu"
+            report["device"] = "mps" if metal is not None and metal.is_available() else "cpu"
     elif library == "tensorflow":
         import tensorflow
 
         devices = tensorflow.config.list_physical_devices("GPU")
-        found["device"] = devices[0].name if devices else "cpu"
-    return found
+        report["device"] = devices[0].name if devices else "cpu"
+    return report
 
 
 def main(request_path: str) -> None:

@@ -1,4 +1,4 @@
-"""What happens to bytes: files are created whole, changed whole, or not at all. Knows HDF5, not neuroscience."""
+"""Create and change files atomically. Knows HDF5, not neuroscience."""
 
 from nwbpipe.files._atomic import create_atomically
 from nwbpipe.files._carry import carry_over, outside_targets

@@ -19,22 +19,22 @@ def outside_targets(file: h5py.File, paths: Sequence[str]) -> set[str]:
     KeyError
         If a link or reference leads nowhere.
     """
-    found: set[str] = set()
+    targets: set[str] = set()
     names = {int(h5py.h5o.get_info(item.id).addr): path for path, item in walk_objects(file)}
 
     def target(item: h5py.HLObject) -> str:
         return names[int(h5py.h5o.get_info(item.id).addr)]
 
     for path, item in _iter_below(file, paths):
-        found.update(target(file[one]) for one in iter_references(item) if one)
+        targets.update(target(file[reference]) for reference in iter_references(item) if reference)
         if isinstance(item, h5py.Group):
             for name in item:
                 link = item.get(name, getlink=True)
                 if isinstance(link, h5py.SoftLink):
-                    found.add(target(file[posixpath.normpath(posixpath.join(path, link.path))]))
+                    targets.add(target(file[posixpath.normpath(posixpath.join(path, link.path))]))
                 elif isinstance(link, h5py.HardLink):  # its first name may be elsewhere
-                    found.add(target(item[name]))
-    return {path for path in found if not is_below(path, list(paths))}
+                    targets.add(target(item[name]))
+    return {path for path in targets if not is_below(path, list(paths))}
 
 
 def _iter_below(file: h5py.File, paths: Sequence[str]) -> Iterable[tuple[str, h5py.Group | h5py.Dataset]]:
@@ -69,7 +69,7 @@ def _make_groups(old: h5py.File, new: h5py.File, path: str) -> None:
     if path in new:
         return
     _make_groups(old, new, posixpath.dirname(path))
-    made = new.create_group(path)
+    group = new.create_group(path)
     for name in old[path].attrs:
         if not holds_references(old[path].attrs.get_id(name).dtype):
-            made.attrs[name] = old[path].attrs[name]
+            group.attrs[name] = old[path].attrs[name]

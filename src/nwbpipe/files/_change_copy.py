@@ -25,13 +25,13 @@ def open_copy(target: Path, *, check: Callable[[h5py.File], None] | None = None)
     """Change `target`, whose writers' lock the caller holds."""
     working = working_path(target)
     try:
-        before = _copy(target, working)
+        initial_stat = _copy(target, working)
         with h5py.File(working, "r+") as file:
             yield file
         if check is not None:
             with h5py.File(working, "r") as finished:
                 check(finished)
-        _refuse_if_changed(target, before)
+        _refuse_if_changed(target, initial_stat)
         shutil.copymode(target, working)
         move_into_place(working, target)
     finally:
@@ -41,20 +41,20 @@ def open_copy(target: Path, *, check: Callable[[h5py.File], None] | None = None)
 def _copy(source: Path, destination: Path) -> os.stat_result:
     """Copy `source` while no other program writes it; return its state at that moment."""
     with _open_for_copying(source):
-        before = source.stat()
+        initial_stat = source.stat()
         if not _clone(source, destination):
             free = shutil.disk_usage(source.parent).free
-            if free < before.st_size:
+            if free < initial_stat.st_size:
                 msg = "no space for the working copy"
                 raise FileAccessError(
                     msg,
                     where=str(source.parent),
-                    expected=f"{before.st_size / 1e6:.0f} MB free",
+                    expected=f"{initial_stat.st_size / 1e6:.0f} MB free",
                     found=f"{free / 1e6:.0f} MB",
                     hint="free space on that disk; the file is as it was",
                 )
             shutil.copyfile(source, destination)
-    return before
+    return initial_stat
 
 
 def _open_for_copying(path: Path) -> h5py.File:

@@ -43,20 +43,20 @@ def open_journaled(
     try:
         # Held from here on: no program that obeys HDF5's lock writes meanwhile. Readers come and go.
         _allow_readers(system, descriptor, target)
-        before = _stat_state(descriptor)
+        initial_state = _stat_state(descriptor)
         view = View(descriptor, target.parent)
         try:
             with open_external_links_as_files():
                 file = _open(view, target, "r+")
-                held: list[h5py.h5d.DatasetID] = []
+                datasets: list[h5py.h5d.DatasetID] = []
                 try:
-                    held += _open_all_datasets(file)
+                    datasets += _open_all_datasets(file)
                     yield file
                 except BaseException:
                     view.frozen = True
                     raise
                 finally:
-                    held = []
+                    datasets = []
                     _close(file, view)
                 view.frozen = True
                 if view.failure is not None:
@@ -66,7 +66,7 @@ def open_journaled(
                         check(finished)
             _require_space(target, view)
             acquire_hdf5_lock(system, descriptor, target, exclusive=True, timeout=lock_timeout)
-            if _stat_state(descriptor) != before or target.stat().st_ino != before[0]:
+            if _stat_state(descriptor) != initial_state or target.stat().st_ino != initial_state[0]:
                 msg = "another program changed the file meanwhile"
                 raise FileAccessError(msg, where=str(target), hint="nothing was written: run the command again")
             try:
@@ -109,13 +109,13 @@ def _open_all_datasets(file: h5py.File) -> list[h5py.h5d.DatasetID]:
     HDF5 frees what is unlinked only when its last handle is closed. So the space of a dataset that is removed in
     the block is not given to another one: a reader that holds no lock goes on reading the old values.
     """
-    held: list[h5py.h5d.DatasetID] = []
+    datasets: list[h5py.h5d.DatasetID] = []
 
     def visit(_: str, item: h5py.Group | h5py.Dataset) -> None:
         if isinstance(item, h5py.Dataset):
             if item.is_virtual:
                 raise NotJournaledError("a virtual dataset: HDF5 would look for its sources in the view")
-            held.append(item.id)
+            datasets.append(item.id)
 
     if file.userblock_size > SEARCHED // 2:
         raise NotJournaledError("a user block of a size that is not looked past")
@@ -123,7 +123,7 @@ def _open_all_datasets(file: h5py.File) -> list[h5py.h5d.DatasetID]:
     if persistent:
         raise NotJournaledError("HDF5 would use space again that an earlier commit freed")
     file.visititems(visit)
-    return held
+    return datasets
 
 
 def _close(file: h5py.File, view: View) -> None:
@@ -194,7 +194,7 @@ _links_before: list[object] = []
 
 
 def why_not_in_place(target: Path) -> str | None:
-    """Why a file can't be changed in place, by where it lies; None if it can."""
+    """Return why a file's location rules out changes in place, or None if it allows them."""
     if os.name != "posix":
         return "no flock on this system"
     if not hasattr(h5py._hl.base, "dlapl"):
@@ -214,8 +214,8 @@ def _file_system(path: Path) -> str:
     best, kind = "", ""
     with suppress(OSError):
         for line in Path("/proc/self/mountinfo").read_text().splitlines():
-            fields, _, rest = line.partition(" - ")
+            fields, _, remainder = line.partition(" - ")
             mount = fields.split()[4].encode().decode("unicode_escape")
             if len(mount) >= len(best) and path.is_relative_to(mount):
-                best, kind = mount, rest.split()[0]
+                best, kind = mount, remainder.split()[0]
     return kind

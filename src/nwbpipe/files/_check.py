@@ -24,7 +24,7 @@ _START = 2**20  # bytes in which the signature is looked for
 
 
 class FileCondition(StrEnum):
-    """What a file is.
+    """Condition of a file.
 
     ``whole``: everything in it can be reached. ``busy``: another process is writing it. ``interrupted``: a commit
     was, and its journal waits to be finished or taken back. ``damaged``: HDF5, but it can't be read through.
@@ -40,7 +40,7 @@ class FileCondition(StrEnum):
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect_file` found.
+    """Result of `inspect_file`.
 
     Attributes
     ----------
@@ -96,10 +96,10 @@ def inspect_file(path: Path | str, *, timeout: float = 120.0, probe: Sequence[st
     with translate_access_errors(target, "reading"), target.open("rb") as file:
         start = file.read(_START)
     size, busy = target.stat().st_size, is_writer_active(target)
-    left = () if busy else find_leftovers(target)
+    leftovers = () if busy else find_leftovers(target)
 
     def inspection(state: FileCondition, found: str) -> Inspection:
-        return Inspection(state, found, size, None, (), left)
+        return Inspection(state, found, size, None, (), leftovers)
 
     if busy:
         return inspection(FileCondition.BUSY, "another process is writing it")
@@ -107,7 +107,7 @@ def inspect_file(path: Path | str, *, timeout: float = 120.0, probe: Sequence[st
         return inspection(FileCondition.INTERRUPTED, "a commit was interrupted")
     if find_superblock(start) is None:
         return inspection(FileCondition.FOREIGN, f"it starts with {start[:8]!r}" if start else "it is empty")
-    return _probe_in_process(str(target), size, left, timeout, probe)
+    return _probe_in_process(str(target), size, leftovers, timeout, probe)
 
 
 def _probe_in_process(
@@ -119,14 +119,14 @@ def _probe_in_process(
         return Inspection(state, found, size, None, (), left)
 
     try:
-        done = subprocess.run([*probe, target], capture_output=True, text=True, timeout=timeout, check=False)
+        completed = subprocess.run([*probe, target], capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
         return inspection(FileCondition.DAMAGED, f"its reader did not end within {timeout:g} s")
     try:
-        answer = json.loads(done.stdout)
+        answer = json.loads(completed.stdout)
     except ValueError:
-        last = done.stderr.strip().splitlines()[-1:] or [""]
-        return inspection(FileCondition.DAMAGED, f"its reader ended with {done.returncode} {last[0]}".strip())
+        last = completed.stderr.strip().splitlines()[-1:] or [""]
+        return inspection(FileCondition.DAMAGED, f"its reader ended with {completed.returncode} {last[0]}".strip())
     if "access" in answer:
         raise FileAccessError("the file can't be read", where=target, found=answer["access"])
     if "foreign" in answer:
@@ -151,29 +151,29 @@ def repair_file(path: Path | str, *, lock_timeout: float = 60.0) -> tuple[str, .
     if not target.is_file():
         msg = "no such file"
         raise FileAccessError(msg, where=str(path), hint="check the path")
-    done = []
+    actions = []
     if not find_leftovers(target):  # nothing to do, perhaps in a folder that can't be written
         return ()
     with hold_lock(target, lock_timeout), translate_access_errors(target, "repairing"):
         if journal_path(target).exists():
             recover_locked(target, lock_timeout)
-            done.append("an interrupted commit was finished or taken back")
+            actions.append("an interrupted commit was finished or taken back")
         for name in find_leftovers(target):
             target.with_name(name).unlink(missing_ok=True)
-            done.append(f"{name} was removed")
-    return tuple(done)
+            actions.append(f"{name} was removed")
+    return tuple(actions)
 
 
 def find_leftovers(target: Path) -> tuple[str, ...]:
     """Names of a journal and of unfinished files beside `target`; a lock file stays, and is free by itself."""
-    names = [one.name for one in target.parent.glob(f".{escape_glob(target.name)}.*.partial")]
+    names = [path.name for path in target.parent.glob(f".{escape_glob(target.name)}.*.partial")]
     if journal_path(target).exists():
         names.append(journal_path(target).name)
     return tuple(sorted(names))
 
 
 def is_writer_active(target: Path) -> bool:
-    """Whether a live process holds the writers' lock of a file; nothing is made to find out."""
+    """Return True if a live process holds the writers' lock of a file. Creates no lock file."""
     path = lock_path(target)
     if not path.exists():
         return False

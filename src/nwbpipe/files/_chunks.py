@@ -67,7 +67,7 @@ def write_chunked(
     if pipeline is not None:  # each holds a chunk, its shuffled bytes and the result: half of the memory
         count = max(1, min(count, memory_bytes // (6 * pipeline.nbytes)))
     waiting: deque[tuple[tuple[int, ...], int, Future[bytes]]] = deque()
-    held = 0
+    waiting_bytes = 0
 
     def store() -> int:
         offset, size, future = waiting.popleft()
@@ -86,13 +86,13 @@ def write_chunked(
                     inside = _shift_selection(part, block)
                     size = math.prod(values[inside].shape) * values.itemsize
                     # A waiting result holds its whole block; the oldest are stored first, so blocks go in order.
-                    while waiting and held + size > memory_bytes // 2:
-                        held -= store()
+                    while waiting and waiting_bytes + size > memory_bytes // 2:
+                        waiting_bytes -= store()
                     offset = tuple(piece.start for piece in part)
                     waiting.append((offset, size, workers.submit(encode_chunk, pipeline, values[inside], level)))
-                    held += size
+                    waiting_bytes += size
                 while waiting and waiting[0][2].done():
-                    held -= store()
+                    waiting_bytes -= store()
             if progress is not None:
                 progress(values.nbytes)
         while waiting:

@@ -15,7 +15,7 @@ LEVEL = 1  # of ISA-L: 0 to 3; on shuffled noise the higher ones take longer and
 
 
 class Codec(StrEnum):
-    """How the chunks of a dataset are stored.
+    """Compression of a dataset's chunks.
 
     ``gzip`` is HDF5's shuffle and deflate, which every HDF5 reader has; ``zstd`` is Blosc's zstd with
     shuffle, smaller, for readers that have the plugin (the package hdf5plugin); ``none`` leaves them as they are.

@@ -1,4 +1,4 @@
-"""How a changed view becomes the file: see ``docs/design/005-transactions.md``.
+"""Commit a changed view to its file: see ``docs/design/005-transactions.md``.
 
 The steps, each synced before the next begins:
 
@@ -43,7 +43,7 @@ SEARCHED = 64 * 1024  # user blocks larger than this are not known
 
 
 class PendingChange(Protocol):
-    """What a commit needs of a view."""
+    """Interface of a view that can be committed."""
 
     old_end: int
 
@@ -172,17 +172,17 @@ class FileCommit(Placement):
 
     def make_header(self) -> JournalHeader:
         """Describe the target before and after."""
-        place = find_superblock(self.change.read_new(0, SEARCHED))
-        if place is None:
+        offset = find_superblock(self.change.read_new(0, SEARCHED))
+        if offset is None:
             msg = "the file has no HDF5 superblock where one is looked for"
             raise DamagedFileError(msg, where=str(self.target), hint="restore it from a copy")
         return JournalHeader(
             inode=self.system.inode(self.descriptor),
             old_end=self.change.old_end,
             new_end=self.change.new_end,
-            superblock=place,
-            before=superblock_digest(self.system.read(self.descriptor, SUPERBLOCK, place)),
-            after=superblock_digest(self.change.read_new(place, SUPERBLOCK)),
+            superblock=offset,
+            before=superblock_digest(self.system.read(self.descriptor, SUPERBLOCK, offset)),
+            after=superblock_digest(self.change.read_new(offset, SUPERBLOCK)),
         )
 
     def begin(self, journal: int, header: JournalHeader) -> None:

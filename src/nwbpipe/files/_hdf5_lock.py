@@ -50,8 +50,8 @@ def lock_holders(target: Path) -> list[int]:
         fields = line.split()
         if "FLOCK" not in fields or "->" in fields:  # an arrow: one that waits
             continue
-        place = next((one for one in fields if one.count(":") == 2), "")
-        parts = place.split(":")
+        identifier = next((field for field in fields if field.count(":") == 2), "")
+        parts = identifier.split(":")
         if len(parts) == 3 and int(parts[2]) == inode:
             same = (int(parts[0], 16), int(parts[1], 16)) == (os.major(device), os.minor(device))
             pid = int(fields[fields.index("FLOCK") + 3])

@@ -35,7 +35,7 @@ HEADER_SIZE = _HEADER.size + _DIGEST
 
 
 def journal_path(target: Path) -> Path:
-    """Where the journal of `target` is, while there is one."""
+    """Return the path of the journal of `target`. It exists only during a commit or after an interrupted one."""
     return target.with_name(f".{target.name}.journal")
 
 
@@ -56,7 +56,7 @@ def superblock_digest(block: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class JournalHeader:
-    """What a commit starts from and where it leads."""
+    """Header of a journal: the file's inode, and its size and superblock before and after the commit."""
 
     inode: int
     old_end: int
@@ -101,18 +101,18 @@ def write_pages(
     system: System, descriptor: int, header: JournalHeader, pages: Iterable[tuple[int, bytes, bytes]]
 ) -> None:
     """Write the pages, given as (offset, old bytes, new bytes), and the seal."""
-    whole = hashlib.sha256(header.pack())
+    hasher = hashlib.sha256(header.pack())
     position, count = HEADER_SIZE, 0
     for offset, old, data in pages:
         head = _PAGE.pack(offset, len(data), hashlib.sha256(old).digest(), hashlib.sha256(data).digest())
         for part in (head, data):
-            whole.update(part)
+            hasher.update(part)
             write_all(system, descriptor, part, position)
             position += len(part)
         count += 1
     end = _END.pack(_SEAL, count)
-    whole.update(end)
-    write_all(system, descriptor, end + whole.digest(), position)
+    hasher.update(end)
+    write_all(system, descriptor, end + hasher.digest(), position)
 
 
 def read_journal(system: System, descriptor: int, target: Path) -> Journal | None:
@@ -133,11 +133,11 @@ def read_journal(system: System, descriptor: int, target: Path) -> Journal | Non
         name = journal_path(target).name
         hint = "nothing was changed: restore the file from a copy, or remove the journal if the file opens without it"
         raise DamagedFileError(msg, where=str(target), found=name, hint=hint)
-    magic, *rest = _HEADER.unpack(fields)
+    magic, *values = _HEADER.unpack(fields)
     if magic != _MAGIC:
         msg = "the journal is of another version of nwbpipe"
         raise DamagedFileError(msg, where=str(target), found=repr(magic), hint="open the file with that version")
-    header = JournalHeader(*rest)
+    header = JournalHeader(*values)
     pages, sealed = _verify_pages(system, descriptor, header, size)
     return Journal(header, sealed, pages if sealed else ())
 
@@ -146,15 +146,15 @@ def _verify_pages(
     system: System, descriptor: int, header: JournalHeader, size: int
 ) -> tuple[tuple[JournalPage, ...], bool]:
     """Return the pages, and whether all of them and the seal are good."""
-    whole = hashlib.sha256(header.pack())
+    hasher = hashlib.sha256(header.pack())
     pages: list[JournalPage] = []
     position, limit = HEADER_SIZE, min(header.old_end, header.new_end)
     while position < size:
         head = system.read(descriptor, max(_PAGE.size, _END.size + _DIGEST), position)
         if head[: len(_SEAL)] == _SEAL:
             end, digest = head[: _END.size], head[_END.size : _END.size + _DIGEST]
-            whole.update(end)
-            return tuple(pages), whole.digest() == digest and _END.unpack(end)[1] == len(pages)
+            hasher.update(end)
+            return tuple(pages), hasher.digest() == digest and _END.unpack(end)[1] == len(pages)
         if len(head) < _PAGE.size:
             break
         offset, length, before, after = _PAGE.unpack(head[: _PAGE.size])
@@ -164,8 +164,8 @@ def _verify_pages(
         data = system.read(descriptor, length, position)
         if hashlib.sha256(data).digest() != after:
             break
-        whole.update(head[: _PAGE.size])
-        whole.update(data)
+        hasher.update(head[: _PAGE.size])
+        hasher.update(data)
         pages.append(JournalPage(offset, length, position, before, after))
         position += length
     return (), False

@@ -14,7 +14,7 @@ _CHANNELS = 64
 
 
 class Layout(StrEnum):
-    """How a file's space is managed.
+    """Strategy by which HDF5 manages a file's space.
 
     ``paged``: metadata lie together in pages of 64 KiB, so that few requests open the file over a network; for
     readers of HDF5 1.10 and later. ``plain``: as HDF5 has always done it.
@@ -29,7 +29,7 @@ class Layout(StrEnum):
 
 
 class Access(StrEnum):
-    """How a dataset is read most often.
+    """Most frequent way of reading a dataset.
 
     ``frames`` one frame after the other, each whole: movies. ``planes`` the same for volumes, one plane at a time
     (the last axis). ``traces`` stretches of time, for some or all channels: recordings, traces of ROIs. ``series``
@@ -74,8 +74,8 @@ def chunk_shape(shape: tuple[int, ...], dtype: np.dtype[Any], access: Access) ->
         sample[2] = 1
     axis = 0
     while axis < len(sample) and math.prod(sample) * dtype.itemsize > _MAX_FRAME_BYTES:
-        rest = math.prod(sample[axis + 1 :]) * dtype.itemsize
-        sample[axis] = max(1, CHUNK_BYTES // rest)
+        slice_bytes = math.prod(sample[axis + 1 :]) * dtype.itemsize
+        sample[axis] = max(1, CHUNK_BYTES // slice_bytes)
         axis += 1
     most = CHUNK_BYTES // (math.prod(sample) * dtype.itemsize)
     return (min(max(1, most), int(shape[0])), *sample)

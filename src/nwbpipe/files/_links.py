@@ -1,4 +1,4 @@
-"""Who refers to what within an HDF5 file: hard and soft links, object and region references."""
+"""Find links and references within an HDF5 file: hard and soft links, object and region references."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def walk_objects(file: h5py.File, without: Collection[str] = ()) -> Iterator[tup
 
     Groups at the paths `without` are left out, with all that is in them.
     """
-    seen: set[int] = set()
+    visited: set[int] = set()
     pending: list[tuple[str, Any]] = [("/", file["/"])]
     while pending:
         path, item = pending.pop()
         address = int(h5py.h5o.get_info(item.id).addr)
-        if address in seen:
+        if address in visited:
             continue
-        seen.add(address)
+        visited.add(address)
         yield path, item
         if isinstance(item, h5py.Group):
             for name in item:
@@ -55,7 +55,7 @@ def iter_references(item: h5py.Group | h5py.Dataset) -> Iterator[Any]:
 
 
 def holds_references(dtype: np.dtype[Any]) -> bool:
-    """Whether values of a type are or contain references."""
+    """Return True if values of this type are or contain references."""
     if h5py.check_ref_dtype(dtype) is not None:
         return True
     if dtype.names:
@@ -78,27 +78,27 @@ def _iter_references_in(values: Any, dtype: np.dtype[Any]) -> Iterator[Any]:
         if isinstance(value, h5py.Reference | h5py.RegionReference):
             yield value
         elif isinstance(value, np.ndarray):
-            yield from (one for one in value.ravel() if isinstance(one, h5py.Reference | h5py.RegionReference))
+            yield from (item for item in value.ravel() if isinstance(item, h5py.Reference | h5py.RegionReference))
 
 
 def find_users(file: h5py.File, paths: list[str]) -> list[str]:
     """Return the objects and links outside of `paths` that lead to one of `paths` or below it."""
-    found = {path for path, target in soft_links(file) if is_below(target, paths) and not is_below(path, paths)}
-    wanted = {int(h5py.h5o.get_info(item.id).addr) for path, item in walk_objects(file) if is_below(path, paths)}
+    users = {path for path, target in soft_links(file) if is_below(target, paths) and not is_below(path, paths)}
+    addresses = {int(h5py.h5o.get_info(item.id).addr) for path, item in walk_objects(file) if is_below(path, paths)}
     for path, item in walk_objects(file):
         if is_below(path, paths):
             continue
         for reference in iter_references(item):
             target = _dereference(file, reference)
-            if target is not None and int(h5py.h5o.get_info(target.id).addr) in wanted:
-                found.add(path)
+            if target is not None and int(h5py.h5o.get_info(target.id).addr) in addresses:
+                users.add(path)
                 break
-    return sorted(found)
+    return sorted(users)
 
 
 def find_dangling(file: h5py.File) -> list[str]:
     """Return the objects that hold a reference to nothing, and the soft links that lead nowhere."""
-    found = {path for path, target in soft_links(file) if not _target_exists(file, target)}
+    dangling = {path for path, target in soft_links(file) if not _target_exists(file, target)}
     reachable = {int(h5py.h5o.get_info(item.id).addr) for _, item in walk_objects(file)}
     for path, item in walk_objects(file):
         for reference in iter_references(item):
@@ -107,18 +107,18 @@ def find_dangling(file: h5py.File) -> list[str]:
             target = _dereference(file, reference)
             # HDF5 still finds an unlinked object while its bytes stand: reachable by a name is what counts
             if target is None or int(h5py.h5o.get_info(target.id).addr) not in reachable:
-                found.add(path)
+                dangling.add(path)
                 break
-    return sorted(found)
+    return sorted(dangling)
 
 
 def is_below(path: str, paths: Iterable[str]) -> bool:
-    """Whether a path is one of `paths`, or leads below one."""
-    return any(path == one or path.startswith(one.rstrip("/") + "/") for one in paths)
+    """Return True if `path` equals one of `paths` or lies below one."""
+    return any(path == parent or path.startswith(parent.rstrip("/") + "/") for parent in paths)
 
 
 def _target_exists(file: h5py.File, target: str) -> bool:
-    """Whether a path exists; one that passes through another file is that file's matter."""
+    """Return True if a path exists. A path through an external link counts as existing."""
     parts = target.strip("/").split("/")
     for count in range(1, len(parts) + 1):
         link = file.get("/".join(parts[:count]), getlink=True) if parts[0] else None

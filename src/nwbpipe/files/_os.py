@@ -93,9 +93,9 @@ SYSTEM = System()
 
 def write_all(system: System, descriptor: int, data: bytes | memoryview, offset: int) -> None:
     """Write all of `data`, however little the system takes at a time."""
-    rest = memoryview(data)
-    while rest:
-        taken = system.write(descriptor, rest, offset)
-        if taken == 0:
+    remaining = memoryview(data)
+    while remaining:
+        written = system.write(descriptor, remaining, offset)
+        if written == 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        rest, offset = rest[taken:], offset + taken
+        remaining, offset = remaining[written:], offset + written

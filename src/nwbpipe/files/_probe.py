@@ -71,7 +71,7 @@ def _text_bytes(value: Any) -> int:
     if isinstance(value, str | bytes):
         return 16 + len(value if isinstance(value, bytes) else value.encode())
     if isinstance(value, np.ndarray) and value.dtype == object:
-        return sum(_text_bytes(one) for one in value.ravel())
+        return sum(_text_bytes(element) for element in value.ravel())
     return 0
 
 

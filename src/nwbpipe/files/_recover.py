@@ -1,4 +1,4 @@
-"""What an interrupted commit left is finished or taken back, before anything else is done with the file."""
+"""Finish or undo an interrupted commit before the file is used."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ def finish_or_undo(placement: Placement, journal: int) -> None:
     if plan is None:  # nothing had been done
         placement.remove_journal()
         return
-    header, found = plan.header, TargetState(placement, plan)
+    header, state = plan.header, TargetState(placement, plan)
     if placement.system.inode(placement.descriptor) != header.inode:
         raise _damaged_error(placement, "the journal of an interrupted commit belongs to another file")
     if plan.sealed:
-        if not found.matches_journal():
+        if not state.matches_journal():
             raise _damaged_error(placement, "another program changed the file after an interrupted commit")
         placement.finish(journal)
-    elif found.signed:
-        if found.superblock == header.before:
+    elif state.signed:
+        if state.superblock == header.before:
             placement.truncate_to(header.old_end)
         placement.remove_journal()  # another superblock: another program has been at work, and the tail is its own
     else:
@@ -84,7 +84,7 @@ def finish_or_undo(placement: Placement, journal: int) -> None:
 
 
 class TargetState:
-    """What the target looks like, beside its journal."""
+    """Present state of the file that a journal belongs to."""
 
     def __init__(self, placement: Placement, plan: Journal) -> None:
         self._placement, self._plan = placement, plan
@@ -97,7 +97,7 @@ class TargetState:
         return self._placement.system.read(self._placement.descriptor, size, offset)
 
     def matches_journal(self) -> bool:
-        """Whether the file is as a sealed commit may have left it.
+        """Return True if a sealed commit may have left the file in this state.
 
         While the signature is blank, nobody else can have changed the file, and its pages may be torn. With the
         signature there, the pages are all old or all new.
@@ -128,11 +128,11 @@ def read_settled(path: Path, read: Callable[[], T], *, lock_timeout: float = 60.
     """
     for attempt in range(_ATTEMPTS):
         recover(path, lock_timeout=lock_timeout)
-        before = _times(path)
+        initial_times = _times(path)
         try:
             return read()
         except (OSError, KeyError, RuntimeError, ValueError, NwbpipeError):
-            if attempt + 1 == _ATTEMPTS or (not is_commit_unfinished(path) and _times(path) == before):
+            if attempt + 1 == _ATTEMPTS or (not is_commit_unfinished(path) and _times(path) == initial_times):
                 raise
     raise AssertionError
 
@@ -143,5 +143,5 @@ def _times(path: Path) -> tuple[int, int, int]:
 
 
 def is_commit_unfinished(path: Path) -> bool:
-    """Whether a commit of the file is under way or was interrupted."""
+    """Return True if a commit of the file is under way or was interrupted."""
     return os.path.lexists(journal_path(path))

@@ -73,22 +73,22 @@ def open_remote_state(url: Path | str, *, keep: bool = False) -> Iterator[tuple[
 @contextmanager
 def _open_unversioned(store: Store, name: str) -> Iterator[tuple[h5py.File, RemoteState]]:
     """Open a file where ranges can't be asked of one version: the version is looked at before and after."""
-    before = store.stat(name)
-    where = public_url(store.location(name))
+    entry = store.stat(name)
+    url = public_url(store.location(name))
     with store.open(name) as raw, open_external_links_as_files():
         start = raw.read(SEARCHED)
         if find_superblock(start) is None:
-            raise _foreign_error(where, start)
+            raise _foreign_error(url, start)
         raw.seek(0)
         try:
-            file = h5py.File(where, "r", driver="fileobj", fileobj=raw)
+            file = h5py.File(url, "r", driver="fileobj", fileobj=raw)
         except OSError as error:
-            raise _damaged_error(where, error) from error
+            raise _damaged_error(url, error) from error
         with file:
-            yield file, RemoteState(before.tag, before.size, ())
-    if store.stat(name).tag != before.tag:
+            yield file, RemoteState(entry.tag, entry.size, ())
+    if store.stat(name).tag != entry.tag:
         msg = "another writer changed the file while it was read"
-        raise ConflictError(msg, where=where, hint="do it again, on the new state")
+        raise ConflictError(msg, where=url, hint="do it again, on the new state")
 
 
 def require_changeable(url: Path | str) -> None:
@@ -231,8 +231,8 @@ def raise_read_failure(version: RangedFile) -> Iterator[None]:
 
 
 def _foreign_error(where: str, start: bytes) -> UnsupportedFileError:
-    found = f"a file that starts with {start[:8]!r}"
-    return UnsupportedFileError("not an HDF5 file", where=where, expected="an NWB 2 file (HDF5)", found=found)
+    description = f"a file that starts with {start[:8]!r}"
+    return UnsupportedFileError("not an HDF5 file", where=where, expected="an NWB 2 file (HDF5)", found=description)
 
 
 def _damaged_error(where: str, error: OSError) -> DamagedFileError:

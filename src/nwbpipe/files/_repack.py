@@ -61,11 +61,11 @@ def repack(
         raise FileAccessError(msg, where=str(target), hint="check the path")
     with hold_lock(target, lock_timeout), translate_access_errors(target, "repacking"):
         recover_locked(target, lock_timeout)
-        before = target.stat()
+        state = target.stat()
         free = shutil.disk_usage(target.parent).free
-        if free < before.st_size:
+        if free < state.st_size:
             msg = "no space for the new file"
-            found, expected = f"{free / 1e6:.0f} MB", f"{before.st_size / 1e6:.0f} MB free"
+            found, expected = f"{free / 1e6:.0f} MB", f"{state.st_size / 1e6:.0f} MB free"
             hint = "free space on that disk; the file is as it was"
             raise FileAccessError(msg, where=str(target.parent), expected=expected, found=found, hint=hint)
         building = working_path(target)
@@ -77,7 +77,7 @@ def repack(
                     if check is not None:
                         check(new)
                 now = target.stat()
-                if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
+                if (now.st_ino, now.st_size, now.st_mtime_ns) != (state.st_ino, state.st_size, state.st_mtime_ns):
                     msg = "another program changed the file meanwhile"
                     raise FileAccessError(msg, where=str(target), hint="nothing was changed: run the command again")
                 shutil.copymode(target, building)
@@ -87,7 +87,7 @@ def repack(
                 move_into_place(building, target)
         finally:
             building.unlink(missing_ok=True)
-    return before.st_size, target.stat().st_size
+    return state.st_size, target.stat().st_size
 
 
 def _open(path: Path) -> h5py.File:
@@ -120,12 +120,12 @@ def copy_file(old: h5py.File, path: Path) -> None:
     with h5py.File(path, "w", track_order=tracked, **options) as new:
         # In one call, so that an object with several names is copied once; then each member to its own place.
         h5py.h5o.copy(old.id, b"/", new.id, b"repacked")
-        whole = new["repacked"]
-        for name in list(whole):
+        group = new["repacked"]
+        for name in list(group):
             new.move(f"/repacked/{name}", f"/{name}")
-        for name in whole.attrs:
-            _copy_attribute(whole, new["/"], name)
-        del whole
+        for name in group.attrs:
+            _copy_attribute(group, new["/"], name)
+        del group
         del new["repacked"]
         set_references(old, new, walk_objects(old))
     if old.userblock_size:
@@ -135,11 +135,11 @@ def copy_file(old: h5py.File, path: Path) -> None:
 
 def _copy_attribute(source: Any, destination: Any, name: str) -> None:
     attribute = source.attrs.get_id(name)
-    made = h5py.h5a.create(destination.id, name.encode(), attribute.get_type(), attribute.get_space())
+    new_attribute = h5py.h5a.create(destination.id, name.encode(), attribute.get_type(), attribute.get_space())
     if attribute.get_space().get_simple_extent_type() != h5py.h5s.NULL and not holds_references(attribute.dtype):
         values = np.empty(attribute.shape, attribute.dtype)
         attribute.read(values)
-        made.write(values)
+        new_attribute.write(values)
 
 
 def set_references(old: h5py.File, new: h5py.File, copied: Iterable[tuple[str, Any]]) -> None:
@@ -202,19 +202,19 @@ def require_same(old: h5py.File, new: h5py.File) -> None:
         Naming the first object that differs.
     """
     first, second = dict(walk_objects(old)), dict(walk_objects(new))
-    names, others = ({_address(item): path for path, item in one.items()} for one in (first, second))
+    names, new_names = ({_address(item): path for path, item in objects.items()} for objects in (first, second))
     if set(first) != set(second):
         raise _difference_error(new, sorted(set(first) ^ set(second))[0], "is not in both files")
     for path, item in first.items():
-        other = second[path]
-        if isinstance(item, h5py.Group) != isinstance(other, h5py.Group):
+        new_item = second[path]
+        if isinstance(item, h5py.Group) != isinstance(new_item, h5py.Group):
             raise _difference_error(new, path, "is of another kind")
         if isinstance(item, h5py.Group):
-            if _link_rows(item, names) != _link_rows(other, others):
+            if _link_rows(item, names) != _link_rows(new_item, new_names):
                 raise _difference_error(new, path, "has other links")
-        elif not _have_same_data(item, other):
+        elif not _have_same_data(item, new_item):
             raise _difference_error(new, path, "has other values")
-        if not _have_same_attributes(item, other):
+        if not _have_same_attributes(item, new_item):
             raise _difference_error(new, path, "has other attributes")
 
 
@@ -261,7 +261,7 @@ def _have_same_data(item: h5py.Dataset, other: h5py.Dataset) -> bool:
 
 
 def _have_same_chunks(item: h5py.Dataset, other: h5py.Dataset) -> bool:
-    """Whether the chunks are the same as stored: nothing is decompressed."""
+    """Return True if the stored chunks are equal. Nothing is decompressed."""
     if item.id.get_num_chunks() != other.id.get_num_chunks():
         return False
     offsets: list[tuple[int, ...]] = []
@@ -273,8 +273,8 @@ def _have_same_attributes(item: Any, other: Any) -> bool:
     if set(item.attrs) != set(other.attrs):
         return False
     for name in item.attrs:
-        one, two = item.attrs.get_id(name), other.attrs.get_id(name)
-        if not one.get_type().equal(two.get_type()) or one.shape != two.shape:
+        first, second = item.attrs.get_id(name), other.attrs.get_id(name)
+        if not first.get_type().equal(second.get_type()) or first.shape != second.shape:
             return False
         if not _have_same_values(item.attrs[name], other.attrs[name], item.file, other.file):
             return False
@@ -282,7 +282,7 @@ def _have_same_attributes(item: Any, other: Any) -> bool:
 
 
 def _have_same_values(one: Any, two: Any, old: h5py.File, new: h5py.File) -> bool:
-    """Whether values are the same: bits, text, and where references lead."""
+    """Return True if values are equal: bits, text, and the targets of references."""
     if isinstance(one, h5py.Reference):
         if not one or not two:
             return bool(one) == bool(two)

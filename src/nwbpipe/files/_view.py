@@ -78,18 +78,18 @@ class View:
         A failure (no space for the spill file) is raised once and kept; what comes after it is taken and
         dropped, so that HDF5 can close the file. Nothing of it can be committed.
         """
-        rest = memoryview(data).cast("B")
-        size = len(rest)
+        remaining = memoryview(data).cast("B")
+        size = len(remaining)
         if self.frozen or self.failure is not None:
             self._position += size
             return size
         try:
             offset = self._position
-            while rest:
+            while remaining:
                 number, start = divmod(offset, self._page)
-                part = rest[: self._page - start]
+                part = remaining[: self._page - start]
                 self._write_page(number, start, part)
-                rest, offset = rest[len(part) :], offset + len(part)
+                remaining, offset = remaining[len(part) :], offset + len(part)
         except OSError as error:
             self.failure = error
             raise
@@ -103,7 +103,7 @@ class View:
         if self.frozen or self.failure is not None:
             return size
         if size < self._end:
-            for number in [one for one in (*self._pages, *self._spilled) if one * self._page >= size]:
+            for number in [index for index in (*self._pages, *self._spilled) if index * self._page >= size]:
                 self._pages.pop(number, None)
                 self._spilled.pop(number, None)
             number, start = divmod(size, self._page)
@@ -135,7 +135,7 @@ class View:
     def changed_pages(self) -> Iterator[tuple[int, bytes]]:
         """Yield (offset, bytes) of the pages below the old end, and below the new, that differ from the file."""
         limit = min(self.old_end, self._end)
-        numbers = {one for one in (*self._pages, *self._spilled) if one * self._page < limit}
+        numbers = {index for index in (*self._pages, *self._spilled) if index * self._page < limit}
         numbers.update(range(self._kept // self._page, -(-limit // self._page)))
         for number in sorted(numbers):
             offset = number * self._page
@@ -149,8 +149,8 @@ class View:
             offset = number * self._page
             start, stop = max(self.old_end - offset, 0), min(self._end - offset, self._page)
             if start < stop:
-                kept = self._pages.get(number)
-                page = memoryview(self._load(number) if kept is None else kept)
+                cached = self._pages.get(number)
+                page = memoryview(self._load(number) if cached is None else cached)
                 yield offset + start, page[start:stop]
 
     # Pages --------------------------------------------------------------------------------------------
@@ -200,17 +200,17 @@ class View:
 
     def _spill_oldest(self) -> None:
         number = next(iter(self._pages))
-        place, self._places = self._places, self._places + 1
-        self._store(memoryview(self._pages[number]), place * self._page)
-        self._spilled[number] = place
+        slot, self._places = self._places, self._places + 1
+        self._store(memoryview(self._pages[number]), slot * self._page)
+        self._spilled[number] = slot
         del self._pages[number]
 
     def _store(self, part: memoryview, offset: int) -> None:
         if self._spill is None:
             self._spill = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
         while part:
-            taken = os.pwrite(self._spill.fileno(), part, offset)
-            part, offset = part[taken:], offset + taken
+            written = os.pwrite(self._spill.fileno(), part, offset)
+            part, offset = part[written:], offset + written
 
     def _load(self, number: int) -> bytes:
         assert self._spill is not None

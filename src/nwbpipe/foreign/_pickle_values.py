@@ -35,7 +35,7 @@ class DamagedPickleError(Exception):
 
 
 class Name(NamedTuple):
-    """What a pickle names: a module and an attribute. Never looked up."""
+    """Global name in a pickle: a module and an attribute. Never looked up."""
 
     module: str
     attribute: str

@@ -101,12 +101,12 @@ class _Walker:
         return struct.unpack(layout, self._take(struct.calcsize(layout)))[0]
 
     def _line(self) -> bytes:
-        rest = self._data[self._at : self._at + 4096].tobytes()
-        end = rest.find(b"\n")
+        data = self._data[self._at : self._at + 4096].tobytes()
+        end = data.find(b"\n")
         if end < 0:
             raise DamagedPickleError("a line has no end")
         self._at += end + 1
-        return rest[:end]
+        return data[:end]
 
     def _counted(self, layout: str) -> memoryview:
         return self._take(self._number(layout))

@@ -113,7 +113,7 @@ class BoundInput:
 
 @dataclass(frozen=True)
 class Results:
-    """What the compute module left: its arrays and its summary."""
+    """Arrays and summary that the compute module produced."""
 
     arrays: h5py.File
     summary: Mapping[str, Any]
@@ -121,7 +121,7 @@ class Results:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a `Loader` read from the finished output of a tool.
+    """Data that a `Loader` read from the finished output of a tool.
 
     Attributes
     ----------
@@ -143,7 +143,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Loader:
-    """What reads a finished output of a tool, as if it were a run's.
+    """Reader of a tool's finished output, as if a run had produced it.
 
     It runs in the core: what it reads may come from anywhere, and must not be able to run code.
 
@@ -168,8 +168,8 @@ class Loader:
 
     def files(self, source: Path) -> list[Path]:
         """Return the files of an output that are read."""
-        found: list[Path] = import_module(self.module).output_files(source)
-        return found
+        paths: list[Path] = import_module(self.module).output_files(source)
+        return paths
 
     def load(self, source: Path, results: h5py.File, context: Context) -> Loaded:
         """Read an output into `results`."""
@@ -194,11 +194,11 @@ class Context:
     def input(self, nwbfile: NWBFile, name: str) -> Any:
         """Return the pynwb object of the input `name` in the open `nwbfile`."""
         bound = self.inputs[name]
-        found = nwbfile.objects.get(bound.object_id)
-        if found is None:
+        nwb_object = nwbfile.objects.get(bound.object_id)
+        if nwb_object is None:
             msg = f"the input {name!r} is no longer in the file"
             raise InputError(msg, where=bound.path, found=f"no object {bound.object_id}", hint="run the step again")
-        return found
+        return nwb_object
 
     @staticmethod
     def module(nwbfile: NWBFile, name: str) -> ProcessingModule:

@@ -54,8 +54,8 @@ def processor(name: str) -> Processor:
     """
     if name in OURS:
         module, _, kind = OURS[name].partition(":")
-        ours: Processor = getattr(import_module(f"{GROUP}.{module}"), kind)()
-        return ours
+        instance: Processor = getattr(import_module(f"{GROUP}.{module}"), kind)()
+        return instance
     point = _find_entry_points().get(name)
     if point is None:
         names = processor_names()

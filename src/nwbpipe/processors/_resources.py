@@ -1,4 +1,4 @@
-"""What a computation needs of a machine."""
+"""Define the resources that a computation needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ KINDS = ("standard", "imaging", "ephys", "video")
 
 @dataclass(frozen=True)
 class Resources:
-    """What a run of a processor needs; a project's step may override each.
+    """Resources that a run of a processor needs; a project's step may override each.
 
     Parameters
     ----------

@@ -100,13 +100,13 @@ def find_sessions(
 
 def _refuse_shared(sessions: Sequence[Session]) -> None:
     clashes = []
-    for attribute, what in (("key", "two specs are of one session"), ("file", "two specs would write one file")):
+    for attribute, message in (("key", "two specs are of one session"), ("file", "two specs would write one file")):
         first: dict[object, Session] = {}
         for session in sessions:
-            other = first.setdefault(getattr(session, attribute), session)
-            if other is not session:
-                names = f"{other.spec or other.file} and {session.spec or session.file}"
-                clashes.append(Problem(what, names, found=str(getattr(session, attribute))))
+            first_session = first.setdefault(getattr(session, attribute), session)
+            if first_session is not session:
+                names = f"{first_session.spec or first_session.file} and {session.spec or session.file}"
+                clashes.append(Problem(message, names, found=str(getattr(session, attribute))))
     if clashes:
         msg = "the sessions of the project can't be told apart"
         raise SpecError(

@@ -103,6 +103,6 @@ class ProjectSpec:
 
     def locate(self, address: str) -> Path | str:
         """Return the path or URL of an address such as ``nwb://sub-1/a.nwb``, in the first root of its store."""
-        name, _, rest = address.partition("://")
+        name, _, subpath = address.partition("://")
         store = self.open_stores[name]
-        return store.location(rest) if is_remote(store.root) else Path(store.root) / rest
+        return store.location(subpath) if is_remote(store.root) else Path(store.root) / subpath

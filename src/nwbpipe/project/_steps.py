@@ -208,10 +208,10 @@ def _check_artefacts(step: Step, steps: Mapping[str, Step], complain: Complain) 
         maker = source.method.name if source is not None and source.is_project_scope else None
         expected = declaration.processor if isinstance(declaration, Artefact) else None
         if maker != expected or (maker and source is not None and binding != source.name):
-            what = f"is an artefact of {expected!r}" if expected else "is not an artefact"
-            makers = [other.name for other in steps.values() if other.method.name == expected]
+            description = f"is an artefact of {expected!r}" if expected else "is not an artefact"
+            makers = [candidate.name for candidate in steps.values() if candidate.method.name == expected]
             complain(
-                f"the input {name!r} of {step.name!r} {what}", "steps", step.name, "inputs", name,
+                f"the input {name!r} of {step.name!r} {description}", "steps", step.name, "inputs", name,
                 expected=f"the name of a step of that processor: {', '.join(makers) or 'there is none'}"
                 if expected else "an object of the session file, or a step that writes one",
                 found=repr(binding),
@@ -231,7 +231,7 @@ def _check_primary(steps: Mapping[str, Step], complain: Complain) -> None:
 
 
 def _sort_steps(steps: Mapping[str, Step], complain: Complain) -> dict[str, Step]:
-    done: dict[str, Step] = {}
+    sorted_steps: dict[str, Step] = {}
     pending = dict(steps)
     while pending:
         ready = [name for name, step in pending.items() if not set(step.upstream) & set(pending)]
@@ -241,14 +241,14 @@ def _sort_steps(steps: Mapping[str, Step], complain: Complain) -> dict[str, Step
             )
             return {}
         for name in ready:
-            done[name] = pending.pop(name)
-    return done
+            sorted_steps[name] = pending.pop(name)
+    return sorted_steps
 
 
 def _describe_cycle(pending: Mapping[str, Step]) -> str:
-    seen: list[str] = []
+    visited: list[str] = []
     at = next(iter(pending))
-    while at not in seen:
-        seen.append(at)
+    while at not in visited:
+        visited.append(at)
         at = next(step for step in pending[at].upstream if step in pending)
-    return " → ".join([*seen[seen.index(at) :], at])
+    return " → ".join([*visited[visited.index(at) :], at])

@@ -38,7 +38,7 @@ _ROBUST = 1.4826  # median absolute deviation → standard deviation, of a norma
 
 @dataclass(frozen=True)
 class BehaviorRules:
-    """What a session's behaviour is held to. A rule that names no events is not looked at.
+    """Quality rules for a session's behaviour. A rule that names no events is not checked.
 
     Parameters
     ----------
@@ -151,8 +151,8 @@ class BehaviorData:
             No event of the session has that name.
         """
         if name not in self.events:
-            known = ", ".join(sorted(self.events))
-            raise InputError(f"no event is called {name!r}", expected=f"one of {known}", found=name)
+            event_names = ", ".join(sorted(self.events))
+            raise InputError(f"no event is called {name!r}", expected=f"one of {event_names}", found=name)
         times = np.append(self.events[name], np.inf)
         first = times[np.searchsorted(times, self.trials[:, 0])]
         return np.where(first <= self.trials[:, 1], first, np.nan)
@@ -254,19 +254,19 @@ def compute_reaction_times(behavior: BehaviorData, stimulus: str, response: str)
     ndarray of float64, shape (n_trials,)
         In seconds; NaN where a trial has no stimulus, or no response at or after it.
     """
-    shown = behavior.first(stimulus)
+    stimulus_times = behavior.first(stimulus)
     behavior.first(response)  # refuses an unknown name
     times = np.append(behavior.events[response], np.inf)
-    answered = times[np.searchsorted(times, np.where(np.isfinite(shown), shown, np.inf))]
-    return np.where(answered <= behavior.trials[:, 1], answered - shown, np.nan)
+    answered = times[np.searchsorted(times, np.where(np.isfinite(stimulus_times), stimulus_times, np.inf))]
+    return np.where(answered <= behavior.trials[:, 1], answered - stimulus_times, np.nan)
 
 
 def find_reaction_time_outliers(behavior: BehaviorData, rules: BehaviorRules) -> BehaviorMeasure:
     """Find reaction times that can be none, or are far from the others; see the module's docstring."""
     times = compute_reaction_times(behavior, rules.stimulus, rules.response)
-    there = np.isfinite(times)
-    early = there & (times < rules.min_reaction_s)
-    log = np.log(np.where(there & ~early, times, np.nan))
+    finite = np.isfinite(times)
+    early = finite & (times < rules.min_reaction_s)
+    log = np.log(np.where(finite & ~early, times, np.nan))
     far = np.zeros(times.size, dtype=bool)
     detail = "no reaction times"
     if np.isfinite(log).any():
@@ -276,7 +276,7 @@ def find_reaction_time_outliers(behavior: BehaviorData, rules: BehaviorRules) ->
             far = np.abs(log - median) > rules.outlier_deviations * spread
         detail = f"median {np.exp(median):.4f} s; {int(early.sum())} too early, {int(far.sum())} far off"
     wrong = early | far
-    fraction = float(wrong.sum() / there.sum()) if there.any() else float("nan")
+    fraction = float(wrong.sum() / finite.sum()) if finite.any() else float("nan")
     return _measure_fraction("reaction_time_outliers", wrong, behavior.ids, rules.max_outliers, fraction, detail)
 
 

@@ -70,8 +70,10 @@ def judge_measures(measures: Mapping[str, float], limits: Mapping[str, MeasureLi
     'warn'
     """
     order: tuple[Verdict, ...] = ("pass", "warn", "fail")
-    known = [limits[name].judge(value) for name, value in measures.items() if name in limits and np.isfinite(value)]
-    return max(known, key=order.index, default="pass")
+    verdicts = [
+        limits[name].judge(value) for name, value in measures.items() if name in limits and np.isfinite(value)
+    ]
+    return max(verdicts, key=order.index, default="pass")
 
 
 def noise(trace: npt.ArrayLike) -> float:
@@ -89,7 +91,7 @@ def noise(trace: npt.ArrayLike) -> float:
 
 
 def signal_to_noise(dff: npt.ArrayLike) -> float:
-    """How far the 99th percentile of a trace lies over its median, in units of its `noise` (1)."""
+    """Return the 99th percentile of a trace less its median, in units of its `noise` (1)."""
     values = np.asarray(dff, dtype=np.float64)
     good = values[np.isfinite(values)]
     sigma = noise(values)
@@ -162,25 +164,25 @@ def bleaching(values: npt.ArrayLike, times: npt.ArrayLike) -> tuple[float, float
     times : array_like of float, shape (samples,)
         Seconds.
     """
-    found = fit_trend(values, times)
-    if found is None:
+    trend = fit_trend(values, times)
+    if trend is None:
         return float("nan"), float("nan")
     last = float(np.asarray(times, dtype=np.float64)[np.isfinite(np.asarray(values, dtype=np.float64))][-1])
-    first, end = found.at([found.start, last])
+    first, end = trend.at([trend.start, last])
     fraction = float(1 - end / first) if first > 0 else float("nan")
-    measurable = found.amplitude > 0 and found.tau_s <= 5 * (last - found.start)
-    return found.tau_s if measurable else float("nan"), fraction
+    measurable = trend.amplitude > 0 and trend.tau_s <= 5 * (last - trend.start)
+    return trend.tau_s if measurable else float("nan"), fraction
 
 
 def _detrend(values: Floats, times: Floats) -> Floats:
-    found = fit_trend(values, times)
-    return values if found is None else values - found.at(times)
+    trend = fit_trend(values, times)
+    return values if trend is None else values - trend.at(times)
 
 
 def control_correlation(signal: npt.ArrayLike, control: npt.ArrayLike, times: npt.ArrayLike) -> float:
     """Pearson's r of signal and control, each less its exponential trend (1)."""
     t = np.asarray(times, dtype=np.float64)
-    s, c = (_detrend(np.asarray(one, dtype=np.float64), t) for one in (signal, control))
+    s, c = (_detrend(np.asarray(trace, dtype=np.float64), t) for trace in (signal, control))
     good = np.isfinite(s) & np.isfinite(c)
     if good.sum() < 3 or not (np.ptp(s[good]) > 0 and np.ptp(c[good]) > 0):
         return float("nan")
@@ -190,7 +192,7 @@ def control_correlation(signal: npt.ArrayLike, control: npt.ArrayLike, times: np
 def motion_share(signal: npt.ArrayLike, fit: npt.ArrayLike, times: npt.ArrayLike) -> float:
     """Share of the signal's variance, less trends, that the fitted control explains (1), from 0 to 1."""
     t = np.asarray(times, dtype=np.float64)
-    s, f = (_detrend(np.asarray(one, dtype=np.float64), t) for one in (signal, fit))
+    s, f = (_detrend(np.asarray(trace, dtype=np.float64), t) for trace in (signal, fit))
     good = np.isfinite(s) & np.isfinite(f)
     if good.sum() < 3:
         return float("nan")

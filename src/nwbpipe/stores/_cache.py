@@ -201,12 +201,12 @@ class CachedFile:
             else:
                 ranges.append((number, number + 1))
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="nwbpipe-cache") as pool:
-            tasks = [pool.submit(self._fetch, *one, must_keep=True) for one in ranges]
+            tasks = [pool.submit(self._fetch, *bounds, must_keep=True) for bounds in ranges]
             try:
-                for done, task in enumerate(tasks, 1):
+                for finished, task in enumerate(tasks, 1):
                     task.result()
                     if progress is not None:
-                        progress(done / len(tasks))
+                        progress(finished / len(tasks))
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -254,7 +254,7 @@ class CachedFile:
         return blocks
 
     def _has_room(self, size: int) -> bool:
-        """Whether what was read by range may still be kept; looked at now and then."""
+        """Return True if the cache has room for data read by range. Its size is measured only now and then."""
         with self._mutex:
             self._since_look += size
             if self._keeping and self._since_look >= min(_LOOK, self._limit // 4):
@@ -272,8 +272,8 @@ def trim_cache(folder: Path, limit: int) -> int:
         Bytes that it takes on the disk afterwards.
     """
     with _translate_errors(folder, "trimming the cache"), FileLock(folder / ".lock"):
-        for left in folder.glob(".gone-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in folder.glob(".gone-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
         entries = sorted(_iter_entries(folder))
         total = sum(size for _, size, _ in entries)
         for _, size, path in entries:
@@ -290,7 +290,7 @@ def _iter_entries(folder: Path) -> Iterator[tuple[float, int, Path]]:
         if path.name.startswith("."):
             continue
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            size = sum(_allocated_bytes(one.stat()) for one in path.rglob("*") if one.is_file())
+            size = sum(_allocated_bytes(file.stat()) for file in path.rglob("*") if file.is_file())
             lock = path / "lock"
             yield (lock.stat().st_mtime if lock.exists() else time.time()), size, path
 
@@ -301,12 +301,12 @@ def _allocated_bytes(stat: os.stat_result) -> int:
 
 def _remove_unused(path: Path) -> bool:
     lock = path / "lock"
-    with contextlib.suppress(OSError), lock.open("rb") as held:
+    with contextlib.suppress(OSError), lock.open("rb") as lock_file:
         if sys.platform != "win32":
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        gone = path.with_name(f".gone-{secrets.token_hex(8)}")
-        path.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        trash = path.with_name(f".gone-{secrets.token_hex(8)}")
+        path.rename(trash)
+        shutil.rmtree(trash, ignore_errors=True)
         return True
     return False
 

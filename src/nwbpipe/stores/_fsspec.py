@@ -45,16 +45,14 @@ class FsspecStore(Store):
     @cached_property
     def _file_system(self) -> tuple[Any, str]:
         """The file system, and the root's path in it."""
-        where = public_url(self.root)
+        url = public_url(self.root)
         try:
             fs, base = fsspec.core.url_to_fs(self.root)
         except ImportError as error:
             msg = f"{self.scheme}:// needs a package that is not installed"
-            raise FileAccessError(msg, where=where, found=str(error), hint="install it") from None
+            raise FileAccessError(msg, where=url, found=str(error), hint="install it") from None
         except Exception as error:
-            raise FileAccessError(
-                f"{self.scheme}:// can't be used", where=where, found=type(error).__name__
-            ) from None
+            raise FileAccessError(f"{self.scheme}:// can't be used", where=url, found=type(error).__name__) from None
         return fs, base.rstrip("/")
 
     @property

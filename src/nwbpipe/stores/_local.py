@@ -56,11 +56,11 @@ class LocalStore(Store):
     def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[StoreEntry]:
         """See `Store.list`. Folders that links lead to are listed too, unless they lie outside the root."""
         entries = []
-        seen: set[tuple[int, int]] = set()
+        visited: set[tuple[int, int]] = set()
         limit = self.folder.resolve()
         start = resolve_inside(self.folder, normalize_path(prefix, empty=True))
         for root, folders, names in os.walk(start, followlinks=True):
-            if _was_visited(Path(root), seen) or not Path(root).resolve().is_relative_to(limit):
+            if _was_visited(Path(root), visited) or not Path(root).resolve().is_relative_to(limit):
                 folders.clear()
                 continue
             if not deep:

@@ -48,16 +48,16 @@ def resolve_inside(root: Path, path: str) -> Path:
     RequestError
         If one does.
     """
-    place = root / path
-    if not place.resolve().is_relative_to(root.resolve()):
+    full_path = root / path
+    if not full_path.resolve().is_relative_to(root.resolve()):
         msg = "a symbolic link leads out of the store"
         raise RequestError(
             msg,
-            where=str(place),
+            where=str(full_path),
             expected=f"a place below {root}",
             hint="declare the place that it leads to as a store, or as a further root of this one",
         )
-    return place
+    return full_path
 
 
 def match_path(path: str, pattern: str) -> bool:

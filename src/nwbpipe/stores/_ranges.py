@@ -47,7 +47,7 @@ class RangeServer:
 
     @property
     def access(self) -> dict[str, object]:
-        """What a process needs to know: port and token, as JSON values."""
+        """Port and token that a client process needs, as JSON values."""
         return {"port": self._server.server_address[1], "token": self._token.hex()}
 
     def __enter__(self) -> RangeServer:
@@ -60,7 +60,7 @@ class RangeServer:
         self._thread.join()
 
     def admits(self, token: bytes) -> bool:
-        """Whether a token is this server's."""
+        """Return True if the token is this server's."""
         return hmac.compare_digest(token, self._token)
 
     def file(self, number: int) -> ByteSource | None:

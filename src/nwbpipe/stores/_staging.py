@@ -96,8 +96,8 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for one in self._held:
-            one.close()
+        for file in self._held:
+            file.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
         Path(self._lock.lock_file).unlink(missing_ok=True)
@@ -163,13 +163,13 @@ class Stage:
             return [normalize_path(path)]
         if not source.is_dir():
             raise FileAccessError("the tool did not leave it", where=str(source), expected="a file or folder")
-        left = LocalStore(self.folder)
-        found = [one.path for one in left.list(plain) if one.path not in self._placed]
-        for one in found:
+        folder_store = LocalStore(self.folder)
+        paths = [item.path for item in folder_store.list(plain) if item.path not in self._placed]
+        for item in paths:
             store.put_file(
-                resolve_inside(self.folder, one), normalize_path(path) + one[len(plain) :], if_absent=if_absent
+                resolve_inside(self.folder, item), normalize_path(path) + item[len(plain) :], if_absent=if_absent
             )
-        return [normalize_path(path) + one[len(plain) :] for one in found]
+        return [normalize_path(path) + item[len(plain) :] for item in paths]
 
     # ------------------------------------------------------------------------------------------------------
 
@@ -184,17 +184,17 @@ class Stage:
         return True
 
     def _place_one(self, store: Store, path: str, target: str) -> None:
-        place = resolve_inside(self.folder, target)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        destination = resolve_inside(self.folder, target)
+        destination.parent.mkdir(parents=True, exist_ok=True)
         self._placed.add(target)
         local = store.local_path(path)
         if local is None:
             cached = CachedFile(store.open_ranged(path), public_url(store.location(path)))
             self._held.append(cached)
-            _link_file(cached.fetch_whole(lambda done: self._report(done, path)), place, hard=True)
-            self.origins[place] = (store.location(path), cached.tag, cached.size)
+            _link_file(cached.fetch_whole(lambda done: self._report(done, path)), destination, hard=True)
+            self.origins[destination] = (store.location(path), cached.tag, cached.size)
         else:
-            _link_file(local.resolve(), place, hard=False)
+            _link_file(local.resolve(), destination, hard=False)
 
     def _report(self, fraction: float, text: str) -> None:
         if self._progress is not None:

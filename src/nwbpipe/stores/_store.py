@@ -189,14 +189,14 @@ class Store(ABC):
 
     def missing_error(self, path: str) -> FileAccessError:
         """Return the error for a file that does not exist."""
-        where = public_url(f"{self.root}/{path}")
-        return FileAccessError("no such file", where=where, hint="check the path and the store's root")
+        url = public_url(f"{self.root}/{path}")
+        return FileAccessError("no such file", where=url, hint="check the path and the store's root")
 
     def conflict_error(self, path: str, *, if_absent: bool = False) -> ConflictError:
         """Return the error for a condition that does not hold."""
         msg = "the file exists already" if if_absent else "another writer changed or removed the file"
-        where = public_url(f"{self.root}/{path}")
-        return ConflictError(msg, where=where, hint="nothing was done: look at the file's new state, and try again")
+        url = public_url(f"{self.root}/{path}")
+        return ConflictError(msg, where=url, hint="nothing was done: look at the file's new state, and try again")
 
     def check_condition(self, path: str, if_absent: bool, if_tag: str | None) -> None:
         """Refuse two conditions at once, and any where the store has no conditional writes.

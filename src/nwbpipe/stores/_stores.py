@@ -184,7 +184,7 @@ class Stores:
             msg = f"there is no store {name!r}"
             raise UnknownNameError(
                 msg,
-                expected=", ".join(f"{known}://" for known in self._stores) or "none is declared",
+                expected=", ".join(f"{store_name}://" for store_name in self._stores) or "none is declared",
                 hint=f"declare it in nwbpipe.toml, or set {STORE_VARIABLE}{name.upper()} to its folder",
             )
         return self._stores[name]

@@ -38,17 +38,17 @@ def assert_same_content(
     AssertionError
     """
     with ExitStack() as stack:
-        one, two = (
+        first_content, second_content = (
             _describe(
                 item if isinstance(item, h5py.Group | h5py.Dataset) else stack.enter_context(_open(item)), set(ignore)
             )
             for item in (first, second)
         )
-        for path in sorted({*one, *two}):
-            assert path in one, f"{path or '/'} is only in the second"
-            assert path in two, f"{path or '/'} is only in the first"
-            for name in sorted({*one[path], *two[path]}):
-                a, b = one[path].get(name), two[path].get(name)
+        for path in sorted({*first_content, *second_content}):
+            assert path in first_content, f"{path or '/'} is only in the second"
+            assert path in second_content, f"{path or '/'} is only in the first"
+            for name in sorted({*first_content[path], *second_content[path]}):
+                a, b = first_content[path].get(name), second_content[path].get(name)
                 assert _is_same(a, b), f"{path or '/'}: {name} differs: {_shorten(a)} and {_shorten(b)}"
 
 
@@ -97,8 +97,8 @@ def _is_same(a: Any, b: Any) -> bool:
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(_is_same, a, b))
     if isinstance(a, np.ndarray | np.generic) or isinstance(b, np.ndarray | np.generic):
-        one, two = np.asarray(a), np.asarray(b)
-        return one.dtype == two.dtype and one.shape == two.shape and one.tobytes() == two.tobytes()
+        first, second = np.asarray(a), np.asarray(b)
+        return first.dtype == second.dtype and first.shape == second.shape and first.tobytes() == second.tobytes()
     return bool(a == b)
 
 

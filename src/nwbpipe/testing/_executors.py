@@ -54,8 +54,8 @@ class ExecutorTests(ABC):
         assert "s2" in session
         assert step == "wheel"
         assert "next:" in text or "Error" in text, "the worker's error is lost"
-        again = project.run(executor=self.make_executor(spec))
-        assert (again.done, again.failed) == (0, [])  # what failed is not tried again by itself
+        second_summary = project.run(executor=self.make_executor(spec))
+        assert (second_summary.done, second_summary.failed) == (0, [])  # what failed is not tried again by itself
 
     def test_it_says_what_it_is_and_ends(self) -> None:
         executor = self.make_executor(ExecutorSpec(workers=1))

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Fault(StrEnum):
-    """How an operation fails.
+    """Failure mode of an operation.
 
     ``refuse``: it is not carried out. ``lose``: it is carried out, but the answer is lost, as in a timeout. ``half``:
     half of the bytes are read, or written in place of the old ones, as by a store that breaks its contract.

@@ -84,13 +84,13 @@ class ProcessorTests(ABC):
         ast.parse(Path(spec.origin).read_text(encoding="utf-8"), feature_version=(3, 9))  # the oldest of the tools'
         functions = ["compute", *(f"stage_{name}" for name in self.processor.stages)]
         command = [sys.executable, "-c", _LOAD_ALONE, spec.origin, *functions]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        completed = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert completed.returncode == 0, completed.stderr
 
     def test_a_result_is_committed_once_computed_alike_and_removed_whole(self, tmp_path: Path) -> None:
         path = tmp_path / "kit-session.nwb"
         self.write_session(path)
-        before = shutil.copyfile(path, tmp_path / "kit-before.nwb")
+        original = shutil.copyfile(path, tmp_path / "kit-before.nwb")
         run = self.process(path)
         assert run.computed
         assert run.record.outputs, "the run wrote no container"
@@ -108,4 +108,4 @@ class ProcessorTests(ABC):
         assert remaining == []
         # Schemas that a commit added, the record of the run and its empty module stay.
         ignore = ("specifications", "processing", "scratch", "general")
-        assert_same_content(before, path, ignore=ignore)
+        assert_same_content(original, path, ignore=ignore)

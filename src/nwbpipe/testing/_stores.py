@@ -224,15 +224,15 @@ class StoreTests(ABC):
             file["y"] = np.arange(10)
         with open_remote(url) as file:
             assert (sorted(file), file["y"][3]) == (["x", "y"], 3)
-        before = conditional.read_bytes("a.h5")
+        old_content = conditional.read_bytes("a.h5")
         with pytest.raises(ZeroDivisionError), transaction(url) as file:  # noqa: PT012
             del file["x"]
             _ = 1 / 0
         with pytest.raises(ConflictError), transaction(url) as file:  # noqa: PT012
             file["late"] = 1
-            with transaction(url) as other:
-                other["early"] = 1
-        assert conditional.read_bytes("a.h5") != before
+            with transaction(url) as other_file:
+                other_file["early"] = 1
+        assert conditional.read_bytes("a.h5") != old_content
         with open_remote(url) as file:
             assert sorted(file) == ["early", "x", "y"]
 

@@ -83,8 +83,8 @@ class StrictModel(BaseModel):
 
 def _check_version(value: Any) -> Any:
     if str(value) != "1":
-        what = f"the version of the format is {'missing' if value is None else 'not supported'}"
-        raise mistake(what, expected="1", hint="write it in the first line")
+        msg = f"the version of the format is {'missing' if value is None else 'not supported'}"
+        raise mistake(msg, expected="1", hint="write it in the first line")
     return 1
 
 
@@ -132,8 +132,8 @@ class ProblemCollector:
         self, what: str, *key: Key, expected: str | None = None, found: str | None = None, hint: str | None = None
     ) -> None:
         """Add a mistake at a key."""
-        where = ": ".join(part for part in self.locate(key) if part)
-        self.problems.append(Problem(what, where or None, expected, found, hint))
+        location = ": ".join(part for part in self.locate(key) if part)
+        self.problems.append(Problem(what, location or None, expected, found, hint))
 
     def add_unknown(self, key: tuple[Key, ...], known: Collection[str]) -> None:
         """Add a key that is unknown."""
@@ -171,8 +171,8 @@ class ProblemCollector:
             hint = f"{line} to {holder}" if line and holder else line
             self.add(f"the {self.noun} {name!r} is missing", *key, expected=context.get("description"), hint=hint)
         else:
-            what, expected, hint = self._describe_fault(kind, fault["msg"], name)
-            self.add(what, *key, expected=expected, found=found, hint=hint)
+            msg, expected, hint = self._describe_fault(kind, fault["msg"], name)
+            self.add(msg, *key, expected=expected, found=found, hint=hint)
 
     def _describe_fault(self, kind: str, message: str, name: str) -> tuple[str, str, str | None]:
         """Return a fault of pydantic's in words: the problem, what was expected, and what to do next."""

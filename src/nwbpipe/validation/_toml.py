@@ -96,9 +96,9 @@ def _find_key_lines(text: str) -> dict[tuple[str, ...], int]:
                 lines.setdefault(table[:length], number)
             lines[table] = number
         elif key := _KEY.match(line):
-            whole = (*table, *_split_key(key[1]))
-            for length in range(len(table) + 1, len(whole) + 1):
-                lines.setdefault(whole[:length], number)
+            full_key = (*table, *_split_key(key[1]))
+            for length in range(len(table) + 1, len(full_key) + 1):
+                lines.setdefault(full_key[:length], number)
             value = key[2].strip()
             quotes = next(
                 (mark for mark in ('"""', "'''") if value.startswith(mark) and value.count(mark) == 1), None

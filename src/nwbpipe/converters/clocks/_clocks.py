@@ -146,13 +146,13 @@ class Clocks:
         self, name: str, train: TrainSpec, reader: PulseTrainReader, above: tuple[str, ...]
     ) -> PulseTrain:
         """Read pulses and carry them to the reference clock, whichever clock they are on."""
-        where = f"clocks.{name}.reference_pulses"
+        location = f"clocks.{name}.reference_pulses"
         clock = train.clock if train.source is None else reader.sources[train.source].clock
-        pulses = reader.read(train, where)
+        pulses = reader.read(train, location)
         if clock is None or clock == self._reference:
             return pulses
         self._align(clock, reader, above)
-        mapping = self._map_of(clock, where)
+        mapping = self._map_of(clock, location)
         span = None if pulses.span is None else mapping(np.asarray(pulses.span))
         return PulseTrain(
             mapping(pulses.times), None if span is None else (float(span[0]), float(span[1])), pulses.repair
@@ -220,10 +220,10 @@ class Clocks:
         frames = source.frame_numbers()
 
         def times_of(series: Any, count: int) -> Times:
-            where = f"{source.where}: {series.name}"
+            location = f"{source.where}: {series.name}"
             if frames is None and not stub:
-                _check_same_samples(state, source.clock, count, where)
-            return _fit_times(state, times, count, where, frames, stub)
+                _check_same_samples(state, source.clock, count, location)
+            return _fit_times(state, times, count, location, frames, stub)
 
         pairs = alignment.set_times(added, times_of)
         if frames is None and not stub:

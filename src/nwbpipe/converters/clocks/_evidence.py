@@ -49,7 +49,7 @@ def align(
     ClockError
         If the fit is bad and the spec does not say `on_misfit: warn`, or the trains share no pulses.
     """
-    where = f"clocks.{name}"
+    location = f"clocks.{name}"
     names = {
         "clock": name,
         "reference": reference,
@@ -62,7 +62,7 @@ def align(
         mapping, record, detail = _align_by_intervals(clock, train, reference_train, names)
     else:
         mapping, record, detail = _align_by_pulses(clock, train, reference_train, names)
-    return mapping, _require_fit(record, detail, clock.on_misfit == "warn", where)
+    return mapping, _require_fit(record, detail, clock.on_misfit == "warn", location)
 
 
 def _require_fit(record: AlignmentRecord, detail: str, warn: bool, where: str) -> AlignmentRecord:

@@ -41,13 +41,13 @@ def read_times(clock: TimesSpec, name: str) -> tuple[Times, str]:
         If the file can't be read, the column is missing or not clear, or the times don't increase or jump and no
         rule repairs them.
     """
-    where = f"{clock.file} (clocks.{name})"
-    times = read_column(clock.file, clock, where) + clock.offset_s
+    location = f"{clock.file} (clocks.{name})"
+    times = read_column(clock.file, clock, location) + clock.offset_s
     if not len(times):
-        raise ClockError("the file of times is empty", where=where)
+        raise ClockError("the file of times is empty", where=location)
     times, note = _repair_times(times, clock)
-    _check_times(times, where)
-    _check_jumps(times, clock.max_gap_s, where)
+    _check_times(times, location)
+    _check_jumps(times, clock.max_gap_s, location)
     return times, note
 
 

@@ -101,8 +101,8 @@ def _make_constructor(model: type[FileArguments]) -> Any:
 def _argument_problem(interface: str, file: str, fault: dict[str, Any]) -> Problem:
     name = ".".join(map(str, fault["loc"]))
     expected = fault["msg"].removeprefix("Input should be ").partition(", unable to parse")[0]
-    what = f"{interface}: the argument {name} has a wrong value"
-    return Problem(what, file, expected, repr(fault["input"]), "correct it")
+    message = f"{interface}: the argument {name} has a wrong value"
+    return Problem(message, file, expected, repr(fault["input"]), "correct it")
 
 
 def _add_parameters(text: str, model: type[FileArguments]) -> str:

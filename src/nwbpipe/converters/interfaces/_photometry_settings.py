@@ -122,15 +122,15 @@ class _SettingsReader:
             sources = (table, implants.get(name, {}), viruses.get(name, {}))
             traces += self._read_traces(name, _select_tables(processing).get(name, {}), sources)
         channels = {name: index for name, index in signals.items() if not isinstance(index, dict)}
-        total, others = channels.pop("total_channels", None), self._read_indices(channels, "Signal_Indices")
+        total, other_channels = channels.pop("total_channels", None), self._read_indices(channels, "Signal_Indices")
         if total is not None:
             total = self.document.validate(_Index, total, "Signal_Indices", "total_channels")
         if not traces:
             self._add("no trace is described", expected="[Signal_Indices.left] with photom_g = …")
-        self._check_channels(traces, others, total)
+        self._check_channels(traces, other_channels, total)
         return PhotometrySettings(
-            self.document.path, rates.sampling_frequency, rates.demod_sample_rate, total, tuple(traces), others,
-            implants, viruses, fiber,
+            self.document.path, rates.sampling_frequency, rates.demod_sample_rate, total, tuple(traces),
+            other_channels, implants, viruses, fiber,
         )  # fmt: skip
 
     def _add(self, what: str, *key: str, expected: str | None = None, found: str | None = None) -> None:
@@ -190,17 +190,17 @@ class _SettingsReader:
         drives: dict[int, PhotometryTrace] = {}
         for trace in traces:
             if detectors[trace.channel].fiber != trace.fiber:
-                found = f"channel {trace.channel} for {trace.name}"
-                self._add("two fibers have one detector", trace.fiber, found=found)
+                conflict = f"channel {trace.channel} for {trace.name}"
+                self._add("two fibers have one detector", trace.fiber, found=conflict)
             if trace.drive is None:
                 continue
             if trace.drive in detectors:
-                found = f"channel {trace.drive} for {trace.name}"
-                self._add("one channel is both a detector and a carrier", trace.fiber, found=found)
+                conflict = f"channel {trace.drive} for {trace.name}"
+                self._add("one channel is both a detector and a carrier", trace.fiber, found=conflict)
             first = drives.setdefault(trace.drive, trace)
             if first.carrier_hz != trace.carrier_hz:
-                found = f"{first.name} {first.carrier_hz} Hz, {trace.name} {trace.carrier_hz} Hz"
-                self._add("one recorded carrier has two frequencies", trace.fiber, found=found)
+                conflict = f"{first.name} {first.carrier_hz} Hz, {trace.name} {trace.carrier_hz} Hz"
+                self._add("one recorded carrier has two frequencies", trace.fiber, found=conflict)
         for name, index in others.items():
             if index in detectors or index in drives:
                 self._add("a channel has two names", name, found=f"channel {index}")

@@ -44,14 +44,14 @@ class TrainSpec(StrictModel):
     def _check_one_origin(self) -> TrainSpec:
         if (self.source is None) == (self.file is None):
             raise ValueError("expected either `source: NAME` or `file: PATH`")
-        given = self.model_fields_set
-        wrong = given & (
+        field_names = self.model_fields_set
+        wrong = field_names & (
             {"events", "table", "channel", "series", "bit", "threshold", "edge"} if self.file else {"unit", "clock"}
         )
         if wrong:
             of = "file" if self.file else "source"
             raise ValueError(f"expected no {', '.join(sorted(wrong))} beside `{of}`")
-        if self.events is not None and given & {"channel", "bit", "threshold", "edge", "series"}:
+        if self.events is not None and field_names & {"channel", "bit", "threshold", "edge", "series"}:
             raise ValueError("expected events, or a channel and its edges, not both")
         if (self.repair == "unwrap") != (self.wrap_s is not None):
             raise ValueError(

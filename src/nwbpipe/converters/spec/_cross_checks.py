@@ -116,14 +116,14 @@ def _check_trains(document: SpecDocument) -> None:
     sources, clocks = _read_mapping(document.tree, "sources"), _read_mapping(document.tree, "clocks")
     for clock, key in ((clock, key) for clock in clocks for key in TRAINS):
         train = _read_mapping(clocks, clock, key)
-        source, given = train.get("source"), train.get("clock")
+        source, declared_clock = train.get("source"), train.get("clock")
         if isinstance(source, str) and source not in sources:
             document.add(
                 f"no source is called {str(source)!r}", "clocks", clock, key, "source",
                 expected="one of " + ", ".join(sources), hint=suggest_names(source, sources, cutoff=0.4),
             )  # fmt: skip
             continue
-        train_clock = _clock_of(document.tree, source) if isinstance(source, str) else given
+        train_clock = _clock_of(document.tree, source) if isinstance(source, str) else declared_clock
         if isinstance(train_clock, str) and (train_clock == clock) != (key == "pulses"):
             document.add(
                 f"these pulses are {'not ' if key == 'pulses' else ''}on the clock that they align",

@@ -1,4 +1,4 @@
-"""What a spec says of the subject's procedures, the equipment and the session's notes, typed and checked."""
+"""Check what a spec declares about surgeries, devices and notes."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ class Site(Entity):
     @model_validator(mode="after")
     def _check_coordinates(self) -> Site:
         coordinates = [self.ap_in_mm, self.ml_in_mm, self.dv_in_mm]
-        given = [value is not None for value in coordinates]
-        if any(given) and not all(given):
+        present = [value is not None for value in coordinates]
+        if any(present) and not all(present):
             raise ValueError("expected all of ap_in_mm, ml_in_mm and dv_in_mm, or none")
-        if all(given) and self.reference is None:
+        if all(present) and self.reference is None:
             raise ValueError("expected `reference`: what the coordinates are counted from, such as bregma")
         if "other" in (self.reference, self.dv_reference) and self.description is None:
             raise ValueError("expected a description that says what the reference is")

@@ -96,8 +96,8 @@ def summarize_spec(path: Path | str, *, stores: Stores | None = None) -> SpecSum
     for name in ("subject_id", "session_id"):
         value = fields.get(name, "")
         if not value or value in (".", "..") or set(value) & set('/\\:*?"<>|\0'):
-            what = f"{name} can't stand in a file name" if value else f"{name} is missing"
-            document.problems.append(Problem(what, str(path), found=value or None))
+            message = f"{name} can't stand in a file name" if value else f"{name} is missing"
+            document.problems.append(Problem(message, str(path), found=value or None))
     document.raise_problems("the session spec", str(path))
     return SpecSummary(fields["subject_id"], fields["session_id"], fields, files)
 
@@ -141,11 +141,11 @@ def _add_defaults(tree: YamlMapping, key: str, more: Any) -> None:
         {name: value for name, value in more.items() if isinstance(value, str)} if isinstance(more, Mapping) else {}
     )
     if isinstance(section, YamlMapping) or (section is None and texts):
-        whole = YamlMapping(getattr(section, "mark", None))
-        whole.marks = getattr(section, "marks", {})
-        whole.update(texts)
-        whole.update({name: value for name, value in (section or {}).items() if value is not None})
-        tree[key] = whole
+        completed = YamlMapping(getattr(section, "mark", None))
+        completed.marks = getattr(section, "marks", {})
+        completed.update(texts)
+        completed.update({name: value for name, value in (section or {}).items() if value is not None})
+        tree[key] = completed
 
 
 @cache

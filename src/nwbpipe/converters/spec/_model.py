@@ -236,7 +236,7 @@ class SessionSpec(StrictModel):
 
     @property
     def paths(self) -> SpecPaths:
-        """What the spec's paths are relative to."""
+        """Base folders of the spec's relative paths."""
         return self._paths
 
     @property

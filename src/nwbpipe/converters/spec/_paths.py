@@ -36,7 +36,7 @@ _NOUNS = {"file": "a file", "dir": "a folder"}
 
 @dataclass(frozen=True)
 class SpecPaths:
-    """What the paths of one spec are relative to.
+    """Base folders and stores that the paths of one spec refer to.
 
     What lies in a store that is not on this machine gets a path in a folder of its own (`stage`), and is brought
     there by `stage_remote`.
@@ -99,16 +99,16 @@ class SpecPaths:
 
     def _resolve_in_store(self, text: str) -> tuple[Path, Store | None, str]:
         """Return the path of what is in a store; and the store and the path there, if that is not on this machine."""
-        name, rest = split_address(text) or ("", "")
+        name, subpath = split_address(text) or ("", "")
         if name not in self.stores:
-            known = ", ".join(f"{store}://" for store in self.stores) or f"none; {PROJECT_FILE} declares them"
+            known_stores = ", ".join(f"{store}://" for store in self.stores) or f"none; {PROJECT_FILE} declares them"
             hint = f"declare it in {PROJECT_FILE}, or set {STORE_VARIABLE}{name.upper() or 'NAME'} to its root"
-            raise mistake("the store is not known", expected=f"a store of the project ({known})", hint=hint)
+            raise mistake("the store is not known", expected=f"a store of the project ({known_stores})", hint=hint)
         candidates: list[tuple[Path, Store | None, str]] = []
         for store in self.stores.roots(name):
             remote = is_remote(store.root)
             base = self.stage.folder / name if remote else Path(store.root)
-            path = self._join_below(base, rest, base)
+            path = self._join_below(base, subpath, base)
             plain = path.relative_to(base).as_posix()
             candidate = (path, store if remote else None, plain)
             if plain == "." or (remote and len(self.stores.roots(name)) == 1) or _exists(store, plain):
@@ -133,8 +133,8 @@ class SpecPaths:
             raise _missing_path(noun, path, text, hint=_suggest_near(path))
         _check_kind(kind, text, is_file=path.is_file(), is_folder=path.is_dir())
         if not os.access(path, os.R_OK | (os.X_OK if kind == "dir" else 0)):
-            what, expected = f"the {noun[2:]} can't be read", f"{noun} that may be read"
-            raise mistake(what, expected=expected, found=f"no permission for {text}")
+            message, expected = f"the {noun[2:]} can't be read", f"{noun} that may be read"
+            raise mistake(message, expected=expected, found=f"no permission for {text}")
 
     @staticmethod
     def _check_remote(store: Store, plain: str, text: str, kind: str) -> None:

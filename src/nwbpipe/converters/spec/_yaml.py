@@ -188,9 +188,9 @@ def read_yaml(file: Path, problems: list[Problem]) -> YamlMapping:
         raise SpecError("the file is not UTF-8 text", where=str(file), found=str(error)) from error
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
-        found = " ".join(part for part in (error.context, error.problem) if part)
+        detail = " ".join(part for part in (error.context, error.problem) if part)
         raise SpecError(
-            "the file is not valid YAML", where=f"{file}{line}", found=found, hint="check indentation and quotes"
+            "the file is not valid YAML", where=f"{file}{line}", found=detail, hint="check indentation and quotes"
         ) from error
     except yaml.YAMLError as error:
         raise SpecError("the file is not valid YAML", where=str(file), found=str(error)) from error

@@ -1,4 +1,4 @@
-"""How a changed view becomes the object: see ``docs/design/007-s3.md``."""
+"""Commit a changed view to its object: see ``docs/design/007-s3.md``."""
 
 from __future__ import annotations
 
@@ -100,13 +100,13 @@ class ObjectCommit:
         head = self._head()
         if head["ETag"] != self.old.tag:
             raise conflict_error(self.address)
-        kept = {name: head[name] for name in _KEPT if head.get(name)}
+        properties = {name: head[name] for name in _KEPT if head.get(name)}
         if tags := self._read_tags(head):
-            kept["Tagging"] = urlencode(tags)
+            properties["Tagging"] = urlencode(tags)
         if head.get("ExpiresString"):
-            kept["Expires"] = head["ExpiresString"]
+            properties["Expires"] = head["ExpiresString"]
         metadata = add_write(head.get("Metadata", {}), self.write)
-        answer = self.client.create_multipart_upload(**self.place, **kept, Metadata=metadata)
+        answer = self.client.create_multipart_upload(**self.place, **properties, Metadata=metadata)
         return {**self.place, "UploadId": answer["UploadId"]}
 
     def _head(self) -> Mapping[str, Any]:

@@ -161,7 +161,7 @@ def unknown_outcome_error(error: BaseException, address: Address, client: Any) -
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether an error of S3 may be gone in a moment."""
+    """Return True if a retry may succeed after this S3 error."""
     response = getattr(error, "response", None)
     if not isinstance(response, dict):
         return True  # the network

@@ -1,4 +1,4 @@
-"""Whether a write may rely on conditions."""
+"""Decide if a write to S3 is conditional."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nwbpipe.stores.s3 import Address, require_conditions
 
 
 def is_conditional(client: Any, address: Address, *, unsafe_no_cas: bool) -> bool:
-    """Whether a write is under a condition: unless the user gave it up, in the call or by ``NWBPIPE_UNSAFE_NO_CAS``.
+    """Return True unless the user gave up conditional writes, in the call or by ``NWBPIPE_UNSAFE_NO_CAS``.
 
     Raises
     ------

@@ -96,7 +96,7 @@ class CompletionLock:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether there is time enough left to complete an upload before somebody may take the lock over."""
+        """True if an upload can be completed before another writer may take over the lock."""
         return time.monotonic() - self._renewed < LEASE / 2
 
     def _refuse_if_stale(self, request: Any, **_: Any) -> None:
@@ -106,20 +106,20 @@ class CompletionLock:
             raise FileAccessError(msg, where=str(self._address), hint="the object is as it was: try again")
 
     def _acquire(self) -> None:
-        seen, since, pause = "", 0.0, _PAUSE[0]
+        last_tag, since, pause = "", 0.0, _PAUSE[0]
         while not self._write(IfNoneMatch="*"):
-            found = self._read_holder()
-            if found is None:
+            holder = self._read_holder()
+            if holder is None:
                 continue
-            owner, tag = found
+            owner, tag = holder
             if owner == self._owner:  # a request of ours was carried out, and its answer lost
                 if self._write(IfMatch=tag):
                     return
                 continue
             if not self._stands():
                 raise conflict_error(self._address)
-            if tag != seen:
-                seen, since = tag, time.monotonic()
+            if tag != last_tag:
+                last_tag, since = tag, time.monotonic()
             elif time.monotonic() - since > LEASE and self._write(IfMatch=tag):
                 return
             time.sleep(pause * random.uniform(0.5, 1))  # noqa: S311
@@ -153,21 +153,21 @@ class CompletionLock:
             with suppress(Exception):  # it is tried again; `fresh` tells when that went on for too long
                 if self._write(IfMatch=self._tag):
                     continue
-                found = self._read_holder()
-                if found is None or found[0] != self._owner:  # taken over, or removed by somebody
+                holder = self._read_holder()
+                if holder is None or holder[0] != self._owner:  # taken over, or removed by somebody
                     self._renewed = -math.inf
                     return
-                self._write(IfMatch=found[1])
+                self._write(IfMatch=holder[1])
 
     def _release(self) -> None:
         """Remove the lock if it is ours; one that stays is taken over after its lease."""
         for _ in range(_TRIES):
             with suppress(Exception):
-                found = self._read_holder()
-                if found is None or found[0] != self._owner:
+                holder = self._read_holder()
+                if holder is None or holder[0] != self._owner:
                     return
                 try:
-                    self._client.delete_object(**self._place, IfMatch=found[1])
+                    self._client.delete_object(**self._place, IfMatch=holder[1])
                 except Exception as error:
                     if code_of(error) in ("NotImplemented", "501"):  # the server does not know the condition
                         self._client.delete_object(**self._place)

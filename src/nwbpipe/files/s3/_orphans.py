@@ -36,7 +36,7 @@ def add_write(metadata: Mapping[str, str], write: str) -> dict[str, str]:
 
 
 def has_write(metadata: Mapping[str, str], write: str) -> bool:
-    """Whether an object was made by a write, or by later ones on top of it."""
+    """Return True if an object was made by this write, or by later ones on top of it."""
     return write in metadata.get(WRITES, "").split()
 
 
@@ -97,14 +97,14 @@ def s3_orphans(url: Path | str) -> list[UnfinishedUpload]:
 def _iter_orphans(client: Any, address: Address) -> Iterator[UnfinishedUpload]:
     pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=address.bucket, Prefix=address.key)
     for page in pages:
-        for one in page.get("Uploads", []):
-            key = one["Key"]
+        for entry in page.get("Uploads", []):
+            key = entry["Key"]
             if address.key and not address.key.endswith("/") and key != address.key:
                 continue
-            upload = {"Bucket": address.bucket, "Key": key, "UploadId": one["UploadId"]}
+            upload = {"Bucket": address.bucket, "Key": key, "UploadId": entry["UploadId"]}
             if _is_ours(client, upload):
-                place = str(Address(address.bucket, key))
-                yield UnfinishedUpload(place, one["UploadId"], one["Initiated"].astimezone(UTC))
+                location = str(Address(address.bucket, key))
+                yield UnfinishedUpload(location, entry["UploadId"], entry["Initiated"].astimezone(UTC))
 
 
 def _is_ours(client: Any, upload: Mapping[str, Any]) -> bool:
@@ -115,7 +115,7 @@ def _is_ours(client: Any, upload: Mapping[str, Any]) -> bool:
             return False
         raise
     parts = answer.get("Parts", [])
-    return any(one["PartNumber"] == MARK_NUMBER and one["Size"] == len(MARK) for one in parts)
+    return any(part["PartNumber"] == MARK_NUMBER and part["Size"] == len(MARK) for part in parts)
 
 
 def abort_s3_orphans(url: Path | str, *, older_than: timedelta = timedelta(days=1)) -> list[UnfinishedUpload]:
@@ -130,12 +130,12 @@ def abort_s3_orphans(url: Path | str, *, older_than: timedelta = timedelta(days=
     older_than : timedelta
         How long ago an upload must have begun.
     """
-    before = datetime.now(UTC) - older_than
-    found = [one for one in s3_orphans(url) if one.started <= before]
+    cutoff = datetime.now(UTC) - older_than
+    uploads = [upload for upload in s3_orphans(url) if upload.started <= cutoff]
     with closing(connect()) as client:
-        for one in found:
-            _remove(client, one)
-    return found
+        for upload in uploads:
+            _remove(client, upload)
+    return uploads
 
 
 def _remove(client: Any, one: UnfinishedUpload) -> None:

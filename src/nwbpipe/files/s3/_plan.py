@@ -1,4 +1,4 @@
-"""Which parts of a new object the server copies from the old one, and which are sent.
+"""Plan the parts of an upload: those that the server copies from the old object, and those that are sent.
 
 Amazon's limits: parts of 5 MiB (but for the last) to 5 GiB, at most 10,000 of them. The last number is kept for the
 mark of `_iter_orphans`.
@@ -34,7 +34,7 @@ class UploadPart:
 
     @property
     def size(self) -> int:
-        """How many bytes."""
+        """Number of bytes."""
         return self.stop - self.start
 
 
@@ -103,17 +103,17 @@ def _iter_stretches(end: int, dirty: list[tuple[int, int]], shortest: int) -> It
 
 def _divide_stretches(stretches: list[UploadPart]) -> list[UploadPart] | None:
     """Cut stretches into parts; None if there are too many."""
-    copied = sum(one.size for one in stretches if one.copied)
-    sent = sum(one.size for one in stretches if not one.copied)
+    copied = sum(span.size for span in stretches if span.copied)
+    sent = sum(span.size for span in stretches if not span.copied)
     copy_size = min(max(COPIED, -(-copied // (MOST // 2))), LARGEST)
-    copies = sum(-(-one.size // copy_size) for one in stretches if one.copied)
-    free = MOST - copies - sum(not one.copied for one in stretches)
+    copies = sum(-(-span.size // copy_size) for span in stretches if span.copied)
+    free = MOST - copies - sum(not span.copied for span in stretches)
     if free <= 0:
         return None
     sent_size = max(SENT, -(-sent // free))
     if sent_size > LARGEST:
         return None
-    return [part for one in stretches for part in _divide_stretch(one, copy_size if one.copied else sent_size)]
+    return [part for span in stretches for part in _divide_stretch(span, copy_size if span.copied else sent_size)]
 
 
 def _divide_stretch(stretch: UploadPart, size: int) -> Iterator[UploadPart]:

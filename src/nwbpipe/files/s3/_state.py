@@ -36,7 +36,7 @@ class RemoteState:
     writes: tuple[str, ...]
 
     def is_next_of(self, before: RemoteState) -> bool:
-        """Whether exactly one commit of nwbpipe lies between `before` and this."""
+        """Return True if exactly one commit of nwbpipe lies between `before` and this state."""
         return bool(self.writes) and self.writes[:-1][-_REMEMBERED:] == before.writes[-_REMEMBERED:]
 
 

@@ -75,9 +75,9 @@ def s3_upload(source: Path, url: Path | str, *, replaces: str | None = None, uns
 
 
 def _conflict_error(address: Address, replaces: str | None) -> ConflictError:
-    what = "there is an object of that name already" if replaces is None else "another writer changed the object"
+    msg = "there is an object of that name already" if replaces is None else "another writer changed the object"
     hint = "it was left alone: look at it, and choose another name or pass --overwrite"
-    return ConflictError(what, where=str(address), hint=hint)
+    return ConflictError(msg, where=str(address), hint=hint)
 
 
 class _Upload:
@@ -162,7 +162,7 @@ class _Upload:
         try:
             mark_upload(self.client, upload)
             with ThreadPoolExecutor(THREADS, thread_name_prefix="nwbpipe-s3") as pool:
-                tasks = [pool.submit(send, number, one.start, one.size) for number, one in enumerate(parts, 1)]
+                tasks = [pool.submit(send, number, piece.start, piece.size) for number, piece in enumerate(parts, 1)]
                 try:
                     sent = [task.result() for task in tasks]
                 except BaseException:

@@ -67,14 +67,14 @@ class EventWindows(Processor):
         """Check that the events are in the table, and the trials sound."""
         table, params = context.input(nwbfile, "events"), context.params
         path = context.inputs["events"].path
-        known = sorted(set(table["event_type"].data[:])) if "event_type" in table.colnames else [table.name]
-        wanted = {params.alignment_event, params.start_event, params.stop_event} - {"alignment", "trial"}
-        unknown = sorted(wanted - set(known))
+        event_names = sorted(set(table["event_type"].data[:])) if "event_type" in table.colnames else [table.name]
+        required_names = {params.alignment_event, params.start_event, params.stop_event} - {"alignment", "trial"}
+        unknown = sorted(required_names - set(event_names))
         if unknown:
             raise InputError(
                 "no event is called " + ", ".join(map(repr, unknown)),
                 where=path,
-                expected="one of " + ", ".join(map(str, known[:50])),
+                expected="one of " + ", ".join(map(str, event_names[:50])),
                 found=", ".join(unknown),
                 hint="correct alignment_event, start_event or stop_event",
             )

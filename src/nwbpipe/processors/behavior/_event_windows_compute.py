@@ -45,7 +45,7 @@ def find_windows(
     """
     by_name = {name: times[names == name] for name in set(names.tolist())}
     empty = np.zeros(0)
-    found: list[tuple[float, float, float, int]] = []
+    windows: list[tuple[float, float, float, int]] = []
     dropped: list[tuple[int, str]] = []
     for row, (first, last) in enumerate(trials):
 
@@ -69,8 +69,8 @@ def find_windows(
             if stop <= start:
                 dropped.append((row, REVERSED))
                 continue
-            found.append((start, stop, anchor + params["alignment_shift_s"], row))
-    table = np.array(found, dtype=np.float64).reshape(-1, 4)
+            windows.append((start, stop, anchor + params["alignment_shift_s"], row))
+    table = np.array(windows, dtype=np.float64).reshape(-1, 4)
     return table[:, :2], table[:, 2], table[:, 3].astype(np.int64), dropped
 
 

@@ -57,11 +57,11 @@ class SharedPca(ProjectProcessor):
 
     def check(self, facts: Sequence[Mapping[str, Any]]) -> None:
         """Refuse sessions with different numbers of features, or other units."""
-        for name, what in (("n_features", "features"), ("unit", "unit")):
-            found = sorted({str(one[name]) for one in facts})
-            if len(found) > 1:
-                msg = f"the sessions' series differ in their {what}"
-                raise InputError(msg, expected="the same in every session", found=", ".join(found))
+        for name, label in (("n_features", "features"), ("unit", "unit")):
+            values = sorted({str(session[name]) for session in facts})
+            if len(values) > 1:
+                msg = f"the sessions' series differ in their {label}"
+                raise InputError(msg, expected="the same in every session", found=", ".join(values))
 
     def make(self, folder: Path, results: Results, context: Context) -> None:
         """Write the components."""
@@ -95,11 +95,11 @@ class PcaScores(Processor):
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the series against the components."""
         facts = _features(nwbfile, context)
-        wanted = np.load(Path(context.inputs["model"].folder) / "mean.npy", allow_pickle=False).shape[0]
-        if facts["n_features"] != wanted:
+        n_features = np.load(Path(context.inputs["model"].folder) / "mean.npy", allow_pickle=False).shape[0]
+        if facts["n_features"] != n_features:
             msg = "the components are of another number of features"
             raise InputError(
-                msg, where=context.inputs["series"].path, expected=f"{wanted}", found=str(facts["n_features"])
+                msg, where=context.inputs["series"].path, expected=f"{n_features}", found=str(facts["n_features"])
             )
         return facts
 

@@ -30,9 +30,9 @@ def add_moments(moments: tuple[int, np.ndarray, np.ndarray], rows: np.ndarray) -
     if not len(rows):
         return moments
     total = count + len(rows)
-    own = rows.mean(axis=0)
-    centred = rows - own
-    apart = own - mean
+    block_mean = rows.mean(axis=0)
+    centred = rows - block_mean
+    apart = block_mean - mean
     products = products + centred.T @ centred + np.outer(apart, apart) * (count * len(rows) / total)
     return total, mean + apart * (len(rows) / total), products
 
@@ -41,9 +41,9 @@ def compute_components(products: np.ndarray, count: int, number: int) -> tuple[n
     """Return the first components (rows) and their variances; a component's largest loading is positive."""
     values, vectors = np.linalg.eigh(products / (count - 1))
     order = np.argsort(values)[::-1][:number]
-    found = vectors[:, order].T
-    largest = found[np.arange(len(found)), np.abs(found).argmax(axis=1)]
-    return found * np.sign(largest)[:, None], np.clip(values[order], 0.0, None)
+    components = vectors[:, order].T
+    largest = components[np.arange(len(components)), np.abs(components).argmax(axis=1)]
+    return components * np.sign(largest)[:, None], np.clip(values[order], 0.0, None)
 
 
 def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
@@ -53,9 +53,9 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     left_out = 0
     for number, session in enumerate(sessions):
         for rows in iter_blocks(session["inputs"]["series"], session["facts"]):
-            whole = np.isfinite(rows).all(axis=1)
-            left_out += int((~whole).sum())
-            moments = add_moments(moments, rows[whole])
+            complete = np.isfinite(rows).all(axis=1)
+            left_out += int((~complete).sum())
+            moments = add_moments(moments, rows[complete])
         progress((number + 1) / len(sessions), "reading sessions")
     count, mean, products = moments
     if params["n_components"] > n_features:
@@ -66,12 +66,12 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     if params["standardize"] and not (deviation > 0).all():
         raise ValueError("a feature never changes: it can't be standardized")
     scale = deviation if params["standardize"] else np.ones(n_features)
-    found, variance = compute_components(products / np.outer(scale, scale), count, params["n_components"])
+    components, variance = compute_components(products / np.outer(scale, scale), count, params["n_components"])
     results["mean"], results["scale"] = mean, scale
-    results["components"], results["explained_variance"] = found, variance
+    results["components"], results["explained_variance"] = components, variance
     total = float(np.sum(np.diag(products) / (count - 1) / scale**2))
     return {
-        "n_components": len(found),
+        "n_components": len(components),
         "n_samples": count,
         "n_sessions": len(sessions),
         "left_out": left_out,

@@ -67,25 +67,25 @@ class Trialize(Processor):
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the series' times and the trials' column; return rates and scales."""
         series, path = context.input(nwbfile, "series"), context.inputs["series"].path
-        trials, where = context.input(nwbfile, "trials"), context.inputs["trials"].path
-        known = _time_columns(trials)
-        if context.params.align not in known:
+        trials, trials_path = context.input(nwbfile, "trials"), context.inputs["trials"].path
+        time_columns = _time_columns(trials)
+        if context.params.align not in time_columns:
             raise InputError(
                 f"the trials have no column of times {context.params.align!r}",
-                where=where,
-                expected="one of " + ", ".join(known),
+                where=trials_path,
+                expected="one of " + ", ".join(time_columns),
                 found=context.params.align,
                 hint="correct align",
             )
         if not len(trials):
-            raise InputError("there are no trials", where=where)
+            raise InputError("there are no trials", where=trials_path)
         if series.data.dtype.kind not in "fiub":
             raise InputError("the series holds no numbers", where=path, found=str(series.data.dtype))
         rate = _rate(series, path)
         scale: Any = float(series.conversion)
         channels = getattr(series, "channel_conversion", None)
         if channels is not None:
-            scale = [scale * float(one) for one in channels[:]]
+            scale = [scale * float(factor) for factor in channels[:]]
         return {
             "source_rate": rate,
             "rate": context.params.rate_hz or rate,
@@ -164,14 +164,14 @@ def average(data: Any) -> tuple[Any, Any, Any]:
 
 def _time_columns(trials: Any) -> list[str]:
     """Columns with one time a trial: durations and whatever else holds numbers are none."""
-    known = ["start_time", "stop_time"]
+    time_columns = ["start_time", "stop_time"]
     for column in trials.columns:
         kind, name = type(column).__name__, str(column.name)
-        ragged = f"{name}_index" in [one.name for one in trials.columns]
+        ragged = f"{name}_index" in [entry.name for entry in trials.columns]
         named = kind == "VectorData" and name.endswith("_time") and column.data.dtype.kind == "f"
-        if name not in known and not ragged and (kind == "TimestampVectorData" or named):
-            known.append(name)
-    return known
+        if name not in time_columns and not ragged and (kind == "TimestampVectorData" or named):
+            time_columns.append(name)
+    return time_columns
 
 
 def _rate(series: Any, path: str) -> float:

@@ -46,13 +46,13 @@ def sample_series(times: np.ndarray, values: np.ndarray, at: np.ndarray, method:
         span = times[right] - times[left]
         weight = np.where(span > 0, (at - times[left]) / np.where(span > 0, span, 1), 0.0)[:, None]
         # A sample that is missing counts only where it is used.
-        found = np.where(weight > 0, values[left] * (1 - weight) + values[right] * weight, values[left])
+        sampled = np.where(weight > 0, values[left] * (1 - weight) + values[right] * weight, values[left])
     elif method == "nearest":
         nearer = np.where(np.abs(times[right] - at) < np.abs(at - times[left]), right, left)
-        found = values[nearer]
+        sampled = values[nearer]
     else:
-        found = values[left]
-    return np.where(inside[:, None], found, np.nan)
+        sampled = values[left]
+    return np.where(inside[:, None], sampled, np.nan)
 
 
 def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     source, params, facts = request["inputs"]["series"], request["params"], request["facts"]
     lags = make_grid(params["before_s"], params["after_s"], facts["rate"])
     max_gap = params["max_gap_s"] if params["max_gap_s"] is not None else 1.5 / facts["source_rate"]
-    kept: list[int] = []
+    rows: list[int] = []
     aligned: list[float] = []
     dropped: list[tuple[int, str]] = []
     missing: list[float] = []
@@ -97,17 +97,17 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
                 dropped.append((row, OUTSIDE))
                 continue
             values = data[first:last].reshape(last - first, -1) * scale + facts["offset"]
-            found = sample_series(times, values, at, params["method"], max_gap)
-            lost = float(np.mean(~np.isfinite(found).all(axis=1)))
+            sampled = sample_series(times, values, at, params["method"], max_gap)
+            lost = float(np.mean(~np.isfinite(sampled).all(axis=1)))
             if lost > params["max_missing"]:
                 dropped.append((row, MISSING))
                 continue
-            out.resize(len(kept) + 1, axis=0)
-            out[-1] = found.reshape(shape[1:])
-            kept.append(row)
+            out.resize(len(rows) + 1, axis=0)
+            out[-1] = sampled.reshape(shape[1:])
+            rows.append(row)
             aligned.append(anchor)
             missing.append(lost)
-    results["rows"] = np.array(kept, dtype=np.int64)
+    results["rows"] = np.array(rows, dtype=np.int64)
     results["aligned"] = np.array(aligned, dtype=np.float64)
     results["missing"] = np.array(missing, dtype=np.float64)
     results["lags"] = lags

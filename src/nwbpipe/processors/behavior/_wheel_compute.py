@@ -80,8 +80,8 @@ def find_bouts(position: np.ndarray, rate: float, params: dict[str, Any]) -> np.
             merged[-1][1] = max(last, merged[-1][1])
         else:
             merged.append([first, last])
-    kept = [span for span in merged if span[1] - span[0] >= params["min_duration_s"] * rate]
-    return np.array(kept, dtype=np.int64).reshape(-1, 2)
+    bouts = [span for span in merged if span[1] - span[0] >= params["min_duration_s"] * rate]
+    return np.array(bouts, dtype=np.int64).reshape(-1, 2)
 
 
 def _refine_bout(position: np.ndarray, first: int, last: int, params: dict[str, Any]) -> tuple[int, int]:

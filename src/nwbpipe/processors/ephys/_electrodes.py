@@ -1,4 +1,4 @@
-"""What a sorter needs to know of the electrodes of an ElectricalSeries."""
+"""Return the groups, gains and locations of an ElectricalSeries' electrodes, for sorters."""
 
 from __future__ import annotations
 
@@ -26,8 +26,10 @@ def electrode_groups(series: ElectricalSeries) -> tuple[list[str], list[int]]:
 def gains_and_offsets(series: ElectricalSeries) -> tuple[list[float], list[float]]:
     """Return the microvolts to a step of each channel's stored values, and at their zero."""
     channels = len(series.electrodes.data)
-    each = np.ones(channels) if series.channel_conversion is None else np.asarray(series.channel_conversion[:], float)
-    gains = float(series.conversion) * each * 1e6
+    conversions = (
+        np.ones(channels) if series.channel_conversion is None else np.asarray(series.channel_conversion[:], float)
+    )
+    gains = float(series.conversion) * conversions * 1e6
     return gains.tolist(), [float(series.offset or 0.0) * 1e6] * channels
 
 

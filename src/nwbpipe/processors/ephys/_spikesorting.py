@@ -52,26 +52,26 @@ class SpikeSorting(Processor):
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the series, its electrodes and their geometry; return what the sorter needs to know of them."""
-        series, where = context.input(nwbfile, "recording"), context.inputs["recording"].path
+        series, path = context.input(nwbfile, "recording"), context.inputs["recording"].path
         _check_no_other_units(nwbfile, context)
         shape = tuple(series.data.shape)
         channels = 1 if len(shape) == 1 else shape[1]
         if len(shape) > 2 or channels != len(series.electrodes.data):
             msg = "the series and its electrodes don't fit"
             raise InputError(
-                msg, where=where, expected=f"data of shape (time, {len(series.electrodes.data)})", found=str(shape)
+                msg, where=path, expected=f"data of shape (time, {len(series.electrodes.data)})", found=str(shape)
             )
         if shape[0] < 2:
             msg = "the series holds no samples"
-            raise InputError(msg, where=where, expected="two samples or more", found=str(shape))
-        _check_band(series, context.params, where)
+            raise InputError(msg, where=path, expected="two samples or more", found=str(shape))
+        _check_band(series, context.params, path)
         names, group_of = _electrodes.electrode_groups(series)
-        places = _electrodes.channel_locations(series, group_of)
-        if places is None and context.params.sorter not in WITHOUT_GEOMETRY and channels > 1:
+        locations = _electrodes.channel_locations(series, group_of)
+        if locations is None and context.params.sorter not in WITHOUT_GEOMETRY and channels > 1:
             msg = f"the sorter {context.params.sorter!r} needs to know where the electrodes are"
             raise InputError(
                 msg,
-                where=f"{where}/electrodes",
+                where=f"{path}/electrodes",
                 expected="finite columns rel_x and rel_y (or x, y and z) in the electrodes table, in micrometers, no "
                 "two channels of a group in one place",
                 found=", ".join(series.electrodes.table.colnames),
@@ -82,8 +82,8 @@ class SpikeSorting(Processor):
         return {
             "group_names": names,
             "groups": group_of,
-            "has_geometry": places is not None,
-            "locations": (stand_in if places is None else places).tolist(),
+            "has_geometry": locations is not None,
+            "locations": (stand_in if locations is None else locations).tolist(),
             "gains_to_uv": gains,
             "offsets_to_uv": offsets,
         }
@@ -128,8 +128,8 @@ def _check_no_other_units(nwbfile: NWBFile, context: Context) -> None:
         return
     from nwbpipe.provenance import find_current_record, read_records
 
-    own = find_current_record(read_records(nwbfile.units.id.data.file), context.step)
-    if own is None or nwbfile.units.object_id not in {output.object_id for output in own.outputs}:
+    record = find_current_record(read_records(nwbfile.units.id.data.file), context.step)
+    if record is None or nwbfile.units.object_id not in {output.object_id for output in record.outputs}:
         raise _units_exist_error(nwbfile)
 
 

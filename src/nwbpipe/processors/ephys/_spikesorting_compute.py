@@ -57,7 +57,7 @@ def compute(request: Request, results: h5py.File, progress: Callable[[float, str
         If the sorter is not installed here.
     """
     params, facts, seed = request["params"], request["facts"], request.get("seed")
-    given = check_sorter(params["sorter"], params["sorter_params"])
+    sorter_params = check_sorter(params["sorter"], params["sorter_params"])
     seed_everything(seed)
     si.set_global_job_kwargs(n_jobs=max(1, int(request["threads"])), chunk_duration="1s", progress_bar=False)
     progress(0.02, "reading the times")
@@ -65,7 +65,7 @@ def compute(request: Request, results: h5py.File, progress: Callable[[float, str
     recording, shifts = open_recording(request, clock.rate)
     progress(0.05, "preprocessing")
     recording, bad, reference = preprocess(recording, params, seed)
-    frames, groups = sort(recording, given, request, progress)
+    frames, groups = sort(recording, sorter_params, request, progress)
     progress(0.75, "measuring the units")
     measured = measure(recording, frames, groups, params, seed)
     if not facts.get("has_geometry", True):
@@ -118,11 +118,11 @@ def seed_everything(fixed: Optional[int]) -> None:
 
 def check_sorter(name: str, given: Mapping[str, Any]) -> Dict[str, Any]:
     """Return the sorter's parameters, or say what is wrong with them; nothing is run."""
-    known = si.available_sorters()
-    if name not in known:
+    sorters = si.available_sorters()
+    if name not in sorters:
         raise ValueError(
-            f"there is no sorter {name!r}{_suggest_name(name, known)}; "
-            f"SpikeInterface {si.__version__} knows: {', '.join(known)}"
+            f"there is no sorter {name!r}{_suggest_name(name, sorters)}; "
+            f"SpikeInterface {si.__version__} knows: {', '.join(sorters)}"
         )
     sorter = si.sorter_dict[name]
     if not sorter.is_installed():
@@ -194,8 +194,8 @@ def preprocess(recording: Any, params: Mapping[str, Any], seed: Optional[int]) -
         recording = si.highpass_filter(recording, freq_min=low, dtype="float32")
     bad: List[int] = []
     if params["bad_channels"] != "none":
-        found, _ = si.detect_bad_channels(recording, method=params["bad_channels"], seed=seed)
-        bad = list(found)
+        bad_ids, _ = si.detect_bad_channels(recording, method=params["bad_channels"], seed=seed)
+        bad = list(bad_ids)
         if len(bad) == recording.get_num_channels():
             raise ValueError("every channel was found to be bad; set bad_channels to 'none' or to another method")
         recording = recording.remove_channels(bad) if bad else recording
@@ -282,9 +282,9 @@ def measure(
     extent = np.ptp(mean, axis=1)
     if params["group_by"] == "group_name":
         extent = np.where(recording.get_property("group")[None, :] == groups[:, None], extent, -1.0)
-    found = np.asarray(analyzer.get_extension("unit_locations").get_data(), float)
+    coordinates = np.asarray(analyzer.get_extension("unit_locations").get_data(), float)
     locations = np.full((units, 3), np.nan)
-    locations[:, : min(3, found.shape[1])] = found[:, :3]
+    locations[:, : min(3, coordinates.shape[1])] = coordinates[:, :3]
     return {
         "template_mean": mean,
         "template_sd": np.asarray(templates.get_templates(operator="std"), "float32"),

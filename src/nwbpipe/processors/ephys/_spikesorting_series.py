@@ -93,7 +93,7 @@ class NwbSeriesRecording(BaseRecording):  # type: ignore[misc]
 
 
 class SeriesClock(NamedTuple):
-    """Where the samples lie in the session's clock."""
+    """Times of a series' samples in the session's clock."""
 
     rate: float
     start: float
@@ -117,8 +117,8 @@ def read_clock(series: Mapping[str, Any], block: int = 4_000_000) -> SeriesClock
         for first in range(0, samples - 1, block):
             steps = np.diff(times[first : min(first + block + 1, samples)])
             if not np.all(steps > 0):
-                where = first + int(np.flatnonzero(~(steps > 0))[0])
-                raise ValueError(f"{times.name}: the timestamps do not increase after sample {where}")
+                sample = first + int(np.flatnonzero(~(steps > 0))[0])
+                raise ValueError(f"{times.name}: the timestamps do not increase after sample {sample}")
             gap = steps > 1.5 * step
             odd += int(np.sum(steps < 0.5 * step))
             breaks += (first + np.flatnonzero(gap)).tolist()

@@ -104,10 +104,10 @@ def units_table(
         drawn = f"up to {params.max_spikes_per_unit} spikes drawn at random, on each of `electrodes`, filtered"
         add("waveform_mean", f"Mean waveform of {drawn}, in volts", mean * np.float32(1e-6))
         add("waveform_sd", f"Standard deviation of {drawn}, in volts", sd * np.float32(1e-6))
-        found = arrays["unit_locations"][:]
-        for axis, place in zip(_AXES, found.T, strict=True):
-            if np.isfinite(place).any():
-                add(f"estimated_{axis}", f"Estimated position of the unit {_AXES[axis]}, in micrometers", place)
+        locations = arrays["unit_locations"][:]
+        for axis, coordinates in zip(_AXES, locations.T, strict=True):
+            if np.isfinite(coordinates).any():
+                add(f"estimated_{axis}", f"Estimated position of the unit {_AXES[axis]}, in micrometers", coordinates)
     for metric in sorted(arrays["metrics"], key=_rank):
         values = arrays["metrics"][metric][:]
         if metric in _COUNTS and np.isfinite(values).all():
@@ -129,5 +129,5 @@ def units_table(
 
 
 def _rank(metric: str) -> tuple[int, str]:
-    known = list(METRICS)
-    return (known.index(metric) if metric in known else len(known), metric)
+    names = list(METRICS)
+    return (names.index(metric) if metric in names else len(names), metric)

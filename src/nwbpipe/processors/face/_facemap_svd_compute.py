@@ -55,8 +55,8 @@ def facemap_roi(roi: dict[str, Any], kind: int, index: int) -> dict[str, Any]:
 def rois_of(params: dict[str, Any]) -> list[dict[str, Any]]:
     """Return all ROIs of the parameters, numbered."""
     kinds = (("pupils", PUPIL), ("motion_rois", MOTION), ("blinks", BLINK), ("running", RUNNING))
-    every = [(roi, kind) for name, kind in kinds for roi in params[name]]
-    return [facemap_roi(roi, kind, index) for index, (roi, kind) in enumerate(every)]
+    rois_and_kinds = [(roi, kind) for name, kind in kinds for roi in params[name]]
+    return [facemap_roi(roi, kind, index) for index, (roi, kind) in enumerate(rois_and_kinds)]
 
 
 def check_video(files: list[str], facts: dict[str, Any], rois: list[dict[str, Any]], details: Any) -> int:
@@ -83,10 +83,10 @@ def check_video(files: list[str], facts: dict[str, Any], rois: list[dict[str, An
         raise ValueError("the video has %d frames; expected %d or more" % (frames, MIN_FRAMES))
     for roi in rois:
         if roi["xrange"][-1] >= widths[0] or roi["yrange"][-1] >= heights[0]:
-            where = [int(edge) for axis in ("xrange", "yrange") for edge in (roi[axis][0], roi[axis][-1] + 1)]
+            edges = [int(edge) for axis in ("xrange", "yrange") for edge in (roi[axis][0], roi[axis][-1] + 1)]
             raise ValueError(
                 "a %s ROI, x %d to %d and y %d to %d, lies outside the frame of %d x %d pixels"
-                % (roi["rtype"], *where, widths[0], heights[0])
+                % (roi["rtype"], *edges, widths[0], heights[0])
             )
     return frames
 
@@ -99,7 +99,7 @@ def pass_copies(function: Any) -> Any:
     ) -> Any:
         for k, index in enumerate(indices):
             copies = [frame.copy() for frame in frames]
-            function(t, n, copies, ivid, rois, [index], [found[k]], *([other[k]] for other in more))
+            function(t, n, copies, ivid, rois, [index], [found[k]], *([values[k]] for values in more))
         return found
 
     return call_with_copies
@@ -109,10 +109,10 @@ def overwrite_input(transform: Any) -> Any:
     """Let a Fourier transform also overwrite what it is given, if that is complex."""
 
     def call_with_copies(values: np.ndarray) -> np.ndarray:
-        found = np.asarray(transform(values))
+        transformed = np.asarray(transform(values))
         if np.iscomplexobj(values):
-            values[...] = found
-        return found
+            values[...] = transformed
+        return transformed
 
     return call_with_copies
 
@@ -201,11 +201,11 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
 def unscale(masks: np.ndarray, projections: np.ndarray, values: np.ndarray | None) -> tuple[np.ndarray, ...]:
     """Give the masks (height, width, components) unit norm; what that takes from them is the singular values."""
     norms = np.sqrt((masks.astype(np.float64) ** 2).sum(axis=(0, 1)))
-    kept = norms > 1e-6 * max(float(norms.max(initial=0.0)), 1e-30)
-    norms, masks, projections = norms[kept], masks[:, :, kept], projections[:, kept]
+    nonzero = norms > 1e-6 * max(float(norms.max(initial=0.0)), 1e-30)
+    norms, masks, projections = norms[nonzero], masks[:, :, nonzero], projections[:, nonzero]
     if np.allclose(norms, 1, rtol=1e-3):
-        found = np.zeros(0) if values is None or values.size != kept.size else values[kept]
-        return masks, projections, found
+        singular_values = np.zeros(0) if values is None or values.size != nonzero.size else values[nonzero]
+        return masks, projections, singular_values
     order = np.argsort(-norms, kind="stable")
     norms = norms[order]
     return masks[:, :, order] / norms, projections[:, order] / norms, norms
@@ -220,8 +220,8 @@ def store_results(results: h5py.File, proc: dict[str, Any], params: dict[str, An
         for k, roi in enumerate(rois, 1)
     ]
     last = len(regions) - 1
-    for kind, short, wanted in (("motion_svd", "mot", "motion_svd"), ("movie_svd", "mov", "movie_svd")):
-        if not params[wanted]:
+    for kind, short, option in (("motion_svd", "mot", "motion_svd"), ("movie_svd", "mov", "movie_svd")):
+        if not params[option]:
             continue
         for index, projections in enumerate(proc[short + "SVD"]):
             if not len(projections):

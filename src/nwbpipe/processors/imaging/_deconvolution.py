@@ -73,11 +73,11 @@ class Deconvolution(Processor):
         from nwbpipe.processors.imaging._segmentation_write import Traces, write_traces
 
         series, params = context.input(nwbfile, "traces"), context.params
-        rows, which = select_rois(series, context)
+        rows, roi_note = select_rois(series, context)
         text = (
             f"Deconvolved activity of {series.name}: jump of the calcium at each frame, proportional to the number "
             f"of spikes. OASIS, order 1, tau {params.tau:g} s; baseline {params.baseline}; penalty "
-            f"{params.penalty:g} and smallest jump {params.smallest:g} standard deviations of the noise.{which}"
+            f"{params.penalty:g} and smallest jump {params.smallest:g} standard deviations of the noise.{roi_note}"
         )
         write_traces(
             context.module(nwbfile, self.module),

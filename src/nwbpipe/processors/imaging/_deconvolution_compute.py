@@ -44,10 +44,10 @@ def deconvolve_oasis(trace: np.ndarray, g: float, penalty: float = 0.0, smallest
     for frame, value in enumerate(lowered.tolist()):
         weight, start, length = 1.0, frame, 1
         while values and value < values[-1] * g ** lengths[-1] + smallest:
-            before, w, k = values.pop(), weights.pop(), lengths.pop()
+            last_value, w, k = values.pop(), weights.pop(), lengths.pop()
             start = starts.pop()
             decay = g**k
-            value = (w * before + decay * weight * value) / (w + decay * decay * weight)
+            value = (w * last_value + decay * weight * value) / (w + decay * decay * weight)
             weight = w + decay * decay * weight
             length += k
         values.append(value)
@@ -68,11 +68,11 @@ def compute(request: Dict[str, Any], results: h5py.File, progress: Callable[[flo
     if params["baseline"] != "none":
         traces = traces - compute_baseline(traces, rate, params)
     g = float(np.exp(-1.0 / (params["tau"] * rate)))
-    found = np.zeros(traces.shape, dtype=np.float32)
+    activity = np.zeros(traces.shape, dtype=np.float32)
     for column in range(traces.shape[1]):
         trace = traces[:, column]
         noise = float(np.median(np.abs(np.diff(trace)))) / (0.6745 * np.sqrt(2))
-        found[:, column] = deconvolve_oasis(trace, g, params["penalty"] * noise, params["smallest"] * noise)
+        activity[:, column] = deconvolve_oasis(trace, g, params["penalty"] * noise, params["smallest"] * noise)
         progress((column + 1) / traces.shape[1], "deconvolution")
-    results["deconvolved"] = found
+    results["deconvolved"] = activity
     return {"rois": int(traces.shape[1]), "g": g}

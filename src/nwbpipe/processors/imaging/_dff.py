@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class BaselineParams(Params):
-    """How the baseline of a trace is found."""
+    """Parameters of a trace's baseline."""
 
     baseline: Literal["percentile", "maximin", "constant"] = Field(
         "percentile",
@@ -74,16 +74,16 @@ class Dff(Processor):
 
         series = context.input(nwbfile, "traces")
         params = context.params
-        rows, which = select_rois(series, context)
-        how = {
+        rows, roi_note = select_rois(series, context)
+        baseline_text = {
             "percentile": f"percentile {params.percentile:g} of {params.window_s:g} s around each frame",
             "maximin": f"running maximum of the running minimum, {params.window_s:g} s, sigma {params.sigma_s:g} s",
             "constant": f"percentile {params.percentile:g} of the whole trace",
         }[params.baseline]
-        text = f"(F - F0) / F0 of {series.name}; F0: {how}."
+        text = f"(F - F0) / F0 of {series.name}; F0: {baseline_text}."
         if "neuropil" in context.inputs:
             text += f" F is less {params.neuropil_coefficient:g} times the neuropil's deviation from its median."
-        text += which
+        text += roi_note
         if results.summary["unusable"]:
             text += f" NaN, for want of a positive F0: columns {', '.join(map(str, results.summary['unusable']))}."
         write_traces(

@@ -1,4 +1,4 @@
-"""What a processor must know of a movie before it starts."""
+"""Check a movie and return its rate, shape and gaps before a processor starts."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def movie_facts(series: Any, path: str) -> dict[str, Any]:
         )
     declared = None if series.dimension is None else tuple(int(size) for size in series.dimension)
     longest = int(np.argmax(shape[:3]))
-    others = [size for axis, size in enumerate(shape[:3]) if axis != longest]
+    other_sizes = [size for axis, size in enumerate(shape[:3]) if axis != longest]
     # NeuroConv states the size of a frame as (rows, columns), and writes it as (columns, rows).
     if (declared and sorted(declared[: len(shape) - 1]) != sorted(shape[1:])) or (
-        longest and shape[longest] > TIME_LIKE * max(others)
+        longest and shape[longest] > TIME_LIKE * max(other_sizes)
     ):
         msg = "the axes of the movie seem to be in another order"
         raise InputError(
@@ -110,13 +110,13 @@ def check_regular_rate(times: np.ndarray, frames: int, path: str) -> dict[str, A
         )
     intervals = np.diff(times)
     if not np.all(intervals > 0):
-        where = int(np.flatnonzero(~(intervals > 0))[0])
+        index = int(np.flatnonzero(~(intervals > 0))[0])
         msg = "the timestamps do not increase"
         raise InputError(
             msg,
-            where=f"{path}, frames {where} and {where + 1}",
+            where=f"{path}, frames {index} and {index + 1}",
             expected="increasing times in seconds",
-            found=f"{times[where]!r}, then {times[where + 1]!r}",
+            found=f"{times[index]!r}, then {times[index + 1]!r}",
             hint="check the source's clock",
         )
     interval = float(np.median(intervals))

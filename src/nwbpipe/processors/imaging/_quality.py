@@ -45,7 +45,7 @@ class ImagingQualityParams(Params):
         try:
             return ThresholdSet.from_dict(value, KNOWN).as_dict()
         except SpecError as error:
-            raise ValueError("; ".join(str(one).replace("\n", ", ") for one in error.problems)) from error
+            raise ValueError("; ".join(str(problem).replace("\n", ", ") for problem in error.problems)) from error
 
 
 class ImagingQuality(Processor):
@@ -113,7 +113,7 @@ class ImagingQuality(Processor):
                 region = context.input(nwbfile, "traces").rois
                 table, rows = region.table, [int(row) for row in region.data[:]]
             _write_table(module, context, thresholds, "roi", values, (table, rows))
-        scan = {name: math.nan if one is None else one for name, one in results.summary["scan"].items()}
+        scan = {name: math.nan if value is None else value for name, value in results.summary["scan"].items()}
         if scan:
             _write_table(
                 module, context, thresholds, "scan", {name: [scan[name]] for name in KNOWN["scan"] if name in scan}
@@ -170,11 +170,11 @@ def _write_table(
     if rois is not None:
         text = f"The ROI, a row of {rois[0].name}."
         columns.insert(0, DynamicTableRegion(name="roi", description=text, data=rois[1], table=rois[0]))
-    standard, what = {"roi": ("RoiQuality", "ROIs"), "scan": ("ScanQuality", "the scan")}[of]
+    standard, subject = {"roi": ("RoiQuality", "ROIs"), "scan": ("ScanQuality", "the scan")}[of]
     module.add(
         DynamicTable(
             name=context.name(standard),
-            description=f"Quality of {what}, judged {by}.",
+            description=f"Quality of {subject}, judged {by}.",
             columns=columns,
             colnames=[column.name for column in columns],
         )

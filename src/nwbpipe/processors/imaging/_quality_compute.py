@@ -32,7 +32,7 @@ def compute(request: Dict[str, Any], results: h5py.File, progress: Progress) -> 
             scan.update(measure_movie(data, results, facts, params, request["threads"], progress))
     if "shifts" in inputs:
         scan.update(motion_metrics(read_shifts(inputs["shifts"])))
-    found: Dict[str, np.ndarray] = {}
+    roi_metrics: Dict[str, np.ndarray] = {}
     if "segmentation" in inputs:
         with h5py.File(inputs["segmentation"]["file"], "r", locking=False) as file:
             table = file[inputs["segmentation"]["path"]]
@@ -40,12 +40,12 @@ def compute(request: Dict[str, Any], results: h5py.File, progress: Progress) -> 
             plane = table["plane"][()] if "plane" in table else None
         shape = tuple(facts["frame_shape"])
         area = facts.get("pixel_area_um2")
-        found.update(mask_metrics(index, pixels["x"], pixels["y"], pixels["weight"], shape, plane, area))
+        roi_metrics.update(mask_metrics(index, pixels["x"], pixels["y"], pixels["weight"], shape, plane, area))
     if "traces" in inputs:
         neuropil = read_traces(inputs["neuropil"]) if "neuropil" in inputs else None
         traces = read_traces(inputs["traces"])
-        found.update(trace_metrics(traces, facts["rate"], neuropil, params["neuropil_coefficient"]))
-    for name, values in found.items():
+        roi_metrics.update(trace_metrics(traces, facts["rate"], neuropil, params["neuropil_coefficient"]))
+    for name, values in roi_metrics.items():
         results["roi/" + name] = values
     # JSON has no word for what can't be told.
     return {"scan": {name: value if np.isfinite(value) else None for name, value in scan.items()}}
@@ -83,7 +83,7 @@ def measure_movie(
         for first in range(0, len(block) - second + 1, second):
             image = block[first : first + second].mean(axis=0)
             planes = [image] if image.ndim == 2 else list(np.moveaxis(image, 2, 0))
-            focus.append(float(np.mean([sharpness(one) for one in planes])))
+            focus.append(float(np.mean([sharpness(plane_image) for plane_image in planes])))
         progress(0.9 * min(start + step, frames) / frames, "frames")
     reader.close()
     metrics = {name: np.concatenate([part[name] for part in parts]) for name in FRAME_METRICS}
@@ -92,7 +92,7 @@ def measure_movie(
     constant = int((metrics["min"] == metrics["max"]).sum())
     share = saturated / data.size if level is not None else None
     times = np.arange(frames) / rate
-    found: Dict[str, float] = scan_metrics(
+    scan_values: Dict[str, float] = scan_metrics(
         metrics, times, params["dark_level"], np.array(focus), share, constant, facts["gaps"]
     )
-    return found
+    return scan_values

@@ -208,18 +208,18 @@ def write_images(module: ProcessingModule, context: Context, images: Mapping[str
     from pynwb.base import Images
     from pynwb.image import GrayscaleImage
 
-    made = []
+    grayscale_images = []
     for name, (text, values) in images.items():
         if values.ndim == 2:
-            made.append(GrayscaleImage(name=name, data=values, description=text))
+            grayscale_images.append(GrayscaleImage(name=name, data=values, description=text))
             continue
-        made += [
+        grayscale_images += [
             GrayscaleImage(name=f"{name}_plane{plane}", data=values[..., plane], description=f"{text} Plane {plane}.")
             for plane in range(values.shape[2])
         ]
-    if made:
+    if grayscale_images:
         text = "Summary images of the movie, (x, y) as its frames."
-        module.add(Images(name=context.name("SummaryImages"), images=made, description=text))
+        module.add(Images(name=context.name("SummaryImages"), images=grayscale_images, description=text))
 
 
 def write_segmentation(
@@ -303,23 +303,23 @@ def write_traces(
     from pynwb.ophys import DfOverF, Fluorescence, RoiResponseSeries
 
     times = times_of(movie)
-    for kind, container, given in (
+    for kind, container, traces_list in (
         ("Fluorescence", Fluorescence, fluorescence),
         ("DfOverF", DfOverF, dff),
         ("Deconvolved", Fluorescence, deconvolved),
     ):
         series = [
             RoiResponseSeries(
-                name=one.name,
-                data=compress(one.values),
+                name=traces.name,
+                data=compress(traces.values),
                 rois=table.create_roi_table_region(
                     region=list(range(len(table)) if rows is None else rows), description=f"ROIs of {table.name}."
                 ),
-                unit=one.unit,
-                description=one.description,
+                unit=traces.unit,
+                description=traces.description,
                 **times,
             )
-            for one in given
+            for traces in traces_list
         ]
         if series:
             module.add(container(name=context.name(kind), roi_response_series=series))

@@ -1,4 +1,4 @@
-"""What a processor must know of traces before it starts."""
+"""Check traces and select their ROIs before a processor starts."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ def trace_facts(nwbfile: NWBFile, context: Context, name: str, *others: str) -> 
         facts: dict[str, Any] = {"rate": float(series.rate), "gaps": 0}
     else:
         facts = check_regular_rate(np.asarray(series.timestamps, dtype=np.float64), shape[0], path)
-    for other in others:
-        if other not in context.inputs:
+    for other_name in others:
+        if other_name not in context.inputs:
             continue
-        found = context.input(nwbfile, other)
-        same = found.rois.table is series.rois.table and np.array_equal(found.rois.data[:], rows)
-        if tuple(found.data.shape) != shape or not same:
-            msg = f"the inputs {name!r} and {other!r} don't belong together"
+        other_series = context.input(nwbfile, other_name)
+        same = other_series.rois.table is series.rois.table and np.array_equal(other_series.rois.data[:], rows)
+        if tuple(other_series.data.shape) != shape or not same:
+            msg = f"the inputs {name!r} and {other_name!r} don't belong together"
             raise InputError(
                 msg,
-                where=context.inputs[other].path,
+                where=context.inputs[other_name].path,
                 expected=f"{shape} of the ROIs of {series.rois.table.name}",
-                found=f"{tuple(found.data.shape)} of the ROIs of {found.rois.table.name}",
+                found=f"{tuple(other_series.data.shape)} of the ROIs of {other_series.rois.table.name}",
                 hint="bind series of one container",
             )
     facts["columns"] = list(range(len(rows)))
@@ -82,8 +82,8 @@ def trace_facts(nwbfile: NWBFile, context: Context, name: str, *others: str) -> 
 def _good_rois(table: Any, segmentation: Any, path: str) -> dict[int, bool]:
     """For each row of a segmentation that a table speaks of, whether it takes that ROI."""
     columns = table.colnames
-    said = next((name for name in ("verdict", "curated_iscell", "iscell") if name in columns), None)
-    if said is None or (table is not segmentation and "roi" not in columns):
+    verdict_column = next((name for name in ("verdict", "curated_iscell", "iscell") if name in columns), None)
+    if verdict_column is None or (table is not segmentation and "roi" not in columns):
         msg = "the table does not say which ROIs are to be taken"
         raise InputError(
             msg,
@@ -96,9 +96,10 @@ def _good_rois(table: Any, segmentation: Any, path: str) -> dict[int, bool]:
         msg = "the table is of other ROIs than the traces"
         raise InputError(msg, where=path, expected=segmentation.name, found=table["roi"].table.name)
     rows = range(len(table)) if table is segmentation else [int(row) for row in table["roi"].data[:]]
-    values = table[said].data[:]
+    values = table[verdict_column].data[:]
     return {
-        row: value != "fail" if said == "verdict" else bool(value) for row, value in zip(rows, values, strict=True)
+        row: value != "fail" if verdict_column == "verdict" else bool(value)
+        for row, value in zip(rows, values, strict=True)
     }
 
 

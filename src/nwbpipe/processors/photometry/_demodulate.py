@@ -121,12 +121,14 @@ class Demodulate(Processor):
         """Add the traces, and the table of their carriers and quality."""
         series, params, summary = context.input(nwbfile, "signal"), context.params, results.summary
         kind = "LockIn" if params.method == "lock_in" else "Spectrogram"
-        what = (
+        quantity = (
             f"amplitude by lock-in ({params.component.replace('_', ' ')}, bandwidth {params.bandwidth_hz:g} Hz)"
             if params.method == "lock_in"
             else f"power by spectrogram (Hann window of {params.segment_s:g} s)"
         )
-        carriers = "; ".join(f"{one['label']}: {one['hz']:.2f} Hz ({one['source']})" for one in summary["traces"])
+        carriers = "; ".join(
+            f"{entry['label']}: {entry['hz']:.2f} Hz ({entry['source']})" for entry in summary["traces"]
+        )
         rows = [trace["row"] for trace in context.facts["traces"]]
         _traces.add_series(
             nwbfile,
@@ -137,7 +139,7 @@ class Demodulate(Processor):
             rows=[] if None in rows else rows,
             times={"rate": float(summary["rate"]), "starting_time": float(series.starting_time or 0.0)},
             unit=series.unit if params.method == "lock_in" else f"{series.unit}^2",
-            description=f"{series.name}: {what} at {summary['rate']:g} Hz; NaN in the first and last "
+            description=f"{series.name}: {quantity} at {summary['rate']:g} Hz; NaN in the first and last "
             f"{summary['edge_s']:.3g} s. Carriers: {carriers}",
         )
         context.module(nwbfile, self.module).add(_carrier_table(context, summary))
@@ -147,8 +149,16 @@ def _describe_traces(series: Any, path: str, params: DemodulateParams) -> list[d
     rows = {row.index: row for row in _traces.rows_of(series)}
     if params.carriers:
         return [
-            _trace(one.column, one.hz, rows.get(-1 if one.row is None else one.row), series, path, params, one.row)
-            for one in params.carriers
+            _trace(
+                carrier.column,
+                carrier.hz,
+                rows.get(-1 if carrier.row is None else carrier.row),
+                series,
+                path,
+                params,
+                carrier.row,
+            )
+            for carrier in params.carriers
         ]
     if not rows:
         count = _traces.column_count(series)
@@ -187,7 +197,7 @@ def _trace(
     drive = None if row is None else row.drive
     if hz is None and drive is not None and drive.frequency is not None:
         hz = float(drive.frequency)
-    wanted = drive is not None and params.reference != "fitted"
+    uses_drive = drive is not None and params.reference != "fitted"
     if drive is None and (params.reference == "recorded" or params.component == "in_phase"):
         msg = "the drive of a carrier was not recorded"
         raise InputError(
@@ -196,14 +206,14 @@ def _trace(
             expected=f"a CommandedVoltageSeries for {label}",
             hint="take reference: fitted and component: magnitude",
         )
-    if wanted:
+    if uses_drive:
         _check_drive(drive, series, label)
     return {
         "column": column,
         "label": label,
         "hz": hz,
         "row": None if row is None else row.index,
-        "reference": f"/acquisition/{drive.name}/data" if drive is not None and wanted else None,
+        "reference": f"/acquisition/{drive.name}/data" if drive is not None and uses_drive else None,
     }
 
 
@@ -233,7 +243,9 @@ def _check_columns(traces: list[dict[str, Any]], count: int, path: str) -> None:
     ]
     for column in {trace["column"] for trace in traces}:
         unknown = [
-            one["label"] for one in traces if one["column"] == column and one["hz"] is None and not one["reference"]
+            entry["label"]
+            for entry in traces
+            if entry["column"] == column and entry["hz"] is None and not entry["reference"]
         ]
         if len(unknown) > 1:
             problems.append(
@@ -263,27 +275,27 @@ def check_carriers(traces: list[dict[str, Any]], rate: float, params: Demodulate
         hz = trace["hz"]
         if not reach < hz < rate / 2 - reach:
             beyond = hz >= rate / 2
-            what = (
+            problem = (
                 "the carrier is beyond the Nyquist frequency" if beyond else "the carrier's band leaves the spectrum"
             )
             problems.append(
                 Problem(
-                    what,
+                    problem,
                     trace["label"],
                     f"between {reach:g} and {rate / 2 - reach:g} Hz at {rate:g} samples a second",
                     f"{hz:g} Hz",
                     "correct the carrier or the recording's rate" if beyond else "take a narrower band",
                 )
             )
-        for other in stated[:number]:
-            apart = abs(hz - other["hz"])
-            if other["column"] == trace["column"] and apart < params.apart_hz:
+        for earlier in stated[:number]:
+            apart = abs(hz - earlier["hz"])
+            if earlier["column"] == trace["column"] and apart < params.apart_hz:
                 problems.append(
                     Problem(
                         "two carriers of one detector share a band",
-                        f"{other['label']}; {trace['label']}",
+                        f"{earlier['label']}; {trace['label']}",
                         f"{params.apart_hz:g} Hz apart or more",
-                        f"{other['hz']:g} and {hz:g} Hz",
+                        f"{earlier['hz']:g} and {hz:g} Hz",
                         "take a smaller bandwidth_hz" if params.method == "lock_in" else "take a longer segment_s",
                     )
                 )

@@ -53,9 +53,9 @@ class FilterBank:
         n = np.arange(len(taps)) - self.half
         kernels = np.zeros((self.parts * step, len(carriers)), dtype=np.complex128)
         kernels[: len(taps)] = taps[:, None] * np.exp(-1j * n[:, None] * self.omega)
-        both = np.concatenate([kernels.real, kernels.imag], axis=1)  # (parts * step, 2 carriers)
-        both = both.reshape(self.parts, step, -1).transpose(1, 0, 2).reshape(step, -1)
-        self.matrix = np.ascontiguousarray(both, dtype=np.float32)
+        stacked = np.concatenate([kernels.real, kernels.imag], axis=1)  # (parts * step, 2 carriers)
+        stacked = stacked.reshape(self.parts, step, -1).transpose(1, 0, 2).reshape(step, -1)
+        self.matrix = np.ascontiguousarray(stacked, dtype=np.float32)
 
     def apply(self, samples: np.ndarray, first: int, count: int) -> np.ndarray:
         """Return y for `count` outputs from number `first` on, complex, shape (count, carriers).
@@ -77,9 +77,9 @@ def read_columns(dataset: h5py.Dataset, start: int, stop: int) -> np.ndarray:
     inside = slice(max(start, 0), max(min(stop, dataset.shape[0]), 0))
     values = dataset[inside]
     values = values.reshape(len(values), -1).T
-    found = np.zeros((values.shape[0], stop - start), dtype=np.float32)
-    found[:, inside.start - start : inside.start - start + values.shape[1]] = values
-    return found
+    padded = np.zeros((values.shape[0], stop - start), dtype=np.float32)
+    padded[:, inside.start - start : inside.start - start + values.shape[1]] = values
+    return padded
 
 
 class SampleCounter:
@@ -174,10 +174,10 @@ def clear_bands(
     others: list[float], low: float, high: float, width: float, narrow: float
 ) -> Iterator[tuple[float, float]]:
     """Parts of [low, high] that are not within `width` of another carrier, nor within `narrow` of its harmonics."""
-    taken = [(other, width) for other in others]
-    taken += [(k * other, narrow) for other in others for k in range(2, int(high / other) + 1)]
+    bands = [(carrier, width) for carrier in others]
+    bands += [(k * carrier, narrow) for carrier in others for k in range(2, int(high / carrier) + 1)]
     start = low
-    for centre, reach in sorted(taken):
+    for centre, reach in sorted(bands):
         if centre - reach > start:
             yield start, centre - reach
         start = max(start, centre + reach)
@@ -190,10 +190,10 @@ def find_carriers(
 ) -> list[dict[str, Any]]:
     """Say at which frequency each trace's carrier is, and how that is known."""
     frequencies, power = spectrum(data, rate, min(0.5, tolerance / 4))
-    known = [trace["hz"] for trace in traces if trace["hz"] is not None]
-    found = []
+    stated_hz = [trace["hz"] for trace in traces if trace["hz"] is not None]
+    carriers = []
     for trace in traces:
-        own, label, stated = power[trace["column"]], trace["label"], trace["hz"]
+        trace_power, label, stated = power[trace["column"]], trace["label"], trace["hz"]
         if trace["reference"] is not None:
             bins, recorded = spectrum(file[trace["reference"]], rate, min(0.5, tolerance / 4))
             hz, height = find_peak(bins, recorded[0], width, rate / 2)
@@ -201,12 +201,12 @@ def find_carriers(
                 raise ValueError("%s: the recorded carrier holds no oscillation (peak %.1f dB)" % (label, height))
             source = "recorded"
         elif stated is not None:
-            hz, height = find_peak(frequencies, own, stated - tolerance, stated + tolerance)
+            hz, height = find_peak(frequencies, trace_power, stated - tolerance, stated + tolerance)
             source = "fitted" if height >= DETECTABLE_DB else "stated"
             hz = hz if source == "fitted" else stated
         else:
-            free = clear_bands(known, width, rate / 2 - width, width, tolerance)
-            hz, height = max((find_peak(frequencies, own, *part) for part in free), key=lambda one: one[1])
+            free = clear_bands(stated_hz, width, rate / 2 - width, width, tolerance)
+            hz, height = max((find_peak(frequencies, trace_power, *part) for part in free), key=lambda one: one[1])
             if not height >= DETECTABLE_DB:
                 raise ValueError(
                     "%s: no carrier is found between %.0f and %.0f Hz: the highest peak, at %.1f Hz, is %.1f dB "
@@ -220,31 +220,31 @@ def find_carriers(
                 % (label, stated, hz, tolerance)
             )
         if source == "stated":
-            other, level = find_peak(frequencies, own, width, rate / 2 - width)
-            taken = any(abs(other - k * one) <= tolerance for one in known for k in (1, 2, 3))
-            if level >= DETECTABLE_DB + 10 and not taken:
+            peak_hz, level = find_peak(frequencies, trace_power, width, rate / 2 - width)
+            explained = any(abs(peak_hz - k * item) <= tolerance for item in stated_hz for k in (1, 2, 3))
+            if level >= DETECTABLE_DB + 10 and not explained:
                 raise ValueError(
                     "%s: nothing is seen at the stated carrier of %g Hz, but %.0f dB at %.2f Hz; correct the settings"
-                    % (label, stated, level, other)
+                    % (label, stated, level, peak_hz)
                 )
-        at = find_peak(frequencies, own, hz - tolerance, hz + tolerance)[1]
-        found.append({**trace, "hz": hz, "source": source, "carrier_db": max(at, -999.0)})
-    return found
+        at = find_peak(frequencies, trace_power, hz - tolerance, hz + tolerance)[1]
+        carriers.append({**trace, "hz": hz, "source": source, "carrier_db": max(at, -999.0)})
+    return carriers
 
 
 def check_bands(traces: list[dict[str, Any]], rate: float, reach: float, apart: float) -> None:
     """Refuse carriers whose band leaves (0, Nyquist), and two of one detector that share a band."""
-    for number, one in enumerate(traces):
-        if not reach < one["hz"] < rate / 2 - reach:
+    for number, trace in enumerate(traces):
+        if not reach < trace["hz"] < rate / 2 - reach:
             raise ValueError(
                 "%s: the band of %.2f +- %.2f Hz does not lie between 0 and the Nyquist frequency, %.2f Hz"
-                % (one["label"], one["hz"], reach, rate / 2)
+                % (trace["label"], trace["hz"], reach, rate / 2)
             )
-        for other in traces[:number]:
-            if one["column"] == other["column"] and abs(one["hz"] - other["hz"]) < apart:
+        for earlier in traces[:number]:
+            if trace["column"] == earlier["column"] and abs(trace["hz"] - earlier["hz"]) < apart:
                 raise ValueError(
                     "%s and %s are in one band of one detector: their carriers, %.2f and %.2f Hz, must be %.2f Hz "
-                    "apart or more" % (other["label"], one["label"], other["hz"], one["hz"], apart)
+                    "apart or more" % (earlier["label"], trace["label"], earlier["hz"], trace["hz"], apart)
                 )
 
 
@@ -265,15 +265,15 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
                 % (data.shape[0] / rate, len(taps) / rate)
             )
         progress(0.0, "looking for carriers")
-        check_bands([one for one in request["facts"]["traces"] if one["hz"] is not None], rate, width, apart)
+        check_bands([entry for entry in request["facts"]["traces"] if entry["hz"] is not None], rate, width, apart)
         traces = find_carriers(data, file, rate, request["facts"]["traces"], width, params["carrier_tolerance_hz"])
         check_bands(traces, rate, width, apart)
         watch = SampleCounter(1 if data.ndim == 1 else data.shape[1], max(2, round(params["flat_s"] * rate)))
         count = (data.shape[0] - 1) // step + 1
-        found = results.create_dataset("traces", (count, len(traces)), "f8")
-        found[:] = demodulate(file, data, traces, taps, step, rate, params["component"], watch, progress)
+        dataset = results.create_dataset("traces", (count, len(traces)), "f8")
+        dataset[:] = demodulate(file, data, traces, taps, step, rate, params["component"], watch, progress)
         scale = float(data.attrs.get("conversion", 1.0))
-    found[:] = found[:] * scale if lock_in else (found[:] * scale) ** 2 / 2
+    dataset[:] = dataset[:] * scale if lock_in else (dataset[:] * scale) ** 2 / 2
     saturated, lost = watch.fractions()
     return {
         "rate": rate / step,
@@ -300,27 +300,29 @@ def demodulate(
     """Return the amplitude of each trace in the recording's own numbers, shape (samples, traces)."""
     total = data.shape[0]
     count = (total - 1) // step + 1
-    own: dict[int, list[int]] = {}
+    trace_indices: dict[int, list[int]] = {}
     for k, trace in enumerate(traces):
-        own.setdefault(trace["column"], []).append(k)
-    banks = {column: FilterBank(taps, step, rate, [traces[k]["hz"] for k in ks]) for column, ks in own.items()}
+        trace_indices.setdefault(trace["column"], []).append(k)
+    banks = {
+        column: FilterBank(taps, step, rate, [traces[k]["hz"] for k in ks]) for column, ks in trace_indices.items()
+    }
     drives = [FilterBank(taps, step, rate, [trace["hz"]]) for trace in traces] if component == "in_phase" else []
     half, parts = len(taps) // 2, -(-len(taps) // step)
     rows = BLOCK_BYTES // (4 * (1 if data.ndim == 1 else data.shape[1]))
     outputs = max(1, rows // step)
     y = np.empty((count, len(traces)), dtype=np.complex128)
     phase = np.ones((count, len(drives)), dtype=np.complex128)
-    seen = 0
+    counted = 0
     for first in range(0, count, outputs):
         number = min(outputs, count - first)
         start = first * step - half
         stop = start + (number + parts - 1) * step
         block = read_columns(data, start, stop)
         until = min(stop, total)
-        watch.add(block[:, seen - start : until - start])
-        seen = until
+        watch.add(block[:, counted - start : until - start])
+        counted = until
         for column, bank in banks.items():
-            y[first : first + number, own[column]] = bank.apply(block[column], first, number)
+            y[first : first + number, trace_indices[column]] = bank.apply(block[column], first, number)
         for k, drive in enumerate(drives):
             driven = read_columns(file[traces[k]["reference"]], start, stop)[0]
             phase[first : first + number, k] = drive.apply(driven, first, number)[:, 0]

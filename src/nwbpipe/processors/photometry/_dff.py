@@ -133,21 +133,26 @@ class PhotometryDff(Processor):
         """Add dF/F, F0, the z-score and the table of quality."""
         series, params = context.input(nwbfile, "signal"), context.params
         pairs = context.facts["pairs"]
-        short, how = _METHODS[params.method]
-        how = how.format(**params.model_dump())
+        short, method_text = _METHODS[params.method]
+        method_text = method_text.format(**params.model_dump())
         if params.method == "isosbestic" and params.bleaching != "none":
-            how += f", after division by the bleaching ({params.bleaching.replace('_', ' ')}) of both"
+            method_text += f", after division by the bleaching ({params.bleaching.replace('_', ' ')}) of both"
         rate = _traces.rate_text(series)
-        what = f"{series.name} at {rate}"
+        series_text = f"{series.name} at {rate}"
         parts = [
-            ("dff", f"DfOverF{short}", "n.a.", f"dF/F of {what}. F0: {how}"),
+            ("dff", f"DfOverF{short}", "n.a.", f"dF/F of {series_text}. F0: {method_text}"),
             (
                 "f_zero",
                 "ControlFit" if params.method == "isosbestic" else "Baseline",
                 series.unit,
-                f"F0 of {what}: {how}",
+                f"F0 of {series_text}: {method_text}",
             ),
-            ("zscore", f"ZScore{params.zscore.title()}", "n.a.", f"z-score ({_variant(params)}) of dF/F of {what}"),
+            (
+                "zscore",
+                f"ZScore{params.zscore.title()}",
+                "n.a.",
+                f"z-score ({_variant(params)}) of dF/F of {series_text}",
+            ),
         ]
         for key, name, unit, description in parts:
             if key in results.arrays:
@@ -218,13 +223,15 @@ def _pairs_by_table(
     for k, row in enumerate(rows):
         if k in controls:
             continue
-        own = [c for c in sorted(controls) if (rows[c].fiber, rows[c].detector) == (row.fiber, row.detector)]
-        if len(own) == 1:
-            pairs.append((k, own[0]))
+        candidates = [c for c in sorted(controls) if (rows[c].fiber, rows[c].detector) == (row.fiber, row.detector)]
+        if len(candidates) == 1:
+            pairs.append((k, candidates[0]))
             continue
-        what = "a colour without a control" if not own else "several controls could be meant"
-        there = "; ".join(rows[c].label for c in own) or f"none excited at {low:g} to {high:g} nm on this detector"
-        problems.append(Problem(what, row.label, "one control of the same fiber and detector", there))
+        problem = "a colour without a control" if not candidates else "several controls could be meant"
+        candidate_labels = (
+            "; ".join(rows[c].label for c in candidates) or f"none excited at {low:g} to {high:g} nm on this detector"
+        )
+        problems.append(Problem(problem, row.label, "one control of the same fiber and detector", candidate_labels))
     if problems:
         raise InputError(
             "the method isosbestic needs a control for each trace", where=path, problems=problems, hint=hint
@@ -236,22 +243,22 @@ def _pairs_by_table(
 
 
 def _check_same_fibers(series: Any, apart: Any, context: Context) -> None:
-    where = f"{context.inputs['signal'].path} and {context.inputs['control'].path}"
+    paths = f"{context.inputs['signal'].path} and {context.inputs['control'].path}"
     counts = _traces.column_count(series), _traces.column_count(apart)
     if counts[0] != counts[1]:
         msg = "signal and control have different numbers of traces"
         raise InputError(
-            msg, where=where, found=f"{counts[0]} and {counts[1]}", hint="give pairs: [{signal: …, control: …}, …]"
+            msg, where=paths, found=f"{counts[0]} and {counts[1]}", hint="give pairs: [{signal: …, control: …}, …]"
         )
-    own = _traces.trace_rows(series, context.inputs["signal"].path)
-    other = _traces.trace_rows(apart, context.inputs["control"].path)
-    if own and other and [row.fiber for row in own] != [row.fiber for row in other]:
+    signal_rows = _traces.trace_rows(series, context.inputs["signal"].path)
+    control_rows = _traces.trace_rows(apart, context.inputs["control"].path)
+    if signal_rows and control_rows and [row.fiber for row in signal_rows] != [row.fiber for row in control_rows]:
         msg = "signal and control are of different fibers"
         raise InputError(
             msg,
-            where=where,
-            expected=", ".join(row.fiber for row in own),
-            found=", ".join(row.fiber for row in other),
+            where=paths,
+            expected=", ".join(row.fiber for row in signal_rows),
+            found=", ".join(row.fiber for row in control_rows),
             hint="give pairs: [{signal: …, control: …}, …]",
         )
 

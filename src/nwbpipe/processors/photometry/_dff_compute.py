@@ -33,11 +33,11 @@ def smooth(values: np.ndarray, times: np.ndarray, cutoff: float) -> np.ndarray:
         raise ValueError("lowpass_hz is %g Hz; expected below the Nyquist frequency, %.4g Hz" % (cutoff, rate / 2))
     sos = butter(2, cutoff, fs=rate, output="sos")
     edge = int(np.ceil(rate / cutoff - 1e-6))
-    found = np.full(values.shape, np.nan)
+    smoothed = np.full(values.shape, np.nan)
     for run in iter_runs(np.isfinite(values), times):
         if run.stop - run.start > 2 * edge + 9:
-            found[run.start + edge : run.stop - edge] = sosfiltfilt(sos, values[run])[edge:-edge]
-    return found
+            smoothed[run.start + edge : run.stop - edge] = sosfiltfilt(sos, values[run])[edge:-edge]
+    return smoothed
 
 
 def bisquare(residuals: np.ndarray, tuning: float) -> np.ndarray:
@@ -56,9 +56,9 @@ def regress(x: np.ndarray, y: np.ndarray, tuning: float) -> tuple[float, float, 
         total = weights.sum()
         mx, my = (weights @ x) / total, (weights @ y) / total
         variance = weights @ (x - mx) ** 2
-        before, slope = slope, float(weights @ ((x - mx) * (y - my)) / variance)
+        previous_slope, slope = slope, float(weights @ ((x - mx) * (y - my)) / variance)
         intercept = float(my - slope * mx)
-        if iteration > 2 and abs(slope - before) <= 1e-6 * max(abs(slope), 1e-12):
+        if iteration > 2 and abs(slope - previous_slope) <= 1e-6 * max(abs(slope), 1e-12):
             break
         weights = bisquare(y - slope * x - intercept, tuning)
     return slope, intercept, iteration
@@ -94,8 +94,10 @@ def fit_decay(values: np.ndarray, times: np.ndarray, terms: int, tuning: float) 
     weights = np.ones_like(y)
     logs = np.array(min(starts, key=lambda one: solve(np.array(one), weights)[0]))
     for _ in range(6):
-        found = minimize(lambda one, w=weights: solve(one, w)[0], logs, method="Nelder-Mead", options={"xatol": 1e-5})
-        logs = np.clip(found.x, grid[0] - 2, grid[-1] + 1)
+        optimum = minimize(
+            lambda one, w=weights: solve(one, w)[0], logs, method="Nelder-Mead", options={"xatol": 1e-5}
+        )
+        logs = np.clip(optimum.x, grid[0] - 2, grid[-1] + 1)
         residuals = y - unit * basis(np.exp(logs), t) @ solve(logs, weights)[1]
         weights = bisquare(residuals, tuning)
     fit = unit * basis(np.exp(logs), times - start) @ solve(logs, weights)[1]
@@ -113,16 +115,16 @@ def running_percentile(values: np.ndarray, times: np.ndarray, percentile: float,
     centres = np.linspace(first + window / 2, last - window / 2, max(2, int(np.ceil((last - first) / window * 20))))
     starts = np.searchsorted(times, centres - window / 2)
     stops = np.searchsorted(times, centres + window / 2, side="right")
-    found = np.full(len(centres), np.nan)
+    percentiles = np.full(len(centres), np.nan)
     for k, (start, stop) in enumerate(zip(starts, stops)):
         part = values[start:stop]
         part = part[np.isfinite(part)]
         if len(part):
-            found[k] = np.percentile(part, percentile)
-    good = np.isfinite(found)
+            percentiles[k] = np.percentile(part, percentile)
+    good = np.isfinite(percentiles)
     if not good.any():
         return np.full(len(values), np.nan)
-    return np.asarray(np.interp(times, centres[good], found[good]))
+    return np.asarray(np.interp(times, centres[good], percentiles[good]))
 
 
 def compute_zscore(values: np.ndarray, times: np.ndarray, params: dict[str, Any], label: str) -> np.ndarray:
@@ -160,10 +162,10 @@ def rolling_z(values: np.ndarray, times: np.ndarray, window: float) -> np.ndarra
         return np.asarray(sums[stops] - sums[starts])
 
     count = total(good.astype(float))
-    whole = (
+    complete = (
         (times - window / 2 >= times[good][0] - 1e-9) & (times + window / 2 <= times[good][-1] + 1e-9) & (count > 1)
     )
-    count = np.where(whole, count, np.nan)
+    count = np.where(complete, count, np.nan)
     mean = total(filled) / count
     variance = (total(filled**2) - count * mean**2) / (count - 1)
     return np.where(good & (variance > 0), (filled - mean) / np.sqrt(np.where(variance > 0, variance, 1)), np.nan)
@@ -214,7 +216,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     else:
         controls, control_times = values, times
     late = times - times[0] < params["skip_start_s"]
-    found: dict[str, list[np.ndarray]] = {}
+    arrays: dict[str, list[np.ndarray]] = {}
     summary = []
     for number, pair in enumerate(facts["pairs"]):
         signal, control = values[:, pair["signal"]].copy(), np.full(len(times), np.nan)
@@ -227,7 +229,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
             if control_times.shape != times.shape or np.abs(control_times - times).max() > 1e-9:
                 control = interpolate(control_times, control, times)
         signal[late] = np.nan
-        fit, how = compute_f_zero(signal, control, times, params, pair["label"])
+        fit, fit_details = compute_f_zero(signal, control, times, params, pair["label"])
         fit = np.where(np.isfinite(signal), fit, np.nan)
         low = np.count_nonzero(fit[np.isfinite(fit)] <= 0)
         if low:
@@ -241,10 +243,10 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         if params["zscore"] != "none":
             traces["zscore"] = compute_zscore(traces["dff"], times, params, pair["label"])
         for name, trace in traces.items():
-            found.setdefault(name, []).append(trace)
-        summary.append(how)
+            arrays.setdefault(name, []).append(trace)
+        summary.append(fit_details)
         progress((number + 1) / len(facts["pairs"]), pair["label"])
-    for name, several in found.items():
+    for name, several in arrays.items():
         results[name] = np.stack(several, axis=1)
     results["times"] = times
     return {"fits": summary}

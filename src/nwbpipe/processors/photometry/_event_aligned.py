@@ -74,13 +74,13 @@ class EventAligned(Processor):
         """Check the series and the events; return times and kinds."""
         series, path = context.input(nwbfile, "trace"), context.inputs["trace"].path
         _traces.check_times(series, path)
-        table, where = context.input(nwbfile, "events"), context.inputs["events"].path
-        times, kinds = _read_events(table, where, context.params)
+        table, events_path = context.input(nwbfile, "events"), context.inputs["events"].path
+        times, kinds = _read_events(table, events_path, context.params)
         names = list(dict.fromkeys(context.params.kinds or sorted(set(kinds))))
         unknown = [name for name in names if name not in kinds]
         if unknown or not names:
             msg = "no event is called " + ", ".join(map(repr, unknown)) if unknown else "the table holds no events"
-            raise InputError(msg, where=where, expected=", ".join(sorted(set(kinds)))[:500] or "a row or more")
+            raise InputError(msg, where=events_path, expected=", ".join(sorted(set(kinds)))[:500] or "a row or more")
         chosen = [(time, kind) for time, kind in zip(times, kinds, strict=True) if kind in names]
         return {
             "labels": _traces.labels(series, path),
@@ -120,45 +120,54 @@ def _build_tables(nwbfile: NWBFile, results: Results, context: Context) -> list[
 
     series, events, facts = context.input(nwbfile, "trace"), context.input(nwbfile, "events"), context.facts
     labels, names, kinds = facts["labels"], facts["names"], facts["kinds"]
-    arrays, why = results.arrays, results.summary["reasons"]
+    arrays, reasons_by_trace = results.arrays, results.summary["reasons"]
     lags, responses = arrays["lags"][()], arrays["responses"][()]
-    if not any(reason == "" for column in why for reason in column):
-        found = "; ".join(f"{count} × {reason}" for reason, count in Counter(why[0]).most_common(4))
+    if not any(reason == "" for column in reasons_by_trace for reason in column):
+        reason_counts = "; ".join(
+            f"{count} × {reason}" for reason, count in Counter(reasons_by_trace[0]).most_common(4)
+        )
         msg = "no trial is whole: there is nothing to average"
-        raise InputError(msg, where=context.inputs["events"].path, found=found, hint="look at the clocks of both")
-    every = [(kind, k) for kind in range(len(names)) for k in range(len(labels))]
+        raise InputError(
+            msg, where=context.inputs["events"].path, found=reason_counts, hint="look at the clocks of both"
+        )
+    pairs = [(kind, k) for kind in range(len(names)) for k in range(len(labels))]
     trials = [(event, k) for event in range(len(kinds)) for k in range(len(labels))]
     used = {
-        (kind, k): sum(kinds[e] == names[kind] and why[k][e] == "" for e in range(len(kinds))) for kind, k in every
+        (kind, k): sum(kinds[e] == names[kind] and reasons_by_trace[k][e] == "" for e in range(len(kinds)))
+        for kind, k in pairs
     }
     mean, sem, count = (arrays[name][()] for name in ("mean", "sem", "count"))
     unit = series.unit
-    what = f"{series.name} at {_traces.rate_text(series)} around {events.name}, from {lags[0]:g} to {lags[-1]:g} s"
+    series_text = (
+        f"{series.name} at {_traces.rate_text(series)} around {events.name}, from {lags[0]:g} to {lags[-1]:g} s"
+    )
     base = context.params.baseline
     if base != "none":
-        what += (
+        series_text += (
             f"; {base} by the baseline from {context.params.baseline_s[0]:g} to {context.params.baseline_s[1]:g} s"
         )
         unit = "standard deviations of the baseline" if base == "zscore" else unit
     averages = [
-        VectorData(name="event_type", description="kind of event", data=[names[kind] for kind, _ in every]),
-        VectorData(name="trace", description="the trace in words", data=[labels[k] for _, k in every]),
-        VectorData(name="n_events", description="events", data=[kinds.count(names[kind]) for kind, _ in every]),
-        VectorData(name="n_trials", description="events whose trial was used", data=[used[one] for one in every]),
-        VectorData(name="lag_s", description="lags, seconds from the event", data=np.tile(lags, (len(every), 1))),
+        VectorData(name="event_type", description="kind of event", data=[names[kind] for kind, _ in pairs]),
+        VectorData(name="trace", description="the trace in words", data=[labels[k] for _, k in pairs]),
+        VectorData(name="n_events", description="events", data=[kinds.count(names[kind]) for kind, _ in pairs]),
+        VectorData(name="n_trials", description="events whose trial was used", data=[used[index] for index in pairs]),
+        VectorData(name="lag_s", description="lags, seconds from the event", data=np.tile(lags, (len(pairs), 1))),
         VectorData(
-            name="mean", description=f"mean over trials ({unit})", data=np.stack([mean[one] for one in every])
+            name="mean", description=f"mean over trials ({unit})", data=np.stack([mean[index] for index in pairs])
         ),
         VectorData(
-            name="sem", description=f"standard error of the mean ({unit})", data=np.stack([sem[one] for one in every])
+            name="sem",
+            description=f"standard error of the mean ({unit})",
+            data=np.stack([sem[index] for index in pairs]),
         ),
         VectorData(
             name="count",
             description="trials at each lag",
-            data=np.stack([count[one] for one in every]).astype(int),
+            data=np.stack([count[index] for index in pairs]).astype(int),
         ),
     ]
-    reasons = [why[k][event] for event, k in trials]
+    reasons = [reasons_by_trace[k][event] for event, k in trials]
     times = [float("nan") if facts["times"][event] is None else facts["times"][event] for event, _ in trials]
     rows = [
         VectorData(name="event_time", description="time of the event in seconds", data=np.array(times)),
@@ -169,10 +178,12 @@ def _build_tables(nwbfile: NWBFile, results: Results, context: Context) -> list[
         VectorData(
             name="response",
             description=f"the trace at the lags ({unit}); NaN where it was not used",
-            data=np.stack([responses[one] for one in trials]),
+            data=np.stack([responses[index] for index in trials]),
         ),
     ]
     return [
-        DynamicTable(name=context.name("PeriEventAverage"), description=f"Averages of {what}", columns=averages),
-        DynamicTable(name=context.name("PeriEventTrials"), description=f"Trials of {what}", columns=rows),
+        DynamicTable(
+            name=context.name("PeriEventAverage"), description=f"Averages of {series_text}", columns=averages
+        ),
+        DynamicTable(name=context.name("PeriEventTrials"), description=f"Trials of {series_text}", columns=rows),
     ]

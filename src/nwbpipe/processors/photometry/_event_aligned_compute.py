@@ -32,29 +32,29 @@ def lags_of(params: dict[str, Any], step: float) -> np.ndarray:
 def drop_reasons(
     events: np.ndarray, kinds: np.ndarray, cuts: np.ndarray, lags: np.ndarray, span: tuple[float, float], params: Any
 ) -> list[str]:
-    """Why each trial is left out; empty for those that are used."""
-    found = []
+    """Return the reason why each trial is left out; empty for those that are used."""
+    reasons = []
     for k, event in enumerate(events):
         missing = np.count_nonzero(~np.isfinite(cuts[k]))
         if not np.isfinite(event):
-            found.append("the event has no time")
+            reasons.append("the event has no time")
         elif event + lags[0] < span[0] - 1e-9:
-            found.append("the window begins before the recording")
+            reasons.append("the window begins before the recording")
         elif event + lags[-1] > span[1] + 1e-9:
-            found.append("the window ends after the recording")
+            reasons.append("the window ends after the recording")
         elif missing > params["max_missing"] * len(lags):
-            found.append("%d of %d samples are missing" % (missing, len(lags)))
+            reasons.append("%d of %d samples are missing" % (missing, len(lags)))
         elif params["overlapping"] == "drop" and has_overlap(k, events, kinds, lags):
-            found.append("another event of its kind lies within the window")
+            reasons.append("another event of its kind lies within the window")
         else:
-            found.append(USED)
-    return found
+            reasons.append(USED)
+    return reasons
 
 
 def has_overlap(k: int, events: np.ndarray, kinds: np.ndarray, lags: np.ndarray) -> bool:
-    """Whether another event of the same kind lies in the window of event k."""
-    others = (kinds == kinds[k]) & (np.arange(len(events)) != k)
-    return bool((others & (events >= events[k] + lags[0]) & (events <= events[k] + lags[-1])).any())
+    """Return True if another event of the same kind lies in the window of event k."""
+    same_kind = (kinds == kinds[k]) & (np.arange(len(events)) != k)
+    return bool((same_kind & (events >= events[k] + lags[0]) & (events <= events[k] + lags[-1])).any())
 
 
 def apply_baseline(cuts: np.ndarray, lags: np.ndarray, params: dict[str, Any]) -> np.ndarray:
@@ -90,22 +90,24 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     values, times = read_series(request["inputs"]["trace"])
     events, kinds = np.array(facts["times"], dtype=np.float64), np.array(facts["kinds"])
     lags = lags_of(params, median_interval(times))
-    wanted = events[:, None] + lags
+    sample_times = events[:, None] + lags
     names = facts["names"]
     responses = np.full((len(events), values.shape[1], len(lags)), np.nan)
     averages = {name: np.full((len(names), values.shape[1], len(lags)), np.nan) for name in ("mean", "sem", "count")}
     dropped = []
     for column in range(values.shape[1]):
-        cuts = interpolate(times, values[:, column], np.where(np.isfinite(wanted), wanted, times[0] - 1e9))
-        why = drop_reasons(events, kinds, cuts, lags, (times[0], times[-1]), params)
-        used = np.array([reason == USED for reason in why])
+        cuts = interpolate(
+            times, values[:, column], np.where(np.isfinite(sample_times), sample_times, times[0] - 1e9)
+        )
+        reasons = drop_reasons(events, kinds, cuts, lags, (times[0], times[-1]), params)
+        used = np.array([reason == USED for reason in reasons])
         cuts = np.where(used[:, None], apply_baseline(cuts, lags, params), np.nan)
         responses[:, column] = cuts
         for number, name in enumerate(names):
-            found = average(cuts[kinds == name])
-            for key, value in zip(("mean", "sem", "count"), found):
+            statistics = average(cuts[kinds == name])
+            for key, value in zip(("mean", "sem", "count"), statistics):
                 averages[key][number, column] = value
-        dropped.append(why)
+        dropped.append(reasons)
         progress((column + 1) / values.shape[1], "traces")
     results["lags"], results["responses"] = lags, responses
     for key, value in averages.items():

@@ -60,7 +60,7 @@ def interpolate(times: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np
     share = (wanted - times[left]) / span
     # A sample that is hit exactly (to a millionth of the interval) needs no neighbour.
     on_left, on_right = np.abs(share) < 1e-6, np.abs(share - 1) < 1e-6
-    found = values[left] * (1 - share) + values[right] * share
-    found = np.where(on_left, values[left], np.where(on_right, values[right], found))
+    interpolated = values[left] * (1 - share) + values[right] * share
+    interpolated = np.where(on_left, values[left], np.where(on_right, values[right], interpolated))
     outside = ~(on_left | on_right) & ((share < 0) | (share > 1) | (span > GAP * median_interval(times)))
-    return np.where(outside, np.nan, found)
+    return np.where(outside, np.nan, interpolated)

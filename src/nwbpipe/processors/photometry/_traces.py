@@ -1,4 +1,4 @@
-"""What a session file says of the traces of a photometry series, and writing series beside it."""
+"""Read the traces of a photometry series, and add series to the session file."""
 
 from __future__ import annotations
 
@@ -162,10 +162,12 @@ def add_series(
     region = getattr(like, "fiber_photometry_table_region", None)
     more: dict[str, Any] = {}
     if region is not None and rows != []:
-        kept = rows if rows is not None else [int(region.data[k]) for k in columns or range(column_count(like))]
+        region_rows = (
+            rows if rows is not None else [int(region.data[k]) for k in columns or range(column_count(like))]
+        )
         more["fiber_photometry_table_region"] = DynamicTableRegion(
             name="fiber_photometry_table_region",
-            data=kept,
+            data=region_rows,
             description="the row of each trace",
             table=region.table,
         )

@@ -62,9 +62,9 @@ class Transients(Processor):
         series, labels, arrays = context.input(nwbfile, "trace"), context.facts["labels"], results.arrays
         counts = results.summary["counts"]
         traces = np.array([labels[int(k)] for k in arrays["column"]], dtype=str)  # none found is a result, too
-        found = "; ".join(
-            f"{label}: {count} in {seen:.0f} s"
-            for label, count, seen in zip(labels, counts, results.summary["observed_s"], strict=True)
+        counts_text = "; ".join(
+            f"{label}: {count} in {seconds:.0f} s"
+            for label, count, seconds in zip(labels, counts, results.summary["observed_s"], strict=True)
         )
         columns: list[Any] = [
             TimestampVectorData(name="timestamp", description="time of the peak", data=arrays["time"][()]),
@@ -78,7 +78,7 @@ class Transients(Processor):
         context.module(nwbfile, self.module).add(
             EventsTable(
                 name=context.name("Transients"),
-                description=f"Transients of {series.name} at {_traces.rate_text(series)}. {found}",
+                description=f"Transients of {series.name} at {_traces.rate_text(series)}. {counts_text}",
                 columns=columns,
             )
         )

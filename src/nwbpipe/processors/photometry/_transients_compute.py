@@ -27,7 +27,7 @@ def find_transients(values: np.ndarray, times: np.ndarray, params: dict[str, Any
     centre = float(np.median(good))
     spread = 1.4826 * float(np.median(np.abs(good - centre)))
     step = median_interval(times)
-    found: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for run in iter_runs(np.isfinite(values), times):
         part = values[run]
         peaks, facts = find_peaks(
@@ -37,10 +37,10 @@ def find_transients(values: np.ndarray, times: np.ndarray, params: dict[str, Any
             distance=max(1, round(params["distance_s"] / step)),
         )
         widths = peak_widths(part, peaks, rel_height=0.5)[0] * step
-        kept = (widths >= params["min_width_s"]) & (widths <= (params["max_width_s"] or np.inf))
+        accepted = (widths >= params["min_width_s"]) & (widths <= (params["max_width_s"] or np.inf))
         for name, column in zip(names, (times[run][peaks], part[peaks], facts["prominences"], widths)):
-            found[name].append(column[kept])
-    return {name: np.concatenate(several) if several else np.zeros(0) for name, several in found.items()}
+            columns[name].append(column[accepted])
+    return {name: np.concatenate(several) if several else np.zeros(0) for name, several in columns.items()}
 
 
 def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
@@ -52,10 +52,10 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         part["column"] = np.full(len(part["time"]), column)
         parts.append(part)
         progress((column + 1) / values.shape[1], "traces")
-    every = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    order = np.argsort(every["time"], kind="stable")
-    for name, found in every.items():
-        results[name] = found[order]
-    seen = np.isfinite(values).sum(axis=0) * median_interval(times)
+    transients = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = np.argsort(transients["time"], kind="stable")
+    for name, array in transients.items():
+        results[name] = array[order]
+    observed_s = np.isfinite(values).sum(axis=0) * median_interval(times)
     counts = [len(part["time"]) for part in parts]
-    return {"counts": counts, "observed_s": seen.tolist()}
+    return {"counts": counts, "observed_s": observed_s.tolist()}

@@ -46,5 +46,5 @@ def make_executor(spec: ExecutorSpec) -> Executor:
 
 
 def _entry_points() -> dict[str, EntryPoint]:
-    others = {point.name: point for point in entry_points(group=EXECUTOR_GROUP)}
-    return others | {kind: EntryPoint(kind, value, EXECUTOR_GROUP) for kind, value in _OURS.items()}
+    plugins = {point.name: point for point in entry_points(group=EXECUTOR_GROUP)}
+    return plugins | {kind: EntryPoint(kind, value, EXECUTOR_GROUP) for kind, value in _OURS.items()}

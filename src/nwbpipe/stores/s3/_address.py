@@ -41,12 +41,12 @@ def parse_address(url: Path | str, *, folder: bool = False) -> Address:
     RequestError
         If it is not one of S3.
     """
-    scheme, _, rest = canonical_url(url).partition("://")
+    scheme, _, bucket_and_key = canonical_url(url).partition("://")
     if scheme != "s3":
         msg = f"addresses of {scheme}:// are not supported"
         hint = "download the file first"
         raise RequestError(msg, where=public_url(url), expected="a local file, or s3://bucket/key", hint=hint)
-    bucket, _, key = rest.partition("/")
+    bucket, _, key = bucket_and_key.partition("/")
     nameless = not bucket or str(url).startswith("s3:///")
     if nameless or "@" in bucket or (not folder and (not key or key.endswith("/"))):
         msg = "the address names no object in S3"

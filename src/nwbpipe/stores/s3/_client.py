@@ -64,17 +64,17 @@ def code_of(error: BaseException) -> str:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether a condition on the object's ETag did not hold."""
+    """Return True if a condition on the object's ETag did not hold."""
     return code_of(error) in _CHANGED
 
 
 def is_missing(error: BaseException) -> bool:
-    """Whether an object is not there."""
+    """Return True if the error says that the object does not exist."""
     return code_of(error) in _MISSING
 
 
 def is_s3_error(error: BaseException) -> bool:
-    """Whether boto3 raised it."""
+    """Return True if the error comes from boto3."""
     try:
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
     except ImportError:
@@ -87,7 +87,7 @@ def explain_error(error: BaseException, address: Address | None, doing: str, cli
 
     Raise it ``from None``: boto3's own text may hold what nobody should see.
     """
-    where = None if address is None else str(address)
+    url = None if address is None else str(address)
     if isinstance(error, NwbpipeError):
         return error
     if is_conflict(error):
@@ -96,34 +96,34 @@ def explain_error(error: BaseException, address: Address | None, doing: str, cli
     if name in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "NoAuthTokenError"):
         msg = "there are no credentials for S3"
         hint = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or log in with your tool"
-        return FileAccessError(msg, where=where, hint=hint)
+        return FileAccessError(msg, where=url, hint=hint)
     if code in _EXPIRED or "SSO" in name or "Token" in name or name == "LoginRefreshRequired":
-        return FileAccessError("the credentials for S3 have expired", where=where, hint="log in again")
+        return FileAccessError("the credentials for S3 have expired", where=url, hint="log in again")
     if code in _REFUSED:
         msg = "S3 does not know these credentials"
-        return FileAccessError(msg, where=where, found=code, hint="check AWS_PROFILE, or the keys in the environment")
+        return FileAccessError(msg, where=url, found=code, hint="check AWS_PROFILE, or the keys in the environment")
     if code == "NoSuchBucket":
-        return FileAccessError("no such bucket", where=where, hint="check the address, and AWS_ENDPOINT_URL")
+        return FileAccessError("no such bucket", where=url, hint="check the address, and AWS_ENDPOINT_URL")
     if is_missing(error):
-        return FileAccessError("no such object", where=where, hint="check the address")
+        return FileAccessError("no such object", where=url, hint="check the address")
     if code in _DENIED:
         hint = "ask for the permission; a missing object looks the same where you may not list the bucket"
-        return FileAccessError(f"access denied while {doing}", where=where, found=code, hint=hint)
+        return FileAccessError(f"access denied while {doing}", where=url, found=code, hint=hint)
     if code == "InvalidObjectState":
-        return FileAccessError("the object is archived", where=where, hint="restore it first")
+        return FileAccessError("the object is archived", where=url, hint="restore it first")
     if name == "ParamValidationError":
-        return FileAccessError("no address that S3 can have", where=where, hint="check the bucket's name")
+        return FileAccessError("no address that S3 can have", where=url, hint="check the bucket's name")
     if name in ("ProfileNotFound", "NoRegionError", "ConfigParseError"):
-        return FileAccessError("boto3's settings can't be used", where=where, found=scrub_secrets(str(error), client))
+        return FileAccessError("boto3's settings can't be used", where=url, found=scrub_secrets(str(error), client))
     if not code:
         msg = f"S3 can't be reached (while {doing})"
         return FileAccessError(
             msg,
-            where=where,
+            where=url,
             found=scrub_secrets(f"{name}: {error}", client),
             hint="check the network, and AWS_ENDPOINT_URL",
         )
-    return FileAccessError(f"S3 refused {doing}", where=where, found=scrub_secrets(str(error), client))
+    return FileAccessError(f"S3 refused {doing}", where=url, found=scrub_secrets(str(error), client))
 
 
 def conflict_error(address: Address | None) -> ConflictError:

@@ -19,7 +19,7 @@ _known: dict[tuple[str, str, str], bool] = {}  # by endpoint, bucket, and what w
 
 
 def checks_in_one_step(client: Any) -> bool:
-    """Whether the server is known to check the condition of a completion and to carry it out in one step."""
+    """Return True if the server is known to check a completion's condition and carry it out in one atomic step."""
     return (urlsplit(str(client.meta.endpoint_url)).hostname or "").endswith(_CHECKING)
 
 
@@ -46,20 +46,20 @@ def require_conditions(client: Any, address: Address, *, completing: bool = Fals
     """
     if checks_in_one_step(client):
         return
-    for what, checks in _PROBES.items():
-        if (completing or what != "a completed upload") and not _server_checks(client, address, what, checks):
-            msg = f"this server does not check the condition of {what}: of two writers, one would be lost in silence"
+    for kind, checks in _PROBES.items():
+        if (completing or kind != "a completed upload") and not _server_checks(client, address, kind, checks):
+            msg = f"this server does not check the condition of {kind}: of two writers, one would be lost in silence"
             expected = "a server that knows If-Match and If-None-Match"
             raise FileAccessError(msg, where=str(address), expected=expected, hint=hint)
 
 
 def _server_checks(client: Any, address: Address, what: str, checks: Callable[[Any, dict[str, str]], bool]) -> bool:
-    place = (str(client.meta.endpoint_url), address.bucket, what)
-    if place not in _known:
+    key = (str(client.meta.endpoint_url), address.bucket, what)
+    if key not in _known:
         folder = address.key.rpartition("/")[0]
         beside = {"Bucket": address.bucket, "Key": f"{folder}/{OURS}{secrets.token_hex(8)}".lstrip("/")}
         try:
-            _known[place] = checks(client, beside)
+            _known[key] = checks(client, beside)
         except Exception as error:
             if not is_s3_error(error):
                 raise
@@ -67,7 +67,7 @@ def _server_checks(client: Any, address: Address, what: str, checks: Callable[[A
         finally:
             with suppress(Exception):
                 client.delete_object(**beside)
-    return _known[place]
+    return _known[key]
 
 
 def _checks_objects(client: Any, beside: dict[str, str]) -> bool:
@@ -105,7 +105,7 @@ _PROBES = {"an object": _checks_objects, "a completed upload": _checks_completio
 
 
 def _is_condition_refused(error: Exception) -> bool:
-    """Whether a request was refused for its condition (True), or since the server does not know such (False)."""
+    """Return True if the condition failed, False if the server does not support conditions."""
     if is_conflict(error) or is_missing(error):
         return True
     if code_of(error) in ("NotImplemented", "501", "InvalidArgument"):

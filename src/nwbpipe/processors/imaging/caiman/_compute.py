@@ -87,13 +87,13 @@ def caiman_params(params: dict[str, Any], facts: dict[str, Any], file: Path) -> 
 def check_names(groups: dict[str, Any], options: Any) -> None:
     """Refuse a name that this CaImAn does not have: it would only be warned of."""
     for group, values in groups.items():
-        known = getattr(options, group, None)
-        if not isinstance(known, dict):
+        parameters = getattr(options, group, None)
+        if not isinstance(parameters, dict):
             raise ValueError("this CaImAn has no group of parameters %r" % group)
         for name in values:
-            if name not in known:
-                near = difflib.get_close_matches(name, list(known), n=1)
-                hint = "did you mean %r?" % near[0] if near else "it has " + ", ".join(sorted(known))
+            if name not in parameters:
+                near = difflib.get_close_matches(name, list(parameters), n=1)
+                hint = "did you mean %r?" % near[0] if near else "it has " + ", ".join(sorted(parameters))
                 raise ValueError("this CaImAn has no parameter %s.%s: %s" % (group, name, hint))
 
 
@@ -167,23 +167,25 @@ def correct_motion(
     from caiman.motion_correction import MotionCorrect
 
     group = dict(options.get_group("motion"))
-    found = MotionCorrect([str(file)], dview=view, var_name_hdf5="mov", **group)
-    found.motion_correct(save_movie=True)
+    correction = MotionCorrect([str(file)], dview=view, var_name_hdf5="mov", **group)
+    correction.motion_correct(save_movie=True)
     progress(0.3, "ordering the corrected movie")
-    corrected = caiman.save_memmap(found.mmap_file, base_name="corrected_", order="C", dview=view)
+    corrected = caiman.save_memmap(correction.mmap_file, base_name="corrected_", order="C", dview=view)
     motion: dict[str, Any] = {
-        "reference": np.asarray(found.total_template_els if kind == "piecewise" else found.total_template_rig)
+        "reference": np.asarray(
+            correction.total_template_els if kind == "piecewise" else correction.total_template_rig
+        )
     }
     if kind == "piecewise":
         # (frames, blocks) along our x, then along our y. CaImAn's shifts are corrections: the opposite.
-        shifts = -np.stack([np.asarray(found.x_shifts_els), np.asarray(found.y_shifts_els)], axis=2)
+        shifts = -np.stack([np.asarray(correction.x_shifts_els), np.asarray(correction.y_shifts_els)], axis=2)
         motion["shifts"] = shifts.mean(axis=1)
         motion["block_shifts"] = shifts - motion["shifts"][:, None]
         motion["blocks"] = block_edges(motion["reference"].shape, group)
     else:
-        motion["shifts"] = -np.asarray(found.shifts_rig, dtype=np.float64)
+        motion["shifts"] = -np.asarray(correction.shifts_rig, dtype=np.float64)
     # With nonneg_movie the smallest value of the movie is taken off every pixel.
-    return motion, corrected, float(found.min_mov) if group["nonneg_movie"] else 0.0
+    return motion, corrected, float(correction.min_mov) if group["nonneg_movie"] else 0.0
 
 
 def block_edges(shape: tuple[int, int], group: dict[str, Any]) -> np.ndarray:

@@ -111,10 +111,10 @@ def _pixel_order(nx: int, ny: int) -> np.ndarray:
 
 def _read_array(group: Any, name: str) -> np.ndarray | None:
     """Return an array of numbers; None where CaImAn wrote that it has none (as text)."""
-    found = group.get(name)
-    if not isinstance(found, h5py.Dataset) or found.dtype.kind not in "iufb" or found.shape is None:
+    dataset = group.get(name)
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iufb" or dataset.shape is None:
         return None
-    return np.asarray(found[()])
+    return np.asarray(dataset[()])
 
 
 def _read_matrix(group: Any, source: Path) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -126,7 +126,7 @@ def _read_matrix(group: Any, source: Path) -> tuple[np.ndarray, tuple[np.ndarray
         raise SourceError(
             msg, where=f"{source}:/estimates/A", expected="data, indices, indptr and shape", found=str(error)
         ) from error
-    whole = (
+    consistent = (
         shape.shape == (2,)
         and len(ends) == int(shape[1]) + 1
         and ends[0] == 0
@@ -135,16 +135,16 @@ def _read_matrix(group: Any, source: Path) -> tuple[np.ndarray, tuple[np.ndarray
         and (len(indices) == 0 or (indices.min() >= 0 and indices.max() < shape[0]))
         and np.isfinite(data).all()
     )
-    if not whole:
+    if not consistent:
         msg = "the footprints contradict themselves"
         raise SourceError(msg, where=f"{source}:/estimates/A", hint="the file is damaged: run CaImAn again")
     return shape, (indices, ends, data)
 
 
 def _read_background(estimates: Any, pixels: int, source: Path) -> np.ndarray | None:
-    found = estimates.get("b")
-    if isinstance(found, h5py.Group):
-        shape, (indices, ends, data) = _read_matrix(found, source)
+    background = estimates.get("b")
+    if isinstance(background, h5py.Group):
+        shape, (indices, ends, data) = _read_matrix(background, source)
         dense = np.zeros(tuple(int(size) for size in shape))
         dense[indices, np.repeat(np.arange(len(ends) - 1), np.diff(ends))] = data
     else:
@@ -164,7 +164,7 @@ def _is_swapped(dims: np.ndarray | None, file: h5py.File, size: tuple[int, int],
             msg,
             where=str(source),
             expected=f"one plane of {nx} x {ny} pixels (x, y)",
-            found="no size" if dims is None else " x ".join(str(int(one)) for one in np.ravel(dims)),
+            found="no size" if dims is None else " x ".join(str(int(length)) for length in np.ravel(dims)),
             hint="bind the movie that it was made from: --input movie=PATH",
         )
     if nx != ny:
@@ -176,13 +176,13 @@ def _is_swapped(dims: np.ndarray | None, file: h5py.File, size: tuple[int, int],
 
 def _read_parameters(file: h5py.File) -> tuple[dict[str, Any], str]:
     """Parameters that the file tells, by group, without paths; and CaImAn's version. Texts are attributes there."""
-    known = {"data.fr", *own_settings(CaimanParams), *KNOWN}
-    found: dict[str, Any] = {}
+    known_paths = {"data.fr", *own_settings(CaimanParams), *KNOWN}
+    parameters: dict[str, Any] = {}
     version = "unknown"
-    for group in sorted({path.partition(".")[0] for path in known} & set(file.get("params", {}))):
+    for group in sorted({path.partition(".")[0] for path in known_paths} & set(file.get("params", {}))):
         texts = file["params"][group].attrs
         version = str(texts.get("caiman_version", version))
-        for name in sorted(path.partition(".")[2] for path in known if path.startswith(f"{group}.")):
+        for name in sorted(path.partition(".")[2] for path in known_paths if path.startswith(f"{group}.")):
             dataset = file["params"][group].get(name)
             value = dataset[()] if isinstance(dataset, h5py.Dataset) else texts.get(name)
             if isinstance(value, bytes):
@@ -191,5 +191,5 @@ def _read_parameters(file: h5py.File) -> tuple[dict[str, Any], str]:
                 value = value.tolist() if value.dtype.kind in "iufb" else None
             elif not isinstance(value, str):
                 continue  # the file does not tell it
-            found.setdefault(group, {})[name] = value
-    return found, version
+            parameters.setdefault(group, {})[name] = value
+    return parameters, version

@@ -73,7 +73,7 @@ def store_components(
         What was taken off every pixel before.
     """
     frames, nx = int(shape[0]), int(shape[1])
-    pixels, ends, weights = (np.asarray(one) for one in columns)
+    pixels, ends, weights = (np.asarray(array) for array in columns)
     keep = weights > 0
     owner = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
     pixels, owner, weights = pixels[keep].astype(np.int64), owner[keep], weights[keep].astype(np.float64)
@@ -86,13 +86,15 @@ def store_components(
     square = np.bincount(owner, weights**2, minlength=count)
     safe = np.where(total > 0, total, 1.0)
     rois["center"] = np.stack(
-        [np.bincount(owner, weights * one, minlength=count) / safe for one in (x, y)], axis=1
+        [np.bincount(owner, weights * array, minlength=count) / safe for array in (x, y)], axis=1
     ).astype(np.float32)
     rois["npix"] = np.bincount(owner, minlength=count).astype(np.int32)
 
     def series(name: str) -> np.ndarray:
-        found = values.get(name)
-        return np.zeros((count, frames)) if found is None else np.asarray(found, dtype=np.float64)
+        component_values = values.get(name)
+        return (
+            np.zeros((count, frames)) if component_values is None else np.asarray(component_values, dtype=np.float64)
+        )
 
     scale = (square / safe)[:, None]
     denoised, residual = series("C") * scale, series("YrA") * scale
@@ -107,8 +109,8 @@ def store_components(
     if background is not None:
         traces["Neuropil"] = background
         traces["RoiResponseSeries"] = denoised + residual + background
-    for name, found in traces.items():
-        results["traces/" + name] = found.T.astype(np.float32)
+    for name, trace_values in traces.items():
+        results["traces/" + name] = trace_values.T.astype(np.float32)
 
     accepted = np.ones(count, dtype=bool)
     if judged.get("idx_components") is not None:

@@ -1,4 +1,4 @@
-"""What CaImAn's results are, for the writer that all imaging methods share."""
+"""Write CaImAn's results with the writer that all imaging methods share."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def write_results(module: ProcessingModule, movie: Any, results: Results, contex
         Rois.from_group(rois, {name: (text, rois[name][:]) for name, text in COLUMNS.items() if name in rois}),
         f"Components that CaImAn found in {movie.name}, accepted or not.",
     )
-    given = [Traces(name, traces[name][:], text) for name, text in FLUORESCENCE.items() if name in traces]
+    fluorescence = [Traces(name, traces[name][:], text) for name, text in FLUORESCENCE.items() if name in traces]
     dff = "dF/F by CaImAn's detrend_df_f: over a baseline, the 8th percentile in a window of 500 frames."
     write_traces(
         module,
         context,
         movie,
         table,
-        fluorescence=given,
+        fluorescence=fluorescence,
         dff=[Traces("DfOverF", traces["DfOverF"][:], dff, "n.a.")] if "DfOverF" in traces else [],
         deconvolved=[
             Traces(

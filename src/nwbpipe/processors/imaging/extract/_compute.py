@@ -86,12 +86,12 @@ def check_names(config: dict[str, Any], checkout: Path) -> None:
     """Refuse a name that this EXTRACT does not have: it would be ignored."""
     text = (checkout / "EXTRACT" / "get_defaults.m").read_text(encoding="utf-8", errors="replace")
     for group, values in (("config", config), ("thresholds", config["thresholds"])):
-        known = set(re.findall(r"isfield\(%s, *'(\w+)'\)" % group, text))
-        known |= {"thresholds", "num_partitions_x", "num_partitions_y"} if group == "config" else set()
+        parameters = set(re.findall(r"isfield\(%s, *'(\w+)'\)" % group, text))
+        parameters |= {"thresholds", "num_partitions_x", "num_partitions_y"} if group == "config" else set()
         for name in values:
-            if name not in known:
-                near = difflib.get_close_matches(name, sorted(known), n=1)
-                hint = "did you mean %r?" % near[0] if near else "it has " + ", ".join(sorted(known))
+            if name not in parameters:
+                near = difflib.get_close_matches(name, sorted(parameters), n=1)
+                hint = "did you mean %r?" % near[0] if near else "it has " + ", ".join(sorted(parameters))
                 raise ValueError("this EXTRACT has no parameter %s.%s: %s" % (group, name, hint))
 
 
@@ -126,13 +126,13 @@ def make_command(program: Path, source: Path, scratch: Path) -> list[str]:
             start % (quote_matlab(source), quote_matlab(FUNCTIONS)) + run,
         ]
     # MATLAB needs our runner alone: it is copied, so that nothing else of the folder shadows MATLAB's own.
-    own = scratch / "runner"
-    own.mkdir(exist_ok=True)
-    shutil.copy(FUNCTIONS / "nwbpipe_run_extract.m", own)
+    runner_folder = scratch / "runner"
+    runner_folder.mkdir(exist_ok=True)
+    shutil.copy(FUNCTIONS / "nwbpipe_run_extract.m", runner_folder)
     return [
         str(program),
         "-batch",
-        "addpath(genpath(%s)); addpath(%s); %s" % (quote_matlab(source), quote_matlab(own), run),
+        "addpath(genpath(%s)); addpath(%s); %s" % (quote_matlab(source), quote_matlab(runner_folder), run),
     ]
 
 
@@ -156,8 +156,8 @@ def run_tool(words: list[str], progress: Progress, whole: bool) -> bool:
     if not child.returncode:
         return True
     errors = [line for line in lines if line.lower().startswith("error")]
-    for said, failed in EMPTY if whole else ():
-        if any(line.startswith(said) for line in lines) and any(failed in line.lower() for line in errors):
+    for message, failed in EMPTY if whole else ():
+        if any(line.startswith(message) for line in lines) and any(failed in line.lower() for line in errors):
             print("EXTRACT was left without a cell: the result is empty", flush=True)
             return False
     last = next(iter(errors), lines[-1] if lines else "it printed nothing")
@@ -187,13 +187,15 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         results["images/mean"] = (total / frames).astype(np.float32)
         (scratch / "request.json").write_text(json.dumps({"size": [ny, nx, frames], "config": config}))
         octave = program.stem.startswith("octave")
-        place = copy_for_octave(checkout, scratch / "EXTRACT") if octave else checkout / "EXTRACT"
-        found: dict[str, Any] = {"cells": 0, "version": "1.3", "seconds": 0.0}
-        ended = run_tool(make_command(program, place, scratch), progress, whole=list(params["partitions"]) == [1, 1])
+        code_folder = copy_for_octave(checkout, scratch / "EXTRACT") if octave else checkout / "EXTRACT"
+        outcome: dict[str, Any] = {"cells": 0, "version": "1.3", "seconds": 0.0}
+        ended = run_tool(
+            make_command(program, code_folder, scratch), progress, whole=list(params["partitions"]) == [1, 1]
+        )
         (scratch / "movie.raw").unlink()
         if ended:
-            found = json.loads((scratch / "result.json").read_text())
-        count = int(found["cells"])
+            outcome = json.loads((scratch / "result.json").read_text())
+        count = int(outcome["cells"])
         weights = read_raw_array(scratch / "spatial.raw", (count, nx, ny))
         traces = (
             read_raw_array(scratch / "temporal.raw", (count, frames)) if count else np.zeros((0, frames), np.float32)
@@ -209,8 +211,8 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         "rois": count,
         "corrected": shifts is not None,
         "dff": bool(params["preprocess"] and not params["skip_dff"]),
-        "tool_version": found["version"],
-        "seconds": float(found["seconds"]),
+        "tool_version": outcome["version"],
+        "seconds": float(outcome["seconds"]),
         "program": program.name,
         "config": config,
     }
@@ -237,7 +239,7 @@ def store_cells(results: Any, weights: np.ndarray, traces: np.ndarray) -> None:
     rois["weight"] = values
     total = np.maximum(np.bincount(owner, values, minlength=count), 1e-30)
     rois["center"] = np.stack(
-        [np.bincount(owner, values * one, minlength=count) / total for one in (x, y)], axis=1
+        [np.bincount(owner, values * coordinate, minlength=count) / total for coordinate in (x, y)], axis=1
     ).astype(np.float32)
     rois["npix"] = np.bincount(owner, minlength=count).astype(np.int32)
     results["traces/temporal"] = np.asarray(traces, np.float32).T
@@ -247,7 +249,7 @@ def mean_traces(data: h5py.Dataset, weights: np.ndarray, shifts: Any, progress: 
     """Return the mean over each footprint, weighted by it, of every frame: (frames, cells)."""
     flat = np.maximum(weights, 0).reshape(len(weights), -1)
     flat /= np.maximum(flat.sum(axis=1, keepdims=True), 1e-30)
-    found = np.empty((data.shape[0], len(weights)), np.float32)
+    traces = np.empty((data.shape[0], len(weights)), np.float32)
     for start, block in movie_blocks(data, shifts, lambda fraction, _: progress(0.95 + 0.04 * fraction, "traces")):
-        found[start : start + len(block)] = block.reshape(len(block), -1) @ flat.T
-    return found
+        traces[start : start + len(block)] = block.reshape(len(block), -1) @ flat.T
+    return traces

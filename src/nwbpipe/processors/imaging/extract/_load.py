@@ -78,10 +78,10 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
             )
         store_cells(results, weights, traces)
         info = output.get("info", {})
-        for ours, name in _IMAGES.items():
+        for image_name, name in _IMAGES.items():
             image = info.get(name)
             if isinstance(image, h5py.Dataset) and image.shape == (nx, ny):
-                results["images/" + ours] = np.asarray(image[()], np.float32)
+                results["images/" + image_name] = np.asarray(image[()], np.float32)
         config = dict(_iter_config(output.get("config", {})))
         version = _read_text(info.get("version"))
     divided = bool(config.get("preprocess", True)) and not config.get("skip_dff", False)
@@ -128,4 +128,4 @@ def _read_text(dataset: Any) -> str:
     """Read a text of MATLAB's, which are numbers of characters."""
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "u":
         return "unknown"
-    return "".join(chr(int(one)) for one in np.ravel(dataset[()]) if one)
+    return "".join(chr(int(code)) for code in np.ravel(dataset[()]) if code)

@@ -1,4 +1,4 @@
-"""What EXTRACT's results are, for the writer that all imaging methods share."""
+"""Write EXTRACT's results with the writer that all imaging methods share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def write_results(module: ProcessingModule, movie: Any, results: Results, contex
     arrays, summary = results.arrays, results.summary
     stored = arrays.get("images", {})
     write_images(
-        module, context, {ours: (text, stored[name][:]) for name, (ours, text) in IMAGES.items() if name in stored}
+        module,
+        context,
+        {image_name: (text, stored[name][:]) for name, (image_name, text) in IMAGES.items() if name in stored},
     )
     if not summary["rois"]:
         return
@@ -59,9 +61,11 @@ def write_results(module: ProcessingModule, movie: Any, results: Results, contex
     if "fluorescence" in traces:
         text = "Mean over the footprint, weighted by it, in the movie's stored values; other cells are not taken out."
         fluorescence.append(Traces("RoiResponseSeries", traces["fluorescence"][:], text))
-    own = traces["temporal"][:]
+    temporal = traces["temporal"][:]
     if summary["dff"]:
-        dff.append(Traces("DfOverF", own, "EXTRACT's demixed traces (temporal weights) of the dF/F movie.", "n.a."))
+        dff.append(
+            Traces("DfOverF", temporal, "EXTRACT's demixed traces (temporal weights) of the dF/F movie.", "n.a.")
+        )
     else:
-        fluorescence.append(Traces("Demixed", own, "EXTRACT's demixed traces (temporal weights)."))
+        fluorescence.append(Traces("Demixed", temporal, "EXTRACT's demixed traces (temporal weights)."))
     write_traces(module, context, movie, table, fluorescence=fluorescence, dff=dff)

@@ -58,8 +58,8 @@ class LogFollower(logging.Handler):
 
     def show_progress(self, fraction: float, label: str) -> None:
         """Show how far this plane is."""
-        where = " of plane %d" % self.plane if self.planes > 1 else ""
-        self.progress((self.plane + min(fraction, 1.0)) / self.planes, label + where)
+        plane_label = " of plane %d" % self.plane if self.planes > 1 else ""
+        self.progress((self.plane + min(fraction, 1.0)) / self.planes, label + plane_label)
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
@@ -144,7 +144,7 @@ class ChannelMovies:
         self.files: List[h5py.File] = []
         self.data = [self._open(inputs[name]) for name in ("movie", "second_channel") if name in inputs]
         first = self.data[0]
-        if first.ndim not in (3, 4) or any(one.shape != first.shape for one in self.data):
+        if first.ndim not in (3, 4) or any(dataset.shape != first.shape for dataset in self.data):
             self.__exit__()
             raise ValueError(
                 "expected movies (frames, x, y[, planes]) of one shape, found %s" % [d.shape for d in self.data]
@@ -152,7 +152,7 @@ class ChannelMovies:
         self.planes: List[Optional[int]] = list(range(first.shape[3])) if first.ndim == 4 else [None]
         frames, nx, ny = first.shape[:3]
         self.shape = (frames, ny, nx)
-        self.scales = [intensity_scale(one, progress, threads) for one in self.data]
+        self.scales = [intensity_scale(dataset, progress, threads) for dataset in self.data]
         self.scale = self.scales[0]
 
     def _open(self, source: Dict[str, Any]) -> h5py.Dataset:
@@ -169,11 +169,11 @@ class ChannelMovies:
     def movies(self, plane: Optional[int], on_read: Optional[Callable[[int], None]]) -> List[Movie]:
         """Return the movie of a plane, for each channel."""
         first = True
-        made = []
+        channel_movies = []
         for data, scale in zip(self.data, self.scales):
-            made.append(Movie(data, scale, on_read if first else None, plane, self.threads))
+            channel_movies.append(Movie(data, scale, on_read if first else None, plane, self.threads))
             first = False
-        return made
+        return channel_movies
 
 
 class PlaneRun:
@@ -205,9 +205,9 @@ class PlaneRun:
 
     def compute_arrays(self, register: bool, detect: bool) -> Arrays:
         """Return the plane's arrays; one that an earlier try had finished is not computed again."""
-        done = self.kept / "done.npz"
-        if done.is_file():
-            with np.load(done, allow_pickle=False) as stored:
+        finished_file = self.kept / "done.npz"
+        if finished_file.is_file():
+            with np.load(finished_file, allow_pickle=False) as stored:
                 return {name.replace("|", "/"): stored[name] for name in stored.files}
         files = self.register() if register else self.skip_registration()
         try:

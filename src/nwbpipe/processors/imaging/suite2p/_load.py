@@ -49,7 +49,9 @@ def plane_folders(source: Path) -> list[Path]:
         There are none, or one lacks a file that every run of suite2p leaves.
     """
     for folder in (source, source / "suite2p"):
-        planes = [one for one in folder.glob("plane*") if re.fullmatch(r"plane\d+", one.name) and one.is_dir()]
+        planes = [
+            entry for entry in folder.glob("plane*") if re.fullmatch(r"plane\d+", entry.name) and entry.is_dir()
+        ]
         planes.sort(key=lambda one: int(one.name.removeprefix("plane")))
         if planes:
             break
@@ -98,7 +100,7 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
             msg,
             where=str(source),
             expected=f"{shape[3] if len(shape) == 4 else 1}",
-            found=", ".join(one.name for one in folders),
+            found=", ".join(plane_folder.name for plane_folder in folders),
             hint="name the folder of the plane that this series is",
         )
     planes, ops = [], {}
@@ -112,14 +114,14 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
             msg, where=str(folders[0] / "ops.npy"), expected="neucoeff, or extraction.neuropil_coefficient"
         )
     summary = store_arrays(results, join_planes(planes), 1.0)
-    found = _settings(ops)
+    settings = _settings(ops)
     unknown = "yoff1" in ops and "yblock" not in ops
     return Loaded(
         summary={**summary, "frames": shape[0], "planes": len(planes), "loaded": True, "blocks_unknown": unknown},
         params=params.model_copy(
             update={"neuropil_coefficient": float(coefficient), "tau": float(ops.get("tau", params.tau))}
         ),
-        parameters=found,
+        parameters=settings,
         tool_version=str(ops.get("suite2p_version") or ops.get("version") or "unknown"),
     )
 
@@ -132,27 +134,27 @@ def _read_plane(folder: Path, ops: Mapping[str, Any], shape: tuple[int, int, int
         if (folder / name).is_file():
             outputs[key] = _read_array(folder / name, len(stat), 2 if key in ("iscell", "redcell") else None)
     sizes = tuple(int(ops.get(key, 0)) for key in ("Ly", "Lx"))
-    found = (outputs["F"].shape[1], *sizes)
-    if found != shape:
+    output_shape = (outputs["F"].shape[1], *sizes)
+    if output_shape != shape:
         msg = "the output is of another movie"
         raise InputError(
             msg,
             where=str(folder),
             expected=f"{frames} frames of {nx} x {ny} pixels (x, y)",
-            found=f"{found[0]} frames of {found[2]} x {found[1]}",
+            found=f"{output_shape[0]} frames of {output_shape[2]} x {output_shape[1]}",
             hint="bind the movie that it was made from: --input movie=PATH",
         )
     for name in ("yoff", "xoff", "corrXY", "yoff1", "xoff1", "badframes"):
         if name in ops and len(ops[name]) != frames:
             msg = f"{name} is not of all frames"
             raise SourceError(msg, where=str(folder / "ops.npy"), expected=str(frames), found=str(len(ops[name])))
-    for number, one in enumerate(stat):
-        missing = [name for name in ("ypix", "xpix", "lam", "med") if name not in one]
-        if missing or len(one["ypix"]) != len(one["lam"]):
+    for number, roi in enumerate(stat):
+        missing = [name for name in ("ypix", "xpix", "lam", "med") if name not in roi]
+        if missing or len(roi["ypix"]) != len(roi["lam"]):
             msg = f"ROI {number} is not one of suite2p's"
-            found_text = f"no {', '.join(missing)}" if missing else f"{len(one['lam'])} weights"
+            found_text = f"no {', '.join(missing)}" if missing else f"{len(roi['lam'])} weights"
             raise SourceError(msg, where=str(folder / "stat.npy"), expected="ypix, xpix, lam, med", found=found_text)
-        y, x = np.asarray(one["ypix"]), np.asarray(one["xpix"])
+        y, x = np.asarray(roi["ypix"]), np.asarray(roi["xpix"])
         if (
             y.shape != x.shape
             or y.min(initial=0) < 0
@@ -196,7 +198,7 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(k): _to_plain(v) for k, v in value.items() if not str(k).endswith("path")}
     if isinstance(value, (list, tuple, np.ndarray)):
-        return [_to_plain(one) for one in value]
+        return [_to_plain(item) for item in value]
     if isinstance(value, np.generic):
         return value.item()
     return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)

@@ -30,7 +30,7 @@ class MotionCorrectionParams(RegistrationParams):
 
 
 class MotionCorrection(Processor):
-    """How a movie moved, and its mean when that is undone, with suite2p's registration (rigid and non-rigid).
+    """Motion of a movie, and its corrected mean image, by suite2p's registration (rigid and non-rigid).
 
     Results, in the module ``ophys``, are those of ``suite2p`` before the cells are looked for:
     ``MotionCorrectionShifts_<step>`` and its companions, and ``SummaryImages_<step>`` with mean and reference. The

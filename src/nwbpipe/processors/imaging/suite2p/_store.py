@@ -113,27 +113,29 @@ def join_planes(planes: List[Arrays]) -> Arrays:
     """Join the planes of a volume; of one plane, return its arrays as they are."""
     if len(planes) == 1:
         return planes[0]
-    found = [one for one in planes if len(one["rois/index"])] or planes
+    planes_with_rois = [plane for plane in planes if len(plane["rois/index"])] or planes
     joined: Arrays = {}
-    names = dict.fromkeys(name for one in planes for name in one)
+    names = dict.fromkeys(name for plane in planes for name in plane)
     for name in names:
         if name.startswith(("rois/", "traces/")):  # those that all planes with ROIs have
-            if all(name in one for one in found):
+            if all(name in plane for plane in planes_with_rois):
                 axis = 1 if name.startswith("traces/") else 0
-                joined[name] = np.concatenate([one[name] for one in found], axis=axis)
+                joined[name] = np.concatenate([plane[name] for plane in planes_with_rois], axis=axis)
         elif name.startswith("images/"):
-            blank = next(np.zeros_like(one[name]) for one in planes if name in one)  # suite2p found nothing there
-            joined[name] = np.stack([one.get(name, blank) for one in planes], axis=2)
+            blank = next(
+                np.zeros_like(plane[name]) for plane in planes if name in plane
+            )  # suite2p found nothing there
+            joined[name] = np.stack([plane.get(name, blank) for plane in planes], axis=2)
         elif name in _BY_FRAME:
-            joined[name] = np.stack([one[name] for one in planes], axis=1)
+            joined[name] = np.stack([plane[name] for plane in planes], axis=1)
         elif name == "blocks":
             joined[name] = planes[0][name]
         elif name == "valid":
-            x0, x1, y0, y1 = np.array([one[name] for one in planes]).T
+            x0, x1, y0, y1 = np.array([plane[name] for plane in planes]).T
             joined[name] = np.array([x0.max(), x1.min(), y0.max(), y1.min()])
-    counts = [len(one["rois/index"]) for one in planes]
-    ends = np.cumsum([0] + [len(one["rois/x"]) for one in planes])
-    joined["rois/index"] = np.concatenate([one["rois/index"] + ends[k] for k, one in enumerate(planes)])
+    counts = [len(plane["rois/index"]) for plane in planes]
+    ends = np.cumsum([0] + [len(plane["rois/x"]) for plane in planes])
+    joined["rois/index"] = np.concatenate([plane["rois/index"] + ends[k] for k, plane in enumerate(planes)])
     joined["rois/plane"] = np.repeat(np.arange(len(planes)), counts)
     return joined
 

@@ -1,4 +1,4 @@
-"""What suite2p's results are, for the writer that all imaging methods share."""
+"""Write suite2p's results with the writer that all imaging methods share."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ def _rois(stored: Any, summary: Any, context: Context) -> Rois:
     columns = {}
     if "iscell" in stored:
         threshold = context.params.cell_threshold
-        told = f"Whether the ROI is a cell: probability above {threshold:g}."
+        description = f"Whether the ROI is a cell: probability above {threshold:g}."
         if summary.get("loaded"):
-            told = (
+            description = (
                 "Whether the ROI is a cell, as iscell.npy has it: the classifier's word, or a person's who edited it."
             )
-        columns["iscell"] = (told, stored["iscell"][:])
+        columns["iscell"] = (description, stored["iscell"][:])
         columns["iscell_probability"] = (
             "Probability that the ROI is a cell, by suite2p's classifier.",
             stored["iscell_probability"][:],
