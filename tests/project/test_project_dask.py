@@ -253,7 +253,7 @@ options = { image = "lab/nwbpipe", worker_options = { memory_limit = 0 } }
         ("aws.NotCluster", "has no cluster 'aws.NotCluster'\n  expected: aws.LabCluster, aws.Task2Cluster"),
         ("aws.LocalCluster", "has no cluster 'aws.LocalCluster'"),  # it is not of that package
         ("aws.MissingCluster", "has no cluster"),
-        ("aws.TaskCluster", "can't set the resources"),
+        ("aws.TaskCluster", "workers can't be set"),
         ("nowhere.LabCluster", "can't be imported"),
         (None, "has no cluster"),
     ],

@@ -101,7 +101,7 @@ def test_an_artefact_is_made_once_and_read_by_every_session(project: Project, tm
     assert f"nwbpipe:run/{values['run_id']}" in lineage["activity"]
     assert {one.step for one in project.runs() if one.session == PROJECT} == {"pca"}
     assert all(one.ok and one.largest == 0 for one in project.verify("m1/s1", "scores"))
-    with pytest.raises(errors.RequestError, match="can't verify an artefact"):
+    with pytest.raises(errors.RequestError, match="an artefact can't be verified"):
         project.verify(PROJECT, "pca")
     by_hand(tmp_path, folder)
 

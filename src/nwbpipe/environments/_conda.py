@@ -22,7 +22,7 @@ def find_conda(tool: Tool) -> Path:
     """
     engine = find_on_path(ENGINES)
     if engine is None:
-        msg = f"nwbpipe can't create a conda environment for {tool.name!r}: there is no conda"
+        msg = f"there is no conda to create an environment for {tool.name!r}"
         raise ToolMissingError(
             msg,
             expected=" or ".join(ENGINES) + " on the PATH",

@@ -113,7 +113,7 @@ def find_container_engine(tool: Tool) -> Path:
     """
     engine = find_on_path(ENGINES)
     if engine is None:
-        msg = f"nwbpipe can't build a container for {tool.name!r}: there is no program that runs containers"
+        msg = f"there is no program that runs containers, to build one for {tool.name!r}"
         raise ToolMissingError(msg, expected=" or ".join(ENGINES) + " on the PATH", hint="install one of them")
     return engine
 

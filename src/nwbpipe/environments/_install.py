@@ -58,7 +58,7 @@ def install(
     if kind is None:
         kind = _choose_kind(tool, lock)
     if kind not in (EnvironmentKind.ISOLATED, EnvironmentKind.CONDA, EnvironmentKind.CONTAINER):
-        msg = f"nwbpipe does not create environments of the kind {str(kind)!r}"
+        msg = f"an environment of the kind {str(kind)!r} can't be installed"
         raise RequestError(
             msg, expected="isolated, conda or container", hint=f"set its Python: {variable_name(tool, 'python')}"
         )

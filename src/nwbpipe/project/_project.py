@@ -289,7 +289,7 @@ class Project:
     def verify(self, session: str, step: str, **options: Any) -> list[Difference]:
         """Compute a run again in scratch, from its record, and compare; see `nwbpipe.run.verify_run`."""
         if session == PROJECT:
-            msg = "nwbpipe can't verify an artefact, only the steps that read it"
+            msg = "an artefact can't be verified, only the steps that read it"
             raise RequestError(msg, where=f"{session} {step}", hint="give a session, and a step that reads it")
         return verify_run(self._find_session(session).file, step, place=self.spec.locate, **options)
 

@@ -110,7 +110,7 @@ def _make_cloud_cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> An
         settings = {"nthreads": 1, "resources": declare_resources(kind, worker)}
         options["worker_options"] = {**options.get("worker_options", {}), **settings}
     else:
-        msg = "nwbpipe can't set the resources of that cluster's workers"
+        msg = "the resources of that cluster's workers can't be set"
         raise RequestError(
             msg, found=str(spec.cluster), expected="a cluster with worker_options or worker_extra_args",
             hint="start it yourself, and give its scheduler: kind = \"dask\", address = \"…\"",

@@ -116,7 +116,7 @@ def evaluate_conversion(
             return ConversionState("blocked", f"raw files are missing: {', '.join(absent)}", key=key)
         return ConversionState("missing", "not converted yet", ready=True, key=key)
     if record is None:
-        return ConversionState("blocked", "the NWB file exists, but nwbpipe did not convert it", key=key)
+        return ConversionState("blocked", "the NWB file exists, but it was not converted by nwbpipe", key=key)
     changes = compare_specs(record.parameters, spec.parameters)
     changed, unknown = _compare_sources(spec.sources, record.sources, file_stats, limit)
     if changes.rebuild or changed:
