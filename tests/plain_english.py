@@ -1,6 +1,6 @@
 """Count departures from plain English in source code: participles, vague names, riddles and odd messages.
 
-Run it on a folder, to see the counts and every place: ``python tests/plain_english.py src/nwbpipe``.
+Run it on folders, to see the counts and every place: ``python tests/plain_english.py src/nwbpipe src/nwbpipe_kit``.
 """
 
 from __future__ import annotations
@@ -157,11 +157,13 @@ def _count(
         places.places.append(f"{file}:{line} {name}")
 
 
-def count_folder(folder: Path, exceptions: frozenset[str] = frozenset()) -> Report:
-    """Return the counts of all Python files below a folder."""
+def count_folders(*folders: Path, exceptions: frozenset[str] = frozenset()) -> Report:
+    """Return the counts of all Python files below folders; names of files are relative to nwbpipe."""
     report = Report(unused_exceptions=set(exceptions))
-    for path in sorted(folder.rglob("*.py")):
-        count_file(path, report, exceptions, path.relative_to(folder).as_posix())
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            name = path.relative_to(folder.parent).as_posix().removeprefix("nwbpipe/")
+            count_file(path, report, exceptions, name)
     return report
 
 
@@ -171,7 +173,7 @@ def count_by_room(places: Places) -> Counter[str]:
 
 
 if __name__ == "__main__":
-    counts = count_folder(Path(sys.argv[1]))
+    counts = count_folders(*map(Path, sys.argv[1:]))
     for kind, places in counts.kinds().items():
         print(*places.places, sep="\n")
         print(f"{kind}: {len(places.places)} of {places.total}, {places.percent:.2f} %")
