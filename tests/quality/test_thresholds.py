@@ -15,7 +15,7 @@ def test_bounds_are_judged():
     for value, verdict in ((1, "fail"), (2, "warn"), (5, "pass"), (10, "pass"), (11, "warn"), (21, "fail")):
         assert chosen.judge("roi", {"area": value})[0] == verdict
     assert chosen.judge("roi", {"area": 1.0}) == ("fail", ["fail: area 1 is below 2"])
-    assert chosen.judge("roi", {"area": float("nan")}) == ("warn", ["warn: area can't be told"])
+    assert chosen.judge("roi", {"area": float("nan")}) == ("warn", ["warn: area is unknown"])
     assert chosen.judge("roi", {"snr": 1.0}) == ("pass", [])
     assert chosen.judge("scan", {"area": 1.0}) == ("pass", [])
 

@@ -101,7 +101,7 @@ def install(
 
     if kind is not None and kind not in set(EnvironmentKind):
         raise typer.BadParameter(
-            f"{kind!r} is no kind of environment: isolated, conda, container", param_hint="--kind"
+            f"{kind!r} is not a kind of environment: isolated, conda, container", param_hint="--kind"
         )
     for tool in [_find_tool(name) for name in names]:
         file = lock / f"{tool.name}.txt" if lock is not None and lock.is_dir() else lock

@@ -155,7 +155,7 @@ def _interrupted_error(target: Path, error: InterruptedCommitError) -> FileAcces
         msg = "the change is committed, but could not be put in place"
     else:
         msg = "the disk failed at the moment of the commit: it may or may not stand"
-    hint = "mend the disk, then open the file with nwbpipe: that finishes or takes back the commit, as a whole"
+    hint = "repair the disk, then open the file with nwbpipe: that finishes or takes back the commit, as a whole"
     return FileAccessError(msg, where=str(target), found=str(cause), hint=hint)
 
 

@@ -28,7 +28,7 @@ def read_texts(group: h5py.Group, name: str) -> Any:
     KeyError
         If there is none.
     TypeError
-        If it is no dataset of texts.
+        If it is not a dataset of texts.
     """
     return _values(h5py.h5o.open(group.id, name.encode()), name)
 
@@ -45,7 +45,7 @@ def iter_texts(group: h5py.Group) -> Iterator[tuple[str, bytes]]:
 
 def _values(dataset: Any, name: str) -> Any:
     if not isinstance(dataset, h5py.h5d.DatasetID) or h5py.check_string_dtype(dataset.dtype) is None:
-        raise TypeError(f"{name} is no dataset of texts")
+        raise TypeError(f"{name} is not a dataset of texts")
     if dataset.get_space().get_simple_extent_type() == h5py.h5s.NULL:
         raise TypeError(f"{name} is empty")
     values = np.empty(dataset.shape, dtype=dataset.dtype)

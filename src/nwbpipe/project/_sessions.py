@@ -108,7 +108,7 @@ def _refuse_shared(sessions: Sequence[Session]) -> None:
                 names = f"{first_session.spec or first_session.file} and {session.spec or session.file}"
                 clashes.append(Problem(message, names, found=str(getattr(session, attribute))))
     if clashes:
-        msg = "the sessions of the project can't be told apart"
+        msg = "several sessions of the project have the same key"
         raise SpecError(
             msg, problems=clashes, hint="give each a key of its own, or narrow `sessions` in nwbpipe.toml"
         )

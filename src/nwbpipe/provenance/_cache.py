@@ -125,7 +125,7 @@ class IdentityCache:
         """
         paths = [_normalize(path) for path in object_paths]
         stat = stat or _read_stat(file)
-        identities = {path: found for path in paths if (found := self.look_up(file, path, stat=stat)) is not None}
+        identities = {path: entry for path in paths if (entry := self.look_up(file, path, stat=stat)) is not None}
         if missing := [path for path in paths if path not in identities]:
             identities |= self._hash_objects(file, missing, stat)
         return [identities[path] for path in paths]
@@ -133,10 +133,10 @@ class IdentityCache:
     def _hash_objects(self, file: Path | str, paths: list[str], stat: AnyStat) -> dict[str, Identity]:
         for _ in range(_ATTEMPTS):
             began = self._wait_until_settled(stat)
-            results, before, after = self._compute_identities(file, paths, stat)
-            if before == after and all(_are_unchanged(result.files) for result in results.values()):
+            results, old_stat, new_stat = self._compute_identities(file, paths, stat)
+            if old_stat == new_stat and all(_are_unchanged(result.files) for result in results.values()):
                 break
-            stat = after
+            stat = new_stat
         else:
             raise LockedFileError(
                 "the file changes while it is being read",
@@ -146,10 +146,10 @@ class IdentityCache:
         settled = {
             path: result
             for path, result in results.items()
-            if all(self._is_settled(state, began) for state in (after, *result.files.values()))
+            if all(self._is_settled(state, began) for state in (new_stat, *result.files.values()))
         }
         if settled:
-            entry = self._entries.load(file, after)
+            entry = self._entries.load(file, new_stat)
             for path, result in settled.items():
                 entry["objects"][path] = {
                     "identity": result.identity,

@@ -133,7 +133,7 @@ class ThresholdSet:
             value = float(metrics[metric])
             if math.isnan(value):
                 worst = max(worst, 1)
-                reasons.append(f"warn: {metric} can't be told")
+                reasons.append(f"warn: {metric} is unknown")
                 continue
             for side, sign in (("below", 1), ("above", -1)):
                 for level in LEVELS[:0:-1]:

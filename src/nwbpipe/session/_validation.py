@@ -122,7 +122,7 @@ def check_valid(working: h5py.File, original: SessionFile) -> None:
             where=str(original),
             expected="a file that pynwb can raise to today's version",
             found=f"{sum(faults.values())} faults: {_summarize_faults(faults)}",
-            hint="convert the session again, or export the file with a current pynwb and mend these faults",
+            hint="convert the session again, or export the file with a current pynwb and repair these faults",
         )
     if new_faults:
         msg = "the results would make the file invalid"

@@ -53,13 +53,13 @@ def cache_limit() -> int:
     Raises
     ------
     RequestError
-        If it is no number.
+        If it is not a number.
     """
     text = os.environ.get(LIMIT_VARIABLE, "50")
     try:
         return int(float(text) * 1e9)
     except (ValueError, OverflowError):
-        msg = f"{LIMIT_VARIABLE} is no number"
+        msg = f"{LIMIT_VARIABLE} is not a number"
         raise RequestError(msg, expected="gigabytes, such as 50", found=text) from None
 
 

@@ -86,7 +86,7 @@ def open_location(location: Path | str) -> tuple[Store, str]:
         file = Path(os.path.abspath(location))  # noqa: PTH100 (links stay)
         return LocalStore(file.parent), file.name
     if folder.endswith(":/") or not name or (folder.endswith("/") and path.startswith("s3:")):
-        msg = "the address names no file"
+        msg = "the address does not name a file"
         raise RequestError(msg, where=public_url(location), expected="a URL that ends with a name, without //")
     return open_store(folder), name
 

@@ -208,7 +208,7 @@ def test_ends_and_further_times(tmp_path):
 
 def test_further_times_of_a_counter_that_overflows_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("time,peak\n1,2\n")
-    with pytest.raises(SourceError, match="can't be told apart"):
+    with pytest.raises(SourceError, match="are ambiguous"):
         _build(tmp_path / "a.csv", time_wrap=100, time_columns=["peak"])
 
 
@@ -280,7 +280,7 @@ def test_times_from_a_file_beside(tmp_path):
         ("1,a\n", {"header": False, "column_names": ["time"]}, "column_names don't fit"),
         ("time,name\n1,a\n", {"name_column": "name", "event_name": "b"}, "both"),
         ("a\n", {"pattern": "("}, "not a regular expression"),
-        ("a\n", {"pattern": "a"}, "names no group"),
+        ("a\n", {"pattern": "a"}, "has no named group"),
         ("time\n1\n", {"time_unit": "min"}, "time_unit has a wrong value"),
     ],
 )

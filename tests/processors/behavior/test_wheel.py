@@ -107,7 +107,11 @@ def test_what_is_no_wheel_is_refused(tmp_path):
         meters={"data": np.arange(10.0), "rate": 10.0, "unit": "meters"},
         backwards={"data": np.arange(3.0), "timestamps": [0.0, 2.0, 1.0]},
     )
-    for name, message in (("wide", "no position"), ("meters", "what a movement is"), ("backwards", "don't increase")):
+    for name, message in (
+        ("wide", "not a position"),
+        ("meters", "what a movement is"),
+        ("backwards", "don't increase"),
+    ):
         with pytest.raises(InputError, match=message):
             nwbpipe.process(path, "wheel", inputs={"position": name})
     with pytest.raises(ValidationError, match="not below half"):

@@ -112,7 +112,7 @@ def test_what_is_no_result_of_caiman_is_refused(session, tmp_path, content):
             file["estimates/C"] = 1
     else:
         path.write_bytes(content)
-    with pytest.raises(SourceError, match=r"no saved result of CaImAn"):
+    with pytest.raises(SourceError, match=r"not a saved result of CaImAn"):
         nwbpipe.load(session, "caiman", path)
 
 

@@ -94,5 +94,5 @@ def test_a_bad_file_is_refused_and_the_session_left_alone(session, tmp_path, mor
 
 def test_what_is_no_output_of_extract_is_refused(session, tmp_path):
     (tmp_path / "old.mat").write_bytes(b"MATLAB 5.0 MAT-file")
-    with pytest.raises(SourceError, match=r"(?s)no output of EXTRACT.*-v7\.3"):
+    with pytest.raises(SourceError, match=r"(?s)not an output of EXTRACT.*-v7\.3"):
         nwbpipe.load(session, "extract", tmp_path / "old.mat")

@@ -119,7 +119,7 @@ def read_pattern(path: Path, pattern: str, skip_unmatched: bool, encoding: str) 
         ) from error
     if not expression.groupindex:
         raise SourceError(
-            "the pattern names no group",
+            "the pattern has no named group",
             where="args: pattern",
             expected="named groups, one a column: (?P<event>…) (?P<time>…)",
             found=pattern,

@@ -111,7 +111,7 @@ class BehaviorEventsInterface(FileInterface[EventArguments], BaseTemporalAlignme
                 )
         if args.time_wrap is not None and args.time_columns:
             raise self._error(
-                "further times of a counter that overflows can't be told apart",
+                "further times of a counter that overflows are ambiguous",
                 expected="time_wrap, or time_columns",
                 found="both",
                 hint="leave the columns out, or unwrap the file's times first",

@@ -34,7 +34,7 @@ class WheelParams(Params):
     )
     window_s: float = Field(0.2, gt=0, description="Length of the window.")
     min_gap_s: float = Field(0.1, ge=0, description="Movements closer than that are one.")
-    min_duration_s: float = Field(0.05, ge=0, description="Shorter movements are none.")
+    min_duration_s: float = Field(0.05, ge=0, description="Shorter movements are not counted.")
 
     @model_validator(mode="after")
     def _check_consistency(self) -> WheelParams:
@@ -77,7 +77,7 @@ class Wheel(Processor):
         shape = series.data.shape
         if len([size for size in shape if size != 1]) > 1 or series.data.dtype.kind not in "fiu":
             raise InputError(
-                "the series is no position",
+                "the series is not a position",
                 where=path,
                 expected="one number a sample",
                 found=f"shape {shape}, {series.data.dtype}",
@@ -122,7 +122,7 @@ class Wheel(Processor):
         times = {"rate": params.rate_hz, "starting_time": float(results.summary["start"])}
         left_out = results.summary["missing"]
         text = f"Position of {series.name} at {params.rate_hz:g} Hz"
-        text += f"; {left_out} samples that are no numbers were left out." if left_out else "."
+        text += f"; {left_out} samples that are not numbers were left out." if left_out else "."
         module.add(
             TimeSeries(
                 name=context.name("WheelPosition"),

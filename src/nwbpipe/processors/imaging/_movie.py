@@ -56,7 +56,7 @@ def movie_facts(series: Any, path: str) -> dict[str, Any]:
         )
     shape = tuple(int(size) for size in series.data.shape)
     if len(shape) not in (3, 4):
-        msg = "the data are no movie"
+        msg = "the data are not a movie"
         raise InputError(
             msg,
             where=path,

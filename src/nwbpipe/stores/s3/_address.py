@@ -49,7 +49,7 @@ def parse_address(url: Path | str, *, folder: bool = False) -> Address:
     bucket, _, key = bucket_and_key.partition("/")
     nameless = not bucket or str(url).startswith("s3:///")
     if nameless or "@" in bucket or (not folder and (not key or key.endswith("/"))):
-        msg = "the address names no object in S3"
+        msg = "the address does not name an object in S3"
         raise RequestError(
             msg, where=public_url(url), expected="s3://bucket/key", hint="name the bucket and the object"
         )

@@ -30,7 +30,7 @@ def output_files(source: Path) -> list[Path]:
         with h5py.File(source, "r", locking=False) as file:
             if all(f"estimates/{name}" in file for name in _NEEDED):
                 return [source]
-    msg = "this is no saved result of CaImAn"
+    msg = "this is not a saved result of CaImAn"
     raise SourceError(
         msg,
         where=str(source),

@@ -30,7 +30,7 @@ def output_files(source: Path) -> list[Path]:
         with h5py.File(source, "r", locking=False) as file:
             if _find_layout(file) is not None:
                 return [source]
-    msg = "this is no output of EXTRACT"
+    msg = "this is not an output of EXTRACT"
     raise SourceError(
         msg,
         where=str(source),

@@ -60,7 +60,7 @@ def plane_folders(source: Path) -> list[Path]:
     for plane in planes:
         missing = [name for name in _NEEDED if not (plane / name).is_file()]
         if missing:
-            msg = "this is no finished output of suite2p"
+            msg = "this is not a finished output of suite2p"
             raise SourceError(
                 msg,
                 where=str(plane),
@@ -95,7 +95,7 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
     folders = plane_folders(source)
     shape = facts["shape"]
     if len(folders) != (shape[3] if len(shape) == 4 else 1):
-        msg = "the output and the movie have not the same number of planes"
+        msg = "the output and the movie differ in their number of planes"
         raise InputError(
             msg,
             where=str(source),
