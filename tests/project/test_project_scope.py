@@ -227,7 +227,7 @@ def test_a_session_that_cannot_serve_is_not_left_out_in_silence(project: Project
         (
             '[steps.p]\nprocessor = "shared_pca"\nscope = "project"\n[steps.b]\nprocessor = "scale"\n'
             'inputs.series = "p"\n',
-            "is no artefact",
+            "is not an artefact",
         ),
         ('[steps.p]\nprocessor = "shared_pca"\nscope = "project"\nprimary = true\n', "never primary"),
     ],
