@@ -11,7 +11,7 @@ import h5py
 import pytest
 
 from nwbpipe.processors import BoundInput
-from nwbpipe.run._bind import describe_location
+from nwbpipe.run._bind import describe_input, locate_input
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-do-i-write-a-processor.md"
 SHOWN = {
@@ -36,7 +36,8 @@ def test_the_inputs_are_what_the_page_shows(kind: str, tmp_path: Path) -> None:
         file["intervals/trials/start_time"] = [1.0]
         file["acquisition/VideoFace/data"], file["acquisition/VideoFace/timestamps"] = [], [0.0]
         file["acquisition/VideoFace/external_file"] = ["m042/face.avi"]
-        found = describe_location(file, bound, lambda name, path: tmp_path / name)
+        description = describe_input(file, bound)
+    found = locate_input(description, str(tmp_path / "m042.nwb"), lambda name, path: tmp_path / name)
     assert kinds(found) == kinds(shown)
     for name in ("path", "data", "timestamps", "rate", "starting_time", "folder"):
         assert found.get(name) == shown.get(name)
