@@ -226,7 +226,7 @@ def test_dangling_links_and_missing_files_are_named(tmp_path: Path) -> None:
     with h5py.File(path) as file:
         for name, text in (
             ("soft", "nowhere"), ("far", r"gone\.h5"), ("raw", r"gone\.bin"), ("virtual", r"gone\.h5"),
-            ("media", "https"), ("absent", "no such object"),
+            ("media", "https"), ("absent", "no object at this path"),
         ):  # fmt: skip
             with pytest.raises(InputError, match=text):
                 identify_object(file, name, folder=tmp_path)
