@@ -49,7 +49,7 @@ def test_a_dockerfile_is_printed_or_written(tmp_path: Path) -> None:
 
 def test_a_dockerfile_overwrites_no_file_of_the_users(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("numpy\n")
-    with pytest.raises(OverwriteError, match=r"has a requirements.txt already"):
+    with pytest.raises(OverwriteError, match=r"already has a requirements.txt"):
         tools("dockerfile", "suite2p", "-o", str(tmp_path))
     assert (tmp_path / "requirements.txt").read_text() == "numpy\n"
     assert not (tmp_path / "Dockerfile").exists()
@@ -70,5 +70,5 @@ def test_an_unknown_tool_and_an_unknown_kind_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'suite2p'"):
         tools("lock", "suit2p")
     assert tools("install", "suite2p", "--kind", "cloud")[0] == 2
-    with pytest.raises(RequestError, match="not made by nwbpipe"):
+    with pytest.raises(RequestError, match=r"can.t be installed"):
         tools("install", "suite2p", "--kind", "existing")

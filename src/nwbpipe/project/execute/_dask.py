@@ -138,7 +138,7 @@ class DaskExecutor:
         return self._clients.get(resources.kind)
 
     def explain_refusal(self, resources: Resources) -> str:
-        """See `Executor.refuses`."""
+        """See `Executor.explain_refusal`."""
         if not self._fixed:  # workers come and go at a scheduler that is not ours
             needed = request_resources(resources)
             words = ",".join(f"{name}={value:g}" for name, value in needed.items())
@@ -165,7 +165,7 @@ class DaskExecutor:
         return len(self._futures) < _AHEAD * max(1, workers)
 
     def choose_threads(self, resources: Resources) -> int:
-        """See `Executor.threads`."""
+        """See `Executor.choose_threads`."""
         kind = self._kinds.get(resources.kind) or self._kinds.get("standard")
         return resources.cpu or (kind.cores if kind else 1)
 
