@@ -35,6 +35,7 @@ MODULES = [f"nwbpipe.{room}" for room in (*ROOMS, "review._compare_figure")]
 # What some of the stand-ins give back; the others give back an `Answer`.
 RETURNS = {
     "session.repack": (1, 2),
+    "session.SessionFile.at.read": ((), ()),
     "environments.render_dockerfile": "FROM",
     "project.render_systemd_unit": "[Unit]",
     "project.render_watch_dockerfile": "FROM",
@@ -50,6 +51,7 @@ RETURNS = {
 # Parameters to which an option's value goes under another name; None: one of any name.
 ALIASES = {
     "file": "path",
+    "log file": "location",
     "project": "path",
     "init folder": "path",
     "convert memory": "memory_mb",
