@@ -89,12 +89,13 @@ class Computation(ABC):
     def _begin_scratch(self, made_by: list[str]) -> None:
         """Make an empty scratch folder; finished stages of the same code and tool stay."""
         mark = self.scratch / _MADE_BY
-        if self._resumable and mark.is_file() and self._computes_same(json.loads(mark.read_text()), made_by):
+        earlier = _read_made_by(mark)
+        if self._resumable and earlier and self._computes_same(earlier, made_by):
             self._end_scratch()
         else:
             self.discard()
         self.scratch.mkdir(mode=0o700, exist_ok=True)
-        mark.write_text(json.dumps(made_by))
+        mark.write_text(json.dumps(made_by), encoding="utf-8")
 
     def _end_scratch(self) -> None:
         """Keep, of a computation that did not end, only the stages that it had finished."""
@@ -201,3 +202,12 @@ def record_input(bound: BoundInput, path: str | None = None) -> ObjectRecord:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat()
+
+
+def _read_made_by(mark: Path) -> list[str]:
+    """Return the code and tool of the stages beside a mark; empty if the mark is missing or of another form."""
+    try:
+        made_by = json.loads(mark.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return made_by if isinstance(made_by, list) and all(isinstance(text, str) for text in made_by) else []
