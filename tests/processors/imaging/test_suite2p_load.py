@@ -213,5 +213,5 @@ def test_planes_of_a_volume_are_loaded_together(tmp_path):
 
 
 def test_a_processor_that_loads_nothing_says_so(session_nwb, tmp_path):
-    with pytest.raises(RequestError, match="not a finished output"):
+    with pytest.raises(RequestError, match="takes no finished output"):
         nwbpipe.load(session_nwb, Scale(), tmp_path)
