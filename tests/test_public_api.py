@@ -103,6 +103,7 @@ class Case:
 
 # Arguments that arrive as something else: the name there, and the value.
 TRANSLATED = {
+    ("convert", "discard_results"): ("lossless", True),
     ("process", "replace"): ("may_replace", True),
     ("process", "force"): ("renew", True),
     ("load", "replace"): ("may_replace", True),
@@ -142,10 +143,11 @@ def make_cases(folder: Path) -> list[Case]:
     ]  # fmt: skip
     return [
         Case(
-            nwbpipe.convert, spec=spec, output=folder / "made.nwb", overwrite=True, discard_results=True, stub=True,
-            compression="none", layout="plain", memory_mb=777, progress=False, raw_identity="stat",
-            carry=Spy(), stores=Stores({}, base=folder),
+            nwbpipe.convert, spec=spec, output=folder / "made.nwb", overwrite=True, stub=True, compression="none",
+            layout="plain", memory_mb=777, progress=False, raw_identity="stat", carry=Spy(),
+            stores=Stores({}, base=folder),
         ),
+        Case(nwbpipe.convert, spec=spec, output=folder / "made.nwb", overwrite=True, discard_results=True),
         Case(
             nwbpipe.process, path=path, processor=Scale(), step="other", params={"factor": 3.25},
             inputs={"series": "acquisition/lever"}, seed=7919, primary=True, replace=True, cascade=True,

@@ -21,11 +21,11 @@ def trains(seed: int, count: int, jitter: float, part: slice, shift: float) -> t
 
 # The shifts are so small that the pulses still pair, well (set back soon, or swallowed by the line) or by chance.
 ALONE = [
-    ("_misfit", 0, 100, 0.05, slice(40, 48), 0.2),
-    ("_step", 0, 36, 0.05, slice(18, None), 0.15),
-    ("_step", 1, 36, 0.04, slice(18, None), 0.12),
-    ("_sparse", 2, 100, 0.06, slice(80, None), 0.45),
-    ("_sparse", 19, 60, 0.05, slice(48, None), 0.6),
+    ("_find_misfit", 0, 100, 0.05, slice(40, 48), 0.2),
+    ("_find_step", 0, 36, 0.05, slice(18, None), 0.15),
+    ("_find_step", 1, 36, 0.04, slice(18, None), 0.12),
+    ("_find_sparse_stretch", 2, 100, 0.06, slice(80, None), 0.45),
+    ("_find_sparse_stretch", 19, 60, 0.05, slice(48, None), 0.6),
 ]
 
 
