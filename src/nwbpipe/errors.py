@@ -16,6 +16,7 @@ a stable code, and the exit code of the command line (1: the work failed, 2: the
     │   └── UnsupportedFileError  NP107  not HDF5, not NWB, or an NWB version that is not supported
     └── WorkError                 exit 1: the work was started, or checked, and failed
         ├── SourceError           NP201  a raw file is missing, unreadable, truncated or contradicts itself
+        │   └── AccountError      NP208  the raw files hold something else than was read of them
         ├── ClockError            NP202  no evidence aligns a clock, or its times don't fit
         ├── InvalidResultError    NP203  the result would not be valid NWB, or DANDI would refuse it
         ├── FileAccessError       NP204  reading or writing failed: space, permission, a missing folder
@@ -194,6 +195,12 @@ class SourceError(WorkError):
     """A raw file is missing, unreadable, truncated, or contradicts itself."""
 
     code = "NP201"
+
+
+class AccountError(SourceError):
+    """The raw files of a source hold something else than was read of them, or lie apart from the other sources."""
+
+    code = "NP208"
 
 
 class ClockError(WorkError):

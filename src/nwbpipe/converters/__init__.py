@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nwbpipe.converters._convert import convert
-    from nwbpipe.converters._record import conversion_key, identity_values, source_paths
+    from nwbpipe.converters._record import conversion_key, identity_values, source_paths, watched_folders
     from nwbpipe.converters._update import SpecChanges, compare_specs, update_metadata
     from nwbpipe.converters.clocks._figure import draw_alignments
     from nwbpipe.converters.spec._load import SpecSummary, load_spec, open_spec, summarize_spec
@@ -28,6 +28,7 @@ _HOME = {
     "compare_specs": "_update",
     "summarize_spec": "spec._load",
     "update_metadata": "_update",
+    "watched_folders": "_record",
 }
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "source_paths",
     "summarize_spec",
     "update_metadata",
+    "watched_folders",
 ]
 
 

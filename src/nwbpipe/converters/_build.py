@@ -12,6 +12,7 @@ from nwbpipe.converters._entities_nwb import add_entities
 from nwbpipe.converters._metadata import session_metadata
 from nwbpipe.converters._source import Source
 from nwbpipe.converters._warnings import log_warnings
+from nwbpipe.converters.accounts import check_extents
 from nwbpipe.converters.clocks._clocks import Clocks
 from nwbpipe.converters.neuroconv_fixes import correct_pixel_masks, fix_interfaces
 from nwbpipe.converters.spec._model import SessionSpec
@@ -70,6 +71,8 @@ def build_nwbfile(spec: SessionSpec, *, stub: bool = False, progress: bool = Fal
 
     clocks = Clocks(spec.clocks, spec.reference_clock)  # reads files of times: a bad one is refused before raw data
     sources = [Source(name, part, spec.clock_of(name), spec.paths) for name, part in spec.sources.items()]
+    for source in sources:
+        source.is_reference = source.clock == spec.reference_clock
     _open_sources(sources, clocks, spec.path, stub, progress)
     fix_interfaces(sources, spec.metadata)
     clocks.align(sources, spec.session.session_start_time)
@@ -79,6 +82,8 @@ def build_nwbfile(spec: SessionSpec, *, stub: bool = False, progress: bool = Fal
     owners: dict[str, str] = {}
     for source in sources:
         _add_source(source, nwbfile, metadata, clocks, owners, spec.path)
+    if not stub:  # the first samples of one source need not overlap those of another
+        check_extents(sources)
     add_entities(spec, nwbfile)
     return BuiltSession(nwbfile, sources, clocks.records)
 
@@ -114,7 +119,7 @@ def _add_source(
         owners.setdefault(item.name, source.name)
     with source.translate_errors():
         notes = correct_pixel_masks(source.interface, source.added)
-    with log_warnings(source.where):
+    with log_warnings(source.where, source.tell):
         notes += clocks.apply(source)
         for note in notes:
             logger.info("%s: %s", source.where, note)

@@ -16,7 +16,15 @@ from nwbpipe.converters._build import build_nwbfile
 from nwbpipe.converters._checks import check_in_memory, check_written
 from nwbpipe.converters._hdf5 import Storage, write_hdf5
 from nwbpipe.converters._media import MEDIA, place_media
-from nwbpipe.converters._record import STEP, SourceIdentities, add_conversion_record, source_paths, with_sources
+from nwbpipe.converters._record import (
+    ACCOUNTS,
+    STEP,
+    SourceIdentities,
+    add_conversion_record,
+    describe_accounts,
+    source_paths,
+    with_sources,
+)
 from nwbpipe.converters._upload import existing_etag, remote_target, upload
 from nwbpipe.converters._warnings import log_warnings
 from nwbpipe.converters.spec._load import open_spec
@@ -117,7 +125,8 @@ def convert(
                     if building.exists():  # again, with the lock: the conversion may have taken hours
                         _refuse_loss(building, overwrite, lossless)
                     write_hdf5(built, path, storage)
-                    record = with_sources(record, identities.wait(), {MEDIA: media} if media else {})
+                    resources = {ACCOUNTS: describe_accounts(built), **({MEDIA: media} if media else {})}
+                    record = with_sources(record, identities.wait(), resources)
                     with h5py.File(path, "r+") as file:
                         set_sources(file, record)
                     if carry is not None:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from nwbpipe.converters._source import find_paths
+from nwbpipe.converters.accounts import has_account, read_account
 from nwbpipe.converters.spec._clock_spec import files_of
-from nwbpipe.converters.spec._model import SessionSpec
-from nwbpipe.errors import FileAccessError
+from nwbpipe.converters.spec._model import SessionSpec, SourceSpec
+from nwbpipe.errors import FileAccessError, NwbpipeError
 from nwbpipe.provenance import (
     FileIdentity,
     IdentityCache,
@@ -36,16 +37,43 @@ if TYPE_CHECKING:
 
 STEP = "convert"
 # The method's revision: raised when the same spec and raw files would give other content.
-REVISION = 1
+REVISION = 2
+ACCOUNTS = "accounts"  # entry of the record's resources: the account of each source, and what was said of it
 _PACKAGES = ("neuroconv", "pynwb", "hdmf", "h5py", "numpy", "spikeinterface", "neo", "roiextractors", "ndx-pose")
 
 
 def source_paths(spec: SessionSpec) -> list[tuple[str, Path]]:
-    """Return the raw files and folders of a session, each with the source that names it."""
+    """Return the raw files and folders of a session, each with the source that it belongs to.
+
+    They are those that the spec names, and those beside them that belong to the same recording by its account.
+    """
     return [
-        *((name, path) for name, source in spec.sources.items() for path in find_paths(source.args)),
+        *((name, path) for name, source in spec.sources.items() for path in _paths_of_source(source)),
         *(("clocks", path) for clock in spec.clocks.values() for path in files_of(clock)),
     ]
+
+
+def _paths_of_source(source: SourceSpec) -> list[Path]:
+    named = list(find_paths(source.args))
+    try:
+        account, _ = read_account(source.interface, source.args)
+    except NwbpipeError:  # the conversion says it
+        account = None
+    files = () if account is None else account.files
+    return [*named, *(file for file in files if not any(file.is_relative_to(path) for path in named))]
+
+
+def watched_folders(spec: SessionSpec) -> list[Path]:
+    """Return the folders in which a further file may belong to a source that names a single file."""
+    return sorted(
+        {
+            path.parent
+            for source in spec.sources.values()
+            if has_account(source.interface)
+            for path in find_paths(source.args)
+            if not is_remote(spec.paths.original_location(path)) and path.is_file()
+        }
+    )
 
 
 class SourceIdentities:
@@ -159,6 +187,17 @@ def with_sources(
     """Return the record of a conversion with the identities of its raw files, and what else it used."""
     key = conversion_key(record.parameters, identities)
     return replace(record, key=key, sources=tuple(identities), resources=resources or {})
+
+
+def describe_accounts(built: BuiltSession) -> dict[str, Any]:
+    """Return the account of each source, and what the user was told of it, as the record keeps them."""
+    return {
+        source.name: {
+            **({"not_accounted": source.unaccounted} if source.account is None else source.account.as_record()),
+            **({"notes": list(source.notes)} if source.notes else {}),
+        }
+        for source in built.sources
+    }
 
 
 def _outputs(built: BuiltSession) -> Iterable[ObjectRecord]:

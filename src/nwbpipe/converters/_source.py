@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -13,14 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from nwbpipe.converters._added import AddedObjects, Times, collect_added
 from nwbpipe.converters._names import name_after_source
-from nwbpipe.converters._warnings import log_warnings
+from nwbpipe.converters._warnings import find_loss, log_warnings
+from nwbpipe.converters.accounts import Account, raise_unaccepted, read_account, reconcile
 from nwbpipe.converters.neuroconv_fixes import allow_missing_rate, read_frame_numbers
 from nwbpipe.converters.spec._model import SourceSpec
 from nwbpipe.converters.spec._paths import SpecPaths
 from nwbpipe.errors import FileAccessError, NwbpipeError, Problem, SourceError
+from nwbpipe.stores import hide_junk
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
+
+logger = logging.getLogger("nwbpipe")
 
 # Arguments that name what a source writes; the source's name is their default.
 _KEYS = ("metadata_key", "es_key")
@@ -49,6 +54,14 @@ class Source:
         True if only the first samples are read; `open` sets it.
     added : AddedObjects
         Objects of the session's file that came from this source.
+    account : Account, optional
+        What the raw files hold, independently of the reader; `open` sets it.
+    unaccounted : str
+        Reason why there is no account.
+    notes : list of str
+        Warnings of the reader and what was put right: shown once, and kept in the file's record.
+    is_reference : bool
+        True if the source's clock is the session's reference.
     """
 
     name: str
@@ -59,6 +72,11 @@ class Source:
     options: dict[str, Any] = field(default_factory=dict)
     stub: bool = False
     added: AddedObjects = field(default_factory=AddedObjects)
+    account: Account | None = None
+    unaccounted: str = ""
+    notes: list[str] = field(default_factory=list)
+    is_reference: bool = False
+    _losses: list[tuple[str, Problem]] = field(default_factory=list)
     _reader: type[Any] | None = None
     _preview: AddedObjects | None = None
 
@@ -107,6 +125,7 @@ class Source:
             ]
             raise SourceError(f"the source {self.name!r} can't be used", where=self.where, problems=problems)
         with self.translate_errors():
+            self.account, self.unaccounted = read_account(self.spec.interface, self.spec.args)
             self.interface = self._reader(**self._choose_arguments(self._reader))
         if timed:
             allow_missing_rate(self.interface)
@@ -128,7 +147,36 @@ class Source:
         """Write the source into a file in memory; `added` holds the new objects."""
         with self.translate_errors(), collect_added(nwbfile) as added:
             self.interface.add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, **self.options)
+        self._reconcile(added)
         self.added = added
+
+    def _reconcile(self, added: AddedObjects) -> None:
+        """Hold what was added to the account of the raw files, and to what the reader warned of."""
+        accept = self.spec.accept or ()
+        self.tell(*raise_unaccepted(self._losses, self.where, accept))
+        if self.account is not None:
+            with self.translate_errors():
+                notes = reconcile(self.account, added, where=self.where, accept=accept, stub=self.stub)
+            self.tell(*self.account.notes, *notes)
+
+    def tell(self, *notes: str) -> None:
+        """Show notes to the user, once each, and keep them for the record."""
+        for note in notes:
+            if note not in self.notes:
+                self.notes.append(note)
+                logger.warning("%s: %s", self.name, note)
+
+    def _hear(self, warning: str) -> None:
+        """Take a warning of the reader: known ones mean a loss."""
+        text = str(self._hide_local_paths(warning))
+        loss = find_loss(text)
+        if loss is not None:
+            kind, hint = loss
+            problem = Problem("the reader warns of a loss", f"{self.where}: {self.file_names}", found=text, hint=hint)
+            if (kind, problem) not in self._losses:
+                self._losses.append((kind, problem))
+        else:
+            self.tell(text)
 
     def preview(self, start: datetime | None) -> AddedObjects:
         """Return the objects that the whole source writes, in a file of its own: for its pulses and events."""
@@ -141,6 +189,7 @@ class Source:
             with self.translate_errors(), collect_added(nwbfile) as added:
                 metadata = self.interface.get_metadata()
                 self.interface.add_to_nwbfile(nwbfile=nwbfile, metadata=metadata, **options)
+            self._reconcile(added)
             self._preview = added
         return self._preview
 
@@ -165,7 +214,7 @@ class Source:
         from nwbpipe.converters.interfaces import missing_reader_error
 
         try:
-            with log_warnings(self.where):
+            with log_warnings(self.where, self._hear), hide_junk():
                 yield
         except NwbpipeError as error:
             location = error.problem.where or ""
@@ -193,7 +242,7 @@ class Source:
             ) from error
 
     def _choose_arguments(self, reader: type[Any]) -> dict[str, Any]:
-        arguments = dict(self.spec.args)
+        arguments = {**(self.account.arguments if self.account is not None else {}), **self.spec.args}
         if self.spec.video == "embed":
             files = arguments.pop("file_paths")
             if len(files) != 1:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from nwbpipe.errors import SourceError
-from nwbpipe.stores import CachedFile, is_remote, open_location
+from nwbpipe.stores import CachedFile, is_junk, is_remote, open_location
 
 _PIECE = 2**24
 RawIdentity = Literal["full", "stat"]
@@ -98,7 +98,7 @@ def hash_file(path: Path | str) -> str:
 
 
 def _iter_files(folder: Path) -> Iterator[Path]:
-    """Yield every file below a folder once; linked folders are followed."""
+    """Yield every file below a folder once, without junk of systems and editors; linked folders are followed."""
     visited: set[tuple[int, int]] = set()
     for root, folders, names in os.walk(folder, followlinks=True):
         stat = Path(root).stat()
@@ -106,7 +106,8 @@ def _iter_files(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         visited.add((stat.st_dev, stat.st_ino))
-        yield from (Path(root) / name for name in names)
+        folders[:] = [name for name in folders if not is_junk(name)]
+        yield from (Path(root) / name for name in names if not is_junk(name))
 
 
 def compute_file_identity(

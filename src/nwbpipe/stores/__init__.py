@@ -2,6 +2,7 @@
 
 from nwbpipe.stores._cache import CachedFile, cache_folder, cache_limit, trim_cache
 from nwbpipe.stores._fsspec import FsspecStore
+from nwbpipe.stores._junk import hide_junk, is_junk
 from nwbpipe.stores._local import LocalStore
 from nwbpipe.stores._paths import literal_folder, match_path, normalize_path
 from nwbpipe.stores._ranged import ByteSource, RangedFile, RangeReader
@@ -36,6 +37,8 @@ __all__ = [
     "cache_folder",
     "cache_limit",
     "environment_roots",
+    "hide_junk",
+    "is_junk",
     "is_remote",
     "literal_folder",
     "match_path",

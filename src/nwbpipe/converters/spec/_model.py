@@ -96,6 +96,10 @@ def _read_notes(value: Any, _handler: Any) -> Any:
     return _NOTES.validate_python(value) if isinstance(value, list) else value and str(value)
 
 
+# Kinds of differences between raw files and what is read of them: `nwbpipe.converters.accounts` finds them.
+Accepted = Literal[
+    "parts", "gap", "samples", "channels", "planes", "fields", "shape", "rate", "unit", "extent", "warning"
+]
 Empty = BeforeValidator(_fill_empty)
 Identifier = Annotated[Filled, AfterValidator(_check_file_name)]
 SourceName = Annotated[str, AfterValidator(_check_source_name)]
@@ -193,13 +197,15 @@ class SourceSpec(StrictModel):
     """One raw data stream.
 
     `args` and `options` are typed as the interface's constructor and `add_to_nwbfile` declare them; `video` is taken
-    out of the options.
+    out of the options. `accept` names kinds of differences between the raw files and what is read of them
+    (`gap`, `parts`, …) that a person has decided to keep.
     """
 
     interface: Annotated[Filled, AfterValidator(_check_interface)]
     args: Arguments = Field(default_factory=dict)
     options: Arguments = Field(default_factory=dict)
     clock: str | None = None
+    accept: Annotated[list[Accepted], BeforeValidator(_as_list)] | None = None
     _video: Literal["link", "copy", "embed"] | None = PrivateAttr(default=None)
 
     def model_post_init(self, _context: Any) -> None:

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from nwbpipe.converters import SpecChanges, compare_specs, conversion_key, identity_values, open_spec, source_paths
+from nwbpipe.converters import (
+    SpecChanges,
+    compare_specs,
+    conversion_key,
+    identity_values,
+    open_spec,
+    source_paths,
+    watched_folders,
+)
 from nwbpipe.errors import ConflictError, NwbpipeError
 from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.project.plan._state import State
@@ -28,7 +36,7 @@ class SpecContent:
     sources : tuple of (str, str, str)
         Source, path as written in a spec, and absolute path or URL.
     files : tuple of str
-        The files of the spec: absolute paths or URLs.
+        The files of the spec, and the folders in which a further raw file may appear: absolute paths or URLs.
     error : str
         The mistakes in it; "" if there are none.
     """
@@ -47,7 +55,7 @@ def read_spec_content(path: Path | str, project: ProjectSpec) -> SpecContent:
             sources = tuple(
                 (name, paths.display(raw), paths.original_location(raw)) for name, raw in source_paths(spec)
             )
-            files = tuple(paths.original_location(file) for file in spec.files)
+            files = tuple(paths.original_location(file) for file in (*spec.files, *watched_folders(spec)))
             return SpecContent({**spec.as_dict(), "stub": False}, sources, files)
     except NwbpipeError as error:
         mistakes = "; ".join(str(problem.what) for problem in error.problems) or error.problem.what

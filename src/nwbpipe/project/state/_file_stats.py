@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from nwbpipe.project.state._index import Stat, read_local_stat
-from nwbpipe.stores import Store, StoreEntry, Stores, is_remote, open_location
+from nwbpipe.stores import Store, StoreEntry, Stores, is_junk, is_remote, open_location
 
 
 class FileStats:
@@ -68,12 +68,14 @@ class FileStats:
         return self.stat(location) is not None or bool(self.list_below(location))
 
     def list_below(self, location: Path | str) -> list[str]:
-        """Return all files below a folder, and for a local folder also its folders; sorted."""
+        """Return all files below a folder but junk, and for a local folder also its folders; sorted."""
         if not is_remote(location):
-            return sorted(str(path) for path in Path(location).rglob("*")) if Path(location).is_dir() else []
+            paths = Path(location).rglob("*") if Path(location).is_dir() else ()
+            return sorted(str(path) for path in paths if not _is_below_junk(path.relative_to(location)))
         store, folder = self._find(str(location))
         start = f"{folder}/" if folder else ""
-        return sorted(store.location(path) for path in self._list_folder(store, folder) if path.startswith(start))
+        below = [path for path in self._list_folder(store, folder) if path.startswith(start)]
+        return sorted(store.location(path) for path in below if not _is_below_junk(PurePosixPath(path[len(start) :])))
 
     def list_entries(self, store: Store, folder: str = "") -> Iterator[StoreEntry]:
         """Yield the entries of a remote store below a folder."""
@@ -95,3 +97,7 @@ class FileStats:
         listing = {entry.path: entry for entry in store.list(asked)}
         self._listed[store.root, str(listed_folder)] = listing
         return listing
+
+
+def _is_below_junk(path: PurePath) -> bool:
+    return any(is_junk(part) for part in path.parts)
