@@ -110,9 +110,10 @@ def test_a_file_that_was_not_built_is_an_error(tmp_path: Path) -> None:
 
 def test_a_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.nwb").write_bytes(b"old")
     link = tmp_path / "link.nwb"
     link.symlink_to(tmp_path / "real" / "a.nwb")
-    with create_atomically(link) as building:
+    with create_atomically(link, overwrite=True) as building:
         building.write_bytes(b"whole")
     assert link.is_symlink()
     assert (tmp_path / "real" / "a.nwb").read_bytes() == b"whole"

@@ -16,6 +16,7 @@ from nwbpipe.converters._added import load_array
 from nwbpipe.converters._build import BuiltSession
 from nwbpipe.converters._record import STEP
 from nwbpipe.converters._source import Source
+from nwbpipe.disk import create_file, kind_of, mark_of, open_regular, remove_file
 from nwbpipe.errors import FileAccessError, NwbpipeError, OverwriteError
 from nwbpipe.provenance import find_current_record
 from nwbpipe.session import read_records
@@ -59,6 +60,7 @@ def place_media(
         A note for each medium of the file that nwbpipe placed, by its name: for the conversion's record.
     """
     folder = media_folder(output)
+    _refuse_prepared(folder)
     old = _read_media_notes(output) if overwrite else {}
     raw = {path.resolve() for path in sources}
     is_new_folder, used = not folder.exists(), set()
@@ -69,6 +71,7 @@ def place_media(
             for file, stem in _name_files(series, source.name):
                 raw.add(file.resolve())
                 folder.mkdir(exist_ok=True)
+                _refuse_prepared(folder)
                 target = _choose_target(file, folder, stem, overwrite)
                 used.add(target.name)
                 if not target.exists():
@@ -87,6 +90,18 @@ def place_media(
     unused = {name: note for name, note in old.items() if name not in used}
     if _remove(folder, unused) and not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _refuse_prepared(folder: Path) -> None:
+    """Refuse a link or a file at the name of the videos' folder: videos would be written where it leads."""
+    if os.path.lexists(folder) and not stat.S_ISDIR(mode := folder.lstat().st_mode):
+        raise FileAccessError(
+            "the folder of the videos is not a folder",
+            where=str(folder),
+            expected="a folder, or nothing",
+            found=kind_of(mode),
+            hint="remove it, or choose another output name",
+        )
 
 
 def _external_series(built: BuiltSession) -> Iterator[tuple[Source, Any]]:
@@ -162,8 +177,7 @@ def _remove(folder: Path, notes: Mapping[str, Mapping[str, Any]]) -> bool:
         path = folder / name
         if _is_noted(path, note) and not (note["link"] and path.lstat().st_nlink == 1):
             with suppress(OSError):  # it does no harm where it is
-                path.unlink()
-                any_removed = True
+                any_removed |= remove_file(path, mark_of(path))
     return any_removed
 
 
@@ -174,12 +188,14 @@ def _place(file: Path, target: Path, *, link: bool) -> dict[str, Any]:
             return _note(target, linked=True)
         partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
         try:
-            shutil.copyfile(file, partial)
-            if target.exists():  # it came while the video was copied
+            with open_regular(file) as source, os.fdopen(create_file(partial), "wb") as copy:
+                shutil.copyfileobj(source, copy, _BLOCK)
+            partial.chmod(stat.S_IMODE(file.stat().st_mode) | stat.S_IWUSR)
+            if os.path.lexists(target):  # it came while the video was copied
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
             partial.replace(target)
         finally:
-            partial.unlink(missing_ok=True)
+            remove_file(partial)
         return _note(target, linked=False)
     except OSError as error:
         raise FileAccessError(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from nwbpipe.disk import refuse_special, remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, OverwriteError
 from nwbpipe.files._journal import journal_path
 from nwbpipe.files._recover import recover_locked
@@ -37,13 +39,18 @@ def working_path(path: Path) -> Path:
 
     The caller holds the lock of `path`, so that a leftover has no living owner.
     """
-    for leftover in path.parent.glob(f".{escape_glob(path.name)}.*.partial"):
-        leftover.unlink(missing_ok=True)
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+    for leftover in find_partials(path):
+        remove_file(leftover)
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(8)}.partial")
 
 
-def escape_glob(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+def find_partials(path: Path) -> list[Path]:
+    """Return the files beside `path` that killed writers left unfinished; a folder or link of such a name is none."""
+    form = re.compile(re.escape(f".{path.name}.") + r"\d+-[0-9a-f]{8,16}\.partial")
+    names: list[str] = []
+    with suppress(OSError), os.scandir(path.parent) as entries:  # a folder that can't be listed fails elsewhere
+        names += [e.name for e in entries if form.fullmatch(e.name) and e.is_file(follow_symlinks=False)]
+    return [path.with_name(name) for name in sorted(names)]
 
 
 @contextmanager
@@ -72,6 +79,8 @@ def create_atomically(path: Path | str, *, overwrite: bool = False, lock_timeout
         If the folder is missing, or can't be written.
     """
     target = Path(path).resolve()
+    if not target.exists():
+        refuse_special(Path(path))  # a link to nothing: whoever put it there would choose what is written
     if not target.parent.is_dir():
         msg = "the folder of the output does not exist"
         raise FileAccessError(msg, where=str(target.parent), hint="create it first")
@@ -88,7 +97,7 @@ def create_atomically(path: Path | str, *, overwrite: bool = False, lock_timeout
                     shutil.copymode(target, building)
                 move_into_place(building, target)
             finally:
-                building.unlink(missing_ok=True)
+                remove_file(building)
 
 
 def _recover_target(target: Path, lock_timeout: float) -> None:
@@ -97,7 +106,7 @@ def _recover_target(target: Path, lock_timeout: float) -> None:
         with translate_access_errors(target, "finishing an interrupted commit"):
             recover_locked(target, lock_timeout)
     except (DamagedFileError, FileAccessError):  # nothing of it can be saved, and it shall be overwritten
-        journal_path(target).unlink(missing_ok=True)
+        remove_file(journal_path(target))
 
 
 def move_into_place(building: Path, target: Path) -> None:

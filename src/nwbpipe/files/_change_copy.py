@@ -11,9 +11,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import h5py
 
+from nwbpipe.disk import create_file, remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError
 from nwbpipe.files._atomic import move_into_place, working_path
 
@@ -35,14 +37,16 @@ def open_copy(target: Path, *, check: Callable[[h5py.File], None] | None = None)
         shutil.copymode(target, working)
         move_into_place(working, target)
     finally:
-        working.unlink(missing_ok=True)
+        remove_file(working)
 
 
 def _copy(source: Path, destination: Path) -> os.stat_result:
     """Copy `source` while no other program writes it; return its state at that moment."""
     with _open_for_copying(source):
         initial_stat = source.stat()
-        if not _clone(source, destination):
+        with os.fdopen(create_file(destination), "wb") as new:
+            cloned = _clone(source, new)
+        if not cloned:
             free = shutil.disk_usage(source.parent).free
             if free < initial_stat.st_size:
                 msg = "no space for the working copy"
@@ -53,7 +57,7 @@ def _copy(source: Path, destination: Path) -> os.stat_result:
                     found=f"{free / 1e6:.0f} MB",
                     hint="free space on that disk; the file is as it was",
                 )
-            shutil.copyfile(source, destination)
+            shutil.copyfile(source, destination)  # the name is ours alone
     return initial_stat
 
 
@@ -71,13 +75,13 @@ def _open_for_copying(path: Path) -> h5py.File:
         raise DamagedFileError(msg, where=str(path), found=str(error), hint="restore it from a copy") from error
 
 
-def _clone(source: Path, destination: Path) -> bool:
+def _clone(source: Path, new: IO[bytes]) -> bool:
     """Let the file system share the blocks of `source` (btrfs, XFS, APFS, …), or say that it can't."""
     try:
         from fcntl import ioctl
     except ImportError:
         return False
-    with suppress(OSError), source.open("rb") as old, destination.open("wb") as new:
+    with suppress(OSError), source.open("rb") as old:
         ioctl(new.fileno(), _FICLONE, old.fileno())
         return True
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,10 +13,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from nwbpipe.disk import open_regular, remove_file
 from nwbpipe.errors import FileAccessError
-from nwbpipe.files._atomic import escape_glob
+from nwbpipe.files._atomic import find_partials
 from nwbpipe.files._journal import find_superblock, journal_path
-from nwbpipe.files._recover import recover_locked
+from nwbpipe.files._recover import is_commit_unfinished, recover_locked
 from nwbpipe.files._write_lock import hold_lock, lock_path, translate_access_errors
 from nwbpipe.stores import is_remote, open_location
 
@@ -93,7 +95,7 @@ def inspect_file(path: Path | str, *, timeout: float = 120.0, probe: Sequence[st
     if not target.is_file():
         msg = "no such file"
         raise FileAccessError(msg, where=str(path), hint="check the path")
-    with translate_access_errors(target, "reading"), target.open("rb") as file:
+    with translate_access_errors(target, "reading"), open_regular(target) as file:
         start = file.read(_START)
     size, busy = target.stat().st_size, is_writer_active(target)
     leftovers = () if busy else find_leftovers(target)
@@ -103,7 +105,7 @@ def inspect_file(path: Path | str, *, timeout: float = 120.0, probe: Sequence[st
 
     if busy:
         return inspection(FileCondition.BUSY, "another process is writing it")
-    if journal_path(target).exists():
+    if is_commit_unfinished(target):
         return inspection(FileCondition.INTERRUPTED, "a commit was interrupted")
     if find_superblock(start) is None:
         return inspection(FileCondition.FOREIGN, f"it starts with {start[:8]!r}" if start else "it is empty")
@@ -155,19 +157,19 @@ def repair_file(path: Path | str, *, lock_timeout: float = 60.0) -> tuple[str, .
     if not find_leftovers(target):  # nothing to do, perhaps in a folder that can't be written
         return ()
     with hold_lock(target, lock_timeout), translate_access_errors(target, "repairing"):
-        if journal_path(target).exists():
+        if is_commit_unfinished(target):
             recover_locked(target, lock_timeout)
             actions.append("an interrupted commit was finished or taken back")
         for name in find_leftovers(target):
-            target.with_name(name).unlink(missing_ok=True)
-            actions.append(f"{name} was removed")
+            if remove_file(target.with_name(name)):
+                actions.append(f"{name} was removed")
     return tuple(actions)
 
 
 def find_leftovers(target: Path) -> tuple[str, ...]:
     """Names of a journal and of unfinished files beside `target`; a lock file stays, and is free by itself."""
-    names = [path.name for path in target.parent.glob(f".{escape_glob(target.name)}.*.partial")]
-    if journal_path(target).exists():
+    names = [path.name for path in find_partials(target)]
+    if is_commit_unfinished(target):
         names.append(journal_path(target).name)
     return tuple(sorted(names))
 
@@ -175,7 +177,7 @@ def find_leftovers(target: Path) -> tuple[str, ...]:
 def is_writer_active(target: Path) -> bool:
     """Return True if a live process holds the writers' lock of a file. Creates no lock file."""
     path = lock_path(target)
-    if not path.exists():
+    if not os.path.lexists(path) or path.is_symlink():
         return False
     lock = FileLock(path)
     try:

@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from nwbpipe.disk import create_file, refuse_special
+
 if sys.platform != "win32":
     import fcntl
 
@@ -15,9 +17,12 @@ class System:
     """The operating system, as a commit uses it. The crash suite (``tests/faults``) puts its own in its place."""
 
     def open(self, path: Path, *, create: bool = False) -> int:
-        """Open for reading and writing; with `create` the file is made, or emptied."""
-        flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
-        return os.open(path, flags | os.O_CREAT | os.O_TRUNC if create else flags, 0o600)
+        """Open for reading and writing; with `create` the file is made. A link at its name is not followed."""
+        if create:
+            return create_file(path)
+        refuse_special(path)
+        flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        return os.open(path, flags)
 
     def close(self, descriptor: int) -> None:
         """Close a file."""

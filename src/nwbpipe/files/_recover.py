@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from nwbpipe.disk import refuse_special
 from nwbpipe.errors import DamagedFileError, FileAccessError, NwbpipeError
 from nwbpipe.files._commit import Placement
 from nwbpipe.files._hdf5_lock import acquire_hdf5_lock
@@ -34,7 +35,7 @@ def recover(path: Path | str, *, lock_timeout: float = 60.0) -> None:
         If another process holds the file for longer than `lock_timeout` seconds.
     """
     target = Path(path).resolve()
-    if not journal_path(target).exists():
+    if not is_commit_unfinished(target):
         return
     with hold_lock(target, lock_timeout), translate_access_errors(target, "finishing an interrupted commit"):
         recover_locked(target, lock_timeout)
@@ -45,8 +46,9 @@ def recover_locked(
 ) -> None:
     """Do what `recover` does; the caller holds the writers' lock."""
     path = journal_path(target)
-    if not path.exists():
+    if not is_commit_unfinished(target):
         return
+    refuse_special(path)
     if not target.exists():
         msg = "there is a journal of an interrupted commit, but not its file"
         raise FileAccessError(msg, where=str(target), hint=f"put the file back, or remove {path.name}")

@@ -16,6 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from nwbpipe.disk import remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError, UnsupportedFileError
 from nwbpipe.files._atomic import move_into_place, working_path
 from nwbpipe.files._links import holds_references, walk_objects
@@ -86,7 +87,7 @@ def repack(
             if os.name != "posix":
                 move_into_place(building, target)
         finally:
-            building.unlink(missing_ok=True)
+            remove_file(building)
     return state.st_size, target.stat().st_size
 
 
@@ -117,7 +118,7 @@ def copy_file(old: h5py.File, path: Path) -> None:
     if old.userblock_size:
         options["userblock_size"] = old.userblock_size
     tracked = bool(properties.get_link_creation_order() & h5py.h5p.CRT_ORDER_TRACKED)
-    with h5py.File(path, "w", track_order=tracked, **options) as new:
+    with h5py.File(path, "x", track_order=tracked, **options) as new:
         # In one call, so that an object with several names is copied once; then each member to its own place.
         h5py.h5o.copy(old.id, b"/", new.id, b"repacked")
         group = new["repacked"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from nwbpipe.disk import refuse_special
 from nwbpipe.errors import FileAccessError, LockedFileError, NwbpipeError
 
 _REMEDIES = {
@@ -19,6 +20,8 @@ _REMEDIES = {
     errno.EPERM: "ask for write permission on the file and its folder",
     errno.EROFS: "the disk is mounted read-only",
     errno.ENOENT: "create the folder first",
+    errno.ELOOP: "remove the symbolic link that lies there",
+    errno.ENAMETOOLONG: "give the file a shorter name: nwbpipe needs some 50 bytes more for its working files",
 }
 
 
@@ -59,6 +62,7 @@ def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
         If another process still holds it after `timeout`.
     """
     with translate_access_errors(path, "locking"):
+        refuse_special(lock_path(path))
         lock = FileLock(lock_path(path))
         try:
             lock.acquire(timeout=timeout)

@@ -14,6 +14,7 @@ from typing import IO
 
 from filelock import FileLock
 
+from nwbpipe.disk import open_regular, refuse_special, remove_file
 from nwbpipe.errors import FileAccessError
 from nwbpipe.stores._paths import OURS, normalize_path, resolve_inside
 from nwbpipe.stores._store import Store, StoreEntry
@@ -85,14 +86,14 @@ class LocalStore(Store):
     def read_bytes(self, path: str) -> bytes:
         """See `Store.read_bytes`."""
         file = self.local_path(path)
-        with self._translate_errors(file, "reading"):
-            return file.read_bytes()
+        with self._translate_errors(file, "reading"), open_regular(file) as opened:
+            return opened.read()
 
     def open(self, path: str) -> IO[bytes]:
         """See `Store.open`."""
         file = self.local_path(path)
         with self._translate_errors(file, "reading"):
-            return file.open("rb")
+            return open_regular(file)
 
     def write_bytes(self, path: str, data: bytes, *, if_absent: bool = False, if_tag: str | None = None) -> str:
         """See `Store.write_bytes`."""
@@ -106,7 +107,7 @@ class LocalStore(Store):
     def put_file(self, source: Path, path: str, *, if_absent: bool = False, if_tag: str | None = None) -> str:
         """See `Store.put_file`."""
         with self._open_partial(path) as partial:
-            with source.open("rb") as reader, partial.open("xb") as file:
+            with open_regular(source) as reader, partial.open("xb") as file:
                 shutil.copyfileobj(reader, file, 2**22)
                 file.flush()
                 os.fsync(file.fileno())
@@ -141,7 +142,7 @@ class LocalStore(Store):
             try:
                 yield partial
             finally:
-                partial.unlink(missing_ok=True)
+                remove_file(partial)
 
     def _move_into_place(self, partial: Path, path: str, if_absent: bool, if_tag: str | None) -> str:
         """Give a finished file its name, under the lock of its folder."""
@@ -168,7 +169,9 @@ class LocalStore(Store):
 
     @contextmanager
     def _lock_folder(self, file: Path) -> Iterator[None]:
-        with FileLock(file.parent / _LOCK):
+        lock = file.parent / _LOCK
+        refuse_special(lock)
+        with FileLock(lock):
             yield
 
     @contextmanager
@@ -201,6 +204,6 @@ def _remove_partials(folder: Path) -> None:
     for partial in folder.glob(f"{OURS}*.partial"):
         try:
             if time.time() - partial.stat().st_mtime > _ABANDONED_AFTER:
-                partial.unlink(missing_ok=True)
+                remove_file(partial)
         except FileNotFoundError:
             continue
