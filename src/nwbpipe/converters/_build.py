@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from nwbpipe.converters._added import sample_count
 from nwbpipe.converters._entities_nwb import add_entities
 from nwbpipe.converters._metadata import session_metadata
+from nwbpipe.converters._parts import check_segmentation
+from nwbpipe.converters._rules import check_rules
 from nwbpipe.converters._source import Source
 from nwbpipe.converters._warnings import log_warnings
 from nwbpipe.converters.accounts import check_extents
@@ -82,6 +84,7 @@ def build_nwbfile(spec: SessionSpec, *, stub: bool = False, progress: bool = Fal
     owners: dict[str, str] = {}
     for source in sources:
         _add_source(source, nwbfile, metadata, clocks, owners, spec.path)
+    check_rules(sources, nwbfile.session_start_time, spec.path)
     if not stub:  # the first samples of one source need not overlap those of another
         check_extents(sources)
     add_entities(spec, nwbfile)
@@ -108,6 +111,7 @@ def _add_source(
 ) -> None:
     """Write a source into the file, and move its times to the reference clock."""
     _check_timing(source)
+    check_segmentation(source)
     try:
         source.add_to(nwbfile, metadata)
     except SourceError as error:

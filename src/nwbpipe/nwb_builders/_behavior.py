@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -11,9 +12,19 @@ import numpy.typing as npt
 
 _MAX_LISTED = 30
 _RESERVED = {
-    "EventsTable": ("id", "timestamp", "duration", "event_type"),
-    "TimeIntervals": ("id", "start_time", "stop_time", "tags", "timeseries"),
+    "EventsTable": ("timestamp", "duration", "event_type", "annotation"),
+    "TimeIntervals": ("start_time", "stop_time", "tags", "timeseries"),
 }
+
+
+@cache
+def _attribute_names(table: str) -> frozenset[str]:
+    """Return the names that a table's own attributes and methods have: a column of that name hides behind them."""
+    from pynwb.epoch import TimeIntervals
+    from pynwb.event import EventsTable
+
+    attributes = dir({"EventsTable": EventsTable, "TimeIntervals": TimeIntervals}[table])
+    return frozenset({"id", "meanings_tables", *attributes, *_RESERVED[table]})
 
 
 @dataclass(frozen=True)
@@ -80,8 +91,8 @@ def make_events_table(
         text = f"kind of event, one of {len(kinds)}"
         text += ": " + ", ".join(kinds) if len(kinds) <= _MAX_LISTED else ""
         vectors.append(VectorData(name="event_type", description=text, data=list(names)))
-    for column in columns:
-        vectors += _vectors(column, "EventsTable")
+    further, description = _make_columns(columns, "EventsTable", description)
+    vectors += further
     return EventsTable(name=name, description=description, source_description=source, columns=vectors)
 
 
@@ -117,8 +128,8 @@ def make_intervals_table(
         VectorData(name="start_time", description="start, in seconds", data=np.asarray(start, np.float64)),
         VectorData(name="stop_time", description="end, in seconds", data=np.asarray(stop, np.float64)),
     ]
-    for column in columns:
-        vectors += _vectors(column, "TimeIntervals")
+    further, description = _make_columns(columns, "TimeIntervals", description)
+    vectors += further
     more = {} if ids is None else {"id": np.asarray(ids, dtype=np.int64)}
     return TimeIntervals(name=name, description=description, columns=vectors, **more)
 
@@ -126,17 +137,34 @@ def make_intervals_table(
 def safe_name(name: str, table: Literal["EventsTable", "TimeIntervals"]) -> str:
     """Return a valid name for a column of that table: without ``/`` or ``:``, and not reserved by NWB."""
     plain = name.replace("/", "_").replace(":", "_").strip() or "column"
-    return f"{plain}_value" if plain in _RESERVED[table] else plain
+    return f"{plain}_value" if plain in _attribute_names(table) else plain
 
 
-def _vectors(column: Column, table: Literal["EventsTable", "TimeIntervals"]) -> list[Any]:
+def _make_columns(
+    columns: Iterable[Column], table: Literal["EventsTable", "TimeIntervals"], description: str
+) -> tuple[list[Any], str]:
+    """Make the vectors of further columns; the table's description then says which have another name."""
+    columns = list(columns)
+    names = {column.name for column in columns}
+    vectors, renamed = [], []
+    for column in columns:
+        name = safe_name(column.name, table)
+        if name.endswith(("_time", "_times")) and _is_text(column.values):
+            name += "_text"  # readers take such a column for numbers
+        while name != column.name and name in names:
+            name += "_"
+        names.add(name)
+        if name != column.name:
+            renamed.append(f"the column {column.name!r} is called {name}, as NWB reserves its name")
+        vectors += _vectors(column, name)
+    return vectors, "; ".join([description.rstrip("."), *renamed]) + "." if renamed else description
+
+
+def _vectors(column: Column, name: str) -> list[Any]:
     from hdmf.common import VectorData, VectorIndex
     from pynwb.event import DurationVectorData, TimestampVectorData
 
     kind = {"value": VectorData, "time": TimestampVectorData, "duration": DurationVectorData}[column.kind]
-    name = safe_name(column.name, table)
-    if name.endswith(("_time", "_times")) and _is_text(column.values):
-        name += "_text"  # readers take such a column for numbers
     description = column.description or name
     if not isinstance(column.values, list):
         return [kind(name=name, description=description, data=_column_data(column))]

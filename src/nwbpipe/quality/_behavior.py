@@ -8,7 +8,8 @@ trials per block
 trials outside of blocks
     The fraction of trials that start in no block; at most `max_outside`.
 missing events
-    An event is missing in a trial if none of its name lies within it (start ≤ t ≤ stop). The value is the fraction
+    An event is missing in a trial if none of its name belongs to it: by the column ``trial`` of its table, or by its
+    time (start ≤ t ≤ stop). The value is the fraction
     of trials in which one or more of `required` are missing; at most `max_missing`.
 order violations
     In each trial, the first occurrence of each event of `order` that is there must not be before that of one that
@@ -31,6 +32,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nwbpipe.errors import InputError, ParameterError
+from nwbpipe_kit.windows import assign_rows, resolve
 
 Floats = npt.NDArray[np.float64]
 _ROBUST = 1.4826  # median absolute deviation → standard deviation, of a normal distribution
@@ -111,12 +113,15 @@ class BehaviorData:
     events : dict of str to ndarray of float64
         Times of each kind of event, increasing.
     blocks : ndarray of float64, shape (n_blocks, 2), optional
+    rows : dict of str to ndarray of int64
+        For kinds of events whose table says so: the row of the trial that each belongs to, -1 for none.
     """
 
     trials: Floats
     ids: npt.NDArray[np.int64]
     events: Mapping[str, Floats] = field(default_factory=dict)
     blocks: Floats | None = None
+    rows: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, nwbfile: Any) -> BehaviorData:
@@ -129,18 +134,28 @@ class BehaviorData:
         """
         if nwbfile.trials is None or not len(nwbfile.trials):
             raise InputError("the file has no trials", expected="nwbfile.trials", hint="convert them first")
-        collected: dict[str, list[Floats]] = {}
+        trials, ids = _read_bounds(nwbfile.trials), np.asarray(nwbfile.trials.id[:], dtype=np.int64)
+        collected: dict[str, list[tuple[Floats, npt.NDArray[np.int64] | None]]] = {}
         for table in (nwbfile.events or {}).values():
             times = np.asarray(table["timestamp"].data[:], dtype=np.float64)
+            rows = None
+            if "trial" in table.colnames and np.asarray(table["trial"].data[:]).dtype.kind in "iuf":
+                rows = assign_rows(times, trials, ids, np.asarray(table["trial"].data[:]))
             names = np.asarray(table["event_type"].data[:]) if "event_type" in table.colnames else None
             for name in [table.name] if names is None else sorted(set(names)):
-                collected.setdefault(str(name), []).append(times if names is None else times[names == name])
-        return cls(
-            _read_bounds(nwbfile.trials),
-            np.asarray(nwbfile.trials.id[:], dtype=np.int64),
-            {name: np.sort(np.concatenate(parts)) for name, parts in collected.items()},
-            None if nwbfile.epochs is None else _read_bounds(nwbfile.epochs),
-        )
+                chosen = np.ones(times.size, bool) if names is None else names == name
+                part = (times[chosen], None if rows is None else rows[chosen])
+                collected.setdefault(str(name), []).append(part)
+        events, rows_of = {}, {}
+        for name, parts in collected.items():
+            values = np.concatenate([times for times, _ in parts])
+            order = np.argsort(values, kind="stable")
+            events[name] = values[order]
+            known = [rows for _, rows in parts if rows is not None]
+            if len(known) == len(parts):
+                rows_of[name] = np.concatenate(known)[order]
+        blocks = None if nwbfile.epochs is None else _read_bounds(nwbfile.epochs)
+        return cls(trials, ids, events, blocks, rows_of)
 
     def first(self, name: str) -> Floats:
         """Time of the first event of that name in each trial; NaN where there is none.
@@ -153,9 +168,23 @@ class BehaviorData:
         if name not in self.events:
             event_names = ", ".join(sorted(self.events))
             raise InputError(f"no event is called {name!r}", expected=f"one of {event_names}", found=name)
-        times = np.append(self.events[name], np.inf)
-        first = times[np.searchsorted(times, self.trials[:, 0])]
-        return np.where(first <= self.trials[:, 1], first, np.nan)
+        return self.first_after(name, np.full(len(self.trials), -np.inf))
+
+    def first_after(self, name: str, earliest: Floats) -> Floats:
+        """Time of the first event of that name in each trial at or after a time; NaN where there is none."""
+        times, rows = self.events[name], self.rows.get(name)
+        result = np.full(len(self.trials), np.nan)
+        for row, ((start, stop), limit) in enumerate(zip(self.trials, earliest, strict=True)):
+            if np.isnan(limit):
+                continue
+            if rows is not None:
+                within = times[rows == row]
+            else:  # an event that ends a trial is at its end, whatever the last bit of a sum makes of it
+                low = np.searchsorted(times, start - resolve(start))
+                within = times[low : np.searchsorted(times, stop + resolve(stop), side="right")]
+            later = within[within >= limit]
+            result[row] = later[0] if later.size else np.nan
+        return result
 
 
 def _read_bounds(table: Any) -> Floats:
@@ -256,9 +285,7 @@ def compute_reaction_times(behavior: BehaviorData, stimulus: str, response: str)
     """
     stimulus_times = behavior.first(stimulus)
     behavior.first(response)  # refuses an unknown name
-    times = np.append(behavior.events[response], np.inf)
-    answered = times[np.searchsorted(times, np.where(np.isfinite(stimulus_times), stimulus_times, np.inf))]
-    return np.where(answered <= behavior.trials[:, 1], answered - stimulus_times, np.nan)
+    return behavior.first_after(response, stimulus_times) - stimulus_times
 
 
 def find_reaction_time_outliers(behavior: BehaviorData, rules: BehaviorRules) -> BehaviorMeasure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -10,6 +11,7 @@ import nwbpipe
 from nwbpipe.errors import InputError
 from nwbpipe.processors.behavior import EventWindowsParams
 from nwbpipe.processors.behavior import _event_windows_compute as module
+from nwbpipe_kit.windows import assign_rows
 from tests.processors.behavior.session import write_session
 
 pytest_plugins = ("tests.fixtures.processing",)
@@ -71,9 +73,51 @@ def test_what_is_missing_or_reversed_is_dropped_with_its_reason():
     assert (0, module.REVERSED) in dropped
 
 
+@pytest.mark.parametrize("zero", [0.0, 1.7e9])
+def test_an_event_at_the_end_of_its_trial(zero):
+    starts = zero + np.cumsum(np.full(40, 7.1))
+    ends = starts + 2.3
+    after = np.array([np.nextafter(end, np.inf) for end in ends])  # the same time, summed otherwise
+    names = np.full(40, "choice", dtype=object)
+    params = EventWindowsParams(alignment_event="choice", stop_shift_s=1).model_dump()
+    trials = np.stack([starts, ends], axis=1)
+    _, aligned, trial, dropped = module.find_windows(after, names, trials, params)
+    assert (trial.tolist(), dropped) == (list(range(40)), [])
+    np.testing.assert_array_equal(aligned, after)
+
+
+def test_an_event_belongs_to_the_trial_that_its_table_says():
+    trials, ids = np.array([[0.0, 4.0], [4.0, 8.0], [8.0, 9.0]]), np.array([10, 11, 12])
+    times = np.array([4.0, 8.001, 8.5])  # at a bound of two; after its trial's stamped end; well inside
+    rows = assign_rows(times, trials, ids, np.array([11, 11, 12]))
+    params = EventWindowsParams(alignment_event="choice", stop_shift_s=1).model_dump()
+    names = np.full(3, "choice", dtype=object)
+    assert module.find_windows(times, names, trials, params, rows)[2].tolist() == [1, 1, 2]
+    assert assign_rows(times, trials, ids, np.array([1, 2, 3])) is None  # numbered otherwise: no id of a trial
+    assert assign_rows(times, trials, np.array([1, 2, 3]), np.array([1, 1, 1])) is None  # denied by the times
+
+
 def test_a_window_without_length_is_refused():
     with pytest.raises(ValidationError, match="has no length"):
         EventWindowsParams(alignment_event="choice")
+
+
+def test_the_column_of_trials_in_a_file(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["log/timestamp"] = np.array([5.0011, 15.0])
+        file["log/trial"] = np.array([7, 8])
+        file["log/event_type"] = np.array(["choice", "choice"], dtype=h5py.string_dtype())
+        file["intervals/trials/start_time"], file["intervals/trials/stop_time"] = TRIALS[:2].T
+        file["intervals/trials/id"] = np.array([7, 8])
+    inputs = {
+        "events": {"file": tmp_path / "a.h5", "path": "log"},
+        "trials": {"file": tmp_path / "a.h5", "path": "intervals/trials"},
+    }
+    params = EventWindowsParams(alignment_event="choice", stop_shift_s=1).model_dump()
+    with h5py.File(tmp_path / "results.h5", "w") as results:
+        request = {"inputs": inputs, "params": params, "facts": {"only_name": "log"}}
+        module.compute(request, results, lambda share, text: None)
+        assert results["trial"][()].tolist() == [0, 1]
 
 
 def test_in_a_file(tmp_path):

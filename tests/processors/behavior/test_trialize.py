@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ import nwbpipe
 from nwbpipe.errors import InputError
 from nwbpipe.nwb_builders import Column
 from nwbpipe.processors.behavior import _trialize_compute as module
-from nwbpipe.processors.behavior._trialize import average
+from nwbpipe.processors.behavior._trialize import TrializeParams, average
 from tests.processors.behavior.session import write_session
 
 pytest_plugins = ("tests.fixtures.processing",)
@@ -41,6 +42,36 @@ def test_a_missing_sample_counts_only_where_it_is_used():
     times, values = np.array([0.0, 1.0, 2.0]), np.array([[0.0], [np.nan], [2.0]])
     found = module.sample_series(times, values, np.array([0.0, 0.5, 1.0, 1.5, 2.0]), "linear", 1.5)
     np.testing.assert_array_equal(found[:, 0], [0, np.nan, np.nan, np.nan, 2])
+
+
+@pytest.mark.parametrize("form", ["rate", "timestamps"])
+@pytest.mark.parametrize("start", [1234.5, 1_688_252_801.33])
+@pytest.mark.parametrize("method", ["linear", "previous"])
+def test_unix_times(tmp_path, start, form, method):
+    rate, count = 20.4992, 4000
+    anchors = start + 5 + np.arange(12) * 10.0137
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["data"] = np.arange(count) / rate
+        file["stamps"] = start + np.arange(count) / rate
+        file["trials/start_time"] = anchors
+    series = {"file": tmp_path / "a.h5", "data": "data", "rate": rate, "starting_time": start}
+    series["timestamps"] = "stamps" if form == "timestamps" else None
+    request = {
+        "inputs": {"series": series, "trials": {"path": "trials"}},
+        "params": {**TrializeParams(method=method).model_dump(), "align": "start_time"},
+        "facts": {"rate": rate, "source_rate": rate, "conversion": 1.0, "offset": 0.0},
+    }
+    with h5py.File(tmp_path / "results.h5", "w") as results:
+        module.compute(request, results, lambda share, text: None)
+        found = results["data"][()]
+        expected = anchors[:, None] - start + results["lags"][()]
+    assert found.shape[0] == 12
+    off = expected - found
+    if method == "linear":
+        assert np.abs(off).max() < 1e-6
+    else:
+        assert off.min() > -1e-6
+        assert off.max() < 1 / rate + 1e-6
 
 
 def test_average_by_its_definition():

@@ -23,6 +23,7 @@ from nwbpipe.converters.spec._clock_spec import (
     AlignPulses,
     AlignStart,
     AlignTimestamps,
+    AlignUnix,
     ClockSpec,
     TimesSpec,
     TrainSpec,
@@ -80,7 +81,7 @@ class Clocks:
     """
 
     def __init__(self, specs: Mapping[str, ClockSpec], reference: str) -> None:
-        self._specs, self._reference = specs, reference
+        self._specs, self._reference = dict(specs), reference
         self.records: list[AlignmentRecord] = []
         self._states: dict[str, _ClockState] = {}
         for name, clock in specs.items():
@@ -112,6 +113,9 @@ class Clocks:
         ClockError
             If the pulses can't be read, or the evidence does not hold.
         """
+        for name, clock in self._specs.items():
+            if isinstance(clock, AlignUnix):
+                self._specs[name] = AlignStart(align="start", offset_s=-_unix_start(name, start))
         reader = PulseTrainReader({source.name: source for source in sources}, start)
         for name in self._specs:
             self._align(name, reader, ())
@@ -254,6 +258,18 @@ class Clocks:
         clock = self._specs[name]
         if isinstance(clock, AlignFrames) and not state.pairs and pairs and len(pairs[0][0]) > 2:
             self.records.append(make_frames_record(name, self._reference, clock, *pairs[0], state.repair))
+
+
+def _unix_start(clock: str, start: datetime | None) -> float:
+    """Return the session's start in Unix seconds."""
+    if start is None:
+        raise ClockError(
+            f"the clock {clock!r} is in Unix seconds, and nothing says when the session started",
+            where=f"clocks.{clock}",
+            expected="session.session_start_time, time 0 of the reference clock",
+            hint="add it to the spec",
+        )
+    return start.timestamp()
 
 
 def _check_same_samples(state: _ClockState, clock: str, count: int, where: str) -> None:

@@ -94,6 +94,12 @@ class AlignStart(StrictModel):
     offset_s: Seconds
 
 
+class AlignUnix(StrictModel):
+    """The clock's times are Unix seconds: `t_reference = t_source - session_start_time`."""
+
+    align: Literal["unix"]
+
+
 class AlignTimestamps(TimesSpec):
     """A file gives the time of each sample, in the reference clock.
 
@@ -148,6 +154,7 @@ class AlignFrames(StrictModel):
 Aligned = AlignPulses | AlignIntervals
 CLOCK_MODELS: dict[str, type[StrictModel]] = {
     "start": AlignStart,
+    "unix": AlignUnix,
     "timestamps": AlignTimestamps,
     "pulses": AlignPulses,
     "frames": AlignFrames,
@@ -175,7 +182,8 @@ def _choose_model(value: Any, handler: Any, info: ValidationInfo) -> Any:
 
 ClockSpec = Annotated[
     Annotated[
-        AlignStart | AlignTimestamps | AlignPulses | AlignIntervals | AlignFrames, Field(discriminator="align")
+        AlignStart | AlignUnix | AlignTimestamps | AlignPulses | AlignIntervals | AlignFrames,
+        Field(discriminator="align"),
     ],
     WrapValidator(_choose_model),
 ]

@@ -77,8 +77,10 @@ def _clocks_in_use(tree: Mapping[str, Any]) -> dict[str, str]:
 
 def _check_reference(document: SpecDocument) -> None:
     used = _clocks_in_use(document.tree)
-    reference = document.tree["reference_clock"]
-    if reference not in used and used:
+    reference, clocks = document.tree["reference_clock"], _read_mapping(document.tree, "clocks")
+    # Constants carry all sources to session_start_time itself.
+    constant = all(_read_mapping(clocks, clock).get("align") in ("start", "unix") for clock in used)
+    if reference not in used and used and not constant:
         document.add(
             "no source is in the reference clock", "reference_clock", expected="one of " + ", ".join(used),
             found=describe_value(reference), hint=suggest_names(str(reference), used, cutoff=0.4),
@@ -105,9 +107,10 @@ def _check_clocks(document: SpecDocument) -> None:
             )  # fmt: skip
         elif clock == reference and align not in (None, "timestamps"):
             document.add(
-                f"the reference clock can't be {'shifted' if align == 'start' else 'aligned to itself'}",
+                f"the reference clock can't be {'shifted' if align in ('start', 'unix') else 'aligned to itself'}",
                 "clocks", clock, expected="no entry: its time 0 is session_start_time",
-                hint="correct session.session_start_time instead",
+                hint="name another clock with `reference_clock: session`, whose time 0 is session_start_time"
+                if align == "unix" else "correct session.session_start_time instead",
             )  # fmt: skip
 
 

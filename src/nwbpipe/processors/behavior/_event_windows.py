@@ -46,14 +46,15 @@ class EventWindows(Processor):
 
     This is the `AlignmentEvent` of DataJoint's element-event: an alignment event, the event that starts the window
     and the one that ends it, each with a shift. With `trials` bound, all three lie within one trial (its bounds
-    included), and the trials without a window are listed with the reason. Without, the session is one trial.
+    included), and the trials without a window are listed with the reason. An event belongs to the trial that the
+    events' column ``trial`` says, where there is one. Without `trials`, the session is one trial.
 
     Results go into ``behavior``: ``AlignmentWindows_<step>`` (`TimeIntervals` with the times aligned to and the
     trials' ids), and ``DroppedTrials_<step>`` where there are some.
     """
 
     name: ClassVar[str] = "event_windows"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     module: ClassVar[str] = "behavior"
     inputs: ClassVar[Mapping[str, Input]] = {
         "events": Input("EventsTable", doc="the events"),

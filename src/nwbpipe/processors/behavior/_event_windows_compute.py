@@ -7,6 +7,8 @@ from typing import Any, Callable
 import h5py
 import numpy as np
 
+from nwbpipe_kit.windows import assign_rows, resolve
+
 Progress = Callable[[float, str], None]
 
 NO_ALIGNMENT = "no alignment event"
@@ -20,6 +22,7 @@ def find_windows(
     names: np.ndarray,
     trials: np.ndarray,
     params: dict[str, Any],
+    rows: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[int, str]]]:
     """Find the windows.
 
@@ -32,6 +35,8 @@ def find_windows(
         Start and stop of each.
     params : dict
         See `EventWindowsParams`.
+    rows : ndarray of int, shape (n_events,), optional
+        Row of the trial that each event belongs to, -1 for none; by the times, if it is not known.
 
     Returns
     -------
@@ -44,6 +49,7 @@ def find_windows(
         Row of a trial, and why a window is missing.
     """
     by_name = {name: times[names == name] for name in set(names.tolist())}
+    rows_by_name = {} if rows is None else {name: rows[names == name] for name in by_name}
     empty = np.zeros(0)
     windows: list[tuple[float, float, float, int]] = []
     dropped: list[tuple[int, str]] = []
@@ -51,7 +57,11 @@ def find_windows(
 
         def within(name: str) -> np.ndarray:
             all_of: np.ndarray = by_name.get(name, empty)
-            low, high = np.searchsorted(all_of, first), np.searchsorted(all_of, last, side="right")  # noqa: B023
+            if rows is not None:
+                return np.asarray(all_of[rows_by_name[name] == row] if name in by_name else empty)  # noqa: B023
+            # An event that ends the trial is at its end, whatever the last bit of a sum makes of it.
+            low = np.searchsorted(all_of, first - resolve(first))  # noqa: B023
+            high = np.searchsorted(all_of, last + resolve(last), side="right")  # noqa: B023
             return np.asarray(all_of[low:high])
 
         anchors = within(params["alignment_event"])
@@ -100,13 +110,22 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
             names = np.asarray(table["event_type"].asstr()[()], dtype=object)
         else:
             names = np.full(times.size, request["facts"]["only_name"], dtype=object)
+        rows = None
         if trials is None:
             spans = np.array([[-np.inf, np.inf]])
         else:
-            rows = file[trials["path"]]
-            spans = np.stack([rows["start_time"][()], rows["stop_time"][()]], axis=1).astype(np.float64)
+            group = file[trials["path"]]
+            spans = np.stack([group["start_time"][()], group["stop_time"][()]], axis=1).astype(np.float64)
+            # The ids are those of the session's trials, not of windows that were made of them.
+            if (
+                "trial" in table
+                and trials["path"].strip("/") == "intervals/trials"
+                and table["trial"].dtype.kind in "iuf"
+            ):
+                rows = assign_rows(times, spans, group["id"][()], table["trial"][()])
     order = np.argsort(times, kind="stable")
-    bounds, aligned, trial, dropped = find_windows(times[order], names[order], spans, request["params"])
+    rows = None if rows is None else rows[order]
+    bounds, aligned, trial, dropped = find_windows(times[order], names[order], spans, request["params"], rows)
     results["bounds"], results["aligned"], results["trial"] = bounds, aligned, trial
     progress(1.0, "%d windows" % len(bounds))
     return {"dropped": dropped, "trials": len(spans)}

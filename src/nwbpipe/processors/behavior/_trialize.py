@@ -54,7 +54,7 @@ class Trialize(Processor):
     """
 
     name: ClassVar[str] = "trialize"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     module: ClassVar[str] = "behavior"
     inputs: ClassVar[Mapping[str, Input]] = {
         "series": Input("TimeSeries", but_not=("ImageSeries",), doc="the series, of any number of channels"),

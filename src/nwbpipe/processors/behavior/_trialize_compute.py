@@ -7,6 +7,8 @@ from typing import Any, Callable
 import h5py
 import numpy as np
 
+from nwbpipe_kit.windows import resolve
+
 Progress = Callable[[float, str], None]
 
 NO_TIME = "the trial has no alignment time"
@@ -20,7 +22,9 @@ def make_grid(before_s: float, after_s: float, rate: float) -> np.ndarray:
     return np.arange(first, last + 1) / rate
 
 
-def sample_series(times: np.ndarray, values: np.ndarray, at: np.ndarray, method: str, max_gap: float) -> np.ndarray:
+def sample_series(
+    times: np.ndarray, values: np.ndarray, at: np.ndarray, method: str, max_gap: float, slack: float = 1e-9
+) -> np.ndarray:
     """Read a series at given times; NaN where its samples are farther apart than `max_gap`, or missing.
 
     Parameters
@@ -32,12 +36,13 @@ def sample_series(times: np.ndarray, values: np.ndarray, at: np.ndarray, method:
     method : {"linear", "nearest", "previous"}
     max_gap : float
         In seconds.
+    slack : float
+        In seconds; a sample that is no farther off is at the given time.
 
     Returns
     -------
     ndarray of float64, shape (n_times, n_channels)
     """
-    slack = 1e-9 * max(1.0, float(np.abs(times[-1])))
     right = np.clip(np.searchsorted(times, at - slack, side="left"), 0, len(times) - 1)
     exact = np.abs(times[right] - at) <= slack
     left = np.where(exact, right, np.clip(right - 1, 0, None))
@@ -91,13 +96,15 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
             if last <= first:
                 dropped.append((row, OUTSIDE))
                 continue
-            times = start + np.arange(first, last) / rate if stamps is None else stamps[first:last]
-            slack = 1e-6 / facts["source_rate"]
-            if at[0] < times[0] - slack or at[-1] > times[-1] + slack:
+            # From the alignment on: at the size of Unix times, a sum of times would lose a quarter of a microsecond.
+            times = start - anchor + np.arange(first, last) / rate if stamps is None else stamps[first:last] - anchor
+            slack = resolve(anchor)
+            edge = max(1e-6 / facts["source_rate"], slack)
+            if lags[0] < times[0] - edge or lags[-1] > times[-1] + edge:
                 dropped.append((row, OUTSIDE))
                 continue
             values = data[first:last].reshape(last - first, -1) * scale + facts["offset"]
-            sampled = sample_series(times, values, at, params["method"], max_gap)
+            sampled = sample_series(times, values, lags, params["method"], max_gap, slack)
             lost = float(np.mean(~np.isfinite(sampled).all(axis=1)))
             if lost > params["max_missing"]:
                 dropped.append((row, MISSING))

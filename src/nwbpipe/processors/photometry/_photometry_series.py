@@ -58,8 +58,9 @@ def interpolate(times: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np
     left = right - 1
     span = times[right] - times[left]
     share = (wanted - times[left]) / span
-    # A sample that is hit exactly (to a millionth of the interval) needs no neighbour.
-    on_left, on_right = np.abs(share) < 1e-6, np.abs(share - 1) < 1e-6
+    # A sample that is hit exactly (to a millionth of the interval, or as far as Unix times tell) needs no neighbour.
+    close = np.maximum(1e-6, 4 * np.spacing(np.abs(times[-1])) / span)
+    on_left, on_right = np.abs(share) < close, np.abs(share - 1) < close
     interpolated = values[left] * (1 - share) + values[right] * share
     interpolated = np.where(on_left, values[left], np.where(on_right, values[right], interpolated))
     outside = ~(on_left | on_right) & ((share < 0) | (share > 1) | (span > GAP * median_interval(times)))
