@@ -96,8 +96,8 @@ def _read_notes(value: Any, _handler: Any) -> Any:
     return _NOTES.validate_python(value) if isinstance(value, list) else value and str(value)
 
 
-# Kinds of differences between raw files and what is read of them (`nwbpipe.converters.accounts` finds them), and rules
-# that the result breaks (`nwbpipe.converters._rules`).
+# Kinds of differences between raw files and what is read of them (`nwbpipe.converters.accounts` finds them), and
+# rules that the result breaks (`nwbpipe.converters._rules`).
 Accepted = Literal[
     "parts", "gap", "samples", "channels", "planes", "fields", "shape", "rate", "unit", "extent", "warning",
     "span", "order",
