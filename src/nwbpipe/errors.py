@@ -13,7 +13,8 @@ a stable code, and the exit code of the command line (1: the work failed, 2: the
     │   ├── InputError            NP104  a processor's input is missing, or several objects match it
     │   ├── ResultExistsError     NP105  the step has a result already, with other parameters or inputs
     │   ├── OverwriteError        NP106  the output exists, or holds results that would be lost
-    │   └── UnsupportedFileError  NP107  not HDF5, not NWB, or an NWB version that is not supported
+    │   ├── UnsupportedFileError  NP107  not HDF5, not NWB, or an NWB version that is not supported
+    │   └── UntrustedError        NP108  a project or raw files would run code, and the user does not trust them
     └── WorkError                 exit 1: the work was started, or checked, and failed
         ├── SourceError           NP201  a raw file is missing, unreadable, truncated or contradicts itself
         │   └── AccountError      NP208  the raw files hold something else than was read of them
@@ -183,6 +184,12 @@ class UnsupportedFileError(RequestError):
     """The file is not HDF5, not NWB, or has an NWB version that is not supported."""
 
     code = "NP107"
+
+
+class UntrustedError(RequestError):
+    """A project file or raw files would run code, and the user has not said that they are trusted."""
+
+    code = "NP108"
 
 
 class WorkError(NwbpipeError):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import h5py
 
-from nwbpipe.converters._build import build_nwbfile
+from nwbpipe.converters._build import BuiltSession, build_nwbfile
 from nwbpipe.converters._checks import check_in_memory, check_written
 from nwbpipe.converters._hdf5 import Storage, write_hdf5
 from nwbpipe.converters._media import MEDIA, place_media
@@ -31,6 +31,7 @@ from nwbpipe.converters.spec._load import open_spec
 from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.errors import DamagedFileError, NwbpipeError, OverwriteError, RequestError, UnsupportedFileError
 from nwbpipe.files import Codec, Layout, create_atomically
+from nwbpipe.foreign import forbid_code
 from nwbpipe.provenance import RunRecord, find_current_record, set_sources
 from nwbpipe.session import SessionFile, SessionReader, find_unrecorded
 from nwbpipe.stores import Stage, Stores, is_remote
@@ -124,7 +125,8 @@ def convert(
                 ):
                     if building.exists():  # again, with the lock: the conversion may have taken hours
                         _refuse_loss(building, overwrite, lossless)
-                    write_hdf5(built, path, storage)
+                    with _forbid_code(built):  # readers read large data only now
+                        write_hdf5(built, path, storage)
                     resources = {ACCOUNTS: describe_accounts(built), **({MEDIA: media} if media else {})}
                     record = with_sources(record, identities.wait(), resources)
                     with h5py.File(path, "r+") as file:
@@ -155,6 +157,12 @@ def _choose_target(session: SessionSpec, output: Path | str | None) -> Path | st
         hint = f"name the file: {target / 'session.nwb'}"
         raise RequestError("the output is a folder", where=str(target), expected="a file, OUT.nwb", hint=hint)
     return with_suffix
+
+
+def _forbid_code(built: BuiltSession) -> AbstractContextManager[None]:
+    """Keep readers from running what the raw files hold, unless the user trusts all of them."""
+    foreign = [f"{source.where}: {source.file_names}" for source in built.sources if not source.is_trusted]
+    return forbid_code("; ".join(foreign)) if foreign else nullcontext()
 
 
 @contextmanager

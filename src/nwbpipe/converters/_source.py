@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from nwbpipe.converters.neuroconv_fixes import allow_missing_rate, read_frame_nu
 from nwbpipe.converters.spec._model import SourceSpec
 from nwbpipe.converters.spec._paths import SpecPaths
 from nwbpipe.errors import FileAccessError, NwbpipeError, Problem, SourceError
+from nwbpipe.foreign import forbid_code
 from nwbpipe.stores import hide_junk
 
 if TYPE_CHECKING:
@@ -90,6 +92,13 @@ class Source:
         """Raw files and folders that the arguments name."""
         return list(find_paths(self.spec.args))
 
+    @cached_property
+    def is_trusted(self) -> bool:
+        """True if the user trusts the raw files, which may then run code (``nwbpipe trust``)."""
+        from nwbpipe.converters.interfaces import are_trusted
+
+        return are_trusted(self.files)
+
     @property
     def file_names(self) -> str:
         """The raw files as a spec would write them, for messages."""
@@ -112,12 +121,14 @@ class Source:
         SourceError, ToolMissingError, FileAccessError
             If the reader refuses the files, a package is missing, or a file can't be read.
         """
-        from nwbpipe.converters.interfaces import guard_source, interface_class
+        from nwbpipe.converters.interfaces import close_readers, guard_source, interface_class
 
         self._reader = interface_class(
             "InternalVideoInterface" if self.spec.video == "embed" else self.spec.interface
         )
         with self.translate_errors():
+            if not self.is_trusted:
+                close_readers(self.spec.interface, self.files)
             problems = guard_source(self.spec.interface, self.spec.args)
         if problems:
             problems = [
@@ -214,7 +225,7 @@ class Source:
         from nwbpipe.converters.interfaces import missing_reader_error
 
         try:
-            with log_warnings(self.where, self._hear), hide_junk():
+            with log_warnings(self.where, self._hear), hide_junk(), self.forbid_code():
                 yield
         except NwbpipeError as error:
             location = error.problem.where or ""
@@ -240,6 +251,13 @@ class Source:
                 found=f"{type(error).__name__}: {text if len(text) < 600 else text[:600] + ' …'}",
                 hint="check that the file is whole and of that format, and that the arguments are right",
             ) from error
+
+    def forbid_code(self) -> AbstractContextManager[None]:
+        """Keep readers from running what the raw files hold, unless the user trusts these."""
+        if self.is_trusted:
+            return nullcontext()
+        hint = "if you know where they come from and want their code to run: nwbpipe trust FOLDER"
+        return forbid_code(f"{self.where}: {self.file_names}", hint)
 
     def _choose_arguments(self, reader: type[Any]) -> dict[str, Any]:
         arguments = {**(self.account.arguments if self.account is not None else {}), **self.spec.args}

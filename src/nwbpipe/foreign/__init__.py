@@ -3,6 +3,8 @@
 Raw folders and NWB files may come from strangers. What these readers do not know, they refuse.
 """
 
+from nwbpipe.foreign._closed import forbid_code
+from nwbpipe.foreign._literals import read_literals
 from nwbpipe.foreign._npy import load_array, load_pickled_dict, load_pickled_dicts
 from nwbpipe.foreign._pickle_values import DamagedPickleError, ForbiddenPickleError
 from nwbpipe.foreign._pickles import read_pickle
@@ -10,8 +12,10 @@ from nwbpipe.foreign._pickles import read_pickle
 __all__ = [
     "DamagedPickleError",
     "ForbiddenPickleError",
+    "forbid_code",
     "load_array",
     "load_pickled_dict",
     "load_pickled_dicts",
+    "read_literals",
     "read_pickle",
 ]

@@ -1,0 +1,231 @@
+"""Keep the readers of other packages from running what a file holds, while they read it.
+
+Two walls, for one thread and for the time of a block:
+
+- Readers that unpickle (`numpy.load`, PyTables, NeuroConv) get our closed reader in the place of `pickle`, and
+  SpikeInterface's ``read_python`` becomes `read_literals`. What these read stays data.
+- An audit hook of Python refuses all else that would run something: a name that a pickle looks up, text that a reader
+  compiles, a program, a connection. That is no sandbox against code that runs already: it keeps it from starting.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from nwbpipe.errors import SourceError
+from nwbpipe.foreign._literals import read_literals
+from nwbpipe.foreign._pickle_values import DamagedPickleError, ForbiddenPickleError
+from nwbpipe.foreign._pickles import read_pickle
+
+#: Modules that unpickle by ``pickle.load`` or ``pickle.loads``.
+UNPICKLERS = (
+    "numpy.lib._format_impl",
+    "numpy.lib.format",
+    "tables.attributeset",
+    "tables.atom",
+    "numcodecs.pickles",
+    "neuroconv.datainterfaces.behavior.deeplabcut._dlc_utils",
+    "roiextractors.extractors.simaextractor.simasegmentationextractor",
+)
+#: Modules that run the text of a file by ``read_python``.
+INTERPRETERS = ("spikeinterface.extractors.phykilosortextractors", "spikeinterface.extractors.klustaextractors")
+# Packages that read raw files. They compile no text while they read, but what a file holds.
+_READERS = frozenset(
+    ["neuroconv", "spikeinterface", "roiextractors", "neo", "probeinterface", "sleap_io", "tdt", "pymatreader"]
+)
+_OWN_PICKLES = frozenset({"numba", "pynwb"})  # they unpickle files of their own, which lie beside their code
+_OWN_PROGRAMS = frozenset({"platform", "ctypes.util", "uuid"})  # they ask the system by fixed commands
+_PROGRAMS = frozenset(
+    [
+        "subprocess.Popen",
+        "os.system",
+        "os.exec",
+        "os.fork",
+        "os.forkpty",
+        "os.posix_spawn",
+        "os.spawn",
+        "os.startfile",
+        "os.startfile/2",
+        "pty.spawn",
+    ]
+)
+_CONNECTIONS = frozenset({"socket.connect", "urllib.Request"})
+
+
+class ForbiddenCodeError(OSError):
+    """A reader would have run what a file holds."""
+
+
+class _State(threading.local):
+    depth = 0
+    refused: list[str] | None = None
+
+
+_state = _State()
+_install = threading.Lock()
+_is_installed = False
+
+
+@contextmanager
+def forbid_code(where: str, hint: str | None = None) -> Iterator[None]:
+    """Keep this thread from running what files hold, while the block lasts.
+
+    Parameters
+    ----------
+    where : str
+        The files, for the message.
+    hint : str, optional
+        The next step for the user.
+
+    Raises
+    ------
+    SourceError
+        At the end of the block, if something was refused; even if the reader went on without it.
+    """
+    _install_hook()
+    _close_readers()
+    outer, _state.refused = _state.refused, []
+    _state.depth += 1
+    refused: list[str] = _state.refused
+    try:
+        yield
+    except BaseException as error:
+        if refused:
+            raise _make_error(refused, where, hint) from error
+        raise
+    finally:
+        _state.depth -= 1
+        _state.refused = outer
+    if refused:
+        raise _make_error(refused, where, hint)
+
+
+def _make_error(refused: list[str], where: str, hint: str | None) -> SourceError:
+    return SourceError(
+        "the files hold more than data; nothing of it was run",
+        where=where,
+        expected="numbers, text, lists and dictionaries",
+        found="; ".join(dict.fromkeys(refused[:5])),
+        hint=hint or "don't open them by other means unless you know where they come from",
+    )
+
+
+def _refuse(text: str) -> None:
+    if _state.refused is not None:
+        _state.refused.append(text)
+
+
+# The first wall ---------------------------------------------------------------------------------------------
+
+
+class _ClosedPickle:
+    """The module `pickle`, whose `load` and `loads` are closed in threads that read foreign files."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(pickle, name)
+
+    def load(self, file: io.BufferedIOBase, **options: Any) -> Any:
+        return _read(file.read()) if _state.depth else pickle.load(file, **options)  # noqa: S301 - not foreign
+
+    def loads(self, data: bytes, **options: Any) -> Any:
+        return _read(data) if _state.depth else pickle.loads(data, **options)  # noqa: S301 - not foreign
+
+
+def _read(data: bytes) -> Any:
+    try:
+        return read_pickle(bytes(data))
+    except ForbiddenPickleError as error:
+        _refuse(f"a pickle that is more than data: {error}")
+        raise
+    except DamagedPickleError as error:  # readers try whether a text is a pickle
+        raise pickle.UnpicklingError(str(error)) from error
+
+
+_closed_pickle = _ClosedPickle()
+
+
+def _close_readers() -> None:
+    """Put our readers in the place of theirs, in the modules that are imported by now."""
+    for name in UNPICKLERS:
+        module = sys.modules.get(name)
+        if module is not None and getattr(module, "pickle", None) is pickle:
+            vars(module)["pickle"] = _closed_pickle
+    for name in INTERPRETERS:
+        module = sys.modules.get(name)
+        original = getattr(module, "read_python", None)
+        if module is not None and original is not None and not hasattr(original, "is_closed"):
+            vars(module)["read_python"] = _close_interpreter(original)
+
+
+def _close_interpreter(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read_python(path: Any) -> Any:
+        return read_literals(path) if _state.depth else original(path)
+
+    read_python.is_closed = True  # type: ignore[attr-defined]
+    return read_python
+
+
+# The second wall --------------------------------------------------------------------------------------------
+
+
+def _install_hook() -> None:
+    global _is_installed
+    with _install:
+        if not _is_installed:
+            sys.addaudithook(_audit)
+            _is_installed = True
+
+
+def _audit(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _state.depth:
+        return
+    if event == "pickle.find_class":
+        if _find_package(sys._getframe(1)) not in _OWN_PICKLES:
+            _forbid(f"a pickle that names {arguments[0]}.{arguments[1]}")
+    elif event == "exec":
+        caller = sys._getframe(1)
+        if caller.f_globals.get("__name__", "").partition(".")[0] in _READERS and _is_text(arguments[0]):
+            _forbid(f"text that {caller.f_globals['__name__']} would run")
+    elif event in _PROGRAMS:
+        if _find_module(sys._getframe(1)) not in _OWN_PROGRAMS:
+            _forbid(f"a program: {_name_program(event, arguments)}")
+    elif event in _CONNECTIONS and not isinstance(arguments[-1], str | bytes):
+        _forbid(f"a connection to {arguments[-1]}")
+
+
+def _forbid(text: str) -> None:
+    _refuse(text)
+    raise ForbiddenCodeError(text)
+
+
+def _is_text(code: Any) -> bool:
+    """Return True if code was compiled from text, and not from a module's file."""
+    return str(getattr(code, "co_filename", "")).startswith("<") and not code.co_filename.startswith("<frozen")
+
+
+def _name_program(event: str, arguments: tuple[Any, ...]) -> str:
+    if event == "subprocess.Popen":
+        command = arguments[1]
+        return str(command[0] if isinstance(command, list | tuple) and command else command)[:100]
+    return str(arguments[0] if arguments else event)[:100]
+
+
+def _find_module(frame: FrameType | None) -> str:
+    """Return the name of the module that called subprocess, or the like."""
+    while frame is not None and frame.f_globals.get("__name__") in ("subprocess", "os", "_posixsubprocess"):
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", "")) if frame is not None else ""
+
+
+def _find_package(frame: FrameType | None) -> str:
+    """Return the package that called pickle."""
+    while frame is not None and frame.f_globals.get("__name__") in ("pickle", "_pickle"):
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] if frame is not None else ""
