@@ -136,7 +136,9 @@ class Source:
             ]
             raise SourceError(f"the source {self.name!r} can't be used", where=self.where, problems=problems)
         with self.translate_errors():
-            self.account, self.unaccounted = read_account(self.spec.interface, self.spec.args)
+            account, self.unaccounted = read_account(self.spec.interface, self.spec.args)
+            self.account = None if account is None else account.with_gaps()
+        with self.translate_errors():
             self.interface = self._reader(**self._choose_arguments(self._reader))
         if timed:
             allow_missing_rate(self.interface)
@@ -224,8 +226,9 @@ class Source:
         """
         from nwbpipe.converters.interfaces import missing_reader_error
 
+        hidden = () if self.account is None else self.account.hidden
         try:
-            with log_warnings(self.where, self._hear), hide_junk(), self.forbid_code():
+            with log_warnings(self.where, self._hear), hide_junk(*hidden), self.forbid_code():
                 yield
         except NwbpipeError as error:
             location = error.problem.where or ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,8 @@ class Stream:
         Rows and columns of an image.
     rate : float, optional
         In Hz.
+    true_rate : float, optional
+        Rate on the recording's shared clock, where the stream's own clock runs otherwise: the series gets it.
     first_time : float, optional
         Time of the first sample in seconds, where time 0 is the first sample of the recording's earliest stream.
         The series is put there.
@@ -59,6 +61,8 @@ class Stream:
         rate of None): the series is written with these timestamps.
     gaps : tuple of Gap
         Where samples are missing inside.
+    find_gaps : callable, optional
+        Finds them, where that needs a look at each time stamp: called when the source is converted, not for a plan.
     gain : float or array, optional
         Unit of the series for one step of the stored numbers, for each channel or for all of them.
     unit : str, optional
@@ -72,9 +76,11 @@ class Stream:
     fields: int | None = None
     frame_shape: tuple[int, int] | None = None
     rate: float | None = None
+    true_rate: float | None = None
     first_time: float | None = None
     times: Callable[[], Times] | None = None
     gaps: tuple[Gap, ...] = ()
+    find_gaps: Callable[[], tuple[Gap, ...]] | None = None
     gain: Any = None
     unit: str | None = None
 
@@ -112,6 +118,8 @@ class Account:
         Date and time of the recording's first sample, as the files say.
     notes : tuple of str
         What a user should know: shown once, and kept in the record.
+    hidden : tuple of Path
+        Files beside the source's that its reader must not take: another recording in the folder.
     """
 
     format: str
@@ -122,6 +130,15 @@ class Account:
     problems: tuple[tuple[str, Problem], ...] = ()
     start: datetime | None = None
     notes: tuple[str, ...] = ()
+    hidden: tuple[Path, ...] = ()
+
+    def with_gaps(self) -> Account:
+        """Return the account with the gaps of its streams."""
+        streams = (
+            stream if stream.find_gaps is None else replace(stream, gaps=stream.find_gaps())
+            for stream in self.streams
+        )
+        return replace(self, streams=tuple(streams))
 
     def as_record(self) -> dict[str, Any]:
         """Return the account as plain values, for the record of the conversion; the files stand in `sources`."""

@@ -185,6 +185,8 @@ def _correct_times(stream: Stream, series: Any, added: AddedObjects) -> list[str
         if not stream.gaps:
             return []
         return [f"{series.name}: {describe_gaps(stream.gaps, stream.rate)}; each sample has its time"]
+    if stream.true_rate and series.fields.get("rate"):
+        series.fields["rate"] = stream.true_rate
     if stream.first_time is None:
         return []
     timestamps = series.fields.get("timestamps")
