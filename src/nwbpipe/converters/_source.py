@@ -166,11 +166,13 @@ class Source:
     def _reconcile(self, added: AddedObjects) -> None:
         """Hold what was added to the account of the raw files, and to what the reader warned of."""
         accept = self.spec.accept or ()
-        self.tell(*raise_unaccepted(self._losses, self.where, accept))
-        if self.account is not None:
-            with self.translate_errors():
-                notes = reconcile(self.account, added, where=self.where, accept=accept, stub=self.stub)
-            self.tell(*self.account.notes, *notes)
+        if self.account is None:
+            self.tell(*raise_unaccepted(self._losses, self.where, accept))
+            return
+        with self.translate_errors():
+            notes = reconcile(self.account, added, where=self.where, accept=accept, stub=self.stub)
+        losses = [(kind, problem) for kind, problem in self._losses if not self.account.settles(kind)]
+        self.tell(*self.account.notes, *notes, *raise_unaccepted(losses, self.where, accept))
 
     def tell(self, *notes: str) -> None:
         """Show notes to the user, once each, and keep them for the record."""
@@ -181,7 +183,7 @@ class Source:
 
     def _hear(self, warning: str) -> None:
         """Take a warning of the reader: known ones mean a loss."""
-        text = str(self._hide_local_paths(warning))
+        text = str(self._hide_local_paths(warning)).replace(str(self.paths.folder), ".")
         loss = find_loss(text)
         if loss is not None:
             kind, hint = loss

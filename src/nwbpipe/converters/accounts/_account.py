@@ -107,7 +107,8 @@ class Account:
     files : tuple of Path
         Every file that belongs to the source, the named ones and those beside them. All are hashed.
     streams : tuple of Stream
-        The streams that the source's series are compared with: one for all series, or one for each in their order.
+        The streams that the source's series are compared with: one for all series, or one for each in
+        the order of their names (``…0``, ``…1``).
     others : tuple of str
         What else is recorded there and not read: ``digital events of Record Node 101``.
     arguments : mapping
@@ -116,6 +117,8 @@ class Account:
         What can't be converted rightly, each with its kind (a word of `accept`: `spec._model.Accepted`).
     start : datetime, optional
         Date and time of the recording's first sample, as the files say.
+    zero_s : float, optional
+        What the hardware's own counter says at time 0, in seconds.
     notes : tuple of str
         What a user should know: shown once, and kept in the record.
     hidden : tuple of Path
@@ -129,6 +132,7 @@ class Account:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     problems: tuple[tuple[str, Problem], ...] = ()
     start: datetime | None = None
+    zero_s: float | None = None
     notes: tuple[str, ...] = ()
     hidden: tuple[Path, ...] = ()
 
@@ -140,9 +144,19 @@ class Account:
         )
         return replace(self, streams=tuple(streams))
 
+    def settles(self, kind: str) -> bool:
+        """Return True if the account itself decides on differences of a kind, whatever the reader warns of."""
+        if kind in {kind for kind, _ in self.problems}:
+            return True
+        if kind == "gap":
+            return bool(self.streams) and all(stream.find_gaps is not None for stream in self.streams)
+        return kind in ("parts", "samples") and any(stream.samples is not None for stream in self.streams)
+
     def as_record(self) -> dict[str, Any]:
         """Return the account as plain values, for the record of the conversion; the files stand in `sources`."""
         record: dict[str, Any] = {"format": self.format, "streams": [stream.as_record() for stream in self.streams]}
+        if self.zero_s:
+            record["zero_s"] = self.zero_s
         if self.others:
             record["others"] = list(self.others)
         return record

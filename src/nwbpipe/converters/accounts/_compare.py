@@ -59,7 +59,7 @@ def reconcile(
         The reader got something else than the files hold.
     """
     differences = [(kind, problem) for kind, problem in account.problems]
-    series = added.series()
+    series = sorted(added.series(), key=lambda item: (len(item.name), item.name))
     pairs = list(_pair(account, series))
     if len(account.streams) > 1 and len(series) != len(account.streams):
         differences.append(("fields", _count_problem(account, series, where)))

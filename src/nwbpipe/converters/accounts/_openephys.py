@@ -91,6 +91,7 @@ def probe_openephys_binary(arguments: Mapping[str, Any]) -> Account | None:
         files=tuple(part.folder / "continuous.dat" for part in chosen),
         streams=tuple(_describe(part, clock, is_analog=is_analog) for part in chosen),
         others=tuple(name for name in names if name not in {part.name for part in chosen}),
+        zero_s=clock.zero,
     )
 
 

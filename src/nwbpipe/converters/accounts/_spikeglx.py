@@ -91,6 +91,7 @@ def probe_spikeglx(arguments: Mapping[str, Any]) -> Account | None:
         files=files,
         streams=streams,
         others=tuple(others),
+        zero_s=zero,
         start=datetime.fromisoformat(start) if start else None,
     )
 

@@ -1,0 +1,310 @@
+"""Raw recordings in the formats of acquisition systems, with random parts, gaps and counters, and their truth.
+
+Channel 0 holds the number of each sample modulo 5,000, so that the true time of a stored sample can be read off it.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+STEP = 5000  # channel 0 counts up to it
+
+
+@dataclass
+class Recording:
+    """Arguments that read a stream, and what the NWB file must then hold.
+
+    Attributes
+    ----------
+    interface, args
+        As in a spec.
+    times : ndarray, shape (n,)
+        True time of each sample in s, of all parts one after the other.
+    marks : ndarray, shape (n,)
+        Channel 0 of each sample, as integers in the file.
+    channels : int
+        Number of channels.
+    volts : float
+        One step of the integers, in volts.
+    events : dict of str to ndarray
+        True times of the pulses of digital lines, in s.
+    """
+
+    interface: str
+    args: dict[str, Any]
+    times: npt.NDArray[np.float64]
+    marks: npt.NDArray[np.int64]
+    channels: int
+    volts: float
+    events: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+
+
+def sample_numbers(random: np.random.Generator, count: int, gaps: int) -> npt.NDArray[np.int64]:
+    """Give the numbers of the samples that were stored: some are missing in `gaps` places."""
+    steps = np.ones(count, np.int64)
+    steps[0] = 0
+    for place in random.choice(np.arange(1, count), gaps, replace=False):
+        steps[place] += int(random.integers(1, 3000))
+    return np.cumsum(steps)
+
+
+def samples(random: np.random.Generator, numbers: npt.NDArray[np.int64], channels: int) -> npt.NDArray[np.int16]:
+    data = random.integers(-200, 200, (len(numbers), channels)).astype(np.int16)
+    data[:, 0] = numbers % STEP
+    return data
+
+
+# Intan ---------------------------------------------------------------------------------------------------------
+
+
+def _text(value: str) -> bytes:
+    return struct.pack("<I", 2 * len(value)) + value.encode("utf-16-le")
+
+
+def intan_header(rate: float, channels: int, *, rhs: bool = False, version: tuple[int, int] = (3, 0)) -> bytes:
+    parts = [struct.pack("<Ihhf", 0xD69127AC if rhs else 0xC6912702, *version, rate)]
+    if rhs:
+        parts += [
+            struct.pack("<h8f", 1, *[1.0] * 8),
+            struct.pack("<hff", 0, 1e3, 1e3),
+            struct.pack("<hhfff", 0, 0, 1e-6, 1e-6, 0.0),
+        ]
+    else:
+        parts += [struct.pack("<h6f", 1, *[1.0] * 6), struct.pack("<hff", 0, 1e3, 1e3)]
+    parts += [_text("")] * 3
+    if rhs:
+        parts += [struct.pack("<hh", 0, 0), _text("n/a")]
+    else:
+        parts.append(struct.pack("<h", 0))
+        parts += [struct.pack("<h", 0), _text("n/a")] if version >= (2, 0) else [struct.pack("<h", 0)]
+    parts += [struct.pack("<h", 1), _text("Port A"), _text("A"), struct.pack("<hhh", 1, channels, channels)]
+    for i in range(channels):
+        numbers = (i, i, 0, 1, i, 0, 0, 0, 0, 0, 0) if rhs else (i, i, 0, 1, i, 0, 0, 0, 0, 0)
+        parts += [_text(f"A-{i:03d}"), _text(f"A-{i:03d}"), struct.pack(f"<{len(numbers)}h2f", *numbers, 1e5, 0.0)]
+    return b"".join(parts)
+
+
+def write_intan_file(
+    path: Path, rate: float, numbers: npt.NDArray[np.int64], data: npt.NDArray[np.int16], **how: Any
+) -> None:
+    """Write a file with header and data; `numbers` and `data` hold whole blocks of 128 (60 before version 2)."""
+    block = 60 if how.get("version", (3, 0)) < (2, 0) else 128
+    with path.open("wb") as file:
+        file.write(intan_header(rate, data.shape[1], **how))
+        for first in range(0, len(numbers), block):
+            file.write(numbers[first : first + block].astype("<i4").tobytes())
+            file.write((data[first : first + block].T.astype(np.int32) + 32768).astype("<u2").tobytes())
+            if how.get("rhs"):
+                file.write(np.zeros((data.shape[1], block), "<u2").tobytes())
+
+
+def intan(folder: Path, random: np.random.Generator) -> Recording:
+    """A recording in one to four files, one for each minute or so; sometimes with other files beside it."""
+    rhs, channels, rate = bool(random.integers(2)), int(random.integers(1, 5)), 20_000.0
+    version = (1, 5) if not rhs and random.integers(3) == 0 else (3, 0)
+    block = 60 if version < (2, 0) else 128
+    blocks = random.integers(1, 5, int(random.integers(1, 5)))
+    numbers = sample_numbers(random, int(blocks.sum()), int(random.integers(0, min(3, blocks.sum()))))
+    numbers = (numbers[:, None] * block + np.arange(block)).reshape(-1)  # gaps of whole blocks
+    data = samples(random, numbers, channels)
+    ending, first = "rhs" if rhs else "rhd", 0
+    for count in blocks * block:
+        part = slice(first, first + count)
+        second = int(numbers[first] / rate)
+        name = f"rec_240501_10{second // 60:02d}{second % 60:02d}.{ending}"
+        while (folder / name).exists():
+            second += 1
+            name = f"rec_240501_10{second // 60:02d}{second % 60:02d}.{ending}"
+        write_intan_file(folder / name, rate, numbers[part], data[part], rhs=rhs, version=version)
+        first += count
+    named = sorted(folder.glob(f"*.{ending}"))[int(random.integers(len(blocks)))]
+    if random.integers(2):  # another recording of the same name, an hour later, and one of another name
+        other = np.arange(block)
+        for name in ("rec_240501_110000", "test_240501_090000"):
+            write_intan_file(
+                folder / f"{name}.{ending}", rate, other, samples(random, other, channels), rhs=rhs, version=version
+            )
+    return Recording(
+        "IntanRecordingInterface", {"file_path": str(named)}, numbers / rate, numbers % STEP, channels, 0.195e-6
+    )
+
+
+def intan_folder(folder: Path, random: np.random.Generator) -> Recording:
+    """A header with a file for each signal, or for each channel."""
+    channels, rate = int(random.integers(1, 5)), 20_000.0
+    numbers = sample_numbers(random, int(random.integers(20, 400)), int(random.integers(0, 3)))
+    data = samples(random, numbers, channels)
+    (folder / "info.rhd").write_bytes(intan_header(rate, channels))
+    first = int(random.choice([0, -100, 5000]))
+    (numbers + first).astype("<i4").tofile(folder / "time.dat")
+    if random.integers(2):
+        data.astype("<i2").tofile(folder / "amplifier.dat")
+    else:
+        for i in range(channels):
+            data[:, i].astype("<i2").tofile(folder / f"amp-A-{i:03d}.dat")
+    return Recording(
+        "IntanRecordingInterface",
+        {"file_path": str(folder / "info.rhd")},
+        numbers / rate,
+        numbers % STEP,
+        channels,
+        0.195e-6,
+    )
+
+
+# Open Ephys ----------------------------------------------------------------------------------------------------
+
+
+def write_openephys_stream(
+    recording: Path, name: str, rate: float, numbers: npt.NDArray[np.int64], data: npt.NDArray[np.int16],
+    seconds: npt.NDArray[np.float64] | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Write one stream as GUI 0.6 does (with seconds), or as GUI 0.5."""
+    folder = recording / "continuous" / name
+    folder.mkdir(parents=True)
+    data.astype("<i2").tofile(folder / "continuous.dat")
+    np.save(folder / ("timestamps.npy" if seconds is None else "sample_numbers.npy"), numbers)
+    if seconds is not None:
+        np.save(folder / "timestamps.npy", seconds)
+    channels = [
+        {
+            "channel_name": f"CH{i + 1}",
+            "bit_volts": 0.195,
+            "units": "uV",
+            "identifier": "",
+            "history": "",
+            "description": "",
+        }
+        for i in range(data.shape[1])
+    ]
+    return {"folder_name": f"{name}/", "sample_rate": rate, "source_processor_name": "Source",
+    "source_processor_id": 100,
+            "stream_name": name, "recorded_processor": "Record Node", "recorded_processor_id": 101,
+            "num_channels": data.shape[1], "channels": channels}  # fmt: skip
+
+
+def openephys(folder: Path, random: np.random.Generator) -> Recording:
+    """One or two recordings of two streams whose counters begin at different numbers."""
+    rate, channels = 30_000.0, int(random.integers(1, 5))
+    is_new = bool(random.integers(2))
+    root = folder / "2024-05-01_10-00-00"
+    node = root / "Record Node 101"
+    origin = (
+        float(random.uniform(0, 5000)) if is_new else 0.0
+    )  # seconds of the computer at sample 0 of the shared clock
+    begins = int(random.integers(0, 10**8)) if is_new else 0
+    streams: dict[str, list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int16]]]] = {"Probe-A": [], "Probe-B": []}
+    stop = int(random.integers(0, 2000))
+    for number in range(1, int(random.integers(2, 4))):
+        recording = node / "experiment1" / f"recording{number}"
+        infos, stops = [], []
+        for name, parts in streams.items():
+            first = stop + int(random.integers(0, 900))
+            numbers = first + sample_numbers(random, int(random.integers(2, 500)), int(random.integers(0, 2)))
+            data = samples(random, numbers, channels)
+            counter = numbers + (begins if name == "Probe-B" else 0)
+            seconds = origin + numbers / rate if is_new else None
+            infos.append(write_openephys_stream(recording, name, rate, counter, data, seconds))
+            parts.append((numbers, data))
+            stops.append(int(numbers[-1]))
+        (recording / "structure.oebin").write_text(
+            json.dumps({"GUI version": "0.6.7", "continuous": infos, "events": [], "spikes": []})
+        )
+        stop = max(stops) + 1
+    (node / "settings.xml").write_text(
+        "<SETTINGS><INFO><VERSION>0.6.7</VERSION><DATE>1 May 2024 10:00:00</DATE></INFO></SETTINGS>"
+    )
+    zero = min(int(parts[0][0][0]) for parts in streams.values())
+    numbers = np.concatenate([numbers for numbers, _ in streams["Probe-B"]])
+    return Recording(
+        "OpenEphysBinaryRecordingInterface",
+        {"folder_path": str(root), "stream_name": "Record Node 101#Probe-B"},
+        (numbers - zero) / rate, numbers % STEP, channels, 0.195e-6,
+    )  # fmt: skip
+
+
+# SpikeGLX ------------------------------------------------------------------------------------------------------
+
+
+def spikeglx_meta(binary: Path, first: int, channels: int, rate: float) -> str:
+    imro = "".join(f"({i} 0 0 500 250 1)" for i in range(384))
+    names = "".join(f"(AP{i};{i}:{i})" for i in range(channels))
+    x = [(27, 59, 11, 43)[i % 4] for i in range(channels)]
+    geometry = "".join(f"(0:{x[i]}:{20 * (i // 2)}:1)" for i in range(channels))
+    sites = "".join(f"(0:{i % 2}:{i // 2}:1)" for i in range(channels))
+    entries = {
+        "acqApLfSy": "384,384,1", "appVersion": "20230905", "fileCreateTime": "2024-05-01T10:00:00",
+        "fileName": f"D:/data/{binary.name}", "fileSizeBytes": binary.stat().st_size, "firstSample": first,
+        "imAiRangeMax": 0.6, "imAiRangeMin": -0.6, "imDatApi": "3.62.1", "imDatBs_fw": "2.0.169",
+        "imDatHs_pn": "NP2_HS_30",
+        "imDatPrb_dock": 1, "imDatPrb_pn": "NP1010", "imDatPrb_port": 1, "imDatPrb_slot": 2,
+        "imDatPrb_sn": "18005100001",
+        "imDatPrb_type": 0, "imMaxInt": 512, "imSampRate": rate, "nSavedChans": channels + 1,
+        "snsApLfSy": f"{channels},0,1", "snsSaveChanSubset": f"0:{channels - 1},768", "typeImEnabled": 1,
+        "typeThis": "imec",
+        "~imroTbl": f"(0,384){imro}", "~snsChanMap": f"(384,384,1){names}(SY0;768:{channels})",
+        "~snsGeomMap": f"(NP1010,1,0,70){geometry}", "~snsShankMap": f"(1,2,480){sites}",
+    }  # fmt: skip
+    return "".join(f"{key}={value}\n" for key, value in entries.items())
+
+
+def nidq_meta(binary: Path, first: int, analog: int, rate: float) -> str:
+    names = "".join(f"(XA{i};{i}:{i})" for i in range(analog))
+    entries = {
+        "acqMnMaXaDw": f"0,0,{analog},1", "appVersion": "20230905", "fileCreateTime": "2024-05-01T10:00:00",
+        "fileName": f"D:/data/{binary.name}", "fileSizeBytes": binary.stat().st_size, "firstSample": first,
+        "nSavedChans": analog + 1, "niAiRangeMax": 5, "niAiRangeMin": -5, "niMAGain": 1, "niMNGain": 200,
+        "niSampRate": rate,
+        "niXDBytes1": 1, "niXDChans1": "0:7", "niMaxInt": 32768,
+        "snsMnMaXaDw": f"0,0,{analog},1", "snsSaveChanSubset": "all", "typeThis": "nidq",
+        "~snsChanMap": f"(0,0,1,{analog},1){names}(XD0;{analog}:{analog})",
+    }  # fmt: skip
+    return "".join(f"{key}={value}\n" for key, value in entries.items())
+
+
+def spikeglx(folder: Path, random: np.random.Generator) -> Recording:
+    """A probe and a NIDQ board of one run, with one to three triggers, whose counters begin with the run."""
+    rate, channels = 30_000.0, int(random.integers(1, 17))
+    run = folder / "run1_g0"
+    probe = run / "run1_g0_imec0"
+    probe.mkdir(parents=True)
+    start = int(random.integers(0, 150_000_000))
+    numbers, stop, zero = [], start, np.inf
+    for trigger in range(int(random.integers(1, 4))):
+        first = stop + int(random.integers(0, 5000))
+        part = first + np.arange(int(random.integers(2, 500)))
+        data = samples(random, part, channels + 1)
+        data[:, -1] = 0
+        binary = probe / f"run1_g0_t{trigger}.imec0.ap.bin"
+        data.astype("<i2").tofile(binary)
+        binary.with_suffix(".meta").write_text(spikeglx_meta(binary, first, channels, rate))
+        board = run / f"run1_g0_t{trigger}.nidq.bin"
+        board_first = int((first + int(random.integers(-2000, 2000))) / rate * 10_000.0)
+        np.zeros((50, 2), "<i2").tofile(board)
+        board.with_suffix(".meta").write_text(nidq_meta(board, max(board_first, 0), 1, 10_000.0))
+        zero = min(zero, first / rate, max(board_first, 0) / 10_000.0)
+        numbers.append(part)
+        stop = int(part[-1]) + 1
+    if random.integers(2):
+        (probe / "._run1_g0_t0.imec0.ap.meta").write_bytes(b"\x00\x05\x16\x07".ljust(400, b"\0"))
+    joined = np.concatenate(numbers)
+    args = {"folder_path": str(run if random.integers(2) else probe), "stream_id": "imec0.ap"}
+    return Recording(
+        "SpikeGLXRecordingInterface", args, joined / rate - zero, joined % STEP, channels, 1.2 / 1024 / 500
+    )
+
+
+FORMATS: dict[str, Callable[[Path, np.random.Generator], Recording]] = {
+    "intan": intan,
+    "intan_folder": intan_folder,
+    "openephys": openephys,
+    "spikeglx": spikeglx,
+}
