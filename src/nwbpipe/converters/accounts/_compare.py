@@ -123,37 +123,37 @@ def _compare(
     shape = () if external else tuple(get_data_shape(series.data) or ())
     count = sample_count(series)
     if stream.samples is not None and not stub and count != stream.samples:
-        what = "the reader got another number of samples than the files hold"
+        message = "the reader got another number of samples than the files hold"
         expected = f"{stream.samples} samples in {_name_files(account.files)}"
-        yield "samples", Problem(what, where, expected, f"{count} samples", _HINTS["samples"])
+        yield "samples", Problem(message, where, expected, f"{count} samples", _HINTS["samples"])
     if stream.channels is not None and len(shape) == 2 and shape[1] != stream.channels:
-        what = "the reader got another number of channels than the files hold"
+        message = "the reader got another number of channels than the files hold"
         yield (
             "channels",
-            Problem(what, where, f"{stream.channels} channels", f"{shape[1]} channels", _HINTS["channels"]),
+            Problem(message, where, f"{stream.channels} channels", f"{shape[1]} channels", _HINTS["channels"]),
         )
     if stream.frame_shape is not None and len(shape) >= 3 and shape[1:3] != (stream.frame_shape[::-1]):
         rows, columns = stream.frame_shape
-        what = "the reader got frames of another size than the files hold"
+        message = "the reader got frames of another size than the files hold"
         yield (
             "shape",
-            Problem(what, where, f"{rows} x {columns} pixels", f"{shape[2]} x {shape[1]} pixels", _HINTS["shape"]),
+            Problem(message, where, f"{rows} x {columns} pixels", f"{shape[2]} x {shape[1]} pixels", _HINTS["shape"]),
         )
     rate = series.fields.get("rate")
     if stream.rate and rate and abs(rate / stream.rate - 1) > _RATE_TOLERANCE:
-        what = "the reader gives another rate than the files"
-        yield "rate", Problem(what, where, f"{stream.rate:g} Hz", f"{rate:g} Hz", _HINTS["rate"])
+        message = "the reader gives another rate than the files"
+        yield "rate", Problem(message, where, f"{stream.rate:g} Hz", f"{rate:g} Hz", _HINTS["rate"])
     if stream.gain is not None and not external:
         yield from _compare_gain(stream, series, where)
     if stream.gaps and stream.times is None:
-        what = "samples are missing inside the recording"
-        yield "gap", Problem(what, where, "samples without gaps", describe_gaps(stream.gaps, stream.rate))
+        message = "samples are missing inside the recording"
+        yield "gap", Problem(message, where, "samples without gaps", describe_gaps(stream.gaps, stream.rate))
 
 
 def _compare_gain(stream: Stream, series: Any, where: str) -> Iterator[tuple[str, Problem]]:
     if stream.unit is not None and str(series.unit).lower() not in _spellings(stream.unit):
-        what = "the series has another unit than the files give"
-        yield "unit", Problem(what, where, stream.unit, str(series.unit), _HINTS["unit"])
+        message = "the series has another unit than the files give"
+        yield "unit", Problem(message, where, stream.unit, str(series.unit), _HINTS["unit"])
         return
     factor = float(series.conversion or 1.0)
     per_channel = series.fields.get("channel_conversion")
@@ -162,10 +162,10 @@ def _compare_gain(stream: Stream, series: Any, where: str) -> Iterator[tuple[str
     if stated.ndim and np.ndim(written) and stated.shape != np.shape(written):
         return  # some channels were chosen
     if not np.allclose(written, stated, rtol=_GAIN_TOLERANCE, atol=0.0):
-        what = "the numbers have another scale than the files give"
+        message = "the numbers have another scale than the files give"
         unit = stream.unit or "units"
         expected = f"{np.ravel(stated)[0]:g} {unit} for a step"
-        yield "unit", Problem(what, where, expected, f"{np.ravel(written)[0]:g} {unit} for a step", _HINTS["unit"])
+        yield "unit", Problem(message, where, expected, f"{np.ravel(written)[0]:g} {unit} for a step", _HINTS["unit"])
 
 
 def _spellings(unit: str) -> tuple[str, ...]:

@@ -78,8 +78,8 @@ def probe_intan(arguments: Mapping[str, Any]) -> Account | None:
     for file, header in parts:
         extra = (file.stat().st_size - header.size) % header.block_size
         if extra:
-            expected, found = f"whole blocks of {header.block_size} bytes", f"{extra} bytes after the last one"
-            problems.append(("samples", Problem("an Intan file ends within a block", str(file), expected, found)))
+            expected, rest = f"whole blocks of {header.block_size} bytes", f"{extra} bytes after the last one"
+            problems.append(("samples", Problem("an Intan file ends within a block", str(file), expected, rest)))
     samples = sum(_count_samples(file, header) for file, header in parts)
     numbers = join([partial(read_counter, file, header) for file, header in parts])
     first = headers[0]
