@@ -16,13 +16,15 @@ TINY = Tool("tinytool", ("tinytool>=1.0",), licence="MIT")
 
 
 def versions(lock: Path) -> list[str]:
-    return [line for line in lock.read_text().splitlines() if not line.startswith("#")]
+    lines = [line for line in lock.read_text().splitlines() if not line.startswith(("#", "    --hash=sha256:"))]
+    return [line.removesuffix(" \\") for line in lines]
 
 
 def test_what_is_installed_is_locked_and_comes_back(wheels: Path) -> None:
     environments.install(TINY)
     lock = environments.lock_tool(TINY)
     assert versions(lock) == ["tinytool==1.2"]
+    assert "--hash=sha256:" in lock.read_text()
     write_wheel(wheels, "1.4")
     environments.install(TINY, locked=True)
     assert environments.find(TINY).version == "1.2"
@@ -72,6 +74,6 @@ def test_pip_serves_where_there_is_no_uv(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(_install, "run_installer", call)
     python = environments.install(TINY)
     assert called == [
-        [sys.executable, "-m", "venv", str(python.parent.parent)],
-        [str(python), "-m", "pip", "install", "--quiet", "tinytool>=1.0"],
+        [sys.executable, "-I", "-m", "venv", str(python.parent.parent)],
+        [str(python), "-I", "-m", "pip", "install", "--quiet", "tinytool>=1.0"],
     ]

@@ -44,7 +44,7 @@ def create(tool: Tool, engine: Path, folder: Path, lock: Path | None) -> None:
         packages = [f"python{tool.python}", *(tool.conda or ("pip",))]
         run_installer([*start, "--override-channels", "--channel", "conda-forge", *packages], tool)
     if not tool.conda:
-        run_installer([str(venv_python(folder)), "-m", "pip", "install", "--quiet", *tool.requirements], tool)
+        run_installer([str(venv_python(folder)), "-I", "-m", "pip", "install", "--quiet", *tool.requirements], tool)
 
 
 def export_lock(tool: Tool, engine: Path, folder: Path) -> str:

@@ -22,6 +22,7 @@ from nwbpipe.environments._run import build_tool_variables
 from nwbpipe.environments._settings import tool_folder, tools_folder
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
+from nwbpipe.machine import select_variables
 
 _IMPORT_LIMIT = 600.0  # seconds; a cold import of tensorflow from a network disk takes minutes
 
@@ -150,7 +151,7 @@ def _check_import(environment: ToolEnvironment) -> ToolFinding:
                 text=True,
                 timeout=_IMPORT_LIMIT,
                 cwd=folder,
-                env={**os.environ, **variables},
+                env={**select_variables(), **variables},
                 check=False,
                 stdin=subprocess.DEVNULL,
             )

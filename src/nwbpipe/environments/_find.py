@@ -21,6 +21,7 @@ from nwbpipe.environments._mark import EnvironmentKind, EnvironmentMark, environ
 from nwbpipe.environments._settings import read_settings, variable_name, weights_folder
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
+from nwbpipe.machine import select_variables
 
 _IN_CONTAINER = Path("python")
 _CURRENT: dict[str, Any] = {}
@@ -169,7 +170,13 @@ def _probe_packages(tool: Tool, kind: EnvironmentKind, command: list[str], locat
     """Return the packages of a Python; refuse it if they don't meet the tool's requirements."""
     try:
         answer = subprocess.run(  # the path is the user's own, or ours; there is no shell
-            command, capture_output=True, text=True, timeout=120, check=True, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            env=select_variables(),
         )
         facts: dict[str, Any] = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,11 +15,20 @@ from filelock import FileLock
 
 from nwbpipe.environments import _conda, _container
 from nwbpipe.environments._checkout import find_checkout
-from nwbpipe.environments._installers import choose_base_python, find_on_path, find_uv, run_installer, venv_python
+from nwbpipe.environments._installers import (
+    choose_base_python,
+    find_on_path,
+    find_uv,
+    list_index_options,
+    run_installer,
+    venv_python,
+)
+from nwbpipe.environments._lock_file import Lock, read_conda_lock, read_lock
 from nwbpipe.environments._mark import EnvironmentKind, EnvironmentMark, claim, discard, read_mark, write_mark
 from nwbpipe.environments._settings import default_lock, read_settings, tool_folder, variable_name
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import RequestError, ToolMissingError
+from nwbpipe.machine import is_trusted
 
 
 def install(
@@ -63,6 +74,8 @@ def install(
             msg, expected="isolated, conda or container", hint=f"set its Python: {variable_name(tool, 'python')}"
         )
     _refuse_another_lock(kind, lock)
+    if lock is not None:
+        _read_lock(tool, kind, lock)
     _refuse_without_source(tool, kind)
     engine = _find_engine(tool, kind)
     with _lock(tool):
@@ -185,19 +198,46 @@ def _lock(tool: Tool) -> FileLock:
 
 def _build(tool: Tool, kind: EnvironmentKind, folder: Path, lock: Path | None, engine: Path | None) -> str | None:
     """Build an environment in `folder`; return the image of a container."""
-    if kind is EnvironmentKind.CONTAINER:
-        assert engine is not None
-        return _container.build(tool, engine, folder, lock)
-    if kind is EnvironmentKind.CONDA:
-        assert engine is not None
-        _conda.create(tool, engine, folder, lock)
-    else:
-        _create_isolated(tool, folder, lock)
+    with _accept(tool, kind, lock) as accepted:
+        if kind is EnvironmentKind.CONTAINER:
+            assert engine is not None
+            return _container.build(tool, engine, folder, accepted)
+        if kind is EnvironmentKind.CONDA:
+            assert engine is not None
+            _conda.create(tool, engine, folder, accepted)
+        else:
+            _create_isolated(tool, folder, lock, accepted)
     return None
 
 
-def _create_isolated(tool: Tool, folder: Path, lock: Path | None) -> None:
-    requirements = ["-r", str(lock.resolve())] if lock else list(tool.from_index)
+@contextmanager
+def _accept(tool: Tool, kind: EnvironmentKind, lock: Path | None) -> Iterator[Path | None]:
+    """Yield a file of our own with the lines of a lock that were accepted; the lock itself may change meanwhile."""
+    if lock is None:
+        yield None
+        return
+    content = _read_lock(tool, kind, lock)
+    lines = content.lines
+    if kind is EnvironmentKind.ISOLATED and not find_uv() and (tool.checkout is not None or not content.has_hashes):
+        lines = tuple(
+            line.partition(" --hash=")[0] for line in lines
+        )  # pip wants a hash for all packages or for none
+    with tempfile.TemporaryDirectory(prefix="nwbpipe-") as folder:
+        file = Path(folder) / lock.name
+        file.write_text("\n".join([*lines, ""]), encoding="utf-8")
+        yield file
+
+
+def _read_lock(tool: Tool, kind: EnvironmentKind, lock: Path) -> Lock:
+    if kind is not EnvironmentKind.CONDA:
+        return read_lock(lock, tool)
+    if lock.resolve() == default_lock(tool).resolve() or is_trusted(lock):  # of channels that the user set up
+        return Lock(tuple(lock.read_text(encoding="utf-8").splitlines()), {}, has_hashes=False)
+    return read_conda_lock(lock)
+
+
+def _create_isolated(tool: Tool, folder: Path, lock: Path | None, accepted: Path | None) -> None:
+    requirements = [f"--requirement={accepted}"] if accepted else list(tool.from_index)
     if tool.checkout is not None and tool.checkout.built:
         requirements.append(f"{tool.package} @ {find_checkout(tool)[0].as_uri()}")
     base = choose_base_python(tool, read_lock_python(lock) if lock else None)
@@ -206,8 +246,8 @@ def _create_isolated(tool: Tool, folder: Path, lock: Path | None) -> None:
     if program:
         run_installer([*program, "venv", "--quiet", "--python", base, str(folder)], tool)
         # As pip does: otherwise each run compiles all modules again where the folder is read-only.
-        options = ["--quiet", "--compile-bytecode", "--python", python]
+        options = ["--quiet", "--compile-bytecode", "--python", python, *list_index_options()]
         run_installer([*program, "pip", "install", *options, *requirements], tool)
     else:
-        run_installer([base, "-m", "venv", str(folder)], tool)
-        run_installer([python, "-m", "pip", "install", "--quiet", *requirements], tool)
+        run_installer([base, "-I", "-m", "venv", str(folder)], tool)
+        run_installer([python, "-I", "-m", "pip", "install", "--quiet", *requirements], tool)

@@ -12,11 +12,20 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
+from platformdirs import user_config_path
 
-from nwbpipe.environments._pip_settings import read_uv_settings
+from nwbpipe.environments._pip_settings import has_no_index, read_uv_settings
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolFailedError, ToolMissingError
+from nwbpipe.machine import child_python, select_variables
 
+# Settings of installers, compilers and container engines. Those of indexes may hold passwords, which they need.
+_SETTINGS = (
+    *("PIP_*", "UV_*", "CONDA_*", "MAMBA_*", "DOCKER_*", "BUILDAH_*", "REGISTRY_AUTH_FILE", "NETRC"),
+    *("*_proxy", "*_PROXY", "*_CA_BUNDLE", "SSL_CERT_*", "GIT_SSL_*"),
+    *("CC", "CXX", "FC", "AR", "*FLAGS", "CMAKE_*", "PKG_CONFIG_PATH", "SDKROOT", "MACOSX_DEPLOYMENT_TARGET"),
+    "PYTHONDONTWRITEBYTECODE",
+)
 _MINORS = range(13, 8, -1)  # of Python 3, the newest first
 
 
@@ -28,11 +37,15 @@ def run_installer(command: Sequence[str], tool: Tool, *, doing: str = "installin
     ToolFailedError
         It failed; its last lines are in the message.
     """
-    environment = {**os.environ, **read_uv_settings(os.environ)}
-    if "UV_CONSTRAINT" in environment:
-        environment.setdefault("PIP_CONSTRAINT", environment["UV_CONSTRAINT"])
     try:
-        process = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        process = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=build_installer_variables(),
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
     except OSError as error:
         msg = f"{doing} the tool {tool.name!r} failed"
         raise ToolFailedError(msg, where=command[0], found=str(error), hint="install the program again") from error
@@ -45,6 +58,30 @@ def run_installer(command: Sequence[str], tool: Tool, *, doing: str = "installin
     return process.stdout
 
 
+def build_installer_variables() -> dict[str, str]:
+    """Return the variables that installers get: their own settings, and no settings of the current folder.
+
+    uv reads the ``uv.toml`` or ``pyproject.toml`` of the current folder and of those above it, which may be a
+    stranger's; it gets the user's own file, or else the system's, or none.
+    """
+    variables = select_variables(_SETTINGS)
+    variables |= read_uv_settings(os.environ)
+    if "UV_CONSTRAINT" in variables:
+        variables.setdefault("PIP_CONSTRAINT", variables["UV_CONSTRAINT"])
+    if "UV_CONFIG_FILE" not in variables and "UV_NO_CONFIG" not in variables:
+        files = [user_config_path("uv", appauthor=False) / "uv.toml", Path("/etc/uv/uv.toml")]
+        if sys.platform == "darwin":
+            files.insert(0, Path.home() / ".config" / "uv" / "uv.toml")
+        file = next((file for file in files if file.is_file()), None)
+        variables |= {"UV_CONFIG_FILE": str(file)} if file else {"UV_NO_CONFIG": "1"}
+    return variables
+
+
+def list_index_options() -> list[str]:
+    """Return the options of ``uv pip`` that it has no variables for: ``--no-index`` where pip is told so."""
+    return ["--no-index"] if has_no_index(os.environ) else []
+
+
 def find_uv() -> list[str] | None:
     """Return the command of uv, or None."""
     beside = Path(sys.executable).with_name("uv")
@@ -53,7 +90,7 @@ def find_uv() -> list[str] | None:
     on_path = shutil.which("uv")
     if on_path:
         return [on_path]
-    return [sys.executable, "-m", "uv"] if find_spec("uv") else None
+    return child_python("-m", "uv") if find_spec("uv") else None
 
 
 def choose_base_python(tool: Tool, version: str | None = None) -> str:

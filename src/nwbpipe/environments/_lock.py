@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import platform
 import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from nwbpipe.environments import _conda
 from nwbpipe.environments._find import find
-from nwbpipe.environments._installers import choose_base_python, find_uv, run_installer
+from nwbpipe.environments._installers import choose_base_python, find_uv, list_index_options, run_installer
 from nwbpipe.environments._mark import EnvironmentKind, environment_folder, read_mark
 from nwbpipe.environments._settings import default_lock
 from nwbpipe.environments._tool import Tool
-from nwbpipe.errors import ToolMissingError
+from nwbpipe.errors import ToolFailedError, ToolMissingError
 
 _NOT_LOCKED = {"pip"}  # every virtual environment has it
 
@@ -69,7 +71,40 @@ def _lock_installed(tool: Tool) -> str:
         for name, version in sorted(environment.packages.items())
         if name not in left_out | _NOT_LOCKED
     ]
-    return "\n".join([*_format_header(tool, environment.python_version), *lines, ""])
+    hashed = _add_hashes(tool, lines)
+    return "\n".join([*_format_header(tool, environment.python_version), *hashed, ""])
+
+
+def _add_hashes(tool: Tool, lines: list[str]) -> list[str]:
+    """Return pinned requirements with the hashes of the package index; without, if it can't be asked."""
+    program = find_uv()
+    if program is None or not lines:
+        return lines
+    with suppress(ToolFailedError, ToolMissingError):
+        hashed = _compile(tool, program, choose_base_python(tool), lines)
+        if [line.partition(" ")[0] for line in hashed] == lines:
+            return hashed
+    return lines
+
+
+def _compile(tool: Tool, program: list[str], base: str, requirements: Sequence[str]) -> list[str]:
+    """Resolve requirements; return a line for each package, with its hashes below it."""
+    with tempfile.TemporaryDirectory(prefix="nwbpipe-") as folder:
+        file = Path(folder) / "requirements.in"
+        file.write_text("\n".join([*requirements, ""]))
+        options = ["--quiet", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
+        options += ["--generate-hashes", "--python", base, *list_index_options()]
+        resolved = run_installer([*program, "pip", "compile", *options, str(file)], tool, doing="locking")
+    packages: list[list[str]] = []
+    for line in resolved.splitlines():
+        if line.startswith("    --hash="):
+            packages[-1].append(line.strip().removesuffix("\\").strip())
+        elif line.strip():
+            packages.append([line.removesuffix("\\").strip()])
+    # torch==2.13.0+cpu is the build of this machine; another machine has the same version with CUDA.
+    return [
+        name.partition("+")[0] if "+" in name else " \\\n    ".join([name, *hashes]) for name, *hashes in packages
+    ]
 
 
 def _lock_newest(tool: Tool) -> str:
@@ -79,13 +114,5 @@ def _lock_newest(tool: Tool) -> str:
         raise ToolMissingError(msg, hint=f"install uv, or first nwbpipe tools install {tool.name}")
     base = choose_base_python(tool)
     version = run_installer([*program, "python", "find", "--show-version", base], tool, doing="locking").strip()
-    with tempfile.TemporaryDirectory(prefix="nwbpipe-") as folder:
-        requirements = Path(folder) / "requirements.in"
-        requirements.write_text("\n".join(tool.from_index) + "\n")
-        options = ["--quiet", "--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
-        python = ["--python", base]
-        resolved = run_installer(
-            [*program, "pip", "compile", *options, *python, str(requirements)], tool, doing="locking"
-        )
-    lines = [line.partition("+")[0] for line in resolved.splitlines() if line.strip()]
+    lines = _compile(tool, program, base, tool.from_index)
     return "\n".join([*_format_header(tool, version), *lines, ""])

@@ -35,7 +35,7 @@ def read_uv_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """
     options = read_pip_options(environment)
     settings = {}
-    if options.get("no-index", "").lower() in ("1", "true", "yes", "on"):
+    if has_no_index(environment):
         options = {name: value for name, value in options.items() if name not in ("index-url", "extra-index-url")}
         options["index-url"] = _EMPTY_INDEX
     for option, (variable, separator) in _SETTINGS.items():
@@ -45,6 +45,11 @@ def read_uv_settings(environment: Mapping[str, str]) -> dict[str, str]:
     if ("UV_INDEX" in settings or "UV_INDEX" in environment) and "UV_INDEX_STRATEGY" not in environment:
         settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # pip looks at all indexes alike
     return settings
+
+
+def has_no_index(environment: Mapping[str, str]) -> bool:
+    """Return True if pip is told to use no package index."""
+    return read_pip_options(environment).get("no-index", "").lower() in ("1", "true", "yes", "on")
 
 
 def read_pip_options(environment: Mapping[str, str]) -> dict[str, str]:

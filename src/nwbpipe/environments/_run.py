@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import signal
 import subprocess
 import threading
@@ -30,6 +29,7 @@ from nwbpipe.errors import (
     ToolMemoryError,
     ToolTimeoutError,
 )
+from nwbpipe.machine import select_variables
 
 Progress = Callable[[float, str], None]
 
@@ -37,8 +37,6 @@ Progress = Callable[[float, str], None]
 KIT = "nwbpipe_kit"
 
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
-_SECRET = re.compile(r"^(AWS|AZURE|GOOGLE|GCS)_|TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNORECASE)
-_NOT_PASSED_ON = {"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV"}
 _GRACE = 5.0  # seconds between asking a process to end and killing it
 
 
@@ -196,12 +194,8 @@ def build_tool_variables(threads: int) -> dict[str, str]:
 
 
 def _build_variables(environment: ToolEnvironment) -> dict[str, str]:
-    """Return the user's variables without secrets and without our Python's settings, plus conda's activation."""
-    variables = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _NOT_PASSED_ON and not name.startswith("NWBPIPE_") and not _SECRET.search(name)
-    }
+    """Return those of the user's variables that tools need, plus conda's activation."""
+    variables = select_variables()
     if environment.kind is EnvironmentKind.CONDA:  # what activating it would do for most packages
         prefix = environment.python.parent.parent if os.name != "nt" else environment.python.parent
         variables["CONDA_PREFIX"] = str(prefix)

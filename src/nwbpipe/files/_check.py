@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,9 +18,23 @@ from nwbpipe.files._atomic import find_partials
 from nwbpipe.files._journal import find_superblock, journal_path
 from nwbpipe.files._recover import is_commit_unfinished, recover_locked
 from nwbpipe.files._write_lock import hold_lock, lock_path, translate_access_errors
+from nwbpipe.machine import child_python, close_python_path, select_variables
 from nwbpipe.stores import is_remote, open_location
 
-PROBE = (sys.executable, "-m", "nwbpipe.files._probe")
+PROBE = tuple(child_python("-m", "nwbpipe.files._probe"))
+_LOCAL = ("PYTHONPATH", "COVERAGE_*")
+_REMOTE = (
+    *_LOCAL,
+    "AWS_*",
+    "AZURE_*",
+    "GOOGLE_*",
+    "GCS_*",
+    "FSSPEC_*",
+    "NWBPIPE_*",
+    "*_proxy",
+    "*_PROXY",
+    "*_BUNDLE",
+)
 _START = 2**20  # bytes in which the signature is looked for
 
 
@@ -121,7 +134,15 @@ def _probe_in_process(
         return Inspection(state, found, size, None, (), left)
 
     try:
-        completed = subprocess.run([*probe, target], capture_output=True, text=True, timeout=timeout, check=False)
+        completed = subprocess.run(
+            [*probe, "-" if is_remote(target) else target],  # a presigned URL is a secret
+            input=target,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env=close_python_path(select_variables(_REMOTE if is_remote(target) else _LOCAL)),
+        )
     except subprocess.TimeoutExpired:
         return inspection(FileCondition.DAMAGED, f"its reader did not end within {timeout:g} s")
     try:

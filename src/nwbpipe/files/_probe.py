@@ -77,7 +77,7 @@ def _text_bytes(value: Any) -> int:
 
 if __name__ == "__main__":
     try:
-        answer = probe(sys.argv[1])
+        answer = probe(sys.stdin.read() if sys.argv[1] == "-" else sys.argv[1])
     except (FileAccessError, ConflictError) as error:
         answer = {"access": error.problem.found or error.problem.what}
     except UnsupportedFileError as error:

@@ -11,12 +11,13 @@ from nwbpipe.machine._trust import (
     trust,
     withdraw_trust,
 )
-from nwbpipe.machine._variables import child_python, select_variables
+from nwbpipe.machine._variables import child_python, close_python_path, select_variables
 
 __all__ = [
     "PROJECT_FILE",
     "belongs_to_user",
     "child_python",
+    "close_python_path",
     "explain_foreign",
     "is_trusted",
     "list_trusted",

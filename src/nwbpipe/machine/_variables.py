@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 
 #: Names of further variables that tools get, with commas between them.
 PASSED_ON = "NWBPIPE_PASS"
 _TEXT = """
 PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TERM COLUMNS TMPDIR TEMP TMP LD_LIBRARY_PATH SSL_CERT_FILE SSL_CERT_DIR
-MLM_LICENSE_FILE LM_LICENSE_FILE DOCKER_HOST
+MLM_LICENSE_FILE LM_LICENSE_FILE DOCKER_HOST DOCKER_CONTEXT DOCKER_CONFIG DOCKER_CERT_PATH DOCKER_TLS_VERIFY
 SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC PATHEXT USERPROFILE HOMEDRIVE HOMEPATH APPDATA LOCALAPPDATA PROGRAMDATA
 PROGRAMFILES NUMBER_OF_PROCESSORS PROCESSOR_ARCHITECTURE OS
 LC_* XDG_* DYLD_* CUDA_* NVIDIA_* OMP_* GOMP_* KMP_* MKL_* OPENBLAS_* NUMBA_* NUMEXPR_* VECLIB_* OPENCV_* HDF5_* TF_*
@@ -28,15 +29,13 @@ def select_variables(extra: Iterable[str] = ()) -> dict[str, str]:
     Parameters
     ----------
     extra : iterable of str
-        Names of more variables, or their beginnings with an asterisk: ``AWS_*``. They are passed on whatever their
-        names are, as those of ``NWBPIPE_PASS``.
+        Names of more variables, or patterns such as ``AWS_*``. They are passed on whatever their names are, as those
+        of ``NWBPIPE_PASS``.
     """
     asked = [*extra, *filter(None, (name.strip() for name in os.environ.get(PASSED_ON, "").split(",")))]
-    names = {name for name in asked if not name.endswith("*")}
-    prefixes = tuple(name[:-1] for name in asked if name.endswith("*"))
 
     def may_have(name: str) -> bool:
-        if name in names or (prefixes and name.startswith(prefixes)):
+        if any(fnmatchcase(name, pattern) for pattern in asked):
             return True
         return (name.upper() in _NAMES or name.startswith(_PREFIXES)) and not _SECRET.search(name)
 
@@ -46,12 +45,13 @@ def select_variables(extra: Iterable[str] = ()) -> dict[str, str]:
 def child_python(*words: str) -> list[str]:
     """Return the command of this Python with `words`, which imports nothing from the current folder.
 
-    A relative or empty entry of PYTHONPATH would mean the current folder as well: see `python_variables`.
+    An empty or relative entry of PYTHONPATH would mean the current folder as well: see `close_python_path`.
     """
     return [sys.executable, "-P", *words]
 
 
-def python_variables() -> dict[str, str]:
-    """Return PYTHONPATH for a process of our own Python, without entries that mean the current folder."""
-    entries = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(entry)]  # noqa: PTH117
-    return {"PYTHONPATH": os.pathsep.join(entries)} if entries else {}
+def close_python_path(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return variables for a process of this Python, without entries of PYTHONPATH that mean the current folder."""
+    entries = [entry for entry in variables.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(entry)]  # noqa: PTH117
+    rest = {name: value for name, value in variables.items() if name != "PYTHONPATH"}
+    return {**rest, **({"PYTHONPATH": os.pathsep.join(entries)} if entries else {}), "PYTHONSAFEPATH": "1"}

@@ -7,13 +7,13 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from contextlib import suppress
 from dataclasses import asdict
 from typing import IO, Any
 
 from nwbpipe.errors import WorkError
+from nwbpipe.machine import child_python, close_python_path
 from nwbpipe.processors import Resources
 from nwbpipe.project._model import ExecutorSpec
 from nwbpipe.project.execute._devices import list_gpus
@@ -31,11 +31,12 @@ class _Worker:
         self.token: int | None = None
         self.ready = False
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "nwbpipe.project.execute._worker"],
+            child_python("-m", "nwbpipe.project.execute._worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            env=close_python_path(os.environ),
             start_new_session=True,  # Ctrl-C reaches this process alone, which ends them in order
         )
         threading.Thread(target=self._read, args=(self.process.stdout, happened), daemon=True).start()
