@@ -42,7 +42,7 @@ def test_install_find_and_remove(wheels: Path) -> None:
 def test_a_lock_decides_the_versions(wheels: Path, tmp_path: Path) -> None:
     lock = tmp_path / "tinytool.txt"
     lock.write_text("tinytool==0.9\n")
-    environments.install(TINY, lock=lock)
+    environments.install(Tool("tinytool", ("tinytool",)), lock=lock)
     with pytest.raises(ToolMissingError, match=r"tinytool>=1.0 \(found 0.9\)"):
         environments.find(TINY)
 

@@ -24,6 +24,7 @@ from nwbpipe.cli import (
     cmd_run,
     cmd_status,
     cmd_tools,
+    cmd_trust,
     cmd_verify,
     cmd_watch,
 )
@@ -49,6 +50,7 @@ app.command("watch")(cmd_watch.watch)
 app.command("verify")(cmd_verify.verify)
 app.command("log")(cmd_log.log)
 app.command("check")(cmd_check.check)
+app.command("trust")(cmd_trust.trust)
 app.command("curate")(cmd_curate.curate)
 app.command("compare")(cmd_compare.compare)
 app.command("qc")(cmd_qc.qc)
@@ -79,6 +81,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     Exits with 0 (done), 1 (the work failed) or 2 (the request was wrong).
     """
+    # No process that this one starts imports from the current folder, or (Windows) takes a program from it.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
+    os.environ.setdefault("NoDefaultCurrentDirectoryInExePath", "1")
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words or bool(os.environ.get("NWBPIPE_DEBUG"))
     words = cmd_log.drop_bare_project([word for word in words if word != "--debug"])

@@ -10,6 +10,7 @@ import typer
 from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
 from nwbpipe.cli._run_progress import show_run_progress
 from nwbpipe.cli._signals import stop_on_signal
+from nwbpipe.cli._trust import ensure_trust
 
 if TYPE_CHECKING:
     from nwbpipe.project.execute import RunSummary
@@ -47,11 +48,13 @@ def run(
 
     opened = Project(project, profile=profile)
     if show_job_script:
+        ensure_trust(opened)
         typer.echo(opened.job_scripts(executor))
         return
     if dry_run:
         _show_pending(opened.pending(sessions or (), where, steps=steps or (), retry_failed=retry_failed), as_json)
         return
+    ensure_trust(opened)
     with show_run_progress() as reporter, stop_on_signal() as stopped:
         summary = opened.run(
             sessions or (),

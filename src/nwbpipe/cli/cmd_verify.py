@@ -10,6 +10,7 @@ import typer
 
 from nwbpipe.cli._options import Profile, ProjectFile
 from nwbpipe.cli._progress import show_progress_bar
+from nwbpipe.cli._trust import ensure_trust
 
 
 def verify(
@@ -27,11 +28,13 @@ def verify(
     from nwbpipe.project import Project
     from nwbpipe.run import verify_run
 
+    opened = None if session.endswith(".nwb") else Project(project, profile=profile)
+    if opened is not None:
+        ensure_trust(opened)
     with show_progress_bar(f"verify {step}") as progress:
-        if session.endswith(".nwb"):
+        if opened is None:
             comparisons = verify_run(session, step, timeout=timeout, progress=progress)
         else:
-            opened = Project(project, profile=profile)
             comparisons = opened.verify(session, step, timeout=timeout, progress=progress)
     if as_json:
         typer.echo(json.dumps([{**asdict(comparison), "ok": comparison.ok} for comparison in comparisons], indent=2))

@@ -13,6 +13,7 @@ import typer
 
 from nwbpipe.cli._options import Profile, ProjectFile
 from nwbpipe.cli._run_progress import LineReporter
+from nwbpipe.cli._trust import ensure_trust
 
 if TYPE_CHECKING:
     from nwbpipe.project import Health
@@ -41,7 +42,7 @@ def watch(
     opened = Project(project, profile=profile)
     opened.executor_spec(kind=executor, workers=workers)  # said now, and not at each look
     if write_unit is not None:
-        command = [sys.executable, "-m", "nwbpipe", "watch", "--project", str(opened.spec.path)]
+        command = [sys.executable, "-P", "-m", "nwbpipe", "watch", "--project", str(opened.spec.path)]
         command += ["--settle", f"{settle:g}", "--interval", f"{interval:g}"]
         for name, value in (("profile", profile), ("executor", executor), ("workers", workers)):
             command += [f"--{name}", str(value)] if value else []
@@ -54,6 +55,7 @@ def watch(
         )
     if write_unit is not None or write_dockerfile is not None:
         return
+    ensure_trust(opened)
     watcher = Watcher(
         opened, settle_s=settle, interval_s=interval, reporter=LineReporter(), executor=executor, workers=workers
     )

@@ -2,12 +2,19 @@
 
 from nwbpipe.environments._container import render_dockerfile, write_context
 from nwbpipe.environments._doctor import Severity, ToolFinding, examine, examine_machine
-from nwbpipe.environments._find import ToolEnvironment, find
+from nwbpipe.environments._find import ToolEnvironment, find, read_version
 from nwbpipe.environments._install import describe_installation, install, remove
 from nwbpipe.environments._lock import lock_tool
 from nwbpipe.environments._mark import EnvironmentKind
 from nwbpipe.environments._run import KIT, ComputeResult, find_source, run
-from nwbpipe.environments._settings import ToolSettings, configure, default_lock, read_settings, tool_folder
+from nwbpipe.environments._settings import (
+    ToolSettings,
+    configure,
+    configured_python,
+    default_lock,
+    read_settings,
+    tool_folder,
+)
 from nwbpipe.environments._tool import Checkout, Program, Tool, Weights
 
 __all__ = [
@@ -23,6 +30,7 @@ __all__ = [
     "ToolSettings",
     "Weights",
     "configure",
+    "configured_python",
     "default_lock",
     "describe_installation",
     "examine",
@@ -32,6 +40,7 @@ __all__ = [
     "install",
     "lock_tool",
     "read_settings",
+    "read_version",
     "remove",
     "render_dockerfile",
     "run",

@@ -106,6 +106,26 @@ def find(tool: Tool) -> ToolEnvironment:
     )
 
 
+def read_version(tool: Tool, python: Path) -> str | None:
+    """Read the version of a tool from the files of an environment, without running its Python.
+
+    Returns
+    -------
+    str or None
+        None if the files don't tell: it is neither a virtual nor a conda environment, or does not meet the tool's
+        requirements.
+    """
+    prefix = python.parent if os.name == "nt" else python.parent.parent
+    folders = [*prefix.glob("lib/python3*/site-packages"), *prefix.glob("Lib/site-packages")]
+    is_environment = any((prefix / name).exists() for name in ("pyvenv.cfg", "conda-meta")) or (
+        os.name == "nt" and (prefix.parent / "pyvenv.cfg").exists()
+    )
+    if not is_environment or len(folders) != 1:
+        return None
+    packages = _probe.list_packages([str(folders[0])])
+    return None if tool.unmet(packages) else packages.get(tool.package)
+
+
 def _find_python(tool: Tool) -> tuple[EnvironmentKind, Path, Container | None, dict[str, Any]]:
     named = read_settings(tool).python
     if named is not None:

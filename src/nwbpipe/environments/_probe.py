@@ -16,12 +16,17 @@ def describe() -> dict[str, Any]:
 
     No package is imported: that would take seconds.
     """
+    return {"python": platform.python_version(), "packages": list_packages(sys.path), "cuda": torch_cuda()}
+
+
+def list_packages(folders: list[str]) -> dict[str, str]:
+    """Return the version of each package in folders of packages, by canonical name."""
     packages: dict[str, str] = {}
-    for distribution in distributions():
+    for distribution in distributions(path=folders):
         name = distribution.metadata["Name"]
         if name:
             packages.setdefault(re.sub(r"[-_.]+", "-", name).lower(), distribution.version)
-    return {"python": platform.python_version(), "packages": dict(sorted(packages.items())), "cuda": torch_cuda()}
+    return dict(sorted(packages.items()))
 
 
 def torch_cuda() -> str | None:

@@ -64,6 +64,11 @@ def read_settings(tool: Tool) -> ToolSettings:
     )
 
 
+def configured_python(tool: Tool) -> Path | None:
+    """Return the Python that :func:`configure` set for a tool, if no environment variable names another one."""
+    return None if os.environ.get(variable_name(tool, "python")) else read_settings(tool).python
+
+
 def tools_folder() -> Path:
     """Return the folder of the environments: ``NWBPIPE_TOOLS``, or a folder in the user's data folder."""
     named = os.environ.get("NWBPIPE_TOOLS")

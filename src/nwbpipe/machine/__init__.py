@@ -2,19 +2,16 @@
 
 from nwbpipe.machine._folders import make_private_folder
 from nwbpipe.machine._trust import (
-    PROJECT_FILE,
     belongs_to_user,
     explain_foreign,
     is_trusted,
     list_trusted,
-    require_trust,
     trust,
     withdraw_trust,
 )
 from nwbpipe.machine._variables import child_python, close_python_path, select_variables
 
 __all__ = [
-    "PROJECT_FILE",
     "belongs_to_user",
     "child_python",
     "close_python_path",
@@ -22,7 +19,6 @@ __all__ = [
     "is_trusted",
     "list_trusted",
     "make_private_folder",
-    "require_trust",
     "select_variables",
     "trust",
     "withdraw_trust",

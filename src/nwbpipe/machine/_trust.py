@@ -14,9 +14,8 @@ from pathlib import Path
 
 from platformdirs import user_config_path
 
-from nwbpipe.errors import FileAccessError, UntrustedError
+from nwbpipe.errors import FileAccessError
 
-PROJECT_FILE = "nwbpipe.toml"
 #: Trusted paths of one process and its children, with the separator of PATH between them: for containers and CI.
 VARIABLE = "NWBPIPE_TRUST"
 
@@ -60,30 +59,6 @@ def is_trusted(path: Path | str) -> bool:
     if above & set(_read_variable()):
         return True
     return any(Path(entry) in above and _read_owner(Path(entry)) == owner for entry, owner in _read().items())
-
-
-def require_trust(path: Path, programs: list[str]) -> None:
-    """Refuse a project file that names programs, unless it is trusted.
-
-    Parameters
-    ----------
-    path : Path
-        The project file.
-    programs : list of str
-        What of it can run code, such as ``tools.suite2p.python = "/opt/python"``.
-
-    Raises
-    ------
-    UntrustedError
-    """
-    if programs and not is_trusted(path):
-        msg = "the project names programs, and you have not said that you trust it"
-        raise UntrustedError(
-            msg,
-            where=str(path),
-            found="; ".join(programs[:10]),
-            hint=f"if you know these programs: nwbpipe trust {path}",
-        )
 
 
 def belongs_to_user(path: Path) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.converters.spec import PROJECT_FILE, find_project_file, read_project_file, resolve_roots
-from nwbpipe.errors import RequestError
+from nwbpipe.errors import RequestError, UntrustedError
+from nwbpipe.machine import explain_foreign, is_trusted
 from nwbpipe.project._model import ExecutorSpec, IgnoreRule, Policy, ProjectSection, StepSection, ToolSection
 from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.project._steps import resolve_steps
@@ -27,6 +28,8 @@ def find_project(path: Path | str | None = None) -> Path:
     ------
     RequestError
         If there is none.
+    UntrustedError
+        If another user may have written the nearest one, and it is not trusted.
     """
     if path is not None:
         file = Path(path)
@@ -35,7 +38,13 @@ def find_project(path: Path | str | None = None) -> Path:
             msg = "there is no project file"
             raise RequestError(msg, where=str(file), hint="`nwbpipe init` writes one")
         return Path(os.path.abspath(file))  # noqa: PTH100 - links stay as they are
-    if (nearest := find_project_file(Path.cwd())) is not None:
+    nearest = find_project_file(Path.cwd(), foreign=True)
+    if nearest is not None:
+        reason = explain_foreign(nearest)
+        if reason and not is_trusted(nearest):
+            msg = "another user may have written the nearest project file"
+            hint = f"if it is the right one: nwbpipe trust {nearest}; or name yours: --project FILE"
+            raise UntrustedError(msg, where=str(nearest), found=reason, hint=hint)
         return nearest
     msg = f"no {PROJECT_FILE} here or above"
     raise RequestError(msg, where=str(Path.cwd()), hint="`nwbpipe init` writes one; or name it: --project FILE")

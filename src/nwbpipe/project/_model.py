@@ -93,10 +93,11 @@ class WorkerKind(StrictModel):
 
     workers: int = Field(default=1, ge=0)
     cores: int = Field(default=1, ge=1)
-    memory: str = "4GB"
+    # These three are written into job scripts.
+    memory: Annotated[str, Field(pattern=r"^[0-9.]+ *[A-Za-z]*$")] = "4GB"
     gpu: int = Field(default=0, ge=0)
-    walltime: str | None = None
-    queue: str | None = None
+    walltime: Annotated[str, Field(pattern=r"^[0-9A-Za-z:.-]+$")] | None = None
+    queue: Annotated[str, Field(pattern=r"^[\w.,:@+-]+$")] | None = None
     options: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -15,6 +15,7 @@ from nwbpipe.project._load import load_project
 from nwbpipe.project._model import ExecutorSpec
 from nwbpipe.project._sessions import Session, restrict
 from nwbpipe.project._spec import ProjectSpec
+from nwbpipe.project._trust import require_trust
 from nwbpipe.project.execute import Reporter, Runner, RunOptions, RunSummary
 from nwbpipe.project.execute._executor import Executor
 from nwbpipe.project.execute._kinds import make_executor
@@ -83,6 +84,16 @@ class Project:
     def __init__(self, path: Path | str | None = None, *, profile: str | None = None) -> None:
         self.spec: ProjectSpec = load_project(path, profile=profile)
         self.planner = Planner(self.spec)
+
+    def require_trust(self) -> None:
+        """Refuse to go on if nwbpipe.toml names programs, and the user does not trust it.
+
+        Raises
+        ------
+        UntrustedError
+            The message names the programs; ``nwbpipe trust`` keeps the user's decision.
+        """
+        require_trust(self.spec)
 
     def sessions(self, patterns: Sequence[str] = (), where: str | None = None) -> tuple[list[Session], list[Problem]]:
         """Find sessions.
@@ -201,7 +212,14 @@ class Project:
         -------
         RunSummary
             The runs that were done, failed or could not start. A failure in one session does not stop the others.
+
+        Raises
+        ------
+        UntrustedError
+            nwbpipe.toml names programs, and the user has not said that it is trusted.
         """
+        self.require_trust()
+        self.planner.allow_programs()
         if executor is None or isinstance(executor, str):
             self.executor_spec(kind=executor, workers=workers)  # refuses bad values even if nothing is to be done
         all_sessions, _ = self.planner.list_sessions()
@@ -215,6 +233,7 @@ class Project:
 
     def executor(self, kind: str | None = None, workers: int | None = None) -> Executor:
         """Return the executor of nwbpipe.toml; arguments override its settings."""
+        self.require_trust()
         return make_executor(self.executor_spec(kind=kind, workers=workers))
 
     def quality(
@@ -273,6 +292,7 @@ class Project:
         """Return the job scripts that would be submitted to a cluster's scheduler, one per kind of worker."""
         from nwbpipe.project.execute._clusters import render_job_scripts
 
+        self.require_trust()
         return render_job_scripts(self.executor_spec(kind=kind))
 
     def executor_spec(self, **settings: Any) -> ExecutorSpec:
@@ -291,6 +311,7 @@ class Project:
         if session == PROJECT:
             msg = "an artefact can't be verified, only the steps that read it"
             raise RequestError(msg, where=f"{session} {step}", hint="give a session, and a step that reads it")
+        self.require_trust()
         return verify_run(self._find_session(session).file, step, place=self.spec.locate, **options)
 
     def _find_session(self, session: str) -> Session:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nwbpipe.errors import NwbpipeError
+from nwbpipe.errors import NwbpipeError, RequestError
 from nwbpipe.project._project import Project
 from nwbpipe.project._sessions import Session
 from nwbpipe.project.execute import Reporter, RunSummary
@@ -81,6 +81,7 @@ class Watcher:
 
     def watch(self, tell: Callable[[Health], None]) -> None:
         """Look at the project until `stop` is set; call `tell` after each look."""
+        self.project.require_trust()
         while not self.stop.is_set():
             try:
                 health = self.run_once()
@@ -172,13 +173,31 @@ class _AnyEvent:
 
 
 def render_systemd_unit(command: list[str], folder: Path, name: str) -> str:
-    """Return a systemd unit (a user service) that watches a project."""
-    words = " ".join(f'"{word}"' for word in command)
+    """Return a systemd unit (a user service) that watches a project.
+
+    Raises
+    ------
+    RequestError
+        The name of the folder, or a word of the command, would begin a line of its own.
+    """
+    for text in (*command, str(folder)):
+        if not text.isprintable():
+            msg = "a path or setting can't be a part of a systemd unit"
+            raise RequestError(msg, found=repr(text), expected="text without line breaks", hint="rename it")
+    words = " ".join(_quote_for_systemd(word) for word in command)
+    name = "".join(character if character.isprintable() else " " for character in name).replace("%", "%%")
+    folder_text = str(folder).replace("%", "%%")
     return (
         f"[Unit]\nDescription=nwbpipe watches {name}\nAfter=network-online.target\n\n"
-        f"[Service]\nType=exec\nWorkingDirectory={folder}\nExecStart={words}\nRestart=on-failure\nRestartSec=30\n"
+        f"[Service]\nType=exec\nWorkingDirectory={folder_text}\nExecStart={words}\nRestart=on-failure\nRestartSec=30\n"
         "KillSignal=SIGTERM\nTimeoutStopSec=120\n\n[Install]\nWantedBy=default.target\n"
     )
+
+
+def _quote_for_systemd(word: str) -> str:
+    for character, escaped in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
+        word = word.replace(character, escaped)
+    return f'"{word}"'
 
 
 def render_watch_dockerfile(version: str, python: str, extras: str) -> str:
@@ -190,5 +209,6 @@ def render_watch_dockerfile(version: str, python: str, extras: str) -> str:
         f'RUN python -m pip install --no-cache-dir --user "nwbpipe[{extras}]=={release}"\n'
         "# Tools, each in an environment of its own: RUN nwbpipe tools install suite2p\n"
         "WORKDIR /project\nSTOPSIGNAL SIGTERM\n"
+        "# The programs that /project/nwbpipe.toml names may run.\nENV NWBPIPE_TRUST=/project/nwbpipe.toml\n"
         'CMD ["nwbpipe", "watch", "--project", "/project/nwbpipe.toml"]\n'
     )

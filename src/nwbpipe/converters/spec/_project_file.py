@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from nwbpipe.machine import explain_foreign, is_trusted
 from nwbpipe.stores import environment_roots, is_remote, split_address
 from nwbpipe.validation import StrictModel, TomlDocument, mistake
 
@@ -38,10 +39,21 @@ class ProfileSection(StrictModel):
     stores: Roots = Field(default_factory=dict)
 
 
-def find_project_file(folder: Path) -> Path | None:
-    """Return the nearest nwbpipe.toml from a folder upwards."""
-    files = (above / PROJECT_FILE for above in (folder, *folder.parents))
-    return next((file for file in files if file.is_file()), None)
+def find_project_file(folder: Path, *, foreign: bool = False) -> Path | None:
+    """Return the nearest nwbpipe.toml from a folder upwards.
+
+    Parameters
+    ----------
+    folder : Path
+    foreign : bool
+        True to return also a file that another user may have put there; otherwise it is passed over, unless the
+        user trusts it.
+    """
+    for above in (folder, *folder.parents):
+        file = above / PROJECT_FILE
+        if file.is_file() and (foreign or not explain_foreign(file) or is_trusted(file)):
+            return file
+    return None
 
 
 def read_project_file(path: Path) -> TomlDocument:

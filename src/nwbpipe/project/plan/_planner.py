@@ -34,9 +34,12 @@ class Planner:
     Parameters
     ----------
     project : ProjectSpec
+    may_run : bool
+        True if the programs that nwbpipe.toml names may be started, to ask them for their versions.
     """
 
-    def __init__(self, project: ProjectSpec) -> None:
+    def __init__(self, project: ProjectSpec, *, may_run: bool = False) -> None:
+        self._may_run = may_run
         use_tools(project)
         self.project = project
         self.file_stats = FileStats(project.open_stores)
@@ -72,7 +75,14 @@ class Planner:
     @cached_property
     def tools(self) -> dict[str, ToolFacts]:
         """The compute source and the tool of each step."""
-        return collect_facts(self.project.steps.values(), self.index)
+        return collect_facts(self.project.steps.values(), self.index, may_run=self._may_run)
+
+    def allow_programs(self) -> None:
+        """Allow to start the programs that nwbpipe.toml names; what is known of tools is asked again."""
+        if not self._may_run:
+            self._may_run = True
+            for name in ("tools", "_context"):
+                self.__dict__.pop(name, None)
 
     @cached_property
     def _context(self) -> str:

@@ -46,8 +46,11 @@ def use_tools(project: ProjectSpec) -> None:
         environments.configure(name, ToolSettings(**paths))
 
 
-def collect_facts(steps: Iterable[Step], index: Index) -> dict[str, ToolFacts]:
-    """Return the facts of each step by its name; versions are cached in the index, as asking a Python is slow."""
+def collect_facts(steps: Iterable[Step], index: Index, *, may_run: bool) -> dict[str, ToolFacts]:
+    """Return the facts of each step by its name; versions are cached in the index, as asking a Python is slow.
+
+    Without `may_run`, no Python that nwbpipe.toml names is started: its version is read from its files, or unknown.
+    """
     indexed = {name: value for name, (_, value) in index.load("tool").items()}
     fresh = []
     facts: dict[str, ToolFacts] = {}
@@ -59,6 +62,8 @@ def collect_facts(steps: Iterable[Step], index: Index) -> dict[str, ToolFacts]:
             pass
         elif name in indexed:
             versions[name] = (indexed[name][0], indexed[name][1])
+        elif not may_run and (python := environments.configured_python(tool)) is not None:
+            versions[name] = (environments.read_version(tool, python) or "", "")
         else:
             versions[name], folders = _find_version(tool)
             if folders and not versions[name][1]:
