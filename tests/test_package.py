@@ -51,6 +51,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "run": {"errors", "machine", "stores", "files", "session", "provenance", "environments", "processors"},
     "review": {"errors", "stores", "files", "session", "provenance", "processors", "quality", "run"},
+    "catalog": {"errors", "stores", "session", "provenance"},
     "project": {
         "errors",
         "machine",
@@ -65,6 +66,7 @@ ROOMS: dict[str, set[str]] = {
         "converters",
         "run",
         "review",
+        "catalog",
     },
     "demo": {
         "errors",

@@ -135,6 +135,8 @@ def make_cases(folder: Path) -> list[Case]:
         Case(project.state, session="m1/s0", step="first"),
         Case(project.pending, sessions=["m1/*"], where="subject_id = 'm1'", steps=["first"], retry_failed=True),
         Case(project.quality, sessions=["m1/*"], where="subject_id = 'm1'", step="first", thresholds=Spy()),
+        Case(project.catalog, progress=Spy()),
+        Case(project.query, sql="SELECT 41"),
         Case(project.verify, session="m1/s0", step="first"),
         Case(
             project.run, sessions=["m1/*"], where="subject_id = 'm1'", steps=("first",), executor="dask", workers=7,

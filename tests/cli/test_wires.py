@@ -22,6 +22,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import typer
 from typer.models import ArgumentInfo, OptionInfo
@@ -30,10 +31,23 @@ from nwbpipe.cli import _main
 from nwbpipe.environments import Tool
 from nwbpipe.processors import processor, processor_names
 
-ROOMS = ("converters", "demo", "environments", "project", "provenance", "quality", "review", "run", "session")
+ROOMS = (
+    "catalog",
+    "converters",
+    "demo",
+    "environments",
+    "project",
+    "provenance",
+    "quality",
+    "review",
+    "run",
+    "session",
+)
 MODULES = [f"nwbpipe.{room}" for room in (*ROOMS, "review._compare_figure")]
 # What some of the stand-ins give back; the others give back an `Answer`.
 RETURNS = {
+    "catalog.Catalog.of_files.query": pa.table({"n": [1]}),
+    "project.Project.catalog.query": pa.table({"n": [1]}),
     "session.repack": (1, 2),
     "session.SessionFile.at.read": ((), ()),
     "environments.render_dockerfile": "FROM",
@@ -58,6 +72,9 @@ ALIASES = {
     "process parameters": "params",
     "process params_file": "params",
     "run show_job_script executor": "kind",
+    "query sql": None,
+    "query files": None,
+    "query parquet": None,
     "status why": None,
     "watch settle": "settle_s",
     "watch interval": "interval_s",
@@ -81,7 +98,7 @@ ALIASES = {
     "tools dockerfile output": "folder",
 }
 PRINTED = {
-    "as_json", "prov", "show_all", "processors name", "tools requirements name", "watch write_unit",
+    "as_json", "as_csv", "prov", "show_all", "processors name", "tools requirements name", "watch write_unit",
     "watch write_dockerfile",
 }  # fmt: skip
 # Values of options that take not every value, and what arrives of them: at first, and as it is changed.
@@ -133,6 +150,9 @@ CALLS = [
     call("run"),
     call("run", *OF_A_RUN, dry_run=True),
     call("run", *OF_A_RUN[1:], *OF_STATES, "dry_run", show_job_script=True),
+    call("query", "files", "list_tables", sql="SELECT 1"),
+    call("query", "project", "profile", "list_tables", sql="SELECT 1", files=["a.nwb"]),
+    call("query", "sql", "files", "as_csv", "parquet", list_tables=True),
     call("status"),
     call("status", "sessions", "where", "verify", "show_all", why=("m1/s0", "first")),
     call("watch"),

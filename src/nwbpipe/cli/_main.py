@@ -21,6 +21,7 @@ from nwbpipe.cli import (
     cmd_process,
     cmd_processors,
     cmd_qc,
+    cmd_query,
     cmd_run,
     cmd_status,
     cmd_tools,
@@ -54,6 +55,7 @@ app.command("trust")(cmd_trust.trust)
 app.command("curate")(cmd_curate.curate)
 app.command("compare")(cmd_compare.compare)
 app.command("qc")(cmd_qc.qc)
+app.command("query")(cmd_query.query)
 app.add_typer(cmd_edit.app, name="edit")
 app.add_typer(cmd_tools.app, name="tools")
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -28,6 +28,11 @@ from nwbpipe.quality import ThresholdSet
 from nwbpipe.review import SessionQuality, read_session_quality
 from nwbpipe.run import PROJECT, Difference, list_artefacts, verify_run
 from nwbpipe.session import read_records
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from nwbpipe.catalog import Catalog
 
 
 @dataclass(frozen=True)
@@ -271,6 +276,32 @@ class Project:
             for session in selected
         ]
         return qualities, problems
+
+    def catalog(self, *, progress: Callable[[int, int], None] | None = None) -> Catalog:
+        """Return SQL tables of all session files of the project, up to date; see `nwbpipe.catalog.Catalog`.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with the number of files that were read, and of those that are to be read.
+        """
+        from nwbpipe.catalog import Catalog, CatalogFile
+
+        stats = self.planner.file_stats
+        sessions, problems = self.sessions()
+        files = [
+            CatalogFile(str(session.file), repr(stat))
+            for session in sessions
+            if (stat := stats.stat(session.file)) is not None
+        ]
+        catalog = Catalog(self.planner.state)
+        catalog.refresh(files, progress)
+        catalog.problems += problems
+        return catalog
+
+    def query(self, sql: str) -> pa.Table:
+        """Return the answer to a query in SQL on all session files, as an Arrow table (``.to_pandas()``)."""
+        return self.catalog().query(sql)
 
     def runs(self) -> list[RunObject]:
         """Return all runs of the project, also failed ones, oldest first."""
