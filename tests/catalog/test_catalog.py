@@ -83,7 +83,8 @@ def ask(catalog: Catalog, sql: str) -> list[Any]:
 def test_a_join_over_all_sessions(catalog: Catalog) -> None:
     sql = """
     SELECT t.session_id, t.choice, u.row, s.genotype,
-    list_count(list_filter(k.spike_times, lambda x: x >= t.start_time AND x < t.stop_time)) FROM trials t JOIN units u USING (subject_id, session_id) JOIN subjects s USING (subject_id)
+    list_count(list_filter(k.spike_times, lambda x: x >= t.start_time AND x < t.stop_time)) AS n
+    FROM trials t JOIN units u USING (subject_id, session_id) JOIN subjects s USING (subject_id)
     JOIN spike_times k ON k.session_id = u.session_id AND k.path = u.path AND k.row = u.row
     WHERE t.choice = 'left' AND u.depth < 50 ORDER BY t.session_id, t.start_time
     """
