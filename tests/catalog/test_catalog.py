@@ -147,7 +147,7 @@ def test_only_a_changed_file_is_read_again(
     paths = [tmp_path / path.name for path in two_files]
     for source, path in zip(two_files, paths, strict=True):
         path.write_bytes(source.read_bytes())
-    store, reads = LocalStore(str(tmp_path)), count_reads(monkeypatch)
+    store, reads = LocalStore(tmp_path), count_reads(monkeypatch)
     Catalog(store).refresh(map(CatalogFile.at, paths))
     Catalog(store).refresh(map(CatalogFile.at, paths))
     assert reads == ["a.nwb", "b.nwb"]
@@ -164,7 +164,7 @@ def test_only_a_changed_file_is_read_again(
 
 
 def test_old_packs_are_removed_and_nothing_else(tmp_path: Path, two_files: list[Path]) -> None:
-    store = LocalStore(str(tmp_path))
+    store = LocalStore(tmp_path)
     catalog = Catalog(store)
     catalog.refresh(map(CatalogFile.at, two_files))
     foreign = tmp_path / "catalog" / "mine.parquet"
@@ -179,7 +179,7 @@ def test_old_packs_are_removed_and_nothing_else(tmp_path: Path, two_files: list[
 
 
 def test_a_catalogue_that_is_damaged_is_made_anew(tmp_path: Path, two_files: list[Path]) -> None:
-    store = LocalStore(str(tmp_path))
+    store = LocalStore(tmp_path)
     Catalog(store).refresh(map(CatalogFile.at, two_files))
     for content in (
         b"no JSON",

@@ -99,7 +99,7 @@ class Catalog:
         name = digest("\n".join(sorted(file.location for file in files)))[:32]
         folder = cache_folder() / "catalogs" / name
         folder.mkdir(parents=True, exist_ok=True)
-        catalog = cls(LocalStore(str(folder)))
+        catalog = cls(LocalStore(folder))
         catalog.refresh(files)
         return catalog
 

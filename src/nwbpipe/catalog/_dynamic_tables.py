@@ -76,10 +76,8 @@ def _read_values(dataset: h5py.Dataset) -> np.ndarray | str:
 
 
 def _read_enum(dataset: h5py.Dataset) -> np.ndarray:
-    names = dataset.file[dataset.attrs["elements"]].asstr()[()]
-    codes = np.asarray(dataset[()])
-    known = (codes >= 0) & (codes < len(names))
-    return np.where(known, np.asarray(names, dtype=object)[np.where(known, codes, 0)], None)
+    names = dataset.file[dataset.attrs["elements"]].asstr()[()].tolist()
+    return np.array([names[code] if 0 <= code < len(names) else None for code in dataset[()]], dtype=object)
 
 
 def _read_ragged(group: h5py.Group, name: str) -> pa.Array | str:

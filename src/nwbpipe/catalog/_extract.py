@@ -114,7 +114,7 @@ class _Extraction:
         about = self._describe_object(item)
         if "TimeIntervals" in item.lineage:
             columns = self._read_table(item)
-            times = {name: columns[name] for name in ("start_time", "stop_time") if name in columns}
+            times: Columns = {name: columns[name] for name in ("start_time", "stop_time") if name in columns}
             self._add_columns("intervals", about, times)
             if item.path == "/intervals/trials":
                 self._add_columns("trials", {}, columns)
