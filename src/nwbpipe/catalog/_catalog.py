@@ -134,10 +134,10 @@ class Catalog:
             "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'main' "
             "AND table_name NOT LIKE '\\_%' ESCAPE '\\' ORDER BY ordinal_position"
         ).fetchall()
-        found: dict[str, list[str]] = {}
+        columns: dict[str, list[str]] = {}
         for table, column in rows:
-            found.setdefault(table, []).append(column)
-        return dict(sorted(found.items(), key=lambda item: (item[0] not in TABLES, item[0])))
+            columns.setdefault(table, []).append(column)
+        return dict(sorted(columns.items(), key=lambda item: (item[0] not in TABLES, item[0])))
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:

@@ -74,12 +74,12 @@ class _Extraction:
     # Whole files ----------------------------------------------------------------------------------------
 
     def _describe_session(self) -> dict[str, Any]:
-        known = {name: value for name, value in self.session.items() if name != "session_id"}
-        start = _parse_time(known.pop("session_start_time", None))
+        facts = {name: value for name, value in self.session.items() if name != "session_id"}
+        start = _parse_time(facts.pop("session_start_time", None))
         for name in _LISTS:
-            if isinstance(known.get(name), str):
-                known[name] = [known[name]]
-        return {"session_start_time": start, **known, "age": self.subject.get("age"), "location": self.location}
+            if isinstance(facts.get(name), str):
+                facts[name] = [facts[name]]
+        return {"session_start_time": start, **facts, "age": self.subject.get("age"), "location": self.location}
 
     def _iter_series(self) -> Iterator[dict[str, Any]]:
         for item in self.reader.objects:
@@ -105,10 +105,10 @@ class _Extraction:
             columns = self._read_table(item)
             region, about = find_region(self.file, item.path)
             rows = columns.pop(region) if region else list(range(len(columns["verdict"])))
-            own = {name: values for name, values in columns.items() if name not in ("id", "row")}
-            self._add_columns("quality", self._describe_object(item) | {"about": about}, {"row": rows, **own})
+            values = {name: column for name, column in columns.items() if name not in ("id", "row")}
+            self._add_columns("quality", self._describe_object(item) | {"about": about}, {"row": rows, **values})
             if about is not None:
-                yield about, {"row": rows, **own}
+                yield about, {"row": rows, **values}
 
     def _add_object(self, item: NwbObject, verdicts: Columns | None) -> None:
         about = self._describe_object(item)
@@ -166,10 +166,12 @@ class _Extraction:
         length = max((len(values) for values in columns.values()), default=0)
         if length == 0:
             return
-        first = self.keys | dict(constants)
-        arrays: dict[str, pa.Array] = {name: pa.array([value] * length, pa.string()) for name, value in first.items()}
+        constants = self.keys | dict(constants)
+        arrays: dict[str, pa.Array] = {
+            name: pa.array([value] * length, pa.string()) for name, value in constants.items()
+        }
         for name, values in {"row": np.arange(length), **columns}.items():
-            free = f"{name}_column" if name in first else name
+            free = f"{name}_column" if name in constants else name
             arrays[free] = values if isinstance(values, pa.Array) else pa.array(values)
         self._add_table(table, pa.table(arrays))
 

@@ -18,16 +18,16 @@ def merge_tables(parts: Sequence[pa.Table]) -> tuple[pa.Table, dict[str, str]]:
         for column in part.schema:
             types.setdefault(column.name, set()).add(column.type)
     differing: dict[str, str] = {}
-    for name, found in types.items():
-        if len(found) > 1 and not _agree(found):
-            differing[name] = ", ".join(sorted(map(str, found)))
+    for name, kinds in types.items():
+        if len(kinds) > 1 and not _agree(kinds):
+            differing[name] = ", ".join(sorted(map(str, kinds)))
     if differing:
         parts = [_as_text(part, differing) for part in parts]
     return pa.concat_tables(parts, promote_options="permissive"), differing
 
 
-def _agree(found: set[pa.DataType]) -> bool:
-    schemas = [pa.schema([("column", kind)]) for kind in found]
+def _agree(kinds: set[pa.DataType]) -> bool:
+    schemas = [pa.schema([("column", kind)]) for kind in kinds]
     try:
         pa.unify_schemas(schemas, promote_options="permissive")
     except (pa.ArrowTypeError, pa.ArrowInvalid):

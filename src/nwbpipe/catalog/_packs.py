@@ -1,7 +1,7 @@
 """Keep the tables of many files as Parquet in a store, and read them again.
 
 A manifest names the files, the state that each was in, and the pack: one Parquet file a table. A pack is named by
-what it holds and never changes. Large tables are not packed, but kept file by file.
+what it holds and never changes. Large tables are not packed, but unchanged file by file.
 """
 
 from __future__ import annotations
@@ -90,14 +90,14 @@ class Packs:
         fresh : mapping of str to (mapping of str to Table)
             The tables of files that changed, by file and name.
         """
-        kept = [name for name in files if name not in fresh]
+        unchanged = [name for name in files if name not in fresh]
         folder = f"{FOLDER}/{digest(canonical_json([REVISION, sorted(files.items())]))[:32]}"
         manifest = Manifest(dict(files))
         for table in sorted({*old.tables, *(name for tables in fresh.values() for name in tables)}):
             if table in UNPACKED:
-                manifest.tables[table] = self._update_unpacked(table, old, kept, files, fresh)
+                manifest.tables[table] = self._update_unpacked(table, old, unchanged, files, fresh)
                 continue
-            parts = self._read_kept(old.tables.get(table, []), kept)
+            parts = self._read_kept(old.tables.get(table, []), unchanged)
             parts += [_mark(tables[table], name) for name, tables in fresh.items() if table in tables]
             if not parts:
                 continue
@@ -125,12 +125,12 @@ class Packs:
         self,
         table: str,
         old: Manifest,
-        kept: Sequence[str],
+        unchanged: Sequence[str],
         files: Mapping[str, str],
         fresh: Mapping[str, Mapping[str, pa.Table]],
     ) -> list[str]:
-        before = set(old.tables.get(table, []))
-        paths = [path for name in kept if (path := _unpacked_path(table, name, files[name])) in before]
+        old_paths = set(old.tables.get(table, []))
+        paths = [path for name in unchanged if (path := _unpacked_path(table, name, files[name])) in old_paths]
         for name, tables in fresh.items():
             if table in tables:
                 paths.append(self._write(_unpacked_path(table, name, files[name]), _mark(tables[table], name)))
