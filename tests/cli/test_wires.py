@@ -48,6 +48,8 @@ MODULES = [f"nwbpipe.{room}" for room in (*ROOMS, "review._compare_figure")]
 RETURNS = {
     "catalog.Catalog.of_files.query": pa.table({"n": [1]}),
     "project.Project.catalog.query": pa.table({"n": [1]}),
+    "converters.convert_session": (Path("out.nwb"), SimpleNamespace(lines=lambda notes: ["a line"], as_dict=dict)),
+    "converters.preview_conversion": SimpleNamespace(lines=lambda notes: ["a line"], as_dict=dict),
     "session.repack": (1, 2),
     "session.SessionFile.at.read": ((), ()),
     "environments.render_dockerfile": "FROM",

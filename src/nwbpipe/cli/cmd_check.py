@@ -52,6 +52,9 @@ def _show(report: CheckReport, file: Path) -> None:
     for text in report.repaired:
         typer.echo(f"repaired: {text}")
     typer.echo(f"{file}: {report.verdict}" + (f" ({report.file.reason})" if report.file.reason else ""))
+    if report.summary is not None:
+        for line in report.summary.lines():
+            typer.echo(f"  {line}")
     for finding in report.findings:
         typer.echo(f"  {'error' if finding.error else 'note '} {finding.kind}: {finding.what}")
         if finding.where:

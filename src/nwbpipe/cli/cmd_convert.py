@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -30,18 +31,28 @@ def convert(
         str, typer.Option(help="paged (few requests over a network) or plain (readers older than HDF5 1.10).")
     ] = "paged",
     memory: Annotated[int, typer.Option(metavar="MB", help="How much of the data to hold in memory.")] = 1024,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be written, and write nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
-    """Build one NWB file out of a session's raw files."""
-    from nwbpipe.converters import convert as convert_session
+    """Build one NWB file out of a session's raw files, and show what it holds."""
+    from nwbpipe.converters import ConversionOptions, Storage, convert_session, preview_conversion
 
-    path = convert_session(
-        spec,
-        output,
-        overwrite=overwrite,
-        discard_results=discard_results,
-        stub=stub,
-        compression=compression,
-        layout=layout,
-        memory_mb=memory,
-    )
-    typer.echo(str(path))
+    path: Path | str | None = None
+    if dry_run:
+        summary = preview_conversion(spec, stub=stub)
+    else:
+        options = ConversionOptions(
+            overwrite=overwrite,
+            discard_results=discard_results,
+            stub=stub,
+            storage=Storage.of(compression=compression, layout=layout, memory_mb=memory),
+        )
+        path, summary = convert_session(spec, output, options, summarize=True)
+    if as_json:
+        typer.echo(json.dumps({"path": None if path is None else str(path), **summary.as_dict()}, indent=2))
+        return
+    typer.echo(f"{spec}: would be written" if path is None else str(path))
+    for line in summary.lines(notes=False):  # the notes were shown as they arose
+        typer.echo(f"  {line}")

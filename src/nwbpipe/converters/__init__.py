@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nwbpipe.converters._convert import convert
+    from nwbpipe.converters._convert import ConversionOptions, convert, convert_session, preview_conversion
+    from nwbpipe.converters._hdf5 import Storage
     from nwbpipe.converters._record import conversion_key, identity_values, source_paths, watched_folders
     from nwbpipe.converters._update import SpecChanges, compare_specs, update_metadata
     from nwbpipe.converters.clocks._figure import draw_alignments
@@ -19,7 +20,11 @@ _HOME = {
     "SpecSummary": "spec._load",
     "SubjectSpec": "spec._model",
     "conversion_key": "_record",
+    "ConversionOptions": "_convert",
+    "Storage": "_hdf5",
     "convert": "_convert",
+    "convert_session": "_convert",
+    "preview_conversion": "_convert",
     "draw_alignments": "clocks._figure",
     "identity_values": "_record",
     "load_spec": "spec._load",
@@ -32,18 +37,22 @@ _HOME = {
 }
 
 __all__ = [
+    "ConversionOptions",
     "SessionSpec",
     "SourceSpec",
     "SpecChanges",
     "SpecSummary",
+    "Storage",
     "SubjectSpec",
     "compare_specs",
     "conversion_key",
     "convert",
+    "convert_session",
     "draw_alignments",
     "identity_values",
     "load_spec",
     "open_spec",
+    "preview_conversion",
     "source_paths",
     "summarize_spec",
     "update_metadata",

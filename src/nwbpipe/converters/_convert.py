@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -33,7 +34,7 @@ from nwbpipe.errors import DamagedFileError, NwbpipeError, OverwriteError, Reque
 from nwbpipe.files import Codec, Layout, create_atomically
 from nwbpipe.foreign import forbid_code
 from nwbpipe.provenance import RunRecord, find_current_record, set_sources
-from nwbpipe.session import SessionFile, SessionReader, find_unrecorded
+from nwbpipe.session import SessionFile, SessionReader, SessionSummary, find_unrecorded, summarize_session
 from nwbpipe.stores import Stage, Stores, is_remote
 
 _NAMED = 20  # results that a message names
@@ -104,8 +105,36 @@ def convert(
     InvalidResultError
         NWB or DANDI would refuse the file.
     """
-    storage = Storage.of(compression, layout, memory_mb)
-    lossless = discard_results or carry is not None
+    options = ConversionOptions(
+        overwrite, discard_results, stub, Storage.of(compression, layout, memory_mb), progress, raw_identity, carry
+    )
+    return convert_session(spec, output, options, stores)[0]
+
+
+@dataclass(frozen=True)
+class ConversionOptions:
+    """The options of `convert`, which see."""
+
+    overwrite: bool = False
+    discard_results: bool = False
+    stub: bool = False
+    storage: Storage = field(default_factory=lambda: Storage.of(Codec.GZIP, Layout.PAGED, 1024))
+    progress: bool = True
+    raw_identity: Literal["full", "stat"] = "full"
+    carry: Callable[[Path, RunRecord], object] | None = None
+
+
+def convert_session(
+    spec: Path | str,
+    output: Path | str | None,
+    options: ConversionOptions,
+    stores: Stores | None = None,
+    *,
+    summarize: bool = False,
+) -> tuple[Path | str, SessionSummary]:
+    """Convert as `convert` does; return the file and, with `summarize`, a summary of what was written."""
+    storage, overwrite, carry = options.storage, options.overwrite, options.carry
+    lossless = options.discard_results or carry is not None
     with open_spec(spec, stores) as session:
         target = _choose_target(session, output)
         _refuse_raw(target, session)
@@ -114,12 +143,13 @@ def convert(
                 _refuse_loss(target, overwrite, lossless)
             with log_warnings("conversion"), session.paths.stage_remote():
                 started = datetime.now(UTC)
-                built = build_nwbfile(session, stub=stub, progress=progress and sys.stderr.isatty())
+                built = build_nwbfile(session, stub=options.stub, progress=options.progress and sys.stderr.isatty())
                 check_in_memory(built.nwbfile, session.path)
-                record = add_conversion_record(built, session, started, stub=stub)
+                record = add_conversion_record(built, session, started, stub=options.stub)
+                summary = _summarize(built, record, session) if summarize else SessionSummary()
                 raw, stage = [path for _, path in source_paths(session)], session.paths.stage.folder
                 with (
-                    SourceIdentities(session, raw_identity) as identities,
+                    SourceIdentities(session, options.raw_identity) as identities,
                     place_media(built, building, raw, overwrite=overwrite, stage=stage) as media,
                     create_atomically(building, overwrite=overwrite) as path,
                 ):
@@ -136,7 +166,28 @@ def convert(
                     check_written(path, building)
                 del built
                 gc.collect()  # readers hold files open in circles of references
-        return target
+        return target, summary
+
+
+def preview_conversion(spec: Path | str, *, stub: bool = False, stores: Stores | None = None) -> SessionSummary:
+    """Do all that `convert` does but read the data, and write nothing; return a summary of what would be written.
+
+    Raises
+    ------
+    SpecError, SourceError, ClockError, ToolMissingError, InvalidResultError
+        As `convert`.
+    """
+    with open_spec(spec, stores) as session, log_warnings("conversion"), session.paths.stage_remote():
+        built = build_nwbfile(session, stub=stub)
+        check_in_memory(built.nwbfile, session.path)
+        record = add_conversion_record(built, session, datetime.now(UTC), stub=stub)
+        return _summarize(built, record, session)
+
+
+def _summarize(built: BuiltSession, record: RunRecord, session: SessionSpec) -> SessionSummary:
+    sources = tuple({"source": name, "path": session.paths.display(path)} for name, path in source_paths(session))
+    record = replace(record, sources=sources, resources={ACCOUNTS: describe_accounts(built)})
+    return summarize_session(built.nwbfile, record)
 
 
 def _choose_target(session: SessionSpec, output: Path | str | None) -> Path | str:

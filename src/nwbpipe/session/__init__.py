@@ -9,6 +9,7 @@ from nwbpipe.session._functions import check_readable, open_hdf5, read, read_rec
 from nwbpipe.session._reader import SessionReader, Snapshot, Version, find_result
 from nwbpipe.session._remove import CURATION, find_dependents, is_irreplaceable, remove_outputs
 from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile, retry_after_conflicts
+from nwbpipe.session._summary import SessionSummary, StreamSummary, summarize_session
 from nwbpipe.session._unrecorded import find_unrecorded
 from nwbpipe.session._validation import check_valid
 
@@ -22,7 +23,9 @@ __all__ = [
     "SessionChange",
     "SessionFile",
     "SessionReader",
+    "SessionSummary",
     "Snapshot",
+    "StreamSummary",
     "Version",
     "carry_results",
     "check",
@@ -42,6 +45,7 @@ __all__ = [
     "rename_step",
     "repack",
     "retry_after_conflicts",
+    "summarize_session",
     "transaction",
     "update",
 ]

@@ -16,6 +16,7 @@ from nwbpipe.files import FileCondition, Inspection
 from nwbpipe.provenance import RunRecord, identify_object
 from nwbpipe.session._reader import SessionReader
 from nwbpipe.session._session_file import SessionFile
+from nwbpipe.session._summary import SessionSummary, summarize_session
 from nwbpipe.session._validation import find_validation_errors
 
 
@@ -60,6 +61,8 @@ class CheckReport:
         All findings.
     repaired : tuple of str
         What was repaired, in words.
+    summary : SessionSummary, optional
+        What the file holds; None if it can't be read as NWB.
     """
 
     path: Path | str
@@ -67,6 +70,7 @@ class CheckReport:
     nwb: bool
     findings: tuple[FileFinding, ...]
     repaired: tuple[str, ...] = ()
+    summary: SessionSummary | None = None
 
     @property
     def in_order(self) -> bool:
@@ -160,8 +164,9 @@ def check(
             findings.append(FileFinding("nwb", True, error.problem.what, hint=error.problem.hint or ""))
             return CheckReport(location, inspection, False, tuple(findings), repaired)
         findings += [*_validate(session, reader), *_check_records(session, reader, rehash)]
-    findings += _run_nwbinspector(session)
-    return CheckReport(location, inspection, True, tuple(findings), repaired)
+        record = _find_conversion(reader)
+    summary = _inspect(session, record, findings)
+    return CheckReport(location, inspection, True, tuple(findings), repaired, summary)
 
 
 def _find_uploads(session: SessionFile, abandoned_after: timedelta) -> list[FileFinding]:
@@ -185,8 +190,15 @@ def _validate(session: SessionFile, reader: SessionReader) -> Iterator[FileFindi
         yield FileFinding("nwb", True, text, hint="not valid NWB: report it to the program that wrote it")
 
 
-def _run_nwbinspector(session: SessionFile) -> Iterator[FileFinding]:
-    """Yield findings of CRITICAL or worse: by nwbinspector's own rules, or by DANDI's only."""
+def _find_conversion(reader: SessionReader) -> RunRecord | None:
+    try:
+        return next((record for record in reader.records if record.step == "convert" and not record.superseded), None)
+    except NwbpipeError:  # `_check_records` says it
+        return None
+
+
+def _inspect(session: SessionFile, record: RunRecord | None, findings: list[FileFinding]) -> SessionSummary:
+    """Summarize the file, and add findings of CRITICAL or worse: by nwbinspector's own rules, or by DANDI's only."""
     from nwbinspector import Importance, available_checks, inspect_nwbfile_object, load_config
 
     importance = {rule.__name__: rule.importance.value for rule in available_checks}
@@ -195,10 +207,12 @@ def _run_nwbinspector(session: SessionFile) -> Iterator[FileFinding]:
         messages = list(
             inspect_nwbfile_object(nwbfile, config=load_config("dandi"), importance_threshold=Importance.CRITICAL)
         )
+        summary = summarize_session(nwbfile, record)
     for message in messages:
         general = importance.get(message.check_function_name, Importance.ERROR.value) >= Importance.CRITICAL.value
         kind, rule = "inspector" if general else "dandi", message.check_function_name
-        yield FileFinding(kind, general, message.message, message.location or "/", f"nwbinspector: {rule}")
+        findings.append(FileFinding(kind, general, message.message, message.location or "/", f"nwbinspector: {rule}"))
+    return summary
 
 
 def _check_records(session: SessionFile, reader: SessionReader, rehash: bool) -> Iterator[FileFinding]:

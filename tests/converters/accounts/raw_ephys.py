@@ -270,6 +270,12 @@ def nidq_meta(binary: Path, first: int, analog: int, rate: float) -> str:
     return "".join(f"{key}={value}\n" for key, value in entries.items())
 
 
+def write_board(binary: Path, first: int, count: int, rate: float = 10_000.0) -> None:
+    """Write a NIDQ stream of one analog channel and one digital word, all zero."""
+    np.zeros((count, 2), "<i2").tofile(binary)
+    binary.with_suffix(".meta").write_text(nidq_meta(binary, first, 1, rate))
+
+
 def spikeglx(folder: Path, random: np.random.Generator) -> Recording:
     """A probe and a NIDQ board of one run, with one to three triggers, whose counters begin with the run."""
     rate, channels = 30_000.0, int(random.integers(1, 17))
@@ -288,8 +294,7 @@ def spikeglx(folder: Path, random: np.random.Generator) -> Recording:
         binary.with_suffix(".meta").write_text(spikeglx_meta(binary, first, channels, rate))
         board = run / f"run1_g0_t{trigger}.nidq.bin"
         board_first = int((first + int(random.integers(-2000, 2000))) / rate * 10_000.0)
-        np.zeros((50, 2), "<i2").tofile(board)
-        board.with_suffix(".meta").write_text(nidq_meta(board, max(board_first, 0), 1, 10_000.0))
+        write_board(board, max(board_first, 0), 50)
         zero = min(zero, first / rate, max(board_first, 0) / 10_000.0)
         numbers.append(part)
         stop = int(part[-1]) + 1

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nwbpipe.converters import load_spec, source_paths
+from nwbpipe.converters import load_spec, preview_conversion, source_paths
 from nwbpipe.converters._build import BuiltSession, build_nwbfile
 from nwbpipe.converters._record import describe_accounts
 from nwbpipe.errors import AccountError
+from nwbpipe.session import summarize_session
 from tests.converters import raw
 from tests.converters.accounts import raw_ephys
+
+EVENTS = {
+    "interface": "BehaviorEventsInterface",
+    "args": {"file_path": "events.csv", "time_column": "time", "name_column": "name"},
+}
 
 
 def build(folder: Path, sources: dict[str, Any], **more: Any) -> BuiltSession:
@@ -77,10 +84,7 @@ def test_times_after_lost_packets_are_kept(tmp_path: Path) -> None:
 
 def test_events_are_at_the_samples_of_a_probe_whose_counter_began_long_before(tmp_path: Path) -> None:
     (tmp_path / "events.csv").write_text("time,name\n0.5,cue\n1.0,cue\n1.5,cue\n")
-    events = {
-        "interface": "BehaviorEventsInterface",
-        "args": {"file_path": "events.csv", "time_column": "time", "name_column": "name"},
-    }
+    events = dict(EVENTS)
     sources = {"probe": write_probe(tmp_path, 149_507_283), "events": events}
     built = build(tmp_path, sources, clocks={"events": {"align": "start", "offset_s": 0.97}})
     series = built.nwbfile.acquisition["ElectricalSeriesAP_probe"]
@@ -92,10 +96,7 @@ def test_events_are_at_the_samples_of_a_probe_whose_counter_began_long_before(tm
 
 def test_sources_apart_in_time_are_refused_with_both_ranges(tmp_path: Path) -> None:
     (tmp_path / "events.csv").write_text("time,name\n0.5,cue\n1.0,cue\n")
-    events = {
-        "interface": "BehaviorEventsInterface",
-        "args": {"file_path": "events.csv", "time_column": "time", "name_column": "name"},
-    }
+    events = dict(EVENTS)
     sources = {"probe": write_probe(tmp_path, 0), "events": events}
     clocks = {"events": {"align": "start", "offset_s": -4983.0}}
     with pytest.raises(AccountError) as caught:
@@ -111,3 +112,30 @@ def test_shadow_files_of_a_mac_are_no_data(tmp_path: Path) -> None:
         path.with_name(f"._{path.name}").write_bytes(b"\x00\x05\x16\x07".ljust(4096, b"\0"))
     built = build(tmp_path, {"probe": source})
     assert built.nwbfile.acquisition["ElectricalSeriesAP_probe"].data.maxshape == (3000, 16)
+
+
+def test_a_preview_tells_each_stream_and_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("time,name\n0.5,cue\n1.0,cue\n1.5,cue\n")
+    source = write_probe(tmp_path, 30_000)
+    raw_ephys.write_board(tmp_path / "run1_g0" / "run1_g0_t0.nidq.bin", 10_000, 100)
+    raw.write_spec(tmp_path, {"probe": source, "events": {**EVENTS, "clock": "probe"}})
+    before = sorted(tmp_path.rglob("*"))
+    summary = preview_conversion(tmp_path / "session.yaml")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert summary.lines() == [
+        "events: EventsTable events: 3 rows of 2 columns, 0.500 to 1.500 s, from events.csv, clock probe",
+        "probe: ElectricalSeries ElectricalSeriesAP_probe: 90000 x 16, 30000 Hz, 0 to 0 volts, 0.000 to 3.000 s, "
+        "from run1_g0, clock probe",
+        "probe: not read: nidq",
+    ]
+
+
+def test_the_range_of_large_data_is_that_of_pieces() -> None:
+    from pynwb import NWBFile, TimeSeries
+
+    nwbfile = NWBFile("test", "test", datetime.now(UTC))
+    data = np.broadcast_to(np.array([[1, 3]], np.int16), (3_000_000, 2))
+    nwbfile.add_acquisition(TimeSeries("x", data=data, unit="volts", conversion=1e-3, rate=10.0))
+    (stream,) = summarize_session(nwbfile).streams
+    assert (stream.low, stream.high, stream.is_sampled) == (0.001, 0.003, True)
+    assert "about 0.001 to 0.003 volts" in str(stream)
