@@ -168,10 +168,10 @@ def _find_left_out(accounts: Mapping[str, Any], record: RunRecord | None) -> Ite
     arguments = [str(value) for spec in sources.values() for value in spec.get("args", {}).values()]
     named: set[str] = set()
     for name, account in accounts.items():
-        others = [other for other in account.get("others", ()) if other not in arguments and other not in named]
-        named |= set(others)
-        if others:
-            yield name, ", ".join(others)
+        unread = [name for name in account.get("others", ()) if name not in arguments and name not in named]
+        named |= set(unread)
+        if unread:
+            yield name, ", ".join(unread)
 
 
 def _find_owner(item: Any, owners: Mapping[str, str]) -> str:
@@ -194,8 +194,8 @@ def _summarize(item: Any, source: str, origin: Mapping[str, Any]) -> StreamSumma
             return None
         first, last = _table_span(item)
         shape = (len(item), len(item.colnames))
-        kept = {**origin, "gaps": 0, "missing_s": 0.0} if origin else {}
-        return StreamSummary(item.name, kind, source, shape, first_s=first, last_s=last, **kept)
+        fields = {**origin, "gaps": 0, "missing_s": 0.0} if origin else {}
+        return StreamSummary(item.name, kind, source, shape, first_s=first, last_s=last, **fields)
     return None
 
 
@@ -259,8 +259,8 @@ def _choose_pieces(shape: tuple[int, ...], *, is_whole: bool) -> Iterable[slice]
 
 def _read_piece(data: Any, piece: slice) -> Any:
     if hasattr(data, "_get_data"):  # an iterator of hdmf over raw files
-        rest = (slice(0, size) for size in data.maxshape[1:])
-        return data._get_data(selection=(piece, *rest))
+        further = (slice(0, size) for size in data.maxshape[1:])
+        return data._get_data(selection=(piece, *further))
     if not hasattr(data, "__getitem__"):
         raise TypeError("not an array")
     return data[piece]

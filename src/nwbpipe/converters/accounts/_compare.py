@@ -208,9 +208,9 @@ def _interpolate(old: Times, new: Times) -> Any:
         return lambda times: times + (new[0] - old[0])
 
     def mapping(times: Times) -> Times:
-        before, after = times < old[0], times > old[-1]
+        is_early, is_late = times < old[0], times > old[-1]
         inner = np.interp(times, old, new)
-        return np.where(before, times + (new[0] - old[0]), np.where(after, times + (new[-1] - old[-1]), inner))
+        return np.where(is_early, times + (new[0] - old[0]), np.where(is_late, times + (new[-1] - old[-1]), inner))
 
     return mapping
 

@@ -80,8 +80,8 @@ def _holds_reference(sources: Iterable[Source]) -> bool:
 
 
 def _describe(source: Source, extent: Extent, main: tuple[Extent, list[Source]]) -> Problem:
-    (start, stop), others = main
-    names = ", ".join(other.name for other in others[:5])
+    (start, stop), neighbours = main
+    names = ", ".join(source.name for source in neighbours[:5])
     apart = max(start - extent[1], extent[0] - stop)
     return Problem(
         "the source lies apart from the others in time",

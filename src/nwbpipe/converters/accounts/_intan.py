@@ -67,7 +67,7 @@ def probe_intan(arguments: Mapping[str, Any]) -> Account | None:
     if path.name.lower() in ("info.rhd", "info.rhs"):
         return _probe_folder(path, arguments)
     files = find_parts(path)
-    others = tuple(file for file in _list_recordings(path) if file not in files)
+    strangers = tuple(file for file in _list_recordings(path) if file not in files)
     problems: list[tuple[str, Problem]] = []
     if arguments.get("saved_files_are_split") is False and len(files) > 1:
         names, hint = ", ".join(file.name for file in files), "leave out saved_files_are_split"
@@ -78,8 +78,8 @@ def probe_intan(arguments: Mapping[str, Any]) -> Account | None:
     for file, header in parts:
         extra = (file.stat().st_size - header.size) % header.block_size
         if extra:
-            expected, rest = f"whole blocks of {header.block_size} bytes", f"{extra} bytes after the last one"
-            problems.append(("samples", Problem("an Intan file ends within a block", str(file), expected, rest)))
+            expected, remainder = f"whole blocks of {header.block_size} bytes", f"{extra} bytes after the last one"
+            problems.append(("samples", Problem("an Intan file ends within a block", str(file), expected, remainder)))
     samples = sum(_count_samples(file, header) for file, header in parts)
     numbers = join([partial(read_counter, file, header) for file, header in parts])
     first = headers[0]
@@ -98,7 +98,7 @@ def probe_intan(arguments: Mapping[str, Any]) -> Account | None:
             **({} if "stream_name" in arguments or stream is None else {"ignore_integrity_checks": True}),
         },
         problems=tuple(problems),
-        hidden=others,
+        hidden=strangers,
     )
 
 
@@ -107,16 +107,16 @@ def _describe(
 ) -> Stream | None:
     """Return the stream that a source reads: the amplifier's, or an analog one by its name."""
     name = str(arguments.get("stream_name", ""))
-    known = {"first_time": 0.0, **lazily(numbers, header.rate, None)}
+    fields = {"first_time": 0.0, **lazily(numbers, header.rate, None)}
     if not name:
         return Stream(
-            samples=samples, channels=header.channels, rate=header.rate, gain=_STEP_V, unit="volts", **known
+            samples=samples, channels=header.channels, rate=header.rate, gain=_STEP_V, unit="volts", **fields
         )
     if "ADC" in name or "DC Amplifier" in name:
-        return Stream(samples=samples, rate=header.rate, **known)
+        return Stream(samples=samples, rate=header.rate, **fields)
     if "auxiliary" in name and step > 1:
-        known = {"first_time": 0.0, **lazily(lambda: numbers()[::step] // step, header.rate / step, None)}
-        return Stream(samples=samples // step, rate=header.rate / step, **known)
+        fields = {"first_time": 0.0, **lazily(lambda: numbers()[::step] // step, header.rate / step, None)}
+        return Stream(samples=samples // step, rate=header.rate / step, **fields)
     return None
 
 
@@ -251,8 +251,8 @@ def read_header(path: Path) -> Header:
     else:
         words = (amplifiers + counts[_ADC]) * block + counts[_AUXILIARY] * (block // 4) + counts[_SUPPLY] + sensors
     names = _RHS_STREAMS if is_rhs else _RHD_STREAMS
-    others = tuple(f"{counts[kind]} {name}" for kind, name in names.items() if counts[kind])
-    return Header(float(rate), amplifiers, size, block, 4 * block + 2 * words + digital, others)
+    names_of_streams = tuple(f"{counts[kind]} {name}" for kind, name in names.items() if counts[kind])
+    return Header(float(rate), amplifiers, size, block, 4 * block + 2 * words + digital, names_of_streams)
 
 
 def _count_channels(file: BinaryIO, is_rhs: bool) -> Counter[int]:

@@ -71,21 +71,21 @@ def probe_openephys_binary(arguments: Mapping[str, Any]) -> Account | None:
     """Account for one stream of an experiment: a series for each of its recordings."""
     folder = Path(arguments["folder_path"])
     parts = [part for part in list_parts(folder) if part.folder.is_relative_to(folder)]
-    wanted = arguments.get("stream_name")
+    stream_name = arguments.get("stream_name")
     experiments = sorted({part.experiment for part in parts})
     index = int(arguments.get("block_index") or 0)
     if not parts or index >= len(experiments):
         return None
     names = sorted({part.name for part in parts})
-    if wanted is None and len(names) > 1:
+    if stream_name is None and len(names) > 1:
         return None  # the reader asks for one
     chosen = [
         part
         for part in parts
-        if part.experiment == experiments[index] and (wanted is None or str(wanted).startswith(part.name))
+        if part.experiment == experiments[index] and (stream_name is None or str(stream_name).startswith(part.name))
     ]
     clock = SharedClock(folder, experiments[index])
-    is_analog = "ADC" in str(wanted)
+    is_analog = "ADC" in str(stream_name)
     return Account(
         "Open Ephys binary",
         files=tuple(part.folder / "continuous.dat" for part in chosen),
@@ -169,9 +169,9 @@ def list_parts(folder: Path) -> list[Part]:
         prefix = f"{node}#" if node.startswith("Record") else ""
         for info in json.loads(structure.read_text(encoding="utf-8")).get("continuous", []):
             name = str(info["folder_name"]).strip("/")
-            place = recording / "continuous" / name
-            if (place / "continuous.dat").is_file():
-                parts.append(Part(place, prefix + name, _number(recording.parent), _number(recording), info))
+            stream_folder = recording / "continuous" / name
+            if (stream_folder / "continuous.dat").is_file():
+                parts.append(Part(stream_folder, prefix + name, _number(recording.parent), _number(recording), info))
     return sorted(parts, key=lambda part: (part.experiment, part.recording, part.name))
 
 

@@ -83,14 +83,14 @@ def probe_spikeglx(arguments: Mapping[str, Any]) -> Account | None:
     )
     if arguments.get("analog_channel_groups") is not None:
         streams = ()  # a series for each group: their number is the spec's
-    others = sorted({part.stream for part in parts} - {stream})
+    unread = sorted({part.stream for part in parts} - {stream})
     files = tuple(file for part in chosen for file in (part.binary, part.path))
     start = chosen[0].values.get("fileCreateTime")
     return Account(
         "SpikeGLX",
         files=files,
         streams=streams,
-        others=tuple(others),
+        others=tuple(unread),
         zero_s=zero,
         start=datetime.fromisoformat(start) if start else None,
     )
