@@ -24,6 +24,7 @@ a stable code, and the exit code of the command line (1: the work failed, 2: the
         ├── DamagedFileError      NP205  the file is damaged or truncated
         ├── LockedFileError       NP206  another process holds the file's lock
         ├── ConflictError         NP207  another writer changed the file first (S3: there is no lock)
+        ├── UnsafeFileError       NP209  a file leads out of its folder, or is made to harm its reader
         └── ToolError             NP210  a tool's computation failed
             ├── ToolMissingError  NP211  the tool is not installed
             ├── ToolFailedError   NP212  the tool raised an error
@@ -244,6 +245,12 @@ class ConflictError(WorkError):
     """Another writer changed the file first (S3: there is no lock)."""
 
     code = "NP207"
+
+
+class UnsafeFileError(WorkError):
+    """A file leads its reader out of its folder, or is made to take all memory or time: it is not read."""
+
+    code = "NP209"
 
 
 class ToolError(WorkError):

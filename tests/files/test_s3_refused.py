@@ -13,7 +13,7 @@ import pytest
 
 import nwbpipe
 from nwbpipe import files
-from nwbpipe.errors import DamagedFileError, FileAccessError, NwbpipeError, UnsupportedFileError
+from nwbpipe.errors import DamagedFileError, FileAccessError, NwbpipeError, UnsafeFileError, UnsupportedFileError
 from nwbpipe.stores.s3 import _conditions
 from tests.fixtures.s3 import KEY, READER, SECRET, Bucket
 
@@ -58,7 +58,7 @@ def test_virtual_datasets_are_refused(bucket: Bucket, tmp_path: Path) -> None:
         layout[:] = h5py.VirtualSource("other.h5", "x", (4,))
         file.create_virtual_dataset("x", layout)
     url = bucket.put(tmp_path / "a.h5")
-    with pytest.raises(UnsupportedFileError, match="virtual"), files.transaction(url):
+    with pytest.raises(UnsafeFileError, match="virtual"), files.transaction(url):
         pytest.fail("it was opened")
 
 

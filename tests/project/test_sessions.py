@@ -76,11 +76,23 @@ def test_a_spec_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
     assert "subject_id can't stand in a file name" in str(problems[0])
 
 
-def test_two_specs_of_one_session_are_refused(tmp_path: Path) -> None:
+def test_two_specs_of_one_session_hold_up_no_other(tmp_path: Path) -> None:
+    for folder, session in (("a", "a"), ("b", "a"), ("c", "c")):
+        spec(tmp_path / f"raw/{folder}", "M1", session)
+    (tmp_path / "nwbpipe.toml").write_text(HEAD.replace("PATTERN", "**/session.yaml"))
+    sessions, problems = find_sessions(load_project(tmp_path), describe)
+    assert [one.key for one in sessions] == ["M1/c"]
+    assert "two specs are of one session" in str(problems[0])
+
+
+def test_no_link_leads_the_search_out_of_the_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     spec(tmp_path / "raw/a", "M1", "a")
-    spec(tmp_path / "raw/b", "M1", "a")
-    with pytest.raises(errors.SpecError, match="two specs are of one session"):
-        found(tmp_path)
+    spec(tmp_path / "elsewhere/b", "M1", "b")
+    (tmp_path / "raw/root").symlink_to("/")
+    (tmp_path / "raw/b").symlink_to(tmp_path / "elsewhere/b")
+    (tmp_path / "raw/inside").symlink_to(tmp_path / "raw/a")
+    assert [one.key for one in found(tmp_path)] == ["M1/a"]
+    assert "leads out of the store" in caplog.text
 
 
 def test_a_missing_root_is_named(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nwbpipe.converters._added import AddedObjects, Times, collect_added
 from nwbpipe.converters._names import name_after_source
+from nwbpipe.converters._screen import screen_raw_files
 from nwbpipe.converters._warnings import find_loss, log_warnings
 from nwbpipe.converters.accounts import Account, raise_unaccepted, read_account, reconcile
 from nwbpipe.converters.neuroconv_fixes import allow_missing_rate, read_frame_numbers
@@ -126,6 +127,7 @@ class Source:
         self._reader = interface_class(
             "InternalVideoInterface" if self.spec.video == "embed" else self.spec.interface
         )
+        screen_raw_files(self.files)
         with self.translate_errors():
             if not self.is_trusted:
                 close_readers(self.spec.interface, self.files)

@@ -215,6 +215,44 @@ def read_through_parent(served: dict[str, Any]) -> None:
     h5py.File.__init__ = init
 
 
+def open_between_commits() -> None:
+    """Let `h5py.File` wait where another process commits to the file at this moment.
+
+    During a commit the file's signature is blank, so that every reader refuses it; the journal beside it says so. It
+    lasts milliseconds. One that was interrupted may stay for long: then a file that can be opened is read.
+    """
+    import h5py
+
+    plain = h5py.File.__init__
+
+    def state(path: Path) -> Any:
+        stat = path.stat()
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+    def init(self: Any, name: Any, mode: str = "r", *args: Any, **options: Any) -> None:
+        if mode != "r" or not isinstance(name, (str, os.PathLike)) or not Path(name).is_file():
+            plain(self, name, mode, *args, **options)
+            return
+        path = Path(name).resolve()
+        journal = path.with_name("." + path.name + ".journal")
+        began = time.monotonic()
+        while True:
+            before = state(path)
+            waited = time.monotonic() - began
+            try:
+                plain(self, name, mode, *args, **options)
+            except OSError:
+                if waited > 120 or (not os.path.lexists(journal) and state(path) == before):
+                    raise
+            else:
+                if waited > 10 or (not os.path.lexists(journal) and state(path) == before):
+                    return
+                self.close()
+            time.sleep(0.005)
+
+    h5py.File.__init__ = init
+
+
 def find_programs(tool: dict[str, Any]) -> None:
     """Find the programs that a tool runs in its container: put their paths beside those that are known already."""
     for name, commands in tool.pop("commands", {}).items():
@@ -296,6 +334,7 @@ def main(request_path: str) -> None:
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
     if hasattr(os, "fork"):
         follow_parent()
+    open_between_commits()
     if request.get("served"):
         os.environ[SERVED] = request_path
         read_through_parent(request["served"])
@@ -328,5 +367,7 @@ if __name__ == "__main__":
         print("\n@check " + json.dumps(answer), flush=True)
         os._exit(0)
     main(sys.argv[1])
-elif __name__ == "__mp_main__" and SERVED in os.environ:  # a process that the tool spawned
-    read_through_parent(json.loads(Path(os.environ[SERVED]).read_text(encoding="utf-8"))["served"])
+elif __name__ == "__mp_main__":  # a process that the tool spawned
+    open_between_commits()
+    if SERVED in os.environ:
+        read_through_parent(json.loads(Path(os.environ[SERVED]).read_text(encoding="utf-8"))["served"])

@@ -8,7 +8,7 @@ from nwbpipe.files._codec import Codec
 from nwbpipe.files._journal import find_superblock
 from nwbpipe.files._layout import Access, Layout, chunk_shape
 from nwbpipe.files._links import find_dangling, find_users, is_below, soft_links, walk_objects
-from nwbpipe.files._recover import read_settled, recover
+from nwbpipe.files._recover import hold_off_writers, read_settled, recover
 from nwbpipe.files._remote import (
     cache_for_tool,
     open_remote,
@@ -19,6 +19,7 @@ from nwbpipe.files._remote import (
 )
 from nwbpipe.files._remote_transaction import remote_transaction
 from nwbpipe.files._repack import repack
+from nwbpipe.files._screening import open_safe, require_safe, require_safe_remote
 from nwbpipe.files._texts import iter_texts, read_texts
 from nwbpipe.files._transaction import transaction
 from nwbpipe.files._write_lock import hold_lock
@@ -52,12 +53,14 @@ __all__ = [
     "find_superblock",
     "find_users",
     "hold_lock",
+    "hold_off_writers",
     "inspect_file",
     "is_below",
     "is_remote",
     "iter_texts",
     "open_remote",
     "open_remote_state",
+    "open_safe",
     "outside_targets",
     "read_chunked",
     "read_remote_state",
@@ -68,6 +71,8 @@ __all__ = [
     "repack",
     "repair_file",
     "require_changeable",
+    "require_safe",
+    "require_safe_remote",
     "s3_orphans",
     "s3_state",
     "s3_upload",

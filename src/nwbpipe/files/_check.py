@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from nwbpipe.disk import open_regular, remove_file
 from nwbpipe.errors import FileAccessError
 from nwbpipe.files._atomic import find_partials
+from nwbpipe.files._dangers import Danger
 from nwbpipe.files._journal import find_superblock, journal_path
 from nwbpipe.files._recover import is_commit_unfinished, recover_locked
 from nwbpipe.files._write_lock import hold_lock, lock_path, translate_access_errors
@@ -43,13 +44,14 @@ class FileCondition(StrEnum):
 
     ``whole``: everything in it can be reached. ``busy``: another process is writing it. ``interrupted``: a commit
     was, and its journal waits to be finished or taken back. ``damaged``: HDF5, but it can't be read through.
-    ``foreign``: not HDF5.
+    ``unsafe``: it leads out of its folder, or is made to harm its reader. ``foreign``: not HDF5.
     """
 
     WHOLE = "whole"
     BUSY = "busy"
     INTERRUPTED = "interrupted"
     DAMAGED = "damaged"
+    UNSAFE = "unsafe"
     FOREIGN = "foreign"
 
 
@@ -72,6 +74,8 @@ class Inspection:
         Paths of objects and links that refer to nothing.
     leftovers : tuple of str
         Names of files beside it that a killed writer left.
+    dangers : tuple of Danger
+        Reasons why the file is unsafe.
     """
 
     state: FileCondition
@@ -80,6 +84,7 @@ class Inspection:
     reclaimable: int | None
     dangling: tuple[str, ...]
     leftovers: tuple[str, ...]
+    dangers: tuple[Danger, ...] = ()
 
 
 def inspect_file(path: Path | str, *, timeout: float = 120.0, probe: Sequence[str] = PROBE) -> Inspection:
@@ -142,6 +147,7 @@ def _probe_in_process(
             timeout=timeout,
             check=False,
             env=close_python_path(select_variables(_REMOTE if is_remote(target) else _LOCAL)),
+            cwd=_safe_folder(target),
         )
     except subprocess.TimeoutExpired:
         return inspection(FileCondition.DAMAGED, f"its reader did not end within {timeout:g} s")
@@ -154,10 +160,18 @@ def _probe_in_process(
         raise FileAccessError("the file can't be read", where=target, found=answer["access"])
     if "foreign" in answer:
         return inspection(FileCondition.FOREIGN, answer["foreign"])
+    if answer.get("dangers"):
+        dangers = tuple(Danger(*danger) for danger in answer["dangers"])
+        return Inspection(FileCondition.UNSAFE, dangers[0].what, size, None, (), left, dangers)
     if "error" in answer:
         return inspection(FileCondition.DAMAGED, answer["error"])
     reclaimable = max(0, size - int(answer["used"]))
     return Inspection(FileCondition.WHOLE, "", size, reclaimable, tuple(answer["dangling"]), left)
+
+
+def _safe_folder(target: str) -> str | None:
+    """Return the folder that the reader runs in: never one from which HDF5 would take files of the same names."""
+    return None if is_remote(target) else "/"
 
 
 def repair_file(path: Path | str, *, lock_timeout: float = 60.0) -> tuple[str, ...]:

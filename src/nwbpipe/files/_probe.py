@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import astuple
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from nwbpipe.errors import ConflictError, FileAccessError, UnsupportedFileError
+from nwbpipe.errors import ConflictError, FileAccessError, UnsafeFileError, UnsupportedFileError
+from nwbpipe.files._dangers import DangerFinder
 from nwbpipe.files._links import find_dangling, walk_objects
 from nwbpipe.files._remote import open_remote
 from nwbpipe.stores import is_remote
+
+_MOST = 100  # dangers that are told
+_MEMORY = 8 * 2**30
 
 
 def probe(path: str) -> dict[str, Any]:
@@ -24,7 +31,8 @@ def probe(path: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``used``: bytes that reachable objects take; ``dangling``: paths of what refers to nothing.
+        ``used``: bytes that reachable objects take; ``dangling``: paths of what refers to nothing. Or ``dangers``
+        alone: what makes the file unsafe to read on.
 
     Raises
     ------
@@ -32,6 +40,10 @@ def probe(path: str) -> dict[str, Any]:
         If something can't be read.
     """
     with open_remote(path) if is_remote(path) else h5py.File(path, "r", locking=False) as file:
+        folder = None if is_remote(path) else Path(path).resolve().parent
+        dangers = [astuple(danger) for danger in islice(DangerFinder(folder).find(file), _MOST)]
+        if dangers:
+            return {"dangers": dangers}
         size = file.id.get_filesize()
         used = file.userblock_size
         for name, item in walk_objects(file):
@@ -66,6 +78,17 @@ def _stored_bytes(dataset: h5py.Dataset, name: str, size: int) -> int:
     return int(dataset.id.get_storage_size()) + outside
 
 
+def _limit_memory() -> None:
+    """Bound the memory of this process: what declares more than it holds ends here, and not in the swap."""
+    try:
+        import resource
+    except ImportError:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = _MEMORY if hard == resource.RLIM_INFINITY else min(_MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
 def _text_bytes(value: Any) -> int:
     """Bytes that text of variable length takes in HDF5's heaps, about."""
     if isinstance(value, str | bytes):
@@ -76,10 +99,13 @@ def _text_bytes(value: Any) -> int:
 
 
 if __name__ == "__main__":
+    _limit_memory()
     try:
         answer = probe(sys.stdin.read() if sys.argv[1] == "-" else sys.argv[1])
     except (FileAccessError, ConflictError) as error:
         answer = {"access": error.problem.found or error.problem.what}
+    except UnsafeFileError as error:
+        answer = {"dangers": [(error.problem.what, "/", error.problem.found or "")]}
     except UnsupportedFileError as error:
         answer = {"foreign": error.problem.found or error.problem.what}
     except Exception as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,9 +17,10 @@ from nwbpipe.files._hdf5_lock import acquire_hdf5_lock
 from nwbpipe.files._journal import SIGNATURE, SUPERBLOCK, Journal, journal_path, read_journal, superblock_digest
 from nwbpipe.files._os import SYSTEM, System
 from nwbpipe.files._write_lock import hold_lock, translate_access_errors
+from nwbpipe.stores import is_remote
 
 T = TypeVar("T")
-_ATTEMPTS = 20
+_PAUSE = 0.005  # seconds
 
 
 def recover(path: Path | str, *, lock_timeout: float = 60.0) -> None:
@@ -128,15 +131,33 @@ def read_settled(path: Path, read: Callable[[], T], *, lock_timeout: float = 60.
 
     What HDF5 says of metadata that are half old and half new may be any of its errors.
     """
-    for attempt in range(_ATTEMPTS):
+    end = time.monotonic() + lock_timeout
+    while True:
         recover(path, lock_timeout=lock_timeout)
         initial_times = _times(path)
         try:
             return read()
         except (OSError, KeyError, RuntimeError, ValueError, NwbpipeError):
-            if attempt + 1 == _ATTEMPTS or (not is_commit_unfinished(path) and _times(path) == initial_times):
+            is_quiet = not is_commit_unfinished(path) and _times(path) == initial_times
+            if is_quiet or time.monotonic() > end:
                 raise
-    raise AssertionError
+        time.sleep(_PAUSE)
+
+
+@contextmanager
+def hold_off_writers(path: Path | str, hold: bool = True) -> Iterator[None]:
+    """If `hold`, let no process of nwbpipe commit to a local file meanwhile, where its folder allows a lock.
+
+    Steps that run side by side commit again and again: a reader that only tries once more may never come to its end.
+    A file at a URL has no lock, and each version of it can be read as a whole.
+    """
+    with ExitStack() as stack:
+        if hold and not is_remote(path):
+            target = Path(path).resolve()
+            recover(target)  # the lock is held below, and finishing a commit needs it
+            with suppress(FileAccessError):
+                stack.enter_context(hold_lock(target))
+        yield
 
 
 def _times(path: Path) -> tuple[int, int, int]:

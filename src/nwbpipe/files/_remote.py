@@ -12,6 +12,7 @@ from nwbpipe.errors import ConflictError, DamagedFileError, RequestError, Unsupp
 from nwbpipe.files._change_in_place import open_external_links_as_files
 from nwbpipe.files._commit import SEARCHED
 from nwbpipe.files._journal import find_superblock
+from nwbpipe.files._screening import require_safe_remote
 from nwbpipe.files._view import View
 from nwbpipe.files.s3 import FollowingObject, RemoteState, read_state, s3_state, s3_upload
 from nwbpipe.stores import CachedFile, RangedFile, RangeReader, Store, open_location
@@ -67,7 +68,9 @@ def open_remote_state(url: Path | str, *, keep: bool = False) -> Iterator[tuple[
         source = stack.enter_context(CachedFile(version, version.location)) if keep else version
         stack.enter_context(raise_read_failure(version))
         stack.enter_context(open_external_links_as_files())
-        yield stack.enter_context(_open_for_reading(version, source)), read_state(version)
+        file = stack.enter_context(_open_for_reading(version, source))
+        require_safe_remote(file, version.location, version.tag)
+        yield file, read_state(version)
 
 
 @contextmanager
@@ -85,6 +88,7 @@ def _open_unversioned(store: Store, name: str) -> Iterator[tuple[h5py.File, Remo
         except OSError as error:
             raise _damaged_error(url, error) from error
         with file:
+            require_safe_remote(file, url, entry.tag)
             yield file, RemoteState(entry.tag, entry.size, ())
     if store.stat(name).tag != entry.tag:
         msg = "another writer changed the file while it was read"

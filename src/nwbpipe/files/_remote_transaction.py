@@ -13,6 +13,7 @@ from nwbpipe.errors import UnsupportedFileError
 from nwbpipe.files._change_in_place import open_external_links_as_files
 from nwbpipe.files._remote import open_view, raise_read_failure, require_changeable, require_hdf5
 from nwbpipe.files._replace import FileReplacement
+from nwbpipe.files._screening import require_safe_remote
 from nwbpipe.files._view import View
 from nwbpipe.files.s3 import ObjectCommit, RemoteState, is_conditional, read_state
 from nwbpipe.stores import CachedFile, RangedFile, Store, open_location, scratch_folder
@@ -60,6 +61,7 @@ def remote_transaction(
         with raise_read_failure(old), open_external_links_as_files():
             file = open_view(view, old, "r+")
             try:
+                require_safe_remote(file, old.location, old.tag)
                 _refuse_virtual(file, old)
                 yield file, read_state(old)
             except BaseException:

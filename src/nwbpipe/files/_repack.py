@@ -21,6 +21,7 @@ from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError, U
 from nwbpipe.files._atomic import move_into_place, working_path
 from nwbpipe.files._links import holds_references, walk_objects
 from nwbpipe.files._recover import recover_locked
+from nwbpipe.files._screening import require_safe
 from nwbpipe.files._write_lock import hold_lock, translate_access_errors
 
 _BLOCK = 16 * 2**20
@@ -62,6 +63,7 @@ def repack(
         raise FileAccessError(msg, where=str(target), hint="check the path")
     with hold_lock(target, lock_timeout), translate_access_errors(target, "repacking"):
         recover_locked(target, lock_timeout)
+        require_safe(target)
         state = target.stat()
         free = shutil.disk_usage(target.parent).free
         if free < state.st_size:

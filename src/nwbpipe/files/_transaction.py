@@ -19,6 +19,7 @@ from nwbpipe.files._change_copy import open_copy
 from nwbpipe.files._change_in_place import NotJournaledError, open_journaled, why_not_in_place
 from nwbpipe.files._recover import recover_locked
 from nwbpipe.files._remote_transaction import remote_transaction
+from nwbpipe.files._screening import keep_screened, require_safe, state_of
 from nwbpipe.files._write_lock import hold_lock, translate_access_errors
 from nwbpipe.stores import is_remote
 
@@ -91,8 +92,11 @@ def transaction(
         raise FileAccessError(msg, where=str(target), hint="check the path")
     with hold_lock(target, lock_timeout), translate_access_errors(target, "changing the file"):
         recover_locked(target, lock_timeout)
+        require_safe(target)
+        old_state = state_of(target)
         with ExitStack() as stack:
             yield _open_transaction(stack, target, lock_timeout, check)
+        keep_screened(target, old_state, state_of(target))
         if committed is not None:
             committed()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,9 @@ from filelock import FileLock, Timeout
 
 from nwbpipe.disk import refuse_special
 from nwbpipe.errors import FileAccessError, LockedFileError, NwbpipeError
+
+_POLL, _COURTESY = 0.005, 0.02  # seconds
+_released: dict[Path, float] = {}  # when this process let a lock go
 
 _REMEDIES = {
     errno.ENOSPC: "free space on that disk; the file is as it was",
@@ -43,6 +47,17 @@ def lock_path(path: Path) -> Path:
     return path.with_name(f".{path.stem}{path.suffix.replace('.', '_')}.lock")
 
 
+def _let_others_go_first(path: Path) -> None:
+    """Wait a moment before this process takes a lock again that it has just let go.
+
+    Processes that wait look every few milliseconds. One that commits in a loop would take the lock again before any
+    of them looks, and they would wait for ever.
+    """
+    pause = _released.get(path, 0.0) + _COURTESY - time.monotonic()
+    if pause > 0:
+        time.sleep(pause)
+
+
 @contextmanager
 def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
     """Hold the writers' lock of the file `path`.
@@ -65,7 +80,8 @@ def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
         refuse_special(lock_path(path))
         lock = FileLock(lock_path(path))
         try:
-            lock.acquire(timeout=timeout)
+            _let_others_go_first(path)
+            lock.acquire(timeout=timeout, poll_interval=_POLL)
         except Timeout as error:
             msg = "another process is writing this file"
             raise LockedFileError(
@@ -78,3 +94,4 @@ def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
         yield
     finally:
         lock.release()
+        _released[path] = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,9 +11,11 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
-from nwbpipe.errors import FileAccessError, NwbpipeError, Problem, RequestError, SpecError
+from nwbpipe.errors import FileAccessError, NwbpipeError, Problem, RequestError
 from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.stores import Store, StoreEntry, is_remote, literal_folder, match_path
+
+logger = logging.getLogger("nwbpipe")
 
 Place = Path | str  # a path on this machine, or a URL
 # Returns (subject_id, session_id, fields) of a spec or file.
@@ -71,14 +74,12 @@ def find_sessions(
     list of Session
         By key.
     list of Problem
-        Specs and files that can't be read: they hold up no other session.
+        Specs and files that can't be read, and those of one session or one output: they hold up no other session.
 
     Raises
     ------
     FileAccessError
         If the store's root is missing.
-    SpecError
-        If two specs are of one session, or would write one file.
     """
     sessions: list[Session] = []
     problems: list[Problem] = []
@@ -94,24 +95,24 @@ def find_sessions(
         else:
             address = project.output.format(subject_id=subject_id, session_id=session_id)
             sessions.append(Session(subject_id, session_id, path, project.locate(address), fields))
-    _refuse_shared(sessions)
-    return sorted(sessions, key=lambda session: session.key), problems
+    sessions, clashes = _separate_clashes(sessions)
+    return sorted(sessions, key=lambda session: session.key), [*problems, *clashes]
 
 
-def _refuse_shared(sessions: Sequence[Session]) -> None:
-    clashes = []
+def _separate_clashes(sessions: Sequence[Session]) -> tuple[list[Session], list[Problem]]:
+    """Leave out the sessions that share a key or an output file: they hold up no other session."""
+    clashing: set[int] = set()
+    problems = []
     for attribute, message in (("key", "two specs are of one session"), ("file", "two specs would write one file")):
         first: dict[object, Session] = {}
         for session in sessions:
             first_session = first.setdefault(getattr(session, attribute), session)
-            if first_session is not session:
+            if first_session is not session and not {id(session), id(first_session)} <= clashing:
                 names = f"{first_session.spec or first_session.file} and {session.spec or session.file}"
-                clashes.append(Problem(message, names, found=str(getattr(session, attribute))))
-    if clashes:
-        msg = "several sessions of the project have the same key"
-        raise SpecError(
-            msg, problems=clashes, hint="give each a key of its own, or narrow `sessions` in nwbpipe.toml"
-        )
+                hint = "give each a key of its own, or narrow `sessions` in nwbpipe.toml; both are left out"
+                problems.append(Problem(message, names, found=str(getattr(session, attribute)), hint=hint))
+                clashing |= {id(session), id(first_session)}
+    return [session for session in sessions if id(session) not in clashing], problems
 
 
 def _find_matches(project: ProjectSpec, listing: Listing) -> list[Place]:
@@ -135,9 +136,11 @@ def _find_matches(project: ProjectSpec, listing: Listing) -> list[Place]:
 def _walk(root: Path, pattern: str) -> Iterator[str]:
     """Yield the relative paths below a root that match a pattern; hidden folders and circles of links are left out.
 
-    Unlike `Store.glob` it looks no deeper than the pattern does, follows links out of the root (raw data lie where
-    there is room), and asks nothing of the files beside a spec: a session may have thousands.
+    Unlike `Store.glob` it looks no deeper than the pattern does, and asks nothing of the files beside a spec: a
+    session may have thousands. A link that leads out of the root is not followed: what lies there is no part of the
+    store, which may have further roots.
     """
+    limit = root.resolve()
     deepest = None if "**" in pattern.split("/") else pattern.count("/")
     visited: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(root / literal_folder(pattern), followlinks=True):
@@ -147,10 +150,20 @@ def _walk(root: Path, pattern: str) -> Iterator[str]:
             continue
         visited.add((stat.st_dev, stat.st_ino))
         above = Path(folder).relative_to(root)
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".") and _is_inside(Path(folder, name), limit)]
         if deepest is not None and len(above.parts) >= deepest:
             folders.clear()
         yield from (path for name in names if match_path(path := (above / name).as_posix(), pattern))
+
+
+def _is_inside(folder: Path, root: Path) -> bool:
+    """Return True unless a folder is a link that leads out of a root; the user is told of one."""
+    if not folder.is_symlink() or folder.resolve().is_relative_to(root):
+        return True
+    logger.warning(
+        "%s leads out of the store, and is not followed: add the folder that it leads to as a further root", folder
+    )
+    return False
 
 
 def restrict(sessions: Sequence[Session], patterns: Sequence[str] = (), where: str | None = None) -> list[Session]:

@@ -25,7 +25,7 @@ import h5py
 import platformdirs
 
 from nwbpipe.errors import FileAccessError, LockedFileError, UnsupportedFileError
-from nwbpipe.files import open_remote_state, read_settled
+from nwbpipe.files import hold_off_writers, open_remote_state, open_safe, read_settled
 from nwbpipe.provenance._cache_entries import CacheEntries
 from nwbpipe.provenance._files import (
     AnyStat,
@@ -41,8 +41,7 @@ from nwbpipe.provenance._files import (
 from nwbpipe.provenance._identity import IdentityResult, find_identity
 from nwbpipe.stores import is_remote
 
-_LARGE = 256 * 2**20
-_ATTEMPTS = 3
+_LARGE, _ATTEMPTS = 256 * 2**20, 3
 
 
 @dataclass(frozen=True)
@@ -131,9 +130,12 @@ class IdentityCache:
         return [identities[path] for path in paths]
 
     def _hash_objects(self, file: Path | str, paths: list[str], stat: AnyStat) -> dict[str, Identity]:
-        for _ in range(_ATTEMPTS):
+        attempts = _ATTEMPTS if stat.size < _LARGE else 2 * _ATTEMPTS
+        for attempt in range(attempts):
             began = self._wait_until_settled(stat)
-            results, old_stat, new_stat = self._compute_identities(file, paths, stat)
+            with hold_off_writers(file, attempt >= attempts - 2):
+                stat = _read_stat(file) if attempt else stat
+                results, old_stat, new_stat = self._compute_identities(file, paths, stat)
             if old_stat == new_stat and all(_are_unchanged(result.files) for result in results.values()):
                 break
             stat = new_stat
@@ -199,10 +201,10 @@ class IdentityCache:
 
         def read() -> dict[str, IdentityResult]:
             try:
-                h5file = h5py.File(local, "r", locking=False)
+                h5file = open_safe(local)
             except OSError as error:
-                msg, expected = "the file can't be opened as HDF5", "an NWB file (HDF5)"
-                raise UnsupportedFileError(msg, where=str(local), expected=expected, found=str(error)) from error
+                msg = "the file can't be opened as HDF5"
+                raise UnsupportedFileError(msg, where=str(local), found=str(error)) from error
             with h5file:
                 return self._find_identities(h5file, paths, local.resolve().parent)
 
@@ -212,7 +214,7 @@ class IdentityCache:
         return {path: find_identity(h5file, path, folder=folder, sha256=self._hash_file) for path in paths}
 
     def stat(self, file: Path | str) -> AnyStat:
-        """Return a file's stat, to be given to `carry_over` after a commit of our own."""
+        """Return a file's stat, for `carry_over` after a commit of our own."""
         return _read_stat(file)
 
     def carry_over(
@@ -364,8 +366,7 @@ class IdentityCache:
         return time.time_ns()
 
 
-class _HashLimitError(Exception):
-    """A file is larger than may be hashed now."""
+class _HashLimitError(Exception): ...
 
 
 def identify_file(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from nwbpipe.disk import open_regular
 from nwbpipe.errors import SourceError
 from nwbpipe.stores import CachedFile, is_junk, is_remote, open_location
 
@@ -93,7 +94,7 @@ def hash_file(path: Path | str) -> str:
             for offset in range(0, cached.size, _PIECE):
                 hasher.update(cached.read_at(_PIECE, offset))
         return hasher.hexdigest()
-    with Path(path).open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

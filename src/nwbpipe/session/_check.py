@@ -27,7 +27,7 @@ class FileFinding:
     Attributes
     ----------
     kind : str
-        ``nwb``, ``inspector``, ``dandi``, ``record``, ``input``, ``reference`` or ``leftover``.
+        ``nwb``, ``inspector``, ``dandi``, ``record``, ``input``, ``reference``, ``leftover`` or ``unsafe``.
     error : bool
         True if the file is not in order because of it; else it is a note.
     what : str
@@ -83,7 +83,7 @@ class CheckReport:
 
     @property
     def verdict(self) -> str:
-        """``whole``, ``whole, with errors``, ``busy``, ``interrupted``, ``damaged`` or ``not NWB``."""
+        """The condition of the file, or ``whole, with errors``, or ``not NWB``."""
         if self.file.state is FileCondition.FOREIGN or (self.file.state is FileCondition.WHOLE and not self.nwb):
             return "not NWB"
         if self.file.state is FileCondition.WHOLE and not self.in_order:
@@ -150,6 +150,11 @@ def check(
         )
         for name in inspection.leftovers
         if not name.endswith(".journal")
+    ]
+    hint = "ask whoever made the file for a plain copy; no command reads this one"
+    findings += [
+        FileFinding("unsafe", True, f"{danger.what} ({danger.found})", danger.where, hint)
+        for danger in inspection.dangers
     ]
     if inspection.state is not FileCondition.WHOLE:
         return CheckReport(location, inspection, False, tuple(findings), repaired)

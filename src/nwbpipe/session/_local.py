@@ -148,7 +148,7 @@ class LocalSessionFile(SessionFile):
 
     def _open_file(self, locked: bool) -> h5py.File:
         try:
-            return h5py.File(self._path, "r", locking=locked)
+            return files.open_safe(self._path, locking=locked)
         except BlockingIOError as error:
             msg = "another program has the file open for writing"
             raise LockedFileError(msg, where=str(self._path), hint="close it there, then try again") from error

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from nwbpipe.disk import read_regular
 from nwbpipe.errors import NwbpipeError, Problem, SpecError
 from nwbpipe.validation import Key, ProblemCollector
 
@@ -203,15 +204,15 @@ def read_yaml(file: Path, problems: list[Problem]) -> YamlMapping:
 
 def _read_bytes(file: Path) -> bytes:
     try:
-        if file.is_file() and file.stat().st_size > MAX_BYTES:
-            raise SpecError(
-                "the file is too large for a spec", where=str(file), expected=f"at most {MAX_BYTES} bytes"
-            )
-        return file.read_bytes()
+        data = read_regular(file, MAX_BYTES)
     except OSError as error:
         raise SpecError(
             "the spec can't be read", where=str(file), found=error.strerror or str(error), hint="check the path"
         ) from error
+    if len(data) > MAX_BYTES:
+        msg = "the file is too large for a spec"
+        raise SpecError(msg, where=str(file), expected=f"at most {MAX_BYTES} bytes")
+    return data
 
 
 def merge(base: Any, over: Any) -> Any:

@@ -1,0 +1,226 @@
+"""Files of strangers that lead out of their folder, or would harm their reader, are refused before they are read."""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from nwbpipe.errors import DamagedFileError, FileAccessError, UnsafeFileError
+from nwbpipe.files import FileCondition, inspect_file, repack, require_safe, transaction
+from nwbpipe.files import _screening as screening
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """Return a private file outside of the data's folder; an HDF5 file stands beside it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "id_rsa").write_bytes(b"-----BEGIN PRIVATE KEY-----")
+    with h5py.File(home / "other.h5", "w") as file:
+        file["values"] = np.arange(4.0)
+    return home / "id_rsa"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    with h5py.File(tmp_path / "data" / "a.nwb", "w") as file:
+        file["acquisition/position/data"] = np.arange(10.0)
+        file["acquisition/link"] = h5py.SoftLink("/acquisition/position")
+        file["acquisition/nothing"] = h5py.SoftLink("/gone")
+        file["acquisition/position"].attrs["table"] = file["acquisition"].ref
+    return tmp_path / "data" / "a.nwb"
+
+
+def external_storage(group: h5py.Group, secret: Path) -> None:
+    group.create_dataset("bad", (4,), "u1", external=[(str(secret), 0, 4)])
+
+
+def external_storage_of_the_current_folder(group: h5py.Group, secret: Path) -> None:
+    group.create_dataset("bad", (4,), "u1", external=[(secret.name, 0, 4)])
+
+
+def virtual(group: h5py.Group, name: str) -> None:
+    layout = h5py.VirtualLayout((4,), "f8")
+    layout[:] = h5py.VirtualSource(name, "values", (4,))
+    group.create_virtual_dataset("bad", layout)
+
+
+def virtual_dataset(group: h5py.Group, secret: Path) -> None:
+    virtual(group, str(secret.with_name("other.h5")))
+
+
+def external_link(group: h5py.Group, secret: Path) -> None:
+    group["bad"] = h5py.ExternalLink(str(secret.with_name("other.h5")), "values")
+
+
+def external_link_upwards(group: h5py.Group, secret: Path) -> None:
+    group["bad"] = h5py.ExternalLink("../home/other.h5", "values")
+
+
+def external_link_through_a_symbolic_link(group: h5py.Group, secret: Path) -> None:
+    (Path(group.file.filename).parent / "here.h5").symlink_to(secret.with_name("other.h5"))
+    group["bad"] = h5py.ExternalLink("here.h5", "values")
+
+
+def link_to_a_file_of_the_folder_that_leads_out(group: h5py.Group, secret: Path) -> None:
+    with h5py.File(Path(group.file.filename).parent / "beside.h5", "w") as beside:
+        external_storage(beside.create_group("x"), secret)
+    group["bad"] = h5py.ExternalLink("beside.h5", "/x")
+
+
+def external_link_in_the_current_folder(group: h5py.Group, secret: Path) -> None:
+    group["bad"] = h5py.ExternalLink("other.h5", "values")
+
+
+def deep_groups(group: h5py.Group, _: Path) -> None:
+    for _number in range(300):
+        group = group.create_group("bad")
+
+
+def group_in_itself(group: h5py.Group, _: Path) -> None:
+    group["bad"] = group.file["acquisition"]
+
+
+def soft_link_upwards(group: h5py.Group, _: Path) -> None:
+    group["bad"] = h5py.SoftLink("/")
+
+
+def groups_in_each_other(group: h5py.Group, _: Path) -> None:
+    group["bad"] = h5py.SoftLink("/other")
+    group.file["other/bad"] = h5py.SoftLink(group.name)
+
+
+def links_in_a_circle(group: h5py.Group, _: Path) -> None:
+    group["bad"] = h5py.SoftLink(f"{group.name}/bad2")
+    group["bad2"] = h5py.SoftLink(f"{group.name}/bad")
+
+
+def values_without_end(group: h5py.Group, _: Path) -> None:
+    group.create_dataset("bad", (10**12,), "f8", chunks=(1000,), compression="gzip")
+
+
+def texts_without_end(group: h5py.Group, _: Path) -> None:
+    group.create_dataset("bad", (10**10,), h5py.string_dtype(), chunks=(1000,))
+
+
+def values_that_were_never_written(group: h5py.Group, _: Path) -> None:
+    group.create_dataset("bad", (10**12,), "f8")
+
+
+def chunk_of_nothing(group: h5py.Group, _: Path) -> None:
+    pack = zlib.compressobj(9)
+    packed = b"".join(pack.compress(bytes(2**24)) for _ in range(17)) + pack.flush()
+    bad = group.create_dataset("bad", (17 * 2**24,), "u1", chunks=(17 * 2**24,), compression="gzip")
+    bad.id.write_direct_chunk((0,), packed)
+
+
+def many_attributes(group: h5py.Group, _: Path) -> None:
+    bad = group.create_group("bad", track_order=True)
+    for number in range(5001):
+        bad.attrs[f"a{number}"] = 1
+
+
+LEAD_OUT: list[Callable[[h5py.Group, Path], None]] = [
+    external_storage,
+    external_storage_of_the_current_folder,
+    virtual_dataset,
+    external_link,
+    external_link_upwards,
+    external_link_through_a_symbolic_link,
+    link_to_a_file_of_the_folder_that_leads_out,
+    external_link_in_the_current_folder,
+]
+HARM: list[Callable[[h5py.Group, Path], None]] = [
+    deep_groups,
+    group_in_itself,
+    soft_link_upwards,
+    groups_in_each_other,
+    links_in_a_circle,
+    values_without_end,
+    texts_without_end,
+    values_that_were_never_written,
+    chunk_of_nothing,
+    many_attributes,
+]
+
+
+@pytest.mark.parametrize("make", [*LEAD_OUT, *HARM], ids=lambda make: make.__name__)
+def test_an_unsafe_file_is_refused(
+    data: Path, secret: Path, make: Callable[[h5py.Group, Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(secret.parent)
+    with h5py.File(data, "r+") as file:
+        make(file["acquisition/position"], secret)
+    before = data.read_bytes()
+    for act in (require_safe, repack, lambda path: transaction(path).__enter__()):
+        with pytest.raises(UnsafeFileError, match="/bad") as caught:
+            act(data)
+        assert len(str(caught.value).splitlines()) < 10
+    assert data.read_bytes() == before
+
+
+def test_a_plain_file_and_links_within_its_folder_pass(data: Path) -> None:
+    with h5py.File(data.parent / "beside.h5", "w") as file:
+        file["values"] = np.arange(4.0)
+    with h5py.File(data, "r+") as file:
+        file["external"] = h5py.ExternalLink("beside.h5", "values")
+        file["missing"] = h5py.ExternalLink("gone.h5", "values")
+        virtual(file.create_group("v"), "beside.h5")
+        file.create_dataset("half", (2**31,), "u1", chunks=(2**20,))[: 2**10] = 1
+    require_safe(data)
+    assert inspect_file(data).state is FileCondition.WHOLE
+
+
+def test_check_lists_the_objects(data: Path, secret: Path) -> None:
+    with h5py.File(data, "r+") as file:
+        external_storage(file["acquisition/position"], secret)
+    report = inspect_file(data)
+    assert report.state is FileCondition.UNSAFE
+    assert [(danger.where, danger.found) for danger in report.dangers] == [("/acquisition/position/bad", str(secret))]
+
+
+def test_a_file_is_looked_at_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_safe(data)
+    walks: list[Path] = []
+
+    def walk(path: Path) -> dict[str, object]:
+        walks.append(path)
+        return screening.walk(path)
+
+    monkeypatch.setattr(screening, "_may_fork", lambda: True)
+    monkeypatch.setattr(screening, "_walk_in_fork", walk)
+    require_safe(data)
+    with transaction(data) as file:
+        file["x"] = 1
+    require_safe(data)
+    assert walks == []
+    with h5py.File(data, "r+") as file:  # another program
+        file["y"] = 1
+    require_safe(data)
+    assert walks == [data]
+
+
+def test_a_reader_that_crashes_or_hangs_harms_nobody(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screening, "_may_fork", lambda: True)
+    for act, told in ((lambda _: os.abort(), "Abort"), (lambda _: time.sleep(60), "no end")):
+        monkeypatch.setattr(screening, "TIMEOUT", 0.5)
+        monkeypatch.setattr(screening, "walk", act)
+        with pytest.raises(DamagedFileError, match=told):
+            require_safe(data)
+
+
+def test_a_session_file_that_was_exchanged_for_a_pipe_is_refused(data: Path) -> None:
+    import os
+
+    data.unlink()
+    os.mkfifo(data)
+    with pytest.raises(FileAccessError, match="named pipe"):
+        require_safe(data)
