@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from nwbpipe.errors import FileAccessError
 
@@ -56,7 +56,7 @@ def refuse_special(path: Path, *, links: bool = False) -> None:
         raise _special_error(path, mode)
 
 
-def open_regular(path: Path | str, *, follow: bool = True) -> IO[bytes]:
+def open_regular(path: Path | str, *, follow: bool = True) -> BufferedReader:
     """Open a file for reading; a pipe, socket or device is refused before it can make the reader wait.
 
     Parameters
