@@ -36,6 +36,7 @@ ROOMS = (
     "converters",
     "demo",
     "environments",
+    "machine",
     "project",
     "provenance",
     "quality",
@@ -98,6 +99,7 @@ ALIASES = {
     "tools doctor names": "tools",
     "tools dockerfile name": "tool",
     "tools dockerfile output": "folder",
+    "trust paths": "path",
 }
 PRINTED = {
     "as_json", "as_csv", "prov", "show_all", "processors name", "tools requirements name", "watch write_unit",
@@ -110,6 +112,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "init folder": (None, ("changed", ["changed/nwbpipe.toml"])),
     "tools dockerfile output": (None, ("changed", ["changed"])),
     "processors name": (None, ("suite2p", ["suite2p"])),
+    "trust paths": ((["a"], []), (["changed", "second"], ["changed", "second"])),
     "status why": ((("m1/s0", "first"), []), (("m2/s1", "second"), ["m2/s1", "second"])),
     "tools install kind": (None, ("conda", ["conda"])),
     **{
@@ -163,6 +166,8 @@ CALLS = [
     call("qc", "sessions", "where", "profile", file="a.nwb", measure=True, step="first"),
     call("qc", "measure", "replace", file="nwbpipe.toml"),
     call("tools doctor", names=["suite2p"]),
+    call("trust", "remove"),
+    call("trust", "as_json", paths=[Path("lab/nwbpipe.toml")]),
 ]
 
 

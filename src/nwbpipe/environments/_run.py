@@ -36,6 +36,9 @@ Progress = Callable[[float, str], None]
 #: Package of what compute modules share; the worker makes it importable in the tool's Python.
 KIT = "nwbpipe_kit"
 
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
 _GRACE = 5.0  # seconds between asking a process to end and killing it
 
@@ -109,7 +112,8 @@ def run(
     source = find_source(compute)
     packages = {KIT: str(find_source(KIT).parent), _worker.PACKAGE: str(source.parent)}
     content = {"compute": source.stem, "packages": packages, "request": compute_request, "served": served, **paths}
-    with os.fdopen(os.open(request_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    request_path.unlink(missing_ok=True)
+    with os.fdopen(os.open(request_path, _NEW, 0o600), "w") as file:
         json.dump(content, file)
     out_of_memory_before = _count_kernel_kills()
     variables = build_tool_variables(int(request.get("threads", 1)))
@@ -233,7 +237,7 @@ def _follow(
 
     def read() -> None:
         assert child.stdout is not None
-        with child.stdout as output, log.open("a", encoding="utf-8") as file:
+        with child.stdout as output, os.fdopen(os.open(log, _APPEND, 0o600), "a", encoding="utf-8") as file:
             for raw in output:
                 line = raw.decode("utf-8", "replace").rstrip()
                 file.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {line}\n")

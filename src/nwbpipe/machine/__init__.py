@@ -1,6 +1,6 @@
 """The user's machine: private folders, variables for child processes, and the paths that the user trusts."""
 
-from nwbpipe.machine._folders import make_private_folder
+from nwbpipe.machine._folders import locate_private_folder, make_cache_folder, make_private_folder, temporary_folder
 from nwbpipe.machine._trust import (
     belongs_to_user,
     explain_foreign,
@@ -18,8 +18,11 @@ __all__ = [
     "explain_foreign",
     "is_trusted",
     "list_trusted",
+    "locate_private_folder",
+    "make_cache_folder",
     "make_private_folder",
     "select_variables",
+    "temporary_folder",
     "trust",
     "withdraw_trust",
 ]

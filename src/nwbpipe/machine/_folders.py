@@ -7,9 +7,18 @@ import stat
 import tempfile
 from pathlib import Path
 
+from platformdirs import user_cache_dir
+
 from nwbpipe.errors import FileAccessError
 
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+def locate_private_folder(path: Path, *, named: bool = False) -> Path:
+    """Return the folder that :func:`make_private_folder` makes or takes; nothing is made."""
+    if named and hasattr(os, "getuid") and path.exists() and not _is_closed(path.stat()):
+        return path / f"nwbpipe-{os.getuid()}"
+    return path
 
 
 def make_private_folder(path: Path, *, variable: str, named: bool = False) -> Path:
@@ -33,9 +42,10 @@ def make_private_folder(path: Path, *, variable: str, named: bool = False) -> Pa
     try:
         if named:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if not hasattr(os, "getuid") or _is_closed(path.stat()):
+            private = locate_private_folder(path, named=True)
+            if private == path:
                 return path
-            path = path / f"nwbpipe-{os.getuid()}"
+            path = private
         else:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
@@ -48,6 +58,26 @@ def make_private_folder(path: Path, *, variable: str, named: bool = False) -> Pa
             msg, where=str(path), hint=f"set {variable} to a folder with space and permission"
         ) from error
     return path
+
+
+def make_cache_folder() -> Path:
+    """Return the folder of caches, ``NWBPIPE_CACHE`` or that of the user; it is private.
+
+    A folder that can't be made is returned all the same: what can't be cached is done again.
+
+    Raises
+    ------
+    FileAccessError
+        Another user could have prepared the folder, and what it holds.
+    """
+    chosen = os.environ.get("NWBPIPE_CACHE")
+    path = Path(chosen) if chosen else Path(user_cache_dir("nwbpipe"))
+    try:
+        return make_private_folder(path, variable="NWBPIPE_CACHE", named=bool(chosen))
+    except FileAccessError as error:
+        if isinstance(error.__cause__, OSError):
+            return path
+        raise
 
 
 def temporary_folder(name: str) -> Path:

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import platformdirs
 
 from nwbpipe.errors import FileAccessError, LockedFileError, UnsupportedFileError
 from nwbpipe.files import hold_off_writers, open_remote_state, open_safe, read_settled
+from nwbpipe.machine import make_cache_folder
 from nwbpipe.provenance._cache_entries import CacheEntries
 from nwbpipe.provenance._files import (
     AnyStat,
@@ -67,8 +67,7 @@ class Identity:
 
 def default_cache_folder() -> Path:
     """Return the folder of the cache: NWBPIPE_CACHE, or the user's cache folder."""
-    chosen = os.environ.get("NWBPIPE_CACHE")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("nwbpipe"))
+    return make_cache_folder()
 
 
 class IdentityCache:

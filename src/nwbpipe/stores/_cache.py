@@ -24,10 +24,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock
 
 from nwbpipe.errors import ConflictError, FileAccessError, RequestError
+from nwbpipe.machine import make_cache_folder
 from nwbpipe.stores._ranged import RangedFile
 
 if sys.platform != "win32":
@@ -43,8 +43,7 @@ LIMIT_VARIABLE = "NWBPIPE_CACHE_GB"
 
 def cache_folder() -> Path:
     """Folder of cached blocks: below ``NWBPIPE_CACHE``, or the user's cache folder."""
-    chosen = os.environ.get("NWBPIPE_CACHE")
-    return (Path(chosen) if chosen else Path(platformdirs.user_cache_dir("nwbpipe"))) / "blocks"
+    return make_cache_folder() / "blocks"
 
 
 def cache_limit() -> int:

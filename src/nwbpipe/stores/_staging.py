@@ -10,33 +10,39 @@ import contextlib
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from nwbpipe.errors import FileAccessError, NwbpipeError
+from nwbpipe.machine import locate_private_folder, make_private_folder, temporary_folder
 from nwbpipe.stores._cache import CachedFile
 from nwbpipe.stores._local import LocalStore
 from nwbpipe.stores._paths import normalize_path, resolve_inside
 from nwbpipe.stores._store import Store
 from nwbpipe.stores.s3 import public_url
 
+VARIABLE = "NWBPIPE_SCRATCH"
 _PREFIX = "stage-"
 
 
 def scratch_folder() -> Path:
-    """Folder of unfinished work: ``NWBPIPE_SCRATCH``, or the user's own in the temporary folder; it is made."""
-    folder = _make_scratch()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
+    """Folder of unfinished work: ``NWBPIPE_SCRATCH``, or the user's own in the temporary folder; it is made.
+
+    Raises
+    ------
+    FileAccessError
+        It can't be made, or another user could have prepared it.
+    """
+    path, is_named = _name_scratch()
+    return make_private_folder(path, variable=VARIABLE, named=is_named)
 
 
-def _make_scratch() -> Path:
-    named = os.environ.get("NWBPIPE_SCRATCH")
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    return Path(named) if named else Path(tempfile.gettempdir()) / f"nwbpipe-{user}"
+def _name_scratch() -> tuple[Path, bool]:
+    """Return the folder of unfinished work, and whether the user named it."""
+    named = os.environ.get(VARIABLE)
+    return (Path(named), True) if named else (temporary_folder("nwbpipe"), False)
 
 
 class Stage:
@@ -60,8 +66,7 @@ class Stage:
 
     Examples
     --------
-    >>> import tempfile
-    >>> from nwbpipe.stores import open_store
+    >>>     >>> from nwbpipe.stores import open_store
     >>> raw, out = open_store("memory://stage-doc/raw"), open_store("memory://stage-doc/out")
     >>> _ = raw.write_bytes("m1/a.txt", b"text")
     >>> with Stage(scratch=Path(tempfile.mkdtemp())) as stage:
@@ -74,7 +79,9 @@ class Stage:
     """
 
     def __init__(self, *, scratch: Path | None = None, progress: Callable[[float, str], None] | None = None) -> None:
-        self._scratch = scratch or _make_scratch()
+        path, is_named = _name_scratch()
+        self._is_default = scratch is None
+        self._scratch = scratch or locate_private_folder(path, named=is_named)
         self.folder = self._scratch / f"{_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
         self._progress = progress
         self._held: list[CachedFile] = []
@@ -84,6 +91,8 @@ class Stage:
 
     def __enter__(self) -> Stage:
         try:
+            if self._is_default:
+                scratch_folder()
             self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
             remove_leftovers(self._scratch)
             self._lock.acquire(timeout=0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from nwbpipe.errors import RequestError
+from nwbpipe.machine import make_private_folder, temporary_folder
 
 
 @cache
@@ -34,10 +34,7 @@ def list_gpus() -> tuple[str, ...]:
 
 def _lock_folder() -> Path:
     """Return the folder of the locks, which all projects and workers of a machine share."""
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    folder = Path(tempfile.gettempdir()) / f"nwbpipe-gpus-{user}"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
+    return make_private_folder(temporary_folder("nwbpipe-gpus"), variable="TMPDIR")
 
 
 @contextmanager
