@@ -4,6 +4,7 @@ from nwbpipe.foreign import load_pickled_dict, load_pickled_dicts
 from nwbpipe.nwb_builders._behavior import Column, make_events_table, make_intervals_table
 from nwbpipe.nwb_builders._facemap import FacemapPupil, FacemapRegionSvd, FacemapResults
 from nwbpipe.nwb_builders._facemap_nwb import add_facemap_results
+from nwbpipe.nwb_builders._phy import PhySorting, find_lost_clusters, list_phy_files, read_phy
 from nwbpipe.nwb_builders._times import Times, regular_times
 
 __all__ = [
@@ -11,11 +12,15 @@ __all__ = [
     "FacemapPupil",
     "FacemapRegionSvd",
     "FacemapResults",
+    "PhySorting",
     "Times",
     "add_facemap_results",
+    "find_lost_clusters",
+    "list_phy_files",
     "load_pickled_dict",
     "load_pickled_dicts",
     "make_events_table",
     "make_intervals_table",
+    "read_phy",
     "regular_times",
 ]

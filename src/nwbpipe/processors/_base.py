@@ -286,6 +286,10 @@ class Processor(ABC):
         """Return the tool that these parameters need (a spike sorter may be a tool of its own)."""
         return self.tool
 
+    def resources_for(self, params: Any) -> Resources:
+        """Return what a run with these parameters needs of a machine (a GPU for one sorter, none for another)."""
+        return self.resources
+
     @abstractmethod
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Add the results to the file, open within a transaction.

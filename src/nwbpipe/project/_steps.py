@@ -153,7 +153,6 @@ def _expand_sweep(
             return []
     if section.sweep and section.primary:
         complain("several steps can't all be primary", "steps", name, "primary", hint="a sweep has no primary result")
-    resources = replace(method.resources, **merged.resources)
     variants: dict[str, Step] = {}
     for chosen in itertools.product(*section.sweep.values()):
         params = {**merged.params, **dict(zip(section.sweep, chosen, strict=True))}
@@ -177,6 +176,7 @@ def _expand_sweep(
         if variant in variants:
             complain("the sweep names the same parameters twice", "steps", name, "sweep", found=repr(chosen))
             continue
+        resources = replace(method.resources_for(checked), **merged.resources)
         variants[variant] = Step(
             variant, method, checked, dict(merged.inputs), (), merged.seed, section.primary, resources, merged.policy
         )

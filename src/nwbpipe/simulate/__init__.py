@@ -2,6 +2,7 @@
 
 from nwbpipe._old_names import find_old_names
 from nwbpipe.simulate._behavior import BehaviorTruth
+from nwbpipe.simulate._dense_probe import DenseProbeSettings, DenseProbeTruth, simulate_dense_probe
 from nwbpipe.simulate._ephys import EphysTruth
 from nwbpipe.simulate._face import FaceTruth
 from nwbpipe.simulate._imaging import ImagingTruth
@@ -18,6 +19,8 @@ __all__ = [
     "EASY",
     "HARD",
     "BehaviorTruth",
+    "DenseProbeSettings",
+    "DenseProbeTruth",
     "EphysTruth",
     "FaceTruth",
     "ImagingTruth",
@@ -27,6 +30,7 @@ __all__ = [
     "TwoPhotonSettings",
     "TwoPhotonTruth",
     "load_photometry_truth",
+    "simulate_dense_probe",
     "simulate_movie",
     "simulate_photometry",
     "simulate_photometry_session",

@@ -22,7 +22,7 @@ def column(channels: int, pitch: float = 20.0) -> np.ndarray:
 
 
 def write_session(
-    path: Path, data, *, places=None, names=("rel_x", "rel_y"), groups=None, order=None, **series
+    path: Path, data, *, places=None, names=("rel_x", "rel_y"), groups=None, order=None, columns=None, **series
 ) -> Path:
     """Write a session with one ElectricalSeries; `order` is the electrodes' rows of its columns."""
     nwbfile = empty_session("A simulated recording.")
@@ -39,6 +39,8 @@ def write_session(
     for row in range(channels):
         position = dict(zip(names, map(float, place_of[row]), strict=True)) if places is not None else {}
         nwbfile.add_electrode(group=made[group_of[row]], location="CA1", **position)
+    for name, values in (columns or {}).items():
+        nwbfile.add_electrode_column(name, f"The column {name}.", data=list(values))
     region = nwbfile.create_electrode_table_region(region=rows.tolist(), description="the channels")
     times = {} if "timestamps" in series else {"rate": RATE, "starting_time": 0.0}
     values = {"conversion": 0.2e-6, **times, **series}

@@ -24,6 +24,13 @@ def compute():
     return _spikesorting_compute
 
 
+@pytest.fixture(scope="module")
+def preprocessing():
+    from nwbpipe.processors.ephys import _preprocessing_compute
+
+    return _preprocessing_compute
+
+
 @pytest.fixture
 def series(tmp_path):
     def make(samples=1000, **times):
@@ -37,10 +44,10 @@ def series(tmp_path):
     return make
 
 
-def test_traces_are_microvolts(compute, series):
+def test_traces_are_microvolts(preprocessing, series):
     one = series()
     places = rec.column(4).tolist()
-    recording = compute.NwbSeriesRecording(
+    recording = preprocessing.NwbSeriesRecording(
         one["file"], one["data"], 25e3, [0.5, 1.0, 2.0, 0.1], [0.0, 1.0, 0.0, 0.0], places, [0, 0, 1, 1]
     )
     raw = np.arange(4000, dtype=float).reshape(1000, 4)
@@ -53,7 +60,7 @@ def test_traces_are_microvolts(compute, series):
     np.testing.assert_array_equal(recording.get_property("group"), [0, 0, 1, 1])
 
 
-def test_worker_processes_read_the_series(compute, series, tmp_path, monkeypatch):
+def test_worker_processes_read_the_series(series, tmp_path, monkeypatch):
     """A recording goes to a worker as its class's name and arguments, and is opened there by its path."""
     one = series()
     request = {
@@ -67,7 +74,7 @@ def test_worker_processes_read_the_series(compute, series, tmp_path, monkeypatch
     }
     monkeypatch.setattr(sys, "path", [*sys.path])
     _worker.add_packages(tmp_path / "packages", {_worker.PACKAGE: str(SOURCE.parent)})
-    compute = importlib.import_module(f"{_worker.PACKAGE}.{SOURCE.stem}")  # as in a tool's Python
+    compute = importlib.import_module(f"{_worker.PACKAGE}._preprocessing_compute")  # as in a tool's Python
     recording, _ = compute.open_recording(request, 25e3)
     recording.dump(tmp_path / "recording.json")  # as a sorter does
     code = (
@@ -80,7 +87,7 @@ def test_worker_processes_read_the_series(compute, series, tmp_path, monkeypatch
     assert done.stdout.strip() == "[[20.0, 21.0, 22.0, 23.0]]", done.stderr
 
 
-def test_groups_are_set_apart(compute, series):
+def test_groups_are_set_apart(preprocessing, series):
     """Shanks whose positions are counted each from its own tip must not be taken for one place."""
     one = series()
     places = np.tile(rec.column(2), (2, 1))
@@ -90,7 +97,7 @@ def test_groups_are_set_apart(compute, series):
         "gains_to_uv": [1.0] * 4,
         "offsets_to_uv": [0.0] * 4,
     }
-    recording, shifts = compute.open_recording({"inputs": {"recording": one}, "facts": facts}, 25e3)
+    recording, shifts = preprocessing.open_recording({"inputs": {"recording": one}, "facts": facts}, 25e3)
     found = recording.get_channel_locations()
     np.testing.assert_array_equal(found[:, 0] - shifts[[0, 0, 1, 1]], places[:, 0])
     assert found[2:, 0].min() - found[:2, 0].max() >= 500
@@ -165,9 +172,9 @@ def test_our_list_of_sorters_is_spikeinterfaces():
     assert sorted(SORTERS) == spikeinterface.sorters.available_sorters()
 
 
-def test_no_units_leave_empty_arrays(compute, series):
+def test_no_units_leave_empty_arrays(compute, preprocessing, series):
     one = series()
-    recording = compute.NwbSeriesRecording(
+    recording = preprocessing.NwbSeriesRecording(
         one["file"], one["data"], 25e3, [1.0] * 4, [0.0] * 4, rec.column(4).tolist(), [0] * 4
     )
     left = compute.measure(recording, [], np.zeros(0, int), {"ms_before": 1.0, "ms_after": 2.0}, 0)
@@ -175,14 +182,24 @@ def test_no_units_leave_empty_arrays(compute, series):
     assert left["unit_locations"].shape == (0, 3)
 
 
-def test_a_reference_is_taken_from_each_group(compute, series):
-    one = series()
-    recording = compute.NwbSeriesRecording(
-        one["file"], one["data"], 25e3, [1.0] * 4, [0.0] * 4, rec.column(4).tolist(), [0, 0, 1, 1]
-    )
-    params = {"freq_min": None, "freq_max": None, "bad_channels": "none", "common_reference": "average"}
-    referenced, bad, operator = compute.preprocess(recording, params, 0)
-    np.testing.assert_allclose(referenced.get_traces(start_frame=0, end_frame=1), [[-0.5, 0.5, -0.5, 0.5]])
-    assert (bad, operator) == ([], "average")
-    _, _, operator = compute.preprocess(recording, {**params, "common_reference": "auto"}, 0)
-    assert operator == "none"
+def test_a_sorters_own_motion_correction_is_turned_off_where_motion_is_dealt_with(compute):
+    assert compute.turn_off_motion("spykingcircus2", {}, "none") == {"apply_motion_correction": False}
+    assert compute.turn_off_motion("spykingcircus2", {}, "sorter") == {}
+
+
+def test_waveforms_are_kept_on_the_nearest_channels_of_the_units_group(compute):
+    from spikeinterface.core import generate_recording
+
+    recording = generate_recording(num_channels=80, durations=[0.01])
+    recording.set_dummy_probe_from_locations(rec.column(80))
+    recording.set_property("group", np.repeat([0, 1], 40))
+    nearest = compute.find_nearest_channels(recording, np.array([0, 41]), by_group=True)
+    assert nearest.shape == (2, 32)
+    np.testing.assert_array_equal(nearest[0], np.arange(32))
+    assert nearest[1].min() == 40
+
+
+def test_artefacts_are_cut_out_of_what_was_observed(compute):
+    intervals = np.array([[0.0, 10.0], [12.0, 20.0]])
+    periods = np.array([[1.0, 2.0], [9.5, 12.5], [19.0, 21.0]])
+    np.testing.assert_array_equal(compute.cut_intervals(intervals, periods), [[0.0, 1.0], [2.0, 9.5], [12.5, 19.0]])

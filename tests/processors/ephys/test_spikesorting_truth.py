@@ -6,6 +6,7 @@ import pytest
 
 from nwbpipe.errors import ParameterError, ToolError
 from nwbpipe.run import process
+from nwbpipe.simulate import DenseProbeSettings, simulate_dense_probe
 from tests.processors.ephys import recording as rec
 from tests.processors.ephys.simulated_units import GAIN_UV, accuracies, simulate
 
@@ -57,6 +58,66 @@ def check_waveforms(path, truth):
             assert abs(np.argmin(mean) - 25) <= 1
             assert np.corrcoef(mean, raw)[0, 1] > 0.9
             assert mean.min() == pytest.approx(raw.min(), rel=0.3)
+
+
+def write_dense_session(path, truth):
+    order = np.rint(truth.inter_sample_shift * 13)
+    return rec.write_session(
+        path,
+        truth.samples,
+        places=truth.channel_locations,
+        conversion=truth.gain_to_uv * 1e-6,
+        rate=truth.rate,
+        starting_time=3.0,
+        columns={"adc_sample_order": order},
+    )
+
+
+def test_a_dense_probe_that_drifts_is_sorted_by_default(tmp_path):
+    """More than 32 channels: motion is corrected without torch; bad channels and artefacts are dealt with."""
+    settings = DenseProbeSettings(
+        n_channels=64, duration_s=12.0, n_units=10, drift_um=12.0, drift_period_s=12.0,
+        dead=(20,), noisy=(41,), artifacts_s=(5.0, 9.0),
+    )  # fmt: skip
+    truth = simulate_dense_probe(settings, seed=1)
+    path = write_dense_session(tmp_path / "s.nwb", truth)
+    process(path, "spikesorting", threads=2)
+    best = accuracies(
+        [3.0 + unit / truth.rate for unit in truth.spike_samples],
+        found_times(path, "processing/ecephys/Units_spikesorting"),
+        within=0.4e-3,
+    )
+    found = np.array([accuracy for accuracy, _ in best])
+    print("accuracies", found.round(3))
+    assert np.sum(found >= 0.8) >= 9
+    assert found.mean() >= 0.93
+    with rec.opened(path) as nwbfile:
+        module = nwbfile.processing["ecephys"]
+        units, motion = module["Units_spikesorting"], module["Motion_spikesorting"]
+        for text in ("20 (dead), 41 (noisy)", "2 artefacts", "reference: median", "delays", "(decentralized)"):
+            assert text in units.description
+        assert units["electrodes"].target.data.shape[0] == 32 * len(units)
+        assert units["waveform_mean"].data.shape[2] == 32
+        assert len(units["spike_amplitudes"][0]) == len(units["spike_depths"][0]) == len(units["spike_times"][0])
+        edges = np.array(units["obs_intervals"][0])
+        np.testing.assert_allclose(edges, [[3.0, 8.0], [8.02, 12.0], [12.02, 15.0]], atol=2e-3)
+        true = truth.displacement_um(motion.timestamps[:] - 3.0)
+        for window in motion.data[:].T:
+            assert np.corrcoef(true, window)[0, 1] > 0.95
+            assert np.abs(window - (true - np.median(true))).max() < 5.0
+
+
+@pytest.mark.long
+def test_384_channels_are_sorted_by_default(tmp_path):
+    settings = DenseProbeSettings(n_channels=384, duration_s=20.0, n_units=40, drift_um=12.0, drift_period_s=20.0)
+    truth = simulate_dense_probe(settings, seed=1)
+    path = write_dense_session(tmp_path / "s.nwb", truth)
+    process(path, "spikesorting", threads=2)
+    found = found_times(path, "processing/ecephys/Units_spikesorting")
+    best = accuracies([3.0 + unit / truth.rate for unit in truth.spike_samples], found, within=0.4e-3)
+    accuracy = np.array([value for value, _ in best])
+    print("units", len(found), "accuracies", accuracy.round(3))
+    assert np.sum(accuracy >= 0.8) >= 36
 
 
 @pytest.mark.long

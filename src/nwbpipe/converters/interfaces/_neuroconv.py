@@ -16,6 +16,7 @@ from nwbpipe.converters.interfaces._guards_files import (
 )
 from nwbpipe.converters.interfaces._guards_folders import guard_neuroscope_sorting, guard_openephys_legacy
 from nwbpipe.converters.interfaces._guards_pose import guard_lightning_pose, guard_sleap
+from nwbpipe.converters.interfaces._guards_sorting import guard_phy
 
 # By the class's name, else by a part of its module's path. The first entry that fits counts.
 _DECLARATIONS: Mapping[str, Declaration] = {
@@ -28,6 +29,8 @@ _DECLARATIONS: Mapping[str, Declaration] = {
     "OpenEphysBinaryAnalogInterface": Declaration("ephys", guard_openephys_binary),
     "OpenEphysLegacyRecordingInterface": Declaration("ephys", guard_openephys_legacy),
     "NeuroScopeSortingInterface": Declaration("ephys", guard_neuroscope_sorting),
+    "PhySortingInterface": Declaration("ephys", guard_phy),
+    "KiloSortSortingInterface": Declaration("ephys", guard_phy),
     "SpikeGLXRecordingInterface": Declaration("ephys", guard_spikeglx),
     "SpikeGLXSyncChannelInterface": Declaration("ephys", guard_spikeglx),
     "SpikeGLXNIDQInterface": Declaration("ephys", guard_spikeglx),

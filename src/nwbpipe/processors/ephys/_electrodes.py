@@ -85,3 +85,34 @@ def row_of(series: Any, channels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the rows of the electrodes table that these columns of the series were recorded with."""
     rows: NDArray[np.int64] = np.asarray(series.electrodes.data[:], dtype=np.int64)[channels]
     return rows
+
+
+def sample_shifts(series: ElectricalSeries) -> list[float] | None:
+    """Return the delay of each channel's samples in samples (0 to 1), or None if the converter is not known.
+
+    Neuropixels sample their channels one after another. The column ``inter_sample_shift`` has the delay; in files
+    without it, ``adc_sample_order`` has the order: 12 channels in 13 cycles (1.0), or 16 in 16 (2.0).
+    """
+    shifts = _columns(series, ("inter_sample_shift",))
+    if shifts is not None:
+        return [float(value) for value in shifts[:, 0]]
+    order = _columns(series, ("adc_sample_order",))
+    if order is None or order.min() < 0:
+        return None
+    cycles = 13.0 if order.max() < 12 else 16.0
+    return [float(value / cycles) for value in order[:, 0]] if order.max() < cycles else None
+
+
+#: A group is dense enough for its motion to be seen with more channels than this, within this width.
+CHANNELS_FOR_MOTION, WIDTH_FOR_MOTION_UM = 32, 60.0
+
+
+def dense_groups(locations: Floats, group_of: list[int]) -> list[int]:
+    """Return the groups whose channels are dense enough along one line for the motion of tissue to be seen."""
+    groups = np.asarray(group_of)
+    return [
+        int(group)
+        for group in np.unique(groups)
+        if np.sum(groups == group) > CHANNELS_FOR_MOTION
+        and np.ptp(locations[groups == group, 0]) <= WIDTH_FOR_MOTION_UM
+    ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -37,19 +38,22 @@ TOOLS = {
     ),
     "lupin": Tool("lupin", (_SPIKEINTERFACE, "torch>=2", "h5py>=3.8"), python=_PYTHON, licence="MIT", gpu="torch"),
 }
+#: Methods of motion correction that need torch, and the tools with it.
+WITH_TORCH = frozenset({"dredge", "dredge_fast"})
+TORCH_TOOLS = {
+    tool.name: replace(tool, name=f"{tool.name}_torch", requirements=(*tool.requirements, "torch>=2"))
+    for tool in (SPIKEINTERFACE, TOOLS["mountainsort5"])
+}
+#: Sorters that correct motion themselves, as a part of their method.
+CORRECT_MOTION = frozenset({"dartsort", "ironclust", "kilosort2_5", "kilosort3", "kilosort4", "pykilosort"})
+#: Parameters of sorters that turn their own motion correction on or off.
+MOTION_KEYS = frozenset({"apply_motion_correction", "do_correction", "nblocks"})
+MotionMethod = Literal["auto", "none", "sorter", "decentralized", "dredge", "dredge_fast", "iterative_template"]
 
 
-class SpikeSortingParams(Params):
-    """Parameters of spike sorting; times are in ms and frequencies in Hz, as SpikeInterface has them.
+class PreprocessingParams(Params):
+    """Parameters of preprocessing, the same for every method that reads spikes; times in ms, frequencies in Hz."""
 
-    Whitening, and motion correction, are the sorter's own: see its parameters.
-    """
-
-    sorter: str = Field("spykingcircus2", description="Name of a sorter, as SpikeInterface has it")
-    sorter_params: dict[str, Any] = Field(
-        default_factory=dict,
-        description="The sorter's own parameters that differ from its defaults; nested ones are merged over them",
-    )
     freq_min: float | None = Field(300.0, gt=0, description="High-pass cut-off in Hz; null with freq_max: unfiltered")
     freq_max: float | None = Field(6000.0, gt=0, description="Low-pass cut-off in Hz; null: high-pass only")
     common_reference: Literal["auto", "median", "average", "none"] = Field(
@@ -57,8 +61,47 @@ class SpikeSortingParams(Params):
         description="Reference subtracted from each electrode group; auto: the median where all groups have 32 "
         "channels or more, as in fewer channels it carries the spikes themselves",
     )
-    bad_channels: Literal["none", "std", "mad", "coherence+psd"] = Field(
-        "none", description="How bad channels are found, to be left out (SpikeInterface's detect_bad_channels)"
+    bad_channels: Literal["auto", "none", "std", "mad", "coherence+psd"] = Field(
+        "auto",
+        description="How bad channels are found, to be left out; auto: dead and noisy ones by their noise, their "
+        "power at high frequencies and their coherence with the others; else a method of SpikeInterface's "
+        "detect_bad_channels",
+    )
+    artifacts: bool = Field(
+        True,
+        description="Whether stretches in which most channels exceed their noise many times at once are set to zero, "
+        "and cut out of obs_intervals (16 channels or more)",
+    )
+    artifact_threshold: float = Field(20.0, gt=0, description="Multiple of a channel's noise that it exceeds")
+    artifact_fraction: float = Field(0.6, gt=0, le=1, description="Share of the channels that do so at once")
+    motion: MotionMethod = Field(
+        "auto",
+        description="How the motion of the tissue is estimated and corrected before sorting; auto: the sorter's own "
+        "method if it is a part of the sorter (Kilosort), else decentralized for groups with more than 32 channels "
+        "within 60 micrometers of width, else none; dredge and dredge_fast need torch",
+    )
+
+    @model_validator(mode="after")
+    def _check_band(self) -> Self:
+        if self.freq_max is not None and self.freq_min is None:
+            msg = "freq_max needs freq_min: a low-pass filter alone leaves the field potential in"
+            raise ValueError(msg)
+        if self.freq_max is not None and self.freq_min is not None and self.freq_min >= self.freq_max:
+            msg = f"freq_min is {self.freq_min:g} Hz; expected less than freq_max, {self.freq_max:g} Hz"
+            raise ValueError(msg)
+        return self
+
+
+class SpikeSortingParams(PreprocessingParams):
+    """Parameters of spike sorting; times are in ms and frequencies in Hz, as SpikeInterface has them.
+
+    Whitening is the sorter's own: see its parameters.
+    """
+
+    sorter: str = Field("spykingcircus2", description="Name of a sorter, as SpikeInterface has it")
+    sorter_params: dict[str, Any] = Field(
+        default_factory=dict,
+        description="The sorter's own parameters that differ from its defaults; nested ones are merged over them",
     )
     group_by: Literal["group_name", "none"] = Field(
         "group_name", description="Whether each electrode group (shank, tetrode) is sorted by itself"
@@ -79,11 +122,28 @@ class SpikeSortingParams(Params):
         return value
 
     @model_validator(mode="after")
-    def _check_band(self) -> SpikeSortingParams:
-        if self.freq_max is not None and self.freq_min is None:
-            msg = "freq_max needs freq_min: a low-pass filter alone leaves the field potential in"
-            raise ValueError(msg)
-        if self.freq_max is not None and self.freq_min is not None and self.freq_min >= self.freq_max:
-            msg = f"freq_min is {self.freq_min:g} Hz; expected less than freq_max, {self.freq_max:g} Hz"
+    def _check_motion(self) -> Self:
+        own = sorted(MOTION_KEYS & set(self.sorter_params))
+        if own and self.motion not in ("auto", "sorter"):
+            msg = (
+                f"motion is {self.motion!r}, and sorter_params sets {own[0]}: motion would be corrected twice, or not"
+            )
             raise ValueError(msg)
         return self
+
+    @property
+    def motion_is_the_sorters(self) -> bool:
+        """True if the sorter's own parameters decide on motion correction."""
+        return self.motion == "sorter" or (self.motion == "auto" and bool(MOTION_KEYS & set(self.sorter_params)))
+
+    @property
+    def needs_torch(self) -> bool:
+        """True if motion correction needs torch: DREDge, here or as SpyKING CIRCUS 2 and Tridesclous 2 call it."""
+        if self.motion in WITH_TORCH:
+            return True
+        if not self.motion_is_the_sorters or self.sorter not in ("spykingcircus2", "tridesclous2"):
+            return False
+        applied = self.sorter_params.get("apply_motion_correction", self.sorter == "spykingcircus2")
+        preset = (self.sorter_params.get("motion_correction") or {}).get("preset", "dredge_fast")
+        preset = self.sorter_params.get("motion_correction_preset", preset)
+        return bool(applied) and preset in ("dredge", "dredge_fast", "rigid_fast")

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from nwbpipe.environments import Tool
 from nwbpipe.errors import InputError, ResultExistsError
-from nwbpipe.processors._base import Context, Input, Processor, Results
+from nwbpipe.processors._base import Context, Input, Loader, Processor, Results
+from nwbpipe.processors._resources import Resources
 from nwbpipe.processors.ephys import _electrodes
-from nwbpipe.processors.ephys._parameters import SPIKEINTERFACE, TOOLS, WITHOUT_GEOMETRY, SpikeSortingParams
+from nwbpipe.processors.ephys._clock import sampling_rate
+from nwbpipe.processors.ephys._electrodes import Floats
+from nwbpipe.processors.ephys._motion_write import add_motion
+from nwbpipe.processors.ephys._parameters import (
+    CORRECT_MOTION,
+    SPIKEINTERFACE,
+    TOOLS,
+    TORCH_TOOLS,
+    WITHOUT_GEOMETRY,
+    PreprocessingParams,
+    SpikeSortingParams,
+)
 from nwbpipe.processors.ephys._units import units_table
 
 if TYPE_CHECKING:
@@ -34,7 +47,7 @@ class SpikeSorting(Processor):
     """
 
     name: ClassVar[str] = "spikesorting"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     module: ClassVar[str] = "ecephys"
     inputs: ClassVar[Mapping[str, Input]] = {
         "recording": Input(
@@ -43,12 +56,22 @@ class SpikeSorting(Processor):
     }
     Params: ClassVar[type[SpikeSortingParams]] = SpikeSortingParams
     tool: ClassVar[Tool] = SPIKEINTERFACE
-    further_tools: ClassVar[tuple[Tool, ...]] = tuple(TOOLS.values())
+    further_tools: ClassVar[tuple[Tool, ...]] = (*TOOLS.values(), *TORCH_TOOLS.values())
     compute: ClassVar[str] = "nwbpipe.processors.ephys._spikesorting_compute"
+    loader: ClassVar[Loader] = Loader(
+        "a folder of Phy or Kilosort (the one with params.py)", "nwbpipe.processors.ephys._sorting_load"
+    )
+    stages: ClassVar[tuple[str, ...]] = ("preprocessed", "sorted")
 
     def tool_for(self, params: Any) -> Tool:
-        """Return the tool of the sorter: SpikeInterface, or one of its own."""
-        return TOOLS.get(params.sorter, self.tool)
+        """Return the tool of the sorter (SpikeInterface, or its own), with torch where motion correction needs it."""
+        tool = TOOLS.get(params.sorter, self.tool)
+        return TORCH_TOOLS.get(tool.name, tool) if params.needs_torch else tool
+
+    def resources_for(self, params: Any) -> Resources:
+        """Ask for a GPU for Kilosort 4, unless its parameters name the CPU; for no other sorter."""
+        on_gpu = params.sorter == "kilosort4" and params.sorter_params.get("torch_device", "auto") != "cpu"
+        return replace(self.resources, gpu=1 if on_gpu else 0)
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the series, its electrodes and their geometry; return what the sorter needs to know of them."""
@@ -78,19 +101,29 @@ class SpikeSorting(Processor):
                 hint="add the probe's geometry to the electrodes table",
             )
         gains, offsets = _electrodes.gains_and_offsets(series)
+        method, dense, reason = decide_motion(context.params, locations, group_of, path)
         stand_in = np.column_stack([np.zeros(channels), 200.0 * np.arange(channels)])
         return {
+            "rate": sampling_rate(series),
+            "samples": shape[0],
             "group_names": names,
             "groups": group_of,
             "has_geometry": locations is not None,
             "locations": (stand_in if locations is None else locations).tolist(),
             "gains_to_uv": gains,
             "offsets_to_uv": offsets,
+            "inter_sample_shift": _electrodes.sample_shifts(series),
+            "motion_method": method,
+            "motion_groups": dense,
+            "motion_reason": reason,
         }
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
-        """Add the table of units."""
+        """Add the table of units, and the motion that was corrected."""
         series = context.input(nwbfile, "recording")
+        if "motion" in results.arrays:
+            module = context.module(nwbfile, self.module)
+            add_motion(module, context, results.arrays["motion"], _electrodes.electrode_groups(series)[0])
         table = units_table(
             "units" if context.primary else context.name("Units"), nwbfile.electrodes, series, results, context.params
         )
@@ -102,14 +135,52 @@ class SpikeSorting(Processor):
         nwbfile.units = table
 
 
-def _check_band(series: ElectricalSeries, params: SpikeSortingParams, where: str) -> None:
-    rate = series.rate
-    if rate is None:
-        if series.timestamps is None:
-            msg = "the series has neither a rate nor timestamps"
-            raise InputError(msg, where=where, hint="convert it again with one of them")
-        first = np.asarray(series.timestamps[:10_000], dtype=np.float64)
-        rate = 1.0 / float(np.median(np.diff(first)))
+def decide_motion(
+    params: PreprocessingParams, locations: Floats | None, group_of: list[int], where: str
+) -> tuple[str, list[int], str]:
+    """Decide how motion is corrected, before anything is computed.
+
+    Returns
+    -------
+    str
+        "none", "sorter", or the method.
+    list of int
+        Groups whose motion is corrected here.
+    str
+        The reason, in words for the record.
+
+    Raises
+    ------
+    InputError
+        If a method was asked for, and no group of electrodes is dense enough for it.
+    """
+    dense = [] if locations is None else _electrodes.dense_groups(locations, group_of)
+    if params.motion == "none":
+        return "none", [], "motion was not corrected, as asked for"
+    if isinstance(params, SpikeSortingParams):
+        if params.motion_is_the_sorters:
+            return "sorter", [], "motion correction was left to the sorter, as asked for"
+        if params.motion == "auto" and params.sorter in CORRECT_MOTION and dense:
+            return "sorter", [], "motion was corrected by the sorter's own method"
+    limits = (
+        f"more than {_electrodes.CHANNELS_FOR_MOTION} channels within {_electrodes.WIDTH_FOR_MOTION_UM:g} µm of width"
+    )
+    if dense:
+        return ("decentralized" if params.motion == "auto" else params.motion), dense, ""
+    if params.motion == "auto":
+        return "none", [], f"motion was not corrected: no electrode group has {limits}"
+    msg = "the electrodes are not dense enough for motion to be seen"
+    hint = "leave out the parameter `motion`, or set it to none"
+    raise InputError(
+        msg, where=where, expected=f"a group with {limits}", found=f"{len(group_of)} channels", hint=hint
+    )
+
+
+def _check_band(series: ElectricalSeries, params: PreprocessingParams, where: str) -> None:
+    if series.rate is None and series.timestamps is None:
+        msg = "the series has neither a rate nor timestamps"
+        raise InputError(msg, where=where, hint="convert it again with one of them")
+    rate = sampling_rate(series)
     highest = params.freq_max if params.freq_max is not None else params.freq_min
     if highest is not None and highest >= rate / 2:
         msg = "the filter's band does not fit the sampling rate"

@@ -1,7 +1,8 @@
 """Spike sorting with SpikeInterface: the compute module.
 
-Runs in the tool's own Python: standard library, numpy, h5py and SpikeInterface only. `compute` reads the
-series lazily, sorts it, and leaves in ``results``:
+Runs in the tool's own Python: standard library, numpy, h5py and SpikeInterface only. The series is preprocessed once
+(stage ``preprocessed``: see `_preprocessing_compute`), sorted from there (stage ``sorted``), and its units are
+measured from there. `compute` leaves in ``results``:
 
 ================== ======== ================================ =====================================================
 dataset            dtype    shape                            meaning
@@ -11,8 +12,13 @@ spike_times        float64  (spikes,)                        seconds in the sess
 spike_times_index  int64    (units,)                         end of each unit's spikes in ``spike_times``
 obs_intervals      float64  (intervals, 2)                   stretches that were recorded without a gap, in seconds
 channel_indices    int64    (channels,)                      columns of the series that were sorted
-template_mean      float32  (units, samples, channels)       microvolts, mean over ``max_spikes_per_unit`` spikes
-template_sd        float32  (units, samples, channels)       microvolts, standard deviation over them
+template_mean      float32  (units, samples, nearest)        microvolts, mean over ``max_spikes_per_unit`` spikes
+template_sd        float32  (units, samples, nearest)        microvolts, standard deviation over them
+template_channels  int64    (units, nearest)                 index into ``channel_indices``: the nearest to the peak
+spike_amplitudes   float32  (spikes,)                        microvolts on the unit's main channel
+spike_depths       float32  (spikes,)                        micrometers along the probe
+motion/…                                                      see `store_motion`; only if motion was corrected
+artifacts          float64  (artifacts, 2)                   start and end in seconds of what was set to zero
 peak_channel       int64    (units,)                         index into ``channel_indices``, largest peak to peak
 unit_locations     float64  (units, 3)                       micrometers in the probe's plane and away from it, NaN
                                                              without a geometry
@@ -23,15 +29,17 @@ metrics/<name>     float64  (units,)                         quality metrics, Na
 from __future__ import annotations
 
 import difflib
+import json
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 import h5py
 import numpy as np
 import spikeinterface.full as si
-from spikeinterface.core import BaseRecording
+from spikeinterface.sorters.utils import SpikeSortingError
 
-from ._spikesorting_series import NwbSeriesRecording, read_clock, spike_times
+from ._preprocessing_compute import load_decisions, open_cache, preprocess
+from ._spikesorting_series import cut_intervals, read_clock, sample_times, spike_times, store_motion
 
 Request = Mapping[str, Any]
 
@@ -40,14 +48,44 @@ METRIC_NAMES = (
     "num_spikes", "firing_rate", "presence_ratio", "snr", "isi_violation", "rp_violation",
     "sliding_rp_violation", "amplitude_cutoff", "amplitude_median", "sd_ratio",
 )  # fmt: skip
+#: So many electrodes have the waveforms of a unit.
+WAVEFORM_CHANNELS = 32
 #: A sorter's parameter that takes the seed; the first one that it has.
 SEED_NAMES = ("seed", "whitening_seed", "cluster_init_seed")
-#: Below so many channels, a reference taken over a group carries too much of its own spikes.
-CHANNELS_FOR_REFERENCE = 32
+
+
+def stage_preprocessed(request: Request, folder: str, progress: Callable[[float, str], None]) -> None:
+    """Check the sorter and its parameters, then write the preprocessed recording into `folder`."""
+    check_sorter(request["params"]["sorter"], request["params"]["sorter_params"])
+    begin(request)
+    clock = read_clock(request["inputs"]["recording"])
+    preprocess(request, clock.rate, Path(folder), progress)
+
+
+def stage_sorted(request: Request, folder: str, progress: Callable[[float, str], None]) -> None:
+    """Sort the preprocessed recording; leave each spike's sample and unit, and each unit's group."""
+    params = request["params"]
+    begin(request)
+    recording = open_cache(Path(request["stages"]["preprocessed"]))
+    given = check_sorter(params["sorter"], params["sorter_params"])
+    frames, groups = sort(recording, given, request, progress)
+    units = [np.full(len(train), unit) for unit, train in enumerate(frames)]
+    np.savez(
+        Path(folder) / "sorting.npz",
+        samples=np.concatenate(frames) if frames else np.zeros(0, "int64"),
+        units=np.concatenate(units) if units else np.zeros(0, "int64"),
+        groups=groups,
+    )
+
+
+def begin(request: Request) -> None:
+    """Seed the generators, and give SpikeInterface its number of threads."""
+    seed_everything(request.get("seed"))
+    si.set_global_job_kwargs(n_jobs=max(1, int(request["threads"])), chunk_duration="1s", progress_bar=False)
 
 
 def compute(request: Request, results: h5py.File, progress: Callable[[float, str], None]) -> Dict[str, Any]:
-    """Sort the series ``request["inputs"]["recording"]``; see the module's docstring for what is left.
+    """Measure the units of the stages; see the module's docstring for what is left.
 
     Raises
     ------
@@ -55,19 +93,20 @@ def compute(request: Request, results: h5py.File, progress: Callable[[float, str
         For a parameter that the sorter does not have, or times that are not regular.
     ModuleNotFoundError
         If the sorter is not installed here.
+    OSError
+        If the preprocessed recording does not fit on the disk of the scratch folder.
     """
     params, facts, seed = request["params"], request["facts"], request.get("seed")
-    sorter_params = check_sorter(params["sorter"], params["sorter_params"])
-    seed_everything(seed)
-    si.set_global_job_kwargs(n_jobs=max(1, int(request["threads"])), chunk_duration="1s", progress_bar=False)
-    progress(0.02, "reading the times")
+    begin(request)
     clock = read_clock(request["inputs"]["recording"])
-    recording, shifts = open_recording(request, clock.rate)
-    progress(0.05, "preprocessing")
-    recording, bad, reference = preprocess(recording, params, seed)
-    frames, groups = sort(recording, sorter_params, request, progress)
-    progress(0.75, "measuring the units")
+    cache = Path(request["stages"]["preprocessed"])
+    decisions, recording = load_decisions(cache), open_cache(cache)
+    with np.load(Path(request["stages"]["sorted"]) / "sorting.npz") as sorting:
+        groups = sorting["groups"]
+        frames = [sorting["samples"][sorting["units"] == unit] for unit in range(len(groups))]
+    progress(0.8, "measuring the units")
     measured = measure(recording, frames, groups, params, seed)
+    shifts = np.asarray(decisions["shifts"])
     if not facts.get("has_geometry", True):
         measured["unit_locations"][:] = np.nan
     elif len(frames):
@@ -76,9 +115,12 @@ def compute(request: Request, results: h5py.File, progress: Callable[[float, str
     times = spike_times(request["inputs"]["recording"], clock, frames)
     results["spike_times"] = np.concatenate(times) if times else np.zeros(0)
     results["spike_times_index"] = np.cumsum([len(unit) for unit in times], dtype="int64")
-    results["obs_intervals"] = clock.obs_intervals
+    artifacts = sample_times(request["inputs"]["recording"], clock, np.array(decisions["artifacts"], "int64"))
+    results["obs_intervals"] = cut_intervals(clock.obs_intervals, artifacts)
+    results["artifacts"] = artifacts
     results["unit_group"] = groups.astype("int32")
     results["channel_indices"] = np.asarray(recording.channel_ids, dtype="int64")
+    store_motion(results, decisions["motion"], request["inputs"]["recording"], clock, decisions["samples"])
     metrics = measured.pop("metrics")
     for name, values in measured.items():
         results[name] = values
@@ -86,6 +128,7 @@ def compute(request: Request, results: h5py.File, progress: Callable[[float, str
     for name, values in metrics.items():
         table[name] = values
     sorter_class = si.sorter_dict[params["sorter"]]
+    labels = decisions["labels"]
     return {
         "sorter": params["sorter"],
         "sorter_version": str(sorter_class.get_sorter_version()),
@@ -93,8 +136,12 @@ def compute(request: Request, results: h5py.File, progress: Callable[[float, str
         "spikes": int(sum(len(unit) for unit in frames)),
         "rate": clock.rate,
         "ms_before": params["ms_before"],
-        "common_reference": reference,
-        "bad_channels": [int(channel) for channel in bad],
+        "common_reference": decisions["reference"],
+        "phase_shift": decisions["phase_shift"],
+        "bad_channels": {str(n): label for n, label in enumerate(labels) if label != "good"},
+        "artifacts": len(artifacts),
+        "clipped_values": decisions["clipped"],
+        "motion": decisions["motion_reason"],
         "gaps": len(clock.obs_intervals) - 1,
     }
 
@@ -156,66 +203,13 @@ def _suggest_name(name: str, names: Any) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def open_recording(request: Request, rate: float) -> "tuple[BaseRecording, np.ndarray]":
-    """Return the recording, and how far each group was moved in x (micrometers) so that none overlap."""
-    facts, series = request["facts"], request["inputs"]["recording"]
-    locations, groups = np.array(facts["locations"], float), np.asarray(facts["groups"])
-    shifts = np.zeros(int(groups.max()) + 1)
-    edge = None
-    for group in range(len(shifts)):
-        inside = locations[groups == group, 0]
-        # Half a millimeter: no spike is seen on two probes.
-        shifts[group] = 0.0 if edge is None else edge + 500.0 - inside.min()
-        edge = float(inside.max() + shifts[group])
-    if len(shifts) == 1:
-        shifts[:] = 0.0
-    locations[:, 0] += shifts[groups]
-    arguments = {
-        "file": series["file"],
-        "data": series["data"],
-        "rate": rate,
-        "gains": facts["gains_to_uv"],
-        "offsets": facts["offsets_to_uv"],
-        "locations": locations.tolist(),
-        "groups": groups.tolist(),
-    }
-    return NwbSeriesRecording(**arguments), shifts
-
-
-def preprocess(recording: Any, params: Mapping[str, Any], seed: Optional[int]) -> "tuple[Any, List[int], str]":
-    """Filter, drop bad channels if that was asked for, and reference each group to itself."""
-    nyquist = recording.sampling_frequency / 2
-    low, high = params["freq_min"], params["freq_max"]
-    if high is not None and high >= nyquist:
-        raise ValueError(f"freq_max is {high} Hz; expected less than half of the sampling rate, {nyquist:g} Hz")
-    if low is not None and high is not None:
-        recording = si.bandpass_filter(recording, freq_min=low, freq_max=high, dtype="float32")
-    elif low is not None:
-        recording = si.highpass_filter(recording, freq_min=low, dtype="float32")
-    bad: List[int] = []
-    if params["bad_channels"] != "none":
-        bad_ids, _ = si.detect_bad_channels(recording, method=params["bad_channels"], seed=seed)
-        bad = list(bad_ids)
-        if len(bad) == recording.get_num_channels():
-            raise ValueError("every channel was found to be bad; set bad_channels to 'none' or to another method")
-        recording = recording.remove_channels(bad) if bad else recording
-    operator = params["common_reference"]
-    groups = recording.get_property("group")
-    members = [recording.channel_ids[groups == group].tolist() for group in np.unique(groups)]
-    if operator == "auto":
-        operator = "median" if min(map(len, members)) >= CHANNELS_FOR_REFERENCE else "none"
-    if operator != "none":
-        recording = si.common_reference(recording, operator=operator, groups=members)
-    return recording, bad, operator
-
-
 def sort(
     recording: Any, given: Mapping[str, Any], request: Request, progress: Callable[[float, str], None]
 ) -> "tuple[List[np.ndarray], np.ndarray]":
     """Run the sorter on each group of channels; return each unit's samples (ascending), and its group."""
     params, seed = request["params"], request.get("seed")
     name, scratch = params["sorter"], Path(request["scratch"])
-    arguments = _add_seed(name, given, seed)
+    arguments = turn_off_motion(name, _add_seed(name, given, seed), request["facts"].get("motion_method", "sorter"))
     groups = recording.get_property("group")
     labels = np.unique(groups).tolist() if params["group_by"] == "group_name" else [None]
     frames: List[np.ndarray] = []
@@ -223,9 +217,11 @@ def sort(
     for number, label in enumerate(labels):
         part = recording if label is None else recording.select_channels(recording.channel_ids[groups == label])
         progress(0.1 + 0.65 * number / len(labels), f"{name}: group {number + 1} of {len(labels)}")
-        sorting = si.run_sorter(
-            name, part, folder=scratch / f"sorter_{number}", verbose=True, remove_existing_folder=True, **arguments
-        )
+        folder = scratch / f"sorter_{number}"
+        try:
+            sorting = si.run_sorter(name, part, folder=folder, verbose=True, remove_existing_folder=True, **arguments)
+        except SpikeSortingError as error:
+            raise RuntimeError(f"the sorter {name!r} failed: {find_cause(folder, error)}") from error
         last = recording.get_num_samples()
         for unit in sorting.unit_ids:
             train = np.sort(np.asarray(sorting.get_unit_spike_train(unit, segment_index=0), dtype="int64"))
@@ -234,6 +230,15 @@ def sort(
                 frames.append(train)
                 unit_group.append(0 if label is None else int(label))
     return frames, np.asarray(unit_group, dtype="int64")
+
+
+def find_cause(folder: Path, error: Exception) -> str:
+    """Return the last line of a failed sorter's own traceback, which SpikeInterface leaves in a file."""
+    try:
+        trace = json.loads((folder / "spikeinterface_log.json").read_text(encoding="utf-8"))["error_trace"]
+        return str([line for line in trace.strip().splitlines() if line.strip()][-1])
+    except (OSError, ValueError, KeyError, IndexError):
+        return str(error)
 
 
 def _add_seed(name: str, given: Mapping[str, Any], seed: Optional[int]) -> Dict[str, Any]:
@@ -249,6 +254,17 @@ def _add_seed(name: str, given: Mapping[str, Any], seed: Optional[int]) -> Dict[
     return arguments
 
 
+def turn_off_motion(name: str, given: Mapping[str, Any], method: str) -> Dict[str, Any]:
+    """Return a sorter's arguments without motion correction of its own, unless that is the method."""
+    arguments = dict(given)
+    if method != "sorter":
+        defaults = si.sorter_dict[name].default_params()
+        for key, value in (("apply_motion_correction", False), ("nblocks", 0), ("do_correction", False)):
+            if key in defaults:
+                arguments[key] = value
+    return arguments
+
+
 def measure(
     recording: Any, frames: List[np.ndarray], groups: np.ndarray, params: Mapping[str, Any], seed: Optional[int]
 ) -> Dict[str, Any]:
@@ -256,7 +272,7 @@ def measure(
     units, channels, rate = len(frames), recording.get_num_channels(), recording.sampling_frequency
     if units == 0:
         samples = int(params["ms_before"] * rate / 1000) + int(params["ms_after"] * rate / 1000)
-        empty = np.zeros((0, samples, channels), "float32")
+        empty = np.zeros((0, samples, min(channels, WAVEFORM_CHANNELS)), "float32")
         return {
             "template_mean": empty,
             "template_sd": empty,
@@ -271,7 +287,9 @@ def measure(
         "templates", ms_before=params["ms_before"], ms_after=params["ms_after"], operators=["average", "std"]
     )
     analyzer.compute("noise_levels", random_slices_kwargs={"seed": seed})
-    analyzer.compute(["unit_locations", "spike_amplitudes"])
+    analyzer.compute("unit_locations")
+    # One call: one pass over the recording.
+    analyzer.compute({"spike_amplitudes": {}, "spike_locations": {"method": "center_of_mass"}})
     metric_params = {"isi_violation": {"isi_threshold_ms": params["isi_threshold_ms"]}}
     analyzer.compute(
         "quality_metrics", metric_names=list(METRIC_NAMES), metric_params=metric_params, skip_pc_metrics=True
@@ -285,10 +303,38 @@ def measure(
     coordinates = np.asarray(analyzer.get_extension("unit_locations").get_data(), float)
     locations = np.full((units, 3), np.nan)
     locations[:, : min(3, coordinates.shape[1])] = coordinates[:, :3]
+    peaks = np.argmax(extent, axis=1).astype("int64")
+    nearest = find_nearest_channels(recording, peaks, params["group_by"] == "group_name")
+    sd = np.asarray(templates.get_templates(operator="std"), "float32")
     return {
-        "template_mean": mean,
-        "template_sd": np.asarray(templates.get_templates(operator="std"), "float32"),
-        "peak_channel": np.argmax(extent, axis=1).astype("int64"),
+        "template_mean": np.stack([mean[unit][:, nearest[unit]] for unit in range(units)]),
+        "template_sd": np.stack([sd[unit][:, nearest[unit]] for unit in range(units)]),
+        "template_channels": nearest,
+        "peak_channel": peaks,
         "unit_locations": locations,
+        "spike_amplitudes": collect_by_unit(analyzer, "spike_amplitudes").astype("float32"),
+        "spike_depths": collect_by_unit(analyzer, "spike_locations")["y"].astype("float32"),
         "metrics": {str(name): np.asarray(table[name], dtype="float64") for name in table.columns},
     }
+
+
+def collect_by_unit(analyzer: Any, extension: str) -> np.ndarray:
+    """Return what an extension has for each spike, unit after unit."""
+    by_unit = analyzer.get_extension(extension).get_data(outputs="by_unit")[0]
+    return np.concatenate([by_unit[unit] for unit in analyzer.unit_ids])
+
+
+def find_nearest_channels(recording: Any, peaks: np.ndarray, by_group: bool) -> np.ndarray:
+    """Return the channels nearest to each unit's peak, in ascending order: as many for each unit.
+
+    Their number is `WAVEFORM_CHANNELS`, or that of the smallest group (NWB's waveforms are rectangular).
+    """
+    locations, groups = recording.get_channel_locations(), recording.get_property("group")
+    groups = np.asarray(groups) if by_group else np.zeros(len(locations), int)
+    count = min(WAVEFORM_CHANNELS, int(np.unique(groups, return_counts=True)[1].min()))
+    nearest = np.zeros((len(peaks), count), dtype="int64")
+    for unit, peak in enumerate(peaks):
+        distance = np.linalg.norm(locations - locations[peak], axis=1)
+        distance[groups != groups[peak]] = np.inf
+        nearest[unit] = np.sort(np.argsort(distance, kind="stable")[:count])
+    return nearest

@@ -152,3 +152,57 @@ def spike_times(
                 low, high = np.searchsorted(unit, [first, first + len(part)])
                 target[low:high] = part[unit[low:high] - first]
     return out
+
+
+def sample_times(series: Mapping[str, Any], clock: SeriesClock, periods: np.ndarray) -> np.ndarray:
+    """Return start and end of periods of samples ([first, end]) in the session's clock, in seconds."""
+    if not len(periods):
+        return np.zeros((0, 2))
+    first, last = periods[:, 0], periods[:, 1] - 1
+    order = np.argsort(last, kind="stable")
+    starts, ends = spike_times(series, clock, [first[np.argsort(first, kind="stable")], last[order]])
+    return np.column_stack([starts, ends + 1 / clock.rate])
+
+
+def cut_intervals(intervals: np.ndarray, periods: np.ndarray) -> np.ndarray:
+    """Return intervals without periods; both are sorted, shape (n, 2), and do not overlap among themselves."""
+    kept: List[List[float]] = []
+    for start, end in intervals:
+        for first, last in periods:
+            if last <= start or first >= end:
+                continue
+            if first > start:
+                kept.append([float(start), float(first)])
+            start = min(last, end)
+        if start < end:
+            kept.append([float(start), float(end)])
+    return np.array(kept).reshape(-1, 2)
+
+
+def store_motion(
+    results: h5py.File, motions: Any, series: Mapping[str, Any], clock: SeriesClock, samples: int
+) -> None:
+    """Leave motion in ``results["motion"]``; nothing if there is none.
+
+    Parameters
+    ----------
+    results : h5py.File
+        Gets ``displacement`` (bins, windows) and ``depths`` (windows,) in micrometers, ``times`` (bins,) in the
+        session's clock, and ``groups`` (windows,), the index of each window's electrode group.
+    motions : list of dict or None
+        For each group what `_motion_compute.motion_to_json` returns, and ``group``; all with the same bins.
+    series, clock
+        See `spike_times`.
+    samples : int
+        Length of the series.
+    """
+    if not motions:
+        return
+    frames = np.clip(np.rint(np.asarray(motions[0]["times_s"]) * clock.rate).astype("int64"), 0, samples - 1)
+    group = results.create_group("motion")
+    group["times"] = spike_times(series, clock, [frames])[0]
+    group["displacement"] = np.concatenate([np.asarray(motion["displacement_um"]) for motion in motions], axis=1)
+    group["depths"] = np.concatenate([np.asarray(motion["depths_um"]) for motion in motions])
+    group["groups"] = np.concatenate(
+        [np.full(len(motion["depths_um"]), motion["group"], dtype="int64") for motion in motions]
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nwbpipe.processors._base import Results
+from nwbpipe.processors.ephys._clock import recorded_intervals, times_of
 from nwbpipe.processors.ephys._electrodes import row_of
 
 if TYPE_CHECKING:
@@ -35,6 +37,16 @@ METRICS = {
     "0.5 (NaN under 500 spikes)",
     "amplitude_median": "Median amplitude of the spikes on the unit's main channel, in microvolts",
     "sd_ratio": "Standard deviation of the spike amplitudes over that of the noise, without unit",
+}
+#: Columns of text, and columns with a value for each spike.
+_TEXTS = {
+    "unit_name": "Name of the unit in the sorter's output",
+    "quality_label": "Label that a person gave the unit in the loaded folder (Phy: good, mua, noise, unsorted)",
+    "ks_label": "Label that Kilosort gave the unit (good, mua)",
+}
+_PER_SPIKE = {
+    "spike_amplitudes": "Amplitude of each spike on the unit's main channel, in microvolts",
+    "spike_depths": "Position of each spike along the probe (centre of mass of its amplitudes), in micrometers",
 }
 _COUNTS = {"num_spikes", "isi_violations_count", "rp_violations"}
 _AXES = {"x": "across the probe", "y": "along the probe", "z": "away from the probe"}
@@ -66,15 +78,14 @@ def units_table(
     from pynwb.misc import Units
 
     arrays, summary = results.arrays, results.summary
-    times, ends = arrays["spike_times"][:], arrays["spike_times_index"][:]
-    intervals, mean, sd = arrays["obs_intervals"][:], arrays["template_mean"][:], arrays["template_sd"][:]
+    ends = arrays["spike_times_index"][:].astype("int64")
+    times = arrays["spike_times"][:] if "spike_times" in arrays else times_of(series, arrays["spike_samples"][:])
+    intervals = arrays["obs_intervals"][:] if "obs_intervals" in arrays else recorded_intervals(series)
     units, rows = len(ends), row_of(series, arrays["channel_indices"][:])
-    peak_rows = rows[arrays["peak_channel"][:]].astype("int64")
     columns: list[Any] = []
 
-    def add(column: str, text: str, values: NDArray[Any], row_ends: NDArray[np.int64] | None = None) -> None:
-        data = VectorData(name=column, description=text, data=values)
-        _add_ragged(data, row_ends)
+    def add(column: str, text: str, values: Any, row_ends: NDArray[np.int64] | None = None) -> None:
+        _add_ragged(VectorData(name=column, description=text, data=values), row_ends)
 
     def _add_ragged(data: Any, row_ends: NDArray[np.int64] | None) -> None:
         # The index stands before its data, as in the tables that pynwb itself makes.
@@ -88,44 +99,83 @@ def units_table(
     add("spike_times", "Times of the spikes, in seconds in the session's clock", times, ends)
     add(
         "obs_intervals",
-        "Stretches that were recorded without a gap, start and end in seconds",
+        "Stretches that were recorded without a gap and without an artefact, start and end in seconds",
         np.tile(intervals, (units, 1)),
         repeated(len(intervals)),
     )
-    text = "Electrodes of the waveforms, in their order: all that were sorted"
-    region = DynamicTableRegion(name="electrodes", description=text, data=np.tile(rows, units), table=electrodes)
-    _add_ragged(region, repeated(len(rows)))
-    text = "Electrode on which the mean waveform is largest, peak to peak"
-    columns.append(DynamicTableRegion(name="peak_electrode", description=text, data=peak_rows, table=electrodes))
+    nearest = arrays["template_channels"][:] if "template_channels" in arrays else None
+    of_units = np.tile(rows, (units, 1)) if nearest is None else rows[nearest]
+    text = "Electrodes of the waveforms, in their order: " + (
+        "all that were sorted" if of_units.shape[1] == len(rows) else f"the {of_units.shape[1]} nearest to the peak"
+    )
+    data = of_units.reshape(-1).astype("int64")
+    region = DynamicTableRegion(name="electrodes", description=text, data=data, table=electrodes)
+    _add_ragged(region, repeated(of_units.shape[1]))
+    peaks = arrays["peak_channel"][:]
+    if (peaks >= 0).all():
+        text = "Electrode on which the mean waveform is largest, peak to peak"
+        peak_rows = rows[peaks].astype("int64")
+        columns.append(DynamicTableRegion(name="peak_electrode", description=text, data=peak_rows, table=electrodes))
+        if units:
+            text = "Electrode group that the unit's largest waveform is on"
+            groups = np.array([electrodes["group"][int(row)] for row in peak_rows], dtype=object)
+            columns.append(VectorData(name="electrode_group", description=text, data=groups.tolist()))
     if units:
-        text = "Electrode group that the unit's largest waveform is on"
-        groups = np.array([electrodes["group"][int(row)] for row in peak_rows], dtype=object)
-        columns.append(VectorData(name="electrode_group", description=text, data=groups.tolist()))
-        drawn = f"up to {params.max_spikes_per_unit} spikes drawn at random, on each of `electrodes`, filtered"
-        add("waveform_mean", f"Mean waveform of {drawn}, in volts", mean * np.float32(1e-6))
-        add("waveform_sd", f"Standard deviation of {drawn}, in volts", sd * np.float32(1e-6))
-        locations = arrays["unit_locations"][:]
-        for axis, coordinates in zip(_AXES, locations.T, strict=True):
-            if np.isfinite(coordinates).any():
-                add(f"estimated_{axis}", f"Estimated position of the unit {_AXES[axis]}, in micrometers", coordinates)
+        for column, text in _TEXTS.items():
+            if column in arrays:
+                add(column, text, [str(value) for value in arrays[column].asstr()[:]])
+        if "template_mean" in arrays:
+            drawn = f"up to {params.max_spikes_per_unit} spikes drawn at random, on each of `electrodes`, filtered"
+            add("waveform_mean", f"Mean waveform of {drawn}, in volts", arrays["template_mean"][:] * np.float32(1e-6))
+            text = f"Standard deviation of {drawn}, in volts"
+            add("waveform_sd", text, arrays["template_sd"][:] * np.float32(1e-6))
+            locations = arrays["unit_locations"][:]
+            for axis, coordinates in zip(_AXES, locations.T, strict=True):
+                if np.isfinite(coordinates).any():
+                    text = f"Estimated position of the unit {_AXES[axis]}, in micrometers"
+                    add(f"estimated_{axis}", text, coordinates)
+        for column, text in _PER_SPIKE.items():
+            if column in arrays:
+                add(column, text, arrays[column][:], ends)
     for metric in sorted(arrays["metrics"], key=_rank):
         values = arrays["metrics"][metric][:]
         if metric in _COUNTS and np.isfinite(values).all():
             values = values.astype("int64")
         if not np.isnan(values).all():  # a column of NaN tells nothing
             add(metric, METRICS.get(metric, f"SpikeInterface's quality metric {metric}"), values)
+    for column in sorted(arrays.get("properties", ())):
+        values = list(arrays["properties"][column].asstr()[:])
+        add(column, f"Column {column} of the tables of the loaded folder", values)
     return Units(
         name=name,
-        description=f"Units that {summary['sorter']} {summary['sorter_version']} found in {series.name!r}",
+        description=describe_sorting(series.name, summary),
         id=np.arange(units, dtype="int64"),
         columns=columns,
         colnames=[column.name for column in columns if not isinstance(column, VectorIndex)],
         electrode_table=electrodes,
         waveform_rate=float(summary["rate"]),
         waveform_unit="volts",
-        waveform_time_before_peak_in_ms=float(summary["ms_before"]),
+        **({"waveform_time_before_peak_in_ms": float(summary["ms_before"])} if "ms_before" in summary else {}),
         resolution=1.0 / float(summary["rate"]),
     )
+
+
+def describe_sorting(series: str, summary: Mapping[str, Any]) -> str:
+    """Return in words how the units were found: the sorter, and what was decided before it."""
+    parts = [f"Units that {summary['sorter']} {summary['sorter_version']} found in {series!r}"]
+    bad = summary.get("bad_channels") or {}
+    if bad:
+        listed = ", ".join(f"{channel} ({label})" for channel, label in bad.items())
+        parts.append(f"channels of the series that are not good: {listed}")
+    if summary.get("artifacts"):
+        parts.append(f"{summary['artifacts']} artefacts were set to zero")
+    if summary.get("common_reference"):
+        parts.append(f"common reference: {summary['common_reference']}")
+    if summary.get("phase_shift"):
+        parts.append("delays of the converter were undone")
+    if summary.get("motion"):
+        parts.append(summary["motion"])
+    return "; ".join(parts)
 
 
 def _rank(metric: str) -> tuple[int, str]:
