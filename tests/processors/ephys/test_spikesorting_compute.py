@@ -26,9 +26,9 @@ def compute():
 
 @pytest.fixture(scope="module")
 def preprocessing():
-    from nwbpipe.processors.ephys import _preprocessing_compute
+    from nwbpipe.processors.ephys import _preprocess
 
-    return _preprocessing_compute
+    return _preprocess
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_worker_processes_read_the_series(series, tmp_path, monkeypatch):
     }
     monkeypatch.setattr(sys, "path", [*sys.path])
     _worker.add_packages(tmp_path / "packages", {_worker.PACKAGE: str(SOURCE.parent)})
-    compute = importlib.import_module(f"{_worker.PACKAGE}._preprocessing_compute")  # as in a tool's Python
+    compute = importlib.import_module(f"{_worker.PACKAGE}._preprocess")  # as in a tool's Python
     recording, _ = compute.open_recording(request, 25e3)
     recording.dump(tmp_path / "recording.json")  # as a sorter does
     code = (

@@ -1,7 +1,7 @@
 """Spike sorting with SpikeInterface: the compute module.
 
 Runs in the tool's own Python: standard library, numpy, h5py and SpikeInterface only. The series is preprocessed once
-(stage ``preprocessed``: see `_preprocessing_compute`), sorted from there (stage ``sorted``), and its units are
+(stage ``preprocessed``: see `_preprocess`), sorted from there (stage ``sorted``), and its units are
 measured from there. `compute` leaves in ``results``:
 
 ================== ======== ================================ =====================================================
@@ -38,7 +38,7 @@ import numpy as np
 import spikeinterface.full as si
 from spikeinterface.sorters.utils import SpikeSortingError
 
-from ._preprocessing_compute import load_decisions, open_cache, preprocess
+from ._preprocess import load_decisions, open_cache, preprocess
 from ._spikesorting_series import cut_intervals, read_clock, sample_times, spike_times, store_motion
 
 Request = Mapping[str, Any]

@@ -190,7 +190,7 @@ def store_motion(
         Gets ``displacement`` (bins, windows) and ``depths`` (windows,) in micrometers, ``times`` (bins,) in the
         session's clock, and ``groups`` (windows,), the index of each window's electrode group.
     motions : list of dict or None
-        For each group what `_motion_compute.motion_to_json` returns, and ``group``; all with the same bins.
+        For each group what `_motion_estimate.motion_to_json` returns, and ``group``; all with the same bins.
     series, clock
         See `spike_times`.
     samples : int

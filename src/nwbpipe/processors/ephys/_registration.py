@@ -11,8 +11,6 @@ torch. Far pairs are drawn at distances that grow geometrically: they keep slow 
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
-
 import numpy as np
 from scipy.ndimage import gaussian_filter, median_filter
 from scipy.sparse import coo_matrix, diags
@@ -31,8 +29,8 @@ def register_depths(
     depths_um: np.ndarray,
     amplitudes: np.ndarray,
     duration_s: float,
-    extent_um: "Tuple[float, float]",
-) -> "Tuple[np.ndarray, np.ndarray, np.ndarray]":
+    extent_um: tuple[float, float],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Estimate the displacement of the tissue from the depths of its spikes.
 
     Parameters
@@ -85,10 +83,10 @@ def _register_window(raster: np.ndarray, window: np.ndarray) -> np.ndarray:
     size = 1 << int(np.ceil(np.log2(part.shape[1] + lags + 1)))
     spectra = np.fft.rfft(part, size, axis=1)
     steps = len(part)
-    first: List[np.ndarray] = []
-    second: List[np.ndarray] = []
-    moves: List[np.ndarray] = []
-    quality: List[np.ndarray] = []
+    first: list[np.ndarray] = []
+    second: list[np.ndarray] = []
+    moves: list[np.ndarray] = []
+    quality: list[np.ndarray] = []
     for distance in _distances(steps):
         earlier = np.arange(steps - distance)
         product = np.conj(spectra[earlier]) * spectra[earlier + distance]
@@ -103,7 +101,7 @@ def _register_window(raster: np.ndarray, window: np.ndarray) -> np.ndarray:
     return _solve(steps, pairs[0], pairs[1], pairs[2], pairs[3])
 
 
-def _distances(steps: int) -> List[int]:
+def _distances(steps: int) -> list[int]:
     near = list(range(1, min(NEAR_BINS, steps - 1) + 1))
     far, distance = [], NEAR_BINS * 1.25
     while distance < steps - 1:
@@ -112,7 +110,7 @@ def _distances(steps: int) -> List[int]:
     return near + far
 
 
-def _find_peak(correlation: np.ndarray) -> "Tuple[np.ndarray, np.ndarray]":
+def _find_peak(correlation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return place and height of each row's maximum; a parabola through three points gives parts of a step."""
     rows = np.arange(len(correlation))
     best = np.argmax(correlation, axis=1)
@@ -132,7 +130,7 @@ def _solve(
     weights, solution = base, np.zeros(steps)
     # Bins without spikes have no pairs: they follow their neighbours.
     smooth = diags([np.ones(steps), -np.ones(steps - 1)], [0, 1], shape=(steps - 1, steps))
-    prior: Optional[object] = 1e-2 * (smooth.T @ smooth) + 1e-6 * diags([np.ones(steps)], [0])
+    prior: object | None = 1e-2 * (smooth.T @ smooth) + 1e-6 * diags([np.ones(steps)], [0])
     for _ in range(rounds):
         pairs = len(first)
         rows = np.arange(pairs)

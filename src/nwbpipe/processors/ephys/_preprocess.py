@@ -10,16 +10,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any
 
 import numpy as np
 import spikeinterface.full as si
 from probeinterface import Probe
 from spikeinterface.core import BaseRecording
 
-from ._channel_quality_compute import (
+from ._channel_measures import (
     DEAD,
     GOOD,
     NOISY,
@@ -29,7 +30,7 @@ from ._channel_quality_compute import (
     measure_channels,
     merge_periods,
 )
-from ._motion_compute import correct_traces, estimate_motion, motion_to_json
+from ._motion_estimate import correct_traces, estimate_motion, motion_to_json
 from ._spikesorting_series import NwbSeriesRecording
 
 #: Microvolts to one step of the cache: a range of ± 6.5 mV, and rounding far below any probe's noise.
@@ -41,7 +42,7 @@ TRACES, DECISIONS = "traces.raw", "cache.json"
 _MERGE_S, _MARGIN_S = 0.005, 0.0003
 
 
-def open_recording(request: Mapping[str, Any], rate: float) -> "Tuple[BaseRecording, np.ndarray]":
+def open_recording(request: Mapping[str, Any], rate: float) -> tuple[BaseRecording, np.ndarray]:
     """Return the recording, and how far each group was moved in x (micrometers) so that none overlap."""
     facts, series = request["facts"], request["inputs"]["recording"]
     locations, groups = np.array(facts["locations"], float), np.asarray(facts["groups"])
@@ -103,7 +104,7 @@ def build_chain(recording: Any, params: Mapping[str, Any]) -> Any:
 
 def choose_channels(
     recording: Any, request: Mapping[str, Any], groups: np.ndarray
-) -> "Tuple[List[str], Dict[str, np.ndarray]]":
+) -> tuple[list[str], dict[str, np.ndarray]]:
     """Return a label for each channel, and what it was measured from (empty if a method of SpikeInterface did it)."""
     facts, method, seed = request["facts"], request["params"]["bad_channels"], request.get("seed")
     if facts.get("channel_labels") is not None:
@@ -118,7 +119,7 @@ def choose_channels(
 
 def preprocess(
     request: Mapping[str, Any], rate: float, folder: Path, progress: Callable[[float, str], None]
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Write the cache of a recording into `folder`; return what was decided.
 
     The order: delays of the converter, filter, channels left out, artefacts, reference, artefacts set to zero,
@@ -154,7 +155,7 @@ def preprocess(
     margin = int(_MARGIN_S * rate)
     periods = [(max(0, start - margin), min(raw.get_num_samples(), end + margin)) for start, end in periods]
     silence(folder / TRACES, len(kept), periods)
-    decisions: Dict[str, Any] = {
+    decisions: dict[str, Any] = {
         "rate": rate,
         "samples": raw.get_num_samples(),
         "channels": kept.tolist(),
@@ -182,9 +183,9 @@ def save_decisions(folder: Path, decisions: Mapping[str, Any]) -> None:
     (folder / DECISIONS).write_text(json.dumps(decisions), encoding="utf-8")
 
 
-def load_decisions(folder: Path) -> Dict[str, Any]:
+def load_decisions(folder: Path) -> dict[str, Any]:
     """Return what was decided when the cache was written."""
-    decisions: Dict[str, Any] = json.loads((folder / DECISIONS).read_text(encoding="utf-8"))
+    decisions: dict[str, Any] = json.loads((folder / DECISIONS).read_text(encoding="utf-8"))
     return decisions
 
 
@@ -210,7 +211,7 @@ def open_cache(folder: Path) -> BaseRecording:
     return recording
 
 
-def estimate_noise(recording: Any, seed: Optional[int], chunks: int = 20, seconds: float = 0.3) -> np.ndarray:
+def estimate_noise(recording: Any, seed: int | None, chunks: int = 20, seconds: float = 0.3) -> np.ndarray:
     """Return the noise of each channel (median absolute deviation / 0.6745), on chunks drawn at random."""
     samples = recording.get_num_samples()
     size = max(2, min(int(seconds * recording.sampling_frequency), samples))
@@ -226,23 +227,23 @@ def estimate_noise(recording: Any, seed: Optional[int], chunks: int = 20, second
 def write_traces(
     chain: Any,
     path: Path,
-    members: List[np.ndarray],
+    members: list[np.ndarray],
     operator: str,
-    noise: Optional[np.ndarray],
+    noise: np.ndarray | None,
     params: Mapping[str, Any],
     threads: int,
     progress: Callable[[float, str], None],
-) -> "Tuple[List[Tuple[int, int]], int]":
+) -> tuple[list[tuple[int, int]], int]:
     """Write the referenced traces as int16; return the artefacts, and how many values were out of range."""
     samples, channels = chain.get_num_samples(), chain.get_num_channels()
     block = max(1, int(chain.sampling_frequency))
     traces = np.memmap(path, dtype="int16", mode="w+", shape=(samples, channels))
     reduce: Any = {"median": np.median, "average": np.mean}.get(operator)
 
-    def write(start: int) -> "Tuple[List[Tuple[int, int]], int]":
+    def write(start: int) -> tuple[list[tuple[int, int]], int]:
         end = min(start + block, samples)
         values = np.asarray(chain.get_traces(start_frame=start, end_frame=end), dtype="float32")
-        spoiled: List[Tuple[int, int]] = []
+        spoiled: list[tuple[int, int]] = []
         if noise is not None:
             marked = mark_artifacts(
                 values, noise, times_noise=params["artifact_threshold"], fraction=params["artifact_fraction"]
@@ -259,7 +260,7 @@ def write_traces(
 
     chain.get_traces(start_frame=0, end_frame=1)  # opens the file before several threads do
     starts = list(range(0, samples, block))
-    periods: List[Tuple[int, int]] = []
+    periods: list[tuple[int, int]] = []
     total = 0
     with ThreadPoolExecutor(min(threads, os.cpu_count() or 1)) as pool:
         for number, (spoiled, clipped) in enumerate(pool.map(write, starts)):
@@ -271,7 +272,7 @@ def write_traces(
     return periods, total
 
 
-def silence(path: Path, channels: int, periods: "List[Tuple[int, int]]") -> None:
+def silence(path: Path, channels: int, periods: list[tuple[int, int]]) -> None:
     """Set the periods of a cache to zero."""
     if periods:
         traces = open_traces(path, channels)
@@ -280,7 +281,7 @@ def silence(path: Path, channels: int, periods: "List[Tuple[int, int]]") -> None
         traces.flush()
 
 
-def open_traces(path: Path, channels: int) -> "np.memmap[Any, Any]":
+def open_traces(path: Path, channels: int) -> np.memmap[Any, Any]:
     """Return the traces of a cache, to be changed."""
     samples = path.stat().st_size // (2 * channels)
     return np.memmap(path, dtype="int16", mode="r+", shape=(samples, channels))
@@ -288,7 +289,7 @@ def open_traces(path: Path, channels: int) -> "np.memmap[Any, Any]":
 
 def correct_motion(
     folder: Path, request: Mapping[str, Any], decisions: Mapping[str, Any]
-) -> "Tuple[Optional[List[Dict[str, Any]]], str]":
+) -> tuple[list[dict[str, Any]] | None, str]:
     """Estimate the motion of each dense group, and write the cache as if nothing had moved.
 
     Returns

@@ -5,13 +5,13 @@ A part of compute modules, under their rule: standard library, numpy, h5py and t
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 import numpy as np
 import spikeinterface.full as si
 from spikeinterface.core.motion import Motion
 
-from ._registration_compute import register_depths
+from ._registration import register_depths
 
 #: SpikeInterface's presets by the names of our methods; those of DREDge need torch. `decentralized` takes the peaks
 #: of a preset, and `register_depths`: SpikeInterface's own decentralized method takes hours without torch.
@@ -29,7 +29,7 @@ MOST_PEAKS = 300_000
 LEAST_MOTION_UM = 3.0
 
 
-def find_peaks(recording: Any, method: str, seed: Optional[int]) -> "Tuple[np.ndarray, np.ndarray]":
+def find_peaks(recording: Any, method: str, seed: int | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the peaks of a preprocessed recording, and where each is (fields x, y in micrometers)."""
     from spikeinterface.sortingcomponents.peak_detection import detect_peaks
     from spikeinterface.sortingcomponents.peak_localization import localize_peaks
@@ -50,8 +50,8 @@ def find_peaks(recording: Any, method: str, seed: Optional[int]) -> "Tuple[np.nd
 
 
 def estimate_motion(
-    recording: Any, method: str, seed: Optional[int], peaks: "Optional[Tuple[np.ndarray, np.ndarray]]" = None
-) -> "Tuple[Optional[Motion], str]":
+    recording: Any, method: str, seed: int | None, peaks: tuple[np.ndarray, np.ndarray] | None = None
+) -> tuple[Motion | None, str]:
     """Return the motion of the tissue along one probe or shank, or None with the reason.
 
     Parameters
@@ -118,7 +118,7 @@ def correct_traces(traces: np.ndarray, channels: np.ndarray, recording: Any, mot
         traces[start:end, channels] = np.clip(values, -32767, 32767).astype("int16")
 
 
-def motion_to_json(motion: Motion) -> Dict[str, Any]:
+def motion_to_json(motion: Motion) -> dict[str, Any]:
     """Return displacement (bins × windows, µm), times of the bins (seconds from the first sample), and depths."""
     return {
         "displacement_um": np.asarray(motion.displacement[0], float).tolist(),
@@ -127,7 +127,7 @@ def motion_to_json(motion: Motion) -> Dict[str, Any]:
     }
 
 
-def motion_from_json(values: Dict[str, Any]) -> Motion:
+def motion_from_json(values: dict[str, Any]) -> Motion:
     """Return the motion that `motion_to_json` wrote."""
     return Motion(
         [np.asarray(values["displacement_um"], float)],

@@ -9,7 +9,7 @@ less its running median along the probe.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 import numpy as np
 from scipy.signal import butter, sosfiltfilt, welch
@@ -27,8 +27,8 @@ NOISY_POWER, NOISY_POWER_RATIO = 0.02, 4.0
 
 
 def measure_channels(
-    recording: Any, groups: np.ndarray, seed: Optional[int], chunks: int = 40, seconds: float = 0.3
-) -> Dict[str, np.ndarray]:
+    recording: Any, groups: np.ndarray, seed: int | None, chunks: int = 40, seconds: float = 0.3
+) -> dict[str, np.ndarray]:
     """Measure each channel on chunks drawn at random.
 
     Parameters
@@ -54,7 +54,7 @@ def measure_channels(
     filter_ = butter(3, min(300.0, 0.4 * rate / 2), "highpass", fs=rate, output="sos")
     depth = recording.get_channel_locations()[:, 1]
     channels = recording.get_num_channels()
-    parts: Dict[str, List[np.ndarray]] = {
+    parts: dict[str, list[np.ndarray]] = {
         name: [] for name in ("rms_uv", "noise_uv", "coherence", "hf_power", "offset_uv")
     }
     for start in starts:
@@ -89,8 +89,8 @@ def _running_median(values: np.ndarray) -> np.ndarray:
 
 
 def label_channels(
-    measured: Dict[str, np.ndarray], groups: np.ndarray, depth: np.ndarray, limits: Optional[Dict[str, float]] = None
-) -> List[str]:
+    measured: dict[str, np.ndarray], groups: np.ndarray, depth: np.ndarray, limits: dict[str, float] | None = None
+) -> list[str]:
     """Label each channel good, dead, noisy or out (of the brain).
 
     Parameters
@@ -125,15 +125,15 @@ def label_channels(
     return [str(label) for label in labels]
 
 
-def find_periods(spoiled: np.ndarray, merge: int) -> List[Tuple[int, int]]:
+def find_periods(spoiled: np.ndarray, merge: int) -> list[tuple[int, int]]:
     """Return first and end sample of each run of True, those less than `merge` samples apart as one."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], spoiled, [False]]).astype("int8")))
-    return merge_periods(list(zip(edges[::2].tolist(), edges[1::2].tolist())), merge)
+    return merge_periods([(first, last) for first, last in edges.reshape(-1, 2).tolist()], merge)
 
 
-def merge_periods(periods: List[Tuple[int, int]], merge: int) -> List[Tuple[int, int]]:
+def merge_periods(periods: list[tuple[int, int]], merge: int) -> list[tuple[int, int]]:
     """Return sorted periods, those that overlap or are less than `merge` samples apart as one."""
-    merged: List[Tuple[int, int]] = []
+    merged: list[tuple[int, int]] = []
     for start, end in sorted(periods):
         if merged and start - merged[-1][1] <= merge:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))

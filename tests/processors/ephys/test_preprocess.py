@@ -27,7 +27,7 @@ def truth():
 @pytest.fixture(scope="module")
 def cache(truth, tmp_path_factory):
     """The cache by the default parameters, and what was decided."""
-    from nwbpipe.processors.ephys import _preprocessing_compute as preprocessing
+    from nwbpipe.processors.ephys import _preprocess as preprocessing
 
     folder = tmp_path_factory.mktemp("cache")
     decisions = preprocessing.preprocess(request_of(truth, folder), truth.rate, folder, lambda *_: None)
@@ -72,7 +72,7 @@ def test_artefacts_are_found_to_two_milliseconds_and_set_to_zero(cache, truth):
 
 def test_a_common_signal_is_taken_off_although_channels_are_sampled_one_after_another(truth, tmp_path):
     """Without the delays undone, a good part of the common signal is left: the reference does not fit it."""
-    from nwbpipe.processors.ephys import _preprocessing_compute as preprocessing
+    from nwbpipe.processors.ephys import _preprocess as preprocessing
 
     settings = DenseProbeSettings(n_channels=40, duration_s=1.0, n_units=1, noise_uv=1.0, common_uv=30.0)
     common = simulate_dense_probe(settings, seed=4)
@@ -88,7 +88,7 @@ def test_a_common_signal_is_taken_off_although_channels_are_sampled_one_after_an
 
 
 def test_too_little_space_is_refused_before_anything_is_computed(truth, tmp_path, monkeypatch):
-    from nwbpipe.processors.ephys import _preprocessing_compute as preprocessing
+    from nwbpipe.processors.ephys import _preprocess as preprocessing
 
     monkeypatch.setattr(preprocessing.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1_000})())
     with pytest.raises(OSError, match=r"needs 10.0 GB .* free; next: free space there"):
@@ -96,7 +96,7 @@ def test_too_little_space_is_refused_before_anything_is_computed(truth, tmp_path
 
 
 def test_still_tissue_is_left_alone():
-    from nwbpipe.processors.ephys._registration_compute import register_depths
+    from nwbpipe.processors.ephys._registration import register_depths
 
     rng = np.random.default_rng(0)
     times, depths = rng.uniform(0, 30, 6000), rng.choice(rng.uniform(0, 600, 20), 6000) + rng.normal(0, 3, 6000)
@@ -106,7 +106,7 @@ def test_still_tissue_is_left_alone():
 
 def test_ten_minutes_of_motion_are_registered():
     """Far pairs keep small errors from adding up; a bin without spikes follows its neighbours."""
-    from nwbpipe.processors.ephys._registration_compute import register_depths
+    from nwbpipe.processors.ephys._registration import register_depths
 
     rng = np.random.default_rng(0)
     times = rng.uniform(0, 600, 120_000)
