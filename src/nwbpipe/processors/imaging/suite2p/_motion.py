@@ -47,7 +47,7 @@ class MotionCorrection(Processor):
     inputs: ClassVar[Mapping[str, Input]] = Suite2p.inputs
     Params: ClassVar[type[Params]] = MotionCorrectionParams
     tool: ClassVar[Tool] = SUITE2P
-    compute: ClassVar[str] = "nwbpipe.processors.imaging.suite2p._motion_estimate"
+    compute: ClassVar[str] = "nwbpipe.processors.imaging.suite2p._motion_compute"
     resumable: ClassVar[bool] = True
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
