@@ -187,9 +187,9 @@ def find_lost_clusters(folder: Path, exclude: Collection[str] = ()) -> dict[int,
     rows = [table for table in map(read_table, chosen) if table is not None]
     if not rows:
         return {}
-    kept = set(rows[0]).intersection(*rows[1:])
+    common = set(rows[0]).intersection(*rows[1:])
     excluded = {cluster for table in rows for cluster, row in table.items() if row.get("group") in exclude}
-    return {cluster: count for cluster, count in spikes.items() if cluster not in kept | excluded}
+    return {cluster: count for cluster, count in spikes.items() if cluster not in common | excluded}
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -211,11 +211,11 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def _load_integers(path: Path) -> Integers:
     values = np.asarray(load_array(path)).reshape(-1)
-    whole = values.astype("int64")
-    if values.dtype.kind not in "iuf" or not np.array_equal(whole, values):
+    integers = values.astype("int64")
+    if values.dtype.kind not in "iuf" or not np.array_equal(integers, values):
         msg = "the array does not hold whole numbers"
         raise SourceError(msg, where=str(path), expected="integers", found=str(values.dtype), hint=_COPY)
-    return whole
+    return integers
 
 
 def _load_optional(folder: Path, name: str) -> Integers | None:

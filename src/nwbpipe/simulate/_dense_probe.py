@@ -137,10 +137,10 @@ def simulate_dense_probe(settings: DenseProbeSettings | None = None, *, seed: in
         drift = np.round(_displacement(train / RATE_HZ, settings) / _STEP_UM) * _STEP_UM
         for step in np.unique(drift):
             template = _draw_waveform(units[unit] + [0, step, 0], amplitudes[unit], widths[unit], contacts, shifts)
-            seen = np.flatnonzero(working & (np.abs(template).max(axis=0) > 1.0))
-            steps = np.rint(template[:, seen] / GAIN_TO_UV).astype("int16")
+            visible = np.flatnonzero(working & (np.abs(template).max(axis=0) > 1.0))
+            steps = np.rint(template[:, visible] / GAIN_TO_UV).astype("int16")
             for sample in train[drift == step]:
-                samples[sample - _BEFORE : sample + _AFTER, seen] += steps
+                samples[sample - _BEFORE : sample + _AFTER, visible] += steps
     return DenseProbeTruth(samples, contacts, shifts, trains, units, amplitudes, artifacts, settings)
 
 

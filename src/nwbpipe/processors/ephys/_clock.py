@@ -35,12 +35,12 @@ def samples_at(series: ElectricalSeries, times: Floats) -> NDArray[np.int64]:
         nearest = np.rint((times - float(series.starting_time or 0.0)) * float(series.rate)).astype(np.int64)
     else:
         stamps = np.asarray(series.timestamps[:], dtype=np.float64)
-        after = np.clip(np.searchsorted(stamps, times), 1, len(stamps) - 1)
-        nearest = np.where(times - stamps[after - 1] < stamps[after] - times, after - 1, after)
+        upper = np.clip(np.searchsorted(stamps, times), 1, len(stamps) - 1)
+        nearest = np.where(times - stamps[upper - 1] < stamps[upper] - times, upper - 1, upper)
     return np.asarray(nearest, dtype=np.int64)
 
 
-def recorded_intervals(series: ElectricalSeries) -> Floats:
+def find_intervals(series: ElectricalSeries) -> Floats:
     """Return the stretches that were recorded without a gap: start and end in seconds."""
     step = 1.0 / sampling_rate(series)
     if series.timestamps is None:

@@ -66,7 +66,7 @@ def estimate_motion(
     """
     from spikeinterface.sortingcomponents.motion import estimate_motion as estimate
 
-    spikes, places = find_peaks(recording, method, seed) if peaks is None else peaks
+    spikes, positions = find_peaks(recording, method, seed) if peaks is None else peaks
     seconds = recording.get_num_samples() / recording.sampling_frequency
     if len(spikes) < LEAST_PEAKS_PER_S * seconds:
         return None, f"motion was not corrected: {len(spikes)} spikes in {seconds:.0f} s are too few to see it"
@@ -74,7 +74,7 @@ def estimate_motion(
         extent = recording.get_channel_locations()[:, 1]
         displacement, bins, windows = register_depths(
             spikes["sample_index"] / recording.sampling_frequency,
-            places["y"],
+            positions["y"],
             spikes["amplitude"],
             seconds,
             (float(extent.min()), float(extent.max())),
@@ -82,7 +82,7 @@ def estimate_motion(
         motion = Motion([displacement], [bins], windows)
     else:
         arguments = dict(si.get_motion_parameters_preset(PRESETS[method])["estimate_motion_kwargs"])
-        motion = estimate(recording, spikes, places, **arguments)
+        motion = estimate(recording, spikes, positions, **arguments)
     moved = float(np.ptp(np.percentile(motion.displacement[0], [1, 99])))
     if moved < LEAST_MOTION_UM:
         return None, f"motion was not corrected: {moved:.1f} µm are within the error of the estimate"

@@ -123,11 +123,9 @@ class SpikeSortingParams(PreprocessingParams):
 
     @model_validator(mode="after")
     def _check_motion(self) -> Self:
-        own = sorted(MOTION_KEYS & set(self.sorter_params))
-        if own and self.motion not in ("auto", "sorter"):
-            msg = (
-                f"motion is {self.motion!r}, and sorter_params sets {own[0]}: motion would be corrected twice, or not"
-            )
+        keys = sorted(MOTION_KEYS & set(self.sorter_params))
+        if keys and self.motion not in ("auto", "sorter"):
+            msg = f"motion is {self.motion!r}, and sorter_params sets {keys[0]}: only one of them may decide"
             raise ValueError(msg)
         return self
 

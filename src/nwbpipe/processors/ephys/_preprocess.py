@@ -137,31 +137,31 @@ def preprocess(
     raw, shifts = open_recording(request, rate)
     groups = np.asarray(raw.get_property("group"))
     labels, _ = choose_channels(raw, request, groups)
-    kept = np.array([n for n, label in enumerate(labels) if label not in (DEAD, NOISY, "noise")], dtype=int)
-    if not len(kept):
+    columns = np.array([n for n, label in enumerate(labels) if label not in (DEAD, NOISY, "noise")], dtype=int)
+    if not len(columns):
         raise ValueError("every channel was found to be bad; set bad_channels to 'none' or to another method")
-    require_space(folder, raw.get_num_samples(), len(kept))
-    chain = build_chain(raw, params).select_channels(raw.channel_ids[kept])
-    members = [np.flatnonzero(groups[kept] == group) for group in np.unique(groups[kept])]
+    require_space(folder, raw.get_num_samples(), len(columns))
+    chain = build_chain(raw, params).select_channels(raw.channel_ids[columns])
+    members = [np.flatnonzero(groups[columns] == group) for group in np.unique(groups[columns])]
     operator = params["common_reference"]
     if operator == "auto":
         operator = "median" if min(map(len, members)) >= CHANNELS_FOR_REFERENCE else "none"
     noise = estimate_noise(chain, request.get("seed")) if params["artifacts"] else None
-    given = [tuple(period) for period in facts.get("artifact_samples") or []]
+    known_periods = [tuple(period) for period in facts.get("artifact_samples") or []]
     marked, clipped = write_traces(
         chain, folder / TRACES, members, operator, noise, params, max(1, int(request["threads"])), progress
     )
-    periods = merge_periods([*given, *marked], int(_MERGE_S * rate))
+    periods = merge_periods([*known_periods, *marked], int(_MERGE_S * rate))
     margin = int(_MARGIN_S * rate)
     periods = [(max(0, start - margin), min(raw.get_num_samples(), end + margin)) for start, end in periods]
-    silence(folder / TRACES, len(kept), periods)
+    silence(folder / TRACES, len(columns), periods)
     decisions: dict[str, Any] = {
         "rate": rate,
         "samples": raw.get_num_samples(),
-        "channels": kept.tolist(),
+        "channels": columns.tolist(),
         "labels": labels,
-        "locations": raw.get_channel_locations()[kept].tolist(),
-        "groups": groups[kept].tolist(),
+        "locations": raw.get_channel_locations()[columns].tolist(),
+        "groups": groups[columns].tolist(),
         "shifts": shifts.tolist(),
         "reference": operator,
         "phase_shift": "inter_sample_shift" in raw.get_property_keys(),

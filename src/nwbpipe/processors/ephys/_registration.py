@@ -115,10 +115,10 @@ def _find_peak(correlation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rows = np.arange(len(correlation))
     best = np.argmax(correlation, axis=1)
     inner = np.clip(best, 1, correlation.shape[1] - 2)
-    left, middle, right = (correlation[rows, inner + step] for step in (-1, 0, 1))
-    curve = left - 2 * middle + right
+    lower, middle, upper = (correlation[rows, inner + step] for step in (-1, 0, 1))
+    curve = lower - 2 * middle + upper
     with np.errstate(divide="ignore", invalid="ignore"):
-        part = np.where(curve < 0, 0.5 * (left - right) / curve, 0.0)
+        part = np.where(curve < 0, 0.5 * (lower - upper) / curve, 0.0)
     return inner + np.clip(part, -1.0, 1.0), correlation[rows, best]
 
 

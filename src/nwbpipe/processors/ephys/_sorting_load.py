@@ -53,8 +53,8 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
             msg, where=str(source), expected=str(len(sorting.samples)), found=str(sum(map(len, trains)))
         )
     columns = sorted(sorting.channels.tolist()) if sorting.channels is not None else range(len(facts["groups"]))
-    place = {column: number for number, column in enumerate(columns)}
-    peaks = [place.get(sorting.peak.get(cluster, -1), -1) for cluster in sorting.ids]
+    position = {column: number for number, column in enumerate(columns)}
+    peaks = [position.get(sorting.peak.get(cluster, -1), -1) for cluster in sorting.ids]
     groups = np.asarray(facts["groups"])[list(columns)]
     results["spike_samples"] = np.concatenate(trains) if trains else np.zeros(0, "int64")
     results["spike_times_index"] = np.cumsum([len(train) for train in trains], dtype="int64")
@@ -66,9 +66,9 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
     labels = sorting.properties.get("group", {})
     if labels:
         results["quality_label"] = [labels.get(cluster, "unsorted") for cluster in sorting.ids]
-    own = sorting.properties.get("KSLabel", {})
-    if own:
-        results["ks_label"] = [own.get(cluster, "unsorted") for cluster in sorting.ids]
+    ks_labels = sorting.properties.get("KSLabel", {})
+    if ks_labels:
+        results["ks_label"] = [ks_labels.get(cluster, "unsorted") for cluster in sorting.ids]
     extra = results.create_group("properties")
     for name, values in sorting.properties.items():
         if name not in _LEFT_OUT and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
@@ -81,8 +81,8 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
         "rate": facts["rate"],
         "labels": {label: list(labels.values()).count(label) for label in sorted(set(labels.values()))},
     }
-    kept = {name: value for name, value in sorting.settings.items() if name != "dat_path"}
-    return Loaded(summary, params, {**{key: _plain(value) for key, value in kept.items()}, "loaded": True})
+    settings = {name: value for name, value in sorting.settings.items() if name != "dat_path"}
+    return Loaded(summary, params, {**{key: _plain(value) for key, value in settings.items()}, "loaded": True})
 
 
 def _plain(value: Any) -> Any:
@@ -108,13 +108,13 @@ def _check_recording(sorting: PhySorting, facts: Mapping[str, Any], source: Path
         )
     if len(sorting.samples) and sorting.samples[-1] >= facts["samples"]:
         late = int(np.sum(sorting.samples >= facts["samples"]))
-        found = f"{late} of {len(sorting.samples)} spikes after it, the last at sample {sorting.samples[-1]}"
+        text = f"{late} of {len(sorting.samples)} spikes after it, the last at sample {sorting.samples[-1]}"
         problems.append(
             Problem(
                 "spikes lie after the recording",
                 str(source / "spike_times.npy"),
                 f"{facts['samples']} samples",
-                found,
+                text,
             )
         )
     if problems:

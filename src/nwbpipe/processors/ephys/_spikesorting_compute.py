@@ -67,8 +67,8 @@ def stage_sorted(request: Request, folder: str, progress: Callable[[float, str],
     params = request["params"]
     begin(request)
     recording = open_cache(Path(request["stages"]["preprocessed"]))
-    given = check_sorter(params["sorter"], params["sorter_params"])
-    frames, groups = sort(recording, given, request, progress)
+    sorter_params = check_sorter(params["sorter"], params["sorter_params"])
+    frames, groups = sort(recording, sorter_params, request, progress)
     units = [np.full(len(train), unit) for unit, train in enumerate(frames)]
     np.savez(
         Path(folder) / "sorting.npz",

@@ -166,17 +166,17 @@ def sample_times(series: Mapping[str, Any], clock: SeriesClock, periods: np.ndar
 
 def cut_intervals(intervals: np.ndarray, periods: np.ndarray) -> np.ndarray:
     """Return intervals without periods; both are sorted, shape (n, 2), and do not overlap among themselves."""
-    kept: List[List[float]] = []
+    remaining: List[List[float]] = []
     for start, end in intervals:
         for first, last in periods:
             if last <= start or first >= end:
                 continue
             if first > start:
-                kept.append([float(start), float(first)])
+                remaining.append([float(start), float(first)])
             start = min(last, end)
         if start < end:
-            kept.append([float(start), float(end)])
-    return np.array(kept).reshape(-1, 2)
+            remaining.append([float(start), float(end)])
+    return np.array(remaining).reshape(-1, 2)
 
 
 def store_motion(

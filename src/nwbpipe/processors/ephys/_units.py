@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwbpipe.processors._base import Results
-from nwbpipe.processors.ephys._clock import recorded_intervals, times_of
+from nwbpipe.processors.ephys._clock import find_intervals, times_of
 from nwbpipe.processors.ephys._electrodes import row_of
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def units_table(
     arrays, summary = results.arrays, results.summary
     ends = arrays["spike_times_index"][:].astype("int64")
     times = arrays["spike_times"][:] if "spike_times" in arrays else times_of(series, arrays["spike_samples"][:])
-    intervals = arrays["obs_intervals"][:] if "obs_intervals" in arrays else recorded_intervals(series)
+    intervals = arrays["obs_intervals"][:] if "obs_intervals" in arrays else find_intervals(series)
     units, rows = len(ends), row_of(series, arrays["channel_indices"][:])
     columns: list[Any] = []
 
