@@ -149,12 +149,13 @@ def _make_columns(
     vectors, renamed = [], []
     for column in columns:
         name = safe_name(column.name, table)
+        is_reserved = name == f"{column.name}_value"
         if name.endswith(("_time", "_times")) and _is_text(column.values):
             name += "_text"  # readers take such a column for numbers
         while name != column.name and name in names:
             name += "_"
         names.add(name)
-        if name != column.name:
+        if is_reserved:
             renamed.append(f"the column {column.name!r} is called {name}, as NWB reserves its name")
         vectors += _vectors(column, name)
     return vectors, "; ".join([description.rstrip("."), *renamed]) + "." if renamed else description

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from nwbpipe.converters.interfaces._bpod_files import BpodTrial, read_session_data, read_task_data
+from nwbpipe.converters.interfaces._bpod_files import read_session_data, read_task_data
 from nwbpipe.converters.interfaces._columns import infer_column_type
 from nwbpipe.converters.interfaces._declaration import interface
-from nwbpipe.converters.interfaces._file_interface import FileInterface
+from nwbpipe.converters.interfaces._file_interface import FileInterface, add_notes
 from nwbpipe.converters.interfaces._interval_tables import IntervalTable, check_intervals, group_into_blocks
 from nwbpipe.converters.interfaces._table_arguments import FileArguments
 from nwbpipe.nwb_builders import Column, make_events_table
 
-_INSIDE_S = 1e-3  # what lies that much outside of its trial is not of it
+_ROUNDING_S = 1e-4  # a step of the Bpod's clock
 
 
 class BpodArguments(FileArguments):
@@ -29,6 +30,9 @@ class BpodArguments(FileArguments):
     """Which of them are durations in seconds. Other numbers called ``…_time`` are not kept."""
     block_column: str | None = None
     """Value, by its name in the session file, that is constant within a block: each run of one becomes an epoch."""
+    overshoot_s: float = Field(0.01, ge=0, allow_inf_nan=False)
+    """How far the events of a trial may lie outside of its stamped start and end, which the computer takes. They
+    belong to the trial all the same; the description says how far they lie."""
     skip_states: list[str] | None = None
     """Names of states to leave out."""
     skip_events: list[str] | None = None
@@ -63,19 +67,23 @@ class BpodInterface(FileInterface[BpodArguments]):
         args = self.args
         self._skip = {"state": set(args.skip_states or ()), "event": set(args.skip_events or ())}
         read = read_session_data if self._path.suffix.lower() == ".mat" else read_task_data
-        self.trials: list[BpodTrial] = read(self._path)
+        self.trials, unfit = read(self._path)
         self._check_trials()
         self._columns, skipped = self._value_columns(args.value_columns, set(args.duration_columns or ()))
         text = (args.description or f"Trials of the Bpod, read from {self._path.name}").rstrip(".")
         text += ". Not kept: " + ", ".join(skipped) if skipped else ""
+        text += ". Not one value a trial: " + ", ".join(unfit) if unfit else ""
+        text = add_notes(text, self._notes)
         start, stop = (np.array([getattr(trial, name) for trial in self.trials]) for name in ("start", "stop"))
-        check_intervals(start, stop, str(self._path), "trial", overlap=False)
+        hint = "check that the file is of one session"
+        check_intervals(start, stop, str(self._path), "trial", overlap=False, hint=hint)
         self._intervals = IntervalTable(str(self._path), start, stop, self._columns, description=text)
         self._blocks = None if args.block_column is None else group_into_blocks(self._intervals, args.block_column)
 
     def _check_trials(self) -> None:
         if not self.trials:
             raise self._error("the session holds no trials", hint="leave this source out")
+        limit, outside = self.args.overshoot_s, []
         for number, trial in enumerate(self.trials):
             bounds = [
                 *trial.states.values(),
@@ -83,14 +91,21 @@ class BpodInterface(FileInterface[BpodArguments]):
             ]
             low = min((float(np.nanmin(times[0])) for times in bounds if np.isfinite(times[0]).any()), default=0.0)
             high = max((float(np.nanmax(times[1])) for times in bounds if np.isfinite(times[1]).any()), default=0.0)
-            if low < -_INSIDE_S or high > trial.stop - trial.start + _INSIDE_S:
+            beyond = max(-low, high - (trial.stop - trial.start))
+            if beyond > limit + _ROUNDING_S:
                 raise self._error(
                     "events lie outside of their trial",
                     where=f"{self._path}, trial {number}",
-                    expected=f"from 0 to {trial.stop - trial.start:.4f} s after its start",
+                    expected=f"from 0 to {trial.stop - trial.start:.4f} s after its start, or {limit:g} s beyond",
                     found=f"from {low:.4f} s to {high:.4f} s",
-                    hint="check that the file is whole and of one session",
+                    hint="check that the file is whole and of one session; where the computer's stamps are late, "
+                    "raise overshoot_s",
                 )
+            if beyond > _ROUNDING_S:
+                outside.append(beyond)
+        if outside:
+            text = f"{len(outside)} of {len(self.trials)} trials have events outside of their stamped start and end"
+            self._notes.append(f"{text}, by up to {max(outside) * 1000:.3g} ms")
 
     def _value_columns(self, names: list[str] | None, durations: set[str]) -> tuple[list[Column], list[str]]:
         """Return the columns of the trials' values, and the names of those that are left out."""

@@ -62,8 +62,14 @@ def _stop(start: float, end: Any, states: dict[str, tuple[Array, Array]]) -> flo
     return start + max(last, default=0.0)
 
 
-def read_task_data(path: Path) -> list[BpodTrial]:
+def read_task_data(path: Path) -> tuple[list[BpodTrial], list[str]]:
     """Read IBL's ``_iblrig_taskData.raw.jsonable``: one JSON object a line, a line a trial.
+
+    Returns
+    -------
+    trials : list of BpodTrial
+    unfit : list of str
+        What does not have one value a trial, and is left out: nothing.
 
     Raises
     ------
@@ -92,11 +98,17 @@ def read_task_data(path: Path) -> list[BpodTrial]:
                 found=f"{type(error).__name__}: {error}; the line starts with {line[:60]!r}",
                 hint="check that the file is whole: the last line of an aborted session may be cut off",
             ) from error
-    return trials
+    return trials, []
 
 
-def read_session_data(path: Path) -> list[BpodTrial]:
+def read_session_data(path: Path) -> tuple[list[BpodTrial], list[str]]:
     """Read Bpod's ``SessionData`` from a MATLAB file.
+
+    Returns
+    -------
+    trials : list of BpodTrial
+    unfit : list of str
+        Vectors that do not have one value a trial, and are left out, each with its length.
 
     Raises
     ------
@@ -130,7 +142,7 @@ def read_session_data(path: Path) -> list[BpodTrial]:
             found=", ".join(f"{name}: {length}" for name, length in lengths.items()),
             hint="the file may be of a session that was aborted: save it again from Bpod without the last trial",
         )
-    values = _collect_per_trial(data, count)
+    values, unfit = _collect_per_trial(data, count)
     trials = []
     for i, item in enumerate(items):
         try:
@@ -144,15 +156,19 @@ def read_session_data(path: Path) -> list[BpodTrial]:
                 expected="States and Events, with their times",
                 found=f"{type(error).__name__}: {error}",
             ) from error
-    return trials
+    return trials, unfit
 
 
 _NOT_VALUES = {"RawEvents", "RawData", "TrialStartTimestamp", "TrialEndTimestamp", "nTrials", "Info"}
 
 
-def _collect_per_trial(data: dict[str, Any], count: int) -> list[dict[str, Any]]:
-    """Collect what `SessionData` holds once a trial: its own vectors, and scalars of TrialSettings and its GUI."""
+def _collect_per_trial(data: dict[str, Any], count: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Collect what `SessionData` holds once a trial: its own vectors, and scalars of TrialSettings and its GUI.
+
+    Vectors of another length are named, each with its length.
+    """
     rows: list[dict[str, Any]] = [{} for _ in range(count)]
+    unfit: list[str] = []
 
     def put(name: str, cells: Any) -> None:
         if isinstance(cells, dict):  # a struct of arrays, such as `Custom`
@@ -163,6 +179,7 @@ def _collect_per_trial(data: dict[str, Any], count: int) -> list[dict[str, Any]]
             return
         cells = [cells] if np.ndim(cells) == 0 and not isinstance(cells, list) else list(cells)
         if len(cells) != count:
+            unfit.append(f"{name} ({len(cells)} values)")
             return
         for row, cell in zip(rows, cells, strict=True):
             if isinstance(cell, dict):
@@ -174,7 +191,7 @@ def _collect_per_trial(data: dict[str, Any], count: int) -> list[dict[str, Any]]
     for name, cells in data.items():
         if name not in _NOT_VALUES:
             put(name, cells)
-    return rows
+    return rows, unfit
 
 
 def _to_plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from nwbpipe.converters.interfaces._delimited import find_header
 from nwbpipe.errors import SourceError
 
 
@@ -70,9 +71,20 @@ class TableColumns:
                 f"the table lacks the column {spellings.replace('|', ' or ')!r}",
                 expected=spellings.replace("|", ", "),
                 found="the columns " + ", ".join(map(str, self.table.columns)),
-                hint=f"name the column with `{argument}`",
+                hint=self._find_elsewhere(spellings) or f"name the column with `{argument}`",
             )
         return name
+
+    def _find_elsewhere(self, spellings: str) -> str | None:
+        """Return a hint where the file's text shows why a column was not found."""
+        line = find_header(self.table, [part.strip().lower() for part in spellings.split("|")])
+        if line is not None:
+            return (
+                f"line {line + 1} of the file has it: say skip_rows: {line} (or header_rows, if all name the columns)"
+            )
+        only = str(self.table.columns[0]) if len(self.table.columns) == 1 else ""
+        mark = next((mark for mark in (";", "\t", "|", ",") if mark in only), None)
+        return None if mark is None else f"the columns seem to be separated by {mark!r}: say it with `delimiter`"
 
     def numbers(self, name: str, what: str) -> npt.NDArray[np.float64]:
         """Return a column as numbers; empty cells are NaN.
@@ -83,6 +95,8 @@ class TableColumns:
             A cell holds something else.
         """
         column = self.table[name]
+        if any(isinstance(cell, np.ndarray | list) for cell in column):
+            column = self._single_cells(name, what)
         if pd.api.types.is_datetime64_any_dtype(column):
             raise self.error(
                 f"the {what} column {name} holds dates",
@@ -98,9 +112,22 @@ class TableColumns:
                 f"a {what} that is not a number",
                 expected=f"a number in column {name}",
                 found=f"{column.iloc[wrong[0]]!r} in row {wrong[0] + 1}; {len(wrong)} such rows",
-                hint="if the first line holds values, say header: false",
+                hint="say decimal: ','" if _has_commas(column.iloc[wrong]) else "check the column",
             )
         return np.asarray(numbers, dtype=np.float64)
+
+    def _single_cells(self, name: str, what: str) -> Any:
+        """Return the numbers of a cell array with one number, or none, in each cell."""
+        cells = [np.atleast_1d(np.asarray(cell, dtype=object)).ravel() for cell in self.table[name]]
+        lengths = [cell.size for cell in cells]
+        if max(lengths) > 1:
+            raise self.error(
+                f"{name} is a cell array of {len(cells)} vectors",
+                expected=f"a {what} in each cell",
+                found=f"{', '.join(map(str, lengths[:10]))} numbers in the cells",
+                hint=f"join them in MATLAB, {name} = vertcat({name}{{:}}), or save each as a variable of its own",
+            )
+        return pd.Series([cell[0] if cell.size else np.nan for cell in cells])
 
     def times(self, name: str, unit: str) -> npt.NDArray[np.float64]:
         """Return a column of times, in the file's unit; empty cells are NaN.
@@ -170,6 +197,10 @@ class TableColumns:
                     hint="leave it out of value_columns",
                 ) from error
         return infer_column_type(column)
+
+
+def _has_commas(cells: Any) -> bool:
+    return bool(cells.astype(str).str.fullmatch(r"[-+]?\d*,\d+").all())
 
 
 def _as_list_cell(cell: Any) -> Any:

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from nwbpipe.converters.interfaces._delimited import read_delimited, unreadable_error
 from nwbpipe.converters.interfaces._mat_files import load_mat
+from nwbpipe.converters.interfaces._row_filters import filter_rows
 from nwbpipe.converters.interfaces._table_arguments import LineArguments, RowArguments, TableArguments
 from nwbpipe.errors import SourceError
 
@@ -51,9 +53,17 @@ def read_table(args: TableArguments, time_column: str | None = None) -> tuple[An
     elif path.suffix.lower() == ".mat":
         table = read_mat(path, args.variable)
     else:
-        table = read_delimited(path, args.delimiter, args.header, args.column_names, args.encoding)
+        table = read_delimited(args)
+    table = _add_times(table, args, time_column, lines, total)
+    return filter_rows(table, args, notes), notes
+
+
+def _add_times(
+    table: Any, args: TableArguments, time_column: str | None, lines: list[int] | None, total: int | None
+) -> Any:
+    """Add the times of `times_file_path`, one for each line of the file."""
     if not isinstance(args, RowArguments) or args.times_file_path is None:
-        return table, notes
+        return table
     stamps = read_lines_of_times(args.times_file_path, args.encoding)
     count = len(table) if total is None else total
     if len(stamps) != count:
@@ -67,36 +77,7 @@ def read_table(args: TableArguments, time_column: str | None = None) -> tuple[An
     if column in table.columns:
         table = table.rename(columns={column: f"{column}_in_log"})
     table[column] = stamps if lines is None else [stamps[i] for i in lines]
-    return table, notes
-
-
-def read_delimited(path: Path, delimiter: str | None, header: bool, names: list[str] | None, encoding: str) -> Any:
-    """Read delimited text; every cell stays text, so that an event called NA does not become a missing value."""
-    separator = delimiter or ("\t" if path.suffix.lower() in (".tsv", ".tab") else ",")
-    try:
-        table = pd.read_csv(
-            path,
-            sep=separator if separator.strip() or separator == "\t" else r"\s+",
-            header=0 if header else None,
-            dtype=str,
-            keep_default_na=False,
-            encoding=encoding,
-            skipinitialspace=True,
-            index_col=False,
-        )
-    except (ValueError, UnicodeError, pd.errors.ParserError) as error:  # EmptyDataError is a ValueError
-        raise _unreadable_error(path, f"text with columns separated by {separator!r}", error) from error
-    table.columns = [str(name).strip() for name in table.columns]
-    if names is not None:
-        if len(names) != table.shape[1]:
-            raise SourceError(
-                "column_names don't fit the file's columns",
-                where=str(path),
-                expected=f"{table.shape[1]} names",
-                found=f"{len(names)}: {', '.join(names)}",
-            )
-        table.columns = names
-    return table.apply(lambda column: column.str.strip())
+    return table
 
 
 def read_pattern(path: Path, pattern: str, skip_unmatched: bool, encoding: str) -> tuple[Any, list[int], int]:
@@ -127,7 +108,7 @@ def read_pattern(path: Path, pattern: str, skip_unmatched: bool, encoding: str) 
     try:
         text = path.read_text(encoding=encoding).splitlines()
     except (OSError, UnicodeError) as error:
-        raise _unreadable_error(path, f"text in {encoding}", error) from error
+        raise unreadable_error(path, f"text in {encoding}", error) from error
     matches = [expression.fullmatch(line.strip()) for line in text]
     unmatched = [
         i for i, (line, match) in enumerate(zip(text, matches, strict=True)) if match is None and line.strip()
@@ -151,7 +132,7 @@ def read_lines_of_times(path: Path, encoding: str) -> list[str]:
     try:
         return [line.strip().rstrip(",;") for line in path.read_text(encoding=encoding).splitlines()]
     except (OSError, UnicodeError) as error:
-        raise _unreadable_error(path, "one time a line", error) from error
+        raise unreadable_error(path, "one time a line", error) from error
 
 
 def read_parquet(path: Path) -> Any:
@@ -159,7 +140,7 @@ def read_parquet(path: Path) -> Any:
     try:
         return pd.read_parquet(path).reset_index(drop=True)
     except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
-        raise _unreadable_error(path, "a Parquet file", error) from error
+        raise unreadable_error(path, "a Parquet file", error) from error
 
 
 def read_npy(path: Path, **options: Any) -> npt.NDArray[Any]:
@@ -208,14 +189,3 @@ def read_mat(path: Path, variable: str | None) -> Any:
             hint="name the struct that holds the events with args: variable",
         )
     return pd.DataFrame(columns)
-
-
-def _unreadable_error(path: Path, expected: str, error: Exception) -> SourceError:
-    lines = str(error).splitlines() or [type(error).__name__]
-    return SourceError(
-        "the table can't be read",
-        where=str(path),
-        expected=expected,
-        found=lines[0],
-        hint="check that the file is whole, and its format: `delimiter`, `header` or, for lines of text, `pattern`",
-    )

@@ -16,6 +16,7 @@ from nwbpipe.converters.interfaces._event_tables import read_table
 from nwbpipe.converters.interfaces._file_interface import FileInterface
 from nwbpipe.converters.interfaces._frame_times import check_timestamps
 from nwbpipe.converters.interfaces._interval_tables import read_value_columns
+from nwbpipe.converters.interfaces._row_filters import refuse_sessions
 from nwbpipe.converters.interfaces._table_arguments import PER_SECOND, RowArguments
 from nwbpipe.nwb_builders import make_events_table
 
@@ -88,6 +89,7 @@ class BehaviorEventsInterface(FileInterface[EventArguments], BaseTemporalAlignme
         if args.event_names is not None:
             names, keep = self._rename_events(names, args.event_names)
         times = times[keep]
+        refuse_sessions(table.iloc[keep], times, args, {time_column, name_column})
         order = np.argsort(times, kind="stable")
         if (np.diff(times) < 0).any():
             if args.unsorted != "sort":

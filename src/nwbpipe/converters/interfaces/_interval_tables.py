@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nwbpipe.converters.interfaces._columns import TableColumns, check_increasing
 from nwbpipe.converters.interfaces._event_tables import read_table
 from nwbpipe.converters.interfaces._file_interface import add_notes
+from nwbpipe.converters.interfaces._row_filters import refuse_sessions
 from nwbpipe.converters.interfaces._table_arguments import (
     PER_SECOND,
     BlockArguments,
@@ -21,9 +22,10 @@ from nwbpipe.converters.interfaces._table_arguments import (
 )
 from nwbpipe.errors import SourceError
 from nwbpipe.nwb_builders import Column, make_intervals_table
+from nwbpipe_kit.windows import resolve
 
 Seconds = npt.NDArray[np.float64]
-_TOUCH_S = 1e-9  # what rounding may make of intervals that touch
+_TABLE_HINT = "check the columns; if that is so by design, say overlap: allow"
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,12 @@ class IntervalTable:
         )
 
 
-def check_intervals(start: Seconds, stop: Seconds, where: str, kind: str, *, overlap: bool) -> None:
+def check_intervals(
+    start: Seconds, stop: Seconds, where: str, kind: str, *, overlap: bool, hint: str = _TABLE_HINT
+) -> None:
     """Refuse intervals that end before they start, last no time, go backwards or overlap.
+
+    `hint` is the next step for those that overlap or go back.
 
     Raises
     ------
@@ -91,8 +97,8 @@ def check_intervals(start: Seconds, stop: Seconds, where: str, kind: str, *, ove
             if zeros
             else "check the columns and the unit",
         )
-    check_increasing(start, where, f"{kind}s", hint="check the column; or say unsorted: sort")
-    late = np.flatnonzero(start[1:] < stop[:-1] - _TOUCH_S)
+    check_increasing(start, where, f"{kind}s", hint=hint.replace("overlap: allow", "unsorted: sort"))
+    late = np.flatnonzero(start[1:] < stop[:-1] - resolve(float(np.max(np.abs(stop)))))  # rounding lets some touch
     if late.size and not overlap:
         row = int(late[0])
         worst = float(np.max(stop[:-1] - start[1:]))
@@ -102,7 +108,7 @@ def check_intervals(start: Seconds, stop: Seconds, where: str, kind: str, *, ove
             expected=f"each {kind} after the end of the one before",
             found=f"rows {row + 1} and {row + 2}: {start[row]:.6f} to {stop[row]:.6f} s, then from "
             f"{start[row + 1]:.6f} s; by {worst:.6f} s at most",
-            hint="check the columns; if they may overlap, say overlap: allow",
+            hint=hint,
         )
 
 
@@ -124,6 +130,7 @@ def read_intervals(args: IntervalArguments, kind: str) -> IntervalTable:
     keep, note = _select_complete(start, stop, columns, args, kind)
     if note:
         notes.append(note)
+    refuse_sessions(table.iloc[keep], start[keep], args, {start_name, stop_name})
     if args.unsorted == "sort" and (np.diff(start[keep]) < 0).any():
         keep = keep[np.argsort(start[keep], kind="stable")]
         notes.append(f"the {kind}s were not in the order of time and were sorted stably")

@@ -5,20 +5,21 @@ from __future__ import annotations
 import ast
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from nwbpipe.converters.interfaces._columns import check_increasing
 from nwbpipe.converters.interfaces._declaration import interface
-from nwbpipe.converters.interfaces._file_interface import FileInterface
+from nwbpipe.converters.interfaces._file_interface import FileInterface, add_notes
 from nwbpipe.converters.interfaces._interval_tables import IntervalTable, check_intervals
 from nwbpipe.converters.interfaces._table_arguments import FileArguments
 from nwbpipe.nwb_builders import Column, make_events_table
 
 _HEADER = ["time", "type", "subtype", "content"]
 # What `info` rows say of the machine or the person, and the session's own keys: not for a public file.
+_LATE_S = 0.05  # so much later than it happened may an event be written
 _INFO = ("experiment_name", "task_name", "task_file_hash", "framework_version")
 
 
@@ -45,6 +46,9 @@ class PyControlArguments(FileArguments):
     trial_stop: str | None = None
     """State or event at which it ends; by default the next `trial_start`. A trial that is not over at the end of the
     file is left out, and the description says so."""
+    unsorted: Literal["error", "sort"] = "error"
+    """What to do with events that are more than 50 ms out of order. Fewer are sorted: under load, pyControl writes
+    late. The tables' descriptions say how many."""
     metadata_key: str = "PyControl"
     """Ending of the tables' names."""
 
@@ -80,9 +84,24 @@ class PyControlInterface(FileInterface[PyControlArguments]):
         times = np.array([row.time for row in self._session.rows if row.kind in ("event", "state")])
         if not times.size:
             raise self._error("the session holds no events and no states", hint="leave this source out")
-        check_increasing(times, str(self._path), "events", hint="check that the file is of one session")
+        self._sort_rows(times)
         start = self.args.trial_start
         self.trials = None if start is None else self._pair_trials(start, self.args.trial_stop)
+
+    def _sort_rows(self, times: npt.NDArray[np.float64]) -> None:
+        late = np.maximum.accumulate(times) - times
+        if not late.any():
+            return
+        if late.max() > _LATE_S and self.args.unsorted != "sort":
+            hint = "check that the file is of one session; if events are merely written late, say unsorted: sort"
+            check_increasing(times, str(self._path), "events", hint=hint)
+        count, worst = np.count_nonzero(late), late.max() * 1000
+        self._notes.append(f"{count} events were written late, by up to {worst:g} ms, and were sorted")
+        keys, last = [], -np.inf
+        for row in self._session.rows:  # a row without a time (an error of the task) stays behind the one above it
+            last = row.time if np.isfinite(row.time) else last
+            keys.append(last)
+        self._session.rows = [self._session.rows[i] for i in np.argsort(keys, kind="stable")]
 
     def _parse_tsv(self, lines: list[str], header: list[str]) -> _PyControlLog:
         session = _PyControlLog()
@@ -163,7 +182,8 @@ class PyControlInterface(FileInterface[PyControlArguments]):
             ends = np.append(self._times_of(stop, "trial_stop"), np.nan)
             stops = ends[np.searchsorted(ends[:-1], starts, side="right")]
         finished = np.isfinite(stops)
-        check_intervals(starts[finished], stops[finished], str(self._path), "trial", overlap=False)
+        hint = "check trial_start and trial_stop, and that the file is of one session"
+        check_intervals(starts[finished], stops[finished], str(self._path), "trial", overlap=False, hint=hint)
         return starts, stops
 
     def _durations(self, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -199,7 +219,7 @@ class PyControlInterface(FileInterface[PyControlArguments]):
                 columns.append(Column("subtype", text, np.array([row.subtype for row in rows])))
             events_table = make_events_table(
                 f"{table}_{self.metadata_key}",
-                f"{table.capitalize()} of pyControl{session}.",
+                add_notes(f"{table.capitalize()} of pyControl{session}", self._notes),
                 times,
                 names=[row.content if plain else row.kind for row in rows],
                 durations=self._durations(times) if table == "states" else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, FilePath
+from pydantic import BaseModel, ConfigDict, FilePath, NonNegativeInt, PositiveInt
 
 TimeUnit = Literal["s", "ms", "us", "iso"]
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "iso": 1.0}
@@ -35,12 +35,21 @@ class TableArguments(FileArguments):
     """Text between columns; default a tab in ``.tsv``, else a comma."""
     header: bool = True
     """The first line names the columns. Columns without names are called "0", "1", …"""
+    skip_rows: NonNegativeInt = 0
+    """Number of lines above the header (or above the first row, without one)."""
+    header_rows: PositiveInt = 1
+    """Number of lines that name the columns together. A column is called by the last of them, or, where those are not
+    unique, by all of them, joined by ``_``."""
+    decimal: Literal[".", ","] = "."
+    """Mark between a number and its decimals."""
+    keep_rows: dict[str, str | list[str]] | None = None
+    """Column → the value or values of the rows to read: one session of a table of many. All columns must match."""
     column_names: list[str] | None = None
     """Names of all columns, in place of the file's."""
     variable: str | None = None
     """Of a ``.mat`` file: dotted path of the struct that holds the columns."""
     encoding: str = "utf-8-sig"
-    """Encoding of text."""
+    """Encoding of text, such as ``cp1252`` or ``utf-16``."""
 
 
 class LineArguments(TableArguments):
