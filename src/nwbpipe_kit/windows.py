@@ -26,9 +26,9 @@ def assign_rows(times: np.ndarray, trials: np.ndarray, ids: np.ndarray, events: 
     """
     row_of = {int(number): row for row, number in enumerate(ids)}
     rows = np.array([row_of.get(int(number), -1) if np.isfinite(number) else -1 for number in events], dtype=np.int64)
-    known = rows >= 0
-    if not known.any():
+    assigned = rows >= 0
+    if not assigned.any():
         return None
-    first, last = trials[rows[known]].T
-    inside = (times[known] >= first - _NEAR_S) & (times[known] <= last + _NEAR_S)
+    first, last = trials[rows[assigned]].T
+    inside = (times[assigned] >= first - _NEAR_S) & (times[assigned] <= last + _NEAR_S)
     return rows if inside.mean() >= _AGREED else None

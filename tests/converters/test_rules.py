@@ -13,7 +13,8 @@ import pytest
 
 from nwbpipe.converters._added import AddedObjects, original_times
 from nwbpipe.converters._rules import check_rules
-from nwbpipe.errors import SourceError
+from nwbpipe.converters.neuroconv_fixes import refuse_missing_rate
+from nwbpipe.errors import ClockError, SourceError
 from tests.converters import raw
 from tests.converters.neuroconv_fixes.test_readers import write_suite2p
 
@@ -220,5 +221,16 @@ def test_a_segmentation_without_rois(folder: Path, convert_to: Build) -> None:
         np.save(plane / f"{name}.npy", np.zeros(shape, np.float32))
     np.save(plane / "stat.npy", np.array([], dtype=object), allow_pickle=True)
     text = refusal(lambda: convert_to(CELLS))
-    assert "the segmentation found no ROI" in text
+    assert "found no ROI" in text
     assert "leave the source out" in text
+
+
+# Poses -----------------------------------------------------------------------------------------------------
+
+
+def test_frames_without_times() -> None:
+    interface = SimpleNamespace(video_sample_rate=None, video_file_path=None)
+    with pytest.raises(ClockError, match="the frames have no times"):
+        refuse_missing_rate(interface, "sources.pose")
+    refuse_missing_rate(SimpleNamespace(video_sample_rate=25.0, video_file_path=None), "sources.pose")
+    refuse_missing_rate(SimpleNamespace(), "sources.other")

@@ -30,11 +30,11 @@ def check_segmentation(source: Source) -> None:
     extractor = getattr(source.interface, "segmentation_extractor", None)
     if extractor is None:
         return
-    where = f"{source.where}: {source.file_names}"
+    location = f"{source.where}: {source.file_names}"
     if not extractor.get_num_rois():
         raise SourceError(
             "the segmentation found no ROI",
-            where=where,
+            where=location,
             expected="one ROI or more",
             found="0 ROIs",
             hint="leave the source out",
@@ -45,7 +45,7 @@ def check_segmentation(source: Source) -> None:
         more = f", and {len(outside) - _LISTED} more ROIs" if len(outside) > _LISTED else ""
         raise SourceError(
             f"{len(outside)} of {extractor.get_num_rois()} ROIs have pixels outside of the image",
-            where=where,
+            where=location,
             expected=f"rows 0 to {height - 1} and columns 0 to {width - 1}",
             found="; ".join(outside[:_LISTED]) + more,
             hint="check that the ROIs and the image are of one recording and neither is cropped",

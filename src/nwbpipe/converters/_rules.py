@@ -60,25 +60,25 @@ def check_rules(sources: Iterable[Source], start: datetime, spec: Path) -> None:
 def _check_source(source: Source, start: datetime) -> Iterator[tuple[str, Problem]]:
     spans: dict[str, tuple[float, float]] = {}
     for series in source.added.series():
-        where = f"{source.where}: {series.name}"
-        yield from _check_unit(series, where)
+        location = f"{source.where}: {series.name}"
+        yield from _check_unit(series, location)
         times = series.fields.get("timestamps")
         if times is None:
-            yield from _check_rate(series, where)
+            yield from _check_rate(series, location)
             spans[series.name] = _regular_span(series)
         elif not _is_series(times):  # a linked one is checked at its owner
             values = series.fields["timestamps"] = np.asarray(load_array(times), dtype=np.float64)
-            yield from _check_order(values, f"samples of {series.name}", where, strictly=True)
+            yield from _check_order(values, f"samples of {series.name}", location, strictly=True)
             spans[series.name] = _span(values)
     for table, first in source.added.tables():
-        where = f"{source.where}: {table.name}"
-        yield from _check_column_names(table, where)
+        location = f"{source.where}: {table.name}"
+        yield from _check_column_names(table, location)
         for label, values, ordered in _table_times(table, first):
             if ordered:
-                yield from _check_order(values, label, where, strictly=False)
+                yield from _check_order(values, label, location, strictly=False)
             low, high = _span(values)
-            known = spans.get(table.name, (np.inf, -np.inf))
-            spans[table.name] = (min(low, known[0]), max(high, known[1]))
+            span = spans.get(table.name, (np.inf, -np.inf))
+            spans[table.name] = (min(low, span[0]), max(high, span[1]))
     for name, span in spans.items():
         yield from _check_span(name, span, start, source)
     for problem in find_misfits(source):
@@ -88,9 +88,9 @@ def _check_source(source: Source, start: datetime) -> Iterator[tuple[str, Proble
 def _check_order(times: Times, label: str, where: str, *, strictly: bool) -> Iterator[tuple[str, Problem]]:
     wrong = np.flatnonzero(~np.isfinite(times))
     if wrong.size:
-        found = f"{wrong.size} of {times.size}, the first in row {wrong[0] + 1}"
+        count = f"{wrong.size} of {times.size}, the first in row {wrong[0] + 1}"
         hint = "correct the file, or give the times in a file of their own: `align: timestamps` and `repair`"
-        yield "order", Problem(f"a time of the {label} is not finite", where, "a number for each", found, hint)
+        yield "order", Problem(f"a time of the {label} is not finite", where, "a number for each", count, hint)
         return
     steps = np.diff(times)
     back = np.flatnonzero(steps <= 0 if strictly else steps < 0)

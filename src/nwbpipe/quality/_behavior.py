@@ -151,9 +151,9 @@ class BehaviorData:
             values = np.concatenate([times for times, _ in parts])
             order = np.argsort(values, kind="stable")
             events[name] = values[order]
-            known = [rows for _, rows in parts if rows is not None]
-            if len(known) == len(parts):
-                rows_of[name] = np.concatenate(known)[order]
+            row_parts = [rows for _, rows in parts if rows is not None]
+            if len(row_parts) == len(parts):
+                rows_of[name] = np.concatenate(row_parts)[order]
         blocks = None if nwbfile.epochs is None else _read_bounds(nwbfile.epochs)
         return cls(trials, ids, events, blocks, rows_of)
 

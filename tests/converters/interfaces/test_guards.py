@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from nwbpipe.converters.interfaces import guard_source
+from nwbpipe.converters.interfaces import guard_source, interface_class
 from nwbpipe.errors import ToolMissingError
 from tests.converters.interfaces.test_deeplabcut import make_table, write_table, write_video
 
@@ -98,7 +98,8 @@ def test_tiff(tmp_path, options):
         else:
             for frame in frames:
                 tiff.write(frame, contiguous=False, **{k: v for k, v in options.items() if k == "compression"})
-    assert _what("TiffImagingInterface", file_path=path) == []
+    assert _what("TiffImagingInterface", file_path=path, sampling_frequency=30) == []
+    assert _what("TiffImagingInterface", file_path=path) == ["a TIFF does not say its frame rate"]
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * 0.7)])
     assert len(_what("TiffImagingInterface", file_path=path)) == 1
@@ -136,6 +137,73 @@ def test_sleap(tmp_path):
     with h5py.File(path, "w") as file:
         file["tracks"] = np.zeros(3)
     assert _what("SLEAPInterface", file_path=path) == ["not a file of SLEAP"]
+
+
+def write_tracks(path, numbers, frames, names=("a", "b")):
+    with h5py.File(path, "w") as file:
+        file["frames"] = np.array([(number,) for number in frames], dtype=[("frame_idx", "<u8")])
+        file["instances"] = np.array([(number,) for number in numbers], dtype=[("track", "<i4")])
+        file["tracks_json"] = [json.dumps([0, name]) for name in names]
+
+
+def test_tracks_of_sleap(tmp_path):
+    path = tmp_path / "a.slp"
+    write_tracks(path, [0, 1] * 5, range(5))
+    assert _what("SLEAPInterface", file_path=path) == []  # all tracks in all frames: all are written
+    write_tracks(path, [0, 1, 0, 1, 0], range(3))
+    (problem,) = guard_source("SLEAPInterface", {"file_path": path})
+    assert problem.expected == "track_name: a or b"
+    assert problem.found == "a (3 instances), b (2 instances)"
+    assert _what("SLEAPInterface", file_path=path, track_name="a") == []
+    assert _what("SLEAPInterface", file_path=path, track_name="c") == ["no track is called 'c'"]
+    write_tracks(path, [0, 1, 0, 1], [0, 9])  # frames are missing in between
+    assert len(_what("SLEAPInterface", file_path=path)) == 1
+    write_tracks(path, [0, 0], [0, 9])
+    assert _what("SLEAPInterface", file_path=path) == []
+
+
+def test_animals_of_deeplabcut(tmp_path):
+    path = write_table(tmp_path / "two.h5", make_table(individuals=("m1", "m2")))
+    (problem,) = guard_source("DeepLabCutInterface", {"file_path": path})
+    assert problem.expected == "subject_name: m1 or m2"
+    assert _what("DeepLabCutInterface", file_path=path, subject_name="m2") == []
+    one = write_table(tmp_path / "one.h5", make_table(individuals=("m1",)))
+    assert _what("DeepLabCutInterface", file_path=one) == []
+    assert interface_class("DeepLabCutInterface")(file_path=one, sampling_frequency=30.0).subject_name == "m1"
+
+
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [("SystemTimestamp,LedState", "SystemTimestamp"), ("ComputerTimestamp,G0", "milliseconds"), ("t,G0", "any name")],
+)
+def test_columns_of_neurophotometrics(tmp_path, names, hint):
+    path = tmp_path / "fp.csv"
+    path.write_text(f"FrameCounter,{names}\n0,1,2\n")
+    (problem,) = guard_source("NPMFiberPhotometryInterface", {"file_path": path})
+    assert hint in problem.hint
+    column = names.split(",")[0]
+    assert _what("NPMFiberPhotometryInterface", file_path=path, timestamps_column=column) == []
+
+
+def test_events_without_a_name(tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text("time,name\n0.5,cue\n2.5,\n3.0,lick\n")
+    columns = {"timestamps_column": "time", "event_type_column": "name"}
+    (problem,) = guard_source("CSVEventsInterface", {"file_path": path, **columns})
+    assert (problem.what, problem.found) == ("an event without a name", "1 of 3 without one, the first in row 2")
+    assert _what("CSVEventsInterface", file_path=path, timestamps_column="t") == ["the table lacks the column 't'"]
+    assert _what("CSVEventsInterface", file_path=path, timestamps_column="time") == []
+
+
+def test_suite2p(tmp_path):
+    plane = tmp_path / "plane0"
+    plane.mkdir()
+    np.save(plane / "F.npy", np.zeros((2, 9)))
+    assert _what("Suite2pSegmentationInterface", folder_path=tmp_path) == []
+    np.save(plane / "stat.npy", np.array([], dtype=object), allow_pickle=True)
+    assert _what("Suite2pSegmentationInterface", folder_path=tmp_path) == ["suite2p found no ROI"]
+    (plane / "ops.npy").write_bytes(b"")
+    assert _what("Suite2pSegmentationInterface", folder_path=tmp_path) == ["ops.npy is empty"]
 
 
 def test_missing_paths_are_left_to_the_spec(tmp_path):
@@ -190,7 +258,7 @@ def test_real_good_sources_pass(shared_data):
     tiffs = sorted((shared_data / "imaging").rglob("*.tif"))
     assert len(tiffs) > 5
     for path in tiffs:
-        assert _what("TiffImagingInterface", file_path=path) == []
+        assert _what("TiffImagingInterface", file_path=path, sampling_frequency=30) == []
     sleap = shared_data / "pose" / "sleap_analysis_example"
     video = sleap / "20190128_113421.120s.mp4"
     assert _what("SLEAPInterface", file_path=sleap / "predictions.slp", video_file_path=video) == []

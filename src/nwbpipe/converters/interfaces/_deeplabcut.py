@@ -13,7 +13,12 @@ from pydantic import FilePath
 
 from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._frame_times import FrameTimesInterface
-from nwbpipe.converters.interfaces._guards_pose import PoseTable, guard_deeplabcut, read_pose_table
+from nwbpipe.converters.interfaces._guards_pose import (
+    PoseTable,
+    choose_individual,
+    guard_deeplabcut,
+    read_pose_table,
+)
 from nwbpipe.errors import ClockError, SourceError
 
 
@@ -70,22 +75,23 @@ class DeepLabCutInterface(FrameTimesInterface, _NeuroConvInterface):  # type: ig
             "config_file_path": config_file_path,
             "video_file_path": video_file_path,
             "allow_fewer_rows": allow_fewer_rows,
+            "subject_name": subject_name,
         }
         problems = guard_deeplabcut(checked)
         if problems:
             raise SourceError("the pose file can't be used", where=str(file_path), problems=problems)
+        table = read_pose_table(Path(file_path))
+        assert isinstance(table, PoseTable)  # the guard has read it
         _NeuroConvInterface.__init__(
             self,
             file_path,
             config_file_path=config_file_path,
-            subject_name=subject_name,
+            subject_name=choose_individual(table, subject_name),
             verbose=verbose,
             metadata_key=metadata_key,
             sampling_frequency=sampling_frequency,
         )
         self._numbering = frame_numbers
-        table = read_pose_table(Path(file_path))
-        assert isinstance(table, PoseTable)  # the guard has read it
         self._table = table
         self._use_frames(len(table.index), sampling_frequency)
 

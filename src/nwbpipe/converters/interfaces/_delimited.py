@@ -77,8 +77,8 @@ def choose_separator(args: TableArguments) -> str:
 def _find_header_lines(lines: list[list[str]], args: TableArguments) -> list[int]:
     numbers = [number for number, cells in enumerate(lines) if number >= args.skip_rows and any(cells)]
     if len(numbers) < args.header_rows:
-        found = f"{len(numbers)} lines"
-        raise SourceError("the file ends within its header", where=str(args.file_path), found=found)
+        count = f"{len(numbers)} lines"
+        raise SourceError("the file ends within its header", where=str(args.file_path), found=count)
     return numbers[: args.header_rows]
 
 
@@ -92,13 +92,13 @@ def _join_names(rows: list[list[str]], count: int) -> list[str]:
 
 
 def _number_repeats(names: list[str]) -> list[str]:
-    """Return unique names: those that repeat are numbered, those that are empty are called by their place."""
-    seen: Counter[str] = Counter()
+    """Return unique names: those that repeat are numbered, those that are empty are called by their index."""
+    counts: Counter[str] = Counter()
     result = []
-    for place, name in enumerate(names):
-        name = name or f"Unnamed: {place}"
-        result.append(f"{name}.{seen[name]}" if seen[name] else name)
-        seen[name] += 1
+    for index, name in enumerate(names):
+        name = name or f"Unnamed: {index}"
+        result.append(f"{name}.{counts[name]}" if counts[name] else name)
+        counts[name] += 1
     return result
 
 

@@ -135,6 +135,18 @@ def guard_tiff(args: Mapping[str, Any]) -> list[Problem]:
     return [problem for path in _paths(args) for problem in _check_tiff(path)]
 
 
+def guard_rated_tiff(args: Mapping[str, Any]) -> list[Problem]:
+    """Check a plain TIFF, and that its rate is given: the file has none."""
+    problems = guard_tiff(args)
+    if not problems and args.get("sampling_frequency") is None and any(path.is_file() for path in _paths(args)):
+        files = ", ".join(str(path) for path in _paths(args))
+        hint = "add sampling_frequency (Hz) to args; times of a clock take its place"
+        problems = [
+            Problem("a TIFF does not say its frame rate", files, "the argument sampling_frequency", hint=hint)
+        ]
+    return problems
+
+
 def _check_tiff(path: Path) -> list[Problem]:
     from tifffile import TiffFile, TiffFileError
 

@@ -72,3 +72,34 @@ def guard_neuroscope_sorting(args: Mapping[str, Any]) -> list[Problem]:
                 Problem("clusters and spikes differ in number", str(clusters), expected, f"{numbers}", _COPY)
             )
     return problems
+
+
+def guard_suite2p(args: Mapping[str, Any]) -> list[Problem]:
+    """Check that suite2p's files are there and not empty, and hold an ROI."""
+    folder = Path(str(args.get("folder_path", "")))
+    planes = sorted(folder.glob(str(args.get("plane_name") or "plane*")))
+    for plane in planes[:1]:
+        for name in ("ops.npy", "stat.npy"):
+            path = plane / name
+            if path.is_file() and not path.stat().st_size:
+                return [Problem(f"{name} is empty", str(path), "what suite2p writes", "0 bytes", _COPY)]
+        for name in ("F.npy", "stat.npy"):
+            count = _count_rows(plane / name)
+            if count == 0:
+                hint = "leave the source out"
+                return [Problem("suite2p found no ROI", str(plane / name), "one ROI or more", "0 ROIs", hint)]
+    return []
+
+
+def _count_rows(path: Path) -> int | None:
+    """Return the length of an array from its header, whatever it holds; None if it has none."""
+    import numpy as np
+
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape = read(file)[0]
+    except (OSError, ValueError):
+        return None
+    return int(shape[0]) if shape else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +28,15 @@ class PoseTable:
         The frame numbers, or the paths of labelled images.
     levels : tuple of str
         Of the columns.
+    individuals : tuple of str
+        Animals of a file of several.
     """
 
     coordinates: tuple[str, ...]
     uniform: bool
     index: list[Any]
     levels: tuple[str, ...]
+    individuals: tuple[str, ...] = ()
 
     @property
     def is_labels(self) -> bool:
@@ -85,7 +89,10 @@ def read_pose_table(path: Path) -> PoseTable | Problem:
         groups.setdefault(tuple(column[i] for i in positions), []).append(str(column[levels.index("coords")]))
     coordinates = list(groups.values())
     index = [int(i) if hasattr(i, "__index__") else i for i in table.index]
-    return PoseTable(tuple(coordinates[0]), all(group == coordinates[0] for group in coordinates), index, levels)
+    uniform = all(group == coordinates[0] for group in coordinates)
+    animals = dict.fromkeys(table.columns.get_level_values("individuals")) if "individuals" in levels else ()
+    individuals = tuple(str(name) for name in animals if name != "single")  # "single" holds unique body parts
+    return PoseTable(tuple(coordinates[0]), uniform, index, levels, individuals)
 
 
 def guard_deeplabcut(args: Mapping[str, Any]) -> list[Problem]:
@@ -97,10 +104,31 @@ def guard_deeplabcut(args: Mapping[str, Any]) -> list[Problem]:
     if isinstance(table, Problem):
         return [table]
     problems = check_coordinates(table, path) + _check_config(args.get("config_file_path"))
+    problems += check_individual(table, path, str(args.get("subject_name", "ind1")))
     video = args.get("video_file_path")
     if not problems and video is not None:
         problems = check_rows(table, path, Path(str(video)), bool(args.get("allow_fewer_rows")))
     return problems
+
+
+def choose_individual(table: PoseTable, subject_name: str) -> str:
+    """Return the animal to read: the only one of a file, whatever its name, or the named one."""
+    return table.individuals[0] if len(table.individuals) == 1 else subject_name
+
+
+def check_individual(table: PoseTable, path: Path, subject_name: str) -> list[Problem]:
+    """Check that a file of several animals holds the one that is named."""
+    if not table.individuals or choose_individual(table, subject_name) in table.individuals:
+        return []
+    return [
+        Problem(
+            f"the file holds {len(table.individuals)} animals, and none is called {subject_name!r}",
+            str(path),
+            "subject_name: " + " or ".join(table.individuals),
+            subject_name,
+            "name one with subject_name; the others are a source each",
+        )
+    ]
 
 
 def check_coordinates(table: PoseTable, path: Path) -> list[Problem]:
@@ -184,22 +212,24 @@ def guard_lightning_pose(args: Mapping[str, Any]) -> list[Problem]:
 
 
 def guard_sleap(args: Mapping[str, Any]) -> list[Problem]:
-    """Refuse predictions for frames that the video does not have."""
+    """Refuse a file of several tracks of which none is named, and predictions for frames that the video lacks."""
     path = Path(str(args.get("file_path", "")))
     if not path.is_file():
         return []
     try:
         with h5py.File(path, "r") as file:
             frames = file["frames"]["frame_idx"][:]
+            tracks = _count_tracks(file)
     except (OSError, KeyError, ValueError) as error:
         hint = "predictions.analysis.h5 is an export; give the .slp"
         text = (str(error).splitlines() or [type(error).__name__])[0]
         return [Problem("not a file of SLEAP", str(path), "a .slp file with labelled frames", text, hint)]
     if not len(frames):
         return [Problem("SLEAP's file holds no frames", str(path), "one prediction or more", "none")]
+    problems = _check_tracks(path, tracks, frames, args.get("track_name"))
     video = args.get("video_file_path")
-    if video is None or not Path(str(video)).is_file():
-        return []
+    if problems or video is None or not Path(str(video)).is_file():
+        return problems
     problems = check_video(Path(str(video)))
     if problems:
         return problems
@@ -210,6 +240,39 @@ def guard_sleap(args: Mapping[str, Any]) -> list[Problem]:
     expected = f"frames 0 to {count - 1} of {Path(str(video)).name}"
     hint = "give the video that was analysed"
     return [Problem("the pose has frames that the video lacks", str(path), expected, rows, hint)]
+
+
+def _count_tracks(file: Any) -> dict[str, int]:
+    """Return the tracks that have instances, each with their number."""
+    if "instances" not in file or "tracks_json" not in file:
+        return {}
+    numbers = file["instances"]["track"][:]
+    names = [_track_name(entry) for entry in file["tracks_json"][:]]
+    return {name: count for i, name in enumerate(names) if (count := int((numbers == i).sum()))}
+
+
+def _track_name(entry: Any) -> str:
+    content = json.loads(entry)
+    return str(content["name"] if isinstance(content, dict) else content[1])
+
+
+def _check_tracks(path: Path, tracks: dict[str, int], frames: Any, name: Any) -> list[Problem]:
+    listed = ", ".join(f"{track} ({count} instances)" for track, count in tracks.items())
+    if name is not None and tracks and str(name) not in tracks:
+        return [Problem(f"no track is called {str(name)!r}", str(path), "track_name: " + " or ".join(tracks), listed)]
+    # NeuroConv writes several tracks at once where each has all frames from 0 on, and fails on others.
+    complete = len(frames) == int(frames.max()) + 1 and set(tracks.values()) <= {len(frames)}
+    if name is None and len(tracks) > 1 and not complete:
+        return [
+            Problem(
+                f"the file holds {len(tracks)} tracks, not all of them in each frame, and none is named",
+                str(path),
+                "track_name: " + " or ".join(tracks),
+                listed,
+                "name one with track_name; the others are a source each",
+            )
+        ]
+    return []
 
 
 def _mismatch_problem(path: Path, video: Path, rows: int, frames: int, more: str) -> Problem:

@@ -9,14 +9,20 @@ from nwbpipe.converters.interfaces._declaration import Declaration
 from nwbpipe.converters.interfaces._guards_files import (
     guard_openephys,
     guard_openephys_binary,
+    guard_rated_tiff,
     guard_spikeglx,
     guard_tdt,
     guard_tiff,
     guard_video,
 )
-from nwbpipe.converters.interfaces._guards_folders import guard_neuroscope_sorting, guard_openephys_legacy
+from nwbpipe.converters.interfaces._guards_folders import (
+    guard_neuroscope_sorting,
+    guard_openephys_legacy,
+    guard_suite2p,
+)
 from nwbpipe.converters.interfaces._guards_pose import guard_lightning_pose, guard_sleap
 from nwbpipe.converters.interfaces._guards_sorting import guard_phy
+from nwbpipe.converters.interfaces._guards_tables import guard_csv_events, guard_neurophotometrics
 
 # By the class's name, else by a part of its module's path. The first entry that fits counts.
 _DECLARATIONS: Mapping[str, Declaration] = {
@@ -36,7 +42,10 @@ _DECLARATIONS: Mapping[str, Declaration] = {
     "SpikeGLXNIDQInterface": Declaration("ephys", guard_spikeglx),
     "TdtRecordingInterface": Declaration("ephys", guard_tdt),
     "TDTFiberPhotometryInterface": Declaration("photometry", guard_tdt),
-    "TiffImagingInterface": Declaration("imaging", guard_tiff),
+    "NPMFiberPhotometryInterface": Declaration("photometry", guard_neurophotometrics),
+    "CSVEventsInterface": Declaration("behavior", guard_csv_events),
+    "Suite2pSegmentationInterface": Declaration("imaging", guard_suite2p),
+    "TiffImagingInterface": Declaration("imaging", guard_rated_tiff),
     "ScanImageImagingInterface": Declaration("imaging", guard_tiff),
     "ScanImageLegacyImagingInterface": Declaration("imaging", guard_tiff),
     "events.tdt": Declaration("photometry"),

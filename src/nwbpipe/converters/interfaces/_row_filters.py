@@ -24,7 +24,7 @@ def filter_rows(table: Any, args: TableArguments, notes: list[str]) -> Any:
         The table lacks such a column, or no row has the value.
     """
     keep = np.ones(len(table), dtype=bool)
-    for name, wanted in (args.keep_rows or {}).items():
+    for name, chosen in (args.keep_rows or {}).items():
         if name not in table.columns:
             raise SourceError(
                 f"the table lacks the column {name!r}",
@@ -33,7 +33,7 @@ def filter_rows(table: Any, args: TableArguments, notes: list[str]) -> Any:
                 found="the columns " + ", ".join(map(str, table.columns)),
                 hint="correct keep_rows",
             )
-        values = [wanted] if isinstance(wanted, str) else wanted
+        values = [chosen] if isinstance(chosen, str) else chosen
         cells = table[name].astype(str).str.strip()
         absent = [value for value in values if value not in set(cells)]
         if absent:
@@ -49,8 +49,8 @@ def filter_rows(table: Any, args: TableArguments, notes: list[str]) -> Any:
         return table
     if not keep.any():
         raise SourceError("no row matches keep_rows", where=str(args.file_path), found=str(args.keep_rows))
-    chosen = ", ".join(f"{name} {value}" for name, value in args.keep_rows.items())
-    notes.append(f"{keep.sum()} of {len(table)} rows were chosen by {chosen}")
+    text = ", ".join(f"{name} {value}" for name, value in args.keep_rows.items())
+    notes.append(f"{keep.sum()} of {len(table)} rows were chosen by {text}")
     attributes = table.attrs
     table = table[keep].reset_index(drop=True)
     table.attrs = attributes

@@ -127,8 +127,8 @@ class SeriesInterface(FileInterface[SeriesArguments]):
         if values.ndim != 2 or column >= values.shape[1]:
             expected = f"two dimensions, and a column {column} of times"
             raise self._error("the array has no such column", expected=expected, found=f"shape {values.shape}")
-        rest = np.delete(values, column, axis=1)
-        return values[:, column].astype(np.float64), rest[:, 0] if rest.shape[1] == 1 else rest
+        channels = np.delete(values, column, axis=1)
+        return values[:, column].astype(np.float64), channels[:, 0] if channels.shape[1] == 1 else channels
 
     def _read_binary(self) -> tuple[Seconds | None, Values]:
         pca = self._path.suffix.lower() == ".pca"
@@ -152,8 +152,8 @@ class SeriesInterface(FileInterface[SeriesArguments]):
         if pca:
             self._time_unit = "ms" if "time_unit" not in self.args.model_fields_set else self._time_unit
             return values[:, 0].astype(np.float64), values[:, 1]
-        times, rest = self._split(values, timed=self._has_time_column())
-        return times, rest[:, 0] if rest.ndim == 2 and rest.shape[1] == 1 else rest
+        times, channels = self._split(values, timed=self._has_time_column())
+        return times, channels[:, 0] if channels.ndim == 2 and channels.shape[1] == 1 else channels
 
     def _find_variable(self, name: str | None) -> Any:
         content: Any = load_mat(self._path)
@@ -202,15 +202,15 @@ class SeriesInterface(FileInterface[SeriesArguments]):
             "times_variable": args.times_variable is not None,
             "sampling_frequency": args.sampling_frequency is not None,
         }
-        given = [name for name, is_given in origins.items() if is_given]
-        if len(given) != 1:
+        named = [name for name, is_given in origins.items() if is_given]
+        if len(named) != 1:
             expected = "one of time_column, times_file_path, times_variable, sampling_frequency"
             raise self._error(
                 "nothing says when the samples were taken"
-                if not given
+                if not named
                 else "several things say when the samples were",
                 expected=expected,
-                found=", ".join(given) or "none of them",
+                found=", ".join(named) or "none of them",
             )
         if args.sampling_frequency is not None:
             return args.starting_time + np.arange(count) / args.sampling_frequency
@@ -238,9 +238,9 @@ class SeriesInterface(FileInterface[SeriesArguments]):
         args = self.args
         bad = np.flatnonzero(~np.isfinite(times))
         if bad.size and args.bad_rows != "drop":
-            found = f"{bad.size} of {times.size}, the first in row {bad[0] + 1 + args.skip_first}"
+            count = f"{bad.size} of {times.size}, the first in row {bad[0] + 1 + args.skip_first}"
             hint = "say bad_rows: drop to leave them out"
-            raise self._error("samples without a time", expected="a time for each", found=found, hint=hint)
+            raise self._error("samples without a time", expected="a time for each", found=count, hint=hint)
         if bad.size:
             self._notes.append(f"{bad.size} samples without a time were left out")
             times, values = np.delete(times, bad), np.delete(values, bad, axis=0)

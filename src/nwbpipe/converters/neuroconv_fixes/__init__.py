@@ -18,7 +18,7 @@ from nwbpipe.converters.neuroconv_fixes._ephys import (
     rename_units,
     separate_probes,
 )
-from nwbpipe.converters.neuroconv_fixes._frames import allow_missing_rate, read_frame_numbers
+from nwbpipe.converters.neuroconv_fixes._frames import allow_missing_rate, read_frame_numbers, refuse_missing_rate
 from nwbpipe.converters.neuroconv_fixes._metadata import merge_metadata, rename_devices
 from nwbpipe.converters.neuroconv_fixes._pixel_masks import correct_pixel_masks
 from nwbpipe.converters.neuroconv_fixes._scales import correct_scales
@@ -34,6 +34,7 @@ __all__ = [
     "fix_interfaces",
     "merge_metadata",
     "read_frame_numbers",
+    "refuse_missing_rate",
     "rename_devices",
 ]
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from nwbpipe.converters._added import Times
+from nwbpipe.errors import ClockError
 
 
 def allow_missing_rate(interface: Any) -> None:
@@ -30,6 +31,24 @@ def allow_missing_rate(interface: Any) -> None:
         interface.video_sample_rate = 1.0
     if getattr(interface, "_number_of_files", 1) > 1 and getattr(interface, "_starting_time", 0.0) is None:
         interface._starting_time = 0.0
+
+
+def refuse_missing_rate(interface: Any, where: str) -> None:
+    """Refuse a pose without a rate, a video or a clock: its frame numbers would be written as seconds.
+
+    Raises
+    ------
+    ClockError
+    """
+    if getattr(interface, "video_sample_rate", 0) is None and interface.video_file_path is None:
+        raise ClockError(
+            "the frames have no times",
+            where=where,
+            expected="one time a frame, or a frame rate",
+            found="a file that holds neither",
+            hint="give args: {frames_per_second: …} or video_file_path, or align its clock with timestamps (one per "
+            "frame)",
+        )
 
 
 def read_frame_numbers(interface: Any) -> Times | None:
