@@ -36,9 +36,34 @@ a stable code, and the exit code of the command line (1: the work failed, 2: the
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
+
+
+def show_text(text: object, *, indent: str | None = None) -> str:
+    r"""Return text from elsewhere as it may be shown: it can't steer a terminal, hide, or forge a line.
+
+    Control, bidirectional, zero-width and other characters that show nothing are escaped (``\x1b``, ``\u202e``).
+
+    Parameters
+    ----------
+    text : object
+        The text, of a file, a spec, a tool or a file name.
+    indent : str, optional
+        Keep line breaks, with this before each further line; by default they are escaped, too.
+    """
+    string = str(text)
+    if indent is not None:
+        return f"\n{indent}".join(show_text(line) for line in string.splitlines()) if string else ""
+    if string.isprintable():
+        return string
+    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else _escape(c) for c in string)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 @dataclass(frozen=True)
@@ -64,7 +89,7 @@ class Problem:
     hint: str | None = None
 
     def __str__(self) -> str:
-        lines = [self.what]
+        lines = [show_text(self.what, indent="    ")]
         for label, text in (
             ("where", self.where),
             ("expected", self.expected),
@@ -72,7 +97,7 @@ class Problem:
             ("next", self.hint),
         ):
             if text is not None:
-                lines.append(f"  {label + ':':<10}{text}")
+                lines.append(f"  {label + ':':<10}{show_text(text, indent=' ' * 12)}")
         return "\n".join(lines)
 
 

@@ -85,7 +85,7 @@ def test_links_and_references_to_nothing_are_named(whole: Path) -> None:
 
 
 def test_a_writer_at_work_and_what_dead_ones_left(whole: Path) -> None:
-    partial = whole.with_name(".a.h5.1-abc.partial")
+    partial = whole.with_name(".a.h5.1-0123abcd.partial")
     partial.write_bytes(b"half")
     with hold_lock(whole):
         assert inspect_file(whole).state is FileCondition.BUSY

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,7 +31,9 @@ from nwbpipe.cli import (
     cmd_verify,
     cmd_watch,
 )
-from nwbpipe.errors import NwbpipeError
+from nwbpipe.cli._echo import ShownFormatter, echo
+from nwbpipe.disk import find_full_disk, full_disk_error
+from nwbpipe.errors import NwbpipeError, WorkError
 
 app = typer.Typer(
     name="nwbpipe",
@@ -64,7 +68,7 @@ def _show_version(value: bool) -> None:
     if value:
         from nwbpipe import __version__
 
-        typer.echo(f"nwbpipe {__version__}")
+        echo(f"nwbpipe {__version__}")
         raise typer.Exit
 
 
@@ -88,23 +92,38 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("NoDefaultCurrentDirectoryInExePath", "1")
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words or bool(os.environ.get("NWBPIPE_DEBUG"))
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(ShownFormatter())
     words = cmd_log.drop_bare_project([word for word in words if word != "--debug"])
     try:
         app(words)
     except NwbpipeError as error:
         if debug:
             raise
-        typer.echo(f"error {error.code}: {error}", err=True)
+        echo(f"error {error.code}: {error}", err=True, lines=True)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        typer.echo("stopped; nothing half-done was left", err=True)
+        echo("stopped; nothing half-done was left", err=True)
         raise SystemExit(1) from None
     except Exception as error:
         if debug:
             raise
-        typer.echo(
-            f"error NP000: an error that nwbpipe did not foresee: {type(error).__name__}: {error}\n"
-            "  next:     run the command again with --debug, and report what it shows",
-            err=True,
-        )
+        explained = _explain(error)
+        if explained is not None:
+            echo(f"error {explained.code}: {explained}", err=True, lines=True)
+            raise SystemExit(explained.exit_code) from None
+        echo(f"error NP000: an error that nwbpipe did not foresee: {type(error).__name__}: {error}", err=True)
+        echo("  next:     run the command again with --debug, and report what it shows", err=True)
         raise SystemExit(1) from None
+
+
+def _explain(error: Exception) -> NwbpipeError | None:
+    """Return the error for what may befall any command: a full disk, or too little memory."""
+    if isinstance(error, MemoryError):
+        hint = "a file may declare more values than it holds (`nwbpipe check FILE.nwb`), or this machine is too small"
+        return WorkError("the memory does not suffice", found=str(error) or None, hint=hint)
+    number = find_full_disk(error)
+    if number is None:
+        return None
+    name = getattr(error, "filename", None)
+    return full_disk_error(Path(os.fsdecode(name)).parent if isinstance(name, str | bytes) else Path.cwd(), number)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from nwbpipe.errors import show_text
+
 
 @contextmanager
 def show_progress_bar(label: str) -> Iterator[Callable[[float, str], None] | None]:
@@ -16,7 +18,12 @@ def show_progress_bar(label: str) -> Iterator[Callable[[float, str], None] | Non
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[text]}", markup=False),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=1.0, text="")
-        yield lambda fraction, text: bar.update(task, completed=fraction, text=text)
+        yield lambda fraction, text: bar.update(task, completed=fraction, text=show_text(text))

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import typer
+from nwbpipe.cli._echo import echo
+from nwbpipe.errors import show_text
 
 if TYPE_CHECKING:
     from nwbpipe.project.execute import Reporter
@@ -20,7 +21,7 @@ class LineReporter:
 
     def on_plan(self, states: Sequence[StepState], about: str) -> None:
         """See `Reporter.planned`."""
-        typer.echo(f"{len(states)} runs to do; {about}", err=True)
+        echo(f"{len(states)} runs to do; {about}", err=True)
 
     def on_start(self, state: StepState) -> None:
         """See `Reporter.began`."""
@@ -30,7 +31,7 @@ class LineReporter:
 
     def on_end(self, state: StepState, ended: JobOutcome) -> None:
         """See `Reporter.ended`."""
-        typer.echo(_format_line(state, ended), err=True)
+        echo(_format_line(state, ended), err=True)
 
 
 def _format_line(state: StepState, ended: JobOutcome) -> str:
@@ -49,7 +50,7 @@ class BarReporter:
 
     def on_plan(self, states: Sequence[StepState], about: str) -> None:
         """See `Reporter.planned`."""
-        self.bar.console.print(about, markup=False, highlight=False)
+        self.bar.console.print(show_text(about), markup=False, highlight=False)
         for state in states:
             if state.step not in self.steps:
                 total = sum(other_state.step == state.step for other_state in states)
@@ -57,13 +58,13 @@ class BarReporter:
 
     def on_start(self, state: StepState) -> None:
         """See `Reporter.began`."""
-        name = f"  {state.session} {state.run}"
+        name = show_text(f"  {state.session} {state.run}")
         self.runs[state.session, state.run] = self.bar.add_task(name, total=1.0, text="")
 
     def on_progress(self, state: StepState, fraction: float, text: str) -> None:
         """See `Reporter.progress`."""
         if (state.session, state.run) in self.runs:
-            self.bar.update(self.runs[state.session, state.run], completed=fraction, text=text)
+            self.bar.update(self.runs[state.session, state.run], completed=fraction, text=show_text(text))
 
     def on_end(self, state: StepState, ended: JobOutcome) -> None:
         """See `Reporter.ended`."""
@@ -73,7 +74,7 @@ class BarReporter:
         if state.step in self.steps:
             self.bar.advance(self.steps[state.step])
         if ended.ending != "done":
-            self.bar.console.print(_format_line(state, ended), markup=False, highlight=False)
+            self.bar.console.print(show_text(_format_line(state, ended)), markup=False, highlight=False)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from nwbpipe.cli._echo import echo
+
 if TYPE_CHECKING:
     from nwbpipe.project import Project
 
@@ -21,8 +23,10 @@ def ensure_trust(project: Project) -> None:
     except UntrustedError as error:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
-        typer.echo(
-            f"{error.problem.what}\n  where:    {error.problem.where}\n  found:    {error.problem.found}", err=True
+        echo(
+            f"{error.problem.what}\n  where:    {error.problem.where}\n  found:    {error.problem.found}",
+            err=True,
+            lines=True,
         )
         if not typer.confirm("Do you trust it from now on?", err=True):
             raise

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nwbpipe.cli._echo import echo
+
 if TYPE_CHECKING:
     from nwbpipe.session import CheckReport
 
@@ -50,23 +52,21 @@ def check(
 
 def _show(report: CheckReport, file: Path) -> None:
     for text in report.repaired:
-        typer.echo(f"repaired: {text}")
-    typer.echo(f"{file}: {report.verdict}" + (f" ({report.file.reason})" if report.file.reason else ""))
+        echo(f"repaired: {text}")
+    echo(f"{file}: {report.verdict}" + (f" ({report.file.reason})" if report.file.reason else ""))
     if report.summary is not None:
         for line in report.summary.lines():
-            typer.echo(f"  {line}")
+            echo(f"  {line}")
     for finding in report.findings:
-        typer.echo(f"  {'error' if finding.error else 'note '} {finding.kind}: {finding.what}")
+        echo(f"  {'error' if finding.error else 'note '} {finding.kind}: {finding.what}")
         if finding.where:
-            typer.echo(f"        {finding.where}")
+            echo(f"        {finding.where}")
         if finding.hint:
-            typer.echo(f"        {finding.hint}")
+            echo(f"        {finding.hint}")
     if report.nwb:
         ready = not any(finding.error or finding.kind == "dandi" for finding in report.findings)
-        typer.echo(f"  ready for DANDI, by nwbinspector's rules: {'yes' if ready else 'no'}")
+        echo(f"  ready for DANDI, by nwbinspector's rules: {'yes' if ready else 'no'}")
     if report.file.reclaimable is not None:
-        typer.echo(
-            f"  {report.file.size / 1e6:.1f} MB; repack gives back {report.file.reclaimable / 1e6:.1f} MB at most"
-        )
+        echo(f"  {report.file.size / 1e6:.1f} MB; repack gives back {report.file.reclaimable / 1e6:.1f} MB at most")
     if report.file.state == "interrupted":
-        typer.echo("  `nwbpipe check FILE.nwb --repair` finishes or takes back the commit")
+        echo("  `nwbpipe check FILE.nwb --repair` finishes or takes back the commit")

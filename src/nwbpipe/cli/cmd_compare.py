@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nwbpipe.cli._echo import echo
+
 if TYPE_CHECKING:
     from nwbpipe.review import Comparison
 
@@ -43,12 +45,12 @@ def compare(
         return
     for file, comparison in comparisons.items():
         if len(files) > 1:
-            typer.echo(f"{file}:")
+            echo(f"{file}:")
         _show(comparison)
         if len(files) > 1:
-            typer.echo("")
+            echo("")
     if figure is not None:
-        typer.echo(f"drawn: {figure}")
+        echo(f"drawn: {figure}")
 
 
 def _show(found: Comparison) -> None:
@@ -68,7 +70,7 @@ def _show(found: Comparison) -> None:
             for row in found.costs
         ],
     )
-    typer.echo("")
+    echo("")
     counts = ["both", "only first", "only second", "recall", "precision", "IoU"]
     _print_table(
         ["first", "second", *counts, "trace r", "activity r", "motion (px)"],
@@ -98,4 +100,4 @@ def _format_number(value: float | None, spec: str) -> str:
 def _print_table(head: list[str], rows: list[list[Any]]) -> None:
     widths = [max(len(str(row[k])) for row in [head, *rows]) for k in range(len(head))]
     for row in [head, *rows]:
-        typer.echo("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        echo("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from nwbpipe.cli._echo import echo
+
 
 def convert(
     spec: Annotated[Path, typer.Argument(metavar="SESSION.yaml", help="The session's spec, or its address.")],
@@ -53,6 +55,6 @@ def convert(
     if as_json:
         typer.echo(json.dumps({"path": None if path is None else str(path), **summary.as_dict()}, indent=2))
         return
-    typer.echo(f"{spec}: would be written" if path is None else str(path))
+    echo(f"{spec}: would be written" if path is None else str(path))
     for line in summary.lines(notes=False):  # the notes were shown as they arose
-        typer.echo(f"  {line}")
+        echo(f"  {line}")

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from nwbpipe.cli._echo import echo
+
 
 def curate(
     file: Annotated[Path, typer.Argument(metavar="FILE.nwb", help="The session file.")],
@@ -24,5 +26,5 @@ def curate(
 
     record = add_labels(file, step, labels, who=who, replace=replace, lock_timeout=lock_timeout)
     counts = Counter(record.parameters["labels"].values())
-    typer.echo(f"{record.step}: " + ", ".join(f"{number} {label}" for label, number in sorted(counts.items())))
-    typer.echo(f"  {record.outputs[0].path}")
+    echo(f"{record.step}: " + ", ".join(f"{number} {label}" for label, number in sorted(counts.items())))
+    echo(f"  {record.outputs[0].path}")

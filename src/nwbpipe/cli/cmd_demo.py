@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nwbpipe.cli._echo import echo
 from nwbpipe.cli._run_progress import show_run_progress
 from nwbpipe.cli._signals import stop_on_signal
 
@@ -43,7 +44,7 @@ def demo(
     from nwbpipe.errors import RequestError
 
     def say(text: str) -> None:
-        typer.echo(text, err=as_json)
+        echo(text, err=as_json, lines=True)
 
     if not project:
         if executor or workers:
@@ -63,6 +64,6 @@ def demo(
                 stopped=stopped,
                 say=say,
             )
-    typer.echo(json.dumps(report.as_dict(), indent=2) if as_json else report.format_table())
+    echo(json.dumps(report.as_dict(), indent=2) if as_json else report.format_table(), lines=True)
     if not report.passed:
         raise typer.Exit(1)

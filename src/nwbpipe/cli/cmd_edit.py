@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from nwbpipe.cli._echo import echo
+
 app = typer.Typer(
     help="Edit a session file: remove a step's results, rename a step, give space back.",
     no_args_is_help=True,
@@ -35,9 +37,9 @@ def remove(
     if as_json:
         typer.echo(json.dumps({"steps": removal.steps, "paths": removal.paths}, indent=2))
         return
-    typer.echo(f"removed {', '.join(removal.steps)}")
+    echo(f"removed {', '.join(removal.steps)}")
     for path in removal.paths:
-        typer.echo(f"  {path}")
+        echo(f"  {path}")
 
 
 @app.command("rename")
@@ -55,9 +57,9 @@ def rename(
     if as_json:
         typer.echo(json.dumps({"step": new, "renamed": [list(pair) for pair in renamed_paths]}, indent=2))
         return
-    typer.echo(f"renamed {step} to {new}")
+    echo(f"renamed {step} to {new}")
     for old, now in renamed_paths:
-        typer.echo(f"  {old} → {now}")
+        echo(f"  {old} → {now}")
 
 
 @app.command("repack")
@@ -69,4 +71,4 @@ def repack(file: File, lock_timeout: LockTimeout = 60.0, as_json: AsJson = False
     if as_json:
         typer.echo(json.dumps({"bytes_before": before, "bytes_after": after}))
     else:
-        typer.echo(f"{before / 1e6:.1f} MB → {after / 1e6:.1f} MB")
+        echo(f"{before / 1e6:.1f} MB → {after / 1e6:.1f} MB")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from nwbpipe.cli._echo import echo
+
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to put nwbpipe.toml.")] = Path(),
@@ -19,4 +21,4 @@ def init(
     folder.mkdir(parents=True, exist_ok=True)
     path = write_template(folder / "nwbpipe.toml", name or folder.resolve().name)
     trust(path)
-    typer.echo(f"{path}: edit it, then see `nwbpipe status`")
+    echo(f"{path}: edit it, then see `nwbpipe status`")

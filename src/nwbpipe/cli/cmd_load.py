@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import split_pair
 
 
@@ -32,8 +33,8 @@ def load(
     if as_json:
         typer.echo(json.dumps({"computed": run.computed, **run.record.as_dict()}, indent=2))
     elif not run.computed:
-        typer.echo(f"{run.record.step}: done, nothing to do")
+        echo(f"{run.record.step}: done, nothing to do")
     else:
-        typer.echo(f"{run.record.step}: {run.record.tool} {run.record.tool_version}, loaded; wrote")
+        echo(f"{run.record.step}: {run.record.tool} {run.record.tool_version}, loaded; wrote")
         for written in run.record.outputs:
-            typer.echo(f"  {written.path} ({written.neurodata_type})")
+            echo(f"  {written.path} ({written.neurodata_type})")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import Profile, ProjectFile
 from nwbpipe.errors import RequestError
 
@@ -51,11 +52,11 @@ def log(
         typer.echo(json.dumps(content, indent=2))
         return
     if not records:
-        typer.echo("no runs are recorded in this file")
+        echo("no runs are recorded in this file")
     for record in records:
         _show(record)
         for alignment in alignments if _is_conversion(record) else ():
-            typer.echo("  clock " + str(alignment).replace("\n", "\n    "))
+            echo("  clock " + str(alignment).replace("\n", "\n    "), lines=True)
 
 
 def _is_conversion(record: RunRecord) -> bool:
@@ -67,7 +68,7 @@ def drop_bare_project(words: list[str]) -> list[str]:
     if words[:1] == ["log"] and "--project" in words:
         at = words.index("--project")
         if at + 1 == len(words) or words[at + 1].startswith("-"):
-            typer.echo(
+            echo(
                 "warning: `nwbpipe log` without a session file shows the project; "
                 "--project now takes an nwbpipe.toml, and its use as a flag will end",
                 err=True,
@@ -86,31 +87,27 @@ def _show_project(project: Project, as_json: bool, prov: bool) -> None:
         return
     for run in runs:
         cost = ", ".join([f"{run.seconds:.1f} s", *_format_costs(run.usage)])
-        typer.echo(
-            f"{run.started[:19]}  {run.session} {run.step}  {run.outcome}  {cost}  {run.host}  run {run.run_id[:8]}"
-        )
+        echo(f"{run.started[:19]}  {run.session} {run.step}  {run.outcome}  {cost}  {run.host}  run {run.run_id[:8]}")
         if run.error:
-            typer.echo(f"  {run.error.get('code', '')}: {run.error.get('text', '').partition(chr(10))[0]}")
+            echo(f"  {run.error.get('code', '')}: {run.error.get('text', '').partition(chr(10))[0]}")
         if run.outcome != "done" and run.log:
-            typer.echo(f"  log: {project.planner.state.location(run.log)}")
+            echo(f"  log: {project.planner.state.location(run.log)}")
     if not runs:
-        typer.echo("no runs yet")
+        echo("no runs yet")
 
 
 def _show(record: RunRecord) -> None:
     seconds = (record.ended - record.started).total_seconds()
     state = f"superseded by {record.superseded_by[:8]}" if record.superseded else record.exit_state
-    typer.echo(f"{record.ended:%Y-%m-%d %H:%M:%S} UTC  {record.step}  {state}")
-    typer.echo(
-        f"  {record.processor} revision {record.revision}, {record.tool} {record.tool_version}, {seconds:.1f} s"
-    )
-    typer.echo(f"  run {record.run_id[:8]}, key {record.key[:12]}, parameters {record.parameters_hash[:12]}")
+    echo(f"{record.ended:%Y-%m-%d %H:%M:%S} UTC  {record.step}  {state}")
+    echo(f"  {record.processor} revision {record.revision}, {record.tool} {record.tool_version}, {seconds:.1f} s")
+    echo(f"  run {record.run_id[:8]}, key {record.key[:12]}, parameters {record.parameters_hash[:12]}")
     for read in record.inputs:
-        typer.echo(f"  read  {read.name}: {read.path} ({read.identity[:12]})")
+        echo(f"  read  {read.name}: {read.path} ({read.identity[:12]})")
     for source in record.sources:
-        typer.echo(f"  read  {source.get('path', source.get('name', '?'))}")
+        echo(f"  read  {source.get('path', source.get('name', '?'))}")
     for output in record.outputs:
-        typer.echo(f"  wrote {output.path}")
+        echo(f"  wrote {output.path}")
 
 
 def _format_costs(usage: Mapping[str, float]) -> list[str]:

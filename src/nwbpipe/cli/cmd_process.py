@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import split_pair
 from nwbpipe.cli._progress import show_progress_bar
 
@@ -62,14 +63,14 @@ def process(
     if as_json:
         typer.echo(json.dumps({"computed": run.computed, **run.record.as_dict()}, indent=2))
     elif not run.computed:
-        typer.echo(f"{run.record.step}: done, nothing to do")
+        echo(f"{run.record.step}: done, nothing to do")
     else:
         record = run.record
         seconds = (record.ended - record.started).total_seconds()
-        typer.echo(f"{record.step}: {record.tool} {record.tool_version} took {seconds:.1f} s and wrote")
+        echo(f"{record.step}: {record.tool} {record.tool_version} took {seconds:.1f} s and wrote")
         for written in record.outputs:
-            typer.echo(f"  {written.path} ({written.neurodata_type})")
-        typer.echo(f"  log: {run.log}")
+            echo(f"  {written.path} ({written.neurodata_type})")
+        echo(f"  log: {run.log}")
 
 
 def _parse_parameter(text: str, option: str) -> tuple[str, Any]:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from nwbpipe.cli._echo import echo
+
 
 def processors(
     name: Annotated[str | None, typer.Argument(help="Show one processor's inputs and parameters.")] = None,
@@ -20,7 +22,7 @@ def processors(
         typer.echo(json.dumps(described[0] if name else described, indent=2))
         return
     for entry in described:
-        typer.echo(f"{entry['name']:<19}{entry['summary']}")
+        echo(f"{entry['name']:<19}{entry['summary']}")
         if name:
             _show(entry)
 
@@ -55,14 +57,14 @@ def _list_types(wanted: Any) -> list[str]:
 
 
 def _show(one: dict[str, Any]) -> None:
-    typer.echo(f"  tool: {one['tool']['name']} ({one['tool']['licence']})")
-    typer.echo("  inputs:")
+    echo(f"  tool: {one['tool']['name']} ({one['tool']['licence']})")
+    echo("  inputs:")
     for name, declaration in one["inputs"].items():
         optional = " (optional)" if declaration["optional"] else ""
-        typer.echo(f"    {name}{optional}: {' or '.join(declaration['types'])}. {declaration['doc']}")
-    typer.echo("  parameters:")
+        echo(f"    {name}{optional}: {' or '.join(declaration['types'])}. {declaration['doc']}")
+    echo("  parameters:")
     for name, facts in one["parameters"].items():
         empty: object = {} if facts.get("type") == "object" else None
         value = "(required)" if name in one["required"] else f"= {json.dumps(facts.get('default', empty))}"
         choices = f" [{', '.join(map(str, facts['enum']))}]" if "enum" in facts else ""
-        typer.echo(f"    {name} {value}  {facts.get('description', '')}{choices}")
+        echo(f"    {name} {value}  {facts.get('description', '')}{choices}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import Profile, Sessions, Where
 from nwbpipe.cli._progress import show_progress_bar
 
@@ -81,9 +82,9 @@ def _show_file(
         return
     _show_all(judged)
     for name in missing:
-        typer.echo(f"{name}: not measured; `nwbpipe qc FILE.nwb --measure` does")
+        echo(f"{name}: not measured; `nwbpipe qc FILE.nwb --measure` does")
     if not judged and not missing:
-        typer.echo("the file has no results that can be measured")
+        echo("the file has no results that can be measured")
 
 
 def _show_project(
@@ -103,27 +104,27 @@ def _show_project(
         typer.echo(json.dumps(output, indent=2))
     else:
         for problem in problems:
-            typer.echo(f"can't be read: {problem}", err=True)
+            echo(f"can't be read: {problem}", err=True, lines=True)
         for entry in sessions:
             _show_session(entry)
         count = sum(entry.failed for entry in sessions)
         bare = sum(not entry.judged for entry in sessions)
         number = f"{len(sessions)} session" + ("" if len(sessions) == 1 else "s")
-        typer.echo(f"{number}: {count} with something that fails, {bare} without verdicts")
+        echo(f"{number}: {count} with something that fails, {bare} without verdicts")
     if problems or any(entry.problem for entry in sessions):
         raise typer.Exit(1)
 
 
 def _show_session(one: SessionQuality) -> None:
-    typer.echo(f"{one.session}:" + (" there is no NWB file yet" if one.missing else ""))
+    echo(f"{one.session}:" + (" there is no NWB file yet" if one.missing else ""))
     if one.problem:
-        typer.echo(f"{one.session} can't be read: {one.problem}", err=True)
+        echo(f"{one.session} can't be read: {one.problem}", err=True, lines=True)
         return
     _show_all(one.judged, indent="  ")
     for name in one.not_measured:
-        typer.echo(f"  {name}: not measured")
+        echo(f"  {name}: not measured")
     if not one.missing and not one.judged and not one.not_measured:
-        typer.echo("  nothing that can be measured")
+        echo("  nothing that can be measured")
 
 
 def _show_all(judged: Sequence[QualityVerdict], indent: str = "") -> None:
@@ -134,16 +135,13 @@ def _show_all(judged: Sequence[QualityVerdict], indent: str = "") -> None:
 def _show(step: str, judged: list[QualityVerdict], indent: str) -> None:
     for verdict in judged:
         if verdict.of == "scan":
-            typer.echo(
-                f"{indent}{step}: the scan: {verdict.verdict}"
-                + "".join(f"\n{indent}    {reason}" for reason in verdict.reasons)
-            )
+            echo(f"{indent}{step}: the scan: {verdict.verdict}")
+            for reason in verdict.reasons:
+                echo(f"{indent}    {reason}")
     rois = [verdict for verdict in judged if verdict.of == "roi"]
     if rois:
         counts = Counter(verdict.verdict for verdict in rois)
-        typer.echo(
-            f"{indent}{step}: {len(rois)} ROIs: " + ", ".join(f"{counts[v]} {v}" for v in ("pass", "warn", "fail"))
-        )
+        echo(f"{indent}{step}: {len(rois)} ROIs: " + ", ".join(f"{counts[v]} {v}" for v in ("pass", "warn", "fail")))
     for verdict in rois:
         if verdict.verdict == "fail":
-            typer.echo(f"{indent}    ROI {verdict.row}: {'; '.join(verdict.reasons)}")
+            echo(f"{indent}    ROI {verdict.row}: {'; '.join(verdict.reasons)}")

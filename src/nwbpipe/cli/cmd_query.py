@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import Profile, ProjectFile
 from nwbpipe.cli._progress import show_progress_bar
 from nwbpipe.errors import RequestError
@@ -44,7 +45,7 @@ def query(
         raise RequestError(msg, found=repr(sql), hint='nwbpipe query "SELECT * FROM sessions"')
     catalog = _open(files or [], project, profile)
     for problem in catalog.problems:
-        typer.echo(f"note: {problem}", err=True)
+        echo(f"note: {problem}", err=True)
     if sql is None:
         _show_tables(catalog, as_json=as_json)
         return
@@ -83,10 +84,10 @@ def _show_tables(catalog: Catalog, *, as_json: bool) -> None:
         typer.echo(json.dumps(catalog.tables, indent=2))
         return
     for table, columns in catalog.tables.items():
-        typer.echo(table)
+        echo(table)
         for column in columns:
             text = TABLES.get(table, {}).get(column, "")
-            typer.echo(f"  {_escape(column):24} {text}".rstrip())
+            echo(f"  {_escape(column):24} {text}".rstrip())
 
 
 def _print_csv(answer: pa.Table) -> None:
@@ -111,9 +112,7 @@ def _show(answer: pa.Table) -> None:
         shown.add_row(*(Text(_escape(_format_cell(value))) for value in row.values()))
     Console().print(shown)
     more = answer.num_rows - _MOST
-    typer.echo(
-        f"{answer.num_rows} rows" + (f", {more} of them not shown (--csv, --json, --parquet)" if more > 0 else "")
-    )
+    echo(f"{answer.num_rows} rows" + (f", {more} of them not shown (--csv, --json, --parquet)" if more > 0 else ""))
 
 
 def _format_cell(value: Any) -> str:

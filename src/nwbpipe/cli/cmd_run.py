@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
 from nwbpipe.cli._run_progress import show_run_progress
 from nwbpipe.cli._signals import stop_on_signal
@@ -81,19 +82,19 @@ def _show_pending(states: list[StepState], as_json: bool) -> None:
         typer.echo(json.dumps([state.as_dict() for state in states], indent=2))
         return
     for state in states:
-        typer.echo(f"{state.session} {state.run}  {state.state}{f': {state.reason}' if state.reason else ''}")
-    typer.echo(f"{len(states)} runs would be done")
+        echo(f"{state.session} {state.run}  {state.state}{f': {state.reason}' if state.reason else ''}")
+    echo(f"{len(states)} runs would be done")
 
 
 def _show(summary: RunSummary) -> None:
-    typer.echo(f"{summary.done} done, {len(summary.failed)} failed, {len(summary.blocked)} blocked")
+    echo(f"{summary.done} done, {len(summary.failed)} failed, {len(summary.blocked)} blocked")
     for session, step, text in [*summary.failed, *summary.uncommitted]:
-        typer.echo(f"  {session} {step}: {text.partition(chr(10))[0]}")
+        echo(f"  {session} {step}: {text.partition(chr(10))[0]}")
     for state in summary.blocked[:10]:
-        typer.echo(f"  {state.session} {state.run} blocked: {state.reason}")
+        echo(f"  {state.session} {state.run} blocked: {state.reason}")
     if summary.not_started:
-        typer.echo(f"  {summary.not_started} more are ready: run again")
+        echo(f"  {summary.not_started} more are ready: run again")
     if summary.interrupted:
-        typer.echo("stopped; run again to go on")
+        echo("stopped; run again to go on")
     elif summary.failed:
-        typer.echo("`nwbpipe status --why SESSION STEP` shows why; run again with --retry-failed when it is mended")
+        echo("`nwbpipe status --why SESSION STEP` shows why; run again with --retry-failed when it is mended")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
 
 if TYPE_CHECKING:
@@ -53,25 +54,25 @@ def _explain(project: Project, session: str, step: str, *, as_json: bool) -> Non
         typer.echo(json.dumps([state.as_dict() for state in states], indent=2))
         return
     for state in states:
-        typer.echo(f"{state.session} {state.run}: {state.state}{f': {state.reason}' if state.reason else ''}")
+        echo(f"{state.session} {state.run}: {state.state}{f': {state.reason}' if state.reason else ''}")
         for name, path in state.inputs.items():
-            typer.echo(f"  reads   {name}: {path}")
+            echo(f"  reads   {name}: {path}")
         for session_key, paths in state.session_inputs:
-            typer.echo(f"  reads   {session_key}: {', '.join(f'{name} = {path}' for name, path in paths.items())}")
+            echo(f"  reads   {session_key}: {', '.join(f'{name} = {path}' for name, path in paths.items())}")
         if state.key:
-            typer.echo(f"  key     {state.key[:16]}")
+            echo(f"  key     {state.key[:16]}")
         if state.result:
-            typer.echo(f"  result  of run {state.result[:8]}")
+            echo(f"  result  of run {state.result[:8]}")
         if state.log:
-            typer.echo(f"  log     {project.planner.state.location(state.log)}")
+            echo(f"  log     {project.planner.state.location(state.log)}")
 
 
 def _show(found: ProjectStatus, project: Project, show_all: bool) -> None:
     for problem in found.problems:
-        typer.echo(f"can't be read: {problem}", err=True)
+        echo(f"can't be read: {problem}", err=True, lines=True)
     steps = list(found.counts())
     if not found.plans:
-        typer.echo("no session was found")
+        echo("no session was found")
         return
     width = max(len(plan.session) for plan in found.plans)
     show_all = show_all or len(found.plans) <= _MOST
@@ -80,23 +81,23 @@ def _show(found: ProjectStatus, project: Project, show_all: bool) -> None:
     ]
     shown_plans = open_ones if show_all else open_ones[:_MOST]
     if shown_plans:
-        typer.echo(f"{'':{width}}  {'  '.join(steps)}")
+        echo(f"{'':{width}}  {'  '.join(steps)}")
     for plan in shown_plans:
         marks = []
         for step in steps:
             states = [entry.state for entry in plan.select_step(step)]
             mark = _MARKS[states[0]] if len(set(states)) == 1 else "".join(_MARKS[entry] for entry in states)
             marks.append(f"{mark:^{len(step)}}")
-        typer.echo(f"{plan.session:{width}}  {'  '.join(marks)}".rstrip())
+        echo(f"{plan.session:{width}}  {'  '.join(marks)}".rstrip())
     if len(open_ones) > len(shown_plans):
-        typer.echo(f"… and {len(open_ones) - len(shown_plans)} more sessions that are not done (--all)")
-    typer.echo("  ".join(f"{mark} {name}" for name, mark in _MARKS.items()))
+        echo(f"… and {len(open_ones) - len(shown_plans)} more sessions that are not done (--all)")
+    echo("  ".join(f"{mark} {name}" for name, mark in _MARKS.items()))
     for step, counts in found.counts().items():
-        typer.echo(f"{step}: " + ", ".join(f"{number} {state}" for state, number in sorted(counts.items())))
+        echo(f"{step}: " + ", ".join(f"{number} {state}" for state, number in sorted(counts.items())))
     reasons = [entry for plan in found.plans for entry in plan.steps if entry.state in ("failed", "blocked", "stale")]
     for entry in reasons[:10]:
-        typer.echo(f"  {entry.session} {entry.run} {entry.state}: {entry.reason}")
+        echo(f"  {entry.session} {entry.run} {entry.state}: {entry.reason}")
         if entry.state == "failed" and entry.log:
-            typer.echo(f"    log: {project.planner.state.location(entry.log)}")
+            echo(f"    log: {project.planner.state.location(entry.log)}")
     if len(reasons) > 10:
-        typer.echo(f"  … and {len(reasons) - 10} more (--json)")
+        echo(f"  … and {len(reasons) - 10} more (--json)")

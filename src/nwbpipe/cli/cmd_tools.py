@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nwbpipe.cli._echo import echo
+
 if TYPE_CHECKING:
     from nwbpipe.environments import Tool
 
@@ -49,7 +51,7 @@ def list_tools(as_json: Annotated[bool, typer.Option("--json", help="Print as JS
     for row in rows:
         device = f", {row['device']}" if row.get("device") else ""
         detail = f"{row['version']}, {row['kind']}: {row['python']}{device}" if row["kind"] else row["get"]
-        typer.echo(f"{row['name']:<18}{detail if row['kind'] else f'not installed: {detail}'}")
+        echo(f"{row['name']:<18}{detail if row['kind'] else f'not installed: {detail}'}")
 
 
 def _describe_tool(tool: Tool) -> dict[str, Any]:
@@ -105,9 +107,9 @@ def install(
         )
     for tool in [_find_tool(name) for name in names]:
         file = lock / f"{tool.name}.txt" if lock is not None and lock.is_dir() else lock
-        typer.echo(f"{tool.name}: installing …", err=True)
+        echo(f"{tool.name}: installing …", err=True)
         environment = install_tool(tool, kind=EnvironmentKind(kind) if kind else None, lock=file, locked=locked)
-        typer.echo(f"{tool.name}: {environment}")
+        echo(f"{tool.name}: {environment}")
 
 
 @app.command()
@@ -120,7 +122,7 @@ def lock(
     """Write down the version of every package of a tool's environment."""
     from nwbpipe.environments import lock_tool
 
-    typer.echo(f"{name}: {lock_tool(_find_tool(name), output)}")
+    echo(f"{name}: {lock_tool(_find_tool(name), output)}")
 
 
 @app.command()
@@ -129,7 +131,7 @@ def remove(names: Names) -> None:
     from nwbpipe.environments import remove as remove_tool
 
     for tool in [_find_tool(name) for name in names]:
-        typer.echo(f"{tool.name}: {'removed' if remove_tool(tool) else 'was not installed'}")
+        echo(f"{tool.name}: {'removed' if remove_tool(tool) else 'was not installed'}")
 
 
 @app.command()
@@ -151,7 +153,7 @@ def doctor(
         typer.echo(json.dumps(rows, indent=2))
     else:
         for finding in findings:
-            typer.echo(f"{finding.verdict:<7}{finding.about:<18}{finding.text}")
+            echo(f"{finding.verdict:<7}{finding.about:<18}{finding.text}")
     if any(finding.verdict is Severity.FAULT for finding in findings):
         raise typer.Exit(1)
 
@@ -174,7 +176,7 @@ def dockerfile(
         return
     output.mkdir(parents=True, exist_ok=True)
     write_context(tool, output)
-    typer.echo(f"{name}: {output / 'Dockerfile'}")
+    echo(f"{name}: {output / 'Dockerfile'}")
 
 
 @app.command()

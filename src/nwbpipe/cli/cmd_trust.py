@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from nwbpipe.cli._echo import echo
+
 
 def trust(
     paths: Annotated[
@@ -26,10 +28,10 @@ def trust(
 
     for path in paths or ():
         if remove:
-            typer.echo(f"{path}: {'no longer trusted' if withdraw_trust(path) else 'was not trusted'}")
+            echo(f"{path}: {'no longer trusted' if withdraw_trust(path) else 'was not trusted'}")
         else:
-            typer.echo(f"{trust_path(path)}: trusted")
+            echo(f"{trust_path(path)}: trusted")
     if not paths and as_json:
         typer.echo(json.dumps(list_trusted(), indent=2))
     elif not paths:
-        typer.echo("\n".join(list_trusted()) or "no path is trusted")
+        echo("\n".join(list_trusted()) or "no path is trusted", lines=True)

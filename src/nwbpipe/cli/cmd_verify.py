@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import Profile, ProjectFile
 from nwbpipe.cli._progress import show_progress_bar
 from nwbpipe.cli._trust import ensure_trust
@@ -44,6 +45,6 @@ def verify(
                 comparison.what
                 or f"largest relative difference {comparison.largest:.3g} (tolerance {comparison.tolerance:g})"
             )
-            typer.echo(f"{'same' if comparison.ok else 'DIFFERS'}  {comparison.path}  {detail}")
+            echo(f"{'same' if comparison.ok else 'DIFFERS'}  {comparison.path}  {detail}")
     if not all(comparison.ok for comparison in comparisons):
         raise typer.Exit(1)

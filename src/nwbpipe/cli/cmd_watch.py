@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import Profile, ProjectFile
 from nwbpipe.cli._run_progress import LineReporter
 from nwbpipe.cli._trust import ensure_trust
@@ -66,14 +67,14 @@ def watch(
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     watcher.watch(_tell)
-    typer.echo("stopped", err=True)
+    echo("stopped", err=True)
 
 
 def _tell(health: Health) -> None:
-    typer.echo(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {health.line}", err=True)
+    echo(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {health.line}", err=True)
 
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    typer.echo(f"wrote {path}")
+    echo(f"wrote {path}")

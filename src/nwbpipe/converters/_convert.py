@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-import h5py
-
 from nwbpipe.converters._build import BuiltSession, build_nwbfile
 from nwbpipe.converters._checks import check_in_memory, check_written
 from nwbpipe.converters._hdf5 import Storage, write_hdf5
@@ -31,7 +29,7 @@ from nwbpipe.converters._warnings import log_warnings
 from nwbpipe.converters.spec._load import open_spec
 from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.errors import DamagedFileError, NwbpipeError, OverwriteError, RequestError, UnsupportedFileError
-from nwbpipe.files import Codec, Layout, create_atomically
+from nwbpipe.files import Codec, Layout, create_atomically, open_for_writing
 from nwbpipe.foreign import forbid_code
 from nwbpipe.provenance import RunRecord, find_current_record, set_sources
 from nwbpipe.session import SessionFile, SessionReader, SessionSummary, find_unrecorded, summarize_session
@@ -159,7 +157,7 @@ def convert_session(
                         write_hdf5(built, path, storage)
                     resources = {ACCOUNTS: describe_accounts(built), **({MEDIA: media} if media else {})}
                     record = with_sources(record, identities.wait(), resources)
-                    with h5py.File(path, "r+") as file:
+                    with open_for_writing(path, "r+") as file:
                         set_sources(file, record)
                     if carry is not None:
                         carry(path, record)

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from nwbpipe.converters._build import BuiltSession
 from nwbpipe.converters._warnings import log_warnings
 from nwbpipe.errors import NwbpipeError, Problem, RequestError, WorkError
-from nwbpipe.files import Codec, Layout
+from nwbpipe.files import Codec, Layout, open_for_writing
 from nwbpipe.session._large_data import fill_large, take_large
 
 _LEAST_MEMORY_MB = 64
@@ -93,7 +91,7 @@ def write_hdf5(built: BuiltSession, path: Path, storage: Storage | None = None) 
         late = take_large(built.nwbfile.all_children(), storage.codec, own_chunks=chosen)
         configuration = get_default_backend_configuration(nwbfile=built.nwbfile, backend="hdf5")
         configure_backend(nwbfile=built.nwbfile, backend_configuration=configuration)
-        with h5py.File(path, "w", **storage.layout.options()) as file, NWBHDF5IO(file=file, mode="w") as io:
+        with open_for_writing(path, "w", **storage.layout.options()) as file, NWBHDF5IO(file=file, mode="w") as io:
             io.write(built.nwbfile)
             fill_large(file, late, io.manager.get_builder, storage.buffer_bytes)
 

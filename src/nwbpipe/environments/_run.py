@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -17,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nwbpipe.disk import full_disk_error
 from nwbpipe.environments import _worker
 from nwbpipe.environments._find import ToolEnvironment
 from nwbpipe.environments._mark import EnvironmentKind
@@ -40,6 +43,7 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
+_NO_ROOM = 64 * 1024  # bytes free in scratch: then a tool that left no outcome had no room for it
 _GRACE = 5.0  # seconds between asking a process to end and killing it
 
 
@@ -161,6 +165,10 @@ def run(
             key: max(usage.get(key, 0), measured.get(key, 0)) for key in ("peak_memory_bytes",) if usage or measured
         }
         return ComputeResult(Path(paths["results"]), outcome["summary"], {**measured, **usage, **peak})
+    full = outcome.get("error", {}).get("errno")
+    if full or (code and not outcome and shutil.disk_usage(scratch).free < _NO_ROOM):
+        hint = "free space there, or set NWBPIPE_SCRATCH to a folder with more; the session file is as it was"
+        raise full_disk_error(scratch.parent, full or errno.ENOSPC, hint=hint)
     memory = (
         code == _worker.NO_MEMORY
         or killed_for_memory

@@ -11,11 +11,13 @@ this process or in those that it starts (fork or spawn), reads from the parent.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -275,6 +277,15 @@ def add_packages(folder: Path, packages: dict[str, str]) -> None:
     sys.path.insert(0, str(folder))
 
 
+def find_full_disk(error: Any) -> Any:
+    """Return the errno of an error that means a full disk, which HDF5 tells in its text alone; else None."""
+    number = getattr(error, "errno", None)
+    if number is None:
+        match = re.search(r"errno = (\d+)", str(error))
+        number = int(match.group(1)) if match else None
+    return number if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS) else None
+
+
 def compute(request: dict[str, Any]) -> dict[str, Any]:
     """Import the compute module, run it, and return its summary."""
     import h5py
@@ -349,6 +360,10 @@ def main(request_path: str) -> None:
     except Exception as error:
         traceback.print_exc()
         outcome, code = {"error": {"type": type(error).__name__, "message": str(error)}}, FAILED
+        number = find_full_disk(error)
+        if number is not None:
+            outcome["error"]["errno"] = number
+            os.truncate(request["results"], 0)  # room for the outcome
     outcome["usage"] = measure_usage()
     temporary = Path(request["outcome"] + ".partial")
     temporary.write_text(json.dumps(outcome), encoding="utf-8")

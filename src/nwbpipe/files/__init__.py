@@ -20,6 +20,7 @@ from nwbpipe.files._remote import (
 from nwbpipe.files._remote_transaction import remote_transaction
 from nwbpipe.files._repack import repack
 from nwbpipe.files._screening import open_safe, require_safe, require_safe_remote
+from nwbpipe.files._sink import open_for_writing
 from nwbpipe.files._texts import iter_texts, read_texts
 from nwbpipe.files._transaction import transaction
 from nwbpipe.files._write_lock import hold_lock
@@ -58,6 +59,7 @@ __all__ = [
     "is_below",
     "is_remote",
     "iter_texts",
+    "open_for_writing",
     "open_remote",
     "open_remote_state",
     "open_safe",

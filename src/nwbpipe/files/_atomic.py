@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nwbpipe.disk import refuse_special, remove_file
+from nwbpipe.disk import copy_attributes, refuse_special, remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, OverwriteError
 from nwbpipe.files._journal import journal_path
 from nwbpipe.files._recover import recover_locked
 from nwbpipe.files._write_lock import hold_lock, translate_access_errors
+
+logger = logging.getLogger("nwbpipe")
 
 
 def sync_folder(folder: Path) -> None:
@@ -94,7 +96,7 @@ def create_atomically(path: Path | str, *, overwrite: bool = False, lock_timeout
             try:
                 yield building
                 if target.exists():
-                    shutil.copymode(target, building)
+                    keep_attributes(target, building)
                 move_into_place(building, target)
             finally:
                 remove_file(building)
@@ -107,6 +109,13 @@ def _recover_target(target: Path, lock_timeout: float) -> None:
             recover_locked(target, lock_timeout)
     except (DamagedFileError, FileAccessError):  # nothing of it can be saved, and it shall be overwritten
         remove_file(journal_path(target))
+
+
+def keep_attributes(target: Path, building: Path) -> None:
+    """Give a new file the mode, owner and attributes of the one that it is to replace; say what can't be kept."""
+    refused = copy_attributes(target, building)
+    if refused:
+        logger.warning("%s: the system does not let the new file keep %s", target, ", ".join(refused))
 
 
 def move_into_place(building: Path, target: Path) -> None:

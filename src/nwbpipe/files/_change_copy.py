@@ -17,7 +17,7 @@ import h5py
 
 from nwbpipe.disk import create_file, remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError
-from nwbpipe.files._atomic import move_into_place, working_path
+from nwbpipe.files._atomic import keep_attributes, move_into_place, working_path
 
 _FICLONE = 0x40049409  # <linux/fs.h>: share the blocks of another file
 
@@ -34,7 +34,7 @@ def open_copy(target: Path, *, check: Callable[[h5py.File], None] | None = None)
             with h5py.File(working, "r") as finished:
                 check(finished)
         _refuse_if_changed(target, initial_stat)
-        shutil.copymode(target, working)
+        keep_attributes(target, working)
         move_into_place(working, target)
     finally:
         remove_file(working)

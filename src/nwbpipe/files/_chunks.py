@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 
 from nwbpipe.files._codec import LEVEL, encode_chunk
+from nwbpipe.files._sink import raise_failure
 from nwbpipe_kit.chunks import FilterPipeline, read_stored_chunk
 
 Selection = tuple[slice, ...]
@@ -67,11 +68,12 @@ def write_chunked(
     if pipeline is not None:  # each holds a chunk, its shuffled bytes and the result: half of the memory
         count = max(1, min(count, memory_bytes // (6 * pipeline.nbytes)))
     waiting: deque[tuple[tuple[int, ...], int, Future[bytes]]] = deque()
-    waiting_bytes = 0
+    waiting_bytes, name = 0, dataset.file.filename
 
     def store() -> int:
         offset, size, future = waiting.popleft()
         dataset.id.write_direct_chunk(offset, future.result())
+        raise_failure(name)
         return size
 
     with _open_thread_pool(count) as workers:
@@ -81,6 +83,7 @@ def write_chunked(
                 raise ValueError(f"the reader gave values of shape {values.shape} for {block}")
             if pipeline is None or not np.can_cast(values.dtype, dataset.dtype, "safe"):
                 dataset[block] = values  # HDF5 knows how to convert them
+                raise_failure(name)
             else:
                 for part in _split_at_chunks(block, pipeline.chunks):
                     inside = _shift_selection(part, block)

@@ -18,10 +18,11 @@ import numpy as np
 
 from nwbpipe.disk import remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError, UnsupportedFileError
-from nwbpipe.files._atomic import move_into_place, working_path
+from nwbpipe.files._atomic import keep_attributes, move_into_place, working_path
 from nwbpipe.files._links import holds_references, walk_objects
 from nwbpipe.files._recover import recover_locked
 from nwbpipe.files._screening import require_safe
+from nwbpipe.files._sink import open_for_writing
 from nwbpipe.files._write_lock import hold_lock, translate_access_errors
 
 _BLOCK = 16 * 2**20
@@ -83,7 +84,7 @@ def repack(
                 if (now.st_ino, now.st_size, now.st_mtime_ns) != (state.st_ino, state.st_size, state.st_mtime_ns):
                     msg = "another program changed the file meanwhile"
                     raise FileAccessError(msg, where=str(target), hint="nothing was changed: run the command again")
-                shutil.copymode(target, building)
+                keep_attributes(target, building)
                 if os.name == "posix":  # elsewhere an open file can't be replaced
                     move_into_place(building, target)
             if os.name != "posix":
@@ -120,7 +121,7 @@ def copy_file(old: h5py.File, path: Path) -> None:
     if old.userblock_size:
         options["userblock_size"] = old.userblock_size
     tracked = bool(properties.get_link_creation_order() & h5py.h5p.CRT_ORDER_TRACKED)
-    with h5py.File(path, "x", track_order=tracked, **options) as new:
+    with open_for_writing(path, "w", track_order=tracked, **options) as new:
         # In one call, so that an object with several names is copied once; then each member to its own place.
         h5py.h5o.copy(old.id, b"/", new.id, b"repacked")
         group = new["repacked"]

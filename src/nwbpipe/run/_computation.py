@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe import environments
+from nwbpipe.disk import explain_full_disk
 from nwbpipe.environments import ToolEnvironment
 from nwbpipe.processors import BoundInput, Context, Processor, computes_same, hash_compute_code
 from nwbpipe.provenance import ObjectRecord, RunRecord, digest, new_record
@@ -43,6 +44,7 @@ class ComputedResult:
 
 #: Folder of the scratch folder with what a computation had finished before it was ended, and the code and tool that
 #: made it. A declared stage gets its name there once it is whole (`nwbpipe.environments._worker`).
+_SCRATCH_HINT = "free space there, or set NWBPIPE_SCRATCH to a folder with more; the session file is as it was"
 STAGES, _MADE_BY, _PARTIAL = "stages", "made_by.json", ".partial"
 
 
@@ -120,6 +122,16 @@ class Computation(ABC):
         progress: Callable[[float, str], None] | None,
     ) -> ComputedResult:
         """Run the tool, or take the result of an earlier run that could not be committed."""
+        with explain_full_disk(self.scratch.parent, _SCRATCH_HINT):
+            return self._compute(environment, threads, timeout, progress)
+
+    def _compute(
+        self,
+        environment: ToolEnvironment,
+        threads: int,
+        timeout: float | None,
+        progress: Callable[[float, str], None] | None,
+    ) -> ComputedResult:
         path = self.scratch / "finished.json"
         source = hash_compute_code(self.method)
         if path.is_file():

@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 from filelock import FileLock
 
+from nwbpipe.disk import explain_full_disk
 from nwbpipe.errors import RequestError, SourceError
 from nwbpipe.processors import Context, Processor, validate_params
 from nwbpipe.processors import processor as find_processor
@@ -106,7 +107,7 @@ def load(
         may_replace=replace,
     )
     started = datetime.now(UTC).isoformat()
-    with FileLock(scratch_folder() / f"{key}.lock"):
+    with FileLock(scratch_folder() / f"{key}.lock"), explain_full_disk(scratch_folder()):
         job.discard()
         job.scratch.mkdir(mode=0o700)
         try:

@@ -46,7 +46,7 @@ def carry_results(target: SessionFile, building: Path, conversion: RunRecord) ->
     with (
         target.local_copy() as local,
         h5py.File(local, "r", locking=False) as old,
-        h5py.File(building, "r+") as new,
+        files.open_for_writing(building, "r+") as new,
     ):
         records = read_records(old)
         _refuse_unrecorded(target, old, new, records)

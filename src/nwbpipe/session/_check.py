@@ -216,8 +216,16 @@ def _inspect(session: SessionFile, record: RunRecord | None, findings: list[File
     for message in messages:
         general = importance.get(message.check_function_name, Importance.ERROR.value) >= Importance.CRITICAL.value
         kind, rule = "inspector" if general else "dandi", message.check_function_name
-        findings.append(FileFinding(kind, general, message.message, message.location or "/", f"nwbinspector: {rule}"))
+        findings.append(
+            FileFinding(kind, general, _shorten(message.message), message.location or "/", f"nwbinspector: {rule}")
+        )
     return summary
+
+
+def _shorten(text: str) -> str:
+    """Return the first line of what another library says: it may be a whole traceback."""
+    first, *others = text.strip().splitlines() or [""]
+    return (others[-1] if first.startswith("Traceback") and others else first)[:300]
 
 
 def _check_records(session: SessionFile, reader: SessionReader, rehash: bool) -> Iterator[FileFinding]:

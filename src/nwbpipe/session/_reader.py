@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Self
 
 import h5py
 
-from nwbpipe.errors import UnsupportedFileError
+from nwbpipe.errors import DamagedFileError, NwbpipeError, UnsupportedFileError
 from nwbpipe.provenance import FileStat, RemoteStat, RunRecord, find_current_record, read_records
 from nwbpipe.session._content import NwbObject, list_nwb_objects
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
 
+_VERSION_TEXT, _VERSION_NUMBER = 40, re.compile(r"(?<![0-9])[0-9]{1,6}(?![0-9])")
 Version = FileStat | RemoteStat  # differs between two states of a file; of the same type for the same kind of file
 
 
@@ -131,8 +133,10 @@ def open_nwb(file: h5py.File, mode: str) -> Iterator[NWBFile]:
     with warnings.catch_warnings():
         for module in ("hdmf", "pynwb"):
             warnings.filterwarnings("ignore", module=rf"{module}\..*")
-        with NWBHDF5IO(file=file, mode=mode) as io:
-            nwbfile = io.read()
+        with ExitStack() as stack:
+            with _translate_errors(file):
+                io = stack.enter_context(NWBHDF5IO(file=file, mode=mode))
+                nwbfile = io.read()
             if mode == "r":
                 yield nwbfile
                 return
@@ -141,6 +145,24 @@ def open_nwb(file: h5py.File, mode: str) -> Iterator[NWBFile]:
             large = take_large(container for container in nwbfile.all_children() if id(container) not in old)
             io.write(nwbfile, cache_spec=_lacks_schemas(file, io.manager.namespace_catalog))
             fill_large(file, large, io.manager.get_builder)
+
+
+@contextmanager
+def _translate_errors(file: h5py.File) -> Iterator[None]:
+    """Say in one line what pynwb and hdmf fail with on a file that is not as they expect it."""
+    try:
+        yield
+    except (NwbpipeError, OSError, MemoryError):  # a commit of another process may be the cause
+        raise
+    except Exception as error:
+        text = next(iter(str(error).splitlines()), "")[:300]
+        raise DamagedFileError(
+            "pynwb can't read the file",
+            where=file.filename,
+            expected="valid NWB 2",
+            found=f"{type(error).__name__}: {text}",
+            hint="`nwbpipe check FILE.nwb` looks further; else ask the program that wrote it",
+        ) from error
 
 
 def _lacks_schemas(file: h5py.File, catalog: object) -> bool:
@@ -168,8 +190,9 @@ def read_nwb_version(file: h5py.File) -> tuple[int, ...]:
         raise UnsupportedFileError(
             msg, where=file.filename, expected="the attribute nwb_version", hint="give an NWB 2 file"
         )
-    text = declared.decode() if isinstance(declared, bytes) else str(declared)
-    numbers = tuple(int(part) for part in text.removeprefix("NWB-").split("-")[0].split(".") if part.isdigit())
+    text = declared.decode("utf-8", "replace") if isinstance(declared, bytes) else str(declared)
+    text = text if len(text) <= _VERSION_TEXT else f"{text[:_VERSION_TEXT]}… ({len(text)} characters)"
+    numbers = tuple(int(part) for part in _VERSION_NUMBER.findall(text.removeprefix("NWB-").split("-")[0]))
     if not numbers or numbers[0] != 2:
         msg = f"NWB version {text} is not supported"
         raise UnsupportedFileError(

@@ -51,7 +51,7 @@ def find_validation_errors(file: h5py.File, original: SessionFile) -> Counter[st
                 msg,
                 where=str(original),
                 expected="a readable schema in /specifications",
-                found=f"{type(error).__name__}: {error}",
+                found=f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}",
                 hint="export the file with a current pynwb, or convert the session again",
             ) from error
 
@@ -132,7 +132,7 @@ def check_valid(working: h5py.File, original: SessionFile) -> None:
 
 
 def _read_version(file: h5py.File) -> str:
-    return str(file.attrs["nwb_version"])
+    return str(file.attrs["nwb_version"])[:40]
 
 
 def _summarize_faults(faults: Counter[str], most: int = 3) -> str:

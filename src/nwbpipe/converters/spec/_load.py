@@ -14,7 +14,7 @@ from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.converters.spec._paths import SpecPaths, find_remote_paths, find_spec_paths
 from nwbpipe.converters.spec._values import infer_type
 from nwbpipe.converters.spec._yaml import SpecDocument, YamlMapping, read_document
-from nwbpipe.errors import Problem
+from nwbpipe.errors import Problem, show_text
 from nwbpipe.stores import Stage, Stores, is_remote
 from nwbpipe.stores.s3 import canonical_url
 
@@ -95,7 +95,7 @@ def summarize_spec(path: Path | str, *, stores: Stores | None = None) -> SpecSum
             fields |= {str(name): str(value) for name, value in section.items() if isinstance(value, str)}
     for name in ("subject_id", "session_id"):
         value = fields.get(name, "")
-        if not value or value in (".", "..") or set(value) & set('/\\:*?"<>|\0'):
+        if not value or value.startswith(".") or set(value) & set('/\\:*?"<>|') or show_text(value) != value:
             message = f"{name} can't stand in a file name" if value else f"{name} is missing"
             document.problems.append(Problem(message, str(path), found=value or None))
     document.raise_problems("the session spec", str(path))

@@ -24,7 +24,7 @@ from nwbpipe.converters.spec._clock_spec import ClockSpec
 from nwbpipe.converters.spec._entities import DeviceSpec, Filled, Implant, Injection, Note, Surgery
 from nwbpipe.converters.spec._paths import SpecPaths
 from nwbpipe.converters.spec._yaml import YamlMapping, YamlScalar
-from nwbpipe.errors import NwbpipeError
+from nwbpipe.errors import NwbpipeError, show_text
 from nwbpipe.validation import FormatVersion, StrictModel, mistake
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -63,9 +63,17 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+_ID_BYTES = 80  # file names hold two ids and more, in at most 255 bytes
+
+
 def _check_file_name(value: str) -> str:
-    if not re.fullmatch(r"[^/\\\0:*?\"<>|]+", value) or value in (".", "..") or value != value.strip():
-        raise ValueError('expected a text that can stand in a file name: no / \\ : * ? " < > |')
+    """Refuse an id that can't stand in a file name on some system, hides, or can't be shown as it is."""
+    plain = re.fullmatch(r"[^/\\:*?\"<>|]+", value) and show_text(value) == value == value.strip()
+    if not plain or value.startswith(".") or len(value.encode()) > _ID_BYTES:
+        raise ValueError(
+            f'expected a text of at most {_ID_BYTES} bytes that can stand in a file name: no / \\ : * ? " < > |, no '
+            "control or invisible characters, and no dot at its beginning"
+        )
     return value
 
 
