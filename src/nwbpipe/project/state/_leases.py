@@ -25,6 +25,8 @@ from nwbpipe.errors import ConflictError, FileAccessError, NwbpipeError
 from nwbpipe.stores import Store
 
 TTL = 60.0  # seconds
+_MAX_TTL = 86400.0
+_MAX_BYTES = 2**16
 
 
 @dataclass
@@ -143,13 +145,16 @@ class Leases:
     def _read(self, path: str) -> tuple[dict[str, Any] | None, str | None]:
         """Return content and tag; the content is None if it can't be read, the tag if the lease is missing."""
         try:
-            tag = self.store.stat(path).tag
+            status = self.store.stat(path)
+            tag = status.tag
+            if status.size > _MAX_BYTES:
+                return None, tag
             content = json.loads(self.store.read_bytes(path))
         except FileAccessError:
             return None, None
-        except ValueError:
+        except (ValueError, RecursionError):
             return None, tag
-        return (content, tag) if isinstance(content, dict) else (None, tag)
+        return (content, tag) if _is_lease(content) else (None, tag)
 
     def _start_heartbeat(self) -> None:
         if self._beating is None:
@@ -168,6 +173,22 @@ class Leases:
                         lease.lost = True
                     except NwbpipeError:
                         continue  # the store can't be reached: the next beat tries again
+
+
+def _is_lease(content: Any) -> bool:
+    """Return True if the content of a file is that of a lease: anybody who may write the store may write others."""
+    return (
+        isinstance(content, dict)
+        and all(isinstance(content.get(name, ""), str) for name in ("owner", "machine", "session", "step", "run"))
+        and all(isinstance(content.get(name, 0), int) for name in ("pid", "beat"))
+        and all(_is_number(content.get(name, 1.0)) for name in ("pid_since", "since"))
+        and _is_number(content.get("ttl_s", 1.0))
+        and 0 < content.get("ttl_s", 1.0) < _MAX_TTL
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
 
 
 def _describe_process() -> dict[str, Any]:

@@ -7,6 +7,7 @@ are found without reading the others.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -14,11 +15,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from nwbpipe.errors import DamagedFileError, NwbpipeError
 from nwbpipe.stores import Store
 
 Outcome = Literal["done", "failed", "interrupted"]
 _FORMAT = 1
+_MAX_BYTES = 2**22
 
 
 @dataclass(frozen=True)
@@ -114,11 +118,17 @@ class RunStore:
             The object can't be read, or a later nwbpipe wrote it.
         """
         try:
-            values = json.loads(self.store.read_bytes(path))
+            if self.store.stat(path).size > _MAX_BYTES:
+                raise ValueError(f"it has more than {_MAX_BYTES} bytes")
+            data = self.store.read_bytes(path)
+            values = json.loads(data)
             if values["format"] > _FORMAT:
                 raise ValueError(f"format {values['format']}: written by a later nwbpipe")
-            return RunObject(**values)
-        except (ValueError, TypeError, KeyError) as error:
+            run = TypeAdapter(RunObject).validate_json(data, strict=True)
+            if not math.isfinite(run.seconds) or not all(map(math.isfinite, run.usage.values())):
+                raise ValueError("a number is not finite")
+            return run
+        except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
             msg = "a run object can't be read"
             raise DamagedFileError(
                 msg, where=self.store.location(path), found=str(error), hint="remove it"
