@@ -218,7 +218,8 @@ def _accept(tool: Tool, kind: EnvironmentKind, lock: Path | None) -> Iterator[Pa
         return
     content = _read_lock(tool, kind, lock)
     lines = content.lines
-    if kind is EnvironmentKind.ISOLATED and not find_uv() and (tool.checkout is not None or not content.has_hashes):
+    by_pip = kind is EnvironmentKind.CONTAINER or (kind is EnvironmentKind.ISOLATED and not find_uv())
+    if by_pip and (tool.checkout is not None or not content.has_hashes):
         lines = tuple(
             line.partition(" --hash=")[0] for line in lines
         )  # pip wants a hash for all packages or for none
