@@ -14,7 +14,8 @@ a stable code, and the exit code of the command line (1: the work failed, 2: the
     │   ├── ResultExistsError     NP105  the step has a result already, with other parameters or inputs
     │   ├── OverwriteError        NP106  the output exists, or holds results that would be lost
     │   ├── UnsupportedFileError  NP107  not HDF5, not NWB, or an NWB version that is not supported
-    │   └── UntrustedError        NP108  a project or raw files would run code, and the user does not trust them
+    │   ├── UntrustedError        NP108  a project or raw files would run code, and the user does not trust them
+    │   └── ChangedResultError    NP109  a result, or its record, is not as its run wrote it
     └── WorkError                 exit 1: the work was started, or checked, and failed
         ├── SourceError           NP201  a raw file is missing, unreadable, truncated or contradicts itself
         │   └── AccountError      NP208  the raw files hold something else than was read of them
@@ -216,6 +217,12 @@ class UntrustedError(RequestError):
     """A project file or raw files would run code, and the user has not said that they are trusted."""
 
     code = "NP108"
+
+
+class ChangedResultError(RequestError):
+    """A result, or its record, was changed since its run wrote it: it is kept until it is named with ``--force``."""
+
+    code = "NP109"
 
 
 class WorkError(NwbpipeError):

@@ -20,7 +20,9 @@ def check(
     repair: Annotated[
         bool, typer.Option("--repair", help="Finish or take back an interrupted commit; remove leftovers.")
     ] = False,
-    rehash: Annotated[bool, typer.Option("--rehash", help="Read the inputs of all results again.")] = False,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read the inputs of all results, and the results, again.")
+    ] = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which a reader counts as hung.")] = 120.0,
     lock_timeout: Annotated[float, typer.Option(min=0, help="With --repair: seconds to wait for a writer.")] = 60.0,
     abandoned_after: Annotated[

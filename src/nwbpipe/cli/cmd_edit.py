@@ -27,13 +27,14 @@ def remove(
     file: File,
     step: Step,
     cascade: Annotated[bool, typer.Option("--cascade", help="Also the results that depend on them.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also if another program or a person changed them.")] = False,
     lock_timeout: LockTimeout = 60.0,
     as_json: AsJson = False,
 ) -> None:
     """Remove a step's results; its record stays, marked as removed."""
     from nwbpipe.session import remove_step
 
-    removal = remove_step(file, step, cascade=cascade, lock_timeout=lock_timeout)
+    removal = remove_step(file, step, cascade=cascade, force=force, lock_timeout=lock_timeout)
     if as_json:
         typer.echo(json.dumps({"steps": removal.steps, "paths": removal.paths}, indent=2))
         return

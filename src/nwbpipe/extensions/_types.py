@@ -56,19 +56,20 @@ class ProcessingRun(NWBContainer):  # type: ignore[misc]  # pynwb is untyped
     1-D text datasets of equal length (`input_name`, `input_path`, …), absent if there are none.
     """
 
-    __nwbfields__ = (*_ATTRIBUTES, "seed", *_JSON, *_COLUMNS)
+    __nwbfields__ = (*_ATTRIBUTES, "seed", "record_digest", *_JSON, *_COLUMNS)
 
     @docval(  # type: ignore[untyped-decorator]
         {"name": "name", "type": str, "doc": "<step>_<first 8 of the run id>"},
         *(_make_argument(name) for name in (*_ATTRIBUTES, *_JSON)),
         {"name": "seed", "type": (int, np.integer), "doc": "seed of the run", "default": None},
+        {"name": "record_digest", "type": str, "doc": "binds the record", "default": None},
         *(
             {"name": name, "type": ("array_data", "data"), "shape": (None,), "doc": name, "default": None}
             for name in _COLUMNS
         ),
     )
     def __init__(self, **kwargs: Any) -> None:
-        fields = popargs_to_dict([*_ATTRIBUTES, "seed", *_JSON, *_COLUMNS], kwargs)
+        fields = popargs_to_dict([*_ATTRIBUTES, "seed", "record_digest", *_JSON, *_COLUMNS], kwargs)
         for kind in ("input", "output"):
             columns = [fields[name] for name in _COLUMNS if name.startswith(kind)]
             if len({None if column is None else len(column) for column in columns}) > 1:

@@ -7,27 +7,32 @@ from nwbpipe.provenance._cache import Identity, IdentityCache, default_cache_fol
 from nwbpipe.provenance._canonical import canonical_json, digest, parameters_hash, run_key
 from nwbpipe.provenance._edit import rename_record, set_sources
 from nwbpipe.provenance._files import FileIdentity, FileStat, RemoteStat
-from nwbpipe.provenance._identity import identify_object
+from nwbpipe.provenance._identity import IdentityResult, identify_object
 from nwbpipe.provenance._new_record import new_record, read_host_label
+from nwbpipe.provenance._own_identity import find_own_identity, own_name
 from nwbpipe.provenance._prov import build_prov, merge_prov
 from nwbpipe.provenance._records import (
+    LOCATION,
     REMOVED,
     ObjectRecord,
     RunRecord,
-    add_record,
     find_current_record,
-    mark_superseded,
+    read_current_record,
     read_records,
 )
+from nwbpipe.provenance._seal import find_record_fault
 from nwbpipe.provenance._step_names import check_step_name
+from nwbpipe.provenance._write_records import add_record, mark_superseded, seal_records, write_record
 
 __all__ = [
+    "LOCATION",
     "REMOVED",
     "AlignmentRecord",
     "FileIdentity",
     "FileStat",
     "Identity",
     "IdentityCache",
+    "IdentityResult",
     "ObjectRecord",
     "RemoteStat",
     "RunRecord",
@@ -39,16 +44,22 @@ __all__ = [
     "default_cache_folder",
     "digest",
     "find_current_record",
+    "find_own_identity",
+    "find_record_fault",
     "identify_file",
     "identify_object",
     "mark_superseded",
     "merge_prov",
     "new_record",
+    "own_name",
     "parameters_hash",
     "read_alignments",
+    "read_current_record",
     "read_host_label",
     "read_records",
     "rename_record",
     "run_key",
+    "seal_records",
     "set_sources",
+    "write_record",
 ]

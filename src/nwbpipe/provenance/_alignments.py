@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nwbpipe.errors import DamagedFileError
-from nwbpipe.provenance._records import LOCATION, get_record_container
+from nwbpipe.provenance._records import LOCATION
+from nwbpipe.provenance._write_records import get_record_container
 
 _ARRAYS = ("knots", "residuals")
 

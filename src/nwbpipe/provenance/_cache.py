@@ -39,6 +39,7 @@ from nwbpipe.provenance._files import (
     stat_file,
 )
 from nwbpipe.provenance._identity import IdentityResult, find_identity
+from nwbpipe.provenance._own_identity import OWN, find_own_identity
 from nwbpipe.stores import is_remote
 
 _LARGE, _ATTEMPTS = 256 * 2**20, 3
@@ -152,13 +153,7 @@ class IdentityCache:
         if settled:
             entry = self._entries.load(file, new_stat)
             for path, result in settled.items():
-                entry["objects"][path] = {
-                    "identity": result.identity,
-                    "object_id": result.object_id,
-                    "neurodata_type": result.neurodata_type,
-                    "files": {name: list(state) for name, state in result.files.items()},
-                    "reads": result.objects,
-                }
+                entry["objects"][path] = _make_entry(result)
             self._entries.store(file, entry)
         return {
             path: Identity(result.identity, path, result.object_id, result.neurodata_type, False)
@@ -210,7 +205,12 @@ class IdentityCache:
         return read_settled(local, read), stat, _read_stat(file)
 
     def _find_identities(self, h5file: h5py.File, paths: list[str], folder: Path | str) -> dict[str, IdentityResult]:
-        return {path: find_identity(h5file, path, folder=folder, sha256=self._hash_file) for path in paths}
+        return {
+            path: find_own_identity(h5file, path.removeprefix(OWN))
+            if path.startswith(OWN)
+            else find_identity(h5file, path, folder=folder, sha256=self._hash_file)
+            for path in paths
+        }
 
     def stat(self, file: Path | str) -> AnyStat:
         """Return a file's stat, for `carry_over` after a commit of our own."""
@@ -222,6 +222,7 @@ class IdentityCache:
         old_stat: AnyStat,
         changed_paths: Iterable[str],
         new_stat: AnyStat | None = None,
+        written: Mapping[str, IdentityResult] | None = None,
     ) -> int:
         """Carry the cached identities of a file's objects over a commit of our own.
 
@@ -239,6 +240,8 @@ class IdentityCache:
             or depend on one of them are dropped; all others are carried over.
         new_stat : optional
             Its stat after the commit, if the commit returned it: no lock is held in S3.
+        written : mapping of str to IdentityResult, optional
+            Identities of what the commit wrote, by name.
 
         Returns
         -------
@@ -253,6 +256,7 @@ class IdentityCache:
             for name, cached in objects.items()
             if cached["reads"] is not None and not any(_overlap(a, b) for a in changed for b in cached["reads"])
         }
+        remaining |= {name: _make_entry(result) for name, result in (written or {}).items()}
         if remaining and new_stat is not None:
             self._entries.store(file, {"stat": list(new_stat), "objects": remaining, "sha256": None})
         elif remaining:
@@ -387,6 +391,16 @@ def _are_unchanged(files: Mapping[str, Any]) -> bool:
         return all(list(stat_file(name)) == list(stat) for name, stat in files.items())
     except (OSError, FileAccessError):
         return False
+
+
+def _make_entry(result: IdentityResult) -> dict[str, Any]:
+    return {
+        "identity": result.identity,
+        "object_id": result.object_id,
+        "neurodata_type": result.neurodata_type,
+        "files": {name: list(state) for name, state in result.files.items()},
+        "reads": result.objects,
+    }
 
 
 def _normalize(object_path: str) -> str:

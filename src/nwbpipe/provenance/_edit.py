@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import h5py
 
 from nwbpipe.provenance._canonical import canonical_json
 from nwbpipe.provenance._records import LOCATION, RunRecord, read_records
+from nwbpipe.provenance._seal import find_record_fault
+from nwbpipe.provenance._write_records import seal_records
 
 
-def rename_record(file: h5py.File, record: RunRecord, step: str, new_path: Callable[[str], str]) -> None:
+def rename_record(
+    file: h5py.File,
+    record: RunRecord,
+    step: str,
+    new_path: Callable[[str], str],
+    identities: Mapping[str, str],
+) -> None:
     """Rename the step of a run, and update the object paths in every current record.
 
-    Keys, ids, times and identities stay: it is the same run. Superseded records stay as they are.
+    Keys, ids and times stay: it is the same run. Superseded records stay as they are. A record that another program
+    changed before keeps its old digest, which does not match.
 
     Parameters
     ----------
@@ -25,13 +34,24 @@ def rename_record(file: h5py.File, record: RunRecord, step: str, new_path: Calla
         The step's new name.
     new_path : callable
         Returns the new path for an old one; the same if it did not change.
+    identities : mapping of str to str
+        Own identities of the run's outputs, by new path, as far as they are as the run wrote them.
     """
+    bound = []
     for current in read_records(file):
-        if not current.superseded:
-            _rename_paths(file[f"{LOCATION}/{current.name}"], new_path)
+        if current.superseded:
+            continue
+        name = f"{step}_{record.run_id[:8]}" if current.run_id == record.run_id else current.name
+        if current.record_digest and not find_record_fault(current):
+            bound.append(name)
+        _rename_paths(file[f"{LOCATION}/{current.name}"], new_path)
     group = file[f"{LOCATION}/{record.name}"]
     group.attrs["step"] = step
+    if "output_identity" in group:
+        old = zip(group["output_path"].asstr()[...], group["output_identity"].asstr()[...], strict=True)
+        group["output_identity"][...] = [identities.get(path, identity) for path, identity in old]
     file.move(group.name, f"{LOCATION}/{step}_{record.run_id[:8]}")
+    seal_records(file, bound)
 
 
 def set_sources(file: h5py.File, record: RunRecord) -> None:
@@ -48,6 +68,7 @@ def set_sources(file: h5py.File, record: RunRecord) -> None:
     group.attrs["key"] = record.key
     group["sources"][()] = canonical_json(list(record.sources))
     group["resources"][()] = canonical_json(record.resources)
+    seal_records(file, [record.name])
 
 
 def _rename_paths(group: h5py.Group, new_path: Callable[[str], str]) -> None:

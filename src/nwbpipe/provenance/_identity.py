@@ -30,6 +30,7 @@ from nwbpipe.provenance._identity_rules import (
     EXCLUDED,
     NO_MEANING_TYPES,
     TABLE_LINKS,
+    describe_selection,
     find_padding,
     is_free_text,
     list_meaningful_columns,
@@ -95,7 +96,7 @@ def find_identity(
     h5file: h5py.File, path: str, *, folder: Path | str, sha256: Callable[[Path | str], str] = hash_file
 ) -> IdentityResult:
     """Return an object's identity with its dependencies; `sha256` hashes an external file."""
-    walk = _ObjectHasher(h5file, folder, sha256)
+    walk = ObjectHasher(h5file, folder, sha256)
     try:
         obj = h5file[path]
     except (KeyError, ValueError, OSError) as error:
@@ -124,7 +125,7 @@ def find_identity(
     )
 
 
-class _ObjectHasher:
+class ObjectHasher:
     """Walk over an object and its links. Each object is hashed once; cycles end."""
 
     def __init__(self, root: h5py.File, folder: Path | str, sha256: Callable[[Path | str], str]) -> None:
@@ -223,6 +224,9 @@ class _ObjectHasher:
     def _hash_dataset(self, dataset: h5py.Dataset) -> bytes:
         if dataset.shape is not None and read_text_attribute(dataset, "neurodata_type") == "DynamicTableRegion":
             return self._hash_region(dataset, dataset[...])
+        return self._hash_plain_dataset(dataset)
+
+    def _hash_plain_dataset(self, dataset: h5py.Dataset) -> bytes:
         self._check_storage(dataset)
         if dataset.shape is None:
             return hash_node("dataset", self._hash_attributes(dataset), format_type(dataset.dtype), "null")
@@ -260,15 +264,7 @@ class _ObjectHasher:
             target = self._resolve_target(holder, reference)
             if not isinstance(reference, h5py.RegionReference):
                 return hash_node("reference", self.hash_object(target))
-            space = h5py.h5r.get_region(reference, holder.id)
-            chosen = space.get_select_type()
-            if chosen == h5py.h5s.SEL_HYPERSLABS:
-                selection = space.get_select_hyper_blocklist()
-            elif chosen == h5py.h5s.SEL_POINTS:
-                selection = space.get_select_elem_pointlist()
-            else:
-                selection = np.array([chosen])
-            return hash_node("region", self.hash_object(target), str(np.asarray(selection).tolist()))
+            return hash_node("region", self.hash_object(target), describe_selection(reference, holder))
 
         return resolve
 

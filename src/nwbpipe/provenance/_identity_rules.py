@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import h5py
+import numpy as np
 
 from nwbpipe.provenance._hashing import format_type
 
@@ -82,3 +83,16 @@ def list_meaningful_columns(table: h5py.Group, kind: str) -> list[str]:
     elif kind == "ElectrodesTable" or (table.name or "").endswith("/extracellular_ephys/electrodes"):
         names &= ELECTRODE_COLUMNS
     return sorted(name for name in names if name in table)
+
+
+def describe_selection(reference: h5py.RegionReference, holder: Any) -> str:
+    """Return the selection of a region reference as text."""
+    space = h5py.h5r.get_region(reference, holder.id)
+    chosen = space.get_select_type()
+    if chosen == h5py.h5s.SEL_HYPERSLABS:
+        selection = space.get_select_hyper_blocklist()
+    elif chosen == h5py.h5s.SEL_POINTS:
+        selection = space.get_select_elem_pointlist()
+    else:
+        selection = np.array([chosen])
+    return str(np.asarray(selection).tolist())

@@ -1,27 +1,28 @@
-"""Write and read run records: the values of a `ProcessingRun`.
-
-Reading needs h5py only, so that ``nwbpipe log`` answers at once. Writing goes through pynwb.
-"""
+"""Run records, the values of a `ProcessingRun`, and reading them: with h5py only, so that each look is quick."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
+import numpy as np
 
 from nwbpipe.errors import DamagedFileError, InvalidResultError
 from nwbpipe.files import read_texts
-from nwbpipe.provenance._canonical import canonical_json
 
 LOCATION = "/general/nwbpipe"
 REMOVED = "removed"
+SAME_PACKAGES = "same as run"  # instead of the packages: id of an earlier run in the file that has the same
 
-_OBJECT_FIELDS = ("name", "path", "object_id", "neurodata_type", "identity")
-_TEXT_FIELDS = (
+T = TypeVar("T")
+
+OBJECT_FIELDS = ("name", "path", "object_id", "neurodata_type", "identity")
+TEXT_FIELDS = (
     "key",
     "run_id",
     "step",
@@ -69,11 +70,7 @@ class ObjectRecord:
 
     def is_in(self, file: h5py.File) -> bool:
         """Return True if the object at its path is still the same: it may have been replaced since."""
-        return (
-            self.path in file
-            and bool(self.object_id)
-            and _decode_text(file[self.path].attrs.get("object_id")) == self.object_id
-        )
+        return self.path in file and bool(self.object_id) and has_text(file[self.path], "object_id", self.object_id)
 
 
 @dataclass(frozen=True)
@@ -121,6 +118,9 @@ class RunRecord:
         that it placed beside the file.
     sources : tuple of mappings
         Identities of raw files, for conversions.
+    record_digest : str
+        Digest of all of it but `superseded_by`, as the file holds it (see `find_record_fault`); empty in records of
+        nwbpipe 0.1 and in those that no file holds yet.
     """
 
     key: str
@@ -146,6 +146,7 @@ class RunRecord:
     superseded_by: str = ""
     resources: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Mapping[str, Any], ...] = ()
+    record_digest: str = field(default="", compare=False)
 
     @property
     def superseded(self) -> bool:
@@ -160,8 +161,8 @@ class RunRecord:
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON values (times as ISO 8601 text in UTC)."""
         values = asdict(self)
-        values["started"] = _format_time(self.started)
-        values["ended"] = _format_time(self.ended)
+        values["started"] = format_time(self.started)
+        values["ended"] = format_time(self.ended)
         for name in ("inputs", "outputs", "sources"):
             values[name] = list(values[name])
         values["superseded"] = self.superseded
@@ -176,7 +177,7 @@ class RunRecord:
         KeyError, TypeError, ValueError
             A field is missing or has the wrong type.
         """
-        arguments = {f.name: values[f.name] for f in fields(cls)}
+        arguments = {f.name: values[f.name] for f in fields(cls) if f.name != "record_digest"}
         for name in ("inputs", "outputs"):
             arguments[name] = tuple(ObjectRecord(**item) for item in arguments[name])
         for name in ("started", "ended"):
@@ -184,7 +185,8 @@ class RunRecord:
         return cls(**arguments | {"sources": tuple(arguments["sources"])})
 
 
-def _format_time(time: datetime) -> str:
+def format_time(time: datetime) -> str:
+    """Return a time as ISO 8601 text in UTC."""
     if time.tzinfo is None:
         raise InvalidResultError("the time of a run has no time zone", expected="an aware datetime", found=str(time))
     return time.astimezone(UTC).isoformat(timespec="microseconds")
@@ -198,143 +200,134 @@ def read_records(file: h5py.File) -> list[RunRecord]:
     DamagedFileError
         A record that can't be read.
     """
-    records = [_read_record(group) for group in _iter_run_groups(file)]
+    groups = list(iter_run_groups(file))
+    packages = {name.rpartition("_")[2]: group for name, group in groups}
+    records = [_read_record(group, packages.get) for _, group in groups]
     return sorted(records, key=lambda record: (record.ended, record.started, record.name))
 
 
-def _iter_run_groups(file: h5py.File) -> Iterator[h5py.Group]:
+def read_current_record(file: h5py.File, step: str) -> RunRecord | None:
+    """Return the newest record of a step that is not superseded, without reading those of other steps.
+
+    Raises
+    ------
+    DamagedFileError
+        The record can't be read.
+    """
+
+    def find_run(start: str) -> h5py.Group | None:
+        return next((group for _, group in iter_run_groups(file, ending=f"_{start}")), None)
+
+    groups = [group for _, group in iter_run_groups(file, step) if not _read_text(group, "superseded_by")]
+    records = [_read_record(group, find_run) for group in groups]
+    return find_current_record(sorted(records, key=lambda record: (record.ended, record.started)), step)
+
+
+def iter_run_groups(file: h5py.File, step: str = "", ending: str = "") -> Iterator[tuple[str, h5py.Group]]:
+    """Yield name and group of the run records: all, those of one step, or those with that end of the name."""
     container = file.get(LOCATION)
-    if isinstance(container, h5py.Group):
-        for child in container.values():
-            if isinstance(child, h5py.Group) and _decode_text(child.attrs.get("neurodata_type")) == "ProcessingRun":
-                yield child
+    if not isinstance(container, h5py.Group):
+        return
+    for name in container:
+        if not name.endswith(ending) or (step and name[:-9] != step):
+            continue
+        group = container.get(name)
+        if isinstance(group, h5py.Group) and has_text(group, "neurodata_type", "ProcessingRun"):
+            yield name, group
+
+
+def has_text(item: h5py.Group | h5py.Dataset, name: str, text: str) -> bool:
+    """Return True if an object has an attribute with that text."""
+    value = item.attrs.get(name)
+    return isinstance(value, (str, bytes)) and value in (text, text.encode())
 
 
 def _decode_text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode()
-    return "" if value is None or isinstance(value, h5py.Empty) else str(value)
+    if value is None or isinstance(value, h5py.Empty):
+        return ""
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"{value!r:.80} is not a text")
 
 
-def _read_record(group: h5py.Group) -> RunRecord:
+def _read_text(group: h5py.Group, name: str) -> str:
+    with _describe_damage(group):
+        return _decode_text(group.attrs[name])
+
+
+@contextmanager
+def _describe_damage(group: h5py.Group) -> Iterator[None]:
     try:
-        attributes = group.attrs
-        values: dict[str, Any] = {name: _decode_text(attributes[name]) for name in _TEXT_FIELDS}
-        values["revision"] = int(attributes["revision"])
-        values["seed"] = int(attributes["seed"]) if "seed" in attributes else None
-        for name in ("started", "ended"):
-            values[name] = datetime.fromisoformat(_decode_text(attributes[name])).astimezone(UTC)
-        for name in ("parameters", "packages", "resources"):
-            values[name] = json.loads(read_texts(group, name)[()])
-        values["sources"] = tuple(json.loads(read_texts(group, "sources")[()]))
-        values["inputs"] = _read_objects(group, "input")
-        values["outputs"] = _read_objects(group, "output")
-        return RunRecord(**values)
-    except (KeyError, ValueError, TypeError, OSError) as error:
+        yield
+    except (KeyError, ValueError, TypeError, OSError, OverflowError, RecursionError) as error:
         raise DamagedFileError(
             "a run record can't be read",
             where=f"{group.file.filename}:{group.name}",
             expected="a ProcessingRun of ndx-nwbpipe",
-            found=str(error),
+            found=f"{error}"[:200],
             hint="it was changed by another program, or written by a later nwbpipe",
         ) from error
+
+
+def _read_record(group: h5py.Group, find_run: Callable[[str], h5py.Group | None]) -> RunRecord:
+    with _describe_damage(group):
+        attributes = group.attrs
+        values: dict[str, Any] = {name: _decode_text(attributes[name]) for name in TEXT_FIELDS}
+        values["revision"] = _read_integer(attributes["revision"])
+        values["seed"] = _read_integer(attributes["seed"]) if "seed" in attributes else None
+        for name in ("started", "ended"):
+            values[name] = datetime.fromisoformat(_decode_text(attributes[name])).astimezone(UTC)
+        for name in ("parameters", "packages", "resources"):
+            values[name] = _read_mapping(group, name)
+        if set(values["packages"]) == {SAME_PACKAGES}:
+            values["packages"] = _read_packages_of(find_run, values["packages"])
+        values["sources"] = tuple(_require(json.loads(read_texts(group, "sources")[()]), list))
+        for source in values["sources"]:
+            _require(source, dict)
+        values["inputs"] = _read_objects(group, "input")
+        values["outputs"] = _read_objects(group, "output")
+        values["record_digest"] = _decode_text(attributes.get("record_digest"))
+        return RunRecord(**values)
+    raise AssertionError("unreachable")
+
+
+def _read_integer(value: Any) -> int:
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return int(value)
+    raise TypeError(f"{value!r:.80} is not an integer")
+
+
+def _read_mapping(group: h5py.Group, name: str) -> dict[str, Any]:
+    return dict(_require(json.loads(read_texts(group, name)[()]), dict))
+
+
+def _require(value: Any, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r:.80} is not a JSON {'object' if kind is dict else 'list'}")
+    return value
+
+
+def _read_packages_of(find_run: Callable[[str], h5py.Group | None], reference: dict[str, Any]) -> dict[str, Any]:
+    """Return the packages of the earlier run that a record refers to; the reference, if that run is not there."""
+    run_id = str(reference[SAME_PACKAGES])
+    group = find_run(run_id[:8])
+    if group is None or _decode_text(group.attrs.get("run_id")) != run_id:
+        return reference
+    return _read_mapping(group, "packages")
 
 
 def _read_objects(group: h5py.Group, kind: str) -> tuple[ObjectRecord, ...]:
     if f"{kind}_name" not in group:
         return ()
-    columns = [[_decode_text(value) for value in read_texts(group, f"{kind}_{name}")] for name in _OBJECT_FIELDS]
+    columns = [
+        [_decode_text(value) for value in np.atleast_1d(read_texts(group, f"{kind}_{name}"))]
+        for name in OBJECT_FIELDS
+    ]
     return tuple(ObjectRecord(*row) for row in zip(*columns, strict=True))
 
 
 def find_current_record(records: Sequence[RunRecord], step: str) -> RunRecord | None:
     """Return the newest record of a step that is not superseded, or None."""
     return next((r for r in reversed(records) if r.step == step and not r.superseded), None)
-
-
-def get_record_container(nwbfile: Any) -> Any:
-    """Return the container of the records in an NWB file that is open for writing; create it if it is missing."""
-    from nwbpipe.extensions import Provenance
-
-    container = nwbfile.lab_meta_data.get("nwbpipe")
-    if container is None:
-        container = Provenance()
-        nwbfile.add_lab_meta_data(container)
-    elif not isinstance(container, Provenance):
-        raise InvalidResultError(
-            "the file's run records were read without nwbpipe's own classes",
-            where=LOCATION,
-            expected="nwbpipe.extensions imported before the file was opened",
-            found=type(container).__qualname__,
-            hint="open the file with nwbpipe.transaction",
-        )
-    return container
-
-
-def add_record(nwbfile: Any, record: RunRecord) -> None:
-    """Add a run record to an NWB file that is open for writing; older records stay as they are.
-
-    Parameters
-    ----------
-    nwbfile : pynwb.NWBFile
-        Read by pynwb with `nwbpipe.extensions` imported before (mode "a" or "r+"), or new.
-    record : RunRecord
-        The record; its container is created if it is missing.
-
-    Raises
-    ------
-    InvalidResultError
-        The file has a record of that name already, or a time has no time zone.
-    """
-    from nwbpipe.extensions import ProcessingRun
-
-    container = get_record_container(nwbfile)
-    if record.name in container.processing_runs:
-        raise InvalidResultError("the file has a run record of this name already", where=f"{LOCATION}/{record.name}")
-    values: dict[str, Any] = {name: getattr(record, name) for name in _TEXT_FIELDS}
-    for kind, objects in (("input", record.inputs), ("output", record.outputs)):
-        if objects:  # hdmf refuses an empty dataset: it has no type
-            for name in _OBJECT_FIELDS:
-                values[f"{kind}_{name}"] = [getattr(item, name) for item in objects]
-    if record.seed is not None:
-        values["seed"] = record.seed
-    container.add_processing_run(
-        ProcessingRun(
-            name=record.name,
-            revision=record.revision,
-            started=_format_time(record.started),
-            ended=_format_time(record.ended),
-            parameters=canonical_json(record.parameters),
-            packages=canonical_json(record.packages),
-            resources=canonical_json(record.resources),
-            sources=canonical_json(list(record.sources)),
-            **values,
-        )
-    )
-
-
-def mark_superseded(file: h5py.File, step: str, by: str = REMOVED) -> list[str]:
-    """Mark the current records of a step as superseded, in place.
-
-    Parameters
-    ----------
-    file : h5py.File
-        Open for writing, before pynwb opens it (within the same transaction).
-    step : str
-        The step.
-    by : str
-        Id of the run that replaces them, or "removed".
-
-    Returns
-    -------
-    list of str
-        Paths of the records that were marked; empty if the step had no current record.
-    """
-    if not by:
-        raise ValueError("`by` must name the run that replaces the record, or be 'removed'")
-    marked = []
-    for group in _iter_run_groups(file):
-        if _decode_text(group.attrs.get("step")) == step and not _decode_text(group.attrs.get("superseded_by")):
-            group.attrs["superseded_by"] = by
-            marked.append(group.name)
-    return marked

@@ -13,6 +13,7 @@ import h5py
 from nwbpipe.errors import InputError
 from nwbpipe.files import is_below
 from nwbpipe.processors import Artefact, BoundInput, Input, Processor
+from nwbpipe.provenance import own_name
 from nwbpipe.run._artefacts import read_artefact
 from nwbpipe.session import NwbObject, SessionFile, Version
 
@@ -75,7 +76,14 @@ def _bind_artefact(name: str, declared: Artefact, binding: str | None) -> BoundI
 def identify_inputs(
     session: SessionFile, inputs: Mapping[str, BoundInput], *, version: Version | None = None
 ) -> dict[str, BoundInput]:
-    """Return the inputs with their present identities.
+    """Return the inputs with their present identities."""
+    return identify_inputs_and_outputs(session, inputs, (), version=version)[0]
+
+
+def identify_inputs_and_outputs(
+    session: SessionFile, inputs: Mapping[str, BoundInput], outputs: Sequence[str], *, version: Version | None = None
+) -> tuple[dict[str, BoundInput], dict[str, str]]:
+    """Return the inputs with their present identities, and the own identities of outputs by path: in one open.
 
     Parameters
     ----------
@@ -83,14 +91,18 @@ def identify_inputs(
         The session file.
     inputs : mapping of str to BoundInput
         The inputs.
+    outputs : sequence of str
+        Paths of results.
     version : FileStat or RemoteStat, optional
         The state that the caller has just seen the file in.
     """
     artefacts = {name: read_artefact(Path(item.folder)).identity for name, item in inputs.items() if item.folder}
     objects = [name for name in inputs if name not in artefacts]
-    identities = session.identify([inputs[name].path for name in objects], version=version) if objects else []
-    identified = {name: identity.identity for name, identity in zip(objects, identities, strict=True)}
-    return {name: replace(item, identity=(artefacts | identified)[name]) for name, item in inputs.items()}
+    paths = [*(inputs[name].path for name in objects), *map(own_name, outputs)]
+    identities = [item.identity for item in session.identify(paths, version=version)] if paths else []
+    identified = artefacts | dict(zip(objects, identities, strict=False))
+    bound = {name: replace(item, identity=identified[name]) for name, item in inputs.items()}
+    return bound, dict(zip(outputs, identities[len(objects) :], strict=True))
 
 
 def _bind_object(

@@ -168,7 +168,7 @@ class Computation(ABC):
             packages=environment.packages,
             compute_digest=source,
             summary=dict(outcome.summary),
-            usage=dict(outcome.usage),
+            usage={**outcome.usage, "threads": threads},
         )
         path.write_text(json.dumps(asdict(finished)))
         return finished

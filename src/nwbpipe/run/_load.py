@@ -22,7 +22,7 @@ from nwbpipe.run._pending_run import PendingRun
 from nwbpipe.run._prepare import prepare_run
 from nwbpipe.run._process import Run
 from nwbpipe.run._run_differences import explain_existing_result
-from nwbpipe.session import SessionFile
+from nwbpipe.session import SessionFile, explain_changed_result
 from nwbpipe.stores import scratch_folder
 
 
@@ -93,6 +93,8 @@ def load(
     content = {f"output:{item['path']}": f"{item['sha256']}:{item['size']}" for item in sources}
     key = run_key(method.name, method.revision, {"loaded": True}, None, {**prepared.identities, **content})
     existing = prepared.existing
+    if prepared.faults:
+        raise explain_changed_result(context.step, prepared.faults, str(session))
     if existing is not None and existing.key == key:
         return Run(existing, computed=False)
     if existing is not None and not replace:

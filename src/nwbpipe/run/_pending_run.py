@@ -16,8 +16,10 @@ from nwbpipe.provenance import (
     REMOVED,
     ObjectRecord,
     RunRecord,
-    find_current_record,
+    find_own_identity,
     mark_superseded,
+    own_name,
+    read_current_record,
     read_records,
 )
 from nwbpipe.run._bind import identify_inputs
@@ -120,7 +122,7 @@ class PendingRun(Computation):
 
         def make_room(change: SessionChange) -> list[str]:
             self._refuse_changed_inputs(change, verified)
-            return self.remove_replaced(change.file, finished.run_id)
+            return self.remove_replaced(change.file, finished.run_id, lambda path: self._look_up_own(change, path))
 
         try:
             with h5py.File(self.scratch / "results.h5", "r") as arrays:
@@ -162,27 +164,31 @@ class PendingRun(Computation):
                 msg = f"the input {name!r} changed while the tool ran"
                 raise InputError(msg, where=f"{self.session}:{bound.path}", hint="nothing was written: run it again")
 
-    def remove_replaced(self, file: h5py.File, run_id: str) -> list[str]:
+    def _look_up_own(self, change: SessionChange, path: str) -> str | None:
+        identity = self.session.look_up_identity(own_name(path), version=change.version)
+        return identity.identity if identity else find_own_identity(change.file, path).identity
+
+    def remove_replaced(self, file: h5py.File, run_id: str, identify: Callable[[str], str | None]) -> list[str]:
         """Within the transaction: read the step's record again, and remove its result if it is to be replaced.
 
         Returns the paths that were removed.
         """
-        step, records = self.context.step, read_records(file)
-        existing = find_result(records, step, file)
+        step = self.context.step
+        current = read_current_record(file, step)  # a record whose outputs are partly gone counts too
+        if current is None:
+            return []
+        existing = find_result([current], step, file)
         if existing is not None and self.is_done_by(existing):
             raise _DuplicateRunError(existing)
         if existing is not None and not self.may_replace:
             msg = f"the step {step!r} got another result meanwhile"
             raise ResultExistsError(msg, where=str(self.session), hint="choose another name, or pass --replace")
-        current = find_current_record(records, step)  # a record whose outputs are partly gone counts too
-        if current is None:
-            return []
         removed = [current]
         if self.cascade:
             # A result that can't be computed again stays: it refuses the replacement, below.
-            linked = find_dependents(file, current, records, links_only=True)
+            linked = find_dependents(file, current, read_records(file), links_only=True)
             removed += [record for record in linked if not is_irreplaceable(record)]
-        remove_outputs(file, *removed)
+        remove_outputs(file, *removed, force=[step] if self.renew else (), identify=identify)
         for record in removed:
             mark_superseded(file, record.step, run_id if record is current else REMOVED)
         return [output.path for record in removed for output in record.outputs]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from nwbpipe.processors import Context, Processor
-from nwbpipe.provenance import RunRecord, find_current_record
-from nwbpipe.run._bind import bind, describe_input, identify_inputs
-from nwbpipe.session import SessionFile, SessionReader, Version
+from nwbpipe.provenance import RunRecord
+from nwbpipe.run._bind import bind, describe_input, identify_inputs_and_outputs
+from nwbpipe.session import (
+    ResultFault,
+    SessionFile,
+    SessionReader,
+    Version,
+    compare_outputs,
+    find_result,
+    find_result_faults,
+)
 
 
 @dataclass(frozen=True)
@@ -26,12 +34,15 @@ class PreparedRun:
         Current result of the step, if all its outputs are in the file.
     version : FileStat or RemoteStat
         State of the file that all this was read from.
+    faults : sequence of ResultFault
+        What somebody changed in that result, or in its record.
     """
 
     context: Context
     descriptions: Mapping[str, Mapping[str, Any]]
     existing: RunRecord | None
     version: Version
+    faults: Sequence[ResultFault] = ()
 
     @property
     def identities(self) -> dict[str, str]:
@@ -62,15 +73,21 @@ def prepare_run(
     """
 
     def read(reader: SessionReader) -> PreparedRun:
-        current = find_current_record(reader.records, context.step)
+        current = reader.find_current(context.step)
         results = [output.path for output in current.outputs] if current else []
         bound = replace(context, inputs=bind(reader.objects, method, bindings, results, where=str(session)))
         descriptions = {name: describe_input(reader.file, item) for name, item in bound.inputs.items()}
         if type(method).prepare is not Processor.prepare:  # else nothing needs pynwb
             bound = replace(bound, facts=method.prepare(reader.nwbfile, bound))
-        return PreparedRun(bound, descriptions, reader.find_result(context.step), reader.version)
+        existing = current if current and find_result([current], context.step, reader.file) else None
+        faults = find_result_faults(reader.file, existing, lambda _: None) if existing else []
+        return PreparedRun(bound, descriptions, existing, reader.version, faults)
 
     prepared = session.read(read, locked=True)
     # Without HDF5's lock: a commit of another process may not wait while gigabytes are hashed.
-    inputs = identify_inputs(session, prepared.context.inputs, version=prepared.version)
-    return replace(prepared, context=replace(prepared.context, inputs=inputs))
+    unread = [fault.path for fault in prepared.faults if not fault.verified]
+    inputs, outputs = identify_inputs_and_outputs(session, prepared.context.inputs, unread, version=prepared.version)
+    faults = [fault for fault in prepared.faults if fault.verified]
+    if prepared.existing is not None:
+        faults += compare_outputs(prepared.existing, outputs)
+    return replace(prepared, context=replace(prepared.context, inputs=inputs), faults=faults)

@@ -18,7 +18,7 @@ from nwbpipe.provenance import RunRecord, check_step_name, run_key
 from nwbpipe.run._pending_run import PendingRun
 from nwbpipe.run._prepare import prepare_run
 from nwbpipe.run._run_differences import explain_existing_result
-from nwbpipe.session import SessionFile
+from nwbpipe.session import SessionFile, explain_changed_result
 from nwbpipe.stores import scratch_folder
 
 
@@ -110,6 +110,8 @@ def process(
     ------
     RequestError
         If the request can't be carried out: unknown processor, parameter or input, or a result in the way.
+    ChangedResultError
+        If another program or a person changed the step's result, or its record; `force` replaces it.
     ToolError
         If the tool is missing, fails, crashes, is killed or takes too long; the file is as it was.
 
@@ -141,6 +143,8 @@ def process(
         devices=devices,
     )
     existing = prepared.existing
+    if prepared.faults and not force:
+        raise explain_changed_result(name, prepared.faults, str(session))
     if existing is not None and job.is_done_by(existing):
         return Run(existing, computed=False)
     if existing is not None and not job.may_replace:

@@ -6,6 +6,13 @@ from nwbpipe.session._commit import commit_result
 from nwbpipe.session._content import NwbObject, list_nwb_objects
 from nwbpipe.session._edit import RemovalReport, remove_step, rename_step, repack
 from nwbpipe.session._functions import check_readable, open_hdf5, read, read_records, transaction, update
+from nwbpipe.session._integrity import (
+    ResultFault,
+    compare_outputs,
+    explain_changed_result,
+    find_result_faults,
+    hint_for_changed_result,
+)
 from nwbpipe.session._reader import SessionReader, Snapshot, Version, find_result
 from nwbpipe.session._remove import CURATION, find_dependents, is_irreplaceable, remove_outputs
 from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile, retry_after_conflicts
@@ -19,6 +26,7 @@ __all__ = [
     "FileFinding",
     "NwbObject",
     "RemovalReport",
+    "ResultFault",
     "ServedFile",
     "SessionChange",
     "SessionFile",
@@ -32,9 +40,13 @@ __all__ = [
     "check_readable",
     "check_valid",
     "commit_result",
+    "compare_outputs",
+    "explain_changed_result",
     "find_dependents",
     "find_result",
+    "find_result_faults",
     "find_unrecorded",
+    "hint_for_changed_result",
     "is_irreplaceable",
     "list_nwb_objects",
     "open_hdf5",

@@ -8,7 +8,15 @@ import h5py
 
 from nwbpipe import files
 from nwbpipe.errors import NwbpipeError, OverwriteError
-from nwbpipe.provenance import REMOVED, RunRecord, identify_object, read_records
+from nwbpipe.provenance import (
+    REMOVED,
+    RunRecord,
+    find_own_identity,
+    identify_object,
+    read_records,
+    seal_records,
+)
+from nwbpipe.session._integrity import find_result_faults
 from nwbpipe.session._remove import is_irreplaceable
 from nwbpipe.session._session_file import SessionFile
 from nwbpipe.session._unrecorded import find_unrecorded
@@ -41,7 +49,7 @@ def carry_results(target: SessionFile, building: Path, conversion: RunRecord) ->
     ------
     OverwriteError
         If the file holds results that can't be computed again nor carried over: they have no record, a person
-        gave them, or they were loaded from files elsewhere.
+        gave or changed them, or they were loaded from files elsewhere.
     """
     with (
         target.local_copy() as local,
@@ -52,6 +60,11 @@ def carry_results(target: SessionFile, building: Path, conversion: RunRecord) ->
         _refuse_unrecorded(target, old, new, records)
         _copy_schemas(old, new)
         carried: list[str] = []
+        changed = {
+            record.step
+            for record in records
+            if not record.superseded and record.step != _CONVERT and find_result_faults(old, record)
+        }
         for record in records:
             keep = False
             if (
@@ -62,16 +75,23 @@ def carry_results(target: SessionFile, building: Path, conversion: RunRecord) ->
                 files.carry_over(old, new, [output.path for output in record.outputs])
                 carried.append(record.step)
                 keep = True
-            _copy_record(old, new, record, keep, conversion)
-        _refuse_loss(target, records, carried)
+            _copy_record(old, new, record, keep, conversion, record.step not in changed)
+        _refuse_loss(target, records, carried, changed)
     return carried
 
 
-def _refuse_loss(target: SessionFile, records: list[RunRecord], carried: list[str]) -> None:
+def _refuse_loss(target: SessionFile, records: list[RunRecord], carried: list[str], changed: set[str]) -> None:
     current = [record for record in records if not record.superseded and record.step != _CONVERT]
-    lost = [record.step for record in current if record.step not in carried and is_irreplaceable(record)]
+    lost = [
+        record.step
+        for record in current
+        if record.step not in carried and (is_irreplaceable(record) or record.step in changed)
+    ]
     if lost:
-        msg = "the file holds a person's labels, or loaded results, of other data than the new conversion has"
+        msg = (
+            "the file holds a person's labels, results that somebody changed, or loaded results, of other data than "
+            "the new conversion has"
+        )
         raise OverwriteError(
             msg, where=str(target), found=", ".join(lost),
             hint="remove them (`nwbpipe edit remove`), or convert with --overwrite --discard-results",
@@ -116,7 +136,9 @@ def _copy_schemas(old: h5py.File, new: h5py.File) -> None:
             old.copy(old_schemas[name], new_schemas, name=name)
 
 
-def _copy_record(old: h5py.File, new: h5py.File, record: RunRecord, keep: bool, conversion: RunRecord) -> None:
+def _copy_record(
+    old: h5py.File, new: h5py.File, record: RunRecord, keep: bool, conversion: RunRecord, as_written: bool
+) -> None:
     path = f"{_RECORDS}/{record.name}"
     if path in new or path not in old:
         return
@@ -128,3 +150,9 @@ def _copy_record(old: h5py.File, new: h5py.File, record: RunRecord, keep: bool, 
         group["input_object_id"][...] = [
             "" if item.is_artefact else str(new[item.path].attrs.get("object_id", "")) for item in record.inputs
         ]
+    if keep and as_written:  # what it links to has new ids, so that its own content counts as another
+        if "output_identity" in group:
+            group["output_identity"][...] = [
+                find_own_identity(new, item.path).identity if item.identity else "" for item in record.outputs
+            ]
+        seal_records(new, [record.name])

@@ -10,14 +10,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import h5py
+
 from nwbpipe import files
 from nwbpipe.errors import InputError, NwbpipeError
 from nwbpipe.files import FileCondition, Inspection
-from nwbpipe.provenance import RunRecord, identify_object
+from nwbpipe.provenance import RunRecord, find_own_identity, identify_object, own_name
+from nwbpipe.session._integrity import find_result_faults, hint_for_changed_result
 from nwbpipe.session._reader import SessionReader
 from nwbpipe.session._session_file import SessionFile
 from nwbpipe.session._summary import SessionSummary, summarize_session
 from nwbpipe.session._validation import find_validation_errors
+from nwbpipe.stores import is_remote
+
+_SMALL = 64 * 2**20  # stored bytes of a result that each check reads
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class FileFinding:
     Attributes
     ----------
     kind : str
-        ``nwb``, ``inspector``, ``dandi``, ``record``, ``input``, ``reference``, ``leftover`` or ``unsafe``.
+        ``nwb``, ``inspector``, ``dandi``, ``record``, ``result``, ``input``, ``reference``, ``leftover`` or ``unsafe``.
     error : bool
         True if the file is not in order because of it; else it is a note.
     what : str
@@ -114,8 +120,8 @@ def check(
         Finish or take back an interrupted commit, and remove what killed writers left, before the check. In S3:
         abort the unfinished uploads of nwbpipe for this object.
     rehash : bool
-        Read the inputs of all runs and compute their identities, instead of trusting the cache for an unchanged
-        file.
+        Read the inputs and results of all runs and compute their identities, instead of trusting the cache for an
+        unchanged file.
     timeout : float
         Seconds after which reading the file's structure counts as hung.
     lock_timeout : float
@@ -240,7 +246,30 @@ def _check_records(session: SessionFile, reader: SessionReader, rehash: bool) ->
             if output.path not in reader.file:
                 what = f"the step {record.step!r} wrote it, and it is gone"
                 yield FileFinding("record", True, what, output.path, "another program removed it: run the step again")
+        yield from _check_result(session, reader, record, rehash)
         yield from _check_inputs(session, reader, record, rehash)
+
+
+def _check_result(
+    session: SessionFile, reader: SessionReader, record: RunRecord, rehash: bool
+) -> Iterator[FileFinding]:
+    """Yield what is not as the run wrote it. Small results are read again also where `rehash` is false."""
+
+    def identify(path: str) -> str | None:
+        known = None if rehash else _look_up_identity(session, reader, own_name(path))
+        if known is not None:
+            return known
+        if not rehash and (is_remote(session.location) or _count_stored_bytes(reader.file[path]) > _SMALL):
+            return None
+        return find_own_identity(reader.file, path).identity
+
+    for fault in find_result_faults(reader.file, record, identify):
+        if fault.verified:
+            what = f"changed: of the step {record.step!r}, {fault.what}"
+            yield FileFinding("result", True, what, fault.path, hint_for_changed_result(record.step))
+        else:
+            what = f"unverified: of the step {record.step!r}, {fault.what}"
+            yield FileFinding("result", False, what, fault.path, "`nwbpipe check FILE.nwb --rehash` reads it")
 
 
 def _check_inputs(
@@ -272,6 +301,19 @@ def _check_inputs(
         elif identity != item.identity:
             what = f"stale: the step {record.step!r} was computed from other content"
             yield FileFinding("input", False, what, item.path, hint)
+
+
+def _count_stored_bytes(item: h5py.Group | h5py.Dataset) -> int:
+    sizes: list[int] = []
+
+    def count(_: str, inner: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(inner, h5py.Dataset):
+            sizes.append(inner.id.get_storage_size())
+
+    count("", item)
+    if isinstance(item, h5py.Group):
+        item.visititems(count)
+    return sum(sizes)
 
 
 def _look_up_identity(session: SessionFile, reader: SessionReader, object_path: str) -> str | None:

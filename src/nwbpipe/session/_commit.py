@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nwbpipe.provenance import ObjectRecord, RunRecord, add_record
+import h5py
+
+from nwbpipe.provenance import (
+    LOCATION,
+    IdentityResult,
+    ObjectRecord,
+    RunRecord,
+    find_own_identity,
+    own_name,
+    write_record,
+)
 from nwbpipe.session._outputs import find_new_outputs, list_object_ids
 from nwbpipe.session._reader import open_nwb
 from nwbpipe.session._session_file import SessionChange, SessionFile
@@ -40,17 +51,33 @@ def commit_result(
         See `nwbpipe.transaction`.
     """
     changed: list[str] = []
+    written: dict[str, IdentityResult] = {}
+    old_paths: set[str] = set()
     with session.change(
         lock_timeout=lock_timeout,
-        check=lambda working: check_valid(working, session),
-        committed=lambda: session.keep_identities(change, changed),
+        check=lambda working: check_valid(working, session, old_paths),
+        committed=lambda: session.keep_identities(change, changed, written),
         unsafe_no_cas=unsafe_no_cas,
     ) as change:
         changed += make_room(change)
-        with open_nwb(change.file, "a") as nwbfile:
+        old_version = change.file.attrs["nwb_version"]
+        with open_nwb(change.file, "a", without=[LOCATION]) as nwbfile:
+            old_paths |= set(_iter_result_paths(change.file))
             old_ids = list_object_ids(nwbfile)
             write(nwbfile)
-            record = build_record(find_new_outputs(nwbfile, old_ids))
-            changed += [output.path for output in record.outputs]
-            add_record(nwbfile, record)
+            outputs = find_new_outputs(nwbfile, old_ids)
+        if change.file.attrs["nwb_version"] != old_version:  # pynwb raised it: each object has to be valid by it
+            old_paths.clear()
+        changed += [output.path for output in outputs]
+        identities = {output.path: find_own_identity(change.file, output.path) for output in outputs}
+        written |= {own_name(path): identity for path, identity in identities.items()}
+        record = build_record(tuple(replace(o, identity=identities[o.path].identity) for o in outputs))
+        write_record(change.file, record)
     return record
+
+
+def _iter_result_paths(file: h5py.File) -> Iterator[str]:
+    """Yield the paths of all objects of processing modules, and of all run records."""
+    for module in file.get("processing", {}).values():
+        yield from (f"{module.name}/{name}" for name in module)
+    yield from (f"{LOCATION}/{name}" for name in file.get(LOCATION, {}))

@@ -15,10 +15,12 @@ from nwbpipe.provenance import (
     RunRecord,
     check_step_name,
     find_current_record,
+    find_own_identity,
     mark_superseded,
     read_records,
     rename_record,
 )
+from nwbpipe.session._integrity import find_result_faults
 from nwbpipe.session._remove import check_written, find_dependents, remove_outputs
 from nwbpipe.session._session_file import SessionFile
 from nwbpipe.session._validation import find_validation_errors
@@ -40,7 +42,9 @@ class RemovalReport:
     paths: tuple[str, ...]
 
 
-def remove_step(path: Path | str, step: str, *, cascade: bool = False, lock_timeout: float = 60.0) -> RemovalReport:
+def remove_step(
+    path: Path | str, step: str, *, cascade: bool = False, force: bool = False, lock_timeout: float = 60.0
+) -> RemovalReport:
     """Remove a step's results from a session file, in one transaction; its record stays, marked "removed".
 
     The file does not get smaller: `repack` gives the space back.
@@ -53,6 +57,8 @@ def remove_step(path: Path | str, step: str, *, cascade: bool = False, lock_time
         The step.
     cascade : bool
         Whether the results of other steps that link into these, or were made from them, go with them.
+    force : bool
+        Whether the step's results may go even if another program or a person changed them.
     lock_timeout : float
         Seconds to wait for another writer.
 
@@ -64,6 +70,8 @@ def remove_step(path: Path | str, step: str, *, cascade: bool = False, lock_time
     ------
     UnknownNameError
         If the file has no current result of that step.
+    ChangedResultError
+        If another program or a person changed the results of the step, without `force`, or those of another step.
     ResultExistsError
         If other steps depend on it and `cascade` is false, or if an object that is no step's result refers to it.
         The file is as it was.
@@ -88,7 +96,7 @@ def remove_step(path: Path | str, step: str, *, cascade: bool = False, lock_time
             )
         removed = [record, *dependents]
         paths = tuple(output.path for run in removed for output in run.outputs if output.path in file)
-        remove_outputs(file, *removed)
+        remove_outputs(file, *removed, force=[step] if force else ())
         for run in removed:
             mark_superseded(file, run.step)
     return RemovalReport(tuple(run.step for run in removed), paths)
@@ -149,13 +157,14 @@ def rename_step(path: Path | str, step: str, new: str, *, lock_timeout: float = 
                     path = target + path[len(source) :]
             return path
 
+        as_written = not find_result_faults(file, record)
         links = [(link, target) for link, target in files.soft_links(file) if rename(target) != target]
         for source, target in moves:
             file.move(source, target)
         for link, target in links:
             del file[rename(link)]
             file[rename(link)] = h5py.SoftLink(rename(target))
-        rename_record(file, record, new, rename)
+        rename_record(file, record, new, rename, _identify_outputs(file, record, rename) if as_written else {})
     paths = [(output.path, rename(output.path)) for output in record.outputs]
     return tuple((old_path, new_path) for old_path, new_path in paths if new_path != old_path)
 
@@ -221,6 +230,12 @@ def _find_record(records: list[RunRecord], step: str, session: SessionFile) -> R
         found=step,
         hint=suggest_names(step, steps) or "`nwbpipe log FILE.nwb` shows the runs",
     )
+
+
+def _identify_outputs(file: h5py.File, record: RunRecord, rename: Callable[[str], str]) -> dict[str, str]:
+    """Return the own identities of a run's outputs after a rename, by their new paths: names within them changed."""
+    paths = [rename(output.path) for output in record.outputs if output.identity]
+    return {path: find_own_identity(file, path).identity for path in paths}
 
 
 def _plan_moves(file: h5py.File, record: RunRecord, new: str) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,7 @@ import h5py
 
 from nwbpipe import files
 from nwbpipe.errors import DamagedFileError, FileAccessError, InputError, LockedFileError, UnsupportedFileError
-from nwbpipe.provenance import FileStat, IdentityCache
+from nwbpipe.provenance import FileStat, IdentityCache, IdentityResult
 from nwbpipe.session._reader import SessionReader, read_nwb_version
 from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile
 
@@ -64,9 +64,11 @@ class LocalSessionFile(SessionFile):
         self._require_file()
         return files.read_settled(self._path, once)
 
-    def keep_identities(self, change: SessionChange, changed: list[str]) -> None:
+    def keep_identities(
+        self, change: SessionChange, changed: list[str], written: Mapping[str, IdentityResult]
+    ) -> None:
         """See `SessionFile.keep_identities`; the writers' lock is still held."""
-        IdentityCache().carry_over(self._path, change.version, changed)
+        IdentityCache().carry_over(self._path, change.version, changed, written=written)
 
     def require_changeable(self) -> None:
         """See `SessionFile.require_changeable`: each local file can be changed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Self
 import h5py
 
 from nwbpipe.errors import DamagedFileError, NwbpipeError, UnsupportedFileError
-from nwbpipe.provenance import FileStat, RemoteStat, RunRecord, find_current_record, read_records
+from nwbpipe.provenance import (
+    LOCATION,
+    FileStat,
+    RemoteStat,
+    RunRecord,
+    find_current_record,
+    read_current_record,
+    read_records,
+)
 from nwbpipe.session._content import NwbObject, list_nwb_objects
 
 if TYPE_CHECKING:
@@ -39,6 +47,8 @@ class Snapshot:
         All NWB objects but the file itself, by path.
     outputs : frozenset of str
         Paths of the records' outputs that are in the file.
+    replaced : frozenset of str
+        Those at which another object stands than the run wrote.
     """
 
     version: Version
@@ -46,6 +56,7 @@ class Snapshot:
     records: tuple[RunRecord, ...]
     objects: tuple[NwbObject, ...]
     outputs: frozenset[str]
+    replaced: frozenset[str] = frozenset()
 
     def find_result(self, step: str) -> RunRecord | None:
         """Return the current record of a step, if all its outputs are in the file."""
@@ -93,21 +104,31 @@ class SessionReader:
 
     @cached_property
     def nwbfile(self) -> NWBFile:
-        """The `pynwb.NWBFile`, whose data are read on access."""
-        return self._stack.enter_context(open_nwb(self.file, "r"))
+        """The `pynwb.NWBFile` without the run records; its data are read on access."""
+        return self._stack.enter_context(open_nwb(self.file, "r", without=[LOCATION]))
 
     def find_result(self, step: str) -> RunRecord | None:
         """Return the current record of a step, if all its outputs are in the file."""
-        return find_result(self.records, step, self.file)
+        record = self.find_current(step)
+        return None if record is None else find_result([record], step, self.file)
+
+    def find_current(self, step: str) -> RunRecord | None:
+        """Return the current record of a step; those of other steps are not read."""
+        if "records" in self.__dict__:
+            return find_current_record(self.records, step)
+        return read_current_record(self.file, step)
 
     def take_snapshot(self) -> Snapshot:
         """Read records and objects, and return them as values."""
+        records = [record for record in self.records if not record.superseded]
+        outputs = [output for record in records for output in record.outputs if output.path in self.file]
         return Snapshot(
             self.version,
             self.nwb_version,
             tuple(self.records),
             tuple(self.objects),
-            frozenset(o.path for record in self.records for o in record.outputs if o.path in self.file),
+            frozenset(output.path for output in outputs),
+            frozenset(o.path for o in outputs if o.object_id and not o.is_in(self.file)),
         )
 
 
@@ -120,22 +141,21 @@ def find_result(records: Sequence[RunRecord], step: str, paths: Container[str]) 
 
 
 @contextmanager
-def open_nwb(file: h5py.File, mode: str) -> Iterator[NWBFile]:
+def open_nwb(file: h5py.File, mode: str, *, without: Collection[str] = ()) -> Iterator[NWBFile]:
     """Yield the `pynwb.NWBFile` of an open file; hdmf's and pynwb's warnings on older types are left out.
 
-    In mode "a" all that was added in the block is written at its end.
+    In mode "a" all that was added in the block is written at its end. Objects at the paths `without` are not read.
     """
-    from pynwb import NWBHDF5IO
-
     import nwbpipe.extensions  # noqa: F401  (registers our types)
     from nwbpipe.session._large_data import fill_large, take_large
+    from nwbpipe.session._nwb_io import SessionIO
 
     with warnings.catch_warnings():
         for module in ("hdmf", "pynwb"):
             warnings.filterwarnings("ignore", module=rf"{module}\..*")
         with ExitStack() as stack:
             with _translate_errors(file):
-                io = stack.enter_context(NWBHDF5IO(file=file, mode=mode))
+                io = stack.enter_context(SessionIO(file, mode, without))
                 nwbfile = io.read()
             if mode == "r":
                 yield nwbfile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ import h5py
 from nwbpipe import files
 from nwbpipe.errors import InputError, NwbpipeError, ToolError
 from nwbpipe.files import RemoteState
-from nwbpipe.provenance import IdentityCache, RemoteStat
+from nwbpipe.provenance import IdentityCache, IdentityResult, RemoteStat
 from nwbpipe.session._reader import SessionReader, read_nwb_version
 from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile, retry_after_conflicts
 from nwbpipe.stores import CachedFile, RangeServer, Stage, open_location
@@ -65,14 +65,16 @@ class RemoteSessionFile(SessionFile):
 
         return retry_after_conflicts(once)
 
-    def keep_identities(self, change: SessionChange, changed: list[str]) -> None:
+    def keep_identities(
+        self, change: SessionChange, changed: list[str], written: Mapping[str, IdentityResult]
+    ) -> None:
         """See `SessionFile.keep_identities`."""
         assert isinstance(change.version, RemoteStat)
         old_state = RemoteState(change.version.tag, change.version.size, change.writes)
         with suppress(NwbpipeError):  # the commit stands, whatever becomes of this
             state = files.read_remote_state(self._url)
             if state.is_next_of(old_state):  # else others have committed since
-                IdentityCache().carry_over(self._url, change.version, changed, _stat_of(state))
+                IdentityCache().carry_over(self._url, change.version, changed, _stat_of(state), written)
 
     def require_changeable(self) -> None:
         """See `SessionFile.require_changeable`."""

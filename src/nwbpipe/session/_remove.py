@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import h5py
 
 from nwbpipe import files
 from nwbpipe.errors import ResultExistsError
-from nwbpipe.provenance import ObjectRecord, RunRecord, read_records
+from nwbpipe.provenance import ObjectRecord, RunRecord, read_current_record
+from nwbpipe.session._integrity import Identify, explain_changed_result, find_result_faults
 
 CURATION = "curation"  # instead of a processor's name, where a person gave a result
 #: Paths of results; never a module, raw data, or a part of the file itself.
 _RESULTS = re.compile(r"/units|/(intervals|analysis|scratch|processing/[^/]+)/.+")
 
 
-def remove_outputs(file: h5py.File, *records: RunRecord) -> None:
+def remove_outputs(
+    file: h5py.File, *records: RunRecord, force: Collection[str] = (), identify: Identify | None = None
+) -> None:
     """Unlink the outputs of runs, and the modules that this leaves empty.
 
     Parameters
@@ -26,14 +29,26 @@ def remove_outputs(file: h5py.File, *records: RunRecord) -> None:
         Open for writing, within a transaction.
     *records : RunRecord
         The runs, all at once.
+    force : collection of str
+        Steps whose results may go even if somebody changed them.
+    identify : callable, optional
+        See `find_result_faults`.
 
     Raises
     ------
+    ChangedResultError
+        If another program or a person changed a result.
     ResultExistsError
         If a record names an object that its run did not write, or if other objects refer to the outputs; they are
         listed, and nothing was unlinked.
     """
     check_written(file, *records)
+    for record in records:
+        if record.step in force:
+            continue
+        faults = [fault for fault in find_result_faults(file, record, identify) if fault.verified]
+        if faults:
+            raise explain_changed_result(record.step, faults, file.filename)
     paths = [output.path for record in records for output in record.outputs if output.path in file]
     users = files.find_users(file, paths)
     if users:
@@ -59,7 +74,8 @@ def check_written(file: h5py.File, *records: RunRecord) -> None:
     ResultExistsError
         If the object lies outside of the results, has another id than the record says, or is the conversion's.
     """
-    raw = {item.object_id for record in read_records(file) if record.step == "convert" for item in record.outputs}
+    conversion = read_current_record(file, "convert")
+    raw = {item.object_id for item in conversion.outputs} if conversion else set()
     for record in records:
         for output in record.outputs:
             if output.path not in file:  # removed already

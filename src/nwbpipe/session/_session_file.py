@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +16,7 @@ import h5py
 
 from nwbpipe.errors import ConflictError
 from nwbpipe.files import UnfinishedUpload
-from nwbpipe.provenance import Identity, IdentityCache
+from nwbpipe.provenance import Identity, IdentityCache, IdentityResult
 from nwbpipe.session._reader import SessionReader, Snapshot, Version, open_nwb
 from nwbpipe.stores import is_remote
 
@@ -212,8 +212,13 @@ class SessionFile(ABC):
         return IdentityCache().identify_open(change.file, path, folder=self.folder, limit=_SMALL)
 
     @abstractmethod
-    def keep_identities(self, change: SessionChange, changed: list[str]) -> None:
-        """Carry cached identities across our own commit, but for those of the objects that it changed."""
+    def keep_identities(
+        self, change: SessionChange, changed: list[str], written: Mapping[str, IdentityResult]
+    ) -> None:
+        """Carry cached identities across our own commit, but for those of the objects that it changed.
+
+        Those of what it wrote, by name, are added.
+        """
 
     # Changing -------------------------------------------------------------------------------------------------
 

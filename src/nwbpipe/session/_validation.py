@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections import Counter
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -19,7 +20,7 @@ _MOST_SCHEMAS = 8
 _KNOWN_SCHEMAS: dict[str, tuple[Any, list[Any]]] = {}
 
 
-def find_validation_errors(file: h5py.File, original: SessionFile) -> Counter[str]:
+def find_validation_errors(file: h5py.File, original: SessionFile, without: Collection[str] = ()) -> Counter[str]:
     """Return the errors that pynwb's validator finds in an open file, with the count of each.
 
     Parameters
@@ -28,6 +29,8 @@ def find_validation_errors(file: h5py.File, original: SessionFile) -> Counter[st
         The file, open for reading.
     original : SessionFile
         The session file that it is, or is to replace, to be named in an error.
+    without : collection of str
+        Paths of objects that are left out: a commit of ours did not touch them.
 
     Raises
     ------
@@ -35,13 +38,14 @@ def find_validation_errors(file: h5py.File, original: SessionFile) -> Counter[st
         If the file's own copy of the NWB schema can't be read.
     """
     from hdmf.build import BuildManager
-    from pynwb import NWBHDF5IO
+
+    from nwbpipe.session._nwb_io import SessionIO
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:  # as validate(path=...) does: by the schemas that the file itself holds
             types, validators = _load_schemas(file)
-            builder = NWBHDF5IO(file=file, manager=BuildManager(type_map=types)).read_builder()
+            builder = SessionIO(file, "r", without, manager=BuildManager(type_map=types)).read_builder()
             return Counter(str(error) for validator in validators for error in validator.validate(builder))
         except Exception as error:  # the validator meets schemas of any age, and fails in any way
             with original.open() as reader:
@@ -88,7 +92,7 @@ def hash_schemas(file: h5py.File) -> str:
     return texts.hexdigest()
 
 
-def check_valid(working: h5py.File, original: SessionFile) -> None:
+def check_valid(working: h5py.File, original: SessionFile, without: Collection[str] = ()) -> None:
     """Refuse results that leave a file invalid.
 
     pynwb raises a file's ``nwb_version`` to its own when it appends. A file of an older version must therefore be
@@ -101,6 +105,8 @@ def check_valid(working: h5py.File, original: SessionFile) -> None:
         The file with the results, open for reading.
     original : SessionFile
         The session file, in its state before the results.
+    without : collection of str
+        Paths of objects that the results left alone.
 
     Raises
     ------
@@ -109,7 +115,7 @@ def check_valid(working: h5py.File, original: SessionFile) -> None:
     InvalidResultError
         If the results brought a fault into a file of today's version.
     """
-    faults = find_validation_errors(working, original)
+    faults = find_validation_errors(working, original, without)
     if not faults:
         return
     with original.open() as reader:

@@ -11,6 +11,7 @@ from nwbpipe.errors import InputError, NwbpipeError
 from nwbpipe.processors import Artefact, BoundInput
 from nwbpipe.project._sessions import Session
 from nwbpipe.project._spec import ProjectSpec, Step
+from nwbpipe.project.plan._changes import describe_changes
 from nwbpipe.project.plan._conversion import ConversionState, SpecContent, evaluate_conversion
 from nwbpipe.project.plan._inputs import StepRun, expand_runs
 from nwbpipe.project.plan._state import CONVERT, SOUND, SessionOffer, SessionPlan, State, StepState
@@ -300,6 +301,9 @@ class _StepEvaluator:
                     step, "unverified", reason, run.run, inputs=paths, key=record.key, result=result
                 )
         key = compute_key(step.method, step.params, step.primary, step.seed, identities)
+        changed = self._describe_changes(record)
+        if changed:  # not stale: `run` would replace what somebody changed
+            return self._make_state(step, "blocked", changed, run.run, inputs=paths, key=key, result=result)
         if record is not None and record.key == key:
             reason = explain_staleness(record, facts, step.policy)
             if not reason:
@@ -312,15 +316,20 @@ class _StepEvaluator:
             return self._make_pending_state(step, "stale", reason, run.run, facts, key, paths, result)
         return self._make_pending_state(step, "missing", "", run.run, facts, key, paths, result)
 
+    def _describe_changes(self, record: RunRecord | None) -> str:
+        if record is None or self.content.snapshot is None:
+            return ""
+        return describe_changes(record, self.content.snapshot, self._identify_path)
+
     def _identify_inputs(self, run: StepRun) -> dict[str, str]:
         """Return the identities of the inputs, without those that are not known."""
         identities = {name: self._identify_input(item) for name, item in run.inputs.items()}
         return {name: identity for name, identity in identities.items() if identity is not None}
 
     def _identify_input(self, item: BoundInput) -> str | None:
-        if item.folder:
-            return item.identity
-        path = item.path
+        return item.identity if item.folder else self._identify_path(item.path)
+
+    def _identify_path(self, path: str) -> str | None:
         if path not in self.identities:
             self.identities[path] = retry_after_conflicts(lambda: self._identify_object(path))
         return self.identities[path]
