@@ -117,6 +117,7 @@ ELSEWHERE = {
     ("check", "repair"): "tests/cli/test_cli_edit.py",
     ("check", "abandoned_after"): "tests/session/test_check_s3.py",
     ("remove_step", "cascade"): "tests/session/test_edit.py",
+    ("remove_step", "force"): "tests/session/test_changed_results.py",
     ("transaction", "unsafe_no_cas"): "tests/files/test_s3_refused.py",
 }
 

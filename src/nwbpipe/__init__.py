@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nwbpipe.converters import convert
     from nwbpipe.environments import Tool
     from nwbpipe.errors import (
+        ChangedResultError,
         ClockError,
         ConflictError,
         DamagedFileError,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "ChangedResultError": "errors",
     "ClockError": "errors",
     "ConflictError": "errors",
     "Context": "processors",
@@ -117,6 +119,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ChangedResultError",
     "ClockError",
     "ConflictError",
     "Context",

@@ -68,8 +68,10 @@ def test_an_object_of_a_person_in_the_place_of_a_result_stays(processed: Path) -
     assert problem.where == f"{processed}:{SCALED}"
     assert record.outputs[0].object_id in str(problem.expected)
     assert own in str(problem.found)
+    with pytest.raises(errors.ChangedResultError, match="another object stands in its place"):
+        nwbpipe.process(processed, Scale(), params={"factor": 3.0}, replace=True)
     for refused in (
-        lambda: nwbpipe.process(processed, Scale(), params={"factor": 3.0}, replace=True),
+        lambda: nwbpipe.process(processed, Scale(), params={"factor": 3.0}, force=True),
         lambda: nwbpipe.rename_step(processed, "scale", "other"),
     ):
         with pytest.raises(errors.ResultExistsError, match="not a result that the step"):

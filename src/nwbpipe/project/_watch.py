@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from nwbpipe.project.execute._runner import is_runnable
 from nwbpipe.project.plan import StepState
 from nwbpipe.project.plan._conversion import list_raw_files
 from nwbpipe.project.plan._planner import ALL
+from nwbpipe.project.state import Stat
 from nwbpipe.stores import is_remote
 
 
@@ -37,6 +39,8 @@ class Health:
         Summary of the run that followed.
     error : str
         The error if the look failed; else "".
+    unfinished : mapping of str to str
+        By session, a file with the temporary name of a copying program: the session waits until it is gone.
     """
 
     sessions: int = 0
@@ -44,6 +48,7 @@ class Health:
     states: Mapping[str, int] = field(default_factory=dict)
     summary: RunSummary | None = None
     error: str = ""
+    unfinished: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def line(self) -> str:
@@ -51,7 +56,22 @@ class Health:
         if self.error:
             return f"not healthy: {self.error}"
         states = ", ".join(f"{number} {state}" for state, number in sorted(self.states.items()))
-        return f"healthy: {self.sessions} sessions, {self.arriving} arriving; {states or 'no steps'}"
+        waits = "".join(f"; {session} waits for the copy {path}" for session, path in self.unfinished.items())
+        return f"healthy: {self.sessions} sessions, {self.arriving} arriving; {states or 'no steps'}{waits}"
+
+
+# Endings of files that a browser, WinSCP, rclone, Nextcloud or robocopy is still writing.
+_UNFINISHED = (".part", ".partial", ".crdownload", ".filepart", ".download", ".opdownload", ".~tmp~")
+_OF_NWBPIPE = re.compile(r"\.nwbpipe.*|.*\.\d+-[0-9a-f]{8}\.partial")  # what a killed run left
+_OF_RSYNC = re.compile(r"\.(?!_).+\.(?=[A-Za-z0-9]*[A-Z0-9])[A-Za-z0-9]{6}")  # .scan.tif.a7Qz01
+
+
+def is_unfinished_copy(path: str) -> bool:
+    """Return True for the temporary name that a copying program gives a file until it is whole."""
+    name = path.rpartition("/")[2].rpartition("\\")[2]
+    if _OF_NWBPIPE.fullmatch(name):
+        return False
+    return name.lower().endswith(_UNFINISHED) or _OF_RSYNC.fullmatch(name) is not None
 
 
 class Watcher:
@@ -78,6 +98,7 @@ class Watcher:
         self.reporter, self.options = reporter, options
         self.stop = threading.Event()
         self._seen: dict[str, tuple[Any, float]] = {}
+        self._unfinished: dict[str, str] = {}
 
     def watch(self, tell: Callable[[Health], None]) -> None:
         """Look at the project until `stop` is set; call `tell` after each look."""
@@ -92,6 +113,7 @@ class Watcher:
 
     def run_once(self) -> Health:
         """Look once, and run the sessions that have arrived."""
+        self._unfinished.clear()
         sessions, _ = self.project.sessions()  # one listing of each store that is not on this machine
         arrived = [session for session in sessions if self._has_arrived(session)]
         states, summary = self._find_states(arrived), None
@@ -103,8 +125,9 @@ class Watcher:
             self.file_stats.refresh(whole_stores=True)
             states = self._find_states(arrived)
         return Health(
-            len(sessions), len(sessions) - len(arrived), Counter(session.state for session in states), summary
-        )
+            len(sessions), len(sessions) - len(arrived), Counter(session.state for session in states), summary,
+            unfinished=dict(self._unfinished),
+        )  # fmt: skip
 
     def _find_states(self, sessions: Sequence[Session]) -> list[StepState]:
         return [
@@ -112,7 +135,10 @@ class Watcher:
         ]
 
     def _has_arrived(self, session: Session) -> bool:
-        """Return True if no file of a session has changed for `settle_s` seconds, measured by our own clock."""
+        """Return True if no file of a session has changed for `settle_s` seconds, measured by our own clock.
+
+        A file with the temporary name of a copying program means that it goes on.
+        """
         if session.spec is None:
             files: set[str] = {str(session.file)}
         else:
@@ -120,17 +146,29 @@ class Watcher:
             assert spec is not None
             folder = os.path.dirname(str(session.spec))  # of a URL, too  # noqa: PTH120
             files = {*spec.files, *list_raw_files(spec, self.file_stats), *self.file_stats.list_below(folder)}
+            if not is_remote(folder):
+                files.add(folder)  # it changes with the names in it
+        unfinished = sorted(filter(is_unfinished_copy, files))
+        self._unfinished.update({session.key: unfinished[0]} if unfinished else {})
         stats = self.file_stats.stats(sorted(files))
         previous, since = self._seen.get(session.key, (None, 0.0))
         now = time.monotonic()
         if previous != stats:
-            # Don't wait for local files that were at rest before the first look.
-            are_local = not any(map(is_remote, files))
-            newest = max((stat[3] for stat in stats.values() if stat), default=0) if are_local else 0
-            at_rest = are_local and previous is None and time.time() - newest / 1e9 >= self.settle_s
+            at_rest = previous is None and not any(map(is_remote, files)) and self._were_at_rest(stats.values())
             self._seen[session.key] = (stats, now - self.settle_s if at_rest else now)
-            return at_rest
-        return now - since >= self.settle_s
+            return at_rest and not unfinished
+        return now - since >= self.settle_s and not unfinished
+
+    def _were_at_rest(self, stats: Iterable[Stat | None]) -> bool:
+        """Return True if local files were at rest before the first look: then there is nothing to wait for.
+
+        The time of change of the inode tells it, which no program can put back; copying programs give a file the
+        times that it had at its source, some of them while it still grows. Windows has no such time.
+        """
+        if os.name != "posix":
+            return False
+        newest = max((stat[4] for stat in stats if stat), default=0)
+        return time.time() - newest / 1e9 >= self.settle_s
 
     def _wait(self, seconds: float) -> None:
         """Wait for a change in the sessions' store, at most `seconds`."""

@@ -26,7 +26,7 @@ import h5py
 from nwbpipe.errors import FileAccessError, LockedFileError, UnsupportedFileError
 from nwbpipe.files import hold_off_writers, open_remote_state, open_safe, read_settled
 from nwbpipe.machine import make_cache_folder
-from nwbpipe.provenance._cache_entries import CacheEntries
+from nwbpipe.provenance._cache_entries import CacheEntries, make_entry, overlap
 from nwbpipe.provenance._files import (
     AnyStat,
     FileIdentity,
@@ -153,7 +153,7 @@ class IdentityCache:
         if settled:
             entry = self._entries.load(file, new_stat)
             for path, result in settled.items():
-                entry["objects"][path] = _make_entry(result)
+                entry["objects"][path] = make_entry(result)
             self._entries.store(file, entry)
         return {
             path: Identity(result.identity, path, result.object_id, result.neurodata_type, False)
@@ -254,9 +254,9 @@ class IdentityCache:
         remaining = {
             name: cached
             for name, cached in objects.items()
-            if cached["reads"] is not None and not any(_overlap(a, b) for a in changed for b in cached["reads"])
+            if cached["reads"] is not None and not any(overlap(a, b) for a in changed for b in cached["reads"])
         }
-        remaining |= {name: _make_entry(result) for name, result in (written or {}).items()}
+        remaining |= {name: make_entry(result) for name, result in (written or {}).items()}
         if remaining and new_stat is not None:
             self._entries.store(file, {"stat": list(new_stat), "objects": remaining, "sha256": None})
         elif remaining:
@@ -393,21 +393,5 @@ def _are_unchanged(files: Mapping[str, Any]) -> bool:
         return False
 
 
-def _make_entry(result: IdentityResult) -> dict[str, Any]:
-    return {
-        "identity": result.identity,
-        "object_id": result.object_id,
-        "neurodata_type": result.neurodata_type,
-        "files": {name: list(state) for name, state in result.files.items()},
-        "reads": result.objects,
-    }
-
-
 def _normalize(object_path: str) -> str:
     return "/" + object_path.strip("/")
-
-
-def _overlap(first: str, second: str) -> bool:
-    """Return True if two HDF5 paths are the same, or one lies below the other."""
-    first, second = first.rstrip("/") + "/", second.rstrip("/") + "/"
-    return first.startswith(second) or second.startswith(first)

@@ -12,6 +12,7 @@ from typing import Any
 
 from nwbpipe.provenance._files import AnyStat
 from nwbpipe.provenance._hashing import FORMAT
+from nwbpipe.provenance._identity import IdentityResult
 from nwbpipe.stores import is_remote
 
 
@@ -68,3 +69,20 @@ def _is_object_entry(entry: Any) -> bool:
         and isinstance(entry["files"], dict)
         and (entry["reads"] is None or all(isinstance(name, str) for name in entry["reads"]))
     )
+
+
+def make_entry(result: IdentityResult) -> dict[str, Any]:
+    """Return the entry of an object."""
+    return {
+        "identity": result.identity,
+        "object_id": result.object_id,
+        "neurodata_type": result.neurodata_type,
+        "files": {name: list(state) for name, state in result.files.items()},
+        "reads": result.objects,
+    }
+
+
+def overlap(first: str, second: str) -> bool:
+    """Return True if two HDF5 paths are the same, or one lies below the other."""
+    first, second = first.rstrip("/") + "/", second.rstrip("/") + "/"
+    return first.startswith(second) or second.startswith(first)

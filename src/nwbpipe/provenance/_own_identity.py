@@ -36,18 +36,18 @@ def find_own_identity(file: h5py.File, path: str) -> IdentityResult:
     DamagedFileError
         If its values can't be read.
     """
-    where = f"{file.filename}:{path}"
+    address = f"{file.filename}:{path}"
     try:
         item = file[path]
     except (KeyError, ValueError, OSError) as error:
-        raise InputError("the file has no object at this path", where=where, found=str(error)) from error
+        raise InputError("the file has no object at this path", where=address, found=str(error)) from error
     try:
         hasher = _OwnHasher(file, item.name)
         identity = hasher.hash_object(item).hex()
     except (OSError, RuntimeError) as error:
         raise DamagedFileError(
             "an object can't be read to the end",
-            where=where,
+            where=address,
             found=str(error),
             hint="the file is damaged, or its compression needs a plug-in (pip install hdf5plugin)",
         ) from error
@@ -111,4 +111,4 @@ class _OwnHasher(ObjectHasher):
 
 
 def _refuse_media(path: Any) -> str:
-    raise AssertionError(f"{path}: the media of a result are no part of its own content")
+    raise AssertionError(f"{path}: media are not hashed for the own content of a result")

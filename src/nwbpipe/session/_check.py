@@ -33,7 +33,8 @@ class FileFinding:
     Attributes
     ----------
     kind : str
-        ``nwb``, ``inspector``, ``dandi``, ``record``, ``result``, ``input``, ``reference``, ``leftover`` or ``unsafe``.
+        ``nwb``, ``inspector``, ``dandi``, ``record``, ``result``, ``input``, ``reference``, ``leftover`` or
+        ``unsafe``.
     error : bool
         True if the file is not in order because of it; else it is a note.
     what : str
