@@ -115,7 +115,8 @@ def test_what_is_no_place_of_results_stays_even_where_the_id_is_right(processed:
             with pytest.raises(errors.ResultExistsError, match="not a result"):
                 remove_outputs(file, record)
         else:
-            remove_outputs(file, record)
+            with pytest.raises(errors.ChangedResultError, match="its record was changed"):
+                remove_outputs(file, record)
         left: list[str] = []
         file.visit(left.append)
         assert left == names
