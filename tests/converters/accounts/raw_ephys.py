@@ -307,9 +307,188 @@ def spikeglx(folder: Path, random: np.random.Generator) -> Recording:
     )
 
 
+# Blackrock -----------------------------------------------------------------------------------------------------
+
+
+def write_nsx(path: Path, blocks: list[tuple[int, npt.NDArray[np.int16]]], *, period: int = 1) -> None:
+    """Write a .nsX of version 2.3: blocks of samples, each with the clock (ticks of 1/30,000 s) at its first one."""
+    channels = blocks[0][1].shape[1]
+    date = (2024, 5, 3, 1, 10, 0, 0, 0)
+    with path.open("wb") as file:
+        head = struct.pack(
+            "<8s2BI16s256sII8HI", b"NEURALCD", 2, 3, 314 + 66 * channels, b"", b"", period, 30_000, *date, channels
+        )
+        file.write(head)
+        for i in range(channels):
+            label, limits = f"chan{i + 1}".encode(), (-32764, 32764, -8191, 8191)
+            filters = (300, 1, 1, 7500000, 3, 1)
+            file.write(struct.pack("<2sH16s2B4h16sIIHIIH", b"CC", i + 1, label, 1, i, *limits, b"uV", *filters))
+        for stamp, data in blocks:
+            file.write(struct.pack("<BII", 1, stamp, len(data)) + data.astype("<i2").tobytes())
+
+
+def blackrock(folder: Path, random: np.random.Generator) -> Recording:
+    """One to three blocks that pauses separate, beside a second file that began earlier or later."""
+    rate, channels = 30_000.0, int(random.integers(1, 5))
+    start, numbers, blocks = int(random.integers(0, 10**7)), [], []
+    stop = start
+    for _ in range(int(random.integers(1, 4))):
+        part = stop + int(random.integers(1, 3000)) + np.arange(int(random.integers(2, 400)))
+        blocks.append((int(part[0]), samples(random, part, channels)))
+        numbers.append(part)
+        stop = int(part[-1]) + 1
+    write_nsx(folder / "rec.ns6", blocks)
+    zero = int(numbers[0][0])
+    if random.integers(2):
+        other = max(0, zero + int(random.integers(-2000, 2000)))
+        write_nsx(
+            folder / "rec.ns2",
+            [(other, np.zeros((20 + i, 1), np.int16)) for i in range(1)]
+            + [(stop + 9000 * i, np.zeros((9, 1), np.int16)) for i in range(len(blocks) - 1)],
+            period=30,
+        )
+        zero = min(zero, other)
+    joined = np.concatenate(numbers)
+    return Recording(
+        "BlackrockRecordingInterface",
+        {"file_path": str(folder / "rec.ns6")},
+        (joined - zero) / rate,
+        joined % STEP,
+        channels,
+        8191e-6 / 32764,
+    )
+
+
+# Open Ephys, legacy --------------------------------------------------------------------------------------------
+
+
+def write_continuous(path: Path, rate: float, stamps: npt.NDArray[np.int64], data: npt.NDArray[np.int16]) -> None:
+    """Write a channel in records of 1,024 samples."""
+    header = (
+        "header.format = 'Open Ephys Data Format'; \nheader.version = 0.4; \nheader.header_bytes = 1024;\n"
+        "header.description = 'x'; \nheader.date_created = '1-May-2024 100000';\nheader.channel = 'CH1';\n"
+        f"header.channelType = 'Continuous';\nheader.sampleRate = {rate:g};\nheader.blockLength = 1024;\n"
+        "header.bufferSize = 1024;\nheader.bitVolts = 0.195;\n"
+    )
+    with path.open("wb") as file:
+        file.write(header.encode().ljust(1024))
+        for i, stamp in enumerate(stamps):
+            file.write(
+                struct.pack("<qHH", int(stamp), 1024, 0) + data[1024 * i : 1024 * (i + 1)].astype(">i2").tobytes()
+            )
+            file.write(bytes([0, 1, 2, 3, 4, 5, 6, 7, 8, 255]))
+
+
+def openephys_legacy(folder: Path, random: np.random.Generator) -> Recording:
+    """Channels of records, some of which are missing."""
+    rate, channels, first = 30_000.0, int(random.integers(1, 4)), int(random.integers(0, 10**8))
+    records = sample_numbers(
+        random, int(random.integers(3, 8)), int(random.integers(0, 2)) * int(random.integers(0, 2))
+    )
+    steps = np.diff(records, prepend=0)
+    stamps = np.cumsum(np.where(steps > 1, 1024 + steps, 1024)) - 1024
+    numbers = (stamps[:, None] + np.arange(1024)).reshape(-1)
+    data = samples(random, numbers, channels)
+    for i in range(channels):
+        write_continuous(folder / f"100_CH{i + 1}.continuous", rate, stamps + first, data[:, i])
+    args = {"folder_path": str(folder)}
+    return Recording("OpenEphysLegacyRecordingInterface", args, numbers / rate, numbers % STEP, channels, 0.195e-6)
+
+
+# EDF -----------------------------------------------------------------------------------------------------------
+
+
+def edf(folder: Path, random: np.random.Generator) -> Recording:
+    """Records of a second; in EDF+D some begin later than the one before ends."""
+    channels, length, records = int(random.integers(1, 4)), int(random.integers(50, 300)), int(random.integers(2, 9))
+    is_plus = bool(random.integers(2))
+    onsets = np.arange(records).astype(float)
+    if is_plus and random.integers(2):
+        onsets += np.cumsum(random.integers(0, 3, records) * (np.arange(records) > 0))
+    numbers = np.arange(records * length)
+    data = samples(random, numbers, channels)
+    labels, sizes = [f"EEG {i}" for i in range(channels)], [length] * channels
+    if is_plus:
+        labels, sizes = [*labels, "EDF Annotations"], [*sizes, 30]
+    kind = "EDF+D" if is_plus else ""
+    count = len(labels)
+
+    def field(values: list[Any], width: int) -> bytes:
+        return b"".join(str(value).encode().ljust(width) for value in values)
+
+    subject = "X X X X" if is_plus else "X"
+    recording = "Startdate 01-MAY-2024 X X X" if is_plus else "X"
+    header = field(["0"], 8) + field([subject, recording], 80) + field(["01.05.24", "10.00.00", 256 * (count + 1)], 8)
+    header += field([kind], 44) + field([records, 1], 8) + field([count], 4)
+    header += field(labels, 16) + field([""] * count, 80) + field(["uV"] * channels + [""] * (count - channels), 8)
+    header += field([-3200] * channels + [-1] * (count - channels), 8) + field(
+        [3200] * channels + [1] * (count - channels), 8
+    )
+    header += field([-32000] * channels + [-32768] * (count - channels), 8) + field(
+        [32000] * channels + [32767] * (count - channels), 8
+    )
+    header += field([""] * count, 80) + field(sizes, 8) + field([""] * count, 32)
+    path = folder / "rec.edf"
+    with path.open("wb") as file:
+        file.write(header)
+        for i in range(records):
+            file.write(data[i * length : (i + 1) * length].T.astype("<i2").tobytes())
+            if is_plus:
+                file.write(f"+{onsets[i]:g}\x14\x14\0".encode("latin-1").ljust(60, b"\0"))
+    times = (onsets[:, None] + np.arange(length) / length).reshape(-1)
+    return Recording("EDFRecordingInterface", {"file_path": str(path)}, times, numbers % STEP, channels, 0.1e-6)
+
+
+# Neuralynx -----------------------------------------------------------------------------------------------------
+
+
+def neuralynx(folder: Path, random: np.random.Generator) -> Recording:
+    """Channels in records of 512 samples; after a pause the records go on later."""
+    rate, channels = 32_000.0, int(random.integers(1, 4))
+    count = int(random.integers(3, 9))
+    steps = np.full(count, 16_000)  # microseconds of a record
+    if random.integers(2):
+        steps[int(random.integers(1, count))] += int(random.integers(20, 500)) * 1000
+    stamps = int(random.integers(10**6, 10**10)) + np.cumsum(steps) - 16_000
+    stamps -= stamps[0] - int(stamps[0])
+    times = ((stamps - stamps[0])[:, None] / 1e6 + np.arange(512) / rate).reshape(-1)
+    numbers = np.arange(count * 512)
+    data = samples(random, numbers, channels)
+    for i in range(channels):
+        lines = (
+            "######## Neuralynx Data File Header", f"-FileUUID x{i}", "-FileType NCS", "-FileVersion 3.4",
+            "-RecordSize 1044",
+            "-HardwareSubSystemName AcqSystem1",
+            "-HardwareSubSystemType DigitalLynxSX", f"-SamplingFrequency {rate:g}",
+            "-ADMaxValue 32767", "-ADBitVolts 0.000000030518510385491027", f"-AcqEntName CSC{i + 1}",
+            "-NumADChannels 1",
+            f"-ADChannel {i}", "-InputRange 1000", "-InputInverted False", "-DSPLowCutFilterEnabled False",
+            "-DspHighCutFilterEnabled False", "-DspDelayCompensation Enabled", "-DspFilterDelay_\xb5s 0",
+            "-ApplicationName Cheetah \"6.3.2\"", "-TimeCreated 2024/05/01 10:00:00",
+            "-TimeClosed 2024/05/01 11:00:00",
+        )  # fmt: skip
+        with (folder / f"CSC{i + 1}.ncs").open("wb") as file:
+            file.write("\r\n".join(lines).encode("latin-1").ljust(16384, b"\0"))
+            for record in range(count):
+                file.write(struct.pack("<QIII", int(stamps[record]), i, int(rate), 512))
+                file.write(data[512 * record : 512 * (record + 1), i].astype("<i2").tobytes())
+    return Recording(
+        "NeuralynxRecordingInterface",
+        {"folder_path": str(folder)},
+        times,
+        numbers % STEP,
+        channels,
+        3.0518510385491027e-8,
+    )
+
+
 FORMATS: dict[str, Callable[[Path, np.random.Generator], Recording]] = {
     "intan": intan,
     "intan_folder": intan_folder,
     "openephys": openephys,
+    "openephys_legacy": openephys_legacy,
     "spikeglx": spikeglx,
+    "blackrock": blackrock,
+    "edf": edf,
+    "neuralynx": neuralynx,
 }

@@ -11,11 +11,13 @@ import pytest
 
 from nwbpipe.converters._added import load_array, original_times, sample_count
 from nwbpipe.converters._source import Source
+from nwbpipe.converters.neuroconv_fixes import fix_interfaces
 from nwbpipe.converters.spec._model import SourceSpec
 from nwbpipe.errors import AccountError
 from tests.converters.accounts.raw_ephys import FORMATS, Recording
 
 QUICK, LONG = 25, 300  # cases a format
+REFUSED = ("edf",)  # its reader does not read files with pauses
 
 
 class Paths:
@@ -39,6 +41,7 @@ def read(recording: Recording, folder: Path) -> list[Any]:
     spec._video = None
     source = Source("probe", spec, "probe", Paths(folder))  # type: ignore[arg-type]
     source.open()
+    fix_interfaces([source], {})
     nwbfile = NWBFile("test", "test", datetime.now(UTC))
     source.add_to(nwbfile, source.read_metadata())
     return sorted(source.added.series(), key=lambda item: (len(item.name), item.name))
@@ -68,7 +71,7 @@ def check(make: Any, folder: Path, seed: int) -> bool:
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_file_is_right_or_the_recording_is_refused(name: str, tmp_path: Path) -> None:
     refused = sum(check(FORMATS[name], tmp_path / str(seed), seed) for seed in range(QUICK))
-    assert refused == 0, "these recordings can be read rightly"
+    assert (refused > 0) == (name in REFUSED), "these recordings can be read rightly"
 
 
 @pytest.mark.long

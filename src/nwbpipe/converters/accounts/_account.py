@@ -61,6 +61,8 @@ class Stream:
         rate of None): the series is written with these timestamps.
     gaps : tuple of Gap
         Where samples are missing inside.
+    is_split : bool
+        True if the reader writes the stream as several series, one for each part without gaps.
     find_gaps : callable, optional
         Finds them, where that needs a look at each time stamp: called when the source is converted, not for a plan.
     gain : float or array, optional
@@ -80,6 +82,7 @@ class Stream:
     first_time: float | None = None
     times: Callable[[], Times] | None = None
     gaps: tuple[Gap, ...] = ()
+    is_split: bool = False
     find_gaps: Callable[[], tuple[Gap, ...]] | None = None
     gain: Any = None
     unit: str | None = None
@@ -149,7 +152,9 @@ class Account:
         if kind in {kind for kind, _ in self.problems}:
             return True
         if kind == "gap":
-            return bool(self.streams) and all(stream.find_gaps is not None for stream in self.streams)
+            return bool(self.streams) and all(
+                stream.find_gaps is not None or stream.times is not None or stream.is_split for stream in self.streams
+            )
         return kind in ("parts", "samples") and any(stream.samples is not None for stream in self.streams)
 
     def as_record(self) -> dict[str, Any]:

@@ -63,8 +63,9 @@ def reconcile(
     pairs = list(_pair(account, series))
     if len(account.streams) > 1 and len(series) != len(account.streams):
         differences.append(("fields", _count_problem(account, series, where)))
+    total = sum(sample_count(item) for item in series)
     for stream, item in pairs:
-        differences += _compare(account, stream, item, f"{where}: {item.name}", stub=stub)
+        differences += _compare(account, stream, item, f"{where}: {item.name}", total=total, stub=stub)
     notes = raise_unaccepted(differences, where, accept)
     for stream, item in pairs:
         notes += _correct_times(stream, item, added if len(pairs) == 1 else AddedObjects(objects=[item]))
@@ -115,13 +116,15 @@ def _count_problem(account: Account, series: list[Any], where: str) -> Problem:
 
 
 def _compare(
-    account: Account, stream: Stream, series: Any, where: str, *, stub: bool
+    account: Account, stream: Stream, series: Any, where: str, *, total: int, stub: bool
 ) -> Iterator[tuple[str, Problem]]:
     from hdmf.utils import get_data_shape
 
     external = getattr(series, "external_file", None) is not None
     shape = () if external else tuple(get_data_shape(series.data) or ())
     count = sample_count(series)
+    if stream.is_split:
+        count = total
     if stream.samples is not None and not stub and count != stream.samples:
         message = "the reader got another number of samples than the files hold"
         expected = f"{stream.samples} samples in {_name_files(account.files)}"

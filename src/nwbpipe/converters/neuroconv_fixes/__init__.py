@@ -19,6 +19,7 @@ from nwbpipe.converters.neuroconv_fixes._ephys import (
     separate_probes,
 )
 from nwbpipe.converters.neuroconv_fixes._frames import allow_missing_rate, read_frame_numbers, refuse_missing_rate
+from nwbpipe.converters.neuroconv_fixes._gaps import read_stored_samples
 from nwbpipe.converters.neuroconv_fixes._metadata import merge_metadata, rename_devices
 from nwbpipe.converters.neuroconv_fixes._pixel_masks import correct_pixel_masks
 from nwbpipe.converters.neuroconv_fixes._scales import correct_scales
@@ -56,5 +57,6 @@ def fix_interfaces(sources: Sequence[Source], metadata: Mapping[str, Any]) -> No
     keep_geometry(sources)
     place_electrodes(sources, metadata)  # by their groups, which `separate_probes` may rename
     for source in sources:
+        read_stored_samples(source.interface)
         for note in correct_scales(source.interface):
             logger.info("%s: %s", source.where, note)
