@@ -37,16 +37,21 @@ a stable code, and the exit code of the command line (1: the work failed, 2: the
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
+
+_USER = re.compile(r"(?<=://)[^/\s@'\"]+@")
+_QUERY = re.compile(r"(://[^\s?'\"<>]+)\?[^\s'\"<>]+")
 
 
 def show_text(text: object, *, indent: str | None = None) -> str:
     r"""Return text from elsewhere as it may be shown: it can't steer a terminal, hide, or forge a line.
 
     Control, bidirectional, zero-width and other characters that show nothing are escaped (``\x1b``, ``\u202e``).
+    Users, passwords and queries of URLs, which may be signatures, are left out.
 
     Parameters
     ----------
@@ -58,6 +63,8 @@ def show_text(text: object, *, indent: str | None = None) -> str:
     string = str(text)
     if indent is not None:
         return f"\n{indent}".join(show_text(line) for line in string.splitlines()) if string else ""
+    if "://" in string:
+        string = _QUERY.sub(r"\1?…", _USER.sub("…@", string))
     if string.isprintable():
         return string
     return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else _escape(c) for c in string)

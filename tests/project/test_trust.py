@@ -176,3 +176,20 @@ def test_a_name_is_no_line_of_a_unit() -> None:
     assert "WorkingDirectory=/a%%b" in lines
     with pytest.raises(RequestError):
         render_systemd_unit(["python"], Path("/a\nExecStartPre=/bin/sh"), "lab")
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "nwb://sub{{subject_id}/{session_id}.nwb", "nwb://{{session_id}}.nwb", "nwb://{session_id}}.nwb",
+        "nwb://{}{session_id}.nwb",
+        "nwb://{session_id!r}.nwb", "nwb://{session_id.__class__}.nwb", "nwb://{session_id:>9999999999}.nwb",
+        "nwb://{session_id}\\n.nwb",
+    ],
+)  # fmt: skip
+def test_an_output_holds_plain_fields(output: str, tmp_path: Path) -> None:
+    file = write_project(tmp_path, "")
+    text = file.read_text().replace('"nwb://**/*.nwb"', f'"nwb://**/session.yaml"\noutput = "{output}"')
+    file.write_text(text)
+    with pytest.raises(SpecError, match="output"):
+        load_project(file)

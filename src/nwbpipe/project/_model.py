@@ -18,6 +18,8 @@ def _check_output(value: str) -> str:
     fields = re.findall(r"\{([^{}]*)\}", value)
     if unknown := sorted(set(fields) - _FIELDS):
         raise ValueError(f"expected no fields but subject_id and session_id, not {', '.join(unknown)}")
+    if re.search(r"[{}]", re.sub(r"\{\w+\}", "", value)):
+        raise ValueError("expected braces around the fields only")
     if not value.endswith(".nwb"):
         raise ValueError("expected a path that ends in .nwb")
     if "session_id" not in fields:
@@ -28,6 +30,8 @@ def _check_output(value: str) -> str:
 def _check_address(value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]*://[^/].*", value):
         raise ValueError("expected an address in a store, such as raw://**/session.yaml")
+    if not value.isprintable():
+        raise ValueError("expected an address without line breaks or control characters")
     if ".." in value.split("/"):
         raise ValueError("expected a path without ..: it must stay in its store")
     return value
