@@ -1,6 +1,6 @@
 """Turn a tool's results into NWB objects, for converters and processors alike."""
 
-from nwbpipe.foreign import load_pickled_dict, load_pickled_dicts
+from nwbpipe.foreign import load_array, load_pickled_dict, load_pickled_dicts
 from nwbpipe.nwb_builders._behavior import Column, make_events_table, make_intervals_table
 from nwbpipe.nwb_builders._facemap import FacemapPupil, FacemapRegionSvd, FacemapResults
 from nwbpipe.nwb_builders._facemap_nwb import add_facemap_results
@@ -17,6 +17,7 @@ __all__ = [
     "add_facemap_results",
     "find_lost_clusters",
     "list_phy_files",
+    "load_array",
     "load_pickled_dict",
     "load_pickled_dicts",
     "make_events_table",

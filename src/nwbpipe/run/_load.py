@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from nwbpipe.disk import explain_full_disk
 from nwbpipe.errors import RequestError, SourceError
-from nwbpipe.processors import Context, Processor, validate_params
+from nwbpipe.processors import Context, Loaded, Processor, validate_params
 from nwbpipe.processors import processor as find_processor
 from nwbpipe.provenance import check_step_name, identify_file, run_key
 from nwbpipe.run._computation import ComputedResult
@@ -114,7 +114,7 @@ def load(
         job.scratch.mkdir(mode=0o700)
         try:
             with h5py.File(job.scratch / "results.h5", "w") as arrays:
-                loaded = method.loader.load(source, arrays, job.context)
+                loaded = _load_output(method, source, arrays, job.context)
             job = with_fields(job, context=with_fields(job.context, params=loaded.params))
             finished = ComputedResult(
                 run_id=uuid.uuid4().hex,
@@ -142,3 +142,15 @@ def _hash_files(source: Path, files: list[Path]) -> list[dict[str, object]]:
         name = Path(top, file.relative_to(source)).as_posix() if file != source else top
         hashed.append({"source": top, "path": name, "size": identity.size, "sha256": identity.sha256})
     return hashed
+
+
+def _load_output(method: Processor, source: Path, arrays: h5py.File, context: Context) -> Loaded:
+    """Call a processor's loader; values of odd types and shapes in the files are an error that names the folder."""
+    assert method.loader is not None
+    try:
+        return method.loader.load(source, arrays, context)
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+        msg = f"the output is not as {method.name} leaves it"
+        found = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]}"
+        hint = "run the tool again; nothing was written"
+        raise SourceError(msg, where=str(source), found=found, hint=hint) from error

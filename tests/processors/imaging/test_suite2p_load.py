@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -14,6 +15,10 @@ from pynwb import NWBHDF5IO, validate
 import nwbpipe
 from nwbpipe.cli import main
 from nwbpipe.errors import InputError, RequestError, ResultExistsError, SourceError
+from nwbpipe.nwb_builders import load_pickled_dict, load_pickled_dicts
+from nwbpipe.processors import processor
+from nwbpipe.processors.imaging.suite2p._params import Suite2pParams
+from nwbpipe.run._load import _load_output
 from tests.fixtures.processing import Scale
 from tests.processors.imaging.session import write_session
 
@@ -215,3 +220,45 @@ def test_planes_of_a_volume_are_loaded_together(tmp_path):
 def test_a_processor_that_loads_nothing_says_so(session_nwb, tmp_path):
     with pytest.raises(RequestError, match="takes no finished output"):
         nwbpipe.load(session_nwb, Scale(), tmp_path)
+
+
+def _change_ops(folder: Path, **values: object) -> None:
+    np.save(folder / "ops.npy", load_pickled_dict(folder / "ops.npy") | values)
+
+
+def _change_first_roi(folder: Path, **values: object) -> None:
+    first, *others = load_pickled_dicts(folder / "stat.npy")
+    np.save(folder / "stat.npy", np.array([first | values, *others]))
+
+
+def _declare(folder: Path, shape: tuple[int, int]) -> None:
+    with (folder / "F.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+
+
+ODD = {
+    "tau": lambda folder: _change_ops(folder, tau="fast"),
+    "tau of NaN": lambda folder: _change_ops(folder, tau=float("nan")),
+    "neucoeff": lambda folder: _change_ops(folder, neucoeff=[0.7, 0.7]),
+    "Ly": lambda folder: _change_ops(folder, Ly="many"),
+    "meanImg of NaN": lambda folder: _change_ops(folder, meanImg=np.full((NY, NX), np.nan)),
+    "meanImg of another shape": lambda folder: _change_ops(folder, meanImg=np.zeros((3, 3))),
+    "yoff": lambda folder: _change_ops(folder, yoff=["a"] * FRAMES),
+    "yrange": lambda folder: _change_ops(folder, yrange="all"),
+    "med": lambda folder: _change_first_roi(folder, med="middle"),
+    "lam": lambda folder: _change_first_roi(folder, lam=["a", "b"]),
+    "lam of NaN": lambda folder: _change_first_roi(folder, lam=np.array([np.nan, 1.0])),
+    "skew": lambda folder: _change_first_roi(folder, skew="much"),
+    "ypix": lambda folder: _change_first_roi(folder, ypix={"a": 1, "b": 2}),
+    "a header of 10^12 columns": lambda folder: _declare(folder, (ROIS, 10**12)),
+    "a header below zero": lambda folder: _declare(folder, (-1, 10**12)),
+}
+
+
+@pytest.mark.parametrize("spoil_folder", ODD.values(), ids=ODD)
+def test_values_of_odd_types_are_an_error_that_names_the_folder(tmp_path, spoil_folder):
+    folder = write_folder(tmp_path / "suite2p" / "plane0")
+    spoil_folder(folder)
+    context = SimpleNamespace(facts={"shape": (FRAMES, NX, NY)}, params=Suite2pParams())
+    with h5py.File(tmp_path / "results.h5", "w") as arrays, pytest.raises(SourceError, match="plane0"):
+        _load_output(processor("suite2p"), folder, arrays, context)

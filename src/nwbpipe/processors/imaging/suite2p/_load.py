@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from nwbpipe.errors import InputError, SourceError
-from nwbpipe.nwb_builders import load_pickled_dict, load_pickled_dicts
+from nwbpipe.nwb_builders import load_array, load_pickled_dict, load_pickled_dicts
 from nwbpipe.processors._base import Loaded
 from nwbpipe.processors.imaging.suite2p._params import SETTINGS
 from nwbpipe.processors.imaging.suite2p._store import Arrays, join_planes, plane_arrays, store_arrays
@@ -119,11 +119,21 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
     return Loaded(
         summary={**summary, "frames": shape[0], "planes": len(planes), "loaded": True, "blocks_unknown": unknown},
         params=params.model_copy(
-            update={"neuropil_coefficient": float(coefficient), "tau": float(ops.get("tau", params.tau))}
+            update={
+                "neuropil_coefficient": _read_number(folders[0], "neucoeff", coefficient),
+                "tau": _read_number(folders[0], "tau", ops.get("tau", params.tau)),
+            }
         ),
         parameters=settings,
         tool_version=str(ops.get("suite2p_version") or ops.get("version") or "unknown"),
     )
+
+
+def _read_number(folder: Path, name: str, value: Any) -> float:
+    if np.ndim(value) != 0 or not _is_finite(value):
+        msg = f"{name} is not a finite number"
+        raise SourceError(msg, where=str(folder / "ops.npy"), expected="a number", found=repr(value)[:80])
+    return float(value)
 
 
 def _read_plane(folder: Path, ops: Mapping[str, Any], shape: tuple[int, int, int]) -> Arrays:
@@ -154,6 +164,10 @@ def _read_plane(folder: Path, ops: Mapping[str, Any], shape: tuple[int, int, int
             msg = f"ROI {number} is not one of suite2p's"
             found_text = f"no {', '.join(missing)}" if missing else f"{len(roi['lam'])} weights"
             raise SourceError(msg, where=str(folder / "stat.npy"), expected="ypix, xpix, lam, med", found=found_text)
+        for name in ("ypix", "xpix", "lam", "med"):
+            if not _is_finite(roi[name]) or (name == "med" and np.shape(roi[name]) != (2,)):
+                msg = f"{name} of ROI {number} does not hold finite numbers"
+                raise SourceError(msg, where=str(folder / "stat.npy"), expected="numbers, as suite2p leaves them")
         y, x = np.asarray(roi["ypix"]), np.asarray(roi["xpix"])
         if (
             y.shape != x.shape
@@ -164,6 +178,18 @@ def _read_plane(folder: Path, ops: Mapping[str, Any], shape: tuple[int, int, int
         ):
             msg = f"ROI {number} lies outside of the frame"
             raise SourceError(msg, where=str(folder / "stat.npy"), expected=f"x below {nx}, y below {ny}")
+    for name in ("meanImg", "meanImgE", "max_proj", "Vcorr", "yoff", "xoff", "corrXY", "yoff1", "xoff1"):
+        if name in ops and not _is_finite(ops[name]):
+            msg = f"{name} does not hold finite numbers"
+            raise SourceError(msg, where=str(folder / "ops.npy"), expected="numbers, as suite2p leaves them")
+    if "meanImg" in ops and np.shape(ops["meanImg"]) != (ny, nx):
+        msg = "meanImg is not of the size of a frame"
+        raise SourceError(
+            msg,
+            where=str(folder / "ops.npy"),
+            expected=f"{ny} rows of {nx}",
+            found=f"shape {np.shape(ops['meanImg'])}",
+        )
     outputs["reg"].setdefault("yrange", [0, ny])
     outputs["reg"].setdefault("xrange", [0, nx])
     blocks = (ops["yblock"], ops["xblock"]) if "yblock" in ops and "xblock" in ops else None
@@ -171,19 +197,21 @@ def _read_plane(folder: Path, ops: Mapping[str, Any], shape: tuple[int, int, int
 
 
 def _read_array(path: Path, rois: int, columns: int | None) -> np.ndarray:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        msg = "a file of the output can't be read"
-        raise SourceError(msg, where=str(path), expected="an array of numbers", found=str(error)) from error
+    values = load_array(path)
     if values.ndim != 2 or len(values) != rois or (columns is not None and values.shape[1] != columns):
         msg = "the files of the output contradict each other"
         expected = f"{rois} rows, one for each ROI of stat.npy"
         raise SourceError(msg, where=str(path), expected=expected, found=f"shape {values.shape}")
-    if path.name != "redcell.npy" and not np.isfinite(values).all():
+    if path.name != "redcell.npy" and not _is_finite(values):
         msg = "the output holds NaN or infinite values"
         raise SourceError(msg, where=str(path), hint="run suite2p again")
     return np.asarray(values)
+
+
+def _is_finite(values: Any) -> bool:
+    """Return True if values are finite numbers, and not texts or objects."""
+    array = np.asarray(values)
+    return array.dtype.kind in "biuf" and bool(np.isfinite(array).all())
 
 
 def _settings(ops: Mapping[str, Any]) -> dict[str, Any]:
