@@ -69,8 +69,9 @@ def build_nwbfile(spec: SessionSpec, *, stub: bool = False, progress: bool = Fal
     SpecError, SourceError, ClockError, InvalidResultError
         Before anything is written.
     """
-    from neuroconv.tools.nwb_helpers import make_nwbfile_from_metadata
+    from neuroconv.tools.nwb_helpers import get_default_nwbfile_metadata, make_nwbfile_from_metadata
 
+    get_default_nwbfile_metadata()  # runs git once for the calling script; while readers run, no program may start
     clocks = Clocks(spec.clocks, spec.reference_clock)  # reads files of times: a bad one is refused before raw data
     sources = [Source(name, part, spec.clock_of(name), spec.paths) for name, part in spec.sources.items()]
     for source in sources:

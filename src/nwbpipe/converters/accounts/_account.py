@@ -122,6 +122,8 @@ class Account:
         Date and time of the recording's first sample, as the files say.
     zero_s : float, optional
         What the hardware's own counter says at time 0, in seconds.
+    table_shift_s : float
+        Seconds to add to the times of tables, where the reader counts as the hardware does and writes no series.
     notes : tuple of str
         What a user should know: shown once, and kept in the record.
     hidden : tuple of Path
@@ -136,6 +138,7 @@ class Account:
     problems: tuple[tuple[str, Problem], ...] = ()
     start: datetime | None = None
     zero_s: float | None = None
+    table_shift_s: float = 0.0
     notes: tuple[str, ...] = ()
     hidden: tuple[Path, ...] = ()
 

@@ -61,12 +61,14 @@ def reconcile(
     differences = [(kind, problem) for kind, problem in account.problems]
     series = sorted(added.series(), key=lambda item: (len(item.name), item.name))
     pairs = list(_pair(account, series))
-    if len(account.streams) > 1 and len(series) != len(account.streams):
+    if series and len(account.streams) > 1 and len(series) != len(account.streams):
         differences.append(("fields", _count_problem(account, series, where)))
     total = sum(sample_count(item) for item in series)
     for stream, item in pairs:
         differences += _compare(account, stream, item, f"{where}: {item.name}", total=total, stub=stub)
     notes = raise_unaccepted(differences, where, accept)
+    if not series and account.table_shift_s:
+        shift_times(added, account.table_shift_s)
     for stream, item in pairs:
         notes += _correct_times(stream, item, added if len(pairs) == 1 else AddedObjects(objects=[item]))
     return notes

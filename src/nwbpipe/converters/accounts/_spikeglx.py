@@ -69,15 +69,16 @@ def probe_spikeglx(arguments: Mapping[str, Any]) -> Account | None:
     if not chosen:
         return None
     zero = min(part.first_s for part in parts)
+    is_sync = "-SYNC" in str(arguments.get("stream_id"))
     streams = tuple(
         Stream(
             name=part.path.stem,
             samples=part.samples,
-            channels=_count_channels(part) if "-SYNC" not in str(arguments.get("stream_id")) else None,
+            channels=None if is_sync else _count_channels(part),
             rate=part.rate,
             first_time=part.first_s - zero,
-            gain=_read_gain(part),
-            unit="volts" if _read_gain(part) is not None else None,
+            gain=None if is_sync else _read_gain(part),
+            unit=None if is_sync or _read_gain(part) is None else "volts",
         )
         for part in chosen
     )
@@ -92,6 +93,7 @@ def probe_spikeglx(arguments: Mapping[str, Any]) -> Account | None:
         streams=streams,
         others=tuple(unread),
         zero_s=zero,
+        table_shift_s=-zero,
         start=datetime.fromisoformat(start) if start else None,
     )
 
