@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nwbpipe.processors import Context, Processor
+from nwbpipe.errors import InputError
+from nwbpipe.files import is_below
+from nwbpipe.processors import Artefact, Context, Processor
 from nwbpipe.provenance import RunRecord
-from nwbpipe.run._bind import bind, describe_input, identify_inputs_and_outputs
+from nwbpipe.run._bind import bind, describe_input, identify_inputs_and_outputs, serves
 from nwbpipe.session import (
     ResultFault,
     SessionFile,
@@ -75,7 +77,8 @@ def prepare_run(
     def read(reader: SessionReader) -> PreparedRun:
         current = reader.find_current(context.step)
         results = [output.path for output in current.outputs] if current else []
-        bound = replace(context, inputs=bind(reader.objects, method, bindings, results, where=str(session)))
+        chosen = choose_bindings(reader, method, context, bindings, results, where=str(session))
+        bound = replace(context, inputs=bind(reader.objects, method, chosen, results, where=str(session)))
         descriptions = {name: describe_input(reader.file, item) for name, item in bound.inputs.items()}
         if type(method).prepare is not Processor.prepare:  # else nothing needs pynwb
             bound = replace(bound, facts=method.prepare(reader.nwbfile, bound))
@@ -91,3 +94,41 @@ def prepare_run(
     if prepared.existing is not None:
         faults += compare_outputs(prepared.existing, outputs)
     return replace(prepared, context=replace(prepared.context, inputs=inputs), faults=faults)
+
+
+def choose_bindings(
+    reader: SessionReader,
+    method: Processor,
+    context: Context,
+    bindings: Mapping[str, str],
+    own: Collection[str],
+    *,
+    where: str,
+) -> Mapping[str, str]:
+    """Add the binding of an input with several candidates of which `Processor.prepare` accepts exactly one.
+
+    The LFP band of a probe is an `ElectricalSeries` like its AP band, but can't be sorted: it is no candidate. Where
+    more than one is accepted, or several inputs are open, the bindings are returned as they are, for `bind` to name
+    the candidates.
+    """
+    if type(method).prepare is Processor.prepare:
+        return bindings
+    candidates = {
+        name: [item for item in reader.objects if serves(item, declared) and not is_below(item.path, own)]
+        for name, declared in method.inputs.items()
+        if name not in bindings and not isinstance(declared, Artefact) and not declared.optional
+    }
+    several = {name: items for name, items in candidates.items() if len(items) > 1}
+    if len(several) != 1:
+        return bindings
+    ((name, items),) = several.items()
+    accepted = []
+    for item in items:
+        attempt = {**bindings, name: item.path}
+        try:
+            inputs = bind(reader.objects, method, attempt, own, where=where)
+            method.prepare(reader.nwbfile, replace(context, inputs=inputs))
+        except InputError:
+            continue
+        accepted.append(attempt)
+    return accepted[0] if len(accepted) == 1 else bindings

@@ -1,6 +1,18 @@
 """Processors of extracellular electrophysiology."""
 
+from nwbpipe.processors.ephys._lfp import Lfp, LfpParams
+from nwbpipe.processors.ephys._motion import Motion, MotionParams
 from nwbpipe.processors.ephys._parameters import SpikeSortingParams
+from nwbpipe.processors.ephys._recording_quality import RecordingQuality, RecordingQualityParams
 from nwbpipe.processors.ephys._spikesorting import SpikeSorting
 
-__all__ = ["SpikeSorting", "SpikeSortingParams"]
+__all__ = [
+    "Lfp",
+    "LfpParams",
+    "Motion",
+    "MotionParams",
+    "RecordingQuality",
+    "RecordingQualityParams",
+    "SpikeSorting",
+    "SpikeSortingParams",
+]

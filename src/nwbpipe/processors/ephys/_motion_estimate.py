@@ -50,7 +50,11 @@ def find_peaks(recording: Any, method: str, seed: int | None) -> tuple[np.ndarra
 
 
 def estimate_motion(
-    recording: Any, method: str, seed: int | None, peaks: tuple[np.ndarray, np.ndarray] | None = None
+    recording: Any,
+    method: str,
+    seed: int | None,
+    peaks: tuple[np.ndarray, np.ndarray] | None = None,
+    least_um: float = LEAST_MOTION_UM,
 ) -> tuple[Motion | None, str]:
     """Return the motion of the tissue along one probe or shank, or None with the reason.
 
@@ -63,6 +67,8 @@ def estimate_motion(
     seed : int, optional
     peaks : tuple, optional
         From `find_peaks`.
+    least_um : float
+        Motion below this is not told from none.
     """
     from spikeinterface.sortingcomponents.motion import estimate_motion as estimate
 
@@ -84,7 +90,7 @@ def estimate_motion(
         arguments = dict(si.get_motion_parameters_preset(PRESETS[method])["estimate_motion_kwargs"])
         motion = estimate(recording, spikes, positions, **arguments)
     moved = float(np.ptp(np.percentile(motion.displacement[0], [1, 99])))
-    if moved < LEAST_MOTION_UM:
+    if moved < least_um:
         return None, f"motion was not corrected: {moved:.1f} µm are within the error of the estimate"
     return motion, f"motion of {moved:.1f} µm was corrected ({method})"
 

@@ -13,7 +13,6 @@ from nwbpipe.errors import InputError, ResultExistsError
 from nwbpipe.processors._base import Context, Input, Loader, Processor, Results
 from nwbpipe.processors._resources import Resources
 from nwbpipe.processors.ephys import _electrodes
-from nwbpipe.processors.ephys._clock import sampling_rate
 from nwbpipe.processors.ephys._electrodes import Floats
 from nwbpipe.processors.ephys._motion_write import add_motion
 from nwbpipe.processors.ephys._parameters import (
@@ -25,11 +24,12 @@ from nwbpipe.processors.ephys._parameters import (
     PreprocessingParams,
     SpikeSortingParams,
 )
+from nwbpipe.processors.ephys._quality_inputs import read_quality
+from nwbpipe.processors.ephys._recording import check_band, describe_recording
 from nwbpipe.processors.ephys._units import units_table
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
-    from pynwb.ecephys import ElectricalSeries
 
 
 class SpikeSorting(Processor):
@@ -52,7 +52,13 @@ class SpikeSorting(Processor):
     inputs: ClassVar[Mapping[str, Input]] = {
         "recording": Input(
             "ElectricalSeries", but_not=("SpikeEventSeries",), doc="Voltages, sampled fast enough for spikes"
-        )
+        ),
+        "channels": Input(
+            "DynamicTable", optional=True, doc="ChannelQuality of `recording_quality`: which channels are left out"
+        ),
+        "artifacts": Input(
+            "TimeIntervals", optional=True, doc="Stretches that are set to zero and cut out of obs_intervals"
+        ),
     }
     Params: ClassVar[type[SpikeSortingParams]] = SpikeSortingParams
     tool: ClassVar[Tool] = SPIKEINTERFACE
@@ -77,46 +83,14 @@ class SpikeSorting(Processor):
         """Check the series, its electrodes and their geometry; return what the sorter needs to know of them."""
         series, path = context.input(nwbfile, "recording"), context.inputs["recording"].path
         _check_no_other_units(nwbfile, context)
-        shape = tuple(series.data.shape)
-        channels = 1 if len(shape) == 1 else shape[1]
-        if len(shape) > 2 or channels != len(series.electrodes.data):
-            msg = "the series and its electrodes don't fit"
-            raise InputError(
-                msg, where=path, expected=f"data of shape (time, {len(series.electrodes.data)})", found=str(shape)
-            )
-        if shape[0] < 2:
-            msg = "the series holds no samples"
-            raise InputError(msg, where=path, expected="two samples or more", found=str(shape))
-        _check_band(series, context.params, path)
-        names, group_of = _electrodes.electrode_groups(series)
-        locations = _electrodes.channel_locations(series, group_of)
-        if locations is None and context.params.sorter not in WITHOUT_GEOMETRY and channels > 1:
-            msg = f"the sorter {context.params.sorter!r} needs to know where the electrodes are"
-            raise InputError(
-                msg,
-                where=f"{path}/electrodes",
-                expected="finite columns rel_x and rel_y (or x, y and z) in the electrodes table, in micrometers, no "
-                "two channels of a group in one place",
-                found=", ".join(series.electrodes.table.colnames),
-                hint="add the probe's geometry to the electrodes table",
-            )
-        gains, offsets = _electrodes.gains_and_offsets(series)
-        method, dense, reason = decide_motion(context.params, locations, group_of, path)
-        stand_in = np.column_stack([np.zeros(channels), 200.0 * np.arange(channels)])
-        return {
-            "rate": sampling_rate(series),
-            "samples": shape[0],
-            "group_names": names,
-            "groups": group_of,
-            "has_geometry": locations is not None,
-            "locations": (stand_in if locations is None else locations).tolist(),
-            "gains_to_uv": gains,
-            "offsets_to_uv": offsets,
-            "inter_sample_shift": _electrodes.sample_shifts(series),
-            "motion_method": method,
-            "motion_groups": dense,
-            "motion_reason": reason,
-        }
+        params = context.params
+        check_band(series, params.freq_max if params.freq_max is not None else params.freq_min, path)
+        needs = None if params.sorter in WITHOUT_GEOMETRY else f"the sorter {params.sorter!r}"
+        facts = describe_recording(series, path, needs=needs)
+        locations = np.asarray(facts["locations"]) if facts["has_geometry"] else None
+        method, dense, reason = decide_motion(params, locations, facts["groups"], path)
+        facts |= {"motion_method": method, "motion_groups": dense, "motion_reason": reason}
+        return facts | read_quality(nwbfile, context, series)
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Add the table of units, and the motion that was corrected."""
@@ -174,23 +148,6 @@ def decide_motion(
     raise InputError(
         msg, where=where, expected=f"a group with {limits}", found=f"{len(group_of)} channels", hint=hint
     )
-
-
-def _check_band(series: ElectricalSeries, params: PreprocessingParams, where: str) -> None:
-    if series.rate is None and series.timestamps is None:
-        msg = "the series has neither a rate nor timestamps"
-        raise InputError(msg, where=where, hint="convert it again with one of them")
-    rate = sampling_rate(series)
-    highest = params.freq_max if params.freq_max is not None else params.freq_min
-    if highest is not None and highest >= rate / 2:
-        msg = "the filter's band does not fit the sampling rate"
-        raise InputError(
-            msg,
-            where=where,
-            expected=f"frequencies below half of the sampling rate, {rate / 2:g} Hz",
-            found=f"{highest:g} Hz",
-            hint="is this the raw recording, not the field potential? lower freq_max otherwise",
-        )
 
 
 def _check_no_other_units(nwbfile: NWBFile, context: Context) -> None:

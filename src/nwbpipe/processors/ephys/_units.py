@@ -93,7 +93,7 @@ def units_table(
             columns.append(VectorIndex(name=f"{data.name}_index", data=row_ends, target=data))
         columns.append(data)
 
-    def repeated(count: int) -> NDArray[np.int64]:
+    def repeat_ends(count: int) -> NDArray[np.int64]:
         return np.arange(1, units + 1, dtype="int64") * count
 
     add("spike_times", "Times of the spikes, in seconds in the session's clock", times, ends)
@@ -101,7 +101,7 @@ def units_table(
         "obs_intervals",
         "Stretches that were recorded without a gap and without an artefact, start and end in seconds",
         np.tile(intervals, (units, 1)),
-        repeated(len(intervals)),
+        repeat_ends(len(intervals)),
     )
     nearest = arrays["template_channels"][:] if "template_channels" in arrays else None
     of_units = np.tile(rows, (units, 1)) if nearest is None else rows[nearest]
@@ -110,7 +110,7 @@ def units_table(
     )
     data = of_units.reshape(-1).astype("int64")
     region = DynamicTableRegion(name="electrodes", description=text, data=data, table=electrodes)
-    _add_ragged(region, repeated(of_units.shape[1]))
+    _add_ragged(region, repeat_ends(of_units.shape[1]))
     peaks = arrays["peak_channel"][:]
     if (peaks >= 0).all():
         text = "Electrode on which the mean waveform is largest, peak to peak"
