@@ -107,3 +107,102 @@ def test_a_field_potential_is_refused(prepared, times):
 def test_an_empty_series_is_refused(prepared):
     with pytest.raises(InputError, match="holds no samples"):
         prepared(np.zeros((0, 4), "int16"), places=rec.column(4))
+
+
+NEUROPIXELS = np.column_stack([np.tile([16.0, 48.0, 0.0, 32.0], 16), 20.0 * (np.arange(64) // 2)])
+
+
+@pytest.mark.parametrize(
+    ("places", "params", "expected", "text"),
+    [
+        (NEUROPIXELS, {}, ("decentralized", [0]), ""),
+        (rec.column(4), {}, ("none", []), "no electrode group has more than 32 channels"),
+        (
+            np.column_stack([100.0 * (np.arange(64) % 8), 100.0 * (np.arange(64) // 8)]),
+            {},
+            ("none", []),
+            "no electrode",
+        ),
+        (NEUROPIXELS, {"motion": "none"}, ("none", []), "as asked for"),
+        (NEUROPIXELS, {"motion": "dredge"}, ("dredge", [0]), ""),
+        (NEUROPIXELS, {"sorter": "kilosort4"}, ("sorter", []), "the sorter's own method"),
+        (NEUROPIXELS, {"sorter_params": {"apply_motion_correction": True}}, ("sorter", []), "left to the sorter"),
+    ],
+    ids=["dense", "few channels", "wide array", "none", "dredge", "kilosort4", "the sorter's parameter"],
+)
+def test_motion_correction_is_chosen_before_the_computation(prepared, places, params, expected, text):
+    facts = prepared(np.zeros((100, len(places)), "int16"), places=places, params=params)
+    assert (facts["motion_method"], facts["motion_groups"]) == expected
+    assert text in facts["motion_reason"]
+
+
+def test_a_method_that_the_probe_does_not_allow_is_refused(prepared):
+    with pytest.raises(InputError, match="not dense enough for motion"):
+        prepared(places=rec.column(4), params={"motion": "decentralized"})
+
+
+@pytest.mark.parametrize(
+    ("params", "tool"),
+    [
+        ({}, "spikeinterface"),
+        ({"motion": "dredge_fast"}, "spikeinterface_torch"),
+        ({"motion": "sorter"}, "spikeinterface_torch"),
+        ({"motion": "sorter", "sorter": "tridesclous2"}, "spikeinterface"),
+        ({"sorter_params": {"apply_motion_correction": False}}, "spikeinterface"),
+        ({"motion": "sorter", "sorter_params": {"motion_correction": {"preset": "kilosort_like"}}}, "spikeinterface"),
+        ({"motion": "dredge", "sorter": "mountainsort5"}, "mountainsort5_torch"),
+        ({"motion": "dredge", "sorter": "kilosort4"}, "kilosort4"),
+    ],
+)
+def test_torch_is_asked_for_where_motion_correction_needs_it(params, tool):
+    """The tool is looked up before anything runs: its error names the package and the command."""
+    chosen = SpikeSorting().tool_for(SpikeSortingParams(**params))
+    assert chosen.name == tool
+    assert chosen in (SpikeSorting.tool, *SpikeSorting.further_tools)
+
+
+def test_missing_torch_is_refused_with_its_remedy():
+    from nwbpipe import environments
+    from nwbpipe.errors import ToolMissingError
+
+    pytest.importorskip("spikeinterface", reason="the tool itself has to be there")
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        with pytest.raises(ToolMissingError, match=r"torch>=2 \(not installed\)") as caught:
+            environments.find(SpikeSorting().tool_for(SpikeSortingParams(motion="dredge")))
+        assert "nwbpipe tools install spikeinterface_torch" in str(caught.value)
+
+
+def test_motion_can_not_be_corrected_twice():
+    with pytest.raises(ValidationError, match="only one of them may decide"):
+        SpikeSortingParams(motion="decentralized", sorter_params={"nblocks": 1})
+
+
+@pytest.mark.parametrize(
+    ("params", "gpus"),
+    [
+        ({}, 0),
+        ({"sorter": "kilosort4"}, 1),
+        ({"sorter": "kilosort4", "sorter_params": {"torch_device": "cpu"}}, 0),
+        ({"sorter": "mountainsort5"}, 0),
+        ({"sorter": "lupin"}, 0),
+    ],
+)
+def test_a_gpu_is_asked_for_by_kilosort4_alone(params, gpus):
+    assert SpikeSorting().resources_for(SpikeSortingParams(**params)).gpu == gpus
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({}, None),
+        ({"adc_sample_order": [0, 1, 2, 11]}, [0, 1 / 13, 2 / 13, 11 / 13]),
+        ({"adc_sample_order": [0, 1, 2, 15]}, [0, 1 / 16, 2 / 16, 15 / 16]),
+        ({"inter_sample_shift": [0.0, 0.25, 0.5, 0.75], "adc_sample_order": [0, 1, 2, 3]}, [0.0, 0.25, 0.5, 0.75]),
+    ],
+    ids=["unknown", "Neuropixels 1.0", "Neuropixels 2.0", "in the file"],
+)
+def test_delays_of_the_converter_are_those_of_the_electrodes(prepared, columns, expected):
+    found = prepared(places=rec.column(4), columns=columns)["inter_sample_shift"]
+    assert found == (None if expected is None else pytest.approx(expected))

@@ -108,6 +108,23 @@ def test_a_dense_probe_that_drifts_is_sorted_by_default(tmp_path):
 
 
 @pytest.mark.long
+def test_motion_is_estimated_by_itself_and_tissue_at_rest_stays(tmp_path):
+    settings = DenseProbeSettings(n_channels=64, duration_s=20.0, n_units=16, drift_um=15.0, drift_period_s=20.0)
+    truth = simulate_dense_probe(settings, seed=5)
+    path = write_dense_session(tmp_path / "s.nwb", truth)
+    process(path, "motion")
+    with rec.opened(path) as nwbfile:
+        module = nwbfile.processing["ecephys"]
+        motion, raster = module["Motion_motion"], module["DriftRaster_motion"]
+        true = truth.displacement_um(motion.timestamps[:] - 3.0)
+        errors = motion.data[:] - (true - np.median(true))[:, None]
+        print("largest error in micrometers", np.abs(errors).max().round(2))
+        assert np.abs(errors).max() < 5.0
+        assert len(module["MotionWindows_motion"]) == motion.data.shape[1]
+        assert raster.data[:].sum() > 0.8 * sum(map(len, truth.spike_samples))
+
+
+@pytest.mark.long
 def test_384_channels_are_sorted_by_default(tmp_path):
     settings = DenseProbeSettings(n_channels=384, duration_s=20.0, n_units=40, drift_um=12.0, drift_period_s=20.0)
     truth = simulate_dense_probe(settings, seed=1)

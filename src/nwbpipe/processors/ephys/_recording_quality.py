@@ -22,8 +22,7 @@ _COLUMNS = {
     "noise_uv": "Median absolute deviation above 300 Hz over 0.6745, in microvolts",
     "coherence": "Dot product with the median of all channels over its energy, less its running median along the "
     "probe, without unit (IBL 2022)",
-    "trend": "The running median of that product along the probe, without unit; low where the end of a probe is out of "
-    "the brain",
+    "trend": "The running median of that product along the probe, without unit; low out of the brain",
     "hf_power": "Mean power density above 0.8 of half the sampling rate, in microvolts squared per Hz",
     "offset_uv": "Median, in microvolts",
 }
