@@ -24,4 +24,5 @@ class DatasetChunks(GenericDataChunkIterator):  # type: ignore[misc]
         return tuple(self._dataset.shape)
 
     def _get_dtype(self) -> np.dtype[Any]:
-        return np.dtype(self._dataset.dtype)
+        dtype: np.dtype[Any] = self._dataset.dtype
+        return dtype
