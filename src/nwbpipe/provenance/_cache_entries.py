@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nwbpipe.disk import remove_file
 from nwbpipe.provenance._files import AnyStat
 from nwbpipe.provenance._hashing import FORMAT
 from nwbpipe.provenance._identity import IdentityResult
@@ -54,7 +55,7 @@ class CacheEntries:
                     json.dump({"format": FORMAT} | entry, stream)
                 Path(temporary).replace(path)
             except BaseException:
-                Path(temporary).unlink(missing_ok=True)
+                remove_file(Path(temporary))
                 raise
 
     def _path(self, file: Path | str) -> Path:

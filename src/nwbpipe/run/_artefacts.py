@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from nwbpipe.disk import remove_file, remove_folder
 from nwbpipe.errors import DamagedFileError, InputError, InvalidResultError
 from nwbpipe.provenance import RunRecord, identify_file
 
@@ -87,8 +89,9 @@ def keep_artefact(models: Path, files: Path, record: RunRecord) -> StoredArtefac
     parent = models / record.step / record.key
     parent.mkdir(parents=True, exist_ok=True)
     for partial in parent.glob(".*.partial"):  # of a run that was killed
-        if time.time() - partial.stat().st_mtime > _ABANDONED_S:
-            shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+        is_ours = re.fullmatch(r"\.[0-9a-f]{32}\.partial", partial.name)
+        if is_ours and time.time() - partial.lstat().st_mtime > _ABANDONED_S:
+            remove_folder(partial) or remove_file(partial)
     folder = parent / identity
     part = parent / f".{uuid.uuid4().hex}.partial"  # scratch may be on another disk
     try:
@@ -100,7 +103,7 @@ def keep_artefact(models: Path, files: Path, record: RunRecord) -> StoredArtefac
             if not folder.is_dir():
                 raise  # else the store holds this very content
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        remove_folder(part)
     path = parent / f"{record.run_id}.json"
     draft = parent / f".{record.run_id}.partial"
     with draft.open("w", encoding="utf-8") as file:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe import environments
-from nwbpipe.disk import explain_full_disk
+from nwbpipe.disk import explain_full_disk, remove_file, remove_folder
 from nwbpipe.environments import ToolEnvironment
 from nwbpipe.processors import BoundInput, Context, Processor, computes_same, hash_compute_code
 from nwbpipe.provenance import ObjectRecord, RunRecord, digest, new_record
@@ -78,7 +77,7 @@ class Computation(ABC):
 
     def discard(self) -> None:
         """Remove what the computation left in scratch."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        remove_folder(self.scratch)
 
     @property
     def _resumable(self) -> bool:
@@ -103,16 +102,17 @@ class Computation(ABC):
         """Keep, of a computation that did not end, only the stages that it had finished."""
         stages = self.scratch / STAGES
         for partial in stages.glob("*" + _PARTIAL):
-            shutil.rmtree(partial, ignore_errors=True)
+            remove_folder(partial)
         if not (self._resumable and stages.is_dir() and any(stages.iterdir())):
             self.discard()
             return
         for path in self.scratch.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                if path != stages:
-                    shutil.rmtree(path, ignore_errors=True)
-            elif path.name != _MADE_BY:
-                path.unlink(missing_ok=True)
+            if path == stages or path.name == _MADE_BY:
+                continue
+            if path.is_symlink():
+                path.unlink(missing_ok=True)  # the link of a staged file, and not the file
+            else:
+                remove_folder(path) or remove_file(path)
 
     def compute(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import h5py
 from filelock import FileLock
 
 from nwbpipe import environments
+from nwbpipe.disk import remove_folder
 from nwbpipe.errors import InputError
 from nwbpipe.processors import Context, ProjectProcessor, Results
 from nwbpipe.provenance import ObjectRecord, RunRecord, canonical_json
@@ -165,7 +165,7 @@ class _PendingArtefact(Computation):
                     hint = "nothing was kept: run it again"
                     raise InputError(msg, where=f"{session.key}:{bound.path}", hint=hint)
         folder = self.scratch / "artefact"
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
         folder.mkdir()
         with h5py.File(self.scratch / "results.h5", "r") as arrays:
             self.method.make(folder, Results(arrays, finished.summary), self.context)

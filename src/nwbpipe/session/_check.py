@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from nwbpipe import files
-from nwbpipe.errors import InputError, NwbpipeError
+from nwbpipe.errors import InputError, NwbpipeError, show_text
 from nwbpipe.files import FileCondition, Inspection
 from nwbpipe.provenance import RunRecord, find_own_identity, identify_object, own_name
 from nwbpipe.session._integrity import find_result_faults, hint_for_changed_result
@@ -24,6 +25,7 @@ from nwbpipe.session._validation import find_validation_errors
 from nwbpipe.stores import is_remote
 
 _SMALL = 64 * 2**20  # stored bytes of a result that each check reads
+_LOWEST_HZ, _HIGHEST_HZ = 1e-9, 1e12
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def check(
         except NwbpipeError as error:
             findings.append(FileFinding("nwb", True, error.problem.what, hint=error.problem.hint or ""))
             return CheckReport(location, inspection, False, tuple(findings), repaired)
-        findings += [*_validate(session, reader), *_check_records(session, reader, rehash)]
+        findings += [*_validate(session, reader), *_check_rates(reader), *_check_records(session, reader, rehash)]
         record = _find_conversion(reader)
     summary = _inspect(session, record, findings)
     return CheckReport(location, inspection, True, tuple(findings), repaired, summary)
@@ -227,6 +229,17 @@ def _inspect(session: SessionFile, record: RunRecord | None, findings: list[File
             FileFinding(kind, general, _shorten(message.message), message.location or "/", f"nwbinspector: {rule}")
         )
     return summary
+
+
+def _check_rates(reader: SessionReader) -> Iterator[FileFinding]:
+    """Yield the series whose rate is no number of samples per second; neither NWB nor DANDI refuses one."""
+    for path, item in files.walk_objects(reader.file):
+        if not path.endswith("/starting_time") or "rate" not in item.attrs:
+            continue
+        rate = np.asarray(item.attrs["rate"])
+        if rate.ndim or rate.dtype.kind not in "iuf" or not _LOWEST_HZ <= float(rate) <= _HIGHEST_HZ:
+            what = f"the rate is {show_text(rate)[:40]}, and not a number of samples per second"
+            yield FileFinding("nwb", True, what, path, "report it to the program that wrote the file")
 
 
 def _shorten(text: str) -> str:

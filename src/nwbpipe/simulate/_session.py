@@ -12,6 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import yaml
 
+from nwbpipe.disk import remove_file
 from nwbpipe.errors import OverwriteError, ParameterError, SourceError
 from nwbpipe.simulate._behavior import BehaviorTruth, write_behavior
 from nwbpipe.simulate._common import DRIFTS_PPM, OFFSETS_S, SCALES, Size, make_generator
@@ -223,7 +224,7 @@ def simulate_session(
     summary = session.truth_folder / _SUMMARY
     session.truth_folder.mkdir(parents=True, exist_ok=True)
     # The summary marks a complete session: it is deleted first and written last.
-    summary.unlink(missing_ok=True)
+    remove_file(summary)
     local_start = SESSION_START.replace(tzinfo=None)
     imaging = write_imaging(
         session.scan,

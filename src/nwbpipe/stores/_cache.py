@@ -26,6 +26,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from nwbpipe.disk import remove_folder
 from nwbpipe.errors import ConflictError, FileAccessError, RequestError
 from nwbpipe.machine import make_cache_folder
 from nwbpipe.stores._ranged import RangedFile
@@ -272,7 +273,7 @@ def trim_cache(folder: Path, limit: int) -> int:
     """
     with _translate_errors(folder, "trimming the cache"), FileLock(folder / ".lock"):
         for leftover in folder.glob(".gone-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+            remove_folder(leftover)
         entries = sorted(_iter_entries(folder))
         total = sum(size for _, size, _ in entries)
         for _, size, path in entries:
@@ -305,7 +306,7 @@ def _remove_unused(path: Path) -> bool:
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         trash = path.with_name(f".gone-{secrets.token_hex(8)}")
         path.rename(trash)
-        shutil.rmtree(trash, ignore_errors=True)
+        remove_folder(trash)
         return True
     return False
 

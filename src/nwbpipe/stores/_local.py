@@ -123,7 +123,7 @@ class LocalStore(Store):
                 return
             if if_tag is not None and _make_entry(path, file.stat()).tag != if_tag:
                 raise self.conflict_error(path)
-            file.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)  # a link is removed, and not what it leads to
 
     def local_path(self, path: str) -> Path:
         """Return the path of a file; of one that does not exist, too."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from nwbpipe.disk import remove_file, remove_folder
 from nwbpipe.errors import FileAccessError, NwbpipeError
 from nwbpipe.machine import locate_private_folder, make_private_folder, temporary_folder
 from nwbpipe.stores._cache import CachedFile
@@ -107,9 +108,9 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         for file in self._held:
             file.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_folder(self.folder)
         self._lock.release()
-        Path(self._lock.lock_file).unlink(missing_ok=True)
+        remove_file(Path(self._lock.lock_file))
 
     def place(self, store: Store, path: str, name: str | None = None) -> Path:
         """Make a file of a store, or all files below a folder of it, be in this folder; return where.
@@ -238,9 +239,8 @@ def remove_leftovers(scratch: Path) -> list[Path]:
         except (Timeout, OSError):
             continue
         folder = lock_path.with_suffix("")
-        if folder.is_dir():
-            shutil.rmtree(folder, ignore_errors=True)
+        if remove_folder(folder):
             removed.append(folder)
-        lock_path.unlink(missing_ok=True)
+        remove_file(lock_path)
         lock.release()
     return removed

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from nwbpipe.disk import remove_file
 from nwbpipe.provenance import default_cache_folder, digest
 
 # The version is part of the file's name, so that no version reads another one's index.
@@ -117,7 +118,7 @@ class Index:
         except sqlite3.DatabaseError as error:
             database.close()
             if "not a database" in str(error) or "malformed" in str(error):
-                self.path.unlink(missing_ok=True)
+                remove_file(self.path)
             raise
         finally:
             database.close()
