@@ -46,7 +46,6 @@ _DECLARATIONS: Mapping[str, Declaration] = {
     "CSVEventsInterface": Declaration("behavior", guard_csv_events),
     "Suite2pSegmentationInterface": Declaration("imaging", guard_suite2p),
     "TiffImagingInterface": Declaration("imaging", guard_rated_tiff),
-    "ScanImageImagingInterface": Declaration("imaging", guard_tiff),
     "ScanImageLegacyImagingInterface": Declaration("imaging", guard_tiff),
     "events.tdt": Declaration("photometry"),
     "events.doric": Declaration("photometry"),

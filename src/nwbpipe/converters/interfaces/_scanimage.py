@@ -1,0 +1,97 @@
+"""ScanImage's movies by NeuroConv's reader, which fails on several channels that are written as a column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from neuroconv.datainterfaces import ScanImageImagingInterface as _NeuroConvInterface
+from pydantic import FilePath
+
+from nwbpipe.converters.accounts._scanimage import find_parts, flatten
+from nwbpipe.converters.interfaces._declaration import interface
+from nwbpipe.converters.interfaces._guards_files import guard_tiff
+
+_VECTORS = ("SI.hChannels.channelSave", "SI.hChannels.channelsActive")
+
+
+@interface(extra="imaging", guard=guard_tiff)
+class ScanImageImagingInterface(_NeuroConvInterface):  # type: ignore[misc]  # NeuroConv is untyped
+    """A movie of ScanImage; it stands in the place of NeuroConv's.
+
+    ScanImage writes the numbers of its channels as a row (``[1 2]``) or as a column (``[1;2]``). tifffile makes a
+    list of lists of a column, on which roiextractors 0.10.0 fails; the numbers are handed on as a list. NeuroConv
+    0.10.2 reads the named file alone; here, all files of its acquisition. Upstream: neither reported as of 2026-11.
+
+    Parameters
+    ----------
+    file_path : Path, optional
+        The first file; the others of its acquisition are found.
+    channel_name : str, optional
+        Needed where several were saved: ``Channel 1``.
+    slice_sample, plane_index, interleave_slice_samples
+        Of volumes: see NeuroConv.
+    file_paths : list of Path, optional
+        All files, in order.
+    metadata_key : str, optional
+        Name of what is written.
+    """
+
+    def __init__(
+        self,
+        file_path: FilePath | None = None,
+        *,
+        channel_name: str | None = None,
+        slice_sample: int | None = None,
+        plane_index: int | None = None,
+        file_paths: list[FilePath] | None = None,
+        interleave_slice_samples: bool | None = None,
+        verbose: bool = False,
+        metadata_key: str | None = None,
+    ) -> None:
+        if file_path is not None and file_paths is None:
+            file_paths = _find_files(file_path)
+            file_path = None
+        with _flat_channels():
+            super().__init__(
+                file_path,
+                channel_name=channel_name,
+                slice_sample=slice_sample,
+                plane_index=plane_index,
+                file_paths=file_paths,
+                interleave_slice_samples=interleave_slice_samples,
+                verbose=verbose,
+                metadata_key=metadata_key,
+            )
+
+
+def _find_files(path: Path) -> list[Path]:
+    from tifffile import TiffFile
+
+    with TiffFile(path) as tiff:
+        metadata = tiff.scanimage_metadata
+    return find_parts(Path(path), metadata["FrameData"]) if metadata else [Path(path)]
+
+
+@contextmanager
+def _flat_channels() -> Iterator[None]:
+    """Let tifffile give the numbers of channels as a list while the reader is built."""
+    from tifffile import tifffile
+
+    original = tifffile.matlabstr2py
+
+    def read(text: str, *args: Any, **options: Any) -> Any:
+        values = original(text, *args, **options)
+        if isinstance(values, dict):
+            for name in _VECTORS:
+                if isinstance(values.get(name), list):
+                    values[name] = flatten(values[name])
+        return values
+
+    tifffile.matlabstr2py = read
+    try:
+        yield
+    finally:
+        tifffile.matlabstr2py = original
