@@ -105,7 +105,7 @@ def _check_order(times: Times, label: str, where: str, *, strictly: bool) -> Ite
                 f"{back.size} of {steps.size} steps; the first from {times[row]:.6f} s to {times[row + 1]:.6f} s "
                 f"(rows {row + 1} and {row + 2})",
                 "check the column, and whether the file holds several recordings; a clock with `align: timestamps` "
-                "and `repair` mends single times"
+                "and `repair` mends single times, `accept: [order]` in the source keeps them"
                 if strictly
                 else "sort the table, or check that it is of one session; `accept: [order]` keeps it as it is",
             ),

@@ -31,13 +31,26 @@ class ScanImageImagingInterface(_NeuroConvInterface):  # type: ignore[misc]  # N
         The first file; the others of its acquisition are found.
     channel_name : str, optional
         Needed where several were saved: ``Channel 1``.
-    slice_sample, plane_index, interleave_slice_samples
-        Of volumes: see NeuroConv.
+    slice_sample : int, optional
+        Of volumes with several frames a slice: the frame to take.
+    plane_index : int, optional
+        Of volumes: the plane to take.
     file_paths : list of Path, optional
         All files, in order.
+    interleave_slice_samples : bool, optional
+        Of volumes with several frames a slice: write all of them, one after the other.
+    verbose : bool
+        Not used.
     metadata_key : str, optional
         Name of what is written.
     """
+
+    @classmethod
+    def get_source_schema(cls) -> dict[str, Any]:
+        """Describe the arguments; none is required by itself, as a file or files are given."""
+        schema: dict[str, Any] = super().get_source_schema()
+        schema.setdefault("required", [])
+        return schema
 
     def __init__(
         self,

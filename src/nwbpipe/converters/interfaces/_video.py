@@ -66,10 +66,20 @@ def check_video(path: Path) -> list[Problem]:
             decoded += 1
     finally:
         capture.release()
-    if decoded >= count:
+    if decoded >= count or decoded == _count_packets(path):
         return []
     return [
         Problem(
             "the video is truncated", str(path), f"{count} frames by its header", f"{decoded} can be decoded", hint
         )
     ]
+
+
+def _count_packets(path: Path) -> int | None:
+    """Count the frames that the container holds: Matroska's header gives a duration, and no count."""
+    if path.suffix.lower() not in (".mkv", ".webm"):
+        return None
+    import av
+
+    with av.open(str(path)) as container:
+        return sum(1 for packet in container.demux(video=0) if packet.size)
