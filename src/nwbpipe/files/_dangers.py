@@ -180,9 +180,18 @@ def _find_in_attributes(path: str, item: h5py.ObjectID) -> Iterator[Danger]:
         return
     for number in range(count):
         attribute = h5py.h5a.open(item, index=number)
-        if attribute.get_storage_size() > ATTRIBUTE_BYTES:
+        size = _measure_attribute(attribute)
+        if size > ATTRIBUTE_BYTES:
             name = attribute.name.decode("utf-8", "backslashreplace")
-            yield Danger("an attribute is too large", path, f"{name}: {attribute.get_storage_size() / 1e6:.0f} MB")
+            yield Danger("an attribute is too large", path, f"{name}: {size / 1e6:.0f} MB")
+
+
+def _measure_attribute(attribute: h5py.h5a.AttrID) -> int:
+    """Return the bytes of an attribute; h5py takes 0 for an error, and PyTables writes empty ones."""
+    try:
+        return int(attribute.get_storage_size())
+    except RuntimeError:
+        return 0
 
 
 def _find_in_sizes(path: str, item: h5py.h5d.DatasetID, chunk: int, declared: int, size: int) -> Iterator[Danger]:

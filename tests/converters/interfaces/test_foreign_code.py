@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +21,10 @@ from nwbpipe.converters.spec._model import SourceSpec
 from nwbpipe.converters.spec._paths import find_spec_paths
 from nwbpipe.errors import NwbpipeError, UntrustedError
 from nwbpipe.machine import trust
+from tests.converters import raw
 
 MARK = "RAN"
+SOURCE = Path(__file__).parents[3]
 
 
 class Evil:
@@ -222,3 +225,97 @@ def test_every_interface_that_may_run_code_is_on_the_list() -> None:
 _HARMLESS = {
     "OpenEphysBinaryRecordingInterface": "Neuropix-PXI is a plugin of Open Ephys, which a comment names",
 }
+
+
+# What readers do -----------------------------------------------------------------------------------------------
+
+_FORBIDDEN = {
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "socket.connect",
+    "pickle.find_class",
+}
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_events: list[tuple[str, Any]] | None = None
+
+
+def _record(event: str, arguments: tuple[Any, ...]) -> None:
+    if _events is not None and (
+        event in _FORBIDDEN or event in ("open", "exec", "os.remove", "os.rename", "os.mkdir")
+    ):
+        _events.append((event, arguments))
+
+
+@pytest.fixture(scope="module")
+def audit() -> Callable[[Callable[[], Any]], list[tuple[str, Any]]]:
+    """Return a function that calls another one, and returns the events that Python audits meanwhile."""
+    sys.addaudithook(_record)
+
+    def call(function: Callable[[], Any]) -> list[tuple[str, Any]]:
+        global _events
+        _events = recorded = []
+        try:
+            function()
+        finally:
+            _events = None
+        return recorded
+
+    return call
+
+
+def _sources(folder: Path) -> dict[str, dict[str, Any]]:
+    """Raw files of each kind that is quickly written, by interface."""
+    raw.write_movie(folder / "movie.tif")
+    raw.write_video(folder / "body.avi")
+    raw.write_trials(folder / "trials.csv")
+    raw.write_events(folder / "events.csv")
+    raw.write_firings(folder / "firings.mda")
+    raw.write_photometry(folder / "photometry.csv")
+    return {
+        "TiffImagingInterface": {"file_path": folder / "movie.tif", "sampling_frequency": 25.0},
+        "InternalVideoInterface": {"file_path": folder / "body.avi"},
+        "CsvTimeIntervalsInterface": {"file_path": folder / "trials.csv"},
+        "CSVEventsInterface": {
+            "file_path": folder / "events.csv", "timestamps_column": "t", "event_type_column": "kind"
+        },
+        "MdaSortingInterface": {"file_path": folder / "firings.mda", "sampling_frequency": 1000},
+        "PhySortingInterface": write_phy(folder / "phy"),
+        "KiloSortSortingInterface": write_phy(folder / "kilosort"),
+        "Suite2pSegmentationInterface": write_suite2p(folder / "suite2p"),
+        "DeepLabCutInterface": write_deeplabcut(folder / "vidDLC_1.h5"),
+    }  # fmt: skip
+
+
+def test_readers_run_nothing_write_nothing_and_read_only_their_files(audit: Any, tmp_path: Path) -> None:
+    """A second time: by then the readers' packages are imported, and what is opened is raw data."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    sources = _sources(folder)
+    for interface, args in sources.items():
+        convert(folder, interface, **args)
+        allowed = (
+            str(folder),
+            os.environ["XDG_CONFIG_HOME"],
+            sys.prefix,
+            sys.base_prefix,
+            "/proc/",
+            "/sys/",
+            "/dev/null",
+            "/dev/urandom",
+        )
+        for event, arguments in audit(lambda interface=interface, args=args: convert(folder, interface, **args)):
+            assert event not in _FORBIDDEN, (interface, event, arguments)
+            if event == "exec":
+                caller = arguments[0].co_filename
+                assert not caller.startswith(str(folder)), (interface, caller)
+                continue
+            path, mode, flags = (*arguments, None, 0)[:3]
+            if not isinstance(path, str | bytes | os.PathLike):
+                continue
+            text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100
+            if event != "open" or (flags or 0) & _WRITES or any(letter in str(mode or "") for letter in "wax+"):
+                assert not text.startswith(str(folder)), (interface, event, arguments)
+            assert text.startswith((*allowed, str(SOURCE))), (interface, event, arguments)
