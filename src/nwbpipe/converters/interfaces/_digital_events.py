@@ -316,7 +316,7 @@ class BlackrockEventsInterface(DigitalEventsInterface):
 def _read_nev(path: Path) -> tuple[list[tuple[int, int]], float]:
     """Read the digital input of a .nev: time stamp and value of each packet, and the ticks in a second."""
     with path.open("rb") as file:
-        kind, major, _, _, head, size, resolution = struct.unpack("<8s2BHIII", file.read(28))
+        kind, major, _, _, head, size, resolution = struct.unpack("<8s2BHIII", file.read(24))
     if kind not in (b"NEURALEV", b"BREVENTS"):
         raise SourceError("the file is not a .nev", where=str(path), found=repr(kind[:8]))
     stamp = "<u8" if major >= 3 else "<u4"
