@@ -37,12 +37,13 @@ _LEGACY = np.dtype(
 _TTL = 3
 
 
-class DigitalEventsInterface(BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
-    """Base of interfaces that read the pulses of digital lines: a row a pulse, with its duration.
+class DigitalEvents:
+    """What interfaces share that read the pulses of digital lines: a row a pulse, with its duration.
 
     A pulse that is not over at the end has no known length: its duration is NaN.
     """
 
+    metadata_key: str
     keywords = ("events", "TTL", "digital")
 
     def _set_pulses(self, pulses: Iterable[tuple[str, float, float]], where: Path) -> None:
@@ -102,7 +103,7 @@ def pair_edges(
 
 
 @interface(extra="ephys")
-class OpenEphysEventsInterface(DigitalEventsInterface):
+class OpenEphysEventsInterface(DigitalEvents, BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
     """Digital lines (TTL) of an Open Ephys recording, binary or legacy format, on the clock of its streams.
 
     Parameters
@@ -207,7 +208,7 @@ def _event_times(folder: Path, part: Part, clock: SharedClock) -> Times:
 
 
 @interface(extra="ephys")
-class SpikeGLXEventsInterface(DigitalEventsInterface):
+class SpikeGLXEventsInterface(DigitalEvents, BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
     """Digital lines that a board of SpikeGLX sampled (NIDQ, OneBox), of all gates and triggers of the run.
 
     Parameters
@@ -274,7 +275,7 @@ def _pulses_of_bits(
 
 
 @interface(extra="ephys")
-class BlackrockEventsInterface(DigitalEventsInterface):
+class BlackrockEventsInterface(DigitalEvents, BaseDataInterface):  # type: ignore[misc]  # NeuroConv is untyped
     """Digital input of a Blackrock ``.nev``, on the clock of the ``.nsX`` beside it.
 
     Parameters
