@@ -33,6 +33,7 @@ OURS = {
     "suite2p": "imaging:Suite2p",
     "transients": "photometry:Transients",
     "trialize": "behavior:Trialize",
+    "unit_quality": "ephys:UnitQuality",
     "wheel": "behavior:Wheel",
 }
 

@@ -5,6 +5,7 @@ from nwbpipe.processors.ephys._motion import Motion, MotionParams
 from nwbpipe.processors.ephys._parameters import SpikeSortingParams
 from nwbpipe.processors.ephys._recording_quality import RecordingQuality, RecordingQualityParams
 from nwbpipe.processors.ephys._spikesorting import SpikeSorting
+from nwbpipe.processors.ephys._unit_quality import UnitQuality, UnitQualityParams
 
 __all__ = [
     "Lfp",
@@ -15,4 +16,6 @@ __all__ = [
     "RecordingQualityParams",
     "SpikeSorting",
     "SpikeSortingParams",
+    "UnitQuality",
+    "UnitQualityParams",
 ]

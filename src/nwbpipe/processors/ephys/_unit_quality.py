@@ -1,0 +1,149 @@
+"""The processor ``unit_quality``: metrics of units, and verdicts by a set of thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from nwbpipe.environments import Tool
+from nwbpipe.errors import InputError, SpecError
+from nwbpipe.processors._base import Context, Input, Processor, Results
+from nwbpipe.processors.ephys._parameters import SPIKEINTERFACE, TORCH_TOOLS, WITH_TORCH, PreprocessingParams
+from nwbpipe.processors.ephys._quality_inputs import read_quality
+from nwbpipe.processors.ephys._recording import check_band, describe_recording
+from nwbpipe.processors.ephys._spikesorting import decide_motion
+from nwbpipe.processors.ephys._unit_metrics import DESCRIPTIONS, KNOWN, THRESHOLDS
+from nwbpipe.quality import ThresholdSet
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
+
+
+class UnitQualityParams(PreprocessingParams):
+    """Parameters of ``unit_quality``: those of preprocessing, which metrics, and the thresholds."""
+
+    motion: Literal["auto", "none", "decentralized", "dredge", "dredge_fast", "iterative_template"] = Field(
+        "auto", description="How motion is corrected before waveforms are measured, as in spikesorting"
+    )
+    metrics: Literal["all", "no_pc"] = Field(
+        "all", description="no_pc: without those that need principal components, the slowest ones"
+    )
+    n_components: int = Field(3, ge=1, le=10, description="Principal components of each channel")
+    ms_before: float = Field(1.0, gt=0, le=20, description="Start of the waveforms before the spike, in ms")
+    ms_after: float = Field(2.0, gt=0, le=20, description="End of the waveforms after the spike, in ms")
+    max_spikes_per_unit: int = Field(500, ge=10, description="Spikes, drawn at random, that a waveform is made of")
+    isi_threshold_ms: float = Field(1.5, gt=0, description="Inter-spike intervals below this are violations, in ms")
+    thresholds: dict[str, Any] = Field(
+        default_factory=lambda: dict(THRESHOLDS["aind"]),
+        description="The set of thresholds, or its name: aind, allen, ibl",
+    )
+
+    @field_validator("thresholds", mode="before")
+    @classmethod
+    def _check_thresholds(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            if value not in THRESHOLDS:
+                msg = f"there is no set of thresholds {value!r}; expected one of {', '.join(THRESHOLDS)}, or a set"
+                raise ValueError(msg)
+            value = THRESHOLDS[value]
+        if not isinstance(value, Mapping):
+            return value
+        try:
+            return ThresholdSet.from_dict(value, KNOWN).as_dict()
+        except SpecError as error:
+            raise ValueError(str(error)) from error
+
+
+class UnitQuality(Processor):
+    """Measure units, of whatever origin, on the recording that they were found in.
+
+    The recording is preprocessed once; all metrics of SpikeInterface, with those of the mean waveform, are measured
+    from there. The result is ``UnitQuality_<step>`` in ``ecephys``: a row for each unit, with a column for each
+    metric, the verdict pass, warn or fail, and its reasons. What could not be measured is named in its description.
+
+    Notes
+    -----
+    SpikeInterface: Buccino et al. 2020, eLife 9:e61834. Each column's description says what it is.
+    """
+
+    name: ClassVar[str] = "unit_quality"
+    revision: ClassVar[int] = 1
+    module: ClassVar[str] = "ecephys"
+    inputs: ClassVar[Mapping[str, Input]] = {
+        "units": Input("Units", doc="The units: sorted, loaded or converted"),
+        "recording": Input("ElectricalSeries", but_not=("SpikeEventSeries",), doc="Voltages that they were found in"),
+        "channels": Input(
+            "DynamicTable", optional=True, doc="ChannelQuality of `recording_quality`: which channels are left out"
+        ),
+        "artifacts": Input("TimeIntervals", optional=True, doc="Stretches that are set to zero"),
+    }
+    Params: ClassVar[type[UnitQualityParams]] = UnitQualityParams
+    tool: ClassVar[Tool] = SPIKEINTERFACE
+    further_tools: ClassVar[tuple[Tool, ...]] = (TORCH_TOOLS["spikeinterface"],)
+    compute: ClassVar[str] = "nwbpipe.processors.ephys._unit_quality_compute"
+
+    def tool_for(self, params: Any) -> Tool:
+        """Return SpikeInterface, with torch for DREDge."""
+        return TORCH_TOOLS["spikeinterface"] if params.motion in WITH_TORCH else self.tool
+
+    def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
+        """Check the series, its geometry and the units."""
+        series, path = context.input(nwbfile, "recording"), context.inputs["recording"].path
+        params = context.params
+        units = context.input(nwbfile, "units")
+        if len(units) and "spike_times" not in units.colnames:
+            msg = "the units have no spike times"
+            raise InputError(msg, where=context.inputs["units"].path, expected="a column spike_times")
+        check_band(series, params.freq_max if params.freq_max is not None else params.freq_min, path)
+        facts = describe_recording(series, path, needs="the measurement of units")
+        method, dense, reason = decide_motion(params, np.asarray(facts["locations"]), facts["groups"], path)
+        facts |= {"motion_method": method, "motion_groups": dense, "motion_reason": reason}
+        return facts | read_quality(nwbfile, context, series)
+
+    def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
+        """Add the table of metrics and verdicts."""
+        from hdmf.common import DynamicTable, DynamicTableRegion, VectorData
+
+        units = context.input(nwbfile, "units")
+        thresholds = ThresholdSet.from_dict(context.params.thresholds, KNOWN)
+        metrics = {name: np.asarray(results.arrays["metrics"][name][:]) for name in results.arrays["metrics"]}
+        order = [name for name in DESCRIPTIONS if name in metrics]
+        rows = [{name: float(metrics[name][unit]) for name in order} for unit in range(len(units))]
+        verdicts = [thresholds.judge("unit", row) for row in rows]
+        region = DynamicTableRegion(
+            name="unit", description="The unit", data=np.arange(len(units), dtype="int64"), table=units
+        )
+        columns = [
+            region,
+            *(VectorData(name=name, description=DESCRIPTIONS[name], data=metrics[name]) for name in order),
+        ]
+        if len(units):
+            text = f"pass, warn or fail by the thresholds {thresholds.name!r} ({thresholds.hash[:12]})"
+            columns += [
+                VectorData(name="verdict", description=text, data=[verdict for verdict, _ in verdicts]),
+                VectorData(
+                    name="reasons",
+                    description="The bounds that are crossed, and metrics with bounds that are unknown",
+                    data=["; ".join(reasons) for _, reasons in verdicts],
+                ),
+            ]
+            if "bombcell_label" in results.arrays:
+                text = "Label by Bombcell's rules (Fabre et al. 2023): good, mua, noise, non_soma"
+                labels = [str(label) for label in results.arrays["bombcell_label"].asstr()[:]]
+                columns.append(VectorData(name="bombcell_label", description=text, data=labels))
+        absent = results.summary["not_measured"]
+        text = f"Quality of the units of {units.name!r}"
+        if absent:
+            text += "; not measured: " + ", ".join(f"{name} ({reason})" for name, reason in absent.items())
+        context.module(nwbfile, self.module).add(
+            DynamicTable(
+                name=context.name("UnitQuality"),
+                description=text,
+                id=np.arange(len(units)),
+                columns=columns,
+                colnames=[column.name for column in columns],
+            )
+        )

@@ -1,0 +1,119 @@
+"""Metrics of units against a simulated truth, and verdicts by sets of thresholds."""
+
+import h5py
+import numpy as np
+import pynwb
+import pytest
+from pydantic import ValidationError
+from pynwb.misc import Units
+
+from nwbpipe.errors import ToolFailedError
+from nwbpipe.processors.ephys import UnitQualityParams
+from nwbpipe.processors.ephys._unit_metrics import DESCRIPTIONS
+from nwbpipe.run import process
+from nwbpipe.simulate import DenseProbeSettings, simulate_dense_probe
+from tests.processors.ephys import recording as rec
+
+pytest.importorskip("spikeinterface", reason="it runs with SpikeInterface: pip install nwbpipe[demo]")
+
+
+def write_units(tmp_path, truth, trains):
+    path = rec.write_session(
+        tmp_path / "s.nwb",
+        truth.samples,
+        places=truth.channel_locations,
+        conversion=truth.gain_to_uv * 1e-6,
+        rate=truth.rate,
+        starting_time=10.0,
+    )
+    with rec.opened(path, "a") as nwbfile:
+        nwbfile.units = Units(name="units", description="The true units.")
+        for train in trains:
+            nwbfile.add_unit(spike_times=10.0 + train / truth.rate)
+    return path
+
+
+def measure(tmp_path, params):
+    """Measure true units, and one with a fifth of another's spikes."""
+    truth = simulate_dense_probe(DenseProbeSettings(n_channels=16, duration_s=8.0, n_units=4), seed=2)
+    trains = list(truth.spike_samples)
+    trains[3] = np.unique(np.concatenate([trains[3], trains[0][::3] + 20]))
+    path = write_units(tmp_path, truth, trains)
+    process(path, "unit_quality", step="q", params=params)
+    assert pynwb.validate(path=path) == []
+    with rec.opened(path) as nwbfile:
+        table = nwbfile.processing["ecephys"]["UnitQuality_q"]
+        assert table["unit"].table is nwbfile.units
+        assert [column.description for column in table.columns if column.name in DESCRIPTIONS] == [
+            DESCRIPTIONS[column.name] for column in table.columns if column.name in DESCRIPTIONS
+        ]
+        return trains, {name: table[name][:] for name in table.colnames if name != "unit"}, table.description
+
+
+@pytest.mark.slow
+def test_units_are_measured_and_judged(tmp_path):
+    params = {"metrics": "no_pc", "thresholds": {"name": "mine", "unit": {"num_spikes": {"fail_below": 1e6}}}}
+    trains, found, description = measure(tmp_path, params)
+    np.testing.assert_array_equal(found["num_spikes"], list(map(len, trains)))
+    np.testing.assert_allclose(found["firing_rate"], np.array(list(map(len, trains))) / 8.0)
+    assert (found["snr"] > 5).all()
+    assert found["isi_violations_count"][:3].max() == 0
+    assert {"peak_to_trough_duration", "trough_half_width", "spread", "amplitude", "sync_spike_2"} <= set(found)
+    assert 2e-4 < np.median(found["peak_to_trough_duration"]) < 9e-4
+    assert set(found["verdict"]) == {"fail"}
+    assert all("num_spikes" in reason for reason in found["reasons"])
+    assert "not measured" in description
+    assert "cumulative_drift" in description  # 8 s have no two intervals of 60 s
+
+
+@pytest.mark.long
+def test_principal_components_tell_units_apart(tmp_path):
+    _, found, _ = measure(tmp_path, {})
+    for name in ("isolation_distance", "l_ratio", "d_prime", "nn_hit_rate", "nn_miss_rate", "silhouette"):
+        assert name in found
+    assert found["nn_hit_rate"][:3].min() > found["nn_hit_rate"][3]
+
+
+@pytest.mark.slow
+def test_spikes_outside_of_the_recording_are_refused(tmp_path):
+    truth = simulate_dense_probe(DenseProbeSettings(n_channels=4, duration_s=0.5, n_units=1), seed=2)
+    path = write_units(tmp_path, truth, [np.array([100, 20_000])])
+    with pytest.raises(ToolFailedError, match=r"1 of 2 spikes lie outside of the recording, the first at 10.667 s"):
+        process(path, "unit_quality")
+
+
+def test_spikes_find_their_samples_by_the_series_own_timestamps(tmp_path):
+    from nwbpipe.processors.ephys._spikesorting_series import read_clock
+    from nwbpipe.processors.ephys._unit_quality_compute import read_frames
+
+    stamps = 5.0 + np.arange(1000) / rec.RATE
+    stamps[500:] += 2.0
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["data"], file["times"] = np.zeros((1000, 1), "int16"), stamps
+        file["units/spike_times"], file["units/spike_times_index"] = stamps[[3, 499, 500]], [2, 3]
+    path = str(tmp_path / "s.h5")
+    series = {"file": path, "data": "/data", "timestamps": "/times"}
+    units = {"file": path, "path": "/units"}
+    found = read_frames(units, series, read_clock(series), 1000)
+    assert [unit.tolist() for unit in found] == [[3, 499], [500]]
+    with h5py.File(path, "a") as file:
+        file["units/spike_times"][1] = 6.0  # in the gap
+    with pytest.raises(ValueError, match="1 of 3 spikes lie outside"):
+        read_frames(units, series, read_clock(series), 1000)
+
+
+@pytest.mark.parametrize("name", ["aind", "allen", "ibl"])
+def test_sets_of_thresholds_are_taken_by_name(name):
+    assert UnitQualityParams(thresholds=name).thresholds["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "text"),
+    [
+        ("alen", "no set of thresholds 'alen'"),
+        ({"name": "x", "unit": {"snrr": {"fail_below": 3}}}, "snrr"),
+    ],
+)
+def test_unknown_thresholds_are_refused(thresholds, text):
+    with pytest.raises(ValidationError, match=text):
+        UnitQualityParams(thresholds=thresholds)
