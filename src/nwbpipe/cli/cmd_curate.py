@@ -13,15 +13,20 @@ from nwbpipe.cli._echo import echo
 
 def curate(
     file: Annotated[Path, typer.Argument(metavar="FILE.nwb", help="The session file.")],
-    step: Annotated[str, typer.Argument(metavar="STEP", help="The step whose ROIs are labelled.")],
+    step: Annotated[str, typer.Argument(metavar="STEP", help="The step whose ROIs or units are labelled.")],
     labels: Annotated[
-        Path, typer.Argument(metavar="LABELS", help="suite2p's edited iscell.npy, or a CSV with roi and label.")
+        Path,
+        typer.Argument(
+            metavar="LABELS",
+            help="Of ROIs: suite2p's edited iscell.npy, or a CSV with roi and label. Of units: a CSV with unit and "
+            "label, or SpikeInterface's curation.json with labels, merges, splits and removals.",
+        ),
     ],
     who: Annotated[str, typer.Option(help="Whose labels they are; it is written into the file.")],
     replace: Annotated[bool, typer.Option("--replace", help="Replace earlier labels of the step.")] = False,
     lock_timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for another writer.")] = 60.0,
 ) -> None:
-    """Add a person's labels of ROIs, beside the tool's own."""
+    """Add a person's labels of ROIs, or curation of units, beside the tool's own."""
     from nwbpipe.review import curate as add_labels
 
     record = add_labels(file, step, labels, who=who, replace=replace, lock_timeout=lock_timeout)

@@ -24,7 +24,9 @@ from nwbpipe.provenance import (
     read_records,
     run_key,
 )
+from nwbpipe.review._curate_units import curate_units, find_units
 from nwbpipe.review._imaging_results import SEGMENTATION, find_output
+from nwbpipe.review._unit_curation import UnitCuration
 from nwbpipe.session import (
     CURATION,
     SessionChange,
@@ -110,13 +112,16 @@ def curate(
     replace: bool = False,
     lock_timeout: float = 60.0,
 ) -> RunRecord:
-    """Add a person's labels of a step's ROIs to a session file, in one transaction.
+    """Add a person's labels of a step's ROIs, or a curation of its units, to a session file, in one transaction.
 
     The labels are the table ``Curation_<step>_curation``: a row for each ROI, with a reference to it, its ``label``
     (empty where it has none), ``curated_iscell`` (by the label; the tool's value where the label does not decide),
     who gave it, when, and on which run. The tool's own table is not touched, so that results computed from it stay
     current. The labels have a run record, so they are renamed, removed and listed like any result. They refer to
     the run's ROIs: the segmentation can't be replaced under them, and another one never inherits them.
+
+    Of a step that found units, the curation is the table ``Units_<step>_curation``: units with their labels, after
+    merges, splits and removals, each with the units that it comes from (``source_units``).
 
     Parameters
     ----------
@@ -125,7 +130,8 @@ def curate(
     step : str
         The step that found the ROIs.
     labels : path or mapping
-        ``iscell.npy``, a CSV (see `read_labels`), or labels by ROI (row of the segmentation, from 0).
+        ``iscell.npy``, a CSV (see `read_labels`), or labels by ROI (row of the segmentation, from 0). Of units: a
+        CSV with unit and label, SpikeInterface's curation.json, or labels by unit.
     who : str
         The person who gave the labels; written into the file.
     replace : bool
@@ -151,6 +157,10 @@ def curate(
         raise InputError(msg, expected="a name", hint="--who NAME")
     session = SessionFile.at(path)
     session.require_changeable()
+    sorting = session.read(lambda reader: find_units(reader, step))
+    if sorting is not None:
+        decisions = Path(labels) if isinstance(labels, (str, Path)) else UnitCuration(_name_units(labels))
+        return curate_units(session, step, *sorting, decisions, who=who, replace=replace, lock_timeout=lock_timeout)
     sources: tuple[dict[str, Any], ...] = ()
     whole = False
     if isinstance(labels, (str, Path)):
@@ -210,6 +220,10 @@ def curate(
     return retry_after_conflicts(
         lambda: commit_result(session, make_room, write, build_record, lock_timeout=lock_timeout)
     )
+
+
+def _name_units(labels: Mapping[int, str]) -> dict[str, str]:
+    return {str(unit): label for unit, label in labels.items()}
 
 
 def _find_segmentation(reader: SessionReader, step: str) -> tuple[RunRecord, ObjectRecord]:

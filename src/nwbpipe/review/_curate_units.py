@@ -1,0 +1,189 @@
+"""Add a person's curation of units as a table of its own, bound to the run that found the units."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nwbpipe.errors import InputError, ResultExistsError
+from nwbpipe.provenance import (
+    ObjectRecord,
+    RunRecord,
+    check_step_name,
+    find_current_record,
+    identify_file,
+    mark_superseded,
+    new_record,
+    read_records,
+    run_key,
+)
+from nwbpipe.review._unit_curation import CuratedUnit, UnitCuration, apply_curation, read_unit_curation
+from nwbpipe.session import (
+    CURATION,
+    SessionChange,
+    SessionFile,
+    SessionReader,
+    commit_result,
+    remove_outputs,
+    retry_after_conflicts,
+)
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
+
+_SUFFIX = "_curation"
+
+
+def find_units(reader: SessionReader, step: str) -> tuple[RunRecord, ObjectRecord] | None:
+    """Return the step's current run and its table of units; None if it has none."""
+    record = find_current_record(reader.records, step)
+    for output in record.outputs if record else ():
+        if output.path in reader.file and output.neurodata_type == "Units":
+            return record, output  # type: ignore[return-value]
+    return None
+
+
+def curate_units(
+    session: SessionFile,
+    step: str,
+    run: RunRecord,
+    units: ObjectRecord,
+    source: Path | UnitCuration,
+    *,
+    who: str,
+    replace: bool,
+    lock_timeout: float,
+) -> RunRecord:
+    """Write ``Units_<step>_curation``: the units as the person sees them; the sorter's own table is not touched.
+
+    Parameters
+    ----------
+    session : SessionFile
+    step : str
+    run : RunRecord
+        The run that found the units.
+    units : ObjectRecord
+        Its table.
+    source : Path or UnitCuration
+        See `read_unit_curation`.
+    who : str
+    replace : bool
+        Replace an earlier curation of the step.
+    lock_timeout : float
+
+    Raises
+    ------
+    InputError
+        If the curation is of other units.
+    ResultExistsError
+        If the step has a curation, and `replace` is false.
+    """
+    sources: tuple[dict[str, Any], ...] = ()
+    if isinstance(source, UnitCuration):
+        curation = source
+    else:
+        identity = identify_file(source)
+        sources = ({"path": source.name, "size": identity.size, "sha256": identity.sha256},)
+        curation = read_unit_curation(source)
+    name = check_step_name(step + _SUFFIX)
+    run_id, started = uuid.uuid4().hex, datetime.now(UTC)
+    values = {"who": who, **curation.as_dict()}
+
+    def make_room(change: SessionChange) -> list[str]:
+        earlier = find_current_record(read_records(change.file), name)
+        if earlier is None:
+            return []
+        if not replace:
+            msg = f"the step {step!r} has a curation already"
+            raise ResultExistsError(
+                msg, where=str(session), found=earlier.parameters.get("who", ""), hint="--replace"
+            )
+        remove_outputs(change.file, earlier)
+        mark_superseded(change.file, name, run_id)
+        return [output.path for output in earlier.outputs]
+
+    def write(nwbfile: NWBFile) -> None:
+        table = nwbfile.objects.get(units.object_id)
+        if table is None:
+            msg = "the units were replaced meanwhile"
+            raise InputError(msg, where=str(session), hint="look at the new units before curating them")
+        ends = np.asarray(table["spike_times"].data[:], dtype=np.int64)
+        counts = np.diff(ends, prepend=0).tolist()
+        titles = table["unit_name"].data[:] if "unit_name" in table.colnames else table.id.data[:]
+        curated = apply_curation(curation, [str(title) for title in titles], counts, ends)
+        module = nwbfile.processing.get("ecephys") or nwbfile.create_processing_module(
+            "ecephys", "Extracellular electrophysiology: spike sorting"
+        )
+        module.add(_build_table(name, table, curated, who, started, run))
+
+    def build_record(outputs: tuple[ObjectRecord, ...]) -> RunRecord:
+        return new_record(
+            key=run_key(CURATION, 1, values, None, {"run": run.run_id}),
+            run_id=run_id,
+            step=name,
+            processor=CURATION,
+            revision=1,
+            tool="person",
+            parameters=values,
+            inputs=(ObjectRecord("units", units.path, units.object_id, units.neurodata_type, units.identity),),
+            outputs=outputs,
+            started=started,
+            sources=sources,
+        )
+
+    return retry_after_conflicts(
+        lambda: commit_result(session, make_room, write, build_record, lock_timeout=lock_timeout)
+    )
+
+
+def _build_table(name: str, units: Any, curated: list[CuratedUnit], who: str, when: datetime, run: RunRecord) -> Any:
+    from hdmf.common import DynamicTableRegion, VectorData, VectorIndex
+    from pynwb.misc import Units
+
+    times = np.asarray(units["spike_times"].target.data[:], dtype=np.float64)
+    trains = [np.sort(times[unit.spikes]) for unit in curated]
+    columns: list[Any] = []
+
+    def add_ragged(data: Any, lengths: list[int]) -> None:
+        columns.extend(
+            [VectorIndex(name=f"{data.name}_index", data=np.cumsum(lengths, dtype="int64"), target=data), data]
+        )
+
+    flat = np.concatenate(trains) if trains else np.zeros(0)
+    text = "Times of the spikes, in seconds in the session's clock"
+    add_ragged(VectorData(name="spike_times", description=text, data=flat), [len(train) for train in trains])
+    if "obs_intervals" in units.colnames:
+        intervals = [np.asarray(units["obs_intervals"][unit.sources[0]]).reshape(-1, 2) for unit in curated]
+        data = np.concatenate(intervals) if intervals else np.zeros((0, 2))
+        text = "Stretches that were observed, start and end in seconds"
+        add_ragged(VectorData(name="obs_intervals", description=text, data=data), [len(part) for part in intervals])
+    rows = (
+        np.concatenate([np.asarray(unit.sources, dtype="int64") for unit in curated])
+        if curated
+        else np.zeros(0, "int64")
+    )
+    text = f"The units of {units.name} that this one comes from: several where they were merged"
+    region = DynamicTableRegion(name="source_units", description=text, data=rows, table=units)
+    add_ragged(region, [len(unit.sources) for unit in curated])
+    if curated:
+        stamp = when.isoformat(timespec="seconds")
+        texts = {
+            "unit_name": ("Name of the unit", [unit.name for unit in curated]),
+            "quality_label": ("The person's label; empty where none was given", [unit.label for unit in curated]),
+            "curator": ("Who curated the units", [who] * len(curated)),
+            "curated_at": ("When the curation was added to the file, ISO 8601 in UTC", [stamp] * len(curated)),
+            "run_id": ("Run that found the source units", [run.run_id] * len(curated)),
+        }
+        columns += [VectorData(name=key, description=text, data=values) for key, (text, values) in texts.items()]
+    return Units(
+        name=f"Units_{name}",
+        description=f"Units of {units.name} as {who} curated them",
+        id=np.arange(len(curated), dtype="int64"),
+        columns=columns,
+        colnames=[column.name for column in columns if not isinstance(column, VectorIndex)],
+        resolution=units.resolution,
+    )
