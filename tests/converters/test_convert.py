@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import nwbpipe
-from nwbpipe.converters import conversion_key, convert
+from nwbpipe.converters import _checks, conversion_key, convert
 from nwbpipe.errors import (
     ClockError,
     FileAccessError,
@@ -135,9 +135,7 @@ def test_a_failed_write_leaves_the_old_file(folder, monkeypatch):
 
 
 def test_what_is_not_valid_is_not_moved_into_place(folder, monkeypatch):
-    import pynwb
-
-    monkeypatch.setattr(pynwb, "validate", lambda **_kwargs: ["wrong shape"])
+    monkeypatch.setattr(_checks, "list_validation_errors", lambda _: ["wrong shape"])
     with pytest.raises(InvalidResultError, match="not valid NWB"):
         convert(raw.write_spec(folder, SOURCES))
     assert left_behind(folder) == []

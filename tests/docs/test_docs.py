@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 
 from nwbpipe import errors
+from tests.docs import forked
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -76,8 +77,9 @@ def commands(block: Block) -> Iterator[tuple[str, str]]:
 def run(words: list[str], folder: Path) -> tuple[int, str]:
     here = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200"}
-    environment.pop("PYTHONPATH", None)
     environment["NWBPIPE_TOOLS"] = str(folder / "tools")  # a page must not touch the tools that are installed
+    if words[0] in ("nwbpipe", sys.executable):
+        return forked.run(words, folder, environment)
     done = subprocess.run(
         words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
     )

@@ -18,7 +18,7 @@ from nwbpipe.session._remove import CURATION, find_dependents, is_irreplaceable,
 from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile, retry_after_conflicts
 from nwbpipe.session._summary import SessionSummary, StreamSummary, summarize_session
 from nwbpipe.session._unrecorded import find_unrecorded
-from nwbpipe.session._validation import check_valid
+from nwbpipe.session._validation import check_valid, list_validation_errors
 
 __all__ = [
     "CURATION",
@@ -49,6 +49,7 @@ __all__ = [
     "hint_for_changed_result",
     "is_irreplaceable",
     "list_nwb_objects",
+    "list_validation_errors",
     "open_hdf5",
     "read",
     "read_records",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -37,16 +37,10 @@ def find_validation_errors(file: h5py.File, original: SessionFile, without: Coll
     UnsupportedFileError
         If the file's own copy of the NWB schema can't be read.
     """
-    from hdmf.build import BuildManager
-
-    from nwbpipe.session._nwb_io import SessionIO
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:  # as validate(path=...) does: by the schemas that the file itself holds
-            types, validators = _load_schemas(file)
-            builder = SessionIO(file, "r", without, manager=BuildManager(type_map=types)).read_builder()
-            return Counter(str(error) for validator in validators for error in validator.validate(builder))
+        try:
+            return Counter(map(str, list_validation_errors(file, without)))
         except Exception as error:  # the validator meets schemas of any age, and fails in any way
             with original.open() as reader:
                 version = _read_version(reader.file)
@@ -60,10 +54,25 @@ def find_validation_errors(file: h5py.File, original: SessionFile, without: Coll
             ) from error
 
 
+def list_validation_errors(file: h5py.File, without: Collection[str] = ()) -> list[Any]:
+    """Return the errors of pynwb's ``validate(path=…)``, by the schemas that an open file itself holds.
+
+    Objects at the paths `without` are left out.
+    """
+    from hdmf.build import BuildManager
+
+    from nwbpipe.session._nwb_io import SessionIO
+
+    types, validators = _load_schemas(file)
+    builder = SessionIO(file, "r", without, manager=BuildManager(type_map=types)).read_builder()
+    return [error for validator in validators for error in validator.validate(builder)]
+
+
 def _load_schemas(file: h5py.File) -> tuple[Any, list[Any]]:
     """Return the types, and a validator for each namespace, of the schemas that a file holds.
 
-    Most files hold the same ones, and reading them takes a second: they are kept by the digest of their texts.
+    Most files hold the same ones, and reading them takes a second: they are kept by the digest of their texts. Those
+    that this process has loaded already, as they are the installed ones to the letter, are not read at all.
     """
     from hdmf.validate import ValidatorMap
     from pynwb import CORE_NAMESPACE, NWBHDF5IO, get_manager
@@ -72,14 +81,77 @@ def _load_schemas(file: h5py.File) -> tuple[Any, list[Any]]:
     key = hash_schemas(file)
     if key not in _KNOWN_SCHEMAS:
         manager = get_manager()
-        namespaces, cached, _ = get_cached_namespaces_to_validate(io=NWBHDF5IO(file=file, manager=manager))
-        types = (cached or manager).type_map
-        catalog = types.namespace_catalog
-        validators = [ValidatorMap(catalog.get_namespace(name=name)) for name in namespaces or [CORE_NAMESPACE]]
+        types, namespaces = manager.type_map, _match_installed(file, manager.namespace_catalog)
+        if not namespaces:
+            names, cached, _ = get_cached_namespaces_to_validate(io=NWBHDF5IO(file=file, manager=manager))
+            types = (cached or manager).type_map
+            catalog = types.namespace_catalog
+            namespaces = [catalog.get_namespace(name=name) for name in names or [CORE_NAMESPACE]]
         while len(_KNOWN_SCHEMAS) >= _MOST_SCHEMAS:
             _KNOWN_SCHEMAS.pop(next(iter(_KNOWN_SCHEMAS)))
-        _KNOWN_SCHEMAS[key] = types, validators
+        _KNOWN_SCHEMAS[key] = types, [ValidatorMap(namespace) for namespace in namespaces]
     return _KNOWN_SCHEMAS[key]
+
+
+def _match_installed(file: h5py.File, catalog: Any) -> list[Any]:
+    """Return the namespaces that a file is to be valid by, if its schemas are those of a catalog; else none.
+
+    As in pynwb, these are the ones that no other builds on.
+    """
+    texts = dict(iter_texts(file[file.attrs[".specloc"]])) if ".specloc" in file.attrs else {}
+    names = {path.partition("/")[0] for path in texts}
+    if not names <= set(catalog.namespaces):
+        return []
+    if texts != {path: text for name in names for path, text in _format_schemas(catalog, name)}:
+        return []
+    # Without hdmf-experimental, as pynwb has it: https://github.com/NeurodataWithoutBorders/pynwb/issues/1357
+    specific = names - {base for name in names for base in _list_bases(catalog, name)} - {"hdmf-experimental"}
+    return [_complete_namespace(catalog, name) for name in sorted(specific)]
+
+
+def _list_bases(catalog: Any, name: str) -> list[str]:
+    """Return the namespaces that one includes."""
+    return [part["namespace"] for part in catalog.get_namespace(name)["schema"] if "namespace" in part]
+
+
+def _complete_namespace(catalog: Any, name: str) -> Any:
+    """Return a namespace with all types of those that it includes.
+
+    The installed one has the types that its authors named; in files, hdmf writes that it has them all.
+    """
+    from hdmf.spec import SpecCatalog
+
+    specs = SpecCatalog()
+    pending, taken = [name], set()
+    while pending:
+        namespace = catalog.get_namespace(current := pending.pop(0))
+        taken.add(current)
+        for kind in set(namespace.catalog.get_registered_types()) - set(specs.get_registered_types()):
+            specs.register_spec(namespace.catalog.get_spec(kind), namespace.catalog.get_spec_source_file(kind))
+        pending += [base for base in _list_bases(catalog, current) if base not in taken]
+    namespace = catalog.get_namespace(name)
+    return type(namespace).build_namespace(catalog=specs, **namespace)
+
+
+def _format_schemas(catalog: Any, name: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the paths and texts by which hdmf writes a namespace into a file."""
+    from hdmf.backends.hdf5.h5_utils import H5SpecWriter
+    from hdmf.backends.utils import NamespaceToBuilderHelper
+    from hdmf.spec.write import SpecWriter
+
+    texts: dict[str, Any] = {}
+
+    class Writer(SpecWriter):  # type: ignore[misc]
+        def write_spec(self, spec: Any, path: str) -> None:
+            texts[path] = spec
+
+        def write_namespace(self, namespace: Any, path: str) -> None:
+            texts[path] = {"namespaces": [namespace]}
+
+    NamespaceToBuilderHelper.convert_namespace(catalog, name).export("namespace", writer=Writer())
+    version = catalog.get_namespace(name).version
+    for path, spec in texts.items():
+        yield f"{name}/{version}/{path}", H5SpecWriter.stringify(spec).encode()
 
 
 def hash_schemas(file: h5py.File) -> str:

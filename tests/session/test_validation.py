@@ -1,0 +1,60 @@
+"""Validation by the schemas that a file holds, without reading those that this process has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import pynwb.validation
+import pytest
+
+import nwbpipe.extensions  # noqa: F401  (registers our types)
+from nwbpipe.session import _validation, list_validation_errors
+
+
+@pytest.fixture(autouse=True)
+def no_known_schemas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_validation, "_KNOWN_SCHEMAS", {})
+
+
+def refuse(**_: object) -> None:
+    raise AssertionError("the schemas are read")
+
+
+def find_errors(path: Path) -> list[str]:
+    with h5py.File(path, "r") as file:
+        return sorted(map(str, list_validation_errors(file)))
+
+
+def test_installed_schemas_are_not_read_again(session_nwb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(session_nwb, "r+") as file:
+        del file["acquisition/lever/data"].attrs["unit"]
+        del file["session_description"]
+    errors = sorted(map(str, pynwb.validate(path=str(session_nwb))))
+    assert len(errors) == 2
+    monkeypatch.setattr(pynwb.validation, "get_cached_namespaces_to_validate", refuse)
+    assert find_errors(session_nwb) == errors
+
+
+def test_schemas_that_differ_are_read(session_nwb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with h5py.File(session_nwb, "r+") as file:
+        (version,) = file["specifications/core"]
+        dataset = file[f"specifications/core/{version}/nwb.base"]
+        text = dataset.asstr()[()]
+        assert '"name":"comments"' in text
+        dataset[()] = text.replace('"name":"comments"', '"name":"remarks"')
+        file["acquisition/lever"].attrs["resolution"] = 1.0
+    errors = find_errors(session_nwb)
+    assert errors == sorted(map(str, pynwb.validate(path=str(session_nwb))))
+    monkeypatch.setattr(_validation, "_KNOWN_SCHEMAS", {})
+    monkeypatch.setattr(pynwb.validation, "get_cached_namespaces_to_validate", refuse)
+    with pytest.raises(AssertionError, match="are read"):
+        find_errors(session_nwb)
+
+
+def test_a_file_without_schemas_is_valid_by_the_core(session_nwb: Path) -> None:
+    with h5py.File(session_nwb, "r+") as file:
+        del file.attrs[".specloc"]
+        del file["specifications"]
+        del file["session_description"]
+    assert len(find_errors(session_nwb)) == 1
