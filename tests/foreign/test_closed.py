@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import pickle
@@ -113,6 +114,19 @@ def test_imports_dataclasses_and_named_tuples_go_on(tmp_path: Path, monkeypatch:
         assert namedtuple("Pair", "a b")(1, 2).a == 1
         assert make_dataclass("Row", ["a"])(3).a == 3
         assert __import__("fresh_module_of_a_reader").value == 2
+
+
+def test_a_package_may_ask_for_its_version_while_it_is_imported(
+    tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = f"import subprocess; subprocess.run(['touch', {str(mark)!r}], check=True)"
+    (tmp_path / "asks_git.py").write_text(f"{run}\ndef later():\n    {run}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with forbid_code("here"):
+        asks_git = importlib.import_module("asks_git")
+    assert mark.exists()
+    with pytest.raises(SourceError, match="a program"), forbid_code("here"):
+        asks_git.later()
 
 
 def test_other_threads_go_on() -> None:

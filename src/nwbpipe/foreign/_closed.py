@@ -65,6 +65,7 @@ class ForbiddenCodeError(OSError):
 
 class _State(threading.local):
     depth = 0
+    imports = 0  # that were under way when the block began
     refused: list[str] | None = None
 
 
@@ -92,6 +93,7 @@ def forbid_code(where: str, hint: str | None = None) -> Iterator[None]:
     _install_hook()
     _close_readers()
     outer, _state.refused = _state.refused, []
+    outer_imports, _state.imports = _state.imports, _count_imports(sys._getframe())
     _state.depth += 1
     refused: list[str] = _state.refused
     try:
@@ -102,7 +104,7 @@ def forbid_code(where: str, hint: str | None = None) -> Iterator[None]:
         raise
     finally:
         _state.depth -= 1
-        _state.refused = outer
+        _state.refused, _state.imports = outer, outer_imports
     if refused:
         raise _make_error(refused, where, hint)
 
@@ -194,7 +196,8 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         if caller.f_globals.get("__name__", "").partition(".")[0] in _READERS and _is_text(arguments[0]):
             _forbid(f"text that {caller.f_globals['__name__']} would run")
     elif event in _PROGRAMS:
-        if _find_module(sys._getframe(1)) not in _OWN_PROGRAMS:
+        caller = sys._getframe(1)
+        if _find_module(caller) not in _OWN_PROGRAMS and _count_imports(caller) <= _state.imports:
             _forbid(f"a program: {_name_program(event, arguments)}")
     elif event in _CONNECTIONS and not isinstance(arguments[-1], str | bytes):
         _forbid(f"a connection to {arguments[-1]}")
@@ -222,6 +225,16 @@ def _find_module(frame: FrameType | None) -> str:
     while frame is not None and frame.f_globals.get("__name__") in ("subprocess", "os", "_posixsubprocess"):
         frame = frame.f_back
     return str(frame.f_globals.get("__name__", "")) if frame is not None else ""
+
+
+def _count_imports(frame: FrameType | None) -> int:
+    """Count the modules that are being imported: what an installed package runs then is not of the file's making."""
+    count = 0
+    while frame is not None:
+        code = frame.f_code
+        count += code.co_name == "exec_module" and code.co_filename == "<frozen importlib._bootstrap_external>"
+        frame = frame.f_back
+    return count
 
 
 def _find_package(frame: FrameType | None) -> str:
