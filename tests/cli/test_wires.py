@@ -102,7 +102,8 @@ ALIASES = {
     "trust paths": "path",
 }
 PRINTED = {
-    "as_json", "as_csv", "prov", "show_all", "processors name", "tools requirements name", "watch write_unit",
+    "as_json", "as_csv", "prov", "show_all", "processors name", "interfaces name", "tools requirements name",
+    "watch write_unit",
     "watch write_dockerfile",
 }  # fmt: skip
 # Values of options that take not every value, and what arrives of them: at first, and as it is changed.
@@ -112,6 +113,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "init folder": (None, ("changed", ["changed/nwbpipe.toml"])),
     "tools dockerfile output": (None, ("changed", ["changed"])),
     "processors name": (None, ("suite2p", ["suite2p"])),
+    "interfaces name": (None, ("TrialsInterface", ["TrialsInterface"])),
     "trust paths": ((["a"], []), (["changed", "second"], ["changed", "second"])),
     "status why": ((("m1/s0", "first"), []), (("m2/s1", "second"), ["m2/s1", "second"])),
     "tools install kind": (None, ("conda", ["conda"])),

@@ -19,7 +19,7 @@ BEFORE = {
     "session": {**raw.SESSION, **{name: f"old {name}" for name in _SESSION}, "experimenter": "Doe, Jane"},
     "subject": {
         **raw.SUBJECT, **{name: f"old {name}" for name in ("description", "genotype", "strain")},
-        "weight": "0.02 kg", "date_of_birth": "2024-01-01T00:00:00-04:00",
+        "weight": "0.02 kg", "date_of_birth": "2024-02-01T00:00:00-04:00",
     },
 }  # fmt: skip
 AFTER = {
@@ -27,7 +27,7 @@ AFTER = {
                 **{name: [f"new {name}", "another"] for name in TEXTS}, "experimenter": ["Doe, Jane", "Roe, Jo"]},
     "subject": {
         **BEFORE["subject"], **{name: f"new {name}" for name in ("description", "genotype", "strain")},
-        "weight": "0.03 kg", "date_of_birth": "2024-01-02T00:00:00-04:00", "age": "P91D", "sex": "M",
+        "weight": "0.03 kg", "date_of_birth": "2024-02-02T00:00:00-04:00", "age": "P91D", "sex": "M",
         "species": "Rattus norvegicus",
     },
 }  # fmt: skip

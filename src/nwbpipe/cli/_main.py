@@ -18,6 +18,7 @@ from nwbpipe.cli import (
     cmd_demo,
     cmd_edit,
     cmd_init,
+    cmd_interfaces,
     cmd_load,
     cmd_log,
     cmd_process,
@@ -48,6 +49,8 @@ app.command("convert")(cmd_convert.convert)
 app.command("process")(cmd_process.process)
 app.command("load")(cmd_load.load)
 app.command("processors")(cmd_processors.processors)
+app.command("interfaces")(cmd_interfaces.interfaces)
+app.command("schema")(cmd_interfaces.schema)
 app.command("init")(cmd_init.init)
 app.command("status")(cmd_status.status)
 app.command("run")(cmd_run.run)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from nwbpipe.converters._dates import check_dates
 from nwbpipe.converters._entities_nwb import describe_entities
 from nwbpipe.converters._names import check_names
 from nwbpipe.converters._photometry import check_photometry
@@ -41,7 +42,8 @@ def session_metadata(spec: SessionSpec, sources: Sequence[Source]) -> dict[str, 
     Raises
     ------
     SpecError
-        If no time of the session's start is known, or two sources give different ones and the spec none.
+        If no time of the session's start is known, or two sources give different ones and the spec none, or the
+        subject's dates contradict each other.
     InvalidResultError
         If the tree does not follow NeuroConv's schema.
     """
@@ -62,7 +64,11 @@ def session_metadata(spec: SessionSpec, sources: Sequence[Source]) -> dict[str, 
         metadata = merge_metadata(metadata, tree)
     metadata = merge_metadata(metadata, spec.metadata)
     add_ecephys_block(metadata, sources)
-    metadata = merge_metadata(metadata, _spec_metadata(spec, _choose_start(spec, starts)))
+    start = _choose_start(spec, starts)
+    problems = check_dates(spec.subject, start)
+    if problems:
+        raise SpecError("dates contradict each other", where=str(spec.path), problems=problems)
+    metadata = merge_metadata(metadata, _spec_metadata(spec, start))
     _validate(metadata, sources, str(spec.path))
     return metadata
 

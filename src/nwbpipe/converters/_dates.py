@@ -1,0 +1,73 @@
+"""Check a subject's dates and age against each other and against the session's start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+from nwbpipe.converters.spec._model import SubjectSpec
+from nwbpipe.errors import Problem
+
+_DAYS = {"Y": 365.25, "M": 30.4375, "W": 7.0, "D": 1.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)([YMWD])")
+
+
+def check_dates(subject: SubjectSpec, start: datetime) -> list[Problem]:
+    """Return the contradictions between a subject's date of birth, its age, its surgeries and the session's start."""
+    return [*_check_birth(subject, start), *_check_procedures(subject, start)]
+
+
+def _check_birth(subject: SubjectSpec, start: datetime) -> Iterator[Problem]:
+    birth = subject.date_of_birth
+    if birth is None:
+        return
+    days = (start - birth) / timedelta(days=1)
+    if days < 0:
+        text = f"{birth.isoformat()}, {-days:.0f} days later"
+        yield Problem("the subject was born after the session", "subject.date_of_birth", f"before {start}", text)
+        return
+    if subject.age is None or subject.age__reference == "gestational":
+        return
+    low, high = _read_age(subject.age)
+    if not low - 1 <= days <= high + 1:
+        yield Problem(
+            "the age is not the time from birth to the session",
+            "subject.age",
+            f"about P{days:.0f}D: from {birth.date()} to {start.date()}",
+            subject.age,
+            "correct one of age, date_of_birth and session_start_time, or leave age out",
+        )
+
+
+def _read_age(age: str) -> tuple[float, float]:
+    """Return the days that an age may mean: a year of it is any day of that year."""
+    first, slash, last = age.partition("/")
+    low, step = _read_duration(first)
+    if not slash:
+        return low - step, low + step
+    if not last:
+        return low, float("inf")
+    high, step = _read_duration(last)
+    return low, high + step
+
+
+def _read_duration(text: str) -> tuple[float, float]:
+    """Return a duration and its smallest unit, in days."""
+    parts = _PART.findall(text.partition("T")[0])
+    return sum(float(number) * _DAYS[unit] for number, unit in parts), min(
+        (_DAYS[unit] for _, unit in parts), default=1
+    )
+
+
+def _check_procedures(subject: SubjectSpec, start: datetime) -> Iterator[Problem]:
+    for key in ("surgeries", "injections", "implants"):
+        for index, entry in enumerate(getattr(subject, key)):
+            if entry.date is None:
+                continue
+            day, where = date.fromisoformat(entry.date), f"subject.{key}.{index}.date"
+            if day > start.date() + timedelta(days=1):  # a day may be another one elsewhere
+                yield Problem("it was done after the session", where, f"until {start.date()}", entry.date)
+            elif subject.date_of_birth is not None and day < subject.date_of_birth.date() - timedelta(days=1):
+                birth = subject.date_of_birth.date()
+                yield Problem("it was done before the subject's birth", where, f"from {birth} on", entry.date)
