@@ -193,3 +193,12 @@ def test_an_output_holds_plain_fields(output: str, tmp_path: Path) -> None:
     file.write_text(text)
     with pytest.raises(SpecError, match="output"):
         load_project(file)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of POSIX")
+def test_the_state_of_a_project_is_private_unless_its_folder_is_a_groups(tmp_path: Path) -> None:
+    for name, mode in (("own", 0o755), ("group", 0o775)):
+        project = Project(write_project(tmp_path / name, ""))
+        (tmp_path / name).chmod(mode)
+        project.run()
+        assert ((tmp_path / name / ".nwbpipe").stat().st_mode & 0o077 == 0) is (name == "own")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ from nwbpipe.quality import ThresholdSet
 from nwbpipe.review import SessionQuality, read_session_quality
 from nwbpipe.run import PROJECT, Difference, list_artefacts, verify_run
 from nwbpipe.session import read_records
+from nwbpipe.stores import is_remote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -225,6 +228,7 @@ class Project:
         """
         self.require_trust()
         self.planner.allow_programs()
+        _make_state_folder(self.spec)
         if executor is None or isinstance(executor, str):
             self.executor_spec(kind=executor, workers=workers)  # refuses bad values even if nothing is to be done
         all_sessions, _ = self.planner.list_sessions()
@@ -352,3 +356,13 @@ class Project:
             msg = f"{session!r} matches several sessions"
             raise RequestError(msg, found=", ".join(match.key for match in sessions[:10]), hint="name one of them")
         return sessions[0]
+
+
+def _make_state_folder(project: ProjectSpec) -> None:
+    """Make the folder of logs, leases and run objects; it is private, unless the project's folder is a group's."""
+    root = project.stores["state"][0]
+    if is_remote(root) or os.path.lexists(root):
+        return
+    is_shared = project.folder.stat().st_mode & 0o020
+    with suppress(OSError):  # the first that writes there reports it
+        Path(root).mkdir(parents=True, mode=0o777 if is_shared else 0o700)
