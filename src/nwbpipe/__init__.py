@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nwbpipe.converters import convert
     from nwbpipe.environments import Tool
     from nwbpipe.errors import (
+        AccountError,
         ChangedResultError,
         ClockError,
         ConflictError,
@@ -49,7 +50,9 @@ if TYPE_CHECKING:
         ToolMissingError,
         ToolTimeoutError,
         UnknownNameError,
+        UnsafeFileError,
         UnsupportedFileError,
+        UntrustedError,
         WorkError,
     )
     from nwbpipe.processors import Context, Input, Params, Processor, Results
@@ -69,6 +72,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "AccountError": "errors",
     "ChangedResultError": "errors",
     "ClockError": "errors",
     "ConflictError": "errors",
@@ -103,7 +107,9 @@ _HOMES = {
     "ToolMissingError": "errors",
     "ToolTimeoutError": "errors",
     "UnknownNameError": "errors",
+    "UnsafeFileError": "errors",
     "UnsupportedFileError": "errors",
+    "UntrustedError": "errors",
     "WorkError": "errors",
     "check": "session",
     "convert": "converters",
@@ -119,6 +125,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "AccountError",
     "ChangedResultError",
     "ClockError",
     "ConflictError",
@@ -153,7 +160,9 @@ __all__ = [
     "ToolMissingError",
     "ToolTimeoutError",
     "UnknownNameError",
+    "UnsafeFileError",
     "UnsupportedFileError",
+    "UntrustedError",
     "WorkError",
     "check",
     "convert",

@@ -111,6 +111,7 @@ def test_job_scripts(kind: str, words: list[str]) -> None:
     assert "--nthreads 1" in text
     for word in words:
         assert word in text, text
+    assert "export PYTHONSAFEPATH=1" in text  # jobs start in the folder that they were submitted from
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "127.0.0.1:9", "nonsense://here"])

@@ -95,6 +95,8 @@ def _make_jobqueue(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
     if worker.gpu and spec.kind == "slurm":
         options["job_extra_directives"] = [*options.get("job_extra_directives", []), f"--gres=gpu:{worker.gpu}"]
     options.setdefault("job_name", f"nwbpipe-{kind}")
+    # Jobs start in the folder that they were submitted from: their Python imports nothing from it.
+    options["job_script_prologue"] = ["export PYTHONSAFEPATH=1", *options.get("job_script_prologue", [])]
     return getattr(jobqueue, _JOBQUEUE[spec.kind])(**options)
 
 
