@@ -20,6 +20,7 @@ from nwbpipe.stores._store import Store, StoreEntry
 from nwbpipe.stores._urls import public_url
 
 _BLOCK = 2**20
+HTTP_SILENT_S, HTTP_TOTAL_S = 15.0, 120.0  # of one request
 # File systems whose fsspec backend makes a file only if it is not there when asked to (mode="create").
 _CREATES = {"memory", "gs", "gcs", "az", "abfs", "abfss", "adl"}
 _memory = threading.RLock()
@@ -47,13 +48,22 @@ class FsspecStore(Store):
         """The file system, and the root's path in it."""
         url = public_url(self.root)
         try:
-            fs, base = fsspec.core.url_to_fs(self.root)
+            fs, base = fsspec.core.url_to_fs(self.root, **self._options())
         except ImportError as error:
             msg = f"{self.scheme}:// needs a package that is not installed"
             raise FileAccessError(msg, where=url, found=str(error), hint="install it") from None
         except Exception as error:
             raise FileAccessError(f"{self.scheme}:// can't be used", where=url, found=type(error).__name__) from None
         return fs, base.rstrip("/")
+
+    def _options(self) -> dict[str, Any]:
+        """Limits of time for a server that is silent, or gives one byte a second; aiohttp waits five minutes."""
+        if self.scheme not in ("http", "https"):
+            return {}
+        from aiohttp import ClientTimeout
+
+        timeout = ClientTimeout(total=HTTP_TOTAL_S, sock_connect=HTTP_SILENT_S, sock_read=HTTP_SILENT_S)
+        return {"client_kwargs": {"timeout": timeout}}
 
     @property
     def _fs(self) -> Any:
