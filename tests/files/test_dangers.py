@@ -173,6 +173,12 @@ def test_a_plain_file_and_links_within_its_folder_pass(data: Path) -> None:
     with h5py.File(data, "r+") as file:
         file["external"] = h5py.ExternalLink("beside.h5", "values")
         file["missing"] = h5py.ExternalLink("gone.h5", "values")
+        file["acquisition"].attrs["empty"] = h5py.Empty("f8")
+        file["acquisition"].attrs["nothing"] = np.zeros(0)
+        file["acquisition"].attrs["text"] = ""
+        file["null"] = h5py.Empty("f8")
+        file["type"] = np.dtype("f8")
+        file.create_dataset("none", (0, 3), "f8", maxshape=(None, 3))
         virtual(file.create_group("v"), "beside.h5")
         file.create_dataset("half", (2**31,), "u1", chunks=(2**20,))[: 2**10] = 1
     require_safe(data)

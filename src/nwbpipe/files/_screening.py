@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -129,7 +130,9 @@ def _may_fork() -> bool:
 
 def _walk_in_fork(path: Path) -> dict[str, Any]:
     readable, writable = os.pipe()
-    pid = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads of BLAS, which hold none of our locks
+        pid = os.fork()
     if pid == 0:
         try:
             os.close(readable)
