@@ -128,6 +128,14 @@ def many_attributes(group: h5py.Group, _: Path) -> None:
         bad.attrs[f"a{number}"] = 1
 
 
+def schema_of_brackets(group: h5py.Group, _: Path) -> None:
+    group.file["specifications/core/2.8.0/bad"] = "[" * 200_000
+
+
+def schema_of_nested_brackets(group: h5py.Group, _: Path) -> None:
+    group.file["specifications/core/2.8.0/bad"] = '{"a": [' * 400 + "]}" * 400
+
+
 LEAD_OUT: list[Callable[[h5py.Group, Path], None]] = [
     external_storage,
     external_storage_of_the_current_folder,
@@ -149,6 +157,8 @@ HARM: list[Callable[[h5py.Group, Path], None]] = [
     values_that_were_never_written,
     chunk_of_nothing,
     many_attributes,
+    schema_of_brackets,
+    schema_of_nested_brackets,
 ]
 
 
@@ -177,6 +187,7 @@ def test_a_plain_file_and_links_within_its_folder_pass(data: Path) -> None:
         file["acquisition"].attrs["nothing"] = np.zeros(0)
         file["acquisition"].attrs["text"] = ""
         file["null"] = h5py.Empty("f8")
+        file["specifications/core/2.8.0/namespace"] = '{"groups": [{"datasets": [{"dims": [["x", "y"]]}]}]}' * 500
         file["type"] = np.dtype("f8")
         file.create_dataset("none", (0, 3), "f8", maxshape=(None, 3))
         virtual(file.create_group("v"), "beside.h5")

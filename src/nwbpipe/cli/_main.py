@@ -34,7 +34,7 @@ from nwbpipe.cli import (
 )
 from nwbpipe.cli._echo import ShownFormatter, echo
 from nwbpipe.disk import find_full_disk, full_disk_error
-from nwbpipe.errors import NwbpipeError, WorkError
+from nwbpipe.errors import NwbpipeError, UnsafeFileError, WorkError
 
 app = typer.Typer(
     name="nwbpipe",
@@ -125,6 +125,9 @@ def _explain(error: Exception) -> NwbpipeError | None:
     if isinstance(error, MemoryError):
         hint = "a file may declare more values than it holds (`nwbpipe check FILE.nwb`), or this machine is too small"
         return WorkError("the memory does not suffice", found=str(error) or None, hint=hint)
+    if isinstance(error, RecursionError):
+        hint = "`nwbpipe check FILE.nwb` looks for what it is"
+        return UnsafeFileError("something in a file is nested without end", hint=hint)
     number = find_full_disk(error)
     if number is None:
         return None

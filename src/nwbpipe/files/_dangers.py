@@ -22,6 +22,7 @@ UNWRITTEN_BYTES = 4 * 2**30  # of values that are declared and not stored
 LARGE_BYTES = 2**30  # below this, what is stored is not counted
 CHUNK_BYTES = 256 * 2**20  # above this, what a chunk unpacks to is compared with what is stored
 UNPACKED = 200  # times the stored bytes of such a chunk
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 FILES = 100  # that links lead to
 
 
@@ -133,6 +134,7 @@ class DangerFinder:
                     what = "the values of a virtual dataset lie out of the folder of the file"
                     yield from self._find_elsewhere(what, path, name)
             return
+        yield from self._find_in_schema(path, item)
         shape = item.shape
         if shape is None or properties.get_external_count():
             return
@@ -143,6 +145,14 @@ class DangerFinder:
             yield from _find_in_chunks(path, item, chunk)
         if declared > LARGE_BYTES:
             yield from _find_in_sizes(path, item, chunk, declared, size)
+
+    def _find_in_schema(self, path: str, item: h5py.h5d.DatasetID) -> Iterator[Danger]:
+        """Look at a copy of a schema, which readers of NWB parse as JSON: it may nest until they crash."""
+        if self._folder is None or not path.startswith("/specifications/") or item.shape != ():
+            return
+        text = h5py.Dataset(item)[()]
+        if isinstance(text, bytes) and _is_nested_deeply(text):
+            yield Danger("a copy of a schema is nested too deeply", path, f"more than {DEPTH} brackets in each other")
 
     def _find_elsewhere(self, what: str, path: str, name: str, *, hdf5: bool = True) -> Iterator[Danger]:
         """Yield the dangers of another file that a part of the file lies in."""
@@ -192,6 +202,17 @@ def _measure_attribute(attribute: h5py.h5a.AttrID) -> int:
         return int(attribute.get_storage_size())
     except RuntimeError:
         return 0
+
+
+def _is_nested_deeply(text: bytes) -> bool:
+    """Return True if brackets stand in each other more than `DEPTH` times, or some 1,000 are not closed."""
+    brackets = text.translate(None, _NO_BRACKETS)
+    for _ in range(DEPTH):
+        shorter = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(shorter) == len(brackets):
+            return len(brackets) > 1000
+        brackets = shorter
+    return True
 
 
 def _find_in_sizes(path: str, item: h5py.h5d.DatasetID, chunk: int, declared: int, size: int) -> Iterator[Danger]:
