@@ -24,6 +24,11 @@ _LOSSES = (
     (r"(gaps?|missing|dropped|discontinuit\w+).*(samples?|packets?|records?|timestamps?)", "gap", None),
     (r"(samples?|packets?|frames?) .*(dropped|missing|lost)", "gap", None),
     (r"timestamps? .*(not |in|un)(continuous|monotonic|increasing)", "gap", None),
+    (
+        r"cannot rescale to voltage",
+        "unit",
+        "the file gives no scale: say which, with SeriesInterface and a conversion",
+    ),
     (r"(truncat\w+|incomplete|corrupt\w*)", "samples", "copy the recording again, whole"),
 )
 

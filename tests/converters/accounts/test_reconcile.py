@@ -107,6 +107,7 @@ def test_a_format_without_a_probe_says_so(monkeypatch: pytest.MonkeyPatch) -> No
         ("3 gaps in the timestamps of 12 samples", "gap"),
         ("12 samples were dropped", "gap"),
         ("the file seems truncated", "samples"),
+        ("Cannot rescale to voltage, raw data will be returned.", "unit"),
     ],
 )
 def test_warnings_that_mean_a_loss_are_known(warning: str, kind: str) -> None:

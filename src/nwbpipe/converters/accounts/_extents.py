@@ -15,7 +15,7 @@ from nwbpipe.errors import Problem
 if TYPE_CHECKING:
     from nwbpipe.converters._source import Source
 
-_MARGIN_S = 60.0  # a camera that is started after the scan is common
+_MARGIN_S = 120.0  # a camera that is started after the scan is common
 
 Extent = tuple[float, float]
 
