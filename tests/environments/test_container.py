@@ -108,9 +108,9 @@ def test_building_takes_constraints_along_and_pips_settings_as_a_secret(
 def test_a_lock_decides_what_is_in_it(docker: Callable[..., Path], tmp_path: Path) -> None:
     docker()
     lock = tmp_path / "numpy.txt"
-    lock.write_text("numpy==2.0.0\n")
+    lock.write_text("numpy==2.0.0\nh5py==3.11.0\n")
     folder = environments.install(NUMPY, kind=EnvironmentKind.CONTAINER, lock=lock)
-    assert (folder / "requirements.txt").read_text() == "numpy==2.0.0\n"
+    assert (folder / "requirements.txt").read_text() == "numpy==2.0.0\nh5py==3.11.0\n"
 
 
 def test_a_run_sees_its_folders_no_network_and_its_limits(
