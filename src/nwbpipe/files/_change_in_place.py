@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,6 +29,7 @@ def open_journaled(
     *,
     lock_timeout: float,
     check: Callable[[h5py.File], None] | None = None,
+    left_alone: Collection[str] = (),
     system: System = SYSTEM,
     commit: type[FileCommit] = FileCommit,
 ) -> Iterator[h5py.File]:
@@ -50,7 +51,7 @@ def open_journaled(
                 file = _open(view, target, "r+")
                 datasets: list[h5py.h5d.DatasetID] = []
                 try:
-                    datasets += _open_all_datasets(file)
+                    datasets += _open_all_datasets(file, left_alone)
                     yield file
                 except BaseException:
                     view.frozen = True
@@ -103,26 +104,38 @@ def _open(view: View, target: Path, mode: str) -> h5py.File:
         raise DamagedFileError(msg, where=str(target), found=str(error), hint="restore it from a copy") from error
 
 
-def _open_all_datasets(file: h5py.File) -> list[h5py.h5d.DatasetID]:
-    """Hold every dataset open.
+def _open_all_datasets(file: h5py.File, left_alone: Collection[str]) -> list[h5py.h5d.DatasetID]:
+    """Hold every dataset open, but for those below groups from which nothing is removed.
 
     HDF5 frees what is unlinked only when its last handle is closed. So the space of a dataset that is removed in
     the block is not given to another one: a reader that holds no lock goes on reading the old values.
     """
     datasets: list[h5py.h5d.DatasetID] = []
+    visited: set[int] = set()
+    names = {name.encode() for name in left_alone}
 
-    def visit(_: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset):
-            if item.is_virtual:
-                raise NotJournaledError("a virtual dataset: HDF5 would look for its sources in the view")
-            datasets.append(item.id)
+    def visit(group: h5py.h5g.GroupID, path: bytes) -> None:
+        for name in group:
+            if group.links.get_info(name).type != h5py.h5l.TYPE_HARD or b"/".join((path, name)) in names:
+                continue
+            item = h5py.h5o.open(group, name)
+            address = int(h5py.h5o.get_info(item).addr)
+            if address in visited:
+                continue
+            visited.add(address)
+            if isinstance(item, h5py.h5g.GroupID):
+                visit(item, b"/".join((path, name)))
+            elif isinstance(item, h5py.h5d.DatasetID):
+                if item.get_create_plist().get_layout() == h5py.h5d.VIRTUAL:
+                    raise NotJournaledError("a virtual dataset: HDF5 would look for its sources in the view")
+                datasets.append(item)
 
     if file.userblock_size > SEARCHED // 2:
         raise NotJournaledError("a user block of a size that is not looked past")
     _, persistent, _ = file.id.get_create_plist().get_file_space_strategy()
     if persistent:
         raise NotJournaledError("HDF5 would use space again that an earlier commit freed")
-    file.visititems(visit)
+    visit(h5py.h5g.open(file.id, b"/"), b"")
     return datasets
 
 

@@ -218,7 +218,9 @@ def curate(
         )
 
     return retry_after_conflicts(
-        lambda: commit_result(session, make_room, write, build_record, lock_timeout=lock_timeout)
+        lambda: commit_result(
+            session, make_room, write, build_record, inputs=[segmentation.path], lock_timeout=lock_timeout
+        )
     )
 
 

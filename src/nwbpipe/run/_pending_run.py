@@ -131,6 +131,7 @@ class PendingRun(Computation):
                     make_room,
                     lambda nwbfile: self.method.write(nwbfile, Results(arrays, finished.summary), self.context),
                     lambda outputs: self.build_record(finished, outputs),
+                    inputs=[bound.path for bound in self.context.inputs.values() if not bound.folder],
                     lock_timeout=lock_timeout,
                     unsafe_no_cas=unsafe_no_cas,
                 )

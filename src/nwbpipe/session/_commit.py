@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from nwbpipe.provenance import (
 from nwbpipe.session._outputs import find_new_outputs, list_object_ids
 from nwbpipe.session._reader import open_nwb
 from nwbpipe.session._session_file import SessionChange, SessionFile
+from nwbpipe.session._unneeded import find_unneeded_results
 from nwbpipe.session._validation import check_valid
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def commit_result(
     write: Callable[[NWBFile], None],
     build_record: Callable[[tuple[ObjectRecord, ...]], RunRecord],
     *,
+    inputs: Collection[str],
     lock_timeout: float,
     unsafe_no_cas: bool = False,
 ) -> RunRecord:
@@ -47,6 +49,9 @@ def commit_result(
         Adds the containers of the result.
     build_record : callable
         Takes the containers that were added, and returns the record.
+    inputs : collection of str
+        Paths of the objects that the result was made from. In a file with many results, `write` finds of these only
+        those that the inputs are in or lead to.
     lock_timeout, unsafe_no_cas
         See `nwbpipe.transaction`.
     """
@@ -60,8 +65,9 @@ def commit_result(
         unsafe_no_cas=unsafe_no_cas,
     ) as change:
         changed += make_room(change)
+        unneeded = find_unneeded_results(change.file, inputs)
         old_version = change.file.attrs["nwb_version"]
-        with open_nwb(change.file, "a", without=[LOCATION]) as nwbfile:
+        with open_nwb(change.file, "a", without={LOCATION, *unneeded}) as nwbfile:
             old_paths |= set(_iter_result_paths(change.file))
             old_ids = list_object_ids(nwbfile)
             write(nwbfile)

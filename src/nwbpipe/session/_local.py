@@ -12,7 +12,7 @@ import h5py
 
 from nwbpipe import files
 from nwbpipe.errors import DamagedFileError, FileAccessError, InputError, LockedFileError, UnsupportedFileError
-from nwbpipe.provenance import FileStat, IdentityCache, IdentityResult
+from nwbpipe.provenance import LOCATION, FileStat, IdentityCache, IdentityResult
 from nwbpipe.session._reader import SessionReader, read_nwb_version
 from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile
 
@@ -85,7 +85,9 @@ class LocalSessionFile(SessionFile):
         """See `SessionFile.change`."""
         self._require_file()
         files.read_settled(self._path, self._require_hdf5)
-        with files.transaction(self._path, lock_timeout=lock_timeout, check=check, committed=committed) as file:
+        with files.transaction(
+            self._path, lock_timeout=lock_timeout, check=check, committed=committed, left_alone=[LOCATION]
+        ) as file:
             read_nwb_version(file)
             yield SessionChange(file, FileStat.of(self._path))
 

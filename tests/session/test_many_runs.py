@@ -1,0 +1,118 @@
+"""Runs in a file with many results do no more work than the first ones."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import h5py
+import pytest
+from hdmf.backends.hdf5 import HDF5IO
+from hdmf.common import DynamicTable, VectorData
+
+import nwbpipe
+from nwbpipe import Context, Results
+from nwbpipe.provenance import _records, read_records
+from nwbpipe.session import check
+from tests.fixtures.processing import Scale, write_session
+
+MODULE, RUNS = "processing/behavior", "general/nwbpipe"
+
+
+def add_copies(path: Path, count: int) -> None:
+    """Add copies of the result of the step "scale", and of its record, under other names and ids."""
+    with h5py.File(path, "r+") as file:
+        module, runs = file[MODULE], file[RUNS]
+        record = next(name for name in runs if name.startswith("scale_"))
+        for number in range(count):
+            step, run_id, object_id = f"copy{number}", uuid.uuid4().hex, str(uuid.uuid4())
+            file.copy(module["Scaled_scale"], module, name=f"Scaled_{step}")
+            module[f"Scaled_{step}"].attrs["object_id"] = object_id
+            file.copy(runs[record], runs, name=f"{step}_{run_id[:8]}")
+            copy = runs[f"{step}_{run_id[:8]}"]
+            copy.attrs.update({"object_id": str(uuid.uuid4()), "run_id": run_id, "step": step})
+            copy["output_path"][0] = f"/{MODULE}/Scaled_{step}"
+            copy["output_object_id"][0] = object_id
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    path = write_session(tmp_path / "session.nwb", "lever", "paw")
+    nwbpipe.process(path, Scale(), inputs={"series": "lever"})
+    add_copies(path, 40)
+    return path
+
+
+class Counting(Scale):
+    """Counts the objects that pynwb reads before a result is added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.objects = 0
+
+    def write(self, nwbfile: Any, results: Results, context: Context) -> None:
+        self.objects = len(list(nwbfile.all_children()))
+        super().write(nwbfile, results, context)
+
+
+def test_a_later_run_does_no_more_work(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: Counter[str] = Counter()
+    read_record, set_attributes = _records._read_record, HDF5IO.set_attributes
+
+    def count_records(*arguments: Any) -> Any:
+        counts["records"] += 1
+        return read_record(*arguments)
+
+    def count_attributes(self: Any, obj: Any, attributes: Any) -> None:
+        counts[obj.name] += 1
+        set_attributes(self, obj, attributes)
+
+    monkeypatch.setattr(_records, "_read_record", count_records)
+    monkeypatch.setattr(HDF5IO, "set_attributes", count_attributes)
+    size = many.stat().st_size
+    method = Counting()
+    assert nwbpipe.process(many, method, step="later", inputs={"series": "paw"}).computed
+    assert counts.pop("records", 0) == 0  # those of other steps are not read
+    assert method.objects < 12  # the file, its subject, the module, and two series: not 41 results
+    old = [name for name in counts if "Scaled_later" not in name and counts[name]]
+    assert old in ([], ["/"]), old  # hdmf writes no attribute of what was there before
+    assert many.stat().st_size - size < 16_384
+    assert nwbpipe.process(many, method, step="later", inputs={"series": "paw"}).computed is False
+    assert check(many).in_order is False  # of the copies, only the ids were changed in their records
+    with h5py.File(many) as file:
+        assert len(read_records(file)) == 42
+
+
+def test_a_result_that_is_an_input_is_there_with_all_that_it_leads_to(many: Path) -> None:
+    with h5py.File(many, "r+") as file:  # a series whose data are those of another result
+        module = file[MODULE]
+        file.copy(module["Scaled_copy3"], module, name="Scaled_linked")
+        module["Scaled_linked"].attrs["object_id"] = str(uuid.uuid4())
+        del module["Scaled_linked/data"]
+        module["Scaled_linked/data"] = h5py.SoftLink(f"/{MODULE}/Scaled_copy7/data")
+
+    class Reading(Scale):
+        objects: frozenset[str] = frozenset()
+
+        def write(self, nwbfile: Any, results: Results, context: Context) -> None:
+            Reading.objects = frozenset(nwbfile.processing["behavior"].data_interfaces)
+            super().write(nwbfile, results, context)
+
+    nwbpipe.process(many, Reading(), step="next", inputs={"series": f"{MODULE}/Scaled_linked"})
+    assert {"Scaled_linked", "Scaled_copy7"} <= Reading.objects
+    assert "Scaled_copy5" not in Reading.objects
+
+
+def test_what_a_person_added_may_refer_to_a_result_that_is_not_read(many: Path) -> None:
+    with nwbpipe.transaction(many) as nwbfile:
+        results = nwbfile.processing["behavior"].data_interfaces
+        column = VectorData(name="series", description="d", data=[results["Scaled_copy5"], results["Scaled_copy6"]])
+        nwbfile.add_analysis(DynamicTable(name="notes", description="of a person", columns=[column]))
+    nwbpipe.process(many, Scale(), step="later", inputs={"series": "paw"})
+    with nwbpipe.read(many) as nwbfile:
+        table = nwbfile.analysis["notes"]
+        assert [series.name for series in table["series"].data[:]] == ["Scaled_copy5", "Scaled_copy6"]
+        assert table["series"].data[0].parent.name == "behavior"
+        assert "Scaled_later" in nwbfile.processing["behavior"].data_interfaces
