@@ -172,7 +172,10 @@ def make_cases(folder: Path) -> list[Case]:
         Case(nwbpipe.rename_step, path=path, step="other", new="better", lock_timeout=next(seconds)),
         Case(nwbpipe.remove_step, path=path, step="better", lock_timeout=next(seconds)),
         Case(nwbpipe.repack, path=path, lock_timeout=next(seconds)),
-        Case(nwbpipe.check, path=path, repair=True, rehash=True, timeout=next(seconds), lock_timeout=next(seconds)),
+        Case(
+            nwbpipe.check, path=path, repair=True, rehash=True, timeout=next(seconds), lock_timeout=next(seconds),
+        ),
+        Case(nwbpipe.check, path=path, deep=True),
         *methods,
     ]  # fmt: skip
 

@@ -18,6 +18,7 @@ from nwbpipe.project.plan._changes import describe_changes
 from nwbpipe.provenance import find_current_record, own_name, parameters_hash
 from nwbpipe.run import verify_run
 from nwbpipe.session import SessionFile, check, find_result_faults, remove_step, rename_step, repack
+from nwbpipe.session._read_through import read_through
 from tests.fixtures.processing import Scale, write_session
 
 FIRST, SECOND = "/processing/behavior/Scaled_first", "/processing/behavior/Scaled_second"
@@ -260,3 +261,49 @@ def test_records_of_the_first_version_stay_valid(tmp_path: Path) -> None:
         step = group.attrs["step"]
         group["parameters"][()] = json.dumps({"other": 1})
     assert [fault.partition(" ")[0] for fault in list_faults(path)] == [step]
+
+
+def flip_bit(path: Path, place: str, *, at: float = 0.5) -> None:
+    """Flip a bit of a dataset's stored bytes, as a bad disk does: sizes and times of the file may stay."""
+    with h5py.File(path) as file:
+        dataset = file[place]
+        if dataset.chunks:
+            info = dataset.id.get_chunk_info(dataset.id.get_num_chunks() // 2)
+            start, size = info.byte_offset, info.size
+        else:
+            start, size = dataset.id.get_offset(), dataset.id.get_storage_size()
+    with path.open("r+b") as raw:
+        raw.seek(start + int(size * at))
+        byte = raw.read(1)[0]
+        raw.seek(start + int(size * at))
+        raw.write(bytes([byte ^ 0x10]))
+
+
+def test_a_deep_check_names_the_datasets_that_a_flipped_bit_has_hit(processed: Path) -> None:
+    lever, paw = "/acquisition/lever/data", "/acquisition/paw/data"
+    with h5py.File(processed, "r+") as file:
+        for place, options in ((lever, {"compression": "gzip"}), (paw, {"fletcher32": True})):
+            values, attributes = file[place][()], dict(file[place].attrs)
+            del file[place]
+            file.create_dataset(place, data=values, chunks=(20, 3), **options).attrs.update(attributes)
+
+    def read(path: Path) -> tuple[set[str], tuple[str, ...]]:
+        with SessionFile.at(path).open() as reader:
+            found = read_through(reader.file, [FIRST, SECOND])
+            return set(found.damaged), found.unprotected
+
+    damaged, unprotected = read(processed)
+    assert not damaged
+    assert "/acquisition/lever/starting_time" in unprotected
+    assert not {lever, paw} & set(unprotected)
+    assert f"{FIRST}/data" not in unprotected
+    for place in (lever, paw, f"{FIRST}/data"):
+        flip_bit(processed, place)
+    assert read(processed)[0] == {lever, paw}
+    report = check(processed, deep=True)
+    assert {finding.where for finding in report.findings if finding.kind == "damage" and finding.error} == {
+        lever,
+        paw,
+    }
+    assert FIRST in {finding.where for finding in report.findings if finding.kind == "result"}
+    assert any("have neither a checksum" in finding.what for finding in report.findings)

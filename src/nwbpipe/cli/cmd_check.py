@@ -23,6 +23,9 @@ def check(
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read the inputs of all results, and the results, again.")
     ] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Do the same, and read every chunk: which datasets are damaged?")
+    ] = False,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which a reader counts as hung.")] = 120.0,
     lock_timeout: Annotated[float, typer.Option(min=0, help="With --repair: seconds to wait for a writer.")] = 60.0,
     abandoned_after: Annotated[
@@ -40,6 +43,7 @@ def check(
         file,
         repair=repair,
         rehash=rehash,
+        deep=deep,
         timeout=timeout,
         lock_timeout=lock_timeout,
         abandoned_after=timedelta(hours=abandoned_after),

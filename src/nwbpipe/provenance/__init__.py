@@ -5,6 +5,7 @@ from __future__ import annotations
 from nwbpipe.provenance._alignments import AlignmentRecord, add_alignment, read_alignments
 from nwbpipe.provenance._cache import Identity, IdentityCache, default_cache_folder, identify_file
 from nwbpipe.provenance._canonical import canonical_json, digest, parameters_hash, run_key
+from nwbpipe.provenance._dataset_streams import iter_values
 from nwbpipe.provenance._edit import rename_record, set_sources
 from nwbpipe.provenance._files import FileIdentity, FileStat, RemoteStat
 from nwbpipe.provenance._identity import IdentityResult, identify_object
@@ -48,6 +49,7 @@ __all__ = [
     "find_record_fault",
     "identify_file",
     "identify_object",
+    "iter_values",
     "mark_superseded",
     "merge_prov",
     "new_record",

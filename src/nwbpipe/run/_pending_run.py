@@ -169,7 +169,9 @@ class PendingRun(Computation):
         identity = self.session.look_up_identity(own_name(path), version=change.version)
         return identity.identity if identity else find_own_identity(change.file, path).identity
 
-    def remove_replaced(self, file: h5py.File, run_id: str, identify: Callable[[str], str | None]) -> list[str]:
+    def remove_replaced(
+        self, file: h5py.File, run_id: str, identify: Callable[[str], str | None] | None = None
+    ) -> list[str]:
         """Within the transaction: read the step's record again, and remove its result if it is to be replaced.
 
         Returns the paths that were removed.

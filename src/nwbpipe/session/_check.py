@@ -18,6 +18,7 @@ from nwbpipe.errors import InputError, NwbpipeError, show_text
 from nwbpipe.files import FileCondition, Inspection
 from nwbpipe.provenance import RunRecord, find_own_identity, identify_object, own_name
 from nwbpipe.session._integrity import find_result_faults, hint_for_changed_result
+from nwbpipe.session._read_through import read_through
 from nwbpipe.session._reader import SessionReader
 from nwbpipe.session._session_file import SessionFile
 from nwbpipe.session._summary import SessionSummary, summarize_session
@@ -35,8 +36,8 @@ class FileFinding:
     Attributes
     ----------
     kind : str
-        ``nwb``, ``inspector``, ``dandi``, ``record``, ``result``, ``input``, ``reference``, ``leftover`` or
-        ``unsafe``.
+        ``nwb``, ``inspector``, ``dandi``, ``record``, ``result``, ``input``, ``reference``, ``leftover``,
+        ``damage`` or ``unsafe``.
     error : bool
         True if the file is not in order because of it; else it is a note.
     what : str
@@ -109,6 +110,7 @@ def check(
     *,
     repair: bool = False,
     rehash: bool = False,
+    deep: bool = False,
     timeout: float = 120.0,
     lock_timeout: float = 60.0,
     abandoned_after: timedelta = timedelta(days=1),
@@ -125,6 +127,8 @@ def check(
     rehash : bool
         Read the inputs and results of all runs and compute their identities, instead of trusting the cache for an
         unchanged file.
+    deep : bool
+        Do the same, and read every chunk of the file, to name the datasets whose stored values are damaged.
     timeout : float
         Seconds after which reading the file's structure counts as hung.
     lock_timeout : float
@@ -177,7 +181,12 @@ def check(
         except NwbpipeError as error:
             findings.append(FileFinding("nwb", True, error.problem.what, hint=error.problem.hint or ""))
             return CheckReport(location, inspection, False, tuple(findings), repaired)
-        findings += [*_validate(session, reader), *_check_rates(reader), *_check_records(session, reader, rehash)]
+        findings += [
+            *_validate(session, reader),
+            *_check_rates(reader),
+            *_check_records(session, reader, rehash or deep),
+        ]
+        findings += _check_values(reader) if deep else []
         record = _find_conversion(reader)
     summary = _inspect(session, record, findings)
     return CheckReport(location, inspection, True, tuple(findings), repaired, summary)
@@ -262,6 +271,25 @@ def _check_records(session: SessionFile, reader: SessionReader, rehash: bool) ->
                 yield FileFinding("record", True, what, output.path, "another program removed it: run the step again")
         yield from _check_result(session, reader, record, rehash)
         yield from _check_inputs(session, reader, record, rehash)
+
+
+def _check_values(reader: SessionReader) -> Iterator[FileFinding]:
+    """Yield the datasets that can't be read to their end, and say how many have no checksum."""
+    try:
+        records = [record for record in reader.records if not record.superseded]
+    except NwbpipeError:  # told by the check of the records
+        records = []
+    identified = [output.path for record in records for output in record.outputs if output.identity]
+    values = read_through(reader.file, identified)
+    for path, reason in values.damaged.items():
+        hint = "restore the file from a copy, or convert the session again"
+        yield FileFinding("damage", True, f"the stored values are damaged: {reason}", path, hint)
+    if values.unprotected:
+        what = (
+            f"{len(values.unprotected)} of {values.count} datasets ({values.unprotected_bytes / 1e6:.1f} MB) have "
+            "neither a checksum nor an identity: a flipped bit in their values can't be seen"
+        )
+        yield FileFinding("damage", False, what, hint="compression with gzip has a checksum in each chunk")
 
 
 def _check_result(
