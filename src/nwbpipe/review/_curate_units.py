@@ -136,7 +136,7 @@ def curate_units(
         )
 
     return retry_after_conflicts(
-        lambda: commit_result(session, make_room, write, build_record, lock_timeout=lock_timeout)
+        lambda: commit_result(session, make_room, write, build_record, inputs=[units.path], lock_timeout=lock_timeout)
     )
 
 
