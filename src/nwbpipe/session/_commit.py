@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import h5py
 
 from nwbpipe.provenance import (
     LOCATION,
@@ -68,7 +66,7 @@ def commit_result(
         unneeded = find_unneeded_results(change.file, inputs)
         old_version = change.file.attrs["nwb_version"]
         with open_nwb(change.file, "a", without={LOCATION, *unneeded}) as nwbfile:
-            old_paths |= set(_iter_result_paths(change.file))
+            old_paths |= {f"{LOCATION}/{name}" for name in change.file.get(LOCATION, {})}
             old_ids = list_object_ids(nwbfile)
             write(nwbfile)
             outputs = find_new_outputs(nwbfile, old_ids)
@@ -80,10 +78,3 @@ def commit_result(
         record = build_record(tuple(replace(o, identity=identities[o.path].identity) for o in outputs))
         write_record(change.file, record)
     return record
-
-
-def _iter_result_paths(file: h5py.File) -> Iterator[str]:
-    """Yield the paths of all objects of processing modules, and of all run records."""
-    for module in file.get("processing", {}).values():
-        yield from (f"{module.name}/{name}" for name in module)
-    yield from (f"{LOCATION}/{name}" for name in file.get(LOCATION, {}))
