@@ -58,3 +58,15 @@ def test_a_file_without_schemas_is_valid_by_the_core(session_nwb: Path) -> None:
         del file["specifications"]
         del file["session_description"]
     assert len(find_errors(session_nwb)) == 1
+
+
+def test_a_type_comes_after_the_type_that_it_extends(session_nwb: Path) -> None:
+    import pynwb
+
+    catalog = pynwb.get_manager().namespace_catalog
+    for name in catalog.namespaces:
+        namespace = _validation._complete_namespace(catalog, name)
+        places = {kind: place for place, kind in enumerate(namespace.get_registered_types())}
+        for kind, place in places.items():
+            parent = namespace.get_spec(kind).data_type_inc
+            assert parent is None or places[parent] <= place

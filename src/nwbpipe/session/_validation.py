@@ -122,12 +122,22 @@ def _complete_namespace(catalog: Any, name: str) -> Any:
     from hdmf.spec import SpecCatalog
 
     specs = SpecCatalog()
+
+    def register(source: Any, kind: str) -> None:
+        if kind not in specs.get_registered_types():
+            spec = source.get_spec(kind)
+            if (
+                spec.data_type_inc is not None
+            ):  # hdmf's validator forgets the children of a type that comes after them
+                register(source, spec.data_type_inc)
+            specs.register_spec(spec, source.get_spec_source_file(kind))
+
     pending, taken = [name], set()
     while pending:
         namespace = catalog.get_namespace(current := pending.pop(0))
         taken.add(current)
-        for kind in set(namespace.catalog.get_registered_types()) - set(specs.get_registered_types()):
-            specs.register_spec(namespace.catalog.get_spec(kind), namespace.catalog.get_spec_source_file(kind))
+        for kind in namespace.catalog.get_registered_types():
+            register(namespace.catalog, kind)
         pending += [base for base in _list_bases(catalog, current) if base not in taken]
     namespace = catalog.get_namespace(name)
     return type(namespace).build_namespace(catalog=specs, **namespace)
