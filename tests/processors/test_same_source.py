@@ -19,7 +19,7 @@ from nwbpipe.project import Project
 from nwbpipe.project.plan import _tools
 from nwbpipe.provenance import RunRecord
 from nwbpipe.session import read_records
-from tests.fixtures.projects import HEAD, table
+from tests.fixtures.projects import HEAD
 from tests.same_source import TABLE, collect_digests, update
 
 OLD = Path(__file__).parents[1] / "data" / "session_0_1" / "session.nwb.xz"
@@ -92,7 +92,10 @@ def recorded_tools(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_results_of_earlier_code_are_done(project: Project, recorded_tools: list[RunRecord], tmp_path: Path) -> None:
     assert len(recorded_tools) >= 8
     assert any(record.compute_digest != hash_compute_code(processor(record.processor)) for record in recorded_tools)
-    assert set(table(project).values()) == {"done"}
+    steps = [step for plan in project.status().plans for step in plan.steps]
+    stale = {step.run: step.reason for step in steps if step.state != "done"}
+    # These two took events for those of other trials, and were not exact at Unix times.
+    assert stale == dict.fromkeys(("event_windows", "trialize"), "revision 1 → 2")
     for record in recorded_tools[-3:]:  # the run's key is the same as well
         run = nwbpipe.process(
             tmp_path / "nwb" / "session.nwb",
