@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from nwbpipe.cli._echo import echo
+
 
 def interfaces(
     name: Annotated[str | None, typer.Argument(help="Show one interface's arguments and options.")] = None,
@@ -25,7 +27,7 @@ def interfaces(
         typer.echo(json.dumps(entries, indent=2))
         return
     for entry in entries:
-        typer.echo(f"{entry['name']:<42}{shorten(entry['summary'], 90)} {' '.join(entry['suffixes'])}".rstrip())
+        echo(f"{entry['name']:<42}{shorten(entry['summary'], 90)} {' '.join(entry['suffixes'])}".rstrip())
 
 
 def schema() -> None:
@@ -36,11 +38,11 @@ def schema() -> None:
 
 
 def _show(entry: dict[str, Any]) -> None:
-    typer.echo(f"{entry['name']} ({entry['package']}): {entry['summary']}")
+    echo(f"{entry['name']} ({entry['package']}): {entry['summary']}")
     if entry["suffixes"]:
-        typer.echo(f"  files: {' '.join(entry['suffixes'])}")
+        echo(f"  files: {' '.join(entry['suffixes'])}")
     for title in ("arguments", "options"):
-        typer.echo(f"  {title}:" if entry[title] else f"  no {title}")
+        echo(f"  {title}:" if entry[title] else f"  no {title}")
         for item in entry[title]:
             value = "(required)" if item["required"] else f"= {json.dumps(item['default'])}"
-            typer.echo(f"    {item['name']} {value}  {item['type']}. {item['doc']}".rstrip(" ."))
+            echo(f"    {item['name']} {value}  {item['type']}. {item['doc']}".rstrip(" ."))
