@@ -108,6 +108,7 @@ TRANSLATED = {
     ("process", "force"): ("renew", True),
     ("load", "replace"): ("may_replace", True),
     ("status", "verify"): ("limit", ALL),
+    ("check", "deep"): ("rehash", True),
 }
 # What no case of these gives a value, and where it is tested instead.
 ELSEWHERE = {

@@ -154,7 +154,10 @@ class Told:
     def on_end(self, state: object, ended: object) -> None: ...
 
 
-def test_a_worker_without_the_tool_and_a_scheduler_without_the_kind(tmp_path: Path) -> None:
+def test_a_worker_without_the_tool_and_a_scheduler_without_the_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NWBPIPE_TRUST", str(tmp_path))
     import distributed
 
     options = {
@@ -225,7 +228,10 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name)
 
 
-def test_a_cloud_has_as_many_workers_as_the_work_asks_for(tmp_path: Path, cloud: None) -> None:
+def test_a_cloud_has_as_many_workers_as_the_work_asks_for(
+    tmp_path: Path, cloud: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NWBPIPE_TRUST", str(tmp_path))
     steps = """
 [steps.first]
 processor = "scale"

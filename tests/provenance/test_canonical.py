@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nwbpipe.errors import ParameterError
@@ -36,6 +36,7 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a machine under load
 @given(JSON)
 def test_round_trip(value: Any) -> None:
     text = canonical_json(value)

@@ -199,9 +199,9 @@ class StoreTests(ABC):
         def count(_: int) -> None:
             steps = 0
             while steps < 3:
-                tag = conditional.stat("counter").tag
-                value = int(conditional.read_bytes("counter"))
                 try:
+                    tag = conditional.stat("counter").tag
+                    value = int(conditional.read_bytes("counter"))
                     conditional.write_bytes("counter", str(value + 1).encode(), if_tag=tag)
                 except ConflictError:
                     continue
