@@ -166,7 +166,7 @@ def test_a_result_of_an_older_tool_is_computed_again(tmp_path: Path, monkeypatch
     make_project(tmp_path, 1).run(executor=Inline())
     upgraded = make_project(tmp_path, 0)
     facts = {name: replace(one, source="new source") for name, one in upgraded.planner.tools.items()}
-    monkeypatch.setattr("nwbpipe.project.plan._planner.collect_facts", lambda steps, index: facts)
+    monkeypatch.setattr("nwbpipe.project.plan._planner.collect_facts", lambda steps, index, may_run: facts)
     upgraded = make_project(tmp_path, 0)
     assert upgraded.state("m1/s0", "first")[0].reason == "code changed"
     assert upgraded.state("m1/s0", "second")[0].state == "stale"
