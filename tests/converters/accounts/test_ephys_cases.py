@@ -135,7 +135,7 @@ def test_the_range_of_large_data_is_that_of_pieces() -> None:
 
     nwbfile = NWBFile("test", "test", datetime.now(UTC))
     data = np.broadcast_to(np.array([[1, 3]], np.int16), (3_000_000, 2))
-    nwbfile.add_acquisition(TimeSeries("x", data=data, unit="volts", conversion=1e-3, rate=10.0))
+    nwbfile.add_acquisition(TimeSeries(name="x", data=data, unit="volts", conversion=1e-3, rate=10.0))
     (stream,) = summarize_session(nwbfile).streams
     assert (stream.low, stream.high, stream.is_sampled) == (0.001, 0.003, True)
     assert "about 0.001 to 0.003 volts" in str(stream)
