@@ -58,9 +58,10 @@ def write_binary(root: Path, *, new: bool, stream: str = "Board") -> None:
 def test_open_ephys_binary(new: bool, tmp_path: Path) -> None:
     write_binary(tmp_path, new=new)
     lines = pulses("OpenEphysEventsInterface", folder_path=tmp_path)
-    assert lines["TTL1"] == [(1.0, 0.5)]
+    first = FIRST / RATE + (100 if new else 0)  # of the counter, as neo has it for the samples
+    assert lines["TTL1"] == [(first + 1.0, 0.5)]
     ((begin, duration),) = lines["TTL3"]
-    assert begin == 2.0
+    assert begin == first + 2.0
     assert np.isnan(duration)
 
 
@@ -71,7 +72,7 @@ def test_open_ephys_asks_which_stream(tmp_path: Path) -> None:
         pulses("OpenEphysEventsInterface", folder_path=tmp_path)
     assert "Record Node 101#Board, Record Node 101#Other" in str(caught.value)
     lines = pulses("OpenEphysEventsInterface", folder_path=tmp_path, stream_name="Record Node 101#Other")
-    assert lines["TTL1"] == [(1.0, 0.5)]
+    assert lines["TTL1"] == [(FIRST / RATE + 101.0, 0.5)]
 
 
 def test_open_ephys_legacy(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_open_ephys_legacy(tmp_path: Path) -> None:
     body = b"".join(struct.pack("<qhBBBBH", FIRST + at, 0, 3, 100, state, 4, 0) for at, state in events)
     body += struct.pack("<qhBBBBH", FIRST, 0, 5, 100, 1, 0, 0)  # a message, no line
     (tmp_path / "all_channels.events").write_bytes(head + body)
-    assert pulses("OpenEphysEventsInterface", folder_path=tmp_path) == {"TTL5": [(1.0, 0.5)]}
+    assert pulses("OpenEphysEventsInterface", folder_path=tmp_path) == {"TTL5": [(FIRST / RATE + 1.0, 0.5)]}
 
 
 def test_spikeglx_board_of_two_triggers(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ class SharedClock:
     def __init__(self, folder: Path, experiment: int) -> None:
         parts = [part for part in list_parts(folder) if part.experiment == experiment and part.samples]
         self.is_synchronized = bool(parts) and all(part.seconds() is not None for part in parts)
-        self.zero = min((self._first(part) for part in parts), default=0.0)
+        self.zero = 0.0  # the counter's own, as neo has it: units and events of other files count from there, too
 
     def _first(self, part: Part) -> float:
         seconds = part.seconds() if self.is_synchronized else None

@@ -29,7 +29,7 @@ def probe_openephys_legacy(arguments: Mapping[str, Any]) -> Account | None:
     if not recordings:
         return None
     streams, problems, ends = [], [], -1
-    zero = find_first_time(folder)
+    zero = 0.0  # the counter's own, as neo has it
     for number, files in sorted(recordings.items()):
         chosen = [file for file in files if _channel_kind(file) == name] or files
         stamps, rate = _stamps(chosen[0]), read_rate(chosen[0])
@@ -76,12 +76,6 @@ def group_files(folder: Path) -> dict[int, list[Path]]:
             end = file.stem.rpartition("_")[2]
             recordings.setdefault(int(end) - 1 if end.isdigit() else 0, []).append(file)
     return recordings
-
-
-def find_first_time(folder: Path) -> float:
-    """Return the counter at the first sample of a folder's recordings, in seconds; 0 if it has none."""
-    files = [file for files in group_files(folder).values() for file in files]
-    return min((float(_stamps(file)[0] / read_rate(file)) for file in files), default=0.0)
 
 
 def read_rate(file: Path) -> float:

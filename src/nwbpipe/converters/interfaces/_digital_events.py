@@ -14,7 +14,6 @@ from pydantic import DirectoryPath, FilePath
 
 from nwbpipe.converters.accounts._blackrock import find_zero
 from nwbpipe.converters.accounts._openephys import Part, SharedClock, list_parts
-from nwbpipe.converters.accounts._openephys_legacy import find_first_time
 from nwbpipe.converters.accounts._spikeglx import Part as Stream
 from nwbpipe.converters.accounts._spikeglx import list_parts as list_streams
 from nwbpipe.converters.interfaces._declaration import interface
@@ -167,7 +166,7 @@ class OpenEphysEventsInterface(DigitalEvents, BaseDataInterface):  # type: ignor
 
     @staticmethod
     def _read_legacy(folder: Path) -> Iterator[tuple[str, float, float]]:
-        zero = find_first_time(folder)
+        zero = 0.0
         for path in sorted(folder.rglob("*.events")):
             if path.name.startswith("messages"):
                 continue
