@@ -222,12 +222,11 @@ def openephys(folder: Path, random: np.random.Generator) -> Recording:
     (node / "settings.xml").write_text(
         "<SETTINGS><INFO><VERSION>0.6.7</VERSION><DATE>1 May 2024 10:00:00</DATE></INFO></SETTINGS>"
     )
-    zero = min(int(parts[0][0][0]) for parts in streams.values())
     numbers = np.concatenate([numbers for numbers, _ in streams["Probe-B"]])
     return Recording(
         "OpenEphysBinaryRecordingInterface",
         {"folder_path": str(root), "stream_name": "Record Node 101#Probe-B"},
-        (numbers - zero) / rate, numbers % STEP, channels, 0.195e-6,
+        origin + numbers / rate, numbers % STEP, channels, 0.195e-6,
     )  # fmt: skip
 
 
@@ -392,7 +391,9 @@ def openephys_legacy(folder: Path, random: np.random.Generator) -> Recording:
     for i in range(channels):
         write_continuous(folder / f"100_CH{i + 1}.continuous", rate, stamps + first, data[:, i])
     args = {"folder_path": str(folder)}
-    return Recording("OpenEphysLegacyRecordingInterface", args, numbers / rate, numbers % STEP, channels, 0.195e-6)
+    return Recording(
+        "OpenEphysLegacyRecordingInterface", args, (numbers + first) / rate, numbers % STEP, channels, 0.195e-6
+    )
 
 
 # EDF -----------------------------------------------------------------------------------------------------------
