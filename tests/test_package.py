@@ -51,7 +51,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "run": {"errors", "machine", "stores", "files", "session", "provenance", "environments", "processors"},
     "review": {"errors", "stores", "files", "session", "provenance", "processors", "quality", "run"},
-    "catalog": {"errors", "stores", "session", "provenance"},
+    "catalog": {"errors", "machine", "stores", "session", "provenance"},
     "project": {
         "errors",
         "machine",

@@ -14,9 +14,10 @@ from nwbpipe.catalog._columns import TABLES
 from nwbpipe.catalog._extract import extract_tables
 from nwbpipe.catalog._packs import Manifest, Packs
 from nwbpipe.errors import NwbpipeError, Problem, RequestError, ToolMissingError
+from nwbpipe.machine import make_cache_folder
 from nwbpipe.provenance import digest
 from nwbpipe.session import SessionFile
-from nwbpipe.stores import LocalStore, Store, cache_folder
+from nwbpipe.stores import LocalStore, Store
 
 if TYPE_CHECKING:
     import duckdb
@@ -97,7 +98,7 @@ class Catalog:
         """
         files = [CatalogFile.at(location) for location in locations]
         name = digest("\n".join(sorted(file.location for file in files)))[:32]
-        folder = cache_folder() / "catalogs" / name
+        folder = make_cache_folder() / "catalogs" / name
         folder.mkdir(parents=True, exist_ok=True)
         catalog = cls(LocalStore(folder))
         catalog.refresh(files)

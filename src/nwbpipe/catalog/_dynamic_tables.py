@@ -28,7 +28,7 @@ def read_columns(group: h5py.Group, without: Sequence[str] = ()) -> tuple[Column
     without : sequence of str
         Columns that the caller reads.
     """
-    names = [_decode(name) for name in group.attrs.get("colnames", ())]
+    names = [decode(name) for name in group.attrs.get("colnames", ())]
     columns: Columns = {}
     left_out: dict[str, str] = {}
     if isinstance(group.get("id"), h5py.Dataset):
@@ -104,12 +104,17 @@ def find_region(file: h5py.File, path: str) -> tuple[str | None, str | None]:
     group = file[path]
     for name in group:
         dataset = group[name]
-        if isinstance(dataset, h5py.Dataset) and _decode(dataset.attrs.get("neurodata_type")) == "DynamicTableRegion":
+        if isinstance(dataset, h5py.Dataset) and decode(dataset.attrs.get("neurodata_type")) == "DynamicTableRegion":
             target = dataset.attrs.get("table")
             if isinstance(target, h5py.Reference) and target:
                 return name, file[target].name
     return None, None
 
 
-def _decode(value: Any) -> Any:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+def decode(value: Any) -> Any:
+    """Return a text, number or truth value of a file, or lists of them, as Python's own."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray):
+        return [decode(part) for part in value.tolist()]
+    return value.item() if isinstance(value, np.generic) else value

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from nwbpipe.catalog._columns import TABLES
-from nwbpipe.catalog._dynamic_tables import Columns, find_region, read_columns
+from nwbpipe.catalog._dynamic_tables import Columns, decode, find_region, read_columns
+from nwbpipe.catalog._merge import merge_tables
 from nwbpipe.provenance import read_alignments
 from nwbpipe.session import NwbObject, SessionReader
 
@@ -69,7 +70,7 @@ class _Extraction:
         for item in self.reader.objects:
             self._add_object(item, verdicts.get(item.path))
         self._add_rows("left_out", self._left_out)
-        return {name: _join(parts) for name, parts in self._tables.items()}
+        return {name: merge_tables(parts)[0] for name, parts in self._tables.items()}
 
     # Whole files ----------------------------------------------------------------------------------------
 
@@ -91,7 +92,7 @@ class _Extraction:
     def _iter_devices(self) -> Iterator[dict[str, Any]]:
         for item in self.reader.objects:
             if "Device" in item.lineage:
-                texts = {name: _decode(value) for name, value in self.file[item.path].attrs.items()}
+                texts = {name: decode(value) for name, value in self.file[item.path].attrs.items()}
                 texts = {name: value for name, value in texts.items() if name in ("description", "manufacturer")}
                 yield {"path": item.path, "name": _name(item.path), "type": item.neurodata_type, **texts}
 
@@ -179,12 +180,6 @@ class _Extraction:
         self._tables.setdefault(name, []).append(table)
 
 
-def _join(parts: list[pa.Table]) -> pa.Table:
-    from nwbpipe.catalog._merge import merge_tables
-
-    return merge_tables(parts)[0]
-
-
 def _spread(verdicts: Columns | None, columns: Columns) -> Columns:
     """Give the verdicts, which are on some rows of a table, to all its rows; None where there is none."""
     length = max((len(values) for values in columns.values()), default=0)
@@ -211,14 +206,6 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _decode(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, np.ndarray):
-        return [_decode(part) for part in value.tolist()]
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def _read_scalars(file: h5py.File, folder: str) -> dict[str, Any]:
     """Return the texts, lists of texts and numbers that stand right in a group, by name."""
     values: dict[str, Any] = {}
@@ -228,7 +215,7 @@ def _read_scalars(file: h5py.File, folder: str) -> dict[str, Any]:
             continue
         dataset = group[name]
         if isinstance(dataset, h5py.Dataset) and dataset.size is not None and dataset.size <= 1000:
-            values[name] = _decode(dataset[()])
+            values[name] = decode(dataset[()])
     return values
 
 
@@ -249,14 +236,14 @@ def _describe_series(group: h5py.Group) -> dict[str, Any]:
     elif (starting_time := _own(group, "starting_time")) is not None:
         start, rate = float(starting_time[()]), float(starting_time.attrs.get("rate", np.nan))
         stop = start + (samples - 1) / rate if samples and rate > 0 else None
-    facts = {name: _decode(data.attrs.get(name)) for name in ("unit", "conversion")} if data is not None else {}
+    facts = {name: decode(data.attrs.get(name)) for name in ("unit", "conversion")} if data is not None else {}
     return {
         "shape": None if data is None else [int(size) for size in data.shape],
         "dtype": None if data is None else str(data.dtype),
         "rate": rate,
         "start": start,
         "stop": stop,
-        "description": _decode(group.attrs.get("description")),
+        "description": decode(group.attrs.get("description")),
         **facts,
     }
 

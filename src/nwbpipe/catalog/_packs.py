@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,8 +19,9 @@ import pyarrow.parquet as parquet
 
 from nwbpipe.catalog._merge import merge_tables
 from nwbpipe.errors import NwbpipeError
+from nwbpipe.machine import make_cache_folder
 from nwbpipe.provenance import canonical_json, digest
-from nwbpipe.stores import Store, cache_folder
+from nwbpipe.stores import Store
 
 REVISION = 1  # of the tables: a catalogue of another revision is made anew
 FOLDER = "catalog"
@@ -155,10 +157,10 @@ class Packs:
         """Return the path of a Parquet file on this machine. It never changes, so a remote one is copied once."""
         local = self.store.local_path(path)
         if local is None:
-            local = cache_folder() / "catalogs" / digest(self.store.root)[:16] / path
+            local = make_cache_folder() / "catalogs" / digest(self.store.root)[:16] / path
             if not local.is_file():
                 local.parent.mkdir(parents=True, exist_ok=True)
-                partial = local.with_suffix(".partial")
+                partial = local.with_suffix(f".{uuid.uuid4().hex[:8]}.partial")
                 partial.write_bytes(self.store.read_bytes(path))
                 partial.replace(local)
         return str(local)

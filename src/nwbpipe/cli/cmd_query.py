@@ -11,7 +11,7 @@ import typer
 from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import Profile, ProjectFile
 from nwbpipe.cli._progress import show_progress_bar
-from nwbpipe.errors import RequestError
+from nwbpipe.errors import RequestError, show_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,7 +45,7 @@ def query(
         raise RequestError(msg, found=repr(sql), hint='nwbpipe query "SELECT * FROM sessions"')
     catalog = _open(files or [], project, profile)
     for problem in catalog.problems:
-        echo(f"note: {problem}", err=True)
+        echo(f"note: {problem}", err=True, lines=True)
     if sql is None:
         _show_tables(catalog, as_json=as_json)
         return
@@ -87,7 +87,7 @@ def _show_tables(catalog: Catalog, *, as_json: bool) -> None:
         echo(table)
         for column in columns:
             text = TABLES.get(table, {}).get(column, "")
-            echo(f"  {_escape(column):24} {text}".rstrip())
+            echo(f"  {column:24} {text}".rstrip())
 
 
 def _print_csv(answer: pa.Table) -> None:
@@ -107,9 +107,9 @@ def _show(answer: pa.Table) -> None:
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name in answer.column_names:
-        shown.add_column(Text(_escape(name)), overflow="fold")
+        shown.add_column(Text(show_text(name)), overflow="fold")
     for row in answer.slice(0, _MOST).to_pylist():
-        shown.add_row(*(Text(_escape(_format_cell(value))) for value in row.values()))
+        shown.add_row(*(Text(show_text(_format_cell(value))) for value in row.values()))
     Console().print(shown)
     more = answer.num_rows - _MOST
     echo(f"{answer.num_rows} rows" + (f", {more} of them not shown (--csv, --json, --parquet)" if more > 0 else ""))
@@ -121,8 +121,3 @@ def _format_cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.10g}"
     return json.dumps(value, default=str) if isinstance(value, (list, dict)) else str(value)
-
-
-def _escape(text: str) -> str:
-    """Show control characters of a file's texts as text."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nwbpipe.converters._catalogue import describe_interface, describe_spec, list_interfaces
     from nwbpipe.converters._convert import ConversionOptions, convert, convert_session, preview_conversion
     from nwbpipe.converters._hdf5 import Storage
     from nwbpipe.converters._record import conversion_key, identity_values, source_paths, watched_folders
@@ -51,6 +52,8 @@ __all__ = [
     "conversion_key",
     "convert",
     "convert_session",
+    "describe_interface",
+    "describe_spec",
     "draw_alignments",
     "identity_values",
     "list_interfaces",

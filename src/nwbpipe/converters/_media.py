@@ -16,7 +16,7 @@ from nwbpipe.converters._added import load_array
 from nwbpipe.converters._build import BuiltSession
 from nwbpipe.converters._record import STEP
 from nwbpipe.converters._source import Source
-from nwbpipe.disk import create_file, kind_of, mark_of, open_regular, remove_file
+from nwbpipe.disk import create_file, kind_of, open_regular, remove_file
 from nwbpipe.errors import FileAccessError, NwbpipeError, OverwriteError
 from nwbpipe.provenance import find_current_record
 from nwbpipe.session import read_records
@@ -177,7 +177,7 @@ def _remove(folder: Path, notes: Mapping[str, Mapping[str, Any]]) -> bool:
         path = folder / name
         if _is_noted(path, note) and not (note["link"] and path.lstat().st_nlink == 1):
             with suppress(OSError):  # it does no harm where it is
-                any_removed |= remove_file(path, mark_of(path))
+                any_removed |= remove_file(path)
     return any_removed
 
 

@@ -6,7 +6,6 @@ Phy itself leaves clusters out of ``cluster_group.tsv`` that nobody labelled. He
 
 from __future__ import annotations
 
-import ast
 import csv
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwbpipe.errors import SourceError
-from nwbpipe.foreign import load_array
+from nwbpipe.foreign import load_array, read_literals
 
 Integers = NDArray[np.int64]
 _NEEDED = ("params.py", "spike_times.npy")
@@ -109,7 +108,7 @@ def read_phy(folder: Path) -> PhySorting:
                 if value.strip():
                     properties.setdefault(column, {})[cluster] = value.strip()
     channels = _load_optional(folder, "channel_map.npy")
-    settings = read_settings(folder / "params.py")
+    settings = read_literals(folder / "params.py")
     shanks = _load_optional(folder, "channel_shanks.npy")
     return PhySorting(
         samples, clusters, ids, properties, channels, shanks, _find_peaks(folder, clusters, order, channels), settings
@@ -190,23 +189,6 @@ def find_lost_clusters(folder: Path, exclude: Collection[str] = ()) -> dict[int,
     common = set(rows[0]).intersection(*rows[1:])
     excluded = {cluster for table in rows for cluster, row in table.items() if row.get("group") in exclude}
     return {cluster: count for cluster, count in spikes.items() if cluster not in common | excluded}
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """Return the values that ``params.py`` assigns to names, in small letters; it is parsed, never executed."""
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8-sig"))
-        settings: dict[str, Any] = {}
-        for statement in tree.body:
-            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-                settings[statement.targets[0].id.lower()] = ast.literal_eval(statement.value)
-            elif not isinstance(statement, ast.Expr):
-                raise ValueError(f"line {statement.lineno} is not an assignment")
-    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError) as error:
-        msg = "the settings can't be read"
-        expected = "lines such as: sample_rate = 30000.0"
-        raise SourceError(msg, where=str(path), expected=expected, found=str(error)) from error
-    return settings
 
 
 def _load_integers(path: Path) -> Integers:

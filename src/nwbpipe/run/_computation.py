@@ -41,9 +41,10 @@ class ComputedResult:
     sources: list[dict[str, Any]] = field(default_factory=list)
 
 
+_SCRATCH_HINT = "free space there, or set NWBPIPE_SCRATCH to a folder with more; the session file is as it was"
+
 #: Folder of the scratch folder with what a computation had finished before it was ended, and the code and tool that
 #: made it. A declared stage gets its name there once it is whole (`nwbpipe.environments._worker`).
-_SCRATCH_HINT = "free space there, or set NWBPIPE_SCRATCH to a folder with more; the session file is as it was"
 STAGES, _MADE_BY, _PARTIAL = "stages", "made_by.json", ".partial"
 
 

@@ -23,7 +23,6 @@ from nwbpipe.session._reader import SessionReader
 from nwbpipe.session._session_file import SessionFile
 from nwbpipe.session._summary import SessionSummary, summarize_session
 from nwbpipe.session._validation import find_validation_errors
-from nwbpipe.stores import is_remote
 
 _SMALL = 64 * 2**20  # stored bytes of a result that each check reads
 _LOWEST_HZ, _HIGHEST_HZ = 1e-9, 1e12
@@ -301,7 +300,7 @@ def _check_result(
         known = None if rehash else _look_up_identity(session, reader, own_name(path))
         if known is not None:
             return known
-        if not rehash and (is_remote(session.location) or _count_stored_bytes(reader.file[path]) > _SMALL):
+        if not rehash and (not session.is_local or _count_stored_bytes(reader.file[path]) > _SMALL):
             return None
         return find_own_identity(reader.file, path).identity
 

@@ -126,9 +126,8 @@ def _complete_namespace(catalog: Any, name: str) -> Any:
     def register(source: Any, kind: str) -> None:
         if kind not in specs.get_registered_types():
             spec = source.get_spec(kind)
-            if (
-                spec.data_type_inc is not None
-            ):  # hdmf's validator forgets the children of a type that comes after them
+            # hdmf's validator forgets the children of a type that comes after them.
+            if spec.data_type_inc is not None:
                 register(source, spec.data_type_inc)
             specs.register_spec(spec, source.get_spec_source_file(kind))
 

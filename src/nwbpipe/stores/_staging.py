@@ -67,7 +67,8 @@ class Stage:
 
     Examples
     --------
-    >>>     >>> from nwbpipe.stores import open_store
+    >>> import tempfile
+    >>> from nwbpipe.stores import open_store
     >>> raw, out = open_store("memory://stage-doc/raw"), open_store("memory://stage-doc/out")
     >>> _ = raw.write_bytes("m1/a.txt", b"text")
     >>> with Stage(scratch=Path(tempfile.mkdtemp())) as stage:

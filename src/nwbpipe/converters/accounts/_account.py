@@ -54,7 +54,7 @@ class Stream:
     true_rate : float, optional
         Rate on the recording's shared clock, where the stream's own clock runs otherwise: the series gets it.
     first_time : float, optional
-        Time of the first sample in seconds, where time 0 is the first sample of the recording's earliest stream.
+        Time of the first sample in seconds, by the time 0 that all streams of the recording share.
         The series is put there.
     times : callable, optional
         Reads the time of each sample, with the same zero. Called only where the times are not regular (`gaps`, or a
@@ -121,7 +121,7 @@ class Account:
     start : datetime, optional
         Date and time of the recording's first sample, as the files say.
     zero_s : float, optional
-        What the hardware's own counter says at time 0, in seconds.
+        What the hardware's own counter says at time 0, in seconds, where that is not 0.
     table_shift_s : float
         Seconds to add to the times of tables, where the reader counts as the hardware does and writes no series.
     notes : tuple of str

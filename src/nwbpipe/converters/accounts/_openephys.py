@@ -91,7 +91,6 @@ def probe_openephys_binary(arguments: Mapping[str, Any]) -> Account | None:
         files=tuple(part.folder / "continuous.dat" for part in chosen),
         streams=tuple(_describe(part, clock, is_analog=is_analog) for part in chosen),
         others=tuple(name for name in names if name not in {part.name for part in chosen}),
-        zero_s=clock.zero,
     )
 
 
@@ -116,9 +115,10 @@ def _describe(part: Part, clock: SharedClock, *, is_analog: bool) -> Stream:
 
 
 class SharedClock:
-    """The clock of all streams of one experiment; its time 0 is the first sample of the earliest stream.
+    """The clock of all streams of one experiment, with the time 0 of its counters.
 
-    The seconds beside the samples are used where all streams have them; else counters of samples.
+    As neo has it: units and events of other files count from there, too. The seconds beside the samples are used
+    where all streams have them; else counters of samples.
 
     Parameters
     ----------
@@ -131,15 +131,11 @@ class SharedClock:
     def __init__(self, folder: Path, experiment: int) -> None:
         parts = [part for part in list_parts(folder) if part.experiment == experiment and part.samples]
         self.is_synchronized = bool(parts) and all(part.seconds() is not None for part in parts)
-        self.zero = 0.0  # the counter's own, as neo has it: units and events of other files count from there, too
-
-    def _first(self, part: Part) -> float:
-        seconds = part.seconds() if self.is_synchronized else None
-        return float(part.numbers()[0]) / part.rate if seconds is None else float(seconds[0])
 
     def first_time(self, part: Part) -> float:
         """Return the time of a stream's first sample."""
-        return self._first(part) - self.zero
+        seconds = part.seconds() if self.is_synchronized else None
+        return float(part.numbers()[0]) / part.rate if seconds is None else float(seconds[0])
 
     def true_rate(self, part: Part) -> float | None:
         """Return the rate of a stream on the shared clock, where its own clock runs otherwise."""
@@ -155,7 +151,7 @@ class SharedClock:
     def times(self, part: Part) -> Times:
         """Return the time of each sample of a stream."""
         if self.is_synchronized and (seconds := part.seconds()) is not None:
-            return np.asarray(seconds[: part.samples], dtype=np.float64) - self.zero
+            return np.asarray(seconds[: part.samples], dtype=np.float64)
         numbers = part.numbers()[: part.samples]
         return counter_times(numbers, part.rate, float(numbers[0])) + self.first_time(part)
 

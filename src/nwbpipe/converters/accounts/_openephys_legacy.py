@@ -29,7 +29,6 @@ def probe_openephys_legacy(arguments: Mapping[str, Any]) -> Account | None:
     if not recordings:
         return None
     streams, problems, ends = [], [], -1
-    zero = 0.0  # the counter's own, as neo has it
     for number, files in sorted(recordings.items()):
         chosen = [file for file in files if _channel_kind(file) == name] or files
         stamps, rate = _stamps(chosen[0]), read_rate(chosen[0])
@@ -44,9 +43,9 @@ def probe_openephys_legacy(arguments: Mapping[str, Any]) -> Account | None:
                 samples=len(stamps) * _SAMPLES,
                 channels=len(chosen),
                 rate=rate,
-                first_time=int(stamps[0]) / rate - zero,
+                first_time=int(stamps[0]) / rate,  # time 0 is the counter's, as neo has it
                 gaps=_find_gaps(stamps, rate),
-                times=partial(_times, chosen[0], rate, zero),
+                times=partial(_times, chosen[0], rate),
             )
         )
     kinds = sorted({_channel_kind(file) for files in recordings.values() for file in files} - {name})
@@ -56,7 +55,6 @@ def probe_openephys_legacy(arguments: Mapping[str, Any]) -> Account | None:
         streams=tuple(streams),
         others=(*kinds, *(file.name for file in sorted(folder.glob("*.spikes")))),
         problems=tuple(problems),
-        zero_s=zero,
     )
 
 
@@ -95,9 +93,9 @@ def _stamps(file: Path) -> Any:
     return np.memmap(file, _RECORD, "r", offset=_HEADER, shape=(count,))["stamp"]
 
 
-def _times(file: Path, rate: float, zero: float) -> Times:
+def _times(file: Path, rate: float) -> Times:
     stamps = np.asarray(_stamps(file), dtype=np.int64)
-    times: Times = (stamps[:, None] + np.arange(_SAMPLES)).reshape(-1) / rate - zero
+    times: Times = (stamps[:, None] + np.arange(_SAMPLES)).reshape(-1) / rate
     return times
 
 

@@ -166,7 +166,6 @@ class OpenEphysEventsInterface(DigitalEvents, BaseDataInterface):  # type: ignor
 
     @staticmethod
     def _read_legacy(folder: Path) -> Iterator[tuple[str, float, float]]:
-        zero = 0.0
         for path in sorted(folder.rglob("*.events")):
             if path.name.startswith("messages"):
                 continue
@@ -177,7 +176,7 @@ class OpenEphysEventsInterface(DigitalEvents, BaseDataInterface):  # type: ignor
                 continue
             events = np.fromfile(path, _LEGACY, count, offset=1024)
             events = events[events["kind"] == _TTL]
-            times = events["stamp"] / rate - zero
+            times = events["stamp"] / rate
             yield from pair_edges(events["line"].astype(np.int64) + 1, events["state"] == 1, times)
 
 
@@ -201,7 +200,7 @@ def _event_times(folder: Path, part: Part, clock: SharedClock) -> Times:
     if clock.is_synchronized and seconds.is_file():
         values = np.load(seconds, allow_pickle=False)
         if values.dtype.kind == "f" and np.isfinite(values).all():
-            return np.asarray(values, dtype=np.float64) - clock.zero
+            return np.asarray(values, dtype=np.float64)
     numbers = _load(folder, "sample_numbers.npy", "timestamps.npy")
     return (numbers - int(part.numbers()[0])) / part.rate + clock.first_time(part)
 

@@ -107,7 +107,7 @@ def _read_notes(value: Any, _handler: Any) -> Any:
 # Kinds of differences between raw files and what is read of them (`nwbpipe.converters.accounts` finds them), and
 # rules that the result breaks (`nwbpipe.converters._rules`).
 Accepted = Literal[
-    "parts", "gap", "samples", "channels", "planes", "fields", "shape", "rate", "unit", "extent", "warning",
+    "parts", "gap", "samples", "channels", "planes", "fields", "shape", "rate", "unit", "extent",
     "span", "order",
 ]  # fmt: skip
 Empty = BeforeValidator(_fill_empty)
