@@ -115,3 +115,18 @@ def events(**more: Any) -> dict[str, Any]:
 
 def pose(**more: Any) -> dict[str, Any]:
     return {"interface": "DeepLabCutInterface", "args": {"file_path": "poseDLC.csv"}, **more}
+
+
+def pose_with_rate() -> dict[str, Any]:
+    """Return a pose on the clock of the scope, with the rate that its own file lacks."""
+    source = pose(clock="scope")
+    return {**source, "args": {**source["args"], "sampling_frequency": 20}}
+
+
+#: A session with a movie, a video, trials and events.
+SOURCES = {
+    "scope": tiff(),
+    "body": video(clock="scope"),
+    "trials": trials(clock="scope"),
+    "log": events(clock="scope"),
+}

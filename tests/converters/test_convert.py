@@ -13,7 +13,6 @@ import h5py
 import numpy as np
 import pytest
 
-import nwbpipe
 from nwbpipe.converters import _checks, conversion_key, convert
 from nwbpipe.errors import (
     ClockError,
@@ -21,8 +20,6 @@ from nwbpipe.errors import (
     InvalidResultError,
     LockedFileError,
     NwbpipeError,
-    OverwriteError,
-    RequestError,
     SourceError,
     SpecError,
     ToolMissingError,
@@ -30,15 +27,7 @@ from nwbpipe.errors import (
 from nwbpipe.provenance import find_current_record
 from nwbpipe.session import read_records
 from tests.converters import raw
-from tests.converters.neuroconv_fixes.test_readers import write_suite2p
-from tests.converters.raw import left_behind
-
-SOURCES = {
-    "scope": raw.tiff(),
-    "body": raw.video(clock="scope"),
-    "trials": raw.trials(clock="scope"),
-    "log": raw.events(clock="scope"),
-}
+from tests.converters.raw import SOURCES, left_behind, pose_with_rate
 
 
 def test_a_session_becomes_one_valid_file(folder):
@@ -67,7 +56,7 @@ def test_a_session_becomes_one_valid_file(folder):
 
 
 def test_the_file_says_nothing_of_this_machine(folder):
-    path = convert(raw.write_spec(folder, {**SOURCES, "pose": _pose()}))
+    path = convert(raw.write_spec(folder, {**SOURCES, "pose": pose_with_rate()}))
     assert os.fsencode(folder) not in path.read_bytes()
     texts: list[str] = []
 
@@ -79,11 +68,6 @@ def test_the_file_says_nothing_of_this_machine(folder):
         file.visititems(collect)
     assert len(texts) > 10
     assert not [text for text in texts if str(folder) in text or str(Path.home()) in text]
-
-
-def _pose() -> dict:
-    source = raw.pose(clock="scope")
-    return {**source, "args": {**source["args"], "sampling_frequency": 20}}
 
 
 def test_the_conversion_is_recorded(folder):
@@ -165,93 +149,6 @@ def test_a_killed_conversion_leaves_no_file_of_that_name(folder):
     assert left_behind(folder) == ["sub-M042_ses-s1.nwb"]
 
 
-def test_an_existing_file_is_kept_without_overwrite(folder):
-    target = folder / "out.nwb"
-    target.write_bytes(b"precious")
-    with pytest.raises(OverwriteError) as caught:
-        convert(raw.write_spec(folder, SOURCES), target)
-    assert caught.value.exit_code == 2
-    assert target.read_bytes() == b"precious"
-    convert(folder / "session.yaml", target, overwrite=True)
-    assert h5py.is_hdf5(target)
-
-
-def test_a_folder_is_no_output(folder):
-    (folder / "out").mkdir()
-    with pytest.raises(RequestError, match="the output is a folder"):
-        convert(raw.write_spec(folder, SOURCES), folder / "out")
-    assert not (folder / "out.nwb").exists()
-
-
-def test_results_are_kept_without_discard(folder):
-    from pynwb import NWBHDF5IO, TimeSeries
-
-    path = convert(raw.write_spec(folder, {**SOURCES, "pose": _pose()}))
-    convert(folder / "session.yaml", overwrite=True)  # its own pose is no result
-    with NWBHDF5IO(str(path), "a") as io:
-        nwbfile = io.read()
-        series = TimeSeries(name="Result", data=[1.0, 2.0], unit="V", rate=1.0)
-        nwbfile.create_processing_module("ecephys", "results").add(series)
-        io.write(nwbfile)
-    before = path.read_bytes()
-    with pytest.raises(OverwriteError, match="results") as caught:
-        convert(folder / "session.yaml", overwrite=True)
-    assert "/processing/ecephys/Result" in str(caught.value)
-    assert "TwoPhotonSeries_scope" not in str(caught.value)
-    assert path.read_bytes() == before
-    convert(folder / "session.yaml", overwrite=True, discard_results=True)
-    with h5py.File(path) as file:
-        assert "ecephys" not in file["processing"]
-
-
-def test_objects_of_the_users_are_kept_without_discard(folder):
-    from pynwb import TimeSeries
-
-    laser = {"description": "a laser", "model_number": "X1", "manufacturer": "Lasers"}
-    path = convert(raw.write_spec(folder, {"trials": raw.trials()}, devices={"laser": laser}))
-    convert(folder / "session.yaml", overwrite=True)  # all of it comes from the spec and the raw files
-    with nwbpipe.transaction(path) as nwbfile:
-        for add in (nwbfile.add_acquisition, nwbfile.add_stimulus, nwbfile.add_scratch, nwbfile.add_analysis):
-            add(TimeSeries(name="mine", description="d", data=[1.0, 2.0], unit="V", rate=1.0))
-        nwbfile.create_device("mine", description="d")
-        nwbfile.add_epoch(0.0, 1.0, ["mine"])
-    before = path.read_bytes()
-    with pytest.raises(OverwriteError, match="objects that would be lost") as caught:
-        convert(folder / "session.yaml", overwrite=True)
-    groups = ("acquisition", "analysis", "general/devices", "scratch", "stimulus/presentation")
-    assert set(caught.value.problem.found.split(", ")) == {*(f"/{name}/mine" for name in groups), "/intervals/epochs"}
-    assert path.read_bytes() == before
-    convert(folder / "session.yaml", overwrite=True, discard_results=True)
-    with h5py.File(path) as file:
-        assert "acquisition/mine" not in file
-
-
-def test_an_output_that_is_raw_data_is_refused(folder):
-    source = folder / "trials.nwb"
-    (folder / "trials.csv").rename(source)
-    (folder / "link.nwb").symlink_to(source)
-    trials = {"interface": "CsvTimeIntervalsInterface", "args": {"file_path": "trials.nwb"}}
-    before = source.read_bytes()
-    for output in (source, folder / "link.nwb"):
-        with pytest.raises(OverwriteError, match="raw data of the source 'trials'") as caught:
-            convert(raw.write_spec(folder, {"trials": trials}), output, overwrite=True, discard_results=True)
-        assert caught.value.exit_code == 2
-    assert source.read_bytes() == before
-
-
-def test_an_output_in_a_raw_folder_replaces_only_a_conversion(folder):
-    cells = folder / "cells"
-    write_suite2p(cells)
-    (cells / "other.nwb").write_bytes(b"raw")
-    source = {"interface": "Suite2pSegmentationInterface", "args": {"folder_path": "cells"}}
-    spec = raw.write_spec(folder, {"cells": source})
-    with pytest.raises(OverwriteError, match="raw data of the source 'cells'"):
-        convert(spec, cells / "other.nwb", overwrite=True)
-    assert (cells / "other.nwb").read_bytes() == b"raw"
-    convert(spec, cells / "session.nwb")
-    convert(spec, cells / "session.nwb", overwrite=True)
-
-
 @pytest.mark.parametrize(
     ("break_it", "sources", "where"),
     [
@@ -266,7 +163,7 @@ def test_an_output_in_a_raw_folder_replaces_only_a_conversion(folder):
         (lambda f: (f / "trials.csv").write_text("a,b\n1,2\n"), {"trials": raw.trials()}, "trials.csv"),
         (lambda f: (f / "trials.csv").write_bytes(b"\x00\xff\xfe" * 50), {"trials": raw.trials()}, "trials.csv"),
         (lambda f: (f / "events.csv").write_text("t,kind\nsoon,lick\n"), {"log": raw.events()}, "events.csv"),
-        (lambda f: (f / "poseDLC.csv").write_text("1,2\n"), {"pose": _pose()}, "poseDLC.csv"),
+        (lambda f: (f / "poseDLC.csv").write_text("1,2\n"), {"pose": pose_with_rate()}, "poseDLC.csv"),
     ],
 )
 def test_a_broken_raw_file_is_one_clear_error(folder, break_it, sources, where):
@@ -412,7 +309,10 @@ def test_dandi_validate_finds_no_error(folder, tmp_path):
     dandiset = tmp_path / "dandiset"
     (dandiset / "sub-M042").mkdir(parents=True)
     (dandiset / "dandiset.yaml").write_text("identifier: DANDI:000999\nname: Test\ndescription: A test.\n")
-    convert(raw.write_spec(folder, {**SOURCES, "pose": _pose()}), dandiset / "sub-M042" / "sub-M042_ses-s1_image.nwb")
+    convert(
+        raw.write_spec(folder, {**SOURCES, "pose": pose_with_rate()}),
+        dandiset / "sub-M042" / "sub-M042_ses-s1_image.nwb",
+    )
     home = tmp_path / "home"
     home.mkdir()
     env = {**os.environ, "DANDI_NO_ET": "1", "NO_ET": "1", "HOME": str(home), "DANDI_CACHE": "ignore"}

@@ -219,10 +219,9 @@ def _accept(tool: Tool, kind: EnvironmentKind, lock: Path | None) -> Iterator[Pa
     content = _read_lock(tool, kind, lock)
     lines = content.lines
     by_pip = kind is EnvironmentKind.CONTAINER or (kind is EnvironmentKind.ISOLATED and not find_uv())
+    # pip wants a hash for all packages or for none.
     if by_pip and (tool.checkout is not None or not content.has_hashes):
-        lines = tuple(
-            line.partition(" --hash=")[0] for line in lines
-        )  # pip wants a hash for all packages or for none
+        lines = tuple(line.partition(" --hash=")[0] for line in lines)
     with tempfile.TemporaryDirectory(prefix="nwbpipe-") as folder:
         file = Path(folder) / lock.name
         file.write_text("\n".join([*lines, ""]), encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,35 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nwbpipe import files
-from nwbpipe.errors import InputError, ResultExistsError, SourceError, UnknownNameError
-from nwbpipe.provenance import (
-    ObjectRecord,
-    RunRecord,
-    check_step_name,
-    find_current_record,
-    identify_file,
-    mark_superseded,
-    new_record,
-    read_records,
-    run_key,
-)
+from nwbpipe.errors import InputError, SourceError, UnknownNameError
+from nwbpipe.provenance import ObjectRecord, RunRecord, find_current_record, identify_file
+from nwbpipe.review._commit_curation import commit_curation, name_curation
 from nwbpipe.review._curate_units import curate_units, find_units
 from nwbpipe.review._imaging_results import SEGMENTATION, find_output
 from nwbpipe.review._unit_curation import UnitCuration
-from nwbpipe.session import (
-    CURATION,
-    SessionChange,
-    SessionFile,
-    SessionReader,
-    commit_result,
-    remove_outputs,
-    retry_after_conflicts,
-)
+from nwbpipe.session import CURATION, SessionFile, SessionReader
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
 
-_SUFFIX = "_curation"
 #: Words that decide whether an ROI is a cell; other words leave that to the tool.
 _CELL = {"cell": True, "soma": True, "1": True, "true": True, "yes": True}
 _NO_CELL = {"not cell": False, "no cell": False, "noise": False, "0": False, "false": False, "no": False}
@@ -172,22 +153,9 @@ def curate(
     else:
         by_roi = labels
     run, segmentation = session.read(lambda reader: _find_segmentation(reader, step))
-    name = check_step_name(step + _SUFFIX)
-    run_id, started = uuid.uuid4().hex, datetime.now(UTC)
+    name = name_curation(step)
+    started = datetime.now(UTC)
     values = {"who": who, "labels": {str(roi): label for roi, label in sorted(by_roi.items())}}
-
-    def make_room(change: SessionChange) -> list[str]:
-        earlier = find_current_record(read_records(change.file), name)
-        if earlier is None:
-            return []
-        if not replace:
-            msg = f"the step {step!r} has labels already"
-            raise ResultExistsError(
-                msg, where=str(session), found=earlier.parameters.get("who", ""), hint="--replace"
-            )
-        remove_outputs(change.file, earlier)
-        mark_superseded(change.file, name, run_id)
-        return [output.path for output in earlier.outputs]
 
     def write(nwbfile: NWBFile) -> None:
         table = nwbfile.objects.get(segmentation.object_id)
@@ -202,25 +170,18 @@ def curate(
             raise InputError(msg, where=str(labels), expected=f"{count} ROIs, from 0", found=found)
         nwbfile.processing["ophys"].add(_build_table(name, table, by_roi, who, started, run))
 
-    def build_record(outputs: tuple[ObjectRecord, ...]) -> RunRecord:
-        return new_record(
-            key=run_key(CURATION, 1, values, None, {"run": run.run_id}),
-            run_id=run_id,
-            step=name,
-            processor=CURATION,
-            revision=1,
-            tool="person",
-            parameters=values,
-            inputs=(segmentation,),
-            outputs=outputs,
-            started=started,
-            sources=sources,
-        )
-
-    return retry_after_conflicts(
-        lambda: commit_result(
-            session, make_room, write, build_record, inputs=[segmentation.path], lock_timeout=lock_timeout
-        )
+    return commit_curation(
+        session,
+        step,
+        run,
+        segmentation,
+        write,
+        values=values,
+        sources=sources,
+        started=started,
+        already="labels",
+        replace=replace,
+        lock_timeout=lock_timeout,
     )
 
 
@@ -283,7 +244,7 @@ def read_curated_cells(path: Path | str, step: str) -> np.ndarray | None:
 
     def read(reader: SessionReader) -> np.ndarray | None:
         run = find_current_record(reader.records, step)
-        labels = find_current_record(reader.records, step + _SUFFIX)
+        labels = find_current_record(reader.records, name_curation(step))
         if run is None or labels is None or labels.processor != CURATION:
             return None
         (output,) = labels.outputs

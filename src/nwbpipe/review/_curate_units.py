@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nwbpipe.errors import InputError, ResultExistsError
-from nwbpipe.provenance import (
-    ObjectRecord,
-    RunRecord,
-    check_step_name,
-    find_current_record,
-    identify_file,
-    mark_superseded,
-    new_record,
-    read_records,
-    run_key,
-)
+from nwbpipe.errors import InputError
+from nwbpipe.provenance import ObjectRecord, RunRecord, find_current_record, identify_file
+from nwbpipe.review._commit_curation import commit_curation, name_curation
 from nwbpipe.review._unit_curation import CuratedUnit, UnitCuration, apply_curation, read_unit_curation
-from nwbpipe.session import (
-    CURATION,
-    SessionChange,
-    SessionFile,
-    SessionReader,
-    commit_result,
-    remove_outputs,
-    retry_after_conflicts,
-)
+from nwbpipe.session import SessionFile, SessionReader
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
-
-_SUFFIX = "_curation"
 
 
 def find_units(reader: SessionReader, step: str) -> tuple[RunRecord, ObjectRecord] | None:
@@ -89,22 +69,9 @@ def curate_units(
         identity = identify_file(source)
         sources = ({"path": source.name, "size": identity.size, "sha256": identity.sha256},)
         curation = read_unit_curation(source)
-    name = check_step_name(step + _SUFFIX)
-    run_id, started = uuid.uuid4().hex, datetime.now(UTC)
+    name = name_curation(step)
+    started = datetime.now(UTC)
     values = {"who": who, **curation.as_dict()}
-
-    def make_room(change: SessionChange) -> list[str]:
-        earlier = find_current_record(read_records(change.file), name)
-        if earlier is None:
-            return []
-        if not replace:
-            msg = f"the step {step!r} has a curation already"
-            raise ResultExistsError(
-                msg, where=str(session), found=earlier.parameters.get("who", ""), hint="--replace"
-            )
-        remove_outputs(change.file, earlier)
-        mark_superseded(change.file, name, run_id)
-        return [output.path for output in earlier.outputs]
 
     def write(nwbfile: NWBFile) -> None:
         table = nwbfile.objects.get(units.object_id)
@@ -120,23 +87,18 @@ def curate_units(
         )
         module.add(_build_table(name, table, curated, who, started, run))
 
-    def build_record(outputs: tuple[ObjectRecord, ...]) -> RunRecord:
-        return new_record(
-            key=run_key(CURATION, 1, values, None, {"run": run.run_id}),
-            run_id=run_id,
-            step=name,
-            processor=CURATION,
-            revision=1,
-            tool="person",
-            parameters=values,
-            inputs=(ObjectRecord("units", units.path, units.object_id, units.neurodata_type, units.identity),),
-            outputs=outputs,
-            started=started,
-            sources=sources,
-        )
-
-    return retry_after_conflicts(
-        lambda: commit_result(session, make_room, write, build_record, inputs=[units.path], lock_timeout=lock_timeout)
+    return commit_curation(
+        session,
+        step,
+        run,
+        ObjectRecord("units", units.path, units.object_id, units.neurodata_type, units.identity),
+        write,
+        values=values,
+        sources=sources,
+        started=started,
+        already="a curation",
+        replace=replace,
+        lock_timeout=lock_timeout,
     )
 
 

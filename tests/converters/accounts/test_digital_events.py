@@ -12,7 +12,7 @@ import pytest
 
 from nwbpipe.converters.interfaces import interface_class
 from nwbpipe.errors import SourceError
-from tests.converters.accounts import raw_ephys
+from tests.converters.accounts import raw_ephys, raw_openephys
 
 RATE = 30_000.0
 FIRST = 600_000  # the counter at the first sample
@@ -39,7 +39,7 @@ def write_binary(root: Path, *, new: bool, stream: str = "Board") -> None:
     recording = root / "Record Node 101" / "experiment1" / "recording1"
     numbers = FIRST + np.arange(90_000)
     seconds = numbers / RATE + 100 if new else None
-    info = raw_ephys.write_openephys_stream(
+    info = raw_openephys.write_openephys_stream(
         recording, stream, RATE, numbers, np.zeros((90_000, 1), np.int16), seconds
     )
     oebin = recording / "structure.oebin"
@@ -77,7 +77,7 @@ def test_open_ephys_asks_which_stream(tmp_path: Path) -> None:
 
 def test_open_ephys_legacy(tmp_path: Path) -> None:
     stamps = FIRST + 1024 * np.arange(90)
-    raw_ephys.write_continuous(tmp_path / "100_CH1.continuous", RATE, stamps, np.zeros(90 * 1024, np.int16))
+    raw_openephys.write_continuous(tmp_path / "100_CH1.continuous", RATE, stamps, np.zeros(90 * 1024, np.int16))
     head = (tmp_path / "100_CH1.continuous").read_bytes()[:1024]
     events = [(30_000, 1), (45_000, 0)]
     body = b"".join(struct.pack("<qhBBBBH", FIRST + at, 0, 3, 100, state, 4, 0) for at, state in events)

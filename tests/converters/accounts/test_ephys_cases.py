@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from nwbpipe.converters._record import describe_accounts
 from nwbpipe.errors import AccountError
 from nwbpipe.session import summarize_session
 from tests.converters import raw
-from tests.converters.accounts import raw_ephys
+from tests.converters.accounts import raw_ephys, raw_openephys
 
 EVENTS = {
     "interface": "BehaviorEventsInterface",
@@ -65,12 +66,10 @@ def test_one_file_of_a_split_recording_alone_has_to_be_accepted(tmp_path: Path) 
 def test_times_after_lost_packets_are_kept(tmp_path: Path) -> None:
     numbers = np.concatenate([np.arange(24_000), np.arange(30_000, 60_000)])
     recording = tmp_path / "rec" / "Record Node 101" / "experiment1" / "recording1"
-    info = raw_ephys.write_openephys_stream(
+    info = raw_openephys.write_openephys_stream(
         recording, "Board", 30_000.0, numbers, np.zeros((54_000, 2), np.int16), numbers / 30_000
     )
-    (recording / "structure.oebin").write_text(
-        raw_ephys.json.dumps({"continuous": [info], "events": [], "spikes": []})
-    )
+    (recording / "structure.oebin").write_text(json.dumps({"continuous": [info], "events": [], "spikes": []}))
     (recording.parents[1] / "settings.xml").write_text(
         "<SETTINGS><INFO><DATE>1 May 2024 10:00:00</DATE></INFO></SETTINGS>"
     )

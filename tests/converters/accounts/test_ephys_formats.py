@@ -14,7 +14,8 @@ from nwbpipe.converters._source import Source
 from nwbpipe.converters.neuroconv_fixes import fix_interfaces
 from nwbpipe.converters.spec._model import SourceSpec
 from nwbpipe.errors import AccountError
-from tests.converters.accounts.raw_ephys import FORMATS, Recording
+from tests.converters.accounts.raw_ephys import FORMATS
+from tests.converters.accounts.raw_recording import Recording
 
 QUICK, LONG = 25, 300  # cases a format
 REFUSED = ("edf",)  # its reader does not read files with pauses

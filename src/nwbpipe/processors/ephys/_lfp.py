@@ -13,7 +13,7 @@ from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
 from nwbpipe.processors.ephys._clock import sampling_rate
 from nwbpipe.processors.ephys._parameters import SPIKEINTERFACE
-from nwbpipe.processors.ephys._quality_inputs import read_quality
+from nwbpipe.processors.ephys._quality_inputs import CHANNELS, read_quality
 from nwbpipe.processors.ephys._recording import check_band, describe_recording
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ class Lfp(Processor):
     module: ClassVar[str] = "ecephys"
     inputs: ClassVar[Mapping[str, Input]] = {
         "recording": Input("ElectricalSeries", but_not=("SpikeEventSeries",), doc="Voltages, as recorded"),
-        "channels": Input(
-            "DynamicTable", optional=True, doc="ChannelQuality of `recording_quality`: which channels are left out"
-        ),
+        "channels": CHANNELS,
     }
     Params: ClassVar[type[LfpParams]] = LfpParams
     tool: ClassVar[Tool] = SPIKEINTERFACE

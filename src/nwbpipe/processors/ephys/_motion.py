@@ -13,7 +13,7 @@ from nwbpipe.processors._base import Context, Input, Processor, Results
 from nwbpipe.processors.ephys import _electrodes
 from nwbpipe.processors.ephys._motion_write import add_motion
 from nwbpipe.processors.ephys._parameters import SPIKEINTERFACE, TORCH_TOOLS, WITH_TORCH, PreprocessingParams
-from nwbpipe.processors.ephys._quality_inputs import read_quality
+from nwbpipe.processors.ephys._quality_inputs import CHANNELS, read_quality
 from nwbpipe.processors.ephys._recording import check_band, describe_recording
 from nwbpipe.processors.ephys._spikesorting import decide_motion
 
@@ -48,9 +48,7 @@ class Motion(Processor):
         "recording": Input(
             "ElectricalSeries", but_not=("SpikeEventSeries",), doc="Voltages, sampled fast enough for spikes"
         ),
-        "channels": Input(
-            "DynamicTable", optional=True, doc="ChannelQuality of `recording_quality`: which channels are left out"
-        ),
+        "channels": CHANNELS,
         "artifacts": Input("TimeIntervals", optional=True, doc="Stretches that are left out"),
     }
     Params: ClassVar[type[MotionParams]] = MotionParams

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nwbpipe.errors import InputError
-from nwbpipe.processors._base import Context
+from nwbpipe.processors._base import Context, Input
 from nwbpipe.processors.ephys._clock import samples_at
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
     from pynwb.ecephys import ElectricalSeries
+
+#: The input of processors that leave bad channels out.
+CHANNELS = Input(
+    "DynamicTable", optional=True, doc="ChannelQuality of `recording_quality`: which channels are left out"
+)
 
 
 def read_quality(nwbfile: NWBFile, context: Context, series: ElectricalSeries) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from nwbpipe.processors.ephys._parameters import (
     PreprocessingParams,
     SpikeSortingParams,
 )
-from nwbpipe.processors.ephys._quality_inputs import read_quality
+from nwbpipe.processors.ephys._quality_inputs import CHANNELS, read_quality
 from nwbpipe.processors.ephys._recording import check_band, describe_recording
 from nwbpipe.processors.ephys._units import units_table
 
@@ -53,9 +53,7 @@ class SpikeSorting(Processor):
         "recording": Input(
             "ElectricalSeries", but_not=("SpikeEventSeries",), doc="Voltages, sampled fast enough for spikes"
         ),
-        "channels": Input(
-            "DynamicTable", optional=True, doc="ChannelQuality of `recording_quality`: which channels are left out"
-        ),
+        "channels": CHANNELS,
         "artifacts": Input(
             "TimeIntervals", optional=True, doc="Stretches that are set to zero and cut out of obs_intervals"
         ),

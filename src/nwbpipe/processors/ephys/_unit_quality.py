@@ -12,7 +12,7 @@ from nwbpipe.environments import Tool
 from nwbpipe.errors import InputError, SpecError
 from nwbpipe.processors._base import Context, Input, Processor, Results
 from nwbpipe.processors.ephys._parameters import SPIKEINTERFACE, TORCH_TOOLS, WITH_TORCH, PreprocessingParams
-from nwbpipe.processors.ephys._quality_inputs import read_quality
+from nwbpipe.processors.ephys._quality_inputs import CHANNELS, read_quality
 from nwbpipe.processors.ephys._recording import check_band, describe_recording
 from nwbpipe.processors.ephys._spikesorting import decide_motion
 from nwbpipe.processors.ephys._unit_metrics import DESCRIPTIONS, KNOWN, THRESHOLDS
@@ -75,9 +75,7 @@ class UnitQuality(Processor):
     inputs: ClassVar[Mapping[str, Input]] = {
         "units": Input("Units", doc="The units: sorted, loaded or converted"),
         "recording": Input("ElectricalSeries", but_not=("SpikeEventSeries",), doc="Voltages that they were found in"),
-        "channels": Input(
-            "DynamicTable", optional=True, doc="ChannelQuality of `recording_quality`: which channels are left out"
-        ),
+        "channels": CHANNELS,
         "artifacts": Input("TimeIntervals", optional=True, doc="Stretches that are set to zero"),
     }
     Params: ClassVar[type[UnitQualityParams]] = UnitQualityParams
