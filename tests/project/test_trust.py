@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from nwbpipe import environments
 from nwbpipe.cli._main import app
 from nwbpipe.converters.spec import find_project_file
+from nwbpipe.environments import ToolSettings
 from nwbpipe.errors import RequestError, SpecError, UntrustedError
 from nwbpipe.machine import is_trusted, trust
 from nwbpipe.project import Project, Watcher, render_systemd_unit
@@ -71,6 +73,17 @@ def test_running_asks_for_trust_and_gives_programs_no_secret(tmp_path: Path, mon
     project.planner.allow_programs()
     assert "does not run" in project.planner.tools["s2p"].missing
     assert "PLANTED" not in (tmp_path / "RAN").read_text()
+
+
+def test_the_python_of_a_project_is_its_own(tmp_path: Path) -> None:
+    first, other = write_project(tmp_path / "a"), write_project(tmp_path / "b", "")
+    trust(first)
+    project = Project(first)
+    project.planner.allow_programs()
+    assert "does not run" in project.planner.tools["s2p"].missing  # so its settings were used
+    suite2p = project.planner.project.steps["s2p"].method.tool
+    assert environments.read_settings(suite2p) == ToolSettings()
+    assert "does not run" not in Project(other).planner.tools["s2p"].missing
 
 
 def test_without_a_terminal_the_question_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from nwbpipe.environments._settings import (
     default_lock,
     read_settings,
     tool_folder,
+    use_settings,
 )
 from nwbpipe.environments._tool import Checkout, Program, Tool, Weights
 
@@ -45,5 +46,6 @@ __all__ = [
     "render_dockerfile",
     "run",
     "tool_folder",
+    "use_settings",
     "write_context",
 ]

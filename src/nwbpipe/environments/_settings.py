@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +34,7 @@ class ToolSettings:
 
 
 _CONFIGURED: dict[str, ToolSettings] = {}
+_IN_USE: ContextVar[Mapping[str, ToolSettings]] = ContextVar("settings of tools", default={})  # noqa: B039, never changed
 
 
 def configure(name: str, settings: ToolSettings | None) -> None:
@@ -44,14 +48,27 @@ def configure(name: str, settings: ToolSettings | None) -> None:
         _CONFIGURED[name] = settings
 
 
+@contextmanager
+def use_settings(settings: Mapping[str, ToolSettings]) -> Iterator[None]:
+    """Use these settings, by the tool's name, in a block; they come before those of :func:`configure`.
+
+    Two projects in one process may name different Pythons for one tool, so a project sets them only while it works.
+    """
+    token = _IN_USE.set(settings)
+    try:
+        yield
+    finally:
+        _IN_USE.reset(token)
+
+
 def variable_name(tool: Tool, key: str) -> str:
     """Return the environment variable of a tool's setting, e.g. ``NWBPIPE_TOOL_CAIMAN_PYTHON``."""
     return f"NWBPIPE_TOOL_{tool.name.upper().replace('-', '_')}_{key.upper()}"
 
 
 def read_settings(tool: Tool) -> ToolSettings:
-    """Return the settings of a tool, from environment variables or from :func:`configure`."""
-    configured = _CONFIGURED.get(tool.name, ToolSettings())
+    """Return the settings of a tool: environment variables, then :func:`use_settings`, then :func:`configure`."""
+    configured = _IN_USE.get().get(tool.name) or _CONFIGURED.get(tool.name, ToolSettings())
 
     def read_path(key: str, default: Path | None) -> Path | None:
         value = os.environ.get(variable_name(tool, key))
@@ -65,7 +82,7 @@ def read_settings(tool: Tool) -> ToolSettings:
 
 
 def configured_python(tool: Tool) -> Path | None:
-    """Return the Python that :func:`configure` set for a tool, if no environment variable names another one."""
+    """Return the Python that a project or :func:`configure` set for a tool, if no environment variable names one."""
     return None if os.environ.get(variable_name(tool, "python")) else read_settings(tool).python
 
 

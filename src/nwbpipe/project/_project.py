@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from nwbpipe.environments import use_settings
 from nwbpipe.errors import Problem, RequestError, UnknownNameError
 from nwbpipe.project._load import load_project
 from nwbpipe.project._model import ExecutorSpec
@@ -347,7 +348,8 @@ class Project:
             msg = "an artefact can't be verified, only the steps that read it"
             raise RequestError(msg, where=f"{session} {step}", hint="give a session, and a step that reads it")
         self.require_trust()
-        return verify_run(self._find_session(session).file, step, place=self.spec.locate, **options)
+        with use_settings(self.planner.tool_settings):
+            return verify_run(self._find_session(session).file, step, place=self.spec.locate, **options)
 
     def _find_session(self, session: str) -> Session:
         """Return the session with this key or pattern."""

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from nwbpipe.environments import use_settings
 from nwbpipe.errors import ConflictError, FileAccessError, LockedFileError, NwbpipeError, ToolError, ToolKilledError
 from nwbpipe.processors import ProjectProcessor
 from nwbpipe.project._convert_session import convert_session
@@ -108,7 +109,7 @@ def execute_job(values: Mapping[str, Any], progress: Callable[[float, str], None
     started, cpu = format_now(), time.process_time()
     record, computed, log, error = None, False, None, None
     try:
-        with reserve_gpus(job.gpu) as visible:
+        with use_settings(planner.tool_settings), reserve_gpus(job.gpu) as visible:
             record, computed, log = _run(planner, job, visible, progress)
     except (KeyboardInterrupt, SystemExit):
         raise

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe import __version__
+from nwbpipe.environments import use_settings
 from nwbpipe.errors import NwbpipeError, Problem, RequestError
 from nwbpipe.project._sessions import Session, find_sessions
 from nwbpipe.project._spec import ProjectSpec, Step
@@ -16,7 +17,7 @@ from nwbpipe.project.plan._artefact_state import evaluate_artefact
 from nwbpipe.project.plan._conversion import SpecContent, list_raw_files, read_spec_content
 from nwbpipe.project.plan._evaluate import Artefacts, Evaluation, Failures, evaluate
 from nwbpipe.project.plan._state import SessionOffer, SessionPlan, StepState
-from nwbpipe.project.plan._tools import ToolFacts, collect_facts, format_facts, use_tools
+from nwbpipe.project.plan._tools import ToolFacts, collect_facts, format_facts, read_tool_settings
 from nwbpipe.project.state import FileStats, Index, Leases, RunStore, Stats
 from nwbpipe.project.state._index import are_settled
 from nwbpipe.provenance import canonical_json, digest
@@ -40,8 +41,8 @@ class Planner:
 
     def __init__(self, project: ProjectSpec, *, may_run: bool = False) -> None:
         self._may_run = may_run
-        use_tools(project)
         self.project = project
+        self.tool_settings = read_tool_settings(project)
         self.file_stats = FileStats(project.open_stores)
         self.index = Index(project.path, project.profile, self.file_stats.stat)
         self.state = open_store(project.stores["state"][0], base=project.folder)
@@ -75,7 +76,8 @@ class Planner:
     @cached_property
     def tools(self) -> dict[str, ToolFacts]:
         """The compute source and the tool of each step."""
-        return collect_facts(self.project.steps.values(), self.index, may_run=self._may_run)
+        with use_settings(self.tool_settings):
+            return collect_facts(self.project.steps.values(), self.index, may_run=self._may_run)
 
     def allow_programs(self) -> None:
         """Allow to start the programs that nwbpipe.toml names; what is known of tools is asked again."""

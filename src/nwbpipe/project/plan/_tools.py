@@ -37,13 +37,17 @@ class ToolFacts:
     missing: str = ""
 
 
-def use_tools(project: ProjectSpec) -> None:
-    """Configure the tools of nwbpipe.toml in this process; each worker does the same."""
-    for name, tool in project.tools.items():
-        paths = {
-            key: project.folder / Path(text).expanduser() for key, text in tool.model_dump(exclude_none=True).items()
-        }
-        environments.configure(name, ToolSettings(**paths))
+def read_tool_settings(project: ProjectSpec) -> dict[str, ToolSettings]:
+    """Return the settings of tools of nwbpipe.toml, by the tool's name; each worker reads them too."""
+    return {
+        name: ToolSettings(
+            **{
+                key: project.folder / Path(text).expanduser()
+                for key, text in tool.model_dump(exclude_none=True).items()
+            }
+        )
+        for name, tool in project.tools.items()
+    }
 
 
 def collect_facts(steps: Iterable[Step], index: Index, *, may_run: bool) -> dict[str, ToolFacts]:
