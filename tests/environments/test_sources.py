@@ -156,9 +156,9 @@ def test_a_python_that_is_configured_is_taken_and_a_variable_comes_before_it(
     environments.configure("numpy", ToolSettings(python=Path("/nonexistent/python")))
     with pytest.raises(ToolMissingError, match="/nonexistent/python"):
         environments.find(tool)
-    with environments.use_settings({"numpy": ToolSettings(python=Path("/in/use/python"))}):
-        with pytest.raises(ToolMissingError, match="/in/use/python"):
-            environments.find(tool)
+    in_use = {"numpy": ToolSettings(python=Path("/in/use/python"))}
+    with environments.use_settings(in_use), pytest.raises(ToolMissingError, match="/in/use/python"):
+        environments.find(tool)
     with pytest.raises(ToolMissingError, match="/nonexistent/python"):
         environments.find(tool)
     named(NWBPIPE_TOOL_NUMPY_PYTHON=sys.executable)
