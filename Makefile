@@ -75,7 +75,7 @@ check: lint
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist loadfile -m "not slow and not long" $(QUICK)
 
 test: setup tools readers lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 40 --junit-xml .make/tests.xml
 
 faults: setup
 	NWBPIPE_FAULTS=long $(BIN)/python -m pytest tests/faults --timeout 3000
