@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nwbpipe.converters.neuroconv_fixes._gaps import read_stored_samples
-from tests.converters.accounts.raw_ephys import write_continuous
+from tests.converters.accounts.raw_openephys import write_continuous
 
 
 def test_the_record_after_a_gap_is_read(tmp_path: Path) -> None:
