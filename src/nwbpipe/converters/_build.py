@@ -11,6 +11,7 @@ from nwbpipe.converters._added import sample_count
 from nwbpipe.converters._entities_nwb import add_entities
 from nwbpipe.converters._metadata import session_metadata
 from nwbpipe.converters._parts import check_segmentation
+from nwbpipe.converters._probe import place_channels
 from nwbpipe.converters._rules import check_rules
 from nwbpipe.converters._source import Source
 from nwbpipe.converters._warnings import log_warnings
@@ -77,6 +78,8 @@ def build_nwbfile(spec: SessionSpec, *, stub: bool = False, progress: bool = Fal
     for source in sources:
         source.is_reference = source.clock == spec.reference_clock
     _open_sources(sources, clocks, spec.path, stub, progress)
+    for source in sources:
+        place_channels(source)
     fix_interfaces(sources, spec.metadata)
     clocks.align(sources, spec.session.session_start_time)
     metadata = session_metadata(spec, sources)

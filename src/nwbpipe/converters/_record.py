@@ -55,6 +55,8 @@ def source_paths(spec: SessionSpec) -> list[tuple[str, Path]]:
 
 def _paths_of_source(source: SourceSpec) -> list[Path]:
     named = list(find_paths(source.args))
+    if source.probe is not None and source.probe.file is not None:
+        named.append(source.probe.file)
     try:
         account, _ = read_account(source.interface, source.args)
     except NwbpipeError:  # the conversion says it

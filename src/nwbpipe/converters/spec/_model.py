@@ -23,6 +23,7 @@ from nwbpipe.converters.spec._arguments import Parameter, option_parameters, sou
 from nwbpipe.converters.spec._clock_spec import ClockSpec
 from nwbpipe.converters.spec._entities import DeviceSpec, Filled, Implant, Injection, Note, Surgery
 from nwbpipe.converters.spec._paths import SpecPaths
+from nwbpipe.converters.spec._probe_spec import ProbeSpec, read_short_form
 from nwbpipe.converters.spec._yaml import YamlMapping, YamlScalar
 from nwbpipe.errors import NwbpipeError, show_text
 from nwbpipe.validation import FormatVersion, StrictModel, mistake
@@ -208,7 +209,8 @@ class SourceSpec(StrictModel):
 
     `args` and `options` are typed as the interface's constructor and `add_to_nwbfile` declare them; `video` is taken
     out of the options. `accept` names kinds of differences between the raw files and what is read of them
-    (`gap`, `parts`, …) that a person has decided to keep.
+    (`gap`, `parts`, …) that a person has decided to keep. `probe` says where the contacts of a recording are, where
+    its raw files do not: see `ProbeSpec`.
     """
 
     interface: Annotated[Filled, AfterValidator(_check_interface)]
@@ -216,6 +218,7 @@ class SourceSpec(StrictModel):
     options: Arguments = Field(default_factory=dict)
     clock: str | None = None
     accept: Annotated[list[Accepted], BeforeValidator(_as_list)] | None = None
+    probe: Annotated[ProbeSpec | None, BeforeValidator(read_short_form)] = None
     _video: Literal["link", "copy", "embed"] | None = PrivateAttr(default=None)
 
     def model_post_init(self, _context: Any) -> None:
