@@ -91,7 +91,37 @@ def test_fields_of_view(folder: Path, convert_to: Build) -> None:
     with pytest.raises(AccountError, match="2 fields of view") as caught:
         convert(convert_to, scope())
     assert caught.value.problem.found == "V1 (10 x 24 pixels), M1 (12 x 24 pixels)"
+    assert caught.value.problem.expected == "field: V1 or M1"
     assert convert(convert_to, scope(accept="fields")).shape == (5, WIDTH, 28)
+    with pytest.raises(SourceError, match="no field of view called 'S1'"):
+        convert(convert_to, scope(field="S1"))
+
+
+def test_each_field_of_view_is_a_series(folder: Path, convert_to: Build) -> None:
+    rois = [{"name": name, "scanfields": field(rows)} for name, rows in (("V1", 6), ("", 8), ("M1", 5))]
+    rows = np.arange(25)  # 6 + 8 + 5 of the fields, and 3 between each two
+    pages = [np.repeat(100 * i + rows[:, None], WIDTH, axis=1).astype(np.int16) for i in range(4)]
+    more = {"SI__hRoiManager__mroiEnable": "true", "SI__objectiveResolution": 15}
+    write(folder / "scan_00001.tif", pages, rois=rois, **more)
+    sources = {f"roi{name}": scope(field=name) for name in ("V1", "2", "M1")}
+    built = convert_to(sources, clocks={name: {"align": "start", "offset_s": 0} for name in ("roi2", "roiM1")})
+    for name, first, count in (("roiV1", 0, 6), ("roi2", 9, 8), ("roiM1", 20, 5)):
+        (series,) = raw.added_series(built, name)
+        expected = 100 * np.arange(4)[:, None] + rows[first : first + count]
+        np.testing.assert_array_equal(load_array(series.data)[:, 0, :], expected)
+        np.testing.assert_allclose(series.imaging_plane.grid_spacing[:], [15e-6, 15e-6])
+    for source in built.sources:
+        source.interface.imaging_extractor._fov_root.__del__()
+
+
+def test_fields_that_differ_from_plane_to_plane_are_refused(folder: Path, convert_to: Build) -> None:
+    rois = [{"name": "V1", "scanfields": [field(10), field(10)]}, {"name": "M1", "scanfields": field(12)}]
+    write(folder / "scan_00001.tif", [page(i, 28) for i in range(5)], rois=rois, SI__hRoiManager__mroiEnable="true")
+    with pytest.raises(AccountError, match="3 fields of view") as caught:
+        convert(convert_to, scope())
+    assert "a movie of its own" in str(caught.value.problem.hint)
+    with pytest.raises(SourceError, match="no field of view called"):
+        convert(convert_to, scope(field="V1"))
 
 
 def test_the_parts_of_an_acquisition(folder: Path, convert_to: Build) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.converters.accounts._account import Account, Stream
+from nwbpipe.converters.accounts._fields import choose_field, list_fields, list_rois
 from nwbpipe.converters.accounts._registry import account
 from nwbpipe.errors import Problem, SourceError
 
@@ -38,7 +39,10 @@ def probe_scanimage(arguments: Mapping[str, Any]) -> Account | None:
     files = named if arguments.get("file_paths") else find_parts(named[0], settings)
     counts = [_read_counts(path) for path in files]
     planes, per_cycle = _count_cycle(settings)
-    problems = _check_fields(metadata, settings, named[0])
+    problems = _check_fields(metadata, shape, arguments, named[0])
+    if arguments.get("field") is not None:
+        field = choose_field(metadata, shape, str(arguments["field"]), str(named[0]))
+        shape = (field.rows, field.columns)
     if not arguments.get("file_paths"):
         problems += _find_next(files[-1], counts[-1][2])
     samples = sum(pages for pages, _, _ in counts) // (per_cycle * len(names))
@@ -54,6 +58,8 @@ def probe_scanimage(arguments: Mapping[str, Any]) -> Account | None:
         rate=None if by_slice or chosen_plane or not rate else float(rate),
     )
     others = tuple(f"channel {name}" for name in names if name != arguments.get("channel_name", names[0]))
+    if arguments.get("field") is not None:
+        others += tuple(f"field {name}" for name, _ in list_rois(metadata) if name != str(arguments["field"]))
     return Account("ScanImage", files=tuple(files), streams=(stream,), others=others, problems=tuple(problems))
 
 
@@ -133,25 +139,21 @@ def _find_next(path: Path, last: int | None) -> list[tuple[str, Problem]]:
     return [("parts", Problem("more files belong to the recording", str(path), "all of its files", text, hint))]
 
 
-def _check_fields(metadata: Mapping[str, Any], settings: Mapping[str, Any], path: Path) -> list[tuple[str, Problem]]:
-    """Refuse several fields of view that lie below each other in a page; the lines between them are not an image."""
-    if not settings.get("SI.hRoiManager.mroiEnable"):
+def _check_fields(
+    metadata: Mapping[str, Any], shape: tuple[int, int], arguments: Mapping[str, Any], path: Path
+) -> list[tuple[str, Problem]]:
+    """Refuse several fields of view that lie below each other in a page, where none is chosen."""
+    rois = list_rois(metadata) if metadata["FrameData"].get("SI.hRoiManager.mroiEnable") else []
+    count = sum(len(fields) for _, fields in rois)
+    if count < 2 or arguments.get("field") is not None:
         return []
-    groups = (metadata.get("RoiGroups") or {}).get("imagingRoiGroup") or {}
-    rois = groups.get("rois") or []
-    rois = [rois] if isinstance(rois, dict) else rois
-    fields = [field for roi in rois for field in _as_list(roi.get("scanfields")) if field.get("enable", 1)]
-    if len(fields) < 2:
-        return []
-    sizes = [field.get("pixelResolutionXY", ["?", "?"]) for field in fields]
-    names = ", ".join(
-        f"{roi.get('name') or index} ({size[1]} x {size[0]} pixels)"
-        for index, (roi, size) in enumerate(zip(rois, sizes, strict=False), 1)
-    )
-    hint = "save each field as a movie of its own (rows of the page), with its place; a source each"
-    what = f"the file holds {len(fields)} fields of view below each other in each frame"
-    return [("fields", Problem(what, str(path), "one field of view", names, hint))]
-
-
-def _as_list(value: Any) -> list[Any]:
-    return [] if value is None else value if isinstance(value, list) else [value]
+    sizes = {name: fields[0].get("pixelResolutionXY", ["?", "?"]) for name, fields in rois}
+    found = ", ".join(f"{name} ({size[1]} x {size[0]} pixels)" for name, size in sizes.items())
+    if list_fields(metadata, shape):
+        expected = "field: " + " or ".join(sizes)
+        hint = "name the field in args; the others are a source each"
+    else:
+        expected = "one field of view"
+        hint = "save each field as a movie of its own (rows of the page), with its place; a source each"
+    what = f"the file holds {count} fields of view below each other in each frame"
+    return [("fields", Problem(what, str(path), expected, found, hint))]

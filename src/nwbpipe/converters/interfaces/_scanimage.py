@@ -10,6 +10,7 @@ from typing import Any
 from neuroconv.datainterfaces import ScanImageImagingInterface as _NeuroConvInterface
 from pydantic import FilePath
 
+from nwbpipe.converters.accounts._fields import FieldOfView, choose_field
 from nwbpipe.converters.accounts._scanimage import find_parts, flatten
 from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._guards_files import guard_tiff
@@ -39,6 +40,9 @@ class ScanImageImagingInterface(_NeuroConvInterface):  # type: ignore[misc]  # N
         All files, in order.
     interleave_slice_samples : bool, optional
         Of volumes with several frames a slice: write all of them, one after the other.
+    field : str, optional
+        Needed where the multi-ROI mode recorded several fields of view: the name of the field to read, or its
+        number (from 1) if its ROI has no name. Each field is a source of its own.
     verbose : bool
         Not used.
     metadata_key : str, optional
@@ -61,6 +65,7 @@ class ScanImageImagingInterface(_NeuroConvInterface):  # type: ignore[misc]  # N
         plane_index: int | None = None,
         file_paths: list[FilePath] | None = None,
         interleave_slice_samples: bool | None = None,
+        field: str | None = None,
         verbose: bool = False,
         metadata_key: str | None = None,
     ) -> None:
@@ -78,6 +83,30 @@ class ScanImageImagingInterface(_NeuroConvInterface):  # type: ignore[misc]  # N
                 verbose=verbose,
                 metadata_key=metadata_key,
             )
+        self._field = None if field is None else self._take_field(str(field))
+
+    def _take_field(self, name: str) -> FieldOfView:
+        """Narrow the frames to the rows of a field of view."""
+        extractor = self.imaging_extractor
+        field = choose_field(
+            extractor._general_metadata, extractor.get_frame_shape(), name, str(extractor.file_paths[0])
+        )
+        self.imaging_extractor = extractor.slice_field_of_view(
+            row_start=field.first_row, row_end=field.first_row + field.rows
+        )
+        return field
+
+    def get_metadata(self, **arguments: Any) -> Any:
+        """Read the metadata; those of a field of view have its place."""
+        metadata = super().get_metadata(**arguments)
+        if self._field is not None and isinstance(metadata["Ophys"].get("ImagingPlanes"), dict):
+            plane = metadata["Ophys"]["ImagingPlanes"][self.metadata_key]
+            plane["description"] = f"Field of view {self._field.name}"
+            for key, values in (("grid_spacing", self._field.spacing_um), ("origin_coords", self._field.center_um)):
+                if values is not None:
+                    plane[key] = [1e-6 * value for value in values]
+                    plane[f"{key}_unit"] = "meters"
+        return metadata
 
 
 def _find_files(path: Path) -> list[Path]:
