@@ -1,4 +1,4 @@
-"""Fields of view of ScanImage's multi-ROI mode: rows of a page, below each other, with lines of the fly-to between."""
+"""Fields of view of ScanImage's multi-ROI mode: rows of a page, with the lines of the fly-to between them."""
 
 from __future__ import annotations
 

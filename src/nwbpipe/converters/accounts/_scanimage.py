@@ -148,12 +148,12 @@ def _check_fields(
     if count < 2 or arguments.get("field") is not None:
         return []
     sizes = {name: fields[0].get("pixelResolutionXY", ["?", "?"]) for name, fields in rois}
-    found = ", ".join(f"{name} ({size[1]} x {size[0]} pixels)" for name, size in sizes.items())
+    listed = ", ".join(f"{name} ({size[1]} x {size[0]} pixels)" for name, size in sizes.items())
     if list_fields(metadata, shape):
         expected = "field: " + " or ".join(sizes)
         hint = "name the field in args; the others are a source each"
     else:
         expected = "one field of view"
         hint = "save each field as a movie of its own (rows of the page), with its place; a source each"
-    what = f"the file holds {count} fields of view below each other in each frame"
-    return [("fields", Problem(what, str(path), expected, found, hint))]
+    message = f"the file holds {count} fields of view below each other in each frame"
+    return [("fields", Problem(message, str(path), expected, listed, hint))]
