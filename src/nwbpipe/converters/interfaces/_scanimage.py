@@ -49,6 +49,8 @@ class ScanImageImagingInterface(_NeuroConvInterface):  # type: ignore[misc]  # N
         Name of what is written.
     """
 
+    imaging_extractor: Any
+
     @classmethod
     def get_source_schema(cls) -> dict[str, Any]:
         """Describe the arguments; none is required by itself, as a file or files are given."""
