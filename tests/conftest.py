@@ -1,6 +1,7 @@
 """Registers the fixtures of tests/fixtures."""
 
 pytest_plugins = [
+    "tests.fixtures.archive",
     "tests.fixtures.clocks",
     "tests.fixtures.data",
     "tests.fixtures.faults",

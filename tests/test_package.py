@@ -79,6 +79,7 @@ ROOMS: dict[str, set[str]] = {
         "project",
         "simulate",
     },
+    "publish": {"errors", "machine", "validation", "stores", "files", "session", "converters", "project"},
     # Old names, kept for one release.
     "_old_names": set(),
     "engine": {"_old_names"},

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nwbpipe.environments import Tool
     from nwbpipe.errors import (
         AccountError,
+        ArchiveError,
         ChangedResultError,
         ClockError,
         ConflictError,
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AccountError": "errors",
+    "ArchiveError": "errors",
     "ChangedResultError": "errors",
     "ClockError": "errors",
     "ConflictError": "errors",
@@ -126,6 +128,7 @@ _HOMES = {
 
 __all__ = [
     "AccountError",
+    "ArchiveError",
     "ChangedResultError",
     "ClockError",
     "ConflictError",

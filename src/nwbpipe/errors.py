@@ -26,6 +26,7 @@ a stable code, and the exit code of the command line (1: the work failed, 2: the
         ├── LockedFileError       NP206  another process holds the file's lock
         ├── ConflictError         NP207  another writer changed the file first (S3: there is no lock)
         ├── UnsafeFileError       NP209  a file leads out of its folder, or is made to harm its reader
+        ├── ArchiveError          NP220  a DANDI archive refused, or does not answer
         └── ToolError             NP210  a tool's computation failed
             ├── ToolMissingError  NP211  the tool is not installed
             ├── ToolFailedError   NP212  the tool raised an error
@@ -290,6 +291,13 @@ class UnsafeFileError(WorkError):
     """A file leads its reader out of its folder, or is made to take all memory or time: it is not read."""
 
     code = "NP209"
+
+
+class ArchiveError(WorkError):
+    """A DANDI archive refused, or does not answer; `status` is the code of its answer."""
+
+    code = "NP220"
+    status: int | None = None
 
 
 class ToolError(WorkError):

@@ -39,6 +39,7 @@ ROOMS = (
     "machine",
     "project",
     "provenance",
+    "publish",
     "quality",
     "review",
     "run",
@@ -51,6 +52,7 @@ RETURNS = {
     "project.Project.catalog.query": pa.table({"n": [1]}),
     "converters.convert_session": (Path("out.nwb"), SimpleNamespace(lines=lambda notes: ["a line"], as_dict=dict)),
     "converters.preview_conversion": SimpleNamespace(lines=lambda notes: ["a line"], as_dict=dict),
+    "publish.upload": SimpleNamespace(in_order=True, receipt=None, plan=SimpleNamespace(refused=()), as_dict=dict),
     "session.repack": (1, 2),
     "session.SessionFile.at.read": ((), ()),
     "environments.render_dockerfile": "FROM",
@@ -100,6 +102,7 @@ ALIASES = {
     "tools dockerfile name": "tool",
     "tools dockerfile output": "folder",
     "trust paths": "path",
+    "upload project": "project",
 }
 PRINTED = {
     "as_json", "as_csv", "prov", "show_all", "processors name", "interfaces name", "tools requirements name",

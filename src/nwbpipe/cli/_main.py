@@ -29,6 +29,7 @@ from nwbpipe.cli import (
     cmd_status,
     cmd_tools,
     cmd_trust,
+    cmd_upload,
     cmd_verify,
     cmd_watch,
 )
@@ -63,6 +64,7 @@ app.command("curate")(cmd_curate.curate)
 app.command("compare")(cmd_compare.compare)
 app.command("qc")(cmd_qc.qc)
 app.command("query")(cmd_query.query)
+app.command("upload")(cmd_upload.upload)
 app.add_typer(cmd_edit.app, name="edit")
 app.add_typer(cmd_tools.app, name="tools")
 

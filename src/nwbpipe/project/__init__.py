@@ -1,7 +1,7 @@
 """Many sessions: nwbpipe.toml, the plan, its execution and state."""
 
 from nwbpipe.project._load import load_project
-from nwbpipe.project._model import ExecutorSpec, IgnoreRule, Policy, WorkerKind
+from nwbpipe.project._model import ExecutorSpec, IgnoreRule, Policy, PublishSection, WorkerKind
 from nwbpipe.project._project import Project, ProjectStatus
 from nwbpipe.project._sessions import Session, find_sessions, restrict
 from nwbpipe.project._spec import ProjectSpec, Step
@@ -22,6 +22,7 @@ __all__ = [
     "Project",
     "ProjectSpec",
     "ProjectStatus",
+    "PublishSection",
     "Session",
     "Step",
     "Watcher",

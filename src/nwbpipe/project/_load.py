@@ -9,7 +9,15 @@ from typing import Any
 from nwbpipe.converters.spec import PROJECT_FILE, find_project_file, read_project_file, resolve_roots
 from nwbpipe.errors import RequestError, UntrustedError
 from nwbpipe.machine import explain_foreign, is_trusted
-from nwbpipe.project._model import ExecutorSpec, IgnoreRule, Policy, ProjectSection, StepSection, ToolSection
+from nwbpipe.project._model import (
+    ExecutorSpec,
+    IgnoreRule,
+    Policy,
+    ProjectSection,
+    PublishSection,
+    StepSection,
+    ToolSection,
+)
 from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.project._steps import resolve_steps
 from nwbpipe.stores import is_remote
@@ -18,7 +26,7 @@ from nwbpipe.validation import FormatVersion, TomlDocument
 
 MODELS = "models"  # the store of artefacts
 _SPECS = (".yaml", ".yml")
-_SECTIONS = ("nwbpipe", "project", "stores", "profiles", "steps", "tools", "executor", "ignore")
+_SECTIONS = ("nwbpipe", "project", "stores", "profiles", "steps", "tools", "executor", "ignore", "publish")
 
 
 def find_project(path: Path | str | None = None) -> Path:
@@ -88,6 +96,7 @@ def _check_content(document: TomlDocument, profile: str | None) -> ProjectSpec |
     tools = document.validate(dict[str, ToolSection], content.get("tools", {}), "tools")
     executor = document.validate(ExecutorSpec, content.get("executor", {}), "executor")
     ignore = document.validate(tuple[IgnoreRule, ...], content.get("ignore", []), "ignore")
+    publish = document.validate(PublishSection, content.get("publish", {}), "publish")
     declared = document.validate(dict[str, Any], content.get("steps", {}), "steps") or {}
     sections = {name: document.validate(StepSection, value, "steps", name) for name, value in declared.items()}
     valid = {name: section for name, section in sections.items() if section is not None}
@@ -116,6 +125,7 @@ def _check_content(document: TomlDocument, profile: str | None) -> ProjectSpec |
         ignore=ignore,
         executor=executor,
         raw_identity=project.raw_identity,
+        publish=publish,
     )
 
 

@@ -84,6 +84,30 @@ class ToolSection(StrictModel):
     weights: str | None = None
 
 
+class Contributor(StrictModel):
+    """[[publish.contributors]]: a person, by name as ``Doe, Jane``."""
+
+    name: Annotated[str, Field(pattern=r"^[^,]+, *[^,]+$")]
+    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    orcid: Annotated[str, Field(pattern=r"^\d{4}-\d{4}-\d{4}-\d{3}[\dX]$")] | None = None
+    roles: list[Literal["ContactPerson", "Author", "DataCollector", "DataCurator", "ProjectLeader"]] = Field(
+        default_factory=lambda: ["Author"]
+    )
+
+
+class PublishSection(StrictModel):
+    """[publish]: where `nwbpipe upload` sends the session files, and how a new dandiset is described."""
+
+    instance: str | None = None
+    dandiset: Annotated[str, Field(pattern=r"^[0-9]{6}$")] | None = None
+    name: Annotated[str, Field(min_length=1, max_length=150)] | None = None
+    description: Annotated[str, Field(min_length=1, max_length=10_000)] | None = None
+    licence: Literal["CC0-1.0", "CC-BY-4.0"] | None = None
+    keywords: list[str] = Field(default_factory=list)
+    contributors: list[Contributor] = Field(default_factory=list)
+    embargo: bool = False
+
+
 class IgnoreRule(StrictModel):
     """[[ignore]]: sessions, or some of their steps, that are left alone."""
 

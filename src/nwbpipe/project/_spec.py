@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nwbpipe.processors import Processor, ProjectProcessor, Resources
-from nwbpipe.project._model import ExecutorSpec, IgnoreRule, Policy, ToolSection
+from nwbpipe.project._model import ExecutorSpec, IgnoreRule, Policy, PublishSection, ToolSection
 from nwbpipe.stores import Stores, is_remote
 
 
@@ -90,6 +90,7 @@ class ProjectSpec:
     ignore: tuple[IgnoreRule, ...] = ()
     executor: ExecutorSpec = field(default_factory=ExecutorSpec)
     raw_identity: Literal["full", "stat"] = "full"
+    publish: PublishSection = field(default_factory=PublishSection)
 
     @property
     def folder(self) -> Path:

@@ -1,0 +1,41 @@
+"""DANDI: check what it would refuse, upload by digest with a receipt, and download."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nwbpipe.publish._plan import PlannedAsset, UploadPlan
+    from nwbpipe.publish._receipts import AssetReceipt, UploadReceipt, find_latest, read_receipts
+    from nwbpipe.publish._upload import UploadReport, upload
+
+_HOME = {
+    "AssetReceipt": "_receipts",
+    "PlannedAsset": "_plan",
+    "UploadPlan": "_plan",
+    "UploadReceipt": "_receipts",
+    "UploadReport": "_upload",
+    "find_latest": "_receipts",
+    "read_receipts": "_receipts",
+    "upload": "_upload",
+}
+
+__all__ = [
+    "AssetReceipt",
+    "PlannedAsset",
+    "UploadPlan",
+    "UploadReceipt",
+    "UploadReport",
+    "find_latest",
+    "read_receipts",
+    "upload",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and only that."""
+    from importlib import import_module
+
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
