@@ -90,7 +90,9 @@ class Contributor(StrictModel):
     name: Annotated[str, Field(pattern=r"^[^,]+, *[^,]+$")]
     email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
     orcid: Annotated[str, Field(pattern=r"^\d{4}-\d{4}-\d{4}-\d{3}[\dX]$")] | None = None
-    roles: tuple[Literal["ContactPerson", "Author", "DataCollector", "DataCurator", "ProjectLeader"], ...] = ("Author",)
+    roles: tuple[Literal["ContactPerson", "Author", "DataCollector", "DataCurator", "ProjectLeader"], ...] = (
+        "Author",
+    )
 
 
 class PublishSection(StrictModel):
