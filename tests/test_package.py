@@ -35,7 +35,7 @@ ROOMS: dict[str, set[str]] = {
     "quality": {"errors", "validation"},
     "environments": {"errors", "machine"},
     "processors": {"errors", "validation", "provenance", "nwb_builders", "environments", "quality"},
-    "session": {"errors", "stores", "files", "extensions", "provenance"},
+    "session": {"errors", "validation", "stores", "files", "extensions", "provenance"},
     "simulate": {"errors", "extensions", "provenance", "processors"},
     "converters": {
         "errors",

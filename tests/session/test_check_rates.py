@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import h5py
 import pytest
 
-from nwbpipe.session._check import _check_rates, _shorten
+from nwbpipe.session._check import _shorten
+from nwbpipe.session._check_rules import check_rates
 
 
 def findings(tmp_path: Path, rate: Any) -> list[str]:
     with h5py.File(tmp_path / "a.nwb", "w") as file:
         file["acquisition/position/starting_time"] = 0.0
         file["acquisition/position/starting_time"].attrs["rate"] = rate
-        return [finding.where for finding in _check_rates(SimpleNamespace(file=file))]  # type: ignore[arg-type]
+        return [str(finding.problem.where) for finding in check_rates(file)]
 
 
 @pytest.mark.parametrize("rate", [float("nan"), float("inf"), 1e300, 1e-300, 0.0, -5.0, "fast", [1.0, 2.0]])

@@ -104,6 +104,8 @@ def test_a_file_that_another_program_writes_is_not_read(session_nwb: Path) -> No
         wait_for_line(process)
         with pytest.raises(LockedFileError, match="another program"), nwbpipe.read(session_nwb):
             pytest.fail("it was read")
+        report = nwbpipe.check(session_nwb)
+    assert (report.verdict, report.findings) == ("busy", ())
 
 
 def test_a_transaction_commits(session_nwb: Path) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from nwbpipe.converters.spec._model import SubjectSpec
 from nwbpipe.errors import Problem
-
-_DAYS = {"Y": 365.25, "M": 30.4375, "W": 7.0, "D": 1.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)([YMWD])")
+from nwbpipe.validation import read_age
 
 
 def check_dates(subject: SubjectSpec, start: datetime) -> list[Problem]:
@@ -29,7 +26,7 @@ def _check_birth(subject: SubjectSpec, start: datetime) -> Iterator[Problem]:
         return
     if subject.age is None or subject.age__reference == "gestational":
         return
-    low, high = _read_age(subject.age)
+    low, high = read_age(subject.age)
     if not low - 1 <= days <= high + 1:
         yield Problem(
             "the age is not the time from birth to the session",
@@ -38,26 +35,6 @@ def _check_birth(subject: SubjectSpec, start: datetime) -> Iterator[Problem]:
             subject.age,
             "correct one of age, date_of_birth and session_start_time, or leave age out",
         )
-
-
-def _read_age(age: str) -> tuple[float, float]:
-    """Return the days that an age may mean: a year of it is any day of that year."""
-    first, slash, last = age.partition("/")
-    low, step = _read_duration(first)
-    if not slash:
-        return low - step, low + step
-    if not last:
-        return low, float("inf")
-    high, step = _read_duration(last)
-    return low, high + step
-
-
-def _read_duration(text: str) -> tuple[float, float]:
-    """Return a duration and its smallest unit, in days."""
-    parts = _PART.findall(text.partition("T")[0])
-    return sum(float(number) * _DAYS[unit] for number, unit in parts), min(
-        (_DAYS[unit] for _, unit in parts), default=1
-    )
 
 
 def _check_procedures(subject: SubjectSpec, start: datetime) -> Iterator[Problem]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
 from nwbpipe import files
-from nwbpipe.errors import InputError, NwbpipeError, show_text
+from nwbpipe.errors import DamagedFileError, InputError, LockedFileError, NwbpipeError
 from nwbpipe.files import FileCondition, Inspection
 from nwbpipe.provenance import RunRecord, find_own_identity, identify_object, own_name
+from nwbpipe.session._check_rules import RuleFinding, check_rates, check_rules
 from nwbpipe.session._integrity import find_result_faults, hint_for_changed_result
 from nwbpipe.session._read_through import read_through
 from nwbpipe.session._reader import SessionReader
@@ -25,7 +25,6 @@ from nwbpipe.session._summary import SessionSummary, summarize_session
 from nwbpipe.session._validation import find_validation_errors
 
 _SMALL = 64 * 2**20  # stored bytes of a result that each check reads
-_LOWEST_HZ, _HIGHEST_HZ = 1e-9, 1e12
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,8 @@ class FileFinding:
     ----------
     kind : str
         ``nwb``, ``inspector``, ``dandi``, ``record``, ``result``, ``input``, ``reference``, ``leftover``,
-        ``damage`` or ``unsafe``.
+        ``damage`` or ``unsafe``; ``order``, ``rate``, ``span``, ``unit``, ``shape`` or ``dates`` for a rule that data
+        break, as in the ``accept`` of a session.yaml.
     error : bool
         True if the file is not in order because of it; else it is a note.
     what : str
@@ -182,12 +182,20 @@ def check(
             return CheckReport(location, inspection, False, tuple(findings), repaired)
         findings += [
             *_validate(session, reader),
-            *_check_rates(reader),
+            *(_report(finding) for finding in check_rates(reader.file)),
             *_check_records(session, reader, rehash or deep),
         ]
         findings += _check_values(reader) if deep else []
         record = _find_conversion(reader)
-    summary = _inspect(session, record, findings)
+    try:
+        summary = _inspect(session, record, findings)
+    except LockedFileError:  # by a program that has HDF5's lock alone; what was found may be half of a change
+        inspection = replace(inspection, state=FileCondition.BUSY, reason="another program has it open for writing")
+        return CheckReport(location, inspection, False, (), repaired)
+    except DamagedFileError as error:  # HDF5 is whole, and its objects are not as NWB has them
+        what = f"{error.problem.what}: {error.problem.found}"
+        findings.append(FileFinding("nwb", True, what, hint="ask the program that wrote it for a valid file"))
+        return CheckReport(location, inspection, True, tuple(findings), repaired)
     return CheckReport(location, inspection, True, tuple(findings), repaired, summary)
 
 
@@ -230,6 +238,7 @@ def _inspect(session: SessionFile, record: RunRecord | None, findings: list[File
             inspect_nwbfile_object(nwbfile, config=load_config("dandi"), importance_threshold=Importance.CRITICAL)
         )
         summary = summarize_session(nwbfile, record)
+        findings += [_report(finding) for finding in check_rules(nwbfile, record)]
     for message in messages:
         general = importance.get(message.check_function_name, Importance.ERROR.value) >= Importance.CRITICAL.value
         kind, rule = "inspector" if general else "dandi", message.check_function_name
@@ -239,15 +248,12 @@ def _inspect(session: SessionFile, record: RunRecord | None, findings: list[File
     return summary
 
 
-def _check_rates(reader: SessionReader) -> Iterator[FileFinding]:
-    """Yield the series whose rate is no number of samples per second; neither NWB nor DANDI refuses one."""
-    for path, item in files.walk_objects(reader.file):
-        if not path.endswith("/starting_time") or "rate" not in item.attrs:
-            continue
-        rate = np.asarray(item.attrs["rate"])
-        if rate.ndim or rate.dtype.kind not in "iuf" or not _LOWEST_HZ <= float(rate) <= _HIGHEST_HZ:
-            what = f"the rate is {show_text(rate)[:40]}, and not a number of samples per second"
-            yield FileFinding("nwb", True, what, path, "report it to the program that wrote the file")
+def _report(finding: RuleFinding) -> FileFinding:
+    problem = finding.problem
+    what = problem.what + "".join(
+        f"; {label} {text}" for label, text in (("expected", problem.expected), ("found", problem.found)) if text
+    )
+    return FileFinding(finding.rule, finding.error, what, problem.where or "", problem.hint or "")
 
 
 def _shorten(text: str) -> str:

@@ -175,14 +175,22 @@ def _translate_errors(file: h5py.File) -> Iterator[None]:
     except (NwbpipeError, OSError, MemoryError):  # a commit of another process may be the cause
         raise
     except Exception as error:
-        text = next(iter(str(error).splitlines()), "")[:300]
         raise DamagedFileError(
             "pynwb can't read the file",
             where=file.filename,
             expected="valid NWB 2",
-            found=f"{type(error).__name__}: {text}",
+            found=_describe_error(error),
             hint="`nwbpipe check FILE.nwb` looks further; else ask the program that wrote it",
         ) from error
+
+
+def _describe_error(error: Exception) -> str:
+    """Say in one line what pynwb failed with: of an object that it can't build, the path and the reason."""
+    builder, *reasons = error.args or ("",)
+    if reasons and hasattr(builder, "path"):  # hdmf's ConstructError
+        reason = str(reasons[0]).partition("due to: ")[2] or str(reasons[0])
+        return f"/{builder.path.removeprefix('root').lstrip('/')}: {' '.join(reason.split())[:300]}"
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:300]}"
 
 
 def _lacks_schemas(file: h5py.File, catalog: object) -> bool:

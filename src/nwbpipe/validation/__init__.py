@@ -1,5 +1,6 @@
 """Check what users write: every mistake is a problem with its place."""
 
+from nwbpipe.validation._ages import read_age
 from nwbpipe.validation._problems import (
     FormatVersion,
     Key,
@@ -20,4 +21,5 @@ __all__ = [
     "describe_value",
     "explain_keys",
     "mistake",
+    "read_age",
 ]
