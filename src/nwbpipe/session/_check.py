@@ -250,10 +250,10 @@ def _inspect(session: SessionFile, record: RunRecord | None, findings: list[File
 
 def _report(finding: RuleFinding) -> FileFinding:
     problem = finding.problem
-    what = problem.what + "".join(
+    message = problem.what + "".join(
         f"; {label} {text}" for label, text in (("expected", problem.expected), ("found", problem.found)) if text
     )
-    return FileFinding(finding.rule, finding.error, what, problem.where or "", problem.hint or "")
+    return FileFinding(finding.rule, finding.error, message, problem.where or "", problem.hint or "")
 
 
 def _shorten(text: str) -> str:
