@@ -72,10 +72,10 @@ QUICK := tests/test_package.py tests/test_makefile.py tests/cli/test_wires.py te
   tests/provenance/test_canonical.py tests/files/test_transaction.py tests/stores/test_stores.py tests/quality
 
 check: lint
-	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist loadfile -m "not slow and not long" $(QUICK)
+	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal -m "not slow and not long" $(QUICK)
 
 test: setup tools readers lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 40 --junit-xml .make/tests.xml
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 40 --junit-xml .make/tests.xml
 
 faults: setup
 	NWBPIPE_FAULTS=long $(BIN)/python -m pytest tests/faults --timeout 3000

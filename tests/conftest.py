@@ -1,4 +1,6 @@
-"""Registers the fixtures of tests/fixtures."""
+"""Registers the fixtures of tests/fixtures, and keeps what is imported out of the search for garbage."""
+
+import gc
 
 pytest_plugins = [
     "tests.fixtures.archive",
@@ -13,3 +15,9 @@ pytest_plugins = [
     "tests.fixtures.simulated",
     "tests.fixtures.tools",
 ]
+
+
+def pytest_collection_finish() -> None:
+    """Spare each conversion, which calls `gc.collect`, a look at all that the tests import."""
+    gc.collect()
+    gc.freeze()

@@ -10,6 +10,7 @@ from typing import Any
 
 from nwbpipe.converters._build import BuiltSession
 from nwbpipe.converters._warnings import log_warnings
+from nwbpipe.converters.neuroconv_fixes import set_default_storage
 from nwbpipe.errors import NwbpipeError, Problem, RequestError, WorkError
 from nwbpipe.files import Codec, Layout, open_for_writing
 from nwbpipe.session._large_data import fill_large, take_large
@@ -80,7 +81,6 @@ def write_hdf5(built: BuiltSession, path: Path, storage: Storage | None = None) 
     WorkError
         If pynwb or a reader fails while the data are written.
     """
-    from neuroconv.tools.nwb_helpers import configure_backend, get_default_backend_configuration
     from pynwb import NWBHDF5IO
 
     storage = storage or Storage()
@@ -89,8 +89,7 @@ def write_hdf5(built: BuiltSession, path: Path, storage: Storage | None = None) 
     }
     with log_warnings("writing"), _translate_errors(path):
         late = take_large(built.nwbfile.all_children(), storage.codec, own_chunks=chosen)
-        configuration = get_default_backend_configuration(nwbfile=built.nwbfile, backend="hdf5")
-        configure_backend(nwbfile=built.nwbfile, backend_configuration=configuration)
+        set_default_storage(built.nwbfile)
         with open_for_writing(path, "w", **storage.layout.options()) as file, NWBHDF5IO(file=file, mode="w") as io:
             io.write(built.nwbfile)
             fill_large(file, late, io.manager.get_builder, storage.buffer_bytes)

@@ -23,6 +23,7 @@ from nwbpipe.converters.neuroconv_fixes._gaps import read_stored_samples
 from nwbpipe.converters.neuroconv_fixes._metadata import merge_metadata, rename_devices
 from nwbpipe.converters.neuroconv_fixes._pixel_masks import correct_pixel_masks
 from nwbpipe.converters.neuroconv_fixes._scales import correct_scales
+from nwbpipe.converters.neuroconv_fixes._storage import set_default_storage
 
 if TYPE_CHECKING:
     from nwbpipe.converters._source import Source
@@ -37,6 +38,7 @@ __all__ = [
     "read_frame_numbers",
     "refuse_missing_rate",
     "rename_devices",
+    "set_default_storage",
 ]
 
 logger = logging.getLogger("nwbpipe")
