@@ -140,8 +140,13 @@ class Source:
         with self.translate_errors():
             account, self.unaccounted = read_account(self.spec.interface, self.spec.args)
             self.account = None if account is None else account.with_gaps()
-        with self.translate_errors():
-            self.interface = self._reader(**self._choose_arguments(self._reader))
+        try:
+            with self.translate_errors():
+                self.interface = self._reader(**self._choose_arguments(self._reader))
+        except SourceError:
+            if self.account is not None:  # it says more than an error of the reader
+                raise_unaccepted(list(self.account.problems), self.where, self.spec.accept or ())
+            raise
         if timed:
             allow_missing_rate(self.interface)
         else:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from nwbpipe.converters._added import load_array
-from nwbpipe.converters.accounts._video import is_regular, probe_video, read_stamps
+from nwbpipe.converters.accounts._counters import is_regular
+from nwbpipe.converters.accounts._video import probe_video, read_stamps
 from nwbpipe.errors import AccountError
 from tests.converters import raw
 

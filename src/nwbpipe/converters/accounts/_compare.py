@@ -144,6 +144,10 @@ def _compare(
             "shape",
             Problem(message, where, f"{rows} x {columns} pixels", f"{shape[2]} x {shape[1]} pixels", _HINTS["shape"]),
         )
+    planes = shape[3] if len(shape) == 4 else 1
+    if stream.planes is not None and len(shape) >= 3 and planes != stream.planes:
+        message = "the reader got another number of planes than the files hold"
+        yield "planes", Problem(message, where, f"{stream.planes} planes", f"{planes} planes", _HINTS["shape"])
     rate = series.fields.get("rate")
     if stream.rate and rate and abs(rate / stream.rate - 1) > _RATE_TOLERANCE:
         message = "the reader gives another rate than the files"
@@ -191,6 +195,9 @@ def _correct_times(stream: Stream, series: Any, added: AddedObjects) -> list[str
             return []
         return [f"{series.name}: {describe_gaps(stream.gaps, stream.rate)}; each sample has its time"]
     if stream.true_rate and series.fields.get("rate"):
+        plane = getattr(series, "imaging_plane", None)
+        if plane is not None and plane.imaging_rate == series.fields["rate"]:
+            plane.fields["imaging_rate"] = stream.true_rate
         series.fields["rate"] = stream.true_rate
     if stream.first_time is None:
         return []

@@ -12,6 +12,8 @@ import numpy as np
 from nwbpipe.converters.accounts._account import Gap, Times
 
 _BLOCK = 4_000_000  # numbers that are read at a time
+# Files round times to a millisecond or so; a frame that is a tenth of an interval off its place is not there.
+_OFF = 0.1
 
 
 def find_gaps(numbers: Any, rate: float, *, unit: float | None = None, tolerance: float = 0.0) -> tuple[Gap, ...]:
@@ -82,3 +84,16 @@ def join(parts: Sequence[Callable[[], Any]]) -> Callable[[], Any]:
 
 def _concatenate(parts: Sequence[Callable[[], Any]]) -> Any:
     return np.concatenate([np.asarray(part()) for part in parts]) if len(parts) > 1 else parts[0]()
+
+
+def is_regular(times: Times) -> bool:
+    """Return True if one rate fits all frames."""
+    if len(times) < 3 or times[-1] <= times[0]:
+        return True
+    step = 1.0 / mean_rate(times)
+    return bool(np.max(np.abs(times - times[0] - np.arange(len(times)) * step)) <= _OFF * step)
+
+
+def mean_rate(times: Times) -> float:
+    """Return the rate of frames by the first and the last of their times, in Hz."""
+    return float((len(times) - 1) / (times[-1] - times[0])) if len(times) > 1 and times[-1] > times[0] else 0.0

@@ -57,10 +57,10 @@ def probe_scanimage(arguments: Mapping[str, Any]) -> Account | None:
         frame_shape=shape,
         rate=None if by_slice or chosen_plane or not rate else float(rate),
     )
-    others = tuple(f"channel {name}" for name in names if name != arguments.get("channel_name", names[0]))
+    unread = tuple(f"channel {name}" for name in names if name != arguments.get("channel_name", names[0]))
     if arguments.get("field") is not None:
-        others += tuple(f"field {name}" for name, _ in list_rois(metadata) if name != str(arguments["field"]))
-    return Account("ScanImage", files=tuple(files), streams=(stream,), others=others, problems=tuple(problems))
+        unread += tuple(f"field {name}" for name, _ in list_rois(metadata) if name != str(arguments["field"]))
+    return Account("ScanImage", files=tuple(files), streams=(stream,), others=unread, problems=tuple(problems))
 
 
 def list_channels(settings: Mapping[str, Any]) -> list[str]:

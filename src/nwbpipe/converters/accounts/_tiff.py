@@ -17,6 +17,7 @@ from nwbpipe.errors import Problem, SourceError
 
 _DESCRIPTIONS = 256  # frames whose descriptions are read
 _NUMBERED = re.compile(r"(?P<stem>.*_)(?P<number>\d{3,})")
+_OME_FILE = re.compile(r'FileName="([^"]+)"')
 _FRAME_NUMBER = re.compile(r"^frameNumbers = (\d+)", re.MULTILINE)
 
 
@@ -61,15 +62,26 @@ def probe_tiff(arguments: Mapping[str, Any]) -> Account | None:
         )
     problems = []
     if layout is not None and (channels, planes) != (layout.size("C"), layout.size("Z")):
-        expected, found = _describe(layout), f"num_channels: {channels}, num_planes: {planes}"
-        problems.append(
-            ("channels", Problem("the arguments deny what the file says", str(paths[0]), expected, found))
-        )
+        stated = f"num_channels: {channels}, num_planes: {planes}"
+        problem = Problem("the arguments deny what the file says", str(paths[0]), _describe(layout), stated)
+        problems.append(("channels", problem))
     if len(paths) == 1:
-        problems += _find_siblings(paths[0])
+        problems += _find_siblings(paths[0]) or _find_parts_of_ome(paths[0])
+    order = str(arguments.get("dimension_order") or chosen.get("dimension_order", "ZCT"))
+    slowest = [axis for axis in order if {"Z": planes, "C": channels}.get(axis, 2) > 1][-1:]
+    remainder = pages % (channels * planes)
+    notes: tuple[str, ...] = ()
+    if remainder and slowest == ["T"]:
+        notes = (f"the last volume was not finished: its {remainder} pages are left out",)
+    elif remainder:
+        expected = f"a multiple of {channels} channels x {planes} planes"
+        hint, text = "check num_channels, num_planes and dimension_order", f"{pages} pages, in the order {order}"
+        problems.append(("samples", Problem("the pages make no whole volumes", str(paths[0]), expected, text, hint)))
     rate = layout.rate if layout is not None else None
     stream = Stream(samples=pages // (channels * planes), planes=planes, frame_shape=shape, rate=rate)
-    return Account("TIFF", files=tuple(paths), streams=(stream,), arguments=chosen, problems=tuple(problems))
+    return Account(
+        "TIFF", files=tuple(paths), streams=(stream,), arguments=chosen, problems=tuple(problems), notes=notes
+    )
 
 
 def _describe(layout: _Layout) -> str:
@@ -181,4 +193,19 @@ def _find_siblings(path: Path) -> list[tuple[str, Problem]]:
     listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     hint = f"name all files of the recording: file_paths: [{path.name}, …]"
     problem = Problem("one file of a numbered set was named", str(path), "all of its recording", listed, hint)
+    return [("parts", problem)]
+
+
+def _find_parts_of_ome(path: Path) -> list[tuple[str, Problem]]:
+    """Find other files of the recording, by the OME-XML of one of them."""
+    from tifffile import TiffFile
+
+    with TiffFile(path) as tiff:
+        text = (tiff.ome_metadata or "") if tiff.is_ome else ""
+    names = sorted({name for name in _OME_FILE.findall(text) if name != path.name and (path.parent / name).is_file()})
+    if not names:
+        return []
+    listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    hint = f"name all files of the recording: file_paths: [{path.name}, …]"
+    problem = Problem("the file belongs to a recording of several files", str(path), "all of them", listed, hint)
     return [("parts", problem)]

@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from nwbpipe.converters.accounts._account import Account, Stream, Times
+from nwbpipe.converters.accounts._counters import is_regular
 from nwbpipe.converters.accounts._registry import account
-
-# Containers round times to a millisecond or so; a frame that is a tenth of an interval off its place is not there.
-_OFF = 0.1
 
 
 @account("ExternalVideoInterface", "InternalVideoInterface")
@@ -28,14 +26,6 @@ def probe_video(arguments: Mapping[str, Any]) -> Account | None:
         stream = Stream(samples=len(stamps), times=partial(read_stamps, paths[0]))
     notes = ("the frames are not evenly spaced: each has its own time, by the container",) if stream.times else ()
     return Account("video", files=tuple(paths), streams=(stream,), notes=notes)
-
-
-def is_regular(stamps: Times) -> bool:
-    """Return True if one rate fits all frames."""
-    if len(stamps) < 3 or stamps[-1] <= stamps[0]:
-        return True
-    step = (stamps[-1] - stamps[0]) / (len(stamps) - 1)
-    return bool(np.max(np.abs(stamps - stamps[0] - np.arange(len(stamps)) * step)) <= _OFF * step)
 
 
 def _read_index(path: Path) -> Times | None:

@@ -24,6 +24,7 @@ from nwbpipe.converters.neuroconv_fixes._metadata import merge_metadata, rename_
 from nwbpipe.converters.neuroconv_fixes._pixel_masks import correct_pixel_masks
 from nwbpipe.converters.neuroconv_fixes._scales import correct_scales
 from nwbpipe.converters.neuroconv_fixes._storage import set_default_storage
+from nwbpipe.converters.neuroconv_fixes._tiff_pages import leave_out_partial_cycle
 
 if TYPE_CHECKING:
     from nwbpipe.converters._source import Source
@@ -60,5 +61,6 @@ def fix_interfaces(sources: Sequence[Source], metadata: Mapping[str, Any]) -> No
     place_electrodes(sources, metadata)  # by their groups, which `separate_probes` may rename
     for source in sources:
         read_stored_samples(source.interface)
+        leave_out_partial_cycle(source.interface)
         for note in correct_scales(source.interface):
             logger.info("%s: %s", source.where, note)
