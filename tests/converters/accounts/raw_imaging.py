@@ -150,3 +150,19 @@ def write_micromanager(folder: Path, times: np.ndarray | None, frames: int = 0, 
 
 def micromanager(name: str = "mm", **args: Any) -> dict[str, Any]:
     return {"interface": "MicroManagerTiffImagingInterface", "args": {"folder_path": name, **args}}
+
+
+def write_miniscope(folder: Path, frames: list[int], times: np.ndarray) -> None:
+    """Write a folder of Miniscope-DAQ: videos of so many frames, and the table of times."""
+    import cv2
+
+    folder.mkdir()
+    for number, count in enumerate(frames):
+        writer = cv2.VideoWriter(str(folder / f"{number}.avi"), cv2.VideoWriter_fourcc(*"FFV1"), 20.0, (32, 32))
+        for frame in range(count):
+            writer.write(np.full((32, 32, 3), frame, np.uint8))
+        writer.release()
+    rows = "".join(f"{number},{1000 * seconds:.3f},0\n" for number, seconds in enumerate(times))
+    (folder / "timeStamps.csv").write_text(f"Frame Number,Time Stamp (ms),Buffer Index\n{rows}")
+    settings = {"deviceName": "Miniscope", "deviceType": "Miniscope_V4_BNO", "frameRate": "20FPS", "gain": "High"}
+    (folder / "metaData.json").write_text(json.dumps(settings))

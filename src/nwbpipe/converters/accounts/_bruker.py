@@ -51,7 +51,9 @@ def probe_bruker(arguments: Mapping[str, Any]) -> Account | None:
     problems = [*_check_files(folder, frames, path), *_check_volumes(sequences, planes, path)]
     samples = sum(channel in frame.files for frame in frames) // planes
     left_out = len(frames) - samples * planes
-    notes = (f"the last volume was not finished: its {left_out} frames are left out",) if left_out else ()
+    notes: tuple[str, ...] = (
+        (f"the last volume was not finished: its {left_out} frames are left out",) if left_out else ()
+    )
     times = read_times(sequences)[: samples * planes : planes]
     is_chosen = arguments.get("plane_index") is not None
     uneven = not is_regular(times)
@@ -101,10 +103,11 @@ def read_times(sequences: list[Sequence]) -> Times:
     the cycle began.
     """
     frames = [frame for sequence in sequences for frame in sequence.frames]
-    times = np.array([frame.relative_s for frame in frames])
+    times: Times = np.array([frame.relative_s for frame in frames], dtype=np.float64)
     if np.any(np.diff(times) <= 0):
-        times = np.array([frame.absolute_s for frame in frames])
-    return times - times[0]
+        times = np.array([frame.absolute_s for frame in frames], dtype=np.float64)
+    first: Times = times - times[0]
+    return first
 
 
 def _choose_channel(frames: list[_Frame], arguments: Mapping[str, Any], path: Path) -> str:

@@ -28,6 +28,12 @@ def probe_video(arguments: Mapping[str, Any]) -> Account | None:
     return Account("video", files=tuple(paths), streams=(stream,), notes=notes)
 
 
+def count_packets(path: Path) -> int:
+    """Return the number of frames in the container of a video."""
+    stamps = _read_index(path)
+    return 0 if stamps is None else len(stamps)
+
+
 def _read_index(path: Path) -> Times | None:
     """Read the frames' times from the container's index where it has all frames, else from its packets."""
     import av

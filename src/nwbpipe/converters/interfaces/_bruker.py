@@ -20,6 +20,8 @@ def _extractor_class() -> type[Any]:
     class Extractor(BrukerTiffImagingExtractor):  # type: ignore[misc]  # roiextractors is untyped
         """Leaves out a volume that was not finished, and puts planes that were scanned back in their order."""
 
+        _frames_to_ifd_table: Any
+
         def __init__(self, folder_path: Path, channel_name: str | None = None) -> None:
             self._sequences = read_sequences(Path(folder_path) / f"{Path(folder_path).name}.xml")
             super().__init__(folder_path=folder_path, channel_name=channel_name)
