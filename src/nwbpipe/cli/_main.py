@@ -17,6 +17,7 @@ from nwbpipe.cli import (
     cmd_curate,
     cmd_demo,
     cmd_edit,
+    cmd_export,
     cmd_init,
     cmd_interfaces,
     cmd_load,
@@ -61,6 +62,7 @@ app.command("log")(cmd_log.log)
 app.command("check")(cmd_check.check)
 app.command("trust")(cmd_trust.trust)
 app.command("curate")(cmd_curate.curate)
+app.command("export")(cmd_export.export)
 app.command("compare")(cmd_compare.compare)
 app.command("qc")(cmd_qc.qc)
 app.command("query")(cmd_query.query)

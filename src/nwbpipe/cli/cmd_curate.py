@@ -19,7 +19,8 @@ def curate(
         typer.Argument(
             metavar="LABELS",
             help="Of ROIs: suite2p's edited iscell.npy, or a CSV with roi and label. Of units: a CSV with unit and "
-            "label, or SpikeInterface's curation.json with labels, merges, splits and removals.",
+            "label, SpikeInterface's curation.json with labels, merges, splits and removals, or the folder that "
+            "`nwbpipe export --to phy` made, after Phy.",
         ),
     ],
     who: Annotated[str, typer.Option(help="Whose labels they are; it is written into the file.")],

@@ -4,7 +4,15 @@ from nwbpipe.foreign import load_array, load_pickled_dict, load_pickled_dicts
 from nwbpipe.nwb_builders._behavior import Column, make_events_table, make_intervals_table
 from nwbpipe.nwb_builders._facemap import FacemapPupil, FacemapRegionSvd, FacemapResults
 from nwbpipe.nwb_builders._facemap_nwb import add_facemap_results
-from nwbpipe.nwb_builders._phy import PhySorting, find_lost_clusters, list_phy_files, read_phy
+from nwbpipe.nwb_builders._phy import (
+    PhySorting,
+    find_lost_clusters,
+    list_phy_files,
+    list_tables,
+    read_phy,
+    read_spikes,
+    read_table,
+)
 from nwbpipe.nwb_builders._times import Times, regular_times
 
 __all__ = [
@@ -17,11 +25,14 @@ __all__ = [
     "add_facemap_results",
     "find_lost_clusters",
     "list_phy_files",
+    "list_tables",
     "load_array",
     "load_pickled_dict",
     "load_pickled_dicts",
     "make_events_table",
     "make_intervals_table",
     "read_phy",
+    "read_spikes",
+    "read_table",
     "regular_times",
 ]

@@ -112,7 +112,8 @@ def curate(
         The step that found the ROIs.
     labels : path or mapping
         ``iscell.npy``, a CSV (see `read_labels`), or labels by ROI (row of the segmentation, from 0). Of units: a
-        CSV with unit and label, SpikeInterface's curation.json, or labels by unit.
+        CSV with unit and label, SpikeInterface's curation.json, the folder that `export_units` made for Phy, or
+        labels by unit.
     who : str
         The person who gave the labels; written into the file.
     replace : bool

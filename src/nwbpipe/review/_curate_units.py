@@ -11,6 +11,7 @@ import numpy as np
 from nwbpipe.errors import InputError
 from nwbpipe.provenance import ObjectRecord, RunRecord, find_current_record, identify_file
 from nwbpipe.review._commit_curation import commit_curation, name_curation
+from nwbpipe.review._phy_curation import PhyCuration, check_units, list_curated_files, read_phy_curation
 from nwbpipe.review._unit_curation import CuratedUnit, UnitCuration, apply_curation, read_unit_curation
 from nwbpipe.session import SessionFile, SessionReader
 
@@ -49,7 +50,7 @@ def curate_units(
     units : ObjectRecord
         Its table.
     source : Path or UnitCuration
-        See `read_unit_curation`.
+        See `read_unit_curation`; or a folder that was exported for Phy: see `read_phy_curation`.
     who : str
     replace : bool
         Replace an earlier curation of the step.
@@ -63,12 +64,16 @@ def curate_units(
         If the step has a curation, and `replace` is false.
     """
     sources: tuple[dict[str, Any], ...] = ()
+    curation: UnitCuration | PhyCuration
     if isinstance(source, UnitCuration):
         curation = source
     else:
-        identity = identify_file(source)
-        sources = ({"path": source.name, "size": identity.size, "sha256": identity.sha256},)
-        curation = read_unit_curation(source)
+        curation = read_phy_curation(source) if source.is_dir() else read_unit_curation(source)
+        read_files = list_curated_files(source) if source.is_dir() else [source]
+        identities = {file.name: identify_file(file) for file in read_files}
+        sources = tuple(
+            {"path": name, "size": identity.size, "sha256": identity.sha256} for name, identity in identities.items()
+        )
     name = name_curation(step)
     started = datetime.now(UTC)
     values = {"who": who, **curation.as_dict()}
@@ -81,7 +86,12 @@ def curate_units(
         ends = np.asarray(table["spike_times"].data[:], dtype=np.int64)
         counts = np.diff(ends, prepend=0).tolist()
         titles = table["unit_name"].data[:] if "unit_name" in table.colnames else table.id.data[:]
-        curated = apply_curation(curation, [str(title) for title in titles], counts, ends)
+        names = [str(title) for title in titles]
+        if isinstance(curation, PhyCuration):
+            check_units(curation, units.object_id, names, int(ends[-1]) if len(ends) else 0)
+            curated = curation.apply(ends)
+        else:
+            curated = apply_curation(curation, names, counts, ends)
         module = nwbfile.processing.get("ecephys") or nwbfile.create_processing_module(
             "ecephys", "Extracellular electrophysiology: spike sorting"
         )

@@ -5,6 +5,7 @@ from nwbpipe.run._bind import serves
 from nwbpipe.run._load import load
 from nwbpipe.run._make_artefact import SessionInputs, compute_project_key, make_artefact
 from nwbpipe.run._process import Run, compute_key, process
+from nwbpipe.run._run_aside import run_aside
 from nwbpipe.run._run_differences import describe_differences
 from nwbpipe.run._verify import Difference, verify_run
 
@@ -22,6 +23,7 @@ __all__ = [
     "load",
     "make_artefact",
     "process",
+    "run_aside",
     "serves",
     "verify_run",
 ]

@@ -5,6 +5,7 @@ from nwbpipe.processors.ephys._motion import Motion, MotionParams
 from nwbpipe.processors.ephys._parameters import SpikeSortingParams
 from nwbpipe.processors.ephys._recording_quality import RecordingQuality, RecordingQualityParams
 from nwbpipe.processors.ephys._spikesorting import SpikeSorting
+from nwbpipe.processors.ephys._unit_export import UnitExport, UnitExportParams
 from nwbpipe.processors.ephys._unit_quality import UnitQuality, UnitQualityParams
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "RecordingQualityParams",
     "SpikeSorting",
     "SpikeSortingParams",
+    "UnitExport",
+    "UnitExportParams",
     "UnitQuality",
     "UnitQualityParams",
 ]

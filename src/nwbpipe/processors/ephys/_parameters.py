@@ -106,6 +106,12 @@ class SpikeSortingParams(PreprocessingParams):
     group_by: Literal["group_name", "none"] = Field(
         "group_name", description="Whether each electrode group (shank, tetrode) is sorted by itself"
     )
+    join_fragments: bool = Field(
+        True,
+        description="Whether a unit that has the waveform and the place of another, and never fires within its "
+        "refractory period, is joined to it",
+    )
+    min_spikes: int = Field(10, ge=1, description="Units of fewer spikes are left out; their number is kept")
     ms_before: float = Field(1.0, gt=0, le=20, description="Start of the templates before the spike, in ms")
     ms_after: float = Field(2.0, gt=0, le=20, description="End of the templates after the spike, in ms")
     max_spikes_per_unit: int = Field(500, ge=10, description="Spikes, drawn at random, that a template is made of")

@@ -47,7 +47,7 @@ class SpikeSorting(Processor):
     """
 
     name: ClassVar[str] = "spikesorting"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     module: ClassVar[str] = "ecephys"
     inputs: ClassVar[Mapping[str, Input]] = {
         "recording": Input(

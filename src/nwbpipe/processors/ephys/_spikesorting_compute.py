@@ -38,6 +38,7 @@ import numpy as np
 import spikeinterface.full as si
 from spikeinterface.sorters.utils import SpikeSortingError
 
+from ._merge_fragments import TidiedUnits, join_fragments
 from ._preprocess import load_decisions, open_cache, preprocess
 from ._spikesorting_series import cut_intervals, read_clock, sample_times, spike_times, store_motion
 
@@ -104,7 +105,10 @@ def compute(request: Request, results: h5py.File, progress: Callable[[float, str
     with np.load(Path(request["stages"]["sorted"]) / "sorting.npz") as sorting:
         groups = sorting["groups"]
         frames = [sorting["samples"][sorting["units"] == unit] for unit in range(len(groups))]
-    progress(0.8, "measuring the units")
+    progress(0.8, "joining fragments")
+    units = tidy_units(recording, frames, groups, params, seed)
+    frames, groups = units.frames, units.groups
+    progress(0.85, "measuring the units")
     measured = measure(recording, frames, groups, params, seed)
     shifts = np.asarray(decisions["shifts"])
     if not facts.get("has_geometry", True):
@@ -142,6 +146,10 @@ def compute(request: Request, results: h5py.File, progress: Callable[[float, str
         "artifacts": len(artifacts),
         "clipped_values": decisions["clipped"],
         "motion": decisions["motion_reason"],
+        "joined_fragments": units.merged,
+        "spikes_found_twice": units.duplicates,
+        "small_units": units.dropped,
+        "spikes_of_small_units": units.dropped_spikes,
         "gaps": len(clock.obs_intervals) - 1,
     }
 
@@ -263,6 +271,25 @@ def turn_off_motion(name: str, given: Mapping[str, Any], method: str) -> Dict[st
             if key in defaults:
                 arguments[key] = value
     return arguments
+
+
+def tidy_units(
+    recording: Any, frames: List[np.ndarray], groups: np.ndarray, params: Mapping[str, Any], seed: Optional[int]
+) -> TidiedUnits:
+    """Join the fragments of units, and leave out units of very few spikes; see `_merge_fragments`."""
+    if not frames or not (params["join_fragments"] or params["min_spikes"] > 1):
+        return TidiedUnits(frames, groups, 0, 0, 0, 0)
+    rate = recording.sampling_frequency
+    templates = np.zeros((len(frames), 1, recording.get_num_channels()))
+    if params["join_fragments"]:
+        sorting = si.NumpySorting.from_unit_dict([dict(enumerate(frames))], rate)
+        analyzer = si.create_sorting_analyzer(sorting, recording, format="memory", sparse=False, return_in_uV=True)
+        analyzer.compute("random_spikes", max_spikes_per_unit=200, seed=seed)
+        analyzer.compute("templates", ms_before=1.0, ms_after=2.0, operators=["average"])
+        templates = np.asarray(analyzer.get_extension("templates").get_templates(operator="average"), float)
+    # Without templates no two waveforms are alike: only small units are left out.
+    locations, duration = recording.get_channel_locations(), recording.get_num_samples() / rate
+    return join_fragments(frames, groups, templates, locations, rate, duration, params["min_spikes"])
 
 
 def measure(

@@ -173,6 +173,11 @@ def describe_sorting(series: str, summary: Mapping[str, Any]) -> str:
         parts.append(f"common reference: {summary['common_reference']}")
     if summary.get("phase_shift"):
         parts.append("delays of the converter were undone")
+    if summary.get("joined_fragments"):
+        parts.append(f"{summary['joined_fragments']} fragments of units were joined to them")
+    if summary.get("small_units"):
+        spikes = summary["spikes_of_small_units"]
+        parts.append(f"{summary['small_units']} units of very few spikes ({spikes} in all) were left out")
     if summary.get("motion"):
         parts.append(summary["motion"])
     return "; ".join(parts)

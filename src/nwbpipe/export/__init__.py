@@ -1,0 +1,5 @@
+"""Arrays and folders of a session for other programs."""
+
+from nwbpipe.export._units import export_units
+
+__all__ = ["export_units"]
