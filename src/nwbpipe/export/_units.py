@@ -114,6 +114,8 @@ def _describe_units(
         bindings["recording"] = recording
     fields = set(UnitExportParams.model_fields)
     parameters = {name: value for name, value in sorting.parameters.items() if name in fields}
+    if parameters.get("motion") == "sorter":  # the sorter's own correction is not in the traces
+        parameters["motion"] = "none"
     return bindings, parameters, sorting.seed or 0
 
 

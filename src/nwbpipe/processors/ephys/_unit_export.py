@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from nwbpipe.processors._base import Context, Params, Results
-from nwbpipe.processors.ephys._parameters import MotionMethod, PreprocessingParams
-from nwbpipe.processors.ephys._unit_quality import UnitQuality
+from nwbpipe.processors._base import Context, Results
+from nwbpipe.processors.ephys._unit_quality import UnitQuality, UnitQualityParams
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
 
 
-class UnitExportParams(PreprocessingParams):
-    """Parameters of an export: those of preprocessing, as the sorting had them, and the format."""
+class UnitExportParams(UnitQualityParams):
+    """Parameters of an export: those of preprocessing and waveforms, as the sorting had them, and the format."""
 
     to: Literal["phy", "analyzer"] = Field("phy", description="Phy's folder, or SpikeInterface's SortingAnalyzer")
-    motion: MotionMethod = Field("auto", description="How motion is corrected, as in spikesorting")
-    max_spikes_per_unit: int = Field(500, ge=10, description="Spikes, drawn at random, that a template is made of")
 
 
 class UnitExport(UnitQuality):
@@ -30,7 +27,7 @@ class UnitExport(UnitQuality):
     """
 
     name: ClassVar[str] = "unit_export"
-    Params: ClassVar[type[Params]] = UnitExportParams
+    Params: ClassVar[type[UnitQualityParams]] = UnitExportParams
     compute: ClassVar[str] = "nwbpipe.processors.ephys._unit_export_compute"
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:

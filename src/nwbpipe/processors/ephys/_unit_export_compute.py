@@ -105,7 +105,7 @@ def make_analyzer(sorting: Any, recording: Any, params: Mapping[str, Any], seed:
     )
     analyzer.compute("random_spikes", max_spikes_per_unit=params["max_spikes_per_unit"], seed=seed)
     analyzer.compute("noise_levels", random_slices_kwargs={"seed": seed})
-    analyzer.compute("waveforms", ms_before=1.0, ms_after=2.0)
+    analyzer.compute("waveforms", ms_before=params["ms_before"], ms_after=params["ms_after"])
     analyzer.compute("templates", operators=["average", "std", "median"])
     analyzer.compute({"spike_amplitudes": {}, "spike_locations": {"method": "center_of_mass"}})
     analyzer.compute("template_similarity")
