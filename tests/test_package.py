@@ -50,7 +50,7 @@ ROOMS: dict[str, set[str]] = {
         "extensions",
     },
     "run": {"errors", "machine", "stores", "files", "session", "provenance", "environments", "processors"},
-    "review": {"errors", "stores", "files", "session", "provenance", "processors", "quality", "run"},
+    "review": {"errors", "stores", "files", "session", "provenance", "nwb_builders", "processors", "quality", "run"},
     "export": {"errors", "session", "provenance", "environments", "processors", "run"},
     "catalog": {"errors", "machine", "stores", "session", "provenance"},
     "project": {

@@ -28,6 +28,7 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from nwbpipe.cli import _main
+from nwbpipe.cli.cmd_export import Format
 from nwbpipe.environments import Tool
 from nwbpipe.processors import processor, processor_names
 
@@ -36,6 +37,7 @@ ROOMS = (
     "converters",
     "demo",
     "environments",
+    "export",
     "machine",
     "project",
     "provenance",
@@ -112,6 +114,7 @@ PRINTED = {
 # Values of options that take not every value, and what arrives of them: at first, and as it is changed.
 CHOSEN: dict[str, tuple[Any, Any]] = {
     "check abandoned_after": (None, (7.5, [timedelta(hours=7.5)])),
+    "export to": (None, (Format.ANALYZER, ["analyzer"])),
     "compare words": ((["a.nwb", "first"], []), (["b.nwb", "second", "third"], ["b.nwb", "second", "third"])),
     "init folder": (None, ("changed", ["changed/nwbpipe.toml"])),
     "tools dockerfile output": (None, ("changed", ["changed"])),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import h5py
@@ -140,6 +141,30 @@ def test_an_optional_input_is_left_out_unless_it_is_bound() -> None:
     (plain,) = expand_runs(Step("two", Two(), None), there, {}, [])
     (bound,) = expand_runs(Step("two", Two(), None, {"more": "acquisition/lever"}), there, {}, [])
     assert (set(plain.inputs), set(bound.inputs)) == ({"series"}, {"series", "more"})
+
+
+class All(Scale):
+    """Takes all series that are meant."""
+
+    inputs: ClassVar[Mapping[str, Input]] = {"series": Input("TimeSeries", many=True)}
+
+
+def test_an_input_of_many_takes_what_a_step_wrote_in_all_its_runs() -> None:
+    kind = ("TimeSeries", frozenset({"TimeSeries"}))
+    there = [NwbObject(f"/processing/behavior/S_{name}", *kind, name) for name in ("a", "b", "c")]
+    records = {
+        name: SimpleNamespace(step=name, outputs=[SimpleNamespace(path=f"/processing/behavior/S_{name}")])
+        for name in ("a", "b")
+    }
+    upstream = {"first": list(records.items())}
+    written = [f"/processing/behavior/S_{name}" for name in records]
+    (run,) = expand_runs(Step("all", All(), None, {"series": "first/S,S_*"}), there, upstream, written)
+    assert {name: item.object_id for name, item in run.inputs.items()} == {
+        "series:1": "a",
+        "series:2": "b",
+        "series:3": "c",
+    }
+    assert run.run == "all"
 
 
 def test_ignored_steps_and_sessions_are_left_alone(tmp_path: Path) -> None:

@@ -40,7 +40,12 @@ def _describe(method: Any) -> dict[str, Any]:
             "licence": method.tool.licence,
         },
         "inputs": {
-            name: {"types": _list_types(declaration), "doc": declaration.doc, "optional": declaration.optional}
+            name: {
+                "types": _list_types(declaration),
+                "doc": declaration.doc,
+                "optional": declaration.optional,
+                **({"many": True} if getattr(declaration, "many", False) else {}),
+            }
             for name, declaration in method.inputs.items()
         },
         "parameters": schema.get("properties", {}),

@@ -83,20 +83,30 @@ class Input:
         What it is used for.
     optional : bool
         Whether the processor does without it: it is used only where it is bound by name, never taken by itself.
+    many : bool
+        Whether all objects that a pattern, a list (``A,B``) or a step that fans out means go to one run. They are
+        bound under the names ``NAME:1``, ``NAME:2``, … (`Context.input_names`).
     """
 
     neurodata_types: tuple[str, ...]
     but_not: tuple[str, ...] = ()
     doc: str = ""
     optional: bool = False
+    many: bool = False
 
     def __init__(
-        self, *neurodata_types: str, but_not: tuple[str, ...] = (), doc: str = "", optional: bool = False
+        self,
+        *neurodata_types: str,
+        but_not: tuple[str, ...] = (),
+        doc: str = "",
+        optional: bool = False,
+        many: bool = False,
     ) -> None:
         object.__setattr__(self, "neurodata_types", neurodata_types)
         object.__setattr__(self, "but_not", but_not)
         object.__setattr__(self, "doc", doc)
         object.__setattr__(self, "optional", optional)
+        object.__setattr__(self, "many", many)
 
 
 @dataclass(frozen=True)
@@ -190,6 +200,10 @@ class Context:
     def name(self, standard: str) -> str:
         """Name of a container: ``<StandardName>_<step>``."""
         return f"{standard}_{self.step}"
+
+    def input_names(self, name: str) -> list[str]:
+        """Return the names under which the objects of an input that takes many are bound, in order."""
+        return [bound for bound in self.inputs if bound.partition(":")[0] == name]
 
     def input(self, nwbfile: NWBFile, name: str) -> Any:
         """Return the pynwb object of the input `name` in the open `nwbfile`."""

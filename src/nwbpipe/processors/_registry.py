@@ -28,6 +28,7 @@ OURS = {
     "pca_scores": "behavior:PcaScores",
     "photometry_dff": "photometry:PhotometryDff",
     "recording_quality": "ephys:RecordingQuality",
+    "session_units": "ephys:SessionUnits",
     "shared_pca": "behavior:SharedPca",
     "spikesorting": "ephys:SpikeSorting",
     "suite2p": "imaging:Suite2p",

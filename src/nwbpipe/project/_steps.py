@@ -188,14 +188,15 @@ def _find_upstream(
 ) -> tuple[str, ...]:
     upstream = []
     for name, binding in step.inputs.items():
-        first = binding.strip("/").partition("/")[0]
-        if first in swept:
-            complain(
-                f"the input {name!r} of {step.name!r} could be any of a sweep", "steps", step.name, "inputs", name,
-                found=first, hint=f"name one: {', '.join(swept[first])}",
-            )  # fmt: skip
-        elif first in steps:
-            upstream.append(first)
+        for part in binding.split(","):
+            first = part.strip().strip("/").partition("/")[0]
+            if first in swept:
+                complain(
+                    f"the input {name!r} of {step.name!r} could be any of a sweep", "steps", step.name, "inputs",
+                    name, found=first, hint=f"name one: {', '.join(swept[first])}",
+                )  # fmt: skip
+            elif first in steps:
+                upstream.append(first)
     _check_artefacts(step, steps, complain)
     return tuple(dict.fromkeys(upstream))
 

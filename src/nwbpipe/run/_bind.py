@@ -47,18 +47,53 @@ def bind(
     InputError
         If nothing, or more than one object, is meant; the message lists the candidates.
     """
-    unknown = set(bindings) - set(processor.inputs)
+    unknown = {name for name in bindings if not _is_input(name, processor)}
     if unknown:
         msg = f"the processor {processor.name!r} has no input {', '.join(map(repr, sorted(unknown)))}"
         hint = f"`nwbpipe processors {processor.name}` shows its inputs"
         raise InputError(msg, expected=", ".join(processor.inputs), found=", ".join(sorted(unknown)), hint=hint)
     candidates = [candidate for candidate in objects if not is_below(candidate.path, own)]
+    bound: dict[str, BoundInput] = {}
+    for name, declared in processor.inputs.items():
+        if isinstance(declared, Artefact):
+            bound[name] = _bind_artefact(name, declared, bindings.get(name))
+        elif declared.many:
+            bound |= _bind_many(where, name, declared, bindings, candidates)
+        elif name in bindings or not declared.optional:
+            bound[name] = _bind_object(where, name, declared, bindings.get(name), candidates)
+    return bound
+
+
+def _is_input(name: str, processor: Processor) -> bool:
+    declared = processor.inputs.get(name.partition(":")[0])
+    return declared is not None and (":" not in name or (isinstance(declared, Input) and declared.many))
+
+
+def _bind_many(
+    where: str, name: str, declared: Input, bindings: Mapping[str, str], candidates: Sequence[NwbObject]
+) -> dict[str, BoundInput]:
+    """Bind all objects that an input means: those of the names ``NAME:1``, … or of patterns with commas between."""
+    numbered = {key: path for key, path in bindings.items() if key.partition(":")[0] == name and ":" in key}
+    if numbered:
+        return {key: _bind_object(where, key, declared, path, candidates) for key, path in numbered.items()}
+    binding = bindings.get(name)
+    if binding is None:
+        return {} if declared.optional else {f"{name}:1": _bind_object(where, name, declared, None, candidates)}
+    chosen: dict[str, NwbObject] = {}
+    for pattern in map(str.strip, binding.split(",")):
+        # A pattern without a folder means names, wherever they are.
+        wide = pattern if "/" in pattern else f"*/{pattern}"
+        matches = [
+            item
+            for item in candidates
+            if serves(item, declared) and (_matches(item.path, pattern) or _matches(item.path, wide))
+        ]
+        if not matches:
+            _bind_object(where, name, declared, pattern, candidates)  # says why
+        chosen |= {item.path: item for item in sorted(matches, key=lambda item: item.path)}
     return {
-        name: _bind_artefact(name, declared, bindings.get(name))
-        if isinstance(declared, Artefact)
-        else _bind_object(where, name, declared, bindings.get(name), candidates)
-        for name, declared in processor.inputs.items()
-        if name in bindings or not declared.optional
+        f"{name}:{number}": BoundInput(f"{name}:{number}", item.path, item.neurodata_type, item.object_id)
+        for number, item in enumerate(chosen.values(), start=1)
     }
 
 

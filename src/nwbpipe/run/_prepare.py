@@ -8,7 +8,7 @@ from typing import Any
 
 from nwbpipe.errors import InputError
 from nwbpipe.files import is_below
-from nwbpipe.processors import Artefact, Context, Processor
+from nwbpipe.processors import Context, Input, Processor
 from nwbpipe.provenance import RunRecord
 from nwbpipe.run._bind import bind, describe_input, identify_inputs_and_outputs, serves
 from nwbpipe.session import (
@@ -116,7 +116,7 @@ def choose_bindings(
     candidates = {
         name: [item for item in reader.objects if serves(item, declared) and not is_below(item.path, own)]
         for name, declared in method.inputs.items()
-        if name not in bindings and not isinstance(declared, Artefact) and not declared.optional
+        if name not in bindings and isinstance(declared, Input) and not (declared.optional or declared.many)
     }
     several = {name: items for name, items in candidates.items() if len(items) > 1}
     if len(several) != 1:

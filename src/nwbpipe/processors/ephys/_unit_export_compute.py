@@ -97,11 +97,11 @@ def order_spikes(frames: Any) -> "tuple[np.ndarray, np.ndarray]":
     return samples[positions], positions
 
 
-def make_analyzer(sorting: Any, recording: Any, params: Mapping[str, Any], seed: Any, **place: Any) -> Any:
+def make_analyzer(sorting: Any, recording: Any, params: Mapping[str, Any], seed: Any, **storage: Any) -> Any:
     """Return an analyzer with what both formats need."""
-    place = place or {"format": "memory"}
+    storage = storage or {"format": "memory"}
     analyzer = si.create_sorting_analyzer(
-        sorting, recording, sparse=True, peak_sign="neg", return_in_uV=True, seed=seed or 0, **place
+        sorting, recording, sparse=True, peak_sign="neg", return_in_uV=True, seed=seed or 0, **storage
     )
     analyzer.compute("random_spikes", max_spikes_per_unit=params["max_spikes_per_unit"], seed=seed)
     analyzer.compute("noise_levels", random_slices_kwargs={"seed": seed})

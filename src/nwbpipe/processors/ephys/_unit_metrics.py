@@ -56,6 +56,18 @@ FURTHER = {
 DESCRIPTIONS = {**METRICS, **FURTHER}
 KNOWN = {"unit": DESCRIPTIONS}
 
+#: Names of the same in files of the Allen Institute, and the factor to its unit (durations in milliseconds).
+ALLEN_NAMES: dict[str, tuple[str, float]] = {
+    "isi_violations_ratio": ("isi_violations", 1.0),
+    "l_ratio": ("L_ratio", 1.0),
+    "drift_ptp": ("max_drift", 1.0),
+    "amplitude": ("waveform_amplitude", 1.0),
+    "peak_to_trough_duration": ("waveform_duration", 1e3),
+    "trough_half_width": ("waveform_halfwidth", 1e3),
+    "main_peak_to_trough_ratio": ("PT_ratio", 1.0),
+    "silhouette": ("silhouette_score", 1.0),
+}
+
 #: Thresholds as their labs publish them, by name.
 THRESHOLDS: dict[str, dict[str, Any]] = {
     # Allen Brain Observatory, defaults of AllenSDK's EcephysSession.

@@ -56,7 +56,9 @@ def expand_runs(
         if (binding is None and declared.optional) or isinstance(declared, Artefact):
             continue
         first, _, below = (binding or "").strip("/").partition("/")
-        if binding is None:
+        if declared.many:
+            fixed |= _choose_all(step, name, raw, candidates, upstream, declared)
+        elif binding is None:
             fixed[name] = _choose_only(
                 step, name, [candidate for candidate in raw if serves(candidate, declared)], declared
             )
@@ -106,6 +108,33 @@ def _bind_objects(chosen: Mapping[str, NwbObject]) -> dict[str, BoundInput]:
         name: BoundInput(name, object_.path, object_.neurodata_type, object_.object_id)
         for name, object_ in chosen.items()
     }
+
+
+def _choose_all(
+    step: Step,
+    name: str,
+    raw: Sequence[NwbObject],
+    candidates: Sequence[NwbObject],
+    upstream: Mapping[str, Sequence[tuple[str, RunRecord]]],
+    declared: Input,
+) -> dict[str, NwbObject]:
+    """Return all objects of an input that takes many, under the names that a run binds them by."""
+    binding = step.inputs.get(name)
+    chosen: dict[str, NwbObject] = {}
+    if binding is None:
+        only = _choose_only(step, name, [item for item in raw if serves(item, declared)], declared)
+        chosen[only.path] = only
+    for pattern in map(str.strip, binding.split(",")) if binding is not None else ():
+        first, _, below = pattern.strip("/").partition("/")
+        if first in upstream:
+            for _, record in upstream[first]:
+                item = _choose_only(step, name, _find_step_outputs(candidates, record, below, declared), declared)
+                chosen[item.path] = item
+        else:
+            wide = pattern if "/" in pattern else f"*/{pattern}"
+            matches = _match_pattern(step, name, wide, raw, declared).values()
+            chosen |= {item.path: item for item in matches}
+    return {f"{name}:{number}": item for number, item in enumerate(chosen.values(), start=1)}
 
 
 def _choose_only(step: Step, name: str, objects: Sequence[NwbObject], declared: Input) -> NwbObject:
