@@ -26,6 +26,7 @@ from nwbpipe.cli import (
     cmd_processors,
     cmd_qc,
     cmd_query,
+    cmd_report,
     cmd_run,
     cmd_status,
     cmd_tools,
@@ -67,6 +68,7 @@ app.command("compare")(cmd_compare.compare)
 app.command("qc")(cmd_qc.qc)
 app.command("query")(cmd_query.query)
 app.command("upload")(cmd_upload.upload)
+app.command("report")(cmd_report.report)
 app.add_typer(cmd_edit.app, name="edit")
 app.add_typer(cmd_tools.app, name="tools")
 

@@ -10,6 +10,7 @@ from nwbpipe.review._quality import (
     measure_quality,
     passed,
     read_session_quality,
+    read_verdicts,
     verdicts,
 )
 
@@ -28,5 +29,6 @@ __all__ = [
     "read_curated_cells",
     "read_labels",
     "read_session_quality",
+    "read_verdicts",
     "verdicts",
 ]

@@ -113,7 +113,7 @@ def read_session_quality(
         return SessionQuality(session, missing=True)
 
     def read(reader: SessionReader) -> SessionQuality:
-        judged = _read_verdicts(reader, step, thresholds)
+        judged = read_verdicts(reader, step, thresholds)
         return SessionQuality(session, judged, _list_unmeasured(_list_imaging_steps(reader), judged, step))
 
     try:
@@ -212,12 +212,13 @@ def verdicts(
     thresholds : ThresholdSet, optional
         Judge the stored metrics by this set instead; nothing is written.
     """
-    return SessionFile.at(path).read(lambda reader: _read_verdicts(reader, step, thresholds))
+    return SessionFile.at(path).read(lambda reader: read_verdicts(reader, step, thresholds))
 
 
-def _read_verdicts(
+def read_verdicts(
     reader: SessionReader, step: str | None = None, thresholds: ThresholdSet | None = None
 ) -> list[QualityVerdict]:
+    """Do what `verdicts` does, in a file that is open."""
     judged: list[QualityVerdict] = []
     records = _list_current(reader)
     for record in records:
@@ -253,7 +254,7 @@ def passed(path: Path | str, step: str, *, warned: bool = True) -> np.ndarray | 
 
 def read_passed(reader: SessionReader, step: str, *, warned: bool = True) -> np.ndarray | None:
     """Do what `passed` does, in a file that is open."""
-    judged = [verdict for verdict in _read_verdicts(reader, step) if verdict.of == "roi"]
+    judged = [verdict for verdict in read_verdicts(reader, step) if verdict.of == "roi"]
     if len(measured_by := sorted({verdict.step for verdict in judged})) > 1:
         msg = f"the ROIs of {step!r} have more than one verdict"
         hint = "remove all but one of these steps"

@@ -175,7 +175,7 @@ def _find_left_out(accounts: Mapping[str, Any], record: RunRecord | None) -> Ite
 
 
 def _find_owner(item: Any, owners: Mapping[str, str]) -> str:
-    while item is not None:
+    while item is not None and type(item).__name__ != "ProcessingModule":  # of which others use the same
         if item.object_id in owners:
             return owners[item.object_id]
         item = item.parent
