@@ -325,6 +325,29 @@ def test_a_project_creates_its_dandiset_once_and_keeps_the_receipt(
     assert len(read_receipts(store)) == 1
 
 
+def test_log_and_status_show_the_receipts(
+    archive: Archive, make_session: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = make_session()
+    (tmp_path / "nwbpipe.toml").write_text(PROJECT)
+    upload([tmp_path], instance=archive.api, dandiset="000123")
+    target = f"dandiset 000123 (draft) at {archive.api.split('/')[2]}"
+    main_in_process("log", "--project", str(tmp_path))
+    assert f"upload to {target}  done  2 files sent, 0 were there" in capsys.readouterr().out
+    main_in_process("status", "--project", str(tmp_path))
+    assert "1 sessions, 0 changed since" in capsys.readouterr().out
+    file.touch()
+    main_in_process("status", "--json", "--project", str(tmp_path))
+    [shown] = json.loads(capsys.readouterr().out)["uploads"]
+    assert (shown["session"], shown["dandiset"], shown["is_current"]) == ("M1/a", "000123", False)
+
+
+def main_in_process(*words: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(list(words))
+    assert caught.value.code == 0
+
+
 def test_a_dandiset_that_is_not_described_is_not_created(
     archive: Archive, make_session: Callable[..., Path], tmp_path: Path
 ) -> None:

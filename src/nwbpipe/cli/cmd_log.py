@@ -94,6 +94,20 @@ def _show_project(project: Project, as_json: bool, prov: bool) -> None:
             echo(f"  log: {project.planner.state.location(run.log)}")
     if not runs:
         echo("no runs yet")
+    _show_uploads(project)
+
+
+def _show_uploads(project: Project) -> None:
+    from nwbpipe.publish import read_receipts
+
+    for receipt in read_receipts(project.planner.state):
+        sent = sum(asset.state != "unchanged" for asset in receipt.assets)
+        echo(
+            f"{receipt.started[:19]}  upload to {receipt}  {receipt.outcome}  "
+            f"{sent} files sent, {len(receipt.assets) - sent} were there"
+        )
+        for problem in receipt.problems:
+            echo(f"  {problem.partition(chr(10))[0]}")
 
 
 def _show(record: RunRecord) -> None:

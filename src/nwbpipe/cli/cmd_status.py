@@ -12,6 +12,7 @@ from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
 
 if TYPE_CHECKING:
     from nwbpipe.project import Project, ProjectStatus
+    from nwbpipe.publish import SessionUpload
 
 _MARKS = {
     "done": "✓", "unverified": "✓?", "missing": "·", "stale": "~", "running": "▶", "failed": "✗", "blocked": "■",
@@ -36,16 +37,33 @@ def status(
 ) -> None:
     """Show what is done, missing or stale in a project, and why."""
     from nwbpipe.project import Project
+    from nwbpipe.publish import list_uploads
 
     opened = Project(project, profile=profile)
     if why is not None:
         _explain(opened, *why, as_json=as_json)
         return
     project_status = opened.status(sessions or (), where, verify=verify)
+    uploads = list_uploads(opened)
     if as_json:
-        typer.echo(json.dumps(project_status.as_dict(), indent=2))
+        content = {**project_status.as_dict(), "uploads": [upload.as_dict() for upload in uploads]}
+        typer.echo(json.dumps(content, indent=2))
         return
     _show(project_status, opened, show_all)
+    _show_uploads(uploads)
+
+
+def _show_uploads(uploads: list[SessionUpload]) -> None:
+    targets: dict[tuple[str, str], list[SessionUpload]] = {}
+    for upload in uploads:
+        targets.setdefault((upload.instance, upload.dandiset), []).append(upload)
+    for (instance, dandiset), group in targets.items():
+        changed = [upload.session for upload in group if not upload.is_current]
+        echo(f"uploaded to dandiset {dandiset} at {instance}: {len(group)} sessions, {len(changed)} changed since")
+        for session in changed[:10]:
+            echo(f"  {session}")
+        if len(changed) > 10:
+            echo(f"  … and {len(changed) - 10} more (--json)")
 
 
 def _explain(project: Project, session: str, step: str, *, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from nwbpipe.cli._progress import show_progress_bar
 from nwbpipe.cli._signals import stop_on_signal
 
 if TYPE_CHECKING:
-    from nwbpipe.publish import PlannedAsset, UploadPlan, UploadReceipt, UploadReport
+    from nwbpipe.publish import PlannedAsset, UploadPlan, UploadReport
 
 _MOST = 20  # files of a list that are shown
 Instance = Annotated[
@@ -120,14 +120,9 @@ def _show_outcome(outcome: UploadReport, dry_run: bool) -> None:
         echo(f"{words}{len(sent)} of {total} files are up and were read back")
     else:
         echo(f"nothing to send: all {len(outcome.plan.unchanged)} files are there")
-    echo(f"  {describe_target(receipt)}" + (", created now" if receipt.created else ""))
+    echo(f"  {receipt}" + (", created now" if receipt.created else ""))
     unconfirmed = sum(not asset.sha256_confirmed for asset in receipt.assets)
     if unconfirmed and receipt.outcome == "done":
         echo(f"  the archive has not computed the SHA-256 of {unconfirmed} files yet; their etags are right")
     if outcome.location:
         echo(f"  receipt: {outcome.location}")
-
-
-def describe_target(receipt: UploadReceipt) -> str:
-    """Return a dandiset's name, and its archive."""
-    return f"dandiset {receipt.dandiset} ({receipt.version}) at {receipt.instance}"

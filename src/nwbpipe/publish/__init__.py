@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nwbpipe.publish._plan import PlannedAsset, UploadPlan
-    from nwbpipe.publish._receipts import AssetReceipt, UploadReceipt, find_latest, read_receipts
+    from nwbpipe.publish._receipts import AssetReceipt, SessionUpload, UploadReceipt, list_uploads, read_receipts
     from nwbpipe.publish._upload import UploadReport, upload
 
 _HOME = {
     "AssetReceipt": "_receipts",
     "PlannedAsset": "_plan",
+    "SessionUpload": "_receipts",
     "UploadPlan": "_plan",
     "UploadReceipt": "_receipts",
     "UploadReport": "_upload",
-    "find_latest": "_receipts",
+    "list_uploads": "_receipts",
     "read_receipts": "_receipts",
     "upload": "_upload",
 }
@@ -23,10 +24,11 @@ _HOME = {
 __all__ = [
     "AssetReceipt",
     "PlannedAsset",
+    "SessionUpload",
     "UploadPlan",
     "UploadReceipt",
     "UploadReport",
-    "find_latest",
+    "list_uploads",
     "read_receipts",
     "upload",
 ]

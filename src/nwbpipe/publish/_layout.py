@@ -63,11 +63,12 @@ class SessionAssets:
     notes: list[Problem] = field(default_factory=list)
 
 
-def find_assets(file: Path) -> SessionAssets:
+def find_assets(file: Path, key: str = "") -> SessionAssets:
     """Find the place of a session file in a dandiset, and its videos with theirs.
 
     A file whose name and folder are of DANDI's layout and of its own subject keeps both; another one is placed by the
-    ids that it holds. A video keeps its place relative to the session file, which names it so.
+    ids that it holds. A video keeps its place relative to the session file, which names it so. `key` is that of the
+    session in its project.
     """
     session = SessionAssets(file)
     try:
@@ -82,7 +83,7 @@ def find_assets(file: Path) -> SessionAssets:
         )
         return session
     path = place_session(subject, session_id, file)
-    key = f"{subject}/{session_id or PurePosixPath(path).stem}"
+    key = key or f"{subject}/{session_id or PurePosixPath(path).stem}"
     session.assets.append(AssetFile(file, path, key))
     for dataset, name in videos:
         _add_video(session, dataset, name, key)

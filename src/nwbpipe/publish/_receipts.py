@@ -9,13 +9,17 @@ import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 
 from nwbpipe import __version__
 from nwbpipe.errors import DamagedFileError, NwbpipeError
 from nwbpipe.stores import Store
+
+if TYPE_CHECKING:
+    from nwbpipe.project import Project
 
 _FORMAT = 1
 _MAX_BYTES = 2**26
@@ -31,7 +35,7 @@ class AssetReceipt:
     path : str
         In the dandiset.
     file, session : str
-        The file, and the key of its session.
+        Name of the file, and the key of its session.
     state : {"new", "changed", "unchanged"}
         What the upload found.
     asset_id : str
@@ -97,6 +101,9 @@ class UploadReceipt:
         instance = re.sub(r"[^A-Za-z0-9.-]", "_", self.instance)
         return f"uploads/{instance}/{self.dandiset}/{stamp}-{self.upload_id}.json"
 
+    def __str__(self) -> str:
+        return f"dandiset {self.dandiset} ({self.version}) at {self.instance}"
+
     def as_dict(self) -> dict[str, Any]:
         """Return the receipt as JSON values."""
         return asdict(self)
@@ -153,16 +160,60 @@ def _read_receipt(store: Store, path: str) -> UploadReceipt:
     return receipt
 
 
-def find_latest(receipts: list[UploadReceipt]) -> dict[str, tuple[UploadReceipt, list[AssetReceipt]]]:
-    """Return the latest receipt of each session, with its assets, by the session's key."""
-    latest: dict[str, tuple[UploadReceipt, list[AssetReceipt]]] = {}
+@dataclass(frozen=True)
+class SessionUpload:
+    """The latest upload of a session file to a dandiset.
+
+    Attributes
+    ----------
+    session : str
+        Key of the session.
+    instance, dandiset : str
+        Where it is.
+    ended : str
+        When the upload ended.
+    asset : AssetReceipt
+        The session file's.
+    is_current : bool
+        False if the file has changed since, by its size or time; its digest tells at the next upload.
+    """
+
+    session: str
+    instance: str
+    dandiset: str
+    ended: str
+    asset: AssetReceipt
+    is_current: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+
+def list_uploads(project: Project) -> list[SessionUpload]:
+    """Return the latest upload of each session of a project to each dandiset."""
+    receipts = read_receipts(project.planner.state)
+    if not receipts:
+        return []
+    files = {session.key: session.file for session in project.sessions()[0]}
+    uploads: dict[tuple[str, ...], SessionUpload] = {}
     for receipt in receipts:
-        sessions: dict[str, list[AssetReceipt]] = {}
         for asset in receipt.assets:
-            sessions.setdefault(asset.session, []).append(asset)
-        for session, assets in sessions.items():
-            latest[session] = receipt, assets
-    return latest
+            if asset.path.endswith(".nwb") and asset.session in files:
+                is_current = _is_unchanged(files[asset.session], asset)
+                target = (receipt.instance, receipt.dandiset)
+                uploads[asset.session, *target] = SessionUpload(
+                    asset.session, *target, receipt.ended, asset, is_current
+                )
+    return sorted(uploads.values(), key=lambda upload: (upload.instance, upload.dandiset, upload.session))
+
+
+def _is_unchanged(file: Path | str, asset: AssetReceipt) -> bool:
+    try:
+        stat = Path(file).stat()
+    except OSError:
+        return False
+    return (stat.st_size, stat.st_mtime_ns) == (asset.size, asset.mtime_ns)
 
 
 def format_now() -> str:

@@ -121,5 +121,5 @@ def _find_in_project(project: Project, patterns: Sequence[str]) -> UploadSources
             missing = Problem("the session has no file yet", str(session.file), hint="`nwbpipe run` converts it")
             assets.append(SessionAssets(Path(session.file), problems=[missing]))
         else:
-            assets.append(find_assets(Path(session.file)))
+            assets.append(find_assets(Path(session.file), session.key))
     return UploadSources(assets, project.planner.state, project.spec.publish)

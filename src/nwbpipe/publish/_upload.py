@@ -186,7 +186,7 @@ def _send_all(
 def _make_receipt(planned: PlannedAsset, remote: RemoteAsset, state: Any) -> AssetReceipt:
     return AssetReceipt(
         planned.asset.path,
-        str(planned.asset.file),
+        planned.asset.file.name,
         planned.asset.session,
         state,
         remote.asset_id,
