@@ -55,6 +55,10 @@ RETURNS = {
     "project.Project.catalog.query": pa.table({"n": [1]}),
     "converters.convert_session": (Path("out.nwb"), SimpleNamespace(lines=lambda notes: ["a line"], as_dict=dict)),
     "converters.preview_conversion": SimpleNamespace(lines=lambda notes: ["a line"], as_dict=dict),
+    "publish.download": SimpleNamespace(
+        is_complete=True, files=(), notes=(), problems=(), as_dict=dict,
+        dandiset=SimpleNamespace(identifier="000123", version="draft"),
+    ),
     "publish.upload": SimpleNamespace(in_order=True, receipt=None, plan=SimpleNamespace(refused=()), as_dict=dict),
     "session.repack": (1, 2),
     "session.SessionFile.at.read": ((), ()),
@@ -108,6 +112,7 @@ ALIASES = {
     "tools dockerfile output": "folder",
     "trust paths": "path",
     "upload project": "project",
+    "download project": "project",
 }
 PRINTED = {
     "as_json", "as_csv", "prov", "show_all", "processors name", "interfaces name", "tools requirements name",

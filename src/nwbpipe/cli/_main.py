@@ -16,6 +16,7 @@ from nwbpipe.cli import (
     cmd_convert,
     cmd_curate,
     cmd_demo,
+    cmd_download,
     cmd_edit,
     cmd_export,
     cmd_init,
@@ -67,6 +68,7 @@ app.command("export")(cmd_export.export)
 app.command("compare")(cmd_compare.compare)
 app.command("qc")(cmd_qc.qc)
 app.command("query")(cmd_query.query)
+app.command("download")(cmd_download.download)
 app.command("upload")(cmd_upload.upload)
 app.command("report")(cmd_report.report)
 app.add_typer(cmd_edit.app, name="edit")

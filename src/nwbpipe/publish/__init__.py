@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nwbpipe.publish._download import DownloadedFile, DownloadReport, download
     from nwbpipe.publish._plan import PlannedAsset, UploadPlan
     from nwbpipe.publish._receipts import AssetReceipt, SessionUpload, UploadReceipt, list_uploads, read_receipts
     from nwbpipe.publish._upload import UploadReport, upload
 
 _HOME = {
     "AssetReceipt": "_receipts",
+    "DownloadReport": "_download",
+    "DownloadedFile": "_download",
     "PlannedAsset": "_plan",
     "SessionUpload": "_receipts",
     "UploadPlan": "_plan",
     "UploadReceipt": "_receipts",
     "UploadReport": "_upload",
+    "download": "_download",
     "list_uploads": "_receipts",
     "read_receipts": "_receipts",
     "upload": "_upload",
@@ -23,11 +27,14 @@ _HOME = {
 
 __all__ = [
     "AssetReceipt",
+    "DownloadReport",
+    "DownloadedFile",
     "PlannedAsset",
     "SessionUpload",
     "UploadPlan",
     "UploadReceipt",
     "UploadReport",
+    "download",
     "list_uploads",
     "read_receipts",
     "upload",
