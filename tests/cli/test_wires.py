@@ -56,7 +56,11 @@ RETURNS = {
     "converters.convert_session": (Path("out.nwb"), SimpleNamespace(lines=lambda notes: ["a line"], as_dict=dict)),
     "converters.preview_conversion": SimpleNamespace(lines=lambda notes: ["a line"], as_dict=dict),
     "publish.download": SimpleNamespace(
-        is_complete=True, files=(), notes=(), problems=(), as_dict=dict,
+        is_complete=True,
+        files=(),
+        notes=(),
+        problems=(),
+        as_dict=dict,
         dandiset=SimpleNamespace(identifier="000123", version="draft"),
     ),
     "publish.upload": SimpleNamespace(in_order=True, receipt=None, plan=SimpleNamespace(refused=()), as_dict=dict),
