@@ -55,6 +55,7 @@ RETURNS = {
     "project.Project.catalog.query": pa.table({"n": [1]}),
     "converters.convert_session": (Path("out.nwb"), SimpleNamespace(lines=lambda notes: ["a line"], as_dict=dict)),
     "converters.preview_conversion": SimpleNamespace(lines=lambda notes: ["a line"], as_dict=dict),
+    "publish.check_readiness": SimpleNamespace(is_ready=True, assets=(), notes=(), problems=(), as_dict=dict),
     "publish.download": SimpleNamespace(
         is_complete=True,
         files=(),

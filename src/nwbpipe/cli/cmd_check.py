@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nwbpipe.cli._echo import echo
+from nwbpipe.errors import RequestError
 
 if TYPE_CHECKING:
     from nwbpipe.session import CheckReport
 
 
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE.nwb", help="The session file, or its address (s3://…).")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE.nwb", help="The session file, or its address; with --dandi, a spec, too."),
+    ],
     repair: Annotated[
         bool, typer.Option("--repair", help="Finish or take back an interrupted commit; remove leftovers.")
     ] = False,
@@ -31,12 +35,21 @@ def check(
     abandoned_after: Annotated[
         float, typer.Option(min=0, help="With --repair: hours after which an unfinished upload to S3 is aborted.")
     ] = 24.0,
+    dandi: Annotated[
+        bool, typer.Option("--dandi", help="Find all that DANDI would refuse; of a SESSION.yaml, too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Say whether a file is whole, valid, true to its records, and ready for DANDI.
 
     Ends with 0 if it is whole and valid, 1 otherwise.
     """
+    if dandi:
+        if repair or rehash or deep:
+            msg = "--dandi is a check of its own"
+            raise RequestError(msg, hint="leave out --repair, --rehash and --deep, or --dandi")
+        _check_for_dandi(file, as_json)
+        return
     from nwbpipe.session import check as check_file
 
     report = check_file(
@@ -53,6 +66,25 @@ def check(
     else:
         _show(report, file)
     if not report.in_order:
+        raise typer.Exit(1)
+
+
+def _check_for_dandi(file: Path, as_json: bool) -> None:
+    from nwbpipe.publish import check_readiness
+
+    report = check_readiness(file)
+    if as_json:
+        typer.echo(json.dumps(report.as_dict(), indent=2))
+    else:
+        location = f" as {report.assets[0]}" if report.assets else ""
+        echo(f"{file}: DANDI would {'take' if report.is_ready else 'refuse'} it{location}")
+        for asset in report.assets[1:]:
+            echo(f"  with {asset}")
+        for note in report.notes:
+            echo(f"  note: {note}", lines=True)
+        for problem in report.problems:
+            echo("  " + str(problem).replace("\n", "\n  "), lines=True)
+    if not report.is_ready:
         raise typer.Exit(1)
 
 

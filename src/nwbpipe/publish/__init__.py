@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nwbpipe.publish._download import DownloadedFile, DownloadReport, download
     from nwbpipe.publish._plan import PlannedAsset, UploadPlan
+    from nwbpipe.publish._readiness import ReadinessReport, check_readiness
     from nwbpipe.publish._receipts import AssetReceipt, SessionUpload, UploadReceipt, list_uploads, read_receipts
     from nwbpipe.publish._upload import UploadReport, upload
 
@@ -15,10 +16,12 @@ _HOME = {
     "DownloadReport": "_download",
     "DownloadedFile": "_download",
     "PlannedAsset": "_plan",
+    "ReadinessReport": "_readiness",
     "SessionUpload": "_receipts",
     "UploadPlan": "_plan",
     "UploadReceipt": "_receipts",
     "UploadReport": "_upload",
+    "check_readiness": "_readiness",
     "download": "_download",
     "list_uploads": "_receipts",
     "read_receipts": "_receipts",
@@ -30,10 +33,12 @@ __all__ = [
     "DownloadReport",
     "DownloadedFile",
     "PlannedAsset",
+    "ReadinessReport",
     "SessionUpload",
     "UploadPlan",
     "UploadReceipt",
     "UploadReport",
+    "check_readiness",
     "download",
     "list_uploads",
     "read_receipts",

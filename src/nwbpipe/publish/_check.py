@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -83,16 +83,30 @@ def _validate(asset: AssetFile) -> Iterator[Problem]:
 
 
 def _check_schema(asset: AssetFile) -> Iterator[Problem]:
-    """Yield what the schema of DANDI's metadata refuses."""
-    models, misc = require("dandischema.models"), require("dandi.misctypes")
+    digest = require("dandi.misctypes").DUMMY_DANDI_ETAG
+    yield from check_metadata(
+        lambda: open_asset(asset).get_metadata(digest=digest, ignore_errors=False), str(asset.file)
+    )
+
+
+def check_metadata(draw: Callable[[], Any], where: str) -> Iterator[Problem]:
+    """Yield what the schema of DANDI's metadata refuses.
+
+    Parameters
+    ----------
+    draw : callable
+        Returns the metadata of an asset, as dandi draws it.
+    where : str
+        The file or spec.
+    """
+    models = require("dandischema.models")
     try:
-        metadata = open_asset(asset).get_metadata(digest=misc.DUMMY_DANDI_ETAG, ignore_errors=False)
-        models.BareAsset(**metadata.model_dump())
+        models.BareAsset(**draw().model_dump())
     except require("pydantic").ValidationError as error:
         for fault in error.errors():
             name = ".".join(map(str, fault["loc"]))
             hint = "correct the metadata: dandischema refuses it"
-            yield Problem(fault["msg"], f"{asset.file}: {name}", found=repr(fault["input"])[:80], hint=hint)
+            yield Problem(fault["msg"], f"{where}: {name}", found=repr(fault["input"])[:80], hint=hint)
     except Exception as error:  # dandi raises what it comes upon
-        message = "dandi can't read the file's metadata"
-        yield Problem(message, str(asset.file), found=f"{type(error).__name__}: {error}"[:300])
+        message = "dandi can't read the metadata"
+        yield Problem(message, where, found=f"{type(error).__name__}: {error}"[:300])

@@ -150,6 +150,8 @@ def _add_video(session: SessionAssets, dataset: str, name: str, key: str) -> Non
     elif not file.resolve().is_relative_to(session.file.parent.resolve()):
         hint = "put the video itself there, or a hard link"
         session.problems.append(Problem("a symbolic link leads out of the NWB file's folder", str(file), hint=hint))
+    elif file.stat().st_size == 0:
+        session.problems.append(Problem("the video is empty", location, found=name))
     elif file.suffix.lower() not in suffixes:
         session.problems.append(
             Problem("DANDI takes no such video", location, f"a file that ends in {', '.join(suffixes)}", name)
