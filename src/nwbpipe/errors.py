@@ -45,7 +45,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 _USER = re.compile(r"(?<=://)[^/\s@'\"]+@")
-_QUERY = re.compile(r"(://[^\s?'\"<>]+)\?[^\s'\"<>]+")
+_WORD = re.compile(r"[^\s'\"<>]+")
 
 
 def show_text(text: object, *, indent: str | None = None) -> str:
@@ -65,10 +65,18 @@ def show_text(text: object, *, indent: str | None = None) -> str:
     if indent is not None:
         return f"\n{indent}".join(show_text(line) for line in string.splitlines()) if string else ""
     if "://" in string:
-        string = _QUERY.sub(r"\1?…", _USER.sub("…@", string))
+        string = _WORD.sub(_hide_query, _USER.sub("…@", string))
     if string.isprintable():
         return string
     return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else _escape(c) for c in string)
+
+
+def _hide_query(word: re.Match[str]) -> str:
+    """Return a word without the query of a URL in it; a pattern would look at a long word again for each ``://``."""
+    text = word[0]
+    start = text.find("://")
+    query = text.find("?", start + 4) if start >= 0 else -1
+    return f"{text[:query]}?…" if 0 <= query < len(text) - 1 else text
 
 
 def _escape(character: str) -> str:

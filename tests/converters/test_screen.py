@@ -57,3 +57,37 @@ def test_a_spec_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
     (tmp_path / "session.yaml").write_bytes(b"#" * (MAX_BYTES + 10))
     with pytest.raises(SpecError, match="too large"):
         _read_bytes(tmp_path / "session.yaml")
+
+
+def test_a_link_that_leads_out_of_the_root_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "private.csv").write_text("secret")
+    (folder / "deep" / "trials.csv").symlink_to(tmp_path / "private.csv")
+    for paths in ([folder], [folder / "deep" / "trials.csv"]):
+        with pytest.raises(SourceError, match=r"(?s)leads out of their root.*nwbpipe trust"):
+            screen_raw_files(paths, [folder])
+    screen_raw_files([folder], [folder, tmp_path])  # into a store
+
+
+def test_a_linked_folder_is_no_way_out(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "private.csv").write_text("secret")
+    (folder / "dir").symlink_to(tmp_path / "home")
+    with pytest.raises(SourceError, match="leads out of their root"):
+        screen_raw_files([folder / "dir" / "private.csv"], [folder])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.m3u8", "#EXTM3U\n/home/private.ts\n"),
+        ("a.mp4", "ffconcat version 1.0\nfile in.avi\n"),
+        ("a.avi", "\n#EXTM3U\nhttp://host/a.ts\n"),
+        ("a.dat", "ffconcat version 1.0\nfile in.avi\n"),
+        ("a.mov", '<?xml version="1.0"?><MPD></MPD>'),
+        ("a.mkv", "v=0\r\no=- 0 0 IN IP4 127.0.0.1"),
+    ],
+)
+def test_a_playlist_is_no_video(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SourceError, match="list of other files"):
+        screen_raw_files([tmp_path / name])

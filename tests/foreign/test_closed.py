@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from nwbpipe.errors import SourceError
-from nwbpipe.foreign import forbid_code, read_literals
+from nwbpipe.foreign import ReadScope, forbid_code, read_literals
 
 
 class Evil:
@@ -202,3 +202,38 @@ def test_settings_that_are_code_are_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         read_literals(tmp_path / "params.py")
     assert "params.py" in str(caught.value)
+
+
+# Files elsewhere -------------------------------------------------------------------------------------------
+
+
+def test_a_reader_opens_the_files_of_its_source_alone(tmp_path: Path) -> None:
+    """A raw file may name any other: OME-TIFF, Open Ephys, Bruker's XML."""
+    run, home = tmp_path / "lab" / "raw" / "run", tmp_path / "home"
+    for folder in (run / "deep", home, tmp_path / "lab" / "disk"):
+        folder.mkdir(parents=True)
+    for file in (
+        run / "a.bin",
+        run / "deep" / "b.bin",
+        run.parent / "settings.xml",
+        home / "key",
+        tmp_path / "lab" / "disk" / "c",
+    ):
+        file.write_bytes(b"x")
+    (run / "link").symlink_to(tmp_path / "lab" / "disk" / "c")
+    (run / "leak").symlink_to(home / "key")
+    scope = ReadScope([run], [tmp_path / "lab"])
+    with forbid_code("here", scope=scope):
+        for file in (
+            run / "a.bin",
+            run / "deep" / "b.bin",
+            run.parent / "settings.xml",
+            run / "link",
+            Path(os.__file__),
+        ):
+            file.read_bytes()
+        (home / "scratch").write_bytes(b"y")  # a reader's own file
+        assert (home / "scratch").read_bytes() == b"y"
+    for file in (home / "key", run / "leak", run / "../../../home/key", tmp_path / "lab" / "disk" / "c"):
+        with pytest.raises(SourceError, match="not of the source; it was not read"), forbid_code("here", scope=scope):
+            np.memmap(file, mode="r")

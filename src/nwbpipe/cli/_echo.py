@@ -22,8 +22,8 @@ def echo(text: object = "", *, err: bool = False, lines: bool = False) -> None:
         True for a text of several lines, put together of parts that were escaped; else a line break is shown as
         ``\n``, so that no name in a file forges a line.
     """
-    shown = "\n".join(map(show_text, str(text).split("\n"))) if lines else show_text(text)
-    typer.echo(shown, err=err)
+    line = "\n".join(map(show_text, str(text).split("\n"))) if lines else show_text(text)
+    typer.echo(line, err=err)
 
 
 class ShownFormatter(logging.Formatter):

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Literal
 
@@ -210,8 +212,11 @@ def _choose_target(session: SessionSpec, output: Path | str | None) -> Path | st
 
 def _forbid_code(built: BuiltSession) -> AbstractContextManager[None]:
     """Keep readers from running what the raw files hold, unless the user trusts all of them."""
-    foreign = [f"{source.where}: {source.file_names}" for source in built.sources if not source.is_trusted]
-    return forbid_code("; ".join(foreign)) if foreign else nullcontext()
+    foreign = [source for source in built.sources if not source.is_trusted]
+    if not foreign:
+        return nullcontext()
+    scope = reduce(or_, (source.scope for source in built.sources))
+    return forbid_code("; ".join(f"{source.where}: {source.file_names}" for source in foreign), None, scope)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from nwbpipe.disk import kind_of
@@ -12,24 +12,33 @@ from nwbpipe.errors import SourceError
 from nwbpipe.files import require_safe
 
 _HDF5 = {".h5", ".hdf5", ".hdf", ".he5", ".mat", ".slp", ".nwb", ".ims", ".brw", ".jld2", ".ma", ".loom", ".nd2h5"}
+_PLAYLISTS = {".m3u8", ".m3u", ".mpd", ".ffconcat", ".sdp"}
+_VIDEOS = {
+    ".avi", ".mp4", ".mov", ".mkv", ".m4v", ".wmv", ".flv", ".webm", ".mpg", ".mpeg", ".ts", ".mjpeg", ".h264",
+}  # fmt: skip
+_PLAYLIST_STARTS = (b"#extm3u", b"ffconcat")  # whatever the ending
+_VIDEO_PLAYLIST_STARTS = (b"<mpd", b"v=0", b"[playlist]", b"<asx", b"file ")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
-def screen_raw_files(paths: Iterable[Path]) -> None:
-    """Refuse pipes and devices, which a reader waits for, and HDF5 files that lead out of their folder.
+def screen_raw_files(paths: Iterable[Path], roots: Sequence[Path] = ()) -> None:
+    """Refuse pipes and devices, which a reader waits for, and what leads out: links, playlists, links in HDF5 files.
 
     Parameters
     ----------
     paths : iterable of Path
         Raw files and folders. One that does not exist passes: the reader says so.
+    roots : sequence of Path
+        Folders that no symbolic link may lead out of; links are not looked at where there are none.
 
     Raises
     ------
     SourceError
-        If something is not a regular file.
+        If something is not a regular file, a link leads out, or a file only names others (a playlist).
     UnsafeFileError, DamagedFileError
         If an HDF5 file is unsafe: see `nwbpipe.files.require_safe`.
     """
+    real_roots = [root.resolve() for root in roots]
     for path in paths:
         for file, status in _iter_files(path):
             if not stat.S_ISREG(status.st_mode):
@@ -39,6 +48,21 @@ def screen_raw_files(paths: Iterable[Path]) -> None:
                     expected="a file",
                     found=kind_of(status.st_mode),
                     hint="remove it, or move it out of the folder of the source",
+                )
+            if real_roots and not any(map(file.resolve().is_relative_to, real_roots)):
+                raise SourceError(
+                    "a symbolic link of the raw data leads out of their root",
+                    where=str(file),
+                    expected=f"a file below {roots[0]}, or in a store",
+                    found=str(file.resolve()),
+                    hint=f"if you made the link: nwbpipe trust {path}; or declare a store, and write store://path",
+                )
+            if _is_playlist(file, status.st_size):
+                raise SourceError(
+                    "a raw file is a list of other files, and holds no video itself",
+                    where=str(file),
+                    expected="a video",
+                    hint="name the videos themselves",
                 )
             if file.suffix.lower() in _HDF5 and status.st_size and _is_hdf5(file):
                 require_safe(file)
@@ -55,6 +79,19 @@ def _iter_files(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
             file = Path(root, name)
             if file.exists():
                 yield file, file.stat()
+
+
+def _is_playlist(file: Path, size: int) -> bool:
+    """Return True for texts that ffmpeg follows to other files and addresses."""
+    if file.suffix.lower() in _PLAYLISTS:
+        return True
+    if not size:
+        return False
+    with file.open("rb") as opened:
+        start = opened.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if file.suffix.lower() in _VIDEOS:
+        return start.startswith(_PLAYLIST_STARTS + _VIDEO_PLAYLIST_STARTS) or b"<mpd" in start
+    return start.startswith(_PLAYLIST_STARTS)
 
 
 def _is_hdf5(file: Path) -> bool:

@@ -22,7 +22,7 @@ from nwbpipe.converters.neuroconv_fixes import allow_missing_rate, read_frame_nu
 from nwbpipe.converters.spec._model import SourceSpec
 from nwbpipe.converters.spec._paths import SpecPaths
 from nwbpipe.errors import FileAccessError, NwbpipeError, Problem, SourceError
-from nwbpipe.foreign import forbid_code
+from nwbpipe.foreign import ReadScope, forbid_code
 from nwbpipe.stores import hide_junk
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Source:
         self._reader = interface_class(
             "InternalVideoInterface" if self.spec.video == "embed" else self.spec.interface
         )
-        screen_raw_files(self.files)
+        screen_raw_files(self.files, () if self.is_trusted else self.paths.list_roots())
         with self.translate_errors():
             if not self.is_trusted:
                 close_readers(self.spec.interface, self.files)
@@ -270,8 +270,13 @@ class Source:
         """Keep readers from running what the raw files hold, unless the user trusts these."""
         if self.is_trusted:
             return nullcontext()
-        hint = "if you know where they come from and want their code to run: nwbpipe trust FOLDER"
-        return forbid_code(f"{self.where}: {self.file_names}", hint)
+        hint = "if you know where they come from, and want it to run or be read: nwbpipe trust FOLDER"
+        return forbid_code(f"{self.where}: {self.file_names}", hint, self.scope)
+
+    @cached_property
+    def scope(self) -> ReadScope:
+        """The files that the reader may open."""
+        return ReadScope(self.files, self.paths.list_roots())
 
     def _choose_arguments(self, reader: type[Any]) -> dict[str, Any]:
         arguments = {**(self.account.arguments if self.account is not None else {}), **self.spec.args}

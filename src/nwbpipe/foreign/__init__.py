@@ -8,10 +8,12 @@ from nwbpipe.foreign._literals import read_literals
 from nwbpipe.foreign._npy import load_array, load_pickled_dict, load_pickled_dicts
 from nwbpipe.foreign._pickle_values import DamagedPickleError, ForbiddenPickleError
 from nwbpipe.foreign._pickles import read_pickle
+from nwbpipe.foreign._reads import ReadScope
 
 __all__ = [
     "DamagedPickleError",
     "ForbiddenPickleError",
+    "ReadScope",
     "forbid_code",
     "load_array",
     "load_pickled_dict",

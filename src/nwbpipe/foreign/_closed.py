@@ -5,12 +5,14 @@ Two walls, for one thread and for the time of a block:
 - Readers that unpickle (`numpy.load`, PyTables, NeuroConv) get our closed reader in the place of `pickle`, and
   SpikeInterface's ``read_python`` becomes `read_literals`. What these read stays data.
 - An audit hook of Python refuses all else that would run something: a name that a pickle looks up, text that a reader
-  compiles, a program, a connection. That is no sandbox against code that runs already: it keeps it from starting.
+  compiles, a program, a connection, a file that is not of the source. That is no sandbox against code that runs
+  already: it keeps it from starting.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import sys
 import threading
@@ -23,6 +25,7 @@ from nwbpipe.errors import SourceError
 from nwbpipe.foreign._literals import read_literals
 from nwbpipe.foreign._pickle_values import DamagedPickleError, ForbiddenPickleError
 from nwbpipe.foreign._pickles import read_pickle
+from nwbpipe.foreign._reads import ReadScope
 
 #: Modules that unpickle by ``pickle.load`` or ``pickle.loads``.
 UNPICKLERS = (
@@ -41,7 +44,8 @@ _READERS = frozenset(
     ["neuroconv", "spikeinterface", "roiextractors", "neo", "probeinterface", "sleap_io", "tdt", "pymatreader"]
 )
 _OWN_PICKLES = frozenset({"numba", "pynwb"})  # they unpickle files of their own, which lie beside their code
-_OWN_PROGRAMS = frozenset({"platform", "ctypes.util", "uuid"})  # they ask the system by fixed commands
+# They ask the system by fixed commands; ours matches lines with a pattern.
+_OWN_PROGRAMS = frozenset({"platform", "ctypes.util", "uuid", "nwbpipe.converters.interfaces._patterns"})
 _PROGRAMS = frozenset(
     [
         "subprocess.Popen",
@@ -56,7 +60,11 @@ _PROGRAMS = frozenset(
         "pty.spawn",
     ]
 )
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _CONNECTIONS = frozenset({"socket.connect", "urllib.Request"})
+
+
+_ELSEWHERE = "a file elsewhere: "
 
 
 class ForbiddenCodeError(OSError):
@@ -67,6 +75,8 @@ class _State(threading.local):
     depth = 0
     imports = 0  # that were under way when the block began
     refused: list[str] | None = None
+    scope: ReadScope | None = None
+    own_files: set[str] | None = None  # that the reader itself wrote
 
 
 _state = _State()
@@ -75,7 +85,7 @@ _is_installed = False
 
 
 @contextmanager
-def forbid_code(where: str, hint: str | None = None) -> Iterator[None]:
+def forbid_code(where: str, hint: str | None = None, scope: ReadScope | None = None) -> Iterator[None]:
     """Keep this thread from running what files hold, while the block lasts.
 
     Parameters
@@ -84,6 +94,8 @@ def forbid_code(where: str, hint: str | None = None) -> Iterator[None]:
         The files, for the message.
     hint : str, optional
         The next step for the user.
+    scope : ReadScope, optional
+        The files that may be read; all by default.
 
     Raises
     ------
@@ -94,6 +106,7 @@ def forbid_code(where: str, hint: str | None = None) -> Iterator[None]:
     _close_readers()
     outer, _state.refused = _state.refused, []
     outer_imports, _state.imports = _state.imports, _count_imports(sys._getframe())
+    outer_scope, _state.scope, _state.own_files = (_state.scope, _state.own_files), scope, set()
     _state.depth += 1
     refused: list[str] = _state.refused
     try:
@@ -105,11 +118,20 @@ def forbid_code(where: str, hint: str | None = None) -> Iterator[None]:
     finally:
         _state.depth -= 1
         _state.refused, _state.imports = outer, outer_imports
+        _state.scope, _state.own_files = outer_scope
     if refused:
         raise _make_error(refused, where, hint)
 
 
 def _make_error(refused: list[str], where: str, hint: str | None) -> SourceError:
+    if all(text.startswith(_ELSEWHERE) for text in refused):
+        return SourceError(
+            "the files name a file that is not of the source; it was not read",
+            where=where,
+            expected="files below the folder of the source",
+            found="; ".join(dict.fromkeys(text.removeprefix(_ELSEWHERE) for text in refused[:5])),
+            hint=hint or "move the file into the folder of the source",
+        )
     return SourceError(
         "the files hold more than data; nothing of it was run",
         where=where,
@@ -188,7 +210,10 @@ def _install_hook() -> None:
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if not _state.depth:
         return
-    if event == "pickle.find_class":
+    if event == "open":
+        if _state.scope is not None:
+            _check_read(_state.scope, arguments[0], arguments[2])
+    elif event == "pickle.find_class":
         if _find_package(sys._getframe(1)) not in _OWN_PICKLES:
             _forbid(f"a pickle that names {arguments[0]}.{arguments[1]}")
     elif event == "exec":
@@ -201,6 +226,22 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
             _forbid(f"a program: {_name_program(event, arguments)}")
     elif event in _CONNECTIONS and not isinstance(arguments[-1], str | bytes):
         _forbid(f"a connection to {arguments[-1]}")
+
+
+def _check_read(scope: ReadScope, path: Any, flags: int) -> None:
+    if not isinstance(path, str | bytes | os.PathLike):
+        return
+    name, own_files = os.fsdecode(path), _state.own_files if _state.own_files is not None else set()
+    if flags & _WRITES:
+        own_files.add(os.path.abspath(name))  # noqa: PTH100
+    elif os.path.abspath(name) not in own_files:  # noqa: PTH100
+        _state.scope = None  # for what is opened to find that out
+        try:
+            is_allowed = scope.holds(name) or _count_imports(sys._getframe(2)) > _state.imports
+        finally:
+            _state.scope = scope
+        if not is_allowed:
+            _forbid(f"{_ELSEWHERE}{name}")
 
 
 def _forbid(text: str) -> None:

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nwbpipe.disk import read_regular
 from nwbpipe.errors import InputError, SourceError
+
+_MAX_BYTES = 256 * 2**20  # positions of millions of spikes
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def read_unit_curation(path: Path) -> UnitCuration:
     """
     try:
         if path.suffix == ".json":
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_regular(path, _MAX_BYTES).decode("utf-8-sig"))
             if not isinstance(content, dict):
                 raise ValueError("it is not an object")
             return _parse_json(content)
@@ -84,7 +87,7 @@ def read_unit_curation(path: Path) -> UnitCuration:
                 raise ValueError(f"line {number}: expected a unit and its label, once; found {dict(row)}")
             labels[unit] = label
         return UnitCuration(labels)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ArithmeticError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         msg = "the curation can't be read"
         expected = "a CSV with unit and label, or SpikeInterface's curation.json (format 0, 1 or 2)"
         raise SourceError(msg, where=str(path), expected=expected, found=str(error)) from error
@@ -175,7 +178,7 @@ def apply_curation(
         elif name in curation.splits:
             part_names = curation.names.get(name, [])
             parts = [np.asarray(part, dtype=np.int64) for part in curation.splits[name]]
-            remainder = np.setdiff1d(np.arange(len(spikes[name])), np.concatenate(parts))
+            remainder = np.setdiff1d(np.arange(len(spikes[name])), np.concatenate([np.zeros(0, np.int64), *parts]))
             parts += [remainder] if len(remainder) else []
             for number, part in enumerate(parts):
                 title = part_names[number] if number < len(part_names) else f"{name}.{number}"
@@ -209,7 +212,7 @@ def _check(curation: UnitCuration, names: Sequence[str], counts: Sequence[int]) 
         raise InputError(msg, where=", ".join(twice), expected="one of them for each unit", found="several")
     count_of = dict(zip(names, counts, strict=True))
     for unit, parts in curation.splits.items():
-        positions = np.concatenate([np.asarray(part, dtype=np.int64) for part in parts])
+        positions = np.concatenate([np.zeros(0, np.int64), *(np.asarray(part, dtype=np.int64) for part in parts)])
         if len(np.unique(positions)) != len(positions) or not np.isin(positions, np.arange(count_of[unit])).all():
             msg = f"the split of unit {unit} does not fit its spikes"
             expected = f"each of the positions 0 to {count_of[unit] - 1} at most once"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 
 from nwbpipe.errors import RequestError
@@ -66,22 +65,29 @@ def match_path(path: str, pattern: str) -> bool:
     ``*``, ``?`` and ``[abc]`` stand for parts of one name, ``**`` for any number of folders. As in a shell, a name
     that begins with a dot is matched only by a pattern that says so.
     """
-    return _match_names(path.split("/"), _split_pattern(pattern))
+    names, parts = path.split("/"), _split_pattern(pattern)
+
+    @cache  # or many ** would try each division of a long path
+    def match(at: int, part: int) -> bool:
+        if at == len(names) or part == len(parts):
+            return at == len(names) and part == len(parts)
+        if parts[part] == "**":
+            visible = next((n for n in range(at, len(names)) if names[n].startswith(".")), len(names) - 1)
+            if part + 1 == len(parts):
+                return any(match_name(n, "*") and n + 1 == len(names) for n in range(at, visible + 1))
+            return any(match(n, part + 1) for n in range(at, visible + 1))
+        return match_name(at, parts[part]) and match(at + 1, part + 1)
+
+    def match_name(at: int, pattern: str) -> bool:
+        hidden = names[at].startswith(".") and not pattern.startswith(".")
+        return not hidden and fnmatchcase(names[at], pattern)
+
+    return match(0, 0)
 
 
 @lru_cache
 def _split_pattern(pattern: str) -> tuple[str, ...]:
     return tuple(normalize_path(pattern).split("/"))
-
-
-def _match_names(names: Sequence[str], parts: Sequence[str]) -> bool:
-    if not names or not parts:
-        return not names and not parts
-    if parts[0] == "**":
-        visible = next((n for n, name in enumerate(names) if name.startswith(".")), len(names) - 1)
-        return any(_match_names(names[skipped:], parts[1:] or "*") for skipped in range(visible + 1))
-    hidden = names[0].startswith(".") and not parts[0].startswith(".")
-    return not hidden and fnmatchcase(names[0], parts[0]) and _match_names(names[1:], parts[1:])
 
 
 def literal_folder(text: str) -> str:

@@ -7,13 +7,19 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from nwbpipe.disk import read_regular
 from nwbpipe.errors import FileAccessError, NwbpipeError, SpecError
 from nwbpipe.validation._problems import Key, ProblemCollector
 
-_HEADER = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
+MAX_BYTES = 4_000_000
+
+# What lies between brackets is stripped later: a pattern that looks for spaces, too, takes for ever on many of them.
+_HEADER = re.compile(r"\[\[?([^\[\]]+)\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(
     r"\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'))*)\s*=(.*)"
 )
+# A text without an end goes on to the end of the line: or each quote would be tried again.
+_TEXT_OR_REMARK = re.compile(r"\"(?:\\.?|[^\"\\])*(?:\"|$)|'[^']*(?:'|$)|#.*")
 _PART = re.compile(r"[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'")
 
 
@@ -54,12 +60,17 @@ class TomlDocument(ProblemCollector):
             The errors to raise if it can't be read, or is not TOML.
         """
         try:
-            return cls(path, path.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
-            msg = f"{document} is not TOML"
-            raise invalid(msg, where=str(path), found=str(error), hint="correct that line") from error
+            data = read_regular(path, MAX_BYTES)
+            text = data.decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise unreadable(f"{document} can't be read", where=str(path), found=str(error)) from error
+        if len(data) > MAX_BYTES:
+            raise invalid(f"{document} is too large", where=str(path), expected=f"at most {MAX_BYTES} bytes")
+        try:
+            return cls(path, text.replace("\r\n", "\n"))
+        except (ValueError, RecursionError) as error:  # tomllib's own, and those of numbers and nesting without end
+            msg = f"{document} is not TOML"
+            raise invalid(msg, where=str(path), found=str(error), hint="correct that line") from error
 
     def locate(self, key: tuple[Key, ...]) -> tuple[str, str]:
         """Return the file and line of a key, and the key in words.
@@ -90,7 +101,7 @@ def _find_key_lines(text: str) -> dict[tuple[str, ...], int]:
         if depth > 0:
             depth += _count_open_brackets(line)
             continue
-        if header := _HEADER.match(line):
+        if header := _HEADER.match(line.strip()):
             table = _split_key(header[1])
             for length in range(1, len(table) + 1):
                 lines.setdefault(table[:length], number)
@@ -112,5 +123,5 @@ def _split_key(text: str) -> tuple[str, ...]:
 
 
 def _count_open_brackets(text: str) -> int:
-    plain = re.sub(r"\"(?:\\.|[^\"\\])*\"|'[^']*'|#.*", "", text)
+    plain = _TEXT_OR_REMARK.sub("", text)
     return plain.count("[") - plain.count("]")

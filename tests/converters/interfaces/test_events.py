@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbpipe.converters.interfaces import interface_class
+from nwbpipe.converters.interfaces import _patterns, interface_class
+from nwbpipe.converters.interfaces._event_tables import read_parquet
 from nwbpipe.errors import ClockError, SourceError
 from tests.nwb_builders.nwb import empty_nwbfile, written
 
@@ -288,6 +289,23 @@ def test_bad_logs_are_refused(tmp_path, text, arguments, message):
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(SourceError, match=message):
         _build(tmp_path / "a.csv", **arguments)
+
+
+def test_a_pattern_without_end_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(_patterns, "TIMEOUT", 1.0)
+    with pytest.raises(SourceError, match="does not come to an end"):
+        _patterns.match_lines(tmp_path / "log", "(?P<t>[0-9]+) (?P<what>(a+)+)", ["2 " + "a" * 60 + "!"])
+
+
+def test_a_parquet_file_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet")
+    rows = pyarrow.table({"time": pyarrow.array(np.zeros(2**20))})
+    with pyarrow.parquet.ParquetWriter(tmp_path / "a.parquet", rows.schema, compression="zstd") as writer:
+        for _ in range(70):
+            writer.write_table(rows)
+    with pytest.raises(SourceError, match=r"unpack to 0\.59 GB"):
+        read_parquet(tmp_path / "a.parquet")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet", "a.mat"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,13 @@ import pandas as pd
 
 from nwbpipe.converters.interfaces._delimited import read_delimited, unreadable_error
 from nwbpipe.converters.interfaces._mat_files import load_mat
+from nwbpipe.converters.interfaces._patterns import compile_pattern, match_lines
 from nwbpipe.converters.interfaces._row_filters import filter_rows
 from nwbpipe.converters.interfaces._table_arguments import LineArguments, RowArguments, TableArguments
 from nwbpipe.errors import SourceError
+
+_LARGE_BYTES = 2**29  # of a Parquet file's values, below which they are read however small the file is
+_UNPACKED = 200  # times the size of the file that larger ones may take
 
 
 def read_table(args: TableArguments, time_column: str | None = None) -> tuple[Any, list[str]]:
@@ -92,24 +95,12 @@ def read_pattern(path: Path, pattern: str, skip_unmatched: bool, encoding: str) 
     total : int
         Number of lines in the file.
     """
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise SourceError(
-            "the pattern is not a regular expression", where="args: pattern", found=str(error)
-        ) from error
-    if not expression.groupindex:
-        raise SourceError(
-            "the pattern has no named group",
-            where="args: pattern",
-            expected="named groups, one a column: (?P<event>…) (?P<time>…)",
-            found=pattern,
-        )
+    expression = compile_pattern(pattern)
     try:
         text = path.read_text(encoding=encoding).splitlines()
     except (OSError, UnicodeError) as error:
         raise unreadable_error(path, f"text in {encoding}", error) from error
-    matches = [expression.fullmatch(line.strip()) for line in text]
+    matches = match_lines(path, pattern, [line.strip() for line in text])
     unmatched = [
         i for i, (line, match) in enumerate(zip(text, matches, strict=True)) if match is None and line.strip()
     ]
@@ -123,7 +114,7 @@ def read_pattern(path: Path, pattern: str, skip_unmatched: bool, encoding: str) 
             hint="widen the pattern, or say unmatched_lines: skip",
         )
     lines = [i for i, match in enumerate(matches) if match is not None]
-    rows = [match.groupdict("") for match in matches if match is not None]
+    rows = [match for match in matches if match is not None]
     return pd.DataFrame(rows, columns=list(expression.groupindex)), lines, len(text)
 
 
@@ -136,11 +127,23 @@ def read_lines_of_times(path: Path, encoding: str) -> list[str]:
 
 
 def read_parquet(path: Path) -> Any:
-    """Read a Parquet file."""
+    """Read a Parquet file, unless it unpacks to far more than it holds."""
     try:
+        _refuse_bomb(path)
         return pd.read_parquet(path).reset_index(drop=True)
     except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
         raise unreadable_error(path, "a Parquet file", error) from error
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Refuse a file of a few kilobytes whose rows, run-length encoded, would take all memory."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path, memory_map=False) as file:
+        values = file.metadata.num_rows * max(1, file.metadata.num_columns)
+    size = path.stat().st_size
+    if values * 8 > _LARGE_BYTES and values * 8 > _UNPACKED * size:
+        raise ValueError(f"{size / 1e6:.2g} MB that unpack to {values * 8 / 1e9:.2g} GB")
 
 
 def read_npy(path: Path, **options: Any) -> npt.NDArray[Any]:

@@ -78,6 +78,8 @@ def _clocks_in_use(tree: Mapping[str, Any]) -> dict[str, str]:
 def _check_reference(document: SpecDocument) -> None:
     used = _clocks_in_use(document.tree)
     reference, clocks = document.tree["reference_clock"], _read_mapping(document.tree, "clocks")
+    if not isinstance(reference, str):
+        return  # said by the model
     # Constants carry all sources to session_start_time itself.
     constant = all(_read_mapping(clocks, clock).get("align") in ("start", "unix") for clock in used)
     if reference not in used and used and not constant:
@@ -90,6 +92,8 @@ def _check_reference(document: SpecDocument) -> None:
 def _check_clocks(document: SpecDocument) -> None:
     used, clocks = _clocks_in_use(document.tree), _read_mapping(document.tree, "clocks")
     reference = document.tree["reference_clock"]
+    if not isinstance(reference, str):
+        return
     for clock, source in used.items():
         if clock != reference and clock not in clocks and reference in used:
             document.add(

@@ -17,6 +17,7 @@ from nwbpipe.converters.spec._project_file import (
     resolve_roots,
 )
 from nwbpipe.errors import NwbpipeError, Problem, suggest_names
+from nwbpipe.machine import make_cache_folder
 from nwbpipe.stores import (
     STORE_VARIABLE,
     Stage,
@@ -48,7 +49,7 @@ class SpecPaths:
     root : Path
         The folder that relative paths must stay in: that of the nearest ``nwbpipe.toml`` above the spec or,
         where there is none, the root of the project's store that it lies in, or the parent of the spec's folder.
-        Symbolic links below it may lead elsewhere.
+        Symbolic links below it may lead to each other, and into stores.
     stores : Stores
         Stores of the project: ``raw://x`` is ``x`` in the first root of ``raw`` that has it.
     mirrored : Store, optional
@@ -116,20 +117,28 @@ class SpecPaths:
             candidates.append(candidate)
         return candidates[0]
 
+    def list_roots(self) -> list[Path]:
+        """Return the folders that raw files may lie in, wherever links lead."""
+        stores = (store.root for name in self.stores for store in self.stores.roots(name))
+        stages = (self.stage.folder, make_cache_folder()) if self._remote or self.mirrored is not None else ()
+        return [self.root, *(Path(root) for root in stores if not is_remote(root)), *stages]
+
     @staticmethod
     def _join_below(base: Path, rest: str, root: Path) -> Path:
         path = Path(os.path.normpath(base / rest))
         if not path.is_relative_to(root):
-            hint = (
-                f"move or link the data below the root, or declare a store in {PROJECT_FILE} and write store://path"
-            )
+            hint = f"move the data below the root, or declare a store in {PROJECT_FILE} and write store://path"
             expected = f"a path below {root}, relative to {base}"
             raise mistake("the path leads outside the root", expected=expected, hint=hint)
         return path
 
     def _check_local(self, path: Path, text: str, kind: str) -> None:
         noun = _NOUNS[kind]
-        if not path.exists():
+        try:
+            exists = path.exists()
+        except OSError as error:  # a name that no file can have
+            raise mistake(f"the {noun[2:]} can't be read", expected=noun, found=str(error.strerror)) from error
+        if not exists:
             raise _missing_path(noun, path, text, hint=_suggest_near(path))
         _check_kind(kind, text, is_file=path.is_file(), is_folder=path.is_dir())
         if not os.access(path, os.R_OK | (os.X_OK if kind == "dir" else 0)):

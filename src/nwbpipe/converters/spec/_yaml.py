@@ -272,7 +272,10 @@ class _ExtendsReader:
         chain = (*chain, file.resolve())
         for name in self._parse_parents(parents, mark):
             parent = Path(os.path.normpath(file.parent / name))
-            problem = self._check_parent(parent, name, chain)
+            try:
+                problem = self._check_parent(parent, name, chain)
+            except (OSError, ValueError) as error:  # a name that no file can have
+                problem = Problem("the file to extend can't be read", hint=str(error))
             if problem is not None:
                 self.document.problems.append(replace(problem, where=f"{name.mark}: extends", found=str(name)))
                 continue

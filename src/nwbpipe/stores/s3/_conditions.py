@@ -15,7 +15,7 @@ from nwbpipe.stores.s3._client import code_of, explain_error, is_conflict, is_mi
 
 _CHECKING: tuple[str, ...] = (".amazonaws.com", ".amazonaws.com.cn")
 _NO_ETAG = '"00000000000000000000000000000000"'
-_known: dict[tuple[str, str, str], bool] = {}  # by endpoint, bucket, and what was tried
+_answers: dict[tuple[str, str, str], bool] = {}  # by endpoint, bucket, and what was tried
 
 
 def checks_in_one_step(client: Any) -> bool:
@@ -55,11 +55,11 @@ def require_conditions(client: Any, address: Address, *, completing: bool = Fals
 
 def _server_checks(client: Any, address: Address, what: str, checks: Callable[[Any, dict[str, str]], bool]) -> bool:
     key = (str(client.meta.endpoint_url), address.bucket, what)
-    if key not in _known:
+    if key not in _answers:
         folder = address.key.rpartition("/")[0]
         beside = {"Bucket": address.bucket, "Key": f"{folder}/{OURS}{secrets.token_hex(8)}".lstrip("/")}
         try:
-            _known[key] = checks(client, beside)
+            _answers[key] = checks(client, beside)
         except Exception as error:
             if not is_s3_error(error):
                 raise
@@ -67,7 +67,7 @@ def _server_checks(client: Any, address: Address, what: str, checks: Callable[[A
         finally:
             with suppress(Exception):
                 client.delete_object(**beside)
-    return _known[key]
+    return _answers[key]
 
 
 def _checks_objects(client: Any, beside: dict[str, str]) -> bool:
