@@ -12,7 +12,10 @@ logger = logging.getLogger("nwbpipe")
 
 # Of no use to someone who converts: deprecations inside libraries, and names of temporary files.
 _IGNORED = (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning, ResourceWarning)
-_IGNORED_TEXTS = ("file path provided", "extra keywords", "does not end in", "cached namespace", "ndx-events")
+_IGNORED_TEXTS = (
+    "file path provided", "extra keywords", "does not end in", "cached namespace", "ndx-events",
+    "is not divisible by IFDs per cycle",  # accounts say how many pages are left out
+)  # fmt: skip
 
 # Libraries that warn by logging.
 _LOGGERS = ("neo", "spikeinterface", "roiextractors", "neuroconv", "tifffile", "probeinterface")

@@ -32,14 +32,22 @@ class Paths:
 
 
 def read(recording: Recording, folder: Path) -> list[Any]:
+    """Read a recording as a conversion does, and give the series in memory."""
+    args = {key: Path(value) if "path" in key else value for key, value in recording.args.items()}
+    return read_source({"interface": recording.interface, "args": args}, folder)
+
+
+def read_source(section: dict[str, Any], folder: Path) -> list[Any]:
     """Read a source as a conversion does, and give the series in memory."""
     from datetime import UTC, datetime
 
+    from neuroconv.tools.nwb_helpers import get_default_nwbfile_metadata
     from pynwb import NWBFile
 
-    args = {key: Path(value) if "path" in key else value for key, value in recording.args.items()}
-    spec = SourceSpec.model_construct(interface=recording.interface, args=args, options={}, accept=None)
-    spec._video = None
+    get_default_nwbfile_metadata()  # runs git once; while readers run, no program may start
+    options = {"video": "link"} if "Video" in section["interface"] else {}
+    spec = SourceSpec.model_construct(**section, options=options, accept=None)
+    spec._video = options.get("video")  # type: ignore[assignment]
     source = Source("probe", spec, "probe", Paths(folder))  # type: ignore[arg-type]
     source.open()
     fix_interfaces([source], {})

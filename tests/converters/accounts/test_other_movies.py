@@ -96,6 +96,20 @@ def test_videos_of_miniscope_that_are_missing(folder: Path, convert_to: Build) -
     assert caught.value.problem.found == "no 1.avi"
 
 
+def test_frames_of_inscopix_that_were_dropped(folder: Path, convert_to: Build) -> None:
+    isx = pytest.importorskip("isx", reason="Inscopix' movies need isx")
+    timing = isx.Timing(num_samples=8, period=isx.Duration.from_msecs(50), dropped=[2, 3])
+    movie = isx.Movie.write(str(folder / "movie.isxd"), timing, isx.Spacing(num_pixels=(HEIGHT, WIDTH)), np.uint16)
+    for frame in (0, 1, 4, 5, 6, 7):
+        movie.set_frame_data(frame, page(frame))
+    movie.flush()
+    del movie
+    source = {"interface": "InscopixImagingInterface", "args": {"file_path": "movie.isxd"}}
+    series = raw.added_series(convert_to({"scope": source}), "scope")[0]
+    np.testing.assert_array_equal(load_array(series.data)[:, 0, 1], [0, 1, 4, 5, 6, 7])  # none is black
+    np.testing.assert_allclose(load_array(series.timestamps), np.array([0, 1, 4, 5, 6, 7]) * 0.05)
+
+
 def suite2p(**args: Any) -> dict[str, Any]:
     return {"interface": "Suite2pSegmentationInterface", "args": {"folder_path": "result", **args}}
 

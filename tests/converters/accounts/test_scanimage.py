@@ -34,12 +34,15 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def field(height: int) -> dict[str, Any]:
-    return {"centerXY": [0, 0], "sizeXY": [WIDTH, height], "pixelResolutionXY": [WIDTH, height], "enable": 1}
+def field(height: int, width: int = WIDTH) -> dict[str, Any]:
+    return {"centerXY": [0, 0], "sizeXY": [width, height], "pixelResolutionXY": [width, height], "enable": 1}
 
 
-def write(path: Path, pages: list[np.ndarray], *, first: int = 1, repeats: int = 1, rois: Any = None, **changed: Any):
-    """Write a BigTIFF as ScanImage does; the n-th page is of frame `first` + n // `repeats`."""
+def write(
+    path: Path, pages: list[np.ndarray], *, first: int = 1, repeats: int = 1, rois: Any = None,
+    numbers: list[int] | None = None, **changed: Any,
+) -> None:  # fmt: skip
+    """Write a BigTIFF as ScanImage does; the n-th page is of frame `first` + n // `repeats`, or `numbers[n]`."""
     settings = SETTINGS | {name.replace("__", "."): value for name, value in changed.items()}
     text = "".join(f"{name} = {value}\n" for name, value in settings.items())
     groups = json.dumps({"RoiGroups": {"imagingRoiGroup": {"rois": rois or {"scanfields": field(HEIGHT)}}}})
@@ -49,7 +52,7 @@ def write(path: Path, pages: list[np.ndarray], *, first: int = 1, repeats: int =
         tiff.filehandle.write(struct.pack("<IIII", 0x07030301, 4, len(head), len(tail)))
         tiff.filehandle.write(head + tail + b"\0" * 16)
         for index, page in enumerate(pages):
-            number = first + index // repeats
+            number = first + index // repeats if numbers is None else numbers[index]
             description = f"frameNumbers = {number}\nacquisitionNumbers = 1\nframeNumberAcquisition = {number}\n"
             description += f"frameTimestamps_sec = {(number - 1) / RATE:.9f}\nepoch = [2024 5 1 10 0 0.000]\n"
             more = {"photometric": "minisblack", "software": text, "extratags": [(315, 2, 0, groups, True)]}

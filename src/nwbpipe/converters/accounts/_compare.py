@@ -127,7 +127,9 @@ def _compare(
     count = sample_count(series)
     if stream.is_split:
         count = total
-    if stream.samples is not None and not stub and count != stream.samples:
+    # The frames of an external video are counted by the account, if it gives their times.
+    is_counted = external and stream.times is not None
+    if stream.samples is not None and not stub and count != stream.samples and not is_counted:
         message = "the reader got another number of samples than the files hold"
         expected = f"{stream.samples} samples in {_name_files(account.files)}"
         yield "samples", Problem(message, where, expected, f"{count} samples", _HINTS["samples"])
@@ -187,8 +189,10 @@ def _correct_times(stream: Stream, series: Any, added: AddedObjects) -> list[str
     if not count:
         return []
     if stream.times is not None and (stream.gaps or stream.rate is None):
-        times = np.asarray(stream.times(), dtype=np.float64)[:count]
-        old = original_times(series, count)
+        times = np.asarray(stream.times(), dtype=np.float64)
+        if getattr(series, "external_file", None) is not None:
+            count = series._num_samples = len(times)
+        times, old = times[:count], original_times(series, count)
         _set_timestamps(series, times)
         map_tables(AddedObjects(objects=added.objects, grown_tables=added.grown_tables), _interpolate(old, times))
         if not stream.gaps:

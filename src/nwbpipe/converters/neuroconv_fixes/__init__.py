@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nwbpipe.converters.neuroconv_fixes._dropped_frames import leave_out_dropped_frames
 from nwbpipe.converters.neuroconv_fixes._ephys import (
     add_ecephys_block,
     keep_geometry,
@@ -62,5 +63,6 @@ def fix_interfaces(sources: Sequence[Source], metadata: Mapping[str, Any]) -> No
     for source in sources:
         read_stored_samples(source.interface)
         leave_out_partial_cycle(source.interface)
+        leave_out_dropped_frames(source.interface)
         for note in correct_scales(source.interface):
             logger.info("%s: %s", source.where, note)
