@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from nwbpipe.converters._added import load_array
+from nwbpipe.converters.accounts import read_account
 from nwbpipe.errors import AccountError, SourceError
 from tests.converters import raw
 
@@ -133,6 +134,9 @@ def test_the_parts_of_an_acquisition(folder: Path, convert_to: Build) -> None:
         write(folder / f"a_00001_{part + 1:05d}.tif", pages, first=5 * part + 1, SI__hScan2D__logFramesPerFile=5)
     frames = convert(convert_to, scope("a_00001_00001.tif"))
     np.testing.assert_array_equal(frames[:, 0, 0], np.arange(15))
+    account, _ = read_account("ScanImageImagingInterface", {"file_path": folder / "a_00001_00001.tif"})
+    assert account is not None
+    assert len(account.files) == 3  # all are hashed
 
 
 def test_a_part_that_the_reader_does_not_take(folder: Path, convert_to: Build) -> None:

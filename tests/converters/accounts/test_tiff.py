@@ -107,6 +107,15 @@ def test_one_file_of_a_numbered_set(folder: Path, convert_to: Build) -> None:
     assert (account.streams[0].samples, account.problems) == (60, ())
 
 
+def test_a_rate_that_denies_the_file(folder: Path, convert_to: Build) -> None:
+    write(folder / "movie.tif", "T", "imagej")
+    source = raw.tiff("movie.tif")
+    source["args"]["sampling_frequency"] = 2 * raw.RATE
+    with pytest.raises(AccountError, match="another rate") as caught:
+        convert_to({"scope": source})
+    assert (caught.value.problem.expected, caught.value.problem.found) == ("25 Hz", "50 Hz")
+
+
 def test_arguments_that_deny_the_file(folder: Path) -> None:
     write(folder / "two.tif", "TC", "imagej")
     account = probe_tiff({"file_path": folder / "two.tif", "num_channels": 1})

@@ -127,9 +127,11 @@ def _choose_channel(frames: list[_Frame], arguments: Mapping[str, Any], path: Pa
 
 def _check_files(folder: Path, frames: list[_Frame], path: Path) -> list[tuple[str, Problem]]:
     names = {name for frame in frames for name, _ in frame.files.values()}
-    present = {entry.name for entry in folder.iterdir() if entry.name.endswith((".ome.tif", ".ome.tiff"))}
+    entries = {entry.name for entry in folder.iterdir()}
+    missing = names - entries
+    unlisted = {name for name in entries - names if name.endswith((".ome.tif", ".ome.tiff"))}
     problems = []
-    if names - present:
+    if missing:
         problems.append(
             (
                 "samples",
@@ -137,12 +139,12 @@ def _check_files(folder: Path, frames: list[_Frame], path: Path) -> list[tuple[s
                     "files of the recording are missing",
                     str(path),
                     f"{len(names)} files, by the XML file",
-                    f"{len(names - present)} are missing, the first {min(names - present)}",
+                    f"{len(missing)} are missing, the first {min(missing)}",
                     "copy the recording again, whole",
                 ),
             )
         )
-    if present - names:
+    if unlisted:
         problems.append(
             (
                 "parts",
@@ -150,7 +152,7 @@ def _check_files(folder: Path, frames: list[_Frame], path: Path) -> list[tuple[s
                     "files of the recording are not listed in its XML file, and are not read",
                     str(path),
                     f"the {len(names)} files that it lists",
-                    f"{len(present - names)} more, the first {min(present - names)}",
+                    f"{len(unlisted)} more, the first {min(unlisted)}",
                     "Prairie View writes the XML file at the end: copy it again; or move the other files away",
                 ),
             )
