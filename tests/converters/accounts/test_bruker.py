@@ -20,7 +20,7 @@ Build = Callable[..., Any]
 
 def read(convert_to: Build, **args: Any) -> tuple[Any, np.ndarray]:
     """Convert a recording in memory; give its series, and the pixel that says where each frame belongs."""
-    series = raw.added_series(convert_to({"scope": bruker(**args)}), "scope")[0]
+    series = raw.added_series(convert_to({"scope": bruker(args.pop("folder_path", "TSeries-1"), **args)}), "scope")[0]
     return series, load_array(series.data)[:, 0, 1]
 
 
@@ -68,6 +68,10 @@ def test_files_that_are_missing_or_not_listed(folder: Path, convert_to: Build) -
     assert texts == [f"1 are missing, the first {last.name}", f"1 more, the first {more.name}"]
     more.rename(last)
     assert len(read(convert_to)[1]) == 6
+    (folder / "TSeries-1").rename(folder / "day1")
+    with pytest.raises(SourceError, match="no XML file of its own name") as caught:
+        read(convert_to, folder_path="day1")
+    assert caught.value.problem.found == "TSeries-1.xml"
 
 
 def test_a_volume_in_the_middle_that_lacks_a_plane(folder: Path, convert_to: Build) -> None:

@@ -44,7 +44,8 @@ def write_hdf5(path: Path, axes: str, frames: int = 7) -> None:
 @pytest.mark.parametrize(
     ("axes", "args", "channel", "planes", "plane"),
     [
-        ("TYX", {}, 0, 1, None),
+        ("TYX", {"axes": "TYX"}, 0, 1, None),
+        ("YXT", {"axes": "YXT"}, 0, 1, None),
         ("CTYX", {"channel_index": 1}, 1, 1, None),
         ("TYXC", {"axes": "TYXC", "channel_index": 1}, 1, 1, None),
         ("TZYXC", {"axes": "TZYXC", "channel_index": 0}, 0, 3, None),
@@ -66,9 +67,10 @@ def test_channels_and_axes_of_hdf5_are_asked_for(folder: Path) -> None:
     with pytest.raises(SourceError, match="the dataset holds 2 channels") as caught:
         read_account("Hdf5ImagingInterface", {"file_path": folder / "movie.h5"})
     assert caught.value.problem.expected == "channel_index: 0 to 1"
-    write_hdf5(folder / "movie.h5", "TZYXC")
-    with pytest.raises(SourceError, match="axes of the movie are not clear"):
-        read_account("Hdf5ImagingInterface", {"file_path": folder / "movie.h5"})
+    for axes in ("TZYXC", "YXT"):
+        write_hdf5(folder / "movie.h5", axes)
+        with pytest.raises(SourceError, match="axes of the movie are not clear"):
+            read_account("Hdf5ImagingInterface", {"file_path": folder / "movie.h5"})
     with pytest.raises(SourceError, match="no dataset 'movie'") as caught:
         read_account("Hdf5ImagingInterface", {"file_path": folder / "movie.h5", "mov_field": "movie"})
     assert caught.value.problem.expected == "mov_field: mov"

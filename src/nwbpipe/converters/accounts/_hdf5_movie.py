@@ -11,7 +11,7 @@ from nwbpipe.converters.accounts._account import Account, Stream
 from nwbpipe.converters.accounts._registry import account
 from nwbpipe.errors import SourceError
 
-_AXES = {3: "TYX", 4: "CTYX"}  # by the number of dimensions, where the spec does not say it
+_AXES = {4: "CTYX"}  # where the spec does not say it; three dimensions may be TYX, or YXT
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,13 @@ def read_layout(file_path: Path, mov_field: str, axes: str | None) -> Hdf5Layout
         set("TYX") <= set(letters)
     ):  # fmt: skip
         text = " x ".join(map(str, shape))
+        example = {3: "TYX", 5: "TZYXC"}.get(len(shape), "CTYX")
         raise SourceError(
             "the axes of the movie are not clear",
             where=f"{file_path}: {mov_field}",
             expected=f"axes: {len(shape)} letters of T (time), C (channel), Z (plane), Y (row) and X (column)",
             found=f"a dataset of {text}" + (f", axes {axes}" if axes else ""),
-            hint="name the axes in args: the first is that which changes slowest, `axes: TZYXC`",
+            hint=f"name the axes in args: the first is that which changes slowest, such as `axes: {example}`",
         )
     return Hdf5Layout(letters, shape, None if rate is None else float(rate))
 

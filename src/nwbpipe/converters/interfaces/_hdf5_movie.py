@@ -92,7 +92,7 @@ class Hdf5ImagingInterface(_NeuroConvInterface):  # type: ignore[misc]  # NeuroC
         Frames, or volumes, in a second (Hz); without it, the attribute ``fr`` of the dataset.
     axes : str, optional
         A letter for each axis of the dataset, that which changes slowest first: T (time), C (channel), Z (plane),
-        Y (row), X (column). ``TYX`` for three axes and ``CTYX`` for four, if it is not given.
+        Y (row), X (column). ``CTYX`` for four axes, if it is not given.
     channel_index : int, optional
         Needed where the dataset holds several channels: the channel to take, from 0.
     plane_index : int, optional
