@@ -188,6 +188,9 @@ def _correct_times(stream: Stream, series: Any, added: AddedObjects) -> list[str
     count = sample_count(series)
     if not count:
         return []
+    plane, rate = getattr(series, "imaging_plane", None), series.fields.get("rate")
+    if stream.true_rate and rate and plane is not None and plane.imaging_rate == rate:
+        plane.fields["imaging_rate"] = stream.true_rate
     if stream.times is not None and (stream.gaps or stream.rate is None):
         times = np.asarray(stream.times(), dtype=np.float64)
         if getattr(series, "external_file", None) is not None:
@@ -198,10 +201,7 @@ def _correct_times(stream: Stream, series: Any, added: AddedObjects) -> list[str
         if not stream.gaps:
             return []
         return [f"{series.name}: {describe_gaps(stream.gaps, stream.rate)}; each sample has its time"]
-    if stream.true_rate and series.fields.get("rate"):
-        plane = getattr(series, "imaging_plane", None)
-        if plane is not None and plane.imaging_rate == series.fields["rate"]:
-            plane.fields["imaging_rate"] = stream.true_rate
+    if stream.true_rate and rate:
         series.fields["rate"] = stream.true_rate
     if stream.first_time is None:
         return []

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
-from nwbpipe.converters.accounts._account import Account, Stream
-from nwbpipe.converters.accounts._counters import is_regular, mean_rate
+from nwbpipe.converters.accounts._account import Account, Stream, Times
 from nwbpipe.converters.accounts._registry import account
 from nwbpipe.errors import Problem, SourceError
 
@@ -29,14 +29,11 @@ def probe_micromanager(arguments: Mapping[str, Any]) -> Account | None:
     files = sorted(folder.glob("*.ome.tif"))
     if not files:
         return None
-    times, pages = [], 0
     with TiffFile(files[0], _multifile=False) as tiff:
         summary = (tiff.micromanager_metadata or {}).get("Summary", {})
         text, shape = tiff.ome_metadata or "", tiff.pages[0].shape
-    for path in _order(files, text):
-        with TiffFile(path, _multifile=False) as tiff:
-            pages += len(tiff.pages)
-            times += [_read_elapsed_s(page) for page in tiff.pages]
+    files = _order(files, text)
+    pages, ends = _look_at_pages(files)
     sizes = {name: int(summary.get(name) or 1) for name in ("Positions", "Channels", "Slices")}
     several = ", ".join(f"{count} {name.lower()}" for name, count in sizes.items() if count > 1)
     if several:
@@ -47,23 +44,45 @@ def probe_micromanager(arguments: Mapping[str, Any]) -> Account | None:
             found=several,
             hint="read each position's files with TiffImagingInterface: num_channels, num_planes, dimension_order",
         )
-    values = np.array(times, dtype=np.float64)
-    has_times = len(values) > 1 and bool(np.all(np.isfinite(values)) and np.all(np.diff(values) > 0))
-    values = values - values[0] if has_times else values
     problems = []
+    has_times = pages > 1 and ends[1] > ends[0]  # False for NaN, too
     if not has_times:
         hint = "give the frames' times with a clock (`align: timestamps`); `accept: [rate]` keeps the program's"
         message = "the pages do not say when they were taken; the reader's rate is that of playing the movie"
         problems.append(("rate", Problem(message, str(folder), "ElapsedTime-ms in each page", hint=hint)))
-    regular = has_times and is_regular(values)
     stream = Stream(
         samples=pages,
         planes=1,
         frame_shape=(int(shape[-2]), int(shape[-1])),
-        true_rate=mean_rate(values) if regular else None,
-        times=(lambda: values) if has_times and not regular else None,
+        true_rate=(pages - 1) / (ends[1] - ends[0]) if has_times else None,
+        times=partial(read_times, files) if has_times else None,
     )
     return Account("Micro-Manager", tuple(files), (stream,), problems=tuple(problems))
+
+
+def read_times(files: Sequence[Path]) -> Times:
+    """Read the time of each page from its tags, in seconds from the first one."""
+    from tifffile import TiffFile
+
+    times = []
+    for path in files:
+        with TiffFile(path, _multifile=False) as tiff:
+            times += [_read_elapsed_s(page) for page in tiff.pages]
+    values: Times = np.array(times, dtype=np.float64) - times[0]
+    return values
+
+
+def _look_at_pages(files: Sequence[Path]) -> tuple[int, tuple[float, float]]:
+    """Return the number of pages of all files, and the times of the first and the last."""
+    from tifffile import TiffFile
+
+    pages, first, last = 0, float("nan"), float("nan")
+    for path in files:
+        with TiffFile(path, _multifile=False) as tiff:
+            pages += len(tiff.pages)
+            first = first if path != files[0] else _read_elapsed_s(tiff.pages[0])
+            last = _read_elapsed_s(tiff.pages[len(tiff.pages) - 1])
+    return pages, (first, last)
 
 
 def _order(files: list[Path], text: str) -> list[Path]:

@@ -16,6 +16,7 @@ from nwbpipe.converters.accounts._registry import account
 from nwbpipe.errors import Problem, SourceError
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "min": 60.0}
+_MANY = 100  # files; more of them are hashed as their folder
 _FRAME_FILE = re.compile(r"(?P<channel>.+)_\d+_\d+_\d+_\d+\.tiff?", re.IGNORECASE)
 
 
@@ -46,9 +47,9 @@ def probe_thor(arguments: Mapping[str, Any]) -> Account | None:
         stated, listed = f"{len(files)} files, by {path.name}", f"{len(missing)} are missing, the first {missing[0]}"
         hint = "copy the recording again, whole"
         problems.append(("samples", Problem("files of the recording are missing", str(path), stated, listed, hint)))
-    elif (present := page_count * len(files)) < frames * planes * channels and (page_count == 1 or len(files) == 1):
+    elif (count := page_count * len(files)) < frames * planes * channels and (page_count == 1 or len(files) == 1):
         stated = f"{frames} frames x {channels} channels x {planes} planes, by {path.name}"
-        problems.append(("samples", Problem("frames are missing", str(path), stated, f"{present} pages")))
+        problems.append(("samples", Problem("frames are missing", str(path), stated, f"{count} pages")))
     problems += _find_unlisted(path, files)
     times = _read_times(pixels, frames, names.index(arguments["channel_name"]) if channels > 1 else 0)
     stream = Stream(
@@ -60,7 +61,8 @@ def probe_thor(arguments: Mapping[str, Any]) -> Account | None:
     )
     unread = tuple(f"channel {name}" for name in names if channels > 1 and name != arguments["channel_name"])
     unread += tuple(entry.name for entry in path.parent.glob("Image_*.raw"))
-    paths = (path, settings, *(path.with_name(name) for name in sorted(files) if path.with_name(name).is_file()))
+    present = (path.with_name(name) for name in sorted(files) if path.with_name(name).is_file())
+    paths = (path, settings, *present) if len(files) <= _MANY else (path.parent,)
     chosen = {"channel_name": names[0]} if channels == 1 and names else {}  # NeuroConv fails without it
     return Account("ThorImage", paths, (stream,), others=unread, arguments=chosen, problems=tuple(problems))
 
