@@ -118,6 +118,15 @@ def test_each_field_of_view_is_a_series(folder: Path, convert_to: Build) -> None
         source.interface.imaging_extractor._fov_root.__del__()
 
 
+def test_pixels_have_their_size_in_micrometers(folder: Path, convert_to: Build) -> None:
+    write(folder / "scan_00001.tif", [page(i) for i in range(3)], SI__objectiveResolution=15)
+    built = convert_to({"scope": scope()})
+    plane = raw.added_series(built, "scope")[0].imaging_plane
+    np.testing.assert_allclose(plane.grid_spacing[:], [15e-6, 15e-6])  # 1 degree, 15 micrometers for each
+    for reader in built.sources[0].interface.imaging_extractor._tiff_readers:
+        reader.close()
+
+
 def test_fields_that_differ_from_plane_to_plane_are_refused(folder: Path, convert_to: Build) -> None:
     rois = [{"name": "V1", "scanfields": [field(10), field(10)]}, {"name": "M1", "scanfields": field(12)}]
     write(folder / "scan_00001.tif", [page(i, 28) for i in range(5)], rois=rois, SI__hRoiManager__mroiEnable="true")

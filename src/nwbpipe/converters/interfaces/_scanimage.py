@@ -24,7 +24,9 @@ class ScanImageImagingInterface(_NeuroConvInterface):  # type: ignore[misc]  # N
 
     ScanImage writes the numbers of its channels as a row (``[1 2]``) or as a column (``[1;2]``). tifffile makes a
     list of lists of a column, on which roiextractors 0.10.0 fails; the numbers are handed on as a list. NeuroConv
-    0.10.2 reads the named file alone; here, all files of its acquisition. Upstream: neither reported as of 2026-11.
+    0.10.2 reads the named file alone; here, all files of its acquisition. It takes degrees of the scan angle for
+    micrometers, in the size of pixels and the origin; here, they are scaled by the objective's resolution. Upstream:
+    none reported as of 2026-11.
 
     Parameters
     ----------
@@ -101,13 +103,19 @@ class ScanImageImagingInterface(_NeuroConvInterface):  # type: ignore[misc]  # N
     def get_metadata(self, **arguments: Any) -> Any:
         """Read the metadata; those of a field of view have its place."""
         metadata = super().get_metadata(**arguments)
-        if self._field is not None and isinstance(metadata["Ophys"].get("ImagingPlanes"), dict):
-            plane = metadata["Ophys"]["ImagingPlanes"][self.metadata_key]
+        plane = metadata["Ophys"].get("ImagingPlanes", {}).get(self.metadata_key)
+        if plane is None:
+            return metadata
+        if self._field is not None:
             plane["description"] = f"Field of view {self._field.name}"
             for key, values in (("grid_spacing", self._field.spacing_um), ("origin_coords", self._field.center_um)):
                 if values is not None:
                     plane[key] = [1e-6 * value for value in values]
                     plane[f"{key}_unit"] = "meters"
+        elif scale := self.imaging_extractor._general_metadata["FrameData"].get("SI.objectiveResolution"):
+            for key in ("grid_spacing", "origin_coords"):
+                if key in plane:
+                    plane[key] = [float(scale) * float(value) for value in plane[key]]
         return metadata
 
 
