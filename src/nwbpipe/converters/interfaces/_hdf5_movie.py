@@ -48,11 +48,11 @@ def _extractor_class() -> type[Any]:
             self._dataset = self._file[mov_field]
 
         def get_series(self, start_sample: int | None = None, end_sample: int | None = None) -> npt.NDArray[Any]:
-            place = {"T": slice(start_sample, end_sample), "C": self._channel}
+            chosen = {"T": slice(start_sample, end_sample), "C": self._channel}
             if not self.is_volumetric:
-                place["Z"] = self._plane or 0
-            data = self._dataset[tuple(place.get(axis, slice(None)) for axis in self._layout.axes)]
-            axes = [axis for axis in self._layout.axes if not isinstance(place.get(axis), int)]
+                chosen["Z"] = self._plane or 0
+            data = self._dataset[tuple(chosen.get(axis, slice(None)) for axis in self._layout.axes)]
+            axes = [axis for axis in self._layout.axes if not isinstance(chosen.get(axis), int)]
             return np.asarray(data).transpose([axes.index(axis) for axis in "TYXZ" if axis in axes])
 
         def get_image_shape(self) -> tuple[int, int]:
