@@ -41,12 +41,12 @@ def probe_bruker(arguments: Mapping[str, Any]) -> Account | None:
     folder = Path(arguments["folder_path"])
     path = folder / f"{folder.name}.xml"
     if not path.is_file():
-        names = ", ".join(sorted(entry.name for entry in folder.glob("*.xml"))[:5])
+        listed = ", ".join(sorted(entry.name for entry in folder.glob("*.xml"))[:5])
         raise SourceError(
             "the folder has no XML file of its own name",
             where=str(folder),
             expected=path.name,
-            found=names or "no XML file",
+            found=listed or "no XML file",
             hint="give the folder the name back that Prairie View gave it; both must be the same",
         )
     sequences = read_sequences(path)
