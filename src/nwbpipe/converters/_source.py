@@ -139,7 +139,7 @@ class Source:
             raise SourceError(f"the source {self.name!r} can't be used", where=self.where, problems=problems)
         with self.translate_errors():
             account, self.unaccounted = read_account(self.spec.interface, self.spec.args)
-            self.account = None if account is None else account.with_gaps()
+            self.account = None if account is None else account.complete()
         try:
             with self.translate_errors():
                 self.interface = self._reader(**self._choose_arguments(self._reader))

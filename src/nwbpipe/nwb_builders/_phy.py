@@ -180,15 +180,26 @@ def find_lost_clusters(folder: Path, exclude: Collection[str] = ()) -> dict[int,
     _, clusters = read_spikes(folder)
     ids, counts = np.unique(clusters, return_counts=True)
     spikes = dict(zip(ids.tolist(), counts.tolist(), strict=True))
-    tables = [path for path in folder.iterdir() if path.suffix in (".tsv", ".csv")]
-    info = [path for path in tables if "cluster_info" in path.name]
-    chosen = sorted(info if len(info) == 1 else tables)
-    rows = [table for table in map(read_table, chosen) if table is not None]
+    rows = _read_joined_tables(folder)
     if not rows:
         return {}
     common = set(rows[0]).intersection(*rows[1:])
-    excluded = {cluster for table in rows for cluster, row in table.items() if row.get("group") in exclude}
+    excluded = read_excluded_clusters(folder, exclude)
     return {cluster: count for cluster, count in spikes.items() if cluster not in common | excluded}
+
+
+def read_excluded_clusters(folder: Path, exclude: Collection[str]) -> set[int]:
+    """Return the clusters whose ``group``, in a table that SpikeInterface's reader joins, is one of `exclude`."""
+    tables = _read_joined_tables(folder) if exclude else []
+    return {cluster for table in tables for cluster, row in table.items() if row.get("group") in exclude}
+
+
+def _read_joined_tables(folder: Path) -> list[dict[int, dict[str, str]]]:
+    """Return the tables that SpikeInterface's reader joins: ``cluster_info``, or all that there are."""
+    tables = [path for path in folder.iterdir() if path.suffix in (".tsv", ".csv")]
+    info = [path for path in tables if "cluster_info" in path.name]
+    chosen = sorted(info if len(info) == 1 else tables)
+    return [table for table in map(read_table, chosen) if table is not None]
 
 
 def _load_integers(path: Path) -> Integers:

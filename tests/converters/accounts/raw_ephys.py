@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tests.converters.accounts.raw_openephys import openephys, openephys_legacy
 from tests.converters.accounts.raw_recording import STEP, Recording, sample_numbers, samples
+from tests.converters.accounts.raw_tdt import make_tdt
 
 # Intan ---------------------------------------------------------------------------------------------------------
 
@@ -335,4 +336,5 @@ FORMATS: dict[str, Callable[[Path, np.random.Generator], Recording]] = {
     "blackrock": blackrock,
     "edf": edf,
     "neuralynx": neuralynx,
+    "tdt": make_tdt,
 }

@@ -3,7 +3,7 @@
 `docs/design/020-accounts.md` says what an account is and how to write one.
 """
 
-from nwbpipe.converters.accounts._account import Account, Gap, Stream, Times
+from nwbpipe.converters.accounts._account import Account, Gap, Spikes, Stream, Times
 from nwbpipe.converters.accounts._compare import raise_unaccepted, reconcile
 from nwbpipe.converters.accounts._extents import check_extents, measure_extent, series_extent
 from nwbpipe.converters.accounts._registry import account, has_account, read_account
@@ -11,6 +11,7 @@ from nwbpipe.converters.accounts._registry import account, has_account, read_acc
 __all__ = [
     "Account",
     "Gap",
+    "Spikes",
     "Stream",
     "Times",
     "account",

@@ -100,6 +100,23 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Spikes:
+    """Spikes of all units of a source.
+
+    Attributes
+    ----------
+    count, units : int
+        How many spikes, and units with spikes.
+    last_s : float, optional
+        Time of the last spike, in seconds from the recording's first sample.
+    """
+
+    count: int
+    units: int
+    last_s: float | None = None
+
+
+@dataclass(frozen=True)
 class Account:
     """What the raw files of one source hold.
 
@@ -112,6 +129,10 @@ class Account:
     streams : tuple of Stream
         The streams that the source's series are compared with: one for all series, or one for each in
         the order of their names (``…0``, ``…1``).
+    spikes : Spikes, optional
+        Of a finished sorting.
+    find_spikes : callable, optional
+        Counts them: called when the source is converted, not for a plan.
     others : tuple of str
         What else is recorded there and not read: ``digital events of Record Node 101``.
     arguments : mapping
@@ -133,6 +154,8 @@ class Account:
     format: str
     files: tuple[Path, ...] = ()
     streams: tuple[Stream, ...] = ()
+    spikes: Spikes | None = None
+    find_spikes: Callable[[], Spikes] | None = None
     others: tuple[str, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     problems: tuple[tuple[str, Problem], ...] = ()
@@ -142,13 +165,14 @@ class Account:
     notes: tuple[str, ...] = ()
     hidden: tuple[Path, ...] = ()
 
-    def with_gaps(self) -> Account:
-        """Return the account with the gaps of its streams."""
+    def complete(self) -> Account:
+        """Return the account with what takes a look at each sample: the gaps of its streams, its spikes."""
         streams = (
             stream if stream.find_gaps is None else replace(stream, gaps=stream.find_gaps())
             for stream in self.streams
         )
-        return replace(self, streams=tuple(streams))
+        spikes = self.spikes if self.find_spikes is None else self.find_spikes()
+        return replace(self, streams=tuple(streams), spikes=spikes)
 
     def settles(self, kind: str) -> bool:
         """Return True if the account itself decides on differences of a kind, whatever the reader warns of."""
@@ -163,6 +187,8 @@ class Account:
     def as_record(self) -> dict[str, Any]:
         """Return the account as plain values, for the record of the conversion; the files stand in `sources`."""
         record: dict[str, Any] = {"format": self.format, "streams": [stream.as_record() for stream in self.streams]}
+        if self.spikes is not None:
+            record["spikes"], record["units"] = self.spikes.count, self.spikes.units
         if self.zero_s:
             record["zero_s"] = self.zero_s
         if self.others:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from nwbpipe.converters._added import AddedObjects, Times, load_array, original_times, sample_count
-from nwbpipe.converters.accounts._account import Account, Gap, Stream
+from nwbpipe.converters.accounts._account import Account, Gap, Spikes, Stream
 from nwbpipe.converters.clocks._alignment import map_tables, shift_times
 from nwbpipe.errors import AccountError, Problem
 
 _RATE_TOLERANCE = 1e-3  # readers round rates; another rate is wrong by more
 _GAIN_TOLERANCE = 1e-3
 _SAME_TIME_S = 1e-9
+_SAME_SPIKE_S = 1e-4
 _NAMED = 5  # files and gaps that a message names
 
 _HINTS = {
@@ -66,6 +67,8 @@ def reconcile(
     total = sum(sample_count(item) for item in series)
     for stream, item in pairs:
         differences += _compare(account, stream, item, f"{where}: {item.name}", total=total, stub=stub)
+    if account.spikes is not None and not stub:
+        differences += _compare_spikes(account.spikes, added, where)
     notes = raise_unaccepted(differences, where, accept)
     if not series and account.table_shift_s:
         shift_times(added, account.table_shift_s)
@@ -115,6 +118,33 @@ def _count_problem(account: Account, series: list[Any], where: str) -> Problem:
         f"{len(series)} series",
         "choose the streams in args, a source each",
     )
+
+
+def _compare_spikes(spikes: Spikes, added: AddedObjects, where: str) -> Iterator[tuple[str, Problem]]:
+    """Compare the units that a source wrote with the spikes of its files."""
+    count, units, last = 0, 0, -np.inf
+    for table, first in added.tables():
+        if any(owner.__name__ == "Units" for owner in type(table).__mro__) and "spike_times" in table.colnames:
+            ends = np.asarray(load_array(table["spike_times"].data), dtype=int)
+            begin = int(ends[first - 1]) if first else 0
+            times = np.asarray(load_array(table["spike_times"].target.data), dtype=np.float64)[begin:]
+            count += times.size
+            units += int(np.count_nonzero(np.diff(ends[first:], prepend=begin)))
+            last = max(last, float(times.max(initial=-np.inf)))
+    if (count, units) != (spikes.count, spikes.units):
+        yield (
+            "samples",
+            Problem(
+                "the reader got other spikes than the files hold",
+                where,
+                f"{spikes.count} spikes of {spikes.units} units",
+                f"{count} spikes of {units} units",
+                "check that the files are of one run of the tool, and that none is cut off",
+            ),
+        )
+    elif spikes.last_s is not None and abs(last - spikes.last_s) > _SAME_SPIKE_S:
+        message, hint = "the spikes have other times than the files give", "check sample_rate in params.py"
+        yield "rate", Problem(message, where, f"the last one at {spikes.last_s:.6f} s", f"{last:.6f} s", hint)
 
 
 def _compare(

@@ -40,7 +40,6 @@ _DECLARATIONS: Mapping[str, Declaration] = {
     "SpikeGLXRecordingInterface": Declaration("ephys", guard_spikeglx),
     "SpikeGLXSyncChannelInterface": Declaration("ephys", guard_spikeglx),
     "SpikeGLXNIDQInterface": Declaration("ephys", guard_spikeglx),
-    "TdtRecordingInterface": Declaration("ephys", guard_tdt),
     "TDTFiberPhotometryInterface": Declaration("photometry", guard_tdt),
     "NPMFiberPhotometryInterface": Declaration("photometry", guard_neurophotometrics),
     "CSVEventsInterface": Declaration("behavior", guard_csv_events),
