@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ FRAMES = np.dtype([(name, "<i8") for name in ("video", "frame_idx", "instance_id
 
 def write_slp(path: Path, present: dict[str, list[int]], videos: int = 1) -> None:
     """Write what the account reads of a .slp: the frames of each track, all in the first video."""
-    frames, instances = [], []
+    frames: list[tuple[int, ...]] = []
+    instances: list[int] = []
     for frame in sorted({frame for numbers in present.values() for frame in numbers}):
         start = len(instances)
         instances += [number for number, track in enumerate(present) if frame in present[track]]
@@ -101,6 +103,34 @@ def test_the_spikes_of_a_table_that_grew_are_its_new_rows() -> None:
     added = add_units([0.5, 1.0, 3.0], [0.1, 0.2])
     grown = AddedObjects(grown_tables=[(added.objects[0], 1)])
     reconcile(Account("test", spikes=Spikes(2, 1, 0.2)), grown, where="sources.units")
+
+
+@pytest.mark.parametrize(("major", "stamp"), [(2, 4), (3, 8)])
+def test_the_spikes_of_a_nev(major: int, stamp: int, tmp_path: Path) -> None:
+    """Units are electrodes and classes, noise (255) too; packets of other numbers are events."""
+    packets = [(1, 0), (1, 1), (1, 1), (7, 255), (0, 1), (5001, 0)]
+    head = struct.pack(
+        "<8s2BHIIII", b"NEURALEV" if major == 2 else b"BREVENTS", major, 3, 0, 336, 104, 30_000, 30_000
+    )
+    body = [struct.pack(f"<{stamp}xHB", *packet).ljust(104, b"\0") for packet in packets]
+    (tmp_path / "a.nev").write_bytes(head.ljust(336, b"\0") + b"".join(body))
+    account, _ = read_account("BlackrockSortingInterface", {"file_path": tmp_path / "a.nev"})
+    assert account is not None
+    assert account.spikes is None  # not for a plan
+    assert account.complete().spikes == Spikes(4, 3)
+
+
+def test_counts_of_blackrock_without_a_scale_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.ns2"
+    path.write_bytes(struct.pack("<8s16sIIII", b"NEURALSG", b"1 kS/s", 30, 2, 1, 2) + bytes(400))
+    account, _ = read_account("BlackrockRecordingInterface", {"file_path": path})
+    assert account is not None
+    ((kind, problem),) = account.problems
+    assert (kind, problem.expected) == ("unit", "a.nev beside it")
+    path.with_suffix(".nev").touch()
+    account, _ = read_account("BlackrockRecordingInterface", {"file_path": path})
+    assert account is not None
+    assert account.problems == ()
 
 
 def test_a_folder_of_phy_is_converted_with_its_account(tmp_path: Path) -> None:

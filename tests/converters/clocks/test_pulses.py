@@ -9,6 +9,7 @@ import pytest
 
 from nwbpipe.converters import load_spec
 from nwbpipe.converters._added import load_array, original_times, sample_count
+from nwbpipe.converters.clocks._times import _interpolate_outliers
 from nwbpipe.errors import ClockError, SpecError
 from tests.converters import raw
 
@@ -279,6 +280,14 @@ def test_single_times_are_repaired_and_that_is_recorded(folder, convert_to):
     np.testing.assert_allclose(series_times(built, "body"), times, atol=1e-9)
     (record,) = built.alignments
     assert (record.method, record.repair) == ("timestamps", "interpolate: 2 of 250 times")
+
+
+def test_of_two_times_in_the_wrong_order_the_one_that_lies_off_is_replaced():
+    times = np.arange(200.0)
+    times[50] = 51.4  # stamped late, by less than two steps
+    repaired, note = _interpolate_outliers(times)
+    np.testing.assert_allclose(repaired, np.arange(200.0))
+    assert note == "interpolate: 1 of 200 times"
 
 
 def mistakes(folder: Path, clock: dict[str, object]) -> str:

@@ -80,6 +80,8 @@ def probe_blackrock(arguments: Mapping[str, Any]) -> Account | None:
             message = "a block begins before the end of the one before"
             problems.append(("gap", Problem(message, str(path), "a clock that goes on", stamps, hint)))
     notes: tuple[str, ...] = ()
+    if recording.version == (2, 1) and not any(file.suffix.lower() == ".nev" for file in neighbours):
+        problems.append(("unit", _make_scale_problem(path)))
     if recording.version == (2, 1):
         notes = ("the last sample is left out: neo's reader of this version of the format does so",)
     streams = tuple(
@@ -104,6 +106,16 @@ def probe_blackrock(arguments: Mapping[str, Any]) -> Account | None:
         zero_s=zero,
         notes=notes,
     )
+
+
+def _make_scale_problem(path: Path) -> Problem:
+    """Say that a file of version 2.1 alone gives no scale; neo would return counts, and call them microvolts."""
+    hint = (
+        f"copy {path.stem}.nev of the recording beside it; without it the samples stay whole numbers, which "
+        "are not microvolts"
+    )
+    message = "a .nsX of version 2.1 does not hold the scale of its samples: its .nev does"
+    return Problem(message, str(path), f"{path.stem}.nev beside it", "no .nev", hint)
 
 
 _ENDINGS = ("nev", *(f"ns{number}" for number in range(1, 7)))

@@ -25,12 +25,12 @@ def probe_sleap(arguments: Mapping[str, Any]) -> Account | None:
     present = [track for number, track in enumerate(tracks) if np.any(instances == number)]
     name = arguments.get("track_name") or (present[0] if len(present) == 1 else None)
     video = arguments.get("video_name") or (videos[0] if len(videos) == 1 else None)
-    if (name is None and present) or (videos and videos.count(video) != 1):
+    if (name is None and present) or (videos and videos.count(str(video)) != 1):
         return None  # the reader writes several tracks, or asks which video
     if len(videos) > 1 and frames["video"].max(initial=0) >= len(videos):
         return None  # a file with images in it numbers its videos as their groups are called
-    number = -1 if name is None else tracks.index(name)
-    frames = frames[frames["video"] == videos.index(video)] if len(videos) > 1 else frames
+    number = -1 if name is None else tracks.index(str(name))
+    frames = frames[frames["video"] == videos.index(str(video))] if len(videos) > 1 else frames
     has_track = np.concatenate([[0], np.cumsum(instances == number)])
     counts = has_track[frames["instance_id_end"]] - has_track[frames["instance_id_start"]]
     numbers = np.sort(frames["frame_idx"][counts > 0])

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nwbpipe.converters.accounts._account import Account, Spikes
 from nwbpipe.converters.accounts._registry import account
+
+_NEV_HEAD = struct.Struct("<8s2BHIIII")
+_LAST_ELECTRODE = 2048  # packets of higher numbers, and of 0, are events
 
 
 @account("PhySortingInterface", "KiloSortSortingInterface")
@@ -27,8 +33,6 @@ def probe_phy(arguments: Mapping[str, Any]) -> Account | None:
 
 
 def _count_spikes(folder: Path, excluded_groups: Collection[str]) -> Spikes:
-    import numpy as np
-
     from nwbpipe.foreign import read_literals
     from nwbpipe.nwb_builders import read_excluded_clusters, read_spikes
 
@@ -37,3 +41,27 @@ def _count_spikes(folder: Path, excluded_groups: Collection[str]) -> Spikes:
     samples, rate = samples[is_kept], read_literals(folder / "params.py").get("sample_rate")
     last = float(samples.max()) / float(rate) if rate and len(samples) else None
     return Spikes(len(samples), len(np.unique(clusters[is_kept])), last)
+
+
+@account("BlackrockSortingInterface")
+def probe_nev(arguments: Mapping[str, Any]) -> Account | None:
+    """Account for the spikes of a .nev: a unit for each electrode and class, those of class 0 and 255 too."""
+    path = Path(arguments["file_path"])
+    path = path if path.suffix.lower() == ".nev" else path.with_suffix(".nev")
+    return Account("Blackrock", (path,), find_spikes=partial(_count_packets, path)) if path.is_file() else None
+
+
+def _count_packets(path: Path) -> Spikes:
+    """Count the spikes by electrode and class (https://blackrockneurotech.com, file specification 3.0)."""
+    with path.open("rb") as file:
+        kind, major, _, _, offset, size, _, _ = _NEV_HEAD.unpack(file.read(_NEV_HEAD.size))
+    if kind not in (b"NEURALEV", b"BREVENTS"):
+        raise ValueError("not a .nev file")
+    stamp = "<u8" if major >= 3 else "<u4"
+    fields = [("stamp", stamp), ("electrode", "<u2"), ("unit", "u1")]
+    layout = np.dtype({"names": [name for name, _ in fields], "formats": [code for _, code in fields],
+                       "offsets": [0, int(stamp[2]), int(stamp[2]) + 2], "itemsize": size})  # fmt: skip
+    packets = np.memmap(path, layout, "r", offset=offset, shape=((path.stat().st_size - offset) // size,))
+    spikes = packets[(packets["electrode"] > 0) & (packets["electrode"] <= _LAST_ELECTRODE)]
+    units = np.unique(spikes["electrode"].astype(np.int64) * 256 + spikes["unit"])
+    return Spikes(len(spikes), len(units))

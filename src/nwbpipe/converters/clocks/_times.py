@@ -148,9 +148,12 @@ def _interpolate_outliers(times: Times) -> tuple[Times, str]:
     around = np.stack([padded[shift : shift + len(times)] for shift in range(5)])
     slope = np.arange(-2, 3)[:, None] * step
     with np.errstate(invalid="ignore"):
-        off = np.abs(times - np.nanmedian(around - slope, axis=0)) > 2 * step
-    bad = ~finite | off
+        deviation = np.abs(times - np.nanmedian(around - slope, axis=0))
+    bad = ~finite | (deviation > 2 * step)
     bad[1:] |= np.diff(times) == 0
+    for row in np.flatnonzero(np.diff(times) < 0):  # of two in the wrong order, the one that lies farther off
+        if not bad[row : row + 2].any():
+            bad[row if deviation[row] > deviation[row + 1] else row + 1] = True
     in_a_row = bad[:-2] & bad[1:-1] & bad[2:]
     if not bad.any() or bad.mean() > _MAX_REPAIRED or in_a_row.any():
         return times, ""  # the checks that follow name the fault

@@ -31,6 +31,9 @@ def allow_missing_rate(interface: Any) -> None:
         interface.video_sample_rate = 1.0
     if getattr(interface, "_number_of_files", 1) > 1 and getattr(interface, "_starting_time", 0.0) is None:
         interface._starting_time = 0.0
+    extractor = getattr(interface, "segmentation_extractor", None)
+    if extractor is not None and extractor.get_sampling_frequency() is None and not extractor.has_time_vector():
+        extractor.set_times(np.arange(extractor.get_num_samples(), dtype=np.float64))
 
 
 def refuse_missing_rate(interface: Any, where: str) -> None:
