@@ -79,6 +79,7 @@ ROOMS: dict[str, set[str]] = {
         "converters",
         "run",
         "project",
+        "report",
         "simulate",
     },
     "publish": {"errors", "machine", "validation", "stores", "files", "session", "converters", "project"},

@@ -95,6 +95,15 @@ def test_a_second_call_computes_nothing(report: DemoReport) -> None:
     assert report.nwb.stat().st_mtime_ns == before.st_mtime_ns
 
 
+def test_the_page_shows_every_modality(report: DemoReport) -> None:
+    assert report.page == report.nwb.with_suffix(".html")
+    text = report.page.read_text(encoding="utf-8")
+    parts = ("Imaging", "Electrophysiology", "Fiber photometry", "Behaviour", "Pose", "Face", "Where it comes from")
+    assert [part for part in parts if f">{part}</h2>" not in text] == []
+    assert "can&#39;t be drawn" not in text
+    assert f"report: {report.page.as_uri()}" in report.format_table()
+
+
 def test_the_figure_is_drawn(report: DemoReport) -> None:
     assert report.figure is not None
     assert report.figure.read_bytes().startswith(b"\x89PNG")
@@ -127,4 +136,4 @@ def test_no_name_of_this_machine_is_in_the_file(report: DemoReport) -> None:
 )
 def test_bounds(row: DemoScore, passed: bool) -> None:
     assert row.passed is passed
-    assert DemoReport((row,), Path("x.nwb"), None, 1.0).passed is passed
+    assert DemoReport((row,), Path("x.nwb"), None, None, 1.0).passed is passed

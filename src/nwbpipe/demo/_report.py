@@ -61,15 +61,16 @@ class _ScoredReport:
 
 @dataclass(frozen=True)
 class DemoReport(_ScoredReport):
-    """The report of a demo, with the paths of its file and figure."""
+    """The report of a demo, with the paths of its file, its figure, and the page that shows the file."""
 
     nwb: Path
     figure: Path | None
+    page: Path | None
     seconds: float
 
     def format_table(self) -> str:
         """Return the rows as a table of text."""
-        return format_table(self.rows, self.seconds, self.nwb, self.figure)
+        return format_table(self.rows, self.seconds, self.nwb, self.figure, self.page)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,13 @@ class ProjectDemoReport(_ScoredReport):
         return format_table(self.rows, self.seconds, self.project)
 
 
-def format_table(rows: tuple[DemoScore, ...], seconds: float, location: Path, figure: Path | None = None) -> str:
+def format_table(
+    rows: tuple[DemoScore, ...],
+    seconds: float,
+    location: Path,
+    figure: Path | None = None,
+    page: Path | None = None,
+) -> str:
     """Return rows as a table of text, with a verdict below it."""
     lines = [f"{'stream':<12}{'measure':<30}{'found':>12}{'bound':>14}  ", "-" * 74]
     for row in rows:
@@ -97,4 +104,6 @@ def format_table(rows: tuple[DemoScore, ...], seconds: float, location: Path, fi
     lines.append(f"{'all recovered' if passed else 'NOT RECOVERED'} in {seconds:.0f} s: {location}")
     if figure is not None:
         lines.append(f"figure: {figure}")
+    if page is not None:
+        lines.append(f"report: {page.as_uri()}")
     return "\n".join(lines)

@@ -54,7 +54,8 @@ def run_demo(folder: Path | str, *, seed: int = 0, say: Callable[[str], None] = 
     recovered = read_recovered(nwb)
     figure = _draw_figure(folder / "demo.png", session, recovered)
     _draw_clock_figure(folder / "clocks.png", nwb)
-    return DemoReport(tuple(score(session, recovered)), nwb, figure, time.monotonic() - began)
+    page = _write_page(nwb)
+    return DemoReport(tuple(score(session, recovered)), nwb, figure, page, time.monotonic() - began)
 
 
 def _load_or_simulate(folder: Path, seed: int, say: Callable[[str], None]) -> SimulatedSession:
@@ -142,6 +143,15 @@ def _draw_figure(path: Path, session: SimulatedSession, recovered: RecoveredResu
     except ImportError:  # the core does not depend on matplotlib
         return None
     return draw(path, session, recovered)
+
+
+def _write_page(nwb: Path) -> Path | None:
+    try:
+        from nwbpipe.report import write_report
+
+        return write_report(nwb)
+    except ImportError:  # nor on jinja2 and Pillow
+        return None
 
 
 def _draw_clock_figure(path: Path, nwb: Path) -> None:
