@@ -78,7 +78,7 @@ def test_a_later_run_does_no_more_work(many: Path, monkeypatch: pytest.MonkeyPat
     assert method.objects < 12  # the file, its subject, the module, and two series: not 41 results
     old = [name for name in counts if "Scaled_later" not in name and counts[name]]
     assert old in ([], ["/"]), old  # hdmf writes no attribute of what was there before
-    assert many.stat().st_size - size < 16_384
+    assert many.stat().st_size - size < 18_000  # two heaps of 4 kB for texts, at worst
     assert nwbpipe.process(many, method, step="later", inputs={"series": "paw"}).computed is False
     assert check(many).in_order is False  # of the copies, only the ids were changed in their records
     with h5py.File(many) as file:

@@ -7,7 +7,15 @@ from nwbpipe.files._chunks import can_decode_chunks, read_chunked, write_chunked
 from nwbpipe.files._codec import Codec
 from nwbpipe.files._journal import find_superblock
 from nwbpipe.files._layout import Access, Layout, chunk_shape
-from nwbpipe.files._links import find_dangling, find_users, is_below, iter_references, soft_links, walk_objects
+from nwbpipe.files._links import (
+    find_dangling,
+    find_users,
+    is_below,
+    iter_references,
+    soft_links,
+    unlink,
+    walk_objects,
+)
 from nwbpipe.files._recover import hold_off_writers, read_settled, recover
 from nwbpipe.files._remote import (
     cache_for_tool,
@@ -81,6 +89,7 @@ __all__ = [
     "s3_upload",
     "soft_links",
     "transaction",
+    "unlink",
     "upload_file",
     "walk_objects",
     "write_chunked",

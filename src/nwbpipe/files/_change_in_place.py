@@ -135,7 +135,8 @@ def _open_all_datasets(file: h5py.File, left_alone: Collection[str]) -> list[h5p
     _, persistent, _ = file.id.get_create_plist().get_file_space_strategy()
     if persistent:
         raise NotJournaledError("HDF5 would use space again that an earlier commit freed")
-    visit(h5py.h5g.open(file.id, b"/"), b"")
+    if "/" not in left_alone:
+        visit(h5py.h5g.open(file.id, b"/"), b"")
     return datasets
 
 

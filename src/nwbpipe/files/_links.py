@@ -15,8 +15,12 @@ def walk_objects(file: h5py.File, without: Collection[str] = ()) -> Iterator[tup
 
     Groups at the paths `without` are left out, with all that is in them.
     """
+    return _walk("/", file["/"], without)
+
+
+def _walk(path: str, item: Any, without: Collection[str] = ()) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
     visited: set[int] = set()
-    pending: list[tuple[str, Any]] = [("/", file["/"])]
+    pending: list[tuple[str, Any]] = [(path, item)]
     while pending:
         path, item = pending.pop()
         address = int(h5py.h5o.get_info(item.id).addr)
@@ -32,6 +36,18 @@ def walk_objects(file: h5py.File, without: Collection[str] = ()) -> Iterator[tup
                     child = item[name]
                     if isinstance(child, h5py.Group | h5py.Dataset):
                         pending.append((posixpath.join(path, name), child))
+
+
+def unlink(file: h5py.File, path: str) -> None:
+    """Remove an object's name, and hold the datasets below it open until the file is closed.
+
+    HDF5 frees what is unlinked only when its last handle is closed: in a transaction the space is then not given to
+    another dataset, and a reader that holds no lock goes on reading the old values.
+    """
+    for _, item in _walk(path, file[path]):
+        if isinstance(item, h5py.Dataset):
+            h5py.h5i.inc_ref(item.id)  # closing the file closes it
+    del file[path]
 
 
 def soft_links(file: h5py.File) -> Iterator[tuple[str, str]]:

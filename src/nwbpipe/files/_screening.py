@@ -64,6 +64,11 @@ def require_safe(path: Path) -> None:
         _screened[str(path)] = state
 
 
+def is_self_contained(path: Path) -> bool:
+    """Return True if no part of a file lies in another one, as `require_safe` found in its present state."""
+    return _screened.get(str(path)) == state_of(path)
+
+
 def open_safe(path: Path, *, locking: bool = False) -> h5py.File:
     """Open a local HDF5 file for reading, once `require_safe` has let it pass."""
     require_safe(path)

@@ -19,7 +19,7 @@ from nwbpipe.files._change_copy import open_copy
 from nwbpipe.files._change_in_place import NotJournaledError, open_journaled, why_not_in_place
 from nwbpipe.files._recover import recover_locked
 from nwbpipe.files._remote_transaction import remote_transaction
-from nwbpipe.files._screening import keep_screened, require_safe, state_of
+from nwbpipe.files._screening import is_self_contained, keep_screened, require_safe, state_of
 from nwbpipe.files._write_lock import hold_lock, translate_access_errors
 from nwbpipe.stores import is_remote
 
@@ -53,7 +53,8 @@ def transaction(
     unsafe_no_cas : bool
         Go on where an S3 server can't tell that another writer came first, whose work would then be lost.
     left_alone : collection of str
-        Paths of groups from which the block removes nothing: with many datasets in them it begins sooner.
+        Paths of groups from which the block removes nothing but by `unlink`: with many datasets in them it begins
+        sooner.
 
     Yields
     ------
@@ -97,6 +98,8 @@ def transaction(
         recover_locked(target, lock_timeout)
         require_safe(target)
         old_state = state_of(target)
+        if not is_self_contained(target):
+            left_alone = ()  # each dataset is looked at: virtual ones can't be changed in place
         with ExitStack() as stack:
             yield _open_transaction(stack, target, lock_timeout, check, left_alone)
         keep_screened(target, old_state, state_of(target))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Collection
 from typing import Any
@@ -131,9 +132,14 @@ def _find_same_packages(file: h5py.File, packages: str) -> str:
     """Return the id of a run in the file whose record lists the same packages; empty if there is none."""
     for _, group in iter_run_groups(file):
         try:
-            if read_texts(group, "packages")[()] == packages.encode():
+            listed = read_texts(group, "packages")[()]
+            if len(listed) < _LONG:  # most refer to an earlier run
+                run_id = str(json.loads(listed).get(SAME_PACKAGES, ""))
+                group = next((other for _, other in iter_run_groups(file, ending=f"_{run_id[:8]}")), group)
+                listed = read_texts(group, "packages")[()]
+            if listed == packages.encode():
                 return str(group.attrs["run_id"])
-        except (KeyError, TypeError, OSError):  # damaged: another will do
+        except (KeyError, TypeError, ValueError, AttributeError, OSError):  # damaged: another will do
             continue
     return ""
 

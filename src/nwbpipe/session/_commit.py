@@ -61,12 +61,13 @@ def commit_result(
         check=lambda working: check_valid(working, session, old_paths),
         committed=lambda: session.keep_identities(change, changed, written),
         unsafe_no_cas=unsafe_no_cas,
+        unlinks=False,
     ) as change:
         changed += make_room(change)
         unneeded = find_unneeded_results(change.file, inputs)
         old_version = change.file.attrs["nwb_version"]
         with open_nwb(change.file, "a", without={LOCATION, *unneeded}) as nwbfile:
-            old_paths |= {f"{LOCATION}/{name}" for name in change.file.get(LOCATION, {})}
+            old_paths |= {*unneeded, *(f"{LOCATION}/{name}" for name in change.file.get(LOCATION, {}))}
             old_ids = list_object_ids(nwbfile)
             write(nwbfile)
             outputs = find_new_outputs(nwbfile, old_ids)

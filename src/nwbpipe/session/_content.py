@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import h5py
+import numpy as np
 
-from nwbpipe.files import walk_objects
 from nwbpipe.session._validation import hash_schemas
 
 _NO_DATA = ("/specifications", "/general/nwbpipe")
@@ -42,17 +42,49 @@ def list_nwb_objects(file: h5py.File) -> list[NwbObject]:
     """Return the NWB objects of an open file but the file itself, by path."""
     lineages = _load_lineages(file)
     objects = []
-    for path, item in walk_objects(file, without=_NO_DATA):
-        kind = item.attrs.get("neurodata_type")
-        if kind is None or path == "/":
+    for path, item in _walk_quickly(file):
+        name = _read_text(item, b"neurodata_type")
+        if not name or path == "/":
             continue
-        name = kind.decode() if isinstance(kind, bytes) else str(kind)
-        identifier = item.attrs.get("object_id", "")
         lineage = lineages.get(name)
         if lineage is None:
-            lineage = _ask_pynwb(name, item.attrs.get("namespace", "core"))
-        objects.append(NwbObject(path, name, lineage, str(identifier)))
+            lineage = _ask_pynwb(name, _read_text(item, b"namespace") or "core")
+        objects.append(NwbObject(path, name, lineage, _read_text(item, b"object_id")))
     return sorted(objects, key=lambda item: item.path)
+
+
+def _walk_quickly(file: h5py.File) -> Iterator[tuple[str, h5py.h5g.GroupID | h5py.h5d.DatasetID]]:
+    """Yield what `walk_objects` yields, but records and schemas, in a tenth of its time: a file holds thousands."""
+    visited: set[int] = set()
+    pending: list[tuple[str, Any]] = [("/", h5py.h5o.open(file.id, b"/"))]
+    while pending:
+        path, item = pending.pop()
+        address = int(h5py.h5o.get_info(item).addr)
+        if address in visited:
+            continue
+        visited.add(address)
+        yield path, item
+        if not isinstance(item, h5py.h5g.GroupID):
+            continue
+        for name in item:
+            child = f"{path.rstrip('/')}/{name.decode('utf-8', 'surrogateescape')}"
+            if child not in _NO_DATA and item.links.get_info(name).type == h5py.h5l.TYPE_HARD:
+                member = h5py.h5o.open(item, name)
+                if isinstance(member, h5py.h5g.GroupID | h5py.h5d.DatasetID):
+                    pending.append((child, member))
+
+
+def _read_text(item: h5py.h5g.GroupID | h5py.h5d.DatasetID, name: bytes) -> str:
+    """Return the text of an attribute; empty if there is none."""
+    if not h5py.h5a.exists(item, name):
+        return ""
+    attribute = h5py.h5a.open(item, name)
+    if attribute.shape != () or h5py.check_string_dtype(attribute.dtype) is None:
+        return ""
+    value = np.empty((), attribute.dtype)
+    attribute.read(value)
+    text: Any = value[()]
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
 
 
 def _load_lineages(file: h5py.File) -> dict[str, frozenset[str]]:
@@ -97,14 +129,13 @@ def _iter_ancestors(name: str | None, parents: dict[str, str | None]) -> Iterato
         name = parents.get(name)
 
 
-def _ask_pynwb(name: str, namespace: Any) -> frozenset[str]:
+def _ask_pynwb(name: str, namespace: str) -> frozenset[str]:
     """Return the lineage that pynwb gives a type that a file's schemas lack; the type alone, if pynwb lacks it."""
     from pynwb import get_class
 
     import nwbpipe.extensions  # noqa: F401  (registers our types)
 
-    text = namespace.decode() if isinstance(namespace, bytes) else str(namespace)
     try:
-        return frozenset(cls.__name__ for cls in get_class(name, text).__mro__)
+        return frozenset(cls.__name__ for cls in get_class(name, namespace).__mro__)
     except Exception:  # hdmf has no one error for it
         return frozenset({name})

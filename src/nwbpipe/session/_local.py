@@ -81,12 +81,14 @@ class LocalSessionFile(SessionFile):
         check: Callable[[h5py.File], None] | None = None,
         committed: Callable[[], None] | None = None,
         unsafe_no_cas: bool = False,
+        unlinks: bool = True,
     ) -> Iterator[SessionChange]:
         """See `SessionFile.change`."""
         self._require_file()
         files.read_settled(self._path, self._require_hdf5)
+        left_alone = [LOCATION if unlinks else "/"]
         with files.transaction(
-            self._path, lock_timeout=lock_timeout, check=check, committed=committed, left_alone=[LOCATION]
+            self._path, lock_timeout=lock_timeout, check=check, committed=committed, left_alone=left_alone
         ) as file:
             read_nwb_version(file)
             yield SessionChange(file, FileStat.of(self._path))

@@ -6,12 +6,14 @@ old objects too. `SessionIO` leaves out what a commit of ours does not concern, 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import posixpath
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import h5py
 import numpy as np
-from pynwb import NWBHDF5IO
+from hdmf.build import BuildManager
+from pynwb import NWBHDF5IO, get_type_map
 
 
 class SessionIO(NWBHDF5IO):  # type: ignore[misc]  # pynwb is untyped
@@ -29,23 +31,36 @@ class SessionIO(NWBHDF5IO):  # type: ignore[misc]  # pynwb is untyped
     """
 
     def __init__(self, file: h5py.File, mode: str, without: Collection[str] = (), **options: Any) -> None:
-        self._left_out = set(without)
+        self._left_out: dict[str, set[str]] = {}
+        for path in without:
+            parent, name = posixpath.split(path)
+            self._left_out.setdefault(parent, set()).add(name)
         self._attributes_read: dict[int, tuple[Any, dict[str, Any]]] = {}
+        names = _list_schemas(file)
+        if names is not None:
+            self._left_out.setdefault("/", set()).add("specifications")
+            types = get_type_map()
+            if names <= set(types.namespace_catalog.namespaces):  # pynwb prefers the installed ones all the same
+                options.setdefault("manager", BuildManager(types))
         super().__init__(file=file, mode=mode, **options)
 
     def read_builder(self) -> Any:
         """Return the builder of the file, without what is left out."""
         builders = getattr(self, "_HDF5IO__read", None)
-        read_group = getattr(self, "_HDF5IO__read_group", None)
-        if builders is not None and read_group is not None and self._file not in builders:
-            ignore = set(self._left_out)  # hdmf's own `read_builder` ignores the cached schemas alone
-            if ".specloc" in self._file.attrs:
-                ignore.add(self._file[self._file.attrs[".specloc"]].name)
-            builders[self._file] = read_group(self._file, "root", ignore=ignore)
-        root = super().read_builder()
+        if builders is None or "specifications" not in self._left_out.get("/", ()):
+            root = super().read_builder()
+        elif (root := builders.get(self._file)) is None:
+            root = builders[self._file] = self._HDF5IO__read_group(self._file, "root")
         if self.mode != "r":
             self._note_attributes(root)
         return root
+
+    def _HDF5IO__read_group(self, group: h5py.Group, *args: Any, **options: Any) -> Any:  # noqa: N802
+        """Read a group as hdmf does, which opens each member to learn its name, those that it ignores too."""
+        hidden = self._left_out.get(group.name) if group.file == self._file else None
+        if hidden:
+            group = _PartialGroup(group, hidden)
+        return super()._HDF5IO__read_group(group, *args, **options)
 
     def _note_attributes(self, builder: Any) -> None:
         attributes = builder.attributes
@@ -71,6 +86,30 @@ class SessionIO(NWBHDF5IO):  # type: ignore[misc]  # pynwb is untyped
         """Close linked files; the file itself is the caller's."""
         if close_links:
             self.close_linked_files()
+
+
+def _list_schemas(file: h5py.File) -> set[str] | None:
+    """Return the names of the schemas in a file; None if they are not where NWB has them.
+
+    They are looked for by their path: where an object was opened by a reference, as hdmf does it, HDF5 walks over the
+    whole file to find its name.
+    """
+    reference, schemas = file.attrs.get(".specloc"), file.get("specifications")
+    if not isinstance(reference, h5py.Reference) or not reference or not isinstance(schemas, h5py.Group):
+        return None
+    by_reference = h5py.h5o.get_info(file[reference].id).addr
+    return set(schemas) if by_reference == h5py.h5o.get_info(schemas.id).addr else None
+
+
+class _PartialGroup(h5py.Group):  # type: ignore[misc]
+    """A group that names only some of its members."""
+
+    def __init__(self, group: h5py.Group, hidden: set[str]) -> None:
+        super().__init__(group.id)
+        self._hidden = hidden
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in super().__iter__() if name not in self._hidden)
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -88,6 +88,7 @@ class RemoteSessionFile(SessionFile):
         check: Callable[[h5py.File], None] | None = None,
         committed: Callable[[], None] | None = None,
         unsafe_no_cas: bool = False,
+        unlinks: bool = True,
     ) -> Iterator[SessionChange]:
         """See `SessionFile.change`; nobody waits for a lock, a forestalled commit is a `ConflictError`."""
         with files.remote_transaction(self._url, check=check, unsafe_no_cas=unsafe_no_cas) as (file, state):

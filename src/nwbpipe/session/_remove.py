@@ -61,7 +61,7 @@ def remove_outputs(
         if path not in file:  # it lay below another
             continue
         parent = file[path].parent
-        del file[path]
+        files.unlink(file, path)
         if parent.parent.name == "/processing" and not len(parent):
             del file[parent.name]
 

@@ -240,8 +240,12 @@ class SessionFile(ABC):
         check: Callable[[h5py.File], None] | None = None,
         committed: Callable[[], None] | None = None,
         unsafe_no_cas: bool = False,
+        unlinks: bool = True,
     ) -> AbstractContextManager[SessionChange]:
-        """Change the file through h5py, as a whole or not at all; see `transaction`."""
+        """Change the file through h5py, as a whole or not at all; see `transaction`.
+
+        With `unlinks` false, the block removes objects by `nwbpipe.files.unlink` alone, and begins sooner.
+        """
 
     @contextmanager
     def transaction(

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import h5py
 
-from nwbpipe.files import iter_references, read_texts
-from nwbpipe.provenance import LOCATION
+from nwbpipe.files import iter_references
 
 _FEW = 24  # results that are read all the same
 
@@ -27,7 +26,7 @@ def find_unneeded_results(file: h5py.File, inputs: Iterable[str]) -> set[str]:
     set of str
         Empty in a file with few results.
     """
-    results = {path for path in _iter_output_paths(file) if path.startswith("/processing/") and path in file}
+    results = set(_iter_result_paths(file))
     if len(results) <= _FEW:
         return set()
     needed: set[str] = set()
@@ -41,13 +40,13 @@ def find_unneeded_results(file: h5py.File, inputs: Iterable[str]) -> set[str]:
     return results - needed
 
 
-def _iter_output_paths(file: h5py.File) -> Iterator[str]:
-    container = file.get(LOCATION)
-    for name in container if isinstance(container, h5py.Group) else ():
-        try:
-            yield from (path.decode() for path in read_texts(container, f"{name}/output_path"))
-        except (KeyError, TypeError, ValueError, OSError):  # none, or damaged
-            continue
+def _iter_result_paths(file: h5py.File) -> Iterator[str]:
+    """Yield the path of each object of a processing module; links are not followed, nor the objects opened."""
+    modules = file.get("processing")
+    for module in modules if isinstance(modules, h5py.Group) else ():
+        group = modules.get(module)
+        if isinstance(group, h5py.Group):
+            yield from (f"/processing/{module}/{name}" for name in group)
 
 
 def _find_outermost(path: str) -> str:
