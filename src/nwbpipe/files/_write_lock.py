@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -13,8 +14,10 @@ from filelock import FileLock, Timeout
 from nwbpipe.disk import refuse_special
 from nwbpipe.errors import FileAccessError, LockedFileError, NwbpipeError
 
-_POLL, _COURTESY = 0.005, 0.02  # seconds
-_released: dict[Path, float] = {}  # when this process let a lock go
+# Seconds: between two looks of who waits, and two times that it sets; after that long without one, nobody waits.
+_POLL, _ANNOUNCE, _QUIET = 0.005, 0.1, 0.5
+_COURTESY, _RECENT = 3.0, 5.0  # that a lock is left to others at most; after it was let go
+_released: dict[Path, tuple[float, int | None]] = {}  # when this process let a lock go, and its file's time before
 
 _REMEDIES = {
     errno.ENOSPC: "free space on that disk; the file is as it was",
@@ -48,14 +51,47 @@ def lock_path(path: Path) -> Path:
 
 
 def _let_others_go_first(path: Path) -> None:
-    """Wait a moment before this process takes a lock again that it has just let go.
+    """Wait before this process takes a lock again that it has just let go, if another process waits for it.
 
-    Processes that wait look every few milliseconds. One that commits in a loop would take the lock again before any
-    of them looks, and they would wait for ever.
+    Who waits looks every few milliseconds, and sets the time of the lock's file meanwhile. A process that commits in
+    a loop would take the lock again before anybody looks, and others would wait for ever.
     """
-    pause = _released.get(path, 0.0) + _COURTESY - time.monotonic()
-    if pause > 0:
-        time.sleep(pause)
+    released, own_time = _released.pop(path, (0.0, None))
+    began = time.monotonic()
+    last_change, file_time = began, _read_time(path)
+    if began - released > _RECENT or file_time in (None, own_time):
+        return
+    while time.monotonic() - began < _COURTESY and time.monotonic() - last_change < _QUIET:
+        time.sleep(_POLL)
+        if _read_time(path) != file_time:
+            last_change, file_time = time.monotonic(), _read_time(path)
+
+
+def _read_time(path: Path) -> int | None:
+    try:
+        return lock_path(path).lstat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _acquire(lock: FileLock, path: Path, timeout: float) -> None:
+    """Take a lock; while another process holds it, say that this one waits."""
+    end = time.monotonic() + timeout
+    try:
+        lock.acquire(timeout=0)
+        return
+    except Timeout:
+        if timeout <= 0:
+            raise
+    while True:
+        with suppress(OSError, NotImplementedError):
+            os.utime(lock_path(path), follow_symlinks=False)
+        try:
+            lock.acquire(timeout=max(min(_ANNOUNCE, end - time.monotonic()), 0), poll_interval=_POLL)
+            return
+        except Timeout:
+            if time.monotonic() >= end:
+                raise
 
 
 @contextmanager
@@ -81,7 +117,7 @@ def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
         lock = FileLock(lock_path(path))
         try:
             _let_others_go_first(path)
-            lock.acquire(timeout=timeout, poll_interval=_POLL)
+            _acquire(lock, path, timeout)
         except Timeout as error:
             msg = "another process is writing this file"
             raise LockedFileError(
@@ -90,8 +126,9 @@ def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
                 expected=f"the lock within {timeout:g} s",
                 hint="wait for it to end, or give more time",
             ) from error
+    taken = _read_time(path)
     try:
         yield
     finally:
         lock.release()
-        _released[path] = time.monotonic()
+        _released[path] = time.monotonic(), taken
