@@ -128,6 +128,7 @@ PRINTED = {
 CHOSEN: dict[str, tuple[Any, Any]] = {
     "check abandoned_after": (None, (7.5, [timedelta(hours=7.5)])),
     "export to": (None, (Format.ANALYZER, ["analyzer"])),
+    "scrub again_after": (None, (7.5, [timedelta(days=7.5)])),
     "compare words": ((["a.nwb", "first"], []), (["b.nwb", "second", "third"], ["b.nwb", "second", "third"])),
     "init folder": (None, ("changed", ["changed/nwbpipe.toml"])),
     "tools dockerfile output": (None, ("changed", ["changed"])),

@@ -29,6 +29,7 @@ from nwbpipe.cli import (
     cmd_query,
     cmd_report,
     cmd_run,
+    cmd_scrub,
     cmd_status,
     cmd_tools,
     cmd_trust,
@@ -62,6 +63,7 @@ app.command("watch")(cmd_watch.watch)
 app.command("verify")(cmd_verify.verify)
 app.command("log")(cmd_log.log)
 app.command("check")(cmd_check.check)
+app.command("scrub")(cmd_scrub.scrub)
 app.command("trust")(cmd_trust.trust)
 app.command("curate")(cmd_curate.curate)
 app.command("export")(cmd_export.export)

@@ -3,6 +3,7 @@
 from nwbpipe.project._load import load_project
 from nwbpipe.project._model import ExecutorSpec, IgnoreRule, Policy, PublishSection, WorkerKind
 from nwbpipe.project._project import Project, ProjectStatus
+from nwbpipe.project._scrub import ScrubbedFile, scrub
 from nwbpipe.project._sessions import Session, find_sessions, restrict
 from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project._template import write_template
@@ -23,6 +24,7 @@ __all__ = [
     "ProjectSpec",
     "ProjectStatus",
     "PublishSection",
+    "ScrubbedFile",
     "Session",
     "Step",
     "Watcher",
@@ -33,5 +35,6 @@ __all__ = [
     "render_systemd_unit",
     "render_watch_dockerfile",
     "restrict",
+    "scrub",
     "write_template",
 ]

@@ -132,12 +132,12 @@ def _find_same_packages(file: h5py.File, packages: str) -> str:
     """Return the id of a run in the file whose record lists the same packages; empty if there is none."""
     for _, group in iter_run_groups(file):
         try:
-            listed = read_texts(group, "packages")[()]
-            if len(listed) < _LONG:  # most refer to an earlier run
-                run_id = str(json.loads(listed).get(SAME_PACKAGES, ""))
-                group = next((other for _, other in iter_run_groups(file, ending=f"_{run_id[:8]}")), group)
-                listed = read_texts(group, "packages")[()]
-            if listed == packages.encode():
+            text = read_texts(group, "packages")[()]
+            if len(text) < _LONG:  # most refer to an earlier run
+                ending = "_" + str(json.loads(text).get(SAME_PACKAGES, ""))[:8]
+                group = next((earlier for _, earlier in iter_run_groups(file, ending=ending)), group)
+                text = read_texts(group, "packages")[()]
+            if text == packages.encode():
                 return str(group.attrs["run_id"])
         except (KeyError, TypeError, ValueError, AttributeError, OSError):  # damaged: another will do
             continue

@@ -13,6 +13,7 @@ from nwbpipe.session._integrity import (
     find_result_faults,
     hint_for_changed_result,
 )
+from nwbpipe.session._read_through import StoredValues, read_through
 from nwbpipe.session._reader import SessionReader, Snapshot, Version, find_result
 from nwbpipe.session._remove import CURATION, find_dependents, is_irreplaceable, remove_outputs
 from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile, retry_after_conflicts
@@ -33,6 +34,7 @@ __all__ = [
     "SessionReader",
     "SessionSummary",
     "Snapshot",
+    "StoredValues",
     "StreamSummary",
     "Version",
     "carry_results",
@@ -53,6 +55,7 @@ __all__ = [
     "open_hdf5",
     "read",
     "read_records",
+    "read_through",
     "remove_outputs",
     "remove_step",
     "rename_step",
