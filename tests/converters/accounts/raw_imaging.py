@@ -121,7 +121,9 @@ def thor(name: str = "thor", **args: Any) -> dict[str, Any]:
     return {"interface": "ThorImagingInterface", "args": {"file_path": path, **args}}
 
 
-def write_micromanager(folder: Path, times: np.ndarray | None, frames: int = 0, **summary: int) -> None:
+def write_micromanager(
+    folder: Path, times: np.ndarray | None, frames: int = 0, parts: int = 1, **summary: int
+) -> None:
     """Write a folder of Micro-Manager; pages say when they were taken, and it was played at 10 Hz."""
     import tifffile
 
@@ -129,23 +131,28 @@ def write_micromanager(folder: Path, times: np.ndarray | None, frames: int = 0, 
     frames = frames if times is None else len(times)
     playing = {"map": {"PlaybackFPS": {"type": "DOUBLE", "scalar": 10.0}}}
     (folder / "DisplaySettings.json").write_text(json.dumps(playing))
-    name = f"{folder.name}_MMStack_Default.ome.tif"
-    listed = f'<TiffData><UUID FileName="{name}"/></TiffData>' * frames
+    pages = np.array_split(np.arange(frames), parts)
+    names = [f"{folder.name}_MMStack_Default{f'_{part}' if part else ''}.ome.tif" for part in range(parts)]
+    listed = "".join(
+        f'<TiffData><UUID FileName="{name}"/></TiffData>' * len(part) for name, part in zip(names, pages, strict=True)
+    )
     size = f'SizeX="{WIDTH}" SizeY="{HEIGHT}" SizeT="{frames}" SizeC="1" SizeZ="1"'
     text = f'<Pixels DimensionOrder="XYCZT" Type="uint16" {size}>{listed}</Pixels>'
     text = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">{text}</Image></OME>'
     values = {"Width": WIDTH, "Height": HEIGHT, "Channels": 1, "ChNames": ["Default"], "Slices": 1, **summary}
     values["StartTime"] = "2024-05-01 10:00:00.000 -0400"
     block = json.dumps({"MicroManagerVersion": "2.0.0", "Positions": 1, **values}).encode()
-    with tifffile.TiffWriter(folder / name) as tiff:
-        tiff.filehandle.seek(8)
-        tiff.filehandle.write(struct.pack("<8I", 54773648, 0, 483765892, 0, 99384722, 0, 2355492, len(block)) + block)
-        for frame in range(frames):
-            stamp = {} if times is None else {"ElapsedTime-ms": 1000 * float(times[frame])}
-            tags = [(51123, 2, 0, json.dumps(stamp), True)]
-            tiff.write(
-                page(frame), contiguous=False, metadata=None, description=text if not frame else None, extratags=tags
+    for name, part in zip(names, pages, strict=True):
+        with tifffile.TiffWriter(folder / name) as tiff:
+            tiff.filehandle.seek(8)
+            tiff.filehandle.write(
+                struct.pack("<8I", 54773648, 0, 483765892, 0, 99384722, 0, 2355492, len(block)) + block
             )
+            for frame in part:
+                stamp = {} if times is None else {"ElapsedTime-ms": 1000 * float(times[frame])}
+                tags = [(51123, 2, 0, json.dumps(stamp), True)]
+                more = {"description": text if frame == part[0] else None, "extratags": tags}
+                tiff.write(page(int(frame)), contiguous=False, metadata=None, **more)
 
 
 def micromanager(name: str = "mm", **args: Any) -> dict[str, Any]:

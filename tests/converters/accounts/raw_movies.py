@@ -193,9 +193,9 @@ def make_thor(folder: Path, random: Random) -> Movie:
 
 
 def make_micromanager(folder: Path, random: Random) -> Movie:
-    """Make a recording of Micro-Manager: any rate, missing frames."""
+    """Make a recording of Micro-Manager: any rate, missing frames, several files."""
     times = _times(random, int(random.integers(3, 20)), float(random.uniform(1, 100)))
-    raw.write_micromanager(folder / "mm", times)
+    raw.write_micromanager(folder / "mm", times, parts=int(random.integers(1, 4)))
     source = {"interface": "MicroManagerTiffImagingInterface", "args": {"folder_path": folder / "mm"}}
     return Movie(source, raw.expected(len(times)), times)
 

@@ -156,3 +156,25 @@ def test_a_part_that_the_reader_does_not_take(folder: Path, convert_to: Build) -
     assert caught.value.problem.found == "b_00002.tif goes on with frame 6"
     write(folder / "b_00002.tif", [page(0)])  # another acquisition, which counts from 1
     assert convert(convert_to, scope("b_00001.tif")).shape[0] == 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "state.acq.savingChannel1=1\rstate.acq.savingChannel2=1\rstate.acq.numberOfZSlices=1\rstate.acq.frameRate=3.9\r",
+        "scanimage.SI4.channelsSave = [1;2]\nscanimage.SI4.stackNumSlices = 1\n",
+        "scanimage.SI.hChannels.channelSave = [1;2]\nscanimage.SI.hStackManager.numSlices = 1\n",
+    ],
+)
+def test_channels_of_scanimage_before_2016(tmp_path: Path, text: str) -> None:
+    movie = np.stack([page(number) for number in range(6)])
+    tifffile.imwrite(tmp_path / "old.tif", movie, description=text, metadata=None)
+    with pytest.raises(SourceError, match="takes channels and planes for frames") as caught:
+        read_account("ScanImageLegacyImagingInterface", {"file_path": tmp_path / "old.tif"})
+    assert caught.value.problem.found == "2 channels, 1 planes in 6 pages"
+    text = text.replace("savingChannel2=1", "savingChannel2=0").replace("[1;2]", "1")
+    tifffile.imwrite(tmp_path / "old.tif", movie, description=text, metadata=None)
+    account, reason = read_account("ScanImageLegacyImagingInterface", {"file_path": tmp_path / "old.tif"})
+    assert account is not None, reason
+    assert account.streams[0].samples == 6
+    assert account.streams[0].rate == (3.9 if "frameRate" in text else None)
