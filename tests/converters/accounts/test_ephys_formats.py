@@ -30,6 +30,9 @@ class Paths:
     def display(self, path: Path) -> str:
         return path.name
 
+    def list_roots(self) -> list[Path]:
+        return [self.folder]
+
 
 def read(recording: Recording, folder: Path) -> list[Any]:
     """Read a recording as a conversion does, and give the series in memory."""

@@ -107,6 +107,23 @@ def test_one_file_of_a_numbered_set(folder: Path, convert_to: Build) -> None:
     assert (account.streams[0].samples, account.problems) == (60, ())
 
 
+def test_pictures_without_a_page(folder: Path) -> None:
+    # As ImageJ writes movies of more than 4 GB: one page, and all other pictures behind it.
+    data = movie("T", frames=5)
+    text = "ImageJ=1.53t\nimages=5\nframes=5\nhyperstack=true\n"
+    tifffile.imwrite(folder / "imagej.tif", data[0], description=text, metadata=None, byteorder=">")
+    with (folder / "imagej.tif").open("ab") as file:
+        file.write(data[1:].astype(">u2").tobytes())
+    tifffile.imwrite(folder / "truncated.tif", data, photometric="minisblack", truncate=True)
+    for name in ("imagej.tif", "truncated.tif"):
+        with pytest.raises(SourceError, match="pictures that have no page") as caught:
+            probe_tiff({"file_path": folder / name})
+        assert (caught.value.problem.expected, caught.value.problem.found) == (
+            "5 pages, as many as pictures",
+            "1 pages",
+        )
+
+
 def test_a_rate_that_denies_the_file(folder: Path, convert_to: Build) -> None:
     write(folder / "movie.tif", "T", "imagej")
     source = raw.tiff("movie.tif")

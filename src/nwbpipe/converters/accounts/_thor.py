@@ -63,7 +63,9 @@ def probe_thor(arguments: Mapping[str, Any]) -> Account | None:
     unread += tuple(entry.name for entry in path.parent.glob("Image_*.raw"))
     present = (path.with_name(name) for name in sorted(files) if path.with_name(name).is_file())
     paths = (path, settings, *present) if len(files) <= _MANY else (path.parent,)
-    chosen = {"channel_name": names[0]} if channels == 1 and names else {}  # NeuroConv fails without it
+    match = _FRAME_FILE.fullmatch(path.name)
+    name = match["channel"] if match is not None and match["channel"] in names else next(iter(names), None)
+    chosen = {"channel_name": name} if channels == 1 and name else {}  # NeuroConv fails without it
     return Account("ThorImage", paths, (stream,), others=unread, arguments=chosen, problems=tuple(problems))
 
 

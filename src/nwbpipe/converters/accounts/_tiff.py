@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,14 @@ def _find_layout(tiff: Any, pages: int) -> _Layout | None:
     series = tiff.series[0]
     sizes = dict(zip(series.axes, series.shape, strict=True)) if len(set(series.axes)) == len(series.axes) else {}
     sizes = {axis: int(size) for axis, size in sizes.items() if axis not in "YX"}
+    if (pictures := _count_pictures(tiff)) > pages:
+        raise SourceError(
+            "the file holds pictures that have no page of their own, and the reader reads pages",
+            where=str(tiff.filehandle.path),
+            expected=f"{pictures} pages, as many as pictures",
+            found=f"{pages} pages",
+            hint="save it again, a page for each: tifffile.memmap reads it, tifffile.imwrite (bigtiff=True) writes",
+        )
     if tiff.is_ome or tiff.is_imagej:
         if not set(sizes) <= set("TCZ"):
             return None
@@ -133,6 +142,13 @@ def _find_layout(tiff: Any, pages: int) -> _Layout | None:
             hint=f"save it with axes (tifffile: imagej=True, metadata={{'axes': 'TCYX'}}); {sizes_text} then follow",
         )
     return None
+
+
+def _count_pictures(tiff: Any) -> int:
+    """Count the pictures that ImageJ or tifffile says are there: of large movies, only the first has a page."""
+    if tiff.is_imagej:
+        return int((tiff.imagej_metadata or {}).get("images", 1))
+    return prod((_shaped(tiff) or ())[:-2])
 
 
 def _as_movie(sizes: dict[str, int]) -> dict[str, int]:
