@@ -182,7 +182,7 @@ def _check_volumes(sequences: list[Sequence], planes: int, path: Path) -> list[t
 def _read_shape(folder: Path, frames: list[_Frame]) -> tuple[int, int] | None:
     from tifffile import TiffFile
 
-    first = folder / next(iter(frames[0].files.values()))[0]
+    first = folder / Path(next(iter(frames[0].files.values()))[0]).name
     if not first.is_file():
         return None
     with TiffFile(first) as tiff:

@@ -41,12 +41,13 @@ def probe_thor(arguments: Mapping[str, Any]) -> Account | None:
     problems = []
     if channels > 1:
         _check_channel(names, channels, arguments, path)
-    files = {uuid.get("FileName", path.name) for uuid in pixels.iterfind(".//{*}UUID")} or {path.name}
+    listed = (Path(uuid.get("FileName", path.name)).name for uuid in pixels.iterfind(".//{*}UUID"))
+    files = set(listed) or {path.name}  # in this folder, whatever path a stranger wrote
     missing = sorted(name for name in files if not path.with_name(name).is_file())
     if missing:
-        stated, listed = f"{len(files)} files, by {path.name}", f"{len(missing)} are missing, the first {missing[0]}"
+        stated, text = f"{len(files)} files, by {path.name}", f"{len(missing)} are missing, the first {missing[0]}"
         hint = "copy the recording again, whole"
-        problems.append(("samples", Problem("files of the recording are missing", str(path), stated, listed, hint)))
+        problems.append(("samples", Problem("files of the recording are missing", str(path), stated, text, hint)))
     elif (count := page_count * len(files)) < frames * planes * channels and (page_count == 1 or len(files) == 1):
         stated = f"{frames} frames x {channels} channels x {planes} planes, by {path.name}"
         problems.append(("samples", Problem("frames are missing", str(path), stated, f"{count} pages")))

@@ -218,10 +218,11 @@ def _find_parts_of_ome(path: Path) -> list[tuple[str, Problem]]:
 
     with TiffFile(path) as tiff:
         text = (tiff.ome_metadata or "") if tiff.is_ome else ""
-    names = sorted({name for name in _OME_FILE.findall(text) if name != path.name and (path.parent / name).is_file()})
+    listed = {Path(name).name for name in _OME_FILE.findall(text)} - {path.name}
+    names = sorted(name for name in listed if path.with_name(name).is_file())
     if not names:
         return []
-    listed = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    text = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     hint = f"name all files of the recording: file_paths: [{path.name}, …]"
-    problem = Problem("the file belongs to a recording of several files", str(path), "all of them", listed, hint)
+    problem = Problem("the file belongs to a recording of several files", str(path), "all of them", text, hint)
     return [("parts", problem)]
