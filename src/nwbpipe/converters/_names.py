@@ -19,6 +19,11 @@ _NAMED = {
 }
 # Those whose entry holds several: the raw, neuropil and deconvolved traces of one segmentation.
 _OF_MANY = ("RoiResponses", "SegmentationImages")
+# Names of traces, as NeuroConv has them by default.
+_TRACES = {
+    "raw": "RoiResponseSeries", "deconvolved": "Deconvolved", "neuropil": "Neuropil", "denoised": "Denoised",
+    "baseline": "Baseline", "dff": "DfOverF",
+}  # fmt: skip
 
 
 def name_after_source(metadata: dict[str, Any], source: str, photon_series: str, *, is_video: bool) -> None:
@@ -45,6 +50,37 @@ def name_after_source(metadata: dict[str, Any], source: str, photon_series: str,
     device = metadata.get("Devices", {}).get(f"{source}_camera")
     if is_video and isinstance(device, dict):
         device["name"] = f"Camera_{source}"
+
+
+def add_default_names(metadata: dict[str, Any], source: str, interface: Any) -> None:
+    """Add the names that NeuroConv gives where an interface of imaging gives none, in place.
+
+    Without them they would not be named after the source, and a second one of the kind would be refused.
+
+    Parameters
+    ----------
+    metadata : dict
+        Metadata of the source, in entries whose key is its name.
+    source : str
+        Name of the source.
+    interface : BaseDataInterface
+        Its interface, open.
+    """
+    names = {}
+    if getattr(interface, "imaging_extractor", None) is not None:
+        names = {"MicroscopySeries": "MicroscopySeries"}
+    segmentation = getattr(interface, "segmentation_extractor", None)
+    if segmentation is not None:
+        names = {"PlaneSegmentations": "PlaneSegmentation"}
+        traces = {kind: trace for kind, trace in segmentation.get_traces_dict().items() if trace is not None}
+        responses = metadata.setdefault("Ophys", {}).setdefault("RoiResponses", {})
+        if source not in responses and traces:
+            responses[source] = {kind: {"name": _TRACES[kind]} for kind in traces if kind in _TRACES}
+    for kind, name in names.items():
+        metadata.setdefault("Ophys", {}).setdefault(kind, {}).setdefault(source, {}).setdefault("name", name)
+    planes = metadata.get("Ophys", {}).get("ImagingPlanes", {})
+    if source in planes:
+        planes[source].setdefault("name", "ImagingPlane")
 
 
 def check_names(metadata: Mapping[str, Any]) -> list[Problem]:

@@ -40,6 +40,9 @@ def test_rate_and_channels_of_scanbox(folder: Path, convert_to: Build) -> None:
     series, pixels = read(convert_to, scanbox(channel_name="red"))
     np.testing.assert_array_equal(pixels, expected(12, channel=1))
     assert series.rate == pytest.approx(7930 / 512)  # 15.488, and not 15
+    sources = {name: {**scanbox(channel_name=name), "clock": "red"} for name in ("red", "green")}
+    names = [raw.added_series(convert_to(sources), name)[0].name for name in sources]
+    assert names == ["TwoPhotonSeries_red", "TwoPhotonSeries_green"]
 
 
 def test_planes_of_scanbox(folder: Path, convert_to: Build) -> None:

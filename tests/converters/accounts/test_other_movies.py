@@ -176,8 +176,10 @@ def write_extract(path: Path, footprints: int = 2, frames: int = 30) -> None:
 def test_extract_has_the_rate_that_was_given(folder: Path, convert_to: Build) -> None:
     write_extract(folder / "result.mat")
     args = {"file_path": "result.mat", "sampling_frequency": 20.0}
-    built = convert_to({"cells": {"interface": "ExtractSegmentationInterface", "args": args}})
+    source = {"interface": "ExtractSegmentationInterface", "args": args}
+    built = convert_to({"cells": source, "again": {**source, "clock": "cells"}})
     assert {series.rate for series in raw.added_series(built, "cells")} == {20.0}  # and not 30 frames / 60 s
+    assert [series.name for series in raw.added_series(built, "again")] == ["RoiResponseSeries_again"]
     write_extract(folder / "other.mat", footprints=3)
     account, _ = read_account("ExtractSegmentationInterface", {"file_path": folder / "other.mat"})
     assert account is not None

@@ -29,6 +29,7 @@ def probe_caiman(arguments: Mapping[str, Any]) -> Account | None:
         footprints = tuple(int(size) for size in np.ravel(estimates["A/shape"][()]))
         dims = tuple(int(size) for size in np.ravel(data["dims"][()])) if "dims" in data else ()
         rate = float(data["fr"][()])
+        background = estimates["f"].shape if "f" in estimates else ()
     if "C" not in shapes:
         return None
     rois, frames = shapes["C"]
@@ -43,7 +44,8 @@ def probe_caiman(arguments: Mapping[str, Any]) -> Account | None:
         expected, text = f"{prod(dims)} pixels, by dims", f"{footprints[0]} pixels"
         problems.append(("shape", Problem("the footprints do not fit the image", str(path), expected, text, _HINT)))
     stream = Stream(samples=None if wrong else frames, rate=rate)
-    return Account("CaImAn", (path,), (stream,), problems=tuple(problems))
+    unread = ("background traces (f)",) if len(background) == 2 else ()
+    return Account("CaImAn", (path,), (stream,), others=unread, problems=tuple(problems))
 
 
 @account("ExtractSegmentationInterface")
