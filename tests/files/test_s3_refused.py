@@ -78,7 +78,7 @@ def test_with_wrong_credentials(bucket: Bucket, session_nwb: Path, monkeypatch: 
 def test_a_reader_may_not_write(bucket: Bucket, session_nwb: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = bucket.put(session_nwb)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", READER)
-    monkeypatch.setattr(_conditions, "_known", {})
+    monkeypatch.setattr(_conditions, "_answers", {})
     with nwbpipe.read(url) as nwbfile:
         assert nwbfile.acquisition
     refused(url, FileAccessError, "access denied", [nwbpipe.transaction])
@@ -99,7 +99,7 @@ def careless(s3_credentials: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     moto = pytest.importorskip("moto")
     import boto3
 
-    monkeypatch.setattr(_conditions, "_known", {})
+    monkeypatch.setattr(_conditions, "_answers", {})
     # moto plays Amazon, whose servers are known to check: here they must be asked.
     monkeypatch.setattr(_conditions, "_CHECKING", ())
     with moto.mock_aws():

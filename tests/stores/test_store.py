@@ -145,7 +145,7 @@ def test_a_server_that_checks_nothing_is_refused(bucket: Bucket, monkeypatch: py
         return put(**{name: value for name, value in given.items() if not name.startswith("If")})
 
     monkeypatch.setattr(store._client, "put_object", careless)
-    monkeypatch.setattr(_conditions, "_known", {})
+    monkeypatch.setattr(_conditions, "_answers", {})
     with pytest.raises(FileAccessError, match="does not check"):
         store.write_bytes("lease", b"1", if_absent=True)
     assert list(store.list()) == []
