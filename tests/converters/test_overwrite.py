@@ -19,7 +19,13 @@ def test_an_existing_file_is_kept_without_overwrite(folder):
     with pytest.raises(OverwriteError) as caught:
         convert(raw.write_spec(folder, SOURCES), target)
     assert caught.value.exit_code == 2
+    (folder / "link.nwb").symlink_to(target)
+    for output in (target, folder / "link.nwb"):
+        with pytest.raises(OverwriteError, match="not an NWB file"):
+            convert(folder / "session.yaml", output, overwrite=True, discard_results=True)
     assert target.read_bytes() == b"precious"
+    target.write_bytes(b"")
+    convert(folder / "session.yaml", target, overwrite=True)
     convert(folder / "session.yaml", target, overwrite=True)
     assert h5py.is_hdf5(target)
 

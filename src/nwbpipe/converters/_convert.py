@@ -30,13 +30,15 @@ from nwbpipe.converters._upload import existing_etag, remote_target, upload
 from nwbpipe.converters._warnings import log_warnings
 from nwbpipe.converters.spec._load import open_spec
 from nwbpipe.converters.spec._model import SessionSpec
+from nwbpipe.disk import open_regular
 from nwbpipe.errors import DamagedFileError, NwbpipeError, OverwriteError, RequestError, UnsupportedFileError
-from nwbpipe.files import Codec, Layout, create_atomically, open_for_writing
+from nwbpipe.files import Codec, Layout, create_atomically, find_superblock, open_for_writing
 from nwbpipe.foreign import forbid_code
 from nwbpipe.provenance import RunRecord, find_current_record, set_sources
 from nwbpipe.session import SessionFile, SessionReader, SessionSummary, find_unrecorded, summarize_session
 from nwbpipe.stores import Stage, Stores, is_remote
 
+_SEARCHED = 2**20  # bytes in which HDF5's signature is looked for
 _NAMED = 20  # results that a message names
 
 
@@ -260,6 +262,17 @@ def _refuse_loss(target: Path | str, overwrite: bool, lossless: bool) -> None:
     """Refuse to replace a file without `overwrite`, or results that are neither carried over nor given up."""
     if not overwrite:
         raise OverwriteError("the output exists", where=str(target), hint="choose another name, or pass --overwrite")
+    if isinstance(target, Path) and target.is_file() and target.stat().st_size:
+        with open_regular(target) as file:
+            start = file.read(_SEARCHED)
+        if find_superblock(start) is None:
+            raise OverwriteError(
+                "the output exists, and is not an NWB file",
+                where=str(target),
+                found=f"it starts with {start[:8]!r}"
+                + (f"; a link to {target.resolve()}" if target.is_symlink() else ""),
+                hint="choose another name, or remove the file if it may go",
+            )
     results = [] if lossless else list_results(target)
     if results:
         more = f", and {len(results) - _NAMED} more" if len(results) > _NAMED else ""

@@ -98,6 +98,8 @@ def check_names(metadata: Mapping[str, Any]) -> list[Problem]:
 def _iter_entries(metadata: Mapping[str, Any]) -> Iterator[tuple[str, str | None, Mapping[str, Any]]]:
     for block, kinds in _NAMED.items():
         for kind in kinds:
-            entries = metadata.get(block, {}) if kind is None else metadata.get(block, {}).get(kind, {})
+            entries = metadata.get(block, {})
+            if kind is not None and isinstance(entries, Mapping):
+                entries = entries.get(kind, {})
             if isinstance(entries, Mapping):
                 yield block, kind, entries

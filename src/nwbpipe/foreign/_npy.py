@@ -85,7 +85,9 @@ def load_array(path: Path) -> np.ndarray[Any, Any]:
             return values.reshape(shape, order="F" if fortran else "C")
     except OSError as error:
         raise SourceError("the file can't be read", where=str(path), found=str(error)) from error
-    except (ValueError, OverflowError, MemoryError) as error:
+    except SourceError:
+        raise
+    except Exception as error:  # numpy's header parser raises nearly anything
         raise _damaged_error(path, f"{type(error).__name__}: {error}") from error
 
 

@@ -234,6 +234,11 @@ def _inspect(session: SessionFile, record: RunRecord | None, findings: list[File
     importance = {rule.__name__: rule.importance.value for rule in available_checks}
     with warnings.catch_warnings(), session.nwb() as nwbfile:
         warnings.simplefilter("ignore")
+        try:
+            _ = nwbfile.objects
+        except TypeError as error:
+            msg = "two objects have one object id"
+            raise DamagedFileError(msg, where=str(session), found=str(error)[:200]) from error
         messages = list(
             inspect_nwbfile_object(nwbfile, config=load_config("dandi"), importance_threshold=Importance.CRITICAL)
         )

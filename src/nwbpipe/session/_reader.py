@@ -157,6 +157,8 @@ def open_nwb(file: h5py.File, mode: str, *, without: Collection[str] = ()) -> It
             with _translate_errors(file):
                 io = stack.enter_context(SessionIO(file, mode, without))
                 nwbfile = io.read()
+                if mode != "r":
+                    _ = nwbfile.objects  # fails where two objects have one id: what is written would refer to either
             if mode == "r":
                 yield nwbfile
                 return

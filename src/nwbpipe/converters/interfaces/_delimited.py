@@ -15,6 +15,7 @@ import pandas as pd
 from nwbpipe.converters.interfaces._table_arguments import TableArguments
 from nwbpipe.errors import SourceError
 
+_MAX_REPEATED = 1000
 _LOOKED_AT = 60  # lines in which a header is looked for, for messages
 
 
@@ -31,6 +32,9 @@ def read_delimited(args: TableArguments) -> Any:
     blanks = not separator.strip() and separator != "\t"
     try:
         lines = _first_lines(args, " " if blanks else separator)
+        names = Counter(next(iter(lines[args.skip_rows :]), [])) if args.header else Counter()
+        if max(names.values(), default=0) > _MAX_REPEATED:  # pandas numbers them, and tries each number
+            raise ValueError(f"{max(names.values())} columns of one name, of at most {_MAX_REPEATED}")
         header = _find_header_lines(lines, args) if args.header and args.header_rows > 1 else []
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # cells without a column would be lost

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, FilePath, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, FilePath
 
 TimeUnit = Literal["s", "ms", "us", "iso"]
 PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "iso": 1.0}
@@ -35,9 +35,9 @@ class TableArguments(FileArguments):
     """Text between columns; default a tab in ``.tsv``, else a comma."""
     header: bool = True
     """The first line names the columns. Columns without names are called "0", "1", …"""
-    skip_rows: NonNegativeInt = 0
+    skip_rows: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Number of lines above the header (or above the first row, without one)."""
-    header_rows: PositiveInt = 1
+    header_rows: Annotated[int, Field(ge=1, le=100)] = 1
     """Number of lines that name the columns together. A column is called by the last of them, or, where those are not
     unique, by all of them, joined by ``_``."""
     decimal: Literal[".", ","] = "."
