@@ -14,7 +14,7 @@ import pytest
 
 import nwbpipe
 from nwbpipe import errors
-from nwbpipe.project.plan._changes import describe_changes
+from nwbpipe.project.plan._changes import describe_changes, describe_taken_names
 from nwbpipe.provenance import find_current_record, own_name, parameters_hash
 from nwbpipe.run import verify_run
 from nwbpipe.session import SessionFile, check, find_result_faults, remove_step, rename_step, repack
@@ -224,6 +224,44 @@ def test_the_plan_says_so_and_runs_nothing(processed: Path) -> None:
     first, second = describe()
     assert "another program changed /processing/behavior/Scaled_first" in first
     assert "its record was changed" in second
+
+
+@pytest.mark.parametrize("mark", ["0" * 32, "removed", "second"])
+def test_a_false_mark_hides_no_result(processed: Path, mark: str) -> None:
+    with h5py.File(processed, "r+") as file:
+        by = record_group(file, "second").attrs["run_id"] if mark == "second" else mark
+        record_group(file, "first").attrs["superseded_by"] = by
+        change_sample(file)
+    faults = list(list_faults(processed))
+    assert [fault.partition(" ")[0] for fault in faults] == ["first", "first"]
+    assert "marked as" in faults[0]
+    assert not check(processed).in_order
+    with pytest.raises(errors.ChangedResultError, match="marked as"):
+        nwbpipe.process(processed, Scale(), step="first", inputs={"series": "lever"})
+    assert nwbpipe.process(processed, Scale(), step="first", inputs={"series": "lever"}, force=True).computed
+    assert check(processed).in_order
+
+
+def test_an_object_with_the_name_of_a_result_is_refused_before_the_computation(
+    processed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/processing/behavior/Scaled_third"
+    with h5py.File(processed, "r+") as file:
+        file.copy(FIRST, file["processing/behavior"], name="Scaled_third")
+        file[path].attrs["object_id"] = "11111111-1111-4111-8111-111111111111"
+    assert path in describe_taken_names(SessionFile.at(processed).snapshot(), "behavior", "third")
+    assert not describe_taken_names(SessionFile.at(processed).snapshot(), "behavior", "first")
+    before = processed.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("nwbpipe.run._pending_run.PendingRun.compute", None)
+        with pytest.raises(errors.ResultExistsError, match=f"(?s)third.*{path}.*--step"):
+            nwbpipe.process(processed, Scale(), step="third", inputs={"series": "paw"})
+    with monkeypatch.context() as patch:  # a name that is known only as it is written
+        patch.setattr("nwbpipe.run._prepare.find_taken_names", lambda *_: [])
+        with pytest.raises(errors.ResultExistsError, match=r"(?s)Scaled_third.*--step"):
+            nwbpipe.process(processed, Scale(), step="third", inputs={"series": "paw"})
+    assert processed.read_bytes() == before
+    assert nwbpipe.process(processed, Scale(), step="fourth", inputs={"series": "paw"}).computed
 
 
 def test_a_result_of_a_moment_ago_is_not_read_again(processed: Path) -> None:

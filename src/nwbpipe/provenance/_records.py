@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -121,6 +121,9 @@ class RunRecord:
     record_digest : str
         Digest of all of it but `superseded_by`, as the file holds it (see `find_record_fault`); empty in records of
         nwbpipe 0.1 and in those that no file holds yet.
+    doubt : str
+        Why the record counts as current although the file marks it as superseded, in words: the digest can't bind
+        that mark, so it is believed only where the rest of the file agrees with it.
     """
 
     key: str
@@ -147,6 +150,7 @@ class RunRecord:
     resources: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Mapping[str, Any], ...] = ()
     record_digest: str = field(default="", compare=False)
+    doubt: str = field(default="", compare=False)
 
     @property
     def superseded(self) -> bool:
@@ -177,7 +181,7 @@ class RunRecord:
         KeyError, TypeError, ValueError
             A field is missing or has the wrong type.
         """
-        arguments = {f.name: values[f.name] for f in fields(cls) if f.name != "record_digest"}
+        arguments = {f.name: values[f.name] for f in fields(cls) if f.name not in ("record_digest", "doubt")}
         for name in ("inputs", "outputs"):
             arguments[name] = tuple(ObjectRecord(**item) for item in arguments[name])
         for name in ("started", "ended"):
@@ -202,7 +206,7 @@ def read_records(file: h5py.File) -> list[RunRecord]:
     """
     groups = list(iter_run_groups(file))
     packages = {name.rpartition("_")[2]: group for name, group in groups}
-    records = [_read_record(group, packages.get) for _, group in groups]
+    records = _doubt_marks(file, [_read_record(group, packages.get) for _, group in groups])
     return sorted(records, key=lambda record: (record.ended, record.started, record.name))
 
 
@@ -218,9 +222,42 @@ def read_current_record(file: h5py.File, step: str) -> RunRecord | None:
     def find_run(start: str) -> h5py.Group | None:
         return next((group for _, group in iter_run_groups(file, ending=f"_{start}")), None)
 
-    groups = [group for _, group in iter_run_groups(file, step) if not _read_text(group, "superseded_by")]
-    records = [_read_record(group, find_run) for group in groups]
+    groups = [group for _, group in iter_run_groups(file, step)]
+    records = [_read_record(group, find_run) for group in groups if not _read_text(group, "superseded_by")]
+    kept = {output.object_id for record in records for output in record.outputs}
+    for group in groups:
+        by = _read_text(group, "superseded_by")
+        if by and (not has_run(file, by) or _is_any_in(file, _read_objects(group, "output"), kept)):
+            records = read_records(file)  # which of the two is right, all of them say
+            break
     return find_current_record(sorted(records, key=lambda record: (record.ended, record.started)), step)
+
+
+def has_run(file: h5py.File, by: str) -> bool:
+    """Return True if what superseded a run is in the file: it was removed, or the run of that id has a record."""
+    return by == REMOVED or any(has_text(group, "run_id", by) for _, group in iter_run_groups(file, ending=by[:8]))
+
+
+def _doubt_marks(file: h5py.File, records: list[RunRecord]) -> list[RunRecord]:
+    """Return records, of which those count as current that the file can't have superseded.
+
+    A run was superseded if what did it is in the file, and its results are gone or belong to a current run.
+    """
+    known = {REMOVED, *(record.run_id for record in records)}
+    kept = {output.object_id for record in records if not record.superseded for output in record.outputs}
+    judged = []
+    for record in records:
+        doubt = ""
+        if record.superseded and record.superseded_by not in known:
+            doubt = "its record was marked as replaced, by a run that the file has no record of"
+        elif record.superseded and _is_any_in(file, record.outputs, kept):
+            doubt = "its record was marked as superseded, and its result is still in the file"
+        judged.append(replace(record, superseded_by="", doubt=doubt) if doubt else record)
+    return judged
+
+
+def _is_any_in(file: h5py.File, outputs: Iterable[ObjectRecord], kept: Collection[str]) -> bool:
+    return any(output.object_id not in kept and output.is_in(file) for output in outputs)
 
 
 def iter_run_groups(file: h5py.File, step: str = "", ending: str = "") -> Iterator[tuple[str, h5py.Group]]:

@@ -11,7 +11,7 @@ from nwbpipe.provenance._canonical import canonical_json, digest, parameters_has
 from nwbpipe.provenance._records import RunRecord
 
 _FORMAT = 1
-_UNBOUND = ("superseded", "superseded_by", "record_digest")  # a later run marks the earlier one
+_UNBOUND = ("superseded", "superseded_by", "record_digest", "doubt")  # a later run marks the earlier one
 
 
 def compute_record_digest(record: RunRecord) -> str:
@@ -25,6 +25,8 @@ def find_record_fault(record: RunRecord) -> str:
 
     Records of nwbpipe 0.1 have no digest: of them, only the parameters can be compared with their hash.
     """
+    if record.doubt:
+        return record.doubt
     try:
         if parameters_hash(record.parameters) != record.parameters_hash:
             return "the parameters in its record were changed"

@@ -20,6 +20,7 @@ from nwbpipe.provenance._records import (
     TEXT_FIELDS,
     RunRecord,
     format_time,
+    has_run,
     has_text,
     iter_run_groups,
     read_records,
@@ -172,7 +173,13 @@ def mark_superseded(file: h5py.File, step: str, by: str = REMOVED) -> list[str]:
         raise ValueError("`by` must name the run that replaces the record, or be 'removed'")
     marked = []
     for _, group in iter_run_groups(file, step):
-        if has_text(group, "step", step) and has_text(group, "superseded_by", ""):
+        if has_text(group, "step", step) and not _is_superseded(file, group):
             group.attrs["superseded_by"] = by
             marked.append(group.name)
     return marked
+
+
+def _is_superseded(file: h5py.File, group: h5py.Group) -> bool:
+    """Return True if a record is marked, by a run that the file has."""
+    by = group.attrs["superseded_by"]
+    return not has_text(group, "superseded_by", "") and has_run(file, by if isinstance(by, str) else "")

@@ -88,7 +88,7 @@ def load(
     session.require_changeable()
     values = validate_params(method, {})
     context = Context(check_step_name(method.name if step is None else step), values, {})
-    prepared = prepare_run(session, method, context, inputs or {})
+    prepared = prepare_run(session, method, context, inputs or {}, writes=True)
     sources = _hash_files(source, method.loader.files(source))
     content = {f"output:{item['path']}": f"{item['sha256']}:{item['size']}" for item in sources}
     key = run_key(method.name, method.revision, {"loaded": True}, None, {**prepared.identities, **content})

@@ -17,8 +17,10 @@ from nwbpipe.session import (
     SessionReader,
     Version,
     compare_outputs,
+    explain_taken_names,
     find_result,
     find_result_faults,
+    find_taken_names,
 )
 
 
@@ -53,7 +55,7 @@ class PreparedRun:
 
 
 def prepare_run(
-    session: SessionFile, method: Processor, context: Context, bindings: Mapping[str, str]
+    session: SessionFile, method: Processor, context: Context, bindings: Mapping[str, str], *, writes: bool = False
 ) -> PreparedRun:
     """Bind, check and identify the inputs of a run.
 
@@ -67,15 +69,22 @@ def prepare_run(
         The step and its parameters, without inputs.
     bindings : mapping of str to str
         See `bind`.
+    writes : bool
+        Whether the result will be written into the file, where its names have to be free.
 
     Raises
     ------
     InputError
         If an input can't be bound, or can't be used.
+    ResultExistsError
+        If an object that no run of the step wrote has the name of a result.
     """
 
     def read(reader: SessionReader) -> PreparedRun:
         current = reader.find_current(context.step)
+        taken = find_taken_names(reader.objects, method.module, context.step, current) if writes else []
+        if taken:
+            raise explain_taken_names(context.step, taken, str(session))
         results = [output.path for output in current.outputs] if current else []
         chosen = choose_bindings(reader, method, context, bindings, results, where=str(session))
         bound = replace(context, inputs=bind(reader.objects, method, chosen, results, where=str(session)))

@@ -128,7 +128,7 @@ def process(
     session = SessionFile.at(path)
     session.require_changeable()
     name, values = check_step_name(method.name if step is None else step), validate_params(method, params or {})
-    prepared = prepare_run(session, method, Context(name, values, {}, primary=primary), inputs or {})
+    prepared = prepare_run(session, method, Context(name, values, {}, primary=primary), inputs or {}, writes=True)
     job = PendingRun(
         method=method,
         session=session,

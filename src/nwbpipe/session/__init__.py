@@ -18,7 +18,7 @@ from nwbpipe.session._reader import SessionReader, Snapshot, Version, find_resul
 from nwbpipe.session._remove import CURATION, find_dependents, is_irreplaceable, remove_outputs
 from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile, retry_after_conflicts
 from nwbpipe.session._summary import SessionSummary, StreamSummary, summarize_session
-from nwbpipe.session._unrecorded import find_unrecorded
+from nwbpipe.session._unrecorded import explain_taken_names, find_taken_names, find_unrecorded
 from nwbpipe.session._validation import check_valid, list_validation_errors
 
 __all__ = [
@@ -44,9 +44,11 @@ __all__ = [
     "commit_result",
     "compare_outputs",
     "explain_changed_result",
+    "explain_taken_names",
     "find_dependents",
     "find_result",
     "find_result_faults",
+    "find_taken_names",
     "find_unrecorded",
     "hint_for_changed_result",
     "is_irreplaceable",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from nwbpipe.errors import ResultExistsError
 from nwbpipe.provenance import (
     LOCATION,
     IdentityResult,
@@ -69,7 +70,7 @@ def commit_result(
         with open_nwb(change.file, "a", without={LOCATION, *unneeded}) as nwbfile:
             old_paths |= {*unneeded, *(f"{LOCATION}/{name}" for name in change.file.get(LOCATION, {}))}
             old_ids = list_object_ids(nwbfile)
-            write(nwbfile)
+            _write_or_explain(nwbfile, write, session)
             outputs = find_new_outputs(nwbfile, old_ids)
         if change.file.attrs["nwb_version"] != old_version:  # pynwb raised it: each object has to be valid by it
             old_paths.clear()
@@ -79,3 +80,18 @@ def commit_result(
         record = build_record(tuple(replace(o, identity=identities[o.path].identity) for o in outputs))
         write_record(change.file, record)
     return record
+
+
+def _write_or_explain(nwbfile: NWBFile, write: Callable[[NWBFile], None], session: SessionFile) -> None:
+    """Write a result; say in our words that an object of its name is in the file: somebody may have put it there."""
+    try:
+        write(nwbfile)
+    except ValueError as error:
+        if "already exists" not in str(error):
+            raise
+        raise ResultExistsError(
+            "the file has an object with the name of a result already",
+            where=str(session),
+            found=str(error),
+            hint="choose another name (--step NAME), or remove or rename the object; nothing was changed",
+        ) from error

@@ -1,12 +1,14 @@
-"""Find the objects of a session file that no run record names: somebody added them by hand."""
+"""Find the objects of a session file that no run wrote: somebody added them by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import h5py
 
+from nwbpipe.errors import ResultExistsError
 from nwbpipe.provenance import RunRecord, find_current_record
+from nwbpipe.session._content import NwbObject
 
 _OF_SPEC = ("/general/nwbpipe", "/general/subject", "/general/session_details")
 
@@ -33,6 +35,37 @@ def find_unrecorded(file: h5py.File, records: list[RunRecord]) -> list[str]:
     return [
         path for path, identifier in _outermost_objects(file) if identifier not in recorded and path not in of_spec
     ]
+
+
+def find_taken_names(objects: Iterable[NwbObject], module: str, step: str, current: RunRecord | None) -> list[str]:
+    """Return the paths of objects that have the names of a step's results, and that its current run didn't write.
+
+    Parameters
+    ----------
+    objects : iterable of NwbObject
+        Those of the file.
+    module : str
+        Processing module of the step's results.
+    step : str
+        Name of the step: its results are called ``<StandardName>_<step>``.
+    current : RunRecord or None
+        Current record of the step.
+    """
+    own = {output.path for output in current.outputs} if current else set()
+    parent = f"/processing/{module}/"
+    taken = []
+    for item in objects:
+        standard = item.path.removeprefix(parent).removesuffix(f"_{step}")
+        if item.path == f"{parent}{standard}_{step}" and standard.isalnum() and item.path not in own:
+            taken.append(item.path)
+    return taken
+
+
+def explain_taken_names(step: str, taken: Sequence[str], where: str) -> ResultExistsError:
+    """Return the error for objects in the place of results that a step is to write."""
+    msg = f"objects that no current run wrote have the names of results of the step {step!r}"
+    hint = "choose another name (--step NAME), or remove or rename the object"
+    return ResultExistsError(msg, where=where, found=", ".join(taken), hint=hint)
 
 
 def _outermost_objects(group: h5py.Group) -> Iterator[tuple[str, str]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nwbpipe.errors import NwbpipeError
-from nwbpipe.provenance import RunRecord, find_record_fault, own_name
-from nwbpipe.session import Snapshot, hint_for_changed_result
+from nwbpipe.provenance import RunRecord, find_current_record, find_record_fault, own_name
+from nwbpipe.session import Snapshot, explain_taken_names, find_taken_names, hint_for_changed_result
 
 
 def describe_changes(record: RunRecord, snapshot: Snapshot, identify: Callable[[str], str | None]) -> str:
@@ -36,3 +36,10 @@ def describe_changes(record: RunRecord, snapshot: Snapshot, identify: Callable[[
         if identity not in (None, output.identity):
             fault = f"another program changed {output.path}"
     return f"{fault}; {hint_for_changed_result(record.step)}" if fault else ""
+
+
+def describe_taken_names(snapshot: Snapshot, module: str, run: str) -> str:
+    """Return which objects stand in the place of a run's results, in words; empty if there are none."""
+    taken = find_taken_names(snapshot.objects, module, run, find_current_record(snapshot.records, run))
+    problem = explain_taken_names(run, taken, "").problem
+    return f"{problem.what}: {problem.found}; {problem.hint}" if taken else ""

@@ -11,7 +11,7 @@ from nwbpipe.errors import InputError, NwbpipeError
 from nwbpipe.processors import Artefact, BoundInput
 from nwbpipe.project._sessions import Session
 from nwbpipe.project._spec import ProjectSpec, Step
-from nwbpipe.project.plan._changes import describe_changes
+from nwbpipe.project.plan._changes import describe_changes, describe_taken_names
 from nwbpipe.project.plan._conversion import ConversionState, SpecContent, evaluate_conversion
 from nwbpipe.project.plan._inputs import StepRun, expand_runs
 from nwbpipe.project.plan._state import CONVERT, SOUND, SessionOffer, SessionPlan, State, StepState
@@ -301,7 +301,7 @@ class _StepEvaluator:
                     step, "unverified", reason, run.run, inputs=paths, key=record.key, result=result
                 )
         key = compute_key(step.method, step.params, step.primary, step.seed, identities)
-        changed = self._describe_changes(record)
+        changed = self._describe_changes(step, run.run, record)
         if changed:  # not stale: `run` would replace what somebody changed
             return self._make_state(step, "blocked", changed, run.run, inputs=paths, key=key, result=result)
         if record is not None and record.key == key:
@@ -316,10 +316,13 @@ class _StepEvaluator:
             return self._make_pending_state(step, "stale", reason, run.run, facts, key, paths, result)
         return self._make_pending_state(step, "missing", "", run.run, facts, key, paths, result)
 
-    def _describe_changes(self, record: RunRecord | None) -> str:
-        if record is None or self.content.snapshot is None:
+    def _describe_changes(self, step: Step, run: str, record: RunRecord | None) -> str:
+        snapshot = self.content.snapshot
+        if snapshot is None:
             return ""
-        return describe_changes(record, self.content.snapshot, self._identify_path)
+        if record is not None and (changes := describe_changes(record, snapshot, self._identify_path)):
+            return changes
+        return describe_taken_names(snapshot, step.method.module, run)
 
     def _identify_inputs(self, run: StepRun) -> dict[str, str]:
         """Return the identities of the inputs, without those that are not known."""
@@ -356,16 +359,9 @@ class _StepEvaluator:
         """Return the state of a run that is missing or stale: it may also have failed, or lack its tool."""
         failed = self.failures.get(run, ())
         if failed and failed[-1][0] == key:
+            error, log = failed[-1][1:]
             return self._make_state(
-                step,
-                "failed",
-                failed[-1][1],
-                run,
-                facts=facts,
-                inputs=paths,
-                key=key,
-                result=result,
-                log=failed[-1][2],
+                step, "failed", error, run, facts=facts, inputs=paths, key=key, result=result, log=log
             )
         return self._make_state(step, state, reason, run, facts=facts, inputs=paths, key=key, result=result)
 
