@@ -10,7 +10,19 @@ from pathlib import Path
 
 from benchmarks._report import machine, note
 
-BENCHES = ("startup", "identity", "commit", "conversion", "writing", "s3", "tools", "photometry", "clocks", "project")
+BENCHES = (
+    "startup",
+    "identity",
+    "commit",
+    "conversion",
+    "writing",
+    "s3",
+    "tools",
+    "photometry",
+    "clocks",
+    "project",
+    "runs",
+)
 
 
 def main() -> None:

@@ -142,12 +142,14 @@ def kill(folder: Path) -> None:
         judge.path.unlink()
 
 
-def full_disk(folder: Path) -> None:
-    """A limit on the size of files at every per cent of the way."""
+def full_disk(folder: Path, copy: int) -> None:
+    """A limit on the size of files at every per cent of the way; for the copy, near the end of it."""
+    if copy:
+        os.environ["NWBPIPE_TRANSACTION"] = "copy"
     judge = Judge(folder, append)
     coarse = [round(judge.longest * step / 50) for step in range(50)]
     fine = [round(len(judge.start) + (judge.longest - len(judge.start)) * step / 25) for step in range(-2, 28)]
-    for limit in coarse + fine:
+    for limit in fine if copy else coarse + fine:
         judge.reset()
 
         def work(limit: int = limit) -> None:

@@ -116,3 +116,14 @@ def test_what_a_person_added_may_refer_to_a_result_that_is_not_read(many: Path) 
         assert [series.name for series in table["series"].data[:]] == ["Scaled_copy5", "Scaled_copy6"]
         assert table["series"].data[0].parent.name == "behavior"
         assert "Scaled_later" in nwbfile.processing["behavior"].data_interfaces
+
+
+def test_the_bytes_of_a_result_that_is_replaced_stay_for_a_reader_without_a_lock(many: Path) -> None:
+    with h5py.File(many) as file:
+        data = file[f"{MODULE}/Scaled_scale/data"]
+        offset, size = data.id.get_offset() or data.id.get_chunk_info(0).byte_offset, data.id.get_storage_size()
+    before = many.read_bytes()[offset : offset + size]
+    nwbpipe.process(many, Scale(), inputs={"series": "lever"}, params={"factor": 9.0}, replace=True)
+    assert many.read_bytes()[offset : offset + size] == before
+    with h5py.File(many) as file:
+        assert file[f"{MODULE}/Scaled_scale/data"][()].tobytes()[:16] not in before

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +18,8 @@ import h5py
 from nwbpipe.disk import create_file, remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError
 from nwbpipe.files._atomic import keep_attributes, move_into_place, working_path
+from nwbpipe.files._screening import is_self_contained
+from nwbpipe.files._sink import open_for_writing
 
 _FICLONE = 0x40049409  # <linux/fs.h>: share the blocks of another file
 
@@ -28,7 +30,7 @@ def open_copy(target: Path, *, check: Callable[[h5py.File], None] | None = None)
     working = working_path(target)
     try:
         initial_stat = _copy(target, working)
-        with h5py.File(working, "r+") as file:
+        with _open_for_change(target, working) as file:
             yield file
         if check is not None:
             with h5py.File(working, "r") as finished:
@@ -38,6 +40,14 @@ def open_copy(target: Path, *, check: Callable[[h5py.File], None] | None = None)
         move_into_place(working, target)
     finally:
         remove_file(working)
+
+
+def _open_for_change(target: Path, working: Path) -> AbstractContextManager[h5py.File]:
+    """Open the copy so that a full disk is an error.
+
+    Where a part of the file lies in another one, HDF5 has to find it by itself, and a full disk may end in a crash.
+    """
+    return open_for_writing(working, "r+") if is_self_contained(target) else h5py.File(working, "r+")
 
 
 def _copy(source: Path, destination: Path) -> os.stat_result:

@@ -188,12 +188,13 @@ def _find_in_attributes(path: str, item: h5py.ObjectID) -> Iterator[Danger]:
     if count > ATTRIBUTES:
         yield Danger("an object has too many attributes", path, f"{count}, of at most {ATTRIBUTES}")
         return
-    for number in range(count):
-        attribute = h5py.h5a.open(item, index=number)
-        size = _measure_attribute(attribute)
+    names: list[bytes] = []
+    h5py.h5a.iterate(item, names.append)
+    for name in names:  # by their index, HDF5 would sort all of them for each
+        size = _measure_attribute(h5py.h5a.open(item, name))
         if size > ATTRIBUTE_BYTES:
-            name = attribute.name.decode("utf-8", "backslashreplace")
-            yield Danger("an attribute is too large", path, f"{name}: {size / 1e6:.0f} MB")
+            text = name.decode("utf-8", "backslashreplace")
+            yield Danger("an attribute is too large", path, f"{text}: {size / 1e6:.0f} MB")
 
 
 def _measure_attribute(attribute: h5py.h5a.AttrID) -> int:

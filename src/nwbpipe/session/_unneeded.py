@@ -1,4 +1,4 @@
-"""Find the results of a file that a commit need not read: pynwb takes milliseconds for each, in every later run."""
+"""Find the objects of a file that a commit need not read: pynwb takes milliseconds for each, in every later run."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import h5py
 
 from nwbpipe.files import iter_references
 
-_FEW = 24  # results that are read all the same
+# Objects that are read all the same: a processor of the user's may look at a recording that is no input of its.
+_FEW_RESULTS, _FEW_RECORDINGS = 24, 200
 
 
 def find_unneeded_results(file: h5py.File, inputs: Iterable[str]) -> set[str]:
-    """Return the paths of results, of processing modules, that the inputs of a run do not lead to.
+    """Return the paths of results in processing modules, and of recordings, that the inputs of a run do not lead to.
 
     Parameters
     ----------
@@ -24,10 +25,13 @@ def find_unneeded_results(file: h5py.File, inputs: Iterable[str]) -> set[str]:
     Returns
     -------
     set of str
-        Empty in a file with few results.
+        Empty in a file with few of them.
     """
     results = set(_iter_result_paths(file))
-    if len(results) <= _FEW:
+    recordings = {f"/acquisition/{name}" for name in file.get("acquisition", ())}
+    candidates = results if len(results) > _FEW_RESULTS else set()
+    candidates |= recordings if len(recordings) > _FEW_RECORDINGS else set()
+    if not candidates:
         return set()
     needed: set[str] = set()
     pending = [_find_outermost(path) for path in inputs]
@@ -37,7 +41,7 @@ def find_unneeded_results(file: h5py.File, inputs: Iterable[str]) -> set[str]:
             continue
         needed.add(path)
         pending += [_find_outermost(target) for target in _iter_targets(file, file[path])]
-    return results - needed
+    return candidates - needed
 
 
 def _iter_result_paths(file: h5py.File) -> Iterator[str]:
@@ -50,9 +54,10 @@ def _iter_result_paths(file: h5py.File) -> Iterator[str]:
 
 
 def _find_outermost(path: str) -> str:
-    """Return the path of the object of a processing module that a path lies in; others as they are."""
+    """Return the path of the result or recording that a path lies in; others as they are."""
+    depth = {"processing": 4, "acquisition": 3}
     parts = path.split("/")
-    return "/".join(parts[:4]) if path.startswith("/processing/") else path
+    return "/".join(parts[: depth.get(parts[1]) if len(parts) > 1 else None])
 
 
 def _iter_targets(file: h5py.File, item: h5py.Group | h5py.Dataset) -> Iterator[str]:
