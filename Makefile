@@ -5,6 +5,7 @@
 # make faults the crash suite in its long form
 # make test-long  the tests that take minutes each
 # make test-tools  those of CaImAn, EXTRACT and other optional programs, where they are installed; says which ran
+# make test-archive  upload to and download from a DANDI archive: NWBPIPE_ARCHIVE_URL=…/api NWBPIPE_ARCHIVE_KEY=…
 # make bench  measure speed and memory
 # make same-source [CHANGED="dff wheel"]  after a change of compute code (see CONTRIBUTING.md)
 # make locks  resolve the locked versions again
@@ -29,7 +30,7 @@ TOOLS := $(NWBPIPE_TOOLS)/suite2p/nwbpipe-tool.json $(NWBPIPE_TOOLS)/facemap/nwb
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
-.PHONY: help setup tools readers demo demo-project check test test-long test-tools faults lint locks same-source bench clean
+.PHONY: help setup tools readers demo demo-project check test test-long test-tools test-archive faults lint locks same-source bench clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -82,6 +83,9 @@ faults: setup
 
 test-long: setup tools
 	$(BIN)/python -m pytest -m long
+
+test-archive: setup
+	$(BIN)/python -m pytest -m archive -v -rs
 
 test-tools: setup tools
 	$(BIN)/python -m pytest -m tool -v -rs

@@ -44,6 +44,10 @@ state = ".nwbpipe"                            # logs, leases, and one small file
 # processor = "shared_pca"
 # scope = "project"
 
+# [publish]                                   # `nwbpipe upload`: see docs/how-do-i-publish-on-dandi.md
+# instance = "sandbox"                        # dandi, sandbox, ember, or the URL of an API
+# dandiset = "200123"                         # or, for --create: name, description, licence, contributors
+
 # [[ignore]]
 # session = "M042/2024-05-01*"
 # steps = ["sort"]                            # all, if left out

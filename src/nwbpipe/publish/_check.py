@@ -16,13 +16,16 @@ from nwbpipe.session import check
 _ERROR = "ERROR"  # severity of dandi from which the archive's client refuses a file
 
 
-def find_refusals(session: SessionAssets) -> list[Problem]:
-    """Return why DANDI would refuse a session file: by our own check, dandi's validation and its schema.
+def find_refusals(session: SessionAssets, *, thorough: bool = False) -> list[Problem]:
+    """Return why DANDI would refuse a session file: by our own check, dandi's rules for names and its schema.
 
     Parameters
     ----------
     session : SessionAssets
         A file that has a place.
+    thorough : bool
+        Run dandi's own validation as well. It takes twice as long, and has the same rules: pynwb's validator, and
+        nwbinspector with DANDI's configuration, which our check has run.
     """
     file, asset = session.file, session.assets[0]
     try:
@@ -42,7 +45,7 @@ def find_refusals(session: SessionAssets) -> list[Problem]:
     if problems:  # dandi's readers are not for damaged files
         return problems
     with silence():
-        return [*_validate(asset), *_check_schema(asset)]
+        return [*_validate(asset, thorough), *_check_schema(asset)]
 
 
 @contextmanager
@@ -66,10 +69,10 @@ def open_asset(asset: AssetFile) -> Any:
     return kind(filepath=asset.file.resolve(), path=asset.path, dandiset_path=None)
 
 
-def _validate(asset: AssetFile) -> Iterator[Problem]:
-    """Yield what `dandi validate` refuses."""
+def _validate(asset: AssetFile, thorough: bool) -> Iterator[Problem]:
+    """Yield what `dandi validate` refuses: of the file's place, and if `thorough` of its content."""
     organize = require("dandi.organize")
-    results = open_asset(asset).get_validation_errors()
+    results = open_asset(asset).get_validation_errors() if thorough else []
     results += organize.validate_organized_path(asset.path, asset.file, asset.file.parent)
     messages = set()
     for result in results:

@@ -73,7 +73,7 @@ def check_readiness(path: Path | str) -> ReadinessReport:
         raise RequestError(msg, where=str(path), expected=expected)
     session = find_assets(file)
     if session.assets:
-        session.problems += find_refusals(session)
+        session.problems += find_refusals(session, thorough=True)
     _copy(session, report)
     return report
 
