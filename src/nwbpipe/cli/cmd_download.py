@@ -44,16 +44,20 @@ def download(
             if report is not None:
                 report(count / total, text)
 
-        outcome = fetch_files(
-            address,
-            instance=instance,
-            output=output,
-            project=project,
-            profile=profile,
-            jobs=jobs,
-            progress=progress,
-            stopped=stopped,
-        )
+        try:
+            outcome = fetch_files(
+                address,
+                instance=instance,
+                output=output,
+                project=project,
+                profile=profile,
+                jobs=jobs,
+                progress=progress,
+                stopped=stopped,
+            )
+        except KeyboardInterrupt:
+            echo("stopped before anything was fetched", err=True)
+            raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps(outcome.as_dict(), indent=2))
     else:

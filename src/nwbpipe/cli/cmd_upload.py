@@ -57,21 +57,25 @@ def upload(
             if report is not None:
                 report(count / total, text)
 
-        outcome = send_files(
-            sources or (),
-            instance=instance,
-            dandiset=dandiset,
-            project=project,
-            profile=profile,
-            sessions=sessions or (),
-            create=create,
-            dry_run=dry_run,
-            skip_refused=skip_refused,
-            jobs=jobs,
-            show_plan=_choose_view(as_json),
-            progress=progress,
-            stopped=stopped,
-        )
+        try:
+            outcome = send_files(
+                sources or (),
+                instance=instance,
+                dandiset=dandiset,
+                project=project,
+                profile=profile,
+                sessions=sessions or (),
+                create=create,
+                dry_run=dry_run,
+                skip_refused=skip_refused,
+                jobs=jobs,
+                show_plan=_choose_view(as_json),
+                progress=progress,
+                stopped=stopped,
+            )
+        except KeyboardInterrupt:
+            echo("stopped before anything was sent", err=True)
+            raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps(outcome.as_dict(), indent=2))
     else:
