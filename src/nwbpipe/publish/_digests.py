@@ -54,12 +54,15 @@ class FileDigest:
         ``dandi:sha2-256``.
     parts : tuple of Part
         The parts of its upload.
+    mtime_ns : int
+        Time of its last change, in nanoseconds since 1970.
     """
 
     size: int
     etag: str
     sha256: str
     parts: tuple[Part, ...]
+    mtime_ns: int
 
 
 def digest_file(
@@ -119,7 +122,7 @@ def digest_file(
     if (stat.st_size, stat.st_mtime_ns) != (final_stat.st_size, final_stat.st_mtime_ns):
         raise _change_error(path)
     etag = hashlib.md5(b"".join(bytes.fromhex(part.md5) for part in parts), usedforsecurity=False).hexdigest()
-    return FileDigest(stat.st_size, f"{etag}-{len(parts)}", sha256.hexdigest(), tuple(parts))
+    return FileDigest(stat.st_size, f"{etag}-{len(parts)}", sha256.hexdigest(), tuple(parts), stat.st_mtime_ns)
 
 
 def _change_error(path: Path) -> ConflictError:

@@ -149,7 +149,7 @@ def _digest_files(
 ) -> dict[Path, FileDigest]:
     """Return the digests of all files; what can't be read is added to the problems of its session."""
     pairs = [(session, asset.file) for session in sessions if not session.problems for asset in session.assets]
-    total = sum(file.stat().st_size for _, file in pairs)
+    total = sum(_read_size(file) for _, file in pairs)
     read_bytes = [0]
 
     def advance(count: int) -> None:
@@ -168,6 +168,13 @@ def _digest_files(
     with ThreadPoolExecutor(_HASHING) as pool:
         digests = list(pool.map(read, pairs))
     return {file: digest for (_, file), digest in zip(pairs, digests, strict=True) if digest is not None}
+
+
+def _read_size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # told when it is read
+        return 0
 
 
 def _sort_assets(

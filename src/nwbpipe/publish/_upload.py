@@ -194,7 +194,7 @@ def _make_receipt(planned: PlannedAsset, remote: RemoteAsset, state: Any) -> Ass
         planned.digest.etag,
         planned.digest.sha256,
         bool(remote.sha256),
-        planned.asset.file.stat().st_mtime_ns,
+        planned.digest.mtime_ns,
     )
 
 
