@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 # The simulator's own writers of the two formats; it makes small sessions, the benchmarks large ones.
-from nwbpipe.simulate._ephys import RATE_HZ, RUN, _format_meta, _make_probe
+from nwbpipe.simulate._ephys import RATE_HZ, RUN, format_meta, make_probe
 from nwbpipe.simulate._imaging import _write_scanimage
 
 CHANNELS = 384
@@ -31,7 +31,7 @@ def write_probe(folder: Path, size: int) -> Path:
     with binary.open("wb") as file:
         for start in range(0, samples, second):
             file.write(np.roll(block, start // second * 17, axis=0)[: samples - start].tobytes())
-    Path(f"{stem}.meta").write_text(_format_meta(binary, samples, _make_probe(CHANNELS), START), encoding="ascii")
+    Path(f"{stem}.meta").write_text(format_meta(binary, samples, make_probe(CHANNELS), START), encoding="ascii")
     args: dict[str, object] = {"folder_path": RUN, "stream_id": "imec0.ap"}
     return _write_spec(folder, "SpikeGLXRecordingInterface", args)
 

@@ -19,7 +19,7 @@ _PRELOADED = (
     "nwbpipe.project",
     "neuroconv.datainterfaces",
 )
-_TIMEOUT_S = 300
+_TIMEOUT_S = 600
 _OUTPUT = ".printed"
 
 

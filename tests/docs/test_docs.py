@@ -104,7 +104,7 @@ RUNNABLE = [page for page in PAGES if any(block.runnable for block in blocks(pag
 
 
 # Those that take a minute are left to `make test-long`.
-LONG = ("how-do-i-process-photometry.md", "how-good-is-my-scan.md")
+LONG = ("how-do-i-process-photometry.md", "how-do-i-sort-spikes.md", "how-good-is-my-scan.md")
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ GROUP = "nwbpipe.processors"
 
 #: Our processors: module of `nwbpipe.processors`, and class.
 OURS = {
+    "band_power": "ephys:BandPower",
     "caiman": "imaging:Caiman",
     "deconvolution": "imaging:Deconvolution",
     "demodulate": "photometry:Demodulate",

@@ -3,6 +3,7 @@
 from nwbpipe._old_names import find_old_names
 from nwbpipe.simulate._behavior import BehaviorTruth
 from nwbpipe.simulate._dense_probe import DenseProbeSettings, DenseProbeTruth, simulate_dense_probe
+from nwbpipe.simulate._dense_probe_files import write_spikeglx
 from nwbpipe.simulate._ephys import EphysTruth
 from nwbpipe.simulate._face import FaceTruth
 from nwbpipe.simulate._imaging import ImagingTruth
@@ -36,4 +37,5 @@ __all__ = [
     "simulate_photometry_session",
     "simulate_session",
     "simulate_two_photon",
+    "write_spikeglx",
 ]

@@ -89,7 +89,7 @@ def write_ephys(
     """
     core: Any = require("spikeinterface.core", "spikeinterface")
     generate: Any = require("spikeinterface.core.generate", "spikeinterface")
-    probe = _make_probe(scale.n_channels)
+    probe = make_probe(scale.n_channels)
     contacts = np.asarray(probe.contact_positions, dtype=np.float64)
     locations = _draw_unit_locations(rng, contacts, scale.n_units)
     templates = generate.generate_templates(
@@ -119,7 +119,7 @@ def write_ephys(
     binary, meta = Path(f"{stem}.bin"), Path(f"{stem}.meta")
     n_samples = int(recording.get_num_samples())
     _write_binary(binary, recording, n_samples, pulses or {})
-    meta.write_text(_format_meta(binary, n_samples, probe, start_time), encoding="ascii")
+    meta.write_text(format_meta(binary, n_samples, probe, start_time), encoding="ascii")
     samples = tuple(
         np.asarray(sorting.get_unit_spike_train(unit, segment_index=0), dtype=np.int64) for unit in sorting.unit_ids
     )
@@ -140,7 +140,7 @@ def _draw_seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**31))
 
 
-def _make_probe(n_channels: int) -> Any:
+def make_probe(n_channels: int) -> Any:
     """Return the lowest `n_channels` contacts of a Neuropixels 1.0 probe (bank 0)."""
     tools: Any = require("probeinterface.neuropixels_tools", "probeinterface")
     probe = tools.build_neuropixels_probe(PART_NUMBER).get_slice(np.arange(n_channels))
@@ -176,7 +176,7 @@ def _write_binary(path: Path, recording: Any, n_samples: int, pulses: dict[str, 
             file.write(block.tobytes())
 
 
-def _format_meta(binary: Path, n_samples: int, probe: Any, start_time: str) -> str:
+def format_meta(binary: Path, n_samples: int, probe: Any, start_time: str) -> str:
     """Return the .meta file, with the keys that SpikeGLX 20230905 writes and readers use."""
     n_channels = probe.get_contact_count()
     tools: Any = require("probeinterface.neuropixels_tools", "probeinterface")

@@ -1,5 +1,6 @@
 """Processors of extracellular electrophysiology."""
 
+from nwbpipe.processors.ephys._band_power import BandPower, BandPowerParams
 from nwbpipe.processors.ephys._lfp import Lfp, LfpParams
 from nwbpipe.processors.ephys._motion import Motion, MotionParams
 from nwbpipe.processors.ephys._parameters import SpikeSortingParams
@@ -10,6 +11,8 @@ from nwbpipe.processors.ephys._unit_export import UnitExport, UnitExportParams
 from nwbpipe.processors.ephys._unit_quality import UnitQuality, UnitQualityParams
 
 __all__ = [
+    "BandPower",
+    "BandPowerParams",
     "Lfp",
     "LfpParams",
     "Motion",
