@@ -35,6 +35,7 @@ OURS = {
     "suite2p": "imaging:Suite2p",
     "transients": "photometry:Transients",
     "trialize": "behavior:Trialize",
+    "unit_psth": "ephys:UnitPsth",
     "unit_quality": "ephys:UnitQuality",
     "wheel": "behavior:Wheel",
 }

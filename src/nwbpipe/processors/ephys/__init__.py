@@ -8,6 +8,7 @@ from nwbpipe.processors.ephys._recording_quality import RecordingQuality, Record
 from nwbpipe.processors.ephys._session_units import SessionUnits, SessionUnitsParams
 from nwbpipe.processors.ephys._spikesorting import SpikeSorting
 from nwbpipe.processors.ephys._unit_export import UnitExport, UnitExportParams
+from nwbpipe.processors.ephys._unit_psth import UnitPsth, UnitPsthParams
 from nwbpipe.processors.ephys._unit_quality import UnitQuality, UnitQualityParams
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "SpikeSortingParams",
     "UnitExport",
     "UnitExportParams",
+    "UnitPsth",
+    "UnitPsthParams",
     "UnitQuality",
     "UnitQualityParams",
 ]
