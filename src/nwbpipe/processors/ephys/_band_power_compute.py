@@ -40,7 +40,7 @@ def compute(request: Mapping[str, Any], results: h5py.File, progress: Callable[[
             chunks=(max(1, min(4096, shape[0])), min(_CHANNELS, shape[1]), 1),
             fillvalue=np.nan,
         )
-        done = 0
+        offset = 0
         times: List[np.ndarray] = []
         middle = step // 2 if metric == "phase" else (step - 1) / 2
         for (start, end), count in zip(stretches, counts):
@@ -51,9 +51,9 @@ def compute(request: Mapping[str, Any], results: h5py.File, progress: Callable[[
                 columns = slice(first, min(first + _CHANNELS, data.shape[1]))
                 for band, kernel in enumerate(kernels):
                     for bin_, part in measure_stretch(data, (start, end), columns, gains, kernel, step, rate, metric):
-                        values[done + bin_ : done + bin_ + len(part), columns, band] = part
+                        values[offset + bin_ : offset + bin_ + len(part), columns, band] = part
                 progress(0.05 + 0.9 * first / data.shape[1], "bands")
-            done += count
+            offset += count
     if stamps is not None:
         results["times"] = np.concatenate(times) if times else np.zeros(0)
     return {"rate": rate / step, "offset_s": middle / rate, "taps": [len(kernel) for kernel in kernels]}

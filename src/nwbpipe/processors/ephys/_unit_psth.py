@@ -60,30 +60,30 @@ class UnitPsth(Processor):
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Read times and kinds of the events."""
-        units, path = context.input(nwbfile, "units"), context.inputs["units"].path
+        units = context.input(nwbfile, "units")
         if len(units) and "spike_times" not in units.colnames:
             msg = "the units have no spike times"
-            raise InputError(msg, where=path, expected="a column spike_times")
-        table, where, params = context.input(nwbfile, "events"), context.inputs["events"].path, context.params
+            raise InputError(msg, where=context.inputs["units"].path, expected="a column spike_times")
+        table, path, params = context.input(nwbfile, "events"), context.inputs["events"].path, context.params
         columns = list(table.colnames)
         column = params.time_column or ("timestamp" if "timestamp" in columns else "start_time")
         kind = params.kind_column or ("event_type" if "event_type" in columns else None)
         for name in (column, kind):
             if name is not None and name not in columns:
                 msg = f"the table of events has no column {name!r}"
-                raise InputError(msg, where=where, expected="one of " + ", ".join(columns), found=name)
+                raise InputError(msg, where=path, expected="one of " + ", ".join(columns), found=name)
         times = np.asarray(table[column][:])
         if times.ndim != 1 or times.dtype.kind not in "fiu":
             msg = f"the column {column!r} does not hold times"
             raise InputError(
-                msg, where=where, expected="one number a row", found=f"{times.dtype}, shape {times.shape}"
+                msg, where=path, expected="one number a row", found=f"{times.dtype}, shape {times.shape}"
             )
         labels = [str(table.name)] * len(times) if kind is None else [str(value) for value in table[kind][:]]
         names = list(dict.fromkeys(params.kinds)) or sorted(set(labels))
         unknown = [name for name in names if name not in labels]
         if unknown or not names:
             msg = f"no event is called {', '.join(map(repr, unknown))}" if unknown else "the table holds no events"
-            raise InputError(msg, where=where, expected=", ".join(sorted(set(labels)))[:500] or "a row or more")
+            raise InputError(msg, where=path, expected=", ".join(sorted(set(labels)))[:500] or "a row or more")
         chosen = [
             (float(time), names.index(label)) for time, label in zip(times, labels, strict=True) if label in names
         ]
@@ -107,7 +107,7 @@ class UnitPsth(Processor):
             values = arrays[name][:]
             return values.reshape(-1, *values.shape[2:])
 
-        before, after = (f"{low:g} to {high:g} s" for low, high in (params.baseline_s, params.response_s))
+        early, late = (f"{low:g} to {high:g} s" for low, high in (params.baseline_s, params.response_s))
         columns = [
             DynamicTableRegion(name="unit", description="The unit", data=rows, table=units),
             VectorData(name="event_type", description="Kind of event", data=kinds),
@@ -119,8 +119,8 @@ class UnitPsth(Processor):
             ),
             VectorData(name="rate", description="Mean rate in each bin, in Hz", data=flat("rate")),
             VectorData(name="sem", description="Standard error of the rate over events, in Hz", data=flat("sem")),
-            VectorData(name="baseline_rate", description=f"Mean rate from {before}, in Hz", data=flat("baseline")),
-            VectorData(name="response_rate", description=f"Mean rate from {after}, in Hz", data=flat("response")),
+            VectorData(name="baseline_rate", description=f"Mean rate from {early}, in Hz", data=flat("baseline")),
+            VectorData(name="response_rate", description=f"Mean rate from {late}, in Hz", data=flat("response")),
             VectorData(
                 name="p_value",
                 description="Wilcoxon's signed-rank test of response against baseline (NaN under 5 events)",

@@ -40,11 +40,11 @@ def compute(request: Mapping[str, Any], results: h5py.File, progress: Callable[[
             rate[kind, unit] = counts.mean(axis=0) / params["bin_s"]
             if len(events) > 1:
                 sem[kind, unit] = counts.std(axis=0, ddof=1) / params["bin_s"] / np.sqrt(len(events))
-            before, after = (
+            quiet, driven = (
                 measure_rates(spikes[unit], events, params[name]) for name in ("baseline_s", "response_s")
             )
-            baseline[kind, unit], response[kind, unit] = before.mean(), after.mean()
-            p_value[kind, unit] = compare_rates(before, after)
+            baseline[kind, unit], response[kind, unit] = quiet.mean(), driven.mean()
+            p_value[kind, unit] = compare_rates(quiet, driven)
     results["lags"] = (edges[1:] + edges[:-1]) / 2
     for name, values in (("rate", rate), ("sem", sem), ("trials", trials), ("baseline", baseline)):
         results[name] = values
@@ -62,12 +62,13 @@ def read_ragged(table: Any, name: str, size: int) -> Any:
 
 
 def select_events(events: np.ndarray, observed: Any, first: float, last: float) -> np.ndarray:
-    """Return the events whose whole window was observed; all of them where that is not known."""
+    """Return the events whose whole window was observed; all of them where that is not finite."""
     events = events[np.isfinite(events)]
     if observed is None or not len(observed):
         return events
     inside = (events[:, None] + first >= observed[:, 0] - 1e-9) & (events[:, None] + last <= observed[:, 1] + 1e-9)
-    return events[inside.any(axis=1)]
+    selected: np.ndarray = events[inside.any(axis=1)]
+    return selected
 
 
 def count_spikes(spikes: np.ndarray, events: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -94,9 +95,9 @@ def compare_rates(before: np.ndarray, after: np.ndarray) -> float:
 def adjust(p_values: np.ndarray) -> np.ndarray:
     """Return the p-values after Benjamini and Hochberg, over all units and kinds of events."""
     flat = p_values.ravel()
-    known = np.flatnonzero(np.isfinite(flat))
+    finite = np.flatnonzero(np.isfinite(flat))
     adjusted = np.full(flat.shape, np.nan)
-    order = known[np.argsort(flat[known])]
+    order = finite[np.argsort(flat[finite])]
     scaled = flat[order] * len(order) / np.arange(1, len(order) + 1)
     adjusted[order] = np.minimum(1.0, np.minimum.accumulate(scaled[::-1])[::-1])
     return adjusted.reshape(p_values.shape)
