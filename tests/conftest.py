@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fixtures.s3",
     "tests.fixtures.simulated",
     "tests.fixtures.tools",
+    "tests.fixtures.validator",
 ]
 
 
