@@ -46,6 +46,7 @@ def test_what_is_measured_is_what_numpy_says(movies: dict[str, np.ndarray], tmp_
         np.testing.assert_array_equal(frames[:, 2], movie.max(axis=(1, 2)))
 
 
+@pytest.mark.long
 def test_suite2p_takes_it(
     movies: dict[str, np.ndarray], tmp_path: Path, tool: Callable[[str], ToolEnvironment]
 ) -> None:

@@ -84,18 +84,21 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(
     assert left_over(tmp_path) == []
 
 
-def test_two_runners_compute_each_run_once(tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sessions", [1, pytest.param(4, marks=pytest.mark.long)])
+def test_two_runners_compute_each_run_once(
+    sessions: int, tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TESTS_COUNTER", str(tmp_path / "counter"))
-    make_project(tmp_path / "lab", 2, STEPS.replace("KIND", "local").replace("workers = 2", "workers = 1"))
+    make_project(tmp_path / "lab", sessions, STEPS.replace("KIND", "local").replace("workers = 2", "workers = 1"))
     words = [*RUN, "--project", str(tmp_path / "lab")]
     runners = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
     for runner in runners:
         output = runner.communicate(timeout=500)[0].decode()
         assert runner.returncode == 0, output
-    check(tmp_path / "lab", 2)
+    check(tmp_path / "lab", sessions)
     computed = Counter(
         (one["session"], one["step"]) for one in lines(tmp_path / "counter") if one["what"] == "compute"
     )
-    assert len(computed) == 6
+    assert len(computed) == 3 * sessions
     assert set(computed.values()) == {1}
     assert list((tmp_path / "lab/state/leases").glob("*.json")) == []

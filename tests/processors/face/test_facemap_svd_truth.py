@@ -35,7 +35,9 @@ def own_folders(tmp_path, monkeypatch):
         monkeypatch.setenv(f"NWBPIPE_{name}", str(tmp_path / name.lower()))
 
 
-@pytest.mark.parametrize("frames", [[650], [400, 250]], ids=["one file", "two files"])
+@pytest.mark.parametrize(
+    "frames", [pytest.param([650], id="one file", marks=pytest.mark.long), pytest.param([400, 250], id="two files")]
+)
 def test_pupil_and_motion_are_found(tmp_path, frames):
     truth = simulate_face(tmp_path, frames)
     starts = [0, *np.cumsum(frames[:-1]).tolist()]
