@@ -40,7 +40,8 @@ def test_its_kits_pass(lab_package: Path) -> None:
         "test_lab_rms_contract.py",
         "test_lab_store.py",
     ]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    without = [word for name in ("cacheprovider", "dandi", "dandischema", "anyio") for word in ("-p", f"no:{name}")]
+    command = [sys.executable, "-m", "pytest", "-q", *without, *tests]
     done = subprocess.run(command, cwd=lab_package, env=os.environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
     assert " passed" in done.stdout
