@@ -294,7 +294,7 @@ def test_blocks_do_not_depend_on_the_pieces(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(digests) == 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(row=st.integers(0, 399), channel=st.integers(0, 2), bit=st.integers(0, 15))
 def test_any_bit_of_any_sample(session: Path, row: int, channel: int, bit: int) -> None:
     with h5py.File(session, "r+") as file:
