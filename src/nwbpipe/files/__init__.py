@@ -5,6 +5,7 @@ from nwbpipe.files._carry import carry_over, outside_targets
 from nwbpipe.files._check import FileCondition, Inspection, inspect_file, repair_file
 from nwbpipe.files._chunks import can_decode_chunks, read_chunked, write_chunked
 from nwbpipe.files._codec import Codec
+from nwbpipe.files._damage import translate_damage
 from nwbpipe.files._journal import find_superblock
 from nwbpipe.files._layout import Access, Layout, chunk_shape
 from nwbpipe.files._links import (
@@ -89,6 +90,7 @@ __all__ = [
     "s3_upload",
     "soft_links",
     "transaction",
+    "translate_damage",
     "unlink",
     "upload_file",
     "walk_objects",

@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from nwbpipe.errors import DamagedFileError
 from nwbpipe.session._validation import hash_schemas
 
 _NO_DATA = ("/specifications", "/general/nwbpipe")
@@ -106,7 +107,17 @@ def _iter_type_parents(file: h5py.File) -> Iterator[tuple[str, str | None]]:
     for namespace in file[location].values():
         versions = sorted(namespace)  # the newest last, as hdmf takes it
         for dataset in namespace[versions[-1]].values() if versions else ():
-            yield from _iter_type_definitions(json.loads(dataset.asstr()[()]))
+            try:
+                spec = json.loads(dataset.asstr()[()])
+            except (ValueError, TypeError, AttributeError, RecursionError, OSError) as error:
+                raise DamagedFileError(
+                    "the file's own copy of a schema can't be read",
+                    where=f"{file.filename}: {getattr(dataset, 'name', location)}",
+                    expected="a text of JSON",
+                    found=f"{type(error).__name__}: {error}"[:200],
+                    hint="export the file with a current pynwb, or restore it from a copy",
+                ) from error
+            yield from _iter_type_definitions(spec)
 
 
 def _iter_type_definitions(spec: Any) -> Iterator[tuple[str, str | None]]:

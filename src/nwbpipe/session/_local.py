@@ -49,9 +49,10 @@ class LocalSessionFile(SessionFile):
     def open(self, *, locked: bool = False) -> Iterator[SessionReader]:
         """See `SessionFile.open`."""
         self._require_file()
-        reader = files.read_settled(self._path, lambda: self._open_reader(locked))
-        with reader.file, reader:
-            yield reader
+        with files.translate_damage(self._path):
+            reader = files.read_settled(self._path, lambda: self._open_reader(locked))
+            with reader.file, reader:
+                yield reader
 
     def read(self, function: Callable[[SessionReader], T], *, locked: bool = False) -> T:
         """See `SessionFile.read`."""
@@ -62,7 +63,8 @@ class LocalSessionFile(SessionFile):
                 return function(reader)
 
         self._require_file()
-        return files.read_settled(self._path, once)
+        with files.translate_damage(self._path):
+            return files.read_settled(self._path, once)
 
     def keep_identities(
         self, change: SessionChange, changed: list[str], written: Mapping[str, IdentityResult]
@@ -87,9 +89,12 @@ class LocalSessionFile(SessionFile):
         self._require_file()
         files.read_settled(self._path, self._require_hdf5)
         left_alone = [LOCATION if unlinks else "/"]
-        with files.transaction(
-            self._path, lock_timeout=lock_timeout, check=check, committed=committed, left_alone=left_alone
-        ) as file:
+        with (
+            files.translate_damage(self._path),
+            files.transaction(
+                self._path, lock_timeout=lock_timeout, check=check, committed=committed, left_alone=left_alone
+            ) as file,
+        ):
             read_nwb_version(file)
             yield SessionChange(file, FileStat.of(self._path))
 
