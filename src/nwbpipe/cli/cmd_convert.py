@@ -39,6 +39,10 @@ def convert(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
     """Build one NWB file out of a session's raw files, and show what it holds."""
+    from nwbpipe.converters import check_draft
+
+    check_draft(spec)  # before NeuroConv is imported, which takes seconds
+
     from nwbpipe.converters import ConversionOptions, Storage, convert_session, preview_conversion
 
     path: Path | str | None = None

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nwbpipe.converters._record import conversion_key, identity_values, source_paths, watched_folders
     from nwbpipe.converters._update import SpecChanges, compare_specs, update_metadata
     from nwbpipe.converters.clocks._figure import draw_alignments
-    from nwbpipe.converters.spec._load import SpecSummary, load_spec, open_spec, summarize_spec
+    from nwbpipe.converters.spec._load import SpecSummary, check_draft, load_spec, open_spec, summarize_spec
     from nwbpipe.converters.spec._model import SessionSpec, SourceSpec, SubjectSpec
 
 _HOME = {
@@ -34,6 +34,7 @@ _HOME = {
     "load_spec": "spec._load",
     "open_spec": "spec._load",
     "source_paths": "_record",
+    "check_draft": "spec._load",
     "compare_specs": "_update",
     "summarize_spec": "spec._load",
     "update_metadata": "_update",
@@ -48,6 +49,7 @@ __all__ = [
     "SpecSummary",
     "Storage",
     "SubjectSpec",
+    "check_draft",
     "compare_specs",
     "conversion_key",
     "convert",

@@ -45,8 +45,18 @@ _PACKAGES = ("neuroconv", "pynwb", "hdmf", "h5py", "numpy", "spikeinterface", "n
 def source_paths(spec: SessionSpec) -> list[tuple[str, Path]]:
     """Return the raw files and folders of a session, each with the source that it belongs to.
 
-    They are those that the spec names, and those beside them that belong to the same recording by its account.
+    They are those that the spec names, and those beside them that belong to the same recording by its account, which
+    is read once for a loaded spec whose files are all on this machine.
     """
+    if spec._raw_files is not None:
+        return list(spec._raw_files)
+    files = _list_files(spec)
+    if all(path.exists() for _, path in files):  # those of a remote store come later
+        spec._raw_files = tuple(files)
+    return files
+
+
+def _list_files(spec: SessionSpec) -> list[tuple[str, Path]]:
     return [
         *((name, path) for name, source in spec.sources.items() for path in _paths_of_source(source)),
         *(("clocks", path) for clock in spec.clocks.values() for path in files_of(clock)),

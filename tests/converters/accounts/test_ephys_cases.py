@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,14 @@ def write_probe(folder: Path, first: int, count: int = 90_000) -> dict[str, Any]
     return {"interface": "SpikeGLXRecordingInterface", "args": {"folder_path": "run1_g0", "stream_id": "imec0.ap"}}
 
 
-def test_all_files_of_a_split_recording_are_read_and_hashed(tmp_path: Path) -> None:
+def test_all_files_of_a_split_recording_are_read_and_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built = build(tmp_path, {"ephys": write_intan(tmp_path)})
     series = built.nwbfile.acquisition["ElectricalSeries_ephys"]
     assert series.data.maxshape[0] == 61_440
     spec = load_spec(tmp_path / "session.yaml")
     assert [path.name[-6:] for _, path in source_paths(spec)] == ["00.rhd", "01.rhd", "02.rhd"]
+    monkeypatch.setattr("nwbpipe.converters._record.read_account", None)
+    assert len(source_paths(spec)) == 3, "the account is read once for a spec"
 
 
 def test_one_file_of_a_split_recording_alone_has_to_be_accepted(tmp_path: Path) -> None:
@@ -103,6 +106,18 @@ def test_sources_apart_in_time_are_refused_with_both_ranges(tmp_path: Path) -> N
     assert "0.000 s to 3.000 s" in str(caught.value.problem.expected)
     assert "-4,982.500 s to -4,982.000 s" in str(caught.value.problem.found)
     build(tmp_path, {**sources, "events": {**events, "accept": ["extent"]}}, clocks=clocks)
+
+
+@pytest.mark.parametrize(
+    ("offset", "is_refused"), [(2.4, False), (3.4, False), (3.6, True), (100.0, True), (-1.9, False), (-2.2, True)]
+)
+def test_sources_overlap_to_within_a_second(offset: float, is_refused: bool, tmp_path: Path) -> None:
+    """A probe of 3 s; events at 0.5 and 1 s of a clock that starts `offset` later."""
+    (tmp_path / "events.csv").write_text("time,name\n0.5,cue\n1.0,cue\n")
+    sources = {"probe": write_probe(tmp_path, 0), "events": dict(EVENTS)}
+    clocks = {"events": {"align": "start", "offset_s": offset}}
+    with pytest.raises(AccountError, match="lies apart") if is_refused else nullcontext():
+        build(tmp_path, sources, clocks=clocks)
 
 
 def test_shadow_files_of_a_mac_are_no_data(tmp_path: Path) -> None:

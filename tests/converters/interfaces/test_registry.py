@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from nwbpipe.converters import _interface_names
 from nwbpipe.converters.interfaces import _registry, interface_class, interface_names, missing_reader_error
 from nwbpipe.converters.interfaces._declaration import own_declaration
 from nwbpipe.errors import SourceError, UnknownNameError
 
-_OURS = sorted(_registry.our_modules())
+_OURS = sorted(_interface_names.our_modules())
 
 
 @pytest.mark.parametrize("name", _OURS)
@@ -82,10 +83,10 @@ def test_an_unknown_name_names_the_nearest(name, near):
 
 
 def test_a_third_partys_interface(monkeypatch):
-    good = EntryPoint("LabInterface", "neuroconv.datainterfaces:AudioInterface", _registry.ENTRY_POINT_GROUP)
-    no_class = EntryPoint("NoClass", "json:dumps", _registry.ENTRY_POINT_GROUP)
-    broken = EntryPoint("Broken", "not_a_package_xyz:Thing", _registry.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(_registry, "entry_points", lambda group: [good, no_class, broken])
+    good = EntryPoint("LabInterface", "neuroconv.datainterfaces:AudioInterface", _interface_names.ENTRY_POINT_GROUP)
+    no_class = EntryPoint("NoClass", "json:dumps", _interface_names.ENTRY_POINT_GROUP)
+    broken = EntryPoint("Broken", "not_a_package_xyz:Thing", _interface_names.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(_interface_names, "entry_points", lambda group: [good, no_class, broken])
     assert interface_class("LabInterface").__name__ == "AudioInterface"
     assert "LabInterface" in interface_names()
     with pytest.raises(SourceError, match="does not name a data interface"):

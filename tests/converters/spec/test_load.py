@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from nwbpipe.converters import load_spec
+from nwbpipe.converters import check_draft, load_spec
+from nwbpipe.converters._interface_names import list_neuroconv_names, our_modules
+from nwbpipe.converters.interfaces import interface_names
 from nwbpipe.errors import SpecError
 from tests.converters import raw
 
@@ -169,3 +173,32 @@ def test_each_missing_file_of_a_list_is_named(folder):
 def test_a_missing_spec_is_one_clear_error(tmp_path):
     with pytest.raises(SpecError, match="can't be read"):
         load_spec(tmp_path / "no.yaml")
+
+
+def test_a_draft_is_checked_without_neuroconv(folder: Path) -> None:
+    """Within tenths of a second: keys, values, references and names; not arguments, which the interfaces declare."""
+    source = {"interface": "TiffImagingInterfac", "args": {"file_pth": "movie.tif"}, "cloc": "x"}
+    path = raw.write_spec(folder, {"scope": source}, clocks={"y": {"align": "start", "offset_s": 1.0}})
+    script = f"""
+import sys
+from pathlib import Path
+from nwbpipe.converters import check_draft
+from nwbpipe.errors import SpecError
+try:
+    check_draft(Path({str(path)!r}))
+except SpecError as error:
+    print(*(problem.what for problem in error.problems), sep="\\n")
+print(*{{"neuroconv", "pynwb", "hdmf", "h5py", "numpy"}} & set(sys.modules))
+"""
+    lines = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert "no data interface is called 'TiffImagingInterfac'" in lines
+    assert "the key 'cloc' is unknown" in lines
+    assert lines[-1] == ""
+    check_draft(raw.write_spec(folder, {"scope": raw.tiff()}))
+
+
+def test_names_of_interfaces_are_known_without_their_import() -> None:
+    assert {*our_modules(), *list_neuroconv_names()} <= set(interface_names())
+    assert len(list_neuroconv_names()) > 50

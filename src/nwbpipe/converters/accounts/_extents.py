@@ -15,7 +15,7 @@ from nwbpipe.errors import Problem
 if TYPE_CHECKING:
     from nwbpipe.converters._source import Source
 
-_MARGIN_S = 120.0  # a camera that is started after the scan is common
+_MARGIN_S = 1.0  # clocks that are aligned by hand are right to within a second
 
 Extent = tuple[float, float]
 
@@ -33,23 +33,27 @@ def measure_extent(added: AddedObjects) -> Extent | None:
 
 
 def series_extent(series: Any) -> Extent | None:
-    """Return the times (s) of the first and the last sample of a series; None if it has none."""
+    """Return when a series begins and ends (s), its last sample being as long as the others; None if it has none."""
     count = sample_count(series)
     timestamps = series.timestamps
     if not count or (timestamps is None and not series.rate):
         return None
     if timestamps is not None:
         times = load_array(timestamps)
-        return (float(times[0]), float(times[-1])) if len(times) else None
+        if not len(times):
+            return None
+        first, last = float(times[0]), float(times[-1])
+        return first, last + (last - first) / max(len(times) - 1, 1)
     start = float(series.starting_time or 0.0)
-    return start, start + (count - 1) / float(series.rate)
+    return start, start + count / float(series.rate)
 
 
 def check_extents(sources: Iterable[Source]) -> None:
     """Refuse sources whose times lie apart from all others', once all are on the reference clock.
 
-    Sources that overlap, directly or through others, are one group; with a second group, the clock of its sources is
-    aligned wrongly, or the files are of another session.
+    A source without a clock of its own begins with the reference, and overlaps it. Sources that overlap, directly or
+    through others, are one group; with a second group, the clock of its sources is aligned wrongly, or the files are
+    of another session.
 
     Raises
     ------

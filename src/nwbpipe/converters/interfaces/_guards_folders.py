@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.errors import Problem
+from nwbpipe.foreign import read_length
 
 _COPY = "copy the recording again, whole"
 
@@ -84,22 +85,8 @@ def guard_suite2p(args: Mapping[str, Any]) -> list[Problem]:
             if path.is_file() and not path.stat().st_size:
                 return [Problem(f"{name} is empty", str(path), "what suite2p writes", "0 bytes", _COPY)]
         for name in ("F.npy", "stat.npy"):
-            count = _count_rows(plane / name)
+            count = read_length(plane / name)
             if count == 0:
                 hint = "leave the source out"
                 return [Problem("suite2p found no ROI", str(plane / name), "one ROI or more", "0 ROIs", hint)]
     return []
-
-
-def _count_rows(path: Path) -> int | None:
-    """Return the length of an array from its header, whatever it holds; None if it has none."""
-    import numpy as np
-
-    try:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape = read(file)[0]
-    except (OSError, ValueError):
-        return None
-    return int(shape[0]) if shape else None

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
+from importlib.metadata import EntryPoint
 from typing import Any
 
+from nwbpipe.converters._interface_names import list_entry_points, make_unknown_error, our_modules
 from nwbpipe.converters.interfaces._declaration import Declaration, own_declaration
 from nwbpipe.converters.interfaces._neuroconv import neuroconv_declaration, neuroconv_interfaces
-from nwbpipe.errors import Problem, SourceError, ToolMissingError, UnknownNameError, suggest_names
-
-ENTRY_POINT_GROUP = "nwbpipe.interfaces"
+from nwbpipe.errors import Problem, SourceError, ToolMissingError
 
 
 def interface_names() -> list[str]:
@@ -26,7 +22,7 @@ def interface_names() -> list[str]:
     -------
     list of str
     """
-    return sorted({*our_modules(), *neuroconv_interfaces(), *_entry_points()})
+    return sorted({*our_modules(), *neuroconv_interfaces(), *list_entry_points()})
 
 
 def interface_class(name: str) -> type[Any]:
@@ -64,41 +60,10 @@ def interface_class(name: str) -> type[Any]:
     classes = neuroconv_interfaces()
     if name in classes:
         return classes[name]
-    points = _entry_points()
+    points = list_entry_points()
     if name in points:
         return _load_entry_point(name, points[name])
-    names = interface_names()
-    # A short name such as "SpikeGLX" is far from every class name by distance, and yet says what is meant.
-    longer = [item for item in names if name and name.lower() in item.lower()][:5]
-    raise UnknownNameError(
-        f"no data interface is called {name!r}",
-        where="sources: interface",
-        expected="the class name of a NeuroConv data interface, or one of " + ", ".join(sorted(modules)),
-        found=name,
-        hint=suggest_names(name, names, most=3, cutoff=0.6, also=longer) or "`neuroconv.datainterfaces` lists them",
-    )
-
-
-@cache
-def our_modules() -> Mapping[str, str]:
-    """Map the names of our interfaces to their modules.
-
-    The names are read from the source text, where the decorator :func:`interface` stands: importing every module
-    would take seconds, and a list kept by hand would be a second place to declare an interface.
-    """
-    modules = {}
-    for path in sorted(Path(__file__).parent.glob("_*.py")):
-        text = path.read_text(encoding="utf-8")
-        if "\n@interface(" in text:
-            classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
-            names = [cls.name for cls in classes if any(map(_is_declaration, cls.decorator_list))]
-            modules.update(dict.fromkeys(names, f"{__package__}.{path.stem}"))
-    return modules
-
-
-def _is_declaration(decorator: ast.expr) -> bool:
-    called = decorator.func if isinstance(decorator, ast.Call) else None
-    return isinstance(called, ast.Name) and called.id == "interface"
+    raise make_unknown_error(name)
 
 
 def guard_source(interface_name: str, arguments: Mapping[str, Any]) -> list[Problem]:
@@ -166,7 +131,7 @@ def _installation(name: str, cls: type[Any]) -> tuple[str, str | None]:
     package = owner.__module__.split(".")[0]
     if package in ("nwbpipe", "neuroconv"):
         return "nwbpipe", declaration.extra or "all"
-    point = _entry_points().get(name)
+    point = list_entry_points().get(name)
     return (point.dist.name if point is not None and point.dist is not None else package), declaration.extra
 
 
@@ -177,10 +142,6 @@ def _declaration(cls: type[Any]) -> tuple[type[Any], Declaration]:
         if declaration is not None:
             return owner, declaration
     return cls, Declaration()
-
-
-def _entry_points() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def _load_entry_point(name: str, point: EntryPoint) -> type[Any]:

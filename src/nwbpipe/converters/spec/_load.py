@@ -55,6 +55,27 @@ def open_spec(spec: Path | str, stores: Stores | None = None, *, present: bool =
         yield _check_document(document, replace(paths, present=present), str(spec))
 
 
+def check_draft(path: Path | str, *, stores: Stores | None = None) -> None:
+    """Check a spec in tenths of a second: its keys and values, and the names of its interfaces, not their arguments.
+
+    For `stores` see `load_spec`, which looks at all of it.
+
+    Raises
+    ------
+    SpecError
+        If anything is wrong; `problems` names every mistake that was found.
+    """
+    with _open_document(path, stores) as (document, paths):
+        document.tree.setdefault("nwbpipe", None)
+        metadata = document.tree.get("metadata")
+        _add_defaults(document.tree, "subject", metadata.get("Subject") if isinstance(metadata, Mapping) else None)
+        _add_defaults(document.tree, "session", None)
+        document.tree["reference_clock"] = choose_reference(document.tree)
+        document.validate(SessionSpec, document.tree, context=replace(paths, is_draft=True))
+        check_references(document)
+        document.raise_problems("the session spec", str(path))
+
+
 @dataclass(frozen=True)
 class SpecSummary:
     """A session by its spec.

@@ -19,6 +19,7 @@ from pydantic import (
     computed_field,
 )
 
+from nwbpipe.converters._interface_names import is_interface, make_unknown_error
 from nwbpipe.converters.spec._arguments import Parameter, option_parameters, source_parameters, type_arguments
 from nwbpipe.converters.spec._clock_spec import ClockSpec
 from nwbpipe.converters.spec._entities import DeviceSpec, Filled, Implant, Injection, Note, Surgery
@@ -177,8 +178,12 @@ def _find_interface(name: str) -> type[Any]:
         raise mistake(problem.what, expected=problem.expected, found=problem.found, hint=problem.hint) from error
 
 
-def _check_interface(name: str) -> str:
-    _find_interface(name)
+def _check_interface(name: str, info: ValidationInfo) -> str:
+    if not info.context.is_draft:
+        _find_interface(name)
+    elif not is_interface(name):
+        problem = make_unknown_error(name).problem
+        raise mistake(problem.what, expected=problem.expected, found=problem.found, hint=problem.hint)
     return name
 
 
@@ -189,7 +194,7 @@ def _writes_videos(interface: type[Any]) -> bool:
 
 def _type_arguments(value: Any, info: ValidationInfo) -> Any:
     """Type the arguments or options of a source as its interface declares them."""
-    if not isinstance(value, Mapping) or "interface" not in info.data:
+    if not isinstance(value, Mapping) or "interface" not in info.data or info.context.is_draft:
         return value  # a mistake of the interface's own has its own problem
     interface = _find_interface(info.data["interface"])
     if info.field_name == "args":
@@ -221,9 +226,9 @@ class SourceSpec(StrictModel):
     probe: Annotated[ProbeSpec | None, BeforeValidator(read_short_form)] = None
     _video: Literal["link", "copy", "embed"] | None = PrivateAttr(default=None)
 
-    def model_post_init(self, _context: Any) -> None:
+    def model_post_init(self, context: Any) -> None:
         """Take our own option out of those of the interface."""
-        if _writes_videos(_find_interface(self.interface)):
+        if not context.is_draft and _writes_videos(_find_interface(self.interface)):
             self._video = self.options.pop("video")
 
     @computed_field  # type: ignore[prop-decorator]
@@ -247,6 +252,7 @@ class SessionSpec(StrictModel):
     _path: Path = PrivateAttr()
     _paths: SpecPaths = PrivateAttr()
     _files: tuple[Path, ...] = PrivateAttr(default=())
+    _raw_files: tuple[tuple[str, Path], ...] | None = PrivateAttr(default=None)  # what its sources' accounts name
 
     @property
     def path(self) -> Path:

@@ -56,6 +56,8 @@ class SpecPaths:
         What `root` stands for, if the spec itself is not on this machine.
     present : bool
         True if what a path names has to exist.
+    is_draft : bool
+        True if arguments are not looked at: that takes the interfaces, whose import takes seconds.
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class SpecPaths:
     stores: Stores
     mirrored: Store | None = None
     present: bool = True
+    is_draft: bool = False
     stage: Stage = field(default_factory=Stage)
     _remote: dict[Path, tuple[Store, str]] = field(default_factory=dict)
 

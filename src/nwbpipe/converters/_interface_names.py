@@ -1,0 +1,75 @@
+"""Names of all data interfaces, read without importing one: NeuroConv's take seconds."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+
+from nwbpipe.errors import UnknownNameError, suggest_names
+
+ENTRY_POINT_GROUP = "nwbpipe.interfaces"
+
+
+def is_interface(name: str) -> bool:
+    """Return True if a data interface of ours, of NeuroConv or of another package has that class name."""
+    return name in our_modules() or name in list_neuroconv_names() or name in list_entry_points()
+
+
+def make_unknown_error(name: str) -> UnknownNameError:
+    """Make the error for a name that no interface has; it names the nearest ones."""
+    names = sorted({*our_modules(), *list_neuroconv_names(), *list_entry_points()})
+    # A short name such as "SpikeGLX" is far from every class name by distance, and yet says what is meant.
+    longer = [item for item in names if name and name.lower() in item.lower()][:5]
+    return UnknownNameError(
+        f"no data interface is called {name!r}",
+        where="sources: interface",
+        expected="the class name of a NeuroConv data interface, or one of " + ", ".join(sorted(our_modules())),
+        found=name,
+        hint=suggest_names(name, names, most=3, cutoff=0.6, also=longer) or "`nwbpipe interfaces` lists them",
+    )
+
+
+@cache
+def our_modules() -> Mapping[str, str]:
+    """Map the names of our interfaces to their modules.
+
+    The names are read from the source text, where the decorator :func:`interface` stands: importing every module
+    would take seconds, and a list kept by hand would be a second place to declare an interface.
+    """
+    modules = {}
+    for path in sorted((Path(__file__).parent / "interfaces").glob("_*.py")):
+        text = path.read_text(encoding="utf-8")
+        if "\n@interface(" in text:
+            classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+            names = [cls.name for cls in classes if any(map(_is_declaration, cls.decorator_list))]
+            modules.update(dict.fromkeys(names, f"{__package__}.interfaces.{path.stem}"))
+    return modules
+
+
+def _is_declaration(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else None
+    return isinstance(called, ast.Name) and called.id == "interface"
+
+
+@cache
+def list_neuroconv_names() -> frozenset[str]:
+    """Return the names of NeuroConv's interfaces, from the text of the module that lists them."""
+    package = find_spec("neuroconv")
+    if package is None or not package.submodule_search_locations:
+        return frozenset()
+    text = (Path(package.submodule_search_locations[0]) / "datainterfaces" / "__init__.py").read_text("utf-8")
+    lists = [
+        node.value
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign) and any(getattr(item, "id", "") == "interface_list" for item in node.targets)
+    ]
+    return frozenset(node.id for item in lists for node in ast.walk(item) if isinstance(node, ast.Name))
+
+
+def list_entry_points() -> dict[str, EntryPoint]:
+    """Return the interfaces that other packages declare, by name."""
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
