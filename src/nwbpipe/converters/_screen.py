@@ -18,6 +18,7 @@ _VIDEOS = {
 }  # fmt: skip
 _PLAYLIST_STARTS = (b"#extm3u", b"ffconcat")  # whatever the ending
 _VIDEO_PLAYLIST_STARTS = (b"<mpd", b"v=0", b"[playlist]", b"<asx", b"file ")
+_POINTER, _POINTER_BYTES = b"version https://git-lfs", 1024
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -34,7 +35,7 @@ def screen_raw_files(paths: Iterable[Path], roots: Sequence[Path] = ()) -> None:
     Raises
     ------
     SourceError
-        If something is not a regular file, a link leads out, or a file only names others (a playlist).
+        If something is not a regular file, a link leads out, or a file only names others (a playlist, a pointer).
     UnsafeFileError, DamagedFileError
         If an HDF5 file is unsafe: see `nwbpipe.files.require_safe`.
     """
@@ -64,6 +65,14 @@ def screen_raw_files(paths: Iterable[Path], roots: Sequence[Path] = ()) -> None:
                     expected="a video",
                     hint="name the videos themselves",
                 )
+            if status.st_size < _POINTER_BYTES and _starts_with(file, _POINTER):
+                raise SourceError(
+                    "a raw file is a Git LFS pointer: the file itself was not fetched",
+                    where=str(file),
+                    expected="the recording",
+                    found=f"{status.st_size} bytes of text",
+                    hint="run `git lfs pull` in its repository",
+                )
             if file.suffix.lower() in _HDF5 and status.st_size and _is_hdf5(file):
                 require_safe(file)
 
@@ -79,6 +88,11 @@ def _iter_files(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
             file = Path(root, name)
             if file.exists():
                 yield file, file.stat()
+
+
+def _starts_with(file: Path, start: bytes) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(len(start)) == start
 
 
 def _is_playlist(file: Path, size: int) -> bool:

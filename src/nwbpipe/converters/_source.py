@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from nwbpipe.converters._added import AddedObjects, Times, collect_added
 from nwbpipe.converters._names import add_default_names, name_after_source
+from nwbpipe.converters._reader_faults import hint_at_fault, refuse_empty
 from nwbpipe.converters._screen import screen_raw_files
 from nwbpipe.converters._warnings import find_loss, log_warnings
 from nwbpipe.converters.accounts import Account, raise_unaccepted, read_account, reconcile
@@ -151,6 +152,7 @@ class Source:
             allow_missing_rate(self.interface)
         else:
             refuse_missing_rate(self.interface, f"{self.where}: {self.file_names}")
+        refuse_empty(self.interface, f"{self.where}: {self.file_names}")
         self.options = self._choose_options(stub, progress)
         self.stub = stub or bool(self.options.get("stub_test"))
 
@@ -264,7 +266,7 @@ class Source:
                 where=f"{self.where}: {self.file_names}",
                 expected=f"what {self.spec.interface} reads",
                 found=f"{type(error).__name__}: {text if len(text) < 600 else text[:600] + ' …'}",
-                hint=_hint_at_fault(error, self.spec.interface),
+                hint=hint_at_fault(error, self.spec.interface, self.files),
             ) from error
 
     def forbid_code(self) -> AbstractContextManager[None]:
@@ -335,18 +337,6 @@ class Source:
                 value = value.replace(str(path), self.paths.display(path))
             return value.replace(f"{self.paths.folder}/", "")
         return value
-
-
-def _hint_at_fault(error: Exception, interface: str) -> str:
-    """Return the next step after an error out of a reader."""
-    if isinstance(error, AttributeError | NameError | NotImplementedError):  # no file makes a name go missing
-        from importlib.metadata import version
-
-        return (
-            f"this looks like a fault of {interface} itself (NeuroConv {version('neuroconv')}): report it at "
-            "https://github.com/catalystneuro/neuroconv/issues, with the file if you can"
-        )
-    return "check that the file is whole and of that format, and that the arguments are right"
 
 
 def find_paths(value: Any) -> Iterator[Path]:

@@ -126,6 +126,8 @@ def inspect_file(path: Path | str, *, timeout: float = 120.0, probe: Sequence[st
     if is_commit_unfinished(target):
         return inspection(FileCondition.INTERRUPTED, "a commit was interrupted")
     if find_superblock(start) is None:
+        if start.startswith(b"version https://git-lfs"):
+            return inspection(FileCondition.FOREIGN, "it is a Git LFS pointer: run `git lfs pull` in its repository")
         return inspection(FileCondition.FOREIGN, f"it starts with {start[:8]!r}" if start else "it is empty")
     return _probe_in_process(str(target), size, leftovers, timeout, probe)
 

@@ -146,6 +146,9 @@ class LocalSessionFile(SessionFile):
                 where=str(self._path),
                 expected="an NWB 2 file (HDF5)",
                 found=f"a file that starts with {start[:8]!r}",
+                hint="this is a Git LFS pointer: run `git lfs pull` in its repository"
+                if start.startswith(b"version https://git-lfs")
+                else None,
             )
 
     def _open_reader(self, locked: bool) -> SessionReader:

@@ -20,6 +20,7 @@ from nwbpipe.converters.interfaces._guards_folders import (
     guard_openephys_legacy,
     guard_suite2p,
 )
+from nwbpipe.converters.interfaces._guards_hdf5 import guard_maxwell
 from nwbpipe.converters.interfaces._guards_pose import guard_lightning_pose, guard_sleap
 from nwbpipe.converters.interfaces._guards_sorting import guard_phy
 from nwbpipe.converters.interfaces._guards_tables import guard_csv_events, guard_neurophotometrics
@@ -40,6 +41,7 @@ _DECLARATIONS: Mapping[str, Declaration] = {
     "SpikeGLXRecordingInterface": Declaration("ephys", guard_spikeglx),
     "SpikeGLXSyncChannelInterface": Declaration("ephys", guard_spikeglx),
     "SpikeGLXNIDQInterface": Declaration("ephys", guard_spikeglx),
+    "MaxOneRecordingInterface": Declaration("ephys", guard_maxwell),
     "TDTFiberPhotometryInterface": Declaration("photometry", guard_tdt),
     "NPMFiberPhotometryInterface": Declaration("photometry", guard_neurophotometrics),
     "CSVEventsInterface": Declaration("behavior", guard_csv_events),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
@@ -189,6 +191,20 @@ class PyControlInterface(FileInterface[PyControlArguments]):
     def _durations(self, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         end = np.nan if self._session.end is None else self._session.end
         return np.diff(np.append(times, end))
+
+    def get_metadata(self) -> Any:
+        """Metadata that the file gives: the start of the session, without a time zone.
+
+        Returns
+        -------
+        neuroconv.utils.DeepDict
+        """
+        metadata = super().get_metadata()
+        for text in (self._session.info.get(key, "") for key in ("start_date", "start_time")):
+            with suppress(ValueError):
+                metadata["NWBFile"]["session_start_time"] = datetime.fromisoformat(text.replace("/", "-"))
+                break
+        return metadata
 
     def add_to_nwbfile(self, nwbfile: Any, metadata: dict[str, Any] | None = None) -> None:
         """Write the tables, and the trials if `trial_start` was given.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, requires
 from typing import Any
 
 from nwbpipe.converters._interface_names import list_entry_points, make_unknown_error, our_modules
 from nwbpipe.converters.interfaces._declaration import Declaration, own_declaration
 from nwbpipe.converters.interfaces._neuroconv import neuroconv_declaration, neuroconv_interfaces
 from nwbpipe.errors import Problem, SourceError, ToolMissingError
+
+_EXTRA = re.compile(r"extra == [\"']([^\"']+)")
 
 
 def interface_names() -> list[str]:
@@ -115,6 +118,8 @@ def missing_reader_error(name: str, error: ImportError, interface: type[Any] | N
         To be raised ``from error``.
     """
     package, extra = ("nwbpipe", "all") if interface is None else _installation(name, interface)
+    if package == "nwbpipe" and (own := _find_own_extra(error.name or "", extra)) is not None:
+        package, extra = "neuroconv", own  # a reader that no extra of ours brings
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return ToolMissingError(
         f"the reader that {name} needs is not installed",
@@ -123,6 +128,28 @@ def missing_reader_error(name: str, error: ImportError, interface: type[Any] | N
         found=lines[0] if lines else type(error).__name__,
         hint=f"pip install '{package}[{extra}]'" if extra else f"install the readers that {package} asks for",
     )
+
+
+def _find_own_extra(module: str, extra: str | None) -> str | None:
+    """Return the extra of NeuroConv that alone brings a module; None if ours brings it, or none does."""
+    lines = requires("neuroconv") or ()
+    covered = {name for line in requires("nwbpipe") or () if extra in _EXTRA.findall(line) for name in _names(line)}
+    for _ in lines:  # extras that name others
+        covered |= {name for line in lines if covered & set(_EXTRA.findall(line)) for name in _names(line)}
+    wanted = module.partition(".")[0].replace("_", "-").lower()
+    owners = [
+        name
+        for line in lines
+        if re.split(r"[^\w.-]", line, maxsplit=1)[0].replace("_", "-").lower() == wanted
+        for name in _EXTRA.findall(line)
+    ]
+    return owners[0] if owners and not covered & set(owners) else None
+
+
+def _names(requirement: str) -> list[str]:
+    """Return the extras of NeuroConv that a requirement names: ``neuroconv[sleap,video]>=0.10``."""
+    match = re.match(r"neuroconv\[([^\]]+)\]", requirement)
+    return [] if match is None else match[1].replace("_", "-").split(",")
 
 
 def _installation(name: str, cls: type[Any]) -> tuple[str, str | None]:

@@ -178,8 +178,12 @@ def _find_interface(name: str) -> type[Any]:
         raise mistake(problem.what, expected=problem.expected, found=problem.found, hint=problem.hint) from error
 
 
+def _is_draft(context: Any) -> bool:
+    return isinstance(context, SpecPaths) and context.is_draft
+
+
 def _check_interface(name: str, info: ValidationInfo) -> str:
-    if not info.context.is_draft:
+    if not _is_draft(info.context):
         _find_interface(name)
     elif not is_interface(name):
         problem = make_unknown_error(name).problem
@@ -194,7 +198,7 @@ def _writes_videos(interface: type[Any]) -> bool:
 
 def _type_arguments(value: Any, info: ValidationInfo) -> Any:
     """Type the arguments or options of a source as its interface declares them."""
-    if not isinstance(value, Mapping) or "interface" not in info.data or info.context.is_draft:
+    if not isinstance(value, Mapping) or "interface" not in info.data or _is_draft(info.context):
         return value  # a mistake of the interface's own has its own problem
     interface = _find_interface(info.data["interface"])
     if info.field_name == "args":
@@ -228,7 +232,7 @@ class SourceSpec(StrictModel):
 
     def model_post_init(self, context: Any) -> None:
         """Take our own option out of those of the interface."""
-        if not context.is_draft and _writes_videos(_find_interface(self.interface)):
+        if not _is_draft(context) and _writes_videos(_find_interface(self.interface)):
             self._video = self.options.pop("video")
 
     @computed_field  # type: ignore[prop-decorator]
