@@ -13,7 +13,8 @@ import pytest
 
 from nwbpipe.converters import load_spec, preview_conversion, source_paths
 from nwbpipe.converters._build import BuiltSession, build_nwbfile
-from nwbpipe.converters._record import describe_accounts
+from nwbpipe.converters._record import SourceIdentities, conversion_key, describe_accounts
+from nwbpipe.converters.accounts import read_account
 from nwbpipe.errors import AccountError
 from nwbpipe.session import summarize_session
 from tests.converters import raw
@@ -106,6 +107,35 @@ def test_sources_apart_in_time_are_refused_with_both_ranges(tmp_path: Path) -> N
     assert "0.000 s to 3.000 s" in str(caught.value.problem.expected)
     assert "-4,982.500 s to -4,982.000 s" in str(caught.value.problem.found)
     build(tmp_path, {**sources, "events": {**events, "accept": ["extent"]}}, clocks=clocks)
+
+
+def test_a_onebox_shares_the_zero_of_its_run(tmp_path: Path) -> None:
+    source = write_probe(tmp_path, 60_000, 3000)
+    binary = tmp_path / "run1_g0" / "run1_g0_t0.obx0.obx.bin"
+    np.zeros((500, 3), "<i2").tofile(binary)
+    entries = {"typeThis": "obx", "obSampRate": 30_303.0, "firstSample": 30_303, "nSavedChans": 3}
+    binary.with_suffix(".meta").write_text("".join(f"{key}={value}\n" for key, value in entries.items()))
+    account, _ = read_account(source["interface"], {**source["args"], "folder_path": tmp_path / "run1_g0"})
+    assert account is not None
+    assert (account.zero_s, account.streams[0].first_time, account.others) == (1.0, 1.0, ("obx0.obx",))
+    account, _ = read_account(source["interface"], {"folder_path": tmp_path / "run1_g0", "stream_id": "obx0.obx"})
+    assert account is not None
+    assert (account.streams[0].samples, account.streams[0].rate, account.streams[0].first_time) == (
+        500,
+        30_303.0,
+        0.0,
+    )
+
+
+def test_a_change_in_any_file_of_a_recording_is_another_conversion(tmp_path: Path) -> None:
+    write_intan(tmp_path)
+    spec = load_spec(raw.write_spec(tmp_path, {"ephys": write_intan(tmp_path)}))
+    keys = set()
+    for _ in range(2):
+        with SourceIdentities(spec) as identities:
+            keys.add(conversion_key({}, identities.wait()))
+        (tmp_path / "rec_240501_100002.rhd").write_bytes(b"changed" * 1000)
+    assert len(keys) == 2
 
 
 @pytest.mark.parametrize(
