@@ -67,13 +67,13 @@ def intan(folder: Path, random: np.random.Generator) -> Recording:
     numbers = sample_numbers(random, int(blocks.sum()), int(random.integers(0, min(3, blocks.sum()))))
     numbers = (numbers[:, None] * block + np.arange(block)).reshape(-1)  # gaps of whole blocks
     data = samples(random, numbers, channels)
-    ending, first = "rhs" if rhs else "rhd", 0
+    ending, first, later = "rhs" if rhs else "rhd", 0, 0
     for count in blocks * block:
         part = slice(first, first + count)
-        second = int(numbers[first] / rate)
+        second = int(numbers[first] / rate) + later
         name = f"rec_240501_10{second // 60:02d}{second % 60:02d}.{ending}"
-        while (folder / name).exists():
-            second += 1
+        while (folder / name).exists():  # the names of all files that follow are as much later
+            second, later = second + 1, later + 1
             name = f"rec_240501_10{second // 60:02d}{second % 60:02d}.{ending}"
         write_intan_file(folder / name, rate, numbers[part], data[part], rhs=rhs, version=version)
         first += count
