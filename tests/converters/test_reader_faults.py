@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 
 from nwbpipe.converters._reader_faults import hint_at_fault, refuse_empty
 from nwbpipe.converters._screen import screen_raw_files
@@ -86,3 +87,14 @@ def test_the_start_that_pycontrol_gives(tmp_path: Path) -> None:
     path.write_text('I Start date : 2022/03/15 10:04:46\n\nS {"a": 1}\n\nE {"rise": 3}\n\nD 0 1\nD 10 3\n')
     metadata = interface_class("PyControlInterface")(file_path=path).get_metadata()
     assert metadata["NWBFile"]["session_start_time"] == datetime(2022, 3, 15, 10, 4, 46)
+
+
+def test_the_start_that_bpod_gives(tmp_path: Path) -> None:
+    info = {"SessionDate": "15-Oct-2018", "SessionStartTime_UTC": "13:10:27"}
+    trial = {"States": {"Wait": np.array([[0, 1.0]])}, "Events": {"Tup": np.array([1.0])}}
+    trials = np.empty(2, dtype=object)
+    trials[:] = [trial, trial]
+    session = {"nTrials": 2, "TrialStartTimestamp": [0.0, 5.0], "TrialEndTimestamp": [1.0, 6.0], "Info": info}
+    scipy.io.savemat(tmp_path / "a.mat", {"SessionData": {**session, "RawEvents": {"Trial": trials}}})
+    metadata = interface_class("BpodInterface")(file_path=tmp_path / "a.mat").get_metadata()
+    assert metadata["NWBFile"]["session_start_time"] == datetime(2018, 10, 15, 13, 10, 27)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def _stop(start: float, end: Any, states: dict[str, tuple[Array, Array]]) -> flo
     return start + max(last, default=0.0)
 
 
-def read_task_data(path: Path) -> tuple[list[BpodTrial], list[str]]:
+def read_task_data(path: Path) -> tuple[list[BpodTrial], list[str], datetime | None]:
     """Read IBL's ``_iblrig_taskData.raw.jsonable``: one JSON object a line, a line a trial.
 
     Returns
@@ -98,10 +99,10 @@ def read_task_data(path: Path) -> tuple[list[BpodTrial], list[str]]:
                 found=f"{type(error).__name__}: {error}; the line starts with {line[:60]!r}",
                 hint="check that the file is whole: the last line of an aborted session may be cut off",
             ) from error
-    return trials, []
+    return trials, [], None
 
 
-def read_session_data(path: Path) -> tuple[list[BpodTrial], list[str]]:
+def read_session_data(path: Path) -> tuple[list[BpodTrial], list[str], datetime | None]:
     """Read Bpod's ``SessionData`` from a MATLAB file.
 
     Returns
@@ -109,6 +110,8 @@ def read_session_data(path: Path) -> tuple[list[BpodTrial], list[str]]:
     trials : list of BpodTrial
     unfit : list of str
         Vectors that do not have one value a trial, and are left out, each with its length.
+    start : datetime or None
+        Of the session, without a zone: what Bpod calls UTC is the computer's time in some of its versions.
 
     Raises
     ------
@@ -156,7 +159,18 @@ def read_session_data(path: Path) -> tuple[list[BpodTrial], list[str]]:
                 expected="States and Events, with their times",
                 found=f"{type(error).__name__}: {error}",
             ) from error
-    return trials, unfit
+    return trials, unfit, _read_start(data.get("Info"))
+
+
+def _read_start(info: Any) -> datetime | None:
+    """Return the start of a session: ``15-Oct-2018`` and ``13:10:27`` in MATLAB's texts."""
+    if not isinstance(info, dict):
+        return None
+    text = f"{info.get('SessionDate')} {info.get('SessionStartTime_UTC')}"
+    try:
+        return datetime.strptime(text, "%d-%b-%Y %H:%M:%S")
+    except ValueError:
+        return None
 
 
 _NOT_VALUES = {"RawEvents", "RawData", "TrialStartTimestamp", "TrialEndTimestamp", "nTrials", "Info"}
