@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nwbpipe.converters._added import sample_count
 from nwbpipe.converters._entities_nwb import add_entities
+from nwbpipe.converters._insertions import add_insertions
 from nwbpipe.converters._metadata import session_metadata
 from nwbpipe.converters._parts import check_segmentation
 from nwbpipe.converters._probe import place_channels
@@ -92,6 +93,7 @@ def build_nwbfile(spec: SessionSpec, *, stub: bool = False, progress: bool = Fal
     if not stub:  # the first samples of one source need not overlap those of another
         check_extents(sources)
     add_entities(spec, nwbfile)
+    add_insertions(spec, nwbfile)
     return BuiltSession(nwbfile, sources, clocks.records)
 
 

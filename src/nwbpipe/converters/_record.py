@@ -59,6 +59,7 @@ def source_paths(spec: SessionSpec) -> list[tuple[str, Path]]:
 def _list_files(spec: SessionSpec) -> list[tuple[str, Path]]:
     return [
         *((name, path) for name, source in spec.sources.items() for path in _paths_of_source(source)),
+        *(("insertions", item.regions) for item in (spec.insertions or {}).values() if item.regions is not None),
         *(("clocks", path) for clock in spec.clocks.values() for path in files_of(clock)),
     ]
 

@@ -85,7 +85,7 @@ def test_positions_in_space_are_laid_into_the_probes_plane(prepared):
 def test_without_geometry_it_is_refused(prepared, places):
     with pytest.raises(InputError, match="rel_x and rel_y") as caught:
         prepared(places=places)
-    assert "add the probe's geometry" in str(caught.value)
+    assert "name the probe in session.yaml" in str(caught.value)
 
 
 def test_without_geometry_some_sorters_go_on(prepared):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from nwbpipe.converters.spec._values import SpecFile
 from nwbpipe.validation import StrictModel
 
 # The landmarks that stereotaxic coordinates are counted from; "other" needs the words in `description`.
@@ -144,6 +145,23 @@ class Implant(Site):
     def describe(self) -> str:
         """Say it in words."""
         return f"{f'{self.date}: ' if self.date else ''}{self.kind} {self.name} in {self.describe_place()}"
+
+
+class Insertion(Site):
+    """One insertion of a probe, under the name of its electrode group or device: as `Implant`, for recordings.
+
+    `depth_in_um` is the length of the probe below the surface. `regions` is a CSV file with the columns ``channel``
+    (of the group, from 0 at the tip, in the order of its electrodes) and ``region``.
+    """
+
+    depth_in_um: Amount | None = None
+    date: Day | None = None
+    regions: SpecFile | None = None
+
+    def describe(self) -> str:
+        """Say it in words."""
+        depth = f", {self.depth_in_um:g} µm deep" if self.depth_in_um else ""
+        return f"{f'{self.date}: ' if self.date else ''}inserted into {self.describe_place()}{depth}"
 
 
 class Note(Entity):

@@ -22,7 +22,7 @@ from pydantic import (
 from nwbpipe.converters._interface_names import is_interface, make_unknown_error
 from nwbpipe.converters.spec._arguments import Parameter, option_parameters, source_parameters, type_arguments
 from nwbpipe.converters.spec._clock_spec import ClockSpec
-from nwbpipe.converters.spec._entities import DeviceSpec, Filled, Implant, Injection, Note, Surgery
+from nwbpipe.converters.spec._entities import DeviceSpec, Filled, Implant, Injection, Insertion, Note, Surgery
 from nwbpipe.converters.spec._paths import SpecPaths
 from nwbpipe.converters.spec._probe_spec import ProbeSpec, read_short_form
 from nwbpipe.converters.spec._yaml import YamlMapping, YamlScalar
@@ -252,6 +252,7 @@ class SessionSpec(StrictModel):
     reference_clock: str
     clocks: Annotated[dict[str, ClockSpec], Empty] = Field(default_factory=dict)
     devices: Annotated[dict[DeviceName, DeviceSpec], Empty] = Field(default_factory=dict)
+    insertions: dict[DeviceName, Insertion] | None = None
     metadata: Annotated[dict[str, Any], Empty] = Field(default_factory=dict)
     _path: Path = PrivateAttr()
     _paths: SpecPaths = PrivateAttr()

@@ -67,7 +67,7 @@ def find_locations(series: ElectricalSeries, group_of: list[int], where: str, ne
             expected="finite columns rel_x and rel_y (or x, y and z) in the electrodes table, in micrometers, no "
             "two channels of a group in one place",
             found=", ".join(series.electrodes.table.colnames),
-            hint="add the probe's geometry to the electrodes table",
+            hint="name the probe in session.yaml (`probe:` of the source), and convert again",
         )
     return locations
 
