@@ -104,3 +104,16 @@ def test_an_output_in_a_raw_folder_replaces_only_a_conversion(folder):
     assert (cells / "other.nwb").read_bytes() == b"raw"
     convert(spec, cells / "session.nwb")
     convert(spec, cells / "session.nwb", overwrite=True)
+
+
+def test_rows_that_a_person_added_are_kept_without_discard(folder):
+    path = convert(raw.write_spec(folder, {"trials": raw.trials()}))
+    convert(folder / "session.yaml", overwrite=True)
+    with nwbpipe.read(path) as nwbfile:
+        rows, columns = len(nwbfile.trials), nwbfile.trials[0].to_dict("records")[0]
+    with nwbpipe.transaction(path) as nwbfile:
+        nwbfile.trials.add_row(**columns)
+    with pytest.raises(OverwriteError, match="would be lost") as caught:
+        convert(folder / "session.yaml", overwrite=True)
+    assert caught.value.problem.found == f"/intervals/trials[{rows}:{rows + 1}]"
+    convert(folder / "session.yaml", overwrite=True, discard_results=True)

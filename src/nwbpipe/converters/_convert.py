@@ -35,7 +35,15 @@ from nwbpipe.errors import DamagedFileError, NwbpipeError, OverwriteError, Reque
 from nwbpipe.files import Codec, Layout, create_atomically, find_superblock, open_for_writing
 from nwbpipe.foreign import forbid_code
 from nwbpipe.provenance import RunRecord, find_current_record, set_sources
-from nwbpipe.session import SessionFile, SessionReader, SessionSummary, find_unrecorded, summarize_session
+from nwbpipe.session import (
+    ROWS,
+    SessionFile,
+    SessionReader,
+    SessionSummary,
+    count_rows,
+    find_unrecorded,
+    summarize_session,
+)
 from nwbpipe.stores import Stage, Stores, is_remote
 
 _SEARCHED = 2**20  # bytes in which HDF5's signature is looked for
@@ -162,6 +170,7 @@ def convert_session(
                     resources = {ACCOUNTS: describe_accounts(built), **({MEDIA: media} if media else {})}
                     record = with_sources(record, identities.wait(), resources)
                     with open_for_writing(path, "r+") as file:
+                        record = replace(record, resources={**record.resources, ROWS: count_rows(file)})
                         set_sources(file, record)
                     if carry is not None:
                         carry(path, record)

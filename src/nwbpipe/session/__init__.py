@@ -18,11 +18,18 @@ from nwbpipe.session._reader import SessionReader, Snapshot, Version, find_resul
 from nwbpipe.session._remove import CURATION, find_dependents, is_irreplaceable, remove_outputs
 from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile, retry_after_conflicts
 from nwbpipe.session._summary import SessionSummary, StreamSummary, summarize_session
-from nwbpipe.session._unrecorded import explain_taken_names, find_taken_names, find_unrecorded
+from nwbpipe.session._unrecorded import (
+    ROWS,
+    count_rows,
+    explain_taken_names,
+    find_taken_names,
+    find_unrecorded,
+)
 from nwbpipe.session._validation import check_valid, list_validation_errors
 
 __all__ = [
     "CURATION",
+    "ROWS",
     "CheckReport",
     "FileFinding",
     "NwbObject",
@@ -43,6 +50,7 @@ __all__ = [
     "check_valid",
     "commit_result",
     "compare_outputs",
+    "count_rows",
     "explain_changed_result",
     "explain_taken_names",
     "find_dependents",

@@ -101,7 +101,7 @@ def _refuse_loss(target: SessionFile, records: list[RunRecord], carried: list[st
 def _refuse_unrecorded(target: SessionFile, old: h5py.File, new: h5py.File, records: list[RunRecord]) -> None:
     lost = [path for path in find_unrecorded(old, records) if path not in new]
     if lost:
-        msg = "the file holds objects that no run record names"
+        msg = "the file holds objects or rows that no run record names"
         raise OverwriteError(
             msg, where=str(target), found=", ".join(lost),
             hint="move them to another file, or convert with --overwrite --discard-results",

@@ -1,4 +1,4 @@
-"""Find the objects of a session file that no run wrote: somebody added them by hand."""
+"""Find the objects and rows of a session file that no run wrote: somebody added them by hand."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import h5py
 
 from nwbpipe.errors import ResultExistsError
 from nwbpipe.provenance import RunRecord, find_current_record
-from nwbpipe.session._content import NwbObject
+from nwbpipe.session._content import NwbObject, list_nwb_objects
 
+ROWS = "rows"  # entry of the conversion record's resources: the rows of each table that it wrote
 _OF_SPEC = ("/general/nwbpipe", "/general/subject", "/general/session_details")
 
 
 def find_unrecorded(file: h5py.File, records: list[RunRecord]) -> list[str]:
-    """Return the paths of the outermost objects that neither a conversion nor a processor wrote.
+    """Return the paths of the outermost objects, and of rows, that neither a conversion nor a processor wrote.
 
     Parameters
     ----------
@@ -26,15 +27,34 @@ def find_unrecorded(file: h5py.File, records: list[RunRecord]) -> list[str]:
     Returns
     -------
     list of str
-        HDF5 paths. Objects below a recorded object, and columns of a recorded table, are not looked at.
+        HDF5 paths; with a slice for rows that a person added to a table of the conversion, as in
+        ``/intervals/trials[40:42]``. Objects below a recorded object, and columns of a recorded table, are not looked
+        at.
     """
     recorded = {output.object_id for record in records for output in record.outputs}  # a path may be another's by now
     conversion = find_current_record(records, "convert")
     devices = conversion.parameters.get("devices", {}) if conversion is not None else {}
     of_spec = {*_OF_SPEC, *(f"/general/devices/{name}" for name in devices)}
-    return [
+    paths = [
         path for path, identifier in _outermost_objects(file) if identifier not in recorded and path not in of_spec
     ]
+    return [*paths, *(_find_added_rows(file, conversion) if conversion is not None else ())]
+
+
+def count_rows(file: h5py.File) -> dict[str, int]:
+    """Return the number of rows of each table in a file, by path."""
+    tables = [item.path for item in list_nwb_objects(file) if "DynamicTable" in item.lineage]
+    return {path: len(file[path]["id"]) for path in tables if "id" in file[path]}
+
+
+def _find_added_rows(file: h5py.File, conversion: RunRecord) -> Iterator[str]:
+    counts = conversion.resources.get(ROWS)  # nwbpipe 0.1 did not keep it
+    for path, count in counts.items() if isinstance(counts, dict) else ():
+        identifiers = file.get(f"{path}/id")
+        if isinstance(count, int) and isinstance(identifiers, h5py.Dataset) and identifiers.ndim == 1:
+            rows = len(identifiers)
+            if rows > count:
+                yield f"{path}[{count}:{rows}]"
 
 
 def find_taken_names(objects: Iterable[NwbObject], module: str, step: str, current: RunRecord | None) -> list[str]:
