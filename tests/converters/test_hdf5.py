@@ -27,6 +27,7 @@ from nwbpipe.converters._hdf5 import Storage, write_hdf5
 from nwbpipe.errors import NwbpipeError, RequestError
 from nwbpipe.files import Codec, Layout
 from nwbpipe.files._chunks import _BLOCK_BYTES
+from nwbpipe.provenance import find_own_identity
 from tests.converters import raw
 
 RNG = np.random.default_rng(0)
@@ -45,9 +46,9 @@ def filled() -> list[str]:
 def _notice(monkeypatch: pytest.MonkeyPatch, filled: list[str]) -> None:
     fill = module._fill
 
-    def noticed(dataset: h5py.Dataset, source: Any, memory_bytes: int) -> None:
+    def noticed(dataset: h5py.Dataset, source: Any, memory_bytes: int) -> bytes | None:
         filled.append(dataset.name)
-        fill(dataset, source, memory_bytes)
+        return fill(dataset, source, memory_bytes)
 
     monkeypatch.setattr(module, "_fill", noticed)
 
@@ -72,7 +73,14 @@ def test_every_kind_of_large_data(tmp_path: Path, filled: list[str]) -> None:
     table = DynamicTable(name="table", description="x", columns=columns)
     nwbfile.create_processing_module("behavior", "x").add(table)
     path = tmp_path / "x.nwb"
-    write_hdf5(BuiltSession(nwbfile, []), path)
+    written = write_hdf5(BuiltSession(nwbfile, []), path)
+    assert set(written) == set(filled)
+    with h5py.File(path) as file:  # hashed while they were written, as if they had been read
+        for name in filled:
+            parent = name.rpartition("/")[0]
+            identity = find_own_identity(file, parent, written)
+            assert identity == find_own_identity(file, parent)
+            assert identity != find_own_identity(file, parent, {**written, name: b"other"})
     assert sorted(filled) == [
         "/acquisition/array/data",
         "/acquisition/long/timestamps",

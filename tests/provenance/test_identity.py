@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 import nwbpipe.provenance._dataset_streams as reading
 import nwbpipe.provenance._hashing as hashing
-from nwbpipe.errors import DamagedFileError, InputError
+from nwbpipe.errors import DamagedFileError, InputError, UnsafeFileError
 from nwbpipe.provenance import identify_object
+from nwbpipe.provenance._identity import find_identity
+from nwbpipe.session import check
 from tests.provenance.nwb import EPHYS, SPEED, TARGETS, TRACES, VIDEO, write_session
 
 
@@ -125,6 +127,16 @@ def test_a_video_that_was_moved_with_its_file(session: Path, tmp_path: Path) -> 
     assert identities(copy) == identities(session)
 
 
+def test_check_names_a_video_outside_of_the_folder(session: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.nwb"
+    copy.write_bytes(session.read_bytes())
+    with h5py.File(copy, "r+") as file:
+        file[f"{VIDEO}/external_file"][0] = str(session.parent / "media/body.avi")
+    (finding,) = [finding for finding in check(copy).findings if finding.kind == "unsafe"]
+    assert finding.where == f"{VIDEO}/external_file"
+    assert not finding.error  # other programs write such paths, and they harm nothing as long as nobody reads them
+
+
 # Values ---------------------------------------------------------------------------------------------------
 
 
@@ -230,6 +242,20 @@ def test_dangling_links_and_missing_files_are_named(tmp_path: Path) -> None:
         ):  # fmt: skip
             with pytest.raises(InputError, match=text):
                 identify_object(file, name, folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../victim.bin", "/proc/self/environ", "link/victim.bin", r"C:\victim.bin"])
+def test_an_external_file_outside_of_the_folder_is_not_opened(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "session"
+    folder.mkdir()
+    (tmp_path / "victim.bin").write_bytes(b"private")
+    (folder / "link").symlink_to(tmp_path)
+    with h5py.File(folder / "a.nwb", "w") as file:
+        file["media/external_file"] = [name]
+        opened: list[object] = []
+        with pytest.raises(UnsafeFileError, match="outside the folder"):
+            find_identity(file, "media", folder=folder, sha256=lambda path: str(opened.append(path)))
+    assert not opened
 
 
 def test_external_links_and_raw_storage(tmp_path: Path) -> None:

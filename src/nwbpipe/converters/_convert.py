@@ -23,6 +23,7 @@ from nwbpipe.converters._record import (
     SourceIdentities,
     add_conversion_record,
     describe_accounts,
+    identify_contents,
     source_paths,
     with_sources,
 )
@@ -166,11 +167,12 @@ def convert_session(
                     if building.exists():  # again, with the lock: the conversion may have taken hours
                         _refuse_loss(building, overwrite, lossless)
                     with _forbid_code(built):  # readers read large data only now
-                        write_hdf5(built, path, storage)
+                        written = write_hdf5(built, path, storage)
                     resources = {ACCOUNTS: describe_accounts(built), **({MEDIA: media} if media else {})}
                     record = with_sources(record, identities.wait(), resources)
                     with open_for_writing(path, "r+") as file:
                         record = replace(record, resources={**record.resources, ROWS: count_rows(file)})
+                        record = identify_contents(file, record, written)
                         set_sources(file, record)
                     if carry is not None:
                         carry(path, record)

@@ -64,8 +64,8 @@ class Storage:
         return self.memory_bytes // 4
 
 
-def write_hdf5(built: BuiltSession, path: Path, storage: Storage | None = None) -> None:
-    """Write a built session into a new file.
+def write_hdf5(built: BuiltSession, path: Path, storage: Storage | None = None) -> dict[str, bytes]:
+    """Write a built session into a new file; return the digests of its large datasets' values, by path.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def write_hdf5(built: BuiltSession, path: Path, storage: Storage | None = None) 
         set_default_storage(built.nwbfile)
         with open_for_writing(path, "w", **storage.layout.options()) as file, NWBHDF5IO(file=file, mode="w") as io:
             io.write(built.nwbfile)
-            fill_large(file, late, io.manager.get_builder, storage.buffer_bytes)
+            return fill_large(file, late, io.manager.get_builder, storage.buffer_bytes)
 
 
 @contextmanager

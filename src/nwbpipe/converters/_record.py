@@ -18,6 +18,7 @@ from nwbpipe.converters.spec._clock_spec import files_of
 from nwbpipe.converters.spec._model import SessionSpec, SourceSpec
 from nwbpipe.errors import FileAccessError, NwbpipeError
 from nwbpipe.provenance import (
+    FIELDS,
     FileIdentity,
     IdentityCache,
     ObjectRecord,
@@ -25,13 +26,17 @@ from nwbpipe.provenance import (
     add_alignment,
     add_record,
     digest,
+    find_own_identity,
     parameters_hash,
+    read_fields,
     read_host_label,
     run_key,
 )
 from nwbpipe.stores import is_remote
 
 if TYPE_CHECKING:
+    import h5py
+
     from nwbpipe.converters._added import AddedObjects
     from nwbpipe.converters._build import BuiltSession
 
@@ -200,6 +205,27 @@ def with_sources(
     """Return the record of a conversion with the identities of its raw files, and what else it used."""
     key = conversion_key(record.parameters, identities)
     return replace(record, key=key, sources=tuple(identities), resources=resources or {})
+
+
+def identify_contents(file: h5py.File, record: RunRecord, written: Mapping[str, bytes]) -> RunRecord:
+    """Return the record of a conversion with the identities of what it wrote, so that a change is noticed later.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The written file.
+    record : RunRecord
+        Its record.
+    written : mapping of str to bytes
+        Digests of the large datasets' values, by path: these are not read again.
+    """
+    outputs = tuple(
+        replace(output, identity=find_own_identity(file, output.path, written).identity)
+        if output.path in file
+        else output
+        for output in record.outputs
+    )
+    return replace(record, outputs=outputs, resources={**record.resources, FIELDS: read_fields(file)})
 
 
 def describe_accounts(built: BuiltSession) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from nwbpipe.provenance._cache import Identity, IdentityCache, default_cache_fol
 from nwbpipe.provenance._canonical import canonical_json, digest, parameters_hash, run_key
 from nwbpipe.provenance._dataset_streams import iter_values
 from nwbpipe.provenance._edit import rename_record, set_sources
-from nwbpipe.provenance._files import FileIdentity, FileStat, RemoteStat
+from nwbpipe.provenance._fields import FIELDS, read_fields
+from nwbpipe.provenance._files import FileIdentity, FileStat, RemoteStat, leads_outside
 from nwbpipe.provenance._identity import IdentityResult, identify_object
 from nwbpipe.provenance._new_record import new_record, read_host_label
 from nwbpipe.provenance._own_identity import find_own_identity, own_name
@@ -24,8 +25,10 @@ from nwbpipe.provenance._records import (
 from nwbpipe.provenance._seal import find_record_fault
 from nwbpipe.provenance._step_names import check_step_name
 from nwbpipe.provenance._write_records import add_record, mark_superseded, seal_records, write_record
+from nwbpipe.provenance._written_values import WrittenValues
 
 __all__ = [
+    "FIELDS",
     "LOCATION",
     "REMOVED",
     "AlignmentRecord",
@@ -37,6 +40,7 @@ __all__ = [
     "ObjectRecord",
     "RemoteStat",
     "RunRecord",
+    "WrittenValues",
     "add_alignment",
     "add_record",
     "build_prov",
@@ -50,6 +54,7 @@ __all__ = [
     "identify_file",
     "identify_object",
     "iter_values",
+    "leads_outside",
     "mark_superseded",
     "merge_prov",
     "new_record",
@@ -57,6 +62,7 @@ __all__ = [
     "parameters_hash",
     "read_alignments",
     "read_current_record",
+    "read_fields",
     "read_host_label",
     "read_records",
     "rename_record",

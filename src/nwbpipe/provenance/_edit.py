@@ -55,17 +55,19 @@ def rename_record(
 
 
 def set_sources(file: h5py.File, record: RunRecord) -> None:
-    """Update a run record already in the file: raw files are hashed while the file is written.
+    """Update a run record already in the file: raw files and outputs are hashed while the file is written.
 
     Parameters
     ----------
     file : h5py.File
         Open for writing, and not committed yet.
     record : RunRecord
-        The record with its final key, sources and resources.
+        The record with its final key, sources, identities of outputs and resources.
     """
     group = file[f"{LOCATION}/{record.name}"]
     group.attrs["key"] = record.key
+    if "output_identity" in group:
+        group["output_identity"][...] = [output.identity for output in record.outputs]
     group["sources"][()] = canonical_json(list(record.sources))
     group["resources"][()] = canonical_json(record.resources)
     seal_records(file, [record.name])

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal, NamedTuple
 
 from nwbpipe.disk import open_regular
@@ -83,6 +83,16 @@ class FileIdentity:
         if self.mtime_ns is None:
             return f"sha256:{self.sha256}:{self.size}"
         return f"stat:{self.sha256}:{self.size}:{self.mtime_ns}"
+
+
+def leads_outside(folder: Path | str, name: str) -> bool:
+    """Return True if a file's name, relative to a folder or its URL, leads out of that folder."""
+    relative = PurePosixPath(name)
+    if relative.is_absolute() or PureWindowsPath(name).is_absolute():
+        return True
+    if is_remote(folder):
+        return ".." in relative.parts
+    return not (Path(folder) / relative).resolve().is_relative_to(Path(folder).resolve())
 
 
 def hash_file(path: Path | str) -> str:

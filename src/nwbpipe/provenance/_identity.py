@@ -22,9 +22,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from nwbpipe.errors import DamagedFileError, InputError
+from nwbpipe.errors import DamagedFileError, InputError, UnsafeFileError
 from nwbpipe.provenance._dataset_streams import iter_rows, iter_values
-from nwbpipe.provenance._files import AnyStat, hash_file, stat_file
+from nwbpipe.provenance._files import AnyStat, hash_file, leads_outside, stat_file
 from nwbpipe.provenance._hashing import BlockHasher, encode, format_type, hash_node
 from nwbpipe.provenance._identity_rules import (
     EXCLUDED,
@@ -86,6 +86,8 @@ def identify_object(h5file: h5py.File, path: str, *, folder: Path | str) -> str:
     ------
     InputError
         The object, or something that it links to, is missing.
+    UnsafeFileError
+        An external file lies outside the folder: it is not opened.
     DamagedFileError
         Its values can't be read.
     """
@@ -354,6 +356,12 @@ class ObjectHasher:
         for value in np.atleast_1d(dataset[()]).reshape(-1):
             name = value.decode() if isinstance(value, bytes) else str(value)
             base = self._find_folder(dataset)
+            if "://" not in name and leads_outside(base, name):
+                raise UnsafeFileError(
+                    "an external file lies outside the folder of the NWB file",
+                    where=f"{dataset.file.filename}:{dataset.name}", expected="a relative path below that folder",
+                    found=name, hint="copy it beside the NWB file, and name it by a relative path",
+                )  # fmt: skip
             path = f"{base}/{name}" if is_remote(base) else Path(base) / name
             if "://" in name or not self._is_file(base, name):
                 raise InputError(

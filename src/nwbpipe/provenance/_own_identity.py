@@ -8,7 +8,7 @@ leaves it alone. The names of objects within it count, as roles do.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import h5py
@@ -26,8 +26,17 @@ def own_name(path: str) -> str:
     return f"{OWN}{path}"
 
 
-def find_own_identity(file: h5py.File, path: str) -> IdentityResult:
+def find_own_identity(file: h5py.File, path: str, written: Mapping[str, bytes] | None = None) -> IdentityResult:
     """Return the identity of an object's own content.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for reading.
+    path : str
+        HDF5 path of the object.
+    written : mapping of str to bytes, optional
+        Digests of datasets' values by path, from `WrittenValues`: these are not read.
 
     Raises
     ------
@@ -42,7 +51,7 @@ def find_own_identity(file: h5py.File, path: str) -> IdentityResult:
     except (KeyError, ValueError, OSError) as error:
         raise InputError("the file has no object at this path", where=address, found=str(error)) from error
     try:
-        hasher = _OwnHasher(file, item.name)
+        hasher = _OwnHasher(file, item.name, written or {})
         identity = hasher.hash_object(item).hex()
     except (OSError, RuntimeError) as error:
         raise DamagedFileError(
@@ -56,9 +65,9 @@ def find_own_identity(file: h5py.File, path: str) -> IdentityResult:
 
 
 class _OwnHasher(ObjectHasher):
-    def __init__(self, root: h5py.File, path: str) -> None:
+    def __init__(self, root: h5py.File, path: str, written: Mapping[str, bytes]) -> None:
         super().__init__(root, "", _refuse_media)
-        self._path = path
+        self._path, self._written = path, written
 
     def hash_object(self, obj: Any) -> bytes:
         """Return the digest of a group, dataset or named type; of a link that leads elsewhere, that of its target."""
@@ -78,6 +87,9 @@ class _OwnHasher(ObjectHasher):
 
     def _hash_dataset(self, dataset: h5py.Dataset) -> bytes:
         return self._hash_plain_dataset(dataset)
+
+    def _hash_values(self, dataset: h5py.Dataset, arrays: Iterator[Any]) -> bytes:
+        return self._written.get(dataset.name) or super()._hash_values(dataset, arrays)
 
     def _hash_external_files(self, dataset: h5py.Dataset) -> bytes:
         # the names: media are no part of the file

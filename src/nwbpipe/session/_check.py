@@ -17,7 +17,8 @@ from nwbpipe.errors import DamagedFileError, InputError, LockedFileError, Nwbpip
 from nwbpipe.files import FileCondition, Inspection
 from nwbpipe.provenance import RunRecord, find_own_identity, identify_object, own_name
 from nwbpipe.session._check_rules import RuleFinding, check_rates, check_rules
-from nwbpipe.session._integrity import find_result_faults, hint_for_changed_result
+from nwbpipe.session._integrity import CONVERT, find_result_faults, hint_for_changed_result
+from nwbpipe.session._outside_media import find_outside_media
 from nwbpipe.session._read_through import read_through
 from nwbpipe.session._reader import SessionReader
 from nwbpipe.session._session_file import SessionFile
@@ -184,6 +185,7 @@ def check(
             *_validate(session, reader),
             *(_report(finding) for finding in check_rates(reader.file)),
             *_check_records(session, reader, rehash or deep),
+            *_check_media(session, reader),
         ]
         findings += _check_values(reader) if deep else []
         record = _find_conversion(reader)
@@ -302,12 +304,21 @@ def _check_values(reader: SessionReader) -> Iterator[FileFinding]:
         yield FileFinding("damage", False, what, hint="compression with gzip has a checksum in each chunk")
 
 
+def _check_media(session: SessionFile, reader: SessionReader) -> Iterator[FileFinding]:
+    for path, name in find_outside_media(reader, session.folder):
+        what = f"an external file lies outside the folder of the NWB file, and is not read: {name[:100]}"
+        hint = "copy it beside the NWB file, and name it by a relative path"
+        yield FileFinding("unsafe", False, what, path, hint)
+
+
 def _check_result(
     session: SessionFile, reader: SessionReader, record: RunRecord, rehash: bool
 ) -> Iterator[FileFinding]:
     """Yield what is not as the run wrote it. Small results are read again also where `rehash` is false."""
 
     def identify(path: str) -> str | None:
+        if record.step == CONVERT and not rehash:  # raw data: they may be large
+            return None
         known = None if rehash else _look_up_identity(session, reader, own_name(path))
         if known is not None:
             return known
@@ -316,6 +327,8 @@ def _check_result(
         return find_own_identity(reader.file, path).identity
 
     for fault in find_result_faults(reader.file, record, identify):
+        if record.step == CONVERT and not fault.verified:
+            continue
         if fault.verified:
             what = f"changed: of the step {record.step!r}, {fault.what}"
             yield FileFinding("result", True, what, fault.path, hint_for_changed_result(record.step))

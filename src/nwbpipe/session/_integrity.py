@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import h5py
 
 from nwbpipe.errors import ChangedResultError, NwbpipeError
-from nwbpipe.provenance import LOCATION, RunRecord, find_own_identity, find_record_fault
+from nwbpipe.provenance import FIELDS, LOCATION, RunRecord, find_own_identity, find_record_fault, read_fields
+
+CONVERT = "convert"  # the step of a conversion
 
 Identify = Callable[[str], str | None]
 """Returns the own identity of the object at a path; None if it is not known, and would take long to compute."""
@@ -51,13 +53,14 @@ def find_result_faults(file: h5py.File, record: RunRecord, identify: Identify | 
     fault = find_record_fault(record)
     if fault:
         faults.append(ResultFault(f"{LOCATION}/{record.name}", fault))
+    faults += _find_changed_fields(file, record)
     for output in record.outputs:
         if output.path not in file:
             continue
         if output.object_id and not output.is_in(file):
             faults.append(ResultFault(output.path, "another object stands in its place"))
             continue
-        if not output.identity:  # of a conversion, or of nwbpipe 0.1
+        if not output.identity:  # of nwbpipe 0.1
             continue
         try:
             identity = identify(output.path) if identify else find_own_identity(file, output.path).identity
@@ -69,6 +72,18 @@ def find_result_faults(file: h5py.File, record: RunRecord, identify: Identify | 
         else:
             faults += compare_outputs(record, {output.path: identity})
     return faults
+
+
+def _find_changed_fields(file: h5py.File, record: RunRecord) -> Iterator[ResultFault]:
+    """Yield the fields of the session that are not as its conversion wrote them."""
+    recorded = record.resources.get(FIELDS) if record.step == CONVERT else None
+    if not isinstance(recorded, dict):  # of no conversion, or of an earlier nwbpipe
+        return
+    current = read_fields(file)
+    for path in sorted({*recorded, *current}):
+        if recorded.get(path) != current.get(path):
+            old, new = (str(fields.get(path, "nothing"))[:60] for fields in (recorded, current))
+            yield ResultFault(path, f"another program changed {old} to {new}")
 
 
 def compare_outputs(record: RunRecord, identities: Mapping[str, str]) -> list[ResultFault]:
@@ -93,6 +108,8 @@ def explain_changed_result(step: str, faults: Sequence[ResultFault], where: str)
 
 def hint_for_changed_result(step: str) -> str:
     """Return the ways out for a result that is not as its run wrote it."""
+    if step == CONVERT:
+        return "restore the file from a copy, or convert the session again with --overwrite"
     return (
         f"`nwbpipe process … --step {step} --force` computes it again and replaces it, "
         f"`nwbpipe edit remove FILE.nwb {step} --force` removes it: copy first what is to be kept"

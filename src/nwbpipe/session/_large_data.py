@@ -17,6 +17,7 @@ import numpy as np
 from hdmf.data_utils import AbstractDataChunkIterator, DataChunk, GenericDataChunkIterator
 
 from nwbpipe.files import Access, Codec, chunk_shape, write_chunked
+from nwbpipe.provenance import WrittenValues
 
 _LARGE = 2**20  # bytes: below, hdmf is quick enough
 
@@ -86,8 +87,8 @@ def take_large(
 
 def fill_large(
     file: h5py.File, late: Iterable[LargeDataset], builder_of: Callable[[Any], Any], memory_bytes: int = 2**28
-) -> None:
-    """Fill the datasets that hdmf has made.
+) -> dict[str, bytes]:
+    """Fill the datasets that hdmf has made; return the digests of their values by path, as identities hold them.
 
     Parameters
     ----------
@@ -99,8 +100,13 @@ def fill_large(
     memory_bytes : int
         Largest amount of data that waits for compression.
     """
+    digests = {}
     for dataset in late:
-        _fill(file[_find_path(builder_of(dataset.container), dataset.field)], dataset.source, memory_bytes)
+        path = _find_path(builder_of(dataset.container), dataset.field)
+        digest = _fill(file[path], dataset.source, memory_bytes)
+        if digest is not None:
+            digests[path] = digest
+    return digests
 
 
 class _PlaceholderIterator(AbstractDataChunkIterator):  # type: ignore[misc]
@@ -174,20 +180,25 @@ def _find_path(builder: Any, field: str) -> str:
     return "/" + "/".join(reversed(names))
 
 
-def _fill(dataset: h5py.Dataset, source: Any, memory_bytes: int) -> None:
+def _fill(dataset: h5py.Dataset, source: Any, memory_bytes: int) -> bytes | None:
+    """Write the values of a dataset; return their digest, if they came in order."""
+    written = WrittenValues(dataset.shape, dataset.dtype)
+
+    def read(block: tuple[slice, ...]) -> Any:
+        # As hdmf's own iteration does; the public `[...]` would seek to each block in a video.
+        values = source[block] if isinstance(source, np.ndarray) else source._get_data(selection=block)
+        values = np.asarray(values)
+        written.add(block, values)
+        return values
+
     if isinstance(source, np.ndarray):
-        write_chunked(dataset, source.__getitem__, memory_bytes=memory_bytes)
-        return
+        write_chunked(dataset, read, memory_bytes=memory_bytes)
+        return written.digest()
     bar: Any = source.progress_bar if source.display_progress else None
     if bar is not None:
         bar.unit, bar.unit_scale = "B", True
         bar.reset(total=math.prod(source.maxshape) * source.dtype.itemsize)
-    # As hdmf's own iteration does; the public `[...]` would seek to each block in a video.
-    write_chunked(
-        dataset,
-        lambda block: source._get_data(selection=block),
-        memory_bytes=memory_bytes,
-        progress=bar.update if bar else None,
-    )
+    write_chunked(dataset, read, memory_bytes=memory_bytes, progress=bar.update if bar else None)
     if bar is not None:
         bar.close()
+    return written.digest()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TypeVar
 
 import h5py
 
 from nwbpipe import files
 from nwbpipe.errors import DamagedFileError, FileAccessError, InputError, LockedFileError, UnsupportedFileError
-from nwbpipe.provenance import LOCATION, FileStat, IdentityCache, IdentityResult
+from nwbpipe.provenance import LOCATION, FileStat, IdentityCache, IdentityResult, leads_outside
 from nwbpipe.session._reader import SessionReader, read_nwb_version
 from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile
 
@@ -177,9 +177,7 @@ class LocalSessionFile(SessionFile):
             ) from error
 
     def _locate_external_file(self, name: str, where: str) -> Path:
-        relative = PurePosixPath(name)
-        resolved = (self.folder / relative).resolve()
-        if relative.is_absolute() or not resolved.is_relative_to(self.folder):
+        if leads_outside(self.folder, name):
             msg = "an external file lies outside the folder of the NWB file"
             raise InputError(
                 msg,
@@ -188,6 +186,7 @@ class LocalSessionFile(SessionFile):
                 found=name,
                 hint="link or copy it there",
             )
+        resolved = (self.folder / name).resolve()
         if not resolved.is_file():
             msg = f"the external file {name} does not exist"
             raise InputError(msg, where=where, expected=str(resolved), hint="put it back beside the NWB file")
