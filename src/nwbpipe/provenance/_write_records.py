@@ -182,4 +182,5 @@ def mark_superseded(file: h5py.File, step: str, by: str = REMOVED) -> list[str]:
 def _is_superseded(file: h5py.File, group: h5py.Group) -> bool:
     """Return True if a record is marked, by a run that the file has."""
     by = group.attrs["superseded_by"]
-    return not has_text(group, "superseded_by", "") and has_run(file, by if isinstance(by, str) else "")
+    by = by.decode() if isinstance(by, bytes) else str(by)
+    return bool(by) and has_run(file, by)

@@ -72,13 +72,15 @@ def find_taken_names(objects: Iterable[NwbObject], module: str, step: str, curre
         Current record of the step.
     """
     own = {output.path for output in current.outputs} if current else set()
-    parent = f"/processing/{module}/"
-    taken = []
-    for item in objects:
-        standard = item.path.removeprefix(parent).removesuffix(f"_{step}")
-        if item.path == f"{parent}{standard}_{step}" and standard.isalnum() and item.path not in own:
-            taken.append(item.path)
-    return taken
+    parent, ending = f"/processing/{module}/", f"_{step}"
+    return [
+        item.path
+        for item in objects
+        if item.path.endswith(ending)
+        and item.path.startswith(parent)
+        and item.path[len(parent) : -len(ending)].isalnum()
+        and item.path not in own
+    ]
 
 
 def explain_taken_names(step: str, taken: Sequence[str], where: str) -> ResultExistsError:
