@@ -224,10 +224,10 @@ def read_current_record(file: h5py.File, step: str) -> RunRecord | None:
 
     groups = [group for _, group in iter_run_groups(file, step)]
     records = [_read_record(group, find_run) for group in groups if not _read_text(group, "superseded_by")]
-    kept = {output.object_id for record in records for output in record.outputs}
+    current_ids = {output.object_id for record in records for output in record.outputs}
     for group in groups:
         by = _read_text(group, "superseded_by")
-        if by and (not has_run(file, by) or _is_any_in(file, _read_objects(group, "output"), kept)):
+        if by and (not has_run(file, by) or _is_any_in(file, _read_objects(group, "output"), current_ids)):
             records = read_records(file)  # which of the two is right, all of them say
             break
     return find_current_record(sorted(records, key=lambda record: (record.ended, record.started)), step)
@@ -243,21 +243,21 @@ def _doubt_marks(file: h5py.File, records: list[RunRecord]) -> list[RunRecord]:
 
     A run was superseded if what did it is in the file, and its results are gone or belong to a current run.
     """
-    known = {REMOVED, *(record.run_id for record in records)}
-    kept = {output.object_id for record in records if not record.superseded for output in record.outputs}
+    run_ids = {REMOVED, *(record.run_id for record in records)}
+    current_ids = {output.object_id for record in records if not record.superseded for output in record.outputs}
     judged = []
     for record in records:
         doubt = ""
-        if record.superseded and record.superseded_by not in known:
+        if record.superseded and record.superseded_by not in run_ids:
             doubt = "its record was marked as replaced, by a run that the file has no record of"
-        elif record.superseded and _is_any_in(file, record.outputs, kept):
+        elif record.superseded and _is_any_in(file, record.outputs, current_ids):
             doubt = "its record was marked as superseded, and its result is still in the file"
         judged.append(replace(record, superseded_by="", doubt=doubt) if doubt else record)
     return judged
 
 
-def _is_any_in(file: h5py.File, outputs: Iterable[ObjectRecord], kept: Collection[str]) -> bool:
-    return any(output.object_id not in kept and output.is_in(file) for output in outputs)
+def _is_any_in(file: h5py.File, outputs: Iterable[ObjectRecord], current_ids: Collection[str]) -> bool:
+    return any(output.object_id not in current_ids and output.is_in(file) for output in outputs)
 
 
 def iter_run_groups(file: h5py.File, step: str = "", ending: str = "") -> Iterator[tuple[str, h5py.Group]]:

@@ -40,6 +40,6 @@ def describe_changes(record: RunRecord, snapshot: Snapshot, identify: Callable[[
 
 def describe_taken_names(snapshot: Snapshot, module: str, run: str) -> str:
     """Return which objects stand in the place of a run's results, in words; empty if there are none."""
-    taken = find_taken_names(snapshot.objects, module, run, find_current_record(snapshot.records, run))
-    problem = explain_taken_names(run, taken, "").problem
-    return f"{problem.what}: {problem.found}; {problem.hint}" if taken else ""
+    paths = find_taken_names(snapshot.objects, module, run, find_current_record(snapshot.records, run))
+    problem = explain_taken_names(run, paths, "").problem
+    return f"{problem.what}: {problem.found}; {problem.hint}" if paths else ""
