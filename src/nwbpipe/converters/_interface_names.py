@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -72,4 +73,10 @@ def list_neuroconv_names() -> frozenset[str]:
 
 def list_entry_points() -> dict[str, EntryPoint]:
     """Return the interfaces that other packages declare, by name."""
+    return _find_entry_points(tuple(sys.path))
+
+
+@cache
+def _find_entry_points(_path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """Read them once for a path of imports: while raw files are read, files of packages are not."""
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}

@@ -86,7 +86,8 @@ def test_a_third_partys_interface(monkeypatch):
     good = EntryPoint("LabInterface", "neuroconv.datainterfaces:AudioInterface", _interface_names.ENTRY_POINT_GROUP)
     no_class = EntryPoint("NoClass", "json:dumps", _interface_names.ENTRY_POINT_GROUP)
     broken = EntryPoint("Broken", "not_a_package_xyz:Thing", _interface_names.ENTRY_POINT_GROUP)
-    monkeypatch.setattr(_interface_names, "entry_points", lambda group: [good, no_class, broken])
+    points = {point.name: point for point in (good, no_class, broken)}
+    monkeypatch.setattr(_interface_names, "_find_entry_points", lambda _path: points)
     assert interface_class("LabInterface").__name__ == "AudioInterface"
     assert "LabInterface" in interface_names()
     with pytest.raises(SourceError, match="does not name a data interface"):

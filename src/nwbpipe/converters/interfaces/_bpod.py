@@ -67,7 +67,7 @@ class BpodInterface(FileInterface[BpodArguments]):
         args = self.args
         self._skip = {"state": set(args.skip_states or ()), "event": set(args.skip_events or ())}
         read = read_session_data if self._path.suffix.lower() == ".mat" else read_task_data
-        self.trials, unfit, self._start = read(self._path)
+        self.trials, unfit, self._session_start = read(self._path)
         self._check_trials()
         self._columns, skipped = self._value_columns(args.value_columns, set(args.duration_columns or ()))
         text = (args.description or f"Trials of the Bpod, read from {self._path.name}").rstrip(".")
@@ -178,8 +178,8 @@ class BpodInterface(FileInterface[BpodArguments]):
         neuroconv.utils.DeepDict
         """
         metadata = super().get_metadata()
-        if self._start is not None:
-            metadata["NWBFile"]["session_start_time"] = self._start
+        if self._session_start is not None:
+            metadata["NWBFile"]["session_start_time"] = self._session_start
         return metadata
 
     def add_to_nwbfile(self, nwbfile: Any, metadata: dict[str, Any] | None = None) -> None:

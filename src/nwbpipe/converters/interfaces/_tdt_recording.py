@@ -30,8 +30,10 @@ class TdtRecordingInterface(_NeuroConvInterface):  # type: ignore[misc]  # Neuro
         The store: ``LFP1``.
     stream_id : str
         Its number, where it is not named: stores of samples in the order of the ``.Tbk``.
-    es_key, metadata_key : str, optional
-        Keys of the series and of the interface's metadata.
+    es_key : str, optional
+        Key of the series' metadata.
+    metadata_key : str, optional
+        Key of the interface's metadata.
     verbose : bool
         Not used.
     """
