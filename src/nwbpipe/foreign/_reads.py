@@ -31,7 +31,7 @@ class ReadScope:
     def holds(self, path: str) -> bool:
         """Return True if a reader may open a path."""
         path = os.path.abspath(path)  # noqa: PTH100 - links stay as they are
-        if _is_below(path, _program_folders()):
+        if _is_below(path, _program_folders(tuple(sys.path))):
             return True
         if not _is_below(path, self._folders):
             folder = os.path.dirname(path)  # noqa: PTH120 - called for each file that is opened
@@ -52,11 +52,11 @@ def _is_below(path: str, folders: Iterable[str]) -> bool:
 
 
 @cache
-def _program_folders() -> tuple[str, ...]:
+def _program_folders(import_path: tuple[str, ...]) -> tuple[str, ...]:
     """Return the folders of Python, of its packages, of the system, and of their caches."""
     home = Path.home()
     folders = {
-        *(path for path in sys.path if path and Path(path).is_absolute()),
+        *(path for path in import_path if path and Path(path).is_absolute()),
         *(sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values(), *_SYSTEM),
         os.environ.get("XDG_CACHE_HOME") or str(home / ".cache"),
         *(str(home / ".config" / name) for name in ("matplotlib", "dask", "nwbpipe")),

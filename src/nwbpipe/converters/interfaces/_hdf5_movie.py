@@ -86,6 +86,7 @@ class Hdf5ImagingInterface(_NeuroConvInterface):  # type: ignore[misc]  # NeuroC
     Parameters
     ----------
     file_path : Path
+        The HDF5 file.
     mov_field : str
         Path of the dataset in the file.
     sampling_frequency : float, optional
