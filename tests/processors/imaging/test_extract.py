@@ -62,11 +62,6 @@ def movie():
     return np.random.default_rng(0).integers(0, 100, (FRAMES, NX, NY)).astype(np.int16)
 
 
-@pytest.mark.parametrize("name", list(ExtractParams.model_fields))
-def test_every_parameter_is_documented(name):
-    assert len(ExtractParams.model_fields[name].description) > 20
-
-
 @pytest.mark.parametrize(
     ("params", "message"),
     [

@@ -26,11 +26,6 @@ def test_it_is_found_by_its_name():
     assert isinstance(processor("suite2p"), Suite2p)
 
 
-@pytest.mark.parametrize("name", list(Suite2pParams.model_fields))
-def test_every_parameter_is_documented(name):
-    assert len(Suite2pParams.model_fields[name].description) > 20
-
-
 @pytest.mark.parametrize(
     "params",
     [

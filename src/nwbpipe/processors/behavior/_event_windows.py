@@ -25,9 +25,9 @@ class EventWindowsParams(Params):
     alignment_event: str = Field(min_length=1, description="Name of the event that windows are made around.")
     alignment_shift_s: float = Field(0.0, allow_inf_nan=False, description="Shift of the time that is aligned to.")
     start_event: str = Field("alignment", description=f"The last one at or before it starts the window: {_BOUND}.")
-    start_shift_s: float = Field(0.0, allow_inf_nan=False, description="Shift of the start.")
+    start_shift_s: float = Field(0.0, allow_inf_nan=False, description="Shift of the start, in seconds.")
     stop_event: str = Field("alignment", description=f"The first one at or after it ends the window: {_BOUND}.")
-    stop_shift_s: float = Field(0.0, allow_inf_nan=False, description="Shift of the end.")
+    stop_shift_s: float = Field(0.0, allow_inf_nan=False, description="Shift of the end, in seconds.")
     which: Literal["first", "last", "every"] = Field("every", description="Which alignment events of a trial.")
 
     @model_validator(mode="after")

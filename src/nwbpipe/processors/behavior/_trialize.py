@@ -22,8 +22,8 @@ class TrializeParams(Params):
     """Parameters of ``trialize``."""
 
     align: str = Field("start_time", description="Column of the trials whose time is 0 of each: `alignment_time`, …")
-    before_s: float = Field(1.0, ge=0, allow_inf_nan=False, description="Seconds before it.")
-    after_s: float = Field(2.0, ge=0, allow_inf_nan=False, description="Seconds after it.")
+    before_s: float = Field(1.0, ge=0, allow_inf_nan=False, description="Seconds before that time.")
+    after_s: float = Field(2.0, ge=0, allow_inf_nan=False, description="Seconds after that time.")
     rate_hz: float | None = Field(None, gt=0, description="Samples a second; the series' own rate by default.")
     method: Literal["linear", "nearest", "previous"] = Field(
         "linear", description="Which value a time between samples has; `nearest` or `previous` for labels and counts."

@@ -37,7 +37,7 @@ class BandPowerParams(Params):
         },
         description="Lowest and highest frequency of each band, in Hz",
     )
-    metric: Literal["power", "amplitude", "phase"] = Field("power", description="Measure of each band")
+    metric: Literal["power", "amplitude", "phase"] = Field("power", description="Measure of each band in time.")
     rate: float = Field(50.0, gt=0, description="Rate of the result in Hz, about: whole samples are put together")
 
     @field_validator("bands")

@@ -21,7 +21,7 @@ class UnitPsthParams(Params):
 
     before_s: float = Field(0.5, ge=0, description="Length of the window before the event")
     after_s: float = Field(1.0, gt=0, description="Length of the window after the event")
-    bin_s: float = Field(0.02, gt=0, description="Width of the bins")
+    bin_s: float = Field(0.02, gt=0, description="Width of the bins, in seconds.")
     time_column: str | None = Field(None, description="Column of the times; timestamp or start_time by default")
     kind_column: str | None = Field(None, description="Column of the kinds; event_type where there is one")
     kinds: tuple[str, ...] = Field((), description="Kinds of events that are used; all by default")

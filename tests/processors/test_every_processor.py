@@ -1,0 +1,21 @@
+"""What holds for each of our processors, by the kit that other packages use."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from nwbpipe.processors import processor, processor_names
+from nwbpipe.testing import ProcessorTests
+
+# Parameters without a default.
+REQUIRED = {"event_windows": {"alignment_event": "cue", "stop_shift_s": 1.0}}
+
+
+@pytest.mark.parametrize("name", processor_names())
+def test_every_parameter_is_documented(name: str) -> None:
+    kit = SimpleNamespace(processor=processor(name), params=REQUIRED.get(name, {}))
+    ProcessorTests.test_every_parameter_is_documented_and_has_a_default(kit)  # type: ignore[arg-type]
+    for field, info in kit.processor.Params.model_fields.items():
+        assert len(info.description) > 20, f"the description of {field} says too little"
