@@ -12,12 +12,14 @@ from nwbpipe.processors import Context, Input, Processor
 from nwbpipe.provenance import RunRecord
 from nwbpipe.run._bind import bind, describe_input, identify_inputs_and_outputs, serves
 from nwbpipe.session import (
+    NwbObject,
     ResultFault,
     SessionFile,
     SessionReader,
     Version,
     compare_outputs,
     explain_taken_names,
+    find_nwb_object,
     find_result,
     find_result_faults,
     find_taken_names,
@@ -82,12 +84,13 @@ def prepare_run(
 
     def read(reader: SessionReader) -> PreparedRun:
         current = reader.find_current(context.step)
-        taken = find_taken_names(reader.objects, method.module, context.step, current) if writes else []
+        objects = _list_candidates(reader, method, context.step, bindings)
+        taken = find_taken_names(objects, method.module, context.step, current) if writes else []
         if taken:
             raise explain_taken_names(context.step, taken, str(session))
         results = [output.path for output in current.outputs] if current else []
         chosen = choose_bindings(reader, method, context, bindings, results, where=str(session))
-        bound = replace(context, inputs=bind(reader.objects, method, chosen, results, where=str(session)))
+        bound = replace(context, inputs=bind(objects, method, chosen, results, where=str(session)))
         descriptions = {name: describe_input(reader.file, item) for name, item in bound.inputs.items()}
         if type(method).prepare is not Processor.prepare:  # else nothing needs pynwb
             bound = replace(bound, facts=method.prepare(reader.nwbfile, bound))
@@ -103,6 +106,26 @@ def prepare_run(
     if prepared.existing is not None:
         faults += compare_outputs(prepared.existing, outputs)
     return replace(prepared, context=replace(prepared.context, inputs=inputs), faults=faults)
+
+
+def _list_candidates(
+    reader: SessionReader, method: Processor, step: str, bindings: Mapping[str, str]
+) -> Sequence[NwbObject]:
+    """Return the objects that may be inputs of a run, or have the names of its results.
+
+    In a file of thousands of objects it takes long to list them all: where each input is named by its path, those are
+    enough.
+    """
+    names = [name for name, item in method.inputs.items() if isinstance(item, Input)]
+    if any(name not in bindings and not method.inputs[name].optional for name in names):
+        return reader.objects
+    module = f"/processing/{method.module}"
+    group = reader.file.get(module)
+    results = [f"{module}/{name}" for name in group if name.endswith(f"_{step}")] if group is not None else []
+    inputs = [find_nwb_object(reader.file, f"/{bindings[name].strip('/')}") for name in names if name in bindings]
+    if None in inputs:
+        return reader.objects
+    return [item for item in (*inputs, *(find_nwb_object(reader.file, path) for path in results)) if item is not None]
 
 
 def choose_bindings(

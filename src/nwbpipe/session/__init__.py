@@ -3,7 +3,7 @@
 from nwbpipe.session._carry_results import carry_results
 from nwbpipe.session._check import CheckReport, FileFinding, check
 from nwbpipe.session._commit import commit_result
-from nwbpipe.session._content import NwbObject, list_nwb_objects
+from nwbpipe.session._content import NwbObject, find_nwb_object, list_nwb_objects
 from nwbpipe.session._edit import RemovalReport, remove_step, rename_step, repack
 from nwbpipe.session._functions import check_readable, open_hdf5, read, read_records, transaction, update
 from nwbpipe.session._integrity import (
@@ -54,6 +54,7 @@ __all__ = [
     "explain_changed_result",
     "explain_taken_names",
     "find_dependents",
+    "find_nwb_object",
     "find_result",
     "find_result_faults",
     "find_taken_names",

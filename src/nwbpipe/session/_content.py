@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,16 +42,32 @@ class NwbObject:
 def list_nwb_objects(file: h5py.File) -> list[NwbObject]:
     """Return the NWB objects of an open file but the file itself, by path."""
     lineages = _load_lineages(file)
-    objects = []
-    for path, item in _walk_quickly(file):
-        name = _read_text(item, b"neurodata_type")
-        if not name or path == "/":
-            continue
-        lineage = lineages.get(name)
-        if lineage is None:
-            lineage = _ask_pynwb(name, _read_text(item, b"namespace") or "core")
-        objects.append(NwbObject(path, name, lineage, _read_text(item, b"object_id")))
-    return sorted(objects, key=lambda item: item.path)
+    objects = [_describe(path, item, lineages) for path, item in _walk_quickly(file) if path != "/"]
+    return sorted((item for item in objects if item is not None), key=lambda item: item.path)
+
+
+def find_nwb_object(file: h5py.File, path: str) -> NwbObject | None:
+    """Return the NWB object at a path of an open file; None if there is none, or a link stands there."""
+    parent, _, name = path.rpartition("/")
+    group = file.get(parent or "/")
+    if not name or not isinstance(group, h5py.Group) or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        return None
+    item = group[name].id
+    if not isinstance(item, h5py.h5g.GroupID | h5py.h5d.DatasetID):
+        return None
+    return _describe(path, item, _load_lineages(file))
+
+
+def _describe(
+    path: str, item: h5py.h5g.GroupID | h5py.h5d.DatasetID, lineages: Mapping[str, frozenset[str]]
+) -> NwbObject | None:
+    name = _read_text(item, b"neurodata_type")
+    if not name:
+        return None
+    lineage = lineages.get(name)
+    if lineage is None:
+        lineage = _ask_pynwb(name, _read_text(item, b"namespace") or "core")
+    return NwbObject(path, name, lineage, _read_text(item, b"object_id"))
 
 
 def _walk_quickly(file: h5py.File) -> Iterator[tuple[str, h5py.h5g.GroupID | h5py.h5d.DatasetID]]:
