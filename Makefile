@@ -30,7 +30,7 @@ TOOLS := $(NWBPIPE_TOOLS)/suite2p/nwbpipe-tool.json $(NWBPIPE_TOOLS)/facemap/nwb
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
-.PHONY: help setup tools readers demo demo-project check test test-long test-tools test-archive faults lint locks same-source bench clean
+.PHONY: help setup tools readers demo demo-project check test test-long test-tools test-archive faults lint locks same-source bench licences clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -103,6 +103,9 @@ locks: setup
 	  $(BIN)/nwbpipe tools requirements $$tool > .make/$$tool.in && $(COMPILE) -o locks/$$tool.txt .make/$$tool.in || exit 1; \
 	done
 	sed -i.old 's/^torch==\([0-9.]*\)+cpu/torch==\1/' locks/*.txt && rm -f locks/*.old
+
+licences: setup
+	$(BIN)/python -m tests.licences
 
 clean:
 	rm -rf $(VENV) .make
