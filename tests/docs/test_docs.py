@@ -110,7 +110,10 @@ LONG = ("how-do-i-process-photometry.md", "how-do-i-sort-spikes.md", "how-good-i
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=pytest.mark.long) if page.name in LONG else page for page in RUNNABLE],
+    [
+        pytest.param(page, marks=(pytest.mark.long, pytest.mark.timeout(1800))) if page.name in LONG else page
+        for page in RUNNABLE
+    ],
     ids=lambda page: page.relative_to(DOCS).as_posix(),
 )
 def test_a_page_runs(page: Path, page_folder: Path) -> None:
