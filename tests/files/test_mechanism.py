@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from nwbpipe.files import _change_in_place, transaction
+from nwbpipe.files import _change_in_place, repack, transaction
 
 
 @pytest.fixture
@@ -119,3 +119,17 @@ def test_references_keep_pointing(path: Path) -> None:
         file["reference"] = file["raw"].ref
     with transaction(path) as file:
         assert file[file["reference"][()]].name == "/raw"
+
+
+@pytest.mark.skipif(not hasattr(os, "listxattr"), reason="extended attributes of Linux")
+def test_repack_keeps_mode_owner_and_attributes(path: Path) -> None:
+    path.chmod(0o640)
+    os.setxattr(path, "user.lab", b"rig 2")
+    if os.geteuid() == 0:
+        os.chown(path, 65534, 65534)
+    before = path.stat()
+    repack(path)
+    after = path.stat()
+    assert after.st_ino != before.st_ino
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert os.getxattr(path, "user.lab") == b"rig 2"
