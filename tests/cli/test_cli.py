@@ -222,3 +222,16 @@ def test_an_unforeseen_error_has_no_traceback(run, session_nwb: Path, monkeypatc
     assert "ZeroDivisionError: odd" in result.err
     assert "--debug" in result.err
     assert "Traceback" not in result.err
+
+
+def test_a_command_that_is_interrupted_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nwbpipe.session.check", interrupt)
+    with pytest.raises(SystemExit) as ending:
+        main(["check", "session.nwb"])
+    assert ending.value.code == 1
+    assert capsys.readouterr().err == "stopped; nothing half-done was left\n"

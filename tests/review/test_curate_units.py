@@ -9,6 +9,7 @@ import pytest
 from nwbpipe.errors import InputError, ResultExistsError, SourceError
 from nwbpipe.review import curate
 from nwbpipe.run import load
+from nwbpipe.session import check
 from tests.processors.ephys import recording as rec
 from tests.processors.ephys.phy_folder import COUNTS, write_phy
 
@@ -57,6 +58,7 @@ def read(session):
 def test_merges_splits_and_removals_make_curated_units(session, tmp_path):
     record = curate(session, "sort", write_json(tmp_path, V2), who="Ada")
     trains, labels, rows, original = read(session)
+    assert [finding for finding in check(session, rehash=True).findings if finding.kind == "input"] == []
     assert {name: len(train) for name, train in trains.items()} == {"100": 60, "101": 5, "102": 25}
     np.testing.assert_array_equal(trains["100"], np.sort(np.concatenate([original["0"], original["2"]])))
     np.testing.assert_array_equal(trains["101"], original["1"][:5])

@@ -77,6 +77,9 @@ app.add_typer(cmd_edit.app, name="edit")
 app.add_typer(cmd_tools.app, name="tools")
 
 
+_INTERRUPTED = 130  # what typer ends with at a KeyboardInterrupt, without a word
+
+
 def _show_version(value: bool) -> None:
     if value:
         from nwbpipe import __version__
@@ -115,7 +118,9 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         echo(f"error {error.code}: {error}", err=True, lines=True)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
+    except SystemExit as ending:
+        if ending.code != _INTERRUPTED:
+            raise
         echo("stopped; nothing half-done was left", err=True)
         raise SystemExit(1) from None
     except Exception as error:

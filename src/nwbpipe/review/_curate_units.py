@@ -101,7 +101,10 @@ def curate_units(
         session,
         step,
         run,
-        ObjectRecord("units", units.path, units.object_id, units.neurodata_type, units.identity),
+        # of the table and what it links to, as for an input; the run's record has that of the table alone
+        ObjectRecord(
+            "units", units.path, units.object_id, units.neurodata_type, session.identity(units.path).identity
+        ),
         write,
         values=values,
         sources=sources,
