@@ -17,13 +17,22 @@ import nwbpipe
 from nwbpipe.demo import DemoReport, DemoScore, run_demo
 
 pytestmark = pytest.mark.slow
+SAID: list[str] = []  # by the demo
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, tool) -> DemoReport:
     for name in ("suite2p", "spikesorting", "facemap_svd", "demodulate", "photometry_dff"):
         tool(name)
-    return run_demo(tmp_path_factory.mktemp("demo"), seed=1, say=lambda text: None)
+    SAID.clear()
+    return run_demo(tmp_path_factory.mktemp("demo"), seed=1, say=SAID.append)
+
+
+def test_what_was_converted_is_told(report: DemoReport) -> None:
+    text = "\n".join(SAID)
+    for source in ("probe", "scope", "face", "pose", "trials", "events", "photometry"):
+        assert f"\n  {source}: " in text, text
+    assert re.search(r"scope: TwoPhotonSeries TwoPhotonSeries_scope: .* Hz, .* s, from \S+, clock scope", text)
 
 
 def test_all_floors_are_held(report: DemoReport) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from nwbpipe.converters import convert, draw_alignments
+from nwbpipe.converters import ConversionOptions, convert_session, draw_alignments
 from nwbpipe.demo._read_results import RecoveredResults, read_recovered
 from nwbpipe.demo._report import DemoReport, DemoScore
 from nwbpipe.provenance import read_alignments
@@ -44,7 +44,9 @@ def run_demo(folder: Path | str, *, seed: int = 0, say: Callable[[str], None] = 
     nwb = folder / f"sub-sim{seed:03d}_ses-demo.nwb"
     if not nwb.exists():
         say(f"converting {session.spec}")
-        convert(session.spec, nwb)
+        _, summary = convert_session(session.spec, nwb, ConversionOptions(), summarize=True)
+        for line in summary.lines():
+            say(f"  {line}")
     for processor, params in _choose_parameters(session).items():
         say(f"processing: {processor}")
         run = process(nwb, processor, params=params, inputs=_INPUTS.get(processor), seed=seed)
