@@ -348,6 +348,7 @@ def observe(
 ) -> Callable[[str, dict[str, Any]], tuple[list[Any], str]]:
     """Call a verb with stand-ins below it; return the calls that it makes, and what it prints."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("nwbpipe.cli.cmd_scrub._become_idle", lambda: None)  # it would slow down all further tests
 
     def observe(verb: str, values: dict[str, Any]) -> tuple[list[Any], str]:
         words = [word for name, value in values.items() for word in VERBS[verb][name].write(value)]

@@ -102,3 +102,16 @@ def test_files_that_are_cut_short_are_named(project: Project, tmp_path: Path) ->
     path = tmp_path / "nwb" / "s0.nwb"
     path.write_bytes(path.read_bytes()[:-3000])
     assert [item.session for item in scrub(project) if not item.in_order] == [str(path)]
+
+
+def test_the_command_lets_other_programs_go_first(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+    from typer.testing import CliRunner
+
+    from nwbpipe.cli._main import app
+
+    lowered: list[object] = []
+    monkeypatch.setattr("os.nice", lowered.append)
+    monkeypatch.setattr(psutil.Process, "ionice", lambda _, kind: lowered.append(kind))
+    assert CliRunner().invoke(app, ["scrub", str(project.spec.folder)]).exit_code == 0
+    assert lowered == [19, psutil.IOPRIO_CLASS_IDLE]
