@@ -17,7 +17,7 @@ from hypothesis import given
 
 from nwbpipe.converters import load_spec, summarize_spec
 from nwbpipe.converters.spec import read_project_file
-from nwbpipe.errors import NwbpipeError, SpecError, show_text
+from nwbpipe.errors import NwbpipeError, SourceError, SpecError, show_text
 from nwbpipe.foreign import read_literals
 from nwbpipe.project import Project, load_project
 from nwbpipe.review import read_labels
@@ -174,6 +174,19 @@ def test_a_project_file_is_a_regular_file_of_a_bounded_size(tmp_path: Path) -> N
     (tmp_path / "nwbpipe.toml").write_bytes(b"#" * 4_000_002)
     with pytest.raises(SpecError, match="too large"):
         load_project(tmp_path)
+
+
+@pytest.mark.parametrize("roi", ["9" * 5000, "²", "-1"])
+def test_a_label_of_no_roi_is_named(tmp_path: Path, roi: str) -> None:
+    (tmp_path / "a.csv").write_text(f"roi,label\n{roi},cell\n", encoding="utf-8")
+    with pytest.raises(SourceError, match="number of an ROI"):
+        read_labels(tmp_path / "a.csv")
+
+
+def test_labels_without_a_column_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "iscell.npy", np.zeros((3, 0)))
+    with pytest.raises(SourceError, match="not an iscell"):
+        read_labels(tmp_path / "iscell.npy")
 
 
 # Mutants ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from nwbpipe.errors import DamagedFileError
 
 # How h5py begins what HDF5 itself says.
-_HDF5 = re.compile(r"synchronously|Unspecified error in H5|codec can't decode byte|Unable to get (?:group|object)")
+_HDF5 = re.compile(
+    r"synchronously|Unspecified error in H5|(?:visitation|[Ii]teration) failed"
+    r"|codec can't decode byte|Unable to get (?:group|object)"
+)
 _NO_DAMAGE = re.compile(r"doesn't exist|errno = ")  # the caller asked for what is not there; a disk is full
 
 

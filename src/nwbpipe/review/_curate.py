@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 #: Words that decide whether an ROI is a cell; other words leave that to the tool.
 _CELL = {"cell": True, "soma": True, "1": True, "true": True, "yes": True}
+_MAX_DIGITS = 18
 _NO_CELL = {"not cell": False, "no cell": False, "noise": False, "0": False, "false": False, "no": False}
 
 
@@ -43,10 +44,10 @@ def read_labels(path: Path) -> dict[int, str]:
     if path.suffix == ".npy":
         try:
             values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # numpy's header parser raises nearly anything
             msg = "the labels can't be read"
             raise SourceError(msg, where=str(path), expected="iscell.npy of suite2p", found=str(error)) from error
-        flags = values[:, 0] if values.ndim == 2 else values
+        flags = values[:, 0] if values.ndim == 2 and values.shape[1] else values
         if flags.ndim != 1 or not np.isin(flags, (0, 1)).all():
             msg = "the array is not an iscell.npy of suite2p: its first column holds other values than 0 and 1"
             if flags.ndim != 1:
@@ -74,7 +75,7 @@ def _parse_rows(reader: csv.DictReader[str], path: Path) -> dict[int, str]:
     for line in reader:
         where = f"{path}, line {reader.line_num}"
         roi, label = (line["roi"] or "").strip(), (line["label"] or "").strip()
-        if not roi.isdigit() or not label:
+        if not roi.isdecimal() or len(roi) > _MAX_DIGITS or not label:
             msg = "a row needs the number of an ROI, and a label"
             raise SourceError(msg, where=where, found=f"roi {roi!r}, label {label!r}")
         if int(roi) in labels:
