@@ -134,6 +134,23 @@ def test_inputs_are_verified_without_a_cache(
     assert nwbpipe.process(session_nwb, Scale()).computed
 
 
+def test_a_run_comes_to_its_end_beside_others_that_keep_committing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_session(tmp_path / "session.nwb", "lever", "paw")
+    monkeypatch.setattr(_session_file, "_SMALL", 0)
+    verify, versions = _pending_run.PendingRun._verify_inputs, []
+
+    def verify_before_a_commit(self: Any) -> Any:
+        versions.append(verify(self))
+        _change(path, "acquisition/paw/data")
+        return versions[-1]
+
+    monkeypatch.setattr(_pending_run.PendingRun, "_verify_inputs", verify_before_a_commit)
+    assert nwbpipe.process(path, Scale(), inputs={"series": "lever"}).computed
+    assert len(versions) == 3
+
+
 def test_a_change_between_verification_and_transaction_is_seen(
     session_nwb: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

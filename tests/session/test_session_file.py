@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 import nwbpipe
 from nwbpipe import files
 from nwbpipe.errors import DamagedFileError, InputError, RequestError
-from nwbpipe.session import SessionFile, SessionReader
+from nwbpipe.session import SessionFile, SessionReader, _session_file
 from tests.fixtures.processing import Scale
 
 
@@ -109,6 +110,22 @@ def test_identities_are_those_of_content(session_nwb: Path) -> None:
     assert session.identity("/acquisition/lever").identity != identity.identity
     with pytest.raises(InputError, match="no object at this path"):
         session.identity("/acquisition/nothing")
+
+
+def test_a_small_input_of_a_large_file_is_hashed_within_a_change(
+    session_nwb: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = SessionFile.at(session_nwb)
+    with session.change() as change:
+        change.file["acquisition/large"] = np.zeros(100_000)
+    monkeypatch.setattr(_session_file, "_SMALL", 100_000)
+    monkeypatch.setattr(session, "look_up_identity", lambda *_, **__: None)
+    with session.change() as change:
+        assert change.version.size > 100_000
+        assert session.identify_in_change(change, "/acquisition/lever") is not None
+        monkeypatch.setattr(_session_file, "_SMALL", 1000)
+        assert session.identify_in_change(change, "/acquisition/lever") is None
+        assert session.identify_in_change(change, "/acquisition/lever", however_large=True) is not None
 
 
 def test_several_identities_cost_one_open(session_nwb: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,8 @@ from nwbpipe.session import (
     retry_after_conflicts,
 )
 
+_VERIFICATIONS = 3  # of large inputs, while others wait for nothing; then they wait for one more
+
 
 class _DuplicateRunError(Exception):
     """Another process committed this very result meanwhile."""
@@ -147,7 +149,9 @@ class PendingRun(Computation):
         for name, bound in self.context.inputs.items():
             if bound.folder:
                 continue
-            identity = self.session.identify_in_change(change, bound.path)
+            identity = self.session.identify_in_change(
+                change, bound.path, however_large=len(verified) >= _VERIFICATIONS
+            )
             if identity is None:
                 raise _UnverifiedInputsError(self.session)
             inputs[name] = replace(bound, identity=identity)

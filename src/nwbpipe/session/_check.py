@@ -10,13 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from nwbpipe import files
 from nwbpipe.errors import DamagedFileError, InputError, LockedFileError, NwbpipeError
 from nwbpipe.files import FileCondition, Inspection
 from nwbpipe.provenance import RunRecord, find_own_identity, identify_object, own_name
 from nwbpipe.session._check_rules import RuleFinding, check_rates, check_rules
+from nwbpipe.session._content import count_stored_bytes
 from nwbpipe.session._integrity import CONVERT, find_result_faults, hint_for_changed_result
 from nwbpipe.session._outside_media import find_outside_media
 from nwbpipe.session._read_through import read_through
@@ -322,7 +321,7 @@ def _check_result(
         known = None if rehash else _look_up_identity(session, reader, own_name(path))
         if known is not None:
             return known
-        if not rehash and (not session.is_local or _count_stored_bytes(reader.file[path]) > _SMALL):
+        if not rehash and (not session.is_local or count_stored_bytes(reader.file[path]) > _SMALL):
             return None
         return find_own_identity(reader.file, path).identity
 
@@ -366,19 +365,6 @@ def _check_inputs(
         elif identity != item.identity:
             what = f"stale: the step {record.step!r} was computed from other content"
             yield FileFinding("input", False, what, item.path, hint)
-
-
-def _count_stored_bytes(item: h5py.Group | h5py.Dataset) -> int:
-    sizes: list[int] = []
-
-    def count(_: str, inner: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(inner, h5py.Dataset):
-            sizes.append(inner.id.get_storage_size())
-
-    count("", item)
-    if isinstance(item, h5py.Group):
-        item.visititems(count)
-    return sum(sizes)
 
 
 def _look_up_identity(session: SessionFile, reader: SessionReader, object_path: str) -> str | None:

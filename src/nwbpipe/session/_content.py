@@ -166,3 +166,17 @@ def _ask_pynwb(name: str, namespace: str) -> frozenset[str]:
         return frozenset(cls.__name__ for cls in get_class(name, namespace).__mro__)
     except Exception:  # hdmf has no one error for it
         return frozenset({name})
+
+
+def count_stored_bytes(item: h5py.Group | h5py.Dataset) -> int:
+    """Return the size in the file of a dataset, or of all in a group."""
+    sizes: list[int] = []
+
+    def count(_: str, inner: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(inner, h5py.Dataset):
+            sizes.append(inner.id.get_storage_size())
+
+    count("", item)
+    if isinstance(item, h5py.Group):
+        item.visititems(count)
+    return sum(sizes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ import h5py
 from nwbpipe.errors import ConflictError
 from nwbpipe.files import UnfinishedUpload
 from nwbpipe.provenance import Identity, IdentityCache, IdentityResult
+from nwbpipe.session._content import count_stored_bytes
 from nwbpipe.session._reader import SessionReader, Snapshot, Version, open_nwb
 from nwbpipe.stores import is_remote
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _TRIES = 20  # of a change that others forestall
-_SMALL = 256 * 2**20  # bytes of a file whose inputs may be hashed while others wait for its lock
+_SMALL = 256 * 2**20  # stored bytes of an input that may be hashed while others wait for the file's lock
 
 
 @dataclass(frozen=True)
@@ -199,17 +201,19 @@ class SessionFile(ABC):
         """Return the identity of an object of an unchanged file; None if the cache lacks it."""
         return IdentityCache().look_up(self.location, path, stat=version)
 
-    def identify_in_change(self, change: SessionChange, path: str) -> str | None:
+    def identify_in_change(self, change: SessionChange, path: str, *, however_large: bool = False) -> str | None:
         """Return the identity of an object as a transaction found it; None if it takes long to hash.
 
-        Others wait for the lock meanwhile, so that a large file is to be hashed before the transaction.
+        Others wait for the lock meanwhile, so that a large input is to be hashed before the transaction, unless
+        `however_large`: for one that never gets to it, as others keep committing.
         """
         cached = self.look_up_identity(path, version=change.version)
         if cached is not None:
             return cached.identity
-        if change.version.size > _SMALL:
+        limit = sys.maxsize if however_large else _SMALL
+        if change.version.size > limit and path in change.file and count_stored_bytes(change.file[path]) > limit:
             return None
-        return IdentityCache().identify_open(change.file, path, folder=self.folder, limit=_SMALL)
+        return IdentityCache().identify_open(change.file, path, folder=self.folder, limit=limit)
 
     @abstractmethod
     def keep_identities(
