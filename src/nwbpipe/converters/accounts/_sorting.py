@@ -12,6 +12,7 @@ import numpy as np
 
 from nwbpipe.converters.accounts._account import Account, Spikes
 from nwbpipe.converters.accounts._registry import account
+from nwbpipe.errors import SourceError
 
 _NEV_HEAD = struct.Struct("<8s2BHIIII")
 _LAST_ELECTRODE = 2048  # packets of higher numbers, and of 0, are events
@@ -33,14 +34,23 @@ def probe_phy(arguments: Mapping[str, Any]) -> Account | None:
 
 
 def _count_spikes(folder: Path, excluded_groups: Collection[str]) -> Spikes:
-    from nwbpipe.foreign import read_literals
     from nwbpipe.nwb_builders import read_excluded_clusters, read_spikes
 
     samples, clusters = read_spikes(folder)
     is_kept = ~np.isin(clusters, list(read_excluded_clusters(folder, excluded_groups)))
-    samples, rate = samples[is_kept], read_literals(folder / "params.py").get("sample_rate")
+    samples, rate = samples[is_kept], _read_rate(folder)
     last = float(samples.max()) / float(rate) if rate and len(samples) else None
     return Spikes(len(samples), len(np.unique(clusters[is_kept])), last)
+
+
+def _read_rate(folder: Path) -> Any:
+    """Return the rate of a folder's settings; None if they hold code, which its reader runs where it is trusted."""
+    from nwbpipe.foreign import read_literals
+
+    try:
+        return read_literals(folder / "params.py").get("sample_rate")
+    except SourceError:
+        return None
 
 
 @account("BlackrockSortingInterface")
