@@ -93,7 +93,7 @@ def _check_valid(path: Path) -> None:
 
 def _conversion_record(converted: Converted) -> h5py.Group:
     with converted.open() as file:
-        runs = [run for run in file["general/nwbpipe"].values() if run.attrs.get("step", b"convert") is not None]
+        runs = [run for run in file["general/nwbpipe"].values() if run.attrs["neurodata_type"] == "ProcessingRun"]
         assert len(runs) == 1
         names = [f"{name}" for name in runs[0]["output_name"].asstr()[()]]
         paths = [f"{path}" for path in runs[0]["output_path"].asstr()[()]]
