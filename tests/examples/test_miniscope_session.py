@@ -91,10 +91,10 @@ def test_minian(session: Converted, folder: Path) -> None:
     assert np.flatnonzero(np.diff(stamps) <= 0).tolist() == [LATE]
     stamps[LATE] = (stamps[LATE - 1] + stamps[LATE + 1]) / 2
     with session.open() as file:
-        series = file["processing/ophys/Fluorescence/Denoised"]
+        series = file["processing/ophys/Fluorescence/Denoised_miniscope"]
         assert_blocks_equal(series["data"], traces.T)
         np.testing.assert_allclose(times_of(series), stamps - START, atol=EPOCH_EPS, rtol=0)
-        table = file["processing/ophys/ImageSegmentation/PlaneSegmentation"]
+        table = file["processing/ophys/ImageSegmentation/PlaneSegmentation_miniscope"]
         # NWB's masks are (x, y), as NeuroConv writes them.
         assert_blocks_equal(table["image_mask"], masks.transpose(0, 2, 1), size=3)
         assert [int(name) for name in table["roi_name"].asstr()[()]] == units.tolist()
@@ -108,7 +108,7 @@ def test_the_two_cameras_start_apart(session: Converted) -> None:
     """The miniscope starts 0.97 s after the behaviour camera, and neither is regular."""
     with session.open() as file:
         pose = times_of(file["processing/behavior/PoseEstimationDeepLabCut_pose/PoseEstimationSeriesLed"])
-        cells = times_of(file["processing/ophys/Fluorescence/Denoised"])
+        cells = times_of(file["processing/ophys/Fluorescence/Denoised_miniscope"])
     assert pose[0] == 0
     assert cells[0] == pytest.approx(0.973208, abs=1e-6)
     assert np.ptp(np.diff(pose)) > 0.05
