@@ -58,7 +58,7 @@ def find_broken_promises(garbage: Path, folder: Path) -> list[str]:
     broken: list[str] = []
     for name in sorted({*interface_names()} - _LINKED):
         arguments = _guess_arguments(name, garbage)
-        for _ in range(2):  # the first time imports, and writes caches of packages
+        for _ in range(2):  # the first time imports, and some packages write caches
             try:
                 with held_to_promise(folder):
                     convert(garbage, name, **arguments)
@@ -76,12 +76,12 @@ def find_broken_promises(garbage: Path, folder: Path) -> list[str]:
 
 
 def test_no_interface_runs_what_it_can_not_read(garbage: Path, tmp_path: Path) -> None:
-    """In a process of its own: interfaces, threads and servers of other tests are none of this one's business."""
+    """In a process of its own, which writes no bytecode: imports of a fresh environment are none of its business."""
     code = f"import json; from pathlib import Path; from {__name__} import find_broken_promises as find; "
     code += f"print(); print(json.dumps(find(Path({str(garbage)!r}), Path({str(tmp_path)!r}))))"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+        [sys.executable, "-B", "-W", "ignore", "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == []

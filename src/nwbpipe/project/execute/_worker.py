@@ -19,7 +19,7 @@ def main() -> None:
     """Run jobs until the input ends."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # the output of libraries must not get between the lines
-    signal.signal(signal.SIGTERM, _interrupt)
+    _listen()
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(jobs,), daemon=True).start()
     sending = threading.Lock()
@@ -52,6 +52,21 @@ def _read(jobs: queue.SimpleQueue[dict[str, Any]]) -> None:
         jobs.put(json.loads(line))
     # Nobody reads our output now. A running tool ends with this process: it watches for the end of its own input.
     os._exit(1)
+
+
+def _listen() -> None:
+    """Let SIGTERM end the job, wherever it comes; one that vanishes in a callback comes again."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    report = sys.unraisablehook
+
+    def deliver_again(lost: sys.UnraisableHookArgs) -> None:
+        if not isinstance(lost.exc_value, KeyboardInterrupt):
+            report(lost)
+            return
+        signal.signal(signal.SIGTERM, _interrupt)
+        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGTERM)).start()  # when the callback has ended
+
+    sys.unraisablehook = deliver_again
 
 
 def _interrupt(_number: int, _frame: Any) -> None:
