@@ -69,7 +69,7 @@ ROOMS: dict[str, set[str]] = {
         "review",
         "catalog",
     },
-    "report": {"errors", "stores", "session", "provenance", "review", "project"},
+    "report": {"errors", "stores", "files", "session", "provenance", "review", "project"},
     "demo": {
         "errors",
         "session",

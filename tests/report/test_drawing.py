@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nwbpipe.report import _envelope
-from nwbpipe.report._envelope import read_envelope
+from nwbpipe.report._envelope import read_envelope, read_rows
 from nwbpipe.report._ephys import correlate_train
 from nwbpipe.report._picture import outline_mask, scale_to_bytes
 from nwbpipe.report._plot import Plot, choose_ticks
@@ -30,6 +30,13 @@ def test_an_envelope_holds_every_value() -> None:
     np.testing.assert_allclose(envelope.high.max(axis=0), (values * -2 + 1).max(axis=0))
     peak = int(values[:, 1].argmin())  # the highest, as the conversion is negative
     assert abs(envelope.times[envelope.high[:, 1].argmax()] - (5 + peak / 100)) <= 10_007 / 100 / 50
+
+
+def test_samples_have_the_gain_of_their_channel() -> None:
+    series = make_series([[1, 1], [2, 0]], rate=1.0, conversion=2.0, channel_conversion=np.array([1.0, 3.0]))
+    np.testing.assert_array_equal(read_rows(series, 0, 1), [[2, 6]])
+    np.testing.assert_array_equal(read_envelope(series).high.max(axis=0), [4, 6])
+    np.testing.assert_array_equal(read_envelope(series, 1).high.max(axis=0), [4])
 
 
 def test_a_gap_in_the_times_is_a_gap_in_the_envelope() -> None:

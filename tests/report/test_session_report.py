@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -142,3 +144,10 @@ def test_what_fails_comes_first() -> None:
         Finding("warn", "ap", "not read: digital.dat"),
         Finding("warn", "video", "average rate"),
     ]
+
+
+def test_without_its_packages_the_error_says_what_to_install() -> None:
+    code = "import sys; sys.modules['PIL'] = None; from nwbpipe.cli import main; main(['report', 'a.nwb'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "pip install 'nwbpipe[report]'" in done.stderr

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from nwbpipe.project import Project, ProjectStatus
     from nwbpipe.publish import SessionUpload
 
-_MARKS = {
-    "done": "✓", "unverified": "✓?", "missing": "·", "stale": "~", "running": "▶", "failed": "✗", "blocked": "■",
-    "ignored": "–",
-}  # fmt: skip
 _MOST = 40  # sessions that are shown
 
 
@@ -86,6 +82,8 @@ def _explain(project: Project, session: str, step: str, *, as_json: bool) -> Non
 
 
 def _show(found: ProjectStatus, project: Project, show_all: bool) -> None:
+    from nwbpipe.project.plan import STATE_MARKS
+
     for problem in found.problems:
         echo(f"can't be read: {problem}", err=True, lines=True)
     steps = list(found.counts())
@@ -104,12 +102,13 @@ def _show(found: ProjectStatus, project: Project, show_all: bool) -> None:
         marks = []
         for step in steps:
             states = [entry.state for entry in plan.select_step(step)]
-            mark = _MARKS[states[0]] if len(set(states)) == 1 else "".join(_MARKS[entry] for entry in states)
+            different = states[:1] if len(set(states)) == 1 else states
+            mark = "".join(STATE_MARKS[state] for state in different)
             marks.append(f"{mark:^{len(step)}}")
         echo(f"{plan.session:{width}}  {'  '.join(marks)}".rstrip())
     if len(open_ones) > len(shown_plans):
         echo(f"… and {len(open_ones) - len(shown_plans)} more sessions that are not done (--all)")
-    echo("  ".join(f"{mark} {name}" for name, mark in _MARKS.items()))
+    echo("  ".join(f"{mark} {name}" for name, mark in STATE_MARKS.items()))
     for step, counts in found.counts().items():
         echo(f"{step}: " + ", ".join(f"{number} {state}" for state, number in sorted(counts.items())))
     reasons = [entry for plan in found.plans for entry in plan.steps if entry.state in ("failed", "blocked", "stale")]

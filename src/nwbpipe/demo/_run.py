@@ -14,6 +14,7 @@ import numpy as np
 from nwbpipe.converters import ConversionOptions, convert_session, draw_alignments
 from nwbpipe.demo._read_results import RecoveredResults, read_recovered
 from nwbpipe.demo._report import DemoReport, DemoScore
+from nwbpipe.errors import ToolMissingError
 from nwbpipe.provenance import read_alignments
 from nwbpipe.run import process
 from nwbpipe.simulate import SimulatedSession, scores, simulate_session
@@ -152,7 +153,7 @@ def _write_page(nwb: Path) -> Path | None:
         from nwbpipe.report import write_report
 
         return write_report(nwb)
-    except ImportError:  # nor on jinja2 and Pillow
+    except ToolMissingError:  # nor on jinja2 and Pillow
         return None
 
 

@@ -1,6 +1,15 @@
 """Reports: one HTML page for a session file, and a page for a project with a link to each of its sessions."""
 
-from nwbpipe.report._project import ProjectPages, write_project_report
-from nwbpipe.report._session import write_report
+from nwbpipe.errors import ToolMissingError
+
+try:
+    import jinja2  # noqa: F401
+    import PIL  # noqa: F401
+
+    from nwbpipe.report._project import ProjectPages, write_project_report
+    from nwbpipe.report._session import write_report
+except ImportError as error:
+    msg = "the packages for reports are not installed"
+    raise ToolMissingError(msg, found=str(error), hint="pip install 'nwbpipe[report]'") from error
 
 __all__ = ["ProjectPages", "write_project_report", "write_report"]

@@ -34,22 +34,21 @@ class Envelope:
     is_sampled: bool = False
 
 
-def read_envelope(series: Any, columns: slice | list[int] | None = None, bins: int = BINS) -> Envelope:
+def read_envelope(series: Any, channels: int | None = None, bins: int = BINS) -> Envelope:
     """Return the envelope of a `pynwb.TimeSeries`, in its unit.
 
     Parameters
     ----------
     series : pynwb.TimeSeries
         With data of shape (n_samples,) or (n_samples, n_channels).
-    columns : slice or list of int, optional
-        Channels; all by default.
+    channels : int, optional
+        Number of channels from the first; all by default.
     bins : int
         Number of bins, or the number of samples where those are fewer.
     """
     data = series.data
     count = int(data.shape[0])
-    chosen = slice(None) if columns is None else columns
-    width = 1 if len(data.shape) == 1 else len(np.arange(int(data.shape[1]))[chosen])
+    width = 1 if len(data.shape) == 1 else len(range(int(data.shape[1]))[:channels])
     edges, middles = _split_time(series, count, min(bins, max(count, 1)))
     low, high = np.full((2, len(middles), width), np.nan)
     row = int(np.prod(data.shape[1:], dtype=np.int64)) or 1
@@ -60,7 +59,7 @@ def read_envelope(series: Any, columns: slice | list[int] | None = None, bins: i
         last = index + 1  # bins that are read together
         while not is_sampled and last < len(middles) and (edges[last + 1] - edges[index]) * row <= _BLOCK:
             last += 1
-        block = _read_rows(data, int(edges[index]), int(min(edges[last], edges[index] + limit)), chosen)
+        block = _read_rows(data, int(edges[index]), int(min(edges[last], edges[index] + limit)), channels)
         for bin_index in range(index, last):
             part = block[edges[bin_index] - edges[index] : edges[bin_index + 1] - edges[index]]
             if len(part):
@@ -68,8 +67,7 @@ def read_envelope(series: Any, columns: slice | list[int] | None = None, bins: i
                     low[bin_index] = np.fmin.reduce(part, axis=0)
                     high[bin_index] = np.fmax.reduce(part, axis=0)
         index = last
-    factor, offset = float(series.conversion or 1.0), float(series.offset or 0.0)
-    low, high = low * factor + offset, high * factor + offset
+    low, high = _scale(series, low), _scale(series, high)
     return Envelope(middles, np.fmin(low, high), np.fmax(low, high), is_sampled)
 
 
@@ -83,13 +81,21 @@ def read_times(series: Any) -> Floats:
 
 def read_rows(series: Any, start: int, stop: int) -> Floats:
     """Return samples of a series in its unit, as float64 of shape (n_samples, n_channels)."""
-    values = _read_rows(series.data, start, stop, slice(None))
-    return values * float(series.conversion or 1.0) + float(series.offset or 0.0)
+    return _scale(series, _read_rows(series.data, start, stop))
 
 
-def _read_rows(data: Any, start: int, stop: int, columns: slice | list[int]) -> Floats:
-    values = np.asarray(data[start:stop], dtype=np.float64)
-    return values[:, None] if values.ndim == 1 else np.asarray(values[:, columns])
+def _scale(series: Any, values: Floats) -> Floats:
+    """Return samples in the series' unit, with the gain of each channel where it has one."""
+    gains = getattr(series, "channel_conversion", None)  # of an ElectricalSeries
+    factor: Any = float(series.conversion or 1.0)
+    if gains is not None:
+        factor = factor * np.asarray(gains[:], dtype=np.float64)[: values.shape[1]]
+    return np.asarray(values * factor + float(series.offset or 0.0))
+
+
+def _read_rows(data: Any, start: int, stop: int, channels: int | None = None) -> Floats:
+    values = np.asarray(data[start:stop] if len(data.shape) == 1 else data[start:stop, :channels], dtype=np.float64)
+    return values[:, None] if values.ndim == 1 else values
 
 
 def _split_time(series: Any, count: int, bins: int) -> tuple[NDArray[np.int64], Floats]:

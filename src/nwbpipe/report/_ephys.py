@@ -10,7 +10,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from nwbpipe.report._content import Figure, SessionContent, name_with_step, path_of
-from nwbpipe.report._envelope import read_rows, read_times
+from nwbpipe.report._envelope import read_rows
 from nwbpipe.report._picture import encode_picture
 from nwbpipe.report._plot import BLUE, GREY, RED, Plot, find_limits
 from nwbpipe.report._table import draw_table, format_value
@@ -59,8 +59,10 @@ def _draw_probe(content: SessionContent, tables: list[Any]) -> Iterator[Figure]:
     groups = np.asarray([str(name) for name in electrodes["group_name"][:]])
     bad = _find_bad(electrodes)
     panels = []
+    peaks_of = [_find_peaks(table) for table in tables]
     for group in sorted(set(groups))[:8]:
         rows = np.flatnonzero(groups == group)
+        members = set(rows.tolist())
         plot = Plot(
             find_limits(positions[rows, 0], pad=0.3), find_limits(positions[rows, 1], pad=0.05),
             width=230, height=420,
@@ -74,8 +76,8 @@ def _draw_probe(content: SessionContent, tables: list[Any]) -> Iterator[Figure]:
             radius=2.2,
             texts=[f"electrode {row}" for row in rows],
         )
-        for table in tables:
-            units = [(unit, peak) for unit, peak in enumerate(_find_peaks(table)) if peak in set(rows)]
+        for table, peak_electrodes in zip(tables, peaks_of, strict=True):
+            units = [(unit, peak) for unit, peak in enumerate(peak_electrodes) if peak in members]
             if units:
                 peaks = positions[[peak for _, peak in units]]
                 plot.points(
@@ -122,9 +124,9 @@ def _electrodes_of(table: Any, row: int) -> NDArray[np.intp]:
 
 
 def _draw_snippet(content: SessionContent, series: Any) -> Iterator[Figure]:
-    times = read_times(series) if series.timestamps is not None else None
+    times = series.timestamps
     count = int(series.data.shape[0])
-    rate = float(series.rate) if series.rate else (count - 1) / max(float(times[-1] - times[0]), 1e-9)  # type: ignore[index]
+    rate = float(series.rate) if series.rate else (count - 1) / max(float(times[-1] - times[0]), 1e-9)
     length = int(np.clip(_SNIPPET_S * rate, 2, min(count, 20_000)))
     start = (count - length) // 2
     values = read_rows(series, start, start + length)[:, :_MOST_CHANNELS]

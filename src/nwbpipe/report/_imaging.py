@@ -13,11 +13,13 @@ from nwbpipe.report._content import Figure, SessionContent, name_with_step, type
 from nwbpipe.report._envelope import Envelope, read_envelope, read_times
 from nwbpipe.report._picture import encode_picture, outline_mask
 from nwbpipe.report._plot import BLUE, GREY, PALETTE, VERDICT_COLORS, Plot, find_limits, svg
+from nwbpipe_kit.imaging_metrics import FAINTEST
 
 _PLANE_WIDTH = 430  # pixels of a picture of the plane
 _FRAMES = 100  # of a movie, for a mean where no step has left one
 _MOST_ROIS = 2000  # that are outlined
 _TRACES = 12
+RoiMask = tuple[NDArray[np.bool_], int, int]  # cut to its pixels, with the column and row of its corner
 _IMAGES = ("correlation", "max", "mean")  # the last is taken first
 
 
@@ -108,13 +110,13 @@ def _find_shape(table: Any) -> tuple[int, int] | None:
     return None
 
 
-def _read_masks(table: Any, shape: tuple[int, ...]) -> Iterator[NDArray[np.bool_]]:
-    """Yield the pixels of each ROI (rows x columns) whose weight is a quarter of its largest, as `compare` does."""
+def _read_masks(table: Any, shape: tuple[int, ...]) -> Iterator[RoiMask]:
+    """Yield the pixels of each ROI whose weight is a share of its largest, as `compare` takes them."""
     for row in range(min(len(table), _MOST_ROIS)):
         mask = np.zeros(shape[:2])
         if "pixel_mask" in table.colnames:
             pixels = table["pixel_mask"][row]
-            x, y, weight = (np.asarray([pixel[place] for pixel in pixels]) for place in range(3))
+            x, y, weight = (np.asarray([pixel[field] for pixel in pixels]) for field in range(3))
             inside = (x < shape[1]) & (y < shape[0])
             mask[y[inside].astype(int), x[inside].astype(int)] = np.abs(weight[inside])
         elif "image_mask" in table.colnames:
@@ -122,7 +124,13 @@ def _read_masks(table: Any, shape: tuple[int, ...]) -> Iterator[NDArray[np.bool_
             image = image[..., image.shape[-1] // 2] if image.ndim == 3 else image
             rows, columns = min(shape[0], image.shape[0]), min(shape[1], image.shape[1])
             mask[:rows, :columns] = image[:rows, :columns]
-        yield mask >= max(float(mask.max()) / 4, 1e-12)
+        strong = mask >= max(float(mask.max()) * FAINTEST, 1e-12)
+        ys, xs = np.flatnonzero(strong.any(axis=1)), np.flatnonzero(strong.any(axis=0))
+        if ys.size:
+            box = strong[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1].copy()  # thousands of whole frames take gigabytes
+            yield box, int(xs[0]), int(ys[0])
+        else:
+            yield np.zeros((1, 1), dtype=bool), 0, 0
 
 
 def _frame_picture(image: NDArray[Any]) -> Markup:
@@ -136,8 +144,8 @@ def _draw_outlined(name: str, image: NDArray[Any], masks: Any, colors: list[str]
         f'<image href="{encode_picture(image)}" width="{_PLANE_WIDTH}" height="{height:.1f}" '
         'preserveAspectRatio="none"/>'
     ]
-    for mask, color, text in zip(masks, colors, texts, strict=False):
-        path = outline_mask(mask, 0, 0, scale)
+    for (mask, left, top), color, text in zip(masks, colors, texts, strict=False):
+        path = outline_mask(mask, left * scale, top * scale, scale)
         title = Markup("<title>{}</title>").format(text)
         parts.append(f'<path d="{path}" fill="none" stroke="{color}" stroke-width="1.4">{title}</path>')
     drawing = svg(_PLANE_WIDTH, height, parts, f"{name} with ROIs" if texts else name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -98,8 +97,3 @@ def read_state(path: Path) -> str | None:
     except (OSError, NwbpipeError):
         return None
     return None if match is None else match[1].decode("ascii")
-
-
-def list_anchors(sections: Sequence[Any]) -> list[tuple[str, str]]:
-    """Return key and title of each section that shows something."""
-    return [(section.key, section.title) for section in sections if section.figures]

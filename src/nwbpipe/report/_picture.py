@@ -10,22 +10,21 @@ from numpy.typing import NDArray
 
 
 def encode_picture(values: NDArray[np.number], *, low: float | None = None, high: float | None = None) -> str:
-    """Return an array as a ``data:`` URL of a grey (or RGB) WebP picture.
+    """Return an array as a ``data:`` URL of a grey WebP picture.
 
     Parameters
     ----------
-    values : ndarray, shape (height, width) or (height, width, 3)
+    values : ndarray, shape (height, width)
         Its first row is the upper edge. What is not finite is black.
     low, high : float, optional
-        Values of black and white; by default the percentiles 1 and 99.7. Color of 8 bits stays as it is.
+        Values of black and white; by default the percentiles 1 and 99.7.
     """
     from PIL import Image
 
-    array = np.asarray(values)
-    if not (array.ndim == 3 and array.dtype == np.uint8):
-        array = scale_to_bytes(array, low, high)
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(array)).save(buffer, "WEBP", quality=88, method=4)
+    Image.fromarray(np.ascontiguousarray(scale_to_bytes(values, low, high))).save(
+        buffer, "WEBP", quality=88, method=4
+    )
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

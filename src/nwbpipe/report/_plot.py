@@ -30,8 +30,8 @@ class Plot:
         Size in pixels, axes included.
     x_label, y_label : str
         What the axes show, with the unit.
-    x_ticks, y_ticks : bool
-        Whether numbers stand at the axis.
+    y_ticks : bool
+        Whether numbers stand at that axis.
     label : str
         What the plot shows, for people who do not see it.
     """
@@ -45,7 +45,6 @@ class Plot:
         height: int = 170,
         x_label: str = "",
         y_label: str = "",
-        x_ticks: bool = True,
         y_ticks: bool = True,
         label: str = "",
     ) -> None:
@@ -53,7 +52,7 @@ class Plot:
         self.width, self.height = width, height
         self.label = label or " over ".join(part for part in (y_label, x_label) if part)
         self._parts: list[str] = []
-        self._axes = [*self._draw_x_axis(x_label, x_ticks), *self._draw_y_axis(y_label, y_ticks)]
+        self._axes = [*self._draw_x_axis(x_label), *self._draw_y_axis(y_label, y_ticks)]
 
     # Places ---------------------------------------------------------------------------------------------------
 
@@ -142,10 +141,6 @@ class Plot:
         if path:
             self._parts.append(f'<path d="{path}" stroke="{color}" stroke-width="{width}"/>')
 
-    def outline(self, path: str, color: str, text: str = "") -> None:
-        """Draw a path that is given in pixels of the plot."""
-        self._parts.append(f'<path d="{path}" fill="none" stroke="{color}"><title>{_clean(text)}</title></path>')
-
     def text(self, x: float, y: float, text: str, *, anchor: str = "start", color: str = "#333") -> None:
         """Write a text at a place of the axes."""
         x_pixel, top = float(self.to_x(x)), float(self.to_y(y))
@@ -169,10 +164,10 @@ class Plot:
 
     # Axes -----------------------------------------------------------------------------------------------------
 
-    def _draw_x_axis(self, label: str, has_ticks: bool) -> list[str]:
+    def _draw_x_axis(self, label: str) -> list[str]:
         bottom = self.height - _BOTTOM
         parts = [f'<path d="M{_LEFT} {bottom}H{self.width - _RIGHT}" stroke="#999"/>']
-        for tick in choose_ticks(*self.x, most=max(3, self.width // 110)) if has_ticks else ():
+        for tick in choose_ticks(*self.x, most=max(3, self.width // 110)):
             pixel = float(self.to_x(tick))
             parts.append(f'<path d="M{pixel:.1f} {bottom}v4" stroke="#999"/>')
             parts.append(f'<text x="{pixel:.1f}" y="{bottom + 15}" text-anchor="middle">{_format(tick)}</text>')

@@ -11,7 +11,7 @@ import numpy as np
 
 from nwbpipe.errors import NwbpipeError
 from nwbpipe.project import Project, Session
-from nwbpipe.project.plan import SessionPlan, StepState
+from nwbpipe.project.plan import STATE_MARKS, SessionPlan, StepState
 from nwbpipe.report._page import read_state, render_page, write_page
 from nwbpipe.report._session import compute_state, draw_page
 from nwbpipe.review import SessionQuality
@@ -20,10 +20,6 @@ from nwbpipe.session import SessionFile
 _LOG_LINES = 12  # of a failed run
 _OUTLIER = 3.5  # robust standard deviations
 _LEAST_SESSIONS = 6  # of which outliers are told
-_MARKS = {
-    "done": "✓", "unverified": "✓?", "missing": "·", "stale": "~", "running": "▶", "failed": "✗", "blocked": "■",
-    "ignored": "–",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -130,7 +126,7 @@ def _draw_project(
         title=project.spec.name,
         steps=steps,
         rows=rows,
-        marks=_MARKS,
+        marks=STATE_MARKS,
         failures=failures,
         outliers=list(find_outliers(qualities)),
         problems=pages.problems,
@@ -138,7 +134,7 @@ def _draw_project(
 
 
 def _join_states(states: Sequence[StepState]) -> list[dict[str, str]]:
-    return [{"mark": _MARKS[state.state], "state": state.state, "reason": state.reason} for state in states]
+    return [{"mark": STATE_MARKS[state.state], "state": state.state, "reason": state.reason} for state in states]
 
 
 def _read_log(project: Project, state: StepState) -> str:

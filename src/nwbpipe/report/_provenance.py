@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from nwbpipe.errors import show_text
+from nwbpipe.files import is_below
 from nwbpipe.provenance import RunRecord
 from nwbpipe.report._content import Figure, SessionContent
 from nwbpipe.report._plot import GREY, svg
@@ -48,13 +49,9 @@ def find_edges(records: list[RunRecord]) -> set[tuple[int, int]]:
     for later, record in enumerate(records):
         for item in record.inputs:
             for earlier, source in enumerate(records):
-                if earlier != later and any(_is_below(item.path, output.path) for output in source.outputs):
+                if earlier != later and is_below(item.path, [output.path for output in source.outputs]):
                     edges.add((earlier, later))
     return edges
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _draw_graph(records: list[RunRecord]) -> Markup:

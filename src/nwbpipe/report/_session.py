@@ -15,7 +15,7 @@ from nwbpipe.report._content import Figure, Section, SessionContent
 from nwbpipe.report._ephys import draw_ephys
 from nwbpipe.report._imaging import draw_imaging
 from nwbpipe.report._overview import draw_session, draw_time_line, list_findings
-from nwbpipe.report._page import list_anchors, render_page, write_page
+from nwbpipe.report._page import render_page, write_page
 from nwbpipe.report._pose import draw_pose
 from nwbpipe.report._provenance import draw_provenance
 from nwbpipe.report._signals import draw_face, draw_photometry, draw_signals
@@ -95,7 +95,6 @@ def draw_page(reader: SessionReader, name: str, *, state: str = "") -> str:
         findings=list_findings(content),
         judged=bool(content.verdicts),
         sections=sections,
-        anchors=list_anchors(sections),
     )
 
 

@@ -70,8 +70,7 @@ def _draw_series(content: SessionContent, series: Any) -> Iterator[Figure]:
     count = 1 if len(shape) == 1 else shape[1]
     if not count:
         return
-    columns = None if len(shape) == 1 else list(range(min(count, _MOST_CHANNELS)))
-    envelope = read_envelope(series, columns)
+    envelope = read_envelope(series, _MOST_CHANNELS)
     n_drawn = envelope.low.shape[1]
     plot = Plot(
         find_limits(envelope.times, pad=0),
@@ -151,13 +150,8 @@ def average_around(
     if not chosen.size:
         empty = np.full((bins, values.shape[1]), np.nan)
         return window, empty, empty, 0
-    stacked = np.stack(
-        [
-            [np.interp(event + window, times, values[:, column]) for column in range(values.shape[1])]
-            for event in chosen
-        ]
-    )
-    with np.errstate(invalid="ignore"):
-        mean = stacked.mean(axis=0).T
-        error = (stacked.std(axis=0, ddof=1) / np.sqrt(len(chosen))).T if len(chosen) > 1 else np.zeros_like(mean)
+    moments = chosen[:, None] + window
+    stacked = np.stack([np.interp(moments, times, values[:, column]) for column in range(values.shape[1])], axis=-1)
+    mean = stacked.mean(axis=0)
+    error = stacked.std(axis=0, ddof=1) / np.sqrt(len(chosen)) if len(chosen) > 1 else np.zeros_like(mean)
     return window, mean, error, len(chosen)

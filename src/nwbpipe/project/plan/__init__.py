@@ -1,6 +1,6 @@
 """Plan a project: find the state of each step, and the reason for it."""
 
 from nwbpipe.project.plan._planner import Planner
-from nwbpipe.project.plan._state import CONVERT, SessionPlan, State, StepState
+from nwbpipe.project.plan._state import CONVERT, STATE_MARKS, SessionPlan, State, StepState
 
-__all__ = ["CONVERT", "Planner", "SessionPlan", "State", "StepState"]
+__all__ = ["CONVERT", "STATE_MARKS", "Planner", "SessionPlan", "State", "StepState"]

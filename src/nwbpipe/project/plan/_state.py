@@ -8,6 +8,10 @@ from typing import Any, Literal
 
 CONVERT = "convert"
 State = Literal["done", "unverified", "missing", "stale", "running", "failed", "blocked", "ignored"]
+STATE_MARKS: Mapping[State, str] = {
+    "done": "✓", "unverified": "✓?", "missing": "·", "stale": "~", "running": "▶", "failed": "✗", "blocked": "■",
+    "ignored": "–",
+}  # fmt: skip
 # In these states a step has the result that a run would give.
 SOUND: tuple[State, ...] = ("done", "unverified")
 
