@@ -6,6 +6,7 @@ import platform
 import threading
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +17,9 @@ from nwbpipe.converters._source import find_paths
 from nwbpipe.converters.accounts import has_account, read_account
 from nwbpipe.converters.spec._clock_spec import files_of
 from nwbpipe.converters.spec._model import SessionSpec, SourceSpec
+from nwbpipe.converters.spec._paths import SpecPaths
 from nwbpipe.errors import FileAccessError, NwbpipeError
+from nwbpipe.foreign import ReadScope, forbid_code
 from nwbpipe.provenance import (
     FIELDS,
     FileIdentity,
@@ -63,18 +66,26 @@ def source_paths(spec: SessionSpec) -> list[tuple[str, Path]]:
 
 def _list_files(spec: SessionSpec) -> list[tuple[str, Path]]:
     return [
-        *((name, path) for name, source in spec.sources.items() for path in _paths_of_source(source)),
+        *((name, path) for name, source in spec.sources.items() for path in _paths_of_source(source, spec.paths)),
         *(("insertions", item.regions) for item in (spec.insertions or {}).values() if item.regions is not None),
         *(("clocks", path) for clock in spec.clocks.values() for path in files_of(clock)),
     ]
 
 
-def _paths_of_source(source: SourceSpec) -> list[Path]:
-    named = list(find_paths(source.args))
+def _paths_of_source(source: SourceSpec, paths: SpecPaths) -> list[Path]:
+    from nwbpipe.converters.interfaces import are_trusted, close_readers
+
+    raw = list(find_paths(source.args))
+    named = list(raw)
     if source.probe is not None and source.probe.file is not None:
         named.append(source.probe.file)
+    wall: AbstractContextManager[None] = nullcontext()
     try:
-        account, _ = read_account(source.interface, source.args)
+        if not are_trusted(raw):
+            close_readers(source.interface, raw)  # first: the wall closes what is imported by then
+            wall = forbid_code(source.interface, scope=ReadScope(raw, paths.list_roots()))
+        with wall:
+            account, _ = read_account(source.interface, source.args)
     except NwbpipeError:  # the conversion says it
         account = None
     files = () if account is None else account.files

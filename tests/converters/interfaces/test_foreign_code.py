@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from pynwb import NWBFile
 
-from nwbpipe.converters._source import Source
+from nwbpipe.converters._record import _paths_of_source
+from nwbpipe.converters._source import Source, find_paths
 from nwbpipe.converters.interfaces import CODE_CARRIERS, interface_class, interface_names
 from nwbpipe.converters.spec._model import SourceSpec
 from nwbpipe.converters.spec._paths import find_spec_paths
@@ -34,12 +35,15 @@ class Evil:
         return os.system, (f"touch {MARK}",)
 
 
+def make_spec(interface: str, args: dict[str, Any]) -> SourceSpec:
+    return SourceSpec.model_construct(
+        interface=interface, args=args, options={}, video=None, clock=None, description=None, probe=None
+    )
+
+
 def convert(folder: Path, interface: str, **args: Any) -> NWBFile:
     """Read a source as `convert` does, up to the file in memory."""
-    spec = SourceSpec.model_construct(
-        interface=interface, args=args, options={}, video=None, clock=None, description=None
-    )
-    source = Source("s", spec, "s", find_spec_paths(folder / "session.yaml", []))
+    source = Source("s", make_spec(interface, args), "s", find_spec_paths(folder / "session.yaml", []))
     nwbfile = NWBFile("d", "i", datetime(2024, 5, 1, tzinfo=UTC))
     source.open()
     source.add_to(nwbfile, source.read_metadata())
@@ -184,6 +188,19 @@ def test_hostile_files_run_nothing(prepare: Any, tmp_path: Path, monkeypatch: py
     assert not (tmp_path / MARK).exists()
     assert "nothing of it was run" in str(caught.value), caught.value
     assert interface in CODE_CARRIERS
+
+
+@pytest.mark.parametrize("prepare", HOSTILE)
+def test_listing_the_files_of_a_source_runs_nothing(
+    prepare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan does so for each session, before any conversion."""
+    monkeypatch.chdir(tmp_path)
+    interface, args = prepare(tmp_path)
+    paths = find_spec_paths(tmp_path / "session.yaml", [])
+    listed = _paths_of_source(make_spec(interface, args), paths)
+    assert set(find_paths(args)) <= set(listed)
+    assert not (tmp_path / MARK).exists()
 
 
 def test_trusted_files_may_run_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
