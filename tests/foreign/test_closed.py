@@ -237,3 +237,25 @@ def test_a_reader_opens_the_files_of_its_source_alone(tmp_path: Path) -> None:
     for file in (home / "key", run / "leak", run / "../../../home/key", tmp_path / "lab" / "disk" / "c"):
         with pytest.raises(SourceError, match="not of the source; it was not read"), forbid_code("here", scope=scope):
             np.memmap(file, mode="r")
+    with pytest.raises(SourceError, match="not of the source; it was not read"), forbid_code("here", scope=scope):
+        np.memmap(home / "key")  # without a mode it opens for reading and writing
+    with forbid_code("here", scope=scope):
+        assert bytes(np.memmap(run / "a.bin")) == b"x"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+@pytest.mark.parametrize("name", ["/proc/self/root{home}/key", "/proc/self/cwd/key", "/proc/self/environ"])
+def test_proc_leads_to_no_other_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, home = tmp_path / "run", tmp_path / "home"
+    for folder in (run, home):
+        folder.mkdir()
+    (home / "key").write_bytes(b"x")
+    monkeypatch.chdir(home)
+    file = Path(name.format(home=home))
+    with (
+        pytest.raises(SourceError, match="not of the source; it was not read"),
+        forbid_code("here", scope=ReadScope([run], [run])),
+    ):
+        file.read_bytes()
+    with forbid_code("here", scope=ReadScope([run], [run])):
+        assert Path("/proc/self/status").read_bytes()

@@ -60,7 +60,7 @@ _PROGRAMS = frozenset(
         "pty.spawn",
     ]
 )
-_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_WRITES = os.O_WRONLY | os.O_CREAT | os.O_TRUNC  # O_RDWR alone reads what is there
 _CONNECTIONS = frozenset({"socket.connect", "urllib.Request"})
 
 

@@ -32,6 +32,10 @@ class ReadScope:
     def holds(self, path: str) -> bool:
         """Return True if a reader may open a path."""
         path = os.path.abspath(path)  # noqa: PTH100 - links stay as they are
+        if path.startswith(("/proc/", "/dev/")):  # links there lead to any file: /proc/self/root
+            path = os.path.realpath(path)
+            if path.endswith("/environ"):
+                return False
         if _is_below(path, _program_folders(tuple(sys.path))):
             return True
         own = os.path.join(tempfile.gettempdir(), "nwbpipe-")  # noqa: PTH118 - where an interface of ours puts links
