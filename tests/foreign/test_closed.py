@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from nwbpipe.errors import SourceError
-from nwbpipe.foreign import ReadScope, forbid_code, read_literals
+from nwbpipe.foreign import ReadScope, forbid_code, lend_folder, read_literals
 
 
 class Evil:
@@ -259,3 +260,35 @@ def test_proc_leads_to_no_other_file(name: str, tmp_path: Path, monkeypatch: pyt
         file.read_bytes()
     with forbid_code("here", scope=ReadScope([run], [run])):
         assert Path("/proc/self/status").read_bytes()
+
+
+def test_a_lent_folder_is_read_and_removed_from_any_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, home = tmp_path / "run", tmp_path / "home"
+    for folder in (run, home):
+        folder.mkdir()
+    (run / "a.bin").write_bytes(b"x")
+    (home / "key").write_bytes(b"y")
+    monkeypatch.chdir(home)
+    scope = ReadScope([run], [run])
+    with forbid_code("here", scope=scope), lend_folder() as lent:
+        (lent / "block").mkdir()
+        (lent / "block" / "a.bin").symlink_to(run / "a.bin")
+        assert (lent / "block" / "a.bin").read_bytes() == b"x"
+    assert not lent.exists()
+    with (
+        pytest.raises(SourceError, match="not of the source; it was not read"),
+        forbid_code("here", scope=scope),
+        lend_folder() as lent,
+    ):
+        _follow(lent / "key", home / "key")
+    assert not lent.exists()
+    (other := tmp_path / "nwbpipe-other").mkdir()
+    (other / "b.bin").write_bytes(b"z")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(SourceError, match="it was not read"), forbid_code("here", scope=scope):
+        (other / "b.bin").read_bytes()
+
+
+def _follow(link: Path, target: Path) -> bytes:
+    link.symlink_to(target)
+    return link.read_bytes()

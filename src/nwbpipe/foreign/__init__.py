@@ -3,7 +3,7 @@
 Raw folders and NWB files may come from strangers. What these readers do not know, they refuse.
 """
 
-from nwbpipe.foreign._closed import forbid_code
+from nwbpipe.foreign._closed import forbid_code, lend_folder
 from nwbpipe.foreign._literals import read_literals
 from nwbpipe.foreign._npy import load_array, load_pickled_dict, load_pickled_dicts, read_length
 from nwbpipe.foreign._pickle_values import DamagedPickleError, ForbiddenPickleError
@@ -15,6 +15,7 @@ __all__ = [
     "ForbiddenPickleError",
     "ReadScope",
     "forbid_code",
+    "lend_folder",
     "load_array",
     "load_pickled_dict",
     "load_pickled_dicts",

@@ -15,9 +15,11 @@ import io
 import os
 import pickle
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -121,6 +123,22 @@ def forbid_code(where: str, hint: str | None = None, scope: ReadScope | None = N
         _state.scope, _state.own_files = outer_scope
     if refused:
         raise _make_error(refused, where, hint)
+
+
+@contextmanager
+def lend_folder() -> Iterator[Path]:
+    """Yield a temporary folder that this block's reader may read, too; links in it are judged by their targets."""
+    scope = _state.scope
+    try:
+        with tempfile.TemporaryDirectory(prefix="nwbpipe-") as name:
+            if scope is not None:
+                _state.scope = scope | ReadScope([Path(name)], [Path(name)])
+            try:
+                yield Path(name)
+            finally:
+                _state.scope = None  # Python removes it by names below each other, which say no place
+    finally:
+        _state.scope = scope
 
 
 def _make_error(refused: list[str], where: str, hint: str | None) -> SourceError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -38,10 +37,6 @@ class ReadScope:
                 return False
         if _is_below(path, _program_folders(tuple(sys.path))):
             return True
-        own = os.path.join(tempfile.gettempdir(), "nwbpipe-")  # noqa: PTH118 - where an interface of ours puts links
-        if path.startswith(own):
-            real = os.path.realpath(path)
-            return real.startswith(os.path.realpath(own)) or _is_below(real, self._roots)
         if not _is_below(path, self._folders):
             folder = os.path.dirname(path)  # noqa: PTH120 - called for each file that is opened
             if not any(_is_below(source, (folder,)) for source in self._folders) or not _is_below(path, self._roots):

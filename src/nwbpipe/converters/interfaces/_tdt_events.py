@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from pydantic import DirectoryPath
 
 from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._guards_files import guard_tdt
+from nwbpipe.foreign import lend_folder
 
 
 @interface(extra="photometry", guard=guard_tdt)
@@ -58,8 +58,8 @@ class TDTEventsInterface(_Events):  # type: ignore[misc]  # NeuroConv is untyped
         indices = sorted(folder.glob("*.tsq"))
         if not self._without_signal or len(indices) != 1 or indices[0].with_suffix(".tev").exists():
             return super().load(*args, **options)
-        with tempfile.TemporaryDirectory(prefix="nwbpipe-tdt-") as temporary:
-            copy = Path(temporary) / folder.name
+        with lend_folder() as temporary:
+            copy = temporary / folder.name
             copy.mkdir()
             for entry in folder.iterdir():
                 if entry.is_file():
