@@ -32,7 +32,7 @@ def test_stores_that_are_columns_of_one_series(tmp_path: Path) -> None:
     assert [(gap.sample, round(gap.missing, 2)) for gap in stream.gaps] == [(256, 192.0)]
     assert stream.times is not None
     assert stream.times()[256] == pytest.approx(0.25 + 7 * POINTS / RATE, abs=1e-6)
-    assert {"PAB/", "Wav"} <= {name.rstrip("\0") for name in account.others} | {"Wav"}
+    assert {"PAB/", "Wav"} <= set(account.others)
     assert account.start is not None
     assert account.start.timestamp() == START
     assert {path.suffix for path in account.files} == {".tsq", ".tev", ".Tbk", ".tdx"}

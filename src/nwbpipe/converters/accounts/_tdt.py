@@ -220,7 +220,7 @@ def _read_names(folder: Path) -> set[str]:
     if records is None:
         return set()
     names = np.unique(records["store"][(records["type"] != _MARK) & (records["type"] != 0)])
-    return {name.decode("latin-1") for name in names if len(name) == 4}
+    return {name.decode("latin-1") for name in names if len(name) > 1}  # numpy drops zeros at the end
 
 
 def _list_stores(folder: Path) -> list[str]:
