@@ -89,7 +89,8 @@ class Store:
 def probe_tdt(arguments: Mapping[str, Any]) -> Account | None:
     """Account for one store of a block, as neo numbers them: in the order of the .Tbk."""
     folder = Path(arguments["folder_path"])
-    stores = _read_stores(folder)
+    records = _read_records(folder)
+    stores = _read_stores(records)
     name = arguments.get("stream_name")
     if name is None:
         names = [store for store in _list_stores(folder) if store in stores] or sorted(stores)
@@ -100,21 +101,22 @@ def probe_tdt(arguments: Mapping[str, Any]) -> Account | None:
         return None
     gain = arguments.get("gain")
     volts = None if gain is None else float(gain) * 1e-6
-    return _describe(folder, stores, [store], gain=volts)
+    return _describe(folder, records, stores, [store], gain=volts)
 
 
 @account("TDTFiberPhotometryInterface")
 def probe_tdt_photometry(arguments: Mapping[str, Any]) -> Account | None:
     """Account for the stores of a source; without `stream_names`, its metadata say which are written, and how."""
     folder = Path(arguments["folder_path"])
-    stores = _read_stores(folder)
+    records = _read_records(folder)
+    stores = _read_stores(records)
     names = arguments.get("stream_names") or []
     names = [names] if isinstance(names, str) else list(names)
     by_name = {**{_as_python_name(name): store for name, store in stores.items()}, **stores}
     chosen = [by_name[name] for name in names if name in by_name]
     if not stores or len(chosen) != len(names):
         return None
-    return _describe(folder, stores, chosen)
+    return _describe(folder, records, stores, chosen)
 
 
 def _as_python_name(name: str) -> str:
@@ -123,7 +125,9 @@ def _as_python_name(name: str) -> str:
     return f"_{text}" if text[:1].isdigit() else text
 
 
-def _describe(folder: Path, stores: Mapping[str, Store], chosen: list[Store], gain: float | None = None) -> Account:
+def _describe(
+    folder: Path, records: Any, stores: Mapping[str, Store], chosen: list[Store], gain: float | None = None
+) -> Account:
     files = tuple(
         file
         for file in sorted(folder.iterdir())
@@ -148,7 +152,7 @@ def _describe(folder: Path, stores: Mapping[str, Store], chosen: list[Store], ga
         )
         problems += _check_agreement(folder, chosen)
     names = {store.name for store in chosen}
-    unread = tuple(sorted(name for name in _read_names(folder) if name not in names))
+    unread = tuple(sorted(name for name in _read_names(records) if name not in names))
     start = next((store.start for store in stores.values()), None)
     return Account(
         "TDT",
@@ -190,11 +194,14 @@ def _check_agreement(folder: Path, stores: list[Store]) -> Iterator[tuple[str, P
             )
 
 
-def _read_stores(folder: Path) -> dict[str, Store]:
+def _read_records(folder: Path) -> Any:
+    """Return the records of the .tsq; none if there is not exactly one."""
+    files = [file for file in folder.iterdir() if file.suffix.lower() == ".tsq"]
+    return np.fromfile(files[0], _RECORD) if len(files) == 1 else np.empty(0, _RECORD)
+
+
+def _read_stores(records: Any) -> dict[str, Store]:
     """Return the stores of continuous samples by name."""
-    records = _read_records(folder)
-    if records is None:
-        return {}
     marks = records[(records["type"] == _MARK) & (records["store"] == _START)]
     if not len(marks):
         return {}
@@ -209,16 +216,8 @@ def _read_stores(folder: Path) -> dict[str, Store]:
     return stores
 
 
-def _read_records(folder: Path) -> Any:
-    files = [file for file in folder.iterdir() if file.suffix.lower() == ".tsq"]
-    return np.fromfile(files[0], _RECORD) if len(files) == 1 else None
-
-
-def _read_names(folder: Path) -> set[str]:
+def _read_names(records: Any) -> set[str]:
     """Return the names of all stores: streams, spikes and epochs."""
-    records = _read_records(folder)
-    if records is None:
-        return set()
     names = np.unique(records["store"][(records["type"] != _MARK) & (records["type"] != 0)])
     return {name.decode("latin-1") for name in names if len(name) > 1}  # numpy drops zeros at the end
 
@@ -228,8 +227,6 @@ def _list_stores(folder: Path) -> list[str]:
     files = [file for file in folder.iterdir() if file.suffix.lower() == ".tbk"]
     if len(files) != 1:
         return []
-    text = files[0].read_bytes().partition(b"[USERNOTEDELIMITER]")
-    names = re.findall(
-        rb"NAME=StoreName;TYPE=\w;VALUE=([^;]{1,4});", files[0].read_bytes() if not text[1] else text[0]
-    )
+    text = files[0].read_bytes().partition(b"[USERNOTEDELIMITER]")[0]
+    names = re.findall(rb"NAME=StoreName;TYPE=\w;VALUE=([^;]{1,4});", text)
     return [name.decode("latin-1") for name in names]
