@@ -82,7 +82,17 @@ ROOMS: dict[str, set[str]] = {
         "report",
         "simulate",
     },
-    "publish": {"errors", "machine", "validation", "stores", "files", "session", "converters", "project"},
+    "publish": {
+        "errors",
+        "machine",
+        "validation",
+        "stores",
+        "files",
+        "session",
+        "provenance",
+        "converters",
+        "project",
+    },
     # Old names, kept for one release.
     "_old_names": set(),
     "engine": {"_old_names"},

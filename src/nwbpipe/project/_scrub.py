@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from nwbpipe.errors import FileAccessError, LockedFileError, NwbpipeError, Problem
 from nwbpipe.project._project import Project
 from nwbpipe.project._sessions import Session
+from nwbpipe.provenance import format_now
 from nwbpipe.session import SessionFile, SessionReader, StoredValues, read_through
 from nwbpipe.stores import Store
 
@@ -130,7 +131,7 @@ def scrub(
 def _report(problem: Problem) -> ScrubbedFile:
     """Return the look at a file whose session can't even be told."""
     damaged = {"/": f"{problem.what}{f': {problem.found}' if problem.found else ''}"}
-    return ScrubbedFile(str(problem.where), _now(), (), "", 0, 0, damaged, (), {}, True)
+    return ScrubbedFile(str(problem.where), format_now(), (), "", 0, 0, damaged, (), {}, True)
 
 
 def _look(session: Session, before: ScrubbedFile | None) -> ScrubbedFile | None:
@@ -150,7 +151,9 @@ def _look(session: Session, before: ScrubbedFile | None) -> ScrubbedFile | None:
         return None
     except NwbpipeError as error:
         damaged = {"/": f"{error.problem.what}: {error.problem.found}"}
-        return ScrubbedFile(session.key, _now(), (), "", 0, 0, damaged, (), before.identities if before else {}, True)
+        return ScrubbedFile(
+            session.key, format_now(), (), "", 0, 0, damaged, (), before.identities if before else {}, True
+        )
     damaged, changed, identities = dict(values.damaged), [], dict(values.identities)
     old = before.identities if before else {}
     for path in old.keys() & identities.keys():
@@ -163,7 +166,7 @@ def _look(session: Session, before: ScrubbedFile | None) -> ScrubbedFile | None:
     undamaged = {path: old[path] for path in damaged if path in old}
     return ScrubbedFile(
         session.key,
-        _now(),
+        format_now(),
         tuple(version),
         conversion,
         values.count,
@@ -188,7 +191,3 @@ def _load(state: Store, key: str) -> ScrubbedFile | None:
             datetime.fromisoformat(look.time)
             return look if look.session == key else None
     return None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()

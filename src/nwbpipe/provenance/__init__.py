@@ -19,6 +19,7 @@ from nwbpipe.provenance._records import (
     ObjectRecord,
     RunRecord,
     find_current_record,
+    format_now,
     read_current_record,
     read_records,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "find_current_record",
     "find_own_identity",
     "find_record_fault",
+    "format_now",
     "identify_file",
     "identify_object",
     "iter_values",

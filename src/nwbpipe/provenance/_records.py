@@ -196,6 +196,11 @@ def format_time(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds")
 
 
+def format_now() -> str:
+    """Return the current time as ISO 8601 text in UTC."""
+    return format_time(datetime.now(UTC))
+
+
 def read_records(file: h5py.File) -> list[RunRecord]:
     """Return the run records of an open file, oldest first, superseded ones too.
 

@@ -8,7 +8,7 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from nwbpipe import __version__
 from nwbpipe.errors import DamagedFileError, NwbpipeError
+from nwbpipe.provenance import format_now
 from nwbpipe.stores import Store
 
 if TYPE_CHECKING:
@@ -196,16 +197,15 @@ def list_uploads(project: Project) -> list[SessionUpload]:
     if not receipts:
         return []
     files = {session.key: session.file for session in project.sessions()[0]}
-    uploads: dict[tuple[str, ...], SessionUpload] = {}
+    latest: dict[tuple[str, str, str], tuple[str, AssetReceipt]] = {}
     for receipt in receipts:
         for asset in receipt.assets:
             if asset.path.endswith(".nwb") and asset.session in files:
-                is_current = _is_unchanged(files[asset.session], asset)
-                target = (receipt.instance, receipt.dandiset)
-                uploads[asset.session, *target] = SessionUpload(
-                    asset.session, *target, receipt.ended, asset, is_current
-                )
-    return sorted(uploads.values(), key=lambda upload: (upload.instance, upload.dandiset, upload.session))
+                latest[receipt.instance, receipt.dandiset, asset.session] = receipt.ended, asset
+    return [
+        SessionUpload(session, instance, dandiset, ended, asset, _is_unchanged(files[session], asset))
+        for (instance, dandiset, session), (ended, asset) in sorted(latest.items(), key=lambda item: item[0])
+    ]
 
 
 def _is_unchanged(file: Path | str, asset: AssetReceipt) -> bool:
@@ -214,8 +214,3 @@ def _is_unchanged(file: Path | str, asset: AssetReceipt) -> bool:
     except OSError:
         return False
     return (stat.st_size, stat.st_mtime_ns) == (asset.size, asset.mtime_ns)
-
-
-def format_now() -> str:
-    """Return the current time as ISO 8601 in UTC."""
-    return datetime.now(UTC).isoformat()

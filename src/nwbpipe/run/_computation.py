@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from nwbpipe import environments
 from nwbpipe.disk import explain_full_disk, remove_file, remove_folder
 from nwbpipe.environments import ToolEnvironment
 from nwbpipe.processors import BoundInput, Context, Processor, computes_same, hash_compute_code
-from nwbpipe.provenance import ObjectRecord, RunRecord, digest, new_record
+from nwbpipe.provenance import ObjectRecord, RunRecord, digest, format_now, new_record
 from nwbpipe.run._logs import log_folder
 from nwbpipe.stores import scratch_folder
 
@@ -140,7 +140,7 @@ class Computation(ABC):
             if self._computes_same([finished.compute_digest, finished.tool_version], [source, environment.version]):
                 return finished
         self._begin_scratch([source, environment.version])
-        run_id, started = uuid.uuid4().hex, _now()
+        run_id, started = uuid.uuid4().hex, format_now()
         log = log_folder() / f"{self.log_name}_{self.context.step}_{run_id[:8]}.log"
         try:
             with self.serve_inputs() as (inputs, served):
@@ -162,7 +162,7 @@ class Computation(ABC):
             run_id=run_id,
             log=str(log),
             started=started,
-            ended=_now(),
+            ended=format_now(),
             tool=environment.tool.name,
             tool_version=environment.version,
             python=environment.python_version,
@@ -211,10 +211,6 @@ class Computation(ABC):
 def record_input(bound: BoundInput, path: str | None = None) -> ObjectRecord:
     """Return the record of an input, under another path where it is of one session among many."""
     return ObjectRecord(bound.name, path or bound.path, bound.object_id, bound.neurodata_type, bound.identity)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
 
 
 def _read_made_by(mark: Path) -> list[str]:

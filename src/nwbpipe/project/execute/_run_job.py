@@ -23,8 +23,7 @@ from nwbpipe.project.plan._planner import Planner
 from nwbpipe.project.plan._state import CONVERT
 from nwbpipe.project.plan._tools import explain_staleness
 from nwbpipe.project.state import RunObject
-from nwbpipe.project.state._runs import format_now
-from nwbpipe.provenance import RunRecord, read_host_label
+from nwbpipe.provenance import RunRecord, format_now, read_host_label
 from nwbpipe.run import MODELS, SessionInputs, make_artefact, process
 from nwbpipe.session import SessionFile
 from nwbpipe.stores import is_remote, scratch_folder

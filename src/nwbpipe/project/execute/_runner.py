@@ -16,8 +16,7 @@ from nwbpipe.project.execute._run_job import Job, JobOutcome
 from nwbpipe.project.plan._planner import ALL, Planner
 from nwbpipe.project.plan._state import CONVERT, SessionPlan, StepState
 from nwbpipe.project.state import Lease, Leases, RunObject
-from nwbpipe.project.state._runs import format_now
-from nwbpipe.provenance import digest, read_host_label
+from nwbpipe.provenance import digest, format_now, read_host_label
 from nwbpipe.run import PROJECT
 
 _POLL = 1.0  # seconds between looks at the runs of other runners

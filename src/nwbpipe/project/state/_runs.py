@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -140,8 +140,3 @@ class RunStore:
         for path in sorted(paths, key=lambda path: path.rsplit("/", 1)[-1]):
             with suppress(NwbpipeError):
                 yield self.read(path)
-
-
-def format_now() -> str:
-    """Return the current time as ISO 8601 in UTC."""
-    return datetime.now(UTC).isoformat()
