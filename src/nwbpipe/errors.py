@@ -302,10 +302,14 @@ class UnsafeFileError(WorkError):
 
 
 class ArchiveError(WorkError):
-    """A DANDI archive refused, or does not answer; `status` is the code of its answer."""
+    """A DANDI archive refused, or does not answer.
+
+    `status` is the code of its answer. `is_silent` is True if there was no answer.
+    """
 
     code = "NP220"
     status: int | None = None
+    is_silent: bool = False
 
 
 class ToolError(WorkError):

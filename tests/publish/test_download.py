@@ -59,7 +59,9 @@ def test_a_version_and_a_pattern_are_chosen(archive: Archive, tmp_path: Path) ->
     stored.assets.clear()
     archive.add_asset(NWB, b"new")
     assert fetch(archive, tmp_path / "a", "**/*.nwb").dandiset.version == "0.240101.1200"
-    fetch(archive, tmp_path / "b", "draft")
+    fractions: list[float] = []
+    fetch(archive, tmp_path / "b", "draft", progress=lambda fraction, text: fractions.append(fraction))
+    assert fractions == [1.0]
     paths = [path for path in tmp_path.rglob("*.*") if path.is_file() and "sub-M1" in path.parts]
     files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in paths}
     assert files == {f"a/{NWB}": b"old", f"b/{NWB}": b"new"}
@@ -102,6 +104,22 @@ def test_content_that_is_not_the_archives_is_not_kept(archive: Archive, tmp_path
     report = fetch(archive, tmp_path)
     assert "another digest" in report.problems[0].what
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+def test_a_bad_file_does_not_hold_up_the_others(archive: Archive, tmp_path: Path) -> None:
+    archive.add_asset(NWB, b"good")
+    archive.add_asset("sub-M2/sub-M2_ses-a.nwb", b"good too")
+    first = next(iter(archive.blobs))
+
+    def fault(call: str) -> None:
+        if call == f"GET /s3/blobs/{first}":
+            archive.blobs[first] = b"evil"
+
+    archive.fault = fault
+    report = fetch(archive, tmp_path, jobs=1)
+    assert [file.asset.path for file in report.files] == ["sub-M2/sub-M2_ses-a.nwb"]
+    assert len(report.problems) == 1
+    assert not report.is_complete
 
 
 def test_a_download_that_breaks_off_goes_on_and_a_dead_archive_is_told(

@@ -51,6 +51,7 @@ def test_a_name_that_conforms_is_kept(make_session: Callable[..., Path], name: s
         ("session/none.mp4", "the video is missing"),
         ("session/link.mp4", "a symbolic link leads out"),
         ("session/face.txt", "takes no such video"),
+        ("session/empty.mp4", "the video is empty"),
     ],
 )
 def test_a_video_out_of_place_is_refused(
@@ -61,6 +62,7 @@ def test_a_video_out_of_place_is_refused(
     elsewhere.write_bytes(b"secret")
     (file.parent / "session" / "link.mp4").symlink_to(elsewhere)
     (file.parent / "session" / "face.txt").write_text("text")
+    (file.parent / "session" / "empty.mp4").touch()
     with h5py.File(file, "r+") as opened:
         opened["acquisition/face/external_file"][0] = name
     session = find_assets(file)

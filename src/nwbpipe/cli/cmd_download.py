@@ -38,26 +38,17 @@ def download(
     """
     from nwbpipe.publish import download as fetch_files
 
-    with stop_on_signal() as stopped, show_progress_bar("download") as report:
-
-        def progress(count: float, total: float, text: str) -> None:
-            if report is not None:
-                report(count / total, text)
-
-        try:
-            outcome = fetch_files(
-                address,
-                instance=instance,
-                output=output,
-                project=project,
-                profile=profile,
-                jobs=jobs,
-                progress=progress,
-                stopped=stopped,
-            )
-        except KeyboardInterrupt:
-            echo("stopped before anything was fetched", err=True)
-            raise typer.Exit(1) from None
+    with stop_on_signal() as stopped, show_progress_bar("download") as progress:
+        outcome = fetch_files(
+            address,
+            instance=instance,
+            output=output,
+            project=project,
+            profile=profile,
+            jobs=jobs,
+            progress=progress,
+            stopped=stopped,
+        )
     if as_json:
         typer.echo(json.dumps(outcome.as_dict(), indent=2))
     else:

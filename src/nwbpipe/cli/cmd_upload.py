@@ -51,31 +51,22 @@ def upload(
     """
     from nwbpipe.publish import upload as send_files
 
-    with stop_on_signal() as stopped, show_progress_bar("upload") as report:
-
-        def progress(count: float, total: float, text: str) -> None:
-            if report is not None:
-                report(count / total, text)
-
-        try:
-            outcome = send_files(
-                sources or (),
-                instance=instance,
-                dandiset=dandiset,
-                project=project,
-                profile=profile,
-                sessions=sessions or (),
-                create=create,
-                dry_run=dry_run,
-                skip_refused=skip_refused,
-                jobs=jobs,
-                show_plan=_choose_view(as_json),
-                progress=progress,
-                stopped=stopped,
-            )
-        except KeyboardInterrupt:
-            echo("stopped before anything was sent", err=True)
-            raise typer.Exit(1) from None
+    with stop_on_signal() as stopped, show_progress_bar("upload") as progress:
+        outcome = send_files(
+            sources or (),
+            instance=instance,
+            dandiset=dandiset,
+            project=project,
+            profile=profile,
+            sessions=sessions or (),
+            create=create,
+            dry_run=dry_run,
+            skip_refused=skip_refused,
+            jobs=jobs,
+            show_plan=_choose_view(as_json),
+            progress=progress,
+            stopped=stopped,
+        )
     if as_json:
         typer.echo(json.dumps(outcome.as_dict(), indent=2))
     else:

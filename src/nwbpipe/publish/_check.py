@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pydantic import ValidationError
+
 from nwbpipe.errors import NwbpipeError, Problem
 from nwbpipe.publish._layout import AssetFile, SessionAssets
 from nwbpipe.publish._packages import require
@@ -105,7 +107,7 @@ def check_metadata(draw: Callable[[], Any], where: str) -> Iterator[Problem]:
     models = require("dandischema.models")
     try:
         models.BareAsset(**draw().model_dump())
-    except require("pydantic").ValidationError as error:
+    except ValidationError as error:
         for fault in error.errors():
             name = ".".join(map(str, fault["loc"]))
             hint = "correct the metadata: dandischema refuses it"

@@ -51,7 +51,8 @@ class ArchiveClient:
 
     def __init__(self, instance: Instance, key: str | None, *, stopped: Callable[[], bool] = lambda: False) -> None:
         self.instance = instance
-        self.stopped = stopped
+        self.asked_to_stop = stopped
+        self._aborted = threading.Event()
         self._key = key
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"nwbpipe/{__version__}"
@@ -75,6 +76,14 @@ class ArchiveClient:
     def has_key(self) -> bool:
         """True if the user's key is known."""
         return self._key is not None
+
+    def stopped(self) -> bool:
+        """Return True if the user asked for a stop, or a thread ended all calls."""
+        return self._aborted.is_set() or self.asked_to_stop()
+
+    def abort(self) -> None:
+        """End the calls of all threads."""
+        self._aborted.set()
 
     # The REST API ---------------------------------------------------------------------------------------
 
@@ -109,21 +118,21 @@ class ArchiveClient:
 
     def get(self, path: str, parameters: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return the JSON mapping at a path."""
-        return _check_mapping(self.call("GET", path, parameters=parameters), path)
+        return check_mapping(self.call("GET", path, parameters=parameters), path)
 
     def iter_pages(self, path: str, parameters: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """Yield the entries of a list of several pages."""
         page, visited = self.get(path, parameters), set[str]()
         while True:
             for entry in read_field(page, "results", list):
-                yield _check_mapping(entry, path)
+                yield check_mapping(entry, path)
             following = page.get("next")
             if following is None:
                 return
             if not isinstance(following, str) or following in visited or len(visited) > _MOST_PAGES:
                 raise make_answer_error(path, following)
             visited.add(following)
-            page = _check_mapping(self.call("GET", self._check_own(following)), path)
+            page = check_mapping(self.call("GET", self._check_own(following)), path)
 
     def _check_own(self, url: str) -> str:
         """Return the URL of a further page, if it is of this archive: the key goes nowhere else."""
@@ -156,12 +165,7 @@ class ArchiveClient:
         response = self.send(method, path, body=body, parameters=parameters, once=once)
         if not response.ok:
             raise refusal_error(method, response)
-        if not response.content:
-            return None
-        try:
-            return response.json()
-        except ValueError:
-            raise make_answer_error(path, response.text[:80]) from None
+        return read_answer(response, path)
 
     def send(
         self,
@@ -274,7 +278,25 @@ class ArchiveClient:
 
     def _silence_error(self, url: str, reason: str) -> ArchiveError:
         hint = "try again later: what is up is not sent again"
-        return ArchiveError("the archive does not answer", where=public_url(url), found=reason, hint=hint)
+        error = ArchiveError("the archive does not answer", where=public_url(url), found=reason, hint=hint)
+        error.is_silent = True
+        return error
+
+
+def read_answer(response: requests.Response, where: str) -> Any:
+    """Return the JSON value of an answer; None if it is empty.
+
+    Raises
+    ------
+    ArchiveError
+        If it is not JSON.
+    """
+    if not response.content:
+        return None
+    try:
+        return response.json()
+    except ValueError:
+        raise make_answer_error(where, response.text[:80]) from None
 
 
 def read_field(values: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
@@ -291,7 +313,14 @@ def read_field(values: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
     return value
 
 
-def _check_mapping(value: Any, where: str) -> dict[str, Any]:
+def check_mapping(value: Any, where: str) -> dict[str, Any]:
+    """Return a JSON value that has to be a mapping.
+
+    Raises
+    ------
+    ArchiveError
+        If it is another value.
+    """
     if not isinstance(value, dict):
         raise make_answer_error(where, value)
     return cast("dict[str, Any]", value)

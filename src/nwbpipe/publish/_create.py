@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nwbpipe.errors import Problem, RequestError, SpecError
 from nwbpipe.project import PublishSection
 from nwbpipe.publish._archive import Dandiset
-from nwbpipe.publish._client import ArchiveClient, read_field
+from nwbpipe.publish._client import ArchiveClient, check_mapping, read_field
 from nwbpipe.publish._instances import Instance, check_dandiset
 from nwbpipe.publish._receipts import read_receipts
 
@@ -89,4 +89,4 @@ def create_dandiset(client: ArchiveClient, settings: PublishSection) -> Dandiset
     body = describe_dandiset(settings)
     # Asked once: a second try could create a second one.
     values = client.call("POST", "/dandisets/", body=body, parameters={"embargo": embargo}, once=True)
-    return Dandiset(check_dandiset(read_field(values, "identifier", str)))
+    return Dandiset(check_dandiset(read_field(check_mapping(values, "/dandisets/"), "identifier", str)))

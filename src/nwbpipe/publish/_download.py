@@ -218,7 +218,9 @@ def _select(client: ArchiveClient, dandiset: Dandiset, pattern: str) -> list[Rem
 
     selected = [asset for asset in assets if is_selected(asset.path)]
     if not selected:
-        names = {asset.path for asset in list_assets(client, dandiset)} if pattern else set()
+        if pattern and not has_wildcard:
+            assets = list_assets(client, dandiset)
+        names = {asset.path for asset in assets}
         folders = {path.rpartition("/")[0] for path in names}
         msg = f"the dandiset {dandiset.identifier} ({dandiset.version}) has no such files"
         raise RequestError(
@@ -260,9 +262,7 @@ class _Fetcher:
 
     def __init__(self, client: ArchiveClient, report: DownloadReport, progress: Progress | None) -> None:
         self._client, self._report, self._progress = client, report, progress
-        self._asked_to_stop, self._abort, self._lock = client.stopped, threading.Event(), threading.Lock()
-        client.stopped = lambda: self._abort.is_set() or self._asked_to_stop()
-        self._bytes, self._total = 0, 1
+        self._lock, self._bytes, self._total = threading.Lock(), 0, 1
 
     def run(self, locations: list[tuple[RemoteAsset, Path]], jobs: int) -> None:
         """Download what is not there."""
@@ -275,7 +275,7 @@ class _Fetcher:
                 for future in as_completed(futures):
                     self._take(future)
             except BaseException:
-                self._abort.set()
+                self._client.abort()
                 raise
         self._report.files.sort(key=lambda file: file.asset.path)
         self._report.is_complete = not self._report.problems and len(self._report.files) == len(locations)
@@ -287,15 +287,15 @@ class _Fetcher:
             return
         except NwbpipeError as error:
             self._report.problems.append(error.problem)
-            if isinstance(error, ArchiveError) and error.status is None:
-                self._abort.set()
+            if isinstance(error, ArchiveError) and error.is_silent:
+                self._client.abort()
 
     def _advance(self, count: int) -> None:
         with self._lock:
             self._bytes += count
             if self._progress is not None:
                 text = f"{self._bytes / 1e6:.0f} of {self._total / 1e6:.0f} MB"
-                self._progress(min(self._bytes, self._total), self._total, text)
+                self._progress(min(self._bytes, self._total) / self._total, text)
 
     def _fetch(self, listed: RemoteAsset, file: Path) -> DownloadedFile:
         asset = read_asset(self._client, self._report.dandiset, listed)

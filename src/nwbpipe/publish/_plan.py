@@ -15,8 +15,8 @@ from nwbpipe.publish._client import ArchiveClient
 from nwbpipe.publish._digests import FileDigest, StopRequest, digest_file
 from nwbpipe.publish._layout import AssetFile, SessionAssets
 
-#: Called with what is done, the total, and a text.
-Progress = Callable[[float, float, str], None]
+#: Called with a fraction (0 to 1) and a text.
+Progress = Callable[[float, str], None]
 _HASHING = 2  # files at a time
 
 
@@ -131,7 +131,7 @@ def plan_upload(
                 if client.stopped():
                     raise StopRequest
                 if progress is not None:
-                    progress(number, len(sessions), f"checking {session.file.name}")
+                    progress(number / len(sessions), f"checking {session.file.name}")
                 session.problems += find_refusals(session)
         if session.problems:
             plan.refused.append(session)
@@ -155,7 +155,7 @@ def _digest_files(
     def advance(count: int) -> None:
         read_bytes[0] += count
         if progress is not None:
-            progress(read_bytes[0], max(total, 1), f"reading {read_bytes[0] / 1e6:.0f} of {total / 1e6:.0f} MB")
+            progress(read_bytes[0] / max(total, 1), f"reading {read_bytes[0] / 1e6:.0f} of {total / 1e6:.0f} MB")
 
     def read(pair: tuple[SessionAssets, Path]) -> FileDigest | None:
         session, file = pair

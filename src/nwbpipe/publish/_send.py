@@ -10,11 +10,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
 from nwbpipe.disk import open_regular
 from nwbpipe.errors import ArchiveError, ConflictError, FileAccessError
 from nwbpipe.publish._archive import Dandiset, RemoteAsset, check_id, list_assets, read_asset
 from nwbpipe.publish._check import open_asset, silence
-from nwbpipe.publish._client import ArchiveClient, make_answer_error, read_field, refusal_error
+from nwbpipe.publish._client import (
+    ArchiveClient,
+    check_mapping,
+    make_answer_error,
+    read_answer,
+    read_field,
+    refusal_error,
+)
 from nwbpipe.publish._digests import Advance, FileDigest, Part, StopRequest
 from nwbpipe.publish._packages import require
 from nwbpipe.publish._plan import PlannedAsset, has_content
@@ -116,15 +125,16 @@ class Sender:
             upload = check_id(read_field(begun, "upload_id", str))
             parts = self._send_parts(file, digest, read_field(begun, "parts", list))
             self._join_parts(upload, parts, digest)
-            response = self._client.send("POST", f"/uploads/{upload}/validate/")
+            where = f"/uploads/{upload}/validate/"
+            response = self._client.send("POST", where)
             if response.status_code == 409:  # the same content came from elsewhere meanwhile
                 self._advance(-digest.size)
                 continue
             if not response.ok:
                 raise refusal_error("POST", response)
-            values = response.json()
+            values = check_mapping(read_answer(response, where), where)
             if values.get("etag") != digest.etag or values.get("size") != digest.size:
-                raise make_answer_error("validate", f"{values.get('etag')}, {values.get('size')} bytes")
+                raise make_answer_error(where, f"{values.get('etag')}, {values.get('size')} bytes")
             return check_id(read_field(values, "blob_id", str))
         msg = "the archive neither takes the content nor has it"
         raise ArchiveError(msg, where=planned.asset.path, hint="try again later")
@@ -136,15 +146,13 @@ class Sender:
             "digest": {"algorithm": _UPLOAD_ALGORITHM, "value": digest.etag},
             "dandiset": self._dandiset.identifier,
         }
-        response = self._client.send("POST", "/uploads/initialize/", body=body)
+        where = "/uploads/initialize/"
+        response = self._client.send("POST", where, body=body)
         if response.status_code == 409 and "Location" in response.headers:
             return check_id(response.headers["Location"].rstrip("/").rpartition("/")[2]), {}
         if not response.ok:
             raise refusal_error("POST", response)
-        values = response.json()
-        if not isinstance(values, dict):
-            raise make_answer_error("/uploads/initialize/", values)
-        return None, values
+        return None, check_mapping(read_answer(response, where), where)
 
     def _send_parts(self, file: Path, digest: FileDigest, offered: list[Any]) -> list[dict[str, Any]]:
         """Send all parts side by side; return what the archive wants to know of each."""
@@ -204,9 +212,7 @@ class Sender:
 
     def _join_parts(self, upload: str, parts: list[dict[str, Any]], digest: FileDigest) -> None:
         path = f"/uploads/{upload}/complete/"
-        values = self._client.call("POST", path, body={"parts": parts})
-        if not isinstance(values, dict):
-            raise make_answer_error(path, values)
+        values = check_mapping(self._client.call("POST", path, body={"parts": parts}), path)
         response = self._client.post_completion(
             read_field(values, "complete_url", str), read_field(values, "body", str)
         )
@@ -224,11 +230,9 @@ class Sender:
     def _make_asset(self, planned: PlannedAsset, blob: str, metadata: dict[str, Any]) -> RemoteAsset:
         """Give the content its place in the dandiset, and read the asset back."""
         path, current = planned.asset.path, planned.current
-        body = {"metadata": metadata, "blob_id": blob}
-        if current is None:
-            response = self._client.send("POST", f"{self._dandiset.path}/assets/", body=body)
-        else:
-            response = self._client.send("PUT", f"{self._dandiset.path}/assets/{current.asset_id}/", body=body)
+        where = f"{self._dandiset.path}/assets/" + (f"{current.asset_id}/" if current is not None else "")
+        method = "POST" if current is None else "PUT"
+        response = self._client.send(method, where, body={"metadata": metadata, "blob_id": blob})
         if response.status_code in (404, 409):
             # Either an earlier try went through and its answer was lost, or someone else was faster.
             remote = self._find(path)
@@ -239,8 +243,8 @@ class Sender:
                 msg = "someone else changed the dandiset meanwhile"
                 raise ConflictError(msg, where=path, found=refusal_error("POST", response).problem.found, hint=hint)
         if not response.ok:
-            raise refusal_error("POST" if current is None else "PUT", response)
-        values = response.json()
+            raise refusal_error(method, response)
+        values = check_mapping(read_answer(response, where), where)
         asset = RemoteAsset(check_id(read_field(values, "asset_id", str)), path, planned.digest.size)
         return read_asset(self._client, self._dandiset, asset)
 
@@ -261,8 +265,7 @@ def describe_asset(planned: PlannedAsset, server_version: str) -> dict[str, Any]
         )
         values: dict[str, Any] = metadata.model_dump(mode="json", exclude_none=True)
         values["schemaKey"] = "Asset"
-        version = require("packaging.version").Version
-        is_older = version(server_version) < version(values["schemaVersion"])
+        is_older = Version(server_version) < Version(values["schemaVersion"])
         if is_older and server_version in consts.ALLOWED_TARGET_SCHEMAS:
             values = require("dandischema.metadata").migrate(values, to_version=server_version, skip_validation=True)
     return values

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nwbpipe.converters.spec import PROJECT_FILE
 from nwbpipe.errors import Problem, RequestError, suggest_names
 from nwbpipe.project import Project, PublishSection
 from nwbpipe.publish._layout import SessionAssets, find_assets, find_clashes
 from nwbpipe.stores import Store, is_remote
-
-_PROJECT_FILE = "nwbpipe.toml"
 
 
 @dataclass
@@ -79,7 +78,7 @@ def find_sources(
 
 def _is_project(name: Path | str) -> bool:
     path = Path(name)
-    return not is_remote(name) and (path.name == _PROJECT_FILE or (path / _PROJECT_FILE).is_file())
+    return not is_remote(name) and (path.name == PROJECT_FILE or (path / PROJECT_FILE).is_file())
 
 
 def _check_files(names: Sequence[Path | str]) -> list[Path]:

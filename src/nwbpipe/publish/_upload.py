@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from nwbpipe.publish._send import Sender, describe_asset
 from nwbpipe.publish._sources import UploadSources, find_sources
 
 SHA256_WAIT_S = 10.0  # the archive computes it after the upload
-_FATAL = frozenset({None, 401, 403})  # no file will fare better
+_FATAL = frozenset({401, 403})  # no file will fare better
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def upload(
     show_plan : callable
         Called with the plan before anything is sent.
     progress : callable, optional
-        Called with what is done, the total, and a text.
+        Called with a fraction (0 to 1) and a text.
     stopped : callable
         True ends the upload; what is up by then is in the receipt.
 
@@ -212,14 +212,11 @@ class _Transfer:
     ) -> None:
         self._client, self._dandiset, self._plan = client, dandiset, plan
         self._metadata, self._writer, self._progress = metadata, writer, progress
-        self._asked_to_stop, self._abort = client.stopped, threading.Event()
-        client.stopped = lambda: self._abort.is_set() or self._asked_to_stop()
         self._sent_bytes = 0
 
     def run(self, jobs: int) -> None:
         """Send them; the receipt says what became of each."""
         receipt = self._writer.receipt
-        states = {id(planned): "new" for planned in self._plan.new}
         with ThreadPoolExecutor(jobs) as parts, ThreadPoolExecutor(jobs) as files:
             sender = Sender(self._client, self._dandiset, parts, self._advance)
             futures: dict[Future[RemoteAsset], PlannedAsset] = {}
@@ -227,34 +224,35 @@ class _Transfer:
                 for planned in self._plan.pending:
                     futures[files.submit(self._send, sender, planned)] = planned
                 for future in as_completed(futures):
-                    self._take(future, futures[future], states.get(id(futures[future]), "changed"))
+                    self._take(future, futures[future])
             except BaseException:
-                self._abort.set()
+                self._client.abort()
                 raise
         up = {asset.path for asset in receipt.assets}
-        if self._asked_to_stop():
+        if self._client.asked_to_stop():
             receipt.outcome = "stopped"
         elif receipt.problems or any(planned.asset.path not in up for planned in self._plan.pending):
             receipt.outcome = "failed"
         else:
             receipt.outcome = "done"
-            self._confirm_sha256()
+            with suppress(ArchiveError, StopRequest):  # all is up; the SHA-256 stays unconfirmed
+                self._confirm_sha256()
 
     def _send(self, sender: Sender, planned: PlannedAsset) -> RemoteAsset:
         try:
             return sender.send(planned, self._metadata[planned.asset.path])
         except ArchiveError as error:
-            if error.status in _FATAL:
-                self._abort.set()
+            if error.is_silent or error.status in _FATAL:
+                self._client.abort()
             raise
 
     def _advance(self, count: int) -> None:
         self._sent_bytes += count
         total = max(self._plan.pending_bytes, 1)
         if self._progress is not None:
-            self._progress(self._sent_bytes, total, f"{self._sent_bytes / 1e6:.0f} of {total / 1e6:.0f} MB")
+            self._progress(self._sent_bytes / total, f"{self._sent_bytes / 1e6:.0f} of {total / 1e6:.0f} MB")
 
-    def _take(self, future: Future[RemoteAsset], planned: PlannedAsset, state: str) -> None:
+    def _take(self, future: Future[RemoteAsset], planned: PlannedAsset) -> None:
         try:
             remote = future.result()
         except StopRequest:
@@ -263,6 +261,7 @@ class _Transfer:
             problem = replace(error.problem, what=f"{planned.asset.file}: {error.problem.what}")
             self._writer.receipt.problems.append(str(problem))
             return
+        state = "new" if planned.current is None else "changed"
         self._writer.add(_make_receipt(planned, remote, state))
 
     def _confirm_sha256(self) -> None:
