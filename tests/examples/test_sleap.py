@@ -95,6 +95,7 @@ def decoded(path: Path, first: int, last: int) -> np.ndarray:
     return np.array(found)
 
 
+@pytest.mark.long
 def test_facemap_svd(
     session: Converted, copy_of: Callable[[Converted], Path], tool: Callable[[str], ToolEnvironment]
 ) -> None:

@@ -14,13 +14,13 @@ from tests.converters.clocks.pulses.clocks import Case
 
 # Cases of each kind, here and in the long form.
 CASES = {
-    "solvable": (600, 4000),
-    "harder": (400, 1500),
-    "unrelated": (250, 1500),
-    "even": (300, 1500),
-    "repeated": (150, 800),
-    "restarted": (200, 800),
-    "started_together": (100, 400),
+    "solvable": (400, 4000),
+    "harder": (150, 1500),
+    "unrelated": (120, 1500),
+    "even": (120, 1500),
+    "repeated": (80, 800),
+    "restarted": (80, 800),
+    "started_together": (60, 400),
 }
 
 
