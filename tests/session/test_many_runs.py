@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from hdmf.backends.hdf5 import HDF5IO
 from hdmf.common import DynamicTable, VectorData
 
 import nwbpipe
-from nwbpipe import Context, Results
+from nwbpipe import Context, Results, errors
+from nwbpipe.files import translate_damage
 from nwbpipe.provenance import _records, read_records
 from nwbpipe.session import check
 from tests.fixtures.processing import Scale, write_session
@@ -127,3 +129,24 @@ def test_the_bytes_of_a_result_that_is_replaced_stay_for_a_reader_without_a_lock
     assert many.read_bytes()[offset : offset + size] == before
     with h5py.File(many) as file:
         assert file[f"{MODULE}/Scaled_scale/data"][()].tobytes()[:16] not in before
+
+
+class Copying(Scale):
+    """Its result has the name of a result of another step."""
+
+    def write(self, nwbfile: Any, results: Results, context: Context) -> None:
+        super().write(nwbfile, results, replace(context, step="copy3"))
+
+
+def test_the_name_of_an_object_that_was_not_read_is_no_damage(many: Path) -> None:
+    before = many.read_bytes()
+    with pytest.raises(errors.ResultExistsError, match=r"(?s)name of a result already.*--step NAME"):
+        nwbpipe.process(many, Copying(), step="later", inputs={"series": "paw"})
+    assert many.read_bytes() == before
+
+
+def test_what_a_caller_asks_of_hdf5_in_vain_is_no_damage(many: Path) -> None:
+    with h5py.File(many, "r+") as file, pytest.raises(ValueError, match="already exists"), translate_damage(many):
+        file.create_group(f"{MODULE}/Scaled_copy3")
+    with h5py.File(many) as file, pytest.raises(ValueError, match="no write intent"), translate_damage(many):
+        file.create_group("new")

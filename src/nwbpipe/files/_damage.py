@@ -13,7 +13,8 @@ _HDF5 = re.compile(
     r"synchronously|Unspecified error in H5|(?:visitation|[Ii]teration) failed"
     r"|codec can't decode byte|Unable to get (?:group|object)"
 )
-_NO_DAMAGE = re.compile(r"doesn't exist|errno = ")  # the caller asked for what is not there; a disk is full
+# The caller asked for what is not there, or wrote what the file can't hold; a disk is full.
+_NO_DAMAGE = re.compile(r"doesn't exist|already exists|no write intent|message is too large|errno = ")
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -67,10 +68,11 @@ def commit_result(
         changed += make_room(change)
         unneeded = find_unneeded_results(change.file, inputs)
         old_version = change.file.attrs["nwb_version"]
-        with open_nwb(change.file, "a", without={LOCATION, *unneeded}) as nwbfile:
+        # HDF5 says only when pynwb writes that an object which was not read has the name.
+        with _explain_taken_name(session), open_nwb(change.file, "a", without={LOCATION, *unneeded}) as nwbfile:
             old_paths |= {*unneeded, *(f"{LOCATION}/{name}" for name in change.file.get(LOCATION, {}))}
             old_ids = list_object_ids(nwbfile)
-            _write_or_explain(nwbfile, write, session)
+            write(nwbfile)
             outputs = find_new_outputs(nwbfile, old_ids)
         if change.file.attrs["nwb_version"] != old_version:  # pynwb raised it: each object has to be valid by it
             old_paths.clear()
@@ -82,10 +84,11 @@ def commit_result(
     return record
 
 
-def _write_or_explain(nwbfile: NWBFile, write: Callable[[NWBFile], None], session: SessionFile) -> None:
-    """Write a result; say in our words that an object of its name is in the file: somebody may have put it there."""
+@contextmanager
+def _explain_taken_name(session: SessionFile) -> Iterator[None]:
+    """Say in our words that an object with the name of a result is in the file: somebody may have put it there."""
     try:
-        write(nwbfile)
+        yield
     except ValueError as error:
         if "already exists" not in str(error):
             raise
