@@ -7,6 +7,7 @@ import lzma
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -40,6 +41,12 @@ def processed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def processed(processed_once: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(processed_once, tmp_path / "session.nwb"))
+
+
+class Undeclared(Scale):
+    """A processor that does not say what it writes: any name of a result may be one of its."""
+
+    containers: ClassVar[tuple[str, ...] | None] = None
 
 
 def list_faults(path: Path) -> Iterator[str]:
@@ -249,8 +256,8 @@ def test_an_object_with_the_name_of_a_result_is_refused_before_the_computation(
     with h5py.File(processed, "r+") as file:
         file.copy(FIRST, file["processing/behavior"], name="Scaled_third")
         file[path].attrs["object_id"] = "11111111-1111-4111-8111-111111111111"
-    assert path in describe_taken_names(SessionFile.at(processed).snapshot(), "behavior", "third")
-    assert not describe_taken_names(SessionFile.at(processed).snapshot(), "behavior", "first")
+    assert path in describe_taken_names(SessionFile.at(processed).snapshot(), Scale(), "third")
+    assert not describe_taken_names(SessionFile.at(processed).snapshot(), Scale(), "first")
     before = processed.read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr("nwbpipe.run._pending_run.PendingRun.compute", None)
@@ -262,6 +269,20 @@ def test_an_object_with_the_name_of_a_result_is_refused_before_the_computation(
             nwbpipe.process(processed, Scale(), step="third", inputs={"series": "paw"})
     assert processed.read_bytes() == before
     assert nwbpipe.process(processed, Scale(), step="fourth", inputs={"series": "paw"}).computed
+
+
+def test_an_object_that_only_ends_like_a_result_is_in_nobodys_way(processed: Path) -> None:
+    with h5py.File(processed, "r+") as file:
+        for number, name in enumerate(("Notes_first", "Notes_third")):
+            file.copy(FIRST, file["processing/behavior"], name=name)
+            file["processing/behavior"][name].attrs["object_id"] = f"{number}1111111-1111-4111-8111-111111111111"
+    snapshot = SessionFile.at(processed).snapshot()
+    assert [describe_taken_names(snapshot, Scale(), step) for step in ("first", "third")] == ["", ""]
+    assert "Notes_third" in describe_taken_names(snapshot, Undeclared(), "third")
+    with pytest.raises(errors.ResultExistsError, match="Notes_third"):
+        nwbpipe.process(processed, Undeclared(), step="third", inputs={"series": "paw"})
+    assert nwbpipe.process(processed, Scale(), step="third", inputs={"series": "paw"}).computed
+    assert not nwbpipe.process(processed, Scale(), step="first", inputs={"series": "lever"}).computed
 
 
 def test_a_result_of_a_moment_ago_is_not_read_again(processed: Path) -> None:

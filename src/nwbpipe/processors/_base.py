@@ -233,6 +233,9 @@ class Processor(ABC):
         Raised whenever the same inputs and parameters would give another result.
     module : str
         Name of the `ProcessingModule` that the results go to.
+    containers : tuple of str or None
+        Standard names of what `write` may add to `module`, as it gives them to `Context.name`: a step is refused
+        before it computes where another object has one of these names. None: they are not known beforehand.
     inputs : mapping of str to Input
     Params : subclass of `nwbpipe.Params`
     tool : Tool
@@ -257,6 +260,7 @@ class Processor(ABC):
     name: ClassVar[str]
     revision: ClassVar[int]
     module: ClassVar[str]
+    containers: ClassVar[tuple[str, ...] | None] = None
     inputs: ClassVar[Mapping[str, Input]]
     Params: ClassVar[type[Params]] = Params
     tool: ClassVar[Tool]
@@ -303,6 +307,13 @@ class Processor(ABC):
     def resources_for(self, params: Any) -> Resources:
         """Return what a run with these parameters needs of a machine (a GPU for one sorter, none for another)."""
         return self.resources
+
+    def may_write(self, path: str, step: str) -> bool:
+        """Return True if a container that a step adds to `module` may have this path."""
+        standard = path.removeprefix(f"/processing/{self.module}/").removesuffix(f"_{step}")
+        if path != f"/processing/{self.module}/{standard}_{step}":
+            return False
+        return standard.isalnum() if self.containers is None else standard in self.containers
 
     @abstractmethod
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:

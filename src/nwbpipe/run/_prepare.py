@@ -84,8 +84,8 @@ def prepare_run(
 
     def read(reader: SessionReader) -> PreparedRun:
         current = reader.find_current(context.step)
-        objects = _list_candidates(reader, method, context.step, bindings)
-        taken = find_taken_names(objects, method.module, context.step, current) if writes else []
+        objects = _list_candidates(reader, method, bindings)
+        taken = find_taken_names(_list_result_paths(reader, method, context.step), current) if writes else []
         if taken:
             raise explain_taken_names(context.step, taken, str(session))
         results = [output.path for output in current.outputs] if current else []
@@ -108,24 +108,27 @@ def prepare_run(
     return replace(prepared, context=replace(prepared.context, inputs=inputs), faults=faults)
 
 
-def _list_candidates(
-    reader: SessionReader, method: Processor, step: str, bindings: Mapping[str, str]
-) -> Sequence[NwbObject]:
-    """Return the objects that may be inputs of a run, or have the names of its results.
+def _list_candidates(reader: SessionReader, method: Processor, bindings: Mapping[str, str]) -> Sequence[NwbObject]:
+    """Return the objects that may be inputs of a run.
 
     In a file of thousands of objects it takes long to list them all: where each input is named by its path, those are
     enough.
     """
-    names = [name for name, item in method.inputs.items() if isinstance(item, Input)]
-    if any(name not in bindings and not method.inputs[name].optional for name in names):
+    declared = {name: item for name, item in method.inputs.items() if isinstance(item, Input)}
+    bound = {name: name.partition(":")[0] for name in bindings}
+    if any(name not in bound.values() and not item.optional for name, item in declared.items()):
         return reader.objects
+    paths = [bindings[name].strip("/") for name, own in bound.items() if own in declared]
+    inputs = [find_nwb_object(reader.file, f"/{path}") for path in paths]
+    objects = [item for item in inputs if item is not None]
+    return objects if len(objects) == len(inputs) else reader.objects
+
+
+def _list_result_paths(reader: SessionReader, method: Processor, step: str) -> list[str]:
+    """Return the paths of the objects in the file that have the names of a step's results."""
     module = f"/processing/{method.module}"
-    group = reader.file.get(module)
-    results = [f"{module}/{name}" for name in group if name.endswith(f"_{step}")] if group is not None else []
-    inputs = [find_nwb_object(reader.file, f"/{bindings[name].strip('/')}") for name in names if name in bindings]
-    if None in inputs:
-        return reader.objects
-    return [item for item in (*inputs, *(find_nwb_object(reader.file, path) for path in results)) if item is not None]
+    paths = [f"{module}/{name}" for name in reader.file.get(module, ())]
+    return [path for path in paths if method.may_write(path, step)]
 
 
 def choose_bindings(

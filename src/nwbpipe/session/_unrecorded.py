@@ -8,7 +8,7 @@ import h5py
 
 from nwbpipe.errors import ResultExistsError
 from nwbpipe.provenance import RunRecord, find_current_record
-from nwbpipe.session._content import NwbObject, list_nwb_objects
+from nwbpipe.session._content import list_nwb_objects
 
 ROWS = "rows"  # entry of the conversion record's resources: the rows of each table that it wrote
 _OF_SPEC = ("/general/nwbpipe", "/general/subject", "/general/session_details")
@@ -57,30 +57,18 @@ def _find_added_rows(file: h5py.File, conversion: RunRecord) -> Iterator[str]:
                 yield f"{path}[{count}:{rows}]"
 
 
-def find_taken_names(objects: Iterable[NwbObject], module: str, step: str, current: RunRecord | None) -> list[str]:
-    """Return the paths of objects that have the names of a step's results, and that its current run didn't write.
+def find_taken_names(paths: Iterable[str], current: RunRecord | None) -> list[str]:
+    """Return the objects that have the names of a step's results, and that its current run didn't write.
 
     Parameters
     ----------
-    objects : iterable of NwbObject
-        Those of the file.
-    module : str
-        Processing module of the step's results.
-    step : str
-        Name of the step: its results are called ``<StandardName>_<step>``.
+    paths : iterable of str
+        Paths of the objects that have these names (`Processor.may_write`).
     current : RunRecord or None
         Current record of the step.
     """
     own = {output.path for output in current.outputs} if current else set()
-    parent, ending = f"/processing/{module}/", f"_{step}"
-    return [
-        item.path
-        for item in objects
-        if item.path.endswith(ending)
-        and item.path.startswith(parent)
-        and item.path[len(parent) : -len(ending)].isalnum()
-        and item.path not in own
-    ]
+    return [path for path in paths if path not in own]
 
 
 def explain_taken_names(step: str, taken: Sequence[str], where: str) -> ResultExistsError:

@@ -97,6 +97,7 @@ class ProcessorTests(ABC):
         for output in run.record.outputs:
             assert output.path.startswith(f"/processing/{self.processor.module}/"), output.path
             assert f"_{_STEP}" in output.path, f"{output.path}: name it by context.name, so that two steps can stand"
+            assert self.processor.may_write(output.path, _STEP), f"{output.path}: declare it in `containers`"
         with nwbpipe.read(path) as nwbfile:
             self.check_results(nwbfile, _STEP)
         assert not self.process(path).computed, "the same inputs and parameters were computed again"

@@ -222,12 +222,12 @@ def test_only_rois_that_passed_are_taken(judged, name, container, inputs):
     nwbpipe.process(judged, name, step="every", inputs=inputs)
     with h5py.File(judged, "a") as file:
         file["processing/ophys/Fluorescence_cells/Neuropil/data"][:, 1] = np.nan  # of the one that is left out
-    run = nwbpipe.process(judged, name, step="passed", inputs={**inputs, "rois": "RoiQuality_q"})
+    run = nwbpipe.process(judged, name, step="some", inputs={**inputs, "rois": "RoiQuality_q"})
     assert {one.name for one in run.record.inputs} == {*inputs, "rois"}
     assert validate(path=str(judged)) == []
     with NWBHDF5IO(judged, "r") as io:
         ophys = io.read().processing["ophys"]
-        every, some = (ophys[f"{container}_{step}"][container] for step in ("every", "passed"))
+        every, some = (ophys[f"{container}_{step}"][container] for step in ("every", "some"))
         assert some.rois.data[:].tolist() == [0, 2]
         assert some.rois.table is every.rois.table
         np.testing.assert_array_equal(some.data[:], every.data[:][:, [0, 2]])
@@ -235,11 +235,11 @@ def test_only_rois_that_passed_are_taken(judged, name, container, inputs):
     with h5py.File(judged, "a") as file:  # another verdict is another input
         file["processing/ophys/RoiQuality_q/verdict"][0] = "fail"
     with pytest.raises(ResultExistsError, match="rois"):
-        nwbpipe.process(judged, name, step="passed", inputs={**inputs, "rois": "RoiQuality_q"})
-    again = nwbpipe.process(judged, name, step="passed", inputs={**inputs, "rois": "RoiQuality_q"}, replace=True)
+        nwbpipe.process(judged, name, step="some", inputs={**inputs, "rois": "RoiQuality_q"})
+    again = nwbpipe.process(judged, name, step="some", inputs={**inputs, "rois": "RoiQuality_q"}, replace=True)
     assert again.computed
     with h5py.File(judged) as file:
-        assert file[f"processing/ophys/{container}_passed/{container}/rois"][()].tolist() == [0]
+        assert file[f"processing/ophys/{container}_some/{container}/rois"][()].tolist() == [0]
 
 
 @pytest.mark.usefixtures("own_places")

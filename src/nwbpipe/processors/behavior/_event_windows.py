@@ -56,6 +56,7 @@ class EventWindows(Processor):
     name: ClassVar[str] = "event_windows"
     revision: ClassVar[int] = 2
     module: ClassVar[str] = "behavior"
+    containers: ClassVar[tuple[str, ...]] = ("AlignmentWindows", "DroppedTrials")
     inputs: ClassVar[Mapping[str, Input]] = {
         "events": Input("EventsTable", doc="the events"),
         "trials": Input("TimeIntervals", doc="the trials that events belong together in", optional=True),

@@ -84,6 +84,7 @@ class PcaScores(Processor):
     name: ClassVar[str] = "pca_scores"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "behavior"
+    containers: ClassVar[tuple[str, ...]] = ("PrincipalComponents",)
     inputs: ClassVar[Mapping[str, Input]] = {
         "series": _SERIES,
         "model": Artefact("shared_pca", doc="the components"),

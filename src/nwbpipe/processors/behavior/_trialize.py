@@ -56,6 +56,7 @@ class Trialize(Processor):
     name: ClassVar[str] = "trialize"
     revision: ClassVar[int] = 2
     module: ClassVar[str] = "behavior"
+    containers: ClassVar[tuple[str, ...]] = ("TrialAligned", "TrialAverage", "DroppedTrials")
     inputs: ClassVar[Mapping[str, Input]] = {
         "series": Input("TimeSeries", but_not=("ImageSeries",), doc="the series, of any number of channels"),
         "trials": Input("TimeIntervals", doc="the trials, or the windows of event_windows"),

@@ -64,6 +64,7 @@ class Wheel(Processor):
     name: ClassVar[str] = "wheel"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "behavior"
+    containers: ClassVar[tuple[str, ...]] = ("WheelPosition", "WheelVelocity", "WheelMovements")
     inputs: ClassVar[Mapping[str, Input]] = {
         "position": Input("TimeSeries", but_not=("ImageSeries",), doc="the wheel's position, unwrapped")
     }

@@ -68,6 +68,7 @@ class BandPower(Processor):
     name: ClassVar[str] = "band_power"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ecephys"
+    containers: ClassVar[tuple[str, ...]] = ("BandPower",)
     inputs: ClassVar[Mapping[str, Input]] = {
         "lfp": Input(
             "ElectricalSeries", but_not=("SpikeEventSeries",), doc="The field potential: of `lfp`, or recorded"

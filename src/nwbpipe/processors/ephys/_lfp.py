@@ -44,6 +44,7 @@ class Lfp(Processor):
     name: ClassVar[str] = "lfp"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ecephys"
+    containers: ClassVar[tuple[str, ...]] = ("LFP",)
     inputs: ClassVar[Mapping[str, Input]] = {
         "recording": Input("ElectricalSeries", but_not=("SpikeEventSeries",), doc="Voltages, as recorded"),
         "channels": CHANNELS,

@@ -44,6 +44,7 @@ class Motion(Processor):
     name: ClassVar[str] = "motion"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ecephys"
+    containers: ClassVar[tuple[str, ...]] = ("DriftRaster", "Motion", "MotionWindows")
     inputs: ClassVar[Mapping[str, Input]] = {
         "recording": Input(
             "ElectricalSeries", but_not=("SpikeEventSeries",), doc="Voltages, sampled fast enough for spikes"

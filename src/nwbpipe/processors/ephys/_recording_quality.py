@@ -59,6 +59,7 @@ class RecordingQuality(Processor):
     name: ClassVar[str] = "recording_quality"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ecephys"
+    containers: ClassVar[tuple[str, ...]] = ("ChannelQuality", "Artifacts")
     inputs: ClassVar[Mapping[str, Input]] = {
         "recording": Input("ElectricalSeries", but_not=("SpikeEventSeries",), doc="Voltages, as recorded")
     }

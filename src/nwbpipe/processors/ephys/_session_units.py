@@ -52,6 +52,7 @@ class SessionUnits(Processor):
     name: ClassVar[str] = "session_units"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ecephys"
+    containers: ClassVar[tuple[str, ...]] = ()  # /units alone, of which `prepare` looks whether it is free
     inputs: ClassVar[Mapping[str, Input]] = {
         "units": Input("Units", many=True, doc="Tables of units, by a pattern or names with commas between"),
         "quality": Input("DynamicTable", many=True, optional=True, doc="UnitQuality of `unit_quality`"),

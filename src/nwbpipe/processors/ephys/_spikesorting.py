@@ -49,6 +49,7 @@ class SpikeSorting(Processor):
     name: ClassVar[str] = "spikesorting"
     revision: ClassVar[int] = 3
     module: ClassVar[str] = "ecephys"
+    containers: ClassVar[tuple[str, ...]] = ("Units", "Motion", "MotionWindows")
     inputs: ClassVar[Mapping[str, Input]] = {
         "recording": Input(
             "ElectricalSeries", but_not=("SpikeEventSeries",), doc="Voltages, sampled fast enough for spikes"

@@ -50,6 +50,7 @@ class UnitPsth(Processor):
     name: ClassVar[str] = "unit_psth"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ecephys"
+    containers: ClassVar[tuple[str, ...]] = ("Psth",)
     inputs: ClassVar[Mapping[str, Input]] = {
         "units": Input("Units", doc="The units"),
         "events": Input("EventsTable", "TimeIntervals", doc="The events, or trials"),

@@ -72,6 +72,7 @@ class UnitQuality(Processor):
     name: ClassVar[str] = "unit_quality"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ecephys"
+    containers: ClassVar[tuple[str, ...]] = ("UnitQuality",)
     inputs: ClassVar[Mapping[str, Input]] = {
         "units": Input("Units", doc="The units: sorted, loaded or converted"),
         "recording": Input("ElectricalSeries", but_not=("SpikeEventSeries",), doc="Voltages that they were found in"),

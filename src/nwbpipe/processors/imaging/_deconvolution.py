@@ -56,6 +56,7 @@ class Deconvolution(Processor):
     name: ClassVar[str] = "deconvolution"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ophys"
+    containers: ClassVar[tuple[str, ...]] = ("Deconvolved",)
     inputs: ClassVar[Mapping[str, Input]] = {
         "traces": Input("RoiResponseSeries", doc="dF/F or neuropil-corrected traces, (frames, ROIs)"),
         "rois": ROIS,

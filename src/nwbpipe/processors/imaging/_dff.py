@@ -55,6 +55,7 @@ class Dff(Processor):
     name: ClassVar[str] = "dff"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ophys"
+    containers: ClassVar[tuple[str, ...]] = ("DfOverF",)
     inputs: ClassVar[Mapping[str, Input]] = {
         "traces": Input("RoiResponseSeries", doc="raw fluorescence of ROIs, (frames, ROIs)"),
         "neuropil": Input("RoiResponseSeries", doc="neuropil of the same ROIs", optional=True),

@@ -66,6 +66,7 @@ class ImagingQuality(Processor):
     name: ClassVar[str] = "imaging_quality"
     revision: ClassVar[int] = 2  # 2: faint skirts of masks don't count
     module: ClassVar[str] = "ophys"
+    containers: ClassVar[tuple[str, ...]] = ("RoiQuality", "ScanQuality", "FrameQuality", "QualityThresholds")
     inputs: ClassVar[Mapping[str, Input]] = {
         "movie": Input("TwoPhotonSeries", "OnePhotonSeries", doc="the movie", optional=True),
         "segmentation": Input("PlaneSegmentation", doc="the ROIs", optional=True),

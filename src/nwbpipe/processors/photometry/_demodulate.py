@@ -98,6 +98,7 @@ class Demodulate(Processor):
     name: ClassVar[str] = "demodulate"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ophys"
+    containers: ClassVar[tuple[str, ...]] = ("DemodulatedLockIn", "DemodulatedSpectrogram", "CarrierQuality")
     inputs: ClassVar[Mapping[str, Input]] = {
         "signal": Input(_traces.SERIES, doc="the raw recording: a column a detector, at a constant rate")
     }

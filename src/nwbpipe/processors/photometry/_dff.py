@@ -113,6 +113,19 @@ class PhotometryDff(Processor):
     name: ClassVar[str] = "photometry_dff"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ophys"
+    containers: ClassVar[tuple[str, ...]] = (
+        "DfOverFIsosbestic",
+        "DfOverFPercentile",
+        "DfOverFExponential",
+        "DfOverFDoubleExponential",
+        "ControlFit",
+        "Baseline",
+        "ZScoreWhole",
+        "ZScoreRobust",
+        "ZScoreBaseline",
+        "ZScoreRolling",
+        "TraceQuality",
+    )
     inputs: ClassVar[Mapping[str, Input]] = {
         "signal": Input(_traces.SERIES, doc="the traces, one a column"),
         "control": Input(

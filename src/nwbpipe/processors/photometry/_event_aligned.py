@@ -62,6 +62,7 @@ class EventAligned(Processor):
     name: ClassVar[str] = "event_aligned"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ophys"
+    containers: ClassVar[tuple[str, ...]] = ("PeriEventAverage", "PeriEventTrials")
     inputs: ClassVar[Mapping[str, Input]] = {
         "trace": Input(_traces.SERIES, doc="dF/F or z-score, a trace a column"),
         "events": Input("EventsTable", "TimeIntervals", doc="the events, or trials"),

@@ -43,6 +43,7 @@ class Transients(Processor):
     name: ClassVar[str] = "transients"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ophys"
+    containers: ClassVar[tuple[str, ...]] = ("Transients",)
     inputs: ClassVar[Mapping[str, Input]] = {"trace": Input(_traces.SERIES, doc="dF/F or z-score, a trace a column")}
     Params: ClassVar[type[Params]] = TransientsParams
     tool: ClassVar[Tool] = Tool("scipy", ("scipy>=1.11", "numpy>=1.24", "h5py>=3.8"), licence="BSD-3-Clause")

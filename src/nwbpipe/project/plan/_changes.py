@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nwbpipe.errors import NwbpipeError
+from nwbpipe.processors import Processor
 from nwbpipe.provenance import RunRecord, find_current_record, find_record_fault, own_name
 from nwbpipe.session import Snapshot, explain_taken_names, find_taken_names, hint_for_changed_result
 
@@ -38,8 +39,9 @@ def describe_changes(record: RunRecord, snapshot: Snapshot, identify: Callable[[
     return f"{fault}; {hint_for_changed_result(record.step)}" if fault else ""
 
 
-def describe_taken_names(snapshot: Snapshot, module: str, run: str) -> str:
+def describe_taken_names(snapshot: Snapshot, method: Processor, run: str) -> str:
     """Return which objects stand in the place of a run's results, in words; empty if there are none."""
-    paths = find_taken_names(snapshot.objects, module, run, find_current_record(snapshot.records, run))
+    results = [item.path for item in snapshot.objects if method.may_write(item.path, run)]
+    paths = find_taken_names(results, find_current_record(snapshot.records, run))
     problem = explain_taken_names(run, paths, "").problem
     return f"{problem.what}: {problem.found}; {problem.hint}" if paths else ""

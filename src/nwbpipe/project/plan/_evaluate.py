@@ -322,7 +322,7 @@ class _StepEvaluator:
             return ""
         if record is not None and (changes := describe_changes(record, snapshot, self._identify_path)):
             return changes
-        return describe_taken_names(snapshot, step.method.module, run)
+        return describe_taken_names(snapshot, step.method, run)
 
     def _identify_inputs(self, run: StepRun) -> dict[str, str]:
         """Return the identities of the inputs, without those that are not known."""

@@ -65,6 +65,17 @@ class Caiman(Processor):
     name: ClassVar[str] = "caiman"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ophys"
+    containers: ClassVar[tuple[str, ...]] = (
+        "MotionCorrectionShifts",
+        "MotionCorrectionQuality",
+        "MotionCorrectionBlocks",
+        "MotionCorrectionBlockShifts",
+        "SummaryImages",
+        "ImageSegmentation",
+        "Fluorescence",
+        "Deconvolved",
+        "DfOverF",
+    )
     inputs: ClassVar[Mapping[str, Input]] = {
         "movie": Input("TwoPhotonSeries", "OnePhotonSeries", doc="the movie, (frames, x, y), of one plane")
     }

@@ -61,6 +61,7 @@ class Extract(Processor):
     name: ClassVar[str] = "extract"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ophys"
+    containers: ClassVar[tuple[str, ...]] = ("SummaryImages", "ImageSegmentation", "Fluorescence", "DfOverF")
     inputs: ClassVar[Mapping[str, Input]] = {
         "movie": Input("TwoPhotonSeries", "OnePhotonSeries", doc="the movie, (frames, x, y), of one plane"),
         "shifts": Input("TimeSeries", doc="displacement (x, y) of each frame, in pixels", optional=True),

@@ -44,6 +44,13 @@ class MotionCorrection(Processor):
     name: ClassVar[str] = "motion_correction"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ophys"
+    containers: ClassVar[tuple[str, ...]] = (
+        "MotionCorrectionShifts",
+        "MotionCorrectionQuality",
+        "MotionCorrectionBlocks",
+        "MotionCorrectionBlockShifts",
+        "SummaryImages",
+    )
     inputs: ClassVar[Mapping[str, Input]] = Suite2p.inputs
     Params: ClassVar[type[Params]] = MotionCorrectionParams
     tool: ClassVar[Tool] = SUITE2P

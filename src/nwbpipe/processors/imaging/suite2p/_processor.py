@@ -62,6 +62,16 @@ class Suite2p(Processor):
     name: ClassVar[str] = "suite2p"
     revision: ClassVar[int] = 2
     module: ClassVar[str] = "ophys"
+    containers: ClassVar[tuple[str, ...]] = (
+        "MotionCorrectionShifts",
+        "MotionCorrectionQuality",
+        "MotionCorrectionBlocks",
+        "MotionCorrectionBlockShifts",
+        "SummaryImages",
+        "ImageSegmentation",
+        "Fluorescence",
+        "Deconvolved",
+    )
     inputs: ClassVar[Mapping[str, Input]] = {
         "movie": Input("TwoPhotonSeries", "OnePhotonSeries", doc="the movie, (frames, x, y[, planes])"),
         "second_channel": Input(
