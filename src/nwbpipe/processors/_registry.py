@@ -29,6 +29,7 @@ OURS = {
     "pca_scores": "behavior:PcaScores",
     "photometry_dff": "photometry:PhotometryDff",
     "recording_quality": "ephys:RecordingQuality",
+    "ripples": "ephys:Ripples",
     "session_units": "ephys:SessionUnits",
     "shared_pca": "behavior:SharedPca",
     "spikesorting": "ephys:SpikeSorting",

@@ -5,6 +5,7 @@ from nwbpipe.processors.ephys._lfp import Lfp, LfpParams
 from nwbpipe.processors.ephys._motion import Motion, MotionParams
 from nwbpipe.processors.ephys._parameters import SpikeSortingParams
 from nwbpipe.processors.ephys._recording_quality import RecordingQuality, RecordingQualityParams
+from nwbpipe.processors.ephys._ripples import Ripples, RipplesParams
 from nwbpipe.processors.ephys._session_units import SessionUnits, SessionUnitsParams
 from nwbpipe.processors.ephys._spikesorting import SpikeSorting
 from nwbpipe.processors.ephys._unit_export import UnitExport, UnitExportParams
@@ -20,6 +21,8 @@ __all__ = [
     "MotionParams",
     "RecordingQuality",
     "RecordingQualityParams",
+    "Ripples",
+    "RipplesParams",
     "SessionUnits",
     "SessionUnitsParams",
     "SpikeSorting",
