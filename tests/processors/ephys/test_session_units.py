@@ -8,9 +8,12 @@ import numpy as np
 import pynwb
 import pytest
 from hdmf.common import DynamicTable, DynamicTableRegion, VectorData
+from pynwb.misc import Units
 
 from nwbpipe.errors import InputError, ResultExistsError
 from nwbpipe.processors.ephys import SpikeSortingParams
+from nwbpipe.processors.ephys._session_units import SessionUnitsParams, build_table
+from nwbpipe.processors.ephys._source_units import list_units
 from nwbpipe.processors.ephys._units import units_table
 from nwbpipe.review._curate_units import _build_table
 from nwbpipe.review._unit_curation import CuratedUnit
@@ -82,6 +85,26 @@ def test_units_of_all_probes_are_one_table(tmp_path):
     assert good.record.outputs[0].path == "/units"
     with pytest.raises(ResultExistsError, match="units already"):
         process(path, "session_units", step="second", inputs=inputs)
+
+
+def test_a_table_of_all_units_can_be_part_of_another(tmp_path):
+    """Where units come from is said anew; a metric keeps the name that the Allen Institute gives it."""
+    path, allen = write_two_probes(tmp_path), SessionUnitsParams(names="allen")
+    with rec.opened(path) as nwbfile:
+        tables = nwbfile.processing["ecephys"]
+        quality = [tables["UnitQuality_right"]]
+        first = build_table(nwbfile, list_units(tables["Units_right"], quality), ["Units_right"], allen)
+        units = [*list_units(first), *list_units(tables["Units_right"], quality)]
+        both = build_table(nwbfile, units, ["units", "Units_right"], allen)
+        assert both["source_table"].data == ["units"] * 2 + ["Units_right"] * 2
+        assert both["source_row"].data.tolist() == [0, 1, 0, 1]
+        np.testing.assert_array_equal(both["L_ratio"].data, [0.25, 0.5, np.nan, np.nan])
+        np.testing.assert_array_equal(both["l_ratio"].data, [np.nan, np.nan, 0.25, 0.5])
+        bare = Units(name="Units_bare", description="Of another lab.")
+        bare.add_column("device_name", "Probe.")
+        bare.add_unit(spike_times=[0.1], device_name="Their probe")
+        mixed = build_table(nwbfile, [*list_units(bare), *list_units(first)], ["Units_bare", "units"], allen)
+        assert mixed["device_name"].data == ["Their probe", "Probe", "Probe"]
 
 
 def test_a_unit_is_not_put_there_twice(tmp_path):

@@ -9,10 +9,11 @@ import numpy as np
 from pydantic import Field
 
 from nwbpipe.environments import Tool
-from nwbpipe.errors import InputError, ResultExistsError
+from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
 from nwbpipe.processors.ephys._source_units import SourceUnit, list_units
 from nwbpipe.processors.ephys._unit_metrics import ALLEN_NAMES, DESCRIPTIONS
+from nwbpipe.processors.ephys._units import check_units_are_free, require_spike_times, set_units
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 #: Columns that are built by themselves; all others of numbers and texts are taken over.
 _BUILT = frozenset(
     {"spike_times", "obs_intervals", "electrodes", "electrode_group", "peak_electrode", "waveform_mean",
-     "waveform_sd", "waveforms", "spike_amplitudes", "spike_depths", "source_units", "unit", "group"}
+     "waveform_sd", "waveforms", "spike_amplitudes", "spike_depths", "source_units", "unit", "group",
+     "device_name", "source_table", "source_row"}
 )  # fmt: skip
+_HINT = "remove or rename the step that wrote them; its units can be an input where they lie in processing"
 _PER_SPIKE = ("spike_amplitudes", "spike_depths")
 
 
@@ -63,13 +66,11 @@ class SessionUnits(Processor):
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check that the file has no units of another origin, and that no unit would be there twice."""
-        check_units_are_free(nwbfile, context)
+        check_units_are_free(nwbfile, context.step, _HINT)
         tables = [context.input(nwbfile, name) for name in context.input_names("units")]
         chosen = {table.object_id: table.name for table in tables}
         for name, table in zip(context.input_names("units"), tables, strict=True):
-            if len(table) and "spike_times" not in table.colnames:
-                msg = "the units have no spike times"
-                raise InputError(msg, where=context.inputs[name].path, expected="a column spike_times")
+            require_spike_times(table, context.inputs[name].path)
             source = table["source_units"].target.table if "source_units" in table.colnames else None
             if source is not None and source.object_id in chosen:
                 msg = "the units would be in the table twice: as the sorter found them, and as a person curated them"
@@ -88,30 +89,8 @@ class SessionUnits(Processor):
         quality = [context.input(nwbfile, name) for name in context.input_names("quality")]
         units = [unit for table in tables for unit in list_units(table, quality)]
         chosen = [unit for unit in units if _is_chosen(unit, context.params)]
-        nwbfile.units = build_table(nwbfile, chosen, [table.name for table in tables], context.params)
-
-
-def check_units_are_free(nwbfile: NWBFile, context: Context) -> None:
-    """Refuse where the file has units of another origin; the step's own ones can be replaced.
-
-    Raises
-    ------
-    ResultExistsError
-    """
-    if nwbfile.units is None:
-        return
-    from nwbpipe.provenance import find_current_record, read_records
-
-    record = find_current_record(read_records(nwbfile.units.id.data.file), context.step)
-    if record is None or nwbfile.units.object_id not in {output.object_id for output in record.outputs}:
-        msg = "the file has units already"
-        raise ResultExistsError(
-            msg,
-            where="/units",
-            expected="none, as the step is to write them",
-            found=f"{len(nwbfile.units)} units",
-            hint="remove or rename the step that wrote them; its units can be an input where they lie in processing",
-        )
+        units_table = build_table(nwbfile, chosen, [table.name for table in tables], context.params)
+        set_units(nwbfile, units_table, context.step, _HINT)
 
 
 def _is_chosen(unit: SourceUnit, params: SessionUnitsParams) -> bool:
@@ -171,8 +150,9 @@ def build_table(nwbfile: NWBFile, units: list[SourceUnit], tables: list[str], pa
         groups = [unit.electrode_group for unit in units]
         if all(group is not None for group in groups):
             columns.append(VectorData(name="electrode_group", description="Electrode group of the unit", data=groups))
-            names = [str(group.device.name) for group in groups]
-            columns.append(VectorData(name="device_name", description="Probe of the unit", data=names))
+        devices = [unit.device_name for unit in units]
+        if any(devices):
+            columns.append(VectorData(name="device_name", description="Probe of the unit", data=devices))
         columns += [
             VectorData(name=name, description=text, data=data)
             for name, text, data in (*_waveforms(units), *_plain_columns(units, params))
@@ -242,7 +222,7 @@ def _plain_columns(units: list[SourceUnit], params: SessionUnitsParams) -> list[
             data = np.array(
                 [np.nan if value is None else value for value in values], dtype="int64" if counts else float
             )
-            if params.names == "allen" and name in ALLEN_NAMES:
+            if params.names == "allen" and ALLEN_NAMES.get(name, (name,))[0] not in names:
                 name, factor = ALLEN_NAMES[name]
                 data, text = data * factor, text.replace("in seconds", "in milliseconds") if factor == 1e3 else text
             columns.append((name, text, data))

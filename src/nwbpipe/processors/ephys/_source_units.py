@@ -101,6 +101,12 @@ class SourceUnit:
             return None
         return self.table["electrodes"].target.table["group"][int(rows[0])]
 
+    @property
+    def device_name(self) -> str:
+        """Name of its probe; "" if it is not known."""
+        group = self.electrode_group
+        return str(self.value("device_name") or "") if group is None else str(group.device.name)
+
     def description(self, name: str) -> str:
         """Return the description of a column."""
         for table in (self.table, *(table for table, _ in self._rows_of_quality())):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from nwbpipe.environments import Tool
-from nwbpipe.errors import InputError, ResultExistsError
+from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Loader, Processor, Results
 from nwbpipe.processors._resources import Resources
 from nwbpipe.processors.ephys import _electrodes
@@ -26,10 +26,13 @@ from nwbpipe.processors.ephys._parameters import (
 )
 from nwbpipe.processors.ephys._quality_inputs import CHANNELS, read_quality
 from nwbpipe.processors.ephys._recording import check_band, describe_recording
-from nwbpipe.processors.ephys._units import units_table
+from nwbpipe.processors.ephys._units import check_units_are_free, set_units, units_table
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
+
+
+_HINT = "leave out `primary`: the units then go to processing/ecephys"
 
 
 class SpikeSorting(Processor):
@@ -81,7 +84,8 @@ class SpikeSorting(Processor):
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the series, its electrodes and their geometry; return what the sorter needs to know of them."""
         series, path = context.input(nwbfile, "recording"), context.inputs["recording"].path
-        _check_no_other_units(nwbfile, context)
+        if context.primary:
+            check_units_are_free(nwbfile, context.step, _HINT)
         params = context.params
         check_band(series, params.freq_max if params.freq_max is not None else params.freq_min, path)
         needs = None if params.sorter in WITHOUT_GEOMETRY else f"the sorter {params.sorter!r}"
@@ -100,12 +104,10 @@ class SpikeSorting(Processor):
         table = units_table(
             "units" if context.primary else context.name("Units"), nwbfile.electrodes, series, results, context.params
         )
-        if not context.primary:
+        if context.primary:
+            set_units(nwbfile, table, context.step, _HINT)
+        else:
             context.module(nwbfile, self.module).add(table)
-            return
-        if nwbfile.units is not None:
-            raise _units_exist_error(nwbfile)
-        nwbfile.units = table
 
 
 def decide_motion(
@@ -146,26 +148,4 @@ def decide_motion(
     hint = "leave out the parameter `motion`, or set it to none"
     raise InputError(
         msg, where=where, expected=f"a group with {limits}", found=f"{len(group_of)} channels", hint=hint
-    )
-
-
-def _check_no_other_units(nwbfile: NWBFile, context: Context) -> None:
-    """Refuse a primary result where the file has units of another origin; the step's own ones can be replaced."""
-    if not context.primary or nwbfile.units is None:
-        return
-    from nwbpipe.provenance import find_current_record, read_records
-
-    record = find_current_record(read_records(nwbfile.units.id.data.file), context.step)
-    if record is None or nwbfile.units.object_id not in {output.object_id for output in record.outputs}:
-        raise _units_exist_error(nwbfile)
-
-
-def _units_exist_error(nwbfile: NWBFile) -> ResultExistsError:
-    msg = "the file has units already"
-    return ResultExistsError(
-        msg,
-        where="/units",
-        expected="none, as the step is to be the primary one",
-        found=f"{len(nwbfile.units)} units",
-        hint="leave out `primary`: the units then go to processing/ecephys",
     )

@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from nwbpipe.environments import Tool
-from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
+from nwbpipe.processors._events import read_events
+from nwbpipe.processors.ephys._units import require_spike_times
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -61,38 +62,11 @@ class UnitPsth(Processor):
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Read times and kinds of the events."""
-        units = context.input(nwbfile, "units")
-        if len(units) and "spike_times" not in units.colnames:
-            msg = "the units have no spike times"
-            raise InputError(msg, where=context.inputs["units"].path, expected="a column spike_times")
-        table, path, params = context.input(nwbfile, "events"), context.inputs["events"].path, context.params
-        columns = list(table.colnames)
-        column = params.time_column or ("timestamp" if "timestamp" in columns else "start_time")
-        kind = params.kind_column or ("event_type" if "event_type" in columns else None)
-        for name in (column, kind):
-            if name is not None and name not in columns:
-                msg = f"the table of events has no column {name!r}"
-                raise InputError(msg, where=path, expected="one of " + ", ".join(columns), found=name)
-        times = np.asarray(table[column][:])
-        if times.ndim != 1 or times.dtype.kind not in "fiu":
-            msg = f"the column {column!r} does not hold times"
-            raise InputError(
-                msg, where=path, expected="one number a row", found=f"{times.dtype}, shape {times.shape}"
-            )
-        labels = [str(table.name)] * len(times) if kind is None else [str(value) for value in table[kind][:]]
-        names = list(dict.fromkeys(params.kinds)) or sorted(set(labels))
-        unknown = [name for name in names if name not in labels]
-        if unknown or not names:
-            msg = f"no event is called {', '.join(map(repr, unknown))}" if unknown else "the table holds no events"
-            raise InputError(msg, where=path, expected=", ".join(sorted(set(labels)))[:500] or "a row or more")
-        chosen = [
-            (float(time), names.index(label)) for time, label in zip(times, labels, strict=True) if label in names
-        ]
-        return {
-            "times": [time if np.isfinite(time) else None for time, _ in chosen],  # JSON knows no NaN
-            "kinds": [number for _, number in chosen],
-            "names": names,
-        }
+        require_spike_times(context.input(nwbfile, "units"), context.inputs["units"].path)
+        times, kinds, names = read_events(
+            context.input(nwbfile, "events"), context.inputs["events"].path, context.params
+        )
+        return {"times": times, "kinds": [names.index(kind) for kind in kinds], "names": names}
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Add the table."""

@@ -9,13 +9,14 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from nwbpipe.environments import Tool
-from nwbpipe.errors import InputError, SpecError
+from nwbpipe.errors import SpecError
 from nwbpipe.processors._base import Context, Input, Processor, Results
 from nwbpipe.processors.ephys._parameters import SPIKEINTERFACE, TORCH_TOOLS, WITH_TORCH, PreprocessingParams
 from nwbpipe.processors.ephys._quality_inputs import CHANNELS, read_quality
 from nwbpipe.processors.ephys._recording import check_band, describe_recording
 from nwbpipe.processors.ephys._spikesorting import decide_motion
 from nwbpipe.processors.ephys._unit_metrics import DESCRIPTIONS, KNOWN, THRESHOLDS
+from nwbpipe.processors.ephys._units import require_spike_times
 from nwbpipe.quality import ThresholdSet
 
 if TYPE_CHECKING:
@@ -93,9 +94,7 @@ class UnitQuality(Processor):
         series, path = context.input(nwbfile, "recording"), context.inputs["recording"].path
         params = context.params
         units = context.input(nwbfile, "units")
-        if len(units) and "spike_times" not in units.colnames:
-            msg = "the units have no spike times"
-            raise InputError(msg, where=context.inputs["units"].path, expected="a column spike_times")
+        require_spike_times(units, context.inputs["units"].path)
         check_band(series, params.freq_max if params.freq_max is not None else params.freq_min, path)
         facts = describe_recording(series, path, needs="the measurement of units")
         method, dense, reason = decide_motion(params, np.asarray(facts["locations"]), facts["groups"], path)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nwbpipe.errors import InputError, ResultExistsError
 from nwbpipe.processors._base import Results
 from nwbpipe.processors.ephys._clock import find_intervals, times_of
 from nwbpipe.processors.ephys._electrodes import row_of
+from nwbpipe.provenance import find_current_record, read_records
 
 if TYPE_CHECKING:
+    from pynwb import NWBFile
     from pynwb.core import DynamicTable
     from pynwb.ecephys import ElectricalSeries
     from pynwb.misc import Units
@@ -158,6 +161,46 @@ def units_table(
         **({"waveform_time_before_peak_in_ms": float(summary["ms_before"])} if "ms_before" in summary else {}),
         resolution=1.0 / float(summary["rate"]),
     )
+
+
+def check_units_are_free(nwbfile: NWBFile, step: str, hint: str) -> None:
+    """Refuse where ``/units`` is of another origin; the step's own ones can be replaced.
+
+    Raises
+    ------
+    ResultExistsError
+    """
+    if nwbfile.units is None:
+        return
+    record = find_current_record(read_records(nwbfile.units.id.data.file), step)
+    if record is None or nwbfile.units.object_id not in {output.object_id for output in record.outputs}:
+        msg = "the file has units already"
+        expected, found = f"none, as the step {step!r} is to write them", f"{len(nwbfile.units)} units"
+        raise ResultExistsError(msg, where="/units", expected=expected, found=found, hint=hint)
+
+
+def set_units(nwbfile: NWBFile, table: Units, step: str, hint: str) -> None:
+    """Make a table the file's ``/units``, of which there can be only one.
+
+    Raises
+    ------
+    ResultExistsError
+        Another step wrote units meanwhile.
+    """
+    check_units_are_free(nwbfile, step, hint)
+    nwbfile.units = table
+
+
+def require_spike_times(units: Units, where: str) -> None:
+    """Refuse a table of units without spike times.
+
+    Raises
+    ------
+    InputError
+    """
+    if len(units) and "spike_times" not in units.colnames:
+        msg = "the units have no spike times"
+        raise InputError(msg, where=where, expected="a column spike_times")
 
 
 def describe_sorting(series: str, summary: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from nwbpipe.environments import Tool
 from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
+from nwbpipe.processors._events import read_events
 from nwbpipe.processors.photometry import _traces
 
 if TYPE_CHECKING:
@@ -75,45 +76,16 @@ class EventAligned(Processor):
         """Check the series and the events; return times and kinds."""
         series, path = context.input(nwbfile, "trace"), context.inputs["trace"].path
         _traces.check_times(series, path)
-        table, events_path = context.input(nwbfile, "events"), context.inputs["events"].path
-        times, kinds = _read_events(table, events_path, context.params)
-        names = list(dict.fromkeys(context.params.kinds or sorted(set(kinds))))
-        unknown = [name for name in names if name not in kinds]
-        if unknown or not names:
-            msg = "no event is called " + ", ".join(map(repr, unknown)) if unknown else "the table holds no events"
-            raise InputError(msg, where=events_path, expected=", ".join(sorted(set(kinds)))[:500] or "a row or more")
-        chosen = [(time, kind) for time, kind in zip(times, kinds, strict=True) if kind in names]
-        return {
-            "labels": _traces.labels(series, path),
-            # JSON knows no NaN: an event without a time is null.
-            "times": [float(time) if np.isfinite(time) else None for time, _ in chosen],
-            "kinds": [kind for _, kind in chosen],
-            "names": names,
-        }
+        times, kinds, names = read_events(
+            context.input(nwbfile, "events"), context.inputs["events"].path, context.params
+        )
+        return {"labels": _traces.labels(series, path), "times": times, "kinds": kinds, "names": names}
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Add the tables of averages and trials."""
         module = context.module(nwbfile, self.module)
         for table in _build_tables(nwbfile, results, context):
             module.add(table)
-
-
-def _read_events(table: Any, where: str, params: EventAlignedParams) -> tuple[list[float], list[str]]:
-    names = list(table.colnames)
-    default = "timestamp" if "timestamp" in names else "start_time"
-    column, kind = params.time_column or default, params.kind_column
-    if kind is None and "event_type" in names:
-        kind = "event_type"
-    for name in (column, kind):
-        if name is not None and name not in names:
-            msg = f"the table of events has no column {name!r}"
-            raise InputError(msg, where=where, expected="one of " + ", ".join(names), found=name)
-    times = np.asarray(table[column][:])
-    if times.ndim != 1 or times.dtype.kind not in "fiu":
-        msg = f"the column {column!r} holds no times"
-        raise InputError(msg, where=where, expected="one number a row", found=f"{times.dtype}, shape {times.shape}")
-    kinds = [str(table.name)] * len(times) if kind is None else [str(value) for value in table[kind][:]]
-    return [float(time) for time in times], kinds
 
 
 def _build_tables(nwbfile: NWBFile, results: Results, context: Context) -> list[Any]:
