@@ -51,7 +51,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "run": {"errors", "machine", "stores", "files", "session", "provenance", "environments", "processors"},
     "review": {"errors", "stores", "files", "session", "provenance", "nwb_builders", "processors", "quality", "run"},
-    "export": {"errors", "session", "provenance", "environments", "processors", "run"},
+    "export": {"errors", "session", "provenance", "environments", "processors", "run", "catalog"},
     "catalog": {"errors", "machine", "stores", "session", "provenance"},
     "project": {
         "errors",

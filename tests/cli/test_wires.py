@@ -75,6 +75,7 @@ ALIASES = {
     "compare words": None,
     "compare figure": None,
     "curate file": None,
+    "export words": None,
     "curate labels": None,
     "tools install names": "tool",
     "tools lock name": "tool",
@@ -95,7 +96,9 @@ PRINTED = {
 # Values of options that take not every value, and what arrives of them: at first, and as it is changed.
 CHOSEN: dict[str, tuple[Any, Any]] = {
     "check abandoned_after": (None, (7.5, [timedelta(hours=7.5)])),
-    "export to": (None, (Format.ANALYZER, ["analyzer"])),
+    "export to": ((Format.PARQUET, []), (Format.NETCDF, ["netcdf"])),
+    "export words": ((["sort", "out"], []), (["curate", "folder"], ["curate", "folder"])),
+    "export window": (None, ((1.5, 2.5), [1.5, 2.5])),
     "scrub again_after": (None, (7.5, [timedelta(days=7.5)])),
     "compare words": ((["a.nwb", "first"], []), (["b.nwb", "second", "third"], ["b.nwb", "second", "third"])),
     "init folder": (None, ("changed", ["changed/nwbpipe.toml"])),
@@ -148,6 +151,8 @@ CALLS = [
     call("query", "files", "list_tables", sql="SELECT 1"),
     call("query", "project", "profile", "list_tables", sql="SELECT 1", files=["a.nwb"]),
     call("query", "sql", "files", "as_csv", "parquet", list_tables=True),
+    call("export", "to", "series", "window"),
+    call("export", "words", "recording", "timeout", "threads", words=["out"], to=Format.PARQUET),
     call("status"),
     call("status", "sessions", "where", "verify", "show_all", why=("m1/s0", "first")),
     call("watch"),

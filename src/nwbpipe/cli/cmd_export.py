@@ -10,37 +10,67 @@ import typer
 
 from nwbpipe.cli._echo import echo
 from nwbpipe.cli._progress import show_progress_bar
+from nwbpipe.errors import RequestError
 
 
 class Format(StrEnum):
-    """Programs that units are exported for."""
+    """What a session is exported to."""
 
     PHY = "phy"
     ANALYZER = "analyzer"
+    PARQUET = "parquet"
+    NETCDF = "netcdf"
+
+
+_OF_UNITS = (Format.PHY, Format.ANALYZER)
 
 
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE.nwb", help="The session file, or its address (s3://…).")],
-    step: Annotated[str, typer.Argument(metavar="STEP", help="The step that found, loaded or curated the units.")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[STEP] OUT",
+            help="A new file or folder; for phy and analyzer after the step that found, loaded or curated the units.",
+        ),
+    ],
     to: Annotated[
-        Format, typer.Option(help="phy: Phy's template-gui; analyzer: SpikeInterface's SortingAnalyzer.")
+        Format,
+        typer.Option(
+            help="phy: Phy's template-gui; analyzer: SpikeInterface's SortingAnalyzer; parquet: tables and "
+            "series, a folder; netcdf: series for xarray, a file."
+        ),
     ] = Format.PHY,
+    series: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A series, or a pattern of several.  [default: all but movies]"),
+    ] = None,
+    window: Annotated[
+        tuple[float, float] | None, typer.Option(metavar="START STOP", help="Times of the series, in seconds.")
+    ] = None,
     recording: Annotated[
-        str | None, typer.Option(metavar="PATH", help="The ElectricalSeries.  [default: that of the step]")
+        str | None,
+        typer.Option(metavar="PATH", help="phy, analyzer: the ElectricalSeries.  [default: that of the step]"),
     ] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds after which the tool is stopped.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads for the tool.  [default: all cores]")] = None,
 ) -> None:
-    """Write a step's units and their preprocessed recording for Phy or SpikeInterface; `curate` takes them back."""
+    """Write what a session holds for other programs: units for Phy, tables and series for pandas or xarray."""
+    if to not in _OF_UNITS:
+        _refuse_options(to, recording=recording, timeout=timeout, threads=threads)
+        (out,) = _require_words(words, to, "OUT")
+        _write_arrays(file, out, to, series, window)
+        return
+    _refuse_options(to, series=series or None, window=window)
+    step, folder = _require_words(words, to, "STEP", "DIR")
     from nwbpipe.export import export_units
 
     with show_progress_bar(f"{step} for {to.value}") as progress:
         written = export_units(
             file,
             step,
-            folder,
-            to=to.value,
+            Path(folder),
+            to="phy" if to is Format.PHY else "analyzer",
             recording=recording,
             timeout=timeout,
             threads=threads,
@@ -49,3 +79,28 @@ def export(
     echo(f"{step}: {written}")
     if to is Format.PHY:
         echo(f"  afterwards: nwbpipe curate {file} {step} {written} --who NAME")
+
+
+def _write_arrays(
+    file: Path, out: str, to: Format, series: list[str] | None, window: tuple[float, float] | None
+) -> None:
+    from nwbpipe.export import write_arrays
+
+    kind = "parquet" if to is Format.PARQUET else "netcdf"
+    left_out = write_arrays(file, Path(out), to=kind, series=series or None, window=window)  # type: ignore[arg-type]
+    echo(f"{file.name}: {out}")
+    for path, reason in left_out.items():
+        echo(f"  left out: {path}: {reason}")
+
+
+def _require_words(words: list[str], to: Format, *names: str) -> list[str]:
+    if len(words) != len(names):
+        expected = f"nwbpipe export FILE.nwb {' '.join(names)} --to {to.value}"
+        raise RequestError("the arguments don't fit the format", expected=expected, found=" ".join(words))
+    return words
+
+
+def _refuse_options(to: Format, **options: object) -> None:
+    given = [f"--{name}" for name, value in options.items() if value is not None]
+    if given:
+        raise RequestError(f"{', '.join(given)} does not apply to --to {to.value}", hint="leave it out")
