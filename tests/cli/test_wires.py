@@ -89,8 +89,8 @@ ALIASES = {
     "download project": "project",
 }
 PRINTED = {
-    "as_json", "as_csv", "prov", "show_all", "processors name", "interfaces name", "tools requirements name",
-    "watch write_unit",
+    "as_json", "as_csv", "prov", "show_all", "processors name", "interfaces name", "help topic",
+    "tools requirements name", "watch write_unit",
     "watch write_dockerfile",
 }  # fmt: skip
 # Values of options that take not every value, and what arrives of them: at first, and as it is changed.
@@ -106,6 +106,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "processors name": (None, ("suite2p", ["suite2p"])),
     "interfaces name": (None, ("TrialsInterface", ["TrialsInterface"])),
     "trust paths": ((["a"], []), (["changed", "second"], ["changed", "second"])),
+    "help topic": (None, (["clocks"], ["clocks"])),
     "status why": ((("m1/s0", "first"), []), (("m2/s1", "second"), ["m2/s1", "second"])),
     "tools install kind": (None, ("conda", ["conda"])),
     **{
@@ -228,7 +229,8 @@ def list_verbs(group: typer.Typer = _main.app, words: str = "") -> Iterator[tupl
 
 def list_options(verb: str, callback: Callable[..., Any]) -> dict[str, Option]:
     parameters = inspect.signature(callback, eval_str=True).parameters.values()
-    return {one.name: Option(verb, one.name, *typing.get_args(one.annotation), one.default) for one in parameters}
+    options = [one for one in parameters if one.annotation is not typer.Context]
+    return {one.name: Option(verb, one.name, *typing.get_args(one.annotation), one.default) for one in options}
 
 
 VERBS = {verb: list_options(verb, callback) for verb, callback in list_verbs()}

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from nwbpipe import environments
-from nwbpipe.environments import Severity, Tool, Weights
+from nwbpipe.environments import Tool, Weights
+from nwbpipe.machine import Severity
 
 NUMPY = Tool("numpy", ("numpy>=1.20",))
 TINY = Tool("tinytool", ("tinytool>=1.0",))

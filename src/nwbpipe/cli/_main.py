@@ -16,9 +16,11 @@ from nwbpipe.cli import (
     cmd_convert,
     cmd_curate,
     cmd_demo,
+    cmd_doctor,
     cmd_download,
     cmd_edit,
     cmd_export,
+    cmd_help,
     cmd_init,
     cmd_interfaces,
     cmd_load,
@@ -45,7 +47,6 @@ app = typer.Typer(
     name="nwbpipe",
     help="One recording session, one NWB file: converted, processed and traceable.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -72,7 +73,9 @@ app.command("qc")(cmd_qc.qc)
 app.command("query")(cmd_query.query)
 app.command("download")(cmd_download.download)
 app.command("upload")(cmd_upload.upload)
+app.command("doctor")(cmd_doctor.doctor)
 app.command("report")(cmd_report.report)
+app.command("help")(cmd_help.show_help)
 app.add_typer(cmd_edit.app, name="edit")
 app.add_typer(cmd_tools.app, name="tools")
 

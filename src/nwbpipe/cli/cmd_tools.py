@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nwbpipe.cli._echo import echo
+from nwbpipe.cli._findings import show_findings
 
 if TYPE_CHECKING:
     from nwbpipe.environments import Tool
@@ -23,17 +24,11 @@ Names = Annotated[list[str], typer.Argument(metavar="NAME...", help="Which tools
 Name = Annotated[str, typer.Argument(help="Which tool.")]
 
 
-def _load_tools() -> dict[str, Tool]:
-    from nwbpipe.processors import processor, processor_names
-
-    methods = [processor(name) for name in processor_names()]
-    return {tool.name: tool for method in methods for tool in (*method.further_tools, method.tool)}
-
-
 def _find_tool(name: str) -> Tool:
     from nwbpipe.errors import UnknownNameError, suggest_names
+    from nwbpipe.processors import list_tools
 
-    tools = _load_tools()
+    tools = list_tools()
     if name not in tools:
         msg = f"there is no tool {name!r}"
         hint = suggest_names(name, tools) or "`nwbpipe tools list` shows them"
@@ -44,7 +39,9 @@ def _find_tool(name: str) -> Tool:
 @app.command("list")
 def list_tools(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
     """Show each tool: where it is installed, in which version and on which device, or how to get it."""
-    rows = [_describe_tool(tool) for _, tool in sorted(_load_tools().items())]
+    from nwbpipe.processors import list_tools
+
+    rows = [_describe_tool(tool) for tool in list_tools().values()]
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
@@ -142,20 +139,11 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Look the tools over: are they whole, can they be imported, what do they compute on. 1 if one is at fault."""
-    from nwbpipe.environments import Severity, examine, examine_machine
+    from nwbpipe.environments import examine, examine_machine
+    from nwbpipe.processors import list_tools
 
-    tools = [_find_tool(name) for name in names] if names else [tool for _, tool in sorted(_load_tools().items())]
-    findings = [*examine_machine(), *examine(tools)]
-    if as_json:
-        rows = [
-            {"about": finding.about, "verdict": str(finding.verdict), "text": finding.text} for finding in findings
-        ]
-        typer.echo(json.dumps(rows, indent=2))
-    else:
-        for finding in findings:
-            echo(f"{finding.verdict:<7}{finding.about:<18}{finding.text}")
-    if any(finding.verdict is Severity.FAULT for finding in findings):
-        raise typer.Exit(1)
+    tools = [_find_tool(name) for name in names] if names else list_tools().values()
+    show_findings([*examine_machine(), *examine(tools)], as_json=as_json)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Tool environments: declare a tool, find or create its environment, and run a computation in it."""
 
 from nwbpipe.environments._container import render_dockerfile, write_context
-from nwbpipe.environments._doctor import Severity, ToolFinding, examine, examine_machine
+from nwbpipe.environments._doctor import examine, examine_machine
 from nwbpipe.environments._find import ToolEnvironment, find, read_version
 from nwbpipe.environments._install import describe_installation, install, remove
 from nwbpipe.environments._lock import lock_tool
@@ -24,10 +24,8 @@ __all__ = [
     "ComputeResult",
     "EnvironmentKind",
     "Program",
-    "Severity",
     "Tool",
     "ToolEnvironment",
-    "ToolFinding",
     "ToolSettings",
     "Weights",
     "configure",

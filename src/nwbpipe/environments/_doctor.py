@@ -8,8 +8,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from nwbpipe.environments import _worker
@@ -22,45 +20,19 @@ from nwbpipe.environments._run import build_tool_variables
 from nwbpipe.environments._settings import tool_folder, tools_folder
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolMissingError
-from nwbpipe.machine import select_variables
+from nwbpipe.machine import Finding, Severity, select_variables
 
 _IMPORT_LIMIT = 600.0  # seconds; a cold import of tensorflow from a network disk takes minutes
 
 
-class Severity(StrEnum):
-    """Severity of a finding."""
-
-    FINE = "ok"
-    NOTE = "note"
-    FAULT = "fault"
-
-
-@dataclass(frozen=True)
-class ToolFinding:
-    """The result of one check.
-
-    Parameters
-    ----------
-    about : str
-        Name of the tool, or "machine".
-    verdict : Severity
-    text : str
-        The finding; for a fault also the next step.
-    """
-
-    about: str
-    verdict: Severity
-    text: str
-
-
-def examine_machine() -> list[ToolFinding]:
+def examine_machine() -> list[Finding]:
     """Check the programs that create environments (uv, conda, containers), and the folder of the environments."""
     findings = []
     program = find_uv()
     findings.append(
-        ToolFinding("machine", Severity.FINE, f"uv: {' '.join(program)}")
+        Finding("machine", Severity.FINE, f"uv: {' '.join(program)}")
         if program
-        else ToolFinding("machine", Severity.NOTE, "no uv: pip creates the environments, which is slower")
+        else Finding("machine", Severity.NOTE, "no uv: pip creates the environments, which is slower")
     )
     for kind, engines in (("conda", CONDA_ENGINES), ("containers", CONTAINER_ENGINES)):
         engine = find_on_path(engines)
@@ -69,13 +41,13 @@ def examine_machine() -> list[ToolFinding]:
             if engine
             else f"no {kind} ({', '.join(engines)}): environments of that kind are not available"
         )
-        findings.append(ToolFinding("machine", Severity.FINE if engine else Severity.NOTE, text))
+        findings.append(Finding("machine", Severity.FINE if engine else Severity.NOTE, text))
     folder = tools_folder()
     above = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(above).free
     writable = os.access(above, os.W_OK)
     findings.append(
-        ToolFinding(
+        Finding(
             "machine",
             Severity.FINE if writable else Severity.FAULT,
             f"tools: {folder}, {free / 1e9:.0f} GB free"
@@ -86,12 +58,12 @@ def examine_machine() -> list[ToolFinding]:
     return findings
 
 
-def examine(tools: Iterable[Tool]) -> list[ToolFinding]:
-    """Check each tool that is installed or given; importing each takes seconds."""
-    return [finding for tool in tools for finding in _examine(tool)]
+def examine(tools: Iterable[Tool], *, imports: bool = True) -> list[Finding]:
+    """Check each tool that is installed or given; with `imports`, import it as a run would, which takes seconds."""
+    return [finding for tool in tools for finding in _examine(tool, imports)]
 
 
-def _examine(tool: Tool) -> list[ToolFinding]:
+def _examine(tool: Tool, imports: bool) -> list[Finding]:
     folder = tool_folder(tool)
     if folder.is_dir() and read_mark(tool) is None:
         text = (
@@ -99,7 +71,7 @@ def _examine(tool: Tool) -> list[ToolFinding]:
             if is_ours(folder)
             else f"{folder} was not made by nwbpipe: move it elsewhere, or set another folder with NWBPIPE_TOOLS"
         )
-        return [ToolFinding(tool.name, Severity.FAULT, text)]
+        return [Finding(tool.name, Severity.FAULT, text)]
     try:
         environment = find(tool)
     except ToolMissingError as error:
@@ -107,16 +79,18 @@ def _examine(tool: Tool) -> list[ToolFinding]:
         parts = [problem.what, problem.found, problem.hint]
         is_installed = read_mark(tool) is not None
         text = ". ".join(part for part in parts if part)
-        return [ToolFinding(tool.name, Severity.FAULT if is_installed else Severity.NOTE, text)]
+        return [Finding(tool.name, Severity.FAULT if is_installed else Severity.NOTE, text)]
     text = f"{environment.version} on Python {environment.python_version}, {environment.kind}"
-    findings = [ToolFinding(tool.name, Severity.FINE, text), _check_import(environment)]
+    findings = [Finding(tool.name, Severity.FINE, text)]
+    if imports:
+        findings.append(_check_import(environment))
     for weights in tool.weights:
         file = environment.weights / weights.file
         if file.is_file():
-            findings.append(ToolFinding(tool.name, Severity.FINE, f"weights: {file}"))
+            findings.append(Finding(tool.name, Severity.FINE, f"weights: {file}"))
         else:
             findings.append(
-                ToolFinding(
+                Finding(
                     tool.name,
                     Severity.NOTE,
                     f"no {weights.file}, for {weights.needed_for}: download {weights.source} to {file.parent}",
@@ -125,7 +99,7 @@ def _examine(tool: Tool) -> list[ToolFinding]:
     return findings
 
 
-def _check_import(environment: ToolEnvironment) -> ToolFinding:
+def _check_import(environment: ToolEnvironment) -> Finding:
     """Import the tool as a run would: in its Python, without downloads, and with a temporary home folder."""
     tool = environment.tool
     module = tool.module or (tool.package.replace("-", "_") if environment.checkout is None else "h5py")
@@ -156,14 +130,14 @@ def _check_import(environment: ToolEnvironment) -> ToolFinding:
                 stdin=subprocess.DEVNULL,
             )
         except (OSError, subprocess.SubprocessError) as error:
-            return ToolFinding(tool.name, Severity.FAULT, f"importing {module}: {error}")
+            return Finding(tool.name, Severity.FAULT, f"importing {module}: {error}")
         finally:
             if container is not None:
                 container.end(name)
     answers = [line.removeprefix("@check ") for line in process.stdout.splitlines() if line.startswith("@check ")]
     if process.returncode or not answers:
         last = (process.stderr.strip().splitlines() or ["no output"])[-1]
-        return ToolFinding(tool.name, Severity.FAULT, f"importing {module} failed: {last}")
+        return Finding(tool.name, Severity.FAULT, f"importing {module} failed: {last}")
     answer = json.loads(answers[-1])
     device = f", computes on {answer['device']}" if "device" in answer else ""
-    return ToolFinding(tool.name, Severity.FINE, f"{module} is imported in {answer['seconds']} s{device}")
+    return Finding(tool.name, Severity.FINE, f"{module} is imported in {answer['seconds']} s{device}")

@@ -1,5 +1,6 @@
-"""The user's machine: private folders, variables for child processes, and the paths that the user trusts."""
+"""The user's machine: private folders, variables for child processes, trusted paths, and findings about it."""
 
+from nwbpipe.machine._findings import Finding, Severity
 from nwbpipe.machine._folders import locate_private_folder, make_cache_folder, make_private_folder, temporary_folder
 from nwbpipe.machine._trust import (
     belongs_to_user,
@@ -12,6 +13,8 @@ from nwbpipe.machine._trust import (
 from nwbpipe.machine._variables import child_python, close_python_path, select_variables
 
 __all__ = [
+    "Finding",
+    "Severity",
     "belongs_to_user",
     "child_python",
     "close_python_path",

@@ -3,7 +3,7 @@
 from nwbpipe.environments import Tool
 from nwbpipe.processors._base import BoundInput, Context, Input, Loaded, Loader, Params, Processor, Results
 from nwbpipe.processors._project_scope import Artefact, ProjectProcessor
-from nwbpipe.processors._registry import processor, processor_names
+from nwbpipe.processors._registry import list_tools, processor, processor_names
 from nwbpipe.processors._resources import Resources
 from nwbpipe.processors._source import computes_same, hash_compute_code
 from nwbpipe.processors._validation import validate_params
@@ -23,6 +23,7 @@ __all__ = [
     "Tool",
     "computes_same",
     "hash_compute_code",
+    "list_tools",
     "processor",
     "processor_names",
     "validate_params",

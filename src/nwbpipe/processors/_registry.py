@@ -6,6 +6,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from nwbpipe.environments import Tool
 from nwbpipe.errors import UnknownNameError, suggest_names
 from nwbpipe.processors._base import Processor
 
@@ -50,6 +51,13 @@ def _find_entry_points() -> dict[str, EntryPoint]:
 def processor_names() -> list[str]:
     """Names of our processors and of those that are installed, sorted."""
     return sorted({*OURS, *_find_entry_points()})
+
+
+def list_tools() -> dict[str, Tool]:
+    """Return the tools of all processors by name, sorted."""
+    methods = [processor(name) for name in processor_names()]
+    tools = {tool.name: tool for method in methods for tool in (*method.further_tools, method.tool)}
+    return dict(sorted(tools.items()))
 
 
 def processor(name: str) -> Processor:

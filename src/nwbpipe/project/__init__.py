@@ -1,5 +1,6 @@
 """Many sessions: nwbpipe.toml, the plan, its execution and state."""
 
+from nwbpipe.project._doctor import examine_folders, examine_project, examine_python
 from nwbpipe.project._load import load_project
 from nwbpipe.project._model import ExecutorSpec, IgnoreRule, Policy, PublishSection, WorkerKind
 from nwbpipe.project._project import Project, ProjectStatus
@@ -29,6 +30,9 @@ __all__ = [
     "Step",
     "Watcher",
     "WorkerKind",
+    "examine_folders",
+    "examine_project",
+    "examine_python",
     "execute_job",
     "find_sessions",
     "load_project",

@@ -3,6 +3,7 @@
 from nwbpipe.run._artefacts import MODELS, PROJECT, StoredArtefact, list_artefacts
 from nwbpipe.run._bind import serves
 from nwbpipe.run._load import load
+from nwbpipe.run._logs import log_folder
 from nwbpipe.run._make_artefact import SessionInputs, compute_project_key, make_artefact
 from nwbpipe.run._process import Run, compute_key, process
 from nwbpipe.run._run_aside import run_aside
@@ -21,6 +22,7 @@ __all__ = [
     "describe_differences",
     "list_artefacts",
     "load",
+    "log_folder",
     "make_artefact",
     "process",
     "run_aside",

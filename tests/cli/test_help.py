@@ -1,0 +1,45 @@
+"""``nwbpipe help``: pages by the words of their titles, and verbs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nwbpipe.cli import main
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def run(*words: str) -> None:
+    with pytest.raises(SystemExit) as ending:
+        main(["help", *words])
+    assert ending.value.code in (0, None)
+
+
+def test_all_pages_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    run()
+    shown = capsys.readouterr().out
+    for page in DOCS.glob("how-*.md"):
+        assert page.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") in shown
+
+
+def test_a_page_is_shown_by_a_word_of_its_title(capsys: pytest.CaptureFixture[str]) -> None:
+    run("Clocks")
+    assert capsys.readouterr().out.strip() == (DOCS / "how-do-clocks-work.md").read_text(encoding="utf-8").strip()
+
+
+def test_the_options_of_a_verb_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    run("status")
+    assert "--why" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [("write", "write a processor"), ("procesor", "did you mean 'processor'"), ("zebra", "`nwbpipe help`")],
+)
+def test_words_that_name_no_page(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ending:
+        main(["help", words])
+    assert ending.value.code == 2
+    assert says in capsys.readouterr().err
