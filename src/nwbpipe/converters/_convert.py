@@ -33,7 +33,7 @@ from nwbpipe.converters.spec._load import open_spec
 from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.disk import open_regular
 from nwbpipe.errors import DamagedFileError, NwbpipeError, OverwriteError, RequestError, UnsupportedFileError
-from nwbpipe.files import Codec, Layout, create_atomically, find_superblock, open_for_writing
+from nwbpipe.files import SEARCHED_BYTES, Codec, Layout, create_atomically, find_superblock, open_for_writing
 from nwbpipe.foreign import forbid_code
 from nwbpipe.provenance import RunRecord, find_current_record, set_sources
 from nwbpipe.session import (
@@ -47,7 +47,6 @@ from nwbpipe.session import (
 )
 from nwbpipe.stores import Stage, Stores, is_remote
 
-_SEARCHED = 2**20  # bytes in which HDF5's signature is looked for
 _NAMED = 20  # results that a message names
 
 
@@ -275,7 +274,7 @@ def _refuse_loss(target: Path | str, overwrite: bool, lossless: bool) -> None:
         raise OverwriteError("the output exists", where=str(target), hint="choose another name, or pass --overwrite")
     if isinstance(target, Path) and target.is_file() and target.stat().st_size:
         with open_regular(target) as file:
-            start = file.read(_SEARCHED)
+            start = file.read(SEARCHED_BYTES)
         if find_superblock(start) is None:
             raise OverwriteError(
                 "the output exists, and is not an NWB file",

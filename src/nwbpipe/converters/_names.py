@@ -26,7 +26,9 @@ _TRACES = {
 }  # fmt: skip
 
 
-def name_after_source(metadata: dict[str, Any], source: str, photon_series: str, *, is_video: bool) -> None:
+def name_after_source(
+    metadata: dict[str, Any], source: str, interface: Any, photon_series: str, *, is_video: bool
+) -> None:
     """Add a source's name to the names of its objects, in place.
 
     Parameters
@@ -35,11 +37,14 @@ def name_after_source(metadata: dict[str, Any], source: str, photon_series: str,
         Metadata of the source, in entries whose key is its name.
     source : str
         Name of the source.
+    interface : BaseDataInterface
+        Its interface, open.
     photon_series : str
         Type of an imaging series, which takes the place of the general name "MicroscopySeries".
     is_video : bool
         True if its device is the camera of a video.
     """
+    _add_default_names(metadata, source, interface)
     for _, kind, entries in _iter_entries(metadata):
         entry = entries.get(source)
         for item in (entry, *(entry.values() if kind in _OF_MANY and isinstance(entry, dict) else ())):
@@ -52,19 +57,10 @@ def name_after_source(metadata: dict[str, Any], source: str, photon_series: str,
         device["name"] = f"Camera_{source}"
 
 
-def add_default_names(metadata: dict[str, Any], source: str, interface: Any) -> None:
+def _add_default_names(metadata: dict[str, Any], source: str, interface: Any) -> None:
     """Add the names that NeuroConv gives where an interface of imaging gives none, in place.
 
     Without them they would not be named after the source, and a second one of the kind would be refused.
-
-    Parameters
-    ----------
-    metadata : dict
-        Metadata of the source, in entries whose key is its name.
-    source : str
-        Name of the source.
-    interface : BaseDataInterface
-        Its interface, open.
     """
     names = {}
     if getattr(interface, "imaging_extractor", None) is not None:

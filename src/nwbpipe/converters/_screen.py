@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nwbpipe.disk import kind_of
 from nwbpipe.errors import SourceError
-from nwbpipe.files import require_safe
+from nwbpipe.files import find_superblock, require_safe
 
 _HDF5 = {".h5", ".hdf5", ".hdf", ".he5", ".mat", ".slp", ".nwb", ".ims", ".brw", ".jld2", ".ma", ".loom", ".nd2h5"}
 _PLAYLISTS = {".m3u8", ".m3u", ".mpd", ".ffconcat", ".sdp"}
@@ -19,7 +19,7 @@ _VIDEOS = {
 _PLAYLIST_STARTS = (b"#extm3u", b"ffconcat")  # whatever the ending
 _VIDEO_PLAYLIST_STARTS = (b"<mpd", b"v=0", b"[playlist]", b"<asx", b"file ")
 _POINTER, _POINTER_BYTES = b"version https://git-lfs", 1024
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_START_BYTES = 4096  # in which a playlist or HDF5's signature is looked for
 
 
 def screen_raw_files(paths: Iterable[Path], roots: Sequence[Path] = ()) -> None:
@@ -58,14 +58,15 @@ def screen_raw_files(paths: Iterable[Path], roots: Sequence[Path] = ()) -> None:
                     found=str(file.resolve()),
                     hint=f"if you made the link: nwbpipe trust {path}; or declare a store, and write store://path",
                 )
-            if _is_playlist(file, status.st_size):
+            start = _read_start(file)
+            if _is_playlist(file, start):
                 raise SourceError(
                     "a raw file is a list of other files, and holds no video itself",
                     where=str(file),
                     expected="a video",
                     hint="name the videos themselves",
                 )
-            if status.st_size < _POINTER_BYTES and _starts_with(file, _POINTER):
+            if status.st_size < _POINTER_BYTES and start.startswith(_POINTER):
                 raise SourceError(
                     "a raw file is a Git LFS pointer: the file itself was not fetched",
                     where=str(file),
@@ -73,7 +74,7 @@ def screen_raw_files(paths: Iterable[Path], roots: Sequence[Path] = ()) -> None:
                     found=f"{status.st_size} bytes of text",
                     hint="run `git lfs pull` in its repository",
                 )
-            if file.suffix.lower() in _HDF5 and status.st_size and _is_hdf5(file):
+            if file.suffix.lower() in _HDF5 and find_superblock(start) is not None:
                 require_safe(file)
 
 
@@ -90,26 +91,16 @@ def _iter_files(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 yield file, file.stat()
 
 
-def _starts_with(file: Path, start: bytes) -> bool:
+def _read_start(file: Path) -> bytes:
     with file.open("rb") as opened:
-        return opened.read(len(start)) == start
+        return opened.read(_START_BYTES)
 
 
-def _is_playlist(file: Path, size: int) -> bool:
+def _is_playlist(file: Path, start: bytes) -> bool:
     """Return True for texts that ffmpeg follows to other files and addresses."""
     if file.suffix.lower() in _PLAYLISTS:
         return True
-    if not size:
-        return False
-    with file.open("rb") as opened:
-        start = opened.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    start = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if file.suffix.lower() in _VIDEOS:
         return start.startswith(_PLAYLIST_STARTS + _VIDEO_PLAYLIST_STARTS) or b"<mpd" in start
     return start.startswith(_PLAYLIST_STARTS)
-
-
-def _is_hdf5(file: Path) -> bool:
-    """Return True if a file begins as HDF5 does, or as MATLAB's files of HDF5: after 512 bytes."""
-    with file.open("rb") as opened:
-        start = opened.read(520)
-    return start.startswith(_SIGNATURE) or start[512:] == _SIGNATURE

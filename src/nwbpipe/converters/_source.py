@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from nwbpipe.converters._added import AddedObjects, Times, collect_added
-from nwbpipe.converters._names import add_default_names, name_after_source
+from nwbpipe.converters._names import name_after_source
 from nwbpipe.converters._reader_faults import hint_at_fault, refuse_empty
 from nwbpipe.converters._screen import screen_raw_files
 from nwbpipe.converters._warnings import find_loss, log_warnings
@@ -162,9 +162,8 @@ class Source:
             metadata = self.interface._get_metadata_for_writing()
             tree: dict[str, Any] = deepcopy(metadata.to_dict() if hasattr(metadata, "to_dict") else dict(metadata))
         if getattr(self.interface, "metadata_key", None) == self.name:
-            add_default_names(tree, self.name, self.interface)
             series = str(self.options.get("photon_series_type", "TwoPhotonSeries"))
-            name_after_source(tree, self.name, series, is_video=self.spec.video is not None)
+            name_after_source(tree, self.name, self.interface, series, is_video=self.spec.video is not None)
         public: dict[str, Any] = self._hide_local_paths(tree)
         return public
 

@@ -6,7 +6,7 @@ from nwbpipe.files._check import FileCondition, Inspection, inspect_file, repair
 from nwbpipe.files._chunks import can_decode_chunks, read_chunked, write_chunked
 from nwbpipe.files._codec import Codec
 from nwbpipe.files._damage import translate_damage
-from nwbpipe.files._journal import find_superblock
+from nwbpipe.files._journal import SEARCHED_BYTES, find_superblock
 from nwbpipe.files._layout import Access, Layout, chunk_shape
 from nwbpipe.files._links import (
     find_dangling,
@@ -45,6 +45,7 @@ from nwbpipe.files.s3 import (
 )
 
 __all__ = [
+    "SEARCHED_BYTES",
     "Access",
     "Codec",
     "FileCondition",

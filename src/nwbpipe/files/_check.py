@@ -16,7 +16,7 @@ from nwbpipe.disk import open_regular, remove_file
 from nwbpipe.errors import FileAccessError
 from nwbpipe.files._atomic import find_partials
 from nwbpipe.files._dangers import Danger
-from nwbpipe.files._journal import find_superblock, journal_path
+from nwbpipe.files._journal import SEARCHED_BYTES, find_superblock, journal_path
 from nwbpipe.files._recover import is_commit_unfinished, recover_locked
 from nwbpipe.files._write_lock import hold_lock, lock_path, translate_access_errors
 from nwbpipe.machine import child_python, close_python_path, select_variables
@@ -36,7 +36,6 @@ _REMOTE = (
     "*_PROXY",
     "*_BUNDLE",
 )
-_START = 2**20  # bytes in which the signature is looked for
 
 
 class FileCondition(StrEnum):
@@ -114,7 +113,7 @@ def inspect_file(path: Path | str, *, timeout: float = 120.0, probe: Sequence[st
         msg = "no such file"
         raise FileAccessError(msg, where=str(path), hint="check the path")
     with translate_access_errors(target, "reading"), open_regular(target) as file:
-        start = file.read(_START)
+        start = file.read(SEARCHED_BYTES)
     size, busy = target.stat().st_size, is_writer_active(target)
     leftovers = () if busy else find_leftovers(target)
 

@@ -24,6 +24,7 @@ from nwbpipe.errors import DamagedFileError
 from nwbpipe.files._os import System, write_all
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+SEARCHED_BYTES = 2**20  # of a file of any kind, in which the signature is looked for
 SUPERBLOCK = 96  # bytes that are looked at, from the signature on: within one sector of the disk
 _MAGIC = b"NWBPIPE1"
 _SEAL = b"SEALED.1"

@@ -91,14 +91,13 @@ def load_array(path: Path) -> np.ndarray[Any, Any]:
         raise _damaged_error(path, f"{type(error).__name__}: {error}") from error
 
 
-def read_length(path: Path) -> int | None:
-    """Return the length of an array by its header, whatever it holds; None if the file has no such header."""
+def read_shape(path: Path) -> tuple[int, ...] | None:
+    """Return the shape of an array by its header, whatever it holds; None if the file has no such header."""
     try:
         with path.open("rb") as stream:
-            shape = _read_header(stream)[0]
+            return _read_header(stream)[0]
     except (OSError, ValueError):
         return None
-    return int(shape[0]) if shape else None
 
 
 def _read_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

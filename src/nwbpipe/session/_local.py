@@ -17,7 +17,6 @@ from nwbpipe.session._reader import SessionReader, read_nwb_version
 from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile
 
 T = TypeVar("T")
-_SEARCHED = 2**20  # bytes in which HDF5's signature is looked for
 
 
 class LocalSessionFile(SessionFile):
@@ -135,7 +134,7 @@ class LocalSessionFile(SessionFile):
     def _require_hdf5(self) -> None:
         try:
             with self._path.open("rb") as raw:
-                start = raw.read(_SEARCHED)
+                start = raw.read(files.SEARCHED_BYTES)
         except OSError as error:
             msg = f"the file can't be read: {error.strerror}"
             raise FileAccessError(msg, where=str(self._path), hint="check its permissions") from error

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from nwbpipe.converters.accounts._account import Account, Stream, Times
+from nwbpipe.converters.accounts._choices import require_choice
 from nwbpipe.converters.accounts._counters import is_regular, mean_rate
 from nwbpipe.converters.accounts._registry import account
 from nwbpipe.errors import Problem, SourceError
@@ -51,7 +52,7 @@ def probe_bruker(arguments: Mapping[str, Any]) -> Account | None:
         )
     sequences = read_sequences(path)
     frames = [frame for sequence in sequences for frame in sequence.frames]
-    if not frames:
+    if not any(frame.files for frame in frames):
         return None
     channel = _choose_channel(frames, arguments, path)
     planes = len(sequences[0].frames) if sequences[0].kind == VOLUMES else 1
@@ -120,16 +121,9 @@ def read_times(sequences: list[Sequence]) -> Times:
 def _choose_channel(frames: list[_Frame], arguments: Mapping[str, Any], path: Path) -> str:
     names = list(dict.fromkeys(name for frame in frames[:100] for name in frame.files))
     chosen = arguments.get("channel_name") or str(arguments.get("stream_name") or "").partition("_")[0] or None
-    if chosen in names or len(names) == 1:
-        return str(chosen) if chosen in names else names[0]
-    name = "stream_name" if "stream_name" in arguments else "channel_name"
-    raise SourceError(
-        f"the recording holds {len(names)} channels, and none of these is chosen",
-        where=str(path),
-        expected=f"{name}: " + " or ".join(names),
-        found=str(chosen or f"no {name}"),
-        hint="name the channel in args; the others are a source each",
-    )
+    argument = "stream_name" if "stream_name" in arguments else "channel_name"
+    require_choice(chosen, names, argument, f"the recording holds {len(names)} channels", path)
+    return str(chosen) if chosen in names else names[0]
 
 
 def _check_files(folder: Path, frames: list[_Frame], path: Path) -> list[tuple[str, Problem]]:

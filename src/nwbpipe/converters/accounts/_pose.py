@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from nwbpipe.converters.accounts._account import Account, Stream
+from nwbpipe.converters.accounts._pose_table import PoseTable, choose_individual, read_pose_table
 from nwbpipe.converters.accounts._registry import account
 
 
@@ -20,7 +21,7 @@ def probe_sleap(arguments: Mapping[str, Any]) -> Account | None:
     path = Path(arguments["file_path"])
     with h5py.File(path, "r") as file:
         frames, instances = file["frames"][:], file["instances"]["track"][:]
-        tracks = [_read_track_name(entry) for entry in file["tracks_json"][:]] if "tracks_json" in file else []
+        tracks = [read_track_name(entry) for entry in file["tracks_json"][:]] if "tracks_json" in file else []
         videos = [_read_video_name(entry) for entry in file["videos_json"][:]] if "videos_json" in file else []
     present = [track for number, track in enumerate(tracks) if np.any(instances == number)]
     name = arguments.get("track_name") or (present[0] if len(present) == 1 else None)
@@ -44,8 +45,6 @@ def probe_sleap(arguments: Mapping[str, Any]) -> Account | None:
 @account("DeepLabCutInterface", "LightningPoseDataInterface")
 def probe_pose_table(arguments: Mapping[str, Any]) -> Account | None:
     """Account for a table of DeepLabCut's kind: a sample for each row."""
-    from nwbpipe.converters.interfaces._guards_pose import PoseTable, choose_individual, read_pose_table
-
     path = Path(arguments["file_path"])
     table = read_pose_table(path)
     if not isinstance(table, PoseTable):
@@ -55,7 +54,8 @@ def probe_pose_table(arguments: Mapping[str, Any]) -> Account | None:
     return Account("DeepLabCut", (path,), (Stream(samples=len(table.index)),), others=others)
 
 
-def _read_track_name(entry: Any) -> str:
+def read_track_name(entry: Any) -> str:
+    """Return the name of a track by its entry in ``tracks_json``: of either form that SLEAP has written."""
     content = json.loads(entry)
     return str(content["name"] if isinstance(content, dict) else content[1])
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nwbpipe.converters.accounts._account import Account, Stream
+from nwbpipe.converters.accounts._choices import require_choice
 from nwbpipe.converters.accounts._registry import account
 from nwbpipe.errors import Problem, SourceError
 
@@ -98,14 +99,8 @@ def probe_scanbox(arguments: Mapping[str, Any]) -> Account | None:
     """Account for a recording of Scanbox."""
     layout = read_layout(Path(arguments["file_path"]))
     names = layout.channels
-    if len(names) > 1 and arguments.get("channel_name") not in names:
-        raise SourceError(
-            f"the recording holds {len(names)} channels, and none of these is chosen",
-            where=str(layout.path),
-            expected="channel_name: " + " or ".join(names),
-            found=str(arguments.get("channel_name", "no channel_name")),
-            hint="name the channel in args; the others are a source each",
-        )
+    count = f"the recording holds {len(names)} channels"
+    require_choice(arguments.get("channel_name"), names, "channel_name", count, layout.path)
     problems = []
     if layout.remainder:
         size = 2 * len(names) * layout.rows * layout.columns

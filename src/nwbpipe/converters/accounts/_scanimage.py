@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.converters.accounts._account import Account, Stream
+from nwbpipe.converters.accounts._choices import require_choice
 from nwbpipe.converters.accounts._fields import choose_field, list_fields, list_rois
 from nwbpipe.converters.accounts._registry import account
-from nwbpipe.errors import Problem, SourceError
+from nwbpipe.errors import Problem
 
 _FRAME = re.compile(r"^frameNumbers = (\d+)", re.MULTILINE)
 
@@ -28,14 +29,8 @@ def probe_scanimage(arguments: Mapping[str, Any]) -> Account | None:
         return None
     settings = metadata["FrameData"]
     names = list_channels(settings)
-    if len(names) > 1 and arguments.get("channel_name") not in names:
-        raise SourceError(
-            f"the file holds {len(names)} channels, and none of these is chosen",
-            where=str(named[0]),
-            expected="channel_name: " + " or ".join(names),
-            found=str(arguments.get("channel_name", "no channel_name")),
-            hint="name the channel in args; the others are a source each",
-        )
+    count = f"the file holds {len(names)} channels"
+    require_choice(arguments.get("channel_name"), names, "channel_name", count, named[0])
     files = named if arguments.get("file_paths") else find_parts(named[0], settings)
     counts = [_read_counts(path) for path in files]
     planes, per_cycle = _count_cycle(settings)

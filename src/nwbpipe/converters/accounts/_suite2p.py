@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nwbpipe.converters.accounts._account import Account, Stream
+from nwbpipe.converters.accounts._choices import require_choice
 from nwbpipe.converters.accounts._registry import account
-from nwbpipe.errors import Problem, SourceError
-from nwbpipe.foreign import load_pickled_dict
+from nwbpipe.errors import Problem
+from nwbpipe.foreign import load_pickled_dict, read_shape
 
 _TRACES = ("F", "Fneu", "spks", "F_chan2", "Fneu_chan2")
 
@@ -25,12 +24,14 @@ def probe_suite2p(arguments: Mapping[str, Any]) -> Account | None:
     if not planes:
         return None
     names = [path.name for path in planes]
-    _choose(arguments, "plane_name", names, f"{len(names)} planes", folder)
+    count = f"the result holds {len(names)} planes"
+    require_choice(arguments.get("plane_name"), names, "plane_name", count, folder)
     plane = folder / str(arguments.get("plane_name") or names[0])
     channels = ["chan1", "chan2"] if (plane / "F_chan2.npy").is_file() else ["chan1"]
-    _choose(arguments, "channel_name", channels, f"{len(channels)} channels", folder)
+    count = f"the result holds {len(channels)} channels"
+    require_choice(arguments.get("channel_name"), channels, "channel_name", count, folder)
     settings = load_pickled_dict(plane / "ops.npy")
-    shapes = {name: shape for name in (*_TRACES, "iscell", "stat") if (shape := _read_shape(plane / f"{name}.npy"))}
+    shapes = {name: shape for name in (*_TRACES, "iscell", "stat") if (shape := read_shape(plane / f"{name}.npy"))}
     problems = _compare_shapes(shapes, int(settings["nframes"]), plane)
     # Told once: arrays that differ can't all have the number of frames of ops.npy.
     stream = Stream(samples=None if problems else int(settings["nframes"]), rate=float(settings["fs"]))
@@ -40,31 +41,9 @@ def probe_suite2p(arguments: Mapping[str, Any]) -> Account | None:
     return Account("suite2p", files, (stream,), others=tuple(unread), problems=tuple(problems))
 
 
-def _choose(arguments: Mapping[str, Any], name: str, names: list[str], count: str, folder: Path) -> None:
-    if len(names) > 1 and arguments.get(name) not in names:
-        raise SourceError(
-            f"the result holds {count}, and none of these is chosen",
-            where=str(folder),
-            expected=f"{name}: " + " or ".join(names),
-            found=str(arguments.get(name, f"no {name}")),
-            hint="name it in args; the others are a source each",
-        )
-
-
 def _plane_number(path: Path) -> tuple[int, str]:
     digits = re.sub(r"\D", "", path.name)
     return (int(digits) if digits else -1, path.name)
-
-
-def _read_shape(path: Path) -> tuple[int, ...] | None:
-    """Read the shape of an array from its header, whatever it holds."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape = read(file)[0]
-    return tuple(int(size) for size in shape)
 
 
 def _compare_shapes(shapes: Mapping[str, tuple[int, ...]], frames: int, plane: Path) -> list[tuple[str, Problem]]:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from nwbpipe.converters.accounts._account import Account, Stream, Times
+from nwbpipe.converters.accounts._choices import require_choice
 from nwbpipe.converters.accounts._counters import is_regular, mean_rate
 from nwbpipe.converters.accounts._registry import account
 from nwbpipe.errors import Problem, SourceError
@@ -79,14 +80,8 @@ def _check_channel(names: list[str], channels: int, arguments: Mapping[str, Any]
             found=f"{', '.join(names)}, by Experiment.xml",
             hint="read each channel's files with TiffImagingInterface, and its rate as sampling_frequency",
         )
-    if arguments.get("channel_name") not in names:
-        raise SourceError(
-            f"the recording holds {channels} channels, and none of these is chosen",
-            where=str(path),
-            expected="channel_name: " + " or ".join(names),
-            found=str(arguments.get("channel_name", "no channel_name")),
-            hint="name the channel in args; the others are a source each",
-        )
+    count = f"the recording holds {channels} channels"
+    require_choice(arguments.get("channel_name"), names, "channel_name", count, path)
 
 
 def _find_unlisted(path: Path, files: set[str]) -> list[tuple[str, Problem]]:

@@ -11,14 +11,10 @@ import numpy.typing as npt
 from neuroconv.datainterfaces import DeepLabCutInterface as _NeuroConvInterface
 from pydantic import FilePath
 
+from nwbpipe.converters.accounts._pose_table import PoseTable, choose_individual, read_pose_table
 from nwbpipe.converters.interfaces._declaration import interface
 from nwbpipe.converters.interfaces._frame_times import FrameTimesInterface
-from nwbpipe.converters.interfaces._guards_pose import (
-    PoseTable,
-    choose_individual,
-    guard_deeplabcut,
-    read_pose_table,
-)
+from nwbpipe.converters.interfaces._guards_pose import guard_deeplabcut
 from nwbpipe.errors import ClockError, SourceError
 
 

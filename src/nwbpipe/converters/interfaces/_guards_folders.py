@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.errors import Problem
-from nwbpipe.foreign import read_length
+from nwbpipe.foreign import read_shape
 
 _COPY = "copy the recording again, whole"
 
@@ -85,8 +85,8 @@ def guard_suite2p(args: Mapping[str, Any]) -> list[Problem]:
             if path.is_file() and not path.stat().st_size:
                 return [Problem(f"{name} is empty", str(path), "what suite2p writes", "0 bytes", _COPY)]
         for name in ("F.npy", "stat.npy"):
-            count = read_length(plane / name)
-            if count == 0:
+            shape = read_shape(plane / name)
+            if shape and shape[0] == 0:
                 hint = "leave the source out"
                 return [Problem("suite2p found no ROI", str(plane / name), "one ROI or more", "0 ROIs", hint)]
     return []

@@ -66,14 +66,7 @@ def check_draft(path: Path | str, *, stores: Stores | None = None) -> None:
         If anything is wrong; `problems` names every mistake that was found.
     """
     with _open_document(path, stores) as (document, paths):
-        document.tree.setdefault("nwbpipe", None)
-        metadata = document.tree.get("metadata")
-        _add_defaults(document.tree, "subject", metadata.get("Subject") if isinstance(metadata, Mapping) else None)
-        _add_defaults(document.tree, "session", None)
-        document.tree["reference_clock"] = choose_reference(document.tree)
-        document.validate(SessionSpec, document.tree, context=replace(paths, is_draft=True))
-        check_references(document)
-        document.raise_problems("the session spec", str(path))
+        _check_document(document, replace(paths, is_draft=True), str(path))
 
 
 @dataclass(frozen=True)
@@ -142,7 +135,7 @@ def _check_document(document: SpecDocument, paths: SpecPaths, where: str) -> Ses
     tree = document.tree
     tree.setdefault("nwbpipe", None)
     metadata = tree.get("metadata")
-    if isinstance(metadata, Mapping):
+    if isinstance(metadata, Mapping) and not paths.is_draft:  # pynwb is imported for it
         metadata = tree["metadata"] = infer_type(metadata, _text_fields())
     _add_defaults(tree, "subject", metadata.get("Subject") if isinstance(metadata, Mapping) else None)
     _add_defaults(tree, "session", None)
