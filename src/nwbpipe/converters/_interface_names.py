@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -13,16 +14,17 @@ from pathlib import Path
 from nwbpipe.errors import UnknownNameError, suggest_names
 
 ENTRY_POINT_GROUP = "nwbpipe.interfaces"
+_DECLARED = re.compile(r"^@interface\([^()]*\)\nclass (\w+)", re.MULTILINE)
 
 
 def is_interface(name: str) -> bool:
     """Return True if a data interface of ours, of NeuroConv or of another package has that class name."""
-    return name in our_modules() or name in list_neuroconv_names() or name in list_entry_points()
+    return name in our_modules() or name in neuroconv_modules() or name in list_entry_points()
 
 
 def make_unknown_error(name: str) -> UnknownNameError:
     """Make the error for a name that no interface has; it names the nearest ones."""
-    names = sorted({*our_modules(), *list_neuroconv_names(), *list_entry_points()})
+    names = sorted({*our_modules(), *neuroconv_modules(), *list_entry_points()})
     # A short name such as "SpikeGLX" is far from every class name by distance, and yet says what is meant.
     longer = [item for item in names if name and name.lower() in item.lower()][:5]
     return UnknownNameError(
@@ -43,32 +45,28 @@ def our_modules() -> Mapping[str, str]:
     """
     modules = {}
     for path in sorted((Path(__file__).parent / "interfaces").glob("_*.py")):
-        text = path.read_text(encoding="utf-8")
-        if "\n@interface(" in text:
-            classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
-            names = [cls.name for cls in classes if any(map(_is_declaration, cls.decorator_list))]
-            modules.update(dict.fromkeys(names, f"{__package__}.interfaces.{path.stem}"))
+        names = _DECLARED.findall(path.read_text(encoding="utf-8"))
+        modules.update(dict.fromkeys(names, f"{__package__}.interfaces.{path.stem}"))
     return modules
 
 
-def _is_declaration(decorator: ast.expr) -> bool:
-    called = decorator.func if isinstance(decorator, ast.Call) else None
-    return isinstance(called, ast.Name) and called.id == "interface"
-
-
 @cache
-def list_neuroconv_names() -> frozenset[str]:
-    """Return the names of NeuroConv's interfaces, from the text of the module that lists them."""
+def neuroconv_modules() -> Mapping[str, str]:
+    """Map the names of NeuroConv's interfaces to their modules, by the text of the module that lists them."""
     package = find_spec("neuroconv")
     if package is None or not package.submodule_search_locations:
-        return frozenset()
+        return {}
     text = (Path(package.submodule_search_locations[0]) / "datainterfaces" / "__init__.py").read_text("utf-8")
+    body = ast.parse(text).body
     lists = [
         node.value
-        for node in ast.parse(text).body
+        for node in body
         if isinstance(node, ast.Assign) and any(getattr(item, "id", "") == "interface_list" for item in node.targets)
     ]
-    return frozenset(node.id for item in lists for node in ast.walk(item) if isinstance(node, ast.Name))
+    imports = [node for node in body if isinstance(node, ast.ImportFrom) and node.level == 1]
+    homes = {alias.name: f"neuroconv.datainterfaces.{node.module}" for node in imports for alias in node.names}
+    listed = {node.id for item in lists for node in ast.walk(item) if isinstance(node, ast.Name)}
+    return {name: homes.get(name, "neuroconv.datainterfaces") for name in listed}
 
 
 def list_entry_points() -> dict[str, EntryPoint]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nwbpipe.converters import check_draft, load_spec
-from nwbpipe.converters._interface_names import list_neuroconv_names, our_modules
+from nwbpipe.converters import check_draft, interfaces, load_spec
+from nwbpipe.converters._interface_names import neuroconv_modules, our_modules
 from nwbpipe.converters.interfaces import interface_names
 from nwbpipe.errors import SpecError
 from tests.converters import raw
@@ -175,30 +175,47 @@ def test_a_missing_spec_is_one_clear_error(tmp_path):
         load_spec(tmp_path / "no.yaml")
 
 
-def test_a_draft_is_checked_without_neuroconv(folder: Path) -> None:
-    """Within tenths of a second: keys, values, references and names; not arguments, which the interfaces declare."""
-    source = {"interface": "TiffImagingInterfac", "args": {"file_pth": "movie.tif"}, "cloc": "x"}
-    path = raw.write_spec(folder, {"scope": source}, clocks={"y": {"align": "start", "offset_s": 1.0}})
+def test_a_wrong_spec_is_refused_without_neuroconv(folder: Path) -> None:
+    """Within tenths of a second: keys, values, references, names of interfaces and of their arguments, paths."""
+    sources = {
+        "scope": {"interface": "TiffImagingInterfac", "args": {"file_pth": "movie.tif"}, "cloc": "x"},
+        "other": raw.tiff() | {"args": {"file_pth": "movie.tif", "sampling_frequency": "fast"}},
+        "probe": {"interface": "SpikeGLXRecordingInterface"},
+        "trials": {"interface": "TrialsInterface", "args": {"file_path": "movie.tiff", "metadata_key": "x"}},
+    }
+    path = raw.write_spec(folder, sources, clocks={"y": {"align": "start", "offset_s": 1.0}})
     script = f"""
 import sys
-from pathlib import Path
-from nwbpipe.converters import check_draft
-from nwbpipe.errors import SpecError
+from nwbpipe.cli import main
 try:
-    check_draft(Path({str(path)!r}))
-except SpecError as error:
-    print(*(problem.what for problem in error.problems), sep="\\n")
-print(*{{"neuroconv", "pynwb", "hdmf", "h5py", "numpy"}} & set(sys.modules))
+    main(["convert", {str(path)!r}])
+finally:
+    print(*{{"neuroconv", "pynwb", "hdmf", "h5py", "numpy"}} & set(sys.modules))
 """
-    lines = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    assert "no data interface is called 'TiffImagingInterfac'" in lines
-    assert "the key 'cloc' is unknown" in lines
-    assert lines[-1] == ""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (2, "\n")
+    for text in (
+        "no data interface is called 'TiffImagingInterfac'",
+        "the key 'cloc' is unknown",
+        "the key 'file_pth' is unknown",
+        "sources.other.args.sampling_frequency",
+        "sources.probe.args.folder_path",
+        "file not found",
+    ):
+        assert text in result.stderr
+    assert result.stderr.count("'file_pth' is unknown") == 1  # whose interface is not known has no known arguments
     check_draft(raw.write_spec(folder, {"scope": raw.tiff()}))
 
 
 def test_names_of_interfaces_are_known_without_their_import() -> None:
-    assert {*our_modules(), *list_neuroconv_names()} <= set(interface_names())
-    assert len(list_neuroconv_names()) > 50
+    assert {*our_modules(), *neuroconv_modules()} <= set(interface_names())
+    assert len(neuroconv_modules()) > 50
+    texts = [path.read_text() for path in Path(interfaces.__path__[0]).glob("_*.py")]
+    assert sum(text.count("\n@interface(") for text in texts) == len(our_modules())
+
+
+def test_a_draft_asks_no_store_over_the_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NWBPIPE_STORE_RAW", "memory://nothing")
+    path = raw.write_spec(folder, {"scope": raw.tiff() | {"args": {"file_path": "raw://x.tif"}}})
+    check_draft(path)
+    assert "file not found" in mistakes(path)[0]

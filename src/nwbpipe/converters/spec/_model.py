@@ -25,6 +25,7 @@ from nwbpipe.converters.spec._clock_spec import ClockSpec
 from nwbpipe.converters.spec._entities import DeviceSpec, Filled, Implant, Injection, Insertion, Note, Surgery
 from nwbpipe.converters.spec._paths import SpecPaths
 from nwbpipe.converters.spec._probe_spec import ProbeSpec, read_short_form
+from nwbpipe.converters.spec._signatures import read_parameters
 from nwbpipe.converters.spec._yaml import YamlMapping, YamlScalar
 from nwbpipe.errors import NwbpipeError, show_text
 from nwbpipe.validation import FormatVersion, StrictModel, mistake
@@ -198,8 +199,11 @@ def _writes_videos(interface: type[Any]) -> bool:
 
 def _type_arguments(value: Any, info: ValidationInfo) -> Any:
     """Type the arguments or options of a source as its interface declares them."""
-    if not isinstance(value, Mapping) or "interface" not in info.data or _is_draft(info.context):
+    if not isinstance(value, Mapping) or "interface" not in info.data:
         return value  # a mistake of the interface's own has its own problem
+    if _is_draft(info.context):
+        declared = read_parameters(info.data["interface"]) if info.field_name == "args" else None
+        return value if declared is None else type_arguments(value, declared, False, info.context)
     interface = _find_interface(info.data["interface"])
     if info.field_name == "args":
         return type_arguments(value, *source_parameters(interface), info.context)

@@ -57,7 +57,7 @@ class SpecPaths:
     present : bool
         True if what a path names has to exist.
     is_draft : bool
-        True if arguments are not looked at: that takes the interfaces, whose import takes seconds.
+        True if only what needs neither the import of an interface, which takes seconds, nor the network is checked.
     """
 
     folder: Path
@@ -94,7 +94,8 @@ class SpecPaths:
             path, store, plain = self._resolve_in_store(text)
         if self.present:
             if store is not None:
-                self._check_remote(store, plain, text, kind)
+                if not self.is_draft:
+                    self._check_remote(store, plain, text, kind)
             elif kind != "path":
                 self._check_local(path, text, kind)
         if store is not None:
