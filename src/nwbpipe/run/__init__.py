@@ -1,7 +1,7 @@
 """One step on one session file: bind its inputs, compute, commit, verify, load."""
 
 from nwbpipe.run._artefacts import MODELS, PROJECT, StoredArtefact, list_artefacts
-from nwbpipe.run._bind import serves
+from nwbpipe.run._bind import list_patterns, match_binding, match_many, serves
 from nwbpipe.run._load import load
 from nwbpipe.run._logs import log_folder
 from nwbpipe.run._make_artefact import SessionInputs, compute_project_key, make_artefact
@@ -21,9 +21,12 @@ __all__ = [
     "compute_project_key",
     "describe_differences",
     "list_artefacts",
+    "list_patterns",
     "load",
     "log_folder",
     "make_artefact",
+    "match_binding",
+    "match_many",
     "process",
     "run_aside",
     "serves",

@@ -80,17 +80,11 @@ def _bind_many(
     if binding is None:
         return {} if declared.optional else {f"{name}:1": _bind_object(where, name, declared, None, candidates)}
     chosen: dict[str, NwbObject] = {}
-    for pattern in map(str.strip, binding.split(",")):
-        # A pattern without a folder means names, wherever they are.
-        wide = pattern if "/" in pattern else f"*/{pattern}"
-        matches = [
-            item
-            for item in candidates
-            if serves(item, declared) and (_matches(item.path, pattern) or _matches(item.path, wide))
-        ]
+    for pattern in list_patterns(name, binding):
+        matches = match_many(pattern, declared, candidates)
         if not matches:
             _bind_object(where, name, declared, pattern, candidates)  # says why
-        chosen |= {item.path: item for item in sorted(matches, key=lambda item: item.path)}
+        chosen |= {item.path: item for item in matches}
     return {
         f"{name}:{number}": BoundInput(f"{name}:{number}", item.path, item.neurodata_type, item.object_id)
         for number, item in enumerate(chosen.values(), start=1)
@@ -148,8 +142,7 @@ def _bind_object(
     if binding is None:
         chosen = serving
     else:
-        exact = [candidate for candidate in candidates if candidate.path == binding]
-        named = exact or [candidate for candidate in candidates if _matches(candidate.path, binding)]
+        named = match_binding(binding, candidates)
         chosen = [candidate for candidate in named if serves(candidate, declared)]
         if named and not chosen:
             msg = f"the object bound to the input {name!r} is of the wrong type"
@@ -174,6 +167,36 @@ def serves(candidate: NwbObject, declared: Input) -> bool:
     return bool(candidate.lineage.intersection(declared.neurodata_types)) and not candidate.lineage.intersection(
         declared.but_not
     )
+
+
+def match_binding(binding: str, candidates: Iterable[NwbObject]) -> list[NwbObject]:
+    """Return the objects that a binding means: the one at that path, or those that it matches."""
+    matches = [item for item in candidates if _matches(item.path, binding)]
+    return [item for item in matches if item.path == binding] or matches
+
+
+def list_patterns(name: str, binding: str) -> list[str]:
+    """Return the patterns of a binding of the input `name`, which takes many objects: they have commas between.
+
+    Raises
+    ------
+    InputError
+        A pattern is empty: it would mean every object.
+    """
+    patterns = [pattern.strip() for pattern in binding.split(",")]
+    if not all(pattern.strip("/") for pattern in patterns):
+        msg = f"the input {name!r} has an empty pattern"
+        hint = "leave out the comma that has nothing before or after it"
+        raise InputError(msg, expected="names or patterns with commas between", found=repr(binding), hint=hint)
+    return patterns
+
+
+def match_many(pattern: str, declared: Input, candidates: Iterable[NwbObject]) -> list[NwbObject]:
+    """Return the objects that a pattern means for an input that takes many, by path: their order decides the key."""
+    wide = pattern if "/" in pattern else f"*/{pattern}"  # without a folder: a name, wherever it is
+    items = sorted((item for item in candidates if serves(item, declared)), key=lambda item: item.path)
+    matches = [item for item in items if _matches(item.path, pattern) or _matches(item.path, wide)]
+    return [item for item in matches if item.path == pattern] or matches
 
 
 def _matches(path: str, binding: str) -> bool:

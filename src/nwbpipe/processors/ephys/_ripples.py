@@ -77,6 +77,7 @@ class Ripples(Processor):
     name: ClassVar[str] = "ripples"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ecephys"
+    containers: ClassVar[tuple[str, ...]] = ("Ripples",)
     inputs: ClassVar[Mapping[str, Input]] = {
         "lfp": Input(
             "ElectricalSeries", but_not=("SpikeEventSeries",), doc="The field potential: of `lfp`, or recorded"

@@ -12,7 +12,7 @@ from nwbpipe.files import is_below
 from nwbpipe.processors import Artefact, BoundInput, Input
 from nwbpipe.project._spec import Step
 from nwbpipe.provenance import RunRecord
-from nwbpipe.run import serves
+from nwbpipe.run import list_patterns, match_binding, match_many, serves
 from nwbpipe.session import NwbObject
 
 
@@ -74,12 +74,7 @@ def expand_runs(
         elif re.search(r"[*?\[]", binding):
             fanned[name] = _match_pattern(step, name, binding, raw, declared)
         else:
-            plain = binding.strip("/")
-            named = [
-                candidate
-                for candidate in raw
-                if candidate.path.strip("/") == plain or candidate.path.endswith(f"/{plain}")
-            ]
+            named = match_binding(binding, raw)
             if named and not any(serves(candidate, declared) for candidate in named):
                 msg = f"the object bound to the input {name!r} of {step.name!r} is of the wrong type"
                 types = " or ".join(declared.neurodata_types)
@@ -124,15 +119,16 @@ def _choose_all(
     if binding is None:
         only = _choose_only(step, name, [item for item in raw if serves(item, declared)], declared)
         chosen[only.path] = only
-    for pattern in map(str.strip, binding.split(",")) if binding is not None else ():
+    for pattern in list_patterns(name, binding) if binding is not None else ():
         first, _, below = pattern.strip("/").partition("/")
         if first in upstream:
             for _, record in upstream[first]:
                 item = _choose_only(step, name, _find_step_outputs(candidates, record, below, declared), declared)
                 chosen[item.path] = item
         else:
-            wide = pattern if "/" in pattern else f"*/{pattern}"
-            matches = _match_pattern(step, name, wide, raw, declared).values()
+            matches = match_many(pattern, declared, raw)
+            if not matches:
+                raise _no_match_error(step, name, pattern, declared)
             chosen |= {item.path: item for item in matches}
     return {f"{name}:{number}": item for number, item in enumerate(chosen.values(), start=1)}
 
@@ -179,6 +175,11 @@ def _strip_module(path: str) -> list[str]:
     return parts[2:] if parts[0] == "processing" else parts
 
 
+def _no_match_error(step: Step, name: str, pattern: str, declared: Input) -> InputError:
+    msg = f"no object matches the input {name!r} of {step.name!r}"
+    return InputError(msg, expected=" or ".join(declared.neurodata_types), found=f"nothing at {pattern!r}")
+
+
 def _match_pattern(
     step: Step, name: str, pattern: str, raw: Sequence[NwbObject], declared: Input
 ) -> dict[str, NwbObject]:
@@ -188,8 +189,7 @@ def _match_pattern(
         if serves(match, declared) and fnmatch.fnmatchcase(match.path.strip("/"), pattern.strip("/"))
     ]
     if not matches:
-        msg = f"no object matches the input {name!r} of {step.name!r}"
-        raise InputError(msg, expected=" or ".join(declared.neurodata_types), found=f"nothing at {pattern!r}")
+        raise _no_match_error(step, name, pattern, declared)
     parts: dict[str, NwbObject] = {}
     for match in matches:
         part = re.sub(r"[^a-z0-9]+", "_", match.path.rsplit("/", 1)[-1].lower()).strip("_") or "x"
