@@ -9,6 +9,7 @@
 # make bench  measure speed and memory
 # make same-source [CHANGED="dff wheel"]  after a change of compute code (see CONTRIBUTING.md)
 # make locks  resolve the locked versions again
+# make licences  list the locked packages with their versions and licences
 # Everything is installed into .venv and .make; nothing but Python ≥ 3.11 and git is assumed.
 
 PYTHON ?= python3

@@ -28,7 +28,7 @@ def write_folder(folder: Path, clusters: list[int], **tables: str) -> Path:
     np.save(folder / SPIKES, POSITIONS)
     np.save(folder / "spike_times.npy", np.arange(len(clusters))[:, None])
     np.save(folder / "spike_clusters.npy", np.array(clusters, "int32"))
-    (folder / MARK).write_text(json.dumps({"units": "id", "names": ["a", "b", "c"], "exported": ["a", "b"]}))
+    (folder / MARK).write_text(json.dumps({"units": "id", "names": ["a", "b", "c"]}))
     for name, text in tables.items():
         (folder / f"cluster_{name}.tsv").write_text(text)
     return folder
@@ -53,6 +53,16 @@ def test_merges_and_splits_keep_every_spike(tmp_path: Path) -> None:
         ("phy_3", "good", (0, 1), [0, 2, 3, 4, 5, 6]),
         ("c", "", (2,), []),
     ]
+
+
+def test_a_merge_alone_is_another_decision(tmp_path: Path) -> None:
+    decisions = [
+        read_phy_curation(write_folder(tmp_path / str(number), clusters, group="cluster_id\tgroup\n0\tgood\n"))
+        for number, clusters in enumerate(([0, 1, 0, 1, 0, 0, 1], [0, 1, 0, 1, 0, 0, 1], [0] * 7))
+    ]
+    unchanged, same, merged = (decision.as_dict() for decision in decisions)
+    assert unchanged == same != merged
+    assert unchanged["labels"] == merged["labels"]
 
 
 def test_another_folder_of_phy_is_refused(tmp_path: Path) -> None:

@@ -45,7 +45,8 @@ class ScrubbedFile:
     datasets : int
         Number of datasets that were read.
     unprotected : int
-        Number of those whose values have neither a checksum nor an identity in a record.
+        Number of those without a checksum in the file (gzip's or Fletcher's): a flipped bit in their values shows
+        only by the identities of an earlier look.
     damaged : mapping of str to str
         Path of each damaged dataset, and what is wrong with it.
     changed : tuple of str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,8 +31,6 @@ class PhyCuration:
         Id of the table.
     names : tuple of str
         Names of its units.
-    exported : tuple of str
-        Names of those that the folder holds, by their cluster.
     positions, clusters : ndarray, int64, shape (spikes,)
         Position of each spike in the table, and its cluster now.
     labels : dict of int to str
@@ -40,7 +39,6 @@ class PhyCuration:
 
     units: str
     names: tuple[str, ...]
-    exported: tuple[str, ...]
     positions: NDArray[np.int64]
     clusters: NDArray[np.int64]
     labels: dict[int, str]
@@ -71,8 +69,10 @@ class PhyCuration:
         return sorted([*units, *empty], key=lambda unit: unit.sources)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the decisions as plain JSON, for the record."""
-        return {"labels": {str(cluster): label for cluster, label in sorted(self.labels.items())}, "from": "phy"}
+        """Return the decisions as plain JSON, for the record: the labels, and the SHA-256 of which spike is whose."""
+        spikes = np.stack([self.positions, self.clusters]).astype("<i8")
+        labels = {str(cluster): label for cluster, label in sorted(self.labels.items())}
+        return {"labels": labels, "sha256": hashlib.sha256(spikes.tobytes()).hexdigest(), "from": "phy"}
 
 
 def list_curated_files(folder: Path) -> list[Path]:
@@ -102,8 +102,7 @@ def read_phy_curation(folder: Path) -> PhyCuration:
     try:
         mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
         positions = np.load(folder / SPIKES, allow_pickle=False).astype(np.int64)
-        names, exported = tuple(map(str, mark["names"])), tuple(map(str, mark["exported"]))
-        units = str(mark["units"])
+        units, names = str(mark["units"]), tuple(map(str, mark["names"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = "the folder of the export is damaged"
         raise SourceError(msg, where=str(folder), found=str(error), hint=_HINT) from error
@@ -121,7 +120,7 @@ def read_phy_curation(folder: Path) -> PhyCuration:
                 labels[cluster] = label
     present = set(np.unique(clusters).tolist())
     labels = {cluster: label for cluster, label in labels.items() if cluster in present}
-    return PhyCuration(units, names, exported, positions, clusters, labels)
+    return PhyCuration(units, names, positions, clusters, labels)
 
 
 def check_units(curation: PhyCuration, object_id: str, names: Sequence[str], spikes: int) -> None:

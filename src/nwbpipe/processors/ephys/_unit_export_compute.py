@@ -81,7 +81,6 @@ def compute(request: Mapping[str, Any], results: h5py.File, progress: Callable[[
         "format": 1,
         "units": facts["units_object"],
         "names": names,
-        "exported": [names[unit] for unit in filled],
         "spikes": len(samples),
         "channels": decisions["channels"],
     }
