@@ -1,5 +1,6 @@
 """Arrays and folders of a session for other programs."""
 
+from nwbpipe.export._align import align
 from nwbpipe.export._pandas import to_pandas
 from nwbpipe.export._pynapple import PynappleSession, to_pynapple
 from nwbpipe.export._spikeinterface import SpikeInterfaceSession, to_spikeinterface
@@ -12,6 +13,7 @@ __all__ = [
     "PynappleSession",
     "SpikeInterfaceSession",
     "StoredArray",
+    "align",
     "export_units",
     "to_pandas",
     "to_pynapple",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MOST_TIMES = 2**24  # of two series that are compared with each other
 # xarray takes arrays with these units, read from a file, for durations.
 _UNITS = {"days": "d", "hours": "h", "minutes": "min", "seconds": "s", "milliseconds": "ms", "microseconds": "us"}
-_TIME = {"units": "s", "long_name": "time on the session's reference clock"}
+TIME_ATTRIBUTES = {"units": "s", "long_name": "time on the session's reference clock"}
 _SESSION = ("session_start_time", "session_description", "session_id", "identifier")
 
 
@@ -146,17 +146,11 @@ def _build_dataset(
 
     times = next(iter(members.values())).times
     first, stop = times.find_samples(reader.file, window)
-    coordinates: dict[str, Any] = {"time": ("time", times.read(reader.file, first, stop), _TIME)}
-    names = _name_axes(members)
+    dimensions, coordinates = name_axes({name: series.axes for name, series in members.items()})
+    coordinates["time"] = ("time", times.read(reader.file, first, stop), TIME_ATTRIBUTES)
     variables: dict[str, Any] = {}
     for name, series in members.items():
-        dims = ["time"]
-        for axis in series.axes:
-            dim = names[_identify(axis)]
-            dims.append(dim)
-            coordinates[dim] = (dim, axis.labels, {} if axis.table is None else {"table": axis.table})
-            for column, cells in axis.columns.items():
-                coordinates[f"{dim}_{column}"] = (dim, cells)
+        dims = ["time", *dimensions[name]]
         attributes = {
             "units": _UNITS.get(series.unit, series.unit),
             "description": series.description,
@@ -178,21 +172,38 @@ def _identify(axis: Axis) -> tuple[Any, ...]:
     return (axis.name, axis.table, axis.labels.dtype.kind, tuple(axis.labels.tolist()))
 
 
-def _name_axes(members: Mapping[str, Series]) -> dict[tuple[Any, ...], str]:
-    """Name the dimensions of a Dataset: two sets of ROIs are two of them, each called after its table."""
-    axes: dict[tuple[Any, ...], tuple[Axis, str]] = {}
-    for name, series in members.items():
-        for axis in series.axes:
-            axes.setdefault(_identify(axis), (axis, name))
+def name_axes(axes: Mapping[str, Sequence[Axis]]) -> tuple[dict[str, list[str]], dict[str, Any]]:
+    """Name the dimensions of a Dataset: two sets of ROIs are two of them, each called after its table.
+
+    Parameters
+    ----------
+    axes : mapping of str to sequence of Axis
+        Axes of each variable, by its name, without that of the time.
+
+    Returns
+    -------
+    dimensions : dict of str to list of str
+        Their names, by variable.
+    coordinates : dict
+        Labels of the dimensions, and what else their tables say, as xarray takes them.
+    """
+    owners: dict[tuple[Any, ...], tuple[Axis, str]] = {}
+    for variable, parts in axes.items():
+        for axis in parts:
+            owners.setdefault(_identify(axis), (axis, variable))
     names: dict[tuple[Any, ...], str] = {}
-    for key, (axis, series_name) in axes.items():
-        alone = sum(other.name == axis.name for other, _ in axes.values()) == 1
-        owner = axis.table.rpartition("/")[2] if axis.table else series_name
+    coordinates: dict[str, Any] = {}
+    for key, (axis, variable) in owners.items():
+        alone = sum(other.name == axis.name for other, _ in owners.values()) == 1
+        owner = axis.table.rpartition("/")[2] if axis.table else variable
         name = axis.name if alone else f"{axis.name}_{owner}"
         while name in names.values():  # parts of one table
-            name = f"{axis.name}_{series_name}" if name != f"{axis.name}_{series_name}" else f"{name}_"
+            name = f"{axis.name}_{variable}" if name != f"{axis.name}_{variable}" else f"{name}_"
         names[key] = name
-    return names
+        coordinates[name] = (name, axis.labels, {} if axis.table is None else {"table": axis.table})
+        for column, cells in axis.columns.items():
+            coordinates[f"{name}_{column}"] = (name, cells)
+    return {variable: [names[_identify(axis)] for axis in parts] for variable, parts in axes.items()}, coordinates
 
 
 def make_lazy(values: StoredArray) -> Any:

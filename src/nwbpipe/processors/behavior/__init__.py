@@ -3,9 +3,12 @@
 from nwbpipe.processors.behavior._event_windows import EventWindows, EventWindowsParams
 from nwbpipe.processors.behavior._shared_pca import PcaScores, SharedPca, SharedPcaParams
 from nwbpipe.processors.behavior._trialize import Trialize, TrializeParams
+from nwbpipe.processors.behavior._trialize_compute import NO_TIME, OUTSIDE, find_window, sample_series
 from nwbpipe.processors.behavior._wheel import Wheel, WheelParams
 
 __all__ = [
+    "NO_TIME",
+    "OUTSIDE",
     "EventWindows",
     "EventWindowsParams",
     "PcaScores",
@@ -15,4 +18,6 @@ __all__ = [
     "TrializeParams",
     "Wheel",
     "WheelParams",
+    "find_window",
+    "sample_series",
 ]

@@ -22,6 +22,43 @@ def make_grid(before_s: float, after_s: float, rate: float) -> np.ndarray:
     return np.arange(first, last + 1) / rate
 
 
+def find_window(
+    stamps: np.ndarray | None, rate: float, start: float, count: int, anchor: float, low: float, high: float
+) -> tuple[int, int, np.ndarray]:
+    """Find the samples of a series around a time, and one more on each side.
+
+    Parameters
+    ----------
+    stamps : ndarray of float64, shape (n_samples,), or None
+        Times of the samples; None if they are regular.
+    rate, start : float
+        Samples per second, and time of the first one, if they are regular.
+    count : int
+        Number of samples.
+    anchor : float
+        The time, in seconds.
+    low, high : float
+        Ends of the window, in seconds from the anchor.
+
+    Returns
+    -------
+    first, last : int
+        The first sample, and the one after the last.
+    times : ndarray of float64
+        Their times from the anchor: at the size of Unix times, a sum of times would lose a quarter of a microsecond.
+    """
+    if stamps is None:
+        first = int(np.floor((anchor + low - start) * rate + 1e-6)) - 1
+        last = int(np.ceil((anchor + high - start) * rate - 1e-6)) + 2
+    else:
+        first = int(np.searchsorted(stamps, anchor + low)) - 1
+        last = int(np.searchsorted(stamps, anchor + high, side="right")) + 1
+    first, last = max(first, 0), min(last, count)
+    if stamps is None:
+        return first, last, start - anchor + np.arange(first, last) / rate
+    return first, last, stamps[first:last] - anchor
+
+
 def sample_series(
     times: np.ndarray, values: np.ndarray, at: np.ndarray, method: str, max_gap: float, slack: float = 1e-9
 ) -> np.ndarray:
@@ -85,19 +122,10 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
             if not np.isfinite(anchor):
                 dropped.append((row, NO_TIME))
                 continue
-            at = anchor + lags
-            if stamps is None:
-                first = int(np.floor((at[0] - start) * rate + 1e-6)) - 1
-                last = int(np.ceil((at[-1] - start) * rate - 1e-6)) + 2
-            else:
-                first = int(np.searchsorted(stamps, at[0])) - 1
-                last = int(np.searchsorted(stamps, at[-1], side="right")) + 1
-            first, last = max(first, 0), min(last, count)
+            first, last, times = find_window(stamps, rate, start, count, anchor, lags[0], lags[-1])
             if last <= first:
                 dropped.append((row, OUTSIDE))
                 continue
-            # From the alignment on: at the size of Unix times, a sum of times would lose a quarter of a microsecond.
-            times = start - anchor + np.arange(first, last) / rate if stamps is None else stamps[first:last] - anchor
             slack = resolve(anchor)
             edge = max(1e-6 / facts["source_rate"], slack)
             if lags[0] < times[0] - edge or lags[-1] > times[-1] + edge:
