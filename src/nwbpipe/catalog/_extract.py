@@ -148,7 +148,7 @@ class _Extraction:
 
     def _read_table(self, item: NwbObject, without: Sequence[str] = ()) -> Columns:
         columns, left_out = read_columns(self.file[item.path], without=without)
-        self._left_out += [{"path": item.path, "column": name, "reason": why} for name, why in left_out.items()]
+        self._left_out += [{"path": item.path, "column": name, "reason": reason} for name, reason in left_out.items()]
         return columns
 
     def _describe_object(self, item: NwbObject) -> dict[str, Any]:

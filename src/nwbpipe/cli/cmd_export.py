@@ -101,6 +101,6 @@ def _require_words(words: list[str], to: Format, *names: str) -> list[str]:
 
 
 def _refuse_options(to: Format, **options: object) -> None:
-    given = [f"--{name}" for name, value in options.items() if value is not None]
-    if given:
-        raise RequestError(f"{', '.join(given)} does not apply to --to {to.value}", hint="leave it out")
+    flags = [f"--{name}" for name, value in options.items() if value is not None]
+    if flags:
+        raise RequestError(f"{', '.join(flags)} does not apply to --to {to.value}", hint="leave it out")

@@ -176,19 +176,19 @@ def _align_session(
     aligned = _align_all(session, reader, patterns, anchors, grid)
     dimensions, coordinates = name_axes({name: part.axes for name, part in aligned.items()})
     rows = range(len(anchors.times))
-    kept = np.array(
+    rows_with_data = np.array(
         [row for row in rows if any(row not in part.left_out for part in aligned.values())], dtype=np.int64
     )
     coordinates |= {
         "time": ("time", grid.middles, TIME_ATTRIBUTES | {"long_name": f"time from {around}"}),
-        "trial": ("trial", anchors.ids[kept]),
-        "alignment_time": ("trial", anchors.times[kept], TIME_ATTRIBUTES),
+        "trial": ("trial", anchors.ids[rows_with_data]),
+        "alignment_time": ("trial", anchors.times[rows_with_data], TIME_ATTRIBUTES),
     }
     for name, column in anchors.columns.items():
         free = name if name not in coordinates and name not in aligned else f"trial_{name}"
-        coordinates[free] = ("trial", column[kept])
+        coordinates[free] = ("trial", column[rows_with_data])
     variables: dict[str, Any] = {
-        name: (("trial", "time", *dimensions[name]), part.values[kept], part.attributes)
+        name: (("trial", "time", *dimensions[name]), part.values[rows_with_data], part.attributes)
         for name, part in aligned.items()
     }
     reasons = [(name, row, reason) for name, part in aligned.items() for row, reason in part.left_out.items()]
@@ -308,9 +308,9 @@ def average_bins(times: Floats, values: Floats, edges: Floats) -> Floats:
         A sample on an edge belongs to the bin that begins there.
     """
     bounds = np.searchsorted(times, edges)
-    known = np.isfinite(values)
-    sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(np.where(known, values, 0.0), axis=0)])
-    counts = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(known, axis=0)])
+    is_finite = np.isfinite(values)
+    sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(np.where(is_finite, values, 0.0), axis=0)])
+    counts = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(is_finite, axis=0)])
     number = counts[bounds[1:]] - counts[bounds[:-1]]
     total = sums[bounds[1:]] - sums[bounds[:-1]]
     return np.where(number > 0, total / np.maximum(number, 1), np.nan)

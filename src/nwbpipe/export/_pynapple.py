@@ -82,35 +82,35 @@ def _read_session(
     patterns: Sequence[str] | None,
     window: tuple[float, float] | None,
 ) -> PynappleSession:
-    found = PynappleSession()
+    objects = PynappleSession()
     listed = list_series(reader)
     chosen = listed.series if patterns is None else select_series(listed, patterns, str(session))
-    found.left_out |= listed.left_out if patterns is None else {}
+    objects.left_out |= listed.left_out if patterns is None else {}
     support = _find_support(reader, listed)
     for name, series in chosen.items():
         first, stop = series.times.find_samples(reader.file, window)
         times = series.times.read(reader.file, first, stop)
         if np.any(np.diff(times) < 0) or not np.all(np.isfinite(times)):
-            found.left_out[series.path] = "its times don't increase, and pynapple would sort them"
+            objects.left_out[series.path] = "its times don't increase, and pynapple would sort them"
             continue
-        found[name] = _make_series(series, times, StoredArray(session, series, first, stop), support)
+        objects[name] = _make_series(series, times, StoredArray(session, series, first, stop), support)
         if series.confidence is not None:
             confidence = StoredArray(session, series, first, stop, confidence=True)
-            found[f"{name}.confidence"] = _make_series(series, times, confidence, support)
+            objects[f"{name}.confidence"] = _make_series(series, times, confidence, support)
     for item in reader.objects:
         name = shorten_path(item.path)
-        name = name if name not in found else item.path.strip("/").replace("/", ".")
+        name = name if name not in objects else item.path.strip("/").replace("/", ".")
         if "TimeIntervals" in item.lineage:
-            found[name] = _make_intervals(reader.file[item.path], item, found.left_out)
+            objects[name] = _make_intervals(reader.file[item.path], item, objects.left_out)
         elif "EventsTable" in item.lineage:
-            found[name] = _make_events(reader.file[item.path], support)
+            objects[name] = _make_events(reader.file[item.path], support)
         elif "Units" in item.lineage:
             units = make_units(reader.file[item.path], support)
             if units is None:
-                found.left_out[item.path] = "the units have no spike times"
+                objects.left_out[item.path] = "the units have no spike times"
             else:
-                found[name] = units
-    return found
+                objects[name] = units
+    return objects
 
 
 def _find_support(reader: SessionReader, listed: SeriesList) -> Any:

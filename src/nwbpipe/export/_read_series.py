@@ -199,7 +199,7 @@ def select_series(listed: SeriesList, patterns: Sequence[str], where: str) -> di
     for pattern in patterns:
         matches = {name: series for name, series in listed.series.items() if _is_named(name, series, pattern)}
         if not matches:
-            reason = next((why for path, why in listed.left_out.items() if fnmatchcase(path, f"*{pattern}")), None)
+            reason = next((text for path, text in listed.left_out.items() if fnmatchcase(path, f"*{pattern}")), None)
             msg = f"the file has no series {pattern!r}" if reason is None else f"the series can't be read: {reason}"
             names = ", ".join(listed.series) or "(none)"
             raise UnknownNameError(msg, where=where, expected=f"one of {names}", found=pattern)

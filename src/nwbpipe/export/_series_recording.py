@@ -47,11 +47,11 @@ class SeriesRecording(BaseRecording):  # type: ignore[misc]
         self._kwargs = {"file": file, "path": path}
 
     def _place_contacts(self, columns: Any, count: int) -> None:
-        places = [np.asarray(columns[name], dtype=float) for name in ("rel_x", "rel_y") if name in columns]
-        if len(places) < 2 or not np.all(np.isfinite(places)):
+        positions = [np.asarray(columns[name], dtype=float) for name in ("rel_x", "rel_y") if name in columns]
+        if len(positions) < 2 or not np.all(np.isfinite(positions)):
             return
         probe = Probe(ndim=2, si_units="um")
-        probe.set_contacts(np.column_stack(places), shapes="circle", shape_params={"radius": 5.0})
+        probe.set_contacts(np.column_stack(positions), shapes="circle", shape_params={"radius": 5.0})
         probe.set_device_channel_indices(np.arange(count))
         self.set_probe(probe)
 

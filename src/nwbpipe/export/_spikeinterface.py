@@ -76,11 +76,11 @@ def to_spikeinterface(
 
     def read(reader: SessionReader) -> SpikeInterfaceSession:
         series = _find_recording(reader, step, recording, str(session))
-        found = SeriesRecording(str(session.location), series.path)
+        traces = SeriesRecording(str(session.location), series.path)
         if step is None:
-            return SpikeInterfaceSession(found, None)
+            return SpikeInterfaceSession(traces, None)
         units = _find_units(reader, step, str(session))
-        return SpikeInterfaceSession(found, _make_sorting(reader, units, series, found))
+        return SpikeInterfaceSession(traces, _make_sorting(reader, units, series, traces))
 
     return session.read(read)
 

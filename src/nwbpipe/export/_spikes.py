@@ -45,10 +45,10 @@ class PointProcesses:
         slack = np.array([[resolve(anchor)] for anchor in anchors])  # a time that is no farther off an edge is on it
         counts = np.full((len(anchors), len(edges) - 1, len(self.times)), np.nan, dtype=np.float32)
         for number, (times, intervals) in enumerate(zip(self.times, self.observed, strict=True)):
-            found = np.diff(np.searchsorted(times, at - slack), axis=1)
-            within = np.searchsorted(intervals[:, 0], at[:, :-1] + slack, side="right") - 1
-            seen = (within >= 0) & (at[:, 1:] <= intervals[np.maximum(within, 0), 1] + slack)
-            counts[:, :, number] = np.where(seen, found, np.nan)
+            in_bins = np.diff(np.searchsorted(times, at - slack), axis=1)
+            interval = np.searchsorted(intervals[:, 0], at[:, :-1] + slack, side="right") - 1
+            is_observed = (interval >= 0) & (at[:, 1:] <= intervals[np.maximum(interval, 0), 1] + slack)
+            counts[:, :, number] = np.where(is_observed, in_bins, np.nan)
         return counts
 
 
@@ -73,9 +73,9 @@ def read_point_processes(reader: SessionReader, path: str) -> PointProcesses:
     if "timestamp" in group:
         times, kinds = read_events(group)
         labels = np.array(sorted(set(kinds.tolist())), dtype=object)
-        every = [np.sort(times[kinds == kind]) for kind in labels]
+        times_by_type = [np.sort(times[kinds == kind]) for kind in labels]
         axis = Axis("event_type", labels, path)
-        return PointProcesses(path, axis, every, [_ALWAYS] * len(every))
+        return PointProcesses(path, axis, times_by_type, [_ALWAYS] * len(times_by_type))
     if "spike_times_index" not in group:
         msg = "the units have no spike times"
         raise UnknownNameError(msg, where=path, expected="a column spike_times", hint="name another table of units")

@@ -88,11 +88,11 @@ class StoredArray:
         if not same or group is None or str(group.attrs.get("object_id", "")) != series.object_id:
             msg = "the series was replaced or removed since it was looked up"
             raise ConflictError(msg, where=f"{self.session}: {series.path}", hint="export the file again")
-        samples, *rest = self._expand(key if isinstance(key, tuple) else (key,))
+        samples, *columns = self._expand(key if isinstance(key, tuple) else (key,))
         order = None
         if isinstance(samples, np.ndarray):  # HDF5 takes increasing numbers alone
             samples, order = np.unique(samples, return_inverse=True)
-        keys = (samples, *rest)
+        keys = (samples, *columns)
         values = np.asarray(dataset[keys])
         values = values if order is None else values[order]
         if self._confidence or not series.is_converted:
@@ -109,17 +109,17 @@ class StoredArray:
         if any(part is Ellipsis for part in key):
             at = next(number for number, part in enumerate(key) if part is Ellipsis)
             key = (*key[:at], *(slice(None),) * (self.ndim - len(key) + 1), *key[at + 1 :])
-        samples, *rest = key or (slice(None),)
+        samples, *columns = key or (slice(None),)
         if isinstance(samples, slice):
             start, stop, step = samples.indices(len(self))
             if step < 0:
-                return (np.arange(start, stop, step) + self._first, *rest)
-            return (slice(start + self._first, max(start, stop) + self._first, step), *rest)
+                return (np.arange(start, stop, step) + self._first, *columns)
+            return (slice(start + self._first, max(start, stop) + self._first, step), *columns)
         if isinstance(samples, int | np.integer):
             if not -len(self) <= samples < len(self):
                 msg = f"sample {samples} of {len(self)}"
                 raise IndexError(msg)
-            return (int(samples) % len(self) + self._first, *rest)
+            return (int(samples) % len(self) + self._first, *columns)
         chosen = np.asarray(samples)
         chosen = np.flatnonzero(chosen) if chosen.dtype == bool else np.where(chosen < 0, chosen + len(self), chosen)
-        return (chosen + self._first, *rest)
+        return (chosen + self._first, *columns)

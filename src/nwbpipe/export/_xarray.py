@@ -108,9 +108,9 @@ def build_tree(
 def describe_session(reader: SessionReader) -> dict[str, str]:
     """Return the texts that say which session a file is of."""
     file = reader.file
-    found = {name: file.get(name, file.get(f"general/{name}")) for name in _SESSION}
-    found["subject_id"] = file.get("general/subject/subject_id")
-    return {name: str(decode(item[()])) for name, item in found.items() if item is not None}
+    texts = {name: file.get(name, file.get(f"general/{name}")) for name in _SESSION}
+    texts["subject_id"] = file.get("general/subject/subject_id")
+    return {name: str(decode(item[()])) for name, item in texts.items() if item is not None}
 
 
 def _group_by_times(reader: SessionReader, listed: SeriesList) -> list[list[str]]:
@@ -119,18 +119,25 @@ def _group_by_times(reader: SessionReader, listed: SeriesList) -> list[list[str]
     for name, series in listed.series.items():  # all of them: a grid is named after the raw series on it
         groups.setdefault(series.times.grid, []).append(name)
     merged: list[list[str]] = []
-    kept: dict[int, list[tuple[Any, list[str]]]] = {}
+    grids: dict[int, list[tuple[Any, list[str]]]] = {}
     for names in groups.values():
         times = listed.series[names[0]].times
         if times.path is None or times.count > _MOST_TIMES:
             merged.append(names)
             continue
         values = times.read(reader.file)
-        same = next((other for known, other in kept.get(times.count, []) if np.array_equal(known, values)), None)
+        same = next(
+            (
+                grid_names
+                for grid_times, grid_names in grids.get(times.count, [])
+                if np.array_equal(grid_times, values)
+            ),
+            None,
+        )
         if same is not None:
             same += names
             continue
-        kept.setdefault(times.count, []).append((values, names))
+        grids.setdefault(times.count, []).append((values, names))
         merged.append(names)
     return merged
 
@@ -194,7 +201,7 @@ def name_axes(axes: Mapping[str, Sequence[Axis]]) -> tuple[dict[str, list[str]],
     names: dict[tuple[Any, ...], str] = {}
     coordinates: dict[str, Any] = {}
     for key, (axis, variable) in owners.items():
-        alone = sum(other.name == axis.name for other, _ in owners.values()) == 1
+        alone = sum(candidate.name == axis.name for candidate, _ in owners.values()) == 1
         owner = axis.table.rpartition("/")[2] if axis.table else variable
         name = axis.name if alone else f"{axis.name}_{owner}"
         while name in names.values():  # parts of one table
