@@ -6,6 +6,8 @@
 # make test-long  the tests that take minutes each
 # make test-tools  those of CaImAn, EXTRACT and other optional programs, where they are installed; says which ran
 # make test-archive  upload to and download from a DANDI archive: NWBPIPE_ARCHIVE_URL=…/api NWBPIPE_ARCHIVE_KEY=…
+# make docs   build the documentation as a site, in site/
+# make wheel  build wheel and sdist, and try the wheel in an empty environment of each Python on this machine
 # make bench  measure speed and memory
 # make same-source [CHANGED="dff wheel"]  after a change of compute code (see CONTRIBUTING.md)
 # make locks  resolve the locked versions again
@@ -31,7 +33,7 @@ TOOLS := $(NWBPIPE_TOOLS)/suite2p/nwbpipe-tool.json $(NWBPIPE_TOOLS)/facemap/nwb
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
-.PHONY: help setup tools readers demo demo-project check test test-long test-tools test-archive faults lint locks same-source bench licences clean
+.PHONY: help setup tools readers demo demo-project check test test-long test-tools test-archive faults lint locks same-source docs wheel bench licences clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -91,6 +93,20 @@ test-archive: setup
 test-tools: setup tools
 	$(BIN)/python -m pytest -m tool -v -rs
 
+.make/docs/installed: locks/docs.txt $(INSTALLED)
+	$(PYTHON) -m venv .make/docs
+	$(UV) pip install --quiet --python .make/docs/bin/python -r locks/docs.txt
+	touch $@
+
+docs: .make/docs/installed
+	NO_MKDOCS_2_WARNING=1 .make/docs/bin/mkdocs build --quiet
+
+wheel: setup
+	rm -rf dist
+	$(UV) build --quiet --out-dir dist
+	$(UV) tool run --quiet twine check --strict dist/*.whl dist/*.tar.gz
+	. $(VENV)/uv.sh && PATH="$(CURDIR)/$(BIN):$$PATH" UV_CONSTRAINT= $(BIN)/python -m tests.wheel dist/*.whl
+
 bench: setup
 	$(BIN)/python -m benchmarks
 
@@ -103,6 +119,7 @@ locks: setup
 	for tool in suite2p facemap; do \
 	  $(BIN)/nwbpipe tools requirements $$tool > .make/$$tool.in && $(COMPILE) -o locks/$$tool.txt .make/$$tool.in || exit 1; \
 	done
+	$(COMPILE) -o locks/docs.txt locks/docs.in
 	sed -i.old 's/^torch==\([0-9.]*\)+cpu/torch==\1/' locks/*.txt && rm -f locks/*.old
 
 licences: setup

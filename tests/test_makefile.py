@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,10 @@ def test_named_targets_have_rules(name: str) -> None:
     named = set(re.findall(r"(?:`|^ +|^# |^)(?:exec |env .*|CI=\"\" )?make ([a-z-]+)", text, re.MULTILINE))
     assert named, "the page names no target"
     assert named <= RULES
+
+
+def test_the_version_is_said_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    assert cited is not None
+    assert cited[1] == project["version"]

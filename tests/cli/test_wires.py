@@ -90,7 +90,7 @@ ALIASES = {
 }
 PRINTED = {
     "as_json", "as_csv", "prov", "show_all", "processors name", "interfaces name", "help topic",
-    "tools requirements name", "watch write_unit",
+    "init package", "tools requirements name", "watch write_unit",
     "watch write_dockerfile",
 }  # fmt: skip
 # Values of options that take not every value, and what arrives of them: at first, and as it is changed.
@@ -146,6 +146,8 @@ CALLS = [
     call("log", "file"),
     call("verify", "project", "profile", session="a.nwb"),
     call("verify", session="m1/s0"),
+    call("init"),
+    call("init", "name", "folder", package="our_lab"),
     call("run"),
     call("run", *OF_A_RUN, dry_run=True),
     call("run", *OF_A_RUN[1:], *OF_STATES, "dry_run", show_job_script=True),

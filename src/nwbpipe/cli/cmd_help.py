@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from nwbpipe.cli._echo import echo
+from nwbpipe.cli._pages import find_pages, read_title
 
 
 def show_help(
@@ -18,12 +19,12 @@ def show_help(
     ] = None,
 ) -> None:
     """Show a page of the documentation, or the options of a verb; without a topic, list them."""
-    pages = _find_pages()
+    pages = find_pages()
     words = [word.lower() for word in topic or ()]
     if not words:
         echo("`nwbpipe help VERB` shows the options of a verb, `nwbpipe help WORD` the page with it in its title:")
         for page in pages:
-            echo(f"  {_read_title(page)}")
+            echo(f"  {read_title(page)}")
         return
     commands = context.find_root().command
     if len(words) == 1 and isinstance(commands, typer.core.TyperGroup) and words[0] in commands.commands:
@@ -33,26 +34,14 @@ def show_help(
     _show_page(_choose_page(pages, words))
 
 
-def _find_pages() -> list[Path]:
-    """Return the pages: those of the package, or in a checkout those of its docs folder."""
-    installed = Path(__file__).parent / "pages"
-    folder = installed if installed.is_dir() else Path(__file__).parents[3] / "docs"
-    return sorted(page for page in folder.glob("*.md") if page.stem != "index")
-
-
-def _read_title(page: Path) -> str:
-    with page.open(encoding="utf-8") as file:
-        return file.readline().lstrip("# ").strip()
-
-
 def _choose_page(pages: list[Path], words: list[str]) -> Path:
     from nwbpipe.errors import UnknownNameError, suggest_names
 
-    fitting = [page for page in pages if all(word in _read_title(page).lower() for word in words)]
+    fitting = [page for page in pages if all(word in read_title(page).lower() for word in words)]
     if len(fitting) == 1:
         return fitting[0]
     msg = f"{len(fitting) or 'no'} pages have these words in their titles"
-    titles = [_read_title(page) for page in fitting or pages]
+    titles = [read_title(page) for page in fitting or pages]
     known = {word for title in titles for word in title.lower().strip("?").split()}
     hint = "give one more word" if fitting else suggest_names(words[0], known) or "`nwbpipe help` lists the pages"
     raise UnknownNameError(msg, expected="; ".join(titles), found=" ".join(words), hint=hint)
