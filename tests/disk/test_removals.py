@@ -27,6 +27,7 @@ GUARDS = {
         "disk/_remove.py",
         "remove_folder",
     ): "a real folder, by its mark where there is one; links in it stay links",
+    ("project/_doctor.py", "_examine_store"): "an object that it has just written under a random name",
     ("environments/_install.py", "install"): MARK,
     ("environments/_mark.py", "write_mark"): RANDOM,
     ("environments/_mark.py", "discard"): MARK,

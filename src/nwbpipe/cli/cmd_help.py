@@ -42,8 +42,10 @@ def _choose_page(pages: list[Path], words: list[str]) -> Path:
         return fitting[0]
     msg = f"{len(fitting) or 'no'} pages have these words in their titles"
     titles = [read_title(page) for page in fitting or pages]
-    known = {word for title in titles for word in title.lower().strip("?").split()}
-    hint = "give one more word" if fitting else suggest_names(words[0], known) or "`nwbpipe help` lists the pages"
+    words_known = {word for title in titles for word in title.lower().strip("?").split()}
+    hint = (
+        "give one more word" if fitting else suggest_names(words[0], words_known) or "`nwbpipe help` lists the pages"
+    )
     raise UnknownNameError(msg, expected="; ".join(titles), found=" ".join(words), hint=hint)
 
 

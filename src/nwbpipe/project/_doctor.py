@@ -153,12 +153,12 @@ def _examine_stores(project: ProjectSpec) -> Iterator[Finding]:
     written = {(project.output or project.sessions).partition("://")[0], "state", "models"}
     for name, roots in project.stores.items():
         for number, root in enumerate(roots):
-            place = f"{name}: {public_url(root)}"
+            root_name = f"{name}: {public_url(root)}"
             try:
                 text = _examine_store(open_store(root), writes=name in written and number == 0)
-                yield Finding("stores", Severity.FINE, f"{place}, {text}")
+                yield Finding("stores", Severity.FINE, f"{root_name}, {text}")
             except NwbpipeError as error:
-                yield Finding("stores", Severity.FAULT, f"{place}: {_explain(error)}")
+                yield Finding("stores", Severity.FAULT, f"{root_name}: {_explain(error)}")
 
 
 def _examine_store(store: Store, *, writes: bool) -> str:
