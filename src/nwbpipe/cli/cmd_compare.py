@@ -11,22 +11,28 @@ import typer
 from nwbpipe.cli._echo import echo
 
 if TYPE_CHECKING:
-    from nwbpipe.review import Comparison
+    from nwbpipe.review import Comparison, UnitComparison, UnitPair
+
+_MOST_UNITS = 10
 
 
 def compare(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="FILE.nwb... STEP...", help="Session files, then steps with imaging results."),
+        typer.Argument(
+            metavar="FILE.nwb... STEP...", help="Session files, then steps with imaging results, or with units."
+        ),
     ],
+    truth: Annotated[str | None, typer.Option(metavar="STEP", help="The step whose units are true.")] = None,
     figure: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the comparison into a file.")] = None,
     passed_only: Annotated[
-        bool, typer.Option("--passed-only", help="Leave out ROIs that fail, by the verdicts in the file.")
+        bool, typer.Option("--passed-only", help="Leave out ROIs and units that fail, by the verdicts in the file.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
-    """Compare imaging steps with each other, and with the truth of a simulated file; of one session or several."""
-    from nwbpipe.review import compare as compare_steps
+    """Compare steps with each other, and with a truth: imaging, or units (`units` is the table /units)."""
+    from nwbpipe.review import compare as compare_imaging
+    from nwbpipe.review import compare_units, has_units
 
     files = [Path(word) for word in words if word.endswith(".nwb")]
     steps = [word for word in words if not word.endswith(".nwb")]
@@ -34,7 +40,12 @@ def compare(
         raise typer.BadParameter("name a session file (….nwb) first", param_hint="FILE.nwb")
     if figure is not None and len(files) > 1:
         raise typer.BadParameter("a figure is of one session", param_hint="--figure")
-    comparisons = {file: compare_steps(file, *steps, passed_only=passed_only) for file in files}
+    comparisons: dict[Path, Comparison | UnitComparison] = {}
+    for file in files:
+        if truth is not None or (steps and has_units(file, steps)):
+            comparisons[file] = compare_units(file, *steps, truth=truth, passed_only=passed_only)
+        else:
+            comparisons[file] = compare_imaging(file, *steps, passed_only=passed_only)
     if figure is not None:
         from nwbpipe.review._compare_figure import draw
 
@@ -53,7 +64,16 @@ def compare(
         echo(f"drawn: {figure}")
 
 
-def _show(found: Comparison) -> None:
+def _show(comparison: Comparison | UnitComparison) -> None:
+    from nwbpipe.review import UnitComparison
+
+    if isinstance(comparison, UnitComparison):
+        _show_units(comparison)
+    else:
+        _show_imaging(comparison)
+
+
+def _show_imaging(found: Comparison) -> None:
     _print_table(
         ["step", "tool", "ROIs", "cells", "time (s)", "CPU (s)", "memory (MB)", "parameters that differ"],
         [
@@ -91,6 +111,88 @@ def _show(found: Comparison) -> None:
             for row in found.pairs
         ],
     )
+
+
+def _show_units(found: UnitComparison) -> None:
+    _print_table(
+        ["step", "tool", "units", "spikes", "time (s)", "CPU (s)", "memory (MB)"],
+        [
+            [
+                row.step,
+                f"{row.tool} {row.tool_version}".strip() or "-",
+                str(row.units),
+                str(row.spikes),
+                _format_number(row.seconds, ".1f"),
+                _format_number(row.cpu_seconds, ".1f"),
+                _format_number(row.memory_mb, ".0f"),
+            ]
+            for row in found.tables
+        ],
+    )
+    echo("")
+    _print_table(
+        [
+            "first",
+            "second",
+            "both",
+            "of them ≥ 0.8",
+            "only first",
+            "only second",
+            "mean",
+            "redundant",
+            "merged",
+            "<0.2",
+        ],
+        [
+            [
+                row.first,
+                row.second,
+                str(row.matched),
+                str(row.well_detected),
+                str(row.only_first),
+                str(row.only_second),
+                _format_number(row.mean_agreement, ".3f"),
+                str(len(row.redundant)),
+                str(len(row.merged)),
+                str(len(row.strangers)),
+            ]
+            for row in found.pairs
+        ],
+    )
+    names = {table.step: table.names for table in found.tables}
+    for pair in found.pairs:
+        if found.truth is None or pair.first == found.truth:
+            _show_matches(pair, names, accuracy=pair.first == found.truth)
+
+
+def _show_matches(pair: UnitPair, names: dict[str, list[str]], *, accuracy: bool) -> None:
+    """Print the units of the first table that are not matched well, the worst first."""
+    matches = {match.first: match for match in pair.matches}
+    rows = sorted(range(len(names[pair.first])), key=lambda row: matches[row].agreement if row in matches else 0.0)
+    rows = [row for row in rows if row not in matches or matches[row].agreement < 0.8]
+    if not rows:
+        return
+    echo("")
+    word = "accuracy" if accuracy else "agreement"
+    echo(f"units of {pair.first} with {word} below 0.8 in {pair.second}:")
+    table = []
+    for row in rows[:_MOST_UNITS]:
+        match, values = matches.get(row), pair.agreement[row]
+        best = max(range(len(values)), key=values.__getitem__, default=None)
+        column = match.second if match else best
+        other = "-" if column is None else names[pair.second][column]
+        table.append(
+            [
+                names[pair.first][row],
+                other,
+                "-" if column is None else f"{values[column]:.2f}",
+                _format_number(match.recall if match else None, ".2f"),
+                _format_number(match.precision if match else None, ".2f"),
+            ]
+        )
+    _print_table(["unit", f"nearest in {pair.second}", word, "recall", "precision"], table)
+    if len(rows) > _MOST_UNITS:
+        echo(f"… and {len(rows) - _MOST_UNITS} more (--json has all)")
 
 
 def _format_number(value: float | None, spec: str) -> str:

@@ -40,14 +40,17 @@ def qc(
     profile: Profile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print every verdict with its metrics as JSON.")] = False,
 ) -> None:
-    """List what fails in the scans and ROIs of a file, or of all sessions of a project, and why."""
+    """List what fails in the scans, ROIs and units of a file, or of all sessions of a project, and why."""
+    from nwbpipe.processors.ephys import UNIT_METRICS
     from nwbpipe.quality import list_metrics, read_thresholds
 
-    chosen = read_thresholds(thresholds, list_metrics()) if thresholds is not None else None
+    known = {**list_metrics(), "unit": UNIT_METRICS}
+    chosen = read_thresholds(thresholds, known) if thresholds is not None else None
     if file.is_dir() or file.suffix == ".toml":
         if measure or replace:
             raise typer.BadParameter(
-                'in a project, metrics are a step: processor = "imaging_quality"', param_hint="--measure"
+                'in a project, metrics are a step: processor = "imaging_quality" or "unit_quality"',
+                param_hint="--measure",
             )
         _show_project(file, profile, (sessions or (), where), step, chosen, as_json=as_json)
     elif sessions or where:
@@ -60,22 +63,24 @@ def _show_file(
     file: Path, step: str | None, chosen: ThresholdSet | None, *, measure: bool, replace: bool, as_json: bool
 ) -> None:
     from nwbpipe.errors import UnknownNameError
-    from nwbpipe.review import list_imaging_steps, list_unmeasured_steps, measure_quality, verdicts
+    from nwbpipe.review import list_measurable_steps, list_unmeasured_steps, measure_quality, verdicts
 
     if measure:
         # A step of a project may have measured it, under another name.
         measured_steps = {item.about for item in verdicts(file) if item.step != f"{item.about}_quality"}
         for item in (
-            [step] if step is not None else [item for item in list_imaging_steps(file) if item not in measured_steps]
+            [step]
+            if step is not None
+            else [item for item in list_measurable_steps(file) if item not in measured_steps]
         ):
             with show_progress_bar(f"{item}_quality") as progress:
                 measure_quality(file, item, thresholds=chosen, replace=replace, progress=progress)
     judged = verdicts(file, step=step, thresholds=None if measure else chosen)
     missing = list_unmeasured_steps(file, judged, step)
     if step is not None and not judged and not missing:
-        msg = f"the file has no imaging result of a step {step!r}"
+        msg = f"the file has no imaging result and no units of a step {step!r}"
         raise UnknownNameError(
-            msg, where=str(file), expected=", ".join(list_imaging_steps(file)) or "none", found=step
+            msg, where=str(file), expected=", ".join(list_measurable_steps(file)) or "none", found=step
         )
     if as_json:
         typer.echo(json.dumps([item.as_dict() for item in judged], indent=2))
@@ -138,10 +143,12 @@ def _show(step: str, judged: list[QualityVerdict], indent: str) -> None:
             echo(f"{indent}{step}: the scan: {verdict.verdict}")
             for reason in verdict.reasons:
                 echo(f"{indent}    {reason}")
-    rois = [verdict for verdict in judged if verdict.of == "roi"]
-    if rois:
-        counts = Counter(verdict.verdict for verdict in rois)
-        echo(f"{indent}{step}: {len(rois)} ROIs: " + ", ".join(f"{counts[v]} {v}" for v in ("pass", "warn", "fail")))
-    for verdict in rois:
-        if verdict.verdict == "fail":
-            echo(f"{indent}    ROI {verdict.row}: {'; '.join(verdict.reasons)}")
+    for kind, title in (("roi", "ROI"), ("unit", "unit")):
+        members = [verdict for verdict in judged if verdict.of == kind]
+        if members:
+            counts = Counter(verdict.verdict for verdict in members)
+            numbers = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("pass", "warn", "fail"))
+            echo(f"{indent}{step}: {len(members)} {title}{'s' if len(members) != 1 else ''}: {numbers}")
+        for verdict in members:
+            if verdict.verdict == "fail":
+                echo(f"{indent}    {title} {verdict.label or verdict.row}: {'; '.join(verdict.reasons)}")

@@ -1,11 +1,13 @@
 """A person's look at results: compare methods, judge quality, curate."""
 
 from nwbpipe.review._compare import Comparison, StepCost, StepPair, compare
+from nwbpipe.review._compare_units import UnitComparison, UnitMatch, UnitPair, UnitTable, compare_units, has_units
 from nwbpipe.review._curate import curate, read_curated_cells, read_labels
 from nwbpipe.review._quality import (
     QualityVerdict,
     SessionQuality,
     list_imaging_steps,
+    list_measurable_steps,
     list_unmeasured_steps,
     measure_quality,
     passed,
@@ -20,9 +22,16 @@ __all__ = [
     "SessionQuality",
     "StepCost",
     "StepPair",
+    "UnitComparison",
+    "UnitMatch",
+    "UnitPair",
+    "UnitTable",
     "compare",
+    "compare_units",
     "curate",
+    "has_units",
     "list_imaging_steps",
+    "list_measurable_steps",
     "list_unmeasured_steps",
     "measure_quality",
     "passed",

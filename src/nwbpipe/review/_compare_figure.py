@@ -9,6 +9,8 @@ import numpy as np
 
 from nwbpipe.errors import ToolMissingError
 from nwbpipe.review._compare import Comparison, StepPair, round_offset, select_passed_cells
+from nwbpipe.review._compare_units import UnitComparison
+from nwbpipe.review._compare_units_figure import draw_units
 from nwbpipe.review._imaging_results import ImagingResults, read_imaging
 from nwbpipe.session import SessionFile, SessionReader
 
@@ -18,16 +20,16 @@ _BARS = ("#4477aa", "#ee8866", "#aa3377", "#bbbbbb")
 _SCORES = {"recall": "recall", "precision": "precision", "iou": "overlap\n(IoU)", "trace_r": "traces\n(r)"}
 
 
-def draw(path: Path | str, comparison: Comparison, figure: Path) -> None:
-    """Draw a comparison as PNG: for each pair a map of cells (up to four), scores, and the cost of each step.
+def draw(path: Path | str, comparison: Comparison | UnitComparison, figure: Path) -> None:
+    """Draw a comparison as PNG: for each pair (up to four) a map of cells, or the agreement of units.
 
-    In a simulated file the maps are of the methods against the truth, if there is one at least.
+    For imaging, also scores and the cost of each step. With a truth, the pairs are of the methods against it.
 
     Parameters
     ----------
     path : path
         The session file that was compared.
-    comparison : Comparison
+    comparison : Comparison or UnitComparison
     figure : Path
         The file to write.
 
@@ -41,6 +43,12 @@ def draw(path: Path | str, comparison: Comparison, figure: Path) -> None:
     except ImportError as error:
         msg = "to draw a figure the package matplotlib is needed"
         raise ToolMissingError(msg, hint="pip install matplotlib") from error
+    session = SessionFile.at(path)
+    if isinstance(comparison, UnitComparison):
+        canvas = Figure(layout="constrained")
+        draw_units(canvas, comparison, f"Units of one recording: {session.name}")
+        canvas.savefig(figure, dpi=110)
+        return
     pairs = ([pair for pair in comparison.pairs if pair.first == comparison.truth] or list(comparison.pairs))[:_MOST]
     steps = {step for pair in pairs for step in (pair.first, pair.second)}
 
@@ -49,7 +57,6 @@ def draw(path: Path | str, comparison: Comparison, figure: Path) -> None:
         judged = steps - {comparison.truth} if comparison.passed_only else set()
         return results | {step: select_passed_cells(reader, results[step]) for step in judged}
 
-    session = SessionFile.at(path)
     results = session.read(read)
     canvas = Figure(figsize=(max(3.7 * len(pairs), 8.0), 7.6), layout="constrained")
     scan = "one scan" if comparison.truth is None else "one simulated scan"

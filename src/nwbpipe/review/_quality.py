@@ -15,18 +15,13 @@ from nwbpipe import files
 from nwbpipe.errors import NwbpipeError, RequestError, UnknownNameError
 from nwbpipe.provenance import RunRecord
 from nwbpipe.quality import ThresholdSet, Verdict
-from nwbpipe.review._imaging_results import SEGMENTATION, SHIFTS, find_output
+from nwbpipe.review._bindings import SESSION_UNITS, WRITTEN, bind_imaging, bind_units, list_current, list_sorted_steps
 from nwbpipe.run import Run, process
 from nwbpipe.session import SessionFile, SessionReader
 
 _SUFFIX = "_quality"
-_TABLES = {"RoiQuality": "roi", "ScanQuality": "scan"}
-_WRITTEN = {
-    "segmentation": SEGMENTATION,
-    "traces": "Fluorescence_{0}/RoiResponseSeries",
-    "neuropil": "Fluorescence_{0}/Neuropil",
-    "shifts": SHIFTS,
-}
+_TABLES = {"RoiQuality": "roi", "ScanQuality": "scan", "UnitQuality": "unit"}
+_NO_METRICS = ("roi", "unit", "verdict", "reasons")
 
 
 @dataclass(frozen=True)
@@ -40,9 +35,9 @@ class QualityVerdict:
     about : str
         The step that made the measured result; empty if only a movie was measured.
     of : str
-        ``roi`` or ``scan``.
+        ``roi``, ``scan`` or ``unit``.
     row : int
-        Row of the ROI in its segmentation; 0 for the scan.
+        Row of the ROI in its segmentation, of the unit in its table; 0 for the scan.
     verdict : str
         "pass", "warn" or "fail".
     reasons : tuple of str
@@ -50,6 +45,8 @@ class QualityVerdict:
         The measured values; None where one is not defined.
     table : str
         Path of the table in the file.
+    label : str
+        Name of the unit; empty for ROIs and scans.
     """
 
     step: str
@@ -60,6 +57,7 @@ class QualityVerdict:
     reasons: tuple[str, ...]
     metrics: dict[str, float | None]
     table: str
+    label: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
@@ -68,7 +66,12 @@ class QualityVerdict:
 
 def list_imaging_steps(path: Path | str) -> list[str]:
     """Return the steps of a file whose current results are of imaging: a segmentation, or shifts."""
-    return SessionFile.at(path).read(_list_imaging_steps)
+    return SessionFile.at(path).read(lambda reader: list(bind_imaging(reader)))
+
+
+def list_measurable_steps(path: Path | str) -> list[str]:
+    """Return the steps of a file whose current results can be measured: imaging, and units found in a recording."""
+    return SessionFile.at(path).read(_list_measurable_steps)
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class SessionQuality:
     judged : list of QualityVerdict
         As of `verdicts`.
     not_measured : list of str
-        Steps with results of imaging that have no verdicts.
+        Steps with results of imaging, or with units, that have no verdicts.
     missing : bool
         True if the NWB file does not exist yet.
     problem : str
@@ -114,7 +117,7 @@ def read_session_quality(
 
     def read(reader: SessionReader) -> SessionQuality:
         judged = read_verdicts(reader, step, thresholds)
-        return SessionQuality(session, judged, _list_unmeasured(_list_imaging_steps(reader), judged, step))
+        return SessionQuality(session, judged, _list_unmeasured(_list_measurable_steps(reader), judged, step))
 
     try:
         return SessionFile.at(path).read(read)
@@ -123,8 +126,8 @@ def read_session_quality(
 
 
 def list_unmeasured_steps(path: Path | str, judged: Iterable[QualityVerdict], step: str | None = None) -> list[str]:
-    """Return the imaging steps of a file, or the named one, that none of these verdicts are about."""
-    return _list_unmeasured(list_imaging_steps(path), judged, step)
+    """Return the steps of a file that can be measured, or the named one, that none of these verdicts are about."""
+    return _list_unmeasured(list_measurable_steps(path), judged, step)
 
 
 def _list_unmeasured(steps: Iterable[str], judged: Iterable[QualityVerdict], step: str | None) -> list[str]:
@@ -141,18 +144,20 @@ def measure_quality(
     replace: bool = False,
     progress: Callable[[float, str], None] | None = None,
 ) -> Run:
-    """Measure an imaging step's movie and results, as the step ``<step>_quality``; see `ImagingQuality`.
+    """Measure a step's results and what it read, as the step ``<step>_quality``.
+
+    Results of imaging are measured by `ImagingQuality`, units by `UnitQuality`.
 
     Parameters
     ----------
     path : path
         The session file.
     step : str
-        A step with a segmentation, or with shifts.
+        A step with a segmentation, with shifts, or with units; ``units`` is the table ``/units``.
     thresholds : ThresholdSet, optional
-        The thresholds of the verdicts.
+        The thresholds of the verdicts. A set without any for the step's kind of result is not used.
     params : dict, optional
-        Further parameters of ``imaging_quality``.
+        Further parameters of ``imaging_quality`` or ``unit_quality``.
     replace : bool
         Replace earlier metrics of the step, by other thresholds or of another result.
     progress : callable, optional
@@ -161,47 +166,39 @@ def measure_quality(
     Raises
     ------
     UnknownNameError
-        If the file has no imaging result of that step.
+        If the file has no imaging result and no units of that step.
     """
-    bindings = SessionFile.at(path).read(_find_bindings)
-    if not bindings.get(step):
-        msg = f"the file has no imaging result of a step {step!r}"
-        steps = ", ".join(name for name, inputs in bindings.items() if inputs)
+    imaging, units = SessionFile.at(path).read(lambda reader: (bind_imaging(reader), bind_units(reader)))
+    if step not in imaging and step not in units:
+        msg = f"the file has no imaging result and no units of a step {step!r}"
         hint = "`nwbpipe log FILE.nwb` shows all steps"
-        raise UnknownNameError(msg, where=str(path), expected=steps or None, found=step, hint=hint)
+        raise UnknownNameError(
+            msg, where=str(path), expected=", ".join([*imaging, *units]) or None, found=step, hint=hint
+        )
+    kinds, processor = (("roi", "scan"), "imaging_quality") if step in imaging else (("unit",), "unit_quality")
     values = dict(params or {})
-    if thresholds is not None:
-        values["thresholds"] = thresholds.as_dict()
-    name = step + _SUFFIX
+    if thresholds is not None and any(of in thresholds.bounds for of in kinds):
+        bounds = thresholds.as_dict()
+        values["thresholds"] = {key: bounds[key] for key in ("name", *kinds) if key in bounds}
     return process(
-        path, "imaging_quality", step=name, params=values, inputs=bindings[step], replace=replace, progress=progress
+        path,
+        processor,
+        step=step + _SUFFIX,
+        params=values,
+        inputs=imaging[step] if step in imaging else units[step],
+        replace=replace,
+        progress=progress,
     )
 
 
-def _find_bindings(reader: SessionReader) -> dict[str, dict[str, str]]:
-    """Return the inputs of ``imaging_quality`` for each step: its results, and the movie that it read."""
-    bindings = {}
-    for record in _list_current(reader):
-        outputs = {name: find_output(reader.file, record, pattern) for name, pattern in _WRITTEN.items()}
-        inputs = {name: path for name, path in outputs.items() if path is not None}
-        if inputs:
-            inputs |= {item.name: item.path for item in record.inputs if item.name == "movie"}
-        bindings[record.step] = inputs
-    return bindings
-
-
-def _list_imaging_steps(reader: SessionReader) -> list[str]:
-    return [step for step, inputs in _find_bindings(reader).items() if inputs]
-
-
-def _list_current(reader: SessionReader) -> list[RunRecord]:
-    return [record for record in reader.records if not record.superseded]
+def _list_measurable_steps(reader: SessionReader) -> list[str]:
+    return [*bind_imaging(reader), *list_sorted_steps(reader)]
 
 
 def verdicts(
     path: Path | str, *, step: str | None = None, thresholds: ThresholdSet | None = None
 ) -> list[QualityVerdict]:
-    """Return the verdicts that a file holds, by step: the scan's first, then those of the ROIs.
+    """Return the verdicts that a file holds, by step: the scan's first, then those of the ROIs or units.
 
     Parameters
     ----------
@@ -220,7 +217,7 @@ def read_verdicts(
 ) -> list[QualityVerdict]:
     """Do what `verdicts` does, in a file that is open."""
     judged: list[QualityVerdict] = []
-    records = _list_current(reader)
+    records = list_current(reader)
     for record in records:
         about = _find_measured_step(record, records)
         if step is not None and step not in (record.step, about):
@@ -233,16 +230,16 @@ def read_verdicts(
 
 
 def passed(path: Path | str, step: str, *, warned: bool = True) -> np.ndarray | None:
-    """Return True for each ROI of a step that passed, False for the others; None if they were not measured.
+    """Return True for each ROI or unit of a step that passed, False for the others; None if they were not measured.
 
     Parameters
     ----------
     path : path
         The session file.
     step : str
-        The step that found the ROIs, or the one that measured them.
+        The step that found the ROIs or units, or the one that measured them.
     warned : bool
-        Count ROIs with a warning as passed.
+        Count those with a warning as passed.
 
     Raises
     ------
@@ -254,9 +251,9 @@ def passed(path: Path | str, step: str, *, warned: bool = True) -> np.ndarray | 
 
 def read_passed(reader: SessionReader, step: str, *, warned: bool = True) -> np.ndarray | None:
     """Do what `passed` does, in a file that is open."""
-    judged = [verdict for verdict in read_verdicts(reader, step) if verdict.of == "roi"]
+    judged = [verdict for verdict in read_verdicts(reader, step) if verdict.of in ("roi", "unit")]
     if len(measured_by := sorted({verdict.step for verdict in judged})) > 1:
-        msg = f"the ROIs of {step!r} have more than one verdict"
+        msg = f"the ROIs or units of {step!r} have more than one verdict"
         hint = "remove all but one of these steps"
         raise RequestError(msg, where=reader.file.filename, found=", ".join(measured_by), hint=hint)
     good = ("pass", "warn") if warned else ("pass",)
@@ -264,22 +261,23 @@ def read_passed(reader: SessionReader, step: str, *, warned: bool = True) -> np.
 
 
 def _find_measured_step(record: RunRecord, records: list[RunRecord]) -> str:
-    """Return the step that wrote the measured objects, the ROIs before all others; empty if none did."""
+    """Return the step that wrote the measured objects, ROIs and units before all others; empty if none did."""
     inputs = {item.name: item.path for item in record.inputs}
-    for name in _WRITTEN:
+    for name in ("units", *WRITTEN):
         for other in records:
             if name in inputs and files.is_below(inputs[name], [output.path for output in other.outputs]):
                 return other.step
-    return ""
+    return SESSION_UNITS if inputs.get("units") == "/units" else ""
 
 
 def _read_table(
     table: h5py.Group, step: str, about: str, of: str, thresholds: ThresholdSet | None
 ) -> Iterator[QualityVerdict]:
-    names = [name for name in table.attrs["colnames"] if name not in ("roi", "verdict", "reasons")]
+    names = [name for name in table.attrs["colnames"] if name not in _NO_METRICS and table[name].dtype.kind in "fiu"]
     columns = {name: table[name][()] for name in names}
     words, reasons = table["verdict"].asstr()[()], table["reasons"].asstr()[()]
-    rows = table["roi"][()] if "roi" in table else range(len(words))
+    rows = table[of][()] if of in table else range(len(words))
+    labels = _read_unit_names(table) if of == "unit" else {}
     for k, row in enumerate(rows):
         metrics = {name: float(values[k]) for name, values in columns.items()}
         why: tuple[str, ...] = tuple(reason for reason in str(reasons[k]).split("; ") if reason)
@@ -288,4 +286,13 @@ def _read_table(
             verdict, broken = thresholds.judge(of, metrics)
             why = tuple(broken)
         defined = {name: None if math.isnan(value) else value for name, value in metrics.items()}
-        yield QualityVerdict(step, about, of, int(row), verdict, why, defined, table.name)
+        label = labels.get(int(row), "")
+        yield QualityVerdict(step, about, of, int(row), verdict, why, defined, table.name, label)
+
+
+def _read_unit_names(table: h5py.Group) -> dict[int, str]:
+    """Return the names of the units that a table is about, by row."""
+    units = table.file[table["unit"].attrs["table"]]
+    if "unit_name" not in units:
+        return {row: str(name) for row, name in enumerate(units["id"][()].tolist())}
+    return {row: str(name) for row, name in enumerate(units["unit_name"].asstr()[()])}

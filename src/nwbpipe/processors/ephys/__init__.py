@@ -9,10 +9,12 @@ from nwbpipe.processors.ephys._ripples import Ripples, RipplesParams
 from nwbpipe.processors.ephys._session_units import SessionUnits, SessionUnitsParams
 from nwbpipe.processors.ephys._spikesorting import SpikeSorting
 from nwbpipe.processors.ephys._unit_export import UnitExport, UnitExportParams
+from nwbpipe.processors.ephys._unit_metrics import DESCRIPTIONS as UNIT_METRICS
 from nwbpipe.processors.ephys._unit_psth import UnitPsth, UnitPsthParams
 from nwbpipe.processors.ephys._unit_quality import UnitQuality, UnitQualityParams
 
 __all__ = [
+    "UNIT_METRICS",
     "BandPower",
     "BandPowerParams",
     "Lfp",
