@@ -14,6 +14,12 @@ from nwbpipe.nwb_builders._phy import (
     read_spikes,
     read_table,
 )
+from nwbpipe.nwb_builders._spikeinterface import (
+    SavedSorting,
+    is_spikeinterface,
+    list_spikeinterface_files,
+    read_spikeinterface,
+)
 from nwbpipe.nwb_builders._times import Times, regular_times
 
 __all__ = [
@@ -22,10 +28,13 @@ __all__ = [
     "FacemapRegionSvd",
     "FacemapResults",
     "PhySorting",
+    "SavedSorting",
     "Times",
     "add_facemap_results",
     "find_lost_clusters",
+    "is_spikeinterface",
     "list_phy_files",
+    "list_spikeinterface_files",
     "list_tables",
     "load_array",
     "load_pickled_dict",
@@ -34,6 +43,7 @@ __all__ = [
     "make_intervals_table",
     "read_excluded_clusters",
     "read_phy",
+    "read_spikeinterface",
     "read_spikes",
     "read_table",
     "regular_times",

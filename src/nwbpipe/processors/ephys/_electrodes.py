@@ -23,6 +23,14 @@ def electrode_groups(series: ElectricalSeries) -> tuple[list[str], list[int]]:
     return order, [order.index(name) for name in names]
 
 
+def channel_names(series: ElectricalSeries) -> list[str]:
+    """Return the names of the channels; empty if the electrodes table has none."""
+    table, rows = series.electrodes.table, series.electrodes.data[:]
+    if "channel_name" not in table.colnames:
+        return []
+    return [str(name) for name in np.asarray(table["channel_name"].data[:], dtype=object)[rows]]
+
+
 def gains_and_offsets(series: ElectricalSeries) -> tuple[list[float], list[float]]:
     """Return the microvolts to a step of each channel's stored values, and at their zero."""
     channels = len(series.electrodes.data)

@@ -32,7 +32,8 @@ def compute(request: Mapping[str, Any], results: h5py.File, progress: Callable[[
     """Find the events of ``request["inputs"]["lfp"]``."""
     params, facts, series = request["params"], request["facts"], request["inputs"]["lfp"]
     rate = facts["rate"]
-    kernel = design_kernel(*params["band"], rate)
+    low, high = params["band"]
+    kernel = design_kernel(low, high, rate)
     gains = np.asarray(facts["gains"])
     with h5py.File(series["file"], "r", locking=False) as file:
         data = file[series["data"]]
@@ -44,10 +45,10 @@ def compute(request: Mapping[str, Any], results: h5py.File, progress: Callable[[
         speed = read_speed(request["inputs"].get("speed"), facts, clock)
 
         columns = np.asarray(facts["channels"])
-        lowest, highest = int(columns.min()), int(columns.max()) + 1
+        lowest, after = int(columns.min()), int(columns.max()) + 1
 
         def read(start: int, end: int) -> np.ndarray:
-            values: np.ndarray = data[start:end, lowest:highest][:, columns - lowest] * gains[columns]
+            values: np.ndarray = data[start:end, lowest:after][:, columns - lowest] * gains[columns]
             return values
 
         valid, reach = np.ones(len(data), bool), len(kernel) // 2

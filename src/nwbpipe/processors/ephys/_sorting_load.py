@@ -1,4 +1,4 @@
-"""Take what Phy or Kilosort left in a folder as the result of a run: each spike in a unit, or an error."""
+"""Take what Phy, Kilosort or SpikeInterface left in a folder as a result: each spike in a unit, or an error."""
 
 from __future__ import annotations
 
@@ -11,8 +11,15 @@ import h5py
 import numpy as np
 
 from nwbpipe.errors import InputError, Problem, SourceError
-from nwbpipe.nwb_builders import PhySorting, list_phy_files, read_phy
+from nwbpipe.nwb_builders import (
+    PhySorting,
+    is_spikeinterface,
+    list_phy_files,
+    list_spikeinterface_files,
+    read_phy,
+)
 from nwbpipe.processors._base import Loaded
+from nwbpipe.processors.ephys._sorting_load_si import load_saved_sorting
 
 #: Columns of Phy's tables that say what we measure ourselves, or say of the spikes themselves.
 _LEFT_OUT = frozenset({"n_spikes", "fr", "depth", "sh", "ch", "amp", "Amplitude", "group", "KSLabel"})
@@ -20,16 +27,16 @@ _LEFT_OUT = frozenset({"n_spikes", "fr", "depth", "sh", "ch", "amp", "Amplitude"
 
 def output_files(source: Path) -> list[Path]:
     """Return the files of the folder that are read."""
-    return list_phy_files(source)
+    return list_spikeinterface_files(source) if is_spikeinterface(source) else list_phy_files(source)
 
 
 def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], params: Any) -> Loaded:
-    """Read a folder of Phy or Kilosort into `results`.
+    """Read a folder of Phy or Kilosort, or a sorting or analyzer of SpikeInterface, into `results`.
 
     Parameters
     ----------
     source : Path
-        The folder with ``params.py``.
+        The folder with ``params.py``; or one that SpikeInterface saved.
     results : h5py.File
         Open for writing: ``spike_samples`` instead of the compute module's times, and no waveforms.
     facts : mapping
@@ -44,6 +51,8 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
     SourceError
         If the folder is damaged, or a spike belongs to no unit.
     """
+    if is_spikeinterface(source):
+        return load_saved_sorting(source, results, facts, params)
     sorting = read_phy(source)
     _check_recording(sorting, facts, source)
     trains = [sorting.samples[sorting.clusters == cluster] for cluster in sorting.ids]

@@ -67,7 +67,8 @@ class SpikeSorting(Processor):
     further_tools: ClassVar[tuple[Tool, ...]] = (*TOOLS.values(), *TORCH_TOOLS.values())
     compute: ClassVar[str] = "nwbpipe.processors.ephys._spikesorting_compute"
     loader: ClassVar[Loader] = Loader(
-        "a folder of Phy or Kilosort (the one with params.py)", "nwbpipe.processors.ephys._sorting_load"
+        "a folder of Phy or Kilosort (the one with params.py), or a sorting or analyzer that SpikeInterface saved",
+        "nwbpipe.processors.ephys._sorting_load",
     )
     stages: ClassVar[tuple[str, ...]] = ("preprocessed", "sorted")
 
@@ -90,6 +91,7 @@ class SpikeSorting(Processor):
         check_band(series, params.freq_max if params.freq_max is not None else params.freq_min, path)
         needs = None if params.sorter in WITHOUT_GEOMETRY else f"the sorter {params.sorter!r}"
         facts = describe_recording(series, path, needs=needs)
+        facts["channel_names"] = _electrodes.channel_names(series)
         locations = np.asarray(facts["locations"]) if facts["has_geometry"] else None
         method, dense, reason = decide_motion(params, locations, facts["groups"], path)
         facts |= {"motion_method": method, "motion_groups": dense, "motion_reason": reason}

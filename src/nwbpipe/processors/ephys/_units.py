@@ -147,7 +147,8 @@ def units_table(
         if not np.isnan(values).all():  # a column of NaN tells nothing
             add(metric, METRICS.get(metric, f"SpikeInterface's quality metric {metric}"), values)
     for column in sorted(arrays.get("properties", ())):
-        values = list(arrays["properties"][column].asstr()[:])
+        values = arrays["properties"][column]
+        values = values[:] if values.dtype.kind in "iufb" else list(values.asstr()[:])
         add(column, f"Column {column} of the tables of the loaded folder", values)
     return Units(
         name=name,
@@ -223,6 +224,7 @@ def describe_sorting(series: str, summary: Mapping[str, Any]) -> str:
         parts.append(f"{summary['small_units']} units of very few spikes ({spikes} in all) were left out")
     if summary.get("motion"):
         parts.append(summary["motion"])
+    parts += summary.get("notes", ())
     return "; ".join(parts)
 
 
