@@ -30,12 +30,12 @@ def compare(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
-    """Compare steps with each other, and with a truth: imaging, or units (`units` is the table /units)."""
+    """Compare steps with each partner, and with a truth: imaging, or units (`units` is the table /units)."""
     from nwbpipe.review import compare as compare_imaging
     from nwbpipe.review import compare_units, has_units
 
-    files = [Path(word) for word in words if word.endswith(".nwb")]
-    steps = [word for word in words if not word.endswith(".nwb")]
+    files = [Path(measure) for measure in words if measure.endswith(".nwb")]
+    steps = [measure for measure in words if not measure.endswith(".nwb")]
     if not files:
         raise typer.BadParameter("name a session file (….nwb) first", param_hint="FILE.nwb")
     if figure is not None and len(files) > 1:
@@ -73,7 +73,7 @@ def _show(comparison: Comparison | UnitComparison) -> None:
         _show_imaging(comparison)
 
 
-def _show_imaging(found: Comparison) -> None:
+def _show_imaging(comparison: Comparison) -> None:
     _print_table(
         ["step", "tool", "ROIs", "cells", "time (s)", "CPU (s)", "memory (MB)", "parameters that differ"],
         [
@@ -87,7 +87,7 @@ def _show_imaging(found: Comparison) -> None:
                 _format_number(row.memory_mb, ".0f"),
                 ", ".join(f"{name}={value}" for name, value in row.parameters.items()) or "-",
             ]
-            for row in found.costs
+            for row in comparison.costs
         ],
     )
     echo("")
@@ -108,12 +108,12 @@ def _show_imaging(found: Comparison) -> None:
                 _format_number(row.activity_r, ".2f"),
                 _format_number(row.motion_rms, ".2f"),
             ]
-            for row in found.pairs
+            for row in comparison.pairs
         ],
     )
 
 
-def _show_units(found: UnitComparison) -> None:
+def _show_units(comparison: UnitComparison) -> None:
     _print_table(
         ["step", "tool", "units", "spikes", "time (s)", "CPU (s)", "memory (MB)"],
         [
@@ -126,7 +126,7 @@ def _show_units(found: UnitComparison) -> None:
                 _format_number(row.cpu_seconds, ".1f"),
                 _format_number(row.memory_mb, ".0f"),
             ]
-            for row in found.tables
+            for row in comparison.tables
         ],
     )
     echo("")
@@ -156,13 +156,13 @@ def _show_units(found: UnitComparison) -> None:
                 str(len(row.merged)),
                 str(len(row.strangers)),
             ]
-            for row in found.pairs
+            for row in comparison.pairs
         ],
     )
-    names = {table.step: table.names for table in found.tables}
-    for pair in found.pairs:
-        if found.truth is None or pair.first == found.truth:
-            _show_matches(pair, names, accuracy=pair.first == found.truth)
+    names = {table.step: table.names for table in comparison.tables}
+    for pair in comparison.pairs:
+        if comparison.truth is None or pair.first == comparison.truth:
+            _show_matches(pair, names, accuracy=pair.first == comparison.truth)
 
 
 def _show_matches(pair: UnitPair, names: dict[str, list[str]], *, accuracy: bool) -> None:
@@ -173,24 +173,24 @@ def _show_matches(pair: UnitPair, names: dict[str, list[str]], *, accuracy: bool
     if not rows:
         return
     echo("")
-    word = "accuracy" if accuracy else "agreement"
-    echo(f"units of {pair.first} with {word} below 0.8 in {pair.second}:")
+    measure = "accuracy" if accuracy else "agreement"
+    echo(f"units of {pair.first} with {measure} below 0.8 in {pair.second}:")
     table = []
     for row in rows[:_MOST_UNITS]:
         match, values = matches.get(row), pair.agreement[row]
         best = max(range(len(values)), key=values.__getitem__, default=None)
         column = match.second if match else best
-        other = "-" if column is None else names[pair.second][column]
+        partner = "-" if column is None else names[pair.second][column]
         table.append(
             [
                 names[pair.first][row],
-                other,
+                partner,
                 "-" if column is None else f"{values[column]:.2f}",
                 _format_number(match.recall if match else None, ".2f"),
                 _format_number(match.precision if match else None, ".2f"),
             ]
         )
-    _print_table(["unit", f"nearest in {pair.second}", word, "recall", "precision"], table)
+    _print_table(["unit", f"nearest in {pair.second}", measure, "recall", "precision"], table)
     if len(rows) > _MOST_UNITS:
         echo(f"… and {len(rows) - _MOST_UNITS} more (--json has all)")
 

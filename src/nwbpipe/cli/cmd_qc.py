@@ -44,8 +44,8 @@ def qc(
     from nwbpipe.processors.ephys import UNIT_METRICS
     from nwbpipe.quality import list_metrics, read_thresholds
 
-    known = {**list_metrics(), "unit": UNIT_METRICS}
-    chosen = read_thresholds(thresholds, known) if thresholds is not None else None
+    metrics = {**list_metrics(), "unit": UNIT_METRICS}
+    chosen = read_thresholds(thresholds, metrics) if thresholds is not None else None
     if file.is_dir() or file.suffix == ".toml":
         if measure or replace:
             raise typer.BadParameter(

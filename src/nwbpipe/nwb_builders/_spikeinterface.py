@@ -114,18 +114,18 @@ def read_spikeinterface(folder: Path) -> SavedSorting:
     store = _open_store(folder)
     info, samples, units, properties = store.read_sorting()
     unit_ids = tuple(str(name) for name in info["unit_ids"])
-    where = str(folder)
+    title = str(folder)
     if int(info["num_segments"]) != 1:
         msg = "the sorting has several segments"
         hint = "save a sorting of one recording: select_segments, or load each segment by itself"
-        raise SourceError(msg, where=where, expected="1", found=str(info["num_segments"]), hint=hint)
+        raise SourceError(msg, where=title, expected="1", found=str(info["num_segments"]), hint=hint)
     if len(set(unit_ids)) < len(unit_ids):
-        raise SourceError("two units have one name", where=where, found=", ".join(unit_ids)[:200])
+        raise SourceError("two units have one name", where=title, found=", ".join(unit_ids)[:200])
     if len(samples) != len(units) or (len(units) and not (units.min() >= 0 and units.max() < len(unit_ids))):
         msg = "spikes belong to no unit"
-        raise SourceError(msg, where=where, expected=f"units 0 to {len(unit_ids) - 1}", found=_span(units))
+        raise SourceError(msg, where=title, expected=f"units 0 to {len(unit_ids) - 1}", found=_span(units))
     if len(samples) and samples.min() < 0:
-        raise SourceError("spikes lie before the recording", where=where, found=f"sample {samples.min()}")
+        raise SourceError("spikes lie before the recording", where=title, found=f"sample {samples.min()}")
     fitting = {
         name: values
         for name, values in properties.items()
@@ -157,7 +157,7 @@ def _open_store(folder: Path) -> _Store:
 
 
 class _Store:
-    """What `read_spikeinterface` needs of a folder."""
+    """Files of a sorting or an analyzer."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -192,11 +192,11 @@ class _FolderStore(_Store):
 
     def parts(self) -> list[str]:
         names = ["numpysorting_info.json", "spikes.npy", "si_folder.json", "npz.json", "sorting_cached.npz"]
-        own = [self.sorting_folder + name for name in (*names, "properties")]
+        parts = [self.sorting_folder + name for name in (*names, "properties")]
         if not self.is_analyzer:
-            return own
+            return parts
         further = ["spikeinterface_info.json", "settings.json", "sparsity_mask.npy", "recording_info"]
-        return [*own, *further, *(f"extensions/{name}" for name in _EXTENSIONS)]
+        return [*parts, *further, *(f"extensions/{name}" for name in _EXTENSIONS)]
 
     def read_sorting(self) -> tuple[Mapping[str, Any], NDArray[np.int64], NDArray[np.int64], dict[str, Array]]:
         folder = self.folder / self.sorting_folder
@@ -219,8 +219,8 @@ class _FolderStore(_Store):
 
     def complete(self, sorting: SavedSorting) -> SavedSorting:
         if not self.is_analyzer:
-            known = (self.folder / "si_folder.json").is_file()
-            return replace(sorting, version=_version(self.read_json("si_folder.json") if known else {}))
+            described = (self.folder / "si_folder.json").is_file()
+            return replace(sorting, version=_version(self.read_json("si_folder.json") if described else {}))
         attributes = self.read_json("recording_info/recording_attributes.json")
         extensions, parameters, metrics = {}, {}, {}
         for name in _EXTENSIONS:
@@ -256,11 +256,11 @@ class _ZarrStore(_Store):
         self.prefix = "sorting/" if self.is_analyzer else ""
 
     def parts(self) -> list[str]:
-        own = [self.prefix + name for name in ("spikes", "unit_ids", "properties", ".zattrs", ".zgroup")]
+        parts = [self.prefix + name for name in ("spikes", "unit_ids", "properties", ".zattrs", ".zgroup")]
         if not self.is_analyzer:
-            return own
+            return parts
         further = [".zgroup", ".zattrs", "sparsity_mask", "recording_info/.zattrs", "extensions/.zgroup"]
-        return [*own, *further, *(f"extensions/{name}" for name in _EXTENSIONS)]
+        return [*parts, *further, *(f"extensions/{name}" for name in _EXTENSIONS)]
 
     def read_sorting(self) -> tuple[Mapping[str, Any], NDArray[np.int64], NDArray[np.int64], dict[str, Array]]:
         info = dict(self.read_json(f"{self.prefix}.zattrs"))
@@ -314,8 +314,8 @@ class _ZarrStore(_Store):
         size = dtype.itemsize * int(np.prod([int(length) for length in header["shape"]], dtype=object))
         if unknown or dtype.hasobject or size > _MOST_BYTES:
             msg = "the array is not one of numbers or text that SpikeInterface writes"
-            found = f"{dtype} array of shape {tuple(header['shape'])}, codecs {', '.join(unknown) or 'known'}"
-            raise SourceError(msg, where=str(self.folder / name), expected="numbers under 4 GB", found=found)
+            contents = f"{dtype} array of shape {tuple(header['shape'])}, codecs {', '.join(unknown) or 'known'}"
+            raise SourceError(msg, where=str(self.folder / name), expected="numbers under 4 GB", found=contents)
         try:
             import zarr
         except ImportError as error:
@@ -353,10 +353,10 @@ def _read_npz(path: Path) -> tuple[Mapping[str, Any], NDArray[np.int64], NDArray
 def _read_metrics(path: Path, unit_ids: tuple[str, ...]) -> dict[str, Array]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            head, *lines = list(csv.reader(file))
+            header, *lines = list(csv.reader(file))
     except (OSError, ValueError, csv.Error) as error:
         raise SourceError("the table can't be read", where=str(path), expected="a CSV", found=str(error)) from error
-    columns = {name: [line[k] for line in lines] for k, name in enumerate(head) if k}
+    columns = {name: [line[k] for line in lines] for k, name in enumerate(header) if k}
     return _arrange_metrics([line[0] for line in lines], columns, unit_ids, str(path))
 
 

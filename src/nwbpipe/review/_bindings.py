@@ -62,8 +62,10 @@ def bind_units(reader: SessionReader) -> dict[str, dict[str, str]]:
 
 def list_sorted_steps(reader: SessionReader) -> list[str]:
     """Return the steps whose units were found in a recording of the file."""
-    own = {record.step for record in list_current(reader) if any(item.name == "recording" for item in record.inputs)}
-    return [step for step in bind_units(reader) if step in own]
+    sorted_steps = {
+        record.step for record in list_current(reader) if any(item.name == "recording" for item in record.inputs)
+    }
+    return [step for step in bind_units(reader) if step in sorted_steps]
 
 
 def find_units_path(reader: SessionReader, record: RunRecord) -> str | None:
@@ -74,15 +76,15 @@ def find_units_path(reader: SessionReader, record: RunRecord) -> str | None:
 
 def _find_sources(record: RunRecord, records: list[RunRecord]) -> list[RunRecord]:
     """Return the runs that found the units of a run in a recording: itself, or those that its units come from."""
-    sources, open_records, seen = [], [record], set()
+    sources, open_records, visited = [], [record], set()
     while open_records:
         current = open_records.pop()
-        if current.run_id in seen:
+        if current.run_id in visited:
             continue
-        seen.add(current.run_id)
+        visited.add(current.run_id)
         if any(item.name == "recording" for item in current.inputs):
             sources.append(current)
             continue
-        wanted = {item.path for item in current.inputs if item.neurodata_type == "Units"}
-        open_records += [other for other in records if wanted & {output.path for output in other.outputs}]
+        tables = {item.path for item in current.inputs if item.neurodata_type == "Units"}
+        open_records += [source for source in records if tables & {output.path for output in source.outputs}]
     return sources

@@ -185,13 +185,13 @@ def compare_units(
 def _compare_tables(
     reader: SessionReader, steps: Sequence[str], truth: str | None, tolerance_ms: float, *, passed_only: bool
 ) -> UnitComparison:
-    where = reader.file.filename
+    filename = reader.file.filename
     names = list(dict.fromkeys([*([] if truth is None else [truth]), *steps]))
     if len(names) < 2:
         msg = "there is nothing to compare with"
         hint = "`nwbpipe log FILE.nwb` shows the steps"
         raise RequestError(
-            msg, where=where, expected="two steps or more", found=", ".join(names) or "none", hint=hint
+            msg, where=filename, expected="two steps or more", found=", ".join(names) or "none", hint=hint
         )
     tables = {name: _read_units(reader, name, judged=passed_only and name != truth) for name in names}
     recordings = {
@@ -203,7 +203,7 @@ def _compare_tables(
     if len(set(recordings.values())) > 1:
         msg = "the steps are of different recordings"
         listed = "; ".join(f"{name}: {path}" for name, path in recordings.items())
-        raise RequestError(msg, where=where, found=listed, hint="compare steps of one recording")
+        raise RequestError(msg, where=filename, found=listed, hint="compare steps of one recording")
     order = sorted(itertools.combinations(names, 2), key=lambda pair: truth not in pair)
     pairs = tuple(
         compare_trains(tables[a].trains, tables[b].trains, tolerance_ms * 1e-3, names=(a, b)) for a, b in order
@@ -264,24 +264,28 @@ def count_coincidences(first: Sequence[Floats], second: Sequence[Floats], tolera
     for row, train in enumerate(first):
         low = np.searchsorted(times, train - tolerance_s - _SLACK_S, "left")
         counts = np.searchsorted(times, train + tolerance_s + _SLACK_S, "right") - low
-        mine = np.repeat(np.arange(len(train)), counts)
-        theirs = np.arange(len(mine)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(low, counts)
-        owner = owners[theirs]
+        rows_first = np.repeat(np.arange(len(train)), counts)
+        rows_second = (
+            np.arange(len(rows_first)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(low, counts)
+        )
+        owner = owners[rows_second]
         pairs = np.bincount(owner, minlength=len(second))
-        one_way = np.bincount(np.unique(owner * len(train) + mine) // max(1, len(train)), minlength=len(second))
-        other_way = np.bincount(owners[np.unique(theirs)], minlength=len(second))
+        unique_first = np.bincount(
+            np.unique(owner * len(train) + rows_first) // max(1, len(train)), minlength=len(second)
+        )
+        unique_second = np.bincount(owners[np.unique(rows_second)], minlength=len(second))
         hits[row] = pairs
         # Where a spike has several partners, pair the earliest: in intervals of one length that leaves most pairs.
-        for unit in np.flatnonzero((one_way < pairs) | (other_way < pairs)):
+        for unit in np.flatnonzero((unique_first < pairs) | (unique_second < pairs)):
             inside = owner == unit
-            hits[row, unit] = _pair_greedily(mine[inside], theirs[inside])
+            hits[row, unit] = _pair_greedily(rows_first[inside], rows_second[inside])
     return hits
 
 
-def _pair_greedily(mine: NDArray[np.int64], theirs: NDArray[np.int64]) -> int:
+def _pair_greedily(rows_first: NDArray[np.int64], rows_second: NDArray[np.int64]) -> int:
     last_mine = last_theirs = -1
     count = 0
-    for a, b in zip(mine.tolist(), theirs.tolist(), strict=True):
+    for a, b in zip(rows_first.tolist(), rows_second.tolist(), strict=True):
         if a > last_mine and b > last_theirs:
             last_mine, last_theirs = a, b
             count += 1
@@ -309,16 +313,16 @@ def _find_table(reader: SessionReader, step: str) -> tuple[RunRecord | None, str
 
 
 def _read_units(reader: SessionReader, step: str, *, judged: bool) -> _Units:
-    found = _find_table(reader, step)
-    if found is None:
-        known = [record.step for record in list_current(reader) if find_units_path(reader, record)]
-        names = ", ".join([*known, *([SESSION_UNITS] if "units" in reader.file else [])])
+    located = _find_table(reader, step)
+    if located is None:
+        steps = [record.step for record in list_current(reader) if find_units_path(reader, record)]
+        names = ", ".join([*steps, *([SESSION_UNITS] if "units" in reader.file else [])])
         msg = f"the file has no units of a step {step!r}"
         hint = "`nwbpipe log FILE.nwb` shows the steps"
         raise UnknownNameError(
             msg, where=reader.file.filename, expected=names or "a step with units", found=step, hint=hint
         )
-    record, path = found
+    record, path = located
     group = reader.file[path]
     trains = _read_trains(group)
     titles = [

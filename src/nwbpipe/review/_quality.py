@@ -280,14 +280,14 @@ def _read_table(
     labels = _read_unit_names(table) if of == "unit" else {}
     for k, row in enumerate(rows):
         metrics = {name: float(values[k]) for name, values in columns.items()}
-        why: tuple[str, ...] = tuple(reason for reason in str(reasons[k]).split("; ") if reason)
+        causes: tuple[str, ...] = tuple(reason for reason in str(reasons[k]).split("; ") if reason)
         verdict: Verdict = str(words[k])  # type: ignore[assignment]
         if thresholds is not None:
             verdict, broken = thresholds.judge(of, metrics)
-            why = tuple(broken)
+            causes = tuple(broken)
         defined = {name: None if math.isnan(value) else value for name, value in metrics.items()}
         label = labels.get(int(row), "")
-        yield QualityVerdict(step, about, of, int(row), verdict, why, defined, table.name, label)
+        yield QualityVerdict(step, about, of, int(row), verdict, causes, defined, table.name, label)
 
 
 def _read_unit_names(table: h5py.Group) -> dict[int, str]:

@@ -173,15 +173,15 @@ def _choose_channels(
     if unknown:
         msg = "the series was not recorded with these electrodes"
         raise InputError(msg, where=where, expected=f"rows {min(rows)} to {max(rows)}", found=str(unknown[:10]))
-    places = [str(table["location"][row]) for row in rows] if "location" in table.colnames else [""] * len(rows)
-    if params.location is not None and params.location not in places:
+    locations = [str(table["location"][row]) for row in rows] if "location" in table.colnames else [""] * len(rows)
+    if params.location is not None and params.location not in locations:
         msg = f"no electrode of the series lies in {params.location!r}"
-        raise InputError(msg, where=where, expected=", ".join(sorted(set(places))), found=params.location)
+        raise InputError(msg, where=where, expected=", ".join(sorted(set(locations))), found=params.location)
     chosen = [
         column
-        for column, (row, place) in enumerate(zip(rows, places, strict=True))
+        for column, (row, location) in enumerate(zip(rows, locations, strict=True))
         if (not params.electrodes or row in params.electrodes)
-        and params.location in (None, place)
+        and params.location in (None, location)
         and (labels is None or labels[column] not in _LABELS_LEFT_OUT)
     ]
     if not chosen:

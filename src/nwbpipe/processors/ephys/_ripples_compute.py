@@ -45,10 +45,10 @@ def compute(request: Mapping[str, Any], results: h5py.File, progress: Callable[[
         speed = read_speed(request["inputs"].get("speed"), facts, clock)
 
         columns = np.asarray(facts["channels"])
-        lowest, after = int(columns.min()), int(columns.max()) + 1
+        lowest, highest = int(columns.min()), int(columns.max()) + 1
 
         def read(start: int, end: int) -> np.ndarray:
-            values: np.ndarray = data[start:end, lowest:after][:, columns - lowest] * gains[columns]
+            values: np.ndarray = data[start:end, lowest:highest][:, columns - lowest] * gains[columns]
             return values
 
         valid, reach = np.ones(len(data), bool), len(kernel) // 2
@@ -102,8 +102,8 @@ class Traces:
         signal = oaconvolve(np.pad(values, (pad, (0, 0))), self.kernel[:, None], mode="valid", axes=0)
         # A sample is whole if none under its filter is missing.
         sums = np.concatenate([[0], np.cumsum(missing)])
-        whole = sums[2 * margin + 1 :] == sums[: len(sums) - 2 * margin - 1]
-        return signal, whole
+        complete = sums[2 * margin + 1 :] == sums[: len(sums) - 2 * margin - 1]
+        return signal, complete
 
     def blocks(self, length_s: float = _BLOCK_S) -> "Iterator[Tuple[int, int, int, int]]":
         """Yield start and end of each block, and those of its stretch."""
@@ -119,7 +119,7 @@ class Traces:
         for start, end, low, high in self.blocks():
             reach = int(_TRUNCATE * sigma * self.rate) + 1
             first, last = max(low, start - reach), min(high, end + reach)
-            signal, whole = self.analytic(first, last, low, high)
+            signal, complete = self.analytic(first, last, low, high)
             envelope = np.abs(signal)
             if detector == "kay":
                 parts = (envelope**2).sum(axis=1, keepdims=True)
@@ -127,7 +127,7 @@ class Traces:
                 parts = envelope**2
             else:
                 parts = envelope
-            parts[~whole] = 0.0
+            parts[~complete] = 0.0
             parts = core.gaussian_smooth(parts, sigma, self.rate)[start - first : end - first]
             if detector == "kay":
                 parts = np.sqrt(parts)
@@ -137,7 +137,7 @@ class Traces:
                 traces = [np.zeros(length) for _ in range(parts.shape[1])]
             for trace, values in zip(traces, parts.T):
                 trace[start:end] = values
-            self.valid[start:end] &= whole[start - first : end - first]
+            self.valid[start:end] &= complete[start - first : end - first]
             progress(0.05 + 0.55 * end / length, "envelope")
         if not self.valid.any():
             raise ValueError("no stretch of the field potential is longer than the filter and without missing values")
@@ -166,8 +166,8 @@ def detect(
         still = core.exclude_movement(events, speed, np.arange(len(speed)), speed_threshold=params["speed_threshold"])
         events = np.asarray(still, dtype="int64").reshape(-1, 2)
     seconds = times[events] if len(events) else np.zeros((0, 2))
-    kept = np.asarray(core.exclude_close_events(seconds, params["close_threshold"])).reshape(-1, 2)
-    chosen: np.ndarray = events[np.isin(seconds[:, 0], kept[:, 0])]
+    remaining = np.asarray(core.exclude_close_events(seconds, params["close_threshold"])).reshape(-1, 2)
+    chosen: np.ndarray = events[np.isin(seconds[:, 0], remaining[:, 0])]
     return chosen
 
 
@@ -224,8 +224,8 @@ def read_speed(series: Any, facts: Mapping[str, Any], times: np.ndarray) -> Any:
     with h5py.File(series["file"], "r", locking=False) as file:
         values = np.asarray(file[series["data"]][:], "float64").reshape(-1) * facts["speed_scale"]
         if series.get("timestamps") is not None:
-            known = file[series["timestamps"]][:]
+            stamps = file[series["timestamps"]][:]
         else:
-            known = float(series["starting_time"] or 0.0) + np.arange(len(values)) / series["rate"]
-    speed: np.ndarray = np.interp(times, known, np.abs(values + facts["speed_offset"]), left=np.nan, right=np.nan)
+            stamps = float(series["starting_time"] or 0.0) + np.arange(len(values)) / series["rate"]
+    speed: np.ndarray = np.interp(times, stamps, np.abs(values + facts["speed_offset"]), left=np.nan, right=np.nan)
     return speed

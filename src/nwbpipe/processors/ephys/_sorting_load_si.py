@@ -107,17 +107,19 @@ def _load_templates(
     mask = np.ones((units, channels), bool) if sorting.sparsity is None else np.asarray(sorting.sparsity, bool)
     if units and sorting.in_microvolts:
         # A waveform is not known where an analyzer is sparse: as many channels as each unit has, the nearest.
-        places = np.asarray(facts["locations"], float)[columns]
+        positions = np.asarray(facts["locations"], float)[columns]
         number = min(_WAVEFORM_CHANNELS, int(mask.sum(axis=1).min()))
-        distances = np.linalg.norm(places[None, :, :] - places[peaks][:, None, :], axis=2)
+        distances = np.linalg.norm(positions[None, :, :] - positions[peaks][:, None, :], axis=2)
         nearest = np.argsort(np.where(mask, distances, np.inf), axis=1, kind="stable")[:, :number]
         results["template_channels"] = nearest.astype("int64")
         results["template_mean"] = np.take_along_axis(mean, nearest[:, None, :], axis=2).astype("float32")
         sd = np.asarray(arrays["std"]) if "std" in arrays else np.full_like(mean, np.nan)
         results["template_sd"] = np.take_along_axis(sd, nearest[:, None, :], axis=2).astype("float32")
-        found = np.asarray(sorting.extensions.get("unit_locations", {}).get("unit_locations", np.zeros((units, 0))))
+        estimated = np.asarray(
+            sorting.extensions.get("unit_locations", {}).get("unit_locations", np.zeros((units, 0)))
+        )
         locations = np.full((units, 3), np.nan)
-        locations[:, : found.shape[1]] = found
+        locations[:, : estimated.shape[1]] = estimated
         results["unit_locations"] = locations
     return peaks
 
@@ -166,11 +168,11 @@ def _check_recording(sorting: SavedSorting, facts: Mapping[str, Any], source: Pa
             ("spikes lie after the recording", f"{length} samples", f"{late} spikes, to {sorting.samples.max()}")
         )
     if faults:
-        what, expected, _ = faults[0]
+        fault, expected, _ = faults[0]
         raise InputError(
-            f"the sorting is not of this recording: {what}",
+            f"the sorting is not of this recording: {fault}",
             where=str(source),
             expected=expected,
-            found="; ".join(f"{text}: {found}" for text, _, found in faults),
+            found="; ".join(f"{text}: {value}" for text, _, value in faults),
             hint="bind the recording that was sorted: --input recording=PATH",
         )
