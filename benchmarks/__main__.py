@@ -19,6 +19,7 @@ BENCHES = (
     "s3",
     "tools",
     "photometry",
+    "electrophysiology",
     "clocks",
     "project",
     "runs",

@@ -32,6 +32,7 @@ TABLES: dict[str, dict[str, str]] = {
     "surgeries": _KEYS | _ROW,
     "injections": _KEYS | _ROW,
     "implants": _KEYS | _ROW,
+    "insertions": _KEYS | _ROW,
     "notes": _KEYS | _ROW,
     "attributes": _KEYS | _ROW,
     "devices": _KEYS | {"path": _OBJECT["path"], "name": "Name of the device.", "type": "NWB type."},

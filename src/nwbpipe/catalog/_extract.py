@@ -131,7 +131,7 @@ class _Extraction:
         elif "DynamicTable" in item.lineage and item.path.startswith("/general/"):
             if item.path == "/general/extracellular_ephys/electrodes":
                 self._add_columns("electrodes", {}, self._read_table(item))
-            elif about["name"] in ("surgeries", "injections", "implants", "notes", "attributes"):
+            elif about["name"] in ("surgeries", "injections", "implants", "insertions", "notes", "attributes"):
                 self._add_columns(about["name"], {}, self._read_table(item))
 
     def _add_units(self, item: NwbObject, verdicts: Columns | None) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nwbpipe.converters.spec._entities import DeviceSpec, Entity, Implant, Injection, Note, Surgery
+from nwbpipe.converters.spec._entities import DeviceSpec, Entity, Implant, Injection, Insertion, Note, Surgery
 from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.errors import SpecError
 
@@ -18,6 +18,7 @@ _DESCRIPTIONS = {
     "surgeries": "Surgeries of the subject.",
     "injections": "Injections of viruses and tracers; positive is anterior, right and dorsal of the reference.",
     "implants": "Implants of the subject; positive is anterior, right and dorsal of the reference.",
+    "insertions": "Insertions of probes; positive is anterior, right and dorsal of the reference.",
     "attributes": "Attributes of the session.",
     "notes": "Notes on the session.",
 }
@@ -69,6 +70,7 @@ def add_entities(spec: SessionSpec, nwbfile: NWBFile) -> None:
         "surgeries": _make_table("surgeries", Surgery, spec.subject.surgeries),
         "injections": _make_table("injections", Injection, spec.subject.injections),
         "implants": _make_table("implants", Implant, spec.subject.implants),
+        "insertions": _make_insertions(spec.insertions or {}),
         "notes": _make_table("notes", Note, notes),
         "attributes": _attributes(spec.session.attributes),
     }
@@ -110,7 +112,7 @@ def _model_name(device: DeviceSpec) -> str | None:
     return name.replace("/", "_").replace(":", "_") if name else None
 
 
-def _make_table(name: str, model: type[Entity], items: Sequence[Entity]) -> Any:
+def _make_table(name: str, model: type[Entity], items: Sequence[Entity], leave_out: Sequence[str] = ()) -> Any:
     """Make a table with a row for each item; fields that no item has are left out."""
     if not items:
         return None
@@ -119,7 +121,7 @@ def _make_table(name: str, model: type[Entity], items: Sequence[Entity]) -> Any:
     columns = []
     for field, information in model.model_fields.items():
         values = [getattr(item, field) for item in items]
-        if all(value is None for value in values):
+        if field in leave_out or all(value is None for value in values):
             continue
         # A field that is filled is a number or a text, by its name.
         data: Any = ["" if value is None else str(value) for value in values]
@@ -130,6 +132,18 @@ def _make_table(name: str, model: type[Entity], items: Sequence[Entity]) -> Any:
         column = f"{model.__name__.lower()}_name" if field == "name" else field
         columns.append(VectorData(name=column, description=text, data=data))
     return DynamicTable(name=name, description=_DESCRIPTIONS[name], columns=columns)
+
+
+def _make_insertions(insertions: Mapping[str, Insertion]) -> Any:
+    """Make a table with a row for each insertion; its column `probe` is the electrode group or device."""
+    from hdmf.common import VectorData
+
+    table = _make_table("insertions", Insertion, list(insertions.values()), leave_out=("regions",))
+    if table is None:
+        return None
+    text = "Electrode group, or device, that was inserted"
+    columns = [VectorData(name="probe", description=text, data=list(insertions)), *table.columns]
+    return type(table)(name=table.name, description=table.description, columns=columns)
 
 
 def _attributes(attributes: dict[str, str]) -> Any:

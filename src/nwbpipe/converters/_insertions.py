@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,9 @@ from nwbpipe.errors import SourceError, SpecError
 if TYPE_CHECKING:
     from pynwb import NWBFile
 
-_COLUMNS = ("channel", "region")
+#: Names of the column with the region, in tables of ours, of Pinpoint and of IBL.
+_REGIONS = ("region", "acronym", "brain_region")
+_AXES = {"x": "Position towards posterior", "y": "Position towards inferior", "z": "Position towards right"}
 
 
 def add_insertions(spec: SessionSpec, nwbfile: NWBFile) -> None:
@@ -78,55 +83,132 @@ def _complete_electrodes(nwbfile: NWBFile, groups: list[Any], insertion: Inserti
         for row in rows:
             if str(locations[row]) in ("", "unknown"):
                 locations[row] = insertion.location
-    else:
-        regions = read_regions(insertion.regions, where)
-        strangers = sorted(set(regions) - set(range(len(rows))))
-        if strangers or len(regions) != len(rows):
-            raise SourceError(
-                "the table of regions does not fit the channels of the probe",
-                where=f"{where}.regions: {insertion.regions.name}",
-                expected=f"a region for each of the channels 0 to {len(rows) - 1}",
-                found=f"{len(regions)} channels" + (f", also {strangers[:10]}" if strangers else ""),
-            )
-        for channel, row in enumerate(rows):
-            locations[row] = regions[channel]
-    column = table["location"]
+        _replace_column(table, "location", locations)
+        return
+    regions = read_regions(insertion.regions, where)
+    strangers = sorted(set(regions) - set(range(len(rows))))
+    if strangers or len(regions) != len(rows):
+        raise SourceError(
+            "the table of regions does not fit the channels of the probe",
+            where=f"{where}.regions: {insertion.regions.name}",
+            expected=f"a region for each of the channels 0 to {len(rows) - 1}",
+            found=f"{len(regions)} channels" + (f", also {strangers[:10]}" if strangers else ""),
+        )
+    for channel, row in enumerate(rows):
+        locations[row] = regions[channel].region
+    _replace_column(table, "location", locations)
+    if all(channel.position is not None for channel in regions.values()):
+        _add_positions(table, {row: regions[channel].position for channel, row in enumerate(rows)})
+
+
+def _add_positions(table: Any, positions: dict[int, Any]) -> None:
+    """Write the columns x, y and z of some electrodes; those of others stay, or are NaN."""
+    for axis, name in enumerate("xyz"):
+        values = list(table[name].data[:]) if name in table.colnames else [np.nan] * len(table)
+        for row, position in positions.items():
+            values[row] = position[axis]
+        if name in table.colnames:
+            _replace_column(table, name, values)
+        else:
+            table.add_column(name=name, description=f"{_AXES[name]}, in micrometers", data=values)
+
+
+def _replace_column(table: Any, name: str, values: list[Any]) -> None:
+    column = table[name]
     if isinstance(column.data, list):
-        column.data[:] = locations
+        column.data[:] = values
     else:
-        column.fields["data"] = np.array(locations, dtype=object)
+        column.fields["data"] = np.array(values, dtype=object if isinstance(values[0], str) else np.float64)
 
 
-def read_regions(path: Path, where: str) -> dict[int, str]:
-    """Read a CSV with the columns channel and region.
+@dataclass(frozen=True)
+class ChannelRegion:
+    """The region that a channel lies in, and its place in NWB's axes in micrometers, if it is known."""
+
+    region: str
+    position: tuple[float, float, float] | None = None
+
+
+def read_regions(path: Path, where: str) -> dict[int, ChannelRegion]:
+    """Read the regions of channels: a CSV, or ``channel_locations.json`` of IBL's alignment program.
+
+    A CSV has the columns channel and region (or acronym, brain_region), and maybe ap_in_mm, ml_in_mm and dv_in_mm.
+    In the JSON ``channel_<number>`` has brain_region, and x (right), y (anterior), z (dorsal) in micrometers from
+    bregma.
 
     Raises
     ------
     SourceError
-        If a column is missing, a channel is named twice, or a region is empty.
+        If a column is missing, a channel is named twice, a region is empty, or a coordinate is not a number.
     """
+    source = f"{where}.regions: {path.name}"
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            lines = [(reader.line_num, line) for line in reader]
-            head = [name.strip() for name in reader.fieldnames or ()]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = _read_json(path, source) if path.suffix.lower() == ".json" else _read_csv(path, source)
+    except (OSError, ValueError, csv.Error) as error:
         msg = "the table of regions can't be read"
-        raise SourceError(msg, where=f"{where}.regions: {path.name}", expected="a CSV", found=str(error)) from error
-    if not set(_COLUMNS) <= set(head):
-        msg = "the table of regions lacks a column"
-        raise SourceError(
-            msg, where=f"{where}.regions: {path.name}", expected="channel, region", found=", ".join(head)
-        )
-    regions: dict[int, str] = {}
-    for number, line in lines:
-        values = {str(key).strip(): (value or "").strip() for key, value in line.items() if isinstance(value, str)}
-        channel, region = values.get("channel", ""), values.get("region", "")
-        if not channel.isdigit() or not region or int(channel) in regions:
+        raise SourceError(msg, where=source, expected="a CSV or JSON", found=str(error)) from error
+    regions: dict[int, ChannelRegion] = {}
+    for title, channel, region, coordinates in rows:
+        if not channel.isdecimal() or not region or int(channel) in regions:
             raise SourceError(
                 "a row of the table does not name a channel of its own and its region",
-                where=f"{where}.regions: {path.name}, line {number}",
+                where=f"{source}, {title}",
                 found=f"channel {channel!r}, region {region!r}",
             )
-        regions[int(channel)] = region
+        regions[int(channel)] = ChannelRegion(region, _parse_position(coordinates, f"{source}, {title}"))
     return regions
+
+
+def _parse_position(coordinates: Sequence[Any], where: str) -> tuple[float, float, float] | None:
+    """Turn AP, ML and DV in micrometers (anterior, right, dorsal positive) into NWB's axes."""
+    if all(value in (None, "") for value in coordinates):
+        return None
+    try:
+        ap, ml, dv = (float(value) for value in coordinates)
+    except (TypeError, ValueError):
+        ap = ml = dv = float("nan")
+    if not np.isfinite([ap, ml, dv]).all():
+        msg = "a row of the table does not have three coordinates"
+        raise SourceError(msg, where=where, expected="numbers", found=", ".join(map(str, coordinates)))
+    return -ap, -dv, ml
+
+
+def _read_csv(path: Path, source: str) -> list[tuple[str, str, str, list[Any]]]:
+    """Return where each row stands, its channel, its region, and AP, ML and DV in micrometers."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        lines = [(reader.line_num, line) for line in reader]
+        names = [name.strip() for name in reader.fieldnames or ()]
+    region = next((name for name in _REGIONS if name in names), None)
+    if "channel" not in names or region is None:
+        msg = "the table of regions lacks a column"
+        expected = f"channel, and {', '.join(_REGIONS[:-1])} or {_REGIONS[-1]}"
+        raise SourceError(msg, where=source, expected=expected, found=", ".join(names))
+    rows = []
+    for number, line in lines:
+        values = {str(key).strip(): (value or "").strip() for key, value in line.items() if isinstance(value, str)}
+        coordinates = [_scale(values.get(name, "")) for name in ("ap_in_mm", "ml_in_mm", "dv_in_mm")]
+        rows.append((f"line {number}", values.get("channel", ""), values.get(region, ""), coordinates))
+    return rows
+
+
+def _scale(text: str) -> Any:
+    """Return millimeters in micrometers; a text that is not a number stays as it is."""
+    try:
+        return float(text) * 1e3
+    except ValueError:
+        return text
+
+
+def _read_json(path: Path, source: str) -> list[tuple[str, str, str, list[Any]]]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    names = [name for name in content if name.startswith("channel_")] if isinstance(content, dict) else []
+    channels = {name: content[name] for name in names if isinstance(content[name], dict)}
+    if not channels:
+        msg = "the file does not hold the regions of channels"
+        raise SourceError(msg, where=source, expected="channel_0, channel_1, … with brain_region", found=path.name)
+    rows = []
+    for name, entry in channels.items():
+        number = name.removeprefix("channel_")
+        rows.append((name, number, str(entry.get("brain_region") or ""), [entry.get(axis) for axis in "yxz"]))
+    return rows

@@ -65,7 +65,7 @@ def session_metadata(spec: SessionSpec, sources: Sequence[Source]) -> dict[str, 
     metadata = merge_metadata(metadata, spec.metadata)
     add_ecephys_block(metadata, sources)
     start = _choose_start(spec, starts)
-    problems = check_dates(spec.subject, start)
+    problems = check_dates(spec.subject, start, spec.insertions)
     if problems:
         raise SpecError("dates contradict each other", where=str(spec.path), problems=problems)
     metadata = merge_metadata(metadata, _spec_metadata(spec, start))
