@@ -127,7 +127,7 @@ def test_an_insertion_of_another_probe_is_refused() -> None:
         ("channel,region\n0,a\n0,b\n1,c\n", "line 3"),
         ("channel,region\n0,\n", "line 2"),
         ("channel,name\n0,a\n", "lacks a column"),
-        ("channel,region,ap_in_mm,ml_in_mm,dv_in_mm\n0,a,1,2,\n", "(?s)line 2.*three coordinates"),
+        ("channel,region,ap_in_mm,ml_in_mm,dv_in_mm\n0,a,1,2,\n", r"(?s)three coordinates.*line 2"),
     ],
 )
 def test_a_table_of_regions_that_does_not_fit_is_refused(tmp_path: Path, text: str, message: str) -> None:

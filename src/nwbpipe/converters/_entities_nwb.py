@@ -112,13 +112,23 @@ def _model_name(device: DeviceSpec) -> str | None:
     return name.replace("/", "_").replace(":", "_") if name else None
 
 
-def _make_table(name: str, model: type[Entity], items: Sequence[Entity], leave_out: Sequence[str] = ()) -> Any:
-    """Make a table with a row for each item; fields that no item has are left out."""
+def _make_table(
+    name: str,
+    model: type[Entity],
+    items: Sequence[Entity],
+    *,
+    keys: tuple[str, str, list[str]] | None = None,
+    leave_out: Sequence[str] = (),
+) -> Any:
+    """Make a table with a row for each item; fields that no item has are left out.
+
+    `keys` are name, description and values of a column that comes first.
+    """
     if not items:
         return None
     from hdmf.common import DynamicTable, VectorData
 
-    columns = []
+    columns = [VectorData(name=keys[0], description=keys[1], data=keys[2])] if keys else []
     for field, information in model.model_fields.items():
         values = [getattr(item, field) for item in items]
         if field in leave_out or all(value is None for value in values):
@@ -136,14 +146,13 @@ def _make_table(name: str, model: type[Entity], items: Sequence[Entity], leave_o
 
 def _make_insertions(insertions: Mapping[str, Insertion]) -> Any:
     """Make a table with a row for each insertion; its column `probe` is the electrode group or device."""
-    from hdmf.common import VectorData
-
-    table = _make_table("insertions", Insertion, list(insertions.values()), leave_out=("regions",))
-    if table is None:
-        return None
-    text = "Electrode group, or device, that was inserted"
-    columns = [VectorData(name="probe", description=text, data=list(insertions)), *table.columns]
-    return type(table)(name=table.name, description=table.description, columns=columns)
+    return _make_table(
+        "insertions",
+        Insertion,
+        list(insertions.values()),
+        keys=("probe", "electrode group, or device, that was inserted", list(insertions)),
+        leave_out=("regions",),
+    )
 
 
 def _attributes(attributes: dict[str, str]) -> Any:
