@@ -182,6 +182,7 @@ def test_a_wrong_spec_is_refused_without_neuroconv(folder: Path) -> None:
         "other": raw.tiff() | {"args": {"file_pth": "movie.tif", "sampling_frequency": "fast"}},
         "probe": {"interface": "SpikeGLXRecordingInterface"},
         "trials": {"interface": "TrialsInterface", "args": {"file_path": "movie.tiff", "metadata_key": "x"}},
+        "ephys": {"interface": "IntanRecordingInterface", "options": {"stub_tst": True}},
     }
     path = raw.write_spec(folder, sources, clocks={"y": {"align": "start", "offset_s": 1.0}})
     script = f"""
@@ -200,6 +201,7 @@ finally:
         "the key 'file_pth' is unknown",
         "sources.other.args.sampling_frequency",
         "sources.probe.args.folder_path",
+        "the key 'stub_tst' is unknown",
         "file not found",
     ):
         assert text in result.stderr

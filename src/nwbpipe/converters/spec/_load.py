@@ -56,7 +56,7 @@ def open_spec(spec: Path | str, stores: Stores | None = None, *, present: bool =
 
 
 def check_draft(path: Path | str, *, stores: Stores | None = None) -> None:
-    """Check a spec in tenths of a second: all but the options, and the few arguments that take an import to know.
+    """Check a spec in tenths of a second: all but the few arguments and options that take an import to know.
 
     For `stores` see `load_spec`, which looks at all of it.
 

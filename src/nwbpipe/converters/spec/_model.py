@@ -202,7 +202,7 @@ def _type_arguments(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, Mapping) or "interface" not in info.data:
         return value  # a mistake of the interface's own has its own problem
     if _is_draft(info.context):
-        declared = read_parameters(info.data["interface"]) if info.field_name == "args" else None
+        declared = read_parameters(info.data["interface"], str(info.field_name))
         return value if declared is None else type_arguments(value, declared, False, info.context)
     interface = _find_interface(info.data["interface"])
     if info.field_name == "args":

@@ -44,27 +44,31 @@ class _Module:
 
 
 @cache
-def read_parameters(interface: str) -> Mapping[str, Parameter] | None:
-    """Return the arguments of an interface's constructor by the text of its class.
+def read_parameters(interface: str, section: str) -> Mapping[str, Parameter] | None:
+    """Return the arguments or the options of an interface by the text of its class.
 
-    An argument whose annotation is not understood may have any value.
+    One whose annotation is not understood may have any value.
 
     Parameters
     ----------
     interface : str
         Class name of an interface of ours or of NeuroConv.
+    section : {"args", "options"}
+        Those of the constructor, or of ``add_to_nwbfile``.
 
     Returns
     -------
     mapping or None
-        None where the text does not settle them: the constructor takes further arguments, is inherited or wrapped,
-        or the interface is of another package. `source_parameters` says it of the class.
+        None where the text does not settle them: a function takes further ones, or is wrapped; the constructor is
+        inherited; the interface is of another package. `source_parameters` and `option_parameters` say it of the
+        class.
     """
     module = our_modules().get(interface) or neuroconv_modules().get(interface)
     if module is None:
         return None
     try:
-        return _read_interface(_read_module(module), interface)
+        read = _read_arguments if section == "args" else _read_options
+        return read(_read_module(module), interface)
     except (_UncertainError, OSError, SyntaxError, UnicodeError):
         return None
 
@@ -88,48 +92,86 @@ def _read_module(name: str) -> _Module:
             owner = name.split(".")[: len(parts) + 1 + is_package - node.level] if node.level else []
             source = ".".join([*owner, *([node.module] if node.module else [])])
             imports.update({alias.asname or alias.name: (source, alias.name) for alias in node.names})
+        elif isinstance(node, ast.Assign):
+            names = {part.id for target in node.targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+            if names & classes.keys():
+                raise _UncertainError  # a class is replaced, or a part of it
     return _Module(name, classes, imports)
 
 
-def _read_interface(module: _Module, name: str) -> Mapping[str, Parameter]:
-    node = module.classes.get(name)
-    if node is None or any(_called_name(decorator) != "interface" for decorator in node.decorator_list):
-        raise _UncertainError
-    constructors = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__"]
-    if len(constructors) == 1:
-        return _read_constructor(module, constructors[0])
-    for base in node.bases:
+def _read_arguments(module: _Module, name: str) -> Mapping[str, Parameter]:
+    node = _find_class(module, name)
+    constructor = _find_method(node, "__init__")
+    if constructor is not None:
+        parameters, open_ended = _read_function(module, constructor)
+        if not open_ended:
+            return parameters
+    for base in node.bases if constructor is None else ():
         if isinstance(base, ast.Subscript) and _called_name(base.value) == "FileInterface":
-            return _read_fields(module, _called_name(base.slice))  # see `FileInterface`: its model declares them
+            return _read_fields(*_follow(module, _called_name(base.slice)))  # see `FileInterface`
     raise _UncertainError
 
 
-def _read_constructor(module: _Module, function: ast.FunctionDef) -> Mapping[str, Parameter]:
+def _read_options(module: _Module, name: str) -> Mapping[str, Parameter]:
+    """Return the options of a class; those of its base count too, if it passes further ones on."""
+    node = _find_class(module, name)
+    if name == "ExternalVideoInterface":
+        raise _UncertainError  # nwbpipe has options of its own for it
+    method = _find_method(node, "add_to_nwbfile")
+    options, open_ended = ({}, True) if method is None else _read_function(module, method)
+    if not open_ended:
+        return options
+    if len(node.bases) != 1:
+        raise _UncertainError
+    return {**_read_options(*_follow(module, _called_name(node.bases[0]))), **options}
+
+
+def _follow(module: _Module, name: str) -> tuple[_Module, str]:
+    """Return the module that defines a name, and the name there."""
+    while name not in module.classes and name in module.imports:
+        home, name = module.imports[name]
+        module = _read_module(home)
+    return module, name
+
+
+def _find_class(module: _Module, name: str) -> ast.ClassDef:
+    node = module.classes.get(name)
+    if node is None or any(_called_name(decorator) != "interface" for decorator in node.decorator_list):
+        raise _UncertainError
+    return node
+
+
+def _find_method(node: ast.ClassDef, name: str) -> ast.FunctionDef | None:
+    methods = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == name]
+    if len(methods) > 1:
+        raise _UncertainError
+    return methods[0] if methods else None
+
+
+def _read_function(module: _Module, function: ast.FunctionDef) -> tuple[dict[str, Parameter], bool]:
+    """Return the parameters of a method, and True if it takes others too."""
     arguments = function.args
-    if arguments.kwarg is not None or any(_called_name(item) != "validate_call" for item in function.decorator_list):
+    if any(_called_name(item) != "validate_call" for item in function.decorator_list):
         raise _UncertainError
     positional = [*arguments.posonlyargs, *arguments.args]
     required = {item.arg for item in positional[: len(positional) - len(arguments.defaults)]}
-    required |= {
-        item.arg for item, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if not default
-    }
-    return {
+    named = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    required |= {item.arg for item, default in named if default is None}
+    parameters = {
         item.arg: Parameter(_evaluate(module, item.annotation), item.arg in required)
         for item in [*positional[1:], *arguments.kwonlyargs]
         if item.arg not in RESERVED
     }
+    return parameters, arguments.kwarg is not None
 
 
 def _read_fields(module: _Module, name: str) -> dict[str, Parameter]:
     """Return the fields of a pydantic model, those of its base first."""
-    if name not in module.classes and name in module.imports:
-        home, name = module.imports[name]
-        module = _read_module(home)
-    node = module.classes.get(name)
-    if node is None or len(node.bases) != 1 or node.decorator_list:
+    node = _find_class(module, name)
+    if len(node.bases) != 1:
         raise _UncertainError
     base = _called_name(node.bases[0])
-    fields = {} if module.imports.get(base) == ("pydantic", "BaseModel") else _read_fields(module, base)
+    fields = {} if module.imports.get(base) == ("pydantic", "BaseModel") else _read_fields(*_follow(module, base))
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name) and item.target.id not in RESERVED:
             fields[item.target.id] = Parameter(_evaluate(module, item.annotation), _is_required(item.value))
