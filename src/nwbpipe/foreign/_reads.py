@@ -45,10 +45,10 @@ class ReadScope:
 
     def __or__(self, other: ReadScope) -> ReadScope:
         """Return the scope of several sources."""
-        both = ReadScope((), ())
-        both._folders = (*self._folders, *other._folders)
-        both._roots = (*self._roots, *other._roots)
-        return both
+        scope = ReadScope((), ())
+        scope._folders = (*self._folders, *other._folders)
+        scope._roots = (*self._roots, *other._roots)
+        return scope
 
 
 def _is_below(path: str, folders: Iterable[str]) -> bool:

@@ -125,16 +125,16 @@ class Sender:
             upload = check_id(read_field(begun, "upload_id", str))
             parts = self._send_parts(file, digest, read_field(begun, "parts", list))
             self._join_parts(upload, parts, digest)
-            where = f"/uploads/{upload}/validate/"
-            response = self._client.send("POST", where)
+            path = f"/uploads/{upload}/validate/"
+            response = self._client.send("POST", path)
             if response.status_code == 409:  # the same content came from elsewhere meanwhile
                 self._advance(-digest.size)
                 continue
             if not response.ok:
                 raise refusal_error("POST", response)
-            values = check_mapping(read_answer(response, where), where)
+            values = check_mapping(read_answer(response, path), path)
             if values.get("etag") != digest.etag or values.get("size") != digest.size:
-                raise make_answer_error(where, f"{values.get('etag')}, {values.get('size')} bytes")
+                raise make_answer_error(path, f"{values.get('etag')}, {values.get('size')} bytes")
             return check_id(read_field(values, "blob_id", str))
         msg = "the archive neither takes the content nor has it"
         raise ArchiveError(msg, where=planned.asset.path, hint="try again later")
@@ -146,13 +146,13 @@ class Sender:
             "digest": {"algorithm": _UPLOAD_ALGORITHM, "value": digest.etag},
             "dandiset": self._dandiset.identifier,
         }
-        where = "/uploads/initialize/"
-        response = self._client.send("POST", where, body=body)
+        path = "/uploads/initialize/"
+        response = self._client.send("POST", path, body=body)
         if response.status_code == 409 and "Location" in response.headers:
             return check_id(response.headers["Location"].rstrip("/").rpartition("/")[2]), {}
         if not response.ok:
             raise refusal_error("POST", response)
-        return None, check_mapping(read_answer(response, where), where)
+        return None, check_mapping(read_answer(response, path), path)
 
     def _send_parts(self, file: Path, digest: FileDigest, offered: list[Any]) -> list[dict[str, Any]]:
         """Send all parts side by side; return what the archive wants to know of each."""
@@ -230,9 +230,9 @@ class Sender:
     def _make_asset(self, planned: PlannedAsset, blob: str, metadata: dict[str, Any]) -> RemoteAsset:
         """Give the content its place in the dandiset, and read the asset back."""
         path, current = planned.asset.path, planned.current
-        where = f"{self._dandiset.path}/assets/" + (f"{current.asset_id}/" if current is not None else "")
+        address = f"{self._dandiset.path}/assets/" + (f"{current.asset_id}/" if current is not None else "")
         method = "POST" if current is None else "PUT"
-        response = self._client.send(method, where, body={"metadata": metadata, "blob_id": blob})
+        response = self._client.send(method, address, body={"metadata": metadata, "blob_id": blob})
         if response.status_code in (404, 409):
             # Either an earlier try went through and its answer was lost, or someone else was faster.
             remote = self._find(path)
@@ -244,7 +244,7 @@ class Sender:
                 raise ConflictError(msg, where=path, found=refusal_error("POST", response).problem.found, hint=hint)
         if not response.ok:
             raise refusal_error(method, response)
-        values = check_mapping(read_answer(response, where), where)
+        values = check_mapping(read_answer(response, address), address)
         asset = RemoteAsset(check_id(read_field(values, "asset_id", str)), path, planned.digest.size)
         return read_asset(self._client, self._dandiset, asset)
 

@@ -73,9 +73,9 @@ def probe_blackrock(arguments: Mapping[str, Any]) -> Account | None:
     neighbours = sorted(file for file in path.parent.glob(f"{path.stem}.n*") if file.suffix[1:].lower() in _ENDINGS)
     zero = find_zero(path)
     problems = []
-    for before, after in pairwise(recording.blocks):
-        if after.start_s < before.start_s + before.samples / recording.rate - 1 / recording.rate:
-            stamps = f"{before.start_s:.6f} s, then {after.start_s:.6f} s"
+    for block, following in pairwise(recording.blocks):
+        if following.start_s < block.start_s + block.samples / recording.rate - 1 / recording.rate:
+            stamps = f"{block.start_s:.6f} s, then {following.start_s:.6f} s"
             hint = "the clock was set back while recording (two processors were synchronized): keep the longer block"
             message = "a block begins before the end of the one before"
             problems.append(("gap", Problem(message, str(path), "a clock that goes on", stamps, hint)))

@@ -40,8 +40,8 @@ def probe_edf(arguments: Mapping[str, Any]) -> Account | None:
         return Account("EDF", files=(path,), start=start)  # the interface asks for a stream, or reads some channels
     length = lengths[signals[0]]
     if head[192:197] in (b"EDF+D", b"BDF+D"):
-        place = sum(lengths[: count - 1]) if labels[-1].endswith("Annotations") else -1
-        onsets = _read_onsets(path, size, width, lengths, place, records)
+        offset = sum(lengths[: count - 1]) if labels[-1].endswith("Annotations") else -1
+        onsets = _read_onsets(path, size, width, lengths, offset, records)
         gaps = _find_gaps(onsets, duration, length)
         raise AccountError(
             "the reader of EDF does not read recordings with pauses (EDF+D)",

@@ -35,10 +35,10 @@ def probe_neuralynx(arguments: Mapping[str, Any]) -> Account | None:
     rates = {int(_map(file)["rate"][0]) for file in files}
     if len(counts) == len(rates) == 1:
         streams = (Stream(samples=counts.pop(), channels=len(files), rate=float(rates.pop()), is_split=True),)
-    others = [
+    unread = [
         file.name for file in sorted(folder.iterdir()) if file.suffix.lower() in (".nev", ".nse", ".ntt", ".nvt")
     ]
-    return Account("Neuralynx", files=tuple(files), streams=streams, others=tuple(others), problems=tuple(problems))
+    return Account("Neuralynx", files=tuple(files), streams=streams, others=tuple(unread), problems=tuple(problems))
 
 
 def _map(file: Path) -> Any:

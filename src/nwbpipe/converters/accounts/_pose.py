@@ -37,9 +37,9 @@ def probe_sleap(arguments: Mapping[str, Any]) -> Account | None:
     numbers = np.sort(frames["frame_idx"][counts > 0])
     rate = arguments.get("frames_per_second")
     first = None if not len(numbers) or not rate or arguments.get("video_file_path") else float(numbers[0]) / rate
-    others = [f"track {track}" for track in present if track != name]
-    others += [f"video {item}" for item in videos if item != video]
-    return Account("SLEAP", (path,), (Stream(samples=len(numbers), first_time=first),), others=tuple(others))
+    unread = [f"track {track}" for track in present if track != name]
+    unread += [f"video {item}" for item in videos if item != video]
+    return Account("SLEAP", (path,), (Stream(samples=len(numbers), first_time=first),), others=tuple(unread))
 
 
 @account("DeepLabCutInterface", "LightningPoseDataInterface")
@@ -50,8 +50,8 @@ def probe_pose_table(arguments: Mapping[str, Any]) -> Account | None:
     if not isinstance(table, PoseTable):
         return None
     chosen = choose_individual(table, str(arguments.get("subject_name", "ind1")))
-    others = tuple(f"animal {name}" for name in table.individuals if name != chosen)
-    return Account("DeepLabCut", (path,), (Stream(samples=len(table.index)),), others=others)
+    unread = tuple(f"animal {name}" for name in table.individuals if name != chosen)
+    return Account("DeepLabCut", (path,), (Stream(samples=len(table.index)),), others=unread)
 
 
 def read_track_name(entry: Any) -> str:

@@ -99,9 +99,9 @@ def find_parts(path: Path, settings: Mapping[str, Any]) -> list[Path]:
     else:
         return [path]
     numbered = {
-        int(other.stem.removeprefix(f"{prefix}_")): other
-        for other in path.parent.glob(f"*{path.suffix}")
-        if re.fullmatch(re.escape(prefix) + r"_\d+", other.stem)
+        int(file.stem.removeprefix(f"{prefix}_")): file
+        for file in path.parent.glob(f"*{path.suffix}")
+        if re.fullmatch(re.escape(prefix) + r"_\d+", file.stem)
     }
     return [numbered[number] for number in sorted(numbered)] or [path]
 

@@ -200,9 +200,9 @@ def _find_siblings(path: Path) -> list[tuple[str, Problem]]:
     if match is None:
         return []
     names = sorted(
-        other.name
-        for other in path.parent.glob(f"*{path.suffix}")
-        if (sibling := _NUMBERED.fullmatch(other.stem)) and sibling["stem"] == match["stem"] and other != path
+        file.name
+        for file in path.parent.glob(f"*{path.suffix}")
+        if (sibling := _NUMBERED.fullmatch(file.stem)) and sibling["stem"] == match["stem"] and file != path
     )
     if not names:
         return []

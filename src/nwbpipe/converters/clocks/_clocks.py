@@ -249,8 +249,8 @@ class Clocks:
                     expected="a table for each source",
                     hint="give the tables different names",
                 )
-            where = f"{source.where}: {table.name}"
-            alignment.set_row_times(table, _fit_times(state, times, len(table), where, None, stub))
+            location = f"{source.where}: {table.name}"
+            alignment.set_row_times(table, _fit_times(state, times, len(table), location, None, stub))
         return []
 
     def _record_frames(self, name: str, state: _ClockState, pairs: list[tuple[Times, Times]]) -> None:

@@ -118,8 +118,8 @@ def missing_reader_error(name: str, error: ImportError, interface: type[Any] | N
         To be raised ``from error``.
     """
     package, extra = ("nwbpipe", "all") if interface is None else _installation(name, interface)
-    if package == "nwbpipe" and (own := _find_own_extra(error.name or "", extra)) is not None:
-        package, extra = "neuroconv", own  # a reader that no extra of ours brings
+    if package == "nwbpipe" and (single := _find_own_extra(error.name or "", extra)) is not None:
+        package, extra = "neuroconv", single  # a reader that no extra of ours brings
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return ToolMissingError(
         f"the reader that {name} needs is not installed",
@@ -136,11 +136,11 @@ def _find_own_extra(module: str, extra: str | None) -> str | None:
     covered = {name for line in requires("nwbpipe") or () if extra in _EXTRA.findall(line) for name in _names(line)}
     for _ in lines:  # extras that name others
         covered |= {name for line in lines if covered & set(_EXTRA.findall(line)) for name in _names(line)}
-    wanted = module.partition(".")[0].replace("_", "-").lower()
+    package = module.partition(".")[0].replace("_", "-").lower()
     owners = [
         name
         for line in lines
-        if re.split(r"[^\w.-]", line, maxsplit=1)[0].replace("_", "-").lower() == wanted
+        if re.split(r"[^\w.-]", line, maxsplit=1)[0].replace("_", "-").lower() == package
         for name in _EXTRA.findall(line)
     ]
     return owners[0] if owners and not covered & set(owners) else None

@@ -76,10 +76,10 @@ def read_parameters(interface: str, section: str) -> Mapping[str, Parameter] | N
 @cache
 def _read_module(name: str) -> _Module:
     package, *parts = name.split(".")
-    found = find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
         raise _UncertainError
-    base = Path(found.submodule_search_locations[0]).joinpath(*parts)
+    base = Path(spec.submodule_search_locations[0]).joinpath(*parts)
     is_package = base.is_dir()
     path = base / "__init__.py" if is_package else base.with_name(f"{base.name}.py")
     classes, imports = {}, {}
