@@ -79,15 +79,23 @@ def _add_default_names(metadata: dict[str, Any], source: str, interface: Any) ->
         planes[source].setdefault("name", "ImagingPlane")
 
 
+def is_object_name(name: str) -> bool:
+    """Return True if an object of an NWB file may bear the name: a dot is the group itself in HDF5."""
+    return bool(name) and name != "." and not set(name) & set("/:\0")
+
+
 def check_names(metadata: Mapping[str, Any]) -> list[Problem]:
     """Return the names that NWB refuses."""
     problems = []
-    for block, kind, entries in _iter_entries(metadata):
+    devices = metadata.get("Devices")
+    blocks = [("Devices", None, devices)] if isinstance(devices, Mapping) else []
+    for block, kind, entries in [*_iter_entries(metadata), *blocks]:
         for key, entry in entries.items():
             name = entry.get("name") if isinstance(entry, Mapping) else None
-            if isinstance(name, str) and (not name or set(name) & set("/:")):
+            if isinstance(name, str) and not is_object_name(name):
                 location = ".".join(["metadata", block, *([kind] if kind else []), key, "name"])
-                problems.append(Problem("NWB refuses the name", location, "a text without / and :", repr(name)))
+                expected = "a text without / and :, other than a dot"
+                problems.append(Problem("NWB refuses the name", location, expected, repr(name)))
     return problems
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -135,8 +136,10 @@ def make_intervals_table(
 
 
 def safe_name(name: str, table: Literal["EventsTable", "TimeIntervals"]) -> str:
-    """Return a valid name for a column of that table: without ``/`` or ``:``, and not reserved by NWB."""
-    plain = name.replace("/", "_").replace(":", "_").strip() or "column"
+    """Return a valid name for a column of that table: HDF5 takes it, and NWB has not reserved it."""
+    plain = re.sub(r"[/:\0]", "_", name).strip()
+    if plain in ("", "."):
+        plain = "column"
     return f"{plain}_value" if plain in _attribute_names(table) else plain
 
 

@@ -193,6 +193,7 @@ def changed(path: str, value) -> dict:
         ("devices.fiber.manufacturer", None, "as a model is named"),
         ("devices.fiber.serial", "1", "the key 'serial' is unknown"),
         ("devices.box", "a box", "`key: value` lines"),
+        ("devices", {"fiber": {"description": "d"}, ".": {"description": "d"}}, "'.' can't be the name of a device"),
     ],
 )
 def test_mistakes_are_refused_with_their_place(tmp_path, path, value, says):

@@ -52,6 +52,14 @@ def test_tags_are_refused(tmp_path, tag):
     assert [problem.what for problem in problems] == ["YAML tags are not allowed"]
 
 
+def test_null_characters_are_refused_in_keys_and_values(tmp_path):
+    problems: list[Problem] = []
+    read(tmp_path, 'devices:\n  "a\\0": {description: x}\nlist:\n- "b\\0"\n', problems)
+    assert [problem.where.rpartition(", ")[2] for problem in problems] == ["line 2", "line 4"]
+    assert [problem.found for problem in problems] == [r"'a\x00'", r"'b\x00'"]
+    assert all(problem.hint for problem in problems)
+
+
 def test_merge_keys_are_refused(tmp_path):
     problems: list[Problem] = []
     read(tmp_path, "base: &b {x: 1}\nother: {<<: *b}\n", problems)

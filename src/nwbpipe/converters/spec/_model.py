@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from nwbpipe.converters._interface_names import is_interface, make_unknown_error
+from nwbpipe.converters._names import is_object_name
 from nwbpipe.converters.spec._arguments import Parameter, option_parameters, source_parameters, type_arguments
 from nwbpipe.converters.spec._clock_spec import ClockSpec
 from nwbpipe.converters.spec._entities import DeviceSpec, Filled, Implant, Injection, Insertion, Note, Surgery
@@ -87,8 +88,11 @@ def _check_source_name(name: str) -> str:
 
 
 def _check_device_name(name: str) -> str:
-    if set(name) & set("/:"):
-        raise mistake(f"{name!r} can't be the name of a device", expected="a text without / and :")
+    if not is_object_name(name):
+        raise mistake(
+            f"{name!r} can't be the name of a device", expected="a text without / and :, other than a dot",
+            hint="give the device another name",
+        )  # fmt: skip
     return name
 
 

@@ -127,7 +127,15 @@ class _NodeReader:
         plain = isinstance(node, yaml.ScalarNode) and node.style is None
         if plain and node.value in ("", "~", "null"):
             return None
+        self._check_characters(node)
         return YamlScalar(node.value, plain, self._position_of(node))
+
+    def _check_characters(self, node: yaml.Node) -> None:
+        if "\0" in node.value:  # HDF5 ends a text there
+            self.add_problem(
+                "the text holds a null character", node, expected="a text without \\0",
+                found=repr(node.value), hint="remove \\0 from the quoted text",
+            )  # fmt: skip
 
     def _check_tag(self, node: yaml.Node) -> None:
         # The composer gives every node its implied tag; one that was written out differs from it.
@@ -144,6 +152,7 @@ class _NodeReader:
             if not isinstance(key_node, yaml.ScalarNode):
                 self.add_problem("a key has to be a text", key_node, found="a list or a mapping")
                 continue
+            self._check_characters(key_node)
             key = str(key_node.value)
             if key == "<<" and key_node.style is None:
                 self.add_problem(
