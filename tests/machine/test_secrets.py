@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import nwbpipe
 from nwbpipe import environments
+from nwbpipe.cli import main
 from nwbpipe.environments import Tool
 from nwbpipe.errors import FileAccessError, show_text
 from nwbpipe.files import _check
+from tests.fixtures.processing import Scale
 
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "PLANTED1", "AWS_SESSION_TOKEN": "PLANTED2", "GITHUB_TOKEN": "PLANTED3",
@@ -66,3 +71,45 @@ def test_a_run_gets_and_leaves_no_secret(tmp_path: Path, monkeypatch: pytest.Mon
             assert b"PLANTED" not in file.read_bytes(), file
             if os.name != "nt" and file.name in ("log", "request.json"):
                 assert file.stat().st_mode & 0o077 == 0
+
+
+def test_commands_leave_no_secret(
+    session_nwb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Run, look, ask and lock: nothing that is printed or written, and no argument of a child, holds a secret."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://user:PLANTED7@127.0.0.1:1/simple")  # nobody answers
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    for kind in ("LOGS", "SCRATCH", "CACHE", "TOOLS"):
+        monkeypatch.setenv(f"NWBPIPE_{kind}", str(tmp_path / kind))
+    children: list[str] = []
+    start = subprocess.Popen.__init__
+
+    def watch(self: Any, args: Any, *more: Any, **options: Any) -> None:
+        children.append(str(args))
+        start(self, args, *more, **options)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", watch)
+    nwbpipe.process(session_nwb, Scale())
+    address = "http://user:PLANTED@127.0.0.1:1/a.nwb?X-Amz-Signature=PLANTED"
+    commands = {
+        ("report", str(session_nwb), "-o", str(tmp_path / "page.html")): 0,
+        ("query", "SELECT * FROM runs", str(session_nwb), "--json"): 0,
+        ("log", str(session_nwb), "--json"): 0,
+        ("report", address, "-o", str(tmp_path / "other.html")): 1,
+        ("query", "SELECT * FROM runs", address): 1,
+        ("tools", "lock", "facemap", "-o", str(tmp_path / "lock.txt")): 1,
+    }
+    for command, code in commands.items():
+        with pytest.raises(SystemExit) as ended:
+            main(list(command))
+        assert (ended.value.code or 0) == code, (command, capfd.readouterr().err)
+    printed = capfd.readouterr()
+    assert "PLANTED" not in printed.out + printed.err
+    assert any("compile" in child for child in children)
+    assert any("_worker" in child for child in children)
+    assert "PLANTED" not in "".join(children)
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert {"page.html", session_nwb.name} <= {file.name for file in files}
+    assert [file for file in files if b"PLANTED" in file.read_bytes()] == []
