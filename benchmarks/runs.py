@@ -1,14 +1,13 @@
 """Many runs in one file: does a later one cost more than the first.
 
 A processor that does nothing adds its results of 3 kB to one file, 300 times; then the same in a file with 5,000
-objects, one of which has 3,000 attributes.
+objects, one of which has 3,000 attributes. And what it costs to look at such files.
 """
 
 from __future__ import annotations
 
 import resource
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median
@@ -17,38 +16,73 @@ from typing import Any
 import h5py
 
 from benchmarks._nwb import write_session
-from benchmarks._report import note, table
+from benchmarks._report import table
 
 
 def run(folder: Path, *, quick: bool) -> None:
-    from nwbpipe.session import check, read_records
-
     count, last = (6, 2) if quick else (300, 10)
-    session = write_session(folder / "session.nwb", 10**5)
+    plain = write_session(folder / "plain.nwb", 10**5)
+    session = _page(plain, folder / "session.nwb")
     crowded = _crowd(session, folder / "crowded.nwb", *((50, 30) if quick else (5000, 3000)))
-    alone = _grow(session, _add_result, folder / "alone.nwb")
     _process(shutil.copy(session, folder / "warm.nwb"), 0)  # imports
-    runs = [_process(session, number) for number in range(count)]
-    first = median(cpu for cpu, _ in runs[1 : 1 + last])  # the very first one also writes the schemas
+    growth = [_measure_growth(path, folder) for path in (session, plain)]
+    runs, looks = [], []
+    for number in range(count):
+        runs.append(_process(session, number)[0])
+        if number + 1 in (1, count // 3, count):
+            looks.append([f"{number + 1} runs", *_look(session)])
+    first = median(runs[1 : 1 + last])  # the very first one also writes the schemas
+    crowd = [_process(crowded, number)[0] for number in range(4)][1:]
     rows = [
         ["the first runs in a file", f"{first:.2f}", ""],
-        [f"runs {count - last + 1} to {count}", *_describe([cpu for cpu, _ in runs[-last:]], first)],
-        [
-            "runs in a file of 5,000 objects",
-            *_describe([_process(crowded, number)[0] for number in range(4)][1:], first),
-        ],
+        [f"runs {count - last + 1} to {count}", *_describe(runs[-last:], first)],
+        ["runs in a file of 5,000 objects", *_describe(crowd, first)],
     ]
     table(["`process` within a running Python, with the tool's process", "seconds of CPU", "of the first"], rows)
-    growth = mean(size for _, size in runs[1:])
-    note(f"\nA run adds {growth / 1e3:.1f} kB to a plain file; its result alone, by pynwb, {alone / 1e3:.1f} kB.\n")
-    looks: dict[str, Callable[[], Any]] = {
-        "`log`": lambda: read_records(session),
-        "`check`": lambda: check(session),
-    }
     table(
-        ["a look at the file with all of them", "seconds"],
-        [[name, f"{_time(look):.2f}"] for name, look in looks.items()],
+        ["a file", "kB a run adds", "of them values", "pynwb's objects", "the record and what is left free"],
+        [["as `convert` writes it", *growth[0]], ["plain", *growth[1]]],
     )
+    looks.append(["5,000 objects, 3,000 attributes, 4 runs", *_look(crowded)])
+    table(["seconds of CPU for a file of", "`log`", "`check`", "`nwbpipe.read`"], looks)
+
+
+def _page(plain: Path, path: Path) -> Path:
+    """Copy a file into the layout that `convert` gives it."""
+    from nwbpipe.files import Layout
+
+    with h5py.File(plain) as old, h5py.File(path, "w", **Layout.PAGED.options()) as new:
+        for name in old:
+            old.copy(name, new)
+        new.attrs.update({name: value for name, value in old.attrs.items() if name != ".specloc"})
+        new.attrs[".specloc"] = new["specifications"].ref
+    return path
+
+
+def _measure_growth(session: Path, folder: Path) -> list[str]:
+    """Return the kilobytes that a run adds, and their parts."""
+    path = shutil.copy(session, folder / "growing.nwb")
+    sizes = [_process(path, number)[1] for number in range(12)]
+    total, values = mean(sizes[2:]), 384 * 8
+    alone = _grow(session, _add_result, folder / "alone.nwb")
+    return [f"{size / 1e3:.1f}" for size in (total, values, alone - values, total - alone)]
+
+
+def _look(path: Path) -> list[str]:
+    """Return the seconds of CPU of looks at a file."""
+    import nwbpipe
+    from nwbpipe.session import check, read_records
+
+    def read() -> None:
+        with nwbpipe.read(path):
+            pass
+
+    seconds = []
+    for look in (lambda: read_records(path), lambda: check(path), read):
+        began = _cpu()
+        look()
+        seconds.append(f"{_cpu() - began:.2f}")
+    return seconds
 
 
 def _describe(values: list[float], first: float) -> list[str]:
@@ -70,18 +104,12 @@ def _cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _time(look: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    look()
-    return time.perf_counter() - began
-
-
 def _grow(session: Path, add: Callable[[Any, int], None], path: Path) -> float:
     import nwbpipe
 
     shutil.copy(session, path)
     sizes = []
-    for number in range(4):
+    for number in range(12):
         with nwbpipe.transaction(path) as nwbfile:
             add(nwbfile, number)
         sizes.append(path.stat().st_size)

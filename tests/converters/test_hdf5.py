@@ -272,7 +272,7 @@ def test_paged_file_space_outlives_a_transaction(tmp_path: Path) -> None:
     with h5py.File(path) as file:
         strategy = file.id.get_create_plist().get_file_space_strategy()
         assert strategy[0] == h5py.h5f.FSPACE_STRATEGY_PAGE
-        assert file.id.get_create_plist().get_file_space_page_size() == 65536
+        assert file.id.get_create_plist().get_file_space_page_size() == 4096
         assert np.array_equal(file["acquisition/movie/data"], MOVIE)
         assert np.array_equal(file["acquisition/more/data"], np.arange(10.0))
 

@@ -95,10 +95,9 @@ def _conversion_record(converted: Converted) -> h5py.Group:
     with converted.open() as file:
         runs = [run for run in file["general/nwbpipe"].values() if run.attrs["neurodata_type"] == "ProcessingRun"]
         assert len(runs) == 1
-        names = [f"{name}" for name in runs[0]["output_name"].asstr()[()]]
-        paths = [f"{path}" for path in runs[0]["output_path"].asstr()[()]]
+        outputs = [(output["name"], output["path"]) for output in json.loads(runs[0]["outputs"][()])]
         sources = json.loads(runs[0]["sources"][()])
-    return {"outputs": list(zip(names, paths, strict=True)), "sources": sources}
+    return {"outputs": outputs, "sources": sources}
 
 
 def _check_every_source_left_data(converted: Converted, record: Any) -> None:

@@ -18,7 +18,8 @@ import nwbpipe
 from nwbpipe.cli import main
 from nwbpipe.errors import DamagedFileError
 from nwbpipe.extensions import ClockAlignment
-from nwbpipe.provenance import AlignmentRecord, add_alignment, add_record, read_alignments
+from nwbpipe.provenance import AlignmentRecord, ObjectRecord, add_alignment, add_record, read_alignments
+from nwbpipe.provenance._records import OBJECT_FIELDS
 from nwbpipe.session import read_records
 from tests.fixtures.nwb import empty_session
 from tests.provenance.records import make_record
@@ -142,7 +143,8 @@ texts = "key run_id step processor tool tool_version parameters_hash host python
 values = {{name: name for name in texts.split()}}
 time = "2024-05-01T10:00:00.000000+00:00"
 run = Run(name="step_run_id", revision=np.int64(1), started=time, ended=time, superseded_by="", parameters="{{}}",
-          packages="{{}}", resources="{{}}", sources="[]", **values)
+          packages="{{}}", resources="{{}}", sources="[]", **values,
+          **{{f"input_{{field}}": [field] for field in ("name", "path", "object_id", "neurodata_type", "identity")}})
 nwbfile = NWBFile("a session", "id", datetime(2024, 5, 1, 10, tzinfo=UTC), session_id="s1")
 nwbfile.subject = Subject(subject_id="m1", species="Mus musculus", sex="F", age="P90D")
 container = Provenance()
@@ -160,7 +162,8 @@ def test_a_file_of_the_former_version_opens_and_takes_new_records(tmp_path: Path
     write_former(path)
     with h5py.File(path) as file:
         assert list(file["specifications/ndx-nwbpipe"]) == ["0.1.0"]
-        assert [record.step for record in read_records(file)] == ["step"]
+        (record,) = read_records(file)
+        assert (record.step, record.inputs) == ("step", (ObjectRecord(*OBJECT_FIELDS),))
         assert read_alignments(file) == []
     with nwbpipe.read(path) as nwbfile:
         assert nwbfile.lab_meta_data["nwbpipe"].processing_runs["step_run_id"].key == "key"

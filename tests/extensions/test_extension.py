@@ -62,8 +62,8 @@ def test_round_trip_through_pynwb(tmp_path: Path) -> None:
         assert run.superseded_by == ""
         assert run.started == "2024-05-01T10:00:00.000000+00:00"
         assert json.loads(run.parameters) == record.parameters
-        assert list(run.input_path) == ["/acquisition/é", "/acquisition/b"]
-        assert list(run.output_identity) == ["ef" * 32]
+        assert [item["path"] for item in json.loads(run.inputs)] == ["/acquisition/é", "/acquisition/b"]
+        assert [item["identity"] for item in json.loads(run.outputs)] == ["ef" * 32]
     with h5py.File(path) as file:
         assert f"/general/nwbpipe/{record.name}" in file
         assert file["specifications/ndx-nwbpipe"]  # cached
@@ -102,7 +102,7 @@ def test_a_later_record_leaves_the_earlier_ones_as_they_are(path: Path) -> None:
     append(path, records[2])
     with h5py.File(path) as file:
         after = image(file["general/nwbpipe"])
-    assert len(after) > len(before) > 100
+    assert len(after) > len(before) > 60
     assert {name: after[name] for name in before} == before
 
 
@@ -123,11 +123,11 @@ else:
     raise SystemExit("nwbpipe was importable")
 with NWBHDF5IO({str(path)!r}, "r") as io:
     run = io.read().lab_meta_data["nwbpipe"].processing_runs[{record.name!r}]
-    print(run.key, type(run).__name__, list(run.input_name), run.seed)
+    print(run.key, type(run).__name__, run.inputs[:9], run.seed)
 """
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split(maxsplit=2) == [record.key, "ProcessingRun", f"['movie', 'movie'] {2**40}\n"]
+    assert done.stdout.split(maxsplit=2) == [record.key, "ProcessingRun", f'[{{"identi {2**40}\n']
 
 
 def test_pynwb_and_nwbinspector_find_nothing(path: Path) -> None:
@@ -152,21 +152,6 @@ def test_a_megabyte_of_parameters(path: Path) -> None:
         assert json.loads(run.parameters) == record.parameters
 
 
-def test_columns_of_unequal_length_are_refused() -> None:
-    text = {name: "{}" for name in ProcessingRun.__nwbfields__ if isinstance(name, str)}
-    text = {
-        name: value for name, value in text.items() if not name.startswith(("input", "output", "seed", "revision"))
-    }
-    with pytest.raises(ValueError, match="equal lengths"):
-        ProcessingRun(
-            name="s_1",
-            revision=1,
-            input_name=["a"],
-            input_path=["a", "b"],
-            input_object_id=["a"],
-            input_neurodata_type=["a"],
-            input_identity=["a"],
-            **text,
-        )
+def test_the_container_has_one_name() -> None:
     with pytest.raises(ValueError, match="named 'nwbpipe'"):
         Provenance(name="other")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from contextlib import suppress
@@ -27,12 +28,16 @@ from nwbpipe.foreign import (
     read_pickle,
 )
 from nwbpipe.provenance import find_record_fault, read_alignments, read_records, write_record
+from nwbpipe.provenance._write_records import write_text
 from nwbpipe.session import find_result_faults
 from tests.faults.fuzzing import (
     ODD,
+    Edit,
     Edits,
     byte_edits,
     edit_bytes,
+    edit_tree,
+    edits,
     fuzz,
     held_to_promise,
     limited_memory,
@@ -70,7 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("files")
 
 
-@fuzz(150, 2000)
+@fuzz(200, 2000)
 @given(number=st.integers(0, 3), changes=byte_edits)
 def test_arrays(folder: Path, number: int, changes: Edits) -> None:
     (folder / "a.npy").write_bytes(edit_bytes(ARRAYS[number], changes))
@@ -80,7 +85,7 @@ def test_arrays(folder: Path, number: int, changes: Edits) -> None:
                 read(folder / "a.npy")
 
 
-@fuzz(150, 2000)
+@fuzz(200, 2000)
 @given(protocol=st.integers(0, pickle.HIGHEST_PROTOCOL), changes=byte_edits)
 def test_pickles(protocol: int, changes: Edits) -> None:
     data = edit_bytes(pickle.dumps([ROI, {"a": {1, 2}, "b": b"x" * 300, "c": "é" * 300}], protocol), changes)
@@ -126,6 +131,24 @@ def test_records(recorded: Path, folder: Path, edits: list[tuple[int, Any]]) -> 
         for place, value in edits:
             name, attribute = places[place % len(places)]
             _write_odd(group, name, value, attribute=attribute)
+    _read_as_check_does(folder)
+
+
+@fuzz(60, 1000)
+@given(changes=edits)
+def test_texts_of_records(recorded: Path, folder: Path, changes: list[Edit]) -> None:
+    shutil.copy(recorded, folder / "b.nwb")
+    with h5py.File(folder / "b.nwb", "r+") as file:
+        runs = file["general/nwbpipe"]
+        group = runs[sorted(runs)[0]]
+        texts = {name: json.loads(group[name][()]) for name in group}
+        for name, value in edit_tree(texts, changes).items():
+            if name in group:
+                write_text(group, name, json.dumps(value))
+    _read_as_check_does(folder)
+
+
+def _read_as_check_does(folder: Path) -> None:
     with held_to_promise(folder), h5py.File(folder / "b.nwb") as file:
         read_alignments(file)
         for record in read_records(file):

@@ -18,6 +18,7 @@ from nwbpipe.provenance import ObjectRecord, RunRecord, add_record
 from nwbpipe.session import SessionFile, carry_results
 from nwbpipe.session._remove import remove_outputs
 from tests.fixtures.processing import Scale, write_session
+from tests.provenance.records import change_object
 
 SCALED = "/processing/behavior/Scaled_scale"
 
@@ -52,8 +53,7 @@ def forge(path: Path, place: str, identity: str) -> RunRecord:
     """Give the step's record another output."""
     with h5py.File(path, "r+") as file:
         (run,) = (run for name, run in file["general/nwbpipe"].items() if name.startswith("scale_"))
-        run["output_path"][0] = place
-        run["output_object_id"][0] = identity
+        change_object(run, "output", path=place, object_id=identity)
     (record,) = nwbpipe.read_records(path)
     return record
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import h5py
+
 from nwbpipe.provenance import ObjectRecord, RunRecord, parameters_hash
+from nwbpipe.provenance._write_records import write_text
 
 START = datetime(2024, 5, 1, 10, 0, tzinfo=UTC)
 
@@ -40,3 +44,9 @@ def make_record(step: str = "suite2p_fast", minute: int = 0, **changes: Any) -> 
         "sources": ({"path": "raw/a.tif", "size": 12, "sha256": "23" * 32},),
     }
     return RunRecord(**(values | changes))
+
+
+def change_object(group: h5py.Group, kind: str, **changes: str) -> None:
+    """Change the first input or output in a record's group, and nothing else, as another program might."""
+    first, *others = json.loads(group[f"{kind}s"][()])
+    write_text(group, f"{kind}s", json.dumps([first | changes, *others]))

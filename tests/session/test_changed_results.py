@@ -17,10 +17,12 @@ import nwbpipe
 from nwbpipe import errors
 from nwbpipe.project.plan._changes import describe_changes, describe_taken_names
 from nwbpipe.provenance import find_current_record, own_name, parameters_hash
+from nwbpipe.provenance._write_records import write_text
 from nwbpipe.run import verify_run
 from nwbpipe.session import SessionFile, check, find_result_faults, remove_step, rename_step, repack
 from nwbpipe.session._read_through import read_through
 from tests.fixtures.processing import Scale, write_session
+from tests.provenance.records import change_object
 
 FIRST, SECOND = "/processing/behavior/Scaled_first", "/processing/behavior/Scaled_second"
 Change = Callable[[h5py.File], object]
@@ -98,8 +100,8 @@ def link_elsewhere(file: h5py.File) -> None:
 
 
 def forge_parameter(file: h5py.File) -> None:
-    parameters = record_group(file, "first")["parameters"]
-    parameters[()] = json.dumps({**json.loads(parameters[()]), "factor": 3.0})
+    group = record_group(file, "first")
+    write_text(group, "parameters", json.dumps({**json.loads(group["parameters"][()]), "factor": 3.0}))
 
 
 def forge_parameter_and_hash(file: h5py.File) -> None:
@@ -109,12 +111,12 @@ def forge_parameter_and_hash(file: h5py.File) -> None:
 
 
 def forge_input(file: h5py.File) -> None:
-    record_group(file, "first")["input_path"][0] = "/acquisition/paw"
+    change_object(record_group(file, "first"), "input", path="/acquisition/paw")
 
 
 def forge_identity(file: h5py.File) -> None:
     change_sample(file)
-    record_group(file, "first")["output_identity"][0] = "0" * 64
+    change_object(record_group(file, "first"), "output", identity="0" * 64)
 
 
 def remove_digest(file: h5py.File) -> None:

@@ -16,7 +16,7 @@ from hdmf.common import DynamicTable, VectorData
 import nwbpipe
 from nwbpipe import Context, Results, errors
 from nwbpipe.files import translate_damage
-from nwbpipe.provenance import _records, read_records
+from nwbpipe.provenance import ObjectRecord, _records, read_records, write_objects
 from nwbpipe.session import check
 from tests.fixtures.processing import Scale, write_session
 
@@ -35,8 +35,9 @@ def add_copies(path: Path, count: int) -> None:
             file.copy(runs[record], runs, name=f"{step}_{run_id[:8]}")
             copy = runs[f"{step}_{run_id[:8]}"]
             copy.attrs.update({"object_id": str(uuid.uuid4()), "run_id": run_id, "step": step})
-            copy["output_path"][0] = f"/{MODULE}/Scaled_{step}"
-            copy["output_object_id"][0] = object_id
+            write_objects(
+                copy, "output", [ObjectRecord("Scaled", f"/{MODULE}/Scaled_{step}", object_id, "TimeSeries")]
+            )
 
 
 @pytest.fixture

@@ -33,7 +33,8 @@ _ATTRIBUTES = (
     "software",
     "superseded_by",
 )
-_JSON = ("parameters", "packages", "resources", "sources")
+_JSON = ("parameters", "packages", "resources")
+_JSON_IF_ANY = ("sources", "inputs", "outputs")
 _COLUMNS = tuple(
     f"{kind}_{column}"
     for kind in ("input", "output")
@@ -52,28 +53,26 @@ class ProcessingRun(NWBContainer):  # type: ignore[misc]  # pynwb is untyped
     """Record of one execution of a processing step.
 
     The fields are those of `nwbpipe.provenance.RunRecord`, as the file holds them: times are ISO 8601
-    text in UTC, `parameters`, `packages`, `resources` and `sources` are JSON text, and inputs and outputs are
-    1-D text datasets of equal length (`input_name`, `input_path`, …), absent if there are none.
+    text in UTC, `parameters`, `packages`, `resources`, `sources`, `inputs` and `outputs` are JSON text, of which the
+    last three are absent if there are none. Until version 0.3.0 of the extension, inputs and outputs were 1-D text
+    datasets of equal length (`input_name`, `input_path`, …).
     """
 
-    __nwbfields__ = (*_ATTRIBUTES, "seed", "record_digest", *_JSON, *_COLUMNS)
+    __nwbfields__ = (*_ATTRIBUTES, "seed", "record_digest", *_JSON, *_JSON_IF_ANY, *_COLUMNS)
 
     @docval(  # type: ignore[untyped-decorator]
         {"name": "name", "type": str, "doc": "<step>_<first 8 of the run id>"},
         *(_make_argument(name) for name in (*_ATTRIBUTES, *_JSON)),
         {"name": "seed", "type": (int, np.integer), "doc": "seed of the run", "default": None},
         {"name": "record_digest", "type": str, "doc": "binds the record", "default": None},
+        *({"name": name, "type": str, "doc": f"see the spec: {name}", "default": None} for name in _JSON_IF_ANY),
         *(
             {"name": name, "type": ("array_data", "data"), "shape": (None,), "doc": name, "default": None}
             for name in _COLUMNS
         ),
     )
     def __init__(self, **kwargs: Any) -> None:
-        fields = popargs_to_dict([*_ATTRIBUTES, "seed", "record_digest", *_JSON, *_COLUMNS], kwargs)
-        for kind in ("input", "output"):
-            columns = [fields[name] for name in _COLUMNS if name.startswith(kind)]
-            if len({None if column is None else len(column) for column in columns}) > 1:
-                raise ValueError(f"the {kind}_* datasets of a ProcessingRun must have equal lengths")
+        fields = popargs_to_dict(list(self.__nwbfields__), kwargs)
         super().__init__(**kwargs)
         for name, value in fields.items():
             setattr(self, name, value)

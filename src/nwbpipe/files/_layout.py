@@ -11,13 +11,14 @@ import numpy as np
 CHUNK_BYTES = 4 * 2**20  # raw; noise of 16 bits leaves about half of it, one request to an object store
 _MAX_FRAME_BYTES = 4 * CHUNK_BYTES  # a larger frame is cut
 _CHANNELS = 64
+_PAGE_BYTES = 4096  # each commit begins two new ones: results are often smaller
 
 
 class Layout(StrEnum):
     """Strategy by which HDF5 manages a file's space.
 
-    ``paged``: metadata lie together in pages of 64 KiB, so that few requests open the file over a network; for
-    readers of HDF5 1.10 and later. ``plain``: as HDF5 has always done it.
+    ``paged``: metadata lie together in pages, so that few requests open the file over a network; for readers
+    of HDF5 1.10 and later. ``plain``: as HDF5 has always done it.
     """
 
     PAGED = "paged"
@@ -25,7 +26,7 @@ class Layout(StrEnum):
 
     def options(self) -> dict[str, Any]:
         """Return what `h5py.File` takes for a new file."""
-        return {"fs_strategy": "page", "fs_page_size": 64 * 2**10} if self is Layout.PAGED else {}
+        return {"fs_strategy": "page", "fs_page_size": _PAGE_BYTES} if self is Layout.PAGED else {}
 
 
 class Access(StrEnum):

@@ -25,7 +25,7 @@ from nwbpipe.provenance._records import (
 )
 from nwbpipe.provenance._seal import find_record_fault
 from nwbpipe.provenance._step_names import check_step_name
-from nwbpipe.provenance._write_records import add_record, mark_superseded, seal_records, write_record
+from nwbpipe.provenance._write_records import add_record, mark_superseded, seal_records, write_objects, write_record
 from nwbpipe.provenance._written_values import WrittenValues
 
 __all__ = [
@@ -71,5 +71,6 @@ __all__ = [
     "run_key",
     "seal_records",
     "set_sources",
+    "write_objects",
     "write_record",
 ]

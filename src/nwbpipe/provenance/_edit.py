@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import h5py
 
 from nwbpipe.provenance._canonical import canonical_json
-from nwbpipe.provenance._records import LOCATION, RunRecord, read_records
+from nwbpipe.provenance._records import LOCATION, ObjectRecord, RunRecord, read_records
 from nwbpipe.provenance._seal import find_record_fault
-from nwbpipe.provenance._write_records import seal_records
+from nwbpipe.provenance._write_records import seal_records, write_objects, write_text
 
 
 def rename_record(
@@ -44,12 +45,15 @@ def rename_record(
         name = f"{step}_{record.run_id[:8]}" if current.run_id == record.run_id else current.name
         if current.record_digest and not find_record_fault(current):
             bound.append(name)
-        _rename_paths(file[f"{LOCATION}/{current.name}"], new_path)
+        group = file[f"{LOCATION}/{current.name}"]
+        inputs = [replace(item, path=new_path(item.path)) for item in current.inputs]
+        outputs = [_rename_output(item, new_path(item.path)) for item in current.outputs]
+        if current.run_id == record.run_id:
+            outputs = [replace(item, identity=identities.get(item.path, item.identity)) for item in outputs]
+        write_objects(group, "input", inputs)
+        write_objects(group, "output", outputs)
     group = file[f"{LOCATION}/{record.name}"]
     group.attrs["step"] = step
-    if "output_identity" in group:
-        old = zip(group["output_path"].asstr()[...], group["output_identity"].asstr()[...], strict=True)
-        group["output_identity"][...] = [identities.get(path, identity) for path, identity in old]
     file.move(group.name, f"{LOCATION}/{step}_{record.run_id[:8]}")
     seal_records(file, bound)
 
@@ -66,22 +70,12 @@ def set_sources(file: h5py.File, record: RunRecord) -> None:
     """
     group = file[f"{LOCATION}/{record.name}"]
     group.attrs["key"] = record.key
-    if "output_identity" in group:
-        group["output_identity"][...] = [output.identity for output in record.outputs]
-    group["sources"][()] = canonical_json(list(record.sources))
-    group["resources"][()] = canonical_json(record.resources)
+    write_objects(group, "output", record.outputs)
+    write_text(group, "sources", canonical_json(list(record.sources)))
+    write_text(group, "resources", canonical_json(record.resources))
     seal_records(file, [record.name])
 
 
-def _rename_paths(group: h5py.Group, new_path: Callable[[str], str]) -> None:
-    for kind in ("input", "output"):
-        if f"{kind}_path" not in group:
-            continue
-        paths, names = group[f"{kind}_path"], group[f"{kind}_name"]
-        for index, old in enumerate(paths.asstr()[...]):
-            new = new_path(old)
-            if new == old:
-                continue
-            paths[index] = new
-            if kind == "output":  # an output has the name of its container, an input the name of its role
-                names[index] = new.rpartition("/")[2]
+def _rename_output(output: ObjectRecord, path: str) -> ObjectRecord:
+    """Return an output with another path; it has the name of its container, an input that of its role."""
+    return output if path == output.path else replace(output, path=path, name=path.rpartition("/")[2])

@@ -21,6 +21,8 @@ SAME_PACKAGES = "same as run"  # instead of the packages: id of an earlier run i
 
 T = TypeVar("T")
 
+_JSON_TYPES: dict[type[Any], str] = {dict: "object", list: "list", str: "text"}
+
 OBJECT_FIELDS = ("name", "path", "object_id", "neurodata_type", "identity")
 TEXT_FIELDS = (
     "key",
@@ -325,9 +327,7 @@ def _read_record(group: h5py.Group, find_run: Callable[[str], h5py.Group | None]
             values[name] = _read_mapping(group, name)
         if set(values["packages"]) == {SAME_PACKAGES}:
             values["packages"] = _read_packages_of(find_run, values["packages"])
-        values["sources"] = tuple(_require(json.loads(read_texts(group, "sources")[()]), list))
-        for source in values["sources"]:
-            _require(source, dict)
+        values["sources"] = _read_mappings(group, "sources")
         values["inputs"] = _read_objects(group, "input")
         values["outputs"] = _read_objects(group, "output")
         values["record_digest"] = _decode_text(attributes.get("record_digest"))
@@ -345,9 +345,15 @@ def _read_mapping(group: h5py.Group, name: str) -> dict[str, Any]:
     return dict(_require(json.loads(read_texts(group, name)[()]), dict))
 
 
+def _read_mappings(group: h5py.Group, name: str) -> tuple[dict[str, Any], ...]:
+    if name not in group:
+        return ()
+    return tuple(_require(item, dict) for item in _require(json.loads(read_texts(group, name)[()]), list))
+
+
 def _require(value: Any, kind: type[T]) -> T:
     if not isinstance(value, kind):
-        raise TypeError(f"{value!r:.80} is not a JSON {'object' if kind is dict else 'list'}")
+        raise TypeError(f"{value!r:.80} is not a JSON {_JSON_TYPES[kind]}")
     return value
 
 
@@ -361,13 +367,19 @@ def _read_packages_of(find_run: Callable[[str], h5py.Group | None], reference: d
 
 
 def _read_objects(group: h5py.Group, kind: str) -> tuple[ObjectRecord, ...]:
-    if f"{kind}_name" not in group:
-        return ()
-    columns = [
-        [_decode_text(value) for value in np.atleast_1d(read_texts(group, f"{kind}_{name}"))]
-        for name in OBJECT_FIELDS
-    ]
-    return tuple(ObjectRecord(*row) for row in zip(*columns, strict=True))
+    if has_columns(group, kind):
+        columns = [
+            [_decode_text(value) for value in np.atleast_1d(read_texts(group, f"{kind}_{name}"))]
+            for name in OBJECT_FIELDS
+        ]
+        return tuple(ObjectRecord(*row) for row in zip(*columns, strict=True))
+    items = _read_mappings(group, f"{kind}s")
+    return tuple(ObjectRecord(*(_require(item[name], str) for name in OBJECT_FIELDS)) for item in items)
+
+
+def has_columns(group: h5py.Group, kind: str) -> bool:
+    """Return True if a record has its inputs or outputs in a dataset for each field: until ndx-nwbpipe 0.3.0."""
+    return f"{kind}_name" in group
 
 
 def find_current_record(records: Sequence[RunRecord], step: str) -> RunRecord | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -10,11 +11,13 @@ from nwbpipe import files
 from nwbpipe.errors import NwbpipeError, OverwriteError
 from nwbpipe.provenance import (
     REMOVED,
+    ObjectRecord,
     RunRecord,
     find_own_identity,
     identify_object,
     read_records,
     seal_records,
+    write_objects,
 )
 from nwbpipe.session._integrity import find_result_faults
 from nwbpipe.session._remove import is_irreplaceable
@@ -146,13 +149,17 @@ def _copy_record(
     group = new[path]
     if not keep and not record.superseded:
         group.attrs["superseded_by"] = conversion.run_id if record.step == _CONVERT else REMOVED
-    if keep and "input_object_id" in group:  # the conversion gave its objects new ids
-        group["input_object_id"][...] = [
-            "" if item.is_artefact else str(new[item.path].attrs.get("object_id", "")) for item in record.inputs
-        ]
+    if keep:  # the conversion gave its objects new ids
+        write_objects(group, "input", [_find_input(new, item) for item in record.inputs])
     if keep and as_written:  # what it links to has new ids, so that its own content counts as another
-        if "output_identity" in group:
-            group["output_identity"][...] = [
-                find_own_identity(new, item.path).identity if item.identity else "" for item in record.outputs
-            ]
+        outputs = [
+            replace(item, identity=find_own_identity(new, item.path).identity) if item.identity else item
+            for item in record.outputs
+        ]
+        write_objects(group, "output", outputs)
         seal_records(new, [record.name])
+
+
+def _find_input(file: h5py.File, item: ObjectRecord) -> ObjectRecord:
+    object_id = "" if item.is_artefact else str(file[item.path].attrs.get("object_id", ""))
+    return replace(item, object_id=object_id)
