@@ -40,7 +40,7 @@ def _sorting(folder: Path, *, quick: bool) -> None:
     rows, figures = [], {}
     for name, arguments in (
         ("nwbpipe", ["process", str(session)]),
-        ("SpikeInterface by hand", ["by_hand", str(session), str(folder / "cache"), str(report)]),
+        ("SpikeInterface by hand", ["by_hand", str(session), str(folder / "preprocessed"), str(report)]),
     ):
         watched = watch([sys.executable, "-m", "benchmarks._electrophysiology_child", *arguments])
         peak = watched.peak
