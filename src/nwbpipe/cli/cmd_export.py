@@ -20,9 +20,12 @@ class Format(StrEnum):
     ANALYZER = "analyzer"
     PARQUET = "parquet"
     NETCDF = "netcdf"
+    ZARR = "zarr"
+    HDF5 = "hdf5"
 
 
 _OF_UNITS = (Format.PHY, Format.ANALYZER)
+_WHOLE = (Format.ZARR, Format.HDF5)
 
 
 def export(
@@ -38,7 +41,7 @@ def export(
         Format,
         typer.Option(
             help="phy: Phy's template-gui; analyzer: SpikeInterface's SortingAnalyzer; parquet: tables and "
-            "series, a folder; netcdf: series for xarray, a file."
+            "series, a folder; netcdf: series for xarray, a file; zarr: all as NWB-Zarr; hdf5: NWB-Zarr as NWB file."
         ),
     ] = Format.PHY,
     series: Annotated[
@@ -59,6 +62,10 @@ def export(
     if to not in _OF_UNITS:
         _refuse_options(to, recording=recording, timeout=timeout, threads=threads)
         (out,) = _require_words(words, to, "OUT")
+        if to in _WHOLE:
+            _refuse_options(to, series=series or None, window=window)
+            _write_whole(file, out, to)
+            return
         _write_arrays(file, out, to, series, window)
         return
     _refuse_options(to, series=series or None, window=window)
@@ -91,6 +98,15 @@ def _write_arrays(
     echo(f"{file.name}: {out}")
     for path, reason in left_out.items():
         echo(f"  left out: {path}: {reason}")
+
+
+def _write_whole(file: Path, out: str, to: Format) -> None:
+    from nwbpipe.export import write_hdf5, write_zarr
+
+    external = write_zarr(file, out) if to is Format.ZARR else write_hdf5(file, out)
+    echo(f"{file.name}: {out}")
+    for name in external:
+        echo(f"  not copied: {name}, which belongs beside it")
 
 
 def _require_words(words: list[str], to: Format, *names: str) -> list[str]:

@@ -8,6 +8,7 @@ from nwbpipe.export._stored_array import StoredArray
 from nwbpipe.export._units import export_units
 from nwbpipe.export._write import write_arrays
 from nwbpipe.export._xarray import to_xarray
+from nwbpipe.export._zarr import write_hdf5, write_zarr
 
 __all__ = [
     "PynappleSession",
@@ -20,4 +21,6 @@ __all__ = [
     "to_spikeinterface",
     "to_xarray",
     "write_arrays",
+    "write_hdf5",
+    "write_zarr",
 ]

@@ -218,6 +218,7 @@ _BUILDERS: dict[Name, Callable[..., Any]] = {
     Name("_codecs", "encode"): _encode,
     Name("datetime", "datetime"): _make_datetime,
     Name("collections", "OrderedDict"): _make_dict,
+    Name("hdmf_zarr.utils", "ZarrReference"): _make_dict,
     Name("__builtin__", "bytes"): lambda: b"",  # how protocols below 3 write empty bytes
     Name("builtins", "bytes"): lambda: b"",
     Name("builtins", "complex"): lambda real, imaginary: complex(float(real), float(imaginary)),

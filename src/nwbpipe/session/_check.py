@@ -153,6 +153,8 @@ def check(
     """
     session = SessionFile.at(path)
     location = session.location
+    if isinstance(location, Path) and location.is_dir():
+        session.version()  # says what it is instead
     repaired = session.repair(lock_timeout=lock_timeout, abandoned_after=abandoned_after) if repair else ()
     findings = _find_uploads(session, abandoned_after)
     inspection = files.inspect_file(location, timeout=timeout)

@@ -18,6 +18,8 @@ from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile
 
 T = TypeVar("T")
 
+_ZARR = (".zgroup", ".zmetadata", "zarr.json")
+
 
 class LocalSessionFile(SessionFile):
     """A session file on this machine; see `SessionFile`.
@@ -127,6 +129,12 @@ class LocalSessionFile(SessionFile):
         yield ServedFile(str(self._path))
 
     def _require_file(self) -> None:
+        if any((self._path / name).is_file() for name in _ZARR):
+            msg = "an NWB-Zarr folder is not a session file"
+            hint = "make one of it: nwbpipe export FOLDER OUT.nwb --to hdf5"
+            raise UnsupportedFileError(
+                msg, where=str(self._path), expected="an NWB 2 file (HDF5)", found="a folder of Zarr", hint=hint
+            )
         if not self._path.is_file():
             msg = "no such file"
             raise FileAccessError(msg, where=str(self._path), hint="check the path")

@@ -1,0 +1,210 @@
+"""A whole session file as NWB-Zarr, and back."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from nwbpipe.errors import (
+    DamagedFileError,
+    FileAccessError,
+    NwbpipeError,
+    OverwriteError,
+    RequestError,
+    UnsafeFileError,
+)
+from nwbpipe.export._libraries import import_library
+from nwbpipe.export._write import new_path
+from nwbpipe.session import SessionFile, SessionReader
+from nwbpipe.stores import Stage, is_remote, normalize_path, open_location
+
+_THREADS = 8
+
+
+def write_zarr(path: Path | str, out: Path | str) -> list[str]:
+    """Write a session file as NWB-Zarr: a folder that other programs read chunk by chunk over the network.
+
+    All of the file is there: data in their chunks, results, run records, schemas. Metadata are consolidated.
+
+    Parameters
+    ----------
+    path : path
+        A session file, or its address (``s3://…``).
+    out : path
+        A new folder, or its address.
+
+    Returns
+    -------
+    list of str
+        External files that the session names; they are not copied.
+
+    Raises
+    ------
+    OverwriteError
+        If `out` exists.
+    ToolMissingError
+        If hdmf-zarr is not installed.
+    """
+    import_library("hdmf_zarr")
+    from nwbpipe.export._zarr_io import ZarrWriter, copy_schemas_to_zarr
+
+    def write(reader: SessionReader, folder: Path) -> list[str]:
+        from pynwb import NWBHDF5IO
+
+        import nwbpipe.extensions  # noqa: F401  (registers our types)
+
+        has_schemas = ".specloc" in reader.file.attrs
+        with NWBHDF5IO(file=reader.file, mode="r", load_namespaces=has_schemas) as source:
+            with ZarrWriter(folder) as target:
+                target.export(src_io=source, write_args={"link_data": False}, cache_spec=not has_schemas)
+            if has_schemas:
+                copy_schemas_to_zarr(reader.file, folder)
+            return _list_external_files(reader)
+
+    with _new_output(out) as folder, _translate_errors(str(path)), SessionFile.at(path).open() as reader:
+        return write(reader, folder)
+
+
+def write_hdf5(path: Path | str, out: Path | str) -> list[str]:
+    """Write an NWB-Zarr folder as a session file (HDF5), which nwbpipe processes.
+
+    Parameters
+    ----------
+    path : path
+        The folder, or its address (``s3://…``).
+    out : path
+        A new file, or its address.
+
+    Returns
+    -------
+    list of str
+        External files that the session names; they are not copied.
+
+    Raises
+    ------
+    OverwriteError
+        If `out` exists.
+    UnsupportedFileError
+        If the folder is not NWB-Zarr (NWB 2, Zarr 2).
+    UnsafeFileError
+        If a link leads out of it.
+    ToolMissingError
+        If hdmf-zarr is not installed.
+    """
+    import_library("hdmf_zarr")
+    with _local_folder(path) as folder, _new_output(out) as target:
+        with _translate_errors(str(path)), _closed_pickles():
+            _convert_to_hdf5(folder, target)
+        with SessionFile.at(target).open() as reader:
+            return _list_external_files(reader)
+
+
+def _convert_to_hdf5(folder: Path, target: Path) -> None:
+    import h5py
+
+    import nwbpipe.extensions  # noqa: F401  (registers our types)
+    from nwbpipe.export._zarr_io import Hdf5Writer, ZarrReader, copy_schemas_to_hdf5, require_nwb_zarr
+
+    has_schemas = require_nwb_zarr(folder)
+    with ZarrReader(folder) as source, Hdf5Writer(str(target), mode="w") as writer:
+        writer.export(src_io=source, write_args={"link_data": False}, cache_spec=not has_schemas)
+    if has_schemas:
+        with h5py.File(target, "r+") as file:
+            copy_schemas_to_hdf5(folder, file)
+
+
+@contextmanager
+def _closed_pickles() -> Iterator[None]:
+    """Read pickles in Zarr arrays as data while the block runs."""
+    from numcodecs.registry import codec_registry, get_codec, register_codec
+
+    from nwbpipe.export._zarr_io import ClosedPickle
+
+    try:
+        earlier = type(get_codec({"id": ClosedPickle.codec_id}))
+    except ValueError:  # another version of numcodecs may have none
+        earlier = None
+    register_codec(ClosedPickle)
+    try:
+        yield
+    finally:
+        if earlier is None:
+            codec_registry.pop(ClosedPickle.codec_id, None)
+        else:
+            register_codec(earlier, ClosedPickle.codec_id)
+
+
+@contextmanager
+def _translate_errors(where: str) -> Iterator[None]:
+    """Say in one line what hdmf fails with."""
+    try:
+        with warnings.catch_warnings():
+            for module in ("hdmf", "hdmf_zarr", "pynwb", "zarr"):
+                warnings.filterwarnings("ignore", module=rf"{module}(\..*)?$")
+            yield
+    except (NwbpipeError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        text = next(iter(str(error).splitlines()), "")[:300]
+        msg = "hdmf can't export the session"
+        hint = "`nwbpipe check FILE.nwb` looks further"
+        raise DamagedFileError(msg, where=where, found=f"{type(error).__name__}: {text}", hint=hint) from error
+
+
+@contextmanager
+def _local_folder(path: Path | str) -> Iterator[Path]:
+    if not is_remote(path):
+        folder = Path(path)
+        if not folder.is_dir():
+            msg = "the NWB-Zarr folder does not exist"
+            raise RequestError(msg, where=str(path), expected="a folder", hint="check the path")
+        link = next((item for item in folder.rglob("*") if item.is_symlink()), None)
+        if link is not None:
+            msg = "a symbolic link is in the NWB-Zarr folder"
+            raise UnsafeFileError(msg, where=str(link), hint="copy the folder without links")
+        yield folder
+        return
+    store, name = open_location(str(path).rstrip("/"))
+    paths = [normalize_path(entry.path) for entry in store.list(name)]
+    if not paths:
+        raise FileAccessError("no such folder", where=store.location(name), hint="check the address")
+    with Stage() as stage:
+
+        def download(source: str) -> None:
+            target = stage.folder / source
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(store.read_bytes(source))  # a chunk, or a small text
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(download, paths))
+        yield stage.folder / name
+
+
+@contextmanager
+def _new_output(out: Path | str) -> Iterator[Path]:
+    """Yield a path on this machine; what is written there becomes the output at the end."""
+    if not is_remote(out):
+        with new_path(Path(out)) as partial:
+            yield partial
+        return
+    store, name = open_location(str(out).rstrip("/"))
+    if store.exists(name) or next(iter(store.list(name)), None) is not None:
+        raise OverwriteError("the output exists", where=str(out), expected="a new name", hint="choose another one")
+    with Stage() as stage:
+        local = stage.folder / name
+        yield local
+        files = [local] if local.is_file() else sorted(item for item in local.rglob("*") if item.is_file())
+        # What makes a reader open the folder comes last.
+        for file in sorted(files, key=lambda item: item.parent == local and item.name.startswith(".z")):
+            store.put_file(file, file.relative_to(stage.folder).as_posix(), if_absent=store.conditional_writes)
+
+
+def _list_external_files(reader: SessionReader) -> list[str]:
+    names: list[str] = []
+    for item in reader.objects:
+        if "ImageSeries" in item.lineage and "external_file" in reader.file[item.path]:
+            names += [str(name) for name in reader.file[item.path]["external_file"].asstr()[()]]
+    return names
