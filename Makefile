@@ -5,6 +5,7 @@
 # make faults the crash suite in its long form
 # make test-long  the tests that take minutes each
 # make test-tools  those of CaImAn, EXTRACT and other optional programs, where they are installed; says which ran
+# make test-slurm  those of a cluster, on a SLURM of one node that it starts here; installs Debian's packages where it may
 # make test-archive  upload to and download from a DANDI archive: NWBPIPE_ARCHIVE_URL=…/api NWBPIPE_ARCHIVE_KEY=…
 # make docs   build the documentation as a site, in site/
 # make wheel  build wheel and sdist, and try the wheel in an empty environment of each Python on this machine
@@ -33,7 +34,7 @@ TOOLS := $(NWBPIPE_TOOLS)/suite2p/nwbpipe-tool.json $(NWBPIPE_TOOLS)/facemap/nwb
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
-.PHONY: help setup tools readers demo demo-project check test test-long test-tools test-archive faults lint locks same-source docs wheel bench licences clean
+.PHONY: help setup tools readers demo demo-project check test test-long test-tools test-archive test-slurm faults lint locks same-source docs wheel bench licences clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -92,6 +93,10 @@ test-archive: setup
 
 test-tools: setup tools
 	$(BIN)/python -m pytest -m tool -v -rs
+
+test-slurm: setup
+	$(BIN)/python -m tests.fixtures.slurm
+	$(BIN)/python -m pytest tests/cluster -m slurm -v -rs
 
 .make/docs/installed: locks/docs.txt $(INSTALLED)
 	$(PYTHON) -m venv .make/docs

@@ -12,7 +12,9 @@ pytest_plugins = [
     "tests.fixtures.plugins",
     "tests.fixtures.processing",
     "tests.fixtures.s3",
+    "tests.fixtures.schedulers",
     "tests.fixtures.simulated",
+    "tests.fixtures.slurm",
     "tests.fixtures.tools",
     "tests.fixtures.validator",
 ]

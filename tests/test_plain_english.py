@@ -35,7 +35,7 @@ EXCEPTIONS = frozenset(
         "errors.py:Problem.found",
         "errors.py:Problem.what",
         "errors.py:Problem.where",
-        "project/execute/_runner.py:RunSummary.done",
+        "project/execute/_run_options.py:RunSummary.done",
         "provenance/_alignments.py:AlignmentRecord.accepted",
         "provenance/_records.py:RunRecord.superseded",
     }

@@ -57,6 +57,7 @@ ALIASES = {
     "process parameters": "params",
     "process params_file": "params",
     "run show_job_script executor": "kind",
+    "run idle": "idle_s",
     "query sql": None,
     "query files": None,
     "query parquet": None,
@@ -136,7 +137,7 @@ def call(verb: str, *idle: str, **options: Any) -> Call:
     return Call(verb, idle, options)
 
 
-OF_A_RUN = ("executor", "workers", "max_failures", "limit")
+OF_A_RUN = ("executor", "workers", "max_failures", "limit", "kinds", "idle")
 OF_STATES = ("sessions", "where", "steps", "retry_failed", "as_json")
 # Verbs whose options depend on each other; the others are called with their required arguments.
 CALLS = [

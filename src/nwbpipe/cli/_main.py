@@ -33,6 +33,7 @@ from nwbpipe.cli import (
     cmd_run,
     cmd_scrub,
     cmd_status,
+    cmd_submit,
     cmd_tools,
     cmd_trust,
     cmd_upload,
@@ -60,6 +61,7 @@ app.command("schema")(cmd_interfaces.schema)
 app.command("init")(cmd_init.init)
 app.command("status")(cmd_status.status)
 app.command("run")(cmd_run.run)
+app.command("submit")(cmd_submit.submit)
 app.command("watch")(cmd_watch.watch)
 app.command("verify")(cmd_verify.verify)
 app.command("log")(cmd_log.log)

@@ -33,6 +33,13 @@ def run(
         int | None, typer.Option(min=1, help="Begin nothing more after so many failures.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Begin at most so many runs.")] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option("--kind", metavar="KIND", help="Only steps for these workers: standard, imaging, ephys, video."),
+    ] = None,
+    idle: Annotated[
+        float | None, typer.Option(min=0, help="End after so many seconds in which only other runners had work.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run.")] = False,
     show_job_script: Annotated[
         bool, typer.Option("--show-job-script", help="Show the jobs that a cluster would be given.")
@@ -66,6 +73,8 @@ def run(
             retry_failed=retry_failed,
             max_failures=max_failures,
             limit=limit,
+            kinds=kinds or (),
+            idle_s=idle,
             reporter=reporter,
             stopped=stopped,
         )
@@ -92,6 +101,8 @@ def _show(summary: RunSummary) -> None:
         echo(f"  {session} {step}: {text.partition(chr(10))[0]}")
     for state in summary.blocked[:10]:
         echo(f"  {state.session} {state.run} blocked: {state.reason}")
+    if summary.for_other_workers:
+        echo(f"  {summary.for_other_workers} are left for other kinds of workers")
     if summary.not_started:
         echo(f"  {summary.not_started} more are ready: run again")
     if summary.interrupted:

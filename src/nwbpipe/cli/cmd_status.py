@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,10 +12,11 @@ from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
 
 if TYPE_CHECKING:
-    from nwbpipe.project import Project, ProjectStatus
+    from nwbpipe.project import Project, ProjectStatus, QueuedSubmission
     from nwbpipe.publish import SessionUpload
 
 _MOST = 40  # sessions that are shown
+_MOST_JOBS = 20
 
 
 def status(
@@ -32,7 +34,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print all states as JSON.")] = False,
 ) -> None:
     """Show what is done, missing or stale in a project, and why."""
-    from nwbpipe.project import Project
+    from nwbpipe.project import Project, list_queued
     from nwbpipe.publish import list_uploads
 
     opened = Project(project, profile=profile)
@@ -41,12 +43,30 @@ def status(
         return
     project_status = opened.status(sessions or (), where, verify=verify)
     uploads = list_uploads(opened)
+    queued = list_queued(opened)
     if as_json:
-        content = {**project_status.as_dict(), "uploads": [upload.as_dict() for upload in uploads]}
+        content = {
+            **project_status.as_dict(),
+            "uploads": [upload.as_dict() for upload in uploads],
+            "submissions": [submission.as_dict() for submission in queued],
+        }
         typer.echo(json.dumps(content, indent=2))
         return
     _show(project_status, opened, show_all)
+    _show_jobs(queued)
     _show_uploads(uploads)
+
+
+def _show_jobs(queued: list[QueuedSubmission]) -> None:
+    for entry in queued:
+        submission, states = entry.submission, Counter(job.state for job in entry.jobs)
+        counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+        echo(f"submitted to {submission.scheduler} at {submission.created[:16]}: {counts or entry.problem}")
+        for job in entry.jobs[:_MOST_JOBS]:
+            place = f" on {job.node} since {job.since}" if job.since else f" ({job.reason})" if job.reason else ""
+            echo(f"  {job.job} {job.name}  {job.state}{place}{f': {job.run}' if job.run else ''}")
+        if len(entry.jobs) > _MOST_JOBS:
+            echo(f"  … and {len(entry.jobs) - _MOST_JOBS} more (--json)")
 
 
 def _show_uploads(uploads: list[SessionUpload]) -> None:

@@ -10,6 +10,17 @@ from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project._template import write_template
 from nwbpipe.project._watch import Health, Watcher, render_systemd_unit, render_watch_dockerfile
 from nwbpipe.project.execute import Capacity, Event, Executor, Job, JobOutcome, execute_job
+from nwbpipe.project.submit import (
+    JobState,
+    PreparedSubmission,
+    QueuedSubmission,
+    Submission,
+    SubmittedArray,
+    cancel_submissions,
+    list_queued,
+    prepare_submission,
+    submit_workers,
+)
 
 __all__ = [
     "Capacity",
@@ -20,25 +31,34 @@ __all__ = [
     "IgnoreRule",
     "Job",
     "JobOutcome",
+    "JobState",
     "Policy",
+    "PreparedSubmission",
     "Project",
     "ProjectSpec",
     "ProjectStatus",
     "PublishSection",
+    "QueuedSubmission",
     "ScrubbedFile",
     "Session",
     "Step",
+    "Submission",
+    "SubmittedArray",
     "Watcher",
     "WorkerKind",
+    "cancel_submissions",
     "examine_folders",
     "examine_project",
     "examine_python",
     "execute_job",
     "find_sessions",
+    "list_queued",
     "load_project",
+    "prepare_submission",
     "render_systemd_unit",
     "render_watch_dockerfile",
     "restrict",
     "scrub",
+    "submit_workers",
     "write_template",
 ]

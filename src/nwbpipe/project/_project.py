@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from nwbpipe.environments import use_settings
 from nwbpipe.errors import Problem, RequestError, UnknownNameError
+from nwbpipe.processors._resources import KINDS
 from nwbpipe.project._load import load_project
 from nwbpipe.project._model import ExecutorSpec
 from nwbpipe.project._sessions import Session, restrict
@@ -191,6 +192,8 @@ class Project:
         retry_failed: bool = False,
         max_failures: int | None = None,
         limit: int | None = None,
+        kinds: Sequence[str] = (),
+        idle_s: float | None = None,
         reporter: Reporter | None = None,
         stopped: Callable[[], bool] = lambda: False,
     ) -> RunSummary:
@@ -212,6 +215,10 @@ class Project:
             Start no more runs after this number of failures.
         limit : int, optional
             Start at most this number of runs.
+        kinds : sequence of str
+            Compute only steps for these kinds of workers ("standard", "imaging", "ephys", "video"); all by default.
+        idle_s : float, optional
+            End after this number of seconds in which only other runners had runs; by default wait for them.
         reporter : Reporter, optional
             Receives the progress.
         stopped : callable, optional
@@ -229,12 +236,13 @@ class Project:
         """
         self.require_trust()
         self.planner.allow_programs()
-        _make_state_folder(self.spec)
+        make_state_folder(self.spec)
         if executor is None or isinstance(executor, str):
             self.executor_spec(kind=executor, workers=workers)  # refuses bad values even if nothing is to be done
         all_sessions, _ = self.planner.list_sessions()
         selected = restrict(all_sessions, sessions, where)
-        options = RunOptions(tuple(steps), retry_failed, max_failures, limit, len(selected) == len(all_sessions))
+        has_all = len(selected) == len(all_sessions)
+        options = RunOptions(tuple(steps), retry_failed, max_failures, limit, has_all, _check_kinds(kinds), idle_s)
 
         def create_executor() -> Executor:
             return self.executor(executor, workers) if executor is None or isinstance(executor, str) else executor
@@ -360,7 +368,14 @@ class Project:
         return sessions[0]
 
 
-def _make_state_folder(project: ProjectSpec) -> None:
+def _check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        msg = f"there is no kind of worker {', '.join(map(repr, unknown))}"
+        raise UnknownNameError(msg, expected=", ".join(KINDS))
+    return tuple(kinds)
+
+
+def make_state_folder(project: ProjectSpec) -> None:
     """Make the folder of logs, leases and run objects; it is private, unless the project's folder is a group's."""
     root = project.stores["state"][0]
     if is_remote(root) or os.path.lexists(root):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from nwbpipe.errors import RequestError
 from nwbpipe.machine import make_private_folder, temporary_folder
+from nwbpipe.project.execute._limits import identify_job
 
 
 @cache
@@ -33,8 +35,12 @@ def list_gpus() -> tuple[str, ...]:
 
 
 def _lock_folder() -> Path:
-    """Return the folder of the locks, which all projects and workers of a machine share."""
-    return make_private_folder(temporary_folder("nwbpipe-gpus"), variable="TMPDIR")
+    """Return the folder of the locks, which all projects and workers of a machine share.
+
+    The GPUs of a scheduler's job are its own, but may have the same numbers as those of another job.
+    """
+    job = re.sub(r"\W", "_", identify_job().get("job", ""))
+    return make_private_folder(temporary_folder(f"nwbpipe-gpus-{job}" if job else "nwbpipe-gpus"), variable="TMPDIR")
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from nwbpipe.processors import Resources
 from nwbpipe.project._model import ExecutorSpec
 from nwbpipe.project.execute._devices import list_gpus
 from nwbpipe.project.execute._executor import Capacity, Event
+from nwbpipe.project.execute._limits import read_worker_limits
 from nwbpipe.project.execute._run_job import Job, JobOutcome
 
 _GRACE = 20.0  # seconds for workers to end their tools
@@ -69,15 +70,19 @@ class LocalExecutor:
     Parameters
     ----------
     spec : ExecutorSpec
-        Number of workers, and the memory and GPUs that they may use together.
+        Number of workers, and the memory and GPUs that they may use together. In a job of a scheduler or a
+        container they use no more cores, memory and time than that has.
     """
 
     def __init__(self, spec: ExecutorSpec) -> None:
         import psutil
 
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self._limits = read_worker_limits()
+        cores = min(cores, self._limits.cores or cores)
         slots = spec.workers or max(1, min(4, cores))
         memory = spec.memory_gb or psutil.virtual_memory().total / 1e9
+        memory = min(memory, self._limits.memory_gb or memory)
         count = len(list_gpus()) if spec.gpus is None else spec.gpus
         self._share = max(1, cores // slots)
         self.capacity = Capacity(slots, max(cores, slots), memory, count)
@@ -93,7 +98,12 @@ class LocalExecutor:
 
     def explain_refusal(self, resources: Resources) -> str:
         """See `Executor.explain_refusal`."""
-        return self.capacity.explain_refusal(resources)
+        return self.capacity.explain_refusal(resources) or self._limits.explain_time(resources.time_limit_s)
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """True if the job that this process runs in ends now."""
+        return bool(self._limits.explain_time(None))
 
     def fits(self, resources: Resources) -> bool:
         """See `Executor.fits`."""

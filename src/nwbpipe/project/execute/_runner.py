@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 from nwbpipe.errors import UnknownNameError
 from nwbpipe.processors import Resources
 from nwbpipe.project._sessions import Session
 from nwbpipe.project._spec import Step
 from nwbpipe.project.execute._executor import Event, Executor
+from nwbpipe.project.execute._job_ends import JobEnd, explain_job_end, explain_own_end, record_job_end
+from nwbpipe.project.execute._limits import identify_job
 from nwbpipe.project.execute._run_job import Job, JobOutcome
+from nwbpipe.project.execute._run_options import Reporter, RunOptions, RunSummary
 from nwbpipe.project.plan._planner import ALL, Planner
 from nwbpipe.project.plan._state import CONVERT, SessionPlan, StepState
 from nwbpipe.project.state import Lease, Leases, RunObject
@@ -20,94 +23,6 @@ from nwbpipe.provenance import digest, format_now, read_host_label
 from nwbpipe.run import PROJECT
 
 _POLL = 1.0  # seconds between looks at the runs of other runners
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Options of a run of a project.
-
-    Attributes
-    ----------
-    steps : sequence of str
-        Run only these steps, and the steps that they need; all by default.
-    retry_failed : bool
-        Run also steps that failed before with the same inputs and parameters.
-    max_failures : int, optional
-        Start no more runs after this number of failures.
-    limit : int, optional
-        Start at most this number of runs.
-    project_scope : bool
-        Run also steps of project scope: all sessions are selected.
-    """
-
-    steps: Sequence[str] = ()
-    retry_failed: bool = False
-    max_failures: int | None = None
-    limit: int | None = None
-    project_scope: bool = True
-
-
-@dataclass
-class RunSummary:
-    """Summary of a run of a project.
-
-    Attributes
-    ----------
-    done : int
-        Runs that were computed and committed.
-    done_elsewhere : int
-        Runs that another runner committed meanwhile.
-    failed, uncommitted : list of (str, str, str)
-        Session, run and error.
-    blocked : list of StepState
-        Steps that could not start.
-    not_started : int
-        Number of runs that are ready, but were not started (limits).
-    interrupted : bool
-        True if it was stopped.
-    """
-
-    done: int = 0
-    done_elsewhere: int = 0
-    failed: list[tuple[str, str, str]] = field(default_factory=list)
-    uncommitted: list[tuple[str, str, str]] = field(default_factory=list)
-    blocked: list[StepState] = field(default_factory=list)
-    not_started: int = 0
-    interrupted: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """True if no run failed, and the run was not stopped."""
-        return not (self.failed or self.uncommitted or self.interrupted)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the summary as JSON values."""
-        names = ("session", "step", "error")
-        return {
-            "done": self.done,
-            "found": self.done_elsewhere,
-            "failed": [dict(zip(names, entry, strict=True)) for entry in self.failed],
-            "held": [dict(zip(names, entry, strict=True)) for entry in self.uncommitted],
-            "blocked": [entry.as_dict() for entry in self.blocked],
-            "left": self.not_started,
-            "interrupted": self.interrupted,
-        }
-
-
-class Reporter(Protocol):
-    """Receives the progress of a run of a project."""
-
-    def on_plan(self, states: Sequence[StepState], about: str) -> None:
-        """Receive the states that will run, and a text about the executor (such as a dashboard's address)."""
-
-    def on_start(self, state: StepState) -> None:
-        """Receive the start of a run."""
-
-    def on_progress(self, state: StepState, fraction: float, text: str) -> None:
-        """Receive the progress of a run."""
-
-    def on_end(self, state: StepState, ended: JobOutcome) -> None:
-        """Receive the end of a run."""
 
 
 @dataclass
@@ -154,6 +69,7 @@ class Runner:
         self._elsewhere: dict[tuple[str, str], float] = {}
         self._begun = 0
         self._over = False
+        self._last_active = time.monotonic()
         self._wanted = select_steps(planner.project.steps, options.steps)
 
     def run(self) -> RunSummary:
@@ -181,7 +97,7 @@ class Runner:
                 self.reporter.on_plan(states, self.executor.about)
             while not self.stopped():
                 self._start_ready()
-                if not self._running and not self._elsewhere:
+                if not self._running and (not self._elsewhere or self._is_idle()):
                     break
                 for event in self.executor.wait(_POLL):
                     self._handle_event(event)
@@ -191,6 +107,10 @@ class Runner:
             self.executor.close()
             for event in self.executor.wait(0):
                 self._handle_event(event)
+
+    def _is_idle(self) -> bool:
+        """Return True if only other runners have had runs for so long that this one shall end."""
+        return self.options.idle_s is not None and time.monotonic() - self._last_active > self.options.idle_s
 
     # Starting runs ------------------------------------------------------------------------------------
 
@@ -213,7 +133,10 @@ class Runner:
                     return
                 if self._is_ready(state):
                     resources = self._choose_resources(state)
-                    if reason := self.executor.explain_refusal(resources):
+                    if self.options.kinds and resources.kind not in self.options.kinds:
+                        self._tried.add((key, state.run, state.key))
+                        self.summary.for_other_workers += 1
+                    elif reason := self.executor.explain_refusal(resources):
                         self._tried.add((key, state.run, state.key))
                         self.summary.blocked.append(replace(state, state="blocked", reason=reason))
                     elif self.executor.fits(resources):
@@ -245,10 +168,13 @@ class Runner:
         return self.planner.project.steps[state.step].resources
 
     def _start(self, state: StepState, resources: Resources, tries: int = 0) -> None:
-        lease = self.leases.take(lease_name(state), session=state.session, step=state.run)
+        lease = self.leases.take(lease_name(state), session=state.session, step=state.run, **identify_job())
         if lease is None:
             self._elsewhere[state.session, state.run] = time.monotonic()
             return
+        if self._is_job_killed_again(state, lease):
+            return
+        self._last_active = time.monotonic()
         session, project = self.sessions.get(state.session), self.planner.project  # project scope: no session
         job = Job(
             str(project.path), project.profile, state.session, session.subject_id if session else "",
@@ -276,7 +202,10 @@ class Runner:
             return
         del self._running[event.token]
         self.leases.release(running.lease)
+        self._last_active = time.monotonic()
         if event.ended is None or event.ended.ending == "interrupted":
+            if getattr(self.executor, "is_out_of_time", False) and (end := explain_own_end()):
+                self._record_job_end(state, end, running.lease.content)
             if self._over or self.stopped():  # don't start it again
                 return
             if running.tries < self.planner.project.executor.retries:
@@ -293,6 +222,24 @@ class Runner:
         if self.reporter is not None:
             self.reporter.on_end(state, ended)
         self._refresh_session(state.session)
+
+    def _is_job_killed_again(self, state: StepState, lease: Lease) -> bool:
+        """Record how the job ended that had the run before; return True if too many jobs ended so."""
+        end = explain_job_end(lease.before, self.planner.state) if lease.before is not None else None
+        if end is None or not self._record_job_end(state, end, lease.before):
+            return False
+        self.leases.release(lease)
+        self._tried.add((state.session, state.run, state.key))
+        self._elsewhere[state.session, state.run] = time.monotonic()  # its plan is made again
+        return True
+
+    def _record_job_end(self, state: StepState, end: JobEnd, lease: Mapping[str, Any] | None) -> bool:
+        """Record the end of a job that had a run; return True if the run failed, after its retries."""
+        retries = self.planner.project.executor.retries
+        failed = record_job_end(end, lease or {}, state, self.planner.runs, retries) == "failed"
+        if failed:
+            self.summary.failed.append((state.session, state.run, end.text))
+        return failed
 
     def _record_lost_worker(self, running: _ActiveRun) -> JobOutcome:
         """Record a run whose workers died again and again, perhaps for lack of memory."""

@@ -27,16 +27,18 @@ from nwbpipe.stores import Store
 TTL = 60.0  # seconds
 _MAX_TTL = 86400.0
 _MAX_BYTES = 2**16
+_TEXTS = ("owner", "machine", "session", "step", "run", "scheduler", "job")
 
 
 @dataclass
 class Lease:
-    """A lease that this process holds."""
+    """A lease that this process holds; `before` is the content of the void lease that it replaced."""
 
     path: str
     content: dict[str, Any]
     tag: str
     lost: bool = False
+    before: Mapping[str, Any] | None = None
 
 
 class Leases:
@@ -56,6 +58,7 @@ class Leases:
         self.owner = uuid.uuid4().hex
         self._held: dict[str, Lease] = {}
         self._seen: dict[str, tuple[str, float]] = {}
+        self._removed: dict[str, Mapping[str, Any]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._beating: threading.Thread | None = None
@@ -86,7 +89,7 @@ class Leases:
                 if not self._remove_void(path):
                     return None
                 continue
-            lease = Lease(path, content, tag)
+            lease = Lease(path, content, tag, before=self._removed.pop(path, None))
             with self._lock:
                 self._held[path] = lease
                 self._start_heartbeat()
@@ -140,6 +143,8 @@ class Leases:
         except ConflictError:
             return False
         self._seen.pop(path, None)
+        if content is not None:
+            self._removed[path] = content
         return True
 
     def _read(self, path: str) -> tuple[dict[str, Any] | None, str | None]:
@@ -179,7 +184,7 @@ def _is_lease(content: Any) -> bool:
     """Return True if the content of a file is that of a lease: anybody who may write the store may write others."""
     return (
         isinstance(content, dict)
-        and all(isinstance(content.get(name, ""), str) for name in ("owner", "machine", "session", "step", "run"))
+        and all(isinstance(content.get(name, ""), str) for name in _TEXTS)
         and all(isinstance(content.get(name, 0), int) for name in ("pid", "beat"))
         and all(_is_number(content.get(name, 1.0)) for name in ("pid_since", "since"))
         and _is_number(content.get("ttl_s", 1.0))

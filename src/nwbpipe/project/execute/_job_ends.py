@@ -1,0 +1,159 @@
+"""Ask the scheduler how a job ended, whose lease was found without an owner."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nwbpipe.project.execute._limits import identify_job
+from nwbpipe.project.plan._state import StepState
+from nwbpipe.project.state import RunObject, RunStore
+from nwbpipe.provenance import digest, format_now, read_host_label
+from nwbpipe.stores import Store
+
+_ASK_TIMEOUT_S = 20.0
+_TAIL_BYTES = 4096
+_TAIL_LINES = 5
+_MEMORY_WORDS = re.compile(r"exceeded memory limit|out.of.memory|oom.kill", re.IGNORECASE)
+_TIME_WORDS = re.compile(r"due to time limit", re.IGNORECASE)
+_BEGINNING = "the job "
+_MEMORY = (
+    "was killed because it used more memory than it had asked for",
+    "raise `memory` in [executor.kinds], or resources.memory_gb of the step",
+)
+_TIME = ("was ended by the scheduler at its time limit", "raise `walltime` in [executor.kinds]")
+# Nothing that the run did: it is begun again, however often that happens.
+_NOT_ITS_FAULT = frozenset(
+    {"PENDING", "RUNNING", "COMPLETING", "REQUEUED", "COMPLETED", "CANCELLED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL"}
+)
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """The end of a job of a scheduler.
+
+    Attributes
+    ----------
+    job : str
+        Id of the job.
+    code : str
+        Of the error that it stands for: memory (NP214), time (NP215), or another end (NP216).
+    text : str
+        Explanation, with the last lines of its log and the next step.
+    log : str
+        Path of its log in ``state://``; "" if it has none.
+    """
+
+    job: str
+    code: str
+    text: str
+    log: str = ""
+
+
+def explain_job_end(lease: Mapping[str, Any], state: Store) -> JobEnd | None:
+    """Return how the job ended that held a lease; None if it was not a job of SLURM, or still runs.
+
+    Parameters
+    ----------
+    lease : mapping
+        Content of the lease.
+    state : Store
+        ``state://``, with the logs of the jobs.
+    """
+    job = lease.get("job")
+    if lease.get("scheduler") != "slurm" or not isinstance(job, str) or not re.fullmatch(r"\d+(_\d+)?", job):
+        return None
+    ending = _ask_state(job)
+    log, tail = _read_tail(job, state)
+    if ending in _NOT_ITS_FAULT:
+        ending = ""
+    if ending == "OUT_OF_MEMORY" or _MEMORY_WORDS.search(tail):
+        code, what, hint = "NP214", *_MEMORY
+    elif ending == "TIMEOUT" or _TIME_WORDS.search(tail):
+        code, what, hint = "NP215", *_TIME
+    elif ending:
+        code, what, hint = "NP216", f"ended as {ending}", "see its log, or ask the cluster's administrators"
+    else:
+        return None
+    text = _describe_end(job, what, hint)
+    if lines := tail.splitlines()[-_TAIL_LINES:]:
+        text += "\n  its log ends with:" + "".join(f"\n    {line[:300]}" for line in lines)
+    return JobEnd(job, code, text, log)
+
+
+def explain_own_end() -> JobEnd | None:
+    """Return the end of the job that this process runs in, which the scheduler stops at its time limit."""
+    job = identify_job().get("job")
+    return JobEnd(job, "NP215", _describe_end(job, *_TIME)) if job else None
+
+
+def record_job_end(
+    end: JobEnd, lease: Mapping[str, Any], state: StepState, runs: RunStore, retries: int
+) -> Literal["interrupted", "failed"]:
+    """Record the run that a job was at when it was ended.
+
+    Parameters
+    ----------
+    end : JobEnd
+    lease : mapping
+        Content of the job's lease.
+    state : StepState
+        The run.
+    runs : RunStore
+    retries : int
+        After this number of ends the next one is a failure.
+
+    Returns
+    -------
+    {"interrupted", "failed"}
+        What was recorded: a run that failed is not begun again.
+    """
+    run_id = digest(f"{end.job} {lease.get('owner')} {state.session} {state.run}")[:32]
+    earlier = sum(
+        run.key == state.key and run.run_id != run_id and (run.error or {}).get("text", "").startswith(_BEGINNING)
+        for entry in runs.store.list(f"runs/interrupted/{state.session}/{state.run}")
+        if entry.path.endswith(".json")
+        for run in [runs.read(entry.path)]
+    )
+    outcome: Literal["interrupted", "failed"] = "failed" if earlier >= retries else "interrupted"
+    text = end.text if outcome == "interrupted" else f"{end.text}\n  so ended: {earlier + 1} jobs with this run"
+    now, error = format_now(), {"code": end.code, "text": text}
+    label = read_host_label()
+    runs.add(RunObject(run_id, state.key, state.session, state.run, outcome, now, now, label, error, log=end.log))
+    return outcome
+
+
+def _describe_end(job: str, what: str, hint: str) -> str:
+    return f"{_BEGINNING}{job} {what}\n  next:     {hint}"
+
+
+def _ask_state(job: str) -> str:
+    """Return the state of a job as SLURM's accounts or its controller tell it; "" if neither does."""
+    text = _ask("sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job}", "--format=State")
+    if words := text.split():
+        return words[0]
+    match = re.search(r"\bJobState=(\w+)", _ask("scontrol", "--oneliner", "show", "job", job))
+    return match[1] if match else ""
+
+
+def _ask(program: str, *words: str) -> str:
+    try:
+        done = subprocess.run(  # without a shell
+            [program, *words], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def _read_tail(job: str, state: Store) -> tuple[str, str]:
+    """Return path and end of a job's log; empty texts if there is none."""
+    for entry in state.list("logs/submit"):
+        if entry.path.endswith(f"-{job}.log"):
+            start = max(0, entry.size - _TAIL_BYTES)
+            data = state.read_range(entry.path, start, entry.size)
+            return entry.path, data.decode("utf-8", errors="replace").strip()
+    return "", ""

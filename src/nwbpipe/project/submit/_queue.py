@@ -1,0 +1,130 @@
+"""Ask the scheduler which jobs of a project wait, why, and which run, where."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from nwbpipe.project.state import Leases
+from nwbpipe.project.submit._submission import Submission, list_submissions
+
+if TYPE_CHECKING:
+    from nwbpipe.project._project import Project
+
+_ASK_TIMEOUT_S = 20.0
+_LATEST = 50  # submissions that are asked for
+
+
+@dataclass(frozen=True)
+class JobState:
+    """The state of one job, or of the jobs of an array that wait.
+
+    Attributes
+    ----------
+    job, name : str
+        Id and name.
+    state : str
+        "pending", "running", or another word of the scheduler.
+    reason : str
+        Why it waits, in the scheduler's word.
+    node, since : str
+        Where it runs, and since when.
+    run : str
+        The session and step that it computes; "" if it is between two.
+    """
+
+    job: str
+    name: str
+    state: str
+    reason: str = ""
+    node: str = ""
+    since: str = ""
+    run: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the state as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class QueuedSubmission:
+    """A submission with the states of its jobs.
+
+    Attributes
+    ----------
+    submission : Submission
+    jobs : tuple of JobState
+        Its jobs in the queue.
+    problem : str
+        Why the scheduler did not tell them; "" if it did.
+    """
+
+    submission: Submission
+    jobs: tuple[JobState, ...] = ()
+    problem: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the submission and its jobs as JSON values."""
+        return {
+            **self.submission.as_dict(),
+            "jobs": [job.as_dict() for job in self.jobs],
+            "problem": self.problem,
+        }
+
+
+def list_queued(project: Project) -> list[QueuedSubmission]:
+    """Return the submissions of a project that have jobs in the queue, or of which the scheduler tells nothing.
+
+    The scheduler is asked only if there are submissions.
+    """
+    submissions = [one for one in list_submissions(project.planner.state)[-_LATEST:] if not one.cancelled]
+    slurm = [submission for submission in submissions if submission.scheduler == "slurm"]
+    if not slurm:
+        return []
+    states, problem = _ask_slurm(slurm)
+    if problem:  # the newest one alone: how the others ended isn't known
+        return [QueuedSubmission(slurm[-1], (), problem)]
+    runs = {
+        str(lease["job"]): f"{lease.get('session', '')} {lease.get('step', '')}"
+        for lease in Leases(project.planner.state).list_active()
+        if lease.get("scheduler") == "slurm" and lease.get("job")
+    }
+    queued = []
+    for submission in slurm:
+        ids = {array.job for array in submission.arrays}
+        jobs = tuple(
+            JobState(job, name, state, reason, node, since, runs.get(job, ""))
+            for job, name, state, reason, node, since in sorted(states, key=lambda state: state[2] != "running")
+            if job.partition("_")[0] in ids
+        )
+        if jobs:
+            queued.append(QueuedSubmission(submission, jobs))
+    return queued
+
+
+def _ask_slurm(submissions: Sequence[Submission]) -> tuple[list[tuple[str, str, str, str, str, str]], str]:
+    """Return job, name, state, reason, node and start of the jobs with our names; or why SLURM does not tell."""
+    names = sorted({array.name for submission in submissions for array in submission.arrays})
+    command = ["squeue", "--noheader", f"--name={','.join(names)}", "--format=%i|%j|%T|%r|%N|%S"]
+    try:
+        answer = subprocess.run(  # without a shell
+            command, capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=False
+        )
+    except FileNotFoundError:
+        return [], "squeue is not on PATH: look where jobs can be submitted"
+    except (OSError, subprocess.SubprocessError) as error:
+        return [], f"squeue does not answer: {error}"
+    if answer.returncode != 0:
+        return [], f"squeue does not answer: {answer.stderr.strip()[:300]}"
+    states = []
+    for line in answer.stdout.splitlines():
+        parts = line.split("|")
+        if len(parts) == 6:
+            job, name, state, reason, node, since = parts
+            running = state == "RUNNING"
+            states.append(
+                (job, name, state.lower(), "" if running else reason, node, since if running else "")
+            )  # fmt: skip
+    return states, ""

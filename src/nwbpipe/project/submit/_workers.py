@@ -1,0 +1,233 @@
+"""Plan the workers of a submission: one array of jobs for each kind, as large as its runs need."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nwbpipe.errors import Problem, RequestError
+from nwbpipe.processors import Resources
+from nwbpipe.project._model import ExecutorSpec, WorkerKind
+from nwbpipe.project._spec import Step
+from nwbpipe.project.execute._limits import STOP_LEAD_S, parse_duration
+from nwbpipe.project.plan import StepState
+from nwbpipe.project.plan._state import CONVERT
+
+_STANDARD = "standard"
+_MARGIN_S = 600  # seconds for the start of a worker, reading inputs and the commit
+_UNITS = {"": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_LEAST_MEMORY_GB = 4.0
+_WORKERS = 2
+
+
+@dataclass(frozen=True)
+class WorkerArray:
+    """An array of jobs, each of which is a worker of one kind.
+
+    Attributes
+    ----------
+    kind : str
+        The kind of worker.
+    takes : tuple of str
+        Kinds of the runs that it takes.
+    workers : int
+        Size of the array.
+    cores, gpu : int
+        Of each job.
+    memory_bytes : int
+        Memory of each job.
+    walltime_s : int or None
+        Time limit of each job in seconds; None leaves it to the cluster.
+    queue, account : str
+        Partition or queue, and account; "" leaves them to the cluster.
+    directives : tuple of str
+        More options of the scheduler.
+    prologue : tuple of str
+        Lines of shell that the job runs first.
+    """
+
+    kind: str
+    takes: tuple[str, ...]
+    workers: int
+    cores: int = 1
+    gpu: int = 0
+    memory_bytes: int = 4 * 10**9
+    walltime_s: int | None = None
+    queue: str = ""
+    account: str = ""
+    directives: tuple[str, ...] = ()
+    prologue: tuple[str, ...] = ()
+
+
+def plan_workers(
+    spec: ExecutorSpec,
+    steps: Mapping[str, Step],
+    states: Sequence[StepState],
+    *,
+    workers: int | None = None,
+    hours_first: bool = False,
+) -> list[WorkerArray]:
+    """Plan an array for each kind of worker that the runs need.
+
+    Parameters
+    ----------
+    spec : ExecutorSpec
+        The kinds of workers; without any, they follow from the resources of the steps.
+    steps : mapping
+        The steps of the project.
+    states : sequence of StepState
+        The runs that are to be done.
+    workers : int, optional
+        Size of each array; by default that of nwbpipe.toml. No array is larger than its number of runs.
+    hours_first : bool
+        See `parse_duration`.
+
+    Raises
+    ------
+    RequestError
+        A step fits no kind of worker, or a kind's memory or walltime can't be read.
+    """
+    counts = Counter(state.step for state in states)
+    resources = {name: Resources() if name == CONVERT else steps[name].resources for name in counts}
+    kinds: dict[str, WorkerKind] = (
+        {str(name): kind for name, kind in spec.kinds.items()}
+        if spec.kinds
+        else _derive_kinds(resources.values(), spec.workers or _WORKERS)
+    )
+    walltimes = {name: _read_walltime(name, kind, hours_first) for name, kind in kinds.items()}
+    chosen: dict[str, list[str]] = {}
+    problems = []
+    for step, wanted in resources.items():
+        candidates = [wanted.kind] if wanted.kind != _STANDARD else sorted(kinds, key=lambda name: name != _STANDARD)
+        refusals = {
+            name: _explain_misfit(wanted, kinds[name], walltimes[name]) if name in kinds else "is not declared"
+            for name in candidates
+        }
+        fitting = next((name for name, refusal in refusals.items() if not refusal), None)
+        if fitting is not None:
+            chosen.setdefault(fitting, []).append(step)
+            continue
+        found = "; ".join(f"[executor.kinds.{name}] {refusal}" for name, refusal in refusals.items())
+        problems.append(
+            Problem(
+                f"the step {step!r} fits no kind of worker", found=found,
+                hint="change the step's resources, or the kind of worker, in nwbpipe.toml",
+            )
+        )  # fmt: skip
+    if problems:
+        msg = "some steps fit no kind of worker"
+        raise RequestError(msg, where="[executor.kinds]", problems=problems)
+    return [
+        _make_array(name, kinds[name], walltimes[name], chosen[name], resources, counts, workers)
+        for name in kinds
+        if name in chosen
+    ]
+
+
+def count_rounds(steps: Mapping[str, Step], arrays: Sequence[WorkerArray]) -> int:
+    """Return how many arrays after each other finish the work: one more than runs change their kind, and a spare."""
+    kinds = {name: step.resources.kind for name, step in steps.items()}
+    changes: dict[str, int] = {}
+    for name, step in steps.items():  # in an order in which each comes after those that it needs
+        before = [(changes[other], kinds[other]) for other in step.upstream] or [(0, _STANDARD)]
+        changes[name] = max(count + (kind != kinds[name]) for count, kind in before)
+    return (max(changes.values(), default=0) if len(arrays) > 1 else 0) + 2
+
+
+def _derive_kinds(resources: Iterable[Resources], workers: int) -> dict[str, WorkerKind]:
+    """Return kinds of workers that fit the steps, for a project that declares none."""
+    groups: dict[str, list[Resources]] = {}
+    for wanted in resources:
+        groups.setdefault(wanted.kind, []).append(wanted)
+    kinds = {}
+    for name, group in groups.items():
+        limits = [wanted.time_limit_s for wanted in group]
+        longest = max((limit for limit in limits if limit is not None), default=None)
+        seconds = None if longest is None or None in limits else math.ceil(longest) + _MARGIN_S
+        kinds[name] = WorkerKind(
+            workers=workers,
+            cores=max(1, *(wanted.cpu for wanted in group)),
+            memory=f"{max(_LEAST_MEMORY_GB, *(wanted.memory_gb for wanted in group)):.3f}GB",
+            gpu=max(wanted.gpu for wanted in group),
+            walltime=None if seconds is None else f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}",
+        )
+    return kinds
+
+
+def _read_walltime(name: str, kind: WorkerKind, hours_first: bool) -> int | None:
+    if kind.walltime is None:
+        return None
+    seconds = parse_duration(kind.walltime, hours_first=hours_first)
+    if not seconds:
+        msg = "the walltime is not a duration"
+        raise RequestError(
+            msg, where=f"[executor.kinds.{name}] walltime", expected="HH:MM:SS or D-HH:MM:SS", found=kind.walltime
+        )
+    return int(seconds)
+
+
+def _explain_misfit(wanted: Resources, kind: WorkerKind, walltime_s: int | None) -> str:
+    """Return why a run does not fit a kind of worker; "" if it does."""
+    if kind.workers == 0:
+        return "has workers = 0"
+    memory_gb = parse_memory(kind.memory) / 1e9
+    for name, needed, limit in (
+        ("cpu", wanted.cpu, kind.cores), ("memory_gb", wanted.memory_gb, memory_gb), ("gpu", wanted.gpu, kind.gpu),
+    ):  # fmt: skip
+        if needed > limit:
+            return f"has {name} = {limit:g}, the step needs {needed:g}"
+    if wanted.time_limit_s and walltime_s and wanted.time_limit_s + min(STOP_LEAD_S, walltime_s / 5) > walltime_s:
+        return f"has walltime = {walltime_s} s, the step needs {wanted.time_limit_s:g} s, and some to begin and end"
+    return ""
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes of an amount of memory, such as ``8GB`` or ``7.5 GiB``.
+
+    Raises
+    ------
+    RequestError
+        If the text is none.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]?)(i?)B?", text, flags=re.ASCII | re.IGNORECASE)
+    if match is None:
+        msg = "the memory of a kind of worker can't be read"
+        raise RequestError(msg, where="[executor.kinds]", expected="a number with a unit, such as 8GB", found=text)
+    unit = match[2].upper()
+    factor = 1024 ** " KMGT".index(unit) if match[3] and unit else _UNITS[unit]
+    return math.ceil(float(match[1]) * factor)
+
+
+def _make_array(
+    name: str,
+    kind: WorkerKind,
+    walltime_s: int | None,
+    steps: Sequence[str],
+    resources: Mapping[str, Resources],
+    counts: Counter[str],
+    workers: int | None,
+) -> WorkerArray:
+    options = kind.options
+    # A worker without a GPU takes standard runs too, so that a session goes on where it was begun.
+    takes = {name, *(resources[step].kind for step in steps), *(() if kind.gpu else (_STANDARD,))}
+    runs = sum(counts[step] for step in steps)
+    return WorkerArray(
+        kind=name,
+        takes=tuple(sorted(takes)),
+        workers=max(1, min(workers or kind.workers, runs)),
+        cores=kind.cores,
+        gpu=kind.gpu,
+        memory_bytes=parse_memory(kind.memory),
+        walltime_s=walltime_s,
+        queue=kind.queue or str(options.get("queue", "")),
+        account=str(options.get("account") or options.get("project") or ""),
+        directives=_list_texts(options.get("job_extra_directives")),
+        prologue=_list_texts(options.get("job_script_prologue")),
+    )
+
+
+def _list_texts(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
