@@ -104,19 +104,22 @@ RUNNABLE = [page for page in PAGES if any(block.runnable for block in blocks(pag
 
 
 # Those that take a minute are left to `make test-long`.
+CLUSTER = "how-do-i-use-our-cluster.md"  # by `make test-slurm`
 LONG = ("how-do-i-process-photometry.md", "how-do-i-sort-spikes.md", "how-good-is-my-scan.md")
+
+
+_MARKS = {name: (pytest.mark.long, pytest.mark.timeout(1800)) for name in LONG} | {CLUSTER: (pytest.mark.slurm,)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
-    [
-        pytest.param(page, marks=(pytest.mark.long, pytest.mark.timeout(1800))) if page.name in LONG else page
-        for page in RUNNABLE
-    ],
+    [pytest.param(page, marks=_MARKS.get(page.name, ())) for page in RUNNABLE],
     ids=lambda page: page.relative_to(DOCS).as_posix(),
 )
-def test_a_page_runs(page: Path, page_folder: Path) -> None:
+def test_a_page_runs(page: Path, page_folder: Path, request: pytest.FixtureRequest) -> None:
+    if page.name == CLUSTER:
+        request.getfixturevalue("slurm")
     for block in blocks(page):
         where = f"{page.name}:{block.line}"
         if block.file:

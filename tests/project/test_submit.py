@@ -112,7 +112,7 @@ def test_no_name_becomes_shell(
     prepared = prepare_submission(Project(folder / "lab"), ["m1/*"], where)
     submit_workers(prepared)
     words = stand_ins.calls("sbatch")[0]
-    assert words[2] == "--job-name=nwbpipe-touch_made_touch_made_touch_made_-partition_x-standard"[: 11 + 60]
+    assert re.fullmatch(r"--job-name=nwbpipe-touch_made[A-Za-z0-9._-]{,60}", words[2])
     assert not any(word.startswith("--partition") for word in words)
     script, work = tmp_path / "job.sh", tmp_path / "work"
     script.write_text(stand_ins.scripts()[0])

@@ -15,6 +15,7 @@ from pathlib import Path
 _ASK_TIMEOUT_S = 20.0
 _UNLIMITED = 2**60  # cgroups of version 1 write a number near 2**63 for "no limit"
 STOP_LEAD_S = 120  # seconds before its end at which a job is asked to stop
+EARLY_S = 60  # SLURM may ask up to so many seconds earlier
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class WorkerLimits:
         if time_limit_s is not None and time_limit_s > left:
             return f"needs time_limit_s = {time_limit_s:g}, but this job ends in {max(left, 0):.0f} s"
         return "" if left > 0 else "this job ends now"
+
+    @property
+    def is_near_end(self) -> bool:
+        """True if a signal may be the scheduler's, because the job's time is over."""
+        return self.ends is not None and time.monotonic() > self.ends - EARLY_S
 
 
 def identify_job(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -140,7 +146,7 @@ def _find_end(variables: Mapping[str, str]) -> float | None:
     except (OSError, subprocess.SubprocessError):
         return None
     left = parse_duration(answer.stdout.strip())
-    return None if left is None else time.monotonic() + max(0.0, left - min(STOP_LEAD_S, left / 5))
+    return None if left is None else time.monotonic() + max(0.0, left - min(STOP_LEAD_S + EARLY_S, left / 5))
 
 
 def parse_duration(text: str, *, hours_first: bool = False) -> float | None:

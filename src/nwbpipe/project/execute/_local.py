@@ -102,8 +102,8 @@ class LocalExecutor:
 
     @property
     def is_out_of_time(self) -> bool:
-        """True if the job that this process runs in ends now."""
-        return bool(self._limits.explain_time(None))
+        """True if the time of the job that this process runs in is, or is about to be, over."""
+        return self._limits.is_near_end
 
     def fits(self, resources: Resources) -> bool:
         """See `Executor.fits`."""

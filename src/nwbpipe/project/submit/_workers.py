@@ -12,12 +12,13 @@ from nwbpipe.errors import Problem, RequestError
 from nwbpipe.processors import Resources
 from nwbpipe.project._model import ExecutorSpec, WorkerKind
 from nwbpipe.project._spec import Step
-from nwbpipe.project.execute._limits import STOP_LEAD_S, parse_duration
+from nwbpipe.project.execute._limits import parse_duration
 from nwbpipe.project.plan import StepState
 from nwbpipe.project.plan._state import CONVERT
 
 _STANDARD = "standard"
 _MARGIN_S = 600  # seconds for the start of a worker, reading inputs and the commit
+_SPARE_S = 300  # the least of that: the job is asked to stop before its end
 _UNITS = {"": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _LEAST_MEMORY_GB = 4.0
 _WORKERS = 2
@@ -179,7 +180,7 @@ def _explain_misfit(wanted: Resources, kind: WorkerKind, walltime_s: int | None)
     ):  # fmt: skip
         if needed > limit:
             return f"has {name} = {limit:g}, the step needs {needed:g}"
-    if wanted.time_limit_s and walltime_s and wanted.time_limit_s + min(STOP_LEAD_S, walltime_s / 5) > walltime_s:
+    if wanted.time_limit_s and walltime_s and wanted.time_limit_s + min(_SPARE_S, walltime_s / 4) > walltime_s:
         return f"has walltime = {walltime_s} s, the step needs {wanted.time_limit_s:g} s, and some to begin and end"
     return ""
 
