@@ -63,8 +63,8 @@ def _show_jobs(queued: list[QueuedSubmission]) -> None:
         counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
         echo(f"submitted to {submission.scheduler} at {submission.created[:16]}: {counts or entry.problem}")
         for job in entry.jobs[:_MOST_JOBS]:
-            place = f" on {job.node} since {job.since}" if job.since else f" ({job.reason})" if job.reason else ""
-            echo(f"  {job.job} {job.name}  {job.state}{place}{f': {job.run}' if job.run else ''}")
+            location = f" on {job.node} since {job.since}" if job.since else f" ({job.reason})" if job.reason else ""
+            echo(f"  {job.job} {job.name}  {job.state}{location}{f': {job.run}' if job.run else ''}")
         if len(entry.jobs) > _MOST_JOBS:
             echo(f"  … and {len(entry.jobs) - _MOST_JOBS} more (--json)")
 

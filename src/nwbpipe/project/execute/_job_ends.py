@@ -71,14 +71,14 @@ def explain_job_end(lease: Mapping[str, Any], state: Store) -> JobEnd | None:
     if ending in _NOT_ITS_FAULT:
         ending = ""
     if ending == "OUT_OF_MEMORY" or _MEMORY_WORDS.search(tail):
-        code, what, hint = "NP214", *_MEMORY
+        code, ending_text, hint = "NP214", *_MEMORY
     elif ending == "TIMEOUT" or _TIME_WORDS.search(tail):
-        code, what, hint = "NP215", *_TIME
+        code, ending_text, hint = "NP215", *_TIME
     elif ending:
-        code, what, hint = "NP216", f"ended as {ending}", "see its log, or ask the cluster's administrators"
+        code, ending_text, hint = "NP216", f"ended as {ending}", "see its log, or ask the cluster's administrators"
     else:
         return None
-    text = _describe_end(job, what, hint)
+    text = _describe_end(job, ending_text, hint)
     if lines := tail.splitlines()[-_TAIL_LINES:]:
         text += "\n  its log ends with:" + "".join(f"\n    {line[:300]}" for line in lines)
     return JobEnd(job, code, text, log)
@@ -126,8 +126,8 @@ def record_job_end(
     return outcome
 
 
-def _describe_end(job: str, what: str, hint: str) -> str:
-    return f"{_BEGINNING}{job} {what}\n  next:     {hint}"
+def _describe_end(job: str, ending: str, hint: str) -> str:
+    return f"{_BEGINNING}{job} {ending}\n  next:     {hint}"
 
 
 def _ask_state(job: str) -> str:
@@ -141,12 +141,12 @@ def _ask_state(job: str) -> str:
 
 def _ask(program: str, *words: str) -> str:
     try:
-        done = subprocess.run(  # without a shell
+        answer = subprocess.run(  # without a shell
             [program, *words], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout if done.returncode == 0 else ""
+    return answer.stdout if answer.returncode == 0 else ""
 
 
 def _read_tail(job: str, state: Store) -> tuple[str, str]:

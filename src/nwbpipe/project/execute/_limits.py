@@ -40,10 +40,10 @@ class WorkerLimits:
         """Return why a run with this time limit can't end in time; "" if it can."""
         if self.ends is None:
             return ""
-        left = self.ends - time.monotonic()
-        if time_limit_s is not None and time_limit_s > left:
-            return f"needs time_limit_s = {time_limit_s:g}, but this job ends in {max(left, 0):.0f} s"
-        return "" if left > 0 else "this job ends now"
+        seconds = self.ends - time.monotonic()
+        if time_limit_s is not None and time_limit_s > seconds:
+            return f"needs time_limit_s = {time_limit_s:g}, but this job ends in {max(seconds, 0):.0f} s"
+        return "" if seconds > 0 else "this job ends now"
 
     @property
     def is_near_end(self) -> bool:
@@ -105,8 +105,7 @@ def _list_groups(root: Path) -> list[Path]:
     except OSError:
         return []
     for line in lines:
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
+        _, controllers, path = (*line.split(":", 2), "", "")[:3]
         if controllers and not {"memory", "cpu"} & set(controllers.split(",")):
             continue
         base = root / "sys/fs/cgroup" / controllers
@@ -145,8 +144,8 @@ def _find_end(variables: Mapping[str, str]) -> float | None:
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    left = parse_duration(answer.stdout.strip())
-    return None if left is None else time.monotonic() + max(0.0, left - min(STOP_LEAD_S + EARLY_S, left / 5))
+    seconds = parse_duration(answer.stdout.strip())
+    return None if seconds is None else time.monotonic() + max(0.0, seconds - min(STOP_LEAD_S + EARLY_S, seconds / 5))
 
 
 def parse_duration(text: str, *, hours_first: bool = False) -> float | None:

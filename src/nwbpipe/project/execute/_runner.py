@@ -225,8 +225,8 @@ class Runner:
 
     def _is_job_killed_again(self, state: StepState, lease: Lease) -> bool:
         """Record how the job ended that had the run before; return True if too many jobs ended so."""
-        end = explain_job_end(lease.before, self.planner.state) if lease.before is not None else None
-        if end is None or not self._record_job_end(state, end, lease.before):
+        end = explain_job_end(lease.previous, self.planner.state) if lease.previous is not None else None
+        if end is None or not self._record_job_end(state, end, lease.previous):
             return False
         self.leases.release(lease)
         self._tried.add((state.session, state.run, state.key))

@@ -32,13 +32,13 @@ _TEXTS = ("owner", "machine", "session", "step", "run", "scheduler", "job")
 
 @dataclass
 class Lease:
-    """A lease that this process holds; `before` is the content of the void lease that it replaced."""
+    """A lease that this process holds; `previous` is the content of the void lease that it replaced."""
 
     path: str
     content: dict[str, Any]
     tag: str
     lost: bool = False
-    before: Mapping[str, Any] | None = None
+    previous: Mapping[str, Any] | None = None
 
 
 class Leases:
@@ -89,7 +89,7 @@ class Leases:
                 if not self._remove_void(path):
                     return None
                 continue
-            lease = Lease(path, content, tag, before=self._removed.pop(path, None))
+            lease = Lease(path, content, tag, previous=self._removed.pop(path, None))
             with self._lock:
                 self._held[path] = lease
                 self._start_heartbeat()

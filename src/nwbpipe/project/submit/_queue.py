@@ -79,7 +79,7 @@ def list_queued(project: Project) -> list[QueuedSubmission]:
 
     The scheduler is asked only if there are submissions.
     """
-    submissions = [one for one in list_submissions(project.planner.state)[-_LATEST:] if not one.cancelled]
+    submissions = [entry for entry in list_submissions(project.planner.state)[-_LATEST:] if not entry.cancelled]
     slurm = [submission for submission in submissions if submission.scheduler == "slurm"]
     if not slurm:
         return []

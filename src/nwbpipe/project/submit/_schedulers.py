@@ -36,7 +36,7 @@ class JobArray:
         Name of the jobs, without special characters.
     logs : Path
         Folder of the logs.
-    after : tuple of str
+    previous : tuple of str
         Ids of the arrays that must have ended before, however they ended.
     """
 
@@ -44,7 +44,7 @@ class JobArray:
     size: int
     name: str
     logs: Path
-    after: tuple[str, ...] = ()
+    previous: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _write_slurm(array: JobArray) -> list[str]:
         f"--signal=B:TERM@{_lead(worker.walltime_s)}",
         f"--partition={worker.queue}" if worker.queue else "",
         f"--account={worker.account}" if worker.account else "",
-        f"--dependency=afterany:{':'.join(array.after)}" if array.after else "",
+        f"--dependency=afterany:{':'.join(array.previous)}" if array.previous else "",
         "--open-mode=append",
         f"--chdir={array.logs}",
         f"--output={array.name}-%A_%a.log",
@@ -164,7 +164,7 @@ def _write_pbs(array: JobArray) -> list[str]:
         *(() if worker.walltime_s is None else ("-l", f"walltime={_clock(worker.walltime_s)}")),
         *(("-q", worker.queue) if worker.queue else ()),
         *(("-A", worker.account) if worker.account else ()),
-        *(("-W", f"depend=afterany:{':'.join(array.after)}") if array.after else ()),
+        *(("-W", f"depend=afterany:{':'.join(array.previous)}") if array.previous else ()),
         "-V", "-j", "oe", "-o", f"{array.logs}/",
     ]  # fmt: skip
 
@@ -179,7 +179,7 @@ def _write_sge(array: JobArray) -> list[str]:
         *(() if worker.walltime_s is None else ("-l", f"h_rt={worker.walltime_s}")),
         *(("-q", worker.queue) if worker.queue else ()),
         *(("-P", worker.account) if worker.account else ()),
-        *(("-hold_jid", ",".join(array.after)) if array.after else ()),
+        *(("-hold_jid", ",".join(array.previous)) if array.previous else ()),
         "-j", "y", "-o", str(array.logs),
     ]  # fmt: skip
 
@@ -193,7 +193,7 @@ def _write_lsf(array: JobArray) -> list[str]:
         *(() if worker.walltime_s is None else ("-W", _clock(worker.walltime_s, with_seconds=False))),
         *(("-q", worker.queue) if worker.queue else ()),
         *(("-P", worker.account) if worker.account else ()),
-        *(("-w", " && ".join(f"ended({job})" for job in array.after)) if array.after else ()),
+        *(("-w", " && ".join(f"ended({job})" for job in array.previous)) if array.previous else ()),
         "-wt", "2", "-wa", "TERM", "-o", f"{array.logs}/{array.name}-%J_%I.log",
     ]  # fmt: skip
 

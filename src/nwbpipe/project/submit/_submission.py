@@ -107,7 +107,7 @@ class PreparedSubmission:
             for array in arrays:
                 yield f"# round {number}: {array.size} jobs of the kind {array.worker.kind}"
                 if number > 1:
-                    array = replace(array, after=(f"ROUND-{number - 1}",))
+                    array = replace(array, previous=(f"ROUND-{number - 1}",))
                 yield f"{shlex.join(self.scheduler.write_command(array))} < {array.worker.kind}.sh"
         for kind, script in self.scripts.items():
             yield f"# {kind}.sh"
@@ -181,18 +181,18 @@ def submit_workers(prepared: PreparedSubmission) -> Submission:
     for arrays in prepared.rounds[:1]:
         for folder in {array.logs for array in arrays}:
             _make_log_folder(folder)
-    after: tuple[str, ...] = ()
+    previous: tuple[str, ...] = ()
     try:
         for number, arrays in enumerate(prepared.rounds, 1):
             jobs = []
             for array in arrays:
                 kind = array.worker.kind
-                job = _submit_array(scheduler, replace(array, after=after), prepared.scripts[kind])
+                job = _submit_array(scheduler, replace(array, previous=previous), prepared.scripts[kind])
                 jobs.append(job)
                 entry = SubmittedArray(job, array.name, kind, array.size, number)
                 submission = replace(submission, arrays=(*submission.arrays, entry))
                 _write(prepared.store, submission)
-            after = tuple(jobs)
+            previous = tuple(jobs)
     except BaseException:
         with suppress(NwbpipeError, OSError):
             _cancel(scheduler, submission)
@@ -208,7 +208,7 @@ def _submit_array(scheduler: Scheduler, array: JobArray, script: str) -> str:
         name: value for name, value in os.environ.items() if name in _KEPT or not name.startswith("SLURM_")
     }  # fmt: skip
     try:
-        done = subprocess.run(  # without a shell
+        answer = subprocess.run(  # without a shell
             command, input=script, capture_output=True, text=True, timeout=SUBMIT_TIMEOUT_S, check=False,
             env=variables,
         )  # fmt: skip
@@ -221,12 +221,12 @@ def _submit_array(scheduler: Scheduler, array: JobArray, script: str) -> str:
     except OSError as error:
         msg = f"{scheduler.command} can't be started"
         raise FileAccessError(msg, found=str(error)) from error
-    match = re.search(scheduler.id_pattern, done.stdout.strip(), re.MULTILINE)
-    if done.returncode != 0 or match is None:
+    match = re.search(scheduler.id_pattern, answer.stdout.strip(), re.MULTILINE)
+    if answer.returncode != 0 or match is None:
         msg = f"{scheduler.name} refused the jobs of the kind {array.worker.kind!r}"
         raise WorkError(
             msg, where=f"[executor.kinds.{array.worker.kind}]",
-            found=(done.stderr or done.stdout).strip()[:2000] or f"exit code {done.returncode}, and no word",
+            found=(answer.stderr or answer.stdout).strip()[:2000] or f"exit code {answer.returncode}, and no word",
             hint="nothing was submitted; `nwbpipe submit --dry-run` shows the commands",
         )  # fmt: skip
     return match[1]
@@ -273,16 +273,16 @@ def _cancel(scheduler: Scheduler, submission: Submission) -> None:
         msg = f"the command {scheduler.cancel} is not on PATH"
         raise ToolMissingError(msg, hint=f"cancel on a machine that can submit jobs of {scheduler.name}")
     try:
-        done = subprocess.run(  # without a shell
+        answer = subprocess.run(  # without a shell
             [scheduler.cancel, *jobs], capture_output=True, text=True, timeout=SUBMIT_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
         msg = f"{scheduler.cancel} did not answer within {SUBMIT_TIMEOUT_S:g} s"
         raise WorkError(msg, hint="cancel again when the scheduler answers") from error
     # SLURM alone is known to end with 0 for jobs that have ended.
-    if done.returncode != 0 and scheduler.name == "slurm" and "Invalid job id" not in done.stderr:
+    if answer.returncode != 0 and scheduler.name == "slurm" and "Invalid job id" not in answer.stderr:
         msg = f"{scheduler.cancel} failed"
-        raise WorkError(msg, found=done.stderr.strip()[:2000], hint="cancel again")
+        raise WorkError(msg, found=answer.stderr.strip()[:2000], hint="cancel again")
 
 
 def _is_plain(array: SubmittedArray) -> bool:

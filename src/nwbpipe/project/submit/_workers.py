@@ -101,20 +101,20 @@ def plan_workers(
     walltimes = {name: _read_walltime(name, kind, hours_first) for name, kind in kinds.items()}
     chosen: dict[str, list[str]] = {}
     problems = []
-    for step, wanted in resources.items():
-        candidates = [wanted.kind] if wanted.kind != _STANDARD else sorted(kinds, key=lambda name: name != _STANDARD)
+    for step, needed in resources.items():
+        candidates = [needed.kind] if needed.kind != _STANDARD else sorted(kinds, key=lambda name: name != _STANDARD)
         refusals = {
-            name: _explain_misfit(wanted, kinds[name], walltimes[name]) if name in kinds else "is not declared"
+            name: _explain_misfit(needed, kinds[name], walltimes[name]) if name in kinds else "is not declared"
             for name in candidates
         }
         fitting = next((name for name, refusal in refusals.items() if not refusal), None)
         if fitting is not None:
             chosen.setdefault(fitting, []).append(step)
             continue
-        found = "; ".join(f"[executor.kinds.{name}] {refusal}" for name, refusal in refusals.items())
+        reasons = "; ".join(f"[executor.kinds.{name}] {refusal}" for name, refusal in refusals.items())
         problems.append(
             Problem(
-                f"the step {step!r} fits no kind of worker", found=found,
+                f"the step {step!r} fits no kind of worker", found=reasons,
                 hint="change the step's resources, or the kind of worker, in nwbpipe.toml",
             )
         )  # fmt: skip
@@ -133,26 +133,26 @@ def count_rounds(steps: Mapping[str, Step], arrays: Sequence[WorkerArray]) -> in
     kinds = {name: step.resources.kind for name, step in steps.items()}
     changes: dict[str, int] = {}
     for name, step in steps.items():  # in an order in which each comes after those that it needs
-        before = [(changes[other], kinds[other]) for other in step.upstream] or [(0, _STANDARD)]
-        changes[name] = max(count + (kind != kinds[name]) for count, kind in before)
+        upstream = [(changes[needed], kinds[needed]) for needed in step.upstream] or [(0, _STANDARD)]
+        changes[name] = max(count + (kind != kinds[name]) for count, kind in upstream)
     return (max(changes.values(), default=0) if len(arrays) > 1 else 0) + 2
 
 
 def _derive_kinds(resources: Iterable[Resources], workers: int) -> dict[str, WorkerKind]:
     """Return kinds of workers that fit the steps, for a project that declares none."""
     groups: dict[str, list[Resources]] = {}
-    for wanted in resources:
-        groups.setdefault(wanted.kind, []).append(wanted)
+    for needed in resources:
+        groups.setdefault(needed.kind, []).append(needed)
     kinds = {}
     for name, group in groups.items():
-        limits = [wanted.time_limit_s for wanted in group]
+        limits = [needed.time_limit_s for needed in group]
         longest = max((limit for limit in limits if limit is not None), default=None)
         seconds = None if longest is None or None in limits else math.ceil(longest) + _MARGIN_S
         kinds[name] = WorkerKind(
             workers=workers,
-            cores=max(1, *(wanted.cpu for wanted in group)),
-            memory=f"{max(_LEAST_MEMORY_GB, *(wanted.memory_gb for wanted in group)):.3f}GB",
-            gpu=max(wanted.gpu for wanted in group),
+            cores=max(1, *(needed.cpu for needed in group)),
+            memory=f"{max(_LEAST_MEMORY_GB, *(needed.memory_gb for needed in group)):.3f}GB",
+            gpu=max(needed.gpu for needed in group),
             walltime=None if seconds is None else f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}",
         )
     return kinds
@@ -170,18 +170,18 @@ def _read_walltime(name: str, kind: WorkerKind, hours_first: bool) -> int | None
     return int(seconds)
 
 
-def _explain_misfit(wanted: Resources, kind: WorkerKind, walltime_s: int | None) -> str:
+def _explain_misfit(needed: Resources, kind: WorkerKind, walltime_s: int | None) -> str:
     """Return why a run does not fit a kind of worker; "" if it does."""
     if kind.workers == 0:
         return "has workers = 0"
     memory_gb = parse_memory(kind.memory) / 1e9
-    for name, needed, limit in (
-        ("cpu", wanted.cpu, kind.cores), ("memory_gb", wanted.memory_gb, memory_gb), ("gpu", wanted.gpu, kind.gpu),
+    for name, amount, limit in (
+        ("cpu", needed.cpu, kind.cores), ("memory_gb", needed.memory_gb, memory_gb), ("gpu", needed.gpu, kind.gpu),
     ):  # fmt: skip
-        if needed > limit:
-            return f"has {name} = {limit:g}, the step needs {needed:g}"
-    if wanted.time_limit_s and walltime_s and wanted.time_limit_s + min(_SPARE_S, walltime_s / 4) > walltime_s:
-        return f"has walltime = {walltime_s} s, the step needs {wanted.time_limit_s:g} s, and some to begin and end"
+        if amount > limit:
+            return f"has {name} = {limit:g}, the step needs {amount:g}"
+    if needed.time_limit_s and walltime_s and needed.time_limit_s + min(_SPARE_S, walltime_s / 4) > walltime_s:
+        return f"has walltime = {walltime_s} s, the step needs {needed.time_limit_s:g} s, and some to begin and end"
     return ""
 
 
