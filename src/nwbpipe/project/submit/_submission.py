@@ -86,7 +86,7 @@ class Submission:
 
 @dataclass(frozen=True)
 class PreparedSubmission:
-    """What would be submitted: arrays, round by round, and the script of each kind of worker."""
+    """The arrays of a submission, round by round, and the script of each kind of worker; nothing is submitted yet."""
 
     id: str
     scheduler: Scheduler
