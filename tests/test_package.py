@@ -81,6 +81,7 @@ ROOMS: dict[str, set[str]] = {
         "catalog",
     },
     "report": {"errors", "stores", "files", "session", "provenance", "review", "project"},
+    "proposals": {"errors", "foreign", "stores", "converters"},
     "demo": {
         "errors",
         "session",

@@ -163,6 +163,7 @@ def make_cases(folder: Path) -> list[Case]:
             nwbpipe.load, path=folder / "loaded.nwb", processor=Loading(), source=folder / "trials.csv", step="old",
             inputs={"series": "acquisition/lever"}, replace=True, lock_timeout=next(seconds),
         ),
+        Case(nwbpipe.propose, folder=folder, spec=folder / "proposed.yaml"),
         Case(nwbpipe.read, path=path),
         Case(nwbpipe.read_records, source=path),
         Case(

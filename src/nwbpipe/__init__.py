@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     )
     from nwbpipe.processors import Context, Input, Params, Processor, Results
     from nwbpipe.project import Project
+    from nwbpipe.proposals import propose
     from nwbpipe.provenance import RunRecord
     from nwbpipe.run import Run, load, process
     from nwbpipe.session import (
@@ -117,6 +118,7 @@ _HOMES = {
     "convert": "converters",
     "load": "run",
     "process": "run",
+    "propose": "proposals",
     "read": "session",
     "read_records": "session",
     "remove_step": "session",
@@ -172,6 +174,7 @@ __all__ = [
     "errors",
     "load",
     "process",
+    "propose",
     "read",
     "read_records",
     "remove_step",

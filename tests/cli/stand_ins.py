@@ -13,12 +13,24 @@ import pyarrow as pa
 
 from nwbpipe.environments import Tool
 
+PROPOSAL = SimpleNamespace(
+    sources=(SimpleNamespace(name="scope", interface="TiffImagingInterface", notes=()),),
+    unrecognized=(),
+    unreadable=(),
+    marks=3,
+    as_dict=dict,
+    write=lambda overwrite: Path(f"written-{overwrite}"),
+)
 # What some of the stand-ins give back; the others give back an `Answer`.
 RETURNS = {
     "catalog.Catalog.of_files.query": pa.table({"n": [1]}),
     "project.Project.catalog.query": pa.table({"n": [1]}),
     "converters.convert_session": (Path("out.nwb"), SimpleNamespace(lines=lambda notes: ["a line"], as_dict=dict)),
     "converters.preview_conversion": SimpleNamespace(lines=lambda notes: ["a line"], as_dict=dict),
+    "proposals.propose": PROPOSAL,
+    "proposals.propose_project": SimpleNamespace(
+        sessions=(), as_dict=dict, write=lambda overwrite: Path(f"written-{overwrite}")
+    ),
     "publish.check_readiness": SimpleNamespace(is_ready=True, assets=(), notes=(), problems=(), as_dict=dict),
     "publish.download": SimpleNamespace(
         is_complete=True,

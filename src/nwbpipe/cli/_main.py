@@ -25,6 +25,7 @@ from nwbpipe.cli import (
     cmd_interfaces,
     cmd_load,
     cmd_log,
+    cmd_new,
     cmd_process,
     cmd_processors,
     cmd_qc,
@@ -52,6 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(cmd_demo.demo)
+app.command("new")(cmd_new.new)
 app.command("convert")(cmd_convert.convert)
 app.command("process")(cmd_process.process)
 app.command("load")(cmd_load.load)

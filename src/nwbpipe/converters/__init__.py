@@ -9,12 +9,20 @@ if TYPE_CHECKING:
     from nwbpipe.converters._convert import ConversionOptions, convert, convert_session, preview_conversion
     from nwbpipe.converters._hdf5 import Storage
     from nwbpipe.converters._record import conversion_key, identity_values, source_paths, watched_folders
+    from nwbpipe.converters._screen import screen_raw_files
+    from nwbpipe.converters._source_account import read_pose_columns, read_source_account
     from nwbpipe.converters._update import SpecChanges, compare_specs, update_metadata
+    from nwbpipe.converters.accounts._account import Account
     from nwbpipe.converters.clocks._figure import draw_alignments
+    from nwbpipe.converters.clocks.pulses import match_pulses
     from nwbpipe.converters.spec._load import SpecSummary, check_draft, load_spec, open_spec, summarize_spec
+    from nwbpipe.converters.spec._marks import FILL_IN
     from nwbpipe.converters.spec._model import SessionSpec, SourceSpec, SubjectSpec
+    from nwbpipe.converters.spec._paths import find_spec_paths
 
 _HOME = {
+    "Account": "accounts._account",
+    "FILL_IN": "spec._marks",
     "SpecChanges": "_update",
     "SessionSpec": "spec._model",
     "SourceSpec": "spec._model",
@@ -30,8 +38,13 @@ _HOME = {
     "preview_conversion": "_convert",
     "draw_alignments": "clocks._figure",
     "identity_values": "_record",
+    "find_spec_paths": "spec._paths",
     "list_interfaces": "_catalogue",
+    "match_pulses": "clocks.pulses",
+    "read_pose_columns": "_source_account",
+    "read_source_account": "_source_account",
     "load_spec": "spec._load",
+    "screen_raw_files": "_screen",
     "open_spec": "spec._load",
     "source_paths": "_record",
     "check_draft": "spec._load",
@@ -42,6 +55,8 @@ _HOME = {
 }
 
 __all__ = [
+    "FILL_IN",
+    "Account",
     "ConversionOptions",
     "SessionSpec",
     "SourceSpec",
@@ -57,11 +72,16 @@ __all__ = [
     "describe_interface",
     "describe_spec",
     "draw_alignments",
+    "find_spec_paths",
     "identity_values",
     "list_interfaces",
     "load_spec",
+    "match_pulses",
     "open_spec",
     "preview_conversion",
+    "read_pose_columns",
+    "read_source_account",
+    "screen_raw_files",
     "source_paths",
     "summarize_spec",
     "update_metadata",

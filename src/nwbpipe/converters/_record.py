@@ -6,7 +6,6 @@ import platform
 import threading
 import uuid
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from nwbpipe.converters._source import find_paths
-from nwbpipe.converters.accounts import has_account, read_account
+from nwbpipe.converters._source_account import read_source_account
+from nwbpipe.converters.accounts import has_account
 from nwbpipe.converters.spec._clock_spec import files_of
 from nwbpipe.converters.spec._model import SessionSpec, SourceSpec
 from nwbpipe.converters.spec._paths import SpecPaths
 from nwbpipe.errors import FileAccessError, NwbpipeError
-from nwbpipe.foreign import ReadScope, forbid_code
 from nwbpipe.provenance import (
     FIELDS,
     FileIdentity,
@@ -73,19 +72,11 @@ def _list_files(spec: SessionSpec) -> list[tuple[str, Path]]:
 
 
 def _paths_of_source(source: SourceSpec, paths: SpecPaths) -> list[Path]:
-    from nwbpipe.converters.interfaces import are_trusted, close_readers
-
-    raw = list(find_paths(source.args))
-    named = list(raw)
+    named = list(find_paths(source.args))
     if source.probe is not None and source.probe.file is not None:
         named.append(source.probe.file)
-    wall: AbstractContextManager[None] = nullcontext()
     try:
-        if not are_trusted(raw):
-            close_readers(source.interface, raw)  # first: the wall closes what is imported by then
-            wall = forbid_code(source.interface, scope=ReadScope(raw, paths.list_roots()))
-        with wall:
-            account, _ = read_account(source.interface, source.args)
+        account, _ = read_source_account(source.interface, source.args, paths.list_roots())
     except NwbpipeError:  # the conversion says it
         account = None
     files = () if account is None else account.files

@@ -6,20 +6,29 @@
 from nwbpipe.converters.accounts._account import Account, Gap, Spikes, Stream, Times
 from nwbpipe.converters.accounts._compare import raise_unaccepted, reconcile
 from nwbpipe.converters.accounts._extents import check_extents, measure_extent, series_extent
+from nwbpipe.converters.accounts._openephys import list_parts as list_openephys_parts
+from nwbpipe.converters.accounts._pose_table import PoseTable, read_pose_table
 from nwbpipe.converters.accounts._registry import account, has_account, read_account
+from nwbpipe.converters.accounts._scanimage import list_channels as list_scanimage_channels
+from nwbpipe.converters.accounts._spikeglx import list_parts as list_spikeglx_parts
 
 __all__ = [
     "Account",
     "Gap",
+    "PoseTable",
     "Spikes",
     "Stream",
     "Times",
     "account",
     "check_extents",
     "has_account",
+    "list_openephys_parts",
+    "list_scanimage_channels",
+    "list_spikeglx_parts",
     "measure_extent",
     "raise_unaccepted",
     "read_account",
+    "read_pose_table",
     "reconcile",
     "series_extent",
 ]

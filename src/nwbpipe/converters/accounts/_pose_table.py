@@ -28,6 +28,8 @@ class PoseTable:
         Of the columns.
     individuals : tuple of str
         Animals of a file of several.
+    keypoints : tuple of str
+        Names of the body parts.
     """
 
     coordinates: tuple[str, ...]
@@ -35,6 +37,7 @@ class PoseTable:
     index: list[Any]
     levels: tuple[str, ...]
     individuals: tuple[str, ...] = ()
+    keypoints: tuple[str, ...] = ()
 
     @property
     def is_labels(self) -> bool:
@@ -94,7 +97,8 @@ def _read_table(path: Path, version: tuple[int, ...]) -> PoseTable | Problem:  #
     uniform = all(group == coordinates[0] for group in coordinates)
     animals = dict.fromkeys(table.columns.get_level_values("individuals")) if "individuals" in levels else ()
     individuals = tuple(str(name) for name in animals if name != "single")  # "single" holds unique body parts
-    return PoseTable(tuple(coordinates[0]), uniform, index, levels, individuals)
+    parts = tuple(str(name) for name in dict.fromkeys(table.columns.get_level_values("bodyparts")))
+    return PoseTable(tuple(coordinates[0]), uniform, index, levels, individuals, parts)
 
 
 def choose_individual(table: PoseTable, subject_name: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.converters.spec._cross_checks import check_references, choose_reference
+from nwbpipe.converters.spec._marks import FILL_IN, check_marks
 from nwbpipe.converters.spec._model import SessionSpec
 from nwbpipe.converters.spec._paths import SpecPaths, find_remote_paths, find_spec_paths
 from nwbpipe.converters.spec._values import infer_type
@@ -107,11 +108,13 @@ def summarize_spec(path: Path | str, *, stores: Stores | None = None) -> SpecSum
     for section in (more, document.tree.get("subject"), document.tree.get("session")):
         if isinstance(section, Mapping):
             fields |= {str(name): str(value) for name, value in section.items() if isinstance(value, str)}
-    for name in ("subject_id", "session_id"):
+    for section_name, name in (("subject", "subject_id"), ("session", "session_id")):
         value = fields.get(name, "")
         if not value or value.startswith(".") or set(value) & set('/\\:*?"<>|') or show_text(value) != value:
             message = f"{name} can't stand in a file name" if value else f"{name} is missing"
             document.problems.append(Problem(message, str(path), found=value or None))
+        elif value == FILL_IN:
+            document.add(f"{name!r} is not filled in yet", section_name, name, found=FILL_IN)
     document.raise_problems("the session spec", str(path))
     return SpecSummary(fields["subject_id"], fields["session_id"], fields, files)
 
@@ -142,6 +145,7 @@ def _check_document(document: SpecDocument, paths: SpecPaths, where: str) -> Ses
     tree["reference_clock"] = choose_reference(tree)
     spec = document.validate(SessionSpec, tree, context=paths)
     check_references(document)
+    check_marks(document)
     document.raise_problems("the session spec", where)
     assert isinstance(spec, SessionSpec)
     spec._path, spec._paths, spec._files = document.files[0], paths, tuple(document.files)
