@@ -93,7 +93,7 @@ ALIASES = {
 }
 PRINTED = {
     "as_json", "as_csv", "prov", "show_all", "processors name", "interfaces name", "help topic",
-    "init package", "tools requirements name", "watch write_unit",
+    "init package", "new overwrite", "tools requirements name", "watch write_unit",
     "watch write_dockerfile",
 }  # fmt: skip
 # Values of options that take not every value, and what arrives of them: at first, and as it is changed.

@@ -46,7 +46,10 @@ CHOICES = {
     "keep_mua_units", "time_zero", "time_wrap", "direction", "max_step", "on_reset", "dimension_order",
 }  # fmt: skip
 # Sources that are proposed beyond the example's: other recordings of the folder, lines that it leaves out.
-MORE = {"edf": 5, "ibl_bpod": 1, "ibl_photometry": 1, "open_ephys_legacy": 2, "pyphotometry": 3, "two_photon": 3}
+MORE = {
+    "edf": 5, "ibl_bpod": 1, "ibl_bpod_old": 1, "ibl_photometry": 1, "ibl_training_old": 1, "open_ephys_legacy": 2,
+    "pyphotometry": 3, "two_photon": 3,
+}  # fmt: skip
 
 
 def paths_in(value: Any) -> Iterator[Path]:

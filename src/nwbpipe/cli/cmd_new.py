@@ -35,16 +35,16 @@ def new(
     from nwbpipe.proposals import propose, propose_project
 
     if project:
-        found = propose_project(folder, output)
+        tree_proposal = propose_project(folder, output)
         if as_json:
-            typer.echo(json.dumps(found.as_dict(), indent=2))
+            typer.echo(json.dumps(tree_proposal.as_dict(), indent=2))
             return
-        path = found.write(overwrite=overwrite)
-        for session in found.sessions[:20]:
+        path = tree_proposal.write(overwrite=overwrite)
+        for session in tree_proposal.sessions[:20]:
             echo(f"  {session.subject_id or '?'}/{session.session_id or '?'}: {session.folder}")
-        if len(found.sessions) > 20:
-            echo(f"  and {len(found.sessions) - 20} more")
-        echo(f"{path}: {len(found.sessions)} sessions; propose a spec for each with `nwbpipe new FOLDER`")
+        if len(tree_proposal.sessions) > 20:
+            echo(f"  and {len(tree_proposal.sessions) - 20} more")
+        echo(f"{path}: {len(tree_proposal.sessions)} sessions; propose a spec for each with `nwbpipe new FOLDER`")
         return
     proposal = propose(folder, output)
     if as_json:

@@ -147,14 +147,14 @@ def _propose_pose(
         arguments["config_file_path"] = config
         tree.claim([config], "DeepLabCut")
     notes = [f"{count(rows, 'row')}, {count(len(parts), 'body part')}: {listed(parts)}"]
-    others = [
+    pickles = [
         item for item in tree.in_folder(path.parent) if item.stem.startswith(path.stem) and item.suffix == ".pickle"
     ]
     yield Candidate(
         f"{video.stem}_pose" if video else "pose",
         interface,
         arguments,
-        [path, *others],
+        [path, *pickles],
         role="pose",
         device=video.stem if video else path.stem,
         samples=rows,
@@ -315,10 +315,10 @@ def _list_times(table: Table) -> list[str]:
 
 def _mark_times(table: Table, taken: set[str]) -> dict[str, Any]:
     """Ask for what further columns of times are: they move with the clock, or are durations."""
-    others = [name for name in _list_times(table) if name not in taken]
-    if not others:
+    columns = [name for name in _list_times(table) if name not in taken]
+    if not columns:
         return {}
-    words = f"of {listed(others)}, as [a, b]; remove the line if there are none"
+    words = f"of {listed(columns)}, as [a, b]; remove the line if there are none"
     return {
         "time_columns": Mark(f"which are times, {words}"),
         "duration_columns": Mark(f"which are durations, {words}"),

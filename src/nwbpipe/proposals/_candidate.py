@@ -19,15 +19,15 @@ class Mark:
     ----------
     hint : str
         Words for the comment beside it.
-    known : str
+    prefix : str
         The part of the value that is known, such as a time without its zone.
     """
 
     hint: str
-    known: str = ""
+    prefix: str = ""
 
     def __str__(self) -> str:
-        return f"{self.known} {FILL_IN}".strip()
+        return f"{self.prefix} {FILL_IN}".strip()
 
 
 @dataclass(frozen=True)

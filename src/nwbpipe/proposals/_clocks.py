@@ -54,8 +54,8 @@ def add_times(candidates: list[Candidate], tables: list[Table]) -> None:
 
 
 def _is_named_after(path: Path, candidate: Candidate) -> bool:
-    own = [file.stem for file in candidate.files] + [candidate.name]
-    return any(path.stem.startswith(stem) or stem.startswith(path.stem.split("_")[0]) for stem in own)
+    stems = [file.stem for file in candidate.files] + [candidate.name]
+    return any(path.stem.startswith(stem) or stem.startswith(path.stem.split("_")[0]) for stem in stems)
 
 
 def choose_reference(candidates: list[Candidate]) -> str:
@@ -65,9 +65,9 @@ def choose_reference(candidates: list[Candidate]) -> str:
 
 def find_start(candidates: list[Candidate], reference: str) -> Any:
     """Return the session's start: as the files say it, without a zone that they do not have."""
-    own = [candidate for candidate in candidates if candidate.device == reference]
-    start = next((candidate.start for candidate in own if candidate.start is not None), None)
-    unix = _first_unix(candidates) if _is_unix(own) else None
+    members = [candidate for candidate in candidates if candidate.device == reference]
+    start = next((candidate.start for candidate in members if candidate.start is not None), None)
+    unix = _first_unix(candidates) if _is_unix(members) else None
     if unix is not None:
         moment = datetime.fromtimestamp(unix.first_s, UTC)
         return Noted(moment.isoformat(), f"the first time in {unix.path.name}, in Unix seconds: so in UTC")
@@ -104,18 +104,18 @@ def propose_clocks(candidates: list[Candidate], names: dict[int, str], reference
     trains = list(_read_reference_trains(of_reference)) if len(devices) > 1 else []
     clocks: dict[str, Clock] = {}
     for device in devices:
-        own = [(names[i], item) for i, item in enumerate(candidates) if item.device == device]
-        times = next((item.times for _, item in own if item.times is not None), None)
+        members = [(names[i], item) for i, item in enumerate(candidates) if item.device == device]
+        times = next((item.times for _, item in members if item.times is not None), None)
         if device == reference:
             if times is not None:
                 clocks[device] = _align_to_file(times, unix, is_reference=True)
             continue
-        clock = _match(own, times, trains)
+        clock = _match(members, times, trains)
         if clock is None and times is not None:
             clock = _align_to_file(times, unix, is_reference=False)
         if clock is None:
             hint = _OFFSET
-            first = _first_of_recording(candidates, own)
+            first = _first_of_recording(candidates, members)
             hint = first or hint
             clock = Clock({"align": "start", "offset_s": Mark(hint)})
         if trains and clock.entry["align"] == "start":
@@ -124,10 +124,10 @@ def propose_clocks(candidates: list[Candidate], names: dict[int, str], reference
     return clocks
 
 
-def _first_of_recording(candidates: list[Candidate], own: list[tuple[str, Candidate]]) -> str:
+def _first_of_recording(candidates: list[Candidate], members: list[tuple[str, Candidate]]) -> str:
     """Return the hint for a sorting: its times count from the first sample of the recording that was sorted."""
     recordings = [item for item in candidates if item.role == "recording" and item.account is not None]
-    if len(recordings) != 1 or any(item.role != "sorting" for _, item in own):
+    if len(recordings) != 1 or any(item.role != "sorting" for _, item in members):
         return ""
     streams = recordings[0].account.streams if recordings[0].account else ()
     first = (streams[0].first_time if streams else 0.0) or 0.0
@@ -165,10 +165,10 @@ def _file_entry(times: TimesFile) -> dict[str, Any]:
     return entry
 
 
-def _match(own: list[tuple[str, Candidate]], times: TimesFile | None, trains: list[_Train]) -> Clock | None:
+def _match(members: list[tuple[str, Candidate]], times: TimesFile | None, trains: list[_Train]) -> Clock | None:
     """Find a train of the clock whose pulses the reference recorded, too: the longest match that is beyond chance."""
     best: tuple[int, Clock] | None = None
-    for train in _read_own_trains(own, times):
+    for train in _read_own_trains(members, times):
         for reference in trains:
             pairs, clock = _compare(train, reference, times)
             if clock is not None and (best is None or pairs > best[0]):
@@ -199,12 +199,12 @@ def _compare(train: _Train, reference: _Train, times: TimesFile | None) -> tuple
     return best.num_pairs, Clock(entry, [evidence])
 
 
-def _read_own_trains(own: list[tuple[str, Candidate]], times: TimesFile | None) -> Iterator[_Train]:
+def _read_own_trains(members: list[tuple[str, Candidate]], times: TimesFile | None) -> Iterator[_Train]:
     if times is not None and times.unit and times.is_increasing:
         values = _load(times)
         if 3 <= len(values) <= _QUICK_PULSES:
             yield _Train(_file_entry(times), values, f"{times.path.name}")
-    for name, candidate in own:
+    for name, candidate in members:
         column = candidate.args.get("time_column")
         if candidate.interface != "BehaviorEventsInterface" or not isinstance(column, str):
             continue
@@ -230,9 +230,9 @@ def _load(times: TimesFile) -> Times:
     return values / {"s": 1.0, "ms": 1e3, "us": 1e6}[times.unit]
 
 
-def _read_reference_trains(own: list[tuple[str, Candidate]]) -> Iterator[_Train]:
+def _read_reference_trains(members: list[tuple[str, Candidate]]) -> Iterator[_Train]:
     """Read the pulses of each bit of a SpikeGLX sync channel, where the file is small enough to be quick."""
-    for name, candidate in own:
+    for name, candidate in members:
         binaries = [path for path in candidate.files if path.suffix == ".bin"]
         if candidate.role != "sync" or len(binaries) != 1 or binaries[0].stat().st_size > _QUICK_BYTES:
             continue

@@ -52,7 +52,8 @@ def _apply(candidate: Candidate, account: Account) -> None:
     candidate.account = account
     candidate.files += [path for path in account.files if path not in candidate.files]
     candidate.start = candidate.start or account.start
-    candidate.notes[:0] = describe_account(account)
+    position = len(candidate.notes) if candidate.role == "pose" else 0
+    candidate.notes[position:position] = describe_account(account)
     if account.streams:
         first = account.streams[0]
         candidate.samples = candidate.samples or first.samples

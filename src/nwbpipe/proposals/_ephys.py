@@ -37,25 +37,29 @@ def find_spikeglx(tree: RawTree) -> Iterator[Candidate]:
             chosen = [part for part in parts if part.stream == stream]
             files = [file for part in chosen for file in (part.path, part.binary)]
             name = stream.replace(".", "_")
-            made: dict[str, Any] = {"files": files, "device": device}
+            options: dict[str, Any] = {"files": files, "device": device}
             if not stream.startswith("imec"):
                 analog, digital = _count_board_channels(chosen[0].values)
                 if digital:
                     arguments = {"folder_path": folder, "stream_id": stream}
                     yield Candidate(
                         f"{name}_lines", "SpikeGLXEventsInterface", arguments, role="events", is_accounted=False,
-                        notes=["digital lines of the board, one or more bits"], **made,
+                        notes=["digital lines of the board, one or more bits"], **options,
                     )  # fmt: skip
                 if analog and stream == "nidq":
-                    yield Candidate(name, "SpikeGLXNIDQInterface", {"folder_path": folder}, role="signal", **made)
+                    yield Candidate(name, "SpikeGLXNIDQInterface", {"folder_path": folder}, role="signal", **options)
                 continue
             arguments = {"folder_path": folder, "stream_id": stream}
-            yield Candidate(name, "SpikeGLXRecordingInterface", arguments, role="recording", **made)
+            yield Candidate(name, "SpikeGLXRecordingInterface", arguments, role="recording", **options)
             has_ap = any(part.stream == f"{stream.partition('.')[0]}.ap" for part in parts)
             if _has_sync(chosen[0].values) and (stream.endswith(".ap") or not has_ap):
                 arguments = {"folder_path": folder, "stream_id": f"{stream}-SYNC"}
                 yield Candidate(
-                    f"{stream.partition('.')[0]}_sync", "SpikeGLXSyncChannelInterface", arguments, role="sync", **made
+                    f"{stream.partition('.')[0]}_sync",
+                    "SpikeGLXSyncChannelInterface",
+                    arguments,
+                    role="sync",
+                    **options,
                 )
 
 
@@ -109,24 +113,26 @@ def _propose_stream(
     files = [path for part in parts for path in tree.below(part.folder)]
     base = {"folder_path": folder}
     block = {"block_index": index} if several else {}
-    made: dict[str, Any] = {"files": files, "device": f"{folder.name}_{index + 1}" if several else folder.name}
+    options: dict[str, Any] = {"files": files, "device": f"{folder.name}_{index + 1}" if several else folder.name}
     name = re.sub(r"^.*#", "", stream)
     start = _read_date(folder.name)
     if len(analog) < len(channels):
         arguments = {**base, "stream_name": stream, **block}
-        yield Candidate(name, "OpenEphysBinaryRecordingInterface", arguments, role="recording", start=start, **made)
+        yield Candidate(
+            name, "OpenEphysBinaryRecordingInterface", arguments, role="recording", start=start, **options
+        )
     if analog:
         arguments = {**base, "stream_name": f"{stream}_ADC" if len(analog) < len(channels) else stream}
         yield Candidate(
             f"{name}_adc", "OpenEphysBinaryAnalogInterface", arguments, notes=[f"analog inputs {listed(analog)}"],
-            **made,
+            **options,
         )  # fmt: skip
     lines = _find_lines(first.folder)
     if lines:
         arguments = {**base, "stream_name": stream, **block}
         yield Candidate(
             f"{name}_lines", "OpenEphysEventsInterface", arguments, role="events", is_accounted=False,
-            notes=["digital lines (TTL)"], **{**made, "files": tree.below(lines)},
+            notes=["digital lines (TTL)"], **{**options, "files": tree.below(lines)},
         )  # fmt: skip
 
 
@@ -190,12 +196,12 @@ def find_single_files(tree: RawTree) -> Iterator[Candidate]:
     """Find recordings of one file, of which the ending says the format."""
     for path in tree.free(*_FILES):
         interface, name = _FILES[path.suffix.lower()]
-        several = sum(other.suffix.lower() in _FILES for other in tree.files) > 1
+        several = sum(path.suffix.lower() in _FILES for path in tree.files) > 1
         yield Candidate(
             path.name if several else name, interface, {"file_path": path}, [path], device=path.name, role="recording"
         )
-    what = "AbfInterface reads it as an intracellular recording, AxonRecordingInterface as an extracellular one"
-    tree.dismiss(tree.free(".abf"), what)
+    reason = "AbfInterface reads it as an intracellular recording, AxonRecordingInterface as an extracellular one"
+    tree.dismiss(tree.free(".abf"), reason)
 
 
 def find_intan(tree: RawTree) -> Iterator[Candidate]:

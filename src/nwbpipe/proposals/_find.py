@@ -93,9 +93,9 @@ def _add_rates(candidates: list[Candidate]) -> None:
 
 def _run_finder(finder: Any, tree: RawTree) -> list[Candidate]:
     candidates: list[Candidate] = []
-    found = iter(finder(tree))
+    stream = iter(finder(tree))
     with tree.note_errors(tree.root):
-        while (candidate := _step(found, tree)) is not None:
+        while (candidate := _step(stream, tree)) is not None:
             parts = add_account(candidate, tree.root)
             for part in parts:
                 tree.claim(part.files, part.name)
@@ -103,15 +103,15 @@ def _run_finder(finder: Any, tree: RawTree) -> list[Candidate]:
     return candidates
 
 
-def _step(found: Iterator[Candidate], tree: RawTree) -> Candidate | None:
+def _step(stream: Iterator[Candidate], tree: RawTree) -> Candidate | None:
     """Return the next stream; what a file holds is not run while a finder looks at it."""
     with forbid_code(str(tree.root), scope=ReadScope([tree.root], [tree.root])):
-        return next(found, None)
+        return next(stream, None)
 
 
 def _screen(tree: RawTree) -> None:
     """Leave out files that lead elsewhere, or are no recordings: playlists, pointers of Git LFS, unsafe HDF5."""
-    kept = []
+    files = []
     for path in tree.files:
         try:
             screen_raw_files([path], [tree.root])
@@ -120,5 +120,5 @@ def _screen(tree: RawTree) -> None:
         except OSError as error:
             tree.unreadable[path] = error.strerror or "can't be read"
         else:
-            kept.append(path)
-    tree.files[:] = kept
+            files.append(path)
+    tree.files[:] = files

@@ -127,7 +127,7 @@ def _find_series(tree: RawTree, path: Path) -> list[Path]:
     match = _NUMBERED.fullmatch(path.stem)
     if match is None:
         return [path]
-    others = [
+    files = [
         other
         for other in tree.in_folder(path.parent)
         if other.suffix == path.suffix
@@ -135,7 +135,7 @@ def _find_series(tree: RawTree, path: Path) -> list[Path]:
         and (sibling := _NUMBERED.fullmatch(other.stem)) is not None
         and sibling["stem"] == match["stem"]
     ]
-    return sorted(others, key=_number)
+    return sorted(files, key=_number)
 
 
 def _number(path: Path) -> tuple[int, str]:

@@ -28,8 +28,8 @@ def find_pyphotometry(tree: RawTree) -> Iterator[Candidate]:
             rate = float(header["sampling_rate"])
             start = datetime.fromisoformat(str(header["date_time"])) if header.get("date_time") else None
             notes = [f"{samples:,} samples at {rate:g} Hz, {samples / rate:.3f} s; mode {header.get('mode', '?')}"]
-            made: dict[str, Any] = {"device": path.stem, "start": start, "notes": notes, "is_accounted": False}
-            made["span"] = (0.0, samples / rate)
+            options: dict[str, Any] = {"device": path.stem, "start": start, "notes": notes, "is_accounted": False}
+            options["span"] = (0.0, samples / rate)
             for number in range(1, int(header.get("n_analog_signals", 2)) + 1):
                 name = _stream_name(str(header.get("mode", "")), number)
                 arguments = {"file_path": path, "stream_name": name}
@@ -40,7 +40,7 @@ def find_pyphotometry(tree: RawTree) -> Iterator[Candidate]:
                     [path],
                     samples=samples,
                     rate=rate,
-                    **made,
+                    **options,
                 )
             yield Candidate(
                 "inputs",
@@ -48,7 +48,7 @@ def find_pyphotometry(tree: RawTree) -> Iterator[Candidate]:
                 {"file_path": path},
                 [path],
                 role="events",
-                **{**made, "notes": ["pulses on the digital inputs"]},
+                **{**options, "notes": ["pulses on the digital inputs"]},
             )
 
 
@@ -180,7 +180,7 @@ def _make_parquet(
         "timestamps_column": time,
         "demux_configuration": demux,
     }
-    others = [item for item in table.names if item not in (*columns, time, by)]
+    unread = [item for item in table.names if item not in (*columns, time, by)]
     return Candidate(
         f"signal_{name}",
         "ParquetFiberPhotometryInterface",
@@ -191,7 +191,7 @@ def _make_parquet(
         is_accounted=False,
         notes=[
             f"{rows:,} frames excited at {name} nm, {times[0]:.3f} to {times[-1]:.3f} s",
-            f"columns not read: {listed(others)}",
+            f"columns not read: {listed(unread)}",
         ],
     )
 

@@ -140,26 +140,28 @@ def propose_project(folder: Path | str, path: Path | str | None = None) -> Proje
 
 def list_folders(root: Path) -> list[str]:
     """Return the folders below a tree, as deep as sessions lie; links and hidden ones are left out."""
-    found: list[str] = []
-    for here, names, _ in os.walk(root):
-        depth = len(Path(here).relative_to(root).parts)
-        names[:] = sorted(name for name in names if not name.startswith(".") and not (Path(here) / name).is_symlink())
+    folders: list[str] = []
+    for parent, names, _ in os.walk(root):
+        depth = len(Path(parent).relative_to(root).parts)
+        names[:] = sorted(
+            name for name in names if not name.startswith(".") and not (Path(parent) / name).is_symlink()
+        )
         if depth >= _MAX_DEPTH:
             names.clear()
         if depth:
-            found.append(Path(here).relative_to(root).as_posix())
-    return found
+            folders.append(Path(parent).relative_to(root).as_posix())
+    return folders
 
 
 def choose_sessions(folders: Iterable[str]) -> set[str]:
     """Return the folders that seem to be sessions: the first on each way down whose name has a date or says so."""
     named = [item for item in folders if _SESSION.fullmatch(item.rpartition("/")[2]) or _has_date(item)]
-    deepest = {item for item in named if not any(other.startswith(f"{item}/") for other in named)}
+    deepest = {item for item in named if not any(another.startswith(f"{item}/") for another in named)}
     depths = Counter(item.count("/") for item in deepest)
     if not depths:
         return set()
     # A date in the name of a recording within a session is deeper than most: the commonest depth decides.
-    first = {item for item in named if not any(item.startswith(f"{other}/") for other in named)}
+    first = {item for item in named if not any(item.startswith(f"{another}/") for another in named)}
     usual = Counter(item.count("/") for item in first).most_common(1)[0][0]
     chosen = {item for item in first if item.count("/") == usual}
     below = [item for item in named if any(item.startswith(f"{parent}/") for parent in chosen)]
@@ -209,15 +211,23 @@ def _read_one(parts: list[str]) -> tuple[str, str, str]:
     part = parts[dated]
     date = _DATE.search(part)
     assert date is not None
-    before, after = part[: date.start()].strip("_- "), part[date.start() :]
+    subject, session_text = part[: date.start()].strip("_- "), part[date.start() :]
     number = f"-{parts[dated + 1]}" if dated + 1 < len(parts) else ""
     deeper = "/{number}" if number else ""
-    if before:  # M042_2024-05-01: both in one name
+    if subject:  # M042_2024-05-01: both in one name
         mark = part[date.start() - 1] if date.start() and part[date.start() - 1] in "_- " else ""
-        return "/".join(["*"] * dated + [f"{{subject_id}}{mark}{{session_id}}"]) + deeper, before, after + number
+        return (
+            "/".join(["*"] * dated + [f"{{subject_id}}{mark}{{session_id}}"]) + deeper,
+            subject,
+            session_text + number,
+        )
     if dated == 0:
         return "", "", ""
-    return "/".join(["*"] * (dated - 1) + ["{subject_id}", "{session_id}"]) + deeper, parts[dated - 1], after + number
+    return (
+        "/".join(["*"] * (dated - 1) + ["{subject_id}", "{session_id}"]) + deeper,
+        parts[dated - 1],
+        session_text + number,
+    )
 
 
 def _render(root: Path, target: Path, pattern: str, sessions: tuple[ProposedSession, ...]) -> str:

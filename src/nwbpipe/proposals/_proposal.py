@@ -278,8 +278,8 @@ def _group_files(tree: RawTree) -> list[str]:
     for (folder, suffix, reason), files in groups.items():
         text = f": {clean(reason)}" if reason else ""
         if len(files) > 3:
-            place = tree.shorten(folder)
-            entries.append(f"{'' if place == '.' else place + '/'}*{suffix} ({count(len(files), 'file')}){text}")
+            parent = tree.shorten(folder)
+            entries.append(f"{'' if parent == '.' else parent + '/'}*{suffix} ({count(len(files), 'file')}){text}")
         else:
             entries += [f"{clean(tree.shorten(path))}{text or _describe_table(path)}" for path in files]
     entries += [

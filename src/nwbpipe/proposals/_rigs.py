@@ -58,7 +58,7 @@ def _look_at_ssv(table: Table) -> Iterator[Candidate]:
     name, path, width = table.path.name, table.path, len(table.names)
     first = [table.texts(column)[0] for column in table.names]
     dated = [number for number, cell in enumerate(first) if _ISO.fullmatch(cell)]
-    made: dict[str, Any] = {"files": [path], "is_accounted": False}
+    options: dict[str, Any] = {"files": [path], "is_accounted": False}
     rows = count(table.rows, "row")
     zero = first[dated[0]] if dated else ""
     if "encoderPositions" in name and width == 2:
@@ -67,7 +67,7 @@ def _look_at_ssv(table: Table) -> Iterator[Candidate]:
             "time_unit": Mark(_UNIT),
             "counts_per_turn": Mark("steps of the encoder in a turn (1024 in IBL's rigs)"),
         }
-        yield Candidate("wheel", "EncoderInterface", arguments, device="encoder", notes=[f"wheel: {rows}"], **made)
+        yield Candidate("wheel", "EncoderInterface", arguments, device="encoder", notes=[f"wheel: {rows}"], **options)
     elif "encoderEvents" in name and width == 2:
         arguments = {"file_path": path, **_TEXT_MODES, "column_names": ["time", "code"], "time_unit": Mark(_UNIT)}
         arguments["name_column"] = "code"
@@ -79,7 +79,7 @@ def _look_at_ssv(table: Table) -> Iterator[Candidate]:
             device="encoder",
             role="events",
             notes=[f"{rows}; codes {codes}"],
-            **made,
+            **options,
         )
     elif "encoderEvents" in name and width == 5 and dated == [4]:
         arguments = _dated(path, ["kind", "module_ms", "from", "code", "date"], zero)
@@ -93,7 +93,7 @@ def _look_at_ssv(table: Table) -> Iterator[Candidate]:
             role="events",
             notes=[f"{rows}; codes {codes}"],
             start=datetime.fromisoformat(zero),
-            **made,
+            **options,
         )
     elif "encoderTrialInfo" in name and dated == [width - 1]:
         columns = ["trial", "position", "contrast", "frequency", "angle", "gain", "sigma", "phase"][: width - 1]
@@ -106,12 +106,12 @@ def _look_at_ssv(table: Table) -> Iterator[Candidate]:
             role="events",
             notes=[f"{rows}: a stimulus each"],
             start=datetime.fromisoformat(zero),
-            **made,
+            **options,
         )
     elif "Camera.timestamps" in name and width == 2 and dated == [0]:
         arguments = {"file_path": path, **_TEXT_MODES, "time_column": "1", "time_format": "flycapture"}
         notes = [f"{rows}: the camera's own counter (FlyCapture), and the computer's date of each frame"]
-        yield Candidate("frames", "CameraTimesInterface", arguments, device="camera", notes=notes, **made)
+        yield Candidate("frames", "CameraTimesInterface", arguments, device="camera", notes=notes, **options)
         arguments = {"file_path": path, **_TEXT_MODES, "time_column": "0", "time_format": "iso", "time_zero": zero}
         yield Candidate(
             "frames_saved",
@@ -120,7 +120,7 @@ def _look_at_ssv(table: Table) -> Iterator[Candidate]:
             device="computer",
             notes=[f"{rows}: by the computer"],
             start=datetime.fromisoformat(zero),
-            **made,
+            **options,
         )
 
 

@@ -95,12 +95,12 @@ def read_table(path: Path) -> Table | None:
                 return None
             separator = next((mark for mark in "\t,;" if mark in lines[0]), " ")
             counts = {len(_split(line, separator)) for line in lines}
-            rest = sum(1 for line in text if line.strip())
+            further_rows = sum(1 for line in text if line.strip())
     except UnicodeDecodeError:
         return None
     if len(counts) != 1:
         return None
-    total = rest + _count_lines(path, 4 * _LOOKED_AT)
+    total = further_rows + _count_lines(path, 4 * _LOOKED_AT)
     first = _split(lines[0], separator)
     is_headed = len(lines) > 1 and not any(map(_is_number, first)) and any(first)
     is_headed = is_headed and any(_is_number(cell) or cell != name for cell, name in _pairs(lines, separator, first))
@@ -112,10 +112,10 @@ def read_table(path: Path) -> Table | None:
 
 def find_times(table: Table) -> TimesFile | None:
     """Return the times that a table holds, one for each row; None if no column can be they."""
-    wanted = [name for name in table.names if _TIME.search(name)] or (
+    columns = [name for name in table.names if _TIME.search(name)] or (
         list(table.names) if len(table.names) == 1 else []
     )
-    for name in wanted:
+    for name in columns:
         values = table.numbers(name)
         if values is None or len(values) < 2 or not np.isfinite(values).all():
             continue

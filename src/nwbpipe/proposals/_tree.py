@@ -122,10 +122,10 @@ def _walk(tree: RawTree, root: Path, real_root: Path) -> Iterator[tuple[Path, os
         tree.unreadable[Path(str(error.filename))] = error.strerror or "can't be read"
 
     for folder, names, files in os.walk(root, onerror=note):
-        here = Path(folder)
-        kept = []
+        parent = Path(folder)
+        subfolders = []
         for name in sorted(names):
-            path = here / name
+            path = parent / name
             if name.startswith(".") or is_junk(name) or name in _OURS:
                 continue
             if path.is_symlink() and not path.resolve().is_relative_to(real_root):
@@ -133,10 +133,10 @@ def _walk(tree: RawTree, root: Path, real_root: Path) -> Iterator[tuple[Path, os
             elif name.lower().endswith(_STORES):
                 tree.stores.append(path)
             else:
-                kept.append(name)
-        names[:] = kept
+                subfolders.append(name)
+        names[:] = subfolders
         for name in files:
-            path = here / name
+            path = parent / name
             if is_junk(name) or name.startswith("."):
                 continue
             if path.is_symlink() and not path.resolve().is_relative_to(real_root):
