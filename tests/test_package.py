@@ -79,6 +79,7 @@ ROOMS: dict[str, set[str]] = {
         "run",
         "review",
         "catalog",
+        "export",
     },
     "report": {"errors", "stores", "files", "session", "provenance", "review", "project"},
     "proposals": {"errors", "foreign", "stores", "converters"},

@@ -139,6 +139,7 @@ def make_cases(folder: Path) -> list[Case]:
         Case(project.quality, sessions=["m1/*"], where="subject_id = 'm1'", step="first", thresholds=Spy()),
         Case(project.catalog, progress=Spy()),
         Case(project.query, sql="SELECT 41"),
+        Case(project.select, text="series WHERE path = 'none'"),
         Case(project.verify, session="m1/s0", step="first"),
         Case(
             project.run, sessions=["m1/*"], where="subject_id = 'm1'", steps=("first",), executor="dask", workers=7,

@@ -236,6 +236,8 @@ def test_a_wrong_query_is_refused(catalog: Catalog, sql: str, text: str) -> None
 def test_a_project_is_asked_after_each_change(tmp_path: Path) -> None:
     project = make_project(tmp_path, 2)
     assert project.query("SELECT count(*) AS n FROM series").to_pylist() == [{"n": 2}]
+    tree = project.select("series WHERE session_id = 's1'").to_xarray()
+    assert [node.name for node in tree.leaves] == [tree.children["sub-m1_ses-s1"].leaves[0].name]
     nwbpipe.process(tmp_path / "nwb" / "s0.nwb", "scale", step="first", params={"factor": 3})
     rows = project.query("SELECT session_id, step, name, unit FROM series WHERE step IS NOT NULL").to_pylist()
     assert [(row["session_id"], row["step"]) for row in rows] == [("s0", "first")]

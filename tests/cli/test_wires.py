@@ -158,7 +158,9 @@ CALLS = [
     call("query", "project", "profile", "list_tables", sql="SELECT 1", files=["a.nwb"]),
     call("query", "sql", "files", "as_csv", "parquet", list_tables=True),
     call("export", "to", "series", "window"),
-    call("export", "to", "recording", "timeout", "threads", "series", "window", words=["out"], to=Format.ZARR),
+    call(
+        "export", "to", "words", "recording", "timeout", "threads", "series", "window", words=["out"], to=Format.ZARR
+    ),
     call("export", "words", "recording", "timeout", "threads", words=["out"], to=Format.PARQUET),
     call("status"),
     call("status", "sessions", "where", "verify", "show_all", why=("m1/s0", "first")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -193,6 +194,38 @@ class Catalog:
             msg = "the text is not a query"
             raise RequestError(msg, where=sql, expected="SELECT …", hint="a catalogue can be read, but not changed")
         return answer.to_arrow_table()
+
+    def find_rows(self, text: str) -> tuple[str, pa.Table]:
+        """Return the rows of a table that meet a condition, each with the location of its file.
+
+        Parameters
+        ----------
+        text : str
+            What follows ``FROM``, with the table first: ``"units JOIN subjects USING (subject_id) WHERE sex = 'F'"``.
+
+        Returns
+        -------
+        table : str
+            Name of the table.
+        rows : pyarrow.Table
+            Its columns, and ``location``.
+
+        Raises
+        ------
+        RequestError
+            If the query is wrong.
+        """
+        match = re.match(r'\s*"?(\w+)', text)
+        table = match[1] if match else ""
+        if table not in self.tables:
+            names = ", ".join(self.tables)
+            raise RequestError(
+                "the text does not begin with a table", where=text, expected=f"one of {names}", found=table
+            )
+        if self._packs.open(self._manifest.tables.get(table, [])) is None:
+            return table, self.query(f'SELECT *, NULL::VARCHAR AS "location" FROM "{table}"')  # noqa: S608
+        located = f'SELECT * RENAME ({_HIDDEN} AS "location") FROM "_{table}"'  # noqa: S608 - a name of ours
+        return table, self.query(f'WITH "{table}" AS ({located}) SELECT "{table}".* FROM {text}')  # noqa: S608
 
     def write_parquet(self, sql: str, path: Path) -> None:
         """Write the answer to a query to a new Parquet file.

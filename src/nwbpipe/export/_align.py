@@ -18,7 +18,7 @@ from nwbpipe.export._libraries import import_library
 from nwbpipe.export._read_series import Axis, Floats, list_series, select_series, shorten_path
 from nwbpipe.export._spikes import list_point_processes, read_events, read_point_processes
 from nwbpipe.export._stored_array import StoredArray
-from nwbpipe.export._xarray import TIME_ATTRIBUTES, describe_session, name_axes
+from nwbpipe.export._xarray import TIME_ATTRIBUTES, describe_session, name_axes, name_session
 from nwbpipe.processors.behavior import NO_TIME, OUTSIDE, find_window, sample_series
 from nwbpipe.session import SessionFile, SessionReader
 from nwbpipe_kit.windows import resolve
@@ -155,8 +155,7 @@ def _align_sessions(
             left_out[str(session)] = str(error.problem)
             errors.append(error)
             continue
-        ids = (aligned.attrs.get("subject_id", "unknown"), aligned.attrs.get("session_id", session.name))
-        name = "sub-{}_ses-{}".format(*(part.replace("/", "-") for part in ids))
+        name = name_session(aligned.attrs, session)
         if name in nodes:
             msg = f"two files are of the session {name}"
             raise RequestError(msg, where=str(session), hint="leave one of them out")

@@ -113,6 +113,12 @@ def describe_session(reader: SessionReader) -> dict[str, str]:
     return {name: str(decode(item[()])) for name, item in texts.items() if item is not None}
 
 
+def name_session(texts: Mapping[str, str], session: SessionFile) -> str:
+    """Return the name of a session's node: its keys, as in DANDI's layout."""
+    keys = (texts.get("subject_id", "unknown"), texts.get("session_id", session.name))
+    return "sub-{}_ses-{}".format(*(key.replace("/", "-") for key in keys))
+
+
 def _group_by_times(reader: SessionReader, listed: SeriesList) -> list[list[str]]:
     """Return the names of the series with the same times; of two datasets of times the values count."""
     groups: dict[tuple[Any, ...], list[str]] = {}

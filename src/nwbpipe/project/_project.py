@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from nwbpipe.catalog import Catalog
+    from nwbpipe.export import Selection
 
 
 @dataclass(frozen=True)
@@ -315,6 +316,24 @@ class Project:
     def query(self, sql: str) -> pa.Table:
         """Return the answer to a query in SQL on all session files, as an Arrow table (``.to_pandas()``)."""
         return self.catalog().query(sql)
+
+    def select(self, text: str) -> Selection:
+        """Return the data of what a query finds in all session files, read as they are asked for.
+
+        Parameters
+        ----------
+        text : str
+            A table and a condition in SQL: ``"units WHERE firing_rate > 1"``, ``"series WHERE type =
+            'TwoPhotonSeries'"``; see `nwbpipe.export.Selection`.
+
+        Examples
+        --------
+        >>> units = project.select("units JOIN subjects USING (subject_id) WHERE genotype = 'wt'")  # doctest: +SKIP
+        >>> tree = units.align(around="trials.go_cue", window=(-1, 2), bin=0.01)  # doctest: +SKIP
+        """
+        from nwbpipe.export import Selection
+
+        return Selection(self.catalog(), text)
 
     def runs(self) -> list[RunObject]:
         """Return all runs of the project, also failed ones, oldest first."""
