@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
@@ -252,3 +252,19 @@ def test_thousands_of_attributes_are_looked_at_in_time(tmp_path: Path) -> None:
     began = time.process_time()
     assert screening.walk(path) == {"dangers": [], "leads_elsewhere": False}
     assert time.process_time() - began < 2  # by their index it takes half a minute
+
+
+def test_a_file_in_which_each_text_takes_long_is_refused_soon(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nwbpipe.files._dangers import Danger, DangerFinder
+
+    def find(_self: DangerFinder, _file: h5py.File) -> Iterator[Danger]:
+        for number in range(10):
+            end = time.process_time() + 0.3
+            while time.process_time() < end:
+                pass
+            yield Danger("a dataset can't be read", f"/{number}", "its heap is damaged")
+
+    monkeypatch.setattr(DangerFinder, "find", find)
+    began = time.process_time()
+    assert 1 <= len(screening.walk(data)["dangers"]) < 10
+    assert time.process_time() - began < 2.5

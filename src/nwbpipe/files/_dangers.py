@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import h5py
@@ -24,6 +26,8 @@ CHUNK_BYTES = 256 * 2**20  # above this, what a chunk unpacks to is compared wit
 UNPACKED = 200  # times the stored bytes of such a chunk
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 FILES = 100  # that links lead to
+_MOST = 100  # dangers that are told
+_LISTING_S = 1.0  # each text in a broken heap may take HDF5 a second
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,17 @@ class DangerFinder:
         self._folder = None if folder is None else folder.resolve()
         self._files: set[Path] = set()
         self.leads_elsewhere = False
+
+    def list_first(self, file: h5py.File) -> list[Danger]:
+        """Return the first 100 dangers of an open file, or those found within a second of CPU after the first."""
+        dangers: list[Danger] = []
+        end = 0.0
+        for danger in islice(self.find(file), _MOST):
+            end = end or time.process_time() + _LISTING_S
+            dangers.append(danger)
+            if time.process_time() > end:
+                break
+        return dangers
 
     def find(self, file: h5py.File) -> Iterator[Danger]:
         """Yield the dangers of an open file, and of the files of its folder that it leads to."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import astuple
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from nwbpipe.files._links import find_dangling, walk_objects
 from nwbpipe.files._remote import open_remote
 from nwbpipe.stores import is_remote
 
-_MOST = 100  # dangers that are told
 _MEMORY = 8 * 2**30
 
 
@@ -41,7 +39,7 @@ def probe(path: str) -> dict[str, Any]:
     """
     with open_remote(path) if is_remote(path) else h5py.File(path, "r", locking=False) as file:
         folder = None if is_remote(path) else Path(path).resolve().parent
-        dangers = [astuple(danger) for danger in islice(DangerFinder(folder).find(file), _MOST)]
+        dangers = [astuple(danger) for danger in DangerFinder(folder).list_first(file)]
         if dangers:
             return {"dangers": dangers}
         size = file.id.get_filesize()

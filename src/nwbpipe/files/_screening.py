@@ -17,7 +17,7 @@ import threading
 import time
 import warnings
 from contextlib import suppress
-from itertools import islice
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from nwbpipe.files._dangers import Danger, DangerFinder
 
 MEMORY = 2 * 2**30  # bytes that the walk may take
 TIMEOUT = 60.0  # seconds
-_SHOWN, _MOST = 5, 100  # dangers in a message, and that are looked for
+_SHOWN = 5  # dangers in a message
 
 _State = tuple[int, int, int, int, int]
 _screened: dict[str, _State | str] = {}  # by path or URL: the state in which the file was found to be safe
@@ -78,7 +78,7 @@ def open_safe(path: Path, *, locking: bool = False) -> h5py.File:
 def require_safe_remote(file: h5py.File, url: str, tag: str) -> None:
     """Refuse an open file at a URL of which a part lies anywhere else; see `require_safe`."""
     if _screened.get(url) != tag:
-        dangers = list(DangerFinder(None).find(file))
+        dangers = DangerFinder(None).list_first(file)
         if dangers:
             raise unsafe_error(url, dangers)
         _screened[url] = tag
@@ -122,7 +122,7 @@ def walk(path: Path) -> dict[str, Any]:
         return {}  # not HDF5, or in the middle of a commit: who reads it finds that out
     try:
         with file:
-            dangers = [(danger.what, danger.where, danger.found) for danger in islice(finder.find(file), _MOST)]
+            dangers = [astuple(danger) for danger in finder.list_first(file)]
             return {"dangers": dangers, "leads_elsewhere": finder.leads_elsewhere}
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
         return {"crash": f"{type(error).__name__}: {error}"}
