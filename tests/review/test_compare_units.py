@@ -155,6 +155,8 @@ def test_steps_of_a_file_are_compared(session, tmp_path, capsys):
     assert imread(figure).shape[2] == 4
     assert run("compare", session, "sort", "sort_curation", "--json") == 0
     assert json.loads(capsys.readouterr().out)["pairs"][0]["merged"] == pair.merged == [pair.merged[0]]
+    assert run("compare", session, "sort", "other") == 2
+    assert "no units of a step 'other'" in capsys.readouterr().err
     with pytest.raises(UnknownNameError, match=r"(?s)no units of a step 'other'.*sort, sort_curation"):
         compare_units(session, "sort", "other")
     with pytest.raises(RequestError, match="nothing to compare with"):

@@ -136,8 +136,8 @@ class _Units:
 
 
 def has_units(path: Path | str, steps: Sequence[str]) -> bool:
-    """Return True if each of these steps (or ``units``) has a table of units in the file."""
-    return SessionFile.at(path).read(lambda reader: all(_find_table(reader, step) for step in steps))
+    """Return True if any of these steps (or ``units``) has a table of units in the file."""
+    return SessionFile.at(path).read(lambda reader: any(_find_table(reader, step) for step in steps))
 
 
 def compare_units(

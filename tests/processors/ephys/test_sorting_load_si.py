@@ -145,6 +145,12 @@ def test_an_analyzer_becomes_units_of_a_session(folders, tmp_path, traces):
     assert not load(path, "spikesorting", folders / "analyzer.zarr", step="theirs").computed
 
 
+def test_a_folder_of_our_export_is_taken(folders, tmp_path, read):
+    shutil.copytree(folders / "sorting", tmp_path / "exported/analyzer")
+    (tmp_path / "exported/nwbpipe_export.json").write_text("{}")
+    assert read(tmp_path / "exported")[0].summary["spikes"] == 150
+
+
 def test_channels_are_matched_by_what_is_known():
     facts = {"groups": [0] * 4, "channel_names": ["c", "b", "a", "d"]}
     assert match_channels(("a", "b"), facts).tolist() == [2, 1]

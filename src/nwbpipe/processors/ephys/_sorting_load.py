@@ -27,7 +27,8 @@ _LEFT_OUT = frozenset({"n_spikes", "fr", "depth", "sh", "ch", "amp", "Amplitude"
 
 def output_files(source: Path) -> list[Path]:
     """Return the files of the folder that are read."""
-    return list_spikeinterface_files(source) if is_spikeinterface(source) else list_phy_files(source)
+    folder = _find_saved_sorting(source)
+    return list_phy_files(source) if folder is None else list_spikeinterface_files(folder)
 
 
 def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], params: Any) -> Loaded:
@@ -51,8 +52,9 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
     SourceError
         If the folder is damaged, or a spike belongs to no unit.
     """
-    if is_spikeinterface(source):
-        return load_saved_sorting(source, results, facts, params)
+    folder = _find_saved_sorting(source)
+    if folder is not None:
+        return load_saved_sorting(folder, results, facts, params)
     sorting = read_phy(source)
     _check_recording(sorting, facts, source)
     trains = [sorting.samples[sorting.clusters == cluster] for cluster in sorting.ids]
@@ -92,6 +94,11 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
     }
     settings = {name: value for name, value in sorting.settings.items() if name != "dat_path"}
     return Loaded(summary, params, {**{key: _plain(value) for key, value in settings.items()}, "loaded": True})
+
+
+def _find_saved_sorting(source: Path) -> Path | None:
+    """Return the folder that SpikeInterface saved: the one named, or that in a folder of `nwbpipe export`."""
+    return next((folder for folder in (source, source / "analyzer") if is_spikeinterface(folder)), None)
 
 
 def _plain(value: Any) -> Any:
