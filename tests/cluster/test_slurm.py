@@ -104,7 +104,7 @@ def test_work_of_a_worker_that_ends_early_is_done_by_the_next_round(
 
 def test_the_time_limit_is_told(slurm: Slurm, tmp_path: Path, counter: Path) -> None:
     """One worker, whose run never fits: no hang, and a failure that names the limit."""
-    project = make_lab(tmp_path, 1, seconds=200, retries=0, more='walltime = "00:01:00"\n')
+    project = make_lab(tmp_path, 1, seconds=200, retries=0, more='walltime = "00:02:00"\n')
     submit_workers(prepare_submission(project))
     slurm.wait(400)
     (state,) = project.state("m1/s0", "first")

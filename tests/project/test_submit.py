@@ -263,6 +263,10 @@ def test_status_tells_what_waits_and_what_runs(template: Path, tmp_path: Path, s
         (f"{job}_[2]", "pending", "Resources", "", ""),
     ]
     assert stand_ins.calls("squeue")[-1][2] == "--name=nwbpipe-lab-standard"
+    assert cancel_submissions(project) == [submission]
+    stand_ins.add("squeue", "exit 0")
+    submit_workers(prepare_submission(project))
+    assert cancel_submissions(project) == []  # its jobs have ended
 
 
 def test_a_record_that_someone_else_wrote_reaches_no_command(

@@ -53,7 +53,8 @@ def status(
         typer.echo(json.dumps(content, indent=2))
         return
     _show(project_status, opened, show_all)
-    _show_jobs(queued)
+    is_done = all(set(states) <= {"done", "ignored"} for states in project_status.counts().values())
+    _show_jobs([entry for entry in queued if entry.jobs or not is_done])
     _show_uploads(uploads)
 
 

@@ -1,11 +1,10 @@
 """Submit the workers of a project to a cluster's scheduler, as job arrays that need nothing else running."""
 
-from nwbpipe.project.submit._queue import JobState, QueuedSubmission, list_queued
+from nwbpipe.project.submit._queue import JobState, QueuedSubmission, cancel_submissions, list_queued
 from nwbpipe.project.submit._submission import (
     PreparedSubmission,
     Submission,
     SubmittedArray,
-    cancel_submissions,
     list_submissions,
     prepare_submission,
     submit_workers,

@@ -1,14 +1,15 @@
-"""Ask the scheduler which jobs of a project wait, why, and which run, where."""
+"""Ask the scheduler which jobs of a project wait, why, and which run, where; cancel them."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nwbpipe.project.state import Leases
-from nwbpipe.project.submit._submission import Submission, list_submissions
+from nwbpipe.project.submit._schedulers import SCHEDULERS
+from nwbpipe.project.submit._submission import Submission, cancel_arrays, list_submissions, write_submission
 
 if TYPE_CHECKING:
     from nwbpipe.project._project import Project
@@ -102,6 +103,29 @@ def list_queued(project: Project) -> list[QueuedSubmission]:
         if jobs:
             queued.append(QueuedSubmission(submission, jobs))
     return queued
+
+
+def cancel_submissions(project: Project) -> list[Submission]:
+    """Cancel the jobs of all submissions of a project that are not known to have ended; return those submissions.
+
+    A worker that runs stops as at Ctrl-C: nothing that was committed is lost.
+
+    Raises
+    ------
+    WorkError
+        The scheduler's command fails.
+    """
+    store = project.planner.state
+    queued = list_queued(project)
+    in_queue = None if any(entry.problem for entry in queued) else {entry.submission.id for entry in queued}
+    cancelled = []
+    for submission in list_submissions(store):
+        has_ended = submission.scheduler == "slurm" and in_queue is not None and submission.id not in in_queue
+        if not (submission.cancelled or has_ended) and submission.arrays:
+            cancel_arrays(SCHEDULERS[submission.scheduler], submission)
+            write_submission(store, replace(submission, cancelled=True))
+            cancelled.append(submission)
+    return cancelled
 
 
 def _ask_slurm(submissions: Sequence[Submission]) -> tuple[list[tuple[str, str, str, str, str, str]], str]:

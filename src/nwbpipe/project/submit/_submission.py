@@ -191,13 +191,13 @@ def submit_workers(prepared: PreparedSubmission) -> Submission:
                 jobs.append(job)
                 entry = SubmittedArray(job, array.name, kind, array.size, number)
                 submission = replace(submission, arrays=(*submission.arrays, entry))
-                _write(prepared.store, submission)
+                write_submission(prepared.store, submission)
             previous = tuple(jobs)
     except BaseException:
         with suppress(NwbpipeError, OSError):
-            _cancel(scheduler, submission)
+            cancel_arrays(scheduler, submission)
         if submission.arrays:
-            _write(prepared.store, replace(submission, cancelled=True))
+            write_submission(prepared.store, replace(submission, cancelled=True))
         raise
     return submission
 
@@ -244,28 +244,14 @@ def list_submissions(store: Store) -> list[Submission]:
     return submissions
 
 
-def cancel_submissions(project: Project) -> list[Submission]:
-    """Cancel the jobs of all submissions of a project that are not known to have ended; return the submissions.
-
-    A worker that runs stops as at Ctrl-C: nothing that was committed is lost.
+def cancel_arrays(scheduler: Scheduler, submission: Submission) -> None:
+    """Cancel the arrays of a submission, the last round first: none begins because the one before has ended.
 
     Raises
     ------
     WorkError
         The scheduler's command fails.
     """
-    store = project.planner.state
-    cancelled = []
-    for submission in list_submissions(store):
-        if not submission.cancelled and submission.arrays:
-            _cancel(SCHEDULERS[submission.scheduler], submission)
-            _write(store, replace(submission, cancelled=True))
-            cancelled.append(submission)
-    return cancelled
-
-
-def _cancel(scheduler: Scheduler, submission: Submission) -> None:
-    """Cancel the arrays, the last round first, so that none begins because the one before has ended."""
     jobs = [array.job for array in reversed(submission.arrays)]
     if not jobs:
         return
@@ -293,7 +279,8 @@ def _is_plain(array: SubmittedArray) -> bool:
     )
 
 
-def _write(store: Store, submission: Submission) -> None:
+def write_submission(store: Store, submission: Submission) -> None:
+    """Keep a submission in ``state://``."""
     data = json.dumps(submission.as_dict(), indent=1).encode()
     store.write_bytes(f"{_FOLDER}/{submission.id}.json", data)
 
