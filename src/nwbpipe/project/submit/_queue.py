@@ -141,7 +141,7 @@ def _ask_slurm(submissions: Sequence[Submission]) -> tuple[list[tuple[str, str, 
     except (OSError, subprocess.SubprocessError) as error:
         return [], f"squeue does not answer: {error}"
     if answer.returncode != 0:
-        return [], f"squeue does not answer: {answer.stderr.strip()[:300]}"
+        return [], f"squeue does not answer: {answer.stderr.strip().partition(chr(10))[0][:300]}"
     states = []
     for line in answer.stdout.splitlines():
         parts = line.split("|")
