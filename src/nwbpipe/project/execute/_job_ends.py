@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from nwbpipe.errors import NwbpipeError
 from nwbpipe.project.execute._limits import identify_job
 from nwbpipe.project.plan._state import StepState
 from nwbpipe.project.state import RunObject, RunStore
@@ -114,9 +116,7 @@ def record_job_end(
     run_id = digest(f"{end.job} {lease.get('owner')} {state.session} {state.run}")[:32]
     earlier = sum(
         run.key == state.key and run.run_id != run_id and (run.error or {}).get("text", "").startswith(_BEGINNING)
-        for entry in runs.store.list(f"runs/interrupted/{state.session}/{state.run}")
-        if entry.path.endswith(".json")
-        for run in [runs.read(entry.path)]
+        for run in _list_interrupted(state, runs)
     )
     outcome: Literal["interrupted", "failed"] = "failed" if earlier >= retries else "interrupted"
     text = end.text if outcome == "interrupted" else f"{end.text}\n  so ended: {earlier + 1} jobs with this run"
@@ -124,6 +124,14 @@ def record_job_end(
     label = read_host_label()
     runs.add(RunObject(run_id, state.key, state.session, state.run, outcome, now, now, label, error, log=end.log))
     return outcome
+
+
+def _list_interrupted(state: StepState, runs: RunStore) -> Iterator[RunObject]:
+    """Yield the interrupted runs of a step in a session; skip objects that can't be read."""
+    for entry in runs.store.list(f"runs/interrupted/{state.session}/{state.run}"):
+        if entry.path.endswith(".json"):
+            with suppress(NwbpipeError):
+                yield runs.read(entry.path)
 
 
 def _describe_end(job: str, ending: str, hint: str) -> str:
