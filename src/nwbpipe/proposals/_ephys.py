@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nwbpipe.converters.accounts import list_openephys_parts, list_spikeglx_parts
 from nwbpipe.proposals._candidate import Candidate, Mark, listed
 from nwbpipe.proposals._tree import RawTree
@@ -24,6 +26,7 @@ _FILES = {
     ".rec": ("SpikeGadgetsRecordingInterface", "spikegadgets"),
     ".bwr": ("BiocamRecordingInterface", "biocam"),
 }
+_QUICK_BYTES = 2_000_000_000
 _HEADER_BYTES = 1024  # of a file of events of Open Ephys' older format
 
 
@@ -40,14 +43,16 @@ def find_spikeglx(tree: RawTree) -> Iterator[Candidate]:
             options: dict[str, Any] = {"files": files, "device": device}
             if not stream.startswith("imec"):
                 analog, digital = _count_board_channels(chosen[0].values)
-                if digital:
+                if digital and _has_pulses(chosen, digital):
                     arguments = {"folder_path": folder, "stream_id": stream}
                     yield Candidate(
                         f"{name}_lines", "SpikeGLXEventsInterface", arguments, role="events", is_accounted=False,
                         notes=["digital lines of the board, one or more bits"], **options,
                     )  # fmt: skip
                 if analog and stream == "nidq":
-                    yield Candidate(name, "SpikeGLXNIDQInterface", {"folder_path": folder}, role="signal", **options)
+                    # The lines are a source of their own, of all gates and triggers.
+                    arguments = {"folder_path": folder, **({"digital_channel_groups": {}} if digital else {})}
+                    yield Candidate(name, "SpikeGLXNIDQInterface", arguments, role="signal", **options)
                 continue
             arguments = {"folder_path": folder, "stream_id": stream}
             yield Candidate(name, "SpikeGLXRecordingInterface", arguments, role="recording", **options)
@@ -74,6 +79,18 @@ def _find_run(meta: Path) -> Path:
 def _has_sync(values: Mapping[str, str]) -> bool:
     counts = values.get("snsApLfSy", "").split(",")
     return len(counts) == 3 and counts[2].strip() not in ("", "0")
+
+
+def _has_pulses(parts: list[Any], digital: int) -> bool:
+    """Return True if the digital words of a board change, or if the files are too large for a quick look."""
+    if sum(part.binary.stat().st_size for part in parts) > _QUICK_BYTES:
+        return True
+    for part in parts:
+        shape = (part.samples, int(part.values["nSavedChans"]))
+        words = np.memmap(part.binary, "<u2", "r", shape=shape)[:, -digital:]
+        if np.any(words != words[:1]):
+            return True
+    return False
 
 
 def _count_board_channels(values: Mapping[str, str]) -> tuple[int, int]:

@@ -86,7 +86,7 @@ def clean(text: str) -> str:
 
 
 def _is_flat(value: Mapping[str, Any]) -> bool:
-    return bool(value) and not any(isinstance(item, Mapping | Mark | Noted) for item in value.values())
+    return not any(isinstance(item, Mapping | Mark | Noted) for item in value.values())
 
 
 def _render_flow(value: Any, display: Display) -> str:
