@@ -26,4 +26,4 @@ def test_a_session_in_s3_gives_the_same_arrays(bucket: Bucket, tmp_path: Path) -
     folder = f"s3://{bucket.name}/session.zarr"
     write_zarr(address, folder)
     write_hdf5(folder, tmp_path / "back.nwb")
-    assert_same_content(path, tmp_path / "back.nwb")
+    assert_same_content(path, tmp_path / "back.nwb")  # it has no records

@@ -27,7 +27,8 @@ _THREADS = 8
 def write_zarr(path: Path | str, out: Path | str) -> list[str]:
     """Write a session file as NWB-Zarr: a folder that other programs read chunk by chunk over the network.
 
-    All of the file is there: data in their chunks, results, run records, schemas. Metadata are consolidated.
+    All of the file is there: data in their chunks, results, run records, schemas. Metadata are consolidated. A file
+    of an older NWB is written as pynwb's own version, with the schemas of that.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def write_zarr(path: Path | str, out: Path | str) -> list[str]:
         If hdmf-zarr is not installed.
     """
     import_library("hdmf_zarr")
-    from nwbpipe.export._zarr_io import ZarrWriter, copy_schemas_to_zarr
+    from nwbpipe.export._zarr_io import ZarrWriter, copy_schemas_to_zarr, is_current
 
     def write(reader: SessionReader, folder: Path) -> list[str]:
         from pynwb import NWBHDF5IO
@@ -57,10 +58,11 @@ def write_zarr(path: Path | str, out: Path | str) -> list[str]:
         import nwbpipe.extensions  # noqa: F401  (registers our types)
 
         has_schemas = ".specloc" in reader.file.attrs
+        keeps_schemas = has_schemas and is_current(reader.file.attrs["nwb_version"])
         with NWBHDF5IO(file=reader.file, mode="r", load_namespaces=has_schemas) as source:
             with ZarrWriter(folder) as target:
-                target.export(src_io=source, write_args={"link_data": False}, cache_spec=not has_schemas)
-            if has_schemas:
+                target.export(src_io=source, write_args={"link_data": False}, cache_spec=not keeps_schemas)
+            if keeps_schemas:
                 copy_schemas_to_zarr(reader.file, folder)
             return _list_external_files(reader)
 
@@ -108,10 +110,10 @@ def _convert_to_hdf5(folder: Path, target: Path) -> None:
     import nwbpipe.extensions  # noqa: F401  (registers our types)
     from nwbpipe.export._zarr_io import Hdf5Writer, ZarrReader, copy_schemas_to_hdf5, require_nwb_zarr
 
-    has_schemas = require_nwb_zarr(folder)
+    keeps_schemas = require_nwb_zarr(folder)
     with ZarrReader(folder) as source, Hdf5Writer(str(target), mode="w") as writer:
-        writer.export(src_io=source, write_args={"link_data": False}, cache_spec=not has_schemas)
-    if has_schemas:
+        writer.export(src_io=source, write_args={"link_data": False}, cache_spec=not keeps_schemas)
+    if keeps_schemas:
         with h5py.File(target, "r+") as file:
             copy_schemas_to_hdf5(folder, file)
 

@@ -156,7 +156,7 @@ def copy_schemas_to_hdf5(path: Path, file: h5py.File) -> None:
 
 
 def require_nwb_zarr(path: Path) -> bool:
-    """Refuse a folder that is not NWB-Zarr; return True if it has a copy of its schemas.
+    """Refuse a folder that is not NWB-Zarr; return True if it has a copy of the schemas that are written.
 
     Raises
     ------
@@ -171,7 +171,12 @@ def require_nwb_zarr(path: Path) -> bool:
     version = str(root.attrs.get("nwb_version", "none"))
     if not version.startswith("2."):
         raise UnsupportedFileError("not NWB 2", where=str(path), expected="nwb_version 2", found=version)
-    return isinstance(root.attrs.get(".specloc"), str)
+    return isinstance(root.attrs.get(".specloc"), str) and is_current(version)
+
+
+def is_current(version: str) -> bool:
+    """Return True if pynwb writes this version of NWB: the schemas of another would not fit what it writes."""
+    return str(version) == str(get_manager().namespace_catalog.get_namespace(name="core").version)
 
 
 def _list_texts(group: h5py.Group) -> list[tuple[str, str]]:
