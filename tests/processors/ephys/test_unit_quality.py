@@ -71,7 +71,9 @@ def test_principal_components_tell_units_apart(tmp_path):
     _, found, _ = measure(tmp_path, {})
     for name in ("isolation_distance", "l_ratio", "d_prime", "nn_hit_rate", "nn_miss_rate", "silhouette"):
         assert name in found
-    assert found["nn_hit_rate"][:3].min() > found["nn_hit_rate"][3]
+    # The foreign spikes lie near each other, far from the unit's own: their nearest neighbours are of the unit.
+    for name in ("isolation_distance", "silhouette"):
+        assert found[name][:3].min() > found[name][3]
 
 
 @pytest.mark.slow
