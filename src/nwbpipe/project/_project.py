@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +12,16 @@ from pydantic import ValidationError
 
 from nwbpipe.environments import use_settings
 from nwbpipe.errors import Problem, RequestError, UnknownNameError
-from nwbpipe.processors._resources import KINDS
 from nwbpipe.project._load import load_project
 from nwbpipe.project._model import ExecutorSpec
 from nwbpipe.project._sessions import Session, restrict
 from nwbpipe.project._spec import ProjectSpec
+from nwbpipe.project._state_folder import make_state_folder
 from nwbpipe.project._trust import require_trust
 from nwbpipe.project.execute import Reporter, Runner, RunOptions, RunSummary
 from nwbpipe.project.execute._executor import Executor
 from nwbpipe.project.execute._kinds import make_executor
-from nwbpipe.project.execute._runner import is_runnable, select_steps
+from nwbpipe.project.execute._runner import check_kinds, is_runnable, select_steps
 from nwbpipe.project.plan import Planner, SessionPlan, StepState
 from nwbpipe.project.plan._planner import ALL, QUICK
 from nwbpipe.project.state import RunObject
@@ -32,7 +30,6 @@ from nwbpipe.quality import ThresholdSet
 from nwbpipe.review import SessionQuality, read_session_quality
 from nwbpipe.run import PROJECT, Difference, list_artefacts, verify_run
 from nwbpipe.session import read_records
-from nwbpipe.stores import is_remote
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -243,7 +240,7 @@ class Project:
         all_sessions, _ = self.planner.list_sessions()
         selected = restrict(all_sessions, sessions, where)
         has_all = len(selected) == len(all_sessions)
-        options = RunOptions(tuple(steps), retry_failed, max_failures, limit, has_all, _check_kinds(kinds), idle_s)
+        options = RunOptions(tuple(steps), retry_failed, max_failures, limit, has_all, check_kinds(kinds), idle_s)
 
         def create_executor() -> Executor:
             return self.executor(executor, workers) if executor is None or isinstance(executor, str) else executor
@@ -385,20 +382,3 @@ class Project:
             msg = f"{session!r} matches several sessions"
             raise RequestError(msg, found=", ".join(match.key for match in sessions[:10]), hint="name one of them")
         return sessions[0]
-
-
-def _check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
-    if unknown := [kind for kind in kinds if kind not in KINDS]:
-        msg = f"there is no kind of worker {', '.join(map(repr, unknown))}"
-        raise UnknownNameError(msg, expected=", ".join(KINDS))
-    return tuple(kinds)
-
-
-def make_state_folder(project: ProjectSpec) -> None:
-    """Make the folder of logs, leases and run objects; it is private, unless the project's folder is a group's."""
-    root = project.stores["state"][0]
-    if is_remote(root) or os.path.lexists(root):
-        return
-    is_shared = project.folder.stat().st_mode & 0o020
-    with suppress(OSError):  # the first that writes there reports it
-        Path(root).mkdir(parents=True, mode=0o777 if is_shared else 0o700)

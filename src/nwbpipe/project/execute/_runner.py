@@ -9,6 +9,7 @@ from typing import Any
 
 from nwbpipe.errors import UnknownNameError
 from nwbpipe.processors import Resources
+from nwbpipe.processors._resources import KINDS
 from nwbpipe.project._sessions import Session
 from nwbpipe.project._spec import Step
 from nwbpipe.project.execute._executor import Event, Executor
@@ -318,3 +319,11 @@ def lease_name(state: StepState) -> str:
     if state.step == CONVERT:
         return f"convert-{digest(state.session)[:40]}"
     return f"run-{digest(f'{state.session} {state.run} {state.key}')[:40]}"
+
+
+def check_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Return kinds of workers; refuse a name that is none."""
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        msg = f"there is no kind of worker {', '.join(map(repr, unknown))}"
+        raise UnknownNameError(msg, expected=", ".join(KINDS))
+    return tuple(kinds)

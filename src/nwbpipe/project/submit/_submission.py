@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from nwbpipe.errors import FileAccessError, NwbpipeError, RequestError, ToolMissingError, WorkError
-from nwbpipe.project._project import make_state_folder
+from nwbpipe.project._state_folder import make_state_folder
 from nwbpipe.project.submit._schedulers import (
     SCHEDULERS,
     JobArray,
