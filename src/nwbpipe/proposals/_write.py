@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import secrets
 from pathlib import Path
 
-from nwbpipe.disk import create_file
+from nwbpipe.disk import create_file, remove_file
 
 
 def write_new(path: Path, text: str, *, overwrite: bool = False) -> None:
@@ -21,8 +21,9 @@ def write_new(path: Path, text: str, *, overwrite: bool = False) -> None:
         with os.fdopen(create_file(path, mode=0o644), "w", encoding="utf-8") as file:
             file.write(text)
         return
-    replacement = path.with_name(f".{path.name}.new")
-    with suppress(FileNotFoundError):
-        replacement.unlink()
-    write_new(replacement, text)
-    replacement.replace(path)
+    replacement = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    try:
+        write_new(replacement, text)
+        replacement.replace(path)
+    finally:
+        remove_file(replacement)
