@@ -143,7 +143,8 @@ def make_cases(folder: Path) -> list[Case]:
         Case(project.verify, session="m1/s0", step="first"),
         Case(
             project.run, sessions=["m1/*"], where="subject_id = 'm1'", steps=("first",), executor="dask", workers=7,
-            retry_failed=True, max_failures=77, limit=78, reporter=LineReporter(), stopped=Spy(False),
+            retry_failed=True, max_failures=77, limit=78, kinds=("standard",), idle_s=79.5, reporter=LineReporter(),
+            stopped=Spy(False),
         ),
     ]  # fmt: skip
     return [
