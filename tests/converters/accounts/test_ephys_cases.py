@@ -54,7 +54,7 @@ def test_all_files_of_a_split_recording_are_read_and_hashed(tmp_path: Path, monk
     assert series.data.maxshape[0] == 61_440
     spec = load_spec(tmp_path / "session.yaml")
     assert [path.name[-6:] for _, path in source_paths(spec)] == ["00.rhd", "01.rhd", "02.rhd"]
-    monkeypatch.setattr("nwbpipe.converters._record.read_account", None)
+    monkeypatch.setattr("nwbpipe.converters._record.read_source_account", None)
     assert len(source_paths(spec)) == 3, "the account is read once for a spec"
 
 
