@@ -43,6 +43,7 @@ def test_all_floors_are_held(report: DemoReport) -> None:
         "trace correlation, median": (0.9, False),
         "motion error": (0.5, True),
         "units with accuracy ≥ 0.8": (0.8, False),
+        "drift, largest error": (5.0, True),
         "pupil area, correlation": (0.95, False),
         "dF/F, correlation": (0.9, False),
         "times, largest error": (1.0, True),

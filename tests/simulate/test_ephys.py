@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nwbpipe.simulate import SimulatedSession
+from nwbpipe.simulate._common import Scale
+from nwbpipe.simulate._ephys import write_ephys
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +83,23 @@ def test_geometry_map_agrees_with_the_readout_table(simulated: SimulatedSession)
     _, _, _, _, x, y, _ = parse_spikeglx_snsGeomMap(meta)
     shifted = np.column_stack([x - x.min(), y])
     np.testing.assert_array_equal(shifted, simulated.ephys.channel_locations)
+
+
+def test_tissue_that_drifts_is_where_the_truth_says(tmp_path: Path):
+    """A unit's waveform, taken while the tissue is up and while it is down, is largest at another depth."""
+    scale = Scale(20.0, (8, 8), 1, 24, 3, 1, drift_um=40.0)
+    truth = write_ephys(tmp_path, np.random.default_rng(0), scale, "2024-05-01T10:00:00")
+    (binary,) = tmp_path.rglob("*.ap.bin")
+    samples = np.fromfile(binary, dtype="<i2").reshape(-1, 25)[:, :-1]
+    assert truth.drift_um.max() == pytest.approx(40.0, abs=5.0)
+    assert truth.drift_um.min() == pytest.approx(-40.0, abs=5.0)
+    train, template = truth.spike_samples[1], truth.templates[1]
+    depth = truth.channel_locations[:, 1]
+    places = []
+    for low, high in ((4.0, 6.0), (14.0, 16.0)):  # a triangle: up for a quarter of the period, then down
+        inside = train[(train > low * truth.rate) & (train < high * truth.rate)]
+        size = -np.mean([samples[spike] for spike in inside], axis=0)
+        size[size < size.max() / 3] = 0
+        places.append(np.average(depth, weights=size))
+    assert places[0] - places[1] == pytest.approx(np.ptp(truth.drift_um), abs=16.0)
+    assert template[30].argmin() == template.min(axis=0).argmin()  # its trough is 1 ms after its start

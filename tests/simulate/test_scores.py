@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nwbpipe.simulate.scores import (
+    drift_error,
     event_error_ms,
     match_masks,
     pupil_correlation,
@@ -101,6 +102,20 @@ class TestShifts:
     def test_refuses_another_shape(self):
         with pytest.raises(ValueError, match="n_frames, 2"):
             shift_error(np.zeros((4, 3)), np.zeros((4, 3)))
+
+
+class TestDrift:
+    def test_the_zero_is_free_and_the_largest_error_counts(self):
+        truth = np.linspace(-10.0, 10.0, 21)
+        found = np.column_stack([truth + 7.0, truth - 2.0])
+        assert drift_error(truth, found) == pytest.approx(0.0)
+        found[3, 1] += 4.0
+        assert drift_error(truth, found) == pytest.approx(4.0)
+        assert drift_error(truth, -truth[:, None]) == pytest.approx(20.0)
+
+    def test_refuses_other_times(self):
+        with pytest.raises(ValueError, match="same times"):
+            drift_error(np.zeros(4), np.zeros((5, 1)))
 
 
 class TestUnits:

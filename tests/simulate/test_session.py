@@ -52,7 +52,7 @@ def test_demo_is_made_in_time_and_space(tmp_path: Path):
     started = time.process_time()
     demo = simulate_session(tmp_path, size="demo")
     assert time.process_time() - started < 60
-    assert _megabytes(tmp_path) < 300
+    assert _megabytes(tmp_path) < 400
     assert demo.imaging.masks.shape == (60, 256, 256)
     assert len(demo.ephys.spike_times) == 10
     assert len(demo.face.frame_times) >= 1000

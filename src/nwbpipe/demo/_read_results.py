@@ -28,11 +28,13 @@ class RecoveredResults:
         Displacement (y, x) of each frame in pixels.
     spike_times : list of ndarray
         Spike times of each unit in seconds.
+    drift : ndarray, float64, shape (n_times, n_windows)
+        Displacement of the tissue along the probe in micrometers, at `drift_times`.
     pupil_area : ndarray, shape (n_video_frames,)
         Square pixels; NaN where no pupil was found.
     dff : ndarray, float64, shape (n_samples, n_fibers)
         dF/F of the photometry; NaN at its edges.
-    dff_times, pupil_times, event_times, trial_starts, frame_times : ndarray
+    drift_times, dff_times, pupil_times, event_times, trial_starts, frame_times : ndarray
         Seconds in the session's clock.
     """
 
@@ -41,6 +43,8 @@ class RecoveredResults:
     mean_image: Floats
     shifts: Floats
     spike_times: list[Floats]
+    drift: Floats
+    drift_times: Floats
     pupil_area: Floats
     dff: Floats
     dff_times: Floats
@@ -60,6 +64,7 @@ def read_recovered(path: Path) -> RecoveredResults:
         traces = ophys["Fluorescence_suite2p/NeuropilCorrected/data"][()].T
         width, height = movie["data"].shape[1:]  # NWB keeps a frame as (x, y)
         dff = ophys["DfOverFIsosbestic_photometry_dff"]
+        drift = file["processing/ecephys/Motion_spikesorting"]
         area = behavior["PupilTracking_facemap_svd/pupil_area"]
         return RecoveredResults(
             masks=_read_masks(table, (height, width))[cells],
@@ -67,6 +72,8 @@ def read_recovered(path: Path) -> RecoveredResults:
             mean_image=np.asarray(ophys["SummaryImages_suite2p/mean"][()].T, dtype=np.float64),
             shifts=np.asarray(ophys["MotionCorrectionShifts_suite2p/data"][()][:, ::-1], dtype=np.float64),
             spike_times=_read_spike_trains(file["processing/ecephys/Units_spikesorting"]),
+            drift=np.asarray(drift["data"][()], dtype=np.float64),
+            drift_times=read_series_times(drift),
             pupil_area=np.asarray(area["data"][()], dtype=np.float64),
             dff=np.asarray(dff["data"][()], dtype=np.float64),
             dff_times=read_series_times(dff),

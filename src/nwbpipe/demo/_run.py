@@ -129,6 +129,16 @@ def score(session: SimulatedSession, recovered: RecoveredResults) -> list[DemoSc
             note=f"{good.sum()} of {len(accuracy)} units, {len(recovered.spike_times)} found",
         ),
         DemoScore(
+            "probe",
+            "drift, largest error",
+            scores.drift_error(
+                np.interp(recovered.drift_times, session.ephys.sync_times, session.ephys.drift_um), recovered.drift
+            ),
+            5.0,
+            True,
+            "µm",
+        ),
+        DemoScore(
             "photometry",
             "dF/F, correlation",
             min(dff),

@@ -29,10 +29,11 @@ class Scale:
     n_channels: int
     n_units: int
     n_trials: int
+    drift_um: float = 0.0  #: amplitude of the tissue's drift along the probe
 
 
 SCALES: dict[Size, Scale] = {
-    "demo": Scale(46.0, (256, 256), 60, 32, 10, 12),
+    "demo": Scale(46.0, (256, 256), 60, 64, 10, 12, drift_um=10.0),
     "small": Scale(4.0, (64, 64), 5, 16, 4, 3),
 }
 

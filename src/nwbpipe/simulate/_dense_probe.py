@@ -19,7 +19,8 @@ RATE_HZ = 30_000.0
 GAIN_TO_UV = 0.5
 #: Neuropixels 1.0: an ADC samples 12 channels in 13 cycles.
 _CHANNELS_PER_ADC, _ADC_CYCLES = 12, 13
-_BEFORE, _AFTER = 45, 75
+#: Samples of a waveform before its trough, and from it on.
+BEFORE, _AFTER = 45, 75
 _DECAY_UM = 28.0
 _REFRACTORY_S = 0.004
 #: Displacements are rounded to this before a waveform is drawn.
@@ -82,6 +83,8 @@ class DenseProbeTruth:
         Positions in micrometers, without drift: x, y (along the probe), z (distance from it).
     amplitudes_uv : ndarray, float64, shape (n_units,)
         Depth of the trough at the unit's own place.
+    widths : ndarray, float64, shape (n_units,)
+        Duration of each unit's waveform, as a factor.
     artifacts : ndarray, float64, shape (n_artifacts, 2)
         Start and end in seconds.
     settings : DenseProbeSettings
@@ -93,10 +96,20 @@ class DenseProbeTruth:
     spike_samples: tuple[NDArray[np.int64], ...]
     unit_locations: Floats
     amplitudes_uv: Floats
+    widths: Floats
     artifacts: Floats
     settings: DenseProbeSettings
     rate: float = RATE_HZ
     gain_to_uv: float = field(default=GAIN_TO_UV)
+
+    def templates_uv(self) -> Floats:
+        """Return each unit's waveform at rest in microvolts, shape (n_units, n_samples, n_channels)."""
+        return np.array(
+            [
+                _draw_waveform(place, amplitude, width, self.channel_locations, self.inter_sample_shift)
+                for place, amplitude, width in zip(self.unit_locations, self.amplitudes_uv, self.widths, strict=True)
+            ]
+        )
 
     def displacement_um(self, times: Floats) -> Floats:
         """Return the displacement of the tissue along the probe at these times (seconds), in micrometers."""
@@ -140,8 +153,8 @@ def simulate_dense_probe(settings: DenseProbeSettings | None = None, *, seed: in
             visible = np.flatnonzero(working & (np.abs(template).max(axis=0) > 1.0))
             steps = np.rint(template[:, visible] / GAIN_TO_UV).astype("int16")
             for sample in train[drift == step]:
-                samples[sample - _BEFORE : sample + _AFTER, visible] += steps
-    return DenseProbeTruth(samples, contacts, shifts, trains, units, amplitudes, artifacts, settings)
+                samples[sample - BEFORE : sample + _AFTER, visible] += steps
+    return DenseProbeTruth(samples, contacts, shifts, trains, units, amplitudes, widths, artifacts, settings)
 
 
 def neuropixels_locations(n_channels: int) -> Floats:
@@ -166,13 +179,13 @@ def _draw_train(rng: np.random.Generator, settings: DenseProbeSettings, n_sample
     count = int(settings.duration_s * rate * 1.5) + 20
     intervals = _REFRACTORY_S + rng.exponential(max(1e-3, 1.0 / rate - _REFRACTORY_S), count)
     train = np.rint(np.cumsum(intervals) * RATE_HZ).astype(np.int64)
-    return train[(train > _BEFORE) & (train < n_samples - _AFTER)]
+    return train[(train > BEFORE) & (train < n_samples - _AFTER)]
 
 
 def _draw_waveform(place: Floats, amplitude: float, width: float, contacts: Floats, shifts: Floats) -> Floats:
     """Return the waveform on each contact in microvolts, each channel sampled at its own moment."""
     distance = np.sqrt(np.sum((contacts - place[:2]) ** 2, axis=1) + place[2] ** 2)
-    milliseconds = ((np.arange(-_BEFORE, _AFTER)[:, None] + shifts) / RATE_HZ * 1e3) / width
+    milliseconds = ((np.arange(-BEFORE, _AFTER)[:, None] + shifts) / RATE_HZ * 1e3) / width
     trough = -np.exp(-0.5 * (milliseconds / 0.12) ** 2)
     rebound = 0.35 * np.exp(-0.5 * ((milliseconds - 0.45) / 0.22) ** 2)
     waveform: Floats = amplitude * (trough + rebound) * np.exp(-distance / _DECAY_UM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwbpipe.simulate._common import Floats, Scale, require
+from nwbpipe.simulate._dense_probe import BEFORE, DenseProbeSettings, simulate_dense_probe
 
 RATE_HZ = 30_000.0
 PART_NUMBER = "NP1000"
@@ -41,7 +43,7 @@ class EphysTruth:
     unit_locations : ndarray, float64, shape (n_units, 3)
         Position of each unit in micrometers: x, y (along the shank), z (distance from the probe).
     templates : ndarray, float32, shape (n_units, n_samples, n_channels)
-        Mean waveform of each unit in microvolts.
+        Mean waveform of each unit in microvolts, of tissue at rest.
     channel_locations : ndarray, float64, shape (n_channels, 2)
         Position of each contact in micrometers.
     rate : float
@@ -52,6 +54,8 @@ class EphysTruth:
         Standard deviation of the noise in microvolts.
     sync_times : ndarray, float64
         Rising edges of the 1 Hz sync wave in seconds, in the reference clock.
+    drift_um : ndarray, float64
+        Displacement of the tissue along the probe at `sync_times`, in micrometers.
     """
 
     spike_samples: tuple[NDArray[np.int64], ...]
@@ -63,6 +67,7 @@ class EphysTruth:
     gain_to_uv: float
     noise_uv: float
     sync_times: Floats
+    drift_um: Floats
 
 
 def write_ephys(
@@ -70,7 +75,7 @@ def write_ephys(
 ) -> EphysTruth:
     """Write `folder`/run1_g0/run1_g0_imec0/run1_g0_t0.imec0.ap.{bin,meta}.
 
-    SpikeInterface generates templates, Poisson trains and noise
+    Tissue that drifts is simulated by :func:`simulate_dense_probe`, tissue at rest by SpikeInterface
     (:func:`spikeinterface.core.generate_ground_truth_recording`). Units are spread along the shank, so that a
     sorter can find all of them.
 
@@ -87,6 +92,58 @@ def write_ephys(
     pulses : dict, optional
         For each of `PULSE_BITS`: times of the device's pulses, in seconds.
     """
+    simulated = _simulate_drift(rng, scale) if scale.drift_um else _simulate_rest(rng, scale)
+    stem = folder / RUN / f"{RUN}_imec0" / f"{RUN}_t0.imec0.ap"
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    binary, meta = Path(f"{stem}.bin"), Path(f"{stem}.meta")
+    _write_binary(binary, simulated, pulses or {})
+    meta.write_text(format_meta(binary, simulated.n_samples, make_probe(scale.n_channels), start_time), "ascii")
+    sync_times = np.arange(0.5, scale.duration_s, 1.0)
+    return EphysTruth(
+        spike_samples=simulated.trains,
+        spike_times=tuple(train / RATE_HZ for train in simulated.trains),
+        unit_locations=simulated.locations,
+        templates=np.asarray(simulated.templates, dtype=np.float32),
+        channel_locations=simulated.contacts,
+        rate=RATE_HZ,
+        gain_to_uv=GAIN_TO_UV,
+        noise_uv=NOISE_UV,
+        sync_times=sync_times,
+        drift_um=simulated.displacement_um(sync_times),
+    )
+
+
+@dataclass(frozen=True)
+class _Simulated:
+    """A simulated recording, and the truth about it."""
+
+    n_samples: int
+    read_microvolts: Callable[[int, int], NDArray[Any]]
+    trains: tuple[NDArray[np.int64], ...]
+    locations: Floats
+    templates: NDArray[Any]
+    contacts: Floats
+    displacement_um: Callable[[Floats], Floats]
+
+
+def _simulate_drift(rng: np.random.Generator, scale: Scale) -> _Simulated:
+    """Simulate tissue that moves along the probe once up and down."""
+    settings = DenseProbeSettings(
+        n_channels=scale.n_channels, duration_s=scale.duration_s, n_units=scale.n_units,
+        firing_rate_hz=FIRING_RATE_HZ, noise_uv=NOISE_UV, common_uv=0.0,
+        drift_um=scale.drift_um, drift_period_s=scale.duration_s,
+    )  # fmt: skip
+    truth = simulate_dense_probe(settings, seed=_draw_seed(rng))
+    before = BEFORE - round(_MS_BEFORE * RATE_HZ / 1e3)
+    templates = truth.templates_uv()[:, before : before + round((_MS_BEFORE + _MS_AFTER) * RATE_HZ / 1e3)]
+    return _Simulated(
+        len(truth.samples), lambda start, stop: truth.samples[start:stop] * truth.gain_to_uv, truth.spike_samples,
+        truth.unit_locations, templates, truth.channel_locations, truth.displacement_um,
+    )  # fmt: skip
+
+
+def _simulate_rest(rng: np.random.Generator, scale: Scale) -> _Simulated:
+    """Simulate tissue at rest."""
     core: Any = require("spikeinterface.core", "spikeinterface")
     generate: Any = require("spikeinterface.core.generate", "spikeinterface")
     probe = make_probe(scale.n_channels)
@@ -114,26 +171,13 @@ def write_ephys(
         noise_kwargs={"noise_levels": NOISE_UV, "strategy": "on_the_fly"},
         seed=_draw_seed(rng),
     )
-    stem = folder / RUN / f"{RUN}_imec0" / f"{RUN}_t0.imec0.ap"
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    binary, meta = Path(f"{stem}.bin"), Path(f"{stem}.meta")
-    n_samples = int(recording.get_num_samples())
-    _write_binary(binary, recording, n_samples, pulses or {})
-    meta.write_text(format_meta(binary, n_samples, probe, start_time), encoding="ascii")
-    samples = tuple(
+    trains = tuple(
         np.asarray(sorting.get_unit_spike_train(unit, segment_index=0), dtype=np.int64) for unit in sorting.unit_ids
     )
-    return EphysTruth(
-        spike_samples=samples,
-        spike_times=tuple(train / RATE_HZ for train in samples),
-        unit_locations=locations,
-        templates=np.asarray(templates, dtype=np.float32),
-        channel_locations=contacts,
-        rate=RATE_HZ,
-        gain_to_uv=GAIN_TO_UV,
-        noise_uv=NOISE_UV,
-        sync_times=np.arange(0.5, scale.duration_s, 1.0),
-    )
+    return _Simulated(
+        int(recording.get_num_samples()), lambda start, stop: recording.get_traces(start_frame=start, end_frame=stop),
+        trains, locations, templates, contacts, np.zeros_like,
+    )  # fmt: skip
 
 
 def _draw_seed(rng: np.random.Generator) -> int:
@@ -156,9 +200,9 @@ def _draw_unit_locations(rng: np.random.Generator, contacts: Floats, n_units: in
     return np.column_stack([x, y, rng.uniform(6.0, 14.0, n_units)])
 
 
-def _write_binary(path: Path, recording: Any, n_samples: int, pulses: dict[str, Floats]) -> None:
+def _write_binary(path: Path, simulated: _Simulated, pulses: dict[str, Floats]) -> None:
     """Write int16 samples, the sync word as the last channel; one second at a time, to bound memory."""
-    step = int(RATE_HZ)
+    step, n_samples = int(RATE_HZ), simulated.n_samples
     word = np.zeros(n_samples, dtype="<i2")
     for device, times in pulses.items():
         first = np.rint(times * RATE_HZ).astype(np.int64)
@@ -167,7 +211,7 @@ def _write_binary(path: Path, recording: Any, n_samples: int, pulses: dict[str, 
     with path.open("wb") as file:
         for start in range(0, n_samples, step):
             stop = min(start + step, n_samples)
-            microvolts = recording.get_traces(start_frame=start, end_frame=stop)
+            microvolts = simulated.read_microvolts(start, stop)
             block = np.zeros((stop - start, microvolts.shape[1] + 1), dtype="<i2")
             # The converter has 10 bits: what exceeds its range is clipped, as in a real recording.
             block[:, :-1] = np.clip(np.rint(microvolts / GAIN_TO_UV), -512, 511)

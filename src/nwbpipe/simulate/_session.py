@@ -190,8 +190,8 @@ def simulate_session(
     seed : int, default 0
         Seed of all randomness, 0 or above.
     size : {"demo", "small"}, default "demo"
-        ``demo``: 46 s, 60 cells, 32 channels with 10 units, about 250 MB; large enough to compare suite2p, a spike
-        sorter and Facemap with the truth. ``small``: 4 s, under 10 MB, for tests of conversion.
+        ``demo``: 46 s, 60 cells, 64 channels with 10 units that drift, about 350 MB; large enough to compare suite2p,
+        a spike sorter and Facemap with the truth. ``small``: 4 s, under 10 MB, for tests of conversion.
     overwrite : bool, default False
         Replace a session that is in `folder` already.
 
@@ -359,9 +359,7 @@ def _build_spec(session: SimulatedSession) -> dict[str, Any]:
             "photometry": {"align": "start", "offset_s": OFFSETS_S["photometry"]},
         },
         "metadata": {
-            "Devices": {
-                "neuropixels_18005100001": {"description": "A simulated Neuropixels 1.0 probe, 32 channels."}
-            },
+            "Devices": {"neuropixels_18005100001": {"description": "A simulated Neuropixels 1.0 probe."}},
             "Ecephys": {"ElectrodeGroups": {"NeuropixelsImec0": {"location": "VISp"}}},
             "Ophys": {
                 "ImagingPlanes": {

@@ -122,6 +122,25 @@ def shift_error(true_shifts: ArrayLike, found_shifts: ArrayLike) -> float:
     return float(np.sqrt((difference**2).mean()))
 
 
+def drift_error(true_drift: ArrayLike, found_drift: ArrayLike) -> float:
+    """Return the largest error of an estimated drift of the tissue along a probe, in its unit.
+
+    The median difference of each window is removed: an estimate is free to choose its zero.
+
+    Parameters
+    ----------
+    true_drift : array_like, shape (n_times,)
+        True displacement.
+    found_drift : array_like, shape (n_times, n_windows)
+        Estimated displacement in each window of depth, at the same times.
+    """
+    truth, estimate = np.asarray(true_drift, dtype=np.float64), np.asarray(found_drift, dtype=np.float64)
+    if estimate.ndim != 2 or truth.shape != estimate.shape[:1]:
+        raise ValueError(f"drifts must be of the same times, not {truth.shape} and {estimate.shape}")
+    difference = estimate - truth[:, None]
+    return float(np.abs(difference - np.median(difference, axis=0)).max())
+
+
 def reference_offset(true_shifts: ArrayLike, found_shifts: ArrayLike) -> tuple[float, float]:
     """Return the displacement (y, x) of registered images against the scene without motion, in pixels.
 

@@ -99,7 +99,7 @@ def test_a_dense_probe_that_drifts_is_sorted_by_default(tmp_path):
         assert len(units["spike_amplitudes"][0]) == len(units["spike_depths"][0]) == len(units["spike_times"][0])
         edges = np.array(units["obs_intervals"][0])
         np.testing.assert_allclose(edges, [[3.0, 8.0], [8.02, 12.0], [12.02, 15.0]], atol=2e-3)
-        true = truth.displacement_um(motion.timestamps[:] - 3.0)
+        true = truth.displacement_um(motion.get_timestamps() - 3.0)
         for window in motion.data[:].T:
             assert np.corrcoef(true, window)[0, 1] > 0.95
             assert np.abs(window - (true - np.median(true))).max() < 5.0
@@ -114,7 +114,7 @@ def test_motion_is_estimated_by_itself_and_tissue_at_rest_stays(tmp_path):
     with rec.opened(path) as nwbfile:
         module = nwbfile.processing["ecephys"]
         motion, raster = module["Motion_motion"], module["DriftRaster_motion"]
-        true = truth.displacement_um(motion.timestamps[:] - 3.0)
+        true = truth.displacement_um(motion.get_timestamps() - 3.0)
         errors = motion.data[:] - (true - np.median(true))[:, None]
         print("largest error in micrometers", np.abs(errors).max().round(2))
         assert np.abs(errors).max() < 5.0

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from nwbpipe.environments import Tool
+from nwbpipe.nwb_builders import regular_times
 from nwbpipe.processors._base import Context, Input, Processor, Results
 from nwbpipe.processors.ephys import _electrodes
 from nwbpipe.processors.ephys._motion_write import add_motion
@@ -91,6 +92,6 @@ class Motion(Processor):
                 description=text,
                 data=arrays["raster"][:].astype("int32"),
                 unit="spikes",
-                timestamps=arrays["raster_times"][:],
+                **regular_times(arrays["raster_times"][:]).arguments(),
             )
         )

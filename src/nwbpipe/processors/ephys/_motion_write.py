@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nwbpipe.nwb_builders import regular_times
+
 if TYPE_CHECKING:
     from pynwb import ProcessingModule
 
@@ -36,7 +38,7 @@ def add_motion(module: ProcessingModule, context: Context, motion: Any, group_na
             f"larger depths (rel_y). One column for each depth window of {windows}",
             data=np.asarray(motion["displacement"][:], dtype="float32"),
             unit="micrometers",
-            timestamps=np.asarray(motion["times"][:], dtype="float64"),
+            **regular_times(motion["times"][:]).arguments(),
         )
     )
     depths = np.asarray(motion["depths"][:], dtype="float64")
