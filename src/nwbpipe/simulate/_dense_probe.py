@@ -106,8 +106,10 @@ class DenseProbeTruth:
         """Return each unit's waveform at rest in microvolts, shape (n_units, n_samples, n_channels)."""
         return np.array(
             [
-                _draw_waveform(place, amplitude, width, self.channel_locations, self.inter_sample_shift)
-                for place, amplitude, width in zip(self.unit_locations, self.amplitudes_uv, self.widths, strict=True)
+                _draw_waveform(location, amplitude, width, self.channel_locations, self.inter_sample_shift)
+                for location, amplitude, width in zip(
+                    self.unit_locations, self.amplitudes_uv, self.widths, strict=True
+                )
             ]
         )
 

@@ -134,8 +134,8 @@ def _simulate_drift(rng: np.random.Generator, scale: Scale) -> _Simulated:
         drift_um=scale.drift_um, drift_period_s=scale.duration_s,
     )  # fmt: skip
     truth = simulate_dense_probe(settings, seed=_draw_seed(rng))
-    before = BEFORE - round(_MS_BEFORE * RATE_HZ / 1e3)
-    templates = truth.templates_uv()[:, before : before + round((_MS_BEFORE + _MS_AFTER) * RATE_HZ / 1e3)]
+    first = BEFORE - round(_MS_BEFORE * RATE_HZ / 1e3)
+    templates = truth.templates_uv()[:, first : first + round((_MS_BEFORE + _MS_AFTER) * RATE_HZ / 1e3)]
     return _Simulated(
         len(truth.samples), lambda start, stop: truth.samples[start:stop] * truth.gain_to_uv, truth.spike_samples,
         truth.unit_locations, templates, truth.channel_locations, truth.displacement_um,

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +147,7 @@ def prepare_submission(
     workers = plan_workers(
         spec.executor, spec.steps, states, workers=array, hours_first=scheduler.name == "lsf"
     )  # fmt: skip
-    name = f"{re.sub('[^0-9]', '', format_now()[:19])}-{secrets.token_hex(3)}"
+    name = f"{datetime.now(UTC):%Y%m%d%H%M%S-%f}-{secrets.token_hex(3)}"  # sorted by time
     store = project.planner.state
     logs = _log_folder(store, spec.folder) / name
     largest = scheduler.find_largest_array() if workers else 1
