@@ -73,6 +73,15 @@ def test_the_first_sample_is_put_where_the_account_knows_it() -> None:
     assert item.starting_time == pytest.approx(0.04, abs=1e-12)
 
 
+def test_a_series_that_shares_the_times_of_another_moves_with_it() -> None:
+    owner = series(rate=None, starting_time=None, timestamps=np.arange(100) / 10 + 3.0)
+    sharing = series(rate=None, starting_time=None, timestamps=owner)
+    stream = Stream(first_time=0.5)
+    assert reconcile(Account("test", streams=(stream,)), AddedObjects(objects=[owner, sharing]), where=WHERE) == []
+    np.testing.assert_allclose(owner.timestamps, np.arange(100) / 10 + 0.5, atol=1e-12)
+    np.testing.assert_array_equal(sharing.timestamps, owner.timestamps)
+
+
 def test_samples_after_a_gap_keep_their_times() -> None:
     from pynwb.epoch import TimeIntervals
 

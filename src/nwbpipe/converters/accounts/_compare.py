@@ -235,8 +235,8 @@ def _correct_times(stream: Stream, series: Any, added: AddedObjects) -> list[str
         series.fields["rate"] = stream.true_rate
     if stream.first_time is None:
         return []
-    timestamps = series.fields.get("timestamps")
-    first = float(series.fields.get("starting_time") or 0.0) if timestamps is None else float(timestamps[0])
+    timestamps = series.timestamps  # of a series that shares those of another one, the other's
+    first = float(series.starting_time or 0.0) if timestamps is None else float(timestamps[0])
     if abs(first - stream.first_time) > _SAME_TIME_S:
         shift_times(added, stream.first_time - first)
     return []
