@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from nwbpipe.errors import RequestError, ToolMissingError, WorkError
+from nwbpipe.errors import RequestError, ToolMissingError, UntrustedError, WorkError
+from nwbpipe.machine import trust, withdraw_trust
 from nwbpipe.project import (
     ExecutorSpec,
     Project,
@@ -39,7 +40,10 @@ gpu = 1
 memory = "16GB"
 walltime = "10:00:00"
 queue = "gpu"
-options = { account = "lab", job_extra_directives = ["--qos=long"], job_script_prologue = ["module load cuda"] }
+[executor.kinds.ephys.options]
+account = "lab"
+job_extra_directives = ["--qos=long", "-C 'a&b'"]
+job_script_prologue = ["module load cuda"]
 """
 EPHYS = STEPS + 'resources = { kind = "ephys", cpu = 8, gpu = 1, time_limit_s = 3600 }\n'
 
@@ -59,6 +63,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project_of(template: Path, folder: Path, steps: str) -> Project:
     shutil.copytree(template / "nwb", folder / "nwb")
     (folder / "nwbpipe.toml").write_text(HEAD + steps)
+    trust(folder / "nwbpipe.toml")
     return Project(folder)
 
 
@@ -74,7 +79,7 @@ def test_arrays_of_each_kind_follow_on_each_other(template: Path, tmp_path: Path
     ]  # fmt: skip
     assert {
         "--job-name=nwbpipe-lab-ephys", "--array=1-2", "--cpus-per-task=8", "--gres=gpu:1", "--time=600",
-        "--partition=gpu", "--account=lab", "--qos=long", "--mem=15259M",
+        "--partition=gpu", "--account=lab", "--qos=long", "-C", "a&b", "--mem=15259M",
     } <= set(calls[1])  # fmt: skip
     # One round for the first kind, one for the second, which waits for it, and a spare.
     assert [array.round for array in submission.arrays] == [1, 1, 2, 2, 3, 3]
@@ -140,6 +145,27 @@ def test_a_refused_array_takes_the_others_back(template: Path, tmp_path: Path, s
     assert list_queued(project) == []
 
 
+def test_what_could_not_be_taken_back_can_be_cancelled_later(
+    template: Path, tmp_path: Path, stand_ins: StandIns
+) -> None:
+    stand_ins.add("sbatch", f'case "$*" in *--partition=gpu*) exit 1;; esac\n{ACCEPT}')
+    stand_ins.add("scancel", "echo 'Unable to contact slurm controller' >&2; exit 1")
+    project = project_of(template, tmp_path / "lab", EPHYS + KINDS)
+    with pytest.raises(WorkError, match="refused"):
+        submit_workers(prepare_submission(project))
+    stand_ins.add("scancel", "exit 0")
+    (cancelled,) = cancel_submissions(project)
+    assert stand_ins.calls("scancel")[-1] == ["scancel", cancelled.arrays[0].job]
+
+
+def test_a_project_that_is_not_trusted_submits_no_shell(template: Path, tmp_path: Path, stand_ins: StandIns) -> None:
+    project = project_of(template, tmp_path / "lab", EPHYS + KINDS)
+    withdraw_trust(project.spec.path)
+    with pytest.raises(UntrustedError):
+        submit_workers(prepare_submission(project))
+    assert stand_ins.calls("sbatch") == []
+
+
 @pytest.mark.parametrize(
     ("body", "error", "message"),
     [
@@ -199,9 +225,13 @@ def test_workers_fit_the_steps(template: Path, tmp_path: Path) -> None:
     assert "walltime = 3600 s, the step needs 3600 s" in str(caught.value)
     (array,) = plan_workers(spec, steps, states("first"))  # standard runs can use any kind
     assert array.takes == ("ephys", "standard")
-    spec = ExecutorSpec.model_validate({"kinds": {"standard": {"walltime": "10-hours"}}})
-    with pytest.raises(RequestError, match="not a duration"):
-        plan_workers(spec, steps, states("first"))
+    for kind, message in (
+        ({"walltime": "10-hours"}, "not a duration"),
+        ({"options": {"job_extra_directives": ["--comment='a"]}}, "directive"),
+    ):
+        spec = ExecutorSpec.model_validate({"kinds": {"standard": kind}})
+        with pytest.raises(RequestError, match=message):
+            plan_workers(spec, steps, states("first"))
 
 
 @pytest.mark.parametrize(

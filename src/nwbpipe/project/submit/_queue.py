@@ -96,9 +96,9 @@ def list_queued(project: Project) -> list[QueuedSubmission]:
     for submission in slurm:
         ids = {array.job for array in submission.arrays}
         jobs = tuple(
-            JobState(job, name, state, reason, node, since, runs.get(job, ""))
-            for job, name, state, reason, node, since in sorted(states, key=lambda state: state[2] != "running")
-            if job.partition("_")[0] in ids
+            replace(state, run=runs.get(state.job, ""))
+            for state in sorted(states, key=lambda state: state.state != "running")
+            if state.job.partition("_")[0] in ids
         )
         if jobs:
             queued.append(QueuedSubmission(submission, jobs))
@@ -128,8 +128,8 @@ def cancel_submissions(project: Project) -> list[Submission]:
     return cancelled
 
 
-def _ask_slurm(submissions: Sequence[Submission]) -> tuple[list[tuple[str, str, str, str, str, str]], str]:
-    """Return job, name, state, reason, node and start of the jobs with our names; or why SLURM does not tell."""
+def _ask_slurm(submissions: Sequence[Submission]) -> tuple[list[JobState], str]:
+    """Return the states of the jobs with our names; or why SLURM does not tell."""
     names = sorted({array.name for submission in submissions for array in submission.arrays})
     command = ["squeue", "--noheader", f"--name={','.join(names)}", "--format=%i|%j|%T|%r|%N|%S"]
     try:
@@ -149,6 +149,6 @@ def _ask_slurm(submissions: Sequence[Submission]) -> tuple[list[tuple[str, str, 
             job, name, state, reason, node, since = parts
             running = state == "RUNNING"
             states.append(
-                (job, name, state.lower(), "" if running else reason, node, since if running else "")
-            )  # fmt: skip
+                JobState(job, name, state.lower(), "" if running else reason, node, since if running else "")
+            )
     return states, ""

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from nwbpipe.errors import FileAccessError, NwbpipeError, RequestError, ToolMissingError, WorkError
 from nwbpipe.project._state_folder import make_state_folder
+from nwbpipe.project._trust import require_trust
 from nwbpipe.project.submit._schedulers import (
     SCHEDULERS,
     JobArray,
@@ -172,7 +173,10 @@ def submit_workers(prepared: PreparedSubmission) -> Submission:
         The scheduler's command is not on PATH.
     WorkError
         The scheduler refused a job, with its own words, or does not answer.
+    UntrustedError
+        The project names programs, such as lines of shell for its jobs, and the user does not trust it.
     """
+    require_trust(prepared.spec)
     scheduler = prepared.scheduler
     if shutil.which(scheduler.command) is None:
         msg = f"the command {scheduler.command} is not on PATH"
@@ -195,10 +199,10 @@ def submit_workers(prepared: PreparedSubmission) -> Submission:
                 write_submission(prepared.store, submission)
             previous = tuple(jobs)
     except BaseException:
-        with suppress(NwbpipeError, OSError):
+        with suppress(NwbpipeError, OSError):  # what can't be cancelled now is left to `cancel_submissions`
             cancel_arrays(scheduler, submission)
-        if submission.arrays:
-            write_submission(prepared.store, replace(submission, cancelled=True))
+            if submission.arrays:
+                write_submission(prepared.store, replace(submission, cancelled=True))
         raise
     return submission
 
@@ -228,7 +232,7 @@ def _submit_array(scheduler: Scheduler, array: JobArray, script: str) -> str:
         raise WorkError(
             msg, where=f"[executor.kinds.{array.worker.kind}]",
             found=(answer.stderr or answer.stdout).strip()[:2000] or f"exit code {answer.returncode}, and no word",
-            hint="nothing was submitted; `nwbpipe submit --dry-run` shows the commands",
+            hint="the arrays before it are cancelled; `nwbpipe submit --dry-run` shows the commands",
         )  # fmt: skip
     return match[1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class WorkerArray:
     queue, account : str
         Partition or queue, and account; "" leaves them to the cluster.
     directives : tuple of str
-        More options of the scheduler.
+        More words of the scheduler's command.
     prologue : tuple of str
         Lines of shell that the job runs first.
     """
@@ -225,9 +226,24 @@ def _make_array(
         walltime_s=walltime_s,
         queue=kind.queue or str(options.get("queue", "")),
         account=str(options.get("account") or options.get("project") or ""),
-        directives=_list_texts(options.get("job_extra_directives")),
+        directives=_split_directives(name, options.get("job_extra_directives")),
         prologue=_list_texts(options.get("job_script_prologue")),
     )
+
+
+def _split_directives(name: str, value: object) -> tuple[str, ...]:
+    """Return directives as words: in a script, "-C fast" is an option and its value."""
+    words: list[str] = []
+    for text in _list_texts(value):
+        try:
+            words += shlex.split(text)
+        except ValueError as error:
+            msg = "a directive of the scheduler can't be read"
+            raise RequestError(
+                msg, where=f"[executor.kinds.{name}] options.job_extra_directives",
+                expected="options as in a job's script", found=text,
+            ) from error  # fmt: skip
+    return tuple(words)
 
 
 def _list_texts(value: object) -> tuple[str, ...]:
