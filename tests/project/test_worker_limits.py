@@ -32,6 +32,8 @@ def test_the_scheduler_s_variables_are_limits(tmp_path: Path, stand_ins: StandIn
     assert (
         read_worker_limits({**variables, "SLURM_MEM_PER_NODE": "500"}, root=tmp_path).memory_gb == 500 * 2**20 / 1e9
     )
+    tasks = {**JOB, "SLURM_CPUS_ON_NODE": "8", "SLURM_MEM_PER_CPU": "1000"}  # of `salloc --ntasks=8`
+    assert read_worker_limits(tasks, root=tmp_path).memory_gb == 8000 * 2**20 / 1e9
     assert read_worker_limits({"NCPUS": "3"}, root=tmp_path) == WorkerLimits()  # not in a job
     assert identify_job(variables) == {"scheduler": "slurm", "job": "12_3"}
     assert identify_job({}) == {}
@@ -126,7 +128,8 @@ def test_a_worker_without_work_ends(tmp_path: Path, test_processors: None) -> No
     ("ending", "log", "code", "words"),
     [
         ("JobState=TIMEOUT Reason=TimeLimit", "", "NP215", "time limit"),
-        ("JobState=FAILED", "slurmstepd: error: Exceeded memory limit", "NP214", "more memory"),
+        ("JobState=FAILED", "slurmstepd: error: Exceeded job memory limit", "NP214", "more memory"),
+        ("JobState=FAILED", "60 %\rslurmstepd-n7: error: Detected 1 oom_kill event", "NP214", "more memory"),
     ],
 )
 def test_the_next_worker_tells_how_a_job_ended(
@@ -163,6 +166,7 @@ def test_the_next_worker_tells_how_a_job_ended(
 def test_other_ends_are_not_counted(ending: str, tmp_path: Path, stand_ins: StandIns) -> None:
     stand_ins.add("sacct", f"echo '{ending} by 0'")
     store = stores.open_store(tmp_path / "state")
+    store.write_bytes("logs/submit/1/n-12_3.log", b"m1/s0 failed: CUDA out of memory\nm1/s1 begun\n")  # of a tool
     assert explain_job_end({"scheduler": "slurm", "job": "12_3"}, store) is None
     assert stand_ins.calls("sacct") != []
     stand_ins.add("sacct", "echo OUT_OF_MEMORY")

@@ -19,8 +19,9 @@ from nwbpipe.stores import Store
 _ASK_TIMEOUT_S = 20.0
 _TAIL_BYTES = 4096
 _TAIL_LINES = 5
-_MEMORY_WORDS = re.compile(r"exceeded memory limit|out.of.memory|oom.kill", re.IGNORECASE)
-_TIME_WORDS = re.compile(r"due to time limit", re.IGNORECASE)
+# In lines of SLURM alone: a tool that ran out of a GPU's memory was not killed for it.
+_MEMORY_WORDS = re.compile(r"\bslurmstepd\b.*(exceeded (\w+ )?memory limit|out.of.memory|oom.kill)", re.IGNORECASE)
+_TIME_WORDS = re.compile(r"\bslurmstepd\b.*due to time limit", re.IGNORECASE)
 _BEGINNING = "the job "
 _MEMORY = (
     "was killed because it used more memory than it had asked for",

@@ -82,7 +82,7 @@ def read_worker_limits(variables: Mapping[str, str] = os.environ, *, root: Path 
         if per_node := _count(variables, "SLURM_MEM_PER_NODE"):
             memory.append(per_node * 2**20)
         elif per_core := _count(variables, "SLURM_MEM_PER_CPU"):
-            memory.append(per_core * 2**20 * (cores[0] if cores else 1))
+            memory.append(per_core * 2**20 * (_count(variables, "SLURM_CPUS_ON_NODE") or (cores[0] if cores else 1)))
     for folder in _list_groups(root):
         for name in ("memory.max", "memory.limit_in_bytes"):
             if (limit := _read_number(folder / name)) and limit < _UNLIMITED:
