@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nwbpipe.cli import main
+from nwbpipe.errors import FileAccessError
 from nwbpipe.machine import Finding, Severity
 from nwbpipe.project import _doctor, examine_folders, examine_project, examine_python
 from tests.fixtures.lab import LAB_URL
@@ -58,6 +59,19 @@ def test_a_missing_and_a_wrong_package_are_named(monkeypatch: pytest.MonkeyPatch
         _doctor._list_required.cache_clear()
 
 
+def test_a_core_package_that_is_gone_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = metadata.version
+
+    def find(name: str) -> str:
+        if name == "nwbinspector":
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", find)
+    (fault,) = faults(examine_python())
+    assert "nwbinspector is not installed" in fault
+
+
 def test_a_folder_that_cannot_be_made_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NWBPIPE_SCRATCH", str(tmp_path / "file" / "below"))
@@ -85,12 +99,16 @@ def test_faults_of_a_project_are_told(tmp_path: Path) -> None:
     untrusted, missing = faults(examine_project(path))
     assert "nwbpipe trust" in untrusted
     assert str(tmp_path / "gone") in missing
+    path.write_text(PROJECT.format(raw="x" * 300, nwb="nwb"), encoding="utf-8")  # no file system has such a name
+    assert ["no such folder" in fault for fault in faults(examine_project(path))] == [True]
     path.write_text("nwbpipe = 1\n[stores]\nraw = 3\n", encoding="utf-8")
     (wrong,) = faults(examine_project(path))
     assert "line 3" in wrong
 
 
-def test_a_store_elsewhere_is_tried_and_left_as_it_was(lab_package: Path, tmp_path: Path) -> None:
+def test_a_store_elsewhere_is_tried_and_left_as_it_was(
+    lab_package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from nwbpipe.stores import open_store
 
     path = write_project(tmp_path, more=f'state = "{LAB_URL}/state"\n')
@@ -99,6 +117,13 @@ def test_a_store_elsewhere_is_tried_and_left_as_it_was(lab_package: Path, tmp_pa
     assert finding.verdict is Severity.FINE
     assert "can be read and written" in finding.text
     assert [entry.path for entry in open_store(LAB_URL).list()] == before
+
+    def refuse(*_: object, **__: object) -> str:
+        raise FileAccessError("you may not write there")
+
+    monkeypatch.setattr(type(open_store(f"{LAB_URL}/state")), "write_bytes", refuse)
+    (fault,) = faults(examine_project(path))
+    assert "you may not write there" in fault
 
 
 def test_the_command_ends_with_1_at_a_fault(

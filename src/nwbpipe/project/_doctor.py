@@ -26,7 +26,7 @@ from nwbpipe.run import log_folder
 from nwbpipe.stores import Store, is_remote, open_store, scratch_folder
 from nwbpipe.stores.s3 import public_url
 
-_SHOWN = ("pynwb", "hdmf", "h5py", "numpy", "neuroconv", "nwbinspector")
+_SHOWN = ("nwbpipe", "pynwb", "hdmf", "h5py", "numpy", "neuroconv", "nwbinspector")
 _LITTLE = 20e9  # bytes: a raw movie or probe recording fills it
 
 
@@ -35,7 +35,7 @@ def examine_python() -> list[Finding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = psutil.virtual_memory().total / 1e9
     gpus = len(list_gpus())
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("nwbpipe", *_SHOWN))
+    versions = ", ".join(f"{name} {version}" for name in _SHOWN if (version := _find_version(name)))
     findings = [
         Finding("machine", Severity.FINE, f"Python {platform.python_version()}: {sys.executable}"),
         Finding("machine", Severity.FINE, f"{cores} cores, {memory:.0f} GB of memory, {gpus or 'no'} GPUs of NVIDIA"),
@@ -66,15 +66,22 @@ def _list_unmet(extra: str) -> list[str]:
             continue
         visited.add(package)
         for required in _list_required(*package):
-            try:
-                version = metadata.version(required.name)
-            except metadata.PackageNotFoundError:
+            version = _find_version(required.name)
+            if version is None:
                 unmet.add(f"{required.name} is not installed")
                 continue
             if not required.specifier.contains(version, prereleases=True):
                 unmet.add(f"{required.name}{required.specifier} (found {version})")
             waiting += [(required.name, further) for further in required.extras]
     return sorted(unmet)
+
+
+def _find_version(package: str) -> str | None:
+    """Return the version of an installed package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 @cache
@@ -175,12 +182,13 @@ def _examine_store(store: Store, *, writes: bool) -> str:
 
 
 def _examine_local(root: Path, writes: bool) -> str:
-    existing = next(folder for folder in (root, *root.parents) if folder.exists())
-    if existing != root and not writes:
-        raise FileAccessError("there is no such folder", where=str(root), hint="create it, or correct [stores]")
+    # `Path.exists` raises an error below a folder that may not be entered.
+    existing = next(folder for folder in (root, *root.parents) if os.path.exists(folder))  # noqa: PTH110
     if not os.access(existing, os.W_OK | os.X_OK if writes else os.R_OK | os.X_OK):
         msg = f"you may not {'write' if writes else 'read'} there"
         raise FileAccessError(msg, where=str(existing), hint="ask who owns it, or name another folder in [stores]")
+    if existing != root and not writes:
+        raise FileAccessError("there is no such folder", where=str(root), hint="create it, or correct [stores]")
     free = f"{shutil.disk_usage(existing).free / 1e9:.0f} GB free"
     if existing != root:
         return f"made when it is first needed, {free}"
