@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +36,20 @@ def test_a_page_is_shown_by_a_word_of_its_title(capsys: pytest.CaptureFixture[st
 def test_the_options_of_a_verb_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     run("status")
     assert "--why" in capsys.readouterr().out
+
+
+def test_less_shows_a_page_in_colours(tmp_path: Path) -> None:
+    variables = {name: value for name, value in os.environ.items() if name not in {"LESS", "MANPAGER"}}
+    variables |= {"TERM": "xterm", "PAGER": f'cat > "{tmp_path}/page"; echo "$LESS" > "{tmp_path}/less"'}
+    ours, terminal = pty.openpty()
+    try:
+        command = [sys.executable, "-m", "nwbpipe", "help", "clocks"]
+        subprocess.run(command, env=variables, stdin=terminal, stdout=terminal, check=True, timeout=60)
+    finally:
+        os.close(ours)
+        os.close(terminal)
+    assert "\x1b[" in (tmp_path / "page").read_text(encoding="utf-8")
+    assert "R" in (tmp_path / "less").read_text()
 
 
 @pytest.mark.parametrize(

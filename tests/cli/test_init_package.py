@@ -64,8 +64,11 @@ def test_nothing_of_the_users_is_replaced(package: Path, capsys: pytest.CaptureF
     assert (package / "README.md").read_text(encoding="utf-8") == "ours"
 
 
-@pytest.mark.parametrize("name", ["our-lab", "../lab", "Lab", "1lab"])
-def test_a_name_that_is_none_of_python(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", ["our-lab", "../lab", "Lab", "1lab", "lab_", "class", "nwbpipe"])
+def test_a_name_that_is_none_of_python(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ending:
         main(["init", "--package", name])
     assert ending.value.code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from pathlib import Path
 
@@ -76,8 +77,8 @@ def write_package(folder: Path, name: str) -> None:
     OverwriteError
         If the folder holds something.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        expected = "small letters, digits and underscores, beginning with a letter"
+    if not re.fullmatch(r"[a-z]([a-z0-9_]*[a-z0-9])?", name) or keyword.iskeyword(name) or name == "nwbpipe":
+        expected = "small letters, digits and underscores between them, beginning with a letter; no word of Python"
         raise RequestError("that can't be the name of a package", expected=expected, found=name)
     if folder.is_dir() and any(folder.iterdir()):
         raise OverwriteError("the folder is not empty", where=str(folder), hint="choose another folder, or name")

@@ -34,8 +34,8 @@ def compare(
     from nwbpipe.review import compare as compare_imaging
     from nwbpipe.review import compare_units, has_units
 
-    files = [Path(measure) for measure in words if measure.endswith(".nwb")]
-    steps = [measure for measure in words if not measure.endswith(".nwb")]
+    files = [Path(word) for word in words if word.endswith(".nwb")]
+    steps = [word for word in words if not word.endswith(".nwb")]
     if not files:
         raise typer.BadParameter("name a session file (….nwb) first", param_hint="FILE.nwb")
     if figure is not None and len(files) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -58,6 +59,7 @@ def _show_page(page: Path) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
+    os.environ.setdefault("LESS", "-FRX")  # as git does: without -R, `less` shows colours as their codes
     console = Console()
     with console.pager(styles=True):
         console.print(Markdown(text))
