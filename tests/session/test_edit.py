@@ -163,6 +163,22 @@ def test_rename_moves_containers_links_and_record(two_steps: Path) -> None:
     assert not again.computed
 
 
+def test_a_rename_leaves_the_bytes_of_records_to_a_reader_without_a_lock(two_steps: Path) -> None:
+    nwbpipe.process(two_steps, Scale(), step="third", inputs={"series": "acquisition/lever"})
+    with h5py.File(two_steps) as file:
+        runs = file["general/nwbpipe"]
+        texts = {runs[run][name].name: runs[run][name].id for run in runs for name in ("inputs", "outputs")}
+        spans = {name: (text.get_offset(), text.get_storage_size()) for name, text in texts.items()}
+    before = two_steps.read_bytes()
+    nwbpipe.rename_step(two_steps, "first", "better")
+    after = two_steps.read_bytes()
+    for name, (offset, size) in spans.items():
+        assert after[offset : offset + size] == before[offset : offset + size], name
+    with h5py.File(two_steps) as file:  # what does not name the step is not written anew
+        third = {name: offset for name, (offset, _) in spans.items() if "third" in name}
+        assert {name: file[name].id.get_offset() for name in third} == third
+
+
 def test_inner_names_that_carry_the_step_are_changed_too(session_nwb: Path) -> None:
     nwbpipe.process(session_nwb, Scale(), step="one")
     with h5py.File(session_nwb, "r+") as file:

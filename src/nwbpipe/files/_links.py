@@ -38,16 +38,16 @@ def _walk(path: str, item: Any, without: Collection[str] = ()) -> Iterator[tuple
                         pending.append((posixpath.join(path, name), child))
 
 
-def unlink(file: h5py.File, path: str) -> None:
+def unlink(group: h5py.Group, path: str) -> None:
     """Remove an object's name, and hold the datasets below it open until the file is closed.
 
     HDF5 frees what is unlinked only when its last handle is closed: in a transaction the space is then not given to
     another dataset, and a reader that holds no lock goes on reading the old values.
     """
-    for _, item in _walk(path, file[path]):
+    for _, item in _walk(path, group[path]):
         if isinstance(item, h5py.Dataset):
             h5py.h5i.inc_ref(item.id)  # closing the file closes it
-    del file[path]
+    del group[path]
 
 
 def soft_links(file: h5py.File) -> Iterator[tuple[str, str]]:

@@ -46,12 +46,14 @@ def rename_record(
         if current.record_digest and not find_record_fault(current):
             bound.append(name)
         group = file[f"{LOCATION}/{current.name}"]
-        inputs = [replace(item, path=new_path(item.path)) for item in current.inputs]
-        outputs = [_rename_output(item, new_path(item.path)) for item in current.outputs]
+        inputs = tuple(replace(item, path=new_path(item.path)) for item in current.inputs)
+        outputs = tuple(_rename_output(item, new_path(item.path)) for item in current.outputs)
         if current.run_id == record.run_id:
-            outputs = [replace(item, identity=identities.get(item.path, item.identity)) for item in outputs]
-        write_objects(group, "input", inputs)
-        write_objects(group, "output", outputs)
+            outputs = tuple(replace(item, identity=identities.get(item.path, item.identity)) for item in outputs)
+        if inputs != current.inputs:
+            write_objects(group, "input", inputs)
+        if outputs != current.outputs:
+            write_objects(group, "output", outputs)
     group = file[f"{LOCATION}/{record.name}"]
     group.attrs["step"] = step
     file.move(group.name, f"{LOCATION}/{step}_{record.run_id[:8]}")

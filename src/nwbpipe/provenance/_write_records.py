@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from nwbpipe.errors import InvalidResultError
-from nwbpipe.files import read_texts
+from nwbpipe.files import read_texts, unlink
 from nwbpipe.provenance._canonical import canonical_json
 from nwbpipe.provenance._records import (
     LOCATION,
@@ -121,7 +121,7 @@ def write_objects(group: h5py.Group, kind: Literal["input", "output"], objects: 
 def write_text(group: h5py.Group, name: str, text: str) -> None:
     """Write a dataset of one ASCII text of fixed length, which takes no heap; or replace it."""
     if name in group:
-        del group[name]
+        unlink(group, name)  # a reader without a lock may read it
     value = np.array(text.encode("ascii"), dtype=h5py.string_dtype("utf-8", len(text)))
     group.create_dataset(name, data=value)
 
