@@ -12,9 +12,11 @@ import pytest
 
 from nwbpipe.errors import DamagedFileError, NwbpipeError
 from nwbpipe.provenance import find_record_fault, read_current_record, read_records, write_record
+from nwbpipe.provenance._records import OBJECT_FIELDS
+from nwbpipe.provenance._write_records import write_text
 from nwbpipe.session import SessionFile, find_result_faults
 from nwbpipe.session._remove import check_written
-from tests.provenance.records import make_record
+from tests.provenance.records import change_object, make_record
 
 ATTRIBUTES = {
     "an integer": 7,
@@ -40,7 +42,8 @@ TEXTS = {
 }
 PATHS = {
     "empty": "", "the root": "/", "a dot": ".", "above": "/processing/../acquisition", "long": "/" + "x" * 300,
-    "relative": "processing/behavior", "a control character": "/processing/\x1b[2J",
+    "relative": "processing/behavior", "a control character": "/processing/\x1b[2J", "a null": "/processing\0x",
+    "half of a pair": "/processing/\ud800",
 }  # fmt: skip
 
 
@@ -85,15 +88,29 @@ def test_attributes(file: h5py.File, value: str) -> None:
     read_all(file)
 
 
-@pytest.mark.parametrize("value", [*TEXTS, *PATHS])
-def test_datasets(file: h5py.File, value: str) -> None:
+@pytest.mark.parametrize("superseded", ["", "removed"])
+@pytest.mark.parametrize("value", TEXTS)
+def test_datasets(file: h5py.File, value: str, superseded: str) -> None:
     group = group_of(file)
-    text = (TEXTS | PATHS)[value]
+    group.attrs["superseded_by"] = superseded
     for name in list(group):
-        old = group[name][()]
-        group[name][...] = text
+        old = group[name][()].decode()
+        write_text(group, name, TEXTS[value] or " ")
         read_all(file)
-        group[name][...] = old
+        write_text(group, name, old)
+
+
+@pytest.mark.parametrize("superseded", ["", "removed"])
+@pytest.mark.parametrize("value", PATHS)
+def test_fields_of_inputs_and_outputs(file: h5py.File, value: str, superseded: str) -> None:
+    group = group_of(file)
+    group.attrs["superseded_by"] = superseded
+    for kind in ("input", "output"):
+        for field in OBJECT_FIELDS:
+            old = group[f"{kind}s"][()].decode()
+            change_object(group, kind, **{field: PATHS[value]})
+            read_all(file)
+            write_text(group, f"{kind}s", old)
 
 
 @pytest.mark.parametrize(

@@ -233,8 +233,10 @@ def read_current_record(file: h5py.File, step: str) -> RunRecord | None:
     records = [_read_record(group, find_run) for group in groups if not _read_text(group, "superseded_by")]
     current_ids = {output.object_id for record in records for output in record.outputs}
     for group in groups:
-        by = _read_text(group, "superseded_by")
-        if by and (not has_run(file, by) or _is_any_in(file, _read_objects(group, "output"), current_ids)):
+        with _describe_damage(group):
+            by = _decode_text(group.attrs["superseded_by"])
+            outputs = _read_objects(group, "output") if by else ()
+        if by and (not has_run(file, by) or _is_any_in(file, outputs, current_ids)):
             records = read_records(file)  # which of the two is right, all of them say
             break
     return find_current_record(sorted(records, key=lambda record: (record.ended, record.started)), step)
@@ -374,7 +376,16 @@ def _read_objects(group: h5py.Group, kind: str) -> tuple[ObjectRecord, ...]:
         ]
         return tuple(ObjectRecord(*row) for row in zip(*columns, strict=True))
     items = _read_mappings(group, f"{kind}s")
-    return tuple(ObjectRecord(*(_require(item[name], str) for name in OBJECT_FIELDS)) for item in items)
+    return tuple(ObjectRecord(*(_require_text(item[name]) for name in OBJECT_FIELDS)) for item in items)
+
+
+def _require_text(value: Any) -> str:
+    """Return a text that HDF5 can hold; JSON can hold others, too."""
+    text = _require(value, str)
+    if "\0" in text:
+        raise ValueError(f"{text!r:.80} holds a null character")
+    text.encode()  # raises ValueError at half of a surrogate pair
+    return text
 
 
 def has_columns(group: h5py.Group, kind: str) -> bool:
