@@ -42,10 +42,12 @@ def test_a_pipe_or_device_is_refused_at_once(folder: Path, kind: str) -> None:
         _read_bytes(place)  # in the place of a session.yaml
 
 
-@pytest.mark.parametrize("name", ["a.h5", "scan.mat", "labels.SLP"])
-def test_a_raw_hdf5_file_that_leads_out_is_refused(folder: Path, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "start"), [("a.h5", 0), ("scan.mat", 512), ("labels.SLP", 0), ("a.h5", 8192), ("a.pickle", 0)]
+)
+def test_a_raw_hdf5_file_that_leads_out_is_refused(folder: Path, name: str, start: int, tmp_path: Path) -> None:
     (tmp_path / "id_rsa").write_bytes(b"secret")
-    with h5py.File(folder / name, "w", userblock_size=512 if name.endswith("mat") else 0) as file:
+    with h5py.File(folder / name, "w", userblock_size=start) as file:
         file.create_dataset("plain", data=np.arange(3))
         file.create_dataset("x", (6,), "u1", external=[(str(tmp_path / "id_rsa"), 0, 6)])
     for paths in ([folder], [folder / name]):

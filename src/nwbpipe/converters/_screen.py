@@ -7,6 +7,8 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import h5py
+
 from nwbpipe.disk import kind_of
 from nwbpipe.errors import SourceError
 from nwbpipe.files import find_superblock, require_safe
@@ -74,7 +76,8 @@ def screen_raw_files(paths: Iterable[Path], roots: Sequence[Path] = ()) -> None:
                     found=f"{status.st_size} bytes of text",
                     hint="run `git lfs pull` in its repository",
                 )
-            if file.suffix.lower() in _HDF5 and find_superblock(start) is not None:
+            # HDF5 looks for its signature in the whole file, whatever the name.
+            if find_superblock(start) is not None or (file.suffix.lower() in _HDF5 and h5py.is_hdf5(file)):
                 require_safe(file)
 
 
