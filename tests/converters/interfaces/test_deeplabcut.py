@@ -156,6 +156,18 @@ def test_rows_against_the_frames_of_the_video(tmp_path, frames, index, options, 
         assert video.name in problems[0].expected
 
 
+def test_a_file_that_could_not_be_read_is_read_again(tmp_path, monkeypatch):
+    arguments = {"file_path": write_table(tmp_path / "a.h5", make_table())}
+
+    def refuse(path):
+        raise OSError("the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pd, "read_hdf", refuse)
+        assert guard_source("DeepLabCutInterface", arguments)[0].found == "the disk is gone"
+    assert guard_source("DeepLabCutInterface", arguments) == []
+
+
 def test_what_is_no_file_of_deeplabcut(tmp_path):
     (tmp_path / "a.csv").write_text("frame,unix_time\n0,1.0\n")
     (tmp_path / "b.h5").write_bytes(b"rubbish")

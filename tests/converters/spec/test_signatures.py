@@ -58,13 +58,15 @@ def test_what_a_text_says_is_what_the_class_says(section: str, known: float) -> 
         ("def read(self): ...", None),
         ("def __init__(self, a: int): ...\n\nMade.__init__ = other", None),
         ("def __init__(self, a", None),
+        ("def __init__(self, a: int): ...\n    __init__ = other", None),
+        ("def __init__(self, a: Literal[Alias.x] = 0): ...", {"a": (object, False)}),
     ],
 )
 def test_a_text_that_does_not_settle_the_arguments_says_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: dict[str, tuple[Any, bool]] | None
 ) -> None:
     (tmp_path / "made_up").mkdir()
-    start = "from pathlib import Path\nfrom numpy import Alias\nclass Made(Base):\n    "
+    start = "from pathlib import Path\nfrom numpy import Alias\nfrom typing import Literal\nclass Made(Base):\n    "
     (tmp_path / "made_up" / "readers.py").write_text(f"{start}{text}\n")
     (tmp_path / "made_up" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)

@@ -56,7 +56,10 @@ def read_pose_table(path: Path) -> PoseTable | Problem:
     A file that did not change is read once: a guard, a probe and an interface ask for the same table.
     """
     status = path.stat()
-    return _read_table(path, (status.st_size, status.st_mtime_ns, status.st_ino))
+    table = _read_table(path, (status.st_size, status.st_mtime_ns, status.st_ino))
+    if isinstance(table, Problem):
+        _read_table.cache_clear()  # a moment later the same file may be trusted, or its disk back
+    return table
 
 
 @lru_cache(maxsize=8)

@@ -143,7 +143,8 @@ def _find_class(module: _Module, name: str) -> ast.ClassDef:
 
 def _find_method(node: ast.ClassDef, name: str) -> ast.FunctionDef | None:
     methods = [item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == name]
-    if len(methods) > 1:
+    others = [item for item in ast.walk(node) if name in (getattr(item, "name", ""), getattr(item, "id", ""))]
+    if len(methods) > 1 or others != methods:  # assigned, or defined under a condition
         raise _UncertainError
     return methods[0] if methods else None
 
@@ -197,7 +198,7 @@ def _evaluate(module: _Module, node: ast.expr | None) -> Any:
         return Any
     try:
         return _evaluate_part(module, node)
-    except (_UncertainError, TypeError):
+    except (_UncertainError, TypeError, ValueError):
         return _UNKNOWN
 
 
