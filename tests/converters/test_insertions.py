@@ -84,9 +84,31 @@ def test_channels_get_their_place_from_a_table_or_from_ibl(tmp_path: Path) -> No
     add(nwbfile, imec1=insertion(tmp_path, regions="channel_locations.json"))
     assert list(table["location"].data[:]) == ["VISp6a", "CA0", "VISp5", "CA1", "VISp4", "CA2"]
     assert [list(table[axis].data[1::2]) for axis in "xyz"] == [[2500.0] * 3, [1000.0, 1100.0, 1200.0], [2000.0] * 3]
+    content["channel_2"] |= dict.fromkeys("xyz")  # a channel above the brain keeps its region alone
+    (tmp_path / "surface.json").write_text(json.dumps(content))
+    nwbfile = session()
+    add(nwbfile, imec1=insertion(tmp_path, regions="surface.json"))
+    np.testing.assert_array_equal(nwbfile.electrodes["y"].data[1::2], [1000.0, 1100.0, np.nan])
     (tmp_path / "other.json").write_text("[1]")
     with pytest.raises(SourceError, match="does not hold the regions"):
         add(session(), imec0=insertion(tmp_path, regions="other.json"))
+
+
+def test_channels_that_ibl_numbers_as_its_sorter_are_refused(tmp_path: Path) -> None:
+    """IBL sorts channels by depth; those of a recording can have another order. Zeros of the two may differ."""
+
+    def write(*axial: float) -> Insertion:
+        content = {f"channel_{k}": {"axial": place, "brain_region": f"CA{k}"} for k, place in enumerate(axial)}
+        (tmp_path / "channel_locations.json").write_text(json.dumps(content))
+        return insertion(tmp_path, regions="channel_locations.json")
+
+    nwbfile = session()
+    nwbfile.add_electrode_column("rel_y", "Along the probe.", data=[0.0, 0.0, 700.0, 7.0, 20.0, 7.0])
+    add(nwbfile, imec0=write(20, 720, 40))
+    assert list(nwbfile.electrodes["location"].data[::2]) == ["CA0", "CA1", "CA2"]
+    with pytest.raises(SourceError, match=r"(?s)in another order.*0, 700, 20.*20, 40, 720.*a CSV"):
+        add(nwbfile, imec0=write(20, 40, 720))
+    assert list(nwbfile.electrodes["location"].data[::2]) == ["CA0", "CA1", "CA2"]
 
 
 def test_insertions_are_a_table_that_can_be_queried(tmp_path: Path) -> None:

@@ -18,9 +18,12 @@ from nwbpipe.errors import SourceError, SpecError
 if TYPE_CHECKING:
     from pynwb import NWBFile
 
+#: Where a row stands, its channel, its region, AP, ML and DV in micrometers, and its place along the probe.
+_Row = tuple[str, str, str, list[Any], float | None]
 #: Names of the column with the region, in tables of ours, of Pinpoint and of IBL.
 _REGIONS = ("region", "acronym", "brain_region")
 _AXES = {"x": "Position towards posterior", "y": "Position towards inferior", "z": "Position towards right"}
+_SAME_PLACE_UM = 1.0
 
 
 def add_insertions(spec: SessionSpec, nwbfile: NWBFile) -> None:
@@ -94,11 +97,34 @@ def _complete_electrodes(nwbfile: NWBFile, groups: list[Any], insertion: Inserti
             expected=f"a region for each of the channels 0 to {len(rows) - 1}",
             found=f"{len(regions)} channels" + (f", also {strangers[:10]}" if strangers else ""),
         )
-    for channel, row in enumerate(rows):
-        locations[row] = regions[channel].region
+    channels = {row: regions[channel] for channel, row in enumerate(rows)}
+    _check_order(table, channels, f"{where}.regions: {insertion.regions.name}")
+    for row, channel in channels.items():
+        locations[row] = channel.region
     _replace_column(table, "location", locations)
-    if all(channel.position is not None for channel in regions.values()):
-        _add_positions(table, {row: regions[channel].position for channel, row in enumerate(rows)})
+    positions = {row: channel.position for row, channel in channels.items() if channel.position is not None}
+    if positions:
+        _add_positions(table, positions)
+
+
+def _check_order(table: Any, channels: dict[int, ChannelRegion], where: str) -> None:
+    """Refuse channels that lie elsewhere along the probe than the electrodes: IBL numbers them as its sorter does."""
+    if "rel_y" not in table.colnames:
+        return
+    pairs = [
+        (float(table["rel_y"].data[row]), channel.axial)
+        for row, channel in channels.items()
+        if channel.axial is not None
+    ]
+    offsets = [axial - depth for depth, axial in pairs if np.isfinite(depth)]  # programs count from other zeros
+    if offsets and np.ptp(offsets) > _SAME_PLACE_UM:
+        raise SourceError(
+            "the channels are in another order than the electrodes of the probe",
+            where=where,
+            expected=f"axial as rel_y: {', '.join(f'{depth:g}' for depth, _ in pairs[:8])}, …",
+            found=f"{', '.join(f'{axial:g}' for _, axial in pairs[:8])}, …",
+            hint="write a CSV with the columns channel and region, channels numbered as in the recording",
+        )
 
 
 def _add_positions(table: Any, positions: dict[int, Any]) -> None:
@@ -123,18 +149,19 @@ def _replace_column(table: Any, name: str, values: list[Any]) -> None:
 
 @dataclass(frozen=True)
 class ChannelRegion:
-    """The region that a channel lies in, and its place in NWB's axes in micrometers, if it is known."""
+    """The region that a channel lies in, and its places in micrometers, if known: in NWB's axes, along the probe."""
 
     region: str
     position: tuple[float, float, float] | None = None
+    axial: float | None = None
 
 
 def read_regions(path: Path, where: str) -> dict[int, ChannelRegion]:
     """Read the regions of channels: a CSV, or ``channel_locations.json`` of IBL's alignment program.
 
     A CSV has the columns channel and region (or acronym, brain_region), and maybe ap_in_mm, ml_in_mm and dv_in_mm.
-    In the JSON ``channel_<number>`` has brain_region, and x (right), y (anterior), z (dorsal) in micrometers from
-    bregma.
+    In the JSON ``channel_<number>`` has brain_region, x (right), y (anterior), z (dorsal) in micrometers from bregma,
+    and axial, its place along the probe.
 
     Raises
     ------
@@ -148,14 +175,14 @@ def read_regions(path: Path, where: str) -> dict[int, ChannelRegion]:
         msg = "the table of regions can't be read"
         raise SourceError(msg, where=source, expected="a CSV or JSON", found=str(error)) from error
     regions: dict[int, ChannelRegion] = {}
-    for title, channel, region, coordinates in rows:
+    for title, channel, region, coordinates, axial in rows:
         if not channel.isdecimal() or not region or int(channel) in regions:
             raise SourceError(
                 "a row of the table does not name a channel of its own and its region",
                 where=f"{source}, {title}",
                 found=f"channel {channel!r}, region {region!r}",
             )
-        regions[int(channel)] = ChannelRegion(region, _parse_position(coordinates, f"{source}, {title}"))
+        regions[int(channel)] = ChannelRegion(region, _parse_position(coordinates, f"{source}, {title}"), axial)
     return regions
 
 
@@ -173,8 +200,7 @@ def _parse_position(coordinates: Sequence[Any], where: str) -> tuple[float, floa
     return -ap, -dv, ml
 
 
-def _read_csv(path: Path, source: str) -> list[tuple[str, str, str, list[Any]]]:
-    """Return where each row stands, its channel, its region, and AP, ML and DV in micrometers."""
+def _read_csv(path: Path, source: str) -> list[_Row]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         lines = [(reader.line_num, line) for line in reader]
@@ -184,11 +210,11 @@ def _read_csv(path: Path, source: str) -> list[tuple[str, str, str, list[Any]]]:
         msg = "the table of regions lacks a column"
         expected = f"channel, and {', '.join(_REGIONS[:-1])} or {_REGIONS[-1]}"
         raise SourceError(msg, where=source, expected=expected, found=", ".join(names))
-    rows = []
+    rows: list[_Row] = []
     for number, line in lines:
         values = {str(key).strip(): (value or "").strip() for key, value in line.items() if isinstance(value, str)}
         coordinates = [_scale(values.get(name, "")) for name in ("ap_in_mm", "ml_in_mm", "dv_in_mm")]
-        rows.append((f"line {number}", values.get("channel", ""), values.get(region, ""), coordinates))
+        rows.append((f"line {number}", values.get("channel", ""), values.get(region, ""), coordinates, None))
     return rows
 
 
@@ -200,7 +226,7 @@ def _scale(text: str) -> Any:
         return text
 
 
-def _read_json(path: Path, source: str) -> list[tuple[str, str, str, list[Any]]]:
+def _read_json(path: Path, source: str) -> list[_Row]:
     content = json.loads(path.read_text(encoding="utf-8"))
     names = [name for name in content if name.startswith("channel_")] if isinstance(content, dict) else []
     channels = {name: content[name] for name in names if isinstance(content[name], dict)}
@@ -209,6 +235,8 @@ def _read_json(path: Path, source: str) -> list[tuple[str, str, str, list[Any]]]
         raise SourceError(msg, where=source, expected="channel_0, channel_1, … with brain_region", found=path.name)
     rows = []
     for name, entry in channels.items():
-        number = name.removeprefix("channel_")
-        rows.append((name, number, str(entry.get("brain_region") or ""), [entry.get(axis) for axis in "yxz"]))
+        number, axial = name.removeprefix("channel_"), entry.get("axial")
+        coordinates = [entry.get(axis) for axis in "yxz"]
+        axial = float(axial) if isinstance(axial, int | float) else None
+        rows.append((name, number, str(entry.get("brain_region") or ""), coordinates, axial))
     return rows
