@@ -105,11 +105,12 @@ class Traces:
         complete = sums[2 * margin + 1 :] == sums[: len(sums) - 2 * margin - 1]
         return signal, complete
 
-    def blocks(self, length_s: float = _BLOCK_S) -> "Iterator[Tuple[int, int, int, int]]":
+    def blocks(self) -> "Iterator[Tuple[int, int, int, int]]":
         """Yield start and end of each block, and those of its stretch."""
+        length = max(1, int(_BLOCK_S * self.rate))
         for low, high in self.stretches:
-            for start in range(low, high, max(1, int(length_s * self.rate))):
-                yield start, min(high, start + max(1, int(length_s * self.rate))), low, high
+            for start in range(low, high, length):
+                yield start, min(high, start + length), low, high
 
     def normalize(self, progress: Callable[[float, str], None]) -> "List[np.ndarray]":
         """Return the z-scored traces in which events are looked for: one, or one for each channel."""
