@@ -15,6 +15,7 @@ from nwbpipe.processors.ephys._sorting_load import load_output, output_files
 from nwbpipe.processors.ephys._sorting_load_si import match_channels
 from nwbpipe.run import load
 from tests.processors.ephys import recording as rec
+from tests.processors.ephys.phy_folder import COUNTS, write_phy
 
 si = pytest.importorskip("spikeinterface", reason="the test writes with it: pip install nwbpipe[demo]")
 RATE, SAMPLES, CHANNELS = 25_000.0, 50_000, 4
@@ -138,6 +139,7 @@ def test_an_analyzer_becomes_units_of_a_session(folders, tmp_path, traces):
         # Channels are matched by their names, whatever their order.
         assert units["peak_electrode"].data[:].tolist() == [3, 2, 1]
         assert units["waveform_mean"].data[:].min() == pytest.approx(-30e-6, rel=0.1)
+        assert "that the loaded analyzer drew" in units["waveform_mean"].description  # not by parameters of ours
         assert units["score"].data[:].tolist() == [0.5, 0.25, 1.0]
     assert run.record.tool_version == si.__version__
     assert run.record.parameters["extensions"]["templates"]["ms_before"] == 1.0
@@ -165,6 +167,29 @@ def test_an_analyzer_of_unknown_channels_says_so(folders, read):
     loaded, arrays = read(folders / "analyzer", groups=[0] * 6, channel_names=[])
     assert "waveforms were left out" in loaded.summary["notes"][0]
     assert "template_mean" not in arrays
+
+
+def test_an_analyzer_can_lack_some_measures(folders, tmp_path, read):
+    copy = shutil.copytree(folders / "analyzer", tmp_path / "analyzer")
+    np.save(copy / "extensions/unit_locations/unit_locations.npy", np.arange(12.0).reshape(3, 4))  # with alpha
+    loaded, arrays = read(copy)
+    np.testing.assert_array_equal(arrays["unit_locations"], np.arange(12.0).reshape(3, 4)[:, :3])
+    assert loaded.summary["notes"] == []
+    settings = json.loads((copy / "settings.json").read_text())
+    edit_json(copy / "settings.json", **dict.fromkeys(settings.keys() & {"return_in_uV", "return_scaled"}, False))
+    loaded, arrays = read(copy)
+    assert loaded.summary["notes"] == ["it is not in microvolts, so waveforms and amplitudes were left out"]
+    assert not {"template_mean", "spike_amplitudes"} & set(arrays)
+    shutil.copytree(folders / "analyzer", copy, dirs_exist_ok=True)
+    shutil.rmtree(copy / "extensions/templates")
+    assert read(copy)[0].summary["notes"] == []  # its channels are known
+
+
+def test_a_folder_of_phy_is_read_as_such_whatever_lies_in_it(folders, tmp_path, read):
+    phy = write_phy(tmp_path / "phy")
+    shutil.copytree(folders / "analyzer", phy / "analyzer")
+    loaded, _ = read(phy)
+    assert loaded.summary["spikes"] == sum(COUNTS.values())
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,12 @@ def load_output(source: Path, results: h5py.File, facts: Mapping[str, Any], para
 
 
 def _find_saved_sorting(source: Path) -> Path | None:
-    """Return the folder that SpikeInterface saved: the one named, or that in a folder of `nwbpipe export`."""
-    return next((folder for folder in (source, source / "analyzer") if is_spikeinterface(folder)), None)
+    """Return the folder that SpikeInterface saved: the one named, or that in a folder of `nwbpipe export`.
+
+    A folder of Phy is read as such, whatever analyzer lies in it: what a person curated is in Phy's files.
+    """
+    folders = [source] if (source / "params.py").is_file() else [source, source / "analyzer"]
+    return next((folder for folder in folders if is_spikeinterface(folder)), None)
 
 
 def _plain(value: Any) -> Any:

@@ -46,11 +46,8 @@ def load_saved_sorting(source: Path, results: h5py.File, facts: Mapping[str, Any
     columns = match_channels(sorting.channel_ids, facts)
     results["channel_indices"] = np.arange(len(facts["groups"])) if columns is None else columns
     peaks = np.full(len(sorting.unit_ids), -1, "int64")
-    notes = []
     if columns is not None and "templates" in sorting.extensions:
         peaks = _load_templates(sorting, results, source, facts, columns)
-    elif sorting.kind == "analyzer":
-        notes.append("its channels could not be told from those of the recording, so waveforms were left out")
     results["peak_channel"] = peaks
     groups = np.asarray(facts["groups"])[results["channel_indices"][:]]
     results["unit_group"] = np.where(peaks >= 0, groups[peaks], -1).astype("int32")
@@ -69,9 +66,10 @@ def load_saved_sorting(source: Path, results: h5py.File, facts: Mapping[str, Any
         "spikes": len(sorting.samples),
         "rate": facts["rate"],
         "labels": {label: labels.count(label) for label in sorted(set(labels))},
-        "notes": notes,
+        "notes": _explain_missing(sorting, columns),
     }
     if "template_mean" in results:
+        summary["waveforms"] = "the spikes that the loaded analyzer drew, on each of `electrodes`, as it was filtered"
         summary["ms_before"] = float(sorting.parameters.get("templates", {}).get("ms_before", 1.0))
     parameters = {"loaded": True, "kind": sorting.kind, "extensions": dict(sorting.parameters)}
     return Loaded(summary, params, parameters, sorting.version)
@@ -91,6 +89,16 @@ def match_channels(ids: tuple[str, ...], facts: Mapping[str, Any]) -> NDArray[np
     if len(numbers) == len(ids) and max(numbers) < count and (0 in numbers or max(numbers) == count - 1):
         return np.array(numbers, dtype="int64")
     return np.arange(count, dtype="int64") if len(ids) == count else None
+
+
+def _explain_missing(sorting: SavedSorting, columns: NDArray[np.int64] | None) -> list[str]:
+    """Return in words what of an analyzer was left out, and why."""
+    notes = []
+    if "templates" in sorting.extensions and columns is None:
+        notes.append("its channels could not be told from those of the recording, so waveforms were left out")
+    if sorting.kind == "analyzer" and not sorting.in_microvolts:
+        notes.append("it is not in microvolts, so waveforms and amplitudes were left out")
+    return notes
 
 
 def _load_templates(
@@ -119,7 +127,7 @@ def _load_templates(
             sorting.extensions.get("unit_locations", {}).get("unit_locations", np.zeros((units, 0)))
         )
         locations = np.full((units, 3), np.nan)
-        locations[:, : estimated.shape[1]] = estimated
+        locations[:, : estimated.shape[1]] = estimated[:, :3]  # the fourth is an amplitude at the source
         results["unit_locations"] = locations
     return peaks
 

@@ -128,7 +128,10 @@ def units_table(
             if column in arrays:
                 add(column, text, [str(value) for value in arrays[column].asstr()[:]])
         if "template_mean" in arrays:
-            drawn = f"up to {params.max_spikes_per_unit} spikes drawn at random, on each of `electrodes`, filtered"
+            drawn = summary.get(
+                "waveforms",
+                f"up to {params.max_spikes_per_unit} spikes drawn at random, on each of `electrodes`, filtered",
+            )
             add("waveform_mean", f"Mean waveform of {drawn}, in volts", arrays["template_mean"][:] * np.float32(1e-6))
             text = f"Standard deviation of {drawn}, in volts"
             add("waveform_sd", text, arrays["template_sd"][:] * np.float32(1e-6))
