@@ -247,10 +247,10 @@ def test_the_assignment_is_the_best_as_a_whole() -> None:
         for b in range(12):
             both = len(np.intersect1d(sets[a], other[b]))
             assert iou[a, b] == pytest.approx(both / len(np.union1d(sets[a], other[b])))
-    rows, columns = comparing.match_cells(iou)
+    rows, columns = comparing.match_one_to_one(iou, comparing.MIN_IOU)
     assert [int(order[b]) for b in columns] == rows.tolist() == list(range(12))
-    assert comparing.match_cells(np.array([[0.49]]))[0].size == 0
-    assert comparing.match_cells(np.zeros((0, 3)))[0].size == 0
+    assert comparing.match_one_to_one(np.array([[0.49]]), 0.5)[0].size == 0
+    assert comparing.match_one_to_one(np.zeros((0, 3)), 0.5)[0].size == 0
 
 
 def test_comparison_does_not_mind_scale_order_or_direction() -> None:

@@ -189,7 +189,7 @@ def compare_pair(first: ImagingResults, second: ImagingResults, *, truth: bool =
         rows_a = np.arange(len(first.pixels))
     moved = first.shift_masks(round_offset(offset))
     iou = compute_iou([moved[k] for k in rows_a], [second.pixels[k] for k in rows_b])
-    a, b = match_cells(iou)
+    a, b = match_one_to_one(iou, MIN_IOU)
     values = iou[a, b]
     matches = [(int(rows_a[i]), int(rows_b[j])) for i, j in zip(a, b, strict=True)]
     count_a, count_b = len(rows_a), len(rows_b)
@@ -238,14 +238,14 @@ def compute_iou(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.
     return iou
 
 
-def match_cells(iou: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the one-to-one assignment with the largest sum, of pairs that reach `MIN_IOU`."""
+def match_one_to_one(scores: Floats, least: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the one-to-one assignment with the largest sum, of pairs whose score reaches the least."""
     try:
         from scipy.optimize import linear_sum_assignment
     except ImportError as error:
-        msg = "to match cells the package scipy is needed"
-        raise ToolMissingError(msg, hint="pip install 'nwbpipe[imaging]'") from error
-    eligible = np.where(iou >= MIN_IOU, iou, 0.0)
+        msg = "to match cells or units the package scipy is needed"
+        raise ToolMissingError(msg, hint="pip install scipy") from error
+    eligible = np.where(scores >= least, scores, 0.0)
     rows, columns = linear_sum_assignment(eligible, maximize=True)
     matched = eligible[rows, columns] > 0
     return rows[matched], columns[matched]

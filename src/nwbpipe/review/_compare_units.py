@@ -12,10 +12,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from nwbpipe.errors import RequestError, ToolMissingError, UnknownNameError
+from nwbpipe.errors import RequestError, UnknownNameError
 from nwbpipe.provenance import RunRecord, find_current_record
 from nwbpipe.review._bindings import SESSION_UNITS, find_units_path, list_current
-from nwbpipe.review._quality import read_verdicts
+from nwbpipe.review._compare import match_one_to_one
+from nwbpipe.review._quality import read_passed
 from nwbpipe.session import SessionFile, SessionReader
 
 Floats = NDArray[np.float64]
@@ -224,7 +225,7 @@ def compare_trains(
     sizes_a, sizes_b = (np.array([len(train) for train in trains], dtype=float) for trains in (first, second))
     union = sizes_a[:, None] + sizes_b[None, :] - hits
     agreement = np.divide(hits, union, out=np.zeros_like(union), where=union > 0)
-    rows, columns = _match_units(agreement)
+    rows, columns = match_one_to_one(agreement, MIN_AGREEMENT)
     matches = [
         UnitMatch(
             int(a), int(b), float(agreement[a, b]), float(hits[a, b] / sizes_a[a]), float(hits[a, b] / sizes_b[b])
@@ -292,18 +293,6 @@ def _pair_greedily(rows_first: NDArray[np.int64], rows_second: NDArray[np.int64]
     return count
 
 
-def _match_units(agreement: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    try:
-        from scipy.optimize import linear_sum_assignment
-    except ImportError as error:
-        msg = "to match units the package scipy is needed"
-        raise ToolMissingError(msg, hint="pip install 'nwbpipe[ephys]' scipy") from error
-    eligible = np.where(agreement >= MIN_AGREEMENT, agreement, 0.0)
-    rows, columns = linear_sum_assignment(eligible, maximize=True)
-    matched = eligible[rows, columns] > 0
-    return rows[matched], columns[matched]
-
-
 def _find_table(reader: SessionReader, step: str) -> tuple[RunRecord | None, str] | None:
     record = find_current_record(reader.records, step)
     path = find_units_path(reader, record) if record else None
@@ -329,14 +318,13 @@ def _read_units(reader: SessionReader, step: str, *, judged: bool) -> _Units:
         str(name) for name in (group["unit_name"].asstr()[()] if "unit_name" in group else np.arange(len(trains)))
     ]
     if judged and trains:
-        verdicts = [item for item in read_verdicts(reader, step) if item.of == "unit"]
-        if len(verdicts) != len(trains):
+        good = read_passed(reader, step)
+        if good is None or len(good) != len(trains):
             msg = f"the file does not hold one verdict on each unit of {step!r}"
             hint = f"nwbpipe qc FILE.nwb --measure --step {step}"
             raise RequestError(msg, where=reader.file.filename, hint=hint)
-        failed = {item.row for item in verdicts if item.verdict == "fail"}
-        titles = [name for row, name in enumerate(titles) if row not in failed]
-        trains = [train for row, train in enumerate(trains) if row not in failed]
+        titles = list(itertools.compress(titles, good))
+        trains = list(itertools.compress(trains, good))
     resources = record.resources if record else {}
     memory = resources.get("peak_memory_bytes")
     table = UnitTable(

@@ -9,10 +9,9 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from nwbpipe.environments import Tool
-from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
-from nwbpipe.processors.ephys._clock import sampling_rate
 from nwbpipe.processors.ephys._electrodes import gains_and_offsets
+from nwbpipe.processors.ephys._recording import check_field_potential
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -81,22 +80,7 @@ class BandPower(Processor):
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check that the bands fit the series."""
         series, path = context.input(nwbfile, "lfp"), context.inputs["lfp"].path
-        rate = sampling_rate(series)
-        for name, (low, high) in context.params.bands.items():
-            if high + 0.25 * min(low, high - low) >= rate / 2:
-                msg = f"the band {name!r} does not lie below half of the sampling rate"
-                raise InputError(
-                    msg,
-                    where=path,
-                    expected=f"well below {rate / 2:g} Hz",
-                    found=f"{low:g} to {high:g} Hz",
-                    hint="narrow the band, or resample with another rate (`lfp`)",
-                )
-        if rate > 5000.0:
-            msg = "the series is sampled too fast for a field potential"
-            raise InputError(
-                msg, where=path, expected="at most 5000 Hz", found=f"{rate:g} Hz", hint="resample it first: `lfp`"
-            )
+        rate = check_field_potential(series, context.params.bands, path)
         gains, _ = gains_and_offsets(series)
         return {"rate": rate, "gains": [gain * 1e-6 for gain in gains]}
 

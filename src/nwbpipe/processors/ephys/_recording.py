@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,37 @@ def check_band(series: ElectricalSeries, highest_hz: float | None, where: str) -
             found=f"{highest_hz:g} Hz",
             hint="is this the raw recording, not the field potential? lower freq_max otherwise",
         )
+
+
+def check_field_potential(series: ElectricalSeries, bands: Mapping[str, tuple[float, float]], where: str) -> float:
+    """Return the sampling rate of a field potential; refuse a series without times, too fast, or too slow for a band.
+
+    Parameters
+    ----------
+    series : ElectricalSeries
+    bands : mapping of str to tuple
+        Lowest and highest frequency, by name.
+    where : str
+        Path of the series.
+    """
+    check_band(series, None, where)
+    rate = sampling_rate(series)
+    for name, (low, high) in bands.items():
+        if high + 0.25 * min(low, high - low) >= rate / 2:  # the filter falls off over this
+            msg = "the band does not lie below half of the sampling rate"
+            raise InputError(
+                msg,
+                where=where,
+                expected=f"well below {rate / 2:g} Hz",
+                found=f"{name}: {low:g} to {high:g} Hz",
+                hint="narrow the band, or resample the recording at a higher rate (`lfp -p rate=1250`)",
+            )
+    if rate > 5000.0:
+        msg = "the series is sampled too fast for a field potential"
+        raise InputError(
+            msg, where=where, expected="at most 5000 Hz", found=f"{rate:g} Hz", hint="resample it first: `lfp`"
+        )
+    return rate
 
 
 def check_shape(series: ElectricalSeries, where: str) -> int:

@@ -12,10 +12,10 @@ from nwbpipe.environments import Tool
 from nwbpipe.errors import InputError
 from nwbpipe.nwb_builders import Column, make_intervals_table
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
-from nwbpipe.processors.ephys._clock import sampling_rate, times_of
+from nwbpipe.processors.ephys._clock import times_of
 from nwbpipe.processors.ephys._electrodes import gains_and_offsets
 from nwbpipe.processors.ephys._quality_inputs import CHANNELS, read_quality
-from nwbpipe.processors.ephys._recording import check_shape
+from nwbpipe.processors.ephys._recording import check_field_potential, check_shape
 
 if TYPE_CHECKING:
     from pynwb import NWBFile, TimeSeries
@@ -98,25 +98,8 @@ class Ripples(Processor):
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check that the band fits the series, and choose the channels."""
         series, path, params = context.input(nwbfile, "lfp"), context.inputs["lfp"].path, context.params
-        if series.rate is None and series.timestamps is None:
-            msg = "the series has neither a rate nor timestamps"
-            raise InputError(msg, where=path, hint="convert it again with one of them")
         check_shape(series, path)
-        rate, (low, high) = sampling_rate(series), params.band
-        if high + 0.25 * min(low, high - low) >= rate / 2:
-            msg = "the band does not lie below half of the sampling rate"
-            raise InputError(
-                msg,
-                where=path,
-                expected=f"well below {rate / 2:g} Hz",
-                found=f"{low:g} to {high:g} Hz",
-                hint="resample the recording at a higher rate (`lfp -p rate=1250`), or narrow the band",
-            )
-        if rate > 5000.0:
-            msg = "the series is sampled too fast for a field potential"
-            raise InputError(
-                msg, where=path, expected="at most 5000 Hz", found=f"{rate:g} Hz", hint="resample it first: `lfp`"
-            )
+        rate = check_field_potential(series, {"band": params.band}, path)
         facts = read_quality(nwbfile, context, series)
         facts["channels"] = _choose_channels(series, params, facts.pop("channel_labels", None), path)
         gains, _ = gains_and_offsets(series)

@@ -135,6 +135,16 @@ def compress(values: NDArray[Any]) -> Any:
     return H5DataIO(values, compression="gzip", compression_opts=4, shuffle=True, chunks=True)
 
 
+#: What `write_motion` and `write_images` may add: of `Processor.containers`.
+MOTION_CONTAINERS = (
+    "MotionCorrectionShifts",
+    "MotionCorrectionQuality",
+    "MotionCorrectionBlocks",
+    "MotionCorrectionBlockShifts",
+    "SummaryImages",
+)
+
+
 def write_motion(module: ProcessingModule, context: Context, movie: Any, motion: Motion) -> None:
     """Add ``MotionCorrectionShifts``, and where there are such, ``…Quality``, ``…Blocks`` and ``…BlockShifts``.
 

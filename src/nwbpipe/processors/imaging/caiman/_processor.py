@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nwbpipe.environments import Checkout, Tool, Weights
 from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Loader, Params, Processor, Results
+from nwbpipe.processors.imaging._segmentation_write import MOTION_CONTAINERS
 from nwbpipe.processors.imaging._settings import nest_settings
 from nwbpipe.processors.imaging.caiman._params import CNN, CaimanParams
 
@@ -66,11 +67,7 @@ class Caiman(Processor):
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ophys"
     containers: ClassVar[tuple[str, ...]] = (
-        "MotionCorrectionShifts",
-        "MotionCorrectionQuality",
-        "MotionCorrectionBlocks",
-        "MotionCorrectionBlockShifts",
-        "SummaryImages",
+        *MOTION_CONTAINERS,
         "ImageSegmentation",
         "Fluorescence",
         "Deconvolved",

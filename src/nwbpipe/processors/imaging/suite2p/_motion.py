@@ -9,6 +9,7 @@ from pydantic import field_validator
 
 from nwbpipe.environments import Tool
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
+from nwbpipe.processors.imaging._segmentation_write import MOTION_CONTAINERS
 from nwbpipe.processors.imaging._settings import nest_settings
 from nwbpipe.processors.imaging.suite2p._params import RegistrationParams
 from nwbpipe.processors.imaging.suite2p._processor import SUITE2P, Suite2p
@@ -44,13 +45,7 @@ class MotionCorrection(Processor):
     name: ClassVar[str] = "motion_correction"
     revision: ClassVar[int] = 1
     module: ClassVar[str] = "ophys"
-    containers: ClassVar[tuple[str, ...]] = (
-        "MotionCorrectionShifts",
-        "MotionCorrectionQuality",
-        "MotionCorrectionBlocks",
-        "MotionCorrectionBlockShifts",
-        "SummaryImages",
-    )
+    containers: ClassVar[tuple[str, ...]] = MOTION_CONTAINERS
     inputs: ClassVar[Mapping[str, Input]] = Suite2p.inputs
     Params: ClassVar[type[Params]] = MotionCorrectionParams
     tool: ClassVar[Tool] = SUITE2P

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nwbpipe.environments import Tool
 from nwbpipe.processors._base import Context, Input, Loader, Params, Processor, Results
+from nwbpipe.processors.imaging._segmentation_write import MOTION_CONTAINERS
 from nwbpipe.processors.imaging._settings import nest_settings
 from nwbpipe.processors.imaging.suite2p._params import Suite2pParams
 
@@ -63,11 +64,7 @@ class Suite2p(Processor):
     revision: ClassVar[int] = 2
     module: ClassVar[str] = "ophys"
     containers: ClassVar[tuple[str, ...]] = (
-        "MotionCorrectionShifts",
-        "MotionCorrectionQuality",
-        "MotionCorrectionBlocks",
-        "MotionCorrectionBlockShifts",
-        "SummaryImages",
+        *MOTION_CONTAINERS,
         "ImageSegmentation",
         "Fluorescence",
         "Deconvolved",
