@@ -135,3 +135,27 @@ def test_the_dataset_can_be_written(arrays_nwb: Path, tmp_path: Path) -> None:
     aligned.to_netcdf(tmp_path / "aligned.nc", engine="h5netcdf")
     with xarray.open_dataset(tmp_path / "aligned.nc", engine="h5netcdf") as written:
         xarray.testing.assert_equal(written.load(), aligned)
+
+
+def test_two_tables_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    from pynwb import NWBHDF5IO
+    from pynwb.epoch import TimeIntervals
+    from pynwb.misc import Units
+
+    path = write_arrays_session(tmp_path / "session.nwb")
+    with NWBHDF5IO(path, "a") as io:
+        nwbfile = io.read()
+        trials = TimeIntervals(name="trials", description="of a second log")
+        trials.add_row(start_time=2.0, stop_time=2.5)
+        units = Units(name="units", description="of a second sorting")
+        units.add_unit(spike_times=[1.02], id=50)
+        nwbfile.processing["behavior"].add(trials)
+        nwbfile.create_processing_module("ecephys", "d").add(units)
+        io.write(nwbfile)
+    with pytest.raises(UnknownNameError, match="no table 'trials'") as caught:
+        around_go(path, ["wheel"])
+    assert "intervals.trials, processing.behavior.trials" in str(caught.value.problem.expected)
+    for table, times in (("/intervals/trials", [0.5, 1.5]), ("processing.behavior.trials", [2.0])):
+        aligned = around_go(path, ["/units"], around=f"{table}.start_time", window=(0.0, 1.0))
+        assert aligned.alignment_time.values.tolist() == times
+        assert aligned.unit.values.tolist() == [7, 8]

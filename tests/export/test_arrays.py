@@ -117,6 +117,26 @@ def test_netcdf_holds_the_same(arrays_nwb: Path, tmp_path: Path, capsys: pytest.
         assert json.loads(written.attrs["left_out"]) == {}
 
 
+def test_a_name_may_have_the_signs_of_a_pattern(tmp_path: Path) -> None:
+    import xarray
+    from pynwb import NWBHDF5IO, TimeSeries
+
+    path = write_arrays_session(tmp_path / "session.nwb")
+    with NWBHDF5IO(path, "a") as io:
+        nwbfile = io.read()
+        for number in range(2):
+            data = np.full(500, number)
+            nwbfile.add_acquisition(
+                TimeSeries(name=f"lines[{number}]", description="d", data=data, unit="n.a.", rate=50.0)
+            )
+        io.write(nwbfile)
+    (node,) = to_xarray(path, series=["lines[1]"]).children.values()
+    assert list(node.data_vars) == ["lines[1]"]
+    write_arrays(path, tmp_path / "out.nc", to="netcdf")
+    with xarray.open_datatree(tmp_path / "out.nc", engine="h5netcdf") as written:
+        assert written["lines[0]"]["lines[1]"].values.tolist() == [1] * 500
+
+
 # pynapple ---------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pynwb import NWBHDF5IO
 
 from nwbpipe.catalog import Catalog
 from nwbpipe.errors import RequestError
@@ -20,7 +21,13 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NWBPIPE_CACHE", str(folder / "cache"))
         first = write_arrays_session(folder / "a.nwb")
-        return Catalog.of_files([first, write_arrays_session(folder / "b.nwb", session_id="b", spikes=OTHER)])
+        second = write_arrays_session(folder / "b.nwb", session_id="b", spikes=OTHER)
+        for path in (first, second):
+            with NWBHDF5IO(path, "a") as io:  # tables have columns that are called as the catalogue's own
+                nwbfile = io.read()
+                nwbfile.units.add_column("location", "region of the brain", data=["CA1", "CA3"])
+                io.write(nwbfile)
+        return Catalog.of_files([first, second])
 
 
 def test_units_lead_to_their_spikes_and_to_trials(catalog: Catalog) -> None:

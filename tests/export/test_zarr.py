@@ -97,6 +97,22 @@ def test_a_stranger_s_pickles_are_read_as_data(processed: Path, tmp_path: Path, 
     assert_same_content(processed, tmp_path / "back.nwb", ignore={"specifications", ".specloc", RECORDS})
 
 
+def test_chunks_larger_than_the_array_come_back(tmp_path: Path) -> None:
+    path = write_arrays_session(tmp_path / "session.nwb")
+    with h5py.File(path, "r+") as file:
+        wheel = file["acquisition/wheel"]
+        attributes = dict(wheel["data"].attrs)
+        del wheel["data"]
+        wheel.create_dataset("data", data=np.arange(20_000.0), chunks=(50_000,), maxshape=(None,))
+        wheel["data"].attrs.update(attributes)
+    write_zarr(path, tmp_path / "session.zarr")
+    write_hdf5(tmp_path / "session.zarr", tmp_path / "back.nwb")
+    with h5py.File(tmp_path / "back.nwb") as file:
+        data = file["acquisition/wheel/data"]
+        assert data.chunks == (20_000,)
+        assert np.array_equal(data, np.arange(20_000.0))
+
+
 def copy_with(folder: Path, target: Path, change: Any) -> Path:
     """Copy a folder by links, but for its metadata, which are changed."""
     import shutil

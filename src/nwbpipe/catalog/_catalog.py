@@ -208,7 +208,7 @@ class Catalog:
         table : str
             Name of the table.
         rows : pyarrow.Table
-            Its columns, and ``location``.
+            Its columns, and ``_location``: tables of a session have columns that are called ``location``, too.
 
         Raises
         ------
@@ -223,9 +223,9 @@ class Catalog:
                 "the text does not begin with a table", where=text, expected=f"one of {names}", found=table
             )
         if self._packs.open(self._manifest.tables.get(table, [])) is None:
-            return table, self.query(f'SELECT *, NULL::VARCHAR AS "location" FROM "{table}"')  # noqa: S608
-        located = f'SELECT * RENAME ({_HIDDEN} AS "location") FROM "_{table}"'  # noqa: S608 - a name of ours
-        return table, self.query(f'WITH "{table}" AS ({located}) SELECT "{table}".* FROM {text}')  # noqa: S608
+            return table, self.query(f'SELECT *, NULL::VARCHAR AS {_HIDDEN} FROM "{table}"')  # noqa: S608
+        located = f'WITH "{table}" AS (SELECT * FROM "_{table}")'  # noqa: S608 - a name of ours
+        return table, self.query(f'{located} SELECT "{table}".* FROM {text}')  # noqa: S608
 
     def write_parquet(self, sql: str, path: Path) -> None:
         """Write the answer to a query to a new Parquet file.

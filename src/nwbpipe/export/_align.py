@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ import numpy as np
 from nwbpipe.catalog import read_columns
 from nwbpipe.errors import NwbpipeError, RequestError, UnknownNameError, WorkError
 from nwbpipe.export._libraries import import_library
-from nwbpipe.export._read_series import Axis, Floats, list_series, select_series, shorten_path
+from nwbpipe.export._read_series import Axis, Floats, is_named, list_series, name_paths, select_series
 from nwbpipe.export._spikes import list_point_processes, read_events, read_point_processes
 from nwbpipe.export._stored_array import StoredArray
 from nwbpipe.export._xarray import TIME_ATTRIBUTES, describe_session, name_axes, name_session
@@ -202,11 +201,7 @@ def _align_session(
 def _find_anchors(reader: SessionReader, around: str, where: str) -> _Anchors:
     """Return the times that are 0, of a table of intervals or events."""
     table, _, column = around.rpartition(".")
-    tables = {
-        shorten_path(item.path): item.path
-        for item in reader.objects
-        if {"TimeIntervals", "EventsTable"} & item.lineage
-    }
+    tables = name_paths(item.path for item in reader.objects if {"TimeIntervals", "EventsTable"} & item.lineage)
     path = tables.get(table, f"/{table.strip('/')}" if f"/{table.strip('/')}" in tables.values() else None)
     if path is None:
         msg = f"the file has no table {table!r}"
@@ -237,11 +232,7 @@ def _align_all(
     listed, tables = list_series(reader), list_point_processes(reader)
     aligned: dict[str, _Aligned] = {}
     for pattern in patterns:
-        named = {
-            name: path
-            for name, path in tables.items()
-            if any(fnmatchcase(text, pattern.lstrip("/")) for text in (name, path.lstrip("/")))
-        }
+        named = {name: path for name, path in tables.items() if is_named(pattern, name, path.lstrip("/"))}
         for name, path in named.items():
             aligned[name] = _count(reader, path, anchors, grid)
         if not named:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -180,11 +181,8 @@ def list_series(reader: SessionReader) -> SeriesList:
             left_out[item.path] = series
         else:
             described.append(series)
-    counts: dict[str, int] = {}
-    for series in described:
-        counts[series.name] = counts.get(series.name, 0) + 1
-    named = {s.name if counts[s.name] == 1 else s.path.strip("/").replace("/", "."): s for s in described}
-    return SeriesList(named, left_out)
+    by_path = {series.path: series for series in described}
+    return SeriesList({name: by_path[path] for name, path in name_paths(by_path).items()}, left_out)
 
 
 def select_series(listed: SeriesList, patterns: Sequence[str], where: str) -> dict[str, Series]:
@@ -197,7 +195,11 @@ def select_series(listed: SeriesList, patterns: Sequence[str], where: str) -> di
     """
     selected: dict[str, Series] = {}
     for pattern in patterns:
-        matches = {name: series for name, series in listed.series.items() if _is_named(name, series, pattern)}
+        matches = {
+            name: series
+            for name, series in listed.series.items()
+            if is_named(pattern, name, series.path.lstrip("/"), series.path.rpartition("/")[2])
+        }
         if not matches:
             reason = next((text for path, text in listed.left_out.items() if fnmatchcase(path, f"*{pattern}")), None)
             msg = f"the file has no series {pattern!r}" if reason is None else f"the series can't be read: {reason}"
@@ -207,9 +209,10 @@ def select_series(listed: SeriesList, patterns: Sequence[str], where: str) -> di
     return selected
 
 
-def _is_named(name: str, series: Series, pattern: str) -> bool:
-    last = series.path.rpartition("/")[2]
-    return any(fnmatchcase(text, pattern.lstrip("/")) for text in (name, series.path.lstrip("/"), last))
+def is_named(pattern: str, *names: str) -> bool:
+    """Return True if a pattern fits one of these names, or is one itself: ``lines[0]`` is a name, too."""
+    pattern = pattern.lstrip("/")
+    return any(name == pattern or fnmatchcase(name, pattern) for name in names)
 
 
 def _find_step(steps: Mapping[str, str], path: str) -> str | None:
@@ -326,6 +329,15 @@ def _own_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
         return None
     dataset = group.get(name)
     return dataset if isinstance(dataset, h5py.Dataset) and dataset.shape is not None else None
+
+
+def name_paths(paths: Iterable[str]) -> dict[str, str]:
+    """Return paths by their short names; those that would share one by the whole path, with dots."""
+    short_names = {path: shorten_path(path) for path in paths}
+    counts = Counter(short_names.values())
+    return {
+        name if counts[name] == 1 else path.strip("/").replace("/", "."): path for path, name in short_names.items()
+    }
 
 
 def shorten_path(path: str) -> str:

@@ -40,7 +40,7 @@ class Selection:
     ----------
     table : str
     rows : pyarrow.Table
-        The rows, with the ``location`` of their file.
+        The rows, with the ``_location`` of their file.
 
     Raises
     ------
@@ -64,7 +64,7 @@ class Selection:
     @property
     def files(self) -> list[str]:
         """The session files that the rows are of."""
-        return list(dict.fromkeys(self.rows["location"].to_pylist()))
+        return list(dict.fromkeys(self.rows["_location"].to_pylist()))
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the rows as a data frame."""
@@ -170,7 +170,7 @@ class Selection:
 
     def _iter_files(self) -> Iterator[tuple[str, list[int]]]:
         """Yield each file, and the numbers of its rows."""
-        locations = self.rows["location"].to_pylist()
+        locations = self.rows["_location"].to_pylist()
         for location in self.files:
             yield location, [number for number, name in enumerate(locations) if name == location]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nwbpipe.catalog import read_columns
 from nwbpipe.errors import UnknownNameError
-from nwbpipe.export._read_series import Axis, Floats, shorten_path
+from nwbpipe.export._read_series import Axis, Floats, name_paths
 from nwbpipe.session import SessionReader
 from nwbpipe_kit.windows import resolve
 
@@ -54,11 +54,11 @@ class PointProcesses:
 
 def list_point_processes(reader: SessionReader) -> dict[str, str]:
     """Return the paths of the tables of units and events of a file, by name."""
-    return {
-        shorten_path(item.path): item.path
+    return name_paths(
+        item.path
         for item in reader.objects
         if {"Units", "EventsTable"} & item.lineage and isinstance(reader.file[item.path], h5py.Group)
-    }
+    )
 
 
 def read_point_processes(reader: SessionReader, path: str) -> PointProcesses:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from nwbpipe import environments
-from nwbpipe.disk import remove_folder
 from nwbpipe.errors import InputError, OverwriteError, UnknownNameError
+from nwbpipe.export._write import new_path
 from nwbpipe.processors import Context, validate_params
 from nwbpipe.processors.ephys import UnitExport, UnitExportParams
 from nwbpipe.provenance import RunRecord, find_current_record
@@ -80,15 +79,8 @@ def export_units(
     context = Context(f"{step}_{to}", params, {})
 
     def keep(scratch: Path, _: Mapping[str, Any]) -> None:
-        partial = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with new_path(target) as partial:
             shutil.move(scratch / _FOLDER, partial)
-            if target.exists():
-                target.rmdir()
-            partial.rename(target)
-        finally:
-            remove_folder(partial)
 
     run_aside(
         session, method, context, bindings, keep,

@@ -11,7 +11,7 @@ import numpy as np
 
 from nwbpipe.catalog import decode
 from nwbpipe.export._libraries import import_library
-from nwbpipe.export._read_series import Axis, Series, SeriesList, list_series, select_series
+from nwbpipe.export._read_series import Axis, Series, list_series, select_series
 from nwbpipe.export._stored_array import StoredArray
 from nwbpipe.session import SessionFile, SessionReader
 
@@ -96,7 +96,10 @@ def build_tree(
     chosen = listed.series if patterns is None else select_series(listed, patterns, str(session))
     left_out = listed.left_out if patterns is None else {}
     nodes = {}
-    for names in _group_by_times(reader, listed):
+    counts = {series.times.count for series in chosen.values()}
+    # Those that are not chosen, too: a grid is named after the raw series on it.
+    candidates = {name: series for name, series in listed.series.items() if series.times.count in counts}
+    for names in _group_by_times(reader, candidates):
         members = {name: chosen[name] for name in names if name in chosen}
         if members:
             raw = [name for name in names if listed.series[name].path.startswith("/acquisition/")]
@@ -119,15 +122,15 @@ def name_session(texts: Mapping[str, str], session: SessionFile) -> str:
     return "sub-{}_ses-{}".format(*(key.replace("/", "-") for key in keys))
 
 
-def _group_by_times(reader: SessionReader, listed: SeriesList) -> list[list[str]]:
+def _group_by_times(reader: SessionReader, series_by_name: Mapping[str, Series]) -> list[list[str]]:
     """Return the names of the series with the same times; of two datasets of times the values count."""
     groups: dict[tuple[Any, ...], list[str]] = {}
-    for name, series in listed.series.items():  # all of them: a grid is named after the raw series on it
+    for name, series in series_by_name.items():
         groups.setdefault(series.times.grid, []).append(name)
     merged: list[list[str]] = []
     grids: dict[int, list[tuple[Any, list[str]]]] = {}
     for names in groups.values():
-        times = listed.series[names[0]].times
+        times = series_by_name[names[0]].times
         if times.path is None or times.count > _MOST_TIMES:
             merged.append(names)
             continue

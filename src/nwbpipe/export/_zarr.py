@@ -50,13 +50,12 @@ def write_zarr(path: Path | str, out: Path | str) -> list[str]:
         If hdmf-zarr is not installed.
     """
     import_library("hdmf_zarr")
+    from pynwb import NWBHDF5IO
+
+    import nwbpipe.extensions  # noqa: F401  (registers our types)
     from nwbpipe.export._zarr_io import ZarrWriter, copy_schemas_to_zarr, is_current
 
-    def write(reader: SessionReader, folder: Path) -> list[str]:
-        from pynwb import NWBHDF5IO
-
-        import nwbpipe.extensions  # noqa: F401  (registers our types)
-
+    with _new_output(out) as folder, _translate_errors(str(path)), SessionFile.at(path).open() as reader:
         has_schemas = ".specloc" in reader.file.attrs
         keeps_schemas = has_schemas and is_current(reader.file.attrs["nwb_version"])
         with NWBHDF5IO(file=reader.file, mode="r", load_namespaces=has_schemas) as source:
@@ -65,9 +64,6 @@ def write_zarr(path: Path | str, out: Path | str) -> list[str]:
             if keeps_schemas:
                 copy_schemas_to_zarr(reader.file, folder)
             return _list_external_files(reader)
-
-    with _new_output(out) as folder, _translate_errors(str(path)), SessionFile.at(path).open() as reader:
-        return write(reader, folder)
 
 
 def write_hdf5(path: Path | str, out: Path | str) -> list[str]:

@@ -109,7 +109,8 @@ class Hdf5Writer(NWBHDF5IO):  # type: ignore[misc]
         if not isinstance(data, zarr.Array) or data.dtype.kind not in "fiubc" or not data.shape or not data.size:
             return NWBHDF5IO.__list_fill__(parent, name, data, options)
         large = data.nbytes > _SMALL
-        layout = {"chunks": data.chunks, "compression": "gzip", "shuffle": True} if large else {}
+        chunks = tuple(map(min, data.chunks, data.shape))  # Zarr allows a chunk that is larger than the array
+        layout = {"chunks": chunks, "compression": "gzip", "shuffle": True} if large else {}
         dataset = parent.create_dataset(name, shape=data.shape, dtype=data.dtype, **layout)
         for block in iter_blocks(data.shape, data.dtype, data.chunks):
             dataset[block] = data[block]
