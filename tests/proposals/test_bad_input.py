@@ -87,13 +87,14 @@ def test_nothing_in_the_files_is_run(lab: Path, monkeypatch: pytest.MonkeyPatch)
 def test_names_of_files_stay_text(lab: Path) -> None:
     raw.write_events(lab / "a: b #c 'd' \x1b[31m.csv")
     raw.write_trials(lab / "- [x]\nspecies: no.csv", (1.25, 3.5, 5.75))
+    raw.write_events(lab / "\U0001f42d.csv")
     (lab / "x\n# y: z").write_text("no table\n\0")
     proposal = propose(lab)
     content = yaml.safe_load(proposal.text)
     assert "\x1b" not in proposal.text
     assert content["subject"]["species"] == "FILL IN"
     files = {Path(source["args"]["file_path"]).name for source in content["sources"].values()}
-    assert files == {"events.csv", "a: b #c 'd' \x1b[31m.csv", "- [x]\nspecies: no.csv"}
+    assert files == {"events.csv", "a: b #c 'd' \x1b[31m.csv", "- [x]\nspecies: no.csv", "\U0001f42d.csv"}
 
 
 def test_a_spec_that_is_there_is_not_replaced(lab: Path) -> None:
@@ -138,3 +139,20 @@ def test_a_folder_without_a_recording_is_refused(tmp_path: Path, name: str) -> N
     (tmp_path / "bare" / "notes.docx").write_text("x")
     with pytest.raises(RequestError):
         propose(tmp_path / name)
+
+
+@pytest.mark.parametrize(("column", "unit", "factor"), [("timestamp_ms", "ms", 1e3), ("time", "s", 1.0)])
+def test_unix_times_are_counted_from_the_start_in_seconds(lab: Path, column: str, unit: str, factor: float) -> None:
+    raw.write_video(lab / "body.avi", frames=40)
+    times = [(1714571000.25 + number / 20) * factor for number in range(40)]
+    (lab / "body_times.csv").write_text("\n".join([column, *map(repr, times)]) + "\n")
+    content = yaml.safe_load(propose(lab).text)
+    assert content["session"]["session_start_time"].isoformat() == "2024-05-01T13:43:20.250000+00:00"
+    clock = content["clocks"]["body"]
+    assert (clock.get("unit", "s"), float(clock["offset_s"])) == (unit, -1714571000.25)
+
+
+@pytest.mark.parametrize("above", ["", "time,name\n" + "1.5,lick\n" * 300])
+def test_a_line_that_is_too_long_for_a_table_leaves_the_others_to_be_proposed(lab: Path, above: str) -> None:
+    (lab / "notes.txt").write_text(f"{above}1.5,{'x' * 200_000}\n")
+    assert "events" in [source.name for source in propose(lab).sources]

@@ -41,6 +41,7 @@ def test_patterns(tmp_path: Path, folders: list[str], pattern: str, ids: set[tup
 
 
 def test_the_project_file_is_valid_and_is_not_replaced(tmp_path: Path) -> None:
+    tmp_path = tmp_path / "lab \U0001f42d"
     (tmp_path / "M1" / "2024-05-01").mkdir(parents=True)
     (tmp_path / "strange").mkdir()
     path = propose_project(tmp_path).write()

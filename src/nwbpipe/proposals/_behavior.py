@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from nwbpipe.converters import read_pose_columns
+from nwbpipe.converters.accounts import read_sleap_track, read_sleap_video
 from nwbpipe.proposals._candidate import Candidate, Mark, Noted, count, listed
-from nwbpipe.proposals._tables import PARQUETS, TEXTS, Table, find_unit, read_table
+from nwbpipe.proposals._tables import PARQUETS, PER_SECOND, TEXTS, Table, find_unit, read_table
 from nwbpipe.proposals._tree import RawTree
 
 _VIDEOS = (".avi", ".mp4", ".mov", ".mkv", ".m4v", ".wmv", ".mpg", ".mpeg", ".flv", ".webm")
@@ -24,7 +24,6 @@ _STOPS = re.compile(
 _MOMENTS = re.compile(r"_times?$", re.IGNORECASE)
 _NAMES = re.compile(r"(name|event|event_type|event_name|kind|label|type|code)s?", re.IGNORECASE)
 _TIMES = re.compile(r"(event_)?(time|timestamp|timestamps|time_s|time_ms|t)s?(\s*\(.*\))?", re.IGNORECASE)
-_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "": 1.0}
 
 
 def find_videos(tree: RawTree) -> Iterator[Candidate]:
@@ -188,8 +187,8 @@ def _look_at_sleap(tree: RawTree, path: Path) -> Iterator[Candidate]:
 
     with h5py.File(path, "r") as file:
         frames, instances = int(file["frames"].shape[0]), np.unique(file["instances"]["track"][:])
-        tracks = [_read_name(entry) for entry in file["tracks_json"][:]] if "tracks_json" in file else []
-        videos = [_read_video_name(entry) for entry in file["videos_json"][:]] if "videos_json" in file else []
+        tracks = [read_sleap_track(entry) for entry in file["tracks_json"][:]] if "tracks_json" in file else []
+        videos = [read_sleap_video(entry).name for entry in file["videos_json"][:]] if "videos_json" in file else []
     present = [name for number, name in enumerate(tracks) if number in instances] or [""]
     named = [name for name in videos if name]
     video = next((item for item in tree.files if item.suffix.lower() in _VIDEOS and item.name in named), None)
@@ -213,18 +212,6 @@ def _look_at_sleap(tree: RawTree, path: Path) -> Iterator[Candidate]:
 
 def _whole(number: float) -> int | float:
     return int(number) if number == int(number) else number
-
-
-def _read_name(entry: Any) -> str:
-    content = json.loads(entry)
-    return str(content["name"] if isinstance(content, dict) else content[1])
-
-
-def _read_video_name(entry: Any) -> str:
-    content = json.loads(entry)
-    names = content.get("backend", {}).get("filename") or content.get("filename") or ""
-    name = names[0] if isinstance(names, list) and names else names
-    return PureWindowsPath(str(name)).name
 
 
 def find_sortings(tree: RawTree) -> Iterator[Candidate]:
@@ -330,7 +317,7 @@ def _make_candidate(
 ) -> Candidate:
     values = table.numbers(time)
     assert values is not None
-    scale = _PER_SECOND[find_unit(time, values)]
+    scale = PER_SECOND.get(find_unit(time, values), 1.0)
     span = (float(values[0]) / scale, float(values[-1]) / scale) if len(values) else None
     notes = [described]
     if span is not None:

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nwbpipe.converters import match_pulses
+from nwbpipe.converters.accounts import read_spikeglx_meta
 from nwbpipe.proposals._candidate import Candidate, Mark, Noted, TimesFile
-from nwbpipe.proposals._tables import Table, find_times, find_unit, read_table
+from nwbpipe.proposals._tables import PER_SECOND, Table, find_times, find_unit, read_table
 
 _QUICK_BYTES = 2_000_000_000
 _QUICK_PULSES = 200_000
@@ -42,10 +43,10 @@ class _Train:
 
 def add_times(candidates: list[Candidate], tables: list[Table]) -> None:
     """Give streams the file beside them that has a time for each of their samples."""
-    files = [(table, times) for table in tables if (times := find_times(table)) is not None]
-    for candidate in candidates:
-        if candidate.role not in _TIMED or not candidate.samples:
-            continue
+    timed = [candidate for candidate in candidates if candidate.role in _TIMED and candidate.samples]
+    lengths = {candidate.samples for candidate in timed}  # the cells of other tables are not read
+    files = [(table, times) for table in tables if table.rows in lengths and (times := find_times(table)) is not None]
+    for candidate in timed:
         fitting = [(table, times) for table, times in files if table.rows == candidate.samples]
         if len(fitting) > 1:
             fitting = [(table, times) for table, times in fitting if _is_named_after(table.path, candidate)]
@@ -114,9 +115,7 @@ def propose_clocks(candidates: list[Candidate], names: dict[int, str], reference
         if clock is None and times is not None:
             clock = _align_to_file(times, unix, is_reference=False)
         if clock is None:
-            hint = _OFFSET
-            first = _first_of_recording(candidates, members)
-            hint = first or hint
+            hint = _first_of_recording(candidates, members) or _OFFSET
             clock = Clock({"align": "start", "offset_s": Mark(hint)})
         if trains and clock.entry["align"] == "start":
             clock.notes.append(f"no pulses of it were found on {trains[0].words.partition(',')[0]}")
@@ -138,7 +137,8 @@ def _align_to_file(times: TimesFile, unix: TimesFile | None, *, is_reference: bo
     entry: dict[str, Any] = {"align": "timestamps", **_file_entry(times)}
     notes = [f"{times.path.name} has a time for each of its samples, from {times.first_text} on"]
     if times.is_unix and unix is not None:
-        entry["offset_s"] = Noted(_negate(unix.first_text), "minus session_start_time, in Unix seconds")
+        start = unix.first_text if unix.unit == "s" else repr(unix.first_s)  # the text has all of its digits
+        entry["offset_s"] = Noted(_negate(start), "minus session_start_time, in Unix seconds")
     elif times.is_unix:
         entry["offset_s"] = Mark("minus session_start_time, in Unix seconds")
     elif is_reference:
@@ -227,7 +227,7 @@ def _load(times: TimesFile) -> Times:
     name = table.names[0] if times.column is None else str(times.column)
     values = table.numbers(name)
     assert values is not None
-    return values / {"s": 1.0, "ms": 1e3, "us": 1e6}[times.unit]
+    return values / PER_SECOND[times.unit]
 
 
 def _read_reference_trains(members: list[tuple[str, Candidate]]) -> Iterator[_Train]:
@@ -236,11 +236,7 @@ def _read_reference_trains(members: list[tuple[str, Candidate]]) -> Iterator[_Tr
         binaries = [path for path in candidate.files if path.suffix == ".bin"]
         if candidate.role != "sync" or len(binaries) != 1 or binaries[0].stat().st_size > _QUICK_BYTES:
             continue
-        meta = dict(
-            line.split("=", 1)
-            for line in binaries[0].with_suffix(".meta").read_text("utf-8", "replace").splitlines()
-            if "=" in line
-        )
+        meta = read_spikeglx_meta(binaries[0].with_suffix(".meta"))
         width, rate = int(meta["nSavedChans"]), float(meta["imSampRate"])
         samples = binaries[0].stat().st_size // (2 * width)
         words = np.memmap(binaries[0], "<u2", "r", shape=(samples, width))[:, -1]

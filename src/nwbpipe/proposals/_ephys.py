@@ -211,9 +211,9 @@ def find_openephys_legacy(tree: RawTree) -> Iterator[Candidate]:
 
 def find_single_files(tree: RawTree) -> Iterator[Candidate]:
     """Find recordings of one file, of which the ending says the format."""
+    several = sum(path.suffix.lower() in _FILES for path in tree.files) > 1
     for path in tree.free(*_FILES):
         interface, name = _FILES[path.suffix.lower()]
-        several = sum(path.suffix.lower() in _FILES for path in tree.files) > 1
         yield Candidate(
             path.name if several else name, interface, {"file_path": path}, [path], device=path.name, role="recording"
         )
@@ -245,8 +245,9 @@ def find_blackrock(tree: RawTree) -> Iterator[Candidate]:
         arguments = {"file_path": path}
         yield Candidate(name, "BlackrockRecordingInterface", arguments, [path], device=path.stem, role="recording")
     for path in tree.free(".nev"):
-        if path.read_bytes()[:8] not in (b"NEURALEV", b"BREVENTS"):
-            continue
+        with path.open("rb") as file:
+            if file.read(8) not in (b"NEURALEV", b"BREVENTS"):
+                continue
         yield Candidate(
             f"{path.stem}_spikes", "BlackrockSortingInterface", {"file_path": path}, [path], device=path.stem,
             role="sorting",

@@ -40,13 +40,11 @@ def find_vendor_folders(tree: RawTree) -> Iterator[Candidate]:
     for stamps in tree.free("timestamps.csv"):
         folder = stamps.parent
         videos = sorted((path for path in tree.in_folder(folder) if path.suffix == ".avi"), key=_number)
-        if stamps.name == "timeStamps.csv" and videos and (folder / "metaData.json") in tree.files:
-            is_scope = "deviceType" in (folder / "metaData.json").read_text("utf-8", "replace") and any(
-                word in (folder / "metaData.json").read_text("utf-8", "replace")
-                for word in ("Miniscope", "gain", "led0")
-            )
-            if is_scope:
-                files = [*videos, stamps, folder / "metaData.json"]
+        settings = folder / "metaData.json"
+        if stamps.name == "timeStamps.csv" and videos and settings in tree.files:
+            text = settings.read_text("utf-8", "replace")
+            if "deviceType" in text and any(word in text for word in ("Miniscope", "gain", "led0")):
+                files = [*videos, stamps, settings]
                 yield Candidate(
                     folder.name, "MiniscopeImagingInterface", {"folder_path": folder}, files, role="movie"
                 )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nwbpipe.errors import OverwriteError, RequestError
+from nwbpipe.errors import RequestError
+from nwbpipe.proposals._render import clean, quote
 from nwbpipe.proposals._write import write_new
 
 _DATE = re.compile(r"(?<!\d)(?:20\d\d[-_]?\d\d[-_]?\d\d|\d{6})(?!\d)")
@@ -68,14 +68,7 @@ class ProjectProposal:
         OverwriteError
             There is one already, and `overwrite` is False.
         """
-        try:
-            write_new(self.path, self.text, overwrite=overwrite)
-        except FileExistsError as error:
-            raise OverwriteError(
-                "there is a project file already",
-                where=str(self.path),
-                hint="write the proposal elsewhere with -o OUT.toml and compare; --overwrite replaces the file",
-            ) from error
+        write_new(self.path, self.text, "project file", overwrite=overwrite)
         return self.path
 
     def as_dict(self) -> dict[str, Any]:
@@ -83,23 +76,15 @@ class ProjectProposal:
         return {
             "path": str(self.path),
             "pattern": self.pattern,
-            "sessions": [
-                {
-                    "folder": session.folder,
-                    "subject_id": session.subject_id,
-                    "session_id": session.session_id,
-                    "has_spec": session.has_spec,
-                }
-                for session in self.sessions
-            ],
+            "sessions": [asdict(session) for session in self.sessions],
         }
 
 
 def propose_project(folder: Path | str, path: Path | str | None = None) -> ProjectProposal:
     """Look through a tree of sessions, and propose an nwbpipe.toml.
 
-    A session is a folder that has a session.yaml, or the deepest folders of one depth below which raw data lie: those
-    whose names have dates, or that follow ``sub-…/ses-…``.
+    A session is a folder that has a session.yaml. Where none has one: the first folders on each way down whose names
+    have dates, or follow ``sub-…/ses-…``, of the depth that most of them have.
 
     Parameters
     ----------
@@ -155,22 +140,23 @@ def list_folders(root: Path) -> list[str]:
 
 def choose_sessions(folders: Iterable[str]) -> set[str]:
     """Return the folders that seem to be sessions: the first on each way down whose name has a date or says so."""
-    named = [item for item in folders if _SESSION.fullmatch(item.rpartition("/")[2]) or _has_date(item)]
-    deepest = {item for item in named if not any(another.startswith(f"{item}/") for another in named)}
-    depths = Counter(item.count("/") for item in deepest)
-    if not depths:
+    named = {item for item in folders if _SESSION.fullmatch(item.rpartition("/")[2]) or _has_date(item)}
+    if not named:
         return set()
     # A date in the name of a recording within a session is deeper than most: the commonest depth decides.
-    first = {item for item in named if not any(item.startswith(f"{another}/") for another in named)}
+    first = {item for item in named if not _is_below(item, named)}
     usual = Counter(item.count("/") for item in first).most_common(1)[0][0]
     chosen = {item for item in first if item.count("/") == usual}
-    below = [item for item in named if any(item.startswith(f"{parent}/") for parent in chosen)]
     # M042/2024-05-01/001: numbered sessions within a day.
     numbered = {item for item in folders if re.fullmatch(r"\d{1,3}", item.rpartition("/")[2])}
     of_days = {item for item in numbered if item.rpartition("/")[0] in chosen}
-    if of_days and not below:
-        return {item for item in chosen if not any(day.startswith(f"{item}/") for day in of_days)} | of_days
+    if of_days and not any(_is_below(item, chosen) for item in named):
+        return chosen - {item.rpartition("/")[0] for item in of_days} | of_days
     return chosen
+
+
+def _is_below(item: str, folders: Collection[str]) -> bool:
+    return any(str(parent) in folders for parent in PurePosixPath(item).parents)
 
 
 def _has_date(item: str) -> bool:
@@ -196,7 +182,6 @@ def read_ids(folders: Iterable[str]) -> tuple[str, dict[str, tuple[str, str]]]:
 
 def _read_one(parts: list[str]) -> tuple[str, str, str]:
     """Return the pattern, the subject and the session that a folder's names hold."""
-    prefix = [*parts]
     for index, part in enumerate(parts):
         match = _SUBJECT.fullmatch(part)
         session = _SESSION.fullmatch(parts[-1])
@@ -205,7 +190,7 @@ def _read_one(parts: list[str]) -> tuple[str, str, str]:
             middle = ["*"] * (len(parts) - index - 2)
             tail = parts[-1][: session.start("id")] + "{session_id}"
             return "/".join([*head, *middle, tail]), match["id"], session["id"]
-    dated = next((index for index, part in enumerate(prefix) if _DATE.search(part)), None)
+    dated = next((index for index, part in enumerate(parts) if _DATE.search(part)), None)
     if dated is None:
         return "", "", ""
     part = parts[dated]
@@ -242,22 +227,22 @@ def _render(root: Path, target: Path, pattern: str, sessions: tuple[ProposedSess
     ]
     if pattern:
         lines.append(f"# The names of their folders follow {pattern}:")
-        lines += [f"#   {_clean(_describe(session))}" for session in sessions[:10] if session.session_id]
+        lines += [f"#   {clean(_describe(session))}" for session in sessions[:10] if session.session_id]
         if len(sessions) > 10:
             lines.append(f"#   and {len(sessions) - 10} more")
-    if unread:
-        lines.append(f"# {len(unread)} do not follow it: {', '.join(_clean(item.folder) for item in unread[:5])}")
+    if pattern and unread:
+        lines.append(f"# {len(unread)} do not follow it: {', '.join(clean(item.folder) for item in unread[:5])}")
     lines += [
         "# The ids that count are those in each session.yaml.",
         "nwbpipe = 1",
         "",
         "[project]",
-        f"name = {json.dumps(_clean(root.name))}",
+        f"name = {quote(clean(root.name))}",
         'sessions = "raw://**/session.yaml"',
         'output = "nwb://sub-{subject_id}/sub-{subject_id}_ses-{session_id}.nwb"   # DANDI\'s layout',
         "",
         "[stores]                                      # relative ones are relative to this file",
-        f"raw = {json.dumps(raw)}",
+        f"raw = {quote(raw)}",
         'nwb = "nwb"                                   # the session files: change it if they belong elsewhere',
         'state = ".nwbpipe"                            # logs, leases, and one small file per run',
         "",
@@ -268,7 +253,3 @@ def _render(root: Path, target: Path, pattern: str, sessions: tuple[ProposedSess
 
 def _describe(session: ProposedSession) -> str:
     return f"{session.folder}: subject {session.subject_id}, session {session.session_id}"
-
-
-def _clean(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.converters import FILL_IN, find_spec_paths
-from nwbpipe.errors import OverwriteError, Problem, RequestError
+from nwbpipe.errors import Problem, RequestError
 from nwbpipe.proposals._candidate import Candidate, Mark, count, listed, plain
 from nwbpipe.proposals._clocks import choose_reference, find_start, propose_clocks
 from nwbpipe.proposals._describe import iterate_notes
@@ -101,14 +101,7 @@ class Proposal:
         OverwriteError
             There is one already, and `overwrite` is False.
         """
-        try:
-            write_new(self.spec, self.text, overwrite=overwrite)
-        except FileExistsError as error:
-            raise OverwriteError(
-                "there is a spec already",
-                where=str(self.spec),
-                hint="write the proposal elsewhere with -o OUT.yaml and compare; --overwrite replaces the spec",
-            ) from error
+        write_new(self.spec, self.text, "spec", overwrite=overwrite)
         return self.spec
 
     def as_dict(self) -> dict[str, Any]:
@@ -285,19 +278,6 @@ def _group_files(tree: RawTree) -> list[str]:
     entries += [
         f"{clean(tree.shorten(path))}: {reason}" for path, reason in tree.ignored.items() if reason != "of nwbpipe"
     ]
-    return entries
-
-
-def _group_folders(groups: Mapping[tuple[Path, str, str], list[Path]], tree: RawTree) -> list[str]:
-    """Return the files that no stream was seen in by the first folder of their paths, where they are many."""
-    folders: dict[str, list[Path]] = {}
-    for (folder, _, _), files in groups.items():
-        folders.setdefault(folder.relative_to(tree.root).parts[0] if folder != tree.root else "", []).extend(files)
-    entries = []
-    for name, files in folders.items():
-        endings = dict.fromkeys(path.suffix.lower() or path.name for path in files)
-        text = f"{count(len(files), 'file')}, {listed(f'*{ending}' for ending in endings)}"
-        entries.append(f"{clean(name)}/…: {text}" if name else text)
     return entries
 
 

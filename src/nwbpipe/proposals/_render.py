@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -76,8 +75,14 @@ def render_scalar(value: Any, display: Display = str) -> str:
         return repr(value)
     text = display(value) if isinstance(value, Path) else str(value)
     if text and text == text.strip() and (_PLAIN.fullmatch(text) or _DATE.fullmatch(text)) and text.isprintable():
-        return text if text not in ("~", "null", "-") and not text.startswith(("- ", "*")) else json.dumps(text)
-    return json.dumps(text)
+        return text if text not in ("~", "null", "-") and not text.startswith(("- ", "*")) else quote(text)
+    return quote(text)
+
+
+def quote(text: str) -> str:
+    """Return a text in double quotes, as YAML and TOML read it; their escapes, unlike JSON's, know no pairs."""
+    parts = (f"\\{c}" if c in '"\\' else c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
+    return f'"{"".join(parts)}"'
 
 
 def clean(text: str) -> str:

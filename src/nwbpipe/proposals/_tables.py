@@ -25,7 +25,7 @@ _UNITS = {
     "us": re.compile(r"(\b|_)(us|usec|microseconds?)(\b|_|$)", re.IGNORECASE),
     "s": re.compile(r"(\b|_)(s|sec|seconds?)(\b|_|$)", re.IGNORECASE),
 }
-_PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6}
+PER_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Table:
             if not self.separator:
                 return np.asarray(self._read_parquet(name), dtype=np.float64)
             return np.asarray([cell or "nan" for cell in self.texts(name)], dtype=np.float64)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, csv.Error):
             return None
 
     def _read_parquet(self, name: str) -> npt.NDArray[np.generic]:
@@ -90,17 +90,17 @@ def read_table(path: Path) -> Table | None:
             return None
     try:
         with path.open(encoding="utf-8-sig") as text:
-            lines = [line for line in islice(text, 4 * _LOOKED_AT) if line.strip()][:_LOOKED_AT]
-            if not lines:
+            head = [line for line in islice(text, 4 * _LOOKED_AT) if line.strip()]
+            if not head:
                 return None
+            lines = head[:_LOOKED_AT]
             separator = next((mark for mark in "\t,;" if mark in lines[0]), " ")
             counts = {len(_split(line, separator)) for line in lines}
-            further_rows = sum(1 for line in text if line.strip())
-    except UnicodeDecodeError:
+            total = len(head) + sum(1 for line in text if line.strip())
+    except (UnicodeDecodeError, csv.Error):  # csv refuses a field of more than 128 KiB
         return None
     if len(counts) != 1:
         return None
-    total = further_rows + _count_lines(path, 4 * _LOOKED_AT)
     first = _split(lines[0], separator)
     is_headed = len(lines) > 1 and not any(map(_is_number, first)) and any(first)
     is_headed = is_headed and any(_is_number(cell) or cell != name for cell, name in _pairs(lines, separator, first))
@@ -123,7 +123,7 @@ def find_times(table: Table) -> TimesFile | None:
         if np.count_nonzero(steps <= 0) > 0.01 * len(steps):
             continue
         unit = find_unit(name, values)
-        scale = _PER_SECOND.get(unit, 1.0)
+        scale = PER_SECOND.get(unit, 1.0)
         column = (name if table.is_headed else int(name)) if len(table.names) > 1 or table.is_headed else None
         first, last = float(values[0]) / scale, float(values[-1]) / scale
         return TimesFile(table.path, column, unit, first, last, table.texts(name)[0], bool(np.all(steps > 0)))
@@ -170,11 +170,6 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _count_lines(path: Path, most: int) -> int:
-    with path.open(encoding="utf-8-sig") as text:
-        return sum(1 for line in islice(text, most) if line.strip())
 
 
 def _read_parquet_names(path: Path) -> Table | None:

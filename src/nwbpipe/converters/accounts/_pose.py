@@ -22,7 +22,7 @@ def probe_sleap(arguments: Mapping[str, Any]) -> Account | None:
     with h5py.File(path, "r") as file:
         frames, instances = file["frames"][:], file["instances"]["track"][:]
         tracks = [read_track_name(entry) for entry in file["tracks_json"][:]] if "tracks_json" in file else []
-        videos = [_read_video_name(entry) for entry in file["videos_json"][:]] if "videos_json" in file else []
+        videos = [read_video_path(entry).stem for entry in file["videos_json"][:]] if "videos_json" in file else []
     present = [track for number, track in enumerate(tracks) if np.any(instances == number)]
     name = arguments.get("track_name") or (present[0] if len(present) == 1 else None)
     video = arguments.get("video_name") or (videos[0] if len(videos) == 1 else None)
@@ -60,8 +60,9 @@ def read_track_name(entry: Any) -> str:
     return str(content["name"] if isinstance(content, dict) else content[1])
 
 
-def _read_video_name(entry: Any) -> str:
+def read_video_path(entry: Any) -> PureWindowsPath:
+    """Return the path of a video by its entry in ``videos_json``, as the computer that labelled it had it."""
     content = json.loads(entry)
     names = content.get("backend", {}).get("filename") or content.get("filename") or ""
     name = names[0] if isinstance(names, list) and names else names
-    return PureWindowsPath(str(name)).stem
+    return PureWindowsPath(str(name))
