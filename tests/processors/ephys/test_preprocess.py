@@ -87,6 +87,34 @@ def test_a_common_signal_is_taken_off_although_channels_are_sampled_one_after_an
     assert left[True] < left[False] / 5
 
 
+def test_motion_of_an_input_is_corrected_without_an_estimate(truth, tmp_path, monkeypatch):
+    """Tissue that lies 40 micrometers deeper from the third second on is read as if it had not moved."""
+    from nwbpipe.processors.ephys import _preprocess as preprocessing
+
+    monkeypatch.setattr(preprocessing, "estimate_motion", None)
+    request = request_of(truth, tmp_path, bad_channels="none", artifacts=False, common_reference="none")
+    preprocessing.preprocess(request, truth.rate, tmp_path, lambda *_: None)
+    still = np.array(preprocessing.open_cache(tmp_path).get_traces())
+    moved = [[0.0], [0.0], [0.0], [40.0], [40.0], [40.0]]
+    times = [0.5, 1.5, 2.5, 3.5, 4.5, 5.5]
+    bound = {"group": 0, "displacement_um": moved, "times_s": times, "depths_um": [200.0]}
+    request["facts"] |= {"motion_method": "bound", "motion_groups": [0], "motion_bound": [bound]}
+    decisions = preprocessing.preprocess(request, truth.rate, tmp_path, lambda *_: None)
+    assert decisions["motion"] is None  # it is another step's result
+    assert decisions["motion_reason"] == "motion of 40.0 µm was corrected (the input `motion`)"
+    traces = preprocessing.open_cache(tmp_path).get_traces().astype(float)
+    depth, first, last = truth.channel_locations[:, 1], int(truth.rate), int(5 * truth.rate)
+    inner = np.flatnonzero((depth > depth.min() + 60) & (depth < depth.max() - 60))
+    deeper = [
+        np.flatnonzero(np.all(truth.channel_locations == truth.channel_locations[n] + [0, 40], axis=1))[0]
+        for n in inner
+    ]
+    early, late = slice(first // 2, first), slice(last, last + first // 2)
+    for n, source in zip(inner, deeper, strict=True):
+        assert np.corrcoef(traces[early, n], still[early, n])[0, 1] > 0.99
+        assert np.corrcoef(traces[late, n], still[late, source])[0, 1] > 0.9
+
+
 def test_too_little_space_is_refused_before_anything_is_computed(truth, tmp_path, monkeypatch):
     from nwbpipe.processors.ephys import _preprocess as preprocessing
 

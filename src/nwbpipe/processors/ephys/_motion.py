@@ -12,11 +12,11 @@ from nwbpipe.environments import Tool
 from nwbpipe.nwb_builders import regular_times
 from nwbpipe.processors._base import Context, Input, Processor, Results
 from nwbpipe.processors.ephys import _electrodes
+from nwbpipe.processors.ephys._motion_choice import decide_motion
 from nwbpipe.processors.ephys._motion_write import add_motion
 from nwbpipe.processors.ephys._parameters import SPIKEINTERFACE, TORCH_TOOLS, WITH_TORCH, PreprocessingParams
 from nwbpipe.processors.ephys._quality_inputs import CHANNELS, read_quality
 from nwbpipe.processors.ephys._recording import check_band, describe_recording
-from nwbpipe.processors.ephys._spikesorting import decide_motion
 
 if TYPE_CHECKING:
     from pynwb import NWBFile

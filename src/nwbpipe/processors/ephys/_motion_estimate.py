@@ -89,10 +89,15 @@ def estimate_motion(
     else:
         arguments = dict(si.get_motion_parameters_preset(PRESETS[method])["estimate_motion_kwargs"])
         motion = estimate(recording, spikes, positions, **arguments)
+    return judge_motion(motion, method, least_um)
+
+
+def judge_motion(motion: Motion, origin: str, least_um: float = LEAST_MOTION_UM) -> tuple[Motion | None, str]:
+    """Return the motion if it is larger than the error of estimates, and what is done about it, in words."""
     moved = float(np.ptp(np.percentile(motion.displacement[0], [1, 99])))
     if moved < least_um:
         return None, f"motion was not corrected: {moved:.1f} µm are within the error of the estimate"
-    return motion, f"motion of {moved:.1f} µm was corrected ({method})"
+    return motion, f"motion of {moved:.1f} µm was corrected ({origin})"
 
 
 def correct_traces(traces: np.ndarray, channels: np.ndarray, recording: Any, motion: Motion) -> None:

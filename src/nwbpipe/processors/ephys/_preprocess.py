@@ -19,6 +19,7 @@ import numpy as np
 import spikeinterface.full as si
 from probeinterface import Probe
 from spikeinterface.core import BaseRecording
+from spikeinterface.core.motion import Motion
 
 from ._channel_measures import (
     DEAD,
@@ -30,7 +31,7 @@ from ._channel_measures import (
     measure_channels,
     merge_periods,
 )
-from ._motion_estimate import correct_traces, estimate_motion, motion_to_json
+from ._motion_estimate import correct_traces, estimate_motion, judge_motion, motion_from_json, motion_to_json
 from ._spikesorting_series import NwbSeriesRecording
 
 #: Microvolts to one step of the cache: a range of ± 6.5 mV, and rounding far below any probe's noise.
@@ -172,7 +173,8 @@ def preprocess(
     }
     save_decisions(folder, decisions)
     if facts.get("motion_method", "none") not in ("none", "sorter"):
-        progress(0.6, f"estimating motion: {facts['motion_method']}")
+        bound = facts["motion_method"] == "bound"
+        progress(0.6, "correcting motion" if bound else f"estimating motion: {facts['motion_method']}")
         decisions["motion"], decisions["motion_reason"] = correct_motion(folder, request, decisions)
         save_decisions(folder, decisions)
     return decisions
@@ -290,26 +292,35 @@ def open_traces(path: Path, channels: int) -> np.memmap[Any, Any]:
 def correct_motion(
     folder: Path, request: Mapping[str, Any], decisions: Mapping[str, Any]
 ) -> tuple[list[dict[str, Any]] | None, str]:
-    """Estimate the motion of each dense group, and write the cache as if nothing had moved.
+    """Write the cache as if nothing had moved, by the motion of an input or as estimated in each dense group.
 
     Returns
     -------
     list of dict or None
-        The motion of each group that was corrected.
+        The motion of each group that was estimated here and corrected.
     str
         What was done, or why nothing was.
     """
+    facts = request["facts"]
+    bound = {item["group"]: motion_from_json(item) for item in facts.get("motion_bound", [])}
     recording = open_cache(folder)
     groups = np.asarray(decisions["groups"])
     traces = open_traces(folder / TRACES, len(groups))
     motions, reasons = [], []
-    for group in request["facts"]["motion_groups"]:
+    for group in facts["motion_groups"]:
         inside = np.flatnonzero(groups == group)
+        if not len(inside):
+            continue
         part = recording.select_channels(recording.channel_ids[inside])
-        motion, reason = estimate_motion(part, request["facts"]["motion_method"], request.get("seed"))
+        motion: Motion | None
+        if group in bound:
+            motion, reason = judge_motion(bound[group], "the input `motion`")
+        else:
+            motion, reason = estimate_motion(part, facts["motion_method"], request.get("seed"))
         reasons.append(reason)
         if motion is not None:
             correct_traces(traces, inside, part, motion)
-            motions.append({"group": int(group), **motion_to_json(motion)})
+            if group not in bound:
+                motions.append({"group": int(group), **motion_to_json(motion)})
     traces.flush()
     return motions or None, "; ".join(dict.fromkeys(reasons))

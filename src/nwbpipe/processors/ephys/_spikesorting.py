@@ -6,22 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from nwbpipe.environments import Tool
-from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Loader, Processor, Results
 from nwbpipe.processors._resources import Resources
 from nwbpipe.processors.ephys import _electrodes
-from nwbpipe.processors.ephys._electrodes import Floats
+from nwbpipe.processors.ephys._motion_choice import MOTION, plan_motion
 from nwbpipe.processors.ephys._motion_write import add_motion
 from nwbpipe.processors.ephys._parameters import (
-    CORRECT_MOTION,
     SPIKEINTERFACE,
     TOOLS,
     TORCH_TOOLS,
     WITHOUT_GEOMETRY,
-    PreprocessingParams,
     SpikeSortingParams,
 )
 from nwbpipe.processors.ephys._quality_inputs import CHANNELS, read_quality
@@ -61,6 +56,7 @@ class SpikeSorting(Processor):
         "artifacts": Input(
             "TimeIntervals", optional=True, doc="Stretches that are set to zero and cut out of obs_intervals"
         ),
+        "motion": MOTION,
     }
     Params: ClassVar[type[SpikeSortingParams]] = SpikeSortingParams
     tool: ClassVar[Tool] = SPIKEINTERFACE
@@ -92,10 +88,7 @@ class SpikeSorting(Processor):
         needs = None if params.sorter in WITHOUT_GEOMETRY else f"the sorter {params.sorter!r}"
         facts = describe_recording(series, path, needs=needs)
         facts["channel_names"] = _electrodes.channel_names(series)
-        locations = np.asarray(facts["locations"]) if facts["has_geometry"] else None
-        method, dense, reason = decide_motion(params, locations, facts["groups"], path)
-        facts |= {"motion_method": method, "motion_groups": dense, "motion_reason": reason}
-        return facts | read_quality(nwbfile, context, series)
+        return facts | plan_motion(nwbfile, context, series, facts) | read_quality(nwbfile, context, series)
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Add the table of units, and the motion that was corrected."""
@@ -110,44 +103,3 @@ class SpikeSorting(Processor):
             set_units(nwbfile, table, context.step, _HINT)
         else:
             context.module(nwbfile, self.module).add(table)
-
-
-def decide_motion(
-    params: PreprocessingParams, locations: Floats | None, group_of: list[int], where: str
-) -> tuple[str, list[int], str]:
-    """Decide how motion is corrected, before anything is computed.
-
-    Returns
-    -------
-    str
-        "none", "sorter", or the method.
-    list of int
-        Groups whose motion is corrected here.
-    str
-        The reason, in words for the record.
-
-    Raises
-    ------
-    InputError
-        If a method was asked for, and no group of electrodes is dense enough for it.
-    """
-    dense = [] if locations is None else _electrodes.dense_groups(locations, group_of)
-    if params.motion == "none":
-        return "none", [], "motion was not corrected, as asked for"
-    if isinstance(params, SpikeSortingParams):
-        if params.motion_is_the_sorters:
-            return "sorter", [], "motion correction was left to the sorter, as asked for"
-        if params.motion == "auto" and params.sorter in CORRECT_MOTION and dense:
-            return "sorter", [], "motion was corrected by the sorter's own method"
-    limits = (
-        f"more than {_electrodes.CHANNELS_FOR_MOTION} channels within {_electrodes.WIDTH_FOR_MOTION_UM:g} µm of width"
-    )
-    if dense:
-        return ("decentralized" if params.motion == "auto" else params.motion), dense, ""
-    if params.motion == "auto":
-        return "none", [], f"motion was not corrected: no electrode group has {limits}"
-    msg = "the electrodes are not dense enough for motion to be seen"
-    hint = "leave out the parameter `motion`, or set it to none"
-    raise InputError(
-        msg, where=where, expected=f"a group with {limits}", found=f"{len(group_of)} channels", hint=hint
-    )

@@ -11,10 +11,10 @@ from pydantic import Field, field_validator
 from nwbpipe.environments import Tool
 from nwbpipe.errors import SpecError
 from nwbpipe.processors._base import Context, Input, Processor, Results
+from nwbpipe.processors.ephys._motion_choice import MOTION, plan_motion
 from nwbpipe.processors.ephys._parameters import SPIKEINTERFACE, TORCH_TOOLS, WITH_TORCH, PreprocessingParams
 from nwbpipe.processors.ephys._quality_inputs import CHANNELS, read_quality
 from nwbpipe.processors.ephys._recording import check_band, describe_recording
-from nwbpipe.processors.ephys._spikesorting import decide_motion
 from nwbpipe.processors.ephys._unit_metrics import DESCRIPTIONS, KNOWN, THRESHOLDS
 from nwbpipe.processors.ephys._units import require_spike_times
 from nwbpipe.quality import ThresholdSet
@@ -79,6 +79,7 @@ class UnitQuality(Processor):
         "recording": Input("ElectricalSeries", but_not=("SpikeEventSeries",), doc="Voltages that they were found in"),
         "channels": CHANNELS,
         "artifacts": Input("TimeIntervals", optional=True, doc="Stretches that are set to zero"),
+        "motion": MOTION,
     }
     Params: ClassVar[type[UnitQualityParams]] = UnitQualityParams
     tool: ClassVar[Tool] = SPIKEINTERFACE
@@ -97,9 +98,7 @@ class UnitQuality(Processor):
         require_spike_times(units, context.inputs["units"].path)
         check_band(series, params.freq_max if params.freq_max is not None else params.freq_min, path)
         facts = describe_recording(series, path, needs="the measurement of units")
-        method, dense, reason = decide_motion(params, np.asarray(facts["locations"]), facts["groups"], path)
-        facts |= {"motion_method": method, "motion_groups": dense, "motion_reason": reason}
-        return facts | read_quality(nwbfile, context, series)
+        return facts | plan_motion(nwbfile, context, series, facts) | read_quality(nwbfile, context, series)
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Add the table of metrics and verdicts."""
