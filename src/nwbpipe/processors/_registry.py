@@ -35,6 +35,7 @@ OURS = {
     "shared_pca": "behavior:SharedPca",
     "spikesorting": "ephys:SpikeSorting",
     "suite2p": "imaging:Suite2p",
+    "synchronize": "behavior:Synchronize",
     "transients": "photometry:Transients",
     "trialize": "behavior:Trialize",
     "unit_psth": "ephys:UnitPsth",

@@ -1,7 +1,8 @@
-"""Processors of behaviour: windows around events, series by trials, the wheel, and components of many sessions."""
+"""Processors of behaviour: windows, trials, the wheel, streams on one grid, components of many sessions."""
 
 from nwbpipe.processors.behavior._event_windows import EventWindows, EventWindowsParams
 from nwbpipe.processors.behavior._shared_pca import PcaScores, SharedPca, SharedPcaParams
+from nwbpipe.processors.behavior._synchronize import Synchronize, SynchronizeParams
 from nwbpipe.processors.behavior._trialize import Trialize, TrializeParams
 from nwbpipe.processors.behavior._trialize_compute import NO_TIME, OUTSIDE, find_window, sample_series
 from nwbpipe.processors.behavior._wheel import Wheel, WheelParams
@@ -14,6 +15,8 @@ __all__ = [
     "PcaScores",
     "SharedPca",
     "SharedPcaParams",
+    "Synchronize",
+    "SynchronizeParams",
     "Trialize",
     "TrializeParams",
     "Wheel",

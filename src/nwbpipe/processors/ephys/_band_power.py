@@ -89,7 +89,7 @@ class BandPower(Processor):
         from hdmf.common import DynamicTableRegion
         from pynwb.misc import DecompositionSeries, FrequencyBandsTable
 
-        from nwbpipe.processors.ephys._dataset_chunks import DatasetChunks
+        from nwbpipe.processors._dataset_chunks import DatasetChunks
 
         series, params, arrays = context.input(nwbfile, "lfp"), context.params, results.arrays
         bands = FrequencyBandsTable()

@@ -78,7 +78,7 @@ class Lfp(Processor):
         from hdmf.common import DynamicTableRegion
         from pynwb.ecephys import LFP, ElectricalSeries
 
-        from nwbpipe.processors.ephys._dataset_chunks import DatasetChunks
+        from nwbpipe.processors._dataset_chunks import DatasetChunks
 
         series, arrays = context.input(nwbfile, "recording"), results.arrays
         rows = np.asarray(series.electrodes.data[:], dtype="int64")[context.facts["channels"]]
