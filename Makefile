@@ -5,6 +5,7 @@
 # make faults the crash suite in its long form
 # make test-long  the tests that take minutes each
 # make test-tools  those of CaImAn, EXTRACT and other optional programs, where they are installed; says which ran
+# make browser  what the tests of the dashboard need: Playwright, and a Chromium where the machine has none
 # make test-slurm  those of a cluster, on a SLURM of one node that it starts here; installs Debian's packages where it may
 # make test-archive  upload to and download from a DANDI archive: NWBPIPE_ARCHIVE_URL=…/api NWBPIPE_ARCHIVE_KEY=…
 # make docs   build the documentation as a site, in site/
@@ -34,7 +35,7 @@ TOOLS := $(NWBPIPE_TOOLS)/suite2p/nwbpipe-tool.json $(NWBPIPE_TOOLS)/facemap/nwb
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
-.PHONY: help setup tools readers demo demo-project check test test-long test-tools test-archive test-slurm faults lint locks same-source docs wheel bench licences clean
+.PHONY: help setup browser tools readers demo demo-project check test test-long test-tools test-archive test-slurm faults lint locks same-source docs wheel bench licences clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -49,6 +50,10 @@ $(INSTALLED): locks/dev.txt constraints.txt pyproject.toml
 	touch $@
 
 setup: $(INSTALLED)
+
+browser: setup
+	$(UV) pip install --quiet --python $(BIN)/python "playwright>=1.50"
+	type chromium || type chromium-browser || type google-chrome || $(BIN)/python -m playwright install chromium
 
 $(NWBPIPE_TOOLS)/%/nwbpipe-tool.json: locks/%.txt $(INSTALLED)
 	$(BIN)/nwbpipe tools install $* --lock $<

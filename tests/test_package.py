@@ -82,6 +82,7 @@ ROOMS: dict[str, set[str]] = {
         "export",
     },
     "report": {"errors", "stores", "files", "session", "provenance", "review", "project"},
+    "serve": {"errors", "disk", "stores", "files", "session", "provenance", "converters", "run", "project", "report"},
     "proposals": {"errors", "foreign", "stores", "converters"},
     "demo": {
         "errors",

@@ -45,6 +45,7 @@ ROOMS = (
     "report",
     "review",
     "run",
+    "serve",
     "session",
 )
 MODULES = [f"nwbpipe.{room}" for room in (*ROOMS, "review._compare_figure")]
@@ -87,6 +88,8 @@ ALIASES = {
     "tools doctor names": "tools",
     "tools dockerfile name": "tool",
     "tools dockerfile output": "folder",
+    "serve allow_hosts": "allowed_hosts",
+    "serve project": None,
     "trust paths": "path",
     "upload project": "project",
     "download project": "project",

@@ -33,6 +33,7 @@ from nwbpipe.cli import (
     cmd_report,
     cmd_run,
     cmd_scrub,
+    cmd_serve,
     cmd_status,
     cmd_submit,
     cmd_tools,
@@ -79,6 +80,7 @@ app.command("download")(cmd_download.download)
 app.command("upload")(cmd_upload.upload)
 app.command("doctor")(cmd_doctor.doctor)
 app.command("report")(cmd_report.report)
+app.command("serve")(cmd_serve.serve)
 app.command("help")(cmd_help.show_help)
 app.add_typer(cmd_edit.app, name="edit")
 app.add_typer(cmd_tools.app, name="tools")

@@ -1,7 +1,7 @@
 """Many sessions: nwbpipe.toml, the plan, its execution and state."""
 
 from nwbpipe.project._doctor import examine_folders, examine_project, examine_python
-from nwbpipe.project._load import load_project
+from nwbpipe.project._load import find_project, load_project
 from nwbpipe.project._model import ExecutorSpec, IgnoreRule, Policy, PublishSection, WorkerKind
 from nwbpipe.project._project import Project, ProjectStatus
 from nwbpipe.project._scrub import ScrubbedFile, scrub
@@ -51,6 +51,7 @@ __all__ = [
     "examine_project",
     "examine_python",
     "execute_job",
+    "find_project",
     "find_sessions",
     "list_queued",
     "load_project",

@@ -83,12 +83,18 @@ def compute_state(session: SessionFile) -> str:
     return digest(canonical_json([__version__, repr(session.version())]))
 
 
-def draw_page(reader: SessionReader, name: str, *, state: str = "") -> str:
+def draw_parts(location: Path | str) -> str:
+    """Return the parts of a session file's report as HTML, without the page around them."""
+    session = SessionFile.at(location)
+    return session.read(lambda reader: draw_page(reader, session.name, template="session_parts.html"), locked=True)
+
+
+def draw_page(reader: SessionReader, name: str, *, state: str = "", template: str = "session.html") -> str:
     """Return the page of an open session file."""
     content = SessionContent(reader, name)
     sections = [_draw(content, *part) for part in _PARTS]
     return render_page(
-        "session.html",
+        template,
         state=state,
         title=content.nwbfile.session_id or name,
         name=name,

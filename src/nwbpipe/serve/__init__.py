@@ -1,0 +1,18 @@
+"""The dashboard: a web application over a project, which keeps nothing of its own."""
+
+from nwbpipe.errors import ToolMissingError
+
+try:
+    import jinja2  # noqa: F401
+    import starlette  # noqa: F401
+    import uvicorn  # noqa: F401
+
+    from nwbpipe.serve._app import create_app
+    from nwbpipe.serve._security import Keys, is_loopback
+    from nwbpipe.serve._server import serve
+    from nwbpipe.serve._view import ProjectView
+except ImportError as error:
+    msg = "the packages for the dashboard are not installed"
+    raise ToolMissingError(msg, found=str(error), hint="pip install 'nwbpipe[web]'") from error
+
+__all__ = ["Keys", "ProjectView", "create_app", "is_loopback", "serve"]

@@ -1,0 +1,183 @@
+"""Check the Host header, the token and the cookie of each request, and set the headers of each answer."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+from markupsafe import escape
+from starlette.responses import HTMLResponse, Response
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# Styles of SVG elements are attributes; scripts come from our own file alone.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+class Keys:
+    """The secrets of one dashboard: they are made when it starts, and end with it.
+
+    Attributes
+    ----------
+    token : str
+        What the address that is printed holds.
+    cookie : str
+        What a browser that came with the token keeps.
+    """
+
+    def __init__(self) -> None:
+        self.token = secrets.token_urlsafe(24)
+        self.cookie = secrets.token_urlsafe(24)
+
+    @property
+    def csrf(self) -> str:
+        """The text that each form holds, so that no other site can send one."""
+        return hmac.new(self.cookie.encode(), b"form", hashlib.sha256).hexdigest()
+
+    @staticmethod
+    def match(given: str, expected: str) -> bool:
+        """Compare two secrets in constant time."""
+        return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode())
+
+
+def is_loopback(host: str) -> bool:
+    """Return True if only this machine reaches an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def list_host_names(more: Collection[str]) -> set[str]:
+    """Return the names under which the dashboard may be asked for."""
+    return {"localhost", socket.gethostname().lower(), socket.getfqdn().lower(), *(name.lower() for name in more)}
+
+
+def is_allowed_host(header: str, names: Collection[str]) -> bool:
+    """Return True for our own names, and for numeric addresses, which no foreign DNS server can turn to us."""
+    name = header.strip().lower()
+    if name.startswith("["):
+        name = name[1:].partition("]")[0]
+    elif name.count(":") == 1:
+        name = name.partition(":")[0]
+    if name in names:
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+class Guard:
+    """Let in only who has the token, and only under a known name.
+
+    Parameters
+    ----------
+    app : ASGI application
+    keys : Keys
+    hosts : collection of str
+        Names that the Host header may hold.
+    cookie : str
+        Name of the cookie: it holds the port, since browsers send cookies to all ports of a machine.
+    read_only : bool
+        True if nothing may be changed.
+    """
+
+    def __init__(self, app: App, keys: Keys, hosts: Collection[str], cookie: str, *, read_only: bool) -> None:
+        self.app, self.keys, self.hosts, self.cookie, self.read_only = app, keys, hosts, cookie, read_only
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # nothing here speaks websocket
+            await send({"type": "websocket.close", "code": 1008})
+            return
+
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                ours = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+                kept = [(name, value) for name, value in message["headers"] if name.decode().lower() not in _HEADERS]
+                message = {**message, "headers": [*kept, *ours]}
+            await send(message)
+
+        answer = self._refuse(scope)
+        await (answer or self.app)(scope, receive, send_with_headers)
+
+    def _refuse(self, scope: Scope) -> Response | None:
+        """Return the answer to a request that does not reach the application."""
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        if not is_allowed_host(headers.get("host", ""), self.hosts):
+            return _answer(400, "Unknown host", "This dashboard does not answer under this name; see --allow-host.")
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        token = next((value for name, value in query if name == "token"), None)
+        if token is not None and scope["method"] == "GET":
+            if not self.keys.match(token, self.keys.token):
+                return _answer(403, "Wrong token", "Use the address that `nwbpipe serve` printed last.")
+            return self._let_in(scope, [(name, value) for name, value in query if name != "token"])
+        if not self._has_cookie(headers.get("cookie", "")):
+            return _answer(403, "A token is needed", "Open the address that `nwbpipe serve` printed.")
+        if scope["method"] not in ("GET", "HEAD"):
+            if self.read_only:
+                return _answer(403, "Read only", "This dashboard was started with --read-only.")
+            if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+                return _answer(403, "Refused", "The form came from another site.")
+        return None
+
+    def _has_cookie(self, header: str) -> bool:
+        try:
+            cookie = SimpleCookie(header).get(self.cookie)
+        except CookieError:
+            return False
+        return cookie is not None and self.keys.match(cookie.value, self.keys.cookie)
+
+    def _let_in(self, scope: Scope, query: list[tuple[str, str]]) -> Response:
+        """Give the cookie, and lead on to the address without the token.
+
+        Our own page does so, not a redirection: browsers send no SameSite=Strict cookie along a redirection that
+        began at another site, such as a chat in which the address was sent.
+        """
+        target = escape("/" + quote(scope["path"].lstrip("/")) + (f"?{urlencode(query)}" if query else ""))
+        text = (
+            '<!doctype html><html lang="en"><meta charset="utf-8"><title>nwbpipe</title>'
+            '<link rel="icon" href="data:,">'
+            f'<meta http-equiv="refresh" content="0; url={target}"><p><a href="{target}">Go on</a></p></html>'
+        )
+        answer = HTMLResponse(text)
+        answer.set_cookie(
+            self.cookie, self.keys.cookie, httponly=True, samesite="strict", path=scope.get("root_path", "") or "/",
+            secure=scope["scheme"] == "https",
+        )  # fmt: skip
+        return answer
+
+
+def _answer(status: int, title: str, text: str) -> Response:
+    head = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><link rel="icon" href="data:,">'
+    )
+    return HTMLResponse(f"{head}<h1>{title}</h1><p>{text}</p></html>", status)

@@ -1,0 +1,84 @@
+"""The dashboard in Chromium; see `make browser`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nwbpipe.project import Project
+from tests.fixtures.projects import make_project
+from tests.serve.browser import Screen, serve_in_thread, start_browser
+
+pytestmark = [pytest.mark.tool, pytest.mark.usefixtures("test_processors")]
+HANGING = '\n[steps.first]\nprocessor = "scale"\nparams = { ending = "hang" }\n'
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    yield from start_browser()
+
+
+@pytest.fixture
+def screen(browser: Any, lab: Project) -> Iterator[Screen]:
+    """The dashboard of the project, in which nothing may be wrong in the console at the end."""
+    with serve_in_thread(lab.spec.path) as address:
+        screen = Screen(browser, address)
+        yield screen
+        screen.context.close()
+        assert screen.errors == []
+
+
+def test_pages_load_and_the_table_sorts_and_filters(screen: Screen) -> None:
+    page = screen.open("/", "table.sessions")
+    assert page.url == f"{screen.base}/"  # without the token
+
+    def keys() -> list[str]:
+        return [row.inner_text() for row in page.query_selector_all("tbody th")]
+
+    assert keys() == ["m1/s0", "m1/s1", "m1/s2"]
+    page.click("thead >> text=session")
+    page.wait_for_selector("th[aria-sort=descending]")
+    assert keys() == ["m1/s2", "m1/s1", "m1/s0"]
+    page.fill("text=Condition", "sex = 'F'")
+    page.keyboard.press("Enter")
+    screen.wait_for(".bar", "2 sessions chosen")
+    assert keys() == ["m1/s2", "m1/s0"]
+    page.click(".chip >> text=done")
+    screen.wait_for(".bar", "0 sessions chosen")
+    page.click("text=all sessions")
+    page.click("tbody >> text=m1/s1")
+    page.wait_for_selector("#report svg")
+    assert "Graph of runs" in page.inner_text("#report")
+    page.click("summary >> text=Runs: 2")
+    page.click(".runs a >> nth=0")
+    page.wait_for_selector('h2:has-text("Log")')
+    assert page.evaluate("document.cookie") == ""
+
+
+def test_progress_moves_while_a_run_goes_on_until_it_is_stopped(browser: Any, tmp_path: Path) -> None:
+    project = make_project(tmp_path / "lab", 1, HANGING)
+    with serve_in_thread(project.spec.path) as address:
+        screen = Screen(browser, address)
+        screen.page.wait_for_selector("table.sessions")
+        screen.page.click("text=Run what is missing or stale")
+        screen.wait_for(".process summary", "running run of all sessions")
+        screen.wait_for("tbody .cell .running", "running")
+        screen.wait_for("h2", "Running now")
+        screen.page.click("button >> text=Stop")
+        screen.wait_for(".process summary", "stopped run of all sessions")
+        screen.wait_for("tbody .cell .missing", "missing")
+        assert screen.page.query_selector('h2:has-text("Running now")') is None
+        assert screen.errors == []
+        screen.context.close()
+
+
+def test_a_narrow_screen_scrolls_the_table_and_not_the_page(browser: Any, lab: Project) -> None:
+    with serve_in_thread(lab.spec.path, read_only=True) as address:
+        screen = Screen(browser, address, width=500)
+        screen.open("/session/m1/s0", "table")
+        assert screen.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert screen.page.query_selector("button") is None
+        screen.context.close()

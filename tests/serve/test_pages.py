@@ -1,0 +1,191 @@
+"""The pages: what they show of a project, filtered and sorted, and texts of strangers in them."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import h5py
+import pytest
+
+from nwbpipe.project import Project
+from nwbpipe.project.state import Leases, RunObject
+from nwbpipe.serve._draw import main
+from nwbpipe.serve._overview import LENGTH
+from nwbpipe.serve._view import Selection, cut_page
+from tests.fixtures.projects import HEAD, STEPS, Inline, make_project
+from tests.serve.visitor import Visitor, read_text
+
+pytestmark = pytest.mark.usefixtures("test_processors")
+FAILING = STEPS.replace("factor = 3", 'factor = 3, ending = "raise"')
+
+
+def keys(page: str) -> list[str]:
+    """Return the sessions of a table, in order."""
+    return [part.partition("</a>")[0].rpartition(">")[2] for part in page.split('<th scope="row">')[1:]]
+
+
+def test_sessions_are_shown_with_the_states_of_their_steps(visitor: Visitor) -> None:
+    page = visitor.get("/").text
+    assert keys(page) == ["m1/s0", "m1/s1", "m1/s2"]
+    assert "2 done" in read_text(page)
+    assert "4 missing" in read_text(page)
+    assert page.count('<span class="hidden">done</span>') == 2
+    fragment = visitor.get("/part/table")
+    assert keys(fragment.text) == keys(page)
+    again = visitor.get(f"/part/table?version={fragment.headers['x-version']}")
+    assert again.status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"where": "sex = 'F'"}, ["m1/s0", "m1/s2"]),
+        ({"search": "S1 mus"}, ["m1/s1"]),
+        ({"search": "nothing of that name"}, []),
+        ({"state": "done"}, ["m1/s1"]),
+        ({"state": "missing", "where": "session_id > 's0'"}, ["m1/s2"]),
+        ({"sort": "-session"}, ["m1/s2", "m1/s1", "m1/s0"]),
+        ({"sort": "sex"}, ["m1/s0", "m1/s2", "m1/s1"]),
+        ({"sort": "-first"}, ["m1/s1", "m1/s0", "m1/s2"]),
+        ({"sort": "no such column", "page": "99"}, ["m1/s0", "m1/s1", "m1/s2"]),
+    ],
+)
+def test_sessions_are_filtered_and_sorted(visitor: Visitor, query: dict[str, str], expected: list[str]) -> None:
+    assert keys(visitor.get("/", params=query).text) == expected
+
+
+def test_a_wrong_condition_is_told_and_shows_nothing(visitor: Visitor) -> None:
+    page = visitor.get("/", params={"where": "sex = <script>"}).text
+    assert keys(page) == []
+    assert "the condition can't be read" in read_text(page)
+    assert "<script>" not in page
+
+
+def test_a_page_of_rows() -> None:
+    rows = list(range(250))
+    assert [cut_page(rows, number, 100).number for number in (-3, 1, 3, 9)] == [1, 1, 3, 3]
+    assert cut_page(rows, 3, 100).rows == rows[200:]
+    assert cut_page([], 1, LENGTH).total == 1
+
+
+def test_a_lease_shows_as_running_at_once_and_counts_once(lab: Project) -> None:
+    visitor = Visitor(lab.spec.path)
+    leases = Leases(lab.planner.state)
+    try:
+        assert leases.take("run-x", session="m1/s0", step="first") is not None
+        page = visitor.get("/").text
+        assert "Running now" in page
+        assert "this machine" in page
+        text = read_text(page)
+        assert "1 running" in text
+        assert "3 missing" in text
+        assert "running for" in read_text(visitor.get("/session/m1/s0").text)
+        assert visitor.view.select(visitor.view.snapshot, Selection(state="running"))[0].key == "m1/s0"
+    finally:
+        leases.close()
+    visitor.view._leases = (0.0, [])
+    assert "Running now" not in visitor.get("/part/running").text
+
+
+def test_a_session_shows_its_runs_and_the_log_of_a_failure(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "lab", 1, FAILING)
+    project.run(executor=Inline())
+    visitor = Visitor(project.spec.path)
+    page = visitor.get("/session/m1/s0").text
+    assert "retry" in page
+    link = page.partition("/log/")[2].partition('"')[0]
+    log = visitor.get(f"/session/m1/s0/log/{link}")
+    assert log.status_code == 200
+    assert "Traceback" in log.text
+    assert visitor.get("/session/m1/s0/log/nothing").status_code == 404
+
+
+def test_a_run_object_names_no_other_file_as_its_log(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "lab", 1)
+    state = project.planner.state
+    state.write_bytes("secret.txt", b"secret")
+    now = "2026-01-01T00:00:00+00:00"
+    for number, path in enumerate(("secret.txt", "../nwbpipe.toml", "logs/m1/s0/../../../secret.txt")):
+        run = RunObject(f"r{number}", "k", "m1/s0", "first", "failed", now, now, "", log=path)
+        state.write_bytes(run.path, json.dumps(run.as_dict()).encode())
+    visitor = Visitor(project.spec.path)
+    for number in range(3):
+        answer = visitor.get(f"/session/m1/s0/log/r{number}")
+        assert answer.status_code == 404
+        assert "secret" not in answer.text.replace("secret.txt", "")
+
+
+def test_only_sessions_of_the_project_have_pages(visitor: Visitor) -> None:
+    for path in ("/session/m1/none", "/session/..%2f..%2fetc/passwd", "/session/m1/s0/log/..%2fx", "/session/m1"):
+        assert visitor.get(path).status_code == 404, path
+    assert visitor.get("/session/m1/s0").status_code == 200
+
+
+def test_the_report_is_drawn_aside_once_for_each_state_of_the_file(
+    lab: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor = Visitor(lab.spec.path)
+    first = visitor.get("/session/m1/s1/part/report")
+    assert "Graph of runs" in first.text
+    assert "<html" not in first.text
+
+    def fail(location: str) -> None:
+        raise AssertionError(location)
+
+    monkeypatch.setattr("nwbpipe.serve._draw._draw_aside", fail)
+    assert visitor.get("/session/m1/s1/part/report").text == first.text
+    version = first.headers["x-version"]
+    assert visitor.get(f"/session/m1/s1/part/report?version={version}").status_code == 204
+
+
+def test_a_damaged_file_is_told_in_the_place_of_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "s0.nwb"
+    file.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    monkeypatch.setattr("sys.argv", ["draw", str(file)])
+    with pytest.raises(SystemExit):
+        main()
+    assert str(file) in capsys.readouterr().err
+    monkeypatch.setattr(
+        "subprocess.run", lambda command, **_: CompletedProcess(command, 1, b"", b"the file is\x1b damaged <b>")
+    )
+    text = Visitor(make_project(tmp_path / "lab", 1).spec.path).get("/session/m1/s0/part/report").text
+    assert "can't be drawn" in text
+    assert "the file is\\x1b damaged &lt;b&gt;" in text
+
+
+HOSTILE = '<img src=x onerror=alert(1)>"\x1b[31m\u202e'
+
+
+def test_texts_of_strangers_are_texts(lab: Project) -> None:
+    file = Path(str(lab.sessions()[0][0].file))
+    with h5py.File(file, "r+") as opened:
+        opened["general/subject/genotype"] = HOSTILE
+    visitor = Visitor(lab.spec.path)
+    for path in ("/", "/session/m1/s0", f"/?search={HOSTILE[:8]}", "/?sort=genotype"):
+        page = visitor.get(path).text
+        assert "<img" not in page, path
+        assert "\x1b" not in page
+        assert "\u202e" not in page
+    assert "&lt;img src=x" in visitor.get("/session/m1/s0").text
+
+
+def test_a_project_file_with_mistakes_shows_them_all_until_it_is_mended(tmp_path: Path) -> None:
+    make_project(tmp_path / "lab", 1)
+    file = tmp_path / "lab" / "nwbpipe.toml"
+    visitor = Visitor(file)
+    good = file.read_text()
+    assert keys(visitor.get("/").text) == ["m1/s0"]
+    file.write_text(HEAD + '[steps.first]\nprocessor = "sclae"\n[steps.second]\nprocesor = "scale"\n')
+    text = read_text(visitor.get("/").text)
+    assert "sclae" in text
+    assert "procesor" in text
+    time.sleep(0.01)
+    file.write_text(good)
+    assert keys(visitor.get("/").text) == ["m1/s0"]
+    file.unlink()
+    assert "there is no project file" in visitor.get("/").text
