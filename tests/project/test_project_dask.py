@@ -13,8 +13,8 @@ import pytest
 import nwbpipe
 from nwbpipe import errors
 from nwbpipe.project import ExecutorSpec
-from nwbpipe.project.execute._clusters import render_job_scripts
 from nwbpipe.project.execute._dask import DaskExecutor
+from nwbpipe.project.execute._jobqueue import render_job_scripts
 from tests.fixtures.projects import make_project, table
 
 pytest.importorskip("distributed")

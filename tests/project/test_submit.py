@@ -20,10 +20,11 @@ from nwbpipe.project import (
     prepare_submission,
     submit_workers,
 )
+from nwbpipe.project.execute._worker_fit import parse_memory
 from nwbpipe.project.plan import StepState
 from nwbpipe.project.submit import _submission, list_submissions
 from nwbpipe.project.submit._schedulers import SCHEDULERS, JobArray, clean_name, split_array
-from nwbpipe.project.submit._workers import WorkerArray, parse_memory, plan_workers
+from nwbpipe.project.submit._workers import WorkerArray, plan_workers
 from tests.fixtures.projects import HEAD, STEPS, make_project
 from tests.fixtures.schedulers import ACCEPT, StandIns
 

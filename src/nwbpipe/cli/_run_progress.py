@@ -29,6 +29,10 @@ class LineReporter:
     def on_progress(self, state: StepState, fraction: float, text: str) -> None:
         """See `Reporter.progress`."""
 
+    def on_notice(self, text: str) -> None:
+        """Show what workers wait for."""
+        echo(text, err=True)
+
     def on_end(self, state: StepState, ended: JobOutcome) -> None:
         """See `Reporter.ended`."""
         echo(_format_line(state, ended), err=True)
@@ -65,6 +69,10 @@ class BarReporter:
         """See `Reporter.progress`."""
         if (state.session, state.run) in self.runs:
             self.bar.update(self.runs[state.session, state.run], completed=fraction, text=show_text(text))
+
+    def on_notice(self, text: str) -> None:
+        """Show what workers wait for."""
+        self.bar.console.print(show_text(text), markup=False, highlight=False)
 
     def on_end(self, state: StepState, ended: JobOutcome) -> None:
         """See `Reporter.ended`."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PrivateAttr
 from pydantic_core import PydanticCustomError
 
 from nwbpipe.validation import StrictModel
@@ -151,3 +152,15 @@ class ExecutorSpec(StrictModel):
     retries: int = Field(default=2, ge=0)
     adaptive: bool = False
     kinds: dict[Literal["standard", "imaging", "ephys", "video"], WorkerKind] = Field(default_factory=dict)
+    _state_folder: Path | None = PrivateAttr(default=None)
+
+    @property
+    def state_folder(self) -> Path:
+        """Folder for logs and keys of workers; the nodes of a cluster see it."""
+        return self._state_folder or Path.cwd() / ".nwbpipe"
+
+    def in_folder(self, folder: Path) -> Self:
+        """Return the same settings for a project with this `state_folder`."""
+        copied = self.model_copy()
+        copied._state_folder = folder
+        return copied

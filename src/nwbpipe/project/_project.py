@@ -16,7 +16,7 @@ from nwbpipe.project._load import load_project
 from nwbpipe.project._model import ExecutorSpec
 from nwbpipe.project._sessions import Session, restrict
 from nwbpipe.project._spec import ProjectSpec
-from nwbpipe.project._state_folder import make_state_folder
+from nwbpipe.project._state_folder import find_state_folder, make_state_folder
 from nwbpipe.project._trust import require_trust
 from nwbpipe.project.execute import Reporter, Runner, RunOptions, RunSummary
 from nwbpipe.project.execute._executor import Executor
@@ -350,7 +350,7 @@ class Project:
 
     def job_scripts(self, kind: str | None = None) -> str:
         """Return the job scripts that would be submitted to a cluster's scheduler, one per kind of worker."""
-        from nwbpipe.project.execute._clusters import render_job_scripts
+        from nwbpipe.project.execute._jobqueue import render_job_scripts
 
         self.require_trust()
         return render_job_scripts(self.executor_spec(kind=kind))
@@ -359,7 +359,7 @@ class Project:
         """Return the executor's settings in nwbpipe.toml; arguments override them."""
         values = self.spec.executor.model_dump() | {name: value for name, value in settings.items() if value}
         try:
-            return ExecutorSpec.model_validate(values)
+            return ExecutorSpec.model_validate(values).in_folder(find_state_folder(self.spec))
         except ValidationError as error:
             fault = error.errors()[0]
             expected = fault["msg"].removeprefix("Input should be ")

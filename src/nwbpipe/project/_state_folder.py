@@ -18,3 +18,9 @@ def make_state_folder(project: ProjectSpec) -> None:
     is_shared = project.folder.stat().st_mode & 0o020
     with suppress(OSError):  # the first that writes there reports it
         Path(root).mkdir(parents=True, mode=0o777 if is_shared else 0o700)
+
+
+def find_state_folder(project: ProjectSpec) -> Path:
+    """Return the folder for files that other programs write: the project's state, if that is a folder."""
+    root = project.stores["state"][0]
+    return project.folder / ".nwbpipe" if is_remote(root) else Path(root)

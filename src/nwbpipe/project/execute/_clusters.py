@@ -1,30 +1,61 @@
-"""Start Dask clusters, one per kind of worker: jobs of a batch system, or machines of a cloud."""
+"""Start the workers of Dask on machines of a cloud, and keep as many of any cluster as there is work for."""
 
 from __future__ import annotations
 
 import inspect
-from importlib import import_module
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from nwbpipe.errors import RequestError, ToolMissingError, UnknownNameError
+from nwbpipe.errors import RequestError, UnknownNameError
 from nwbpipe.project._model import ExecutorSpec, WorkerKind
+from nwbpipe.project.execute._dask_security import require
 
-_JOBQUEUE = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster", "lsf": "LSFCluster"}
+_TEND_S = 5.0  # seconds between looks at the workers of a cluster
 
 
-def require(name: str, hint: str = 'python -m pip install "nwbpipe[dask]"') -> Any:
-    """Import a module of an extra.
+class DaskWorkers:
+    """The workers of one kind in a cluster that this process started.
 
-    Raises
-    ------
-    ToolMissingError
-        The module is not installed.
+    Parameters
+    ----------
+    cluster : distributed.deploy.Cluster
+    worker : WorkerKind
+    adaptive : bool
+        True if Dask ends workers without work.
     """
-    try:
-        return import_module(name)
-    except ImportError as error:
-        msg = f"the package {name.partition('.')[0]!r} can't be imported"
-        raise ToolMissingError(msg, found=str(error), hint=hint) from error
+
+    def __init__(self, cluster: Any, worker: WorkerKind, *, adaptive: bool) -> None:
+        self.cluster = cluster
+        self._most = worker.workers
+        self._wanted = 0
+        self._tended = -_TEND_S
+        self._adaptive = adaptive
+        if adaptive:
+            # One worker per waiting run. Dask assumes that a task of unknown length takes half a second: it would
+            # start one worker for ten of our runs, or close busy ones after short runs.
+            cluster.adapt(minimum=0, maximum=worker.workers, target_duration="1ms")
+
+    def tend(self, jobs: int) -> str:
+        """Start workers for this number of jobs, and in the place of lost ones; return a notice, or ""."""
+        wanted = max(self._wanted, min(self._most, jobs))
+        if wanted == self._wanted and time.monotonic() - self._tended < _TEND_S:
+            return ""
+        self._wanted, self._tended = wanted, time.monotonic()
+        notice = self.look()
+        if wanted and not self._adaptive:
+            self.cluster.scale(wanted)  # Dask forgets a lost worker after some seconds, and starts none by itself
+        return notice
+
+    def look(self) -> str:
+        """Look at workers that don't come; return a notice, or ""."""
+        return ""
+
+    def close(self) -> None:
+        """End the workers and their scheduler."""
+        with suppress(AssertionError):  # Dask's, about workers that were never started
+            self.cluster.close()
 
 
 def list_worker_kinds(spec: ExecutorSpec) -> dict[str, WorkerKind]:
@@ -45,67 +76,17 @@ def declare_resources(kind: str, worker: WorkerKind) -> dict[str, float]:
     return resources
 
 
-def start_cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
-    """Start the cluster of one kind of worker; with `adaptive` it has as many workers as there are runs."""
-    cluster = (_make_cloud_cluster if spec.kind == "cloud" else _make_jobqueue)(spec, kind, worker)
-    try:
-        if spec.adaptive:
-            # One worker per waiting run. Dask assumes that a task of unknown length takes half a second: it would
-            # start one worker for ten of our runs, or close busy ones after short runs.
-            cluster.adapt(minimum=0, maximum=worker.workers, target_duration="1ms")
-        else:
-            cluster.scale(worker.workers)
-    except BaseException:
-        cluster.close()
-        raise
-    return cluster
+def format_resources(resources: Mapping[str, float]) -> str:
+    """Return abstract resources as an argument of ``dask worker``."""
+    return ",".join(f"{name}={value:g}" for name, value in resources.items())
 
 
-def render_job_scripts(spec: ExecutorSpec) -> str:
-    """Return the job scripts that would be submitted to a cluster's scheduler, one per kind of worker.
-
-    Raises
-    ------
-    RequestError
-        The executor does not submit jobs to a scheduler.
-    """
-    if spec.kind not in _JOBQUEUE:
-        msg = f"the executor {spec.kind!r} does not submit jobs to a scheduler"
-        raise RequestError(msg, expected=", ".join(_JOBQUEUE), hint="--executor slurm --show-job-script")
-    scripts = []
-    for kind, worker in list_worker_kinds(spec).items():
-        with _make_jobqueue(spec, kind, worker) as cluster:
-            scripts.append(f"# {worker.workers} workers of the kind {kind}\n{cluster.job_script()}")
-    return "\n".join(scripts)
-
-
-def _format_resources(kind: str, worker: WorkerKind) -> str:
-    return ",".join(f"{name}={value:g}" for name, value in declare_resources(kind, worker).items())
-
-
-def _make_jobqueue(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
-    """Create the cluster of a batch system; its jobs are submitted when it is scaled."""
-    jobqueue = require("dask_jobqueue")
-    options: dict[str, Any] = {"cores": worker.cores, "processes": 1, "memory": worker.memory, **worker.options}
-    extra = ["--nthreads", "1", "--resources", _format_resources(kind, worker)]
-    options["worker_extra_args"] = [*options.get("worker_extra_args", []), *extra]
-    for name in ("walltime", "queue"):
-        if getattr(worker, name) is not None:
-            options[name] = getattr(worker, name)
-    if worker.gpu and spec.kind == "slurm":
-        options["job_extra_directives"] = [*options.get("job_extra_directives", []), f"--gres=gpu:{worker.gpu}"]
-    options.setdefault("job_name", f"nwbpipe-{kind}")
-    # Jobs start in the folder that they were submitted from: their Python imports nothing from it.
-    options["job_script_prologue"] = ["export PYTHONSAFEPATH=1", *options.get("job_script_prologue", [])]
-    return getattr(jobqueue, _JOBQUEUE[spec.kind])(**options)
-
-
-def _make_cloud_cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
+def make_cloud_cluster(spec: ExecutorSpec, kind: str, worker: WorkerKind) -> Any:
     """Create a cluster on machines of a provider, with the credentials that the provider's own tools find."""
     cloud_class = _find_cloud_class(spec)
     options = dict(worker.options)
     if _accepts_option(cloud_class, "worker_extra_args"):  # containers: workers get command-line arguments
-        extra = ["--resources", _format_resources(kind, worker)]
+        extra = ["--resources", format_resources(declare_resources(kind, worker))]
         options["worker_extra_args"] = [*options.get("worker_extra_args", []), *extra]
         options["worker_nthreads"] = 1
     elif _accepts_option(cloud_class, "worker_options"):  # machines: workers get a specification

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,6 +24,10 @@ class Event:
         True if its worker died: the runner may submit it again.
     fraction, text
         Progress.
+    job : mapping of str to str
+        Scheduler and id of the job that the lost worker ran in, if it was one.
+    notice : str
+        A line for the user about the workers, of no run; the token is 0.
     """
 
     token: int
@@ -30,6 +35,8 @@ class Event:
     lost: bool = False
     fraction: float = 0.0
     text: str = ""
+    job: Mapping[str, str] = field(default_factory=dict)
+    notice: str = ""
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from nwbpipe.provenance import digest, format_now, read_host_label
 from nwbpipe.stores import Store
 
 _ASK_TIMEOUT_S = 20.0
+_ASK_AGAIN_S = 0.5
+_LOGS = ("logs/submit", "logs/dask")
 _TAIL_BYTES = 4096
 _TAIL_LINES = 5
 # In lines of SLURM alone: a tool that ran out of a GPU's memory was not killed for it.
@@ -29,9 +32,8 @@ _MEMORY = (
 )
 _TIME = ("was ended by the scheduler at its time limit", "raise `walltime` in [executor.kinds]")
 # Nothing that the run did: it is begun again, however often that happens.
-_NOT_ITS_FAULT = frozenset(
-    {"PENDING", "RUNNING", "COMPLETING", "REQUEUED", "COMPLETED", "CANCELLED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL"}
-)
+_STILL_THERE = frozenset({"PENDING", "RUNNING", "COMPLETING"})
+_NOT_ITS_FAULT = _STILL_THERE | {"REQUEUED", "COMPLETED", "CANCELLED", "PREEMPTED", "NODE_FAIL", "BOOT_FAIL"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class JobEnd:
     log: str = ""
 
 
-def explain_job_end(lease: Mapping[str, Any], state: Store) -> JobEnd | None:
+def explain_job_end(lease: Mapping[str, Any], state: Store, *, patience_s: float = 0.0) -> JobEnd | None:
     """Return how the job ended that held a lease; None if it was not a job of SLURM, or still runs.
 
     Parameters
@@ -65,11 +67,15 @@ def explain_job_end(lease: Mapping[str, Any], state: Store) -> JobEnd | None:
         Content of the lease.
     state : Store
         ``state://``, with the logs of the jobs.
+    patience_s : float
+        Seconds to wait for the scheduler to see that the job has ended.
     """
     job = lease.get("job")
     if lease.get("scheduler") != "slurm" or not isinstance(job, str) or not re.fullmatch(r"\d+(_\d+)?", job):
         return None
-    ending = _ask_state(job)
+    limit = time.monotonic() + patience_s
+    while (ending := _ask_state(job)) in _STILL_THERE and time.monotonic() < limit:
+        time.sleep(_ASK_AGAIN_S)
     log, tail = _read_tail(job, state)
     if ending in _NOT_ITS_FAULT:
         ending = ""
@@ -160,9 +166,10 @@ def _ask(program: str, *words: str) -> str:
 
 def _read_tail(job: str, state: Store) -> tuple[str, str]:
     """Return path and end of a job's log; empty texts if there is none."""
-    for entry in state.list("logs/submit"):
-        if entry.path.endswith(f"-{job}.log"):
-            start = max(0, entry.size - _TAIL_BYTES)
-            data = state.read_range(entry.path, start, entry.size)
-            return entry.path, data.decode("utf-8", errors="replace").strip()
+    for folder in _LOGS:
+        for entry in state.list(folder):
+            if entry.path.endswith(f"-{job}.log"):
+                start = max(0, entry.size - _TAIL_BYTES)
+                data = state.read_range(entry.path, start, entry.size)
+                return entry.path, data.decode("utf-8", errors="replace").strip()
     return "", ""

@@ -93,7 +93,10 @@ class RunSummary:
 
 
 class Reporter(Protocol):
-    """Receives the progress of a run of a project."""
+    """Receives the progress of a run of a project.
+
+    A method ``on_notice(text)``, if it has one, receives what workers wait for.
+    """
 
     def on_plan(self, states: Sequence[StepState], about: str) -> None:
         """Receive the states that will run, and a text about the executor (such as a dashboard's address)."""

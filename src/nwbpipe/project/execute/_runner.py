@@ -23,6 +23,7 @@ from nwbpipe.project.state import Lease, Leases, RunObject
 from nwbpipe.provenance import digest, format_now, read_host_label
 from nwbpipe.run import PROJECT
 
+_PATIENCE_S = 5.0  # seconds for a scheduler to see that a job has ended
 _POLL = 1.0  # seconds between looks at the runs of other runners
 
 
@@ -193,6 +194,11 @@ class Runner:
     # Events -------------------------------------------------------------------------------------------
 
     def _handle_event(self, event: Event) -> None:
+        if event.notice:
+            tell = getattr(self.reporter, "on_notice", None)
+            if tell is not None:
+                tell(event.notice)
+            return
         running = self._running.get(event.token)
         if running is None:
             return
@@ -209,15 +215,25 @@ class Runner:
                 self._record_job_end(state, end, running.lease.content)
             if self._over or self.stopped():  # don't start it again
                 return
+            if event.lost and (end := explain_job_end(event.job, self.planner.state, patience_s=_PATIENCE_S)):
+                if not self._record_job_end(state, end, running.lease.content):
+                    self._start(state, self._choose_resources(state), running.tries)
+                    return
+                self._end(running, JobOutcome("failed", text=end.text), is_told=True)
+                return
             if running.tries < self.planner.project.executor.retries:
                 self._start(state, self._choose_resources(state), running.tries + 1)
                 return
-        ended = event.ended or self._record_lost_worker(running)
+        self._end(running, event.ended or self._record_lost_worker(running))
+
+    def _end(self, running: _ActiveRun, ended: JobOutcome, *, is_told: bool = False) -> None:
+        """Count the outcome of a run, unless it `is_told` in the summary already."""
+        state = running.state
         self._tried.add((state.session, state.run, state.key))
         if ended.ending == "done":
             self.summary.done += ended.computed
             self.summary.done_elsewhere += not ended.computed
-        else:
+        elif not is_told:
             into = self.summary.uncommitted if ended.ending == "held" else self.summary.failed
             into.append((state.session, state.run, ended.text))
         if self.reporter is not None:

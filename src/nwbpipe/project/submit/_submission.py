@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from nwbpipe.errors import FileAccessError, NwbpipeError, RequestError, ToolMissingError, WorkError
-from nwbpipe.project._state_folder import make_state_folder
+from nwbpipe.project._state_folder import find_state_folder, make_state_folder
 from nwbpipe.project._trust import require_trust
 from nwbpipe.project.submit._schedulers import (
     SCHEDULERS,
@@ -32,7 +32,7 @@ from nwbpipe.project.submit._schedulers import (
 from nwbpipe.project.submit._script import write_script
 from nwbpipe.project.submit._workers import count_rounds, plan_workers
 from nwbpipe.provenance import format_now
-from nwbpipe.stores import Store, is_remote
+from nwbpipe.stores import Store
 
 if TYPE_CHECKING:
     from nwbpipe.project._project import Project
@@ -150,7 +150,7 @@ def prepare_submission(
     )  # fmt: skip
     name = f"{datetime.now(UTC):%Y%m%d%H%M%S-%f}-{secrets.token_hex(3)}"  # sorted by time
     store = project.planner.state
-    logs = _log_folder(store, spec.folder) / name
+    logs = _log_folder(spec) / name
     largest = scheduler.find_largest_array() if workers else 1
     arrays = tuple(
         JobArray(worker, size, clean_name("nwbpipe", spec.name, worker.kind), logs)
@@ -290,10 +290,9 @@ def write_submission(store: Store, submission: Submission) -> None:
     store.write_bytes(f"{_FOLDER}/{submission.id}.json", data)
 
 
-def _log_folder(store: Store, folder: Path) -> Path:
+def _log_folder(spec: ProjectSpec) -> Path:
     """Return the folder of the jobs' logs: schedulers write into folders alone."""
-    root = folder / ".nwbpipe" if is_remote(store.root) else Path(store.root)
-    path = root / "logs" / "submit"
+    path = find_state_folder(spec) / "logs" / "submit"
     if not str(path).isprintable() or "\\" in str(path):
         msg = "the scheduler can't write logs into this folder"
         raise RequestError(msg, where=str(path), expected="a path without control characters and backslashes")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,14 +12,12 @@ from nwbpipe.errors import Problem, RequestError
 from nwbpipe.processors import Resources
 from nwbpipe.project._model import ExecutorSpec, WorkerKind
 from nwbpipe.project._spec import Step
-from nwbpipe.project.execute._limits import parse_duration
+from nwbpipe.project.execute._worker_fit import explain_misfit, parse_memory, read_walltime
 from nwbpipe.project.plan import StepState
 from nwbpipe.project.plan._state import CONVERT
 
 _STANDARD = "standard"
 _MARGIN_S = 600  # seconds for the start of a worker, reading inputs and the commit
-_SPARE_S = 300  # the least of that: the job is asked to stop before its end
-_UNITS = {"": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _LEAST_MEMORY_GB = 4.0
 _WORKERS = 2
 
@@ -99,13 +96,13 @@ def plan_workers(
         if spec.kinds
         else _derive_kinds(resources.values(), spec.workers or _WORKERS)
     )
-    walltimes = {name: _read_walltime(name, kind, hours_first) for name, kind in kinds.items()}
+    walltimes = {name: read_walltime(name, kind, hours_first=hours_first) for name, kind in kinds.items()}
     chosen: dict[str, list[str]] = {}
     problems = []
     for step, needed in resources.items():
         candidates = [needed.kind] if needed.kind != _STANDARD else sorted(kinds, key=lambda name: name != _STANDARD)
         refusals = {
-            name: _explain_misfit(needed, kinds[name], walltimes[name]) if name in kinds else "is not declared"
+            name: explain_misfit(needed, kinds[name], walltimes[name]) if name in kinds else "is not declared"
             for name in candidates
         }
         fitting = next((name for name, refusal in refusals.items() if not refusal), None)
@@ -157,50 +154,6 @@ def _derive_kinds(resources: Iterable[Resources], workers: int) -> dict[str, Wor
             walltime=None if seconds is None else f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}",
         )
     return kinds
-
-
-def _read_walltime(name: str, kind: WorkerKind, hours_first: bool) -> int | None:
-    if kind.walltime is None:
-        return None
-    seconds = parse_duration(kind.walltime, hours_first=hours_first)
-    if not seconds:
-        msg = "the walltime is not a duration"
-        raise RequestError(
-            msg, where=f"[executor.kinds.{name}] walltime", expected="HH:MM:SS or D-HH:MM:SS", found=kind.walltime
-        )
-    return int(seconds)
-
-
-def _explain_misfit(needed: Resources, kind: WorkerKind, walltime_s: int | None) -> str:
-    """Return why a run does not fit a kind of worker; "" if it does."""
-    if kind.workers == 0:
-        return "has workers = 0"
-    memory_gb = parse_memory(kind.memory) / 1e9
-    for name, amount, limit in (
-        ("cpu", needed.cpu, kind.cores), ("memory_gb", needed.memory_gb, memory_gb), ("gpu", needed.gpu, kind.gpu),
-    ):  # fmt: skip
-        if amount > limit:
-            return f"has {name} = {limit:g}, the step needs {amount:g}"
-    if needed.time_limit_s and walltime_s and needed.time_limit_s + min(_SPARE_S, walltime_s / 4) > walltime_s:
-        return f"has walltime = {walltime_s} s, the step needs {needed.time_limit_s:g} s, and some to begin and end"
-    return ""
-
-
-def parse_memory(text: str) -> int:
-    """Return the bytes of an amount of memory, such as ``8GB`` or ``7.5 GiB``.
-
-    Raises
-    ------
-    RequestError
-        If the text is none.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]?)(i?)B?", text, flags=re.ASCII | re.IGNORECASE)
-    if match is None:
-        msg = "the memory of a kind of worker can't be read"
-        raise RequestError(msg, where="[executor.kinds]", expected="a number with a unit, such as 8GB", found=text)
-    unit = match[2].upper()
-    factor = 1024 ** " KMGT".index(unit) if match[3] and unit else _UNITS[unit]
-    return math.ceil(float(match[1]) * factor)
 
 
 def _make_array(
