@@ -101,7 +101,7 @@ test-tools: setup tools
 
 test-slurm: setup
 	$(BIN)/python -m tests.fixtures.slurm
-	$(BIN)/python -m pytest tests/cluster tests/docs -m slurm -v -rs
+	$(BIN)/python -m pytest tests/cluster tests/docs -m slurm -v -rs $(if $(SELECT),-k '$(SELECT)')
 
 .make/docs/installed: locks/docs.txt $(INSTALLED)
 	$(PYTHON) -m venv .make/docs

@@ -29,7 +29,7 @@ class DaskWorkers:
     def __init__(self, cluster: Any, worker: WorkerKind, *, adaptive: bool) -> None:
         self.cluster = cluster
         self._most = worker.workers
-        self._wanted = 0
+        self._count = 0
         self._tended = -_TEND_S
         self._adaptive = adaptive
         if adaptive:
@@ -39,13 +39,13 @@ class DaskWorkers:
 
     def tend(self, jobs: int) -> str:
         """Start workers for this number of jobs, and in the place of lost ones; return a notice, or ""."""
-        wanted = max(self._wanted, min(self._most, jobs))
-        if wanted == self._wanted and time.monotonic() - self._tended < _TEND_S:
+        count = max(self._count, min(self._most, jobs))
+        if count == self._count and time.monotonic() - self._tended < _TEND_S:
             return ""
-        self._wanted, self._tended = wanted, time.monotonic()
+        self._count, self._tended = count, time.monotonic()
         notice = self.look()
-        if wanted and not self._adaptive:
-            self.cluster.scale(wanted)  # Dask forgets a lost worker after some seconds, and starts none by itself
+        if count and not self._adaptive:
+            self.cluster.scale(count)  # Dask forgets a lost worker after some seconds, and starts none by itself
         return notice
 
     def look(self) -> str:

@@ -231,7 +231,7 @@ class DaskExecutor:
         if self._spec.kind not in JOBQUEUES:
             return ""
         client = self._choose_client(resources)
-        kind = next(name for name, other in self._clients.items() if other is client)
+        kind = next(name for name, candidate in self._clients.items() if candidate is client)
         misfit = explain_misfit(resources, self._kinds[kind], self._walltimes[kind])
         return f"[executor.kinds.{kind}] {misfit}" if misfit else ""
 

@@ -160,13 +160,14 @@ class JobWorkers(DaskWorkers):
         if states is None:
             return ""
         missing = [name for name, job in jobs.items() if job not in states]
+        names = ", ".join(jobs[name] for name in missing)
         if missing:
             self._failed_starts += len(missing)
             self._drop(missing)
         if self._failed_starts >= _STARTS and not any_present:
             msg = f"the jobs of the kind {self._kind!r} end before their workers reach this program"
             raise WorkError(
-                msg, where=f"[executor.kinds.{self._kind}]", found=f"jobs {', '.join(jobs[name] for name in missing)}",
+                msg, where=f"[executor.kinds.{self._kind}]", found=f"jobs {names}",
                 expected=f"nodes that reach {self.cluster.scheduler_address}",
                 hint=f"see their logs in state://{JOB_LOGS}; options = {{ interface = \"…\" }} names the network",
             )  # fmt: skip
