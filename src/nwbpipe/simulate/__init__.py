@@ -2,6 +2,7 @@
 
 from nwbpipe._old_names import find_old_names
 from nwbpipe.simulate._behavior import BehaviorTruth
+from nwbpipe.simulate._body import BodyTruth, simulate_body_video, write_dlc_project
 from nwbpipe.simulate._dense_probe import DenseProbeSettings, DenseProbeTruth, simulate_dense_probe
 from nwbpipe.simulate._dense_probe_files import write_spikeglx
 from nwbpipe.simulate._ephys import EphysTruth
@@ -20,6 +21,7 @@ __all__ = [
     "EASY",
     "HARD",
     "BehaviorTruth",
+    "BodyTruth",
     "DenseProbeSettings",
     "DenseProbeTruth",
     "EphysTruth",
@@ -31,11 +33,13 @@ __all__ = [
     "TwoPhotonSettings",
     "TwoPhotonTruth",
     "load_photometry_truth",
+    "simulate_body_video",
     "simulate_dense_probe",
     "simulate_movie",
     "simulate_photometry",
     "simulate_photometry_session",
     "simulate_session",
     "simulate_two_photon",
+    "write_dlc_project",
     "write_spikeglx",
 ]
