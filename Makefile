@@ -126,7 +126,7 @@ same-source: setup
 locks: setup
 	mkdir -p .make
 	$(COMPILE) --extra dev -o locks/dev.txt pyproject.toml
-	for tool in suite2p facemap; do \
+	for tool in suite2p facemap deeplabcut; do \
 	  $(BIN)/nwbpipe tools requirements $$tool > .make/$$tool.in && $(COMPILE) -o locks/$$tool.txt .make/$$tool.in || exit 1; \
 	done
 	$(COMPILE) -o locks/docs.txt locks/docs.in

@@ -54,10 +54,12 @@ def _describe(method: Any) -> dict[str, Any]:
 
 
 def _list_types(wanted: Any) -> list[str]:
-    from nwbpipe.processors import Artefact
+    from nwbpipe.processors import Artefact, Folder
 
     if isinstance(wanted, Artefact):
         return [f"an artefact of {wanted.processor}"]
+    if isinstance(wanted, Folder):
+        return ["a folder"]
     return list(wanted.neurodata_types)
 
 

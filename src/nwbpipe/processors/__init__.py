@@ -2,7 +2,7 @@
 
 from nwbpipe.environments import Tool
 from nwbpipe.processors._base import BoundInput, Context, Input, Loaded, Loader, Params, Processor, Results
-from nwbpipe.processors._project_scope import Artefact, ProjectProcessor
+from nwbpipe.processors._project_scope import Artefact, Folder, ProjectProcessor
 from nwbpipe.processors._registry import list_tools, processor, processor_names
 from nwbpipe.processors._resources import Resources
 from nwbpipe.processors._source import computes_same, hash_compute_code
@@ -12,6 +12,7 @@ __all__ = [
     "Artefact",
     "BoundInput",
     "Context",
+    "Folder",
     "Input",
     "Loaded",
     "Loader",

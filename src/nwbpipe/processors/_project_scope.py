@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nwbpipe.errors import RequestError
 from nwbpipe.processors._base import Context, Input, Processor, Results
+from nwbpipe.provenance import identify_file
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -37,15 +38,55 @@ class Artefact(Input):
         object.__setattr__(self, "processor", processor)
 
 
+@dataclass(frozen=True)
+class Folder(Input):
+    """An input of a processor of project scope that lies in no session file: a folder, such as a tool's own project.
+
+    It is bound by its address in a store (``dlc://openfield``), or by its path, relative to nwbpipe.toml.
+    ``request["inputs"][name]`` of the compute module is ``{"folder": "/abs/folder"}``, to be read only.
+
+    Parameters
+    ----------
+    doc : str
+        What it is used for.
+    optional : bool
+        Whether the processor does without it.
+    """
+
+    def __init__(self, *, doc: str = "", optional: bool = False) -> None:
+        super().__init__(doc=doc, optional=optional)
+
+
 class ProjectProcessor(Processor):
     """One method that is run on data of many sessions; its result is an artefact: files in the store ``models://``.
 
     What each session offers is bound as for any other processor, and `prepare` is called for each. In the request
     of the compute module ``"sessions"`` takes the place of ``"inputs"`` and ``"facts"``: a list with an entry for
     each session, ``{"inputs": {...}, "facts": {...}}``, in the order of their content: it does not depend on names.
+    What is no input of sessions, a `Folder`, is in ``"inputs"``, with the facts of `prepare_folders` in ``"facts"``.
     """
 
     module: ClassVar[str] = ""
+
+    def identify_folder(self, name: str, folder: Path) -> str:
+        """Return the identity of what the folder bound to the input `name` is read for: by default all its files.
+
+        Raises
+        ------
+        InputError
+            If it can't be used.
+        """
+        return identify_file(folder).identity
+
+    def prepare_folders(self, context: Context) -> Mapping[str, Any]:
+        """Check the bound folders before anything runs, and return the facts that the computation needs.
+
+        Raises
+        ------
+        InputError
+            If a folder can't be used.
+        """
+        return {}
 
     def check(self, facts: Sequence[Mapping[str, Any]]) -> None:
         """Check what `prepare` read from the sessions, all together.

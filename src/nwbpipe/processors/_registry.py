@@ -17,6 +17,8 @@ OURS = {
     "band_power": "ephys:BandPower",
     "caiman": "imaging:Caiman",
     "deconvolution": "imaging:Deconvolution",
+    "deeplabcut": "pose:DeepLabCut",
+    "deeplabcut_train": "pose:DeepLabCutTrain",
     "demodulate": "photometry:Demodulate",
     "dff": "imaging:Dff",
     "event_aligned": "photometry:EventAligned",

@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from nwbpipe.processors import Processor, ProjectProcessor, Resources
+from nwbpipe.errors import FileAccessError, InputError
+from nwbpipe.processors import Folder, Processor, ProjectProcessor, Resources
 from nwbpipe.project._model import ExecutorSpec, IgnoreRule, Policy, PublishSection, ToolSection
 from nwbpipe.stores import Stores, is_remote
 
@@ -53,6 +54,20 @@ class Step:
     def is_project_scope(self) -> bool:
         """True if it is of project scope: it reads many sessions, and makes an artefact."""
         return isinstance(self.method, ProjectProcessor)
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Address of each input that is a folder; the others are in session files."""
+        return {
+            name: self.inputs[name]
+            for name, declared in self.method.inputs.items()
+            if isinstance(declared, Folder) and name in self.inputs
+        }
+
+    @property
+    def reads_sessions(self) -> bool:
+        """False if all inputs are folders."""
+        return not all(isinstance(declared, Folder) for declared in self.method.inputs.values())
 
 
 @dataclass(frozen=True)
@@ -107,3 +122,21 @@ class ProjectSpec:
         name, _, subpath = address.partition("://")
         store = self.open_stores[name]
         return store.location(subpath) if is_remote(store.root) else Path(store.root) / subpath
+
+    def locate_folder(self, binding: str) -> Path:
+        """Return the folder that a step's input is bound to: by an address, or a path relative to the project file.
+
+        Raises
+        ------
+        InputError
+            If there is no such folder on this machine.
+        """
+        try:
+            path = self.open_stores.locate(binding) if "://" in binding else self.folder / binding
+        except FileAccessError:
+            path = binding
+        if is_remote(path) or not Path(path).is_dir():
+            msg = "the folder that an input is bound to does not exist on this machine"
+            hint = "give its address in a store, such as dlc://openfield, or its path"
+            raise InputError(msg, where=binding, expected="a folder", found=str(path), hint=hint)
+        return Path(path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from nwbpipe.errors import NwbpipeError, ParameterError, suggest_names
-from nwbpipe.processors import Artefact, Processor, ProjectProcessor, processor, validate_params
+from nwbpipe.processors import Artefact, Folder, Processor, ProjectProcessor, processor, validate_params
 from nwbpipe.project._model import Policy, StepSection
 from nwbpipe.project._spec import Step
 from nwbpipe.provenance import check_step_name, parameters_hash
@@ -188,6 +188,8 @@ def _find_upstream(
 ) -> tuple[str, ...]:
     upstream = []
     for name, binding in step.inputs.items():
+        if name in step.folders:
+            continue
         for part in binding.split(","):
             first = part.strip().strip("/").partition("/")[0]
             if first in swept:
@@ -205,6 +207,13 @@ def _check_artefacts(step: Step, steps: Mapping[str, Step], complain: Complain) 
     """Refuse an artefact that is not bound to a step that makes it, and any other input that is bound to one."""
     for name, declaration in step.method.inputs.items():
         binding = step.inputs.get(name, "")
+        if isinstance(declaration, Folder):
+            if not binding and not declaration.optional:
+                complain(
+                    f"the input {name!r} of {step.name!r} is a folder, and none is named", "steps", step.name,
+                    "inputs", expected=f'{name} = "STORE://FOLDER", or its path', hint=declaration.doc,
+                )  # fmt: skip
+            continue
         source = steps.get(binding.strip("/").partition("/")[0])
         maker = source.method.name if source is not None and source.is_project_scope else None
         expected = declaration.processor if isinstance(declaration, Artefact) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from filelock import FileLock
 from nwbpipe import environments
 from nwbpipe.disk import remove_folder
 from nwbpipe.errors import InputError
-from nwbpipe.processors import Context, ProjectProcessor, Results
+from nwbpipe.processors import BoundInput, Context, ProjectProcessor, Results
 from nwbpipe.provenance import ObjectRecord, RunRecord, canonical_json
 from nwbpipe.run._artefacts import MODELS, keep_artefact, list_artefacts
 from nwbpipe.run._bind import identify_inputs
@@ -70,6 +70,7 @@ def make_artefact(
     offered: Sequence[SessionInputs],
     models: Path,
     *,
+    folders: Mapping[str, tuple[str, Path]] | None = None,
     outdated: Callable[[RunRecord], bool],
     devices: str | None = None,
     timeout: float | None = None,
@@ -91,6 +92,8 @@ def make_artefact(
         The sessions' inputs.
     models : Path
         Folder of the store ``models://``.
+    folders : mapping of str to (str, Path), optional
+        Address and place of the inputs that are folders, by input.
     outdated : callable
         Takes the record of an artefact with the same key, and returns True if it is to be made again all the same.
     devices, timeout, threads, progress
@@ -106,10 +109,13 @@ def make_artefact(
     sessions = [_prepare_session(method, step, params, inputs) for inputs in offered]
     sessions.sort(key=lambda session: canonical_json(session.prepared.identities))
     method.check([session.prepared.context.facts for session in sessions])
-    key = compute_project_key(method, params, seed, [session.prepared.identities for session in sessions])
-    job = _PendingArtefact(
-        method=method, context=Context(step, params, {}), seed=seed, key=key, devices=devices, sessions=sessions
-    )
+    context = Context(step, params, _bind_folders(method, folders or {}))
+    if context.inputs:
+        context = replace(context, facts=method.prepare_folders(context))
+    identities = [session.prepared.identities for session in sessions]
+    identities += [{name: bound.identity for name, bound in context.inputs.items()}] if context.inputs else []
+    key = compute_project_key(method, params, seed, identities)
+    job = _PendingArtefact(method=method, context=context, seed=seed, key=key, devices=devices, sessions=sessions)
     environment = environments.find(method.tool_for(params))
     with FileLock(scratch_folder() / f"{key}.lock"):
         artefact = next((item for item in list_artefacts(models, step)[::-1] if item.record.key == key), None)
@@ -119,6 +125,13 @@ def make_artefact(
         record = job.keep(finished, models)
         job.discard()
     return Run(record, computed=True, log=Path(finished.log))
+
+
+def _bind_folders(method: ProjectProcessor, folders: Mapping[str, tuple[str, Path]]) -> dict[str, BoundInput]:
+    return {
+        name: BoundInput(name, address, "", "", method.identify_folder(name, folder), str(folder))
+        for name, (address, folder) in folders.items()
+    }
 
 
 def _prepare_session(method: ProjectProcessor, step: str, params: Any, inputs: SessionInputs) -> _PreparedSession:
@@ -146,17 +159,22 @@ class _PendingArtefact(Computation):
         for session in self.sessions:
             with serve_inputs(session.file, session.prepared.descriptions, self.scratch) as (inputs, _):
                 requests.append({"inputs": inputs, "facts": dict(session.prepared.context.facts)})
-        yield {"sessions": requests}, None
+        inputs = {name: {"folder": bound.folder} for name, bound in self.context.inputs.items()}
+        yield {"sessions": requests, "inputs": inputs, "facts": dict(self.context.facts)}, None
 
     def record_inputs(self) -> tuple[ObjectRecord, ...]:
         return tuple(
             record_input(bound, f"{session.key}:{bound.path}")
             for session in self.sessions
             for bound in session.prepared.context.inputs.values()
-        )
+        ) + tuple(map(record_input, self.context.inputs.values()))
 
     def keep(self, finished: ComputedResult, models: Path) -> RunRecord:
         """Let the processor write the artefact, and move it to its place."""
+        for name, bound in self.context.inputs.items():
+            if self.method.identify_folder(name, Path(bound.folder)) != bound.identity:
+                msg = f"the input {name!r} changed while the tool ran"
+                raise InputError(msg, where=bound.path, hint="nothing was kept: run it again")
         for session in self.sessions:
             inputs = session.prepared.context.inputs
             for name, bound in identify_inputs(session.file, inputs).items():

@@ -90,8 +90,8 @@ def simulate_body_video(
     keypoints = np.stack([middle + forward * _LENGTH_PX / 2, middle - forward * _LENGTH_PX / 2], axis=1)
     limit = 0.4 / BODY_RATE_HZ
     times = 0.5 + np.arange(slots) / BODY_RATE_HZ + np.clip(rng.normal(0.0, jitter_s, slots), -limit, limit)
-    kept = np.sort(rng.permutation(slots)[:n_frames])
-    keypoints, times = keypoints[kept], np.round(times[kept], 6)
+    saved = np.sort(rng.permutation(slots)[:n_frames])
+    keypoints, times = keypoints[saved], np.round(times[saved], 6)
     inside = ((keypoints >= 0) & (keypoints <= BODY_SIZE - 1)).all(axis=2)
     x0, y0, x1, y1 = SHELTER
     hidden = (
@@ -125,21 +125,21 @@ def write_dlc_project(folder: Path | str, truth: BodyTruth, *, frames: Sequence[
     Path
         The project's config.yaml.
     """
-    imageio: Any = require("PIL.Image", "pillow")
+    pillow: Any = require("PIL.Image", "pillow")
     pandas: Any = require("pandas", "pandas")
-    folder, wanted = Path(folder), sorted(set(frames))
+    folder, numbers = Path(folder), sorted(set(frames))
     labels = folder / "labeled-data" / truth.video.stem
     labels.mkdir(parents=True, exist_ok=True)
     (folder / "videos").mkdir(exist_ok=True)
-    names = {frame: f"img{frame:04d}.png" for frame in wanted}
-    for frame, image in _read_frames(truth.video, wanted):
-        imageio.fromarray(image).save(labels / names[frame])
-    points = np.where(truth.visible[..., None], truth.keypoints, np.nan)[wanted]
+    names = {frame: f"img{frame:04d}.png" for frame in numbers}
+    for frame, image in _read_frames(truth.video, numbers):
+        pillow.fromarray(image).save(labels / names[frame])
+    points = np.where(truth.visible[..., None], truth.keypoints, np.nan)[numbers]
     columns = pandas.MultiIndex.from_product(
         [[scorer], list(truth.bodyparts), ["x", "y"]], names=["scorer", "bodyparts", "coords"]
     )
-    index = pandas.MultiIndex.from_tuples([("labeled-data", truth.video.stem, names[frame]) for frame in wanted])
-    table = pandas.DataFrame(points.reshape(len(wanted), -1), index=index, columns=columns)
+    index = pandas.MultiIndex.from_tuples([("labeled-data", truth.video.stem, names[frame]) for frame in numbers])
+    table = pandas.DataFrame(points.reshape(len(numbers), -1), index=index, columns=columns)
     table.to_csv(labels / f"CollectedData_{scorer}.csv")
     table.to_hdf(labels / f"CollectedData_{scorer}.h5", key="df_with_missing", mode="w")
     config = folder / "config.yaml"
@@ -192,9 +192,9 @@ def _write_rgb_video(path: Path, images: Iterator[NDArray[np.uint8]]) -> None:
         container.mux(stream.encode())
 
 
-def _read_frames(video: Path, wanted: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+def _read_frames(video: Path, numbers: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     av: Any = require("av", "av")
     with av.open(str(video)) as container:
         for number, frame in enumerate(container.decode(video=0)):
-            if number in wanted:
+            if number in numbers:
                 yield number, frame.to_ndarray(format="rgb24")

@@ -24,7 +24,7 @@ from nwbpipe.project.plan._state import CONVERT
 from nwbpipe.project.plan._tools import explain_staleness
 from nwbpipe.project.state import RunObject
 from nwbpipe.provenance import RunRecord, format_now, read_host_label
-from nwbpipe.run import MODELS, SessionInputs, make_artefact, process
+from nwbpipe.run import MODELS, PROJECT, SessionInputs, make_artefact, process
 from nwbpipe.session import SessionFile
 from nwbpipe.stores import is_remote, scratch_folder
 
@@ -161,7 +161,8 @@ def _run(
     if isinstance(step.method, ProjectProcessor):
         run = make_artefact(
             step.method, step.name, step.params, step.seed, _collect_session_inputs(planner, job), planner.models,
-            outdated=is_outdated, devices=visible, timeout=job.time_limit_s, threads=job.threads, progress=progress,
+            folders=_locate_folders(planner, job), outdated=is_outdated, devices=visible, timeout=job.time_limit_s,
+            threads=job.threads, progress=progress,
         )  # fmt: skip
         return run.record, run.computed, run.log
     artefacts = {
@@ -191,7 +192,14 @@ def _run(
 
 def _collect_session_inputs(planner: Planner, job: Job) -> list[SessionInputs]:
     files = {session.key: session.file for session in planner.list_sessions()[0]}
-    return [SessionInputs(key, SessionFile.at(files[key]), paths) for key, paths in job.session_inputs]
+    return [
+        SessionInputs(key, SessionFile.at(files[key]), paths) for key, paths in job.session_inputs if key != PROJECT
+    ]
+
+
+def _locate_folders(planner: Planner, job: Job) -> dict[str, tuple[str, Path]]:
+    bindings = dict(job.session_inputs).get(PROJECT, {})
+    return {name: (binding, planner.project.locate_folder(binding)) for name, binding in bindings.items()}
 
 
 def _make_session(job: Job) -> Session:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from nwbpipe.errors import NwbpipeError
 from nwbpipe.processors import ProjectProcessor
-from nwbpipe.project._spec import Step
+from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project.plan._state import SessionOffer, State, StepState
 from nwbpipe.project.plan._tools import ToolFacts, explain_staleness
 from nwbpipe.run import PROJECT, StoredArtefact, compute_project_key, describe_differences, list_artefacts
@@ -65,6 +66,22 @@ def evaluate_artefact(
     return _evaluate_known_inputs(step, offers, facts, failed, artefacts, state)
 
 
+def offer_folders(step: Step, project: ProjectSpec) -> SessionOffer:
+    """Return the folders that a step of project scope reads, as an offer of the project itself."""
+    assert isinstance(step.method, ProjectProcessor)
+    state = StepState(PROJECT, step.name, step.name, "done", inputs=step.folders)
+    try:
+        identities = {
+            name: step.method.identify_folder(name, project.locate_folder(binding))
+            for name, binding in step.folders.items()
+        }
+    except (NwbpipeError, OSError) as error:
+        problem = error.problem.what if isinstance(error, NwbpipeError) else "the folder can't be read"
+        location = error.problem.where if isinstance(error, NwbpipeError) else str(error)
+        return SessionOffer(replace(state, state="blocked", reason=f"{problem}: {location}"))
+    return SessionOffer(state, identities)
+
+
 def _evaluate_known_inputs(
     step: Step,
     offers: Sequence[SessionOffer],
@@ -86,7 +103,7 @@ def _evaluate_known_inputs(
         record = artefacts[-1].record
         differences = describe_differences(record, step.method, step.params.model_dump(mode="json"), step.seed, {})
         reason = "; ".join(text for text in differences if text != "its place in the file")
-        reason = reason or "its sessions have other content"
+        reason = reason or f"its {'sessions' if step.reads_sessions else 'folders'} have other content"
     else:
         reason = ""
     if failed and failed[-1][0] == key:

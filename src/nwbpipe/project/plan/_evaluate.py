@@ -113,7 +113,8 @@ def evaluate(
     walk = _StepEvaluator(project, session, content, result, tools, failures, artefacts, may_hash, file_exists)
     for step in project.steps.values():
         if step.is_project_scope:
-            result.offers += walk.evaluate_offers(step, states)
+            if step.reads_sessions:
+                result.offers += walk.evaluate_offers(step, states)
         else:
             states += walk.evaluate_step(step, states)
     result.plan = SessionPlan(session.key, tuple(states))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from nwbpipe.errors import InputError
 from nwbpipe.files import is_below
-from nwbpipe.processors import Artefact, BoundInput, Input
+from nwbpipe.processors import Artefact, BoundInput, Folder, Input
 from nwbpipe.project._spec import Step
 from nwbpipe.provenance import RunRecord
 from nwbpipe.run import list_patterns, match_binding, match_many, serves
@@ -53,7 +53,7 @@ def expand_runs(
     fanned: dict[str, dict[str, NwbObject]] = {}
     for name, declared in step.method.inputs.items():
         binding = step.inputs.get(name)
-        if (binding is None and declared.optional) or isinstance(declared, Artefact):
+        if (binding is None and declared.optional) or isinstance(declared, (Artefact, Folder)):
             continue
         first, _, below = (binding or "").strip("/").partition("/")
         if declared.many:

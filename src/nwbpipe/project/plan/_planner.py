@@ -13,7 +13,7 @@ from nwbpipe.environments import use_settings
 from nwbpipe.errors import NwbpipeError, Problem, RequestError
 from nwbpipe.project._sessions import Session, find_sessions
 from nwbpipe.project._spec import ProjectSpec, Step
-from nwbpipe.project.plan._artefact_state import evaluate_artefact
+from nwbpipe.project.plan._artefact_state import evaluate_artefact, offer_folders
 from nwbpipe.project.plan._conversion import SpecContent, list_raw_files, read_spec_content
 from nwbpipe.project.plan._evaluate import Artefacts, Evaluation, Failures, evaluate
 from nwbpipe.project.plan._state import SessionOffer, SessionPlan, StepState
@@ -191,6 +191,8 @@ class Planner:
         self, step: Step, failures: Mapping[str, Failures]
     ) -> tuple[StepState, StoredArtefact | None]:
         offers = [offer for offers in self._offers.values() for offer in offers if offer.state.step == step.name]
+        if step.folders:
+            offers.append(offer_folders(step, self.project))
         failed = failures.get(PROJECT, {}).get(step.name, ())
         return evaluate_artefact(step, offers, self.tools[step.name], failed, self.models)
 

@@ -1,0 +1,183 @@
+"""Read the labelled frames of a DeepLabCut project, without DeepLabCut and without pickled HDF5 files."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from nwbpipe.errors import InputError
+from nwbpipe.provenance import IdentityCache, canonical_json, digest
+
+Point = tuple[float | None, float | None]
+_MOST_BYTES = 2**26  # of a table of labels; config.yaml has kilobytes
+
+
+@dataclass(frozen=True)
+class LabelledFrame:
+    """A labelled frame.
+
+    Attributes
+    ----------
+    name : str
+        ``VIDEO/IMAGE``, as below ``labeled-data``.
+    points : tuple of (float or None, float or None)
+        x and y of each keypoint in pixels of the image; None where it has no label.
+    image : str
+        SHA-256 of the image's bytes.
+    """
+
+    name: str
+    points: tuple[Point, ...]
+    image: str
+
+    @property
+    def labels(self) -> str:
+        """Digest of the labels."""
+        return digest(canonical_json([list(point) for point in self.points]))
+
+
+@dataclass(frozen=True)
+class LabelledProject:
+    """What a network is trained on: the labelled frames of a project.
+
+    Attributes
+    ----------
+    bodyparts : tuple of str
+    skeleton : tuple of (str, str)
+        Pairs of keypoints, for drawing.
+    frames : tuple of LabelledFrame
+        Those with a label or more, sorted by name.
+    project_path : str
+        As config.yaml says: the folder in which the project was made. It is not used.
+    """
+
+    bodyparts: tuple[str, ...]
+    skeleton: tuple[tuple[str, str], ...]
+    frames: tuple[LabelledFrame, ...]
+    project_path: str
+
+    @property
+    def identity(self) -> str:
+        """Digest of all that a network learns from: names, images and labels, wherever the project lies."""
+        frames = [[frame.name, frame.image, frame.labels] for frame in self.frames]
+        return digest(canonical_json([list(self.bodyparts), [list(pair) for pair in self.skeleton], frames]))
+
+
+def read_labelled_project(folder: Path) -> LabelledProject:
+    """Read a project's config.yaml and its tables of labels, and hash its labelled images.
+
+    Videos are not needed, and paths in config.yaml are not followed: a project may have been moved.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a project, has no labels, or lacks a labelled image.
+    """
+    config = _read_config(folder)
+    if config.get("multianimalproject"):
+        msg = "the project is one of several animals"
+        hint = "projects of one animal can be trained here; train it in DeepLabCut, and convert its predictions"
+        raise InputError(msg, where=str(folder), expected="multianimalproject: false", found="true", hint=hint)
+    bodyparts = tuple(str(part) for part in config.get("bodyparts") or ())
+    if not bodyparts or len(set(bodyparts)) != len(bodyparts):
+        msg = "the project has no keypoints" if not bodyparts else "a keypoint of the project is named twice"
+        raise InputError(msg, where=str(folder / "config.yaml"), expected="bodyparts", found=", ".join(bodyparts))
+    scorer = str(config.get("scorer", ""))
+    tables = sorted((folder / "labeled-data").glob(f"*/CollectedData_{scorer}.csv"))
+    frames = [frame for table in tables for frame in _read_labels(table, bodyparts)]
+    frames = sorted((item for item in frames if item.points != ((None, None),) * len(bodyparts)), key=_get_name)
+    if not frames:
+        others = sorted(path.name for path in (folder / "labeled-data").glob("*/CollectedData_*"))
+        msg = "the project has no labelled frames"
+        raise InputError(
+            msg,
+            where=str(folder / "labeled-data"),
+            expected=f"VIDEO/CollectedData_{scorer}.csv, with labels of the scorer that config.yaml names",
+            found=", ".join(others[:3]) or "no table of labels",
+            hint="label frames in DeepLabCut's GUI, which writes the .csv beside the .h5",
+        )
+    for index, part in enumerate(bodyparts):
+        if all(frame.points[index] == (None, None) for frame in frames):
+            msg = f"the keypoint {part!r} has no label in any frame"
+            hint = "label it, or remove it from bodyparts in config.yaml"
+            raise InputError(msg, where=str(folder), expected="labels of every keypoint", hint=hint)
+    skeleton = tuple(
+        (str(pair[0]), str(pair[1]))
+        for pair in config.get("skeleton") or ()
+        if len(pair) == 2 and set(map(str, pair)) <= set(bodyparts)
+    )
+    return LabelledProject(bodyparts, skeleton, tuple(frames), str(config.get("project_path", "")))
+
+
+def _get_name(frame: LabelledFrame) -> str:
+    return frame.name
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.yaml"
+    if not path.is_file():
+        msg = "the folder is not a project of DeepLabCut"
+        hint = "name the folder that has config.yaml and labeled-data"
+        raise InputError(msg, where=str(folder), expected="a file config.yaml", found="none", hint=hint)
+    try:
+        config = yaml.safe_load(_read_text(path))
+    except yaml.YAMLError as error:
+        msg = "config.yaml can't be read"
+        raise InputError(msg, where=str(path), expected="YAML", found=str(error).partition("\n")[0]) from error
+    if not isinstance(config, dict):
+        raise InputError("config.yaml can't be read", where=str(path), expected="keys and values")
+    return config
+
+
+def _read_text(path: Path) -> str:
+    if path.stat().st_size > _MOST_BYTES:
+        msg = "the file is too large"
+        raise InputError(msg, where=str(path), expected=f"up to {_MOST_BYTES} bytes", found=str(path.stat().st_size))
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError("the file is not text", where=str(path), expected="UTF-8", found=str(error)) from error
+
+
+def _read_labels(path: Path, bodyparts: Sequence[str]) -> list[LabelledFrame]:
+    rows = [row for row in csv.reader(_read_text(path).splitlines()) if row]
+    try:
+        head = {row[0]: row for row in rows[:4]}
+        names, coordinates = head["bodyparts"], head["coords"]
+        first = next(index for index, text in enumerate(coordinates) if text in ("x", "y"))
+        columns = {(names[index], coordinates[index]): index for index in range(first, len(coordinates))}
+    except (StopIteration, IndexError, KeyError) as error:
+        msg = "the file is not a table of DeepLabCut's labels"
+        raise InputError(msg, where=str(path), expected="rows scorer, bodyparts, coords") from error
+    frames, cache = [], IdentityCache()
+    for number, row in enumerate(rows[rows.index(coordinates) + 1 :], start=rows.index(coordinates) + 2):
+        name = PurePosixPath("/".join(row[:first]).replace("\\", "/")).name
+        image = path.parent / name
+        try:
+            points = tuple(
+                tuple(
+                    _parse_number(row[columns[part, axis]]) if (part, axis) in columns else None
+                    for axis in ("x", "y")
+                )
+                for part in bodyparts
+            )
+        except (ValueError, IndexError) as error:
+            raise InputError("a label is not a number", where=f"{path}, row {number}", found=str(error)) from error
+        labels = tuple((x, y) if x is not None and y is not None else (None, None) for x, y in points)
+        if not image.is_file():
+            msg = "a labelled image is missing"
+            hint = "put it back, or remove its row from the table of labels (.csv and .h5)"
+            raise InputError(msg, where=str(image), expected="an image", found="no file", hint=hint)
+        frames.append(LabelledFrame(f"{path.parent.name}/{name}", labels, cache.identify_file(image).sha256))
+    return frames
+
+
+def _parse_number(text: str) -> float | None:
+    value = float(text) if text.strip() else math.nan
+    return value if math.isfinite(value) else None

@@ -1,0 +1,182 @@
+"""The processor ``deeplabcut_train``: a network for pose, from the labelled frames of a DeepLabCut project."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from nwbpipe.environments import Tool, Weights
+from nwbpipe.errors import InputError
+from nwbpipe.processors._base import Context, Input, Params, Results
+from nwbpipe.processors._project_scope import Folder, ProjectProcessor
+from nwbpipe.processors.pose._deeplabcut_model import NETWORKS, read_snapshot
+from nwbpipe.processors.pose._deeplabcut_project import read_labelled_project
+from nwbpipe.provenance import canonical_json, digest, identify_file
+
+Network = Literal[
+    "resnet10t", "resnet18", "resnet34", "resnet_50", "resnet_101", "hrnet_w18", "hrnet_w32", "hrnet_w48"
+]
+Size = tuple[int, int]
+
+DEEPLABCUT = Tool(
+    name="deeplabcut",
+    requirements=("deeplabcut>=3.0.2,<3.1", "torch", "torchvision", "av>=14", "h5py>=3.8", "numpy"),
+    python=">=3.10,<3.13",
+    licence="LGPL-3.0-only",
+    gpu="torch",
+    weights=tuple(
+        Weights(
+            network.weights,
+            f"https://huggingface.co/{network.hub}/resolve/main/model.safetensors (under this name)",
+            needed_for=f'network = "{name}" with start = "imagenet"',
+            required=False,
+        )
+        for name, network in NETWORKS.items()
+    ),
+)
+
+
+class DeepLabCutTrainParams(Params):
+    """Parameters of ``deeplabcut_train``."""
+
+    network: Network = Field(
+        "resnet_50", description="The network's backbone; resnet10t is the smallest. resnet_50 is timm's resnet50_gn."
+    )
+    start: Literal["random", "imagenet"] = Field(
+        "random",
+        description="What training starts from, unless the input `weights` is bound: random numbers, or weights "
+        "learned on ImageNet, which need fewer labels. Those have to be downloaded beforehand.",
+    )
+    shuffle: int = Field(1, ge=0, description="Number of the split: another number, another random split.")
+    train_fraction: float = Field(0.8, gt=0, lt=1, description="Share of the labelled frames to train on.")
+    test_frames: tuple[str, ...] = Field(
+        (), description="The frames to test on by name (VIDEO/IMAGE) in place of a random split."
+    )
+    epochs: int = Field(200, ge=1, description="How often each labelled frame is shown in training.")
+    batch_size: int = Field(8, ge=1, description="Frames that the network sees at a time.")
+    learning_rate: float = Field(
+        5e-4,
+        gt=0,
+        description="At the beginning; a fifth of it after two thirds of the epochs, a twentieth at the end.",
+    )
+    augment: bool = Field(
+        True, description="Show frames turned, scaled, moved and with noise, as DeepLabCut does by default."
+    )
+    crop: Size | None = Field(
+        None,
+        description="Width and height of the parts of frames to train on, in pixels; by default 448 (DeepLabCut's).",
+    )
+    resize: Size | None = Field(
+        None, description="Width and height that frames are resized to, in training and later; they keep their shape."
+    )
+    evaluate_every: int = Field(10, ge=1, description="Epochs between tests, of which the best gives the model.")
+    likelihood_cutoff: float = Field(
+        0.6, ge=0, le=1, description="Keypoints below it are left out in the second figure of the evaluation."
+    )
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> DeepLabCutTrainParams:
+        for name in ("crop", "resize"):
+            if (size := getattr(self, name)) is not None and min(size) < 32:
+                msg = f"{name}: expected a width and a height of 32 pixels or more; found {list(size)}"
+                raise ValueError(msg)
+        return self
+
+
+class DeepLabCutTrain(ProjectProcessor):
+    """A network that finds keypoints, trained with DeepLabCut on the labelled frames of its project.
+
+    The project (``config.yaml``, ``labeled-data``) is read only, and may lie elsewhere than where it was made: videos
+    are not needed. Labels are read from the ``.csv`` tables. Projects made for TensorFlow serve: labels have no
+    engine. One animal.
+
+    The artefact: ``model.json`` (keypoints, backbone, and the evaluation of each keypoint on the frames of training
+    and of the test, in pixels of the frames), ``pytorch_config.yaml``, ``snapshot-best.pt`` (by the test's mAP),
+    ``snapshot-last.pt``, ``learning_curve.csv`` and ``.png``, ``training_index.json`` (a digest of each labelled
+    frame and of its labels).
+
+    References
+    ----------
+    Mathis et al. (2018), "DeepLabCut: markerless pose estimation of user-defined body parts with deep learning",
+    Nature Neuroscience 21.
+    """
+
+    name: ClassVar[str] = "deeplabcut_train"
+    revision: ClassVar[int] = 1
+    inputs: ClassVar[Mapping[str, Input]] = {
+        "project": Folder(doc="the project of DeepLabCut, with labelled frames"),
+        "weights": Folder(
+            doc="a model to begin with: the folder `train` of a shuffle, or of an artefact", optional=True
+        ),
+    }
+    Params: ClassVar[type[Params]] = DeepLabCutTrainParams
+    tool: ClassVar[Tool] = DEEPLABCUT
+    compute: ClassVar[str] = "nwbpipe.processors.pose._deeplabcut_train_compute"
+    tolerance: ClassVar[float] = 0.05
+
+    def tool_for(self, params: Any) -> Tool:
+        """Return DeepLabCut, with the weights that these parameters begin with."""
+        return DEEPLABCUT.requiring(NETWORKS[params.network].weights) if params.start == "imagenet" else DEEPLABCUT
+
+    def identify_folder(self, name: str, folder: Path) -> str:
+        """Return the identity of the labels and labelled images, or of the weights."""
+        if name == "project":
+            return f"sha256:{read_labelled_project(folder).identity}"
+        return digest(canonical_json([identify_file(path).sha256 for path in _list_weights(folder)]))
+
+    def prepare_folders(self, context: Context) -> Mapping[str, Any]:
+        """Read the labels."""
+        project = read_labelled_project(Path(context.inputs["project"].folder))
+        return asdict(project)
+
+    def make(self, folder: Path, results: Results, context: Context) -> None:
+        """Write the artefact's files."""
+        summary, facts = results.summary, context.facts
+        for name, content in results.arrays["files"].items():
+            (folder / name).write_bytes(np.asarray(content[()]).tobytes())
+        rows = summary["learning_curve"]
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        with (folder / "learning_curve.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        frames = {
+            frame["name"]: {"image": frame["image"], "labels": digest(canonical_json(frame["points"]))}
+            for frame in facts["frames"]
+        }
+        _write_json(folder / "training_index.json", frames)
+        model = {
+            **{name: value for name, value in summary.items() if name != "learning_curve"},
+            "bodyparts": facts["bodyparts"],
+            "skeleton": facts["skeleton"],
+            "likelihood_cutoff": context.params.likelihood_cutoff,
+        }
+        _write_json(folder / "model.json", model)
+
+
+def _list_weights(folder: Path) -> list[Path]:
+    """Return the files of a model to begin with; refuse one of TensorFlow, and a folder without weights."""
+    tensorflow = next(folder.glob("snapshot-*.index"), None) or next(folder.glob("**/pose_cfg.yaml"), None)
+    try:
+        return [read_snapshot(folder)]
+    except ValueError as error:
+        if tensorflow is not None:
+            msg = "the weights are of DeepLabCut with TensorFlow"
+            hint = "leave `weights` out: the labels of that project can be trained anew"
+            raise InputError(
+                msg, where=str(folder), expected="snapshot-*.pt", found=tensorflow.name, hint=hint
+            ) from error
+        msg = "the folder has no weights"
+        hint = "name the folder `train` of a shuffle, below dlc-models-pytorch"
+        raise InputError(msg, where=str(folder), expected="snapshot-*.pt", found="none", hint=hint) from error
+
+
+def _write_json(path: Path, values: Any) -> None:
+    path.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")

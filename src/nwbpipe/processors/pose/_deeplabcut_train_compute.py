@@ -1,0 +1,376 @@
+"""Train a DeepLabCut network on the labelled frames of a project (compute module: see `nwbpipe.processors`).
+
+DeepLabCut 3 works in a project of its own making: one is built in scratch, of the labels that the request has and of
+copies of the images. The project itself is read only. Its HDF5 files of labels are not opened: pandas would unpickle
+what is in them.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import logging
+import re
+import shutil
+from pathlib import Path
+from typing import Any, Callable
+
+import h5py
+import numpy as np
+
+from ._deeplabcut_model import NETWORKS, choose_device, describe_backbone, read_snapshot
+
+Progress = Callable[[float, str], None]
+
+_PROJECT, _SHUFFLE = "project", 1
+_BEFORE, _AFTER = 0.05, 0.92  # fractions of the work when training starts and ends
+
+
+def split_frames(facts: dict[str, Any], params: dict[str, Any], seed: int) -> tuple[list[int], list[int]]:
+    """Return the indices of the frames to train on and of those to test on."""
+    names = [frame["name"] for frame in facts["frames"]]
+    if params["test_frames"]:
+        unknown = sorted(set(params["test_frames"]) - set(names))
+        if unknown:
+            raise ValueError("test_frames: no labelled frame is called %s; one is %s" % (unknown[0], names[0]))
+        test = [index for index, name in enumerate(names) if name in set(params["test_frames"])]
+    else:
+        shuffled = np.random.RandomState((seed, params["shuffle"])).permutation(len(names))
+        count = max(1, round(len(names) * (1 - params["train_fraction"])))
+        test = sorted(int(index) for index in shuffled[:count])
+    train = [index for index in range(len(names)) if index not in set(test)]
+    if len(train) < params["batch_size"] or not test:
+        raise ValueError(
+            "%d of %d labelled frames are left for training, and batch_size is %d; %d for tests"
+            % (len(train), len(names), params["batch_size"], len(test))
+        )
+    return train, test
+
+
+def build_project(folder: Path, source: Path, facts: dict[str, Any]) -> Path:
+    """Write a project with the labels and copies of the images; return its config.yaml."""
+    import pandas as pd
+    import yaml
+    from PIL import Image
+
+    shutil.rmtree(str(folder), ignore_errors=True)
+    columns = pd.MultiIndex.from_product(
+        [["nwbpipe"], facts["bodyparts"], ["x", "y"]], names=["scorer", "bodyparts", "coords"]
+    )
+    for video in sorted({frame["name"].split("/")[0] for frame in facts["frames"]}):
+        frames = [frame for frame in facts["frames"] if frame["name"].split("/")[0] == video]
+        labels = folder / "labeled-data" / video
+        labels.mkdir(parents=True)
+        for frame in frames:
+            name = frame["name"].split("/")[1]
+            path = source / "labeled-data" / video / name
+            with Image.open(str(path)) as image:
+                width, height = image.size
+            check_labels(frame, facts["bodyparts"], width, height)
+            shutil.copyfile(str(path), str(labels / name))
+        index = pd.MultiIndex.from_tuples([("labeled-data", *frame["name"].split("/")) for frame in frames])
+        points = np.array([frame["points"] for frame in frames], dtype=float).reshape(len(frames), -1)
+        table = pd.DataFrame(points, index=index, columns=columns)
+        table.to_hdf(str(labels / "CollectedData_nwbpipe.h5"), key="df_with_missing", mode="w")
+    videos = sorted(path.name for path in (folder / "labeled-data").iterdir())
+    config = {
+        "Task": "nwbpipe",
+        "scorer": "nwbpipe",
+        "date": "Jan1",
+        "multianimalproject": False,
+        "identity": None,
+        "project_path": str(folder),
+        "engine": "pytorch",
+        "video_sets": {str(folder / "videos" / (name + ".avi")): {"crop": "0, 1, 0, 1"} for name in videos},
+        "bodyparts": facts["bodyparts"],
+        "skeleton": facts["skeleton"],
+        "start": 0,
+        "stop": 1,
+        "numframes2pick": 20,
+        "skeleton_color": "black",
+        "pcutoff": 0.6,
+        "dotsize": 6,
+        "alphavalue": 0.7,
+        "colormap": "rainbow",
+        "TrainingFraction": [0.8],
+        "iteration": 0,
+        "default_net_type": "resnet_50",
+        "default_augmenter": "default",
+        "snapshotindex": -1,
+        "batch_size": 8,
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def check_labels(frame: dict[str, Any], bodyparts: list[str], width: int, height: int) -> None:
+    """Refuse labels outside of their image."""
+    for part, (x, y) in zip(bodyparts, frame["points"]):
+        if x is not None and y is not None and not (-0.5 <= x <= width + 0.5 and -0.5 <= y <= height + 0.5):
+            raise ValueError(
+                "the label %s of %s is at x %g, y %g, outside of the image of %d x %d pixels"
+                % (part, frame["name"], x, y, width, height)
+            )
+
+
+def configure(config: dict[str, Any], params: dict[str, Any], seed: int) -> None:
+    """Set the network and how it is trained in DeepLabCut's model configuration."""
+    network = NETWORKS[params["network"]]
+    if network.channels:
+        config["model"]["backbone"].update(model_name=network.backbone, output_stride=16)
+        config["model"]["backbone_output_channels"] = network.channels
+        for part in ("heatmap_config", "locref_config"):
+            config["model"]["heads"]["bodypart"][part]["channels"][0] = network.channels
+    epochs = params["epochs"]
+    train, data = config["train_settings"], config["data"]
+    train.update(epochs=epochs, batch_size=params["batch_size"], seed=seed % 2**32, dataloader_workers=0)
+    train["display_iters"] = 10**6
+    runner = config["runner"]
+    runner["eval_interval"] = min(params["evaluate_every"], epochs)
+    runner["snapshots"].update(save_epochs=epochs, max_snapshots=2)
+    runner["optimizer"]["params"]["lr"] = params["learning_rate"]
+    # DeepLabCut's milestones assume 200 epochs. Here the rate falls after two thirds of them, and near the end.
+    steps = sorted({max(1, round(epochs * 0.66)), max(1, round(epochs * 0.87))})
+    rates = [[params["learning_rate"] * factor] for factor in (0.2, 0.05)][: len(steps)]
+    runner["scheduler"] = {"type": "LRListScheduler", "params": {"lr_list": rates, "milestones": steps}}
+    if params["crop"]:
+        data["train"].setdefault("crop_sampling", {"max_shift": 0.4, "method": "hybrid"})
+        data["train"]["crop_sampling"].update(width=params["crop"][0], height=params["crop"][1])
+    if params["resize"]:
+        for mode in ("train", "inference"):
+            data[mode]["resize"] = {"width": params["resize"][0], "height": params["resize"][1], "keep_ratio": True}
+    if not params["augment"]:
+        kept = ("normalize_images", "resize", "crop_sampling", "auto_padding", "collate")
+        for name in [name for name in data["train"] if name not in kept]:
+            data["train"][name] = False
+
+
+def write_initial_weights(path: Path, config: dict[str, Any], request: dict[str, Any]) -> str:
+    """Write the weights that training starts from; return their source in words."""
+    import torch
+    from deeplabcut.pose_estimation_pytorch.models import PoseModel
+
+    params = request["params"]
+    torch.manual_seed(int(request["seed"]))
+    model = PoseModel.build(copy.deepcopy(config["model"]), weight_init=None, pretrained_backbone=False)
+    source = "random numbers"
+    weights = request["inputs"].get("weights")
+    if weights:
+        snapshot = read_snapshot(Path(weights["folder"]))
+        state = torch.load(str(snapshot), map_location="cpu", weights_only=True)["model"]
+        own = model.state_dict()
+        other = sorted(name for name in own if name not in state or state[name].shape != own[name].shape)
+        if any(name.startswith("backbone.") for name in other):
+            raise ValueError("the weights are of another network than %s: %s differs" % (params["network"], other[0]))
+        model.load_state_dict({name: value for name, value in state.items() if name not in other}, strict=False)
+        source = "earlier weights" + (", its head from random numbers: other keypoints" if other else "")
+    elif params["start"] == "imagenet":
+        from safetensors.torch import load_file
+
+        file = Path(request["tool"]["weights"]) / NETWORKS[params["network"]].weights
+        state = load_file(str(file))
+        own = model.backbone.model.state_dict()
+        missing = sorted(name for name in own if name not in state or state[name].shape != own[name].shape)
+        if missing:
+            raise ValueError("%s is not of %s: it lacks %s" % (file.name, params["network"], missing[0]))
+        model.backbone.model.load_state_dict({name: state[name] for name in own})
+        source = "ImageNet, " + file.name
+    torch.save({"model": model.state_dict(), "metadata": {"epoch": 0}}, str(path))
+    return source
+
+
+class ShowEpochs(logging.Handler):
+    """Turns DeepLabCut's line for each epoch into progress."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self.progress = progress
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show the epoch and its loss."""
+        match = re.match(r"Epoch (\d+)/(\d+) .*?train loss ([0-9.]+)", record.getMessage())
+        if match:
+            part = int(match.group(1)) / int(match.group(2))
+            text = "epoch %s of %s, loss %s" % match.groups()
+            self.progress(_BEFORE + (_AFTER - _BEFORE) * part, text)
+
+
+def measure_errors(predicted: np.ndarray, labels: np.ndarray, bodyparts: list[str], cutoff: float) -> dict[str, Any]:
+    """Return the errors in pixels for each keypoint and all together, with and without those below the cut-off.
+
+    Parameters
+    ----------
+    predicted : ndarray, shape (n_frames, n_keypoints, 3)
+        x, y and likelihood.
+    labels : ndarray, shape (n_frames, n_keypoints, 2)
+        x and y, NaN where there is no label.
+    """
+    distance = np.hypot(*np.moveaxis(predicted[..., :2] - labels, -1, 0))
+    sure = np.isfinite(distance) & (predicted[..., 2] >= cutoff)
+
+    def summarize(values: np.ndarray) -> dict[str, Any]:
+        values = values[np.isfinite(values)]
+        if not values.size:
+            return {"n": 0, "rmse": None, "mean": None}
+        rmse = float(np.sqrt((values**2).mean()))
+        return {"n": int(values.size), "rmse": round(rmse, 4), "mean": round(float(values.mean()), 4)}
+
+    summary: dict[str, Any] = {"all": summarize(distance), "all_above_cutoff": summarize(distance[sure])}
+    for index, part in enumerate(bodyparts):
+        summary[part] = {
+            "all": summarize(distance[:, index]),
+            "above_cutoff": summarize(distance[:, index][sure[:, index]]),
+        }
+    return summary
+
+
+def evaluate_model(
+    loader: Any, config: Any, snapshot: Path, facts: dict[str, Any], cutoff: float, device: str
+) -> dict[str, Any]:
+    """Return the errors on the frames of training and of the test, with DeepLabCut's mAP."""
+    from deeplabcut.pose_estimation_pytorch.apis.evaluation import evaluate
+    from deeplabcut.pose_estimation_pytorch.apis.utils import get_pose_inference_runner
+
+    by_name = {frame["name"]: np.array(frame["points"], dtype=float) for frame in facts["frames"]}
+    runner = get_pose_inference_runner(config, str(snapshot), batch_size=1, device=device, max_individuals=1)
+    evaluation = {}
+    for mode in ("train", "test"):
+        scores, predictions = evaluate(runner, loader, mode=mode, pcutoff=cutoff)
+        names = ["/".join(Path(path).parts[-2:]) for path in predictions]
+        predicted = np.stack([item["bodyparts"][0] for item in predictions.values()])
+        labels = np.stack([by_name[name] for name in names])
+        errors = measure_errors(predicted, labels, facts["bodyparts"], cutoff)
+        errors["mAP"], errors["mAR"] = (round(float(scores[name]), 3) for name in ("mAP", "mAR"))
+        evaluation[mode] = {"frames": names, **errors}
+    return evaluation
+
+
+def read_learning_curve(path: Path) -> list[dict[str, float]]:
+    """Return DeepLabCut's learning statistics: a row for each epoch, with the numbers that it has."""
+    names = {
+        "step": "epoch",
+        "losses/train.total_loss": "train_loss",
+        "losses/eval.total_loss": "test_loss",
+        "metrics/test.rmse": "test_rmse",
+        "metrics/test.mAP": "test_mAP",
+    }
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: float(row[key]) for key, name in names.items() if row.get(key)} for row in rows]
+
+
+def draw_learning_curve(rows: list[dict[str, float]]) -> bytes:
+    """Return a PNG of the losses and of the error on the test frames."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3), dpi=100, layout="constrained")
+    losses, errors = figure.subplots(1, 2)
+    for axis, names, label in (
+        (losses, ("train_loss", "test_loss"), "loss"),
+        (errors, ("test_rmse",), "test error (pixels)"),
+    ):
+        for name in names:
+            points = [(row["epoch"], row[name]) for row in rows if name in row]
+            if points:
+                axis.plot(*zip(*points), marker=".", label=name)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(label)
+        axis.legend(fontsize=7)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
+    """Train and evaluate a network; leave the artefact's files in `results`."""
+    params, facts = request["params"], request["facts"]
+    source, scratch = Path(request["inputs"]["project"]["folder"]), Path(request["scratch"])
+    if facts["project_path"] != str(source):
+        print("config.yaml says project_path: %s; the project was read from %s" % (facts["project_path"], source))
+    train, test = split_frames(facts, params, int(request["seed"]))
+    progress(0.0, "starting DeepLabCut")
+    import deeplabcut
+    import torch
+    from deeplabcut.pose_estimation_pytorch.data.dlcloader import DLCLoader
+    from deeplabcut.utils import auxiliaryfunctions
+
+    torch.set_num_threads(max(1, int(request["threads"])))
+    device = choose_device()
+    project = build_project(scratch / _PROJECT, source, facts)
+    progress(0.02, "%d frames to train on, %d to test on" % (len(train), len(test)))
+    network = NETWORKS[params["network"]]
+    deeplabcut.create_training_dataset(
+        str(project),
+        Shuffles=[_SHUFFLE],
+        trainIndices=[train],
+        testIndices=[test],
+        net_type=network.net_type,
+        userfeedback=False,
+    )
+    # DeepLabCut names the set by the fraction of the split: read what it wrote.
+    config_path = next((scratch / _PROJECT / "dlc-models-pytorch").rglob("pytorch_config.yaml"))
+    fraction = int(config_path.parent.parent.name.partition("trainset")[2].partition("shuffle")[0]) / 100
+    auxiliaryfunctions.edit_config(str(project), {"TrainingFraction": [fraction]})
+    config = auxiliaryfunctions.read_plainconfig(str(config_path))
+    configure(config, params, int(request["seed"]))
+    auxiliaryfunctions.write_plainconfig(str(config_path), config)
+    started_from = write_initial_weights(scratch / "start.pt", config, request)
+    progress(_BEFORE, "training %s on %s, from %s" % (params["network"], device, started_from))
+    handler = ShowEpochs(progress)
+    logging.getLogger().addHandler(handler)
+    deeplabcut.train_network(str(project), shuffle=_SHUFFLE, device=device, snapshot_path=str(scratch / "start.pt"))
+    logging.getLogger().removeHandler(handler)
+    progress(_AFTER, "evaluating")
+    snapshots = find_snapshots(config_path.parent)
+    loader = DLCLoader(str(project), shuffle=_SHUFFLE)
+    frames = {mode: ["/".join(Path(name).parts[-2:]) for name in loader.image_filenames(mode)] for mode in ("test",)}
+    wanted = sorted(facts["frames"][index]["name"] for index in test)
+    if sorted(frames["test"]) != wanted:
+        raise RuntimeError("DeepLabCut tests on other frames than those that were asked for")
+    evaluation = evaluate_model(loader, config_path, snapshots["best"], facts, params["likelihood_cutoff"], device)
+    curve = read_learning_curve(config_path.parent / "learning_stats.csv")
+    config["metadata"].update(project_path="", pose_config_path="")
+    files = {
+        "pytorch_config.yaml": format_yaml(config),
+        "snapshot-best.pt": snapshots["best"].read_bytes(),
+        "snapshot-last.pt": snapshots["last"].read_bytes(),
+        "learning_curve.png": draw_learning_curve(curve),
+    }
+    for name, content in files.items():
+        results["files/" + name] = np.frombuffer(content, dtype=np.uint8)
+    progress(1.0, "test error %.2f px" % evaluation["test"]["all"]["mean"])
+    return {
+        "network": params["network"],
+        "backbone": describe_backbone(config),
+        "device": device,
+        "started_from": started_from,
+        "best_epoch": snapshots["best_epoch"],
+        "evaluation": evaluation,
+        "learning_curve": curve,
+        "deeplabcut": str(deeplabcut.__version__),
+    }
+
+
+def find_snapshots(folder: Path) -> dict[str, Any]:
+    """Return the best and the last snapshot, and the epoch of the best; with one snapshot, it is both."""
+    numbered = {}
+    for path in folder.glob("snapshot-*.pt"):
+        match = re.fullmatch(r"snapshot-(best-)?(\d+)\.pt", path.name)
+        if match:
+            numbered[bool(match.group(1)), int(match.group(2))] = path
+    if not numbered:
+        raise RuntimeError("DeepLabCut left no snapshot in %s" % folder)
+    last = max((key for key in numbered if not key[0]), default=max(numbered))
+    best = max((key for key in numbered if key[0]), default=last)
+    return {"best": numbered[best], "last": numbered[last], "best_epoch": best[1]}
+
+
+def format_yaml(config: dict[str, Any]) -> bytes:
+    """Return a configuration as plain YAML."""
+    import json
+
+    import yaml
+
+    return str(yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)).encode()
