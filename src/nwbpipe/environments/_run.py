@@ -24,6 +24,7 @@ from nwbpipe.environments import _worker
 from nwbpipe.environments._find import ToolEnvironment
 from nwbpipe.environments._mark import EnvironmentKind
 from nwbpipe.environments._meter import Meter
+from nwbpipe.environments._warm import ForkedWorker, fork_worker
 from nwbpipe.errors import (
     ToolCrashedError,
     ToolError,
@@ -124,11 +125,11 @@ def run(
     if devices is not None:
         variables["CUDA_VISIBLE_DEVICES"] = devices
     name = f"nwbpipe-{environment.tool.name}-{uuid.uuid4().hex[:12]}"
-    words = [str(environment.python), "-u", _worker.__file__, str(request_path)]
+    words = [str(environment.python), "-u", _worker.__file__]
     container = environment.container
     if container is not None:
         words = container.build_command(
-            words,
+            [*words, str(request_path)],
             name=name,
             readable=_list_folders(request, environment, compute),
             writable=[scratch],
@@ -136,25 +137,19 @@ def run(
             folder=scratch,
             threads=int(request.get("threads", 1)),
         )
-    child = subprocess.Popen(  # our own worker, in the tool's Python; there is no shell
-        words,
-        stdin=subprocess.PIPE,  # never written to: the worker sees its end when this process is gone
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=scratch,
-        env={**_build_variables(environment), **variables},
-        start_new_session=True,
-    )
+    child = _start(environment, words, request_path, {**_build_variables(environment), **variables})
     killed_for_memory = False
     try:
         with Meter(child.pid, gpu=environment.tool.gpu is not None) as meter:
             last_lines, timed_out = _follow(child, log, timeout, progress)
     finally:
         _end_group(child)
+        if isinstance(child, ForkedWorker):
+            child.release()
         if container is not None:
             killed_for_memory = container.end(name)
     outcome = _read_outcome(Path(paths["outcome"]))
-    code = child.returncode
+    code = child.wait()
     if container is not None and code > 128:  # the engines' way to report the signal that ended the worker
         code = 128 - code
     if code == 0 and not timed_out and "summary" in outcome:
@@ -180,6 +175,24 @@ def run(
     error.log = str(log)
     error.problem = replace(error.problem, where=f"log: {log}")
     raise error
+
+
+def _start(
+    environment: ToolEnvironment, words: list[str], request: Path, variables: Mapping[str, str]
+) -> subprocess.Popen[bytes] | ForkedWorker:
+    """Start our own worker in the tool's Python, as a fork of a warm one or by itself; there is no shell."""
+    worker = fork_worker(environment, words, request, variables)
+    if worker is not None:
+        return worker
+    return subprocess.Popen(
+        words if environment.container is not None else [*words, str(request)],
+        stdin=subprocess.PIPE,  # never written to: the worker sees its end when this process is gone
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=request.parent,
+        env=dict(variables),
+        start_new_session=True,
+    )
 
 
 def find_source(compute: str) -> Path:
@@ -239,7 +252,7 @@ def _list_folders(request: Mapping[str, Any], environment: ToolEnvironment, comp
 
 
 def _follow(
-    child: subprocess.Popen[bytes], log: Path, timeout: float | None, progress: Progress | None
+    child: subprocess.Popen[bytes] | ForkedWorker, log: Path, timeout: float | None, progress: Progress | None
 ) -> tuple[list[str], bool]:
     """Write the child's output to the log until it ends or times out; return the last lines, and if it timed out."""
     last_lines: deque[str] = deque(maxlen=200)
@@ -270,7 +283,7 @@ def _follow(
     return list(last_lines), timed_out
 
 
-def _end_group(child: subprocess.Popen[bytes]) -> None:
+def _end_group(child: subprocess.Popen[bytes] | ForkedWorker) -> None:
     """End the child and every process that it started."""
     if not hasattr(os, "killpg"):
         child.kill()

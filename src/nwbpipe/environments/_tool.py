@@ -99,6 +99,9 @@ class Tool:
         Its repository, if no package index has the tool.
     weights : tuple of Weights
         Files that it would otherwise download.
+    preload : tuple of str or None
+        Modules that a process which runs many steps imports once, for each run to be a fork of (Linux); h5py always
+        is. None: a run is never a fork, for tools that can't be forked.
     """
 
     name: str
@@ -112,6 +115,7 @@ class Tool:
     conda: tuple[str, ...] = ()
     checkout: Checkout | None = None
     weights: tuple[Weights, ...] = field(default=())
+    preload: tuple[str, ...] | None = ()
 
     @property
     def package(self) -> str:

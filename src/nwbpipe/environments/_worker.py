@@ -1,5 +1,6 @@
 """Runs a compute module in the tool's own Python: ``python _worker.py REQUEST.json``.
 
+``python _worker.py --template MODULE …`` waits for requests, each for a fork of it (`_worker_template`), and
 ``python _worker.py --check MODULE LIBRARY`` imports a tool instead, and prints as JSON what its library (torch,
 tensorflow, or - for none) can compute on.
 Standard library and h5py only, Python 3.9. Exit codes: 0 done, 3 the computation raised, 4 out of memory.
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 FAILED, NO_MEMORY = 3, 4
+TEMPLATE = "--template"
 PACKAGE = "nwbpipe_compute"  # name here of the folder that the compute module lies in
 SERVED = "NWBPIPE_SERVED"  # for processes that the tool spawns: a file that says what the parent serves
 
@@ -381,6 +383,11 @@ if __name__ == "__main__":
         answer = check(*sys.argv[2:])
         print("\n@check " + json.dumps(answer), flush=True)
         os._exit(0)
+    if sys.argv[1] == TEMPLATE:
+        spec: Any = importlib.util.spec_from_file_location("worker_template", here + "/_worker_template.py")
+        template = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(template)
+        template.serve(main, sys.argv[2:])
     main(sys.argv[1])
 elif __name__ == "__mp_main__":  # a process that the tool spawned
     open_between_commits()

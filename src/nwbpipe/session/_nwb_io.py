@@ -39,7 +39,7 @@ class SessionIO(NWBHDF5IO):  # type: ignore[misc]  # pynwb is untyped
         names = _list_schemas(file)
         if names is not None:
             self._left_out.setdefault("/", set()).add("specifications")
-            types = get_type_map()
+            types = get_type_map(copy=False)  # nothing is added to it: all schemas of the file are known
             if names <= set(types.namespace_catalog.namespaces):  # pynwb prefers the installed ones all the same
                 options.setdefault("manager", BuildManager(types))
         super().__init__(file=file, mode=mode, **options)
