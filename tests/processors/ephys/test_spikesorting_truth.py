@@ -123,6 +123,7 @@ def test_motion_is_estimated_by_itself_and_tissue_at_rest_stays(tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_384_channels_are_sorted_by_default(tmp_path):
     settings = DenseProbeSettings(n_channels=384, duration_s=20.0, n_units=40, drift_um=12.0, drift_period_s=20.0)
     truth = simulate_dense_probe(settings, seed=1)
