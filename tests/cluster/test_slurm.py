@@ -129,6 +129,21 @@ def test_the_memory_limit_is_told_by_the_next_worker(slurm: Slurm, tmp_path: Pat
     assert state.log.startswith("logs/submit/")
 
 
+def test_memory_grows_from_round_to_round(slurm: Slurm, tmp_path: Path, counter: Path) -> None:
+    """The first round's job is killed for its memory, the second's has twice as much."""
+    hog = f"({sys.executable} -c 'import time; time.sleep(12); held = bytearray(1200000000); time.sleep(40)') &"
+    more = f'options = {{ job_script_prologue = ["""{hog}"""] }}\n'
+    more += "[steps.first.resources]\nmemory_gb = 0.9\nmemory_growth = 2.0\n"
+    make_lab(tmp_path, 1, seconds=25, retries=2, memory="900MB", more=more)
+    path = tmp_path / "lab" / "nwbpipe.toml"
+    trust(path)
+    project = Project(path)
+    submit_workers(prepare_submission(project, rounds=2))
+    slurm.wait(400)
+    assert all_done(project)
+    assert [run.outcome for run in project.runs()] == ["interrupted", "done"]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

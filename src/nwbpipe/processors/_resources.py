@@ -25,6 +25,8 @@ class Resources:
         The kind of worker that takes it.
     time_limit_s : float, optional
         Seconds after which the tool is stopped.
+    memory_growth : float
+        Factor by which `memory_gb` grows each time that a job of a scheduler was killed for its memory.
     """
 
     cpu: int = 0
@@ -33,3 +35,4 @@ class Resources:
     disk_gb: float = 0.0
     kind: str = "standard"
     time_limit_s: float | None = None
+    memory_growth: float = 1.0

@@ -60,6 +60,7 @@ class ResourcesSection(StrictModel):
     disk_gb: float | None = Field(default=None, ge=0)
     kind: Literal["standard", "imaging", "ephys", "video"] | None = None
     time_limit_s: float | None = Field(default=None, gt=0)
+    memory_growth: float | None = Field(default=None, ge=1, le=10)
 
 
 class StepSection(StrictModel):

@@ -133,6 +133,13 @@ def record_job_end(
     return outcome
 
 
+def count_memory_ends(state: StepState, runs: RunStore) -> int:
+    """Return how many jobs were killed for their memory with this run."""
+    return sum(
+        run.key == state.key and (run.error or {}).get("code") == "NP214" for run in _list_interrupted(state, runs)
+    )
+
+
 def _list_interrupted(state: StepState, runs: RunStore) -> Iterator[RunObject]:
     """Yield the interrupted runs of a step in a session; skip objects that can't be read."""
     for entry in runs.store.list(f"runs/interrupted/{state.session}/{state.run}"):

@@ -13,7 +13,13 @@ from nwbpipe.processors._resources import KINDS
 from nwbpipe.project._sessions import Session
 from nwbpipe.project._spec import Step
 from nwbpipe.project.execute._executor import Event, Executor
-from nwbpipe.project.execute._job_ends import JobEnd, explain_job_end, explain_own_end, record_job_end
+from nwbpipe.project.execute._job_ends import (
+    JobEnd,
+    count_memory_ends,
+    explain_job_end,
+    explain_own_end,
+    record_job_end,
+)
 from nwbpipe.project.execute._limits import identify_job
 from nwbpipe.project.execute._run_job import Job, JobOutcome
 from nwbpipe.project.execute._run_options import Reporter, RunOptions, RunSummary
@@ -140,6 +146,9 @@ class Runner:
                         self.summary.for_other_workers += 1
                     elif reason := self.executor.explain_refusal(resources):
                         self._tried.add((key, state.run, state.key))
+                        if self._is_memory_grown(state, resources):
+                            self.summary.for_other_workers += 1
+                            continue
                         self.summary.blocked.append(replace(state, state="blocked", reason=reason))
                     elif self.executor.fits(resources):
                         self._start(state, resources)
@@ -167,7 +176,14 @@ class Runner:
     def _choose_resources(self, state: StepState) -> Resources:
         if state.step == CONVERT:
             return Resources()
-        return self.planner.project.steps[state.step].resources
+        resources = self.planner.project.steps[state.step].resources
+        if resources.memory_growth == 1.0:
+            return resources
+        factor = resources.memory_growth ** count_memory_ends(state, self.planner.runs)
+        return replace(resources, memory_gb=resources.memory_gb * factor)
+
+    def _is_memory_grown(self, state: StepState, resources: Resources) -> bool:
+        return state.step != CONVERT and resources != self.planner.project.steps[state.step].resources
 
     def _start(self, state: StepState, resources: Resources, tries: int = 0) -> None:
         lease = self.leases.take(lease_name(state), session=state.session, step=state.run, **identify_job())
@@ -175,6 +191,9 @@ class Runner:
             self._elsewhere[state.session, state.run] = time.monotonic()
             return
         if self._is_job_killed_again(state, lease):
+            return
+        if lease.previous is not None and self.executor.explain_refusal(self._choose_resources(state)):
+            self.leases.release(lease)  # it needs more memory now: `_start_ready` leaves it to another worker
             return
         self._last_active = time.monotonic()
         session, project = self.sessions.get(state.session), self.planner.project  # project scope: no session

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from nwbpipe.errors import FileAccessError, NwbpipeError, RequestError, ToolMissingError, WorkError
 from nwbpipe.project._state_folder import find_state_folder, make_state_folder
 from nwbpipe.project._trust import require_trust
+from nwbpipe.project.execute._job_ends import count_memory_ends
 from nwbpipe.project.submit._schedulers import (
     SCHEDULERS,
     JobArray,
@@ -152,16 +153,21 @@ def prepare_submission(
     store = project.planner.state
     logs = _log_folder(spec) / name
     largest = scheduler.find_largest_array() if workers else 1
-    arrays = tuple(
-        JobArray(worker, size, clean_name("nwbpipe", spec.name, worker.kind), logs)
-        for worker in workers
-        for size in split_array(worker.workers, largest)
-    )
-    count = min(rounds or count_rounds(spec.steps, workers), MOST_ROUNDS)
+    is_growing = any(worker.memory_growth > 1 for worker in workers)
+    tries = max((count_memory_ends(state, project.planner.runs) for state in states), default=0) if is_growing else 0
+    count = count_rounds(spec.steps, workers) + (spec.executor.retries if is_growing else 0)
+    arrays = [
+        tuple(
+            JobArray(worker.grow(tries + number), size, clean_name("nwbpipe", spec.name, worker.kind), logs)
+            for worker in workers
+            for size in split_array(worker.workers, largest)
+        )
+        for number in range(min(rounds or count, MOST_ROUNDS))
+    ]
     scripts = {
         worker.kind: write_script(worker, spec.path, spec.profile, sessions, where, steps) for worker in workers
     }
-    return PreparedSubmission(name, scheduler, (arrays,) * count if arrays else (), scripts, len(states), spec, store)
+    return PreparedSubmission(name, scheduler, tuple(filter(None, arrays)), scripts, len(states), spec, store)
 
 
 def submit_workers(prepared: PreparedSubmission) -> Submission:
@@ -187,12 +193,25 @@ def submit_workers(prepared: PreparedSubmission) -> Submission:
         for folder in {array.logs for array in arrays}:
             _make_log_folder(folder)
     previous: tuple[str, ...] = ()
+    accepted: dict[str, int] = {}  # bytes by kind
+    most: dict[str, int] = {}
     try:
         for number, arrays in enumerate(prepared.rounds, 1):
             jobs = []
             for array in arrays:
                 kind = array.worker.kind
-                job = _submit_array(scheduler, replace(array, previous=previous), prepared.scripts[kind])
+                memory = min(array.worker.memory_bytes, most.get(kind, array.worker.memory_bytes))
+                array = replace(array, worker=replace(array.worker, memory_bytes=memory), previous=previous)
+                try:
+                    job = _submit_array(scheduler, array, prepared.scripts[kind])
+                except WorkError:
+                    if accepted.get(kind, memory) == memory:
+                        raise
+                    # No node has the memory that it has grown to: the rounds before may do.
+                    most[kind] = memory = accepted[kind]
+                    array = replace(array, worker=replace(array.worker, memory_bytes=memory))
+                    job = _submit_array(scheduler, array, prepared.scripts[kind])
+                accepted[kind] = memory
                 jobs.append(job)
                 entry = SubmittedArray(job, array.name, kind, array.size, number)
                 submission = replace(submission, arrays=(*submission.arrays, entry))

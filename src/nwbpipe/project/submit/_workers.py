@@ -6,7 +6,7 @@ import math
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nwbpipe.errors import Problem, RequestError
 from nwbpipe.processors import Resources
@@ -46,6 +46,8 @@ class WorkerArray:
         More words of the scheduler's command.
     prologue : tuple of str
         Lines of shell that the job runs first.
+    memory_growth : float
+        Factor by which the memory of each round is more than that of the round before.
     """
 
     kind: str
@@ -59,6 +61,11 @@ class WorkerArray:
     account: str = ""
     directives: tuple[str, ...] = ()
     prologue: tuple[str, ...] = ()
+    memory_growth: float = 1.0
+
+    def grow(self, tries: int) -> WorkerArray:
+        """Return the array with the memory for runs of which so many jobs were killed for it."""
+        return replace(self, memory_bytes=math.ceil(self.memory_bytes * self.memory_growth**tries))
 
 
 def plan_workers(
@@ -181,6 +188,7 @@ def _make_array(
         account=str(options.get("account") or options.get("project") or ""),
         directives=_split_directives(name, options.get("job_extra_directives")),
         prologue=_list_texts(options.get("job_script_prologue")),
+        memory_growth=max(resources[step].memory_growth for step in steps),
     )
 
 

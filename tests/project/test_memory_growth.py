@@ -1,0 +1,101 @@
+"""`memory_growth`: a run whose job was killed for its memory gets more of it the next time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nwbpipe.processors import Resources
+from nwbpipe.project import Project, prepare_submission, submit_workers
+from nwbpipe.project.execute import Event, Job, JobOutcome
+from nwbpipe.project.execute._job_ends import JobEnd, count_memory_ends, record_job_end
+from tests.fixtures.projects import make_project
+from tests.fixtures.schedulers import StandIns
+
+pytestmark = pytest.mark.usefixtures("test_processors")
+STEPS = """
+[steps.first]
+processor = "scale"
+resources = { memory_gb = 2, memory_growth = 1.5 }
+[executor]
+kind = "slurm"
+[executor.kinds.standard]
+memory = "2GB"
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path / "lab", 1, STEPS)
+
+
+def record_kill(project: Project, job: str) -> None:
+    (state,) = project.pending()
+    end = JobEnd(job, "NP214", f"the job {job} was killed because it used more memory than it had asked for")
+    assert record_job_end(end, {"owner": job}, state, project.planner.runs, 2) == "interrupted"
+    assert count_memory_ends(state, project.planner.runs) >= 1
+
+
+def list_memory(stand_ins: StandIns) -> list[str]:
+    return [word for call in stand_ins.calls("sbatch") for word in call if word.startswith("--mem=")]
+
+
+def test_each_round_has_more_memory_than_the_one_before(project: Project, stand_ins: StandIns) -> None:
+    submit_workers(prepare_submission(project))
+    assert list_memory(stand_ins) == ["--mem=1908M", "--mem=2862M", "--mem=4292M", "--mem=6438M"]
+
+
+def test_the_next_submission_goes_on_with_what_was_too_little(project: Project, stand_ins: StandIns) -> None:
+    record_kill(project, "7")
+    submit_workers(prepare_submission(project, rounds=1))
+    assert list_memory(stand_ins) == ["--mem=2862M"]
+
+
+def test_more_memory_than_any_node_has_is_not_asked_for_twice(project: Project, stand_ins: StandIns) -> None:
+    refuse = 'for word in "$@"; do case $word in --mem=4*|--mem=6*) echo no such node >&2; exit 1;; esac; done'
+    stand_ins.add("sbatch", f'cat > /dev/null; {refuse}; echo "$number"')
+    submission = submit_workers(prepare_submission(project))
+    assert len(submission.arrays) == 4
+    assert list_memory(stand_ins) == ["--mem=1908M", "--mem=2862M", "--mem=4292M", "--mem=2862M", "--mem=2862M"]
+
+
+class Keeping:
+    """An executor with 2.5 GB that keeps what runs ask for."""
+
+    about = "a test"
+
+    def __init__(self) -> None:
+        self.memory: list[float] = []
+        self.events: list[Event] = []
+
+    def explain_refusal(self, wanted: Resources) -> str:
+        return "too much" if wanted.memory_gb > 2.5 else ""
+
+    def fits(self, wanted: Resources) -> bool:
+        return True
+
+    def choose_threads(self, wanted: Resources) -> int:
+        return 1
+
+    def submit(self, job: Job, wanted: Resources) -> int:
+        self.memory.append(wanted.memory_gb)
+        self.events.append(Event(1, JobOutcome("failed", text="a test")))
+        return 1
+
+    def wait(self, timeout: float) -> list[Event]:
+        events, self.events = self.events, []
+        return events
+
+    def close(self) -> None: ...
+
+
+def test_a_worker_leaves_a_run_that_has_outgrown_it_to_another(project: Project) -> None:
+    record_kill(project, "7")
+    small = Keeping()
+    summary = project.run(executor=small)
+    assert (small.memory, summary.for_other_workers, summary.blocked, summary.failed) == ([], 1, [], [])
+    big = Keeping()
+    big.explain_refusal = lambda _wanted: ""  # type: ignore[method-assign]
+    project.run(executor=big)
+    assert big.memory == [3.0]
