@@ -53,6 +53,7 @@ ROOMS: dict[str, set[str]] = {
     "review": {"errors", "stores", "files", "session", "provenance", "nwb_builders", "processors", "quality", "run"},
     "export": {
         "errors",
+        "validation",
         "foreign",
         "stores",
         "extensions",

@@ -27,6 +27,7 @@ a stable code, and the exit code of the command line (1: the work failed, 2: the
         ├── ConflictError         NP207  another writer changed the file first (S3: there is no lock)
         ├── UnsafeFileError       NP209  a file leads out of its folder, or is made to harm its reader
         ├── ArchiveError          NP220  a DANDI archive refused, or does not answer
+        ├── LeakageError          NP221  parts of a data set for machine learning share data
         └── ToolError             NP210  a tool's computation failed
             ├── ToolMissingError  NP211  the tool is not installed
             ├── ToolFailedError   NP212  the tool raised an error
@@ -310,6 +311,12 @@ class ArchiveError(WorkError):
     code = "NP220"
     status: int | None = None
     is_silent: bool = False
+
+
+class LeakageError(WorkError):
+    """Parts of a data set for machine learning share data; `problems` says which."""
+
+    code = "NP221"
 
 
 class ToolError(WorkError):

@@ -48,7 +48,7 @@ ROOMS = (
     "serve",
     "session",
 )
-MODULES = [f"nwbpipe.{room}" for room in (*ROOMS, "review._compare_figure")]
+MODULES = [f"nwbpipe.{room}" for room in (*ROOMS, "export.ml", "review._compare_figure")]
 # Parameters to which an option's value goes under another name; None: one of any name.
 ALIASES = {
     "file": "path",
@@ -80,6 +80,8 @@ ALIASES = {
     "compare figure": None,
     "curate file": None,
     "export words": None,
+    "export ml words": None,
+    "export ml output": "out",
     "curate labels": None,
     "tools install names": "tool",
     "tools lock name": "tool",
@@ -104,6 +106,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "check abandoned_after": (None, (7.5, [timedelta(hours=7.5)])),
     "export to": ((Format.PARQUET, []), (Format.NETCDF, ["netcdf"])),
     "export words": ((["sort", "out"], []), (["curate", "folder"], ["curate", "folder"])),
+    "export ml words": ((["lab.toml", "a.toml"], []), (["new.toml", "other.toml"], ["new.toml", "other.toml"])),
     "export window": (None, ((1.5, 2.5), [1.5, 2.5])),
     "scrub again_after": (None, (7.5, [timedelta(days=7.5)])),
     "compare words": ((["a.nwb", "first"], []), (["b.nwb", "second", "third"], ["b.nwb", "second", "third"])),
@@ -260,8 +263,9 @@ def calls() -> Iterator[list[Any]]:
         patch.delenv("NWBPIPE_PROFILE", raising=False)
         patch.setattr(signal, "signal", lambda *_: None)
         patch.setattr(_main, "app", typer.main.get_command(_main.app))  # built once
-        for name in MODULES:
-            module = importlib.import_module(name)
+        # All of them first: what one imports from another must not be a stand-in after the test.
+        for module in [importlib.import_module(name) for name in MODULES]:
+            name = module.__name__
             for offered in getattr(module, "__all__", None) or list(vars(module)):
                 original = getattr(module, offered)
                 if callable(original) and not (

@@ -20,6 +20,7 @@ from nwbpipe.cli import (
     cmd_download,
     cmd_edit,
     cmd_export,
+    cmd_export_ml,
     cmd_help,
     cmd_init,
     cmd_interfaces,
@@ -73,6 +74,7 @@ app.command("scrub")(cmd_scrub.scrub)
 app.command("trust")(cmd_trust.trust)
 app.command("curate")(cmd_curate.curate)
 app.command("export")(cmd_export.export)
+app.command(cmd_export_ml.VERB)(cmd_export_ml.export_ml)
 app.command("compare")(cmd_compare.compare)
 app.command("qc")(cmd_qc.qc)
 app.command("query")(cmd_query.query)
@@ -120,6 +122,7 @@ def main(arguments: list[str] | None = None) -> None:
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(ShownFormatter())
     words = cmd_log.drop_bare_project([word for word in words if word != "--debug"])
+    words = cmd_export_ml.join_verb(words)
     try:
         app(words)
     except NwbpipeError as error:

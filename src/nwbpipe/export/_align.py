@@ -121,9 +121,10 @@ class _Grid:
 
 
 @dataclass(frozen=True)
-class _Anchors:
+class Anchors:
     """Rows of a table, and the time of each that is 0."""
 
+    path: str
     times: Floats
     ids: Any
     columns: dict[str, Any]
@@ -170,7 +171,7 @@ def _align_session(
 ) -> xarray.Dataset:
     import xarray
 
-    anchors = _find_anchors(reader, around, str(session))
+    anchors = find_anchors(reader, around, str(session))
     aligned = _align_all(session, reader, patterns, anchors, grid)
     dimensions, coordinates = name_axes({name: part.axes for name, part in aligned.items()})
     rows = range(len(anchors.times))
@@ -198,7 +199,7 @@ def _align_session(
     return xarray.Dataset(variables, coordinates, attributes)
 
 
-def _find_anchors(reader: SessionReader, around: str, where: str) -> _Anchors:
+def find_anchors(reader: SessionReader, around: str, where: str) -> Anchors:
     """Return the times that are 0, of a table of intervals or events."""
     table, _, column = around.rpartition(".")
     tables = name_paths(item.path for item in reader.objects if {"TimeIntervals", "EventsTable"} & item.lineage)
@@ -215,18 +216,18 @@ def _find_anchors(reader: SessionReader, around: str, where: str) -> _Anchors:
         times, kinds = read_events(group)
         rows = np.flatnonzero(kinds == column)
         if len(rows):
-            return _Anchors(times[rows], ids[rows], {name: values[rows] for name, values in plain.items()})
+            return Anchors(path, times[rows], ids[rows], {name: values[rows] for name, values in plain.items()})
         names = sorted(set(kinds.tolist()))
     else:
         names = [name for name, values in plain.items() if values.dtype.kind == "f"]
         if column in names:
-            return _Anchors(np.asarray(plain[column], dtype=np.float64), ids, plain)
+            return Anchors(path, np.asarray(plain[column], dtype=np.float64), ids, plain)
     msg = f"{table} has no times {column!r}"
     raise UnknownNameError(msg, where=f"{where}: {path}", expected="one of " + ", ".join(names), found=around)
 
 
 def _align_all(
-    session: SessionFile, reader: SessionReader, patterns: Sequence[str], anchors: _Anchors, grid: _Grid
+    session: SessionFile, reader: SessionReader, patterns: Sequence[str], anchors: Anchors, grid: _Grid
 ) -> dict[str, _Aligned]:
     """Return the variables that patterns name."""
     listed, tables = list_series(reader), list_point_processes(reader)
@@ -243,7 +244,7 @@ def _align_all(
     return aligned
 
 
-def _count(reader: SessionReader, path: str, anchors: _Anchors, grid: _Grid) -> _Aligned:
+def _count(reader: SessionReader, path: str, anchors: Anchors, grid: _Grid) -> _Aligned:
     points = read_point_processes(reader, path)
     counts = points.count(anchors.times, grid.edges)
     left_out = dict.fromkeys(np.flatnonzero(~np.isfinite(anchors.times)).tolist(), NO_TIME)
@@ -255,7 +256,7 @@ def _count(reader: SessionReader, path: str, anchors: _Anchors, grid: _Grid) -> 
     return _Aligned(counts, (points.axis,), attributes, left_out)
 
 
-def _sample(reader: SessionReader, values: StoredArray, anchors: _Anchors, grid: _Grid) -> _Aligned:
+def _sample(reader: SessionReader, values: StoredArray, anchors: Anchors, grid: _Grid) -> _Aligned:
     series = values.series
     stamps = None if series.times.rate is not None else series.times.read(reader.file)
     interval = float(1 / (series.times.rate or 1) if stamps is None else np.median(np.diff(stamps)))

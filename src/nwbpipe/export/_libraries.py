@@ -7,7 +7,8 @@ from typing import Any
 
 from nwbpipe.errors import ToolMissingError
 
-_EXTRAS = {"spikeinterface": "ephys"}
+_EXTRAS = {"spikeinterface": "ephys", "temporaldata": "ml"}
+_ALONE = ("torch",)  # each machine needs another build of it
 
 
 def import_library(name: str) -> Any:
@@ -23,5 +24,6 @@ def import_library(name: str) -> Any:
     except ImportError as error:
         package = name.partition(".")[0]
         msg = f"{package} is not installed"
-        hint = f"pip install 'nwbpipe[{_EXTRAS.get(package, 'arrays')}]'"
+        extra = _EXTRAS.get(package, "arrays")
+        hint = f"pip install {package}" if package in _ALONE else f"pip install 'nwbpipe[{extra}]'"
         raise ToolMissingError(msg, found=str(error), hint=hint) from error

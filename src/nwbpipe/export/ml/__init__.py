@@ -1,0 +1,22 @@
+"""Data sets for machine learning: windows of many sessions, in parts that share nothing."""
+
+from nwbpipe.export.ml._batches import WindowSampler, collate, make_loader
+from nwbpipe.export.ml._dataset import MlDataset, PartOfDataset, Window
+from nwbpipe.export.ml._declaration import Declaration, load_declaration
+from nwbpipe.export.ml._export import export_dataset, load_dataset, open_dataset
+from nwbpipe.export.ml._leakage import assert_no_leakage
+
+__all__ = [
+    "Declaration",
+    "MlDataset",
+    "PartOfDataset",
+    "Window",
+    "WindowSampler",
+    "assert_no_leakage",
+    "collate",
+    "export_dataset",
+    "load_dataset",
+    "load_declaration",
+    "make_loader",
+    "open_dataset",
+]
