@@ -31,7 +31,7 @@ unexport PYTHONDONTWRITEBYTECODE
 UV = . $(VENV)/uv.sh && $(BIN)/uv
 COMPILE = $(UV) pip compile --quiet --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make locks"
 INSTALLED := $(VENV)/installed
-TOOLS := $(NWBPIPE_TOOLS)/suite2p/nwbpipe-tool.json $(NWBPIPE_TOOLS)/facemap/nwbpipe-tool.json
+TOOLS := $(foreach tool,suite2p facemap movement,$(NWBPIPE_TOOLS)/$(tool)/nwbpipe-tool.json)
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
@@ -126,7 +126,7 @@ same-source: setup
 locks: setup
 	mkdir -p .make
 	$(COMPILE) --extra dev -o locks/dev.txt pyproject.toml
-	for tool in suite2p facemap deeplabcut; do \
+	for tool in suite2p facemap deeplabcut movement; do \
 	  $(BIN)/nwbpipe tools requirements $$tool > .make/$$tool.in && $(COMPILE) -o locks/$$tool.txt .make/$$tool.in || exit 1; \
 	done
 	$(COMPILE) -o locks/docs.txt locks/docs.in

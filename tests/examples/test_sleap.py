@@ -59,6 +59,39 @@ def test_pose(session: Converted, folder: Path, track: int) -> None:
             np.testing.assert_allclose(times_of(series), np.arange(FRAMES) / RATE, atol=1e-9, rtol=0)
 
 
+def test_kinematics_and_rows_of_the_video(
+    session: Converted, copy_of: Callable[[Converted], Path], tool: Callable[[str], ToolEnvironment], folder: Path
+) -> None:
+    tool("kinematics")
+    path = copy_of(session)
+    params = {
+        "keypoints": ["thorax"], "min_likelihood": None, "heading": ["abdomen", "head"], "region_point": "thorax",
+        "regions": {"left": [[0, 0], [512, 0], [512, 1024], [0, 1024]]},
+    }  # fmt: skip
+    pose = "PoseEstimationTrack0_fly0"
+    nwbpipe.process(path, "kinematics", step="walk", params=params, inputs={"pose": pose})
+    inputs = {"series": f"{pose}, walk_speed", "grid": "ImageSeries_video"}
+    nwbpipe.process(path, "synchronize", step="rows", inputs=inputs)
+    with h5py.File(folder / "predictions.analysis.h5") as file:
+        nodes = [name.decode() for name in file["node_names"]]
+        thorax, abdomen, head = (
+            file["tracks"][0][:, nodes.index(name)].T for name in ("thorax", "abdomen", "head")
+        )  # fmt: skip
+    ahead = head - abdomen
+    with h5py.File(path) as file:
+        series = file["processing/behavior/Kinematics_walk"]
+        speed = series["walk_speed/data"][:, 0]
+        np.testing.assert_allclose(speed, np.linalg.norm(np.gradient(thorax, 1 / RATE, axis=0), axis=1), rtol=1e-6)
+        np.testing.assert_allclose(series["walk_heading/data"], np.arctan2(ahead[:, 1], ahead[:, 0]), atol=1e-9)
+        occupancy = file["processing/behavior/RegionOccupancy_walk"]
+        assert occupancy["time_s"][0] == pytest.approx((thorax[:, 0] <= 512).sum() / RATE)
+        rows = file["processing/behavior/Synchronized_rows"]
+        np.testing.assert_allclose(times_of(rows[f"rows_{pose}"]), times_of(file["acquisition/ImageSeries_video"]))
+        column = sorted(nodes, key=str.lower).index("thorax")
+        np.testing.assert_allclose(rows[f"rows_{pose}/data"][:, column], thorax, atol=1e-6)
+        np.testing.assert_allclose(rows["rows_walk_speed/data"][:, 0], speed)
+
+
 def test_video(session: Converted, folder: Path) -> None:
     raw = folder / "20190128_113421.120s.mp4"
     with session.open() as file:

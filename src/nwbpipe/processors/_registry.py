@@ -26,6 +26,7 @@ OURS = {
     "extract": "imaging:Extract",
     "facemap_svd": "face:FacemapSvd",
     "imaging_quality": "imaging:ImagingQuality",
+    "kinematics": "behavior:Kinematics",
     "lfp": "ephys:Lfp",
     "motion": "ephys:Motion",
     "motion_correction": "imaging:MotionCorrection",

@@ -1,6 +1,7 @@
-"""Processors of behaviour: windows, trials, the wheel, streams on one grid, components of many sessions."""
+"""Processors of behaviour: windows, trials, the wheel, kinematics, streams on one grid, components of sessions."""
 
 from nwbpipe.processors.behavior._event_windows import EventWindows, EventWindowsParams
+from nwbpipe.processors.behavior._kinematics import Kinematics, KinematicsParams
 from nwbpipe.processors.behavior._shared_pca import PcaScores, SharedPca, SharedPcaParams
 from nwbpipe.processors.behavior._synchronize import Synchronize, SynchronizeParams
 from nwbpipe.processors.behavior._trialize import Trialize, TrializeParams
@@ -12,6 +13,8 @@ __all__ = [
     "OUTSIDE",
     "EventWindows",
     "EventWindowsParams",
+    "Kinematics",
+    "KinematicsParams",
     "PcaScores",
     "SharedPca",
     "SharedPcaParams",
