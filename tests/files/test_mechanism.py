@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nwbpipe.files import _change_in_place, repack, transaction
+from nwbpipe.files._network_disk import NETWORK, Mount, read_mount
 
 
 @pytest.fixture
@@ -77,8 +78,8 @@ def test_a_user_block(path: Path, size: int, expected: bool) -> None:
 
 
 def test_network_file_systems_get_the_copy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _change_in_place._file_system(path) not in ("", *_change_in_place._NETWORK)
-    monkeypatch.setattr(_change_in_place, "_file_system", lambda target: "nfs4")
+    assert read_mount(path).kind not in ("", *NETWORK)
+    monkeypatch.setattr(_change_in_place, "read_mount", lambda target: Mount("nfs4", frozenset(), "/"))
     assert not in_place(path)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from nwbpipe.disk import copy_attributes, refuse_special, remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, OverwriteError
 from nwbpipe.files._journal import journal_path
+from nwbpipe.files._network_disk import is_abandoned, mark_machine
 from nwbpipe.files._recover import recover_locked
 from nwbpipe.files._write_lock import hold_lock, translate_access_errors
 
@@ -39,11 +40,14 @@ def sync_file(path: Path) -> None:
 def working_path(path: Path) -> Path:
     """Name for a file that is being built beside `path`; leftovers of killed writers are removed.
 
-    The caller holds the lock of `path`, so that a leftover has no living owner.
+    The caller holds the lock of `path`, so that a leftover has no living owner, but on a network disk: where locks
+    don't reach, another machine may be building its file.
     """
     for leftover in find_partials(path):
-        remove_file(leftover)
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(8)}.partial")
+        pid, _, digits = leftover.suffixes[-2].lstrip(".").partition("-")
+        if is_abandoned(leftover, int(pid), digits[:8]):
+            remove_file(leftover)
+    return path.with_name(f".{path.name}.{os.getpid()}-{mark_machine()}{secrets.token_hex(4)}.partial")
 
 
 def find_partials(path: Path) -> list[Path]:

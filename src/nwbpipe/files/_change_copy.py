@@ -18,6 +18,7 @@ import h5py
 from nwbpipe.disk import create_file, remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError
 from nwbpipe.files._atomic import keep_attributes, move_into_place, working_path
+from nwbpipe.files._network_disk import stat_now
 from nwbpipe.files._screening import is_self_contained
 from nwbpipe.files._sink import open_for_writing
 
@@ -53,7 +54,7 @@ def _open_for_change(target: Path, working: Path) -> AbstractContextManager[h5py
 def _copy(source: Path, destination: Path) -> os.stat_result:
     """Copy `source` while no other program writes it; return its state at that moment."""
     with _open_for_copying(source):
-        initial_stat = source.stat()
+        initial_stat = stat_now(source)
         with os.fdopen(create_file(destination), "wb") as new:
             cloned = _clone(source, new)
         if not cloned:
@@ -98,7 +99,7 @@ def _clone(source: Path, new: IO[bytes]) -> bool:
 
 
 def _refuse_if_changed(path: Path, before: os.stat_result) -> None:
-    now = path.stat()
+    now = stat_now(path)
     if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
         msg = "another program changed the file meanwhile"
         raise FileAccessError(msg, where=str(path), hint="nothing was written: run the command again")

@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -15,6 +15,7 @@ import h5py
 from nwbpipe.errors import DamagedFileError, FileAccessError
 from nwbpipe.files._commit import SEARCHED, FileCommit, InterruptedCommitError
 from nwbpipe.files._hdf5_lock import acquire_hdf5_lock
+from nwbpipe.files._network_disk import read_mount
 from nwbpipe.files._os import SYSTEM, System
 from nwbpipe.files._view import View
 
@@ -215,21 +216,6 @@ def why_not_in_place(target: Path) -> str | None:
         return "this version of h5py is not known"
     if target.stat().st_nlink > 1:
         return "the file has other names (hard links), whose content must stay"
-    if _file_system(target) in _NETWORK:
+    if read_mount(target).is_network:
         return "on a network file system, locks and syncs are not what they are on a disk"
     return None
-
-
-_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "lustre", "gpfs", "beegfs"}
-
-
-def _file_system(path: Path) -> str:
-    """Return the type of the file system that a file lies on, where the system tells (Linux); else ''."""
-    best, kind = "", ""
-    with suppress(OSError):
-        for line in Path("/proc/self/mountinfo").read_text().splitlines():
-            fields, _, remainder = line.partition(" - ")
-            mount = fields.split()[4].encode().decode("unicode_escape")
-            if len(mount) >= len(best) and path.is_relative_to(mount):
-                best, kind = mount, remainder.split()[0]
-    return kind

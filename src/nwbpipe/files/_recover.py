@@ -15,11 +15,13 @@ from nwbpipe.errors import DamagedFileError, FileAccessError, NwbpipeError
 from nwbpipe.files._commit import Placement
 from nwbpipe.files._hdf5_lock import acquire_hdf5_lock
 from nwbpipe.files._journal import SIGNATURE, SUPERBLOCK, Journal, journal_path, read_journal, superblock_digest
+from nwbpipe.files._network_disk import is_stale, stat_now
 from nwbpipe.files._os import SYSTEM, System
 from nwbpipe.files._write_lock import hold_lock, translate_access_errors
 from nwbpipe.stores import is_remote
 
 T = TypeVar("T")
+_STALE_TRIES = 5
 _PAUSE = 0.005  # seconds
 
 
@@ -132,14 +134,17 @@ def read_settled(path: Path, read: Callable[[], T], *, lock_timeout: float = 60.
     What HDF5 says of metadata that are half old and half new may be any of its errors.
     """
     end = time.monotonic() + lock_timeout
+    stale_tries = _STALE_TRIES
     while True:
         recover(path, lock_timeout=lock_timeout)
         initial_times = _times(path)
         try:
             return read()
-        except (OSError, KeyError, RuntimeError, ValueError, NwbpipeError):
+        except (OSError, KeyError, RuntimeError, ValueError, NwbpipeError) as error:
             is_quiet = not is_commit_unfinished(path) and _times(path) == initial_times
-            if is_quiet or time.monotonic() > end:
+            if stale_tries > 0 and is_stale(error):  # another machine gave the name to a new file
+                stale_tries -= 1
+            elif is_quiet or time.monotonic() > end:
                 raise
         time.sleep(_PAUSE)
 
@@ -161,7 +166,7 @@ def hold_off_writers(path: Path | str, hold: bool = True) -> Iterator[None]:
 
 
 def _times(path: Path) -> tuple[int, int, int]:
-    stat = path.stat()
+    stat = stat_now(path)
     return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 

@@ -20,6 +20,7 @@ from nwbpipe.disk import remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError, UnsupportedFileError
 from nwbpipe.files._atomic import keep_attributes, move_into_place, working_path
 from nwbpipe.files._links import holds_references, walk_objects
+from nwbpipe.files._network_disk import stat_now
 from nwbpipe.files._recover import recover_locked
 from nwbpipe.files._screening import require_safe
 from nwbpipe.files._sink import open_for_writing
@@ -65,7 +66,7 @@ def repack(
     with hold_lock(target, lock_timeout), translate_access_errors(target, "repacking"):
         recover_locked(target, lock_timeout)
         require_safe(target)
-        state = target.stat()
+        state = stat_now(target)
         free = shutil.disk_usage(target.parent).free
         if free < state.st_size:
             msg = "no space for the new file"
@@ -80,7 +81,7 @@ def repack(
                     require_same(old, new)
                     if check is not None:
                         check(new)
-                now = target.stat()
+                now = stat_now(target)
                 if (now.st_ino, now.st_size, now.st_mtime_ns) != (state.st_ino, state.st_size, state.st_mtime_ns):
                     msg = "another program changed the file meanwhile"
                     raise FileAccessError(msg, where=str(target), hint="nothing was changed: run the command again")

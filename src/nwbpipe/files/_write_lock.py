@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from nwbpipe.disk import refuse_special
 from nwbpipe.errors import FileAccessError, LockedFileError, NwbpipeError
+from nwbpipe.files._network_disk import may_lock
 
 # Seconds: between two looks of who waits, and two times that it sets; after that long without one, nobody waits.
 _POLL, _ANNOUNCE, _QUIET = 0.005, 0.1, 0.5
@@ -28,6 +29,7 @@ _REMEDIES = {
     errno.EROFS: "the disk is mounted read-only",
     errno.ENOENT: "create the folder first",
     errno.ELOOP: "remove the symbolic link that lies there",
+    errno.ESTALE: "another machine replaced it meanwhile: run the command again; locks may not reach that machine",
     errno.ENAMETOOLONG: "give the file a shorter name: nwbpipe needs some 50 bytes more for its working files",
 }
 
@@ -111,9 +113,16 @@ def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
     ------
     LockedFileError
         If another process still holds it after `timeout`.
+    FileAccessError
+        If the disk has no locks, or they don't reach other machines.
     """
     with translate_access_errors(path, "locking"):
         refuse_special(lock_path(path))
+        is_locking = may_lock(path, lock_path(path))
+    if not is_locking:
+        yield
+        return
+    with translate_access_errors(path, "locking"):
         lock = FileLock(lock_path(path))
         try:
             _let_others_go_first(path)

@@ -206,11 +206,15 @@ def identify_machine() -> str:
     """Return a text that identifies this machine since it was booted, but discloses nothing about it."""
     import psutil
 
-    parts = [hex(uuid.getnode()), str(int(psutil.boot_time()))]
     if sys.platform == "linux":  # containers of one machine see different processes
         with suppress(OSError):
-            parts.append(str(Path("/proc/self/ns/pid").readlink()))
-            parts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+            return _digest(boot, str(Path("/proc/self/ns/pid").readlink()))
+    # The number of the network card is random in each process where there is none.
+    return _digest(hex(uuid.getnode()), str(int(psutil.boot_time())))
+
+
+def _digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -1,0 +1,192 @@
+"""Network disks: whether their locks reach other machines, and looks at files that no cache answers."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import sys
+import time
+import uuid
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from nwbpipe.errors import FileAccessError
+
+NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "lustre", "gpfs", "beegfs"}
+ALONE = "NWBPIPE_LOCAL_LOCKS"
+HDF5_LOCKING = "HDF5_USE_FILE_LOCKING"
+NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP})
+# Options with which `flock` is a matter of one machine: nfs(5), mount.cifs(8), mount.lustre(8).
+_LOCAL_LOCKS = {
+    "nfs": {"nolock", "local_lock=all", "local_lock=flock"},
+    "nfs4": {"nolock", "local_lock=all", "local_lock=flock"},
+    "cifs": {"nobrl"},
+    "smb3": {"nobrl"},
+    "lustre": {"localflock"},
+}
+_ABANDONED_S = 86400.0
+_checked: set[tuple[int, str]] = set()
+
+
+class Mount(NamedTuple):
+    """A mounted file system: its type, its options, and the folder where it is mounted."""
+
+    kind: str
+    options: frozenset[str]
+    folder: str
+
+    @property
+    def is_network(self) -> bool:
+        """True if other machines may use it at the same time."""
+        return self.kind in NETWORK
+
+    @property
+    def local_locks(self) -> str:
+        """The options that keep its locks from other machines; "" if they reach them."""
+        return ",".join(sorted(self.options & _LOCAL_LOCKS.get(self.kind, set())))
+
+
+def read_mount(path: Path, table: Path = Path("/proc/self/mountinfo")) -> Mount:
+    """Return the mount that a file lies on, where the system tells (Linux); else one without a type."""
+    best = Mount("", frozenset(), "")
+    with suppress(OSError):
+        for line in table.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            fields, _, remainder = line.partition(" - ")
+            folder = _unescape(fields.split()[4])
+            if len(folder) >= len(best.folder) and path.is_relative_to(folder):
+                kind, _, options = (*remainder.split(), "", "")[:3]
+                best = Mount(kind, frozenset([*fields.split()[5].split(","), *options.split(",")]), folder)
+    return best
+
+
+def _unescape(text: str) -> str:
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, character)
+    return text
+
+
+def may_lock(path: Path, lock: Path) -> bool:
+    """Return True if the writers' lock of a file can be taken; False if the user goes on without.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    lock : Path
+        The file beside it that is locked.
+
+    Raises
+    ------
+    FileAccessError
+        The disk has no locks, or they don't reach the other machines that may write there.
+    """
+    if sys.platform == "win32":
+        return True
+    is_without = os.environ.get(HDF5_LOCKING, "").upper() in ("FALSE", "0")
+    key = (path.parent.stat().st_dev, os.environ.get(ALONE, ""))
+    if key in _checked and not is_without:
+        return True
+    mount = read_mount(path.parent)
+    if mount.local_locks and os.environ.get(ALONE) != "1":
+        msg = "locks on this disk don't reach other machines: two that write at once would lose results"
+        raise FileAccessError(
+            msg, where=str(path), expected=f"a {mount.kind} mount without {mount.local_locks}",
+            found=f"{mount.folder} with {mount.local_locks}",
+            hint=f"mount it again without; if no other machine writes there, set {ALONE}=1",
+        )  # fmt: skip
+    error = _try_lock(lock)
+    if error is None:
+        _checked.add(key)
+        return True
+    if is_without:
+        return False
+    msg = f"this disk has no locks: {error.strerror}"
+    raise FileAccessError(
+        msg, where=str(path), found=f"{mount.kind or 'a file system'} at {mount.folder}" if mount.folder else None,
+        hint=f"mount it with locks (Lustre: -o flock; NFS 3: rpc.statd); if nothing else reads or writes the file "
+        f"meanwhile, set {HDF5_LOCKING}=FALSE",
+    ) from error  # fmt: skip
+
+
+def _try_lock(lock: Path) -> OSError | None:
+    """Return the error of a disk without locks; None if it has them."""
+    import fcntl
+
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(lock, flags, 0o644)  # as filelock makes it
+    except OSError:
+        return None  # who takes the lock tells it
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error if error.errno in NO_LOCKS else None
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def stat_now(path: Path) -> os.stat_result:
+    """Return the state of a file as its server knows it: NFS answers `stat` from a cache, but not the opening."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+    except PermissionError:
+        return path.stat()
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_stale(error: BaseException) -> bool:
+    """Return True if another machine replaced the file under a reader on NFS."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if getattr(cause, "errno", None) == errno.ESTALE or os.strerror(errno.ESTALE) in str(cause):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+@lru_cache(maxsize=1)
+def mark_machine() -> str:
+    """Return eight digits for this machine since it was booted, and for the processes that it sees."""
+    parts = []
+    with suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))  # noqa: PTH115
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+    return hashlib.sha256("\n".join(parts or [hex(uuid.getnode())]).encode()).hexdigest()[:8]
+
+
+def is_abandoned(partial: Path, pid: int, mark: str) -> bool:
+    """Return True if nobody builds a file any more; the caller holds the lock of the file that it is for.
+
+    Parameters
+    ----------
+    partial : Path
+        The unfinished file.
+    pid, mark
+        Process that made it, and `mark_machine` there.
+    """
+    if not read_mount(partial.parent).is_network:
+        return True  # the lock says so
+    if mark == mark_machine():
+        return not _is_alive(pid)
+    with suppress(OSError):
+        return abs(time.time() - partial.lstat().st_mtime) > _ABANDONED_S
+    return False
+
+
+def _is_alive(pid: int) -> bool:
+    if pid == os.getpid():
+        return False  # its threads wait for the lock
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,182 @@
+"""Network disks, as far as it can be proved without one: mount options, errors of `flock`, caches and other nodes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import pytest
+
+from nwbpipe.errors import FileAccessError
+from nwbpipe.files import _change_copy, _network_disk, transaction
+from nwbpipe.files._atomic import create_atomically, working_path
+from nwbpipe.files._network_disk import Mount, mark_machine, read_mount, stat_now
+from nwbpipe.files._recover import read_settled
+from nwbpipe.files._write_lock import hold_lock
+from nwbpipe.project.state._leases import identify_machine
+
+fcntl = pytest.importorskip("fcntl")
+TABLE = """\
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+40 22 0:50 / /lab\\040data rw,noatime shared:2 - nfs s:/x rw,vers=3,OPTION,addr=10.0.0.1
+41 22 0:51 / /home rw - nfs4 s:/home rw,vers=4.2,local_lock=none
+42 22 0:52 / /fast rw - lustre mds@tcp:/fast rw,localflock
+"""
+
+
+@pytest.fixture(autouse=True)
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_network_disk, "_checked", set())
+    monkeypatch.delenv(_network_disk.ALONE, raising=False)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["raw"] = 1
+    return path
+
+
+def put_on(monkeypatch: pytest.MonkeyPatch, *options: str, kind: str = "nfs") -> None:
+    mount = Mount(kind, frozenset(options), "/lab data")
+    monkeypatch.setattr(_network_disk, "read_mount", lambda _path: mount)
+
+
+@pytest.mark.parametrize(
+    ("folder", "option", "kind", "local"),
+    [
+        ("/lab data/a", "local_lock=none", "nfs", ""),
+        ("/lab data/a", "nolock,local_lock=all", "nfs", "local_lock=all,nolock"),
+        ("/lab data/a", "local_lock=flock", "nfs", "local_lock=flock"),
+        ("/lab data/a", "local_lock=posix", "nfs", ""),  # `flock` reaches the server
+        ("/home/me", "", "nfs4", ""),
+        ("/fast/x", "", "lustre", "localflock"),
+        ("/tmp", "", "ext4", ""),
+    ],
+)
+def test_options_of_mounts(folder: str, option: str, kind: str, local: str, tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(TABLE.replace("OPTION", option))
+    mount = read_mount(Path(folder), table)
+    assert (mount.kind, mount.local_locks) == (kind, local)
+    assert mount.is_network == (kind != "ext4")
+
+
+def test_locks_that_stay_on_this_machine_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = path.read_bytes()
+    put_on(monkeypatch, "nolock", "rw")
+    with pytest.raises(FileAccessError, match="don't reach other machines") as caught, transaction(path) as file:
+        file["x"] = 1
+    assert "/lab data with nolock" in str(caught.value)
+    assert "NWBPIPE_LOCAL_LOCKS=1" in str(caught.value)
+    assert path.read_bytes() == before
+    monkeypatch.setenv("NWBPIPE_LOCAL_LOCKS", "1")
+    with transaction(path) as file:
+        file["x"] = 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_an_error_that_names_the_variable(
+    number: int, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.delenv("HDF5_USE_FILE_LOCKING", raising=False)
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(FileAccessError, match="this disk has no locks") as caught, hold_lock(path):
+        pytest.fail("the block must not run")
+    assert "HDF5_USE_FILE_LOCKING=FALSE" in str(caught.value)
+    assert os.strerror(number) in str(caught.value)
+    monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "FALSE")
+    for _ in range(2):  # the lock's file that is there now is not taken for a lock
+        with hold_lock(path, timeout=0):
+            pass
+
+
+def test_the_variable_alone_takes_no_lock_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "FALSE")
+    with hold_lock(path):
+        code = "import sys, pathlib; from nwbpipe.files._write_lock import hold_lock\n"
+        code += "with hold_lock(pathlib.Path(sys.argv[1]), 0): pass"
+        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert "another process is writing" in done.stderr
+
+
+def test_a_living_node_s_unfinished_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_on(monkeypatch)
+    target = tmp_path / "a.nwb"
+    with create_atomically(target) as building:
+        assert building.name.split("-")[1].startswith(mark_machine())
+        building.write_bytes(b"whole")
+    theirs, ours, dead, old = (
+        tmp_path / f".a.nwb.{name}.partial"
+        for name in (
+            "17-00000000aaaaaaaa", f"1-{mark_machine()}aaaaaaaa", f"4194305-{mark_machine()}bbbbbbbb",
+            "18-00000000bbbbbbbb",
+        )
+    )  # fmt: skip
+    for file in (theirs, ours, dead, old):
+        file.write_bytes(b"half")
+    os.utime(old, (1e9, 1e9))
+    working_path(target)
+    assert [file.exists() for file in (theirs, ours, dead, old)] == [True, True, False, False]
+    put_on(monkeypatch, kind="ext4")  # nobody else can hold the lock
+    working_path(target)
+    assert not theirs.exists()
+
+
+def test_a_look_at_a_file_opens_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cached `stat` that is old, as on NFS, hides no other writer's commit."""
+    old = path.stat()
+    assert stat_now(path).st_ino == old.st_ino
+    put_on(monkeypatch)
+    monkeypatch.setattr(_change_copy, "_clone", lambda *_: False)
+    real = Path.stat
+    cached = {path: old}
+    monkeypatch.setattr(Path, "stat", lambda self, **words: cached.get(self) or real(self, **words))
+    other = path.with_name("other.h5")
+    with h5py.File(other, "w") as file:
+        file["theirs"] = 1
+    monkeypatch.setenv("NWBPIPE_TRANSACTION", "copy")
+
+    def change() -> None:
+        with transaction(path) as file:
+            file["x"] = 1
+            other.replace(path)
+
+    with pytest.raises(FileAccessError, match="another program changed the file"):
+        change()
+    with h5py.File(path) as file:
+        assert list(file) == ["theirs"]
+
+
+def test_a_reader_under_which_the_file_was_replaced_reads_again(path: Path) -> None:
+    answers: list[Exception | int] = [
+        OSError(errno.ESTALE, os.strerror(errno.ESTALE)),
+        OSError("Stale file handle"),
+        3,
+    ]
+
+    def read() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert read_settled(path, read) == 3
+    with pytest.raises(OSError, match="other"):
+        read_settled(path, lambda: (_ for _ in ()).throw(OSError("other")))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_the_name_of_a_machine_does_not_depend_on_its_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = identify_machine()
+    monkeypatch.setattr("uuid.getnode", lambda: 17)
+    assert identify_machine() == name
+    assert len(name) == 16
