@@ -127,7 +127,8 @@ locks: setup
 	mkdir -p .make
 	$(COMPILE) --extra dev -o locks/dev.txt pyproject.toml
 	for tool in suite2p facemap deeplabcut movement; do \
-	  $(BIN)/nwbpipe tools requirements $$tool > .make/$$tool.in && $(COMPILE) -o locks/$$tool.txt .make/$$tool.in || exit 1; \
+	  $(BIN)/nwbpipe tools requirements $$tool > .make/$$tool.in && \
+	    $(COMPILE) --upgrade-package torch -o locks/$$tool.txt .make/$$tool.in || exit 1; \
 	done
 	$(COMPILE) -o locks/docs.txt locks/docs.in
 	sed -i.old 's/^torch==\([0-9.]*\)+cpu/torch==\1/' locks/*.txt && rm -f locks/*.old

@@ -45,10 +45,11 @@ def list_tools(as_json: Annotated[bool, typer.Option("--json", help="Print as JS
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
+    width = max(len(row["name"]) for row in rows) + 2
     for row in rows:
         device = f", {row['device']}" if row.get("device") else ""
         detail = f"{row['version']}, {row['kind']}: {row['python']}{device}" if row["kind"] else row["get"]
-        echo(f"{row['name']:<18}{detail if row['kind'] else f'not installed: {detail}'}")
+        echo(f"{row['name']:<{width}}{detail if row['kind'] else f'not installed: {detail}'}")
 
 
 def _describe_tool(tool: Tool) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """Processors of face videos."""
 
-from nwbpipe.processors.face._facemap_svd import FacemapSvd, FacemapSvdParams
+from nwbpipe.processors.face._facemap_svd import FACEMAP, FacemapSvd, FacemapSvdParams
 
-__all__ = ["FacemapSvd", "FacemapSvdParams"]
+__all__ = ["FACEMAP", "FacemapSvd", "FacemapSvdParams"]

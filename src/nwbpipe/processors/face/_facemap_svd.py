@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from nwbpipe.nwb_builders import FacemapResults
 
 Range = tuple[int, int]
+#: Its modules for keypoints import matplotlib, which Facemap does not require; av decodes videos for them.
+FACEMAP = Tool(
+    name="facemap",
+    requirements=("facemap>=1.0.8,<1.1", "h5py>=3.8", "numpy<2", "matplotlib", "av>=12"),
+    python=">=3.9,<3.13",
+    licence="GPL-3.0-only",
+    gpu="torch",
+)
 
 
 class Roi(BaseModel):
@@ -114,12 +122,7 @@ class FacemapSvd(Processor):
         )
     }
     Params: ClassVar[type[Params]] = FacemapSvdParams
-    tool: ClassVar[Tool] = Tool(
-        name="facemap",
-        requirements=("facemap>=1.0.8,<1.1", "h5py>=3.8", "numpy<2"),
-        python=">=3.9,<3.13",
-        licence="GPL-3.0-only",
-    )
+    tool: ClassVar[Tool] = FACEMAP
     compute: ClassVar[str] = "nwbpipe.processors.face._facemap_svd_compute"
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:

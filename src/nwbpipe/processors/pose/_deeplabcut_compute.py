@@ -7,112 +7,17 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 import h5py
 import numpy as np
 
 from ._deeplabcut_model import choose_device, describe_backbone, read_snapshot
+from ._video_frames import check_packets, crop_image, explain_count, iter_frames
 
 Progress = Callable[[float, str], None]
 
 _BLOCK = 256  # frames that are handed to DeepLabCut at a time
-
-
-def count_packets(path: str) -> int:
-    """Return the number of packets of a video, an upper bound of its frames; nothing is decoded."""
-    import av
-
-    with av.open(path) as container:
-        if not container.streams.video:
-            raise ValueError("the file %s has no video" % Path(path).name)
-        return sum(1 for packet in container.demux(video=0) if packet.size)
-
-
-def iter_video(path: str) -> Iterator[np.ndarray]:
-    """Yield the frames of a video file: RGB, (height, width, 3) uint8."""
-    import av
-
-    name, number = Path(path).name, 0
-    try:
-        with av.open(path) as container:
-            if not container.streams.video:
-                raise ValueError("the file %s has no video" % name)
-            container.streams.video[0].thread_type = "AUTO"
-            for frame in container.decode(video=0):
-                yield frame.to_ndarray(format="rgb24")
-                number += 1
-    except av.error.FFmpegError as error:
-        raise ValueError("the video %s can't be decoded after frame %d: %s" % (name, number, error)) from error
-
-
-def iter_dataset(item: dict[str, Any]) -> Iterator[np.ndarray]:
-    """Yield the frames of an ImageSeries whose data are in the NWB file: RGB, (height, width, 3) uint8."""
-    with h5py.File(item["file"], "r", locking=False) as file:
-        data = file[item["data"]]
-        for start in range(0, len(data), 32):
-            for image in data[start : start + 32]:
-                image = np.asarray(image)
-                yield np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
-
-
-def iter_frames(item: dict[str, Any], starts: list[int] | None) -> Iterator[np.ndarray]:
-    """Yield all frames of a series; refuse files that differ in size, or start elsewhere than the series says."""
-    size, count, first = None, 0, ""
-    for index, path in enumerate(item["external_files"]):
-        if starts is not None and starts[index] != count:
-            raise ValueError(
-                "the file %s starts at frame %d, but starting_frame says %d" % (Path(path).name, count, starts[index])
-            )
-        before = count
-        for image in iter_video(path):
-            if size is None:
-                size, first = image.shape, Path(path).name
-            if image.shape != size:
-                raise ValueError(
-                    "the video files differ in frame size: %s is %d x %d, %s is %d x %d"
-                    % (first, size[1], size[0], Path(path).name, image.shape[1], image.shape[0])
-                )
-            count += 1
-            yield image
-        if count == before:
-            raise ValueError("the video %s has no frames" % Path(path).name)
-    if not item["external_files"]:
-        yield from iter_dataset(item)
-
-
-def explain_count(count: int, expected: int) -> str:
-    """Return the message for a number of frames that is not the series'."""
-    return "the video has %d frames, but its ImageSeries has %d: times can't be given to frames" % (count, expected)
-
-
-def check_packets(item: dict[str, Any], expected: int | None) -> None:
-    """Refuse, before anything is computed, files that can't have as many frames as the series."""
-    import av
-
-    if not item["external_files"] or expected is None:
-        return
-    total = 0
-    for path in item["external_files"]:
-        try:
-            total += count_packets(path)
-        except av.error.FFmpegError as error:
-            raise ValueError("the video %s can't be read: %s" % (Path(path).name, error)) from error
-    if total < expected:
-        raise ValueError(explain_count(total, expected))
-
-
-def crop_image(image: np.ndarray, crop: list[list[int]] | None) -> np.ndarray:
-    """Return the part of a frame that is analysed."""
-    if crop is None:
-        return image
-    (x0, x1), (y0, y1) = crop
-    if x1 > image.shape[1] or y1 > image.shape[0]:
-        raise ValueError(
-            "crop: x %d to %d, y %d to %d lies outside of the frame of %d x %d pixels"
-            % (x0, x1, y0, y1, image.shape[1], image.shape[0])
-        )
-    return image[y0:y1, x0:x1]
 
 
 def read_model_config(folder: Path, bodyparts: list[str]) -> dict[str, Any]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from nwbpipe.environments import Tool, Weights
@@ -18,6 +15,7 @@ from nwbpipe.processors._base import Context, Input, Params, Results
 from nwbpipe.processors._project_scope import Folder, ProjectProcessor
 from nwbpipe.processors.pose._deeplabcut_model import NETWORKS, read_snapshot
 from nwbpipe.processors.pose._deeplabcut_project import read_labelled_project
+from nwbpipe.processors.pose._models import write_model
 from nwbpipe.provenance import canonical_json, digest, identify_file
 
 Network = Literal[
@@ -138,27 +136,7 @@ class DeepLabCutTrain(ProjectProcessor):
 
     def make(self, folder: Path, results: Results, context: Context) -> None:
         """Write the artefact's files."""
-        summary, facts = results.summary, context.facts
-        for name, content in results.arrays["files"].items():
-            (folder / name).write_bytes(np.asarray(content[()]).tobytes())
-        rows = summary["learning_curve"]
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        with (folder / "learning_curve.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        frames = {
-            frame["name"]: {"image": frame["image"], "labels": digest(canonical_json(frame["points"]))}
-            for frame in facts["frames"]
-        }
-        _write_json(folder / "training_index.json", frames)
-        model = {
-            **{name: value for name, value in summary.items() if name != "learning_curve"},
-            "bodyparts": facts["bodyparts"],
-            "skeleton": facts["skeleton"],
-            "likelihood_cutoff": context.params.likelihood_cutoff,
-        }
-        _write_json(folder / "model.json", model)
+        write_model(folder, results, context)
 
 
 def _list_weights(folder: Path) -> list[Path]:
@@ -176,7 +154,3 @@ def _list_weights(folder: Path) -> list[Path]:
         msg = "the folder has no weights"
         hint = "name the folder `train` of a shuffle, below dlc-models-pytorch"
         raise InputError(msg, where=str(folder), expected="snapshot-*.pt", found="none", hint=hint) from error
-
-
-def _write_json(path: Path, values: Any) -> None:
-    path.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import csv
-import io
 import logging
 import re
 import shutil
@@ -20,32 +19,12 @@ import h5py
 import numpy as np
 
 from ._deeplabcut_model import NETWORKS, choose_device, describe_backbone, read_snapshot
+from ._training import check_labels, draw_learning_curve, measure_errors, split_frames
 
 Progress = Callable[[float, str], None]
 
 _PROJECT, _SHUFFLE = "project", 1
 _BEFORE, _AFTER = 0.05, 0.92  # fractions of the work when training starts and ends
-
-
-def split_frames(facts: dict[str, Any], params: dict[str, Any], seed: int) -> tuple[list[int], list[int]]:
-    """Return the indices of the frames to train on and of those to test on."""
-    names = [frame["name"] for frame in facts["frames"]]
-    if params["test_frames"]:
-        unknown = sorted(set(params["test_frames"]) - set(names))
-        if unknown:
-            raise ValueError("test_frames: no labelled frame is called %s; one is %s" % (unknown[0], names[0]))
-        test = [index for index, name in enumerate(names) if name in set(params["test_frames"])]
-    else:
-        shuffled = np.random.RandomState((seed, params["shuffle"])).permutation(len(names))
-        count = max(1, round(len(names) * (1 - params["train_fraction"])))
-        test = sorted(int(index) for index in shuffled[:count])
-    train = [index for index in range(len(names)) if index not in set(test)]
-    if len(train) < params["batch_size"] or not test:
-        raise ValueError(
-            "%d of %d labelled frames are left for training, and batch_size is %d; %d for tests"
-            % (len(train), len(names), params["batch_size"], len(test))
-        )
-    return train, test
 
 
 def build_project(folder: Path, source: Path, facts: dict[str, Any]) -> Path:
@@ -103,16 +82,6 @@ def build_project(folder: Path, source: Path, facts: dict[str, Any]) -> Path:
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return path
-
-
-def check_labels(frame: dict[str, Any], bodyparts: list[str], width: int, height: int) -> None:
-    """Refuse labels outside of their image."""
-    for part, (x, y) in zip(bodyparts, frame["points"]):
-        if x is not None and y is not None and not (-0.5 <= x <= width + 0.5 and -0.5 <= y <= height + 0.5):
-            raise ValueError(
-                "the label %s of %s is at x %g, y %g, outside of the image of %d x %d pixels"
-                % (part, frame["name"], x, y, width, height)
-            )
 
 
 def configure(config: dict[str, Any], params: dict[str, Any], seed: int) -> None:
@@ -197,35 +166,6 @@ class ShowEpochs(logging.Handler):
             self.progress(_BEFORE + (_AFTER - _BEFORE) * part, text)
 
 
-def measure_errors(predicted: np.ndarray, labels: np.ndarray, bodyparts: list[str], cutoff: float) -> dict[str, Any]:
-    """Return the errors in pixels for each keypoint and all together, with and without those below the cut-off.
-
-    Parameters
-    ----------
-    predicted : ndarray, shape (n_frames, n_keypoints, 3)
-        x, y and likelihood.
-    labels : ndarray, shape (n_frames, n_keypoints, 2)
-        x and y, NaN where there is no label.
-    """
-    distance = np.hypot(*np.moveaxis(predicted[..., :2] - labels, -1, 0))
-    sure = np.isfinite(distance) & (predicted[..., 2] >= cutoff)
-
-    def summarize(values: np.ndarray) -> dict[str, Any]:
-        values = values[np.isfinite(values)]
-        if not values.size:
-            return {"n": 0, "rmse": None, "mean": None}
-        rmse = float(np.sqrt((values**2).mean()))
-        return {"n": int(values.size), "rmse": round(rmse, 4), "mean": round(float(values.mean()), 4)}
-
-    summary: dict[str, Any] = {"all": summarize(distance), "all_above_cutoff": summarize(distance[sure])}
-    for index, part in enumerate(bodyparts):
-        summary[part] = {
-            "all": summarize(distance[:, index]),
-            "above_cutoff": summarize(distance[:, index][sure[:, index]]),
-        }
-    return summary
-
-
 def evaluate_model(
     loader: Any, config: Any, snapshot: Path, facts: dict[str, Any], cutoff: float, device: str
 ) -> dict[str, Any]:
@@ -259,28 +199,6 @@ def read_learning_curve(path: Path) -> list[dict[str, float]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [{name: float(row[key]) for key, name in names.items() if row.get(key)} for row in rows]
-
-
-def draw_learning_curve(rows: list[dict[str, float]]) -> bytes:
-    """Return a PNG of the losses and of the error on the test frames."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 3), dpi=100, layout="constrained")
-    losses, errors = figure.subplots(1, 2)
-    for axis, names, label in (
-        (losses, ("train_loss", "test_loss"), "loss"),
-        (errors, ("test_rmse",), "test error (pixels)"),
-    ):
-        for name in names:
-            points = [(row["epoch"], row[name]) for row in rows if name in row]
-            if points:
-                axis.plot(*zip(*points), marker=".", label=name)
-        axis.set_xlabel("epoch")
-        axis.set_ylabel(label)
-        axis.legend(fontsize=7)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:

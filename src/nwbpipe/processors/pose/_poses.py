@@ -1,0 +1,148 @@
+"""What processors that find keypoints by a trained network share: the video, the model, and what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from nwbpipe.errors import InputError, ToolMissingError
+from nwbpipe.processors._base import Context, Params, Results
+from nwbpipe.processors.pose._models import make_node, read_model
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
+
+Range = tuple[int, int]
+_REFERENCE_FRAME = "(0, 0) is the upper left pixel of the video frame, x to the right, y downward"
+
+
+class PoseParams(Params):
+    """Parameters of inference."""
+
+    batch_size: int = Field(8, ge=1, description="Frames that the network sees at a time.")
+    crop: tuple[Range, Range] | None = Field(
+        None,
+        description="Part of the frame to look at: [[x0, x1], [y0, y1]] in pixels, ends excluded; results are in "
+        "pixels of the whole frame all the same.",
+    )
+
+    @field_validator("crop")
+    @classmethod
+    def _check_crop(cls, value: tuple[Range, Range] | None) -> tuple[Range, Range] | None:
+        if value is not None and not all(0 <= first < last for first, last in value):
+            msg = f"expected [[x0, x1], [y0, y1]], the second of each larger; found {[list(pair) for pair in value]}"
+            raise ValueError(msg)
+        return value
+
+
+def prepare_poses(nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
+    """Check the inputs ``video`` and ``model``; return the number of frames, where files start, and the keypoints."""
+    _require_ndx_pose()
+    model = read_model(Path(context.inputs["model"].folder))
+    facts = describe_video(context.input(nwbfile, "video"), context.inputs["video"].path)
+    return {**facts, **{name: model[name] for name in ("bodyparts", "skeleton", "likelihood_cutoff")}}
+
+
+def write_poses(
+    nwbfile: NWBFile, results: Results, context: Context, *, software: str, model: str, confidence: str
+) -> None:
+    """Write ``PoseEstimation_<step>`` and ``Skeletons_<step>`` at the times of the video.
+
+    Parameters
+    ----------
+    nwbfile : pynwb.NWBFile
+    results : Results
+        ``poses``, float32, (frames, keypoints, 3): x, y and likelihood; in the summary ``sure``, the share of frames
+        by keypoint, and ``tool_version``.
+    context : Context
+    software : str
+        Name of the tool.
+    model : str
+        What the model is, in words.
+    confidence : str
+        What the likelihood is.
+    """
+    from ndx_pose import PoseEstimation, PoseEstimationSeries, Skeleton, Skeletons
+
+    video, facts, summary = context.input(nwbfile, "video"), context.facts, results.summary
+    times = (
+        {"timestamps": video}
+        if video.rate is None
+        else {"rate": float(video.rate), "starting_time": float(video.starting_time or 0.0)}
+    )
+    poses = results.arrays["poses"]
+    series = [
+        PoseEstimationSeries(
+            name=make_node(part),
+            description=f"Position of {part} in each frame of {video.name}",
+            data=poses[:, index, :2],
+            unit="pixels",
+            reference_frame=_REFERENCE_FRAME,
+            confidence=poses[:, index, 2],
+            confidence_definition=confidence,
+            **times,
+        )
+        for index, part in enumerate(facts["bodyparts"])
+    ]
+    nodes = list(facts["bodyparts"])
+    edges = np.array([[nodes.index(part) for part in pair] for pair in facts["skeleton"]], dtype=np.uint8)
+    skeleton = Skeleton(
+        name=context.name("Skeleton"),
+        nodes=[make_node(part) for part in nodes],
+        **({"edges": edges} if len(edges) else {}),
+    )
+    module = context.module(nwbfile, "behavior")
+    module.add(Skeletons(name=context.name("Skeletons"), skeletons=[skeleton]))
+    sure = ", ".join(f"{part} {share:.0%}" for part, share in summary["sure"].items())
+    module.add(
+        PoseEstimation(
+            name=context.name("PoseEstimation"),
+            pose_estimation_series=series,
+            description=f"Keypoints that {software} found in {video.name} ({model}). Frames with a likelihood of "
+            f"{facts['likelihood_cutoff']:g} or more: {sure}",
+            scorer=f"{software}, model {context.inputs['model'].identity[:12]}",
+            source_software=software,
+            source_software_version=summary["tool_version"],
+            skeleton=skeleton,
+            source_video=video,
+            **({"device": video.device} if video.device is not None else {}),
+        )
+    )
+
+
+def _require_ndx_pose() -> None:
+    try:
+        import ndx_pose  # noqa: F401
+    except ImportError as error:
+        msg = "keypoints need the package ndx-pose"
+        raise ToolMissingError(msg, found=str(error), hint="pip install 'nwbpipe[behavior]'") from error
+
+
+def describe_video(series: Any, path: str) -> dict[str, Any]:
+    """Return what the NWB file says of a video; refuse one without frames or times."""
+    if series.rate is None and (series.timestamps is None or not len(series.timestamps)):
+        msg = "the video has no times"
+        raise InputError(msg, where=path, expected="a rate or timestamps", found="neither", hint="convert it again")
+    starts = None
+    if series.external_file is not None:
+        frames = len(series.timestamps) if series.rate is None else series.num_samples
+        if series.starting_frame is not None:
+            starts = [int(frame) for frame in np.atleast_1d(series.starting_frame)]
+        starts = starts if starts is not None and len(starts) == len(series.external_file) else None
+    else:
+        shape = tuple(series.data.shape)
+        if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3) or str(series.data.dtype) != "uint8":
+            msg = "the video's frames can't be shown to a network"
+            expected = "uint8, shape (frames, height, width) or (frames, height, width, 3)"
+            raise InputError(msg, where=path, expected=expected, found=f"{series.data.dtype}, shape {shape}")
+        frames = shape[0]
+        if series.rate is None and len(series.timestamps) != frames:
+            msg = "the video has another number of frames than of times"
+            raise InputError(msg, where=path, expected=f"{len(series.timestamps)} frames", found=str(frames))
+    if frames == 0:
+        raise InputError("the video has no frames", where=path, expected="a frame or more", found="0")
+    return {"frames": None if frames is None else int(frames), "starting_frame": starts}
