@@ -11,6 +11,7 @@ import pytest
 from nwbpipe.project import Project
 from tests.fixtures.projects import make_project
 from tests.serve.browser import Screen, serve_in_thread, start_browser
+from tests.serve.specs import SUBJECT, write_spec_project
 
 pytestmark = [pytest.mark.tool, pytest.mark.usefixtures("test_processors")]
 HANGING = '\n[steps.first]\nprocessor = "scale"\nparams = { ending = "hang" }\n'
@@ -73,6 +74,37 @@ def test_progress_moves_while_a_run_goes_on_until_it_is_stopped(browser: Any, tm
         assert screen.page.query_selector('h2:has-text("Running now")') is None
         assert screen.errors == []
         screen.context.close()
+
+
+def test_a_form_is_refused_corrected_and_saved_and_a_second_editor_told(browser: Any, tmp_path: Path) -> None:
+    spec = write_spec_project(tmp_path / "lab")
+    subject = spec.parents[1] / "m1.yaml"
+    with serve_in_thread(tmp_path / "lab") as address:
+        first, second = Screen(browser, address), Screen(browser, address)
+        page = first.open("/session/m1/s1/edit", "fieldset")
+        second.open("/session/m1/s1/edit", "fieldset").fill('[name="subject.weight"]', "24 g")
+        page.fill('[name="subject.species"]', "mouse")
+        page.select_option("text=sex", "M")
+        page.click("text=Show the difference")
+        first.wait_for(".field:has(#subject\\.species) .mistake", "Latin binomial")
+        assert subject.read_text() == SUBJECT
+        page.fill('[name="subject.species"]', "Mus spretus")
+        page.click("text=Show the difference")
+        first.wait_for(".difference .added", "species: Mus spretus")
+        page.click("text=Back to the form")
+        page.click("text=Show the difference")
+        page.click("text=Save")
+        first.wait_for("[role=status]", "Saved.")
+        assert subject.read_text() == SUBJECT.replace("sex: F", "sex: M").replace("Mus musculus", "Mus spretus")
+        first.wait_for(".fields", "Mus spretus")
+        second.page.click("text=Show the difference")
+        second.wait_for("[role=alert]", "has changed since this form was opened")
+        assert second.page.input_value('[name="subject.weight"]') == "24 g"
+        refusals = [
+            text for text in (*first.errors, *second.errors) if "status of 422" in text or "status of 409" in text
+        ]
+        assert [*first.errors, *second.errors] == refusals  # Chromium counts them as errors
+        assert len(refusals) == 2
 
 
 def test_a_narrow_screen_scrolls_the_table_and_not_the_page(browser: Any, lab: Project) -> None:

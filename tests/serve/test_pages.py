@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import h5py
 import pytest
@@ -124,21 +125,36 @@ def test_only_sessions_of_the_project_have_pages(visitor: Visitor) -> None:
     assert visitor.get("/session/m1/s0").status_code == 200
 
 
-def test_the_report_is_drawn_aside_once_for_each_state_of_the_file(
-    lab: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_report_is_drawn_once_for_each_state_of_the_file(lab: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn by a process of its own, which is a stand-in here: the browser's tests see what it draws."""
+    commands: list[list[str]] = []
+
+    def draw(command: list[str], **_: Any) -> CompletedProcess[bytes]:
+        commands.append(command)
+        return CompletedProcess(command, 0, b"<h2>Drawn</h2>", b"")
+
+    monkeypatch.setattr("subprocess.run", draw)
     visitor = Visitor(lab.spec.path)
     first = visitor.get("/session/m1/s1/part/report")
-    assert "Graph of runs" in first.text
-    assert "<html" not in first.text
-
-    def fail(location: str) -> None:
-        raise AssertionError(location)
-
-    monkeypatch.setattr("nwbpipe.serve._draw._draw_aside", fail)
-    assert visitor.get("/session/m1/s1/part/report").text == first.text
+    assert "<h2>Drawn</h2>" in first.text
     version = first.headers["x-version"]
     assert visitor.get(f"/session/m1/s1/part/report?version={version}").status_code == 204
+    assert visitor.get("/session/m1/s1/part/report").text == first.text
+    file = lab.spec.folder / "nwb" / "s1.nwb"
+    assert [command[-2:] for command in commands] == [["nwbpipe.serve._draw", str(file)]]
+    file.write_bytes(file.read_bytes())
+    visitor.get("/session/m1/s1/part/report")
+    assert len(commands) == 2
+
+
+def test_the_process_that_draws_prints_the_parts_of_a_report(
+    made_lab: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["draw", str(made_lab / "nwb" / "s1.nwb")])
+    main()
+    text = capsysbinary.readouterr().out.decode()
+    assert "Graph of runs" in text
+    assert "<html" not in text
 
 
 def test_a_damaged_file_is_told_in_the_place_of_its_report(

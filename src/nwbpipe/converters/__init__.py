@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from nwbpipe.converters.accounts._account import Account
     from nwbpipe.converters.clocks._figure import draw_alignments
     from nwbpipe.converters.clocks.pulses import match_pulses
-    from nwbpipe.converters.spec._load import SpecSummary, check_draft, load_spec, open_spec, summarize_spec
+    from nwbpipe.converters.spec._load import (
+        SpecSummary,
+        SpecText,
+        check_draft,
+        load_spec,
+        open_spec,
+        read_spec_text,
+        summarize_spec,
+    )
     from nwbpipe.converters.spec._marks import FILL_IN
     from nwbpipe.converters.spec._model import SessionSpec, SourceSpec, SubjectSpec
     from nwbpipe.converters.spec._paths import find_spec_paths
@@ -27,6 +35,7 @@ _HOME = {
     "SessionSpec": "spec._model",
     "SourceSpec": "spec._model",
     "SpecSummary": "spec._load",
+    "SpecText": "spec._load",
     "SubjectSpec": "spec._model",
     "conversion_key": "_record",
     "ConversionOptions": "_convert",
@@ -41,6 +50,7 @@ _HOME = {
     "find_spec_paths": "spec._paths",
     "list_interfaces": "_catalogue",
     "match_pulses": "clocks.pulses",
+    "read_spec_text": "spec._load",
     "read_pose_columns": "_source_account",
     "read_source_account": "_source_account",
     "load_spec": "spec._load",
@@ -62,6 +72,7 @@ __all__ = [
     "SourceSpec",
     "SpecChanges",
     "SpecSummary",
+    "SpecText",
     "Storage",
     "SubjectSpec",
     "check_draft",
@@ -81,6 +92,7 @@ __all__ = [
     "preview_conversion",
     "read_pose_columns",
     "read_source_account",
+    "read_spec_text",
     "screen_raw_files",
     "source_paths",
     "summarize_spec",

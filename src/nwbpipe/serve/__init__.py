@@ -4,6 +4,7 @@ from nwbpipe.errors import ToolMissingError
 
 try:
     import jinja2  # noqa: F401
+    import ruamel.yaml  # noqa: F401
     import starlette  # noqa: F401
     import uvicorn  # noqa: F401
 

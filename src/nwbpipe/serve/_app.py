@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from nwbpipe.errors import NwbpipeError, RequestError
+from nwbpipe.serve._edit_pages import EditPages
 from nwbpipe.serve._overview import Overview
 from nwbpipe.serve._pages import Pages
 from nwbpipe.serve._processes import RunProcesses
@@ -56,6 +57,7 @@ def create_app(
     processes = RunProcesses()
     overview = Overview(view, pages, processes)
     sessions = SessionPages(view, pages)
+    edits = EditPages(view, pages)
     runs = RunPages(view, pages, processes)
     routes = [
         Route("/", overview.show),
@@ -65,6 +67,8 @@ def create_app(
         Route("/session/{subject}/{session}/part/steps", sessions.show_steps),
         Route("/session/{subject}/{session}/part/report", sessions.show_report),
         Route("/session/{subject}/{session}/log/{run_id}", sessions.show_log),
+        Route("/session/{subject}/{session}/edit", edits.show),
+        Route("/session/{subject}/{session}/edit", _accept_form(edits.accept, keys), methods=["POST"]),
         Route("/run", _accept_form(runs.run, keys), methods=["POST"]),
         Route("/stop", _accept_form(runs.stop, keys), methods=["POST"]),
         Route("/static/{name}", _show_static),

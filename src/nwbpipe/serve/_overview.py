@@ -66,7 +66,7 @@ class Overview:
         page = cut_page(rows, int(number) if number.isdecimal() and len(number) < 9 else 1, LENGTH)
         names = [name for name in _FIELDS if any(row.session and row.session.fields.get(name) for row in page.rows)]
         cells = [self._make_row(row, snapshot.steps, names) for row in page.rows]
-        query = {"where": selection.where, "search": selection.search, "state": selection.state}
+        query = {"where": selection.condition, "search": selection.search, "state": selection.state}
         values = {
             "snapshot": snapshot, "selection": selection, "mistake": mistake, "page": page, "fields": names,
             "rows": cells, "counts": self._count(snapshot), "query": make_query(**query, sort=selection.sort),
@@ -106,7 +106,7 @@ class Overview:
 
     @staticmethod
     def _list_keys(selection: Selection, rows: Sequence[Row]) -> list[str]:
-        """Return the keys that a run of the shown sessions needs: none if a condition says it, or all are shown."""
+        """Return the keys that a run of the chosen sessions names; none if a condition says it, or all are chosen."""
         return [row.key for row in rows if row.session] if selection.search or selection.state else []
 
     def _name_running(self) -> list[list[str]]:
@@ -114,10 +114,10 @@ class Overview:
 
     def _make_running(self) -> dict[str, Any]:
         processes = self.processes.list()
-        shown = [(item, item.state, item.read_tail()) for item in processes]
+        process_rows = [(item, item.state, item.read_tail()) for item in processes]
         running = self.view.list_running()
-        state = [self._name_running(), [[item.number, state, lines] for item, state, lines in shown]]
+        state = [self._name_running(), [[item.number, state, lines] for item, state, lines in process_rows]]
         # Times go on: what runs is drawn again at each look.
         version = "" if running else digest(canonical_json(state))[:16]
-        own = {item.process.pid for item in processes}  # they have a button of their own
-        return {"running": running, "processes": shown, "own": own, "version": version}
+        own_pids = {item.process.pid for item in processes}  # they have a button of their own
+        return {"running": running, "processes": process_rows, "own_pids": own_pids, "version": version}

@@ -69,12 +69,12 @@ def describe_since(moment: float) -> str:
 
 def describe_duration(seconds: float) -> str:
     """Return a duration in words of a table: ``12 s``, ``3 min 5 s``, ``2 h 10 min``."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    total = max(0, round(seconds))
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60} s"
+    return f"{total // 3600} h {total % 3600 // 60} min"
 
 
 def show_time(text: str) -> str:

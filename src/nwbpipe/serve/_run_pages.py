@@ -24,7 +24,7 @@ class RunPages:
         project = self.view.open_project()
         project.require_trust()
         snapshot = self.view.ask()
-        keys, where = form.get("keys", "").split("\n") if form.get("keys") else [], form.get("where", "")
+        keys, condition = form.get("keys", "").split("\n") if form.get("keys") else [], form.get("where", "")
         step, retry = form.get("step", ""), form.get("retry") == "yes"
         if unknown := [key for key in keys if key not in snapshot.by_key]:
             msg = "the project has no such session"
@@ -39,10 +39,10 @@ class RunPages:
         options += [f"--profile={self.view.profile}"] if self.view.profile else []
         # A key may hold signs of a pattern: in brackets they mean themselves.
         options += [f"--session={_as_pattern(key)}" for key in keys]
-        options += [f"--where={where}"] if where else []
+        options += [f"--where={condition}"] if condition else []
         options += [f"--step={step}"] if step else []
         options += ["--retry-failed"] if retry else []
-        subject = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "") if keys else where
+        subject = ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "") if keys else condition
         title = " ".join([subject or "all sessions", *([step] if step else []), *(["again"] if retry else [])])
         self.processes.start(options, title)
         return self._lead_back(request, form)
@@ -53,9 +53,9 @@ class RunPages:
         if number.isdecimal():
             self.processes.stop(int(number))
         else:
-            place = (form.get("session", ""), form.get("step", ""))
+            names = (form.get("session", ""), form.get("step", ""))
             for content in self.view.list_running():
-                if (content["session"], content["step"]) == place:
+                if (content["session"], content["step"]) == names:
                     stop_runner(content)
                     break
         return self._lead_back(request, form)

@@ -121,9 +121,11 @@ class Guard:
 
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                ours = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                kept = [(name, value) for name, value in message["headers"] if name.decode().lower() not in _HEADERS]
-                message = {**message, "headers": [*kept, *ours]}
+                added_headers = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+                app_headers = [
+                    (name, value) for name, value in message["headers"] if name.decode().lower() not in _HEADERS
+                ]
+                message = {**message, "headers": [*app_headers, *added_headers]}
             await send(message)
 
         answer = self._refuse(scope)

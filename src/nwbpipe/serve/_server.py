@@ -59,8 +59,8 @@ def serve(
     listener = _listen(host, port)
     number = listener.getsockname()[1]
     app = create_app(view, keys, cookie=f"nwbpipe-{number}", hosts=allowed_hosts, read_only=read_only)
-    shown = f"[{host}]" if ":" in host else host
-    say(f"http://{shown}:{number}{prefix}/?token={keys.token}")
+    host_in_url = f"[{host}]" if ":" in host else host
+    say(f"http://{host_in_url}:{number}{prefix}/?token={keys.token}")
     if not is_loopback(host):
         say(
             "note: other machines reach this address, and what it sends is not encrypted: rather leave --host out, "

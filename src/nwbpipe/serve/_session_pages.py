@@ -38,7 +38,7 @@ class SessionPages:
         steps = self._make_steps(row)
         version = steps.pop("version")
         return self.pages.draw(
-            request, "session.html", title=row.key, has_file=has_file,
+            request, "session.html", title=row.key, saved="saved" in request.query_params, has_file=has_file,
             fields=dict(session.fields) if session is not None else {}, version_of_steps=version,
             spec=str(session.spec or "") if session is not None else "",
             file=str(session.file) if session is not None else "",

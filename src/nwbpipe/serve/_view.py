@@ -65,7 +65,7 @@ class Snapshot:
         Names of the steps, in order.
     problems : list of Problem
         What can't be read: specs, files, or the project file itself.
-    made : datetime or None
+    looked_at : datetime or None
         None until the first look has ended.
     """
 
@@ -73,7 +73,7 @@ class Snapshot:
     rows: Sequence[Row] = ()
     steps: Sequence[str] = ()
     problems: Sequence[Problem] = ()
-    made: datetime | None = None
+    looked_at: datetime | None = None
 
     @cached_property
     def by_key(self) -> dict[str, Row]:
@@ -92,7 +92,7 @@ class Selection:
 
     Attributes
     ----------
-    where : str
+    condition : str
         A condition in SQL, as of ``nwbpipe status --where``.
     search : str
         Text that the key or a field of the session holds.
@@ -102,7 +102,7 @@ class Selection:
         "session", a field of the session, or a step; with a minus in front the other way round.
     """
 
-    where: str = ""
+    condition: str = ""
     search: str = ""
     state: str = ""
     sort: str = ""
@@ -110,7 +110,7 @@ class Selection:
     @property
     def is_whole(self) -> bool:
         """True if no session is left out."""
-        return not (self.where or self.search or self.state)
+        return not (self.condition or self.search or self.state)
 
 
 class ProjectView:
@@ -134,7 +134,10 @@ class ProjectView:
         self._lock = threading.Lock()
         self._seen = threading.Event()
         self._asked = threading.Event()
+        self._hurried = threading.Event()
         self._stopped = threading.Event()
+        self._looks = threading.Condition()
+        self._begun = self._ended = 0
         self._thread: threading.Thread | None = None
 
     # Looking --------------------------------------------------------------------------------------------------
@@ -164,8 +167,8 @@ class ProjectView:
             sessions, problems = project.sessions()
             plans = project.planner.make_plans(sessions, running=False)
         except (NwbpipeError, OSError) as error:
-            found = error if isinstance(error, NwbpipeError) else WorkError(str(error))
-            return self._keep(Snapshot(problems=[*(found.problems or [found.problem])]))
+            problem = error if isinstance(error, NwbpipeError) else WorkError(str(error))
+            return self._keep(Snapshot(problems=[*(problem.problems or [problem.problem])]))
         by_key = {session.key: session for session in sessions}
         keys = [key for key in (PROJECT, *by_key) if key in plans]
         rows = [Row(plans[key], by_key.get(key)) for key in keys]
@@ -174,13 +177,13 @@ class ProjectView:
 
     def _keep(self, new: Snapshot) -> Snapshot:
         old = self.snapshot
-        same = old.made is not None and (
+        same = old.looked_at is not None and (
             [(row.plan, row.session) for row in old.rows] == [(row.plan, row.session) for row in new.rows]
             and list(old.problems) == list(new.problems)
         )
         number = old.number if same else old.number + 1
-        kept = old if same else new
-        self.snapshot = Snapshot(number, kept.rows, kept.steps, kept.problems, datetime.now(UTC))
+        source = old if same else new
+        self.snapshot = Snapshot(number, source.rows, source.steps, source.problems, datetime.now(UTC))
         self._seen.set()
         return self.snapshot
 
@@ -202,6 +205,7 @@ class ProjectView:
     def stop(self) -> None:
         """End the thread."""
         self._stopped.set()
+        self._hurried.set()
         self._asked.set()
 
     def _look(self) -> None:
@@ -210,9 +214,27 @@ class ProjectView:
             if self._stopped.is_set():
                 return
             self._asked.clear()
+            self._hurried.clear()
             began = time.monotonic()
+            self._begun += 1
             self.refresh()
-            self._stopped.wait(max(1.0, _REST * (time.monotonic() - began)))
+            with self._looks:
+                self._ended = self._begun
+                self._looks.notify_all()
+            self._hurried.wait(max(1.0, _REST * (time.monotonic() - began)))
+
+    def look_again(self, seconds: float = 10.0) -> None:
+        """Look at the project again without a rest, and wait for that as long as it takes, at most some seconds."""
+        if self._thread is None:
+            self.refresh()
+            return
+        target = self._begun + 1  # one that goes on now may have passed what has just changed
+        end = time.monotonic() + seconds
+        with self._looks:
+            while self._ended < target and (seconds_left := end - time.monotonic()) > 0:
+                self._asked.set()
+                self._hurried.set()
+                self._looks.wait(min(seconds_left, 0.5))
 
     # What runs ------------------------------------------------------------------------------------------------
 
@@ -258,8 +280,8 @@ class ProjectView:
             If the condition can't be read.
         """
         rows = list(snapshot.rows)
-        if selection.where:
-            chosen = restrict([row.session for row in rows if row.session is not None], (), selection.where)
+        if selection.condition:
+            chosen = restrict([row.session for row in rows if row.session is not None], (), selection.condition)
             keys = {session.key for session in chosen}
             rows = [row for row in rows if row.key in keys]
         if selection.search:

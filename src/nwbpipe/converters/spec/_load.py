@@ -56,10 +56,17 @@ def open_spec(spec: Path | str, stores: Stores | None = None, *, present: bool =
         yield _check_document(document, replace(paths, present=present), str(spec))
 
 
-def check_draft(path: Path | str, *, stores: Stores | None = None) -> None:
+def check_draft(path: Path | str, *, stores: Stores | None = None, sections: Mapping[str, Any] | None = None) -> None:
     """Check a spec in tenths of a second: all but the few arguments and options that take an import to know.
 
-    For `stores` see `load_spec`, which looks at all of it.
+    Parameters
+    ----------
+    path : path
+        The spec.
+    stores : Stores, optional
+        See `load_spec`, which looks at all of it.
+    sections : mapping of str to object, optional
+        Sections that stand in for those of the file, to check an edit before it is written.
 
     Raises
     ------
@@ -67,7 +74,39 @@ def check_draft(path: Path | str, *, stores: Stores | None = None) -> None:
         If anything is wrong; `problems` names every mistake that was found.
     """
     with _open_document(path, stores) as (document, paths):
+        document.tree.update(sections or {})
         _check_document(document, replace(paths, is_draft=True), str(path))
+
+
+@dataclass(frozen=True)
+class SpecText:
+    """The content of a spec as texts, before anything of it is checked.
+
+    Attributes
+    ----------
+    tree : YamlMapping
+        The merged mapping; it knows the file and line of each key.
+    files : tuple of Path
+        The files that it was read from, its own first.
+    root : Path
+        The folder that all of them are in.
+    """
+
+    tree: YamlMapping
+    files: tuple[Path, ...]
+    root: Path
+
+
+def read_spec_text(path: Path, *, stores: Stores | None = None) -> SpecText:
+    """Read the content of a spec on this machine; for `stores` see `load_spec`.
+
+    Raises
+    ------
+    SpecError
+        If it can't be read at all.
+    """
+    with _open_document(path, stores) as (document, paths):
+        return SpecText(document.tree, tuple(document.files), paths.root)
 
 
 @dataclass(frozen=True)
