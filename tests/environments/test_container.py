@@ -5,6 +5,9 @@ The stand-in for docker runs the command itself, on this machine: paths are the 
 
 from __future__ import annotations
 
+import csv
+import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,14 +17,20 @@ import pytest
 
 from nwbpipe import environments
 from nwbpipe.environments import EnvironmentKind, Program, Tool, ToolEnvironment
-from nwbpipe.environments._container import Container
-from nwbpipe.errors import ToolCrashedError, ToolFailedError, ToolMemoryError, ToolMissingError
+from nwbpipe.environments._container import Container, sweep_containers
+from nwbpipe.environments._engine import describe_engine, find_engine
+from nwbpipe.errors import ToolCrashedError, ToolFailedError, ToolKilledError, ToolMemoryError, ToolMissingError
 
 NUMPY = Tool("numpy", ("numpy>=1.20", "h5py>=3.8"), python=">=3.9,<3.14", system=("libgl1", "ffmpeg"))
 IN_CONDA = Tool("numpy", ("numpy>=1.20",), python=">=3.10,<3.12", conda=("numpy>=1.20,<3",))
 # Options that take a value are followed by it; the first word that is none is the image.
 DOCKER = """
-if words[0] == "build":
+if words[0] == "--version":
+    print(VERSION)
+elif words[0] == "build":
+    identity = words[words.index("--iidfile") + 1]
+    pathlib.Path(identity).write_text("sha256:0123")
+    assert os.environ["DOCKER_BUILDKIT"] == "1"
     secret = words[words.index("--secret") + 1].partition("src=")[2]
     print(pathlib.Path(secret).read_text())
     pathlib.Path(SEEN).write_text(pathlib.Path(secret).read_text())
@@ -48,8 +57,9 @@ elif words[0] == "inspect":
 
 @pytest.fixture
 def docker(programs: Callable[[str, str], Path], tmp_path: Path) -> Callable[..., Path]:
-    def make(name: str = "docker", memory: str = "false") -> Path:
-        values = f"SEEN, MEMORY = {str(tmp_path / 'secret')!r}, {memory!r}"
+    def make(name: str = "docker", memory: str = "false", version: str = "Docker version 20.10.24") -> Path:
+        values = f"SEEN, MEMORY, VERSION = {str(tmp_path / 'secret')!r}, {memory!r}, {version!r}"
+        describe_engine.cache_clear()
         return programs(name, values + DOCKER)
 
     return make
@@ -95,8 +105,8 @@ def test_building_takes_constraints_along_and_pips_settings_as_a_secret(
     monkeypatch.setenv("PIP_INDEX_URL", "https://me:secret@example.org/index")
     folder = environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
     assert folder.parent == own_tools / "numpy"
-    (words,) = calls("docker")
-    assert words[:3] == ["build", "--tag", "nwbpipe-numpy:local"]
+    (words,) = [words for words in calls("docker") if words[0] == "build"]
+    assert re.fullmatch("nwbpipe-numpy:[0-9a-f]{12}", after(words, "--tag")[0])
     assert words[-1] == str(folder)
     assert (folder / "requirements.txt").read_text() == "numpy>=1.20\nh5py>=3.8\n"
     assert (folder / "constraints.txt").read_text() == "numpy<3\n"
@@ -132,10 +142,18 @@ def test_a_run_sees_its_folders_no_network_and_its_limits(
     run = [words for words in calls("docker") if words[0] == "run"][-1]
     assert after(run, "--network") == ["none"]
     assert after(run, "--cpus") == ["2"]
-    mounts = after(run, "--volume")
-    assert f"{scratch}:{scratch}:rw" in mounts
-    assert f"{data}:{data}:ro" in mounts
-    assert [mount for mount in mounts if mount.endswith(":rw")] == [f"{scratch}:{scratch}:rw"]
+    assert after(run, "--pull") == ["never"]
+    assert after(run, "--cap-drop") == ["all"]
+    assert after(run, "--security-opt") == ["no-new-privileges"]
+    assert after(run, "--label") == ["nwbpipe"]
+    assert int(after(run, "--shm-size")[0]) > 64 * 2**20
+    assert "USER=nwbpipe" in after(run, "--env")
+    assert "sha256:0123" in run  # the image that was built, whatever has its tag now
+    mounts = after(run, "--mount")
+    assert f"type=bind,source={data},target={data},readonly" in mounts
+    assert [mount for mount in mounts if "readonly" not in mount] == [f"type=bind,source={scratch},target={scratch}"]
+    assert found.container is not None
+    assert found.container.describe() == {"engine": "docker 20.10.24", "image": "sha256:0123"}
     name = after(run, "--name")[0]
     assert calls("docker")[-2:] == [["inspect", "--format", "{{.State.OOMKilled}}", name], ["rm", "--force", name]]
 
@@ -180,22 +198,94 @@ def test_removing_removes_the_image(docker: Callable[..., Path], calls: Callable
     docker()
     environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
     assert environments.remove(NUMPY)
-    assert calls("docker")[-1] == ["image", "rm", "--force", "nwbpipe-numpy:local"]
+    assert calls("docker")[-1] == ["image", "rm", "--force", "sha256:0123"]
     assert not (own_tools / "numpy").exists()
 
 
-def test_podman_keeps_the_users_id() -> None:
-    command = Container(Path("/bin/podman"), "image", gpu=True).build_command(["python"], name="one")
-    assert after(command, "--userns") == ["keep-id"]
-    assert after(command, "--device") == ["nvidia.com/gpu=all"]
+@pytest.mark.parametrize(
+    ("name", "version", "uid", "words", "lacking"),
+    [
+        ("podman", "podman version 4.3.1", 1000, ["--userns", "keep-id"], "--user"),
+        ("podman", "podman version 4.3.1", 0, ["--user", f"0:{os.getgid()}"], "--userns"),
+        ("docker", "podman version 4.3.1", 1000, ["--userns", "keep-id"], "--user"),  # the package podman-docker
+        ("docker", "Docker version 28.2", 1000, ["--user", f"1000:{os.getgid()}"], "--userns"),
+    ],
+)
+def test_the_user_s_id_is_kept_by_each_engine_s_own_way(
+    docker: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, name: str, version: str, uid: int, words: list[str],
+    lacking: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(os, "getuid", lambda: uid)
+    command = Container(docker(name, version=version), "image").build_command(["python"], name="one")
+    assert after(command, words[0]) == [words[1]]
+    assert lacking not in command
     assert command[-2:] == ["image", "python"]
+    assert ("DAC_OVERRIDE" in command) == (uid == 0)
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [("podman version 4.3.1", ["--device", "nvidia.com/gpu=all"]), ("Docker version 20.10", ["--gpus", "all"])],
+)
+def test_gpus_are_for_runs_that_use_them_alone(docker: Callable[..., Path], version: str, words: list[str]) -> None:
+    container = Container(docker(version=version), "image", gpu=True)
+    assert words[0] not in container.build_command(["python"], name="one")  # a probe
+    assert after(container.build_command(["python"], name="one", gpu=True), words[0]) == [words[1]]
+    assert words[0] not in Container(container.engine, "image").build_command(["python"], name="one", gpu=True)
+
+
+def test_any_path_can_be_mounted_and_no_more_cores_asked_for_than_there_are(docker: Callable[..., Path]) -> None:
+    folder = Path('/data/2024-05-01 10:30, the "first"')
+    command = Container(docker(), "image").build_command(["python"], name="one", readable=[folder], threads=10_000)
+    (mount,) = after(command, "--mount")
+    assert next(csv.reader([mount])) == ["type=bind", f"source={folder}", f"target={folder}", "readonly"]
+    assert after(command, "--cpus") == [str(os.cpu_count())]
+
+
+def test_the_engine_that_answers_is_taken(
+    docker: Callable[..., Path], programs: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client of docker without its daemon hides no podman; the user may name one."""
+    programs("docker", "print('Cannot connect to the Docker daemon', file=sys.stderr)\nsys.exit(1)")
+    podman = docker("podman", version="podman version 4.3.1")
+    assert find_engine() == podman
+    monkeypatch.setenv("NWBPIPE_CONTAINER_ENGINE", "docker")
+    with pytest.raises(ToolMissingError, match="none that answers") as caught:
+        find_engine()
+    assert "Cannot connect to the Docker daemon" in str(caught.value)
+    monkeypatch.setenv("NWBPIPE_CONTAINER_ENGINE", "nowhere")
+    with pytest.raises(ToolMissingError, match="nowhere: not found"):
+        find_engine()
+
+
+def test_what_an_engine_refuses_is_told_in_its_words_and_tried_again(
+    docker: Callable[..., Path], programs: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    docker()
+    found = installed(tmp_path)
+    programs("docker", "print('Error: no such image', file=sys.stderr)\nsys.exit(125)")
+    with pytest.raises(ToolMissingError, match="the container engine refuses") as missing:
+        environments.find(NUMPY)
+    assert "Error: no such image" in str(missing.value)
+    with pytest.raises(ToolKilledError, match="the container engine did not run numpy") as killed:
+        environments.run(found, "tests.fixtures._environment_compute", {}, scratch=tmp_path, log=tmp_path / "log")
+    assert "Error: no such image" in str(killed.value)
+
+
+def test_containers_that_a_kill_left_are_swept_by_their_label(docker: Callable[..., Path], calls: Callable) -> None:
+    sweep_containers(docker())
+    assert calls("docker")[-1] == [
+        "container", "prune", "--force", "--filter", "label=nwbpipe", "--filter", "until=24h"
+    ]  # fmt: skip
 
 
 def test_apptainer_has_a_recipe_and_binds_of_its_own(programs: Callable, calls: Callable) -> None:
     programs("apptainer", "")
     folder = environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
     image = str(folder / "image.sif")
-    assert calls("apptainer") == [["build", image, str(folder / "nwbpipe.def")]]
+    assert [words for words in calls("apptainer") if words[0] == "build"] == [
+        ["build", image, str(folder / "nwbpipe.def")]
+    ]
     recipe = (folder / "nwbpipe.def").read_text()
     assert recipe.startswith("Bootstrap: docker\nFrom: python:3.")
     assert "libgl1" in recipe

@@ -6,7 +6,9 @@ The container has no network (except with apptainer, where that needs privileges
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +16,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nwbpipe.environments._installers import choose_minor_python, find_on_path, run_installer
+from nwbpipe.environments._engine import build_engine_variables, describe_engine, find_engine
+from nwbpipe.environments._installers import choose_minor_python, run_installer
 from nwbpipe.environments._pip_settings import read_pip_options
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import OverwriteError, ToolMissingError
 
-ENGINES = ("docker", "podman", "apptainer")
+LABEL = "nwbpipe"
+REFUSED = 125  # exit code of docker and podman when the container was not started
+_ABANDONED = "24h"
+_SELINUX = Path("/sys/fs/selinux/enforce")
 _PIP = ("index-url", "extra-index-url", "trusted-host", "find-links")  # pip's settings that the build needs
 
 
@@ -34,7 +40,11 @@ class Container:
     @property
     def is_apptainer(self) -> bool:
         """True for apptainer, which has no daemon: the container is a process of the user."""
-        return self.engine.stem == "apptainer"
+        return describe_engine(self.engine)[0] == "apptainer"
+
+    def describe(self) -> dict[str, str]:
+        """Return what a record keeps: the engine, and the id of the image."""
+        return {"engine": " ".join(describe_engine(self.engine)).strip(), "image": self.image}
 
     def build_command(
         self,
@@ -46,6 +56,7 @@ class Container:
         variables: Mapping[str, str] | None = None,
         folder: Path | None = None,
         threads: int = 1,
+        gpu: bool = False,
     ) -> list[str]:
         """Return the command that runs `words` in the container.
 
@@ -63,25 +74,38 @@ class Container:
             Working folder.
         threads : int
             Number of processors that it may use (without effect for apptainer, where that needs privileges).
+        gpu : bool
+            True if it may use the machine's GPUs.
         """
+        gpu = gpu and self.gpu
         mounts = _collect_mounts(readable, writable)
         settings = {"HOME": str(folder or Path("/tmp")), **(variables or {})}  # noqa: S108 (inside the container)
         if self.is_apptainer:
-            start = [str(self.engine), "exec", "--containall", "--no-home", *(["--nv"] if self.gpu else [])]
+            start = [str(self.engine), "exec", "--containall", "--no-home", *(["--nv"] if gpu else [])]
             for path, access in mounts.items():
                 start += ["--bind", f"{path}:{path}:{access}"]
             for key, value in settings.items():
                 start += ["--env", f"{key}={value}"]
             return [*start, *(["--pwd", str(folder)] if folder else []), self.image, *words]
         start = [str(self.engine), "run", "--interactive", "--init", "--network", "none", "--name", name]
-        start += ["--cpus", str(threads)]
-        if self.engine.stem == "podman":
-            start += ["--userns", "keep-id", *(["--device", "nvidia.com/gpu=all"] if self.gpu else [])]
-        else:
-            start += ["--gpus", "all"] if self.gpu else []
-            start += ["--user", f"{os.getuid()}:{os.getgid()}"] if hasattr(os, "getuid") else []
+        start += ["--pull", "never", "--label", LABEL, "--cpus", str(max(1, min(threads, os.cpu_count() or 1)))]
+        start += ["--shm-size", str(_choose_shared_memory())]
+        start += ["--cap-drop", "all", "--security-opt", "no-new-privileges"]
+        uid = os.getuid() if hasattr(os, "getuid") else None
+        if uid == 0:
+            start += ["--cap-add", "DAC_OVERRIDE"]  # as on the machine: root reads and writes others' files
+        is_podman = describe_engine(self.engine)[0] == "podman"
+        if is_podman and _SELINUX.exists():
+            start += ["--security-opt", "label=disable"]
+        if is_podman and uid:  # of the user; root has no ids to map
+            start += ["--userns", "keep-id"]
+        elif uid is not None:
+            start += ["--user", f"{uid}:{os.getgid()}"]
+        if gpu:
+            start += ["--device", "nvidia.com/gpu=all"] if is_podman else ["--gpus", "all"]
         for path, access in mounts.items():
-            start += ["--volume", f"{path}:{path}:{access}"]
+            start += ["--mount", _render_mount(path, access)]
+        settings = {"USER": "nwbpipe", **settings}  # for a user id without a name inside
         for key, value in settings.items():
             start += ["--env", f"{key}={value}"]
         return [*start, *(["--workdir", str(folder)] if folder else []), self.image, *words]
@@ -97,25 +121,54 @@ class Container:
                 text=True,
                 timeout=60,
                 check=False,
+                env=build_engine_variables(),
             )
-            subprocess.run([str(self.engine), "rm", "--force", name], capture_output=True, timeout=60, check=False)
+            subprocess.run(
+                [str(self.engine), "rm", "--force", name], capture_output=True, timeout=60, check=False,
+                env=build_engine_variables(),
+            )  # fmt: skip
             return answer.stdout.strip() == "true"
         return False
 
 
+def sweep_containers(engine: Path) -> None:
+    """Remove our containers that a killed process left behind; what runs, or is of today, stays."""
+    if describe_engine(engine)[0] == "apptainer":
+        return
+    words = ["container", "prune", "--force", "--filter", f"label={LABEL}", "--filter", f"until={_ABANDONED}"]
+    with suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(
+            [str(engine), *words], capture_output=True, timeout=60, check=False, env=build_engine_variables()
+        )
+
+
 def find_container_engine(tool: Tool) -> Path:
-    """Return the container engine of the PATH.
+    """Return the container engine that the user names, or the first of the PATH that answers.
 
     Raises
     ------
     ToolMissingError
         There is none.
     """
-    engine = find_on_path(ENGINES)
-    if engine is None:
-        msg = f"there is no program that runs containers, to build one for {tool.name!r}"
-        raise ToolMissingError(msg, expected=" or ".join(ENGINES) + " on the PATH", hint="install one of them")
-    return engine
+    try:
+        return find_engine()
+    except ToolMissingError as error:
+        problem = error.problem
+        msg = f"{problem.what}, to build one for {tool.name!r}"
+        raise ToolMissingError(msg, expected=problem.expected, found=problem.found, hint=problem.hint) from error
+
+
+def _render_mount(path: Path, access: str) -> str:
+    """Return a mount as a line of CSV: a path may hold colons, commas and quotes."""
+    fields = ["type=bind", f"source={path}", f"target={path}", *(["readonly"] if access == "ro" else [])]
+    return ",".join('"' + field.replace('"', '""') + '"' if re.search('[",]', field) else field for field in fields)
+
+
+def _choose_shared_memory() -> int:
+    """Return the bytes of /dev/shm: half of the machine's memory, as outside of containers; engines give 64 MB."""
+    with suppress(AttributeError, ValueError, OSError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return 2**30
 
 
 def render_dockerfile(tool: Tool) -> str:
@@ -163,19 +216,27 @@ def build(tool: Tool, engine: Path, folder: Path, lock: Path | None) -> str:
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_context(tool, folder, lock)
-    if engine.stem == "apptainer":
+    if describe_engine(engine)[0] == "apptainer":
         image = folder / "image.sif"
         run_installer([str(engine), "build", str(image), str(folder / "nwbpipe.def")], tool)
         return str(image)
-    name = f"nwbpipe-{tool.name}:local"
+    recipe = b"".join((folder / file).read_bytes() for file in ("Dockerfile", "requirements.txt", "constraints.txt"))
+    name = f"nwbpipe-{tool.name}:{hashlib.sha256(recipe).hexdigest()[:12]}"
     with tempfile.TemporaryDirectory(prefix="nwbpipe-") as private:  # readable by the user alone
         settings = Path(private) / "pip.conf"
         settings.write_text(_render_pip_settings())
         secret = ["--secret", f"id=pip,src={settings}"]
+        identity = Path(private) / "image-id"
         run_installer(
-            [str(engine), "build", "--tag", name, *secret, "--file", str(folder / "Dockerfile"), str(folder)], tool
+            [
+                *(str(engine), "build", "--tag", name, "--iidfile", str(identity), "--label", LABEL),
+                *(*secret, "--file", str(folder / "Dockerfile"), str(folder)),
+            ],
+            tool,
+            variables={"DOCKER_BUILDKIT": "1"},  # secrets need it, and docker 20.10 does not take it by itself
         )
-    return name
+        # Another folder's image of the same recipe may take the tag: the id stays.
+        return identity.read_text().strip() if identity.is_file() else name
 
 
 def write_context(tool: Tool, folder: Path, lock: Path | None = None) -> None:
@@ -204,7 +265,7 @@ def write_context(tool: Tool, folder: Path, lock: Path | None = None) -> None:
 
 def remove_image(engine: Path, image: str, tool: Tool) -> None:
     """Remove an image (for apptainer it is a file, which is deleted with its folder)."""
-    if engine.stem != "apptainer":
+    if describe_engine(engine)[0] != "apptainer":
         run_installer([str(engine), "image", "rm", "--force", image], tool, doing="removing")
 
 

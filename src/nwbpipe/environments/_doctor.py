@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
 from nwbpipe.environments import _worker
 from nwbpipe.environments._conda import ENGINES as CONDA_ENGINES
-from nwbpipe.environments._container import ENGINES as CONTAINER_ENGINES
+from nwbpipe.environments._engine import ENGINES as CONTAINER_ENGINES
+from nwbpipe.environments._engine import build_engine_variables, find_engine
 from nwbpipe.environments._find import ToolEnvironment, find
 from nwbpipe.environments._installers import find_on_path, find_uv
 from nwbpipe.environments._mark import is_ours, read_mark
@@ -35,11 +37,16 @@ def examine_machine() -> list[Finding]:
         else Finding("machine", Severity.NOTE, "no uv: pip creates the environments, which is slower")
     )
     for kind, engines in (("conda", CONDA_ENGINES), ("containers", CONTAINER_ENGINES)):
-        engine = find_on_path(engines)
+        engine, problem = find_on_path(engines), ""
+        if kind == "containers":
+            try:
+                engine = find_engine()
+            except ToolMissingError as error:
+                engine, problem = None, error.problem.found or ""
         text = (
             f"{kind}: {engine}"
             if engine
-            else f"no {kind} ({', '.join(engines)}): environments of that kind are not available"
+            else f"no {kind} ({problem or ', '.join(engines)}): environments of that kind are not available"
         )
         findings.append(Finding("machine", Severity.FINE if engine else Severity.NOTE, text))
     folder = tools_folder()
@@ -106,7 +113,7 @@ def _check_import(environment: ToolEnvironment) -> Finding:
     words = [str(environment.python), _worker.__file__, "--check", module, tool.gpu or "-"]
     with tempfile.TemporaryDirectory(prefix="nwbpipe-") as folder:
         variables = {**build_tool_variables(os.cpu_count() or 1), "HOME": folder}
-        name = f"nwbpipe-check-{os.getpid()}"
+        name = f"nwbpipe-check-{uuid.uuid4().hex[:12]}"
         container = environment.container
         if container is not None:
             worker_folder = [Path(_worker.__file__).parent]
@@ -117,6 +124,7 @@ def _check_import(environment: ToolEnvironment) -> Finding:
                 writable=[Path(folder)],
                 variables=variables,
                 folder=Path(folder),
+                gpu=True,
             )
         try:
             process = subprocess.run(
@@ -125,7 +133,8 @@ def _check_import(environment: ToolEnvironment) -> Finding:
                 text=True,
                 timeout=_IMPORT_LIMIT,
                 cwd=folder,
-                env={**select_variables(), **variables},
+                # The engine keeps the user's own home: it looks there for its images.
+                env=build_engine_variables() if container is not None else {**select_variables(), **variables},
                 check=False,
                 stdin=subprocess.DEVNULL,
             )

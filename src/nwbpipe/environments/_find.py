@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 
 from nwbpipe.environments import _probe
 from nwbpipe.environments._checkout import compute_content_version, find_checkout
-from nwbpipe.environments._container import Container
+from nwbpipe.environments._container import REFUSED, Container
+from nwbpipe.environments._engine import build_engine_variables, last_line
 from nwbpipe.environments._install import describe_installation
 from nwbpipe.environments._installers import find_on_path, venv_python
 from nwbpipe.environments._mark import EnvironmentKind, EnvironmentMark, environment_folder, read_mark
@@ -144,7 +146,7 @@ def _find_python(tool: Tool) -> tuple[EnvironmentKind, Path, Container | None, d
     if mark is not None and mark.kind is EnvironmentKind.CONTAINER:
         container = _load_container(tool, mark)
         words = [str(_IN_CONTAINER), "-I", _probe.__file__]
-        name = f"nwbpipe-probe-{os.getpid()}"
+        name = f"nwbpipe-probe-{uuid.uuid4().hex[:12]}"
         command = container.build_command(words, name=name, readable=[Path(_probe.__file__).parent])
         try:
             facts = _probe_packages(tool, mark.kind, command, Path(container.image))
@@ -196,13 +198,16 @@ def _probe_packages(tool: Tool, kind: EnvironmentKind, command: list[str], locat
             timeout=120,
             check=True,
             stdin=subprocess.DEVNULL,
-            env=select_variables(),
+            env=build_engine_variables() if kind is EnvironmentKind.CONTAINER else select_variables(),
         )
         facts: dict[str, Any] = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
         msg = f"the Python of the tool {tool.name!r} does not run"
+        words = last_line(getattr(error, "stderr", "") or "")
+        if kind is EnvironmentKind.CONTAINER and getattr(error, "returncode", 0) == REFUSED:
+            msg = f"the container engine refuses to run the tool {tool.name!r}"
         raise ToolMissingError(
-            msg, where=str(location), found=str(error), hint=describe_installation(tool)
+            msg, where=str(location), found=words or str(error), hint=describe_installation(tool)
         ) from error
     unmet = tool.unmet(facts["packages"])
     if unmet:

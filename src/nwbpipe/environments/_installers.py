@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from nwbpipe.machine import child_python, select_variables
 
 # Settings of installers, compilers and container engines. Those of indexes may hold passwords, which they need.
 _SETTINGS = (
-    *("PIP_*", "UV_*", "CONDA_*", "MAMBA_*", "DOCKER_*", "BUILDAH_*", "REGISTRY_AUTH_FILE", "NETRC"),
+    *("PIP_*", "UV_*", "CONDA_*", "MAMBA_*", "NETRC"),
+    *("DOCKER_*", "BUILDAH_*", "CONTAINER_*", "CONTAINERS_*", "STORAGE_*", "REGISTRY_AUTH_FILE"),
     *("*_proxy", "*_PROXY", "*_CA_BUNDLE", "SSL_CERT_*", "GIT_SSL_*"),
     *("CC", "CXX", "FC", "AR", "*FLAGS", "CMAKE_*", "PKG_CONFIG_PATH", "SDKROOT", "MACOSX_DEPLOYMENT_TARGET"),
     "PYTHONDONTWRITEBYTECODE",
@@ -29,7 +30,9 @@ _SETTINGS = (
 _MINORS = range(13, 8, -1)  # of Python 3, the newest first
 
 
-def run_installer(command: Sequence[str], tool: Tool, *, doing: str = "installing") -> str:
+def run_installer(
+    command: Sequence[str], tool: Tool, *, doing: str = "installing", variables: Mapping[str, str] | None = None
+) -> str:
     """Run an installer and return its output.
 
     Raises
@@ -42,7 +45,7 @@ def run_installer(command: Sequence[str], tool: Tool, *, doing: str = "installin
             command,
             capture_output=True,
             text=True,
-            env=build_installer_variables(),
+            env={**build_installer_variables(), **(variables or {})},
             check=False,
             stdin=subprocess.DEVNULL,
         )

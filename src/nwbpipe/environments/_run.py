@@ -16,11 +16,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from nwbpipe.disk import full_disk_error
 from nwbpipe.environments import _worker
+from nwbpipe.environments._container import REFUSED, sweep_containers
+from nwbpipe.environments._engine import build_engine_variables, last_line
 from nwbpipe.environments._find import ToolEnvironment
 from nwbpipe.environments._mark import EnvironmentKind
 from nwbpipe.environments._meter import Meter
@@ -45,6 +48,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK
 _CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
 _NO_ROOM = 64 * 1024  # bytes free in scratch: then a tool that left no outcome had no room for it
+_ENGINE_HINT = "see its words above, and `nwbpipe tools doctor`; run it again when the engine answers"
 _GRACE = 5.0  # seconds between asking a process to end and killing it
 
 
@@ -136,8 +140,13 @@ def run(
             variables=variables,
             folder=scratch,
             threads=int(request.get("threads", 1)),
+            gpu=devices != "",
         )
-    child = _start(environment, words, request_path, {**_build_variables(environment), **variables})
+        _sweep_once(container.engine)
+    child_variables = {**_build_variables(environment), **variables}
+    child = _start(
+        environment, words, request_path, child_variables if container is None else build_engine_variables()
+    )
     killed_for_memory = False
     try:
         with Meter(child.pid, gpu=environment.tool.gpu is not None) as meter:
@@ -150,6 +159,11 @@ def run(
             killed_for_memory = container.end(name)
     outcome = _read_outcome(Path(paths["outcome"]))
     code = child.wait()
+    if container is not None and code == REFUSED and not outcome and not timed_out:
+        msg = f"the container engine did not run {environment.tool.name}"
+        refusal = ToolKilledError(msg, found=last_line("\n".join(last_lines)) or None, hint=_ENGINE_HINT)
+        refusal.log = str(log)
+        raise refusal
     if container is not None and code > 128:  # the engines' way to report the signal that ended the worker
         code = 128 - code
     if code == 0 and not timed_out and "summary" in outcome:
@@ -175,6 +189,11 @@ def run(
     error.log = str(log)
     error.problem = replace(error.problem, where=f"log: {log}")
     raise error
+
+
+@lru_cache(maxsize=8)
+def _sweep_once(engine: Path) -> None:
+    sweep_containers(engine)
 
 
 def _start(

@@ -35,7 +35,7 @@ class ComputedResult:
     log: str = ""
     packages: dict[str, str] = field(default_factory=dict)
     compute_digest: str = digest(b"")
-    usage: dict[str, float] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=dict)
     # Of a loaded result: the parameters that its own files tell, and the identities of these files.
     parameters: dict[str, Any] | None = None
     sources: list[dict[str, Any]] = field(default_factory=list)
@@ -169,7 +169,7 @@ class Computation(ABC):
             packages=environment.packages,
             compute_digest=source,
             summary=dict(outcome.summary),
-            usage={**outcome.usage, "threads": threads},
+            usage={**outcome.usage, "threads": threads, **_describe_container(environment)},
         )
         path.write_text(json.dumps(asdict(finished)))
         return finished
@@ -220,3 +220,8 @@ def _read_made_by(mark: Path) -> list[str]:
     except (OSError, ValueError):
         return []
     return made_by if isinstance(made_by, list) and all(isinstance(text, str) for text in made_by) else []
+
+
+def _describe_container(environment: ToolEnvironment) -> dict[str, dict[str, str]]:
+    """Return engine and image of a container, for the record."""
+    return {} if environment.container is None else {"container": environment.container.describe()}

@@ -125,7 +125,9 @@ def execute_job(values: Mapping[str, Any], progress: Callable[[float, str], None
     outcome: Literal["done", "failed", "interrupted"] = "done"
     if error is not None:
         outcome = "interrupted" if isinstance(error, ToolKilledError) else "failed"
-    usage = dict(record.resources) if record and job.step != CONVERT else {}
+    usage = {}
+    if record and job.step != CONVERT:
+        usage = {name: value for name, value in record.resources.items() if isinstance(value, int | float)}
     if job.step == CONVERT and computed:  # in this process, which runs one job at a time
         usage["cpu_seconds"] = time.process_time() - cpu
     run = RunObject(

@@ -1,0 +1,88 @@
+"""Find the program that runs containers: the one that the user names, or the first that answers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from nwbpipe.errors import ToolMissingError
+from nwbpipe.machine import select_variables
+
+ENGINES = ("docker", "podman", "apptainer")
+VARIABLE = "NWBPIPE_CONTAINER_ENGINE"
+_SETTINGS = ("DOCKER_*", "BUILDAH_*", "CONTAINER_*", "CONTAINERS_*", "STORAGE_*", "REGISTRY_AUTH_FILE", "XDG_*")
+_ASK_TIMEOUT_S = 30.0
+
+
+def build_engine_variables() -> dict[str, str]:
+    """Return the variables that engines get: the user's own, with the engines' settings."""
+    return select_variables(_SETTINGS)
+
+
+def find_engine() -> Path:
+    """Return the container engine.
+
+    Raises
+    ------
+    ToolMissingError
+        There is none, or none that answers; with the words of those that are there.
+    """
+    named = os.environ.get(VARIABLE)
+    problems = []
+    for name in [named] if named else ENGINES:
+        program = shutil.which(name)
+        if program is None:
+            problems += [f"{name}: not found"] if named else []
+            continue
+        problem = explain_silence(Path(program))
+        if not problem:
+            return Path(program)
+        problems.append(f"{program}: {problem}")
+    msg = "there is no program that runs containers"
+    if problems:
+        msg += ", or none that answers"
+    raise ToolMissingError(
+        msg, expected=" or ".join(ENGINES) + " on the PATH", found="; ".join(problems) or None,
+        hint=f"install one of them, start its service, or name another program: {VARIABLE}",
+    )  # fmt: skip
+
+
+def explain_silence(engine: Path) -> str:
+    """Return why an engine can't be used, in its own words; "" if it answers."""
+    words = ["--version"] if engine.stem == "apptainer" else ["info"]
+    try:
+        answer = _ask(engine, *words)
+    except (OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    if answer.returncode == 0:
+        return ""
+    return last_line(answer.stderr or answer.stdout) or f"exit code {answer.returncode}"
+
+
+@lru_cache(maxsize=8)
+def describe_engine(engine: Path) -> tuple[str, str]:
+    """Return name and version of an engine: a program called docker may be podman."""
+    text = ""
+    with suppress(OSError, subprocess.SubprocessError):
+        text = _ask(engine, "--version").stdout
+    name = next((name for name in ("podman", "apptainer", "docker") if name in text.lower()), engine.stem)
+    version = re.search(r"\d+(\.\d+)+", text)
+    return name, version[0] if version else ""
+
+
+def last_line(text: str) -> str:
+    """Return the last line of what a program wrote, shortened."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:500] if lines else ""
+
+
+def _ask(engine: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # without a shell
+        [str(engine), *words], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=False,
+        stdin=subprocess.DEVNULL, env=build_engine_variables(),
+    )  # fmt: skip
