@@ -6,13 +6,15 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import pytest
 
-from nwbpipe.errors import FileAccessError
-from nwbpipe.files import _change_copy, _network_disk, transaction
+from nwbpipe.errors import FileAccessError, LockedFileError
+from nwbpipe.files import _change_copy, _network_disk, _write_lock, transaction
 from nwbpipe.files._atomic import create_atomically, working_path
 from nwbpipe.files._network_disk import Mount, mark_machine, read_mount, stat_now
 from nwbpipe.files._recover import read_settled
@@ -180,3 +182,56 @@ def test_the_name_of_a_machine_does_not_depend_on_its_network(monkeypatch: pytes
     monkeypatch.setattr("uuid.getnode", lambda: 17)
     assert identify_machine() == name
     assert len(name) == 16
+
+
+def test_a_lock_that_a_dead_machine_may_hold_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_write_lock, "read_mount", lambda _path: Mount("nfs4", frozenset(), "/"))
+    with _write_lock.lock_path(path).open("w") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        with pytest.raises(LockedFileError, match="--lock-timeout 120"), hold_lock(path, timeout=0):
+            pytest.fail("the block must not run")
+
+
+@pytest.mark.parametrize("number", [0, errno.EXDEV, errno.EOPNOTSUPP])
+def test_the_server_copies_where_it_can(number: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied = []
+    real = os.copy_file_range
+
+    def copy(source: int, destination: int, count: int) -> int:
+        if number:
+            raise OSError(number, os.strerror(number))
+        copied.append(real(source, destination, min(count, 1000)))
+        return copied[-1]
+
+    monkeypatch.setattr(os, "copy_file_range", copy)
+    monkeypatch.setattr(_change_copy, "_clone", lambda *_: False)
+    monkeypatch.setenv("NWBPIPE_TRANSACTION", "copy")
+    size = path.stat().st_size
+    with transaction(path) as file:
+        file["x"] = 1
+    with h5py.File(path) as file:
+        assert sorted(file) == ["raw", "x"]
+    assert sum(copied) == (0 if number else size)
+
+
+def test_hdf5_s_own_errors_at_the_end_are_errors_of_access(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = path.read_bytes()
+    monkeypatch.setenv("NWBPIPE_TRANSACTION", "copy")
+
+    @contextmanager
+    def open_for_change(_target: Path, working: Path) -> Iterator[h5py.File]:
+        with h5py.File(working, "r+") as file:
+            yield file
+        raise RuntimeError("Disable slist on flush dest failure failed")
+
+    monkeypatch.setattr(_change_copy, "_open_for_change", open_for_change)
+    with pytest.raises(FileAccessError, match="could not be written to its end"), transaction(path) as file:
+        file["x"] = 1
+    assert path.read_bytes() == before
+
+    def fail() -> None:
+        with transaction(path):
+            raise RuntimeError("of the block")
+
+    with pytest.raises(RuntimeError, match="of the block"):
+        fail()

@@ -6,10 +6,11 @@ the old file open keeps it. It costs a copy of the file.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +23,8 @@ from nwbpipe.files._network_disk import stat_now
 from nwbpipe.files._screening import is_self_contained
 from nwbpipe.files._sink import open_for_writing
 
+_MOST = 2**30
+_CAN_T_COPY = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM}
 _FICLONE = 0x40049409  # <linux/fs.h>: share the blocks of another file
 
 
@@ -31,8 +34,10 @@ def open_copy(target: Path, *, check: Callable[[h5py.File], None] | None = None)
     working = working_path(target)
     try:
         initial_stat = _copy(target, working)
-        with _open_for_change(target, working) as file:
-            yield file
+        with ExitStack() as stack:
+            yield stack.enter_context(_open_for_change(target, working))
+            with _translate_close_errors(target):
+                stack.close()
         if check is not None:
             with h5py.File(working, "r") as finished:
                 check(finished)
@@ -41,6 +46,17 @@ def open_copy(target: Path, *, check: Callable[[h5py.File], None] | None = None)
         move_into_place(working, target)
     finally:
         remove_file(working)
+
+
+@contextmanager
+def _translate_close_errors(target: Path) -> Iterator[None]:
+    """Turn HDF5's own errors, when it writes its last bytes to a disk that went away, into one of access."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        msg = "the working copy could not be written to its end"
+        hint = "the file is as it was: run the command again when the disk answers"
+        raise FileAccessError(msg, where=str(target), found=str(error), hint=hint) from error
 
 
 def _open_for_change(target: Path, working: Path) -> AbstractContextManager[h5py.File]:
@@ -56,8 +72,8 @@ def _copy(source: Path, destination: Path) -> os.stat_result:
     with _open_for_copying(source):
         initial_stat = stat_now(source)
         with os.fdopen(create_file(destination), "wb") as new:
-            cloned = _clone(source, new)
-        if not cloned:
+            copied = _clone(source, new)
+        if not copied:
             free = shutil.disk_usage(source.parent).free
             if free < initial_stat.st_size:
                 msg = "no space for the working copy"
@@ -68,7 +84,10 @@ def _copy(source: Path, destination: Path) -> os.stat_result:
                     found=f"{free / 1e6:.0f} MB",
                     hint="free space on that disk; the file is as it was",
                 )
-            shutil.copyfile(source, destination)  # the name is ours alone
+            with destination.open("r+b") as new:  # the name is ours alone
+                copied = _copy_at_server(source, new)
+            if not copied:
+                shutil.copyfile(source, destination)
     return initial_stat
 
 
@@ -96,6 +115,21 @@ def _clone(source: Path, new: IO[bytes]) -> bool:
         ioctl(new.fileno(), _FICLONE, old.fileno())
         return True
     return False
+
+
+def _copy_at_server(source: Path, new: IO[bytes]) -> bool:
+    """Let the system copy, which on a network disk leaves it to the server; return False if it can't."""
+    if not hasattr(os, "copy_file_range"):
+        return False
+    with source.open("rb") as old:
+        while True:
+            try:
+                if os.copy_file_range(old.fileno(), new.fileno(), _MOST) == 0:
+                    return os.fstat(old.fileno()).st_size == os.fstat(new.fileno()).st_size
+            except OSError as error:
+                if error.errno in _CAN_T_COPY:
+                    return False
+                raise
 
 
 def _refuse_if_changed(path: Path, before: os.stat_result) -> None:

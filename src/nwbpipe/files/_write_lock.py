@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from nwbpipe.disk import refuse_special
 from nwbpipe.errors import FileAccessError, LockedFileError, NwbpipeError
-from nwbpipe.files._network_disk import may_lock
+from nwbpipe.files._network_disk import may_lock, read_mount
 
 # Seconds: between two looks of who waits, and two times that it sets; after that long without one, nobody waits.
 _POLL, _ANNOUNCE, _QUIET = 0.005, 0.1, 0.5
@@ -96,6 +96,13 @@ def _acquire(lock: FileLock, path: Path, timeout: float) -> None:
                 raise
 
 
+def _hint_at_wait(path: Path) -> str:
+    hint = "wait for it to end, or give more time"
+    if read_mount(path.parent).is_network:
+        hint += ": the lock of a machine that lost its power stays for 90 s as a rule (--lock-timeout 120)"
+    return hint
+
+
 @contextmanager
 def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
     """Hold the writers' lock of the file `path`.
@@ -133,7 +140,7 @@ def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
                 msg,
                 where=str(path),
                 expected=f"the lock within {timeout:g} s",
-                hint="wait for it to end, or give more time",
+                hint=_hint_at_wait(path),
             ) from error
     taken = _read_time(path)
     try:
