@@ -57,7 +57,7 @@ def _list_types(wanted: Any) -> list[str]:
     from nwbpipe.processors import Artefact, Folder
 
     if isinstance(wanted, Artefact):
-        return [f"an artefact of {wanted.processor}"]
+        return [f"an artefact of {' or '.join(wanted.processors)}"]
     if isinstance(wanted, Folder):
         return ["a folder"]
     return list(wanted.neurodata_types)

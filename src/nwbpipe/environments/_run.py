@@ -263,11 +263,11 @@ def _list_folders(request: Mapping[str, Any], environment: ToolEnvironment, comp
     files = [find_source(compute), find_source(KIT), Path(_worker.__file__)]
     for input_ in request.get("inputs", {}).values():
         files += [Path(file) for file in (input_.get("file"), *input_.get("external_files", ())) if file]
-        files += [Path(input_["folder"]) / "any"] if "folder" in input_ else []
     tool_folders = [
         folder for folder in (environment.checkout, environment.weights) if folder is not None and folder.is_dir()
     ]
-    return {*(file.parent for file in files), *tool_folders}
+    artefacts = [Path(input_["folder"]) for input_ in request.get("inputs", {}).values() if "folder" in input_]
+    return {*(file.parent for file in files), *artefacts, *tool_folders}
 
 
 def _follow(

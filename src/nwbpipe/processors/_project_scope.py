@@ -25,17 +25,17 @@ class Artefact(Input):
 
     Parameters
     ----------
-    processor : str
-        Name of the processor that makes it.
+    *processors : str
+        Name of the processor that makes it; or of several, one of which made it.
     doc : str
         What it is used for.
     """
 
-    processor: str = ""
+    processors: tuple[str, ...] = ()
 
-    def __init__(self, processor: str, *, doc: str = "") -> None:
+    def __init__(self, *processors: str, doc: str = "") -> None:
         super().__init__(doc=doc)
-        object.__setattr__(self, "processor", processor)
+        object.__setattr__(self, "processors", processors)
 
 
 @dataclass(frozen=True)

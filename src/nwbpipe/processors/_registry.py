@@ -18,6 +18,7 @@ OURS = {
     "caiman": "imaging:Caiman",
     "deconvolution": "imaging:Deconvolution",
     "deeplabcut": "pose:DeepLabCut",
+    "deeplabcut_model": "pose:DeepLabCutModel",
     "deeplabcut_train": "pose:DeepLabCutTrain",
     "demodulate": "photometry:Demodulate",
     "dff": "imaging:Dff",

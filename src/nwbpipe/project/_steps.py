@@ -216,10 +216,12 @@ def _check_artefacts(step: Step, steps: Mapping[str, Step], complain: Complain) 
             continue
         source = steps.get(binding.strip("/").partition("/")[0])
         maker = source.method.name if source is not None and source.is_project_scope else None
-        expected = declaration.processor if isinstance(declaration, Artefact) else None
-        if maker != expected or (maker and source is not None and binding != source.name):
-            description = f"is an artefact of {expected!r}" if expected else "is not an artefact"
-            makers = [candidate.name for candidate in steps.values() if candidate.method.name == expected]
+        expected = declaration.processors if isinstance(declaration, Artefact) else ()
+        fits = maker in expected if expected else maker is None
+        if not fits or (maker and source is not None and binding != source.name):
+            names = " or ".join(map(repr, expected))
+            description = f"is an artefact of {names}" if expected else "is not an artefact"
+            makers = [candidate.name for candidate in steps.values() if candidate.method.name in expected]
             complain(
                 f"the input {name!r} of {step.name!r} {description}", "steps", step.name, "inputs", name,
                 expected=f"the name of a step of that processor: {', '.join(makers) or 'there is none'}"

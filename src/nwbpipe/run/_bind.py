@@ -92,13 +92,14 @@ def _bind_many(
 
 
 def _bind_artefact(name: str, declared: Artefact, binding: str | None) -> BoundInput:
+    processors = " or ".join(map(repr, declared.processors))
     if binding is None:
-        msg = f"the input {name!r} is an artefact of {declared.processor!r}, and none is named"
+        msg = f"the input {name!r} is an artefact of {processors}, and none is named"
         raise InputError(msg, hint=f"--input {name}=FOLDER, with its folder STEP/KEY/IDENTITY in the store models://")
     artefact = read_artefact(Path(binding))
-    if artefact.record.processor != declared.processor:
+    if artefact.record.processor not in declared.processors:
         msg = f"the input {name!r} is an artefact of another processor"
-        raise InputError(msg, where=binding, expected=declared.processor, found=artefact.record.processor)
+        raise InputError(msg, where=binding, expected=processors, found=artefact.record.processor)
     return BoundInput(name, artefact.address, "", "", artefact.identity, str(artefact.folder))
 
 

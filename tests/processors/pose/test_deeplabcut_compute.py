@@ -1,11 +1,14 @@
 """Parts of the compute modules that need no DeepLabCut: frames of videos, the split, the errors."""
 
+import logging
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from nwbpipe.processors.pose import _deeplabcut_checkpoint as checkpoints
+from nwbpipe.processors.pose import _deeplabcut_load_compute as loading
 from nwbpipe.processors.pose import _deeplabcut_train_compute as training
 from nwbpipe.processors.pose import _training, _video_frames
 from nwbpipe.processors.pose._deeplabcut_model import read_snapshot
@@ -110,12 +113,85 @@ def test_errors_are_distances_with_and_without_the_cutoff():
     assert errors["all_above_cutoff"]["n"] == 2
 
 
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (["a"], "has no keypoints"),
+        ({"metadata": {"bodyparts": []}}, "has no keypoints"),
+        ({"method": "td", "metadata": {"bodyparts": ["a"]}}, "of the method td"),
+        ({"metadata": {"bodyparts": ["a"], "individuals": ["x", "y"]}}, "of 2 animals"),
+    ],
+)
+def test_other_models_are_not_taken(config, message):
+    with pytest.raises(ValueError, match=message):
+        loading.check_config(config)
+    assert loading.check_config({"method": "bu", "metadata": {"bodyparts": ["a"]}})["bodyparts"] == ["a"]
+
+
 def test_the_best_snapshot_is_taken(tmp_path):
     with pytest.raises(ValueError, match="has no weights"):
         read_snapshot(tmp_path)
     for name in ("snapshot-020.pt", "snapshot-best-010.pt", "snapshot-best-005.pt"):
         (tmp_path / name).touch()
     assert read_snapshot(tmp_path).name == "snapshot-best-010.pt"
-    assert training.find_snapshots(tmp_path)["last"].name == "snapshot-020.pt"
     (tmp_path / "snapshot-best.pt").touch()
     assert read_snapshot(tmp_path).name == "snapshot-best.pt"
+
+
+def write_snapshots(folder, **contents):
+    folder.mkdir(exist_ok=True)
+    for name, text in contents.items():
+        (folder / f"snapshot-{name.replace('_', '-')}.pt").write_text(text)
+
+
+def test_a_training_goes_on_from_the_newest_whole_checkpoint(tmp_path):
+    train, stages, notes = (
+        tmp_path / "train",
+        tmp_path / "stages",
+        {"started_from": "random numbers", "resumed_at": []},
+    )
+    write_snapshots(train)
+    checkpoints.keep_checkpoint(train, stages, notes)
+    assert checkpoints.find_checkpoint(stages) is None
+    write_snapshots(train, **{"005": "five", "best_010": "ten"})
+    (train / "learning_stats.csv").write_text("step")
+    checkpoints.keep_checkpoint(train, stages, notes)
+    checkpoints.keep_checkpoint(train, stages, notes)  # nothing is newer
+    (stages / "epoch-000099.partial").mkdir()  # ended while it was written
+    checkpoint = checkpoints.find_checkpoint(stages)
+    assert (checkpoint.epoch, checkpoint.best, checkpoint.notes) == (10, 10, notes)
+    assert (checkpoint.folder / "newest.pt").read_text() == "ten"
+    write_snapshots(train, **{"015": "fifteen"})
+    checkpoints.keep_checkpoint(train, stages, notes)
+    checkpoint = checkpoints.find_checkpoint(stages)
+    assert (checkpoint.epoch, checkpoint.best) == (15, 10)
+    assert sorted(path.name for path in stages.iterdir()) == ["epoch-000015"]
+    # The next try, in an empty folder, has a best one that is worse than that of the first.
+    again = tmp_path / "again"
+    write_snapshots(again, **{"best_020": "twenty", "025": "last"})
+    curve = [{"epoch": 10.0, "test_mAP": 90.0}, {"epoch": 20.0, "test_mAP": 80.0}]
+    chosen = checkpoints.choose_snapshots(again, checkpoint, curve)
+    assert (chosen["best_epoch"], chosen["best"].read_text(), chosen["last"].read_text()) == (10, "ten", "last")
+    curve[1]["test_mAP"] = 95.0
+    assert checkpoints.choose_snapshots(again, checkpoint, curve)["best_epoch"] == 20
+    assert checkpoints.choose_snapshots(tmp_path / "none", checkpoint, [])["last"].read_text() == "fifteen"
+
+
+def test_the_last_snapshot_may_be_the_best(tmp_path):
+    write_snapshots(tmp_path, **{"010": "a", "best_020": "b"})
+    chosen = checkpoints.choose_snapshots(tmp_path, None, [])
+    assert (chosen["best"].read_text(), chosen["last"].read_text(), chosen["best_epoch"]) == ("b", "b", 20)
+
+
+def test_each_epoch_is_shown_and_kept(caplog):
+    shown, kept = [], []
+    follow = training.FollowEpochs(lambda part, text: shown.append((round(part, 3), text)), lambda: kept.append(1))
+    logger = logging.getLogger()
+    logger.addFilter(follow)
+    with caplog.at_level(logging.INFO):
+        logging.info("Training for epoch 2 done, starting evaluation")
+        logging.info("Epoch 2/4 (lr=0.001), train loss 0.01196, valid loss 0.02")
+    logger.removeFilter(follow)
+    assert shown == [(0.485, "epoch 2 of 4, loss 0.01196")]
+    assert kept == [1]
+    assert len(caplog.records) == 2

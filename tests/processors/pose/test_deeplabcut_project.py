@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from nwbpipe.errors import InputError
-from nwbpipe.processors.pose import DeepLabCutTrain
+from nwbpipe.processors.pose import DeepLabCutModel, DeepLabCutTrain
 from nwbpipe.processors.pose._deeplabcut_project import read_labelled_project
 
 
@@ -99,4 +99,10 @@ def test_weights_of_tensorflow_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="with TensorFlow"):
         DeepLabCutTrain().identify_folder("weights", tmp_path)
     (tmp_path / "snapshot-best-010.pt").write_bytes(b"weights")
-    assert DeepLabCutTrain().identify_folder("weights", tmp_path)
+    identity = DeepLabCutTrain().identify_folder("weights", tmp_path)
+    with pytest.raises(InputError, match="the model has no configuration"):
+        DeepLabCutModel().identify_folder("trained", tmp_path)
+    (tmp_path / "pytorch_config.yaml").write_text("method: bu")
+    assert DeepLabCutModel().identify_folder("trained", tmp_path) != identity
+    (tmp_path / "snapshot-best-005.pt").write_bytes(b"others")  # not the one that is taken
+    assert DeepLabCutTrain().identify_folder("weights", tmp_path) == identity

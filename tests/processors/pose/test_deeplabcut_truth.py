@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from pynwb import NWBHDF5IO
@@ -16,6 +18,15 @@ from tests.processors.pose.conftest import write_lab
 pytestmark = [pytest.mark.tool, pytest.mark.slow]
 TINY = '{ network = "resnet10t", epochs = 10, crop = [160, 160], learning_rate = 1e-3, evaluate_every = 5 }'
 FLOOR_PX = 4.0
+TAKEN = """
+[steps.taken]
+processor = "deeplabcut_model"
+scope = "project"
+inputs.trained = "dlc://train"
+[steps.taken_pose]
+processor = "deeplabcut"
+inputs.model = "taken"
+"""
 
 
 @pytest.mark.long
@@ -41,3 +52,21 @@ def test_a_tiny_network_finds_the_keypoints_of_an_unseen_video(tmp_path: Path, t
             assert error[seen].mean() <= FLOOR_PX
             if not seen.all():
                 assert np.median(series.confidence[:][~seen]) < np.median(series.confidence[:][seen])
+    check_taken_model(tmp_path / "lab", folder)
+
+
+def check_taken_model(lab: Path, trained: Path) -> None:
+    """A model that is taken as it is predicts the same; one whose weights are another network's is refused."""
+    shutil.copytree(trained, lab / "dlc" / "train")
+    steps = (lab / "nwbpipe.toml").read_text() + TAKEN
+    (lab / "nwbpipe.toml").write_text(steps)
+    assert Project(lab).run(executor=Inline()).done == 2
+    with h5py.File(lab / "nwb/s1.nwb") as file:
+        behavior = file["processing/behavior"]
+        for name in ("snout", "tailbase"):
+            poses = [behavior[f"PoseEstimation_{step}/{name}/data"][()] for step in ("pose", "taken_pose")]
+            np.testing.assert_allclose(*poses, atol=0.01)
+    config = lab / "dlc/train/pytorch_config.yaml"
+    config.write_text(config.read_text().replace("resnet10t", "resnet18"))
+    (failed,) = Project(lab).run(executor=Inline()).failed
+    assert "does not fit pytorch_config.yaml" in str(failed)

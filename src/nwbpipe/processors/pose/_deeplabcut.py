@@ -25,9 +25,9 @@ class DeepLabCut(Processor):
     """Keypoints of one animal in each frame of a video, with DeepLabCut.
 
     The video is an `ImageSeries`: of external files, one after the other, or with its frames in the NWB file (frames,
-    height, width, and 3 for RGB). Its number of frames must be the series'. The model is what ``deeplabcut_train``
-    made. A position is where the network's score is highest, however low that is: the likelihood is written as
-    predicted, and nothing is masked.
+    height, width, and 3 for RGB). Its number of frames must be the series'. The model is one of ``deeplabcut_train``,
+    or one that ``deeplabcut_model`` took from DeepLabCut. A position is where the network's score is highest, however
+    low that is: the likelihood is written as predicted, and nothing is masked.
 
     Results, in the module ``behavior``: ``PoseEstimation_<step>`` with a `PoseEstimationSeries` for each keypoint, at
     the times of the video's own frames, linked to the video and its camera; ``Skeletons_<step>``.
@@ -44,7 +44,7 @@ class DeepLabCut(Processor):
     containers: ClassVar[tuple[str, ...]] = ("PoseEstimation", "Skeletons")
     inputs: ClassVar[Mapping[str, Input]] = {
         "video": Input("ImageSeries", but_not=("TwoPhotonSeries", "OnePhotonSeries"), doc="the video"),
-        "model": Artefact("deeplabcut_train", doc="the trained network"),
+        "model": Artefact("deeplabcut_train", "deeplabcut_model", doc="the trained network"),
     }
     Params: ClassVar[type[Params]] = DeepLabCutParams
     tool: ClassVar[Tool] = DEEPLABCUT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,3 +68,10 @@ def describe_backbone(config: dict[str, Any]) -> str:
     """Return timm's name of the backbone that a model configuration has, whatever DeepLabCut calls the model."""
     backbone = config["model"]["backbone"]
     return str(backbone.get("model_name") or backbone.get("type"))
+
+
+def format_yaml(config: dict[str, Any]) -> bytes:
+    """Return a configuration as plain YAML."""
+    import yaml
+
+    return str(yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)).encode()

@@ -98,7 +98,7 @@ class DeepLabCutTrain(ProjectProcessor):
     The artefact: ``model.json`` (keypoints, backbone, and the evaluation of each keypoint on the frames of training
     and of the test, in pixels of the frames), ``pytorch_config.yaml``, ``snapshot-best.pt`` (by the test's mAP),
     ``snapshot-last.pt``, ``learning_curve.csv`` and ``.png``, ``training_index.json`` (a digest of each labelled
-    frame and of its labels).
+    frame and of its labels). A training that was ended goes on from its last test (``resumed_at``).
 
     References
     ----------
@@ -118,6 +118,7 @@ class DeepLabCutTrain(ProjectProcessor):
     tool: ClassVar[Tool] = DEEPLABCUT
     compute: ClassVar[str] = "nwbpipe.processors.pose._deeplabcut_train_compute"
     tolerance: ClassVar[float] = 0.05
+    resumable: ClassVar[bool] = True
 
     def tool_for(self, params: Any) -> Tool:
         """Return DeepLabCut, with the weights that these parameters begin with."""
@@ -127,7 +128,7 @@ class DeepLabCutTrain(ProjectProcessor):
         """Return the identity of the labels and labelled images, or of the weights."""
         if name == "project":
             return f"sha256:{read_labelled_project(folder).identity}"
-        return digest(canonical_json([identify_file(path).sha256 for path in _list_weights(folder)]))
+        return digest(canonical_json([identify_file(path).sha256 for path in list_weights(folder)]))
 
     def prepare_folders(self, context: Context) -> Mapping[str, Any]:
         """Read the labels."""
@@ -139,7 +140,7 @@ class DeepLabCutTrain(ProjectProcessor):
         write_model(folder, results, context)
 
 
-def _list_weights(folder: Path) -> list[Path]:
+def list_weights(folder: Path) -> list[Path]:
     """Return the files of a model to begin with; refuse one of TensorFlow, and a folder without weights."""
     tensorflow = next(folder.glob("snapshot-*.index"), None) or next(folder.glob("**/pose_cfg.yaml"), None)
     try:

@@ -18,7 +18,14 @@ from typing import Any, Callable
 import h5py
 import numpy as np
 
-from ._deeplabcut_model import NETWORKS, choose_device, describe_backbone, read_snapshot
+from ._deeplabcut_checkpoint import (
+    choose_snapshots,
+    find_checkpoint,
+    keep_checkpoint,
+    read_weights,
+    restore_curve,
+)
+from ._deeplabcut_model import NETWORKS, choose_device, describe_backbone, format_yaml, read_snapshot
 from ._training import check_labels, draw_learning_curve, measure_errors, split_frames
 
 Progress = Callable[[float, str], None]
@@ -98,7 +105,7 @@ def configure(config: dict[str, Any], params: dict[str, Any], seed: int) -> None
     train["display_iters"] = 10**6
     runner = config["runner"]
     runner["eval_interval"] = min(params["evaluate_every"], epochs)
-    runner["snapshots"].update(save_epochs=epochs, max_snapshots=2)
+    runner["snapshots"].update(save_epochs=runner["eval_interval"], max_snapshots=2, save_optimizer_state=True)
     runner["optimizer"]["params"]["lr"] = params["learning_rate"]
     # DeepLabCut's milestones assume 200 epochs. Here the rate falls after two thirds of them, and near the end.
     steps = sorted({max(1, round(epochs * 0.66)), max(1, round(epochs * 0.87))})
@@ -150,20 +157,25 @@ def write_initial_weights(path: Path, config: dict[str, Any], request: dict[str,
     return source
 
 
-class ShowEpochs(logging.Handler):
-    """Turns DeepLabCut's line for each epoch into progress."""
+class FollowEpochs(logging.Filter):
+    """Turns DeepLabCut's line for each epoch into progress, and then keeps what was trained.
 
-    def __init__(self, progress: Progress) -> None:
+    A filter that lets everything pass: DeepLabCut removes the handlers of others.
+    """
+
+    def __init__(self, progress: Progress, keep: Callable[[], None]) -> None:
         super().__init__()
-        self.progress = progress
+        self.progress, self.keep = progress, keep
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def filter(self, record: logging.LogRecord) -> bool:
         """Show the epoch and its loss."""
         match = re.match(r"Epoch (\d+)/(\d+) .*?train loss ([0-9.]+)", record.getMessage())
         if match:
             part = int(match.group(1)) / int(match.group(2))
             text = "epoch %s of %s, loss %s" % match.groups()
             self.progress(_BEFORE + (_AFTER - _BEFORE) * part, text)
+            self.keep()
+        return True
 
 
 def evaluate_model(
@@ -201,6 +213,11 @@ def read_learning_curve(path: Path) -> list[dict[str, float]]:
     return [{name: float(row[key]) for key, name in names.items() if row.get(key)} for row in rows]
 
 
+def describe_start(notes: dict[str, Any]) -> str:
+    """Return in words what training goes on from."""
+    return "epoch %d of an earlier try" % notes["resumed_at"][-1] if notes["resumed_at"] else notes["started_from"]
+
+
 def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
     """Train and evaluate a network; leave the artefact's files in `results`."""
     params, facts = request["params"], request["facts"]
@@ -234,26 +251,36 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     config = auxiliaryfunctions.read_plainconfig(str(config_path))
     configure(config, params, int(request["seed"]))
     auxiliaryfunctions.write_plainconfig(str(config_path), config)
-    started_from = write_initial_weights(scratch / "start.pt", config, request)
-    progress(_BEFORE, "training %s on %s, from %s" % (params["network"], device, started_from))
-    handler = ShowEpochs(progress)
-    logging.getLogger().addHandler(handler)
-    deeplabcut.train_network(str(project), shuffle=_SHUFFLE, device=device, snapshot_path=str(scratch / "start.pt"))
-    logging.getLogger().removeHandler(handler)
+    trained, stages, start = config_path.parent, scratch / "stages", scratch / "start.pt"
+    checkpoint = find_checkpoint(stages)
+    if checkpoint is None:
+        notes: dict[str, Any] = {"started_from": write_initial_weights(start, config, request), "resumed_at": []}
+    else:
+        start, notes = checkpoint.folder / "newest.pt", checkpoint.notes
+        notes["resumed_at"].append(checkpoint.epoch)
+        restore_curve(checkpoint, trained)
+    first = checkpoint.epoch if checkpoint else 0
+    progress(_BEFORE, "training %s on %s, from %s" % (params["network"], device, describe_start(notes)))
+    follow = FollowEpochs(progress, lambda: keep_checkpoint(trained, stages, notes))
+    logging.getLogger().addFilter(follow)
+    deeplabcut.train_network(
+        str(project), shuffle=_SHUFFLE, device=device, snapshot_path=str(start), epochs=params["epochs"] - first
+    )
+    logging.getLogger().removeFilter(follow)
     progress(_AFTER, "evaluating")
-    snapshots = find_snapshots(config_path.parent)
+    curve = read_learning_curve(trained / "learning_stats.csv")
+    snapshots = choose_snapshots(trained, checkpoint, curve)
     loader = DLCLoader(str(project), shuffle=_SHUFFLE)
     frames = {mode: ["/".join(Path(name).parts[-2:]) for name in loader.image_filenames(mode)] for mode in ("test",)}
     wanted = sorted(facts["frames"][index]["name"] for index in test)
     if sorted(frames["test"]) != wanted:
         raise RuntimeError("DeepLabCut tests on other frames than those that were asked for")
     evaluation = evaluate_model(loader, config_path, snapshots["best"], facts, params["likelihood_cutoff"], device)
-    curve = read_learning_curve(config_path.parent / "learning_stats.csv")
     config["metadata"].update(project_path="", pose_config_path="")
     files = {
         "pytorch_config.yaml": format_yaml(config),
-        "snapshot-best.pt": snapshots["best"].read_bytes(),
-        "snapshot-last.pt": snapshots["last"].read_bytes(),
+        "snapshot-best.pt": read_weights(snapshots["best"]),
+        "snapshot-last.pt": read_weights(snapshots["last"]),
         "learning_curve.png": draw_learning_curve(curve),
     }
     for name, content in files.items():
@@ -263,32 +290,9 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         "network": params["network"],
         "backbone": describe_backbone(config),
         "device": device,
-        "started_from": started_from,
+        **notes,
         "best_epoch": snapshots["best_epoch"],
         "evaluation": evaluation,
         "learning_curve": curve,
         "deeplabcut": str(deeplabcut.__version__),
     }
-
-
-def find_snapshots(folder: Path) -> dict[str, Any]:
-    """Return the best and the last snapshot, and the epoch of the best; with one snapshot, it is both."""
-    numbered = {}
-    for path in folder.glob("snapshot-*.pt"):
-        match = re.fullmatch(r"snapshot-(best-)?(\d+)\.pt", path.name)
-        if match:
-            numbered[bool(match.group(1)), int(match.group(2))] = path
-    if not numbered:
-        raise RuntimeError("DeepLabCut left no snapshot in %s" % folder)
-    last = max((key for key in numbered if not key[0]), default=max(numbered))
-    best = max((key for key in numbered if key[0]), default=last)
-    return {"best": numbered[best], "last": numbered[last], "best_epoch": best[1]}
-
-
-def format_yaml(config: dict[str, Any]) -> bytes:
-    """Return a configuration as plain YAML."""
-    import json
-
-    import yaml
-
-    return str(yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)).encode()

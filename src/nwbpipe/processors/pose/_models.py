@@ -27,8 +27,7 @@ def write_model(folder: Path, results: Results, context: Context) -> None:
         Its facts have ``bodyparts``, ``skeleton`` and ``frames`` (see `LabelledProject`).
     """
     summary, facts = results.summary, context.facts
-    for name, content in results.arrays["files"].items():
-        (folder / name).write_bytes(np.asarray(content[()]).tobytes())
+    write_files(folder, results)
     rows = summary["learning_curve"]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with (folder / "learning_curve.csv").open("w", encoding="utf-8", newline="") as file:
@@ -39,14 +38,20 @@ def write_model(folder: Path, results: Results, context: Context) -> None:
         frame["name"]: {"image": frame["image"], "labels": digest(canonical_json(frame["points"]))}
         for frame in facts["frames"]
     }
-    _write_json(folder / "training_index.json", frames)
+    write_json(folder / "training_index.json", frames)
     model = {
         **{name: value for name, value in summary.items() if name != "learning_curve"},
         "bodyparts": facts["bodyparts"],
         "skeleton": facts["skeleton"],
         "likelihood_cutoff": context.params.likelihood_cutoff,
     }
-    _write_json(folder / "model.json", model)
+    write_json(folder / "model.json", model)
+
+
+def write_files(folder: Path, results: Results) -> None:
+    """Write the files that a compute module left in its results."""
+    for name, content in results.arrays["files"].items():
+        (folder / name).write_bytes(np.asarray(content[()]).tobytes())
 
 
 def read_model(folder: Path) -> dict[str, Any]:
@@ -67,5 +72,5 @@ def make_node(part: str) -> str:
     return part.replace("/", "_").replace(":", "_")
 
 
-def _write_json(path: Path, values: Any) -> None:
+def write_json(path: Path, values: Any) -> None:
     path.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
