@@ -86,6 +86,7 @@ ROOMS: dict[str, set[str]] = {
     "serve": {
         "errors",
         "disk",
+        "machine",
         "validation",
         "stores",
         "files",

@@ -27,6 +27,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 from nwbpipe.cli import _main
 from nwbpipe.cli.cmd_export import Format
+from nwbpipe.cli.cmd_inspect import Viewer
 from nwbpipe.processors import processor, processor_names
 from tests.cli.stand_ins import Answer
 
@@ -52,6 +53,7 @@ MODULES = [f"nwbpipe.{room}" for room in (*ROOMS, "export.ml", "review._compare_
 # Parameters to which an option's value goes under another name; None: one of any name.
 ALIASES = {
     "file": "path",
+    "inspect file": "location",
     "log file": "location",
     "project": "path",
     "init folder": "path",
@@ -98,7 +100,7 @@ ALIASES = {
 }
 PRINTED = {
     "as_json", "as_csv", "prov", "show_all", "processors name", "interfaces name", "help topic",
-    "init package", "new overwrite", "tools requirements name", "watch write_unit",
+    "init package", "inspect viewer", "new overwrite", "tools requirements name", "watch write_unit",
     "watch write_dockerfile",
 }  # fmt: skip
 # Values of options that take not every value, and what arrives of them: at first, and as it is changed.
@@ -110,6 +112,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "export window": (None, ((1.5, 2.5), [1.5, 2.5])),
     "scrub again_after": (None, (7.5, [timedelta(days=7.5)])),
     "compare words": ((["a.nwb", "first"], []), (["b.nwb", "second", "third"], ["b.nwb", "second", "third"])),
+    "inspect viewer": ((Viewer.REPORT, []), (Viewer.NEUROSIFT, [])),
     "init folder": (None, ("changed", ["changed/nwbpipe.toml"])),
     "tools dockerfile output": (None, ("changed", ["changed"])),
     "processors name": (None, ("suite2p", ["suite2p"])),

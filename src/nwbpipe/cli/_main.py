@@ -23,6 +23,7 @@ from nwbpipe.cli import (
     cmd_export_ml,
     cmd_help,
     cmd_init,
+    cmd_inspect,
     cmd_interfaces,
     cmd_load,
     cmd_log,
@@ -82,6 +83,7 @@ app.command("download")(cmd_download.download)
 app.command("upload")(cmd_upload.upload)
 app.command("doctor")(cmd_doctor.doctor)
 app.command("report")(cmd_report.report)
+app.command("inspect")(cmd_inspect.inspect)
 app.command("serve")(cmd_serve.serve)
 app.command("help")(cmd_help.show_help)
 app.add_typer(cmd_edit.app, name="edit")

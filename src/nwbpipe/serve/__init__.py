@@ -9,6 +9,7 @@ try:
     import uvicorn  # noqa: F401
 
     from nwbpipe.serve._app import create_app
+    from nwbpipe.serve._inspect import inspect_with_neurosift, make_report, open_address
     from nwbpipe.serve._security import Keys, is_loopback
     from nwbpipe.serve._server import serve
     from nwbpipe.serve._view import ProjectView
@@ -16,4 +17,13 @@ except ImportError as error:
     msg = "the packages for the dashboard are not installed"
     raise ToolMissingError(msg, found=str(error), hint="pip install 'nwbpipe[web]'") from error
 
-__all__ = ["Keys", "ProjectView", "create_app", "is_loopback", "serve"]
+__all__ = [
+    "Keys",
+    "ProjectView",
+    "create_app",
+    "inspect_with_neurosift",
+    "is_loopback",
+    "make_report",
+    "open_address",
+    "serve",
+]
