@@ -35,6 +35,7 @@ OURS = {
     "motion_correction": "imaging:MotionCorrection",
     "pca_scores": "behavior:PcaScores",
     "photometry_dff": "photometry:PhotometryDff",
+    "pose_filter": "pose:PoseFilter",
     "recording_quality": "ephys:RecordingQuality",
     "ripples": "ephys:Ripples",
     "session_units": "ephys:SessionUnits",

@@ -1,10 +1,11 @@
-"""Processors of pose: keypoints in videos."""
+"""Processors of pose: keypoints in videos, and their filter."""
 
 from nwbpipe.processors.pose._deeplabcut import DeepLabCut, DeepLabCutParams
 from nwbpipe.processors.pose._deeplabcut_load import DeepLabCutModel, DeepLabCutModelParams
 from nwbpipe.processors.pose._deeplabcut_train import DeepLabCutTrain, DeepLabCutTrainParams
 from nwbpipe.processors.pose._facemap_keypoints import FacemapKeypoints, FacemapKeypointsParams
 from nwbpipe.processors.pose._facemap_train import FacemapTrain, FacemapTrainParams
+from nwbpipe.processors.pose._pose_filter import PoseFilter, PoseFilterParams
 
 __all__ = [
     "DeepLabCut",
@@ -17,4 +18,6 @@ __all__ = [
     "FacemapKeypointsParams",
     "FacemapTrain",
     "FacemapTrainParams",
+    "PoseFilter",
+    "PoseFilterParams",
 ]

@@ -41,7 +41,7 @@ class PoseParams(Params):
 
 def prepare_poses(nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
     """Check the inputs ``video`` and ``model``; return the number of frames, where files start, and the keypoints."""
-    _require_ndx_pose()
+    require_ndx_pose()
     model = read_model(Path(context.inputs["model"].folder))
     facts = describe_video(context.input(nwbfile, "video"), context.inputs["video"].path)
     return {**facts, **{name: model[name] for name in ("bodyparts", "skeleton", "likelihood_cutoff")}}
@@ -114,7 +114,8 @@ def write_poses(
     )
 
 
-def _require_ndx_pose() -> None:
+def require_ndx_pose() -> None:
+    """Import ndx-pose, whose classes files with keypoints are then opened with; refuse to go on without it."""
     try:
         import ndx_pose  # noqa: F401
     except ImportError as error:
