@@ -91,7 +91,7 @@ def find_keypoints(names: Iterable[str], keypoints: Sequence[Mapping[str, Any]],
     InputError
         A name is that of no keypoint, or of several.
     """
-    found = []
+    numbers = []
     for name in names:
         matches = [number for number, keypoint in enumerate(keypoints) if keypoint["series"] == name]
         matches = matches or [
@@ -105,5 +105,5 @@ def find_keypoints(names: Iterable[str], keypoints: Sequence[Mapping[str, Any]],
                 found=name,
                 hint="correct the name",
             )
-        found += matches
-    return found
+        numbers += matches
+    return numbers

@@ -36,8 +36,8 @@ def compute(request: Dict[str, Any], results: h5py.File, progress: Progress) -> 
             ahead = np.where((front == rear).all(axis=1, keepdims=True), np.nan, front - rear)
             results["heading"] = np.arctan2(ahead[:, 1], ahead[:, 0])
         if facts["head_direction"]:
-            left, right = (pose.read(number) for number in facts["head_direction"])
-            results["head_direction"] = _head_direction(times, left, right, params["camera_view"])
+            left_point, right_point = (pose.read(number) for number in facts["head_direction"])
+            results["head_direction"] = _head_direction(times, left_point, right_point, params["camera_view"])
         for name, measure in (("distances", _distance), ("angles", compute_angle)):
             if facts[name]:
                 columns = [measure(*(pose.read(number) for number in chosen)) for chosen in facts[name]]
@@ -101,10 +101,10 @@ class _Pose:
         missing = unlikely = total = 0
         for number in numbers:
             positions, low = self._read_raw(number)
-            known = np.isfinite(positions).all(axis=1)
+            finite = np.isfinite(positions).all(axis=1)
             missing, unlikely, total = (
-                missing + int((low | ~known).sum()),
-                unlikely + int((low & known).sum()),
+                missing + int((low | ~finite).sum()),
+                unlikely + int((low & finite).sum()),
                 total + low.size,
             )
         return {"missing": missing / max(total, 1), "unlikely": unlikely / max(total, 1)}
@@ -139,16 +139,16 @@ def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm(one - other, axis=1))
 
 
-def _head_direction(times: np.ndarray, left: np.ndarray, right: np.ndarray, view: str) -> np.ndarray:
+def _head_direction(times: np.ndarray, left_point: np.ndarray, right_point: np.ndarray, view: str) -> np.ndarray:
     import xarray as xr
     from movement.kinematics import compute_forward_vector_angle
 
-    both = xr.DataArray(
-        np.stack([left, right], axis=2),
+    pair = xr.DataArray(
+        np.stack([left_point, right_point], axis=2),
         dims=("time", "space", "keypoints"),
         coords={"time": times, "space": ["x", "y"], "keypoints": ["left", "right"]},
     )
-    angle = compute_forward_vector_angle(both, "left", "right", camera_view=view)
+    angle = compute_forward_vector_angle(pair, "left", "right", camera_view=view)
     return np.asarray(angle.values)
 
 
@@ -176,10 +176,10 @@ def _visit_regions(
         visited += [number] * len(stays)
         seconds.append(float((spans[inside, 1] - spans[inside, 0]).sum()))
         visits.append(len(stays))
-    every = np.concatenate(bounds)
-    order = np.argsort(every[:, 0], kind="stable")
+    intervals = np.concatenate(bounds)
+    order = np.argsort(intervals[:, 0], kind="stable")
     total = float((spans[tracked, 1] - spans[tracked, 0]).sum())
-    results["visits"], results["visited"] = every[order], np.array(visited, dtype=np.int64)[order]
+    results["visits"], results["visited"] = intervals[order], np.array(visited, dtype=np.int64)[order]
     results["region_time"], results["region_visits"] = np.array(seconds), np.array(visits, dtype=np.int64)
     results["region_fraction"] = np.array(seconds) / total if total else np.full(len(seconds), np.nan)
     return {"tracked_s": total, "recorded_s": float((spans[:, 1] - spans[:, 0]).sum())}

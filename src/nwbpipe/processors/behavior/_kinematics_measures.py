@@ -15,9 +15,9 @@ def find_stretches(times: np.ndarray, max_gap: float) -> list[tuple[int, int]]:
 
 def compute_angle(first: np.ndarray, middle: np.ndarray, last: np.ndarray) -> np.ndarray:
     """Return the angle at the middle of three points, 0 to π; arrays of positions, (n_frames, 2 or 3)."""
-    one, other = first - middle, last - middle
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    cosine = np.einsum("ts,ts->t", one, other) / np.where(lengths > 0, lengths, np.nan)
+    to_first, to_last = first - middle, last - middle
+    lengths = np.linalg.norm(to_first, axis=1) * np.linalg.norm(to_last, axis=1)
+    cosine = np.einsum("ts,ts->t", to_first, to_last) / np.where(lengths > 0, lengths, np.nan)
     return np.asarray(np.arccos(np.clip(cosine, -1.0, 1.0)))
 
 
@@ -36,16 +36,19 @@ def smooth_positions(times: np.ndarray, positions: np.ndarray, window_s: float) 
     """
     present = np.flatnonzero(np.isfinite(positions).all(axis=1))
     smoothed = np.full(positions.shape, np.nan)
-    known, values = times[present], positions[present]
+    known_times, values = times[present], positions[present]
     half = window_s / 2 + 1e-9
-    first, last = np.searchsorted(known, known - half), np.searchsorted(known, known + half, side="right")
+    first, last = (
+        np.searchsorted(known_times, known_times - half),
+        np.searchsorted(known_times, known_times + half, side="right"),
+    )
     width = int((last - first).max(initial=1))
     for start in range(0, present.size, _BLOCK):
         rows = slice(start, start + _BLOCK)
         index = first[rows, None] + np.arange(width)
         used = index < last[rows, None]
         index = np.minimum(index, present.size - 1)
-        lag = (known[index] - known[rows, None]) / half
+        lag = (known_times[index] - known_times[rows, None]) / half
         powers = np.where(used, 1.0, 0.0)[..., None] * lag[..., None] ** np.arange(3)
         normal = np.einsum("twi,twj->tij", powers, powers)
         sums = np.einsum("twi,twd->tid", powers, values[index])
@@ -63,9 +66,9 @@ def frame_durations(times: np.ndarray, step: float, max_gap: float) -> np.ndarra
     """
     middle = (times[:-1] + times[1:]) / 2
     gap = np.diff(times) > max_gap
-    left = np.concatenate([[times[0] - step / 2], np.where(gap, times[1:] - step / 2, middle)])
-    right = np.concatenate([np.where(gap, times[:-1] + step / 2, middle), [times[-1] + step / 2]])
-    return np.column_stack([left, right])
+    begins_at = np.concatenate([[times[0] - step / 2], np.where(gap, times[1:] - step / 2, middle)])
+    ends_at = np.concatenate([np.where(gap, times[:-1] + step / 2, middle), [times[-1] + step / 2]])
+    return np.column_stack([begins_at, ends_at])
 
 
 def find_visits(inside: np.ndarray, tracked: np.ndarray, gap_before: np.ndarray) -> np.ndarray:

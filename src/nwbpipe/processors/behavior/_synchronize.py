@@ -140,11 +140,11 @@ class Synchronize(Processor):
         first: TimeSeries | None = None
         members = []
         for number, stream in enumerate(context.facts["streams"]):
-            told = results.summary["streams"][stream["bound"]]
+            account = results.summary["streams"][stream["bound"]]
             series = TimeSeries(
                 # A name of its own: others would find two objects where they name the input.
                 name=f"{context.step}_{stream['name']}",
-                description=_describe_result(stream, told, results.summary),
+                description=_describe_result(stream, account, results.summary),
                 comments=stream["comments"],
                 data=DatasetChunks(results.arrays[str(number)]),
                 unit=stream["unit"],
@@ -306,20 +306,20 @@ def _choose_options(stream: Mapping[str, Any], params: SynchronizeParams) -> dic
     }
 
 
-def _describe_result(stream: Mapping[str, Any], told: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    return "; ".join(_list_facts(stream, told, summary)) + "."
+def _describe_result(stream: Mapping[str, Any], account: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    return "; ".join(_list_facts(stream, account, summary)) + "."
 
 
-def _list_facts(stream: Mapping[str, Any], told: Mapping[str, Any], summary: Mapping[str, Any]) -> Iterator[str]:
+def _list_facts(stream: Mapping[str, Any], account: Mapping[str, Any], summary: Mapping[str, Any]) -> Iterator[str]:
     rows = summary["rows"]
-    if "events" in told:
+    if "events" in account:
         yield f"{stream['path']}: {stream['unit']} in the bin around each time"
-        yield f"{told['counted']} of {told['events']} counted, {told['outside']} outside of the bins"
+        yield f"{account['counted']} of {account['events']} counted, {account['outside']} outside of the bins"
     elif stream["method"] == "count":
         yield f"{stream['path']}: samples in the bin around each time"
     else:
-        yield f"{stream['path']} at these times: {stream['method']}, from {told['source_rate']:.6g} Hz"
-        if told["low_pass_hz"] is not None:
-            yield f"low-pass at {told['low_pass_hz']:.4g} Hz"
-    if told["missing"]:
-        yield f"{told['missing']} of {rows} rows with values missing (NaN)"
+        yield f"{stream['path']} at these times: {stream['method']}, from {account['source_rate']:.6g} Hz"
+        if account["low_pass_hz"] is not None:
+            yield f"low-pass at {account['low_pass_hz']:.4g} Hz"
+    if account["missing"]:
+        yield f"{account['missing']} of {rows} rows with values missing (NaN)"

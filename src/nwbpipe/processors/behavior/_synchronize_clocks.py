@@ -68,12 +68,12 @@ def _ids(item: Any) -> Iterator[str]:
 
 def _find_sources(ids: list[str], sources: dict[str, str], records: list[RunRecord]) -> Iterator[str]:
     """Return the sources that objects came from: by their conversion, or by the runs that computed them."""
-    seen: set[str] = set()
+    visited: set[str] = set()
     while ids:
         name = ids.pop()
-        if name in seen:
+        if name in visited:
             continue
-        seen.add(name)
+        visited.add(name)
         if name in sources:
             yield sources[name]
         for record in records:

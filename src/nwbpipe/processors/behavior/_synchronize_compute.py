@@ -34,8 +34,8 @@ class Grid:
         """Return start and end of the bin around each of these rows."""
         times = self.read(max(first - 1, 0), min(last + 1, self.count))
         inner = times[first > 0 : times.size - (last < self.count)]
-        before = float(times[0]) if first > 0 else None
-        return bin_edges(inner, before, float(times[-1]) if last < self.count else None, self.step)
+        earlier = float(times[0]) if first > 0 else None
+        return bin_edges(inner, earlier, float(times[-1]) if last < self.count else None, self.step)
 
 
 def compute(request: Dict[str, Any], results: h5py.File, progress: Progress) -> Dict[str, Any]:
@@ -56,10 +56,10 @@ def compute(request: Dict[str, Any], results: h5py.File, progress: Progress) -> 
                 progress((number + part) / len(streams), name)
 
             if stream["kind"] in _EVENTS:
-                told = _count_events(file, stream, grid, results, str(number), report)
+                account = _count_events(file, stream, grid, results, str(number), report)
             else:
-                told = _sample_columns(file, stream, columns[stream["bound"]], grid, results, str(number), report)
-            summary["streams"][stream["bound"]] = told
+                account = _sample_columns(file, stream, columns[stream["bound"]], grid, results, str(number), report)
+            summary["streams"][stream["bound"]] = account
         summary.update({"rows": grid.count, "start": float(grid.read(0, 1)[0]), "step": grid.step})
     return summary
 
@@ -138,13 +138,13 @@ def _sample_columns(
     size = max(grid.count, 1)
     chunk = (min(size, max(1, (1 << 16) // max(int(np.prod(shape)), 1))), *(max(item, 1) for item in shape))
     out = results.create_dataset(name, (grid.count, *shape), kind, chunks=chunk, maxshape=(None, *shape))
-    told: dict[str, Any] = {"source_rate": 1 / members[0][1].step, "low_pass_hz": None, "missing": 0}
+    account: dict[str, Any] = {"source_rate": 1 / members[0][1].step, "low_pass_hz": None, "missing": 0}
     for number, (member, times) in enumerate(members[:1] if counted else members):
         max_gap = stream["max_gap_s"] if stream["max_gap_s"] is not None else 1.5 * times.step
         cutoff = None
         if stream["method"] == "linear" and stream["lowpass"] is not None and grid.step > times.step * _FASTER:
             cutoff = stream["lowpass"] / grid.step / 2
-            told["low_pass_hz"] = cutoff
+            account["low_pass_hz"] = cutoff
         reader = _Reader(file, member, times, grid, stream, max_gap, cutoff)
         for first, last in _blocks(grid.count, reader.rows):
             block = reader.read(first, last)
@@ -154,9 +154,9 @@ def _sample_columns(
             else:
                 target[...] = block.reshape(target.shape)
             out[first:last] = target
-            told["missing"] += 0 if counted else int((~np.isfinite(block).all(axis=1)).sum())
+            account["missing"] += 0 if counted else int((~np.isfinite(block).all(axis=1)).sum())
             report((number + last / grid.count) / len(members))
-    return told
+    return account
 
 
 class _Reader:

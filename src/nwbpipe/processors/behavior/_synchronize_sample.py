@@ -53,23 +53,23 @@ def _sample(
     times: np.ndarray, values: np.ndarray, at: np.ndarray, method: str, max_gap: float, slack: float
 ) -> np.ndarray:
     last = times.size - 1
-    right = np.clip(np.searchsorted(times, at - slack), 0, last)
-    exact = np.abs(times[right] - at) <= slack
-    left = np.where(exact, right, np.clip(np.searchsorted(times, at - slack) - 1, 0, last))
-    since, until = at - times[left], times[right] - at
+    upper = np.clip(np.searchsorted(times, at - slack), 0, last)
+    exact = np.abs(times[upper] - at) <= slack
+    lower = np.where(exact, upper, np.clip(np.searchsorted(times, at - slack) - 1, 0, last))
+    since, until = at - times[lower], times[upper] - at
     if method == "linear":
-        span = times[right] - times[left]
+        span = times[upper] - times[lower]
         inside = (since >= 0) & (until >= 0) & (span <= max_gap + slack)
         weight = np.where(span > 0, since / np.where(span > 0, span, 1.0), 0.0)[:, None]
-        sampled = values[left] * (1 - weight) + values[right] * weight
+        sampled = values[lower] * (1 - weight) + values[upper] * weight
     elif method == "nearest":
-        nearer = np.where(np.abs(until) < np.abs(since), right, left)
+        nearer = np.where(np.abs(until) < np.abs(since), upper, lower)
         inside = np.abs(times[nearer] - at) <= max_gap / 2 + slack
         sampled = values[nearer]
     else:
         inside = (since >= 0) & (since <= max_gap + slack)
-        sampled = values[left]
-    return np.where((exact | inside)[:, None], np.where(exact[:, None], values[right], sampled), np.nan)
+        sampled = values[lower]
+    return np.where((exact | inside)[:, None], np.where(exact[:, None], values[upper], sampled), np.nan)
 
 
 def low_pass_at(
@@ -117,14 +117,14 @@ def _weigh(
     steps = np.where(gaps > max_gap + slack, step, gaps) if times.size > 1 else np.array([step])
     share = np.convolve(np.pad(steps, 1, mode="edge"), [0.5, 0.5], mode="valid")[: times.size]
     stretch = np.concatenate([[0], np.cumsum(gaps > max_gap + slack)])
-    here = stretch[np.clip(np.searchsorted(times, at - slack), 0, times.size - 1)]
+    own_stretch = stretch[np.clip(np.searchsorted(times, at - slack), 0, times.size - 1)]
     out = np.full((at.size, values.shape[1]), np.nan)
     for row in range(0, at.size, _ROWS):  # more rows at once: a matrix of zeros mostly
         part = at[row : row + _ROWS]
         near = slice(*np.searchsorted(times, [part[0] - half_width, part[-1] + half_width]))
         lag = times[near] - part[:, None]
         window = 0.54 + 0.46 * np.cos(np.pi * lag / half_width)
-        window[(np.abs(lag) > half_width) | (stretch[near] != here[row : row + _ROWS, None])] = 0.0
+        window[(np.abs(lag) > half_width) | (stretch[near] != own_stretch[row : row + _ROWS, None])] = 0.0
         kernel = np.sinc(2 * cutoff_hz * lag) * window * share[near]
         total = kernel.sum(axis=1, keepdims=True)
         total = np.where(total > 0, total, np.nan)

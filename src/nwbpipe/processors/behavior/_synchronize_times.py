@@ -68,10 +68,10 @@ def _read_marks(where: str, stamps: h5py.Dataset) -> tuple[np.ndarray, float]:
     ValueError
         A time is not later than the one before, or not a number.
     """
-    marks, step, before = [], 1.0, -np.inf
+    marks, step, earlier = [], 1.0, -np.inf
     for first in range(0, stamps.shape[0], BLOCK):
         times = np.asarray(stamps[first : first + BLOCK], dtype=np.float64)
-        steps = np.diff(times, prepend=before)
+        steps = np.diff(times, prepend=earlier)
         wrong = np.flatnonzero(~((steps > 0) & np.isfinite(times)))
         if wrong.size:
             message = (
@@ -80,12 +80,12 @@ def _read_marks(where: str, stamps: h5py.Dataset) -> tuple[np.ndarray, float]:
             raise ValueError(message % (where, first + wrong[0]))
         if first == 0 and times.size > 1:
             step = float(np.median(steps[1:]))
-        before = times[-1]
+        earlier = times[-1]
         marks.append(times[::_MARK])
     return np.concatenate(marks), step
 
 
-def bin_edges(times: np.ndarray, before: float | None, after: float | None, step: float) -> np.ndarray:
+def bin_edges(times: np.ndarray, earlier: float | None, later: float | None, step: float) -> np.ndarray:
     """Return the bin around each time of the grid: it ends half-way to its neighbours.
 
     Where the grid has a gap (more than three usual intervals), a bin ends half a usual interval from its time.
@@ -94,7 +94,7 @@ def bin_edges(times: np.ndarray, before: float | None, after: float | None, step
     ----------
     times : ndarray of float64, shape (n_times,)
         Part of the grid, in seconds.
-    before, after : float or None
+    earlier, later : float or None
         The neighbours of that part; None at the ends of the grid.
     step : float
         The usual interval, in seconds.
@@ -104,10 +104,10 @@ def bin_edges(times: np.ndarray, before: float | None, after: float | None, step
     ndarray of float64, shape (n_times, 2)
         Start and end of each bin, the end excluded.
     """
-    ends = [times[0] - step if before is None else before], times, [times[-1] + step if after is None else after]
+    ends = [times[0] - step if earlier is None else earlier], times, [times[-1] + step if later is None else later]
     padded = np.concatenate(ends)
     middle = (padded[:-1] + padded[1:]) / 2
     wide = np.diff(padded) > 3 * step
-    left = np.where(wide[:-1], times - step / 2, middle[:-1])
-    right = np.where(wide[1:], times + step / 2, middle[1:])
-    return np.column_stack([left, right])
+    begins_at = np.where(wide[:-1], times - step / 2, middle[:-1])
+    ends_at = np.where(wide[1:], times + step / 2, middle[1:])
+    return np.column_stack([begins_at, ends_at])

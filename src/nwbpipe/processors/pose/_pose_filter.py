@@ -75,7 +75,9 @@ class PoseFilter(Processor):
 
         raw, summary = context.input(nwbfile, "pose"), results.summary
         series = []
-        for number, (keypoint, told) in enumerate(zip(context.facts["keypoints"], summary["keypoints"], strict=True)):
+        for number, (keypoint, counts) in enumerate(
+            zip(context.facts["keypoints"], summary["keypoints"], strict=True)
+        ):
             source = raw.pose_estimation_series[keypoint["series"]]
             times = (
                 {"timestamps": source}
@@ -92,7 +94,7 @@ class PoseFilter(Processor):
             series.append(
                 PoseEstimationSeries(
                     name=source.name,
-                    description=f"{source.description.rstrip('.')}, filtered: {_describe(told)}.",
+                    description=f"{source.description.rstrip('.')}, filtered: {_describe(counts)}.",
                     data=results.arrays[f"{number}/data"][()],
                     unit=source.unit,
                     reference_frame=source.reference_frame,
@@ -102,7 +104,7 @@ class PoseFilter(Processor):
             )
         names = ("scorer", "source_software", "source_software_version", "skeleton", "source_video", "device")
         linked = {name: getattr(raw, name) for name in names if getattr(raw, name, None) is not None}
-        total = {key: sum(told[key] for told in summary["keypoints"]) for key in summary["keypoints"][0]}
+        total = {key: sum(counts[key] for counts in summary["keypoints"]) for key in summary["keypoints"][0]}
         context.module(nwbfile, self.module).add(
             PoseEstimation(
                 name=context.name("PoseEstimation"),
@@ -114,10 +116,10 @@ class PoseFilter(Processor):
         )
 
 
-def _describe(told: Mapping[str, int]) -> str:
+def _describe(counts: Mapping[str, int]) -> str:
     return (
-        f"{told['unlikely']} of {told['frames']} positions left out as unlikely, {told['filled']} filled, "
-        f"{told['missing']} missing"
+        f"{counts['unlikely']} of {counts['frames']} positions left out as unlikely, {counts['filled']} filled, "
+        f"{counts['missing']} missing"
     )
 
 

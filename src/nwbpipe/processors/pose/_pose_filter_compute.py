@@ -34,10 +34,10 @@ def running_median(times: np.ndarray, values: np.ndarray, frames: int) -> np.nda
         windows = np.lib.stride_tricks.sliding_window_view(padded, frames, axis=0)
         for start in range(0, last - first, _BLOCK):
             block = windows[start : start + _BLOCK]
-            known = np.isfinite(values[first + start : first + start + len(block)])
+            finite = np.isfinite(values[first + start : first + start + len(block)])
             # Where the middle is known the window is not empty; elsewhere the result does not count.
-            medians = np.nanmedian(np.where(known[..., None], block, 0.0), axis=2)
-            out[first + start : first + start + len(block)] = np.where(known, medians, np.nan)
+            medians = np.nanmedian(np.where(finite[..., None], block, 0.0), axis=2)
+            out[first + start : first + start + len(block)] = np.where(finite, medians, np.nan)
     return out
 
 
@@ -53,17 +53,19 @@ def fill_gaps(times: np.ndarray, values: np.ndarray, max_gap: float) -> Tuple[np
         The rows that each was filled from.
     """
     filled = values.copy()
-    known = np.flatnonzero(np.isfinite(values).all(axis=1))
+    finite = np.flatnonzero(np.isfinite(values).all(axis=1))
     lost = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    after = np.searchsorted(known, lost)
-    inner = (after > 0) & (after < known.size)
-    lost, after = lost[inner], after[inner]
-    neighbours = np.column_stack([known[after - 1], known[after]]) if lost.size else np.zeros((0, 2), np.int64)
+    next_row = np.searchsorted(finite, lost)
+    inner = (next_row > 0) & (next_row < finite.size)
+    lost, next_row = lost[inner], next_row[inner]
+    neighbours = (
+        np.column_stack([finite[next_row - 1], finite[next_row]]) if lost.size else np.zeros((0, 2), np.int64)
+    )
     near = times[neighbours[:, 1]] - times[neighbours[:, 0]] <= max_gap + 1e-9
     lost, neighbours = lost[near], neighbours[near]
-    left, right = neighbours.T
-    weight = ((times[lost] - times[left]) / (times[right] - times[left]))[:, None]
-    filled[lost] = values[left] * (1 - weight) + values[right] * weight
+    lower, upper = neighbours.T
+    weight = ((times[lost] - times[lower]) / (times[upper] - times[lower]))[:, None]
+    filled[lost] = values[lower] * (1 - weight) + values[upper] * weight
     return filled, lost, neighbours
 
 
@@ -72,11 +74,11 @@ def filter_keypoint(
 ) -> Tuple[np.ndarray, Any, Dict[str, int]]:
     """Return the filtered positions of a keypoint, their likelihood (None if it has none), and what was done."""
     positions = positions.copy()
-    known = np.isfinite(positions).all(axis=1)
+    finite = np.isfinite(positions).all(axis=1)
     unlikely = np.zeros(times.size, dtype=bool)
     if likelihood is not None and params["min_likelihood"] is not None:
-        unlikely = known & ~(likelihood >= params["min_likelihood"])
-    positions[unlikely | ~known] = np.nan
+        unlikely = finite & ~(likelihood >= params["min_likelihood"])
+    positions[unlikely | ~finite] = np.nan
     if params["median_frames"] is not None:
         positions = running_median(times, positions, params["median_frames"])
     rows = np.zeros(0, np.int64)
@@ -86,14 +88,19 @@ def filter_keypoint(
             likelihood = likelihood.copy()
             likelihood[rows] = likelihood[neighbours].min(axis=1)
     missing = int((~np.isfinite(positions).all(axis=1)).sum())
-    told = {"frames": int(times.size), "unlikely": int(unlikely.sum()), "filled": int(rows.size), "missing": missing}
-    return positions, likelihood, told
+    counts = {
+        "frames": int(times.size),
+        "unlikely": int(unlikely.sum()),
+        "filled": int(rows.size),
+        "missing": missing,
+    }
+    return positions, likelihood, counts
 
 
 def compute(request: Dict[str, Any], results: h5py.File, progress: Progress) -> Dict[str, Any]:
     """Leave ``data`` and ``confidence`` of each keypoint, under its number, in `results`."""
     keypoints, params = request["facts"]["keypoints"], request["params"]
-    told = []
+    counts = []
     with h5py.File(request["inputs"]["pose"]["file"], "r", locking=False) as file:
         first = keypoints[0]
         if first["timestamps"] is None:
@@ -109,10 +116,10 @@ def compute(request: Dict[str, Any], results: h5py.File, progress: Progress) -> 
             likelihood = None
             if keypoint["confidence"] is not None:
                 likelihood = file[keypoint["confidence"]][()].astype(np.float64)
-            positions, likelihood, done = filter_keypoint(times, raw, likelihood, params)
+            positions, likelihood, account = filter_keypoint(times, raw, likelihood, params)
             results["%d/data" % number] = positions
             if likelihood is not None:
                 results["%d/confidence" % number] = likelihood
-            told.append(done)
+            counts.append(account)
             progress((number + 1) / len(keypoints), keypoint["name"])
-    return {"keypoints": told}
+    return {"keypoints": counts}
