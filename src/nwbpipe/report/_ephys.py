@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nwbpipe.report._content import Figure, SessionContent, name_with_step, path_of
 from nwbpipe.report._envelope import read_rows
+from nwbpipe.report._ephys_quality import draw_ephys_quality
 from nwbpipe.report._picture import encode_picture
 from nwbpipe.report._plot import BLUE, GREY, RED, Plot, find_limits
 from nwbpipe.report._table import draw_table, format_value
@@ -25,7 +26,7 @@ _HIDDEN = {"spike_times", "waveform_mean", "waveform_sd", "waveforms", "electrod
 
 
 def draw_ephys(content: SessionContent) -> Iterator[Figure]:
-    """Draw the probe and a piece of each recording, then each table of units."""
+    """Draw the probe, a piece of each recording, its quality and drift, then each table of units."""
     tables = [table for table in content.find("Units") if len(table)]
     if content.nwbfile.electrodes is not None and len(content.nwbfile.electrodes):
         yield from _draw_probe(content, tables)
@@ -33,6 +34,7 @@ def draw_ephys(content: SessionContent) -> Iterator[Figure]:
         if len(series.data.shape) == 2 and series.data.shape[0] > 1:
             yield from _draw_snippet(content, series)
             content.mark_shown(series)
+    yield from draw_ephys_quality(content)
     for table in tables:
         yield from _draw_units(content, table)
         content.mark_shown(table)
