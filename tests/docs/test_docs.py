@@ -105,7 +105,7 @@ RUNNABLE = [page for page in PAGES if any(block.runnable for block in blocks(pag
 
 # Those that take a minute are left to `make test-long`.
 CLUSTER = "how-do-i-use-our-cluster.md"  # by `make test-slurm`
-LONG = ("how-do-i-process-photometry.md", "how-do-i-sort-spikes.md", "how-good-is-my-scan.md")
+LONG = ("how-do-i-process-photometry.md", "how-do-i-sort-spikes.md", "how-good-is-my-scan.md", "tutorial.md")
 
 
 _MARKS = {name: (pytest.mark.long, pytest.mark.timeout(1800)) for name in LONG} | {CLUSTER: (pytest.mark.slurm,)}
