@@ -56,7 +56,7 @@ def put_on(monkeypatch: pytest.MonkeyPatch, *options: str, kind: str = "nfs") ->
         ("/lab data/a", "nolock,local_lock=all", "nfs", "local_lock=all,nolock"),
         ("/lab data/a", "local_lock=flock", "nfs", "local_lock=flock"),
         ("/lab data/a", "local_lock=posix", "nfs", ""),  # `flock` reaches the server
-        ("/shared/me", "", "nfs4", ""),
+        ("/home", "", "nfs4", ""),
         ("/fast/x", "", "lustre", "localflock"),
         ("/tmp", "", "ext4", ""),
     ],
