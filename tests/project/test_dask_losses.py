@@ -12,7 +12,8 @@ import pytest
 
 from nwbpipe.errors import WorkError
 from nwbpipe.processors import Resources
-from nwbpipe.project.execute import Event, Job
+from nwbpipe.project import Project
+from nwbpipe.project.execute import Event, Job, JobOutcome
 from nwbpipe.project.execute._dask import DaskExecutor
 from nwbpipe.project.execute._jobqueue import JobWorkers
 from tests.fixtures.projects import make_project, table
@@ -50,6 +51,7 @@ def test_a_job_that_only_waited_at_a_lost_worker_is_sent_again(executor: tuple[D
         assert dask.wait(0) == []
         assert len(set(client.keys)) == number  # Dask takes a key once
     dask._note_begin((0.0, {"token": token, **PLACE}))
+    assert dask.wait(0) == [Event(token, begun=True)]
     dask._happened.put(Event(token, lost=True))
     assert dask.wait(0) == [Event(token, lost=True, job=PLACE)]
     assert len(client.keys) == 4
@@ -119,6 +121,36 @@ def test_memory_and_time_limits_are_told_apart(tmp_path: Path, stand_ins: StandI
     assert table(project) == {"m1/s0 first": "failed"}
     assert [run.outcome for run in project.runs()] == ["interrupted", "failed"]
     assert {run.error["code"] for run in project.runs() if run.error} == {"NP215"}
+
+
+class Waiting(Losing):
+    """An executor whose first job waits, and begins at the second look."""
+
+    tells_begin = True
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        super().__init__()
+        self.look = look
+
+    def wait(self, timeout: float) -> list[Event]:
+        self.look()
+        self.lost += 1
+        if self.lost == 2:
+            return [Event(1, begun=True)]
+        return [Event(1, JobOutcome("failed", text="a test"))] if self.lost > 3 else []
+
+
+@pytest.mark.usefixtures("test_processors")
+def test_a_run_that_waits_for_a_worker_is_told_from_one_that_runs(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "lab", 1, '[steps.first]\nprocessor = "scale"\n')
+    seen: list[tuple[str, str]] = []
+
+    def look() -> None:
+        (state,) = Project(project.spec.path).state("m1/s0", "first")
+        seen.append((state.state, state.reason))
+
+    project.run(executor=Waiting(look))
+    assert seen[:3] == [("running", "waits for a worker"), ("running", ""), ("running", "")]
 
 
 @pytest.fixture

@@ -83,6 +83,8 @@ class DaskExecutor:
         With ``address`` a running scheduler is used; otherwise a cluster of its kind is started.
     """
 
+    tells_begin = True
+
     def __init__(self, spec: ExecutorSpec) -> None:
         self._distributed = require("distributed")
         self._spec = spec
@@ -268,6 +270,7 @@ class DaskExecutor:
         if (sent := self._sent.get(values.get("token", 0))) is not None:
             sent.scheduler_job = {name: str(value) for name, value in values.items() if name != "token"}
             sent.begun = True
+            self._happened.put(Event(values["token"], begun=True))
 
     def _make_event(self, token: int, future: Any) -> Event:
         if future.status == "finished":
@@ -310,7 +313,7 @@ class DaskExecutor:
         return True
 
     def _settle(self, event: Event) -> Event:
-        sent = self._sent.pop(event.token, None)
+        sent = None if event.begun else self._sent.pop(event.token, None)
         return replace(event, job=sent.scheduler_job) if sent is not None and event.lost else event
 
     def close(self) -> None:

@@ -22,6 +22,8 @@ class Event:
         The outcome, if it ended.
     lost : bool
         True if its worker died: the runner may submit it again.
+    begun : bool
+        True if a worker begins it, where the executor `tells_begin`.
     fraction, text
         Progress.
     job : mapping of str to str
@@ -33,6 +35,7 @@ class Event:
     token: int
     ended: JobOutcome | None = None
     lost: bool = False
+    begun: bool = False
     fraction: float = 0.0
     text: str = ""
     job: Mapping[str, str] = field(default_factory=dict)
@@ -82,6 +85,7 @@ class Executor(Protocol):
     whatever process, calls ``execute_job(dataclasses.asdict(job))`` and hands back its outcome; the result is in the
     session file by then. A class is made known by an entry point of the group ``nwbpipe.executors``, whose name is
     the ``kind`` in nwbpipe.toml; it is called with an `ExecutorSpec`. `nwbpipe.testing.ExecutorTests` tests all this.
+    One with the attribute ``tells_begin = True`` sends an event with `begun` when a worker begins a job.
     """
 
     def explain_refusal(self, wanted: Resources) -> str:

@@ -186,7 +186,10 @@ class Runner:
         return state.step != CONVERT and resources != self.planner.project.steps[state.step].resources
 
     def _start(self, state: StepState, resources: Resources, tries: int = 0) -> None:
-        lease = self.leases.take(lease_name(state), session=state.session, step=state.run, **identify_job())
+        about = {"session": state.session, "step": state.run, **identify_job()}
+        if getattr(self.executor, "tells_begin", False):
+            about["waits"] = "a worker"
+        lease = self.leases.take(lease_name(state), **about)
         if lease is None:
             self._elsewhere[state.session, state.run] = time.monotonic()
             return
@@ -222,6 +225,9 @@ class Runner:
         if running is None:
             return
         state = running.state
+        if event.begun:
+            self.leases.change(running.lease, waits="")
+            return
         if event.ended is None and not event.lost:
             if self.reporter is not None:
                 self.reporter.on_progress(state, event.fraction, event.text)

@@ -286,12 +286,14 @@ class Planner:
 
     def _show_running(self, plans: dict[str, SessionPlan]) -> None:
         names: dict[str, list[str]] = {}
+        waiting: dict[str, list[str]] = {}
         for content in Leases(self.state).list_active():
             if "session" in content and "step" in content:
-                names.setdefault(str(content["session"]), []).append(str(content["step"]))
+                for lists in (names, waiting) if content.get("waits") else (names,):
+                    lists.setdefault(str(content["session"]), []).append(str(content["step"]))
         for session, running in names.items():
             if session in plans:
-                plans[session] = plans[session].mark_running(running)
+                plans[session] = plans[session].mark_running(running, waiting.get(session, ()))
 
 
 def _summarize_artefact(state: StepState, artefact: StoredArtefact | None) -> tuple[str, bool, str, str]:

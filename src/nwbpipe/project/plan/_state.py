@@ -14,6 +14,7 @@ STATE_MARKS: Mapping[State, str] = {
 }  # fmt: skip
 # In these states a step has the result that a run would give.
 SOUND: tuple[State, ...] = ("done", "unverified")
+_WAITING = "waits for a worker"
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,10 @@ class SessionPlan:
         """Return the states of a step: several if it fans out."""
         return [state for state in self.steps if state.step == step]
 
-    def mark_running(self, names: Sequence[str]) -> SessionPlan:
-        """Return the plan with the runs of these names in the state "running"."""
+    def mark_running(self, names: Sequence[str], waiting: Sequence[str] = ()) -> SessionPlan:
+        """Return the plan with the runs of these names in the state "running"; some wait for a worker."""
         steps = (
-            replace(state, state="running", reason="", ready=False)
+            replace(state, state="running", reason=_WAITING if state.run in waiting else "", ready=False)
             if state.run in names and state.state not in SOUND
             else state
             for state in self.steps

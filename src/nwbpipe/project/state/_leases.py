@@ -27,7 +27,7 @@ from nwbpipe.stores import Store
 TTL = 60.0  # seconds
 _MAX_TTL = 86400.0
 _MAX_BYTES = 2**16
-_TEXTS = ("owner", "machine", "session", "step", "run", "scheduler", "job")
+_TEXTS = ("owner", "machine", "session", "step", "run", "scheduler", "job", "waits")
 
 
 @dataclass
@@ -170,14 +170,24 @@ class Leases:
         while not self._stop.wait(self.ttl / 4):
             with self._lock:
                 for lease in self._held.values():
-                    lease.content["beat"] += 1
-                    try:
-                        data = json.dumps(lease.content).encode()
-                        lease.tag = self.store.write_bytes(lease.path, data, if_tag=lease.tag)
-                    except ConflictError:
-                        lease.lost = True
-                    except NwbpipeError:
-                        continue  # the store can't be reached: the next beat tries again
+                    self._write(lease)
+
+    def change(self, lease: Lease, **about: str) -> None:
+        """Change what a lease tells others; an empty text takes it away."""
+        with self._lock:
+            kept = {name: value for name, value in lease.content.items() if name not in about}
+            lease.content = kept | {name: text for name, text in about.items() if text}
+            if lease.path in self._held:
+                self._write(lease)
+
+    def _write(self, lease: Lease) -> None:
+        lease.content["beat"] += 1
+        try:
+            lease.tag = self.store.write_bytes(lease.path, json.dumps(lease.content).encode(), if_tag=lease.tag)
+        except ConflictError:
+            lease.lost = True
+        except NwbpipeError:
+            pass  # the store can't be reached: the next beat tries again
 
 
 def _is_lease(content: Any) -> bool:
