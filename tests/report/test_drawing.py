@@ -5,12 +5,15 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+from hdmf.utils import StrDataset
 
 from nwbpipe.report import _envelope
 from nwbpipe.report._envelope import read_envelope, read_rows
 from nwbpipe.report._ephys import correlate_train
+from nwbpipe.report._overview import _join
 from nwbpipe.report._picture import outline_mask, scale_to_bytes
 from nwbpipe.report._plot import Plot, choose_ticks
 from nwbpipe.report._provenance import find_edges
@@ -124,3 +127,12 @@ def test_edges_of_the_graph() -> None:
         make_record("/processing/ophys/Segment", outputs=("/x",)),
     ]
     assert find_edges(records) == {(0, 1), (1, 2)}  # type: ignore[arg-type]
+
+
+def test_fields_that_are_lists_are_shown_as_texts() -> None:
+    assert _join(("Doe, Jane", "R")) == "Doe, Jane, R"
+    with h5py.File("texts", "w", driver="core", backing_store=False) as file:
+        dataset = file.create_dataset("keywords", data=["one", "two"])
+        assert _join(StrDataset(dataset, None)) == "one, two"
+        assert _join(dataset) == "one, two"
+    assert _join(None) == ""

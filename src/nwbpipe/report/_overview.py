@@ -92,8 +92,10 @@ def draw_session(content: SessionContent) -> Iterator[Figure]:
 def _join(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, list | tuple | np.ndarray):
-        return ", ".join(map(str, value))
+    if hasattr(value, "shape"):  # of a list, pynwb gives the dataset
+        value = np.asarray(value).ravel().tolist()
+    if isinstance(value, list | tuple):
+        return ", ".join(item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item) for item in value)
     return str(value)
 
 

@@ -185,7 +185,8 @@ class EditPages:
         count = len(form.mistakes) + sum(len(item.mistakes) for item in _iterate_all(fields, form.devices))
         return self.pages.draw(
             request, "edit.html", status, title=session.key, subject=session.subject_id, session=session.session_id,
-            form=form, digest=form.spec.digest if shown is None else shown, conflict=conflict, note=note, count=count,
+            files=[self.view.show_place(file) for file in form.spec.text.files], form=form,
+            digest=form.spec.digest if shown is None else shown, conflict=conflict, note=note, count=count,
         )  # fmt: skip
 
     def _draw_difference(
@@ -196,7 +197,8 @@ class EditPages:
         sharing = {edit.path: self._list_sharing(project, edit, spec, session) for edit in edits}
         return self.pages.draw(
             request, "difference.html", title=session.key, subject=session.subject_id, session=session.session_id,
-            edits=edits, sharing=sharing, values=values, shown=shown,
+            edits=[(self.view.show_place(edit.path), edit.lines, sharing[edit.path]) for edit in edits],
+            values=values, shown=shown,
         )  # fmt: skip
 
     def _list_sharing(self, project: Project, edit: FileEdit, spec: OpenSpec, session: Session) -> list[str]:

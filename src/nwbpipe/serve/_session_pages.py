@@ -40,8 +40,8 @@ class SessionPages:
         return self.pages.draw(
             request, "session.html", title=row.key, saved="saved" in request.query_params, has_file=has_file,
             fields=dict(session.fields) if session is not None else {}, version_of_steps=version,
-            spec=str(session.spec or "") if session is not None else "",
-            file=str(session.file) if session is not None else "",
+            spec=self.view.show_place(session.spec or "") if session is not None else "",
+            file=self.view.show_place(session.file) if session is not None else "",
             can_edit=bool(session and session.spec and not is_remote(session.spec)), **steps,
         )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -268,6 +269,11 @@ class ProjectView:
         """Return the plan of a row with what is computed now."""
         names = [str(content["step"]) for content in self.list_running() if content["session"] == row.key]
         return row.plan.mark_running(names) if names else row.plan
+
+    def show_place(self, place: Path | str) -> str:
+        """Return a path as it is seen from the project's folder, if it is below that; anything else as it is."""
+        folder = str(self.path.parent) + os.sep
+        return str(place).removeprefix(folder)
 
     # Choosing -------------------------------------------------------------------------------------------------
 
