@@ -175,8 +175,8 @@ class Leases:
     def change(self, lease: Lease, **about: str) -> None:
         """Change what a lease tells others; an empty text takes it away."""
         with self._lock:
-            kept = {name: value for name, value in lease.content.items() if name not in about}
-            lease.content = kept | {name: text for name, text in about.items() if text}
+            content = {name: value for name, value in lease.content.items() if name not in about}
+            lease.content = content | {name: text for name, text in about.items() if text}
             if lease.path in self._held:
                 self._write(lease)
 
