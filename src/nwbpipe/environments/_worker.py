@@ -27,6 +27,7 @@ import sys
 import threading
 import time
 import traceback
+from functools import partial
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
@@ -194,25 +195,25 @@ class ServedFile(io.RawIOBase):
         return True
 
 
-def read_through_parent(served: dict[str, Any]) -> None:
-    """Let `h5py.File` read the files that the parent serves.
+def open_served(served: dict[str, Any], path: Any) -> ServedFile | None:
+    """Open a file that the parent serves under the path of its stand-in; None if it serves none of that path."""
+    numbers = {os.path.realpath(name): number for name, number in served["files"].items()}
+    number = numbers.get(os.path.realpath(path))
+    return None if number is None else ServedFile(served["port"], served["token"], number)
 
-    Parameters
-    ----------
-    served : dict
-        ``port`` and ``token`` of the parent's server, ``files``: numbers by path of the stand-in.
-    """
+
+def read_through_parent(served: dict[str, Any]) -> None:
+    """Let `h5py.File` read the files that the parent serves: ``port``, ``token``, ``files`` (numbers by path)."""
     import h5py
 
     plain = h5py.File.__init__
-    numbers = {os.path.realpath(path): number for path, number in served["files"].items()}
 
     def init(self: Any, name: Any, mode: str = "r", *args: Any, **options: Any) -> None:
-        number = numbers.get(os.path.realpath(name)) if isinstance(name, (str, os.PathLike)) else None
-        if number is not None:
+        stream = open_served(served, name) if isinstance(name, (str, os.PathLike)) else None
+        if stream is not None:
             if mode != "r":
                 raise OSError("a session file that is not on this machine can be read only")
-            name = ServedFile(served["port"], served["token"], number)
+            name = stream
             options.pop("locking", None)
         plain(self, name, mode, *args, **options)
 
@@ -293,6 +294,9 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     import h5py
 
     add_packages(Path(request["results"]).with_name("packages"), request["packages"])
+    if request.get("served"):
+        media: Any = importlib.import_module("nwbpipe_kit.media")
+        media.open_served = partial(open_served, request["served"])
     module = importlib.import_module(PACKAGE + "." + request["compute"])
     asked = request["request"]
     find_programs(asked.get("tool", {}))

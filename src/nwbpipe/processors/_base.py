@@ -253,6 +253,9 @@ class Processor(ABC):
     resumable : bool
         Whether the compute module cuts its own work: it goes on from what an earlier try with the same key, tool and
         source left in the folder ``stages`` of its scratch folder. It must hold finished stages only.
+    streams_media : bool
+        Whether the compute module opens external files by `nwbpipe_kit.media.open_media`: those of a session in S3
+        are then read by ranges, and not downloaded.
     loader : Loader or None
         What takes a finished output of the tool (`nwbpipe.load`).
     """
@@ -271,6 +274,7 @@ class Processor(ABC):
     tolerance: ClassVar[float] = 0.0
     stages: ClassVar[tuple[str, ...]] = ()
     resumable: ClassVar[bool] = False
+    streams_media: ClassVar[bool] = False
     loader: ClassVar[Loader | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:

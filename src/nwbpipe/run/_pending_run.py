@@ -75,7 +75,8 @@ class PendingRun(Computation):
     @contextmanager
     def serve_inputs(self) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
         """See `Computation`."""
-        with serve_inputs(self.session, self.descriptions, self.scratch) as (inputs, served):
+        streams = self.method.streams_media
+        with serve_inputs(self.session, self.descriptions, self.scratch, streams_media=streams) as (inputs, served):
             yield {"inputs": inputs, "facts": dict(self.context.facts)}, served
 
     def record_inputs(self) -> tuple[ObjectRecord, ...]:

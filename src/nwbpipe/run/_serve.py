@@ -13,12 +13,16 @@ from nwbpipe.session import SessionFile
 
 @contextmanager
 def serve_inputs(
-    session: SessionFile, descriptions: Mapping[str, Mapping[str, Any]], scratch: Path
+    session: SessionFile,
+    descriptions: Mapping[str, Mapping[str, Any]],
+    scratch: Path,
+    *,
+    streams_media: bool = False,
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
     """Locate the inputs' data for the compute module, and serve them while the block lasts.
 
     A local session file is read where it is. One in S3 is served by ranges; its external files, which tools open by
-    themselves, are downloaded (into the cache, linked into a folder of this run).
+    themselves, are downloaded (into the cache, linked into a folder of this run), or served by ranges, too.
 
     Parameters
     ----------
@@ -28,6 +32,8 @@ def serve_inputs(
         The inputs, as `describe_input` returns them.
     scratch : Path
         Folder of the run.
+    streams_media : bool
+        Whether the compute module reads external files by ranges (`Processor.streams_media`).
 
     Yields
     ------
@@ -41,8 +47,11 @@ def serve_inputs(
     FileAccessError, ConflictError
         At the end, if something could not be read: what was computed is not to be believed then.
     """
-    with session.external_files() as find_external, session.serve(scratch) as served:
-        inputs = {
-            name: locate_input(description, served.path, find_external) for name, description in descriptions.items()
-        }
+    media = {name for item in descriptions.values() for name in item.get("external_files", ())}
+    with session.external_files() as find_external, session.serve(scratch, media if streams_media else ()) as served:
+
+        def find(name: str, path: str) -> Path:
+            return Path(served.media[name]) if name in served.media else find_external(name, path)
+
+        inputs = {name: locate_input(description, served.path, find) for name, description in descriptions.items()}
         yield inputs, served.access

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -124,7 +124,7 @@ class LocalSessionFile(SessionFile):
         yield self._locate_external_file
 
     @contextmanager
-    def serve(self, scratch: Path) -> Iterator[ServedFile]:
+    def serve(self, scratch: Path, media: Collection[str] = ()) -> Iterator[ServedFile]:
         """See `SessionFile.serve`: the tool reads the file where it is."""
         yield ServedFile(str(self._path))
 

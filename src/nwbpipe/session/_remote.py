@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -148,19 +148,40 @@ class RemoteSessionFile(SessionFile):
             yield download
 
     @contextmanager
-    def serve(self, scratch: Path) -> Iterator[ServedFile]:
-        """See `SessionFile.serve`: its ranges are served to the tool under the path of a stand-in."""
+    def serve(self, scratch: Path, media: Collection[str] = ()) -> Iterator[ServedFile]:
+        """See `SessionFile.serve`: ranges are served to the tool under the paths of stand-ins."""
         stand_in = scratch / (self.name or "session.nwb")
         stand_in.write_bytes(_STAND_IN % str(self).encode())
-        with files.cache_for_tool(self._url) as cached, RangeServer([cached]) as server:
+        with ExitStack() as stack:
+            sources: list[CachedFile] = [stack.enter_context(files.cache_for_tool(self._url))]
+            paths = {}
+            for number, name in enumerate(sorted(media), start=1):
+                sources.append(stack.enter_context(self._open_media(name)))
+                folder = scratch / "media" / str(number)
+                folder.mkdir(parents=True, exist_ok=True)
+                path = folder / name.rpartition("/")[2]
+                path.write_bytes(_STAND_IN % name.encode())
+                paths[name] = str(path)
+            server = stack.enter_context(RangeServer(sources))
+            numbers = {path: number for number, path in enumerate([str(stand_in), *paths.values()])}
             try:
-                yield ServedFile(str(stand_in), {**server.access, "files": {str(stand_in): 0}})
+                yield ServedFile(str(stand_in), {**server.access, "files": numbers}, paths)
             except ToolError as error:
                 if server.failure is not None:
                     raise server.failure from error
                 raise
         if server.failure is not None:
             raise server.failure
+
+    def _open_media(self, name: str) -> CachedFile:
+        """Open an external file, which lies below the folder of this one, to be read by ranges."""
+        store, _ = open_location(self._url)
+        try:
+            return CachedFile(store.open_ranged(name), store.location(name))
+        except NwbpipeError as error:
+            msg = f"the external file {name} can't be read: {error.problem.what}"
+            hint = "put it back beside the session file, below its folder"
+            raise InputError(msg, where=str(self), found=name, hint=hint) from error
 
 
 def _stat_of(state: RemoteState) -> RemoteStat:

@@ -6,9 +6,9 @@ import random
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -59,10 +59,13 @@ class ServedFile:
         Path that the tool opens.
     access : dict or None
         Server of its ranges (see `nwbpipe.environments.run`); None if the file is on this machine.
+    media : mapping of str to str
+        Path that the tool opens for each external file that is served, too, by its name.
     """
 
     path: str
     access: dict[str, Any] | None = None
+    media: Mapping[str, str] = field(default_factory=dict)
 
 
 class SessionFile(ABC):
@@ -308,13 +311,15 @@ class SessionFile(ABC):
         """
 
     @abstractmethod
-    def serve(self, scratch: Path) -> AbstractContextManager[ServedFile]:
+    def serve(self, scratch: Path, media: Collection[str] = ()) -> AbstractContextManager[ServedFile]:
         """Bring the file within reach of a tool's process while the block lasts.
 
         Parameters
         ----------
         scratch : Path
             Folder of the run, for a file that stands for one at a URL.
+        media : collection of str
+            Names of external files that are served, too, if the file is at a URL.
 
         Raises
         ------

@@ -50,6 +50,7 @@ class DeepLabCut(Processor):
     tool: ClassVar[Tool] = DEEPLABCUT
     compute: ClassVar[str] = "nwbpipe.processors.pose._deeplabcut_compute"
     tolerance: ClassVar[float] = 1e-3
+    streams_media: ClassVar[bool] = True
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the video and the model; return the number of frames, where each file starts, and the keypoints."""

@@ -12,6 +12,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from nwbpipe_kit.media import is_served, open_media
+
 
 def count_packets(path: str) -> int:
     """Return the number of packets of a video, an upper bound of its frames; nothing is decoded."""
@@ -29,7 +31,7 @@ def iter_video(path: str) -> Iterator[np.ndarray]:
 
     name, number = Path(path).name, 0
     try:
-        with av.open(path) as container:
+        with av.open(open_media(path)) as container:
             if not container.streams.video:
                 raise ValueError("the file %s has no video" % name)
             container.streams.video[0].thread_type = "AUTO"
@@ -84,7 +86,7 @@ def check_packets(item: dict[str, Any], expected: int | None) -> None:
     """Refuse, before anything is computed, files that can't have as many frames as the series."""
     import av
 
-    if not item["external_files"] or expected is None:
+    if not item["external_files"] or expected is None or any(map(is_served, item["external_files"])):
         return
     total = 0
     for path in item["external_files"]:
