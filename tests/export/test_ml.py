@@ -15,10 +15,10 @@ import pytest
 from nwbpipe.catalog import Catalog
 from nwbpipe.errors import LeakageError, RequestError
 from nwbpipe.export import ml
-from nwbpipe.export.ml import MlDataset, Window
+from nwbpipe.export.ml import MlDataset, Window, _streams
 from nwbpipe.export.ml._fit import Scale
 from nwbpipe.export.ml._split import Stretch
-from tests.export.ml_sessions import NAMES, declare, declare_trials, example
+from tests.export.ml_sessions import NAMES, SECONDS, declare, declare_trials, example
 
 
 def change(dataset: MlDataset, **values: Any) -> MlDataset:
@@ -194,6 +194,60 @@ def test_trials_have_tokens_and_classes(catalog: Catalog) -> None:
     inside = (times >= window.start) & (times < window.start + 1.5)
     np.testing.assert_allclose(tokens["times"], times[inside] - window.start)
     np.testing.assert_array_equal(tokens["unit"], units[inside])
+
+
+def test_types_of_events_have_the_same_columns_in_all_sessions(tmp_path: Path) -> None:
+    """One session has licks and rewards, one rewards alone."""
+    from pynwb import NWBHDF5IO
+    from pynwb.event import EventsTable
+
+    paths = []
+    for number, kinds in enumerate((["lick", "reward"], ["reward"])):
+        path = example.simulate_session(tmp_path / f"{number}.nwb", f"E{number}", 1, SECONDS, units=2)
+        with NWBHDF5IO(path, "a") as io:
+            nwbfile = io.read()
+            events = EventsTable(name="events", description="d")
+            events.add_column(name="event_type", description="d")
+            for time in np.arange(0.5, SECONDS, 1.0):
+                for kind in kinds:
+                    events.add_row(timestamp=time, event_type=kind)
+            nwbfile.add_events_table(events)
+            io.write(nwbfile)
+        paths.append(path)
+    dataset = ml.open_dataset(paths, declare(inputs={"happened": {"events": "events"}}))
+    for session, expected in (("sub-E0_ses-day1", [1, 1]), ("sub-E1_ses-day1", [0, 1])):
+        item = dataset.part("train").of_session(session)[0]
+        assert item["inputs"]["happened"].sum(axis=0).tolist() == expected
+    assert dataset.fits.units == []
+    loaded = ml.export_dataset(paths, declare(inputs={"happened": {"events": "events"}}), tmp_path / "out")
+    assert loaded is not None
+    np.testing.assert_array_equal(
+        ml.load_dataset(tmp_path / "out")[0]["inputs"]["happened"], loaded[0]["inputs"]["happened"]
+    )
+
+
+def test_series_of_other_columns_are_not_mixed(files: list[Path], tmp_path: Path) -> None:
+    path = tmp_path / "wide.nwb"
+    path.write_bytes(files[3].read_bytes())
+    with h5py.File(path, "r+") as file:
+        speed = file["acquisition/speed"]
+        attributes, values = dict(speed["data"].attrs), speed["data"][()]
+        del speed["data"]
+        speed.create_dataset("data", data=np.stack([values, values], axis=1)).attrs.update(attributes)
+        speed.attrs["neurodata_type"] = "SpatialSeries"
+        speed.attrs["namespace"] = "core"
+    with pytest.raises(RequestError, match="the columns of speed differ between sessions"):
+        ml.open_dataset([files[0], path], declare())
+
+
+def test_series_too_large_for_the_memory_are_read_window_by_window(
+    catalog: Catalog, blocks: MlDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = _streams._Budget(0)
+    monkeypatch.setattr(_streams, "_BUDGET", budget)
+    dataset = ml.open_dataset(catalog, declare())
+    assert dataset.sessions[NAMES[0]].data["speed"]._values is None  # type: ignore[union-attr]
+    np.testing.assert_array_equal(dataset[5]["targets"]["speed"], blocks[5]["targets"]["speed"])
 
 
 def test_windows_without_values_are_left_out_and_counted(files: list[Path], tmp_path: Path) -> None:

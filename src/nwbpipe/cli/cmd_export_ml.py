@@ -47,8 +47,10 @@ def export_ml(
         echo(f"{output}: up to date, nothing to do")
         return
     parts = {part: len(dataset.part(part)) for part in ("train", "valid", "test")}
-    echo(f"{output}: {', '.join(f'{part} {count:,}' for part, count in parts.items())} windows of "
-         f"{len(dataset.sessions)} sessions; see {output / 'CARD.md'}")  # fmt: skip
+    count = len(dataset.sessions)
+    sessions = "1 session" if count == 1 else f"{count} sessions"
+    windows = ", ".join(f"{part} {number:,}" for part, number in parts.items())
+    echo(f"{output}: {windows} windows of {sessions}; see {output / 'CARD.md'}")
     for name, reason in dataset.left_out.items():
         echo(f"  left out: {name}: {reason}")
     for reason, count in dataset.dropped.items():

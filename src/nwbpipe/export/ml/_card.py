@@ -70,7 +70,7 @@ def _describe_input(dataset: MlDataset, name: str) -> dict[str, Any]:
 def _count_columns(item: Data) -> int:
     if isinstance(item, Labels):
         return 1
-    return len(item.ids if isinstance(item, Points) else item.labels)
+    return len(item.labels)
 
 
 def _describe_target(dataset: MlDataset, name: str, part: str) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def render_card(dataset: MlDataset, facts: dict[str, Any]) -> str:
     ]
     for part, row in facts["parts"].items():
         lines.append(
-            f"| {part} | {row['windows']:,} | {row['seconds'] / 60:.1f} min | {row['sessions']} | {row['subjects']} "
+            f"| {part} | {row['windows']:,} | {_show_time(row['seconds'])} | {row['sessions']} | {row['subjects']} "
             f"| {row['days']} |"
         )
     lines += ["", "## Inputs", ""]
@@ -135,6 +135,10 @@ def render_card(dataset: MlDataset, facts: dict[str, Any]) -> str:
     if not dataset.left_out and not dataset.dropped:
         lines.append("Nothing.")
     return "\n".join([*lines, *_render_provenance(dataset)]) + "\n"
+
+
+def _show_time(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
 def _describe(row: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from nwbpipe.export._read_series import Floats
 from nwbpipe.export.ml._declaration import PARTS, Declaration, Stream
 from nwbpipe.export.ml._fit import UNKNOWN, Fits, Moments, list_classes, require_training
 from nwbpipe.export.ml._split import Stretch, find_part, split_sessions
-from nwbpipe.export.ml._streams import Labels, Points, Session, Signal
+from nwbpipe.export.ml._streams import Labels, Points, Session
 from nwbpipe_kit.windows import resolve
 
 NO_TIME = "the trial has no time"
@@ -87,6 +87,8 @@ class MlDataset:
         section = declaration.dataset
         bins = round(section.length / section.bin)
         self.edges: Floats = np.arange(bins + 1, dtype=np.float64) * section.bin
+        for name in declaration.streams:
+            self._require_same_columns(name)
         self.windows = list(windows) if windows is not None else self._cut()
         self.fits = fits if fits is not None else self.fit()
         if fits is None:
@@ -199,7 +201,7 @@ class MlDataset:
             for session in self.sessions.values()
             if session.name in trained
             for data in session.data.values()
-            if isinstance(data, Points)
+            if isinstance(data, Points) and data.is_population
         ]
         fits.units = sorted({unit for ids in populations for unit in ids})
         return fits
@@ -210,8 +212,6 @@ class MlDataset:
         is_population = any(session.data[name].is_population for session in self.sessions.values())
         pooled = stream.normalise == "pooled_zscore"
         is_own = is_population and not pooled
-        if not is_population:
-            self._require_same_columns(name)
         moments: dict[str, Moments] = {}
         for window in training:
             key = window.session if is_own else ""
@@ -227,10 +227,11 @@ class MlDataset:
         labels: dict[tuple[str, ...], str] = {}
         for session in self.sessions.values():
             data = session.data[name]
-            labels.setdefault(tuple(data.labels) if isinstance(data, Signal) else (), session.name)
+            if not isinstance(data, Labels) and not data.is_population:
+                labels.setdefault(tuple(data.labels), session.name)
         if len(labels) > 1:
             columns = "; ".join(f"{session}: {', '.join(names)}" for names, session in labels.items())
-            hint = "normalise = 'none', or leave sessions out by dataset.sessions"
+            hint = "leave sessions out by dataset.sessions, or name another series"
             raise RequestError(f"the columns of {name} differ between sessions", found=columns, hint=hint)
 
     def _require_parts(self) -> None:

@@ -100,7 +100,7 @@ class Section(StrictModel):
         Licence of the data, for the card.
     """
 
-    name: Annotated[str, StringConstraints(pattern=r"^[\w][\w .-]*$")]
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     sessions: str = "SELECT location FROM sessions"
     window: Seconds | tuple[float, float]
     stride: Seconds | None = None
@@ -110,6 +110,8 @@ class Section(StrictModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if not self.name.isprintable():
+            raise mistake("the name has characters that can't be shown", "name", expected="a line of text")
         if isinstance(self.window, tuple) != (self.around is not None):
             expected = "a length" if self.around is None else "first and last time from there"
             raise mistake(

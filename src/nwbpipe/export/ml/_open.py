@@ -63,7 +63,20 @@ def open_sessions(catalog: Catalog, declaration: Declaration) -> tuple[list[Sess
             where=declaration.dataset.sessions,
             hint="`nwbpipe query` shows what the SQL of dataset.sessions answers",
         )
-    return [sessions[name] for name in sorted(sessions)], left_out
+    return _share_types([sessions[name] for name in sorted(sessions)], declaration), left_out
+
+
+def _share_types(sessions: list[Session], declaration: Declaration) -> list[Session]:
+    """Give all sessions the same types of events, in one order."""
+    for name, stream in declaration.streams.items():
+        if stream.source == "events":
+            tables = [data for session in sessions if isinstance(data := session.data[name], Points)]
+            types = sorted({label for table in tables for label in table.ids})
+            sessions = [
+                replace(session, data={**session.data, name: table.with_types(types)})
+                for session, table in zip(sessions, tables, strict=True)
+            ]
+    return sessions
 
 
 def _list_files(catalog: Catalog, sql: str) -> list[str]:
@@ -168,6 +181,9 @@ class _Reading:
 
     def _read_points(self, path: str) -> Points:
         points = read_point_processes(self.reader, path)
+        if self.stream.source == "events":
+            types = [str(label) for label in points.axis.labels]
+            return Points(types, points.times, points.observed, is_population=False)
         keep = list(range(len(points.times))) if self.rows is None else sorted(self.rows.get(path, ()))
         if not keep:
             raise UnknownNameError("no unit meets the condition", where=str(self.file), found=self.stream.where)

@@ -158,7 +158,7 @@ def _read(file: h5py.File, path: Path, name: str, facts: Mapping[str, Any], decl
         observed = [rows if len(rows := intervals[stored["unit"] == n]) else _ALWAYS for n in range(len(ids))]
     columns = {key: _decode(item) for key, item in file[name_units(declaration, name)].items() if key != "id"}
     by_unit = [times[numbers == number] for number in range(len(ids))]
-    return Points([str(unit) for unit in ids], by_unit, observed, columns)
+    return Points([str(unit) for unit in ids], by_unit, observed, columns, is_population=stream.source == "units")
 
 
 def _read_signal(file: h5py.File, path: Path, name: str, facts: Mapping[str, Any], method: str | None) -> Signal:

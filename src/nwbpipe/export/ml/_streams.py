@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,29 @@ from nwbpipe.export._read_series import Floats
 from nwbpipe.processors.behavior import find_window, sample_series
 from nwbpipe_kit.windows import resolve
 
-_CACHED = 2**27  # values of a series that are kept in memory once they were asked for
+
+class _Budget:
+    """Memory for series that are kept once they were read; the others are read window by window.
+
+    None makes room for another: windows come in any order, and each would read a whole series again.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def reserve(self, signal: Signal, size: int) -> bool:
+        """Return True if a series of so many bytes may be kept until it is not used any more."""
+        if size > self._left:
+            return False
+        self._left -= size
+        finalize(signal, self._release, size)
+        return True
+
+    def _release(self, size: int) -> None:
+        self._left += size
+
+
+_BUDGET = _Budget(2**31)
 
 
 @dataclass(frozen=True)
@@ -25,21 +48,35 @@ class Points:
     Attributes
     ----------
     ids : list of str
-        One for each unit, the same in no other session: ``sub-M1_ses-a/units/7``.
+        One for each unit, the same in no other session: ``sub-M1_ses-a/units/7``; of events their types.
     times : list of ndarray, shape (n_times,)
         In seconds on the session's clock, not decreasing.
     observed : list of ndarray, shape (n_intervals, 2)
         When each was observed.
     columns : mapping of str to ndarray
         More about each unit.
+    is_population : bool
+        True for units, False for types of events, which sessions share.
     """
 
     ids: list[str]
     times: list[Floats]
     observed: list[Floats]
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    is_population: bool = True
 
-    is_population = True
+    @property
+    def labels(self) -> list[str]:
+        """Name of each column."""
+        return self.ids
+
+    def with_types(self, types: Sequence[str]) -> Points:
+        """Return events of these types in this order: one that a session lacks did not happen there."""
+        times = dict(zip(self.ids, self.times, strict=True))
+        always = np.array([[-np.inf, np.inf]])
+        return Points(
+            list(types), [times.get(name, np.zeros(0)) for name in types], [always] * len(types), is_population=False
+        )
 
     @cached_property
     def merged(self) -> tuple[Floats, NDArray[np.int64]]:
@@ -146,7 +183,8 @@ class Signal:
 
     @cached_property
     def _values(self) -> NDArray[Any] | None:
-        return self.read(0, self.count) if self.count * len(self.labels) <= _CACHED else None
+        size = self.count * len(self.labels) * 8
+        return self.read(0, self.count) if _BUDGET.reserve(self, size) else None
 
     def values(self, first: int, last: int) -> Floats:
         """Return the values of some samples, shape (n_samples, n_columns)."""
