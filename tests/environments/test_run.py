@@ -116,3 +116,16 @@ def test_a_kit_that_is_installed_with_the_tool_is_not_taken(tmp_path: Path) -> N
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert Path(done.stdout.strip()) == KIT / "traces.py"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_full_disk_under_the_log_costs_the_log_and_not_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outcome = environments.run(
+        environments.find(NUMPY), "tests.fixtures._talking_compute", {}, scratch=tmp_path, log=Path("/dev/full")
+    )
+    assert outcome.summary["lines"] == 5000
+    assert [record.getMessage() for record in caplog.records if record.name == "nwbpipe"] == [
+        "the log ends here: /dev/full: No space left on device"
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.util
 import json
+import logging
 import os
 import shutil
 import signal
@@ -37,6 +38,8 @@ from nwbpipe.errors import (
     ToolTimeoutError,
 )
 from nwbpipe.machine import select_variables
+
+logger = logging.getLogger("nwbpipe")
 
 Progress = Callable[[float, str], None]
 
@@ -276,19 +279,23 @@ def _follow(
     """Write the child's output to the log until it ends or times out; return the last lines, and if it timed out."""
     last_lines: deque[str] = deque(maxlen=200)
 
+    descriptor: int | None = os.open(log, _APPEND, 0o600)
+
     def read() -> None:
+        nonlocal descriptor
         assert child.stdout is not None
-        with child.stdout as output, os.fdopen(os.open(log, _APPEND, 0o600), "a", encoding="utf-8") as file:
+        with child.stdout as output:
             for raw in output:
                 line = raw.decode("utf-8", "replace").rstrip()
-                file.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {line}\n")
-                file.flush()
+                descriptor = _write_log(descriptor, log, line)
                 if line.startswith("@progress "):
                     if progress is not None:
                         _, fraction, text = (line + " ").split(" ", 2)
                         progress(float(fraction), text.strip())
                 elif line:
                     last_lines.append(line)
+        if descriptor is not None:
+            os.close(descriptor)
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
@@ -300,6 +307,19 @@ def _follow(
     _end_group(child)
     reader.join(_GRACE)
     return list(last_lines), timed_out
+
+
+def _write_log(descriptor: int | None, log: Path, line: str) -> int | None:
+    """Write a line to the log; if its disk is full, give the log up, and not the tool that fills a pipe meanwhile."""
+    if descriptor is None:
+        return None
+    try:
+        os.write(descriptor, f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {line}\n".encode())
+    except OSError as error:
+        logger.warning("the log ends here: %s: %s", log, error.strerror)
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _end_group(child: subprocess.Popen[bytes] | ForkedWorker) -> None:
