@@ -202,6 +202,18 @@ def test_removing_removes_the_image(docker: Callable[..., Path], calls: Callable
     assert not (own_tools / "numpy").exists()
 
 
+def test_an_engine_that_does_not_answer_holds_up_no_removal(
+    docker: Callable[..., Path], programs: Callable[[str, str], Path], own_tools: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    docker()
+    environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
+    programs("docker", "print('Cannot connect to the Docker daemon', file=sys.stderr)\nsys.exit(1)")
+    assert environments.remove(NUMPY)
+    assert not (own_tools / "numpy").exists()
+    assert "the image sha256:0123 stays, as docker does not answer: Cannot connect" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "version", "uid", "words", "lacking"),
     [

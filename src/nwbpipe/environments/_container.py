@@ -7,6 +7,7 @@ The container has no network (except with apptainer, where that needs privileges
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import subprocess
@@ -16,12 +17,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nwbpipe.environments._engine import build_engine_variables, describe_engine, find_engine
+from nwbpipe.environments._engine import build_engine_variables, describe_engine, explain_silence, find_engine
 from nwbpipe.environments._installers import choose_minor_python, run_installer
 from nwbpipe.environments._pip_settings import read_pip_options
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import OverwriteError, ToolMissingError
 
+logger = logging.getLogger("nwbpipe")
 LABEL = "nwbpipe"
 REFUSED = 125  # exit code of docker and podman when the container was not started
 _ABANDONED = "24h"
@@ -264,9 +266,16 @@ def write_context(tool: Tool, folder: Path, lock: Path | None = None) -> None:
 
 
 def remove_image(engine: Path, image: str, tool: Tool) -> None:
-    """Remove an image (for apptainer it is a file, which is deleted with its folder)."""
-    if describe_engine(engine)[0] != "apptainer":
-        run_installer([str(engine), "image", "rm", "--force", image], tool, doing="removing")
+    """Remove an image (for apptainer it is a file, which is deleted with its folder).
+
+    An engine that does not answer holds up nothing: the image stays, and a warning names it.
+    """
+    if describe_engine(engine)[0] == "apptainer":
+        return
+    if problem := explain_silence(engine):
+        logger.warning("the image %s stays, as %s does not answer: %s", image, engine.name, problem)
+        return
+    run_installer([str(engine), "image", "rm", "--force", image], tool, doing="removing")
 
 
 def _choose_base_image(tool: Tool) -> str:
