@@ -123,6 +123,15 @@ def test_columns_that_no_table_can_have_are_named(catalog: Catalog) -> None:
     assert ask(catalog, sql) == [("/units", "waveform_mean", "30x4 values for each row")]
 
 
+def test_a_documented_column_that_no_session_has_is_null(tmp_path: Path) -> None:
+    from tests.export.sessions import write_arrays_session
+
+    catalog = Catalog.of_files([write_arrays_session(tmp_path / "a.nwb")])  # units without verdicts
+    assert catalog.query("SELECT count(*) AS n FROM units WHERE verdict = 'pass'").to_pylist() == [{"n": 0}]
+    assert catalog.query("SELECT DISTINCT verdict FROM units").to_pylist() == [{"verdict": None}]
+    assert catalog.find_rows("units WHERE verdict IS NULL")[1].num_rows == 2
+
+
 def test_a_table_without_rows_can_be_asked(catalog: Catalog) -> None:
     assert ask(catalog, "SELECT verdict FROM rois") == []
     assert TABLES.keys() <= catalog.tables.keys()

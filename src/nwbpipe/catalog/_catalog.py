@@ -151,7 +151,10 @@ class Catalog:
         datasets = {name: self._packs.open(paths) for name, paths in self._manifest.tables.items()}
         views = {name: dataset for name, dataset in datasets.items() if dataset is not None}
         for name, dataset in views.items():
-            connection.register(f"_{name}", dataset)
+            connection.register(f"_ {name}", dataset)
+            missing = [column for column in TABLES.get(name, ()) if column not in dataset.schema.names]
+            nulls = "".join(f', NULL::VARCHAR AS "{column}"' for column in missing)  # as no session has any
+            connection.execute(f'CREATE VIEW "_{name}" AS SELECT *{nulls} FROM "_ {name}"')  # noqa: S608
         connection.execute("SET enable_external_access = false")
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET lock_configuration = true")
