@@ -82,7 +82,7 @@ ROOMS: dict[str, set[str]] = {
         "catalog",
         "export",
     },
-    "report": {"errors", "stores", "files", "session", "provenance", "review", "project"},
+    "report": {"errors", "stores", "files", "session", "provenance", "processors", "review", "project"},
     "serve": {
         "errors",
         "disk",

@@ -1,7 +1,18 @@
 """Processors: a declaration in the core, a compute module in the tool's own Python, and a write."""
 
 from nwbpipe.environments import Tool
-from nwbpipe.processors._base import BoundInput, Context, Input, Loaded, Loader, Params, Processor, Results
+from nwbpipe.processors._base import (
+    BoundInput,
+    Context,
+    Input,
+    Loaded,
+    Loader,
+    Params,
+    Processor,
+    ReportFigure,
+    Results,
+    StepResult,
+)
 from nwbpipe.processors._project_scope import Artefact, Folder, ProjectProcessor
 from nwbpipe.processors._registry import list_tools, processor, processor_names
 from nwbpipe.processors._resources import Resources
@@ -19,8 +30,10 @@ __all__ = [
     "Params",
     "Processor",
     "ProjectProcessor",
+    "ReportFigure",
     "Resources",
     "Results",
+    "StepResult",
     "Tool",
     "computes_same",
     "hash_compute_code",

@@ -40,7 +40,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -188,6 +188,41 @@ class Loader:
 
 
 @dataclass(frozen=True)
+class ReportFigure:
+    """A picture for a report.
+
+    Attributes
+    ----------
+    title : str
+    picture : bytes or matplotlib.figure.Figure
+        A PNG, JPEG or WebP, or a figure of matplotlib.
+    caption : str
+    """
+
+    title: str
+    picture: Any
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The result of a step as it is in a file.
+
+    Attributes
+    ----------
+    step : str
+    parameters : mapping
+        Of the run that wrote it.
+    outputs : sequence of object
+        The pynwb objects that it wrote, as far as they are in the file.
+    """
+
+    step: str
+    parameters: Mapping[str, Any]
+    outputs: Sequence[Any]
+
+
+@dataclass(frozen=True)
 class Context:
     """The run that is being written."""
 
@@ -325,3 +360,10 @@ class Processor(ABC):
 
         Containers are named by `context.name`, and go into ``context.module(nwbfile, self.module)``.
         """
+
+    def figures(self, nwbfile: NWBFile, result: StepResult) -> Iterable[ReportFigure]:
+        """Return pictures of a result for reports (`nwbpipe report`, `nwbpipe serve`); none by default.
+
+        It runs in the core, on a file that may come from anywhere; what it raises is told in the report.
+        """
+        return ()

@@ -17,6 +17,7 @@ from nwbpipe.report._imaging import draw_imaging
 from nwbpipe.report._overview import draw_session, draw_time_line, list_findings
 from nwbpipe.report._page import render_page, write_page
 from nwbpipe.report._pose import draw_pose
+from nwbpipe.report._processors import draw_processors
 from nwbpipe.report._provenance import draw_provenance
 from nwbpipe.report._signals import draw_face, draw_photometry, draw_signals
 from nwbpipe.session import SessionFile, SessionReader
@@ -31,6 +32,7 @@ _PARTS = (
     ("pose", "Pose", draw_pose),
     ("face", "Face", draw_face),
     ("signals", "Other signals", draw_signals),
+    ("processors", "From the processors", draw_processors),
     ("provenance", "Where it comes from", draw_provenance),
     ("session", "Session", draw_session),
 )
