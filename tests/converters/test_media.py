@@ -17,12 +17,13 @@ from tests.converters.raw import left_behind
 
 @pytest.mark.parametrize("how", ["link", "copy"])
 def test_videos_are_placed_beside_the_file(folder, how):
-    path = convert(raw.write_spec(folder, {"body": raw.video(options={"video": how})}), folder / "out.nwb")
-    medium = folder / "out" / "body.avi"
+    nwb = folder / "new" / "folders"  # they are made, as for a file without videos
+    path = convert(raw.write_spec(folder, {"body": raw.video(options={"video": how})}), nwb / "out.nwb")
+    medium = nwb / "out" / "body.avi"
     assert medium.read_bytes() == (folder / "body.avi").read_bytes()
     assert (medium.stat().st_nlink == 2) is (how == "link")
     convert(folder / "session.yaml", path, overwrite=True)
-    assert sorted(item.name for item in (folder / "out").iterdir()) == ["body.avi"]
+    assert sorted(item.name for item in (nwb / "out").iterdir()) == ["body.avi"]
 
 
 def test_a_video_is_copied_where_it_cant_be_linked(folder, monkeypatch):

@@ -70,7 +70,7 @@ def place_media(
             names = []
             for file, stem in _name_files(series, source.name):
                 raw.add(file.resolve())
-                folder.mkdir(exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
                 _refuse_prepared(folder)
                 target = _choose_target(file, folder, stem, overwrite)
                 used.add(target.name)
