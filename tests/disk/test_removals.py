@@ -54,6 +54,8 @@ GUARDS = {
     ("processors/imaging/extract/_compute.py", "compute"): SCRATCH,
     ("processors/imaging/suite2p/_compute.py", "PlaneRun.compute_arrays"): SCRATCH,
     ("processors/imaging/suite2p/_compute.py", "PlaneRun.register"): SCRATCH,
+    ("processors/pose/_deeplabcut_checkpoint.py", "keep_checkpoint"): SCRATCH,
+    ("processors/pose/_deeplabcut_train_compute.py", "build_project"): SCRATCH,
     ("project/state/_leases.py", "Leases.release"): STORE,
     ("project/state/_leases.py", "Leases._remove_void"): STORE,
     ("provenance/_cache_entries.py", "CacheEntries.store"): RANDOM,
