@@ -14,7 +14,7 @@ from ._synchronize_times import SampleTimes, bin_edges
 
 Progress = Callable[[float, str], None]
 
-VALUES = 1 << 22  # values of a source that are held at once
+VALUES = 1 << 20  # values of a source that are held at once
 _ROWS = 1 << 14  # rows of the grid that are computed at once, at most
 _FASTER = 1.05  # a source that is faster than the grid by less needs no low-pass
 _EVENTS = ("units", "events")

@@ -81,7 +81,7 @@ def _read_marks(where: str, stamps: h5py.Dataset) -> tuple[np.ndarray, float]:
         if first == 0 and times.size > 1:
             step = float(np.median(steps[1:]))
         earlier = times[-1]
-        marks.append(times[::_MARK])
+        marks.append(times[::_MARK].copy())  # a view would keep the block
     return np.concatenate(marks), step
 
 
