@@ -44,13 +44,21 @@ def sample_at(
     if finite.all():
         return _sample(times, values, at, method, max_gap, slack)
     out = np.full((at.size, values.shape[1]), np.nan)
-    masks, group = np.unique(finite, axis=1, return_inverse=True)
-    group = np.asarray(group).reshape(-1)
-    for number in range(masks.shape[1]):  # keypoints are missing together, x and y: few masks differ
-        columns, present = np.flatnonzero(group == number), masks[:, number]
+    for columns in _group_columns(finite):
+        present = finite[:, columns[0]]
         if present.any():
             out[:, columns] = _sample(times[present], values[present][:, columns], at, method, max_gap, slack)
     return out
+
+
+def _group_columns(finite: np.ndarray) -> list[list[int]]:
+    """Return the columns whose samples are missing together, as x and y of a keypoint are."""
+    if finite.all():
+        return [list(range(finite.shape[1]))]
+    groups: dict[bytes, list[int]] = {}
+    for column in range(finite.shape[1]):
+        groups.setdefault(finite[:, column].tobytes(), []).append(column)
+    return list(groups.values())
 
 
 def _sample(
@@ -101,10 +109,8 @@ def low_pass_at(
     # Where samples are farther apart than the kernel is dense, the line between them has to do.
     dense = np.isfinite(sample_at(times, values, at, "linear", min(max_gap, 0.5 / cutoff_hz), slack))
     finite = np.isfinite(values)
-    masks, group = np.unique(finite, axis=1, return_inverse=True)
-    group = np.asarray(group).reshape(-1)
-    for number in range(masks.shape[1]):
-        present, columns = np.flatnonzero(masks[:, number]), np.flatnonzero(group == number)
+    for columns in _group_columns(finite):
+        present = np.flatnonzero(finite[:, columns[0]])
         if present.size:
             sums = _weigh(
                 times[present], values[present][:, columns], at, cutoff_hz, half_width, max_gap, step, slack
