@@ -54,7 +54,7 @@ def test_less_shows_a_page_in_colours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [("write", "write a processor"), ("procesor", "did you mean 'processor'"), ("zebra", "`nwbpipe help`")],
+    [("write", "write a processor"), ("procesor", "did you mean 'processor'"), ("xylophone", "`nwbpipe help`")],
 )
 def test_words_that_name_no_page(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ending:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nwbpipe.cli._echo import ShownFormatter, echo
+from nwbpipe.cli._echo import ShownFormatter, echo, echo_address
 from nwbpipe.converters.spec._model import SubjectSpec
 from nwbpipe.errors import InputError, Problem, show_text
 
@@ -59,6 +59,11 @@ def test_a_line_and_a_log_message_stay_what_they_are(text: str, capsys: pytest.C
 def test_an_id_that_no_file_name_bears_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="subject_id"):
         SubjectSpec.model_validate({"subject_id": value, "species": "Mus musculus", "sex": "F", "age": "P90D"})
+
+
+def test_an_address_keeps_its_query_and_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    echo_address("http://127.0.0.1:8/?token=a%2Fb&\x1b[2J\u202e\n[::1]")
+    assert capsys.readouterr().out == "http://127.0.0.1:8/?token=a%2Fb&%1B[2J%E2%80%AE%0A[::1]\n"
 
 
 def test_the_command_line_writes_through_one_function() -> None:

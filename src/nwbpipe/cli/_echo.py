@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import string
+from urllib.parse import quote
 
 import typer
 
@@ -24,6 +26,11 @@ def echo(text: object = "", *, err: bool = False, lines: bool = False) -> None:
     """
     line = "\n".join(map(show_text, str(text).split("\n"))) if lines else show_text(text)
     typer.echo(line, err=err)
+
+
+def echo_address(address: str) -> None:
+    """Write an address of ours with its query, which `echo` hides; what is not printable ASCII is percent-encoded."""
+    typer.echo(quote(address, safe=string.punctuation))
 
 
 class ShownFormatter(logging.Formatter):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nwbpipe.cli._echo import echo
+from nwbpipe.cli._echo import echo, echo_address
 
 
 class Viewer(enum.StrEnum):
@@ -30,7 +30,7 @@ def inspect(
     from nwbpipe.stores import is_remote
 
     def show(address: str) -> None:
-        typer.echo(address)  # a link's query must be shown whole
+        echo_address(address)
         if not no_browser:
             open_address(address)
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nwbpipe.cli._echo import echo
+from nwbpipe.cli._echo import echo, echo_address
 from nwbpipe.cli._options import Profile
 
 _HERE = "127.0.0.1"
@@ -40,7 +40,7 @@ def serve(
 
     def say(text: str) -> None:
         # The query of the address is the token, which must be shown.
-        typer.echo(text) if text.startswith("http://") else echo(text, err=True)
+        echo_address(text) if text.startswith("http://") else echo(text, err=True)
 
     serve(
         project,
