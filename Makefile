@@ -97,7 +97,7 @@ test-archive: setup
 	$(BIN)/python -m pytest -m archive -v -rs
 
 test-tools: setup tools
-	$(BIN)/python -m pytest -m tool -v -rs
+	$(BIN)/python -m pytest -m "tool and not long" -v -rs
 
 test-slurm: setup
 	$(BIN)/python -m tests.fixtures.slurm

@@ -10,6 +10,7 @@ from pynwb.misc import Units
 from nwbpipe.errors import ToolFailedError
 from nwbpipe.processors.ephys import UnitQualityParams
 from nwbpipe.processors.ephys._unit_metrics import DESCRIPTIONS
+from nwbpipe.processors.ephys._unit_quality import name_merges
 from nwbpipe.run import process
 from nwbpipe.simulate import DenseProbeSettings, simulate_dense_probe
 from tests.processors.ephys import recording as rec
@@ -62,6 +63,7 @@ def test_units_are_measured_and_judged(tmp_path):
     assert 2e-4 < np.median(found["peak_to_trough_duration"]) < 9e-4
     assert set(found["verdict"]) == {"fail"}
     assert all("num_spikes" in reason for reason in found["reasons"])
+    assert set(found["merge_candidates"]) == {""}
     assert "not measured" in description
     assert "cumulative_drift" in description  # 8 s have no two intervals of 60 s
 
@@ -102,6 +104,30 @@ def test_spikes_find_their_samples_by_the_series_own_timestamps(tmp_path):
         file["units/spike_times"][1] = 6.0  # in the gap
     with pytest.raises(ValueError, match="1 of 3 spikes lie outside"):
         read_frames(units, series, read_clock(series), 1000)
+
+
+def test_halves_of_a_unit_are_candidates_of_a_merge():
+    from spikeinterface.core import create_sorting_analyzer, generate_ground_truth_recording
+    from spikeinterface.core.numpyextractors import NumpySorting
+
+    from nwbpipe.processors.ephys._unit_quality_compute import find_merges
+
+    recording, sorting = generate_ground_truth_recording(
+        durations=[20.0], num_channels=8, num_units=3, seed=3, generate_sorting_kwargs={"firing_rates": 20.0}
+    )
+    trains = [sorting.get_unit_spike_train(unit, segment_index=0) for unit in sorting.unit_ids]
+    halves = np.random.default_rng(0).random(len(trains[0])) < 0.5
+    trains = [trains[0][halves], trains[1], trains[2], trains[0][~halves]]
+    split = NumpySorting.from_unit_dict([dict(enumerate(trains))], recording.sampling_frequency)
+    analyzer = create_sorting_analyzer(split, recording, format="memory", sparse=True)
+    analyzer.compute(["random_spikes", "noise_levels", "waveforms", "templates"])
+    groups = find_merges(analyzer, UnitQualityParams().merges)
+    assert groups.tolist() == [0, -1, -1, 0]
+    assert name_merges(groups, np.array([5, 6, 7, 8])) == ["8", "", "", "5"]
+
+
+def test_more_than_two_units_are_named():
+    assert name_merges(np.array([1, 1, 0, -1, 1]), np.arange(5)) == ["1, 4", "0, 4", "", "", "0, 1"]
 
 
 @pytest.mark.parametrize("name", ["aind", "allen", "ibl"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from nwbpipe.environments import Tool
@@ -37,6 +38,13 @@ class UnitQualityParams(PreprocessingParams):
     ms_after: float = Field(2.0, gt=0, le=20, description="End of the waveforms after the spike, in ms")
     max_spikes_per_unit: int = Field(500, ge=10, description="Spikes, drawn at random, that a waveform is made of")
     isi_threshold_ms: float = Field(1.5, gt=0, description="Inter-spike intervals below this are violations, in ms")
+    merges: Literal["none", "similarity_correlograms", "x_contaminations", "temporal_splits", "feature_neighbors"] = (
+        Field(
+            "x_contaminations",
+            description="How units (of 100 spikes or more) that may be one neuron are found, by a preset; "
+            "similarity_correlograms needs a thousand spikes; temporal_splits: one takes over where another ends",
+        )
+    )
     thresholds: dict[str, Any] = Field(
         default_factory=lambda: dict(THRESHOLDS["aind"]),
         description="The set of thresholds, or its name: aind, allen, ibl",
@@ -63,7 +71,8 @@ class UnitQuality(Processor):
 
     The recording is preprocessed once; all metrics of SpikeInterface, with those of the mean waveform, are measured
     from there. The result is ``UnitQuality_<step>`` in ``ecephys``: a row for each unit, with a column for each
-    metric, the verdict pass, warn or fail, and its reasons. What could not be measured is named in its description.
+    metric, the verdict pass, warn or fail, its reasons, Bombcell's label, and the units that may be the same neuron.
+    What could not be measured is named in its description.
 
     Notes
     -----
@@ -71,7 +80,7 @@ class UnitQuality(Processor):
     """
 
     name: ClassVar[str] = "unit_quality"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     module: ClassVar[str] = "ecephys"
     containers: ClassVar[tuple[str, ...]] = ("UnitQuality",)
     inputs: ClassVar[Mapping[str, Input]] = {
@@ -131,6 +140,10 @@ class UnitQuality(Processor):
                 text = "Label by Bombcell's rules (Fabre et al. 2023): good, mua, noise, non_soma"
                 labels = [str(label) for label in results.arrays["bombcell_label"].asstr()[:]]
                 columns.append(VectorData(name="bombcell_label", description=text, data=labels))
+            if "merge_group" in results.arrays:
+                text = f"Ids of the units that may be the same neuron, by SpikeInterface's {context.params.merges}"
+                names = name_merges(results.arrays["merge_group"][:], np.asarray(units.id[:]))
+                columns.append(VectorData(name="merge_candidates", description=text, data=names))
         absent = results.summary["not_measured"]
         text = f"Quality of the units of {units.name!r}"
         if absent:
@@ -144,3 +157,12 @@ class UnitQuality(Processor):
                 colnames=[column.name for column in columns],
             )
         )
+
+
+def name_merges(groups: NDArray[np.int64], ids: NDArray[np.int64]) -> list[str]:
+    """Return for each unit the ids of the others of its group, with commas between; "" for none."""
+    others = [
+        [int(ids[other]) for other in np.flatnonzero(groups == group) if other != unit] if group >= 0 else []
+        for unit, group in enumerate(groups)
+    ]
+    return [", ".join(map(str, unit)) for unit in others]

@@ -1,7 +1,8 @@
 """Measure units on the recording that they were found in: the compute module.
 
 Runs in the tool's own Python: standard library, numpy, h5py and SpikeInterface only. `compute` leaves in ``results``
-``metrics/<name>`` (float64, (units,)), NaN where one can't be computed, and ``bombcell_label`` (text).
+``metrics/<name>`` (float64, (units,)), NaN where one can't be computed, ``bombcell_label`` (text), and
+``merge_group`` (int64, (units,)): units with the same number may be one neuron; -1 for none.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ def compute(request: Mapping[str, Any], results: h5py.File, progress: Callable[[
     metrics: Dict[str, np.ndarray] = {}
     absent: Dict[str, str] = {}
     if frames:
-        metrics, absent, labels = measure(open_cache(folder), frames, request["params"], seed)
-        if labels:
-            results["bombcell_label"] = labels
+        metrics, absent, further = measure(open_cache(folder), frames, request["params"], seed)
+        for name, values in further.items():
+            results[name] = values
     table = results.create_group("metrics")
     for name, values in metrics.items():
         table[name] = values
@@ -78,8 +79,8 @@ def read_frames(
 
 def measure(
     recording: Any, frames: List[np.ndarray], params: Mapping[str, Any], seed: Any
-) -> "tuple[Dict[str, np.ndarray], Dict[str, str], List[str]]":
-    """Return the metrics, the reason for each that was not measured, and Bombcell's labels."""
+) -> "tuple[Dict[str, np.ndarray], Dict[str, str], Dict[str, Any]]":
+    """Return the metrics, the reason for each that was not measured, and Bombcell's labels and merge groups."""
     sorting = si.NumpySorting.from_unit_dict([dict(enumerate(frames))], recording.sampling_frequency)
     analyzer = si.create_sorting_analyzer(
         sorting, recording, format="memory", sparse=True, peak_sign="neg", return_in_uV=True, seed=seed or 0
@@ -126,11 +127,37 @@ def measure(
         absent[name] = "unknown for every unit: the recording is too short, or has too few spikes"
         if name not in ("presence_ratio", "amplitude_cutoff"):  # thresholds count them as unknown
             del metrics[name]
+    further: Dict[str, Any] = {}
     try:
         labels = [str(label) for label in np.asarray(si.bombcell_label_units(analyzer)).reshape(-1)]
+        if len(labels) == len(frames):
+            further["bombcell_label"] = labels
     except Exception as error:  # its rules need metrics that a short recording does not have
-        labels, absent["bombcell_label"] = [], str(error).splitlines()[0]
-    return metrics, absent, labels if len(labels) == len(frames) else []
+        absent["bombcell_label"] = str(error).splitlines()[0]
+    if params["merges"] != "none":
+        try:
+            further["merge_group"] = find_merges(analyzer, params["merges"])
+        except Exception as error:  # too few spikes for a correlogram: the metrics are none the worse
+            absent["merge_candidates"] = (str(error).splitlines() or [type(error).__name__])[0]
+    return metrics, absent, further
+
+
+def find_merges(analyzer: Any, preset: str) -> np.ndarray:
+    """Return the number of the group of each unit that may be one neuron with others; -1 for none.
+
+    Parameters
+    ----------
+    analyzer : SortingAnalyzer
+    preset : str
+        Of SpikeInterface's `compute_merge_unit_groups`.
+    """
+    from spikeinterface.curation import compute_merge_unit_groups
+
+    groups = np.full(len(analyzer.unit_ids), -1, dtype="int64")
+    place = {unit: number for number, unit in enumerate(analyzer.unit_ids)}
+    for number, units in enumerate(compute_merge_unit_groups(analyzer, preset=preset, resolve_graph=True)):
+        groups[[place[unit] for unit in units]] = number
+    return groups
 
 
 def sum_drift(analyzer: Any) -> np.ndarray:
