@@ -100,6 +100,48 @@ def _compute(path: Path, streams: list[dict[str, Any]], **params: Any) -> tuple[
         return summary, {name: results[name][()] for name in results}
 
 
+@pytest.mark.parametrize("stop_s", [None, 20.0])
+def test_each_sample_is_counted_once_in_its_bin_and_none_after_the_last(tmp_path: Path, stop_s: float | None) -> None:
+    """100 Hz on a grid of 10 Hz: every tenth sample is on the edge of two bins, but for rounding."""
+    path = tmp_path / "regular.h5"
+    with h5py.File(path, "w") as file:
+        file["data"] = np.arange(1000.0)
+    member = {**_stream(0)["members"][0], "timestamps": None, "rate": 100.0, "start": 0.0}
+    streams = [_stream(n, members=[member], method=m) for n, m in enumerate(("count", "mean", "linear"))]
+    summary, arrays = _compute(path, streams, stop_s=stop_s)
+    counts, means, line = (arrays[str(number)] for number in range(3))
+    assert counts[:101].tolist() == [5, *[10] * 99, *([5] if stop_s else [])]
+    assert not counts[101:].any()
+    np.testing.assert_allclose(means[1:100], np.arange(1, 100) * 10 - 0.5)
+    np.testing.assert_allclose(line[:100], np.arange(100) * 10, atol=1e-3)
+    assert np.isnan(line[100:]).all()
+    assert summary["streams"]["series:2"]["missing"] == (101 if stop_s else 0)
+
+
+def test_a_gap_that_may_be_crossed_does_not_outweigh_the_samples_beside_it() -> None:
+    times = np.arange(3000) / 100
+    times = times[(times < 10) | (times > 13)]
+    tone = np.sin(2 * np.pi * 0.7 * times)[:, None]
+    at = GRID[(GRID < 9.9) | (GRID > 13.1)]
+    at = at[at < 29]
+    crossed = low_pass_at(times, tone, at, **{**LOW_PASS, "max_gap": 5.0})
+    np.testing.assert_allclose(crossed[:, 0], np.sin(2 * np.pi * 0.7 * at), atol=0.05)
+
+
+def test_a_row_in_which_several_keypoints_are_missing_is_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "pose.h5"
+    with h5py.File(path, "w") as file:
+        for name, lost in (("nose", slice(20, 40)), ("tail", slice(30, 50))):
+            file[name] = np.column_stack([np.arange(100.0), np.arange(100.0) + len(name)])
+            file[name][lost] = np.nan
+    member = {**_stream(0)["members"][0], "timestamps": None, "rate": 10.0, "start": 0.0}
+    members = [{**member, "data": name} for name in ("nose", "tail")]
+    summary, arrays = _compute(path, [_stream(0, kind="pose", members=members)])
+    assert arrays["0"].shape == (100, 2, 2)
+    np.testing.assert_allclose(arrays["0"][60], [[60, 64], [60, 64]])
+    assert summary["streams"]["series:0"]["missing"] == 30
+
+
 def test_a_long_series_is_read_in_blocks_and_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(1)
     stamps = np.cumsum(generator.uniform(0.005, 0.015, 20_000))

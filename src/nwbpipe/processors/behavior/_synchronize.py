@@ -82,7 +82,7 @@ class Synchronize(Processor):
     """
 
     name: ClassVar[str] = "synchronize"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     module: ClassVar[str] = "behavior"
     containers: ClassVar[tuple[str, ...]] = ("Synchronized",)
     inputs: ClassVar[Mapping[str, Input]] = {

@@ -25,6 +25,8 @@ class Grid:
 
     def __init__(self, times: SampleTimes, first: int, last: int) -> None:
         self._times, self._first, self.count, self.step = times, first, last - first, times.step
+        #: What is no farther before the edge of a bin is on it: rounding must not decide which bin it is in.
+        self.slack = resolve(max(abs(times.first), abs(times.last)))
 
     def read(self, first: int, last: int) -> np.ndarray:
         """Return the times of the rows from `first` up to `last`, which is excluded."""
@@ -139,23 +141,19 @@ def _sample_columns(
     chunk = (min(size, max(1, (1 << 16) // max(int(np.prod(shape)), 1))), *(max(item, 1) for item in shape))
     out = results.create_dataset(name, (grid.count, *shape), kind, chunks=chunk, maxshape=(None, *shape))
     account: dict[str, Any] = {"source_rate": 1 / members[0][1].step, "low_pass_hz": None, "missing": 0}
-    for number, (member, times) in enumerate(members[:1] if counted else members):
+    readers = []
+    for member, times in members[:1] if counted else members:
         max_gap = stream["max_gap_s"] if stream["max_gap_s"] is not None else 1.5 * times.step
         cutoff = None
         if stream["method"] == "linear" and stream["lowpass"] is not None and grid.step > times.step * _FASTER:
             cutoff = stream["lowpass"] / grid.step / 2
             account["low_pass_hz"] = cutoff
-        reader = _Reader(file, member, times, grid, stream, max_gap, cutoff)
-        for first, last in _blocks(grid.count, reader.rows):
-            block = reader.read(first, last)
-            target = out[first:last]
-            if stream["kind"] == "pose":
-                target[:, number] = block.reshape(target[:, number].shape)
-            else:
-                target[...] = block.reshape(target.shape)
-            out[first:last] = target
-            account["missing"] += 0 if counted else int((~np.isfinite(block).all(axis=1)).sum())
-            report((number + last / grid.count) / len(members))
+        readers.append(_Reader(file, member, times, grid, stream, max_gap, cutoff))
+    for first, last in _blocks(grid.count, min(reader.rows for reader in readers)):
+        block = np.stack([reader.read(first, last) for reader in readers], axis=1)
+        out[first:last] = block.reshape(last - first, *shape)
+        account["missing"] += int((~np.isfinite(block).all(axis=(1, 2))).sum())
+        report(last / grid.count)
     return account
 
 
@@ -183,6 +181,7 @@ class _Reader:
         if self._method in ("mean", "count"):
             bins = self._grid.bins(first, last)
             low, high = self._times.find(bins[0, 0]), self._times.find(bins[-1, 1]) + 1
+            bins -= self._grid.slack
             if self._method == "count":
                 return count_in_bins(self._times.read(max(low - 1, 0), high), bins)[:, None]
             times, values = self._load(max(low - 1, 0), high)
@@ -203,7 +202,7 @@ class _Reader:
         if self._confidence is not None and self._least is not None:
             likelihood = np.asarray(self._confidence[first:last], dtype=np.float64)
             values[~(likelihood >= self._least)] = np.nan
-        return self._times.read(first, min(last, self._times.count)), values
+        return self._times.read(first, last), values
 
 
 def _count_events(
@@ -224,13 +223,13 @@ def _count_events(
         total += times.size
         for first, last in _blocks(grid.count, 1 << 18):
             bins = grid.bins(first, last)
-            counts = count_in_bins(times, bins)
+            counts = count_in_bins(times, bins - grid.slack)
             counted += int(counts.sum())
             if intervals is not None:
                 inside = np.zeros(bins.shape[0], dtype=bool)
                 for begin, end in np.reshape(intervals, (-1, 2)):
-                    inside |= (bins[:, 0] >= begin - grid.step / 2 - 1e-9) & (
-                        bins[:, 1] <= end + grid.step / 2 + 1e-9
+                    inside |= (bins[:, 0] >= begin - grid.step / 2 - grid.slack) & (
+                        bins[:, 1] <= end + grid.step / 2 + grid.slack
                     )
                 counts = np.where(inside, counts, np.nan)
             out[first:last, column] = counts

@@ -124,7 +124,9 @@ def _weigh(
     step: float, slack: float,
 ) -> np.ndarray:  # fmt: skip
     gaps = np.diff(times)
-    steps = np.where(gaps > max_gap + slack, step, gaps) if times.size > 1 else np.array([step])
+    # A sample beside a gap stands for no more time than others: else it would outweigh all that the kernel covers.
+    usual = min(max_gap, max(0.5 / cutoff_hz, 1.5 * step)) + slack
+    steps = np.where(gaps > usual, step, gaps) if times.size > 1 else np.array([step])
     share = np.convolve(np.pad(steps, 1, mode="edge"), [0.5, 0.5], mode="valid")[: times.size]
     stretch = np.concatenate([[0], np.cumsum(gaps > max_gap + slack)])
     own_stretch = stretch[np.clip(np.searchsorted(times, at - slack), 0, times.size - 1)]
@@ -133,6 +135,8 @@ def _weigh(
     for row in range(0, at.size, _ROWS):
         part = at[row : row + _ROWS]
         near = slice(*np.searchsorted(times, [part[0] - half_width, part[-1] + half_width]))
+        if near.start == near.stop:
+            continue
         lag = times[near] - part[:, None]
         place = np.minimum(np.abs(lag) * ((table.shape[1] - 2) / half_width) + 0.5, table.shape[1] - 1).astype(
             np.int32

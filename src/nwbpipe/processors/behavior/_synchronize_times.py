@@ -48,7 +48,7 @@ class SampleTimes:
     def read(self, first: int, last: int) -> np.ndarray:
         """Return the times of the samples from `first` up to `last`, which is excluded; float64."""
         if self._stamps is None:
-            return np.asarray(self._start + np.arange(first, last) / self._rate)
+            return np.asarray(self._start + np.arange(first, min(last, self.count)) / self._rate)
         return np.asarray(self._stamps[first:last], dtype=np.float64)
 
     def find(self, time: float) -> int:
