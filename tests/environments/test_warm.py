@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -130,3 +132,69 @@ def test_they_end_with_the_process_that_keeps_them(tmp_path: Path) -> None:
         assert alive(template)
         parent.kill()
     wait_for(lambda: not alive(template))
+
+
+@pytest.mark.parametrize("preload", [(), None])
+def test_a_run_s_folder_may_have_any_name(preload: tuple[str, ...] | None, run: Callable[..., Any]) -> None:
+    name = os.fsdecode(b"a \xff\n'")
+    assert run(name, replace(NUMPY, preload=preload))["folder"].endswith(name)
+
+
+def test_a_caller_that_ignores_its_children_s_ends_is_told_of_the_run_s(run: Callable[..., Any]) -> None:
+    earlier = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        first = run("a")
+    finally:
+        signal.signal(signal.SIGCHLD, earlier)
+    assert run("b")["parent"] == first["parent"] != os.getpid()
+
+
+def test_without_such_sockets_a_run_is_started_by_itself(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(94, "Socket type not supported")
+
+    monkeypatch.setattr(socket, "socketpair", refuse)
+    assert run("a")["parent"] == os.getpid()
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, answers: list[bytes]) -> None:
+    """Let Ctrl-C come when the next answer has been received."""
+    real = socket.socket.recv
+
+    def receive(control: socket.socket, *words: int) -> bytes:
+        answers.append(real(control, *words))
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(socket.socket, "recv", receive)
+
+
+def test_ctrl_c_while_a_run_begins_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[bytes] = []
+    interrupt_after(monkeypatch, answers)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        environments.run(
+            environments.find(NUMPY), "tests.fixtures._family_compute", {}, scratch=tmp_path, log=tmp_path / "log"
+        )
+    assert caught.traceback  # which holds all that could be collected
+    wait_for(lambda: not alive(int(answers[0])))
+    assert _warm._idle == {}
+
+
+def test_ctrl_c_takes_no_exit_code_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        python = object.__new__(_warm._WarmPython)
+        python.control, python.key = ours, ("a test",)
+        worker = _warm.ForkedWorker(python, 1, os.open(os.devnull, os.O_WRONLY), os.open(os.devnull, os.O_RDONLY))
+        theirs.send(b"-15")
+        interrupt_after(monkeypatch, [])
+        with pytest.raises(KeyboardInterrupt):
+            worker.wait()
+        assert worker.wait(0) == worker.poll() == -15
+        worker.release()
+        assert (theirs.recv(64), list(_warm._idle.values())) == (b"ended", [python])
+        _warm._idle.clear()
+        worker.stdout.close()

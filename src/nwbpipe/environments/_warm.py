@@ -52,21 +52,23 @@ class _WarmPython:
         """Start a run; return None if the Python has gone."""
         child_input, our_input = os.pipe()
         our_output, child_output = os.pipe()
+        worker = None
         try:
             self.control.settimeout(_PATIENCE)
             socket.send_fds(self.control, [os.fsencode(request)], [child_input, child_output])
-            answer = self.control.recv(64)
+            if answer := self.control.recv(64):
+                worker = ForkedWorker(self, int(answer), our_input, our_output)
         except OSError:
-            answer = b""
+            pass
         finally:
             os.close(child_input)
             os.close(child_output)
-        if not answer:
-            os.close(our_input)
-            os.close(our_output)
-            self.end()
-            return None
-        return ForkedWorker(self, int(answer), our_input, our_output)
+            if worker is None:  # an interrupted request, too: its fork ends with its input
+                os.close(our_input)
+                os.close(our_output)
+                self.process.kill()
+                self.end()
+        return worker
 
     def end(self) -> None:
         """End it: it reads the end of its input."""
@@ -98,7 +100,8 @@ class ForkedWorker:
         if self.returncode is None:
             self._python.control.settimeout(timeout)
             try:
-                answer = self._python.control.recv(64)
+                # It stays in the socket, for an interrupt may come before it is kept here.
+                answer = self._python.control.recv(64, socket.MSG_PEEK)
             except (TimeoutError, BlockingIOError):
                 raise subprocess.TimeoutExpired("a run in a warm Python", timeout or 0.0) from None
             except OSError:
@@ -121,6 +124,7 @@ class ForkedWorker:
         """Give the Python back once the run, and all that it started, have ended."""
         self.stdin.close()
         try:
+            self._python.control.recv(64)  # the exit code
             self._python.control.send(b"ended")
         except OSError:
             self._python.end()
@@ -173,7 +177,10 @@ def fork_worker(
         worker = python.fork(request)
         if worker is not None:
             return worker
-    return _WarmPython(key, [*words, _worker.TEMPLATE, "h5py", *modules], variables).fork(request)
+    try:
+        return _WarmPython(key, [*words, _worker.TEMPLATE, "h5py", *modules], variables).fork(request)
+    except OSError:  # such a socket is not known to every system that calls itself Linux
+        return None
 
 
 def end_warm() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -23,19 +24,21 @@ def serve(main: Callable[[str], None], modules: list[str]) -> None:
     answers are the child's pid and, once it has ended, its exit code (negative: the signal). It stays a zombie, so
     that no other process gets its pid, until the next message.
     """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who ignores it, as daemons do, never sees how a child ended
     control = socket.socket(fileno=os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for name in modules:
         importlib.import_module(name)
     while True:
         message, descriptors = socket.recv_fds(control, _MESSAGE, 2)[:2]
+        request = os.fsdecode(message)
         if not message:
             os._exit(0)
         pid = os.fork()
         if pid == 0:
             control.close()
-            become_worker(message.decode(), descriptors)
-            main(message.decode())
+            become_worker(request, descriptors)
+            main(request)
         for descriptor in descriptors:
             os.close(descriptor)
         try:
