@@ -31,6 +31,7 @@ RETURNS = {
     "proposals.propose_project": SimpleNamespace(
         sessions=(), as_dict=dict, write=lambda overwrite: Path(f"written-{overwrite}")
     ),
+    "serve.make_report.as_uri": "file:///report.html",
     "publish.check_readiness": SimpleNamespace(is_ready=True, assets=(), notes=(), problems=(), as_dict=dict),
     "publish.download": SimpleNamespace(
         is_complete=True,

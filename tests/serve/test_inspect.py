@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import os
+import stat
+import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -48,7 +52,7 @@ def test_no_browser_is_opened_where_there_is_no_screen(monkeypatch: pytest.Monke
 def test_a_file_with_an_address_is_a_link(capsys: pytest.CaptureFixture[str]) -> None:
     said: list[str] = []
     links: list[str] = []
-    inspect_with_neurosift("https://lab.example/a b.nwb?v=1&w=2", said.append, links.append)
+    inspect_with_neurosift("https://lab.example/a b.nwb?v=1&w=2", said.append, links.append, browse=False)
     assert links == [f"{NEUROSIFT}/nwb?url=https%3A%2F%2Flab.example%2Fa%20b.nwb%3Fv%3D1%26w%3D2"]
     assert "not ours" in said[0]
 
@@ -91,6 +95,58 @@ def test_a_file_of_this_machine_is_served_by_ranges_to_neurosift_alone(session_n
         assert ask(server, "PUT", path).status_code == 405
     finally:
         server.close()
+
+
+def test_a_file_that_changes_is_served_no_more_since_parts_of_two_would_mix(session_nwb: Path) -> None:
+    server = FileServer(session_nwb)
+    try:
+        path = urlsplit(server.address).path
+        beyond = ask(server, "GET", path, range="bytes=999999999-")
+        assert beyond.status_code == 416
+        assert beyond.headers["access-control-allow-origin"] == NEUROSIFT
+        session_nwb.write_bytes(session_nwb.read_bytes() + b"more")
+        assert ask(server, "GET", path, range="bytes=0-9").status_code == 410
+        session_nwb.unlink()
+        assert ask(server, "GET", path).status_code == 410
+    finally:
+        server.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such name")
+def test_a_name_that_is_not_utf_8_is_served(session_nwb: Path) -> None:
+    odd = session_nwb.rename(session_nwb.with_name(os.fsdecode(b"a\xff %2F#.nwb")))
+    server = FileServer(odd)
+    server.close()
+    assert server.address.endswith("/a%3F%20%252F%23.nwb")
+    assert ask(server, "HEAD", urlsplit(server.address).path).status_code == 200
+
+
+def test_no_program_is_started_with_the_secret_address(
+    session_nwb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All users of a machine see the words that a browser is started with."""
+    monkeypatch.setenv("NWBPIPE_CACHE", str(tmp_path / "cache"))
+    links: list[str] = []
+    pages: list[tuple[str, str, int]] = []
+
+    def browse(address: str) -> bool:
+        page = Path(urlsplit(address).path)
+        pages.append((address, html.unescape(page.read_text()), stat.S_IMODE(page.stat().st_mode)))
+        return True
+
+    monkeypatch.setattr("nwbpipe.serve._inspect.open_address", browse)
+    monkeypatch.setattr(FileServer, "run", FileServer.close)
+    inspect_with_neurosift(session_nwb, lambda _: None, links.append)
+    inspect_with_neurosift("https://lab.example/a.nwb?signature=x", lambda _: None, links.append)
+    inspect_with_neurosift(session_nwb, lambda _: None, links.append, browse=False)
+    assert len(links) == 3
+    for link, (address, text, mode) in zip(links, pages, strict=False):
+        assert address.startswith("file://")
+        assert link not in address
+        assert f'url={link}"' in text
+        assert mode == 0o600
+    assert len(pages) == 2
+    assert len([*(tmp_path / "cache" / "links").iterdir()]) == 1  # that of the server has ended with it
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

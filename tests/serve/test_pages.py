@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -11,8 +12,9 @@ from typing import Any
 import h5py
 import pytest
 
+from nwbpipe.processors import ReportFigure, processor
 from nwbpipe.project import Project
-from nwbpipe.project.state import Leases, RunObject
+from nwbpipe.project.state import Leases, RunObject, identify_machine
 from nwbpipe.serve._draw import main
 from nwbpipe.serve._overview import LENGTH
 from nwbpipe.serve._view import Selection, cut_page
@@ -91,6 +93,14 @@ def test_a_lease_shows_as_running_at_once_and_counts_once(lab: Project) -> None:
     assert "Running now" not in visitor.get("/part/running").text
 
 
+def test_a_lease_of_no_process_is_shown_and_not_stopped(lab: Project) -> None:
+    content = {"machine": identify_machine(), "session": "m1/s0", "step": "first"}
+    lab.planner.state.write_bytes("leases/x.json", json.dumps(content).encode())
+    page = Visitor(lab.spec.path).get("/").text
+    assert "Running now" in page
+    assert "stop runner" not in page
+
+
 def test_a_session_shows_its_runs_and_the_log_of_a_failure(tmp_path: Path) -> None:
     project = make_project(tmp_path / "lab", 1, FAILING)
     project.run(executor=Inline())
@@ -147,14 +157,36 @@ def test_the_report_is_drawn_once_for_each_state_of_the_file(lab: Project, monke
     assert len(commands) == 2
 
 
-def test_the_process_that_draws_prints_the_parts_of_a_report(
-    made_lab: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+def test_the_process_that_draws_prints_the_parts_of_a_report_and_nothing_of_what_others_print(
+    made_lab: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
+    """A processor may print a name of the file, which would be markup."""
+
+    def figures(_method: Any, _nwbfile: Any, _result: Any) -> list[ReportFigure]:
+        print("<b>from python</b>")
+        os.write(1, b"<b>from a library</b>")
+        return []
+
+    monkeypatch.setattr(type(processor("scale")), "figures", figures)
     monkeypatch.setattr("sys.argv", ["draw", str(made_lab / "nwb" / "s1.nwb")])
     main()
-    text = capsysbinary.readouterr().out.decode()
-    assert "Graph of runs" in text
-    assert "<html" not in text
+    output, errors = capfdbinary.readouterr()
+    assert "Graph of runs" in output.decode()
+    assert b"<html" not in output
+    assert b"<b>from" not in output
+    assert b"<b>from python</b>" in errors
+    assert b"<b>from a library</b>" in errors
+
+
+def test_several_sessions_are_run_as_browsers_name_them(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They end each line with CR LF."""
+    started: list[list[str]] = []
+    monkeypatch.setattr("nwbpipe.project.Project.require_trust", lambda _: None)
+    monkeypatch.setattr(
+        "nwbpipe.serve._processes.RunProcesses.start", lambda _, options, title: started.append([*options, title])
+    )
+    assert visitor.post("/run", {"keys": "m1/s0\r\nm1/s2"}).status_code == 303
+    assert started[0][1:] == ["--session=m1/s0", "--session=m1/s2", "m1/s0, m1/s2"]
 
 
 def test_a_damaged_file_is_told_in_the_place_of_its_report(

@@ -35,6 +35,14 @@ def test_without_token_or_cookie_nothing_is_shown(empty: Path) -> None:
     assert stranger.get("/", headers={"cookie": b"nwbpipe=\xe4;;=,"}).status_code == 403
 
 
+@pytest.mark.parametrize("others", ['a={"x": 1}', "a=b c", "a", "p[q]=1", 'a="x', "nwbpipe=other", "\xe4=1"])
+def test_cookies_of_what_else_this_machine_serves_lock_nobody_out(empty: Path, others: str) -> None:
+    visitor = Visitor(empty)
+    for text in (f"{others}; nwbpipe={visitor.keys.cookie}", f"nwbpipe={visitor.keys.cookie}; {others}"):
+        assert visitor.get("/", headers={"cookie": text.encode("latin-1")}).status_code == 200
+    assert visitor.get("/", headers={"cookie": others.encode("latin-1")}).status_code == 403
+
+
 def test_the_token_gives_a_cookie_that_scripts_and_other_sites_do_not_get(empty: Path) -> None:
     stranger = Visitor(empty, cookie=False)
     answer = stranger.get(f"{BASE}//evil.example/x", params={"token": stranger.keys.token, "where": 'sex = "F"'})

@@ -29,16 +29,14 @@ def inspect(
     from nwbpipe.serve import inspect_with_neurosift, make_report, open_address
     from nwbpipe.stores import is_remote
 
-    def show(address: str) -> None:
-        echo_address(address)
-        if not no_browser:
-            open_address(address)
-
     def say(text: str) -> None:
         echo(text, err=True)
 
     location = file if is_remote(file) else Path(file)
     if viewer is Viewer.NEUROSIFT:
-        inspect_with_neurosift(location, say, show)
+        inspect_with_neurosift(location, say, echo_address, browse=not no_browser)
         return
-    show(make_report(location).as_uri())
+    address = make_report(location).as_uri()
+    echo_address(address)
+    if not no_browser:
+        open_address(address)

@@ -5,11 +5,15 @@ What libraries read of a file of strangers may end a process, and they keep hund
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from typing import IO
 
 from nwbpipe.errors import NwbpipeError, show_text
 from nwbpipe.project import Session
@@ -83,11 +87,26 @@ def main() -> None:
     from nwbpipe.report import draw_parts
 
     try:
-        text = draw_parts(sys.argv[1])
+        with _keep_output() as output:
+            text = draw_parts(sys.argv[1])
+            output.write(text.encode("utf-8", "backslashreplace"))
     except (NwbpipeError, OSError) as error:
         sys.stderr.write(show_text(error, indent=""))
         raise SystemExit(1) from None
-    sys.stdout.buffer.write(text.encode("utf-8"))
+
+
+@contextmanager
+def _keep_output() -> Iterator[IO[bytes]]:
+    """Give the output, which is markup, to the report alone: libraries and processors print names of the file."""
+    own = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(os.dup(own), "wb") as output, redirect_stdout(sys.stderr):
+            yield output
+    finally:
+        sys.stdout.flush()
+        os.dup2(own, 1)
+        os.close(own)
 
 
 if __name__ == "__main__":

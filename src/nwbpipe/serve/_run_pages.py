@@ -24,7 +24,9 @@ class RunPages:
         project = self.view.open_project()
         project.require_trust()
         snapshot = self.view.ask()
-        keys, condition = form.get("keys", "").split("\n") if form.get("keys") else [], form.get("where", "")
+        # Browsers send each line break as CR LF.
+        keys = form.get("keys", "").replace("\r\n", "\n").split("\n") if form.get("keys") else []
+        condition = form.get("where", "")
         step, retry = form.get("step", ""), form.get("retry") == "yes"
         if unknown := [key for key in keys if key not in snapshot.by_key]:
             msg = "the project has no such session"

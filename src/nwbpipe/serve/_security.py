@@ -8,7 +8,6 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -152,11 +151,13 @@ class Guard:
         return None
 
     def _has_cookie(self, header: str) -> bool:
-        try:
-            cookie = SimpleCookie(header).get(self.cookie)
-        except CookieError:
-            return False
-        return cookie is not None and self.keys.match(cookie.value, self.keys.cookie)
+        """Look for our cookie among those of all that serves at this machine: browsers tell no ports apart.
+
+        Others may have texts that no standard allows, or our name, for another path.
+        """
+        pairs = (part.strip().partition("=") for part in header.split(";"))
+        values = [value.strip() for name, _, value in pairs if name.strip() == self.cookie]
+        return any(self.keys.match(value, self.keys.cookie) for value in values)
 
     def _let_in(self, scope: Scope, query: list[tuple[str, str]]) -> Response:
         """Give the cookie, and lead on to the address without the token.

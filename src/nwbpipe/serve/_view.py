@@ -246,7 +246,7 @@ class ProjectView:
             try:
                 project = self.open_project()
                 contents = [
-                    content | {"is_here": content.get("machine") == identify_machine()}
+                    content | {"is_here": "pid" in content and content.get("machine") == identify_machine()}
                     for content in Leases(project.planner.state).list_active()
                     if "session" in content and "step" in content
                 ]
