@@ -69,6 +69,28 @@ def test_options_of_mounts(folder: str, option: str, kind: str, local: str, tmp_
     assert mount.is_network == (kind != "ext4")
 
 
+@pytest.mark.parametrize(
+    "name", ["a\u00a0disk", "a\u2028disk", "a\x0bdisk\x85", "\udcff", "ein Laufwerk\t\n", r"\040", "a - b"]
+)
+def test_names_of_mounts(name: str, tmp_path: Path) -> None:
+    written = "".join(f"\\{ord(letter):03o}" if letter in " \t\n\\" else letter for letter in name)
+    table = tmp_path / "mountinfo"
+    lines = [
+        "22 1 0:7 / / rw shared:1 master:2 - overlay overlay rw,lowerdir=/a:/b,upperdir=/c d",
+        f"40 22 0:50 / /{written} rw,noatime - nfs s:/x rw,nolock",
+        f"41 40 0:51 / /{written}/scratch rw - tmpfs  rw",  # a source without a name
+        "a line of another form",
+        f"60 22 0:60 / /auto rw - autofs /etc/auto.{written} rw,fd=7",
+        "61 60 0:61 / /auto rw - nfs4 s:/auto rw,local_lock=none",
+    ]
+    table.write_bytes(os.fsencode("\n".join([*lines, ""])))
+    folder = Path("/", name)
+    mounts = [read_mount(path, table) for path in (folder / "x", folder / "scratch/x", Path("/auto/x"), Path("/x"))]
+    assert [mount.kind for mount in mounts] == ["nfs", "tmpfs", "nfs4", "overlay"]
+    assert [mount.local_locks for mount in mounts] == ["nolock", "", "", ""]
+    assert "rw" in mounts[1].options
+
+
 def test_locks_that_stay_on_this_machine_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = path.read_bytes()
     put_on(monkeypatch, "nolock", "rw")

@@ -53,12 +53,16 @@ def read_mount(path: Path, table: Path = Path("/proc/self/mountinfo")) -> Mount:
     """Return the mount that a file lies on, where the system tells (Linux); else one without a type."""
     best = Mount("", frozenset(), "")
     with suppress(OSError):
-        for line in table.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
-            fields, _, remainder = line.partition(" - ")
-            folder = _unescape(fields.split()[4])
+        # Split at what the kernel escapes in names alone: other spaces and ends of lines are parts of them.
+        for line in os.fsdecode(table.read_bytes()).split("\n"):
+            before, dash, after = line.partition(" - ")
+            fields = before.split(" ")
+            if not dash or len(fields) < 6:
+                continue
+            folder = _unescape(fields[4])
             if len(folder) >= len(best.folder) and path.is_relative_to(folder):
-                kind, _, options = (*remainder.split(), "", "")[:3]
-                best = Mount(kind, frozenset([*fields.split()[5].split(","), *options.split(",")]), folder)
+                kind, _, options = (*after.split(" ", 2), "", "")[:3]
+                best = Mount(kind, frozenset([*fields[5].split(","), *options.split(",")]), folder)
     return best
 
 
