@@ -17,7 +17,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nwbpipe.environments._engine import build_engine_variables, describe_engine, explain_silence, find_engine
+from nwbpipe.environments._engine import (
+    build_engine_variables,
+    count_cores,
+    describe_engine,
+    explain_silence,
+    find_engine,
+)
 from nwbpipe.environments._installers import choose_minor_python, run_installer
 from nwbpipe.environments._pip_settings import read_pip_options
 from nwbpipe.environments._tool import Tool
@@ -75,7 +81,8 @@ class Container:
         folder : Path, optional
             Working folder.
         threads : int
-            Number of processors that it may use (without effect for apptainer, where that needs privileges).
+            Number of processors that it may use (without effect where that needs privileges: for apptainer, and for
+            podman of most users).
         gpu : bool
             True if it may use the machine's GPUs.
         """
@@ -90,7 +97,9 @@ class Container:
                 start += ["--env", f"{key}={value}"]
             return [*start, *(["--pwd", str(folder)] if folder else []), self.image, *words]
         start = [str(self.engine), "run", "--interactive", "--init", "--network", "none", "--name", name]
-        start += ["--pull", "never", "--label", LABEL, "--cpus", str(max(1, min(threads, os.cpu_count() or 1)))]
+        start += ["--pull", "never", "--label", LABEL]
+        if cores := count_cores(self.engine):
+            start += ["--cpus", str(max(1, min(threads, cores)))]
         start += ["--shm-size", str(_choose_shared_memory())]
         start += ["--cap-drop", "all", "--security-opt", "no-new-privileges"]
         uid = os.getuid() if hasattr(os, "getuid") else None

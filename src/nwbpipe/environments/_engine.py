@@ -75,6 +75,25 @@ def describe_engine(engine: Path) -> tuple[str, str]:
     return name, version[0] if version else ""
 
 
+@lru_cache(maxsize=8)
+def count_cores(engine: Path) -> int:
+    """Return the greatest number of cores that an engine can hold a container to; 0 if it can't hold it to any.
+
+    Podman refuses such a container to a user to whom systemd hands no control of cores, which is common. The machine
+    of Docker Desktop may have fewer cores than this one.
+    """
+    is_podman = describe_engine(engine)[0] == "podman"
+    form = "{{.Host.CPUs}} {{.Host.CgroupControllers}}" if is_podman else "{{.NCPU}} {{.CPUCfsQuota}}"
+    text = ""
+    with suppress(OSError, subprocess.SubprocessError):
+        text = _ask(engine, "info", "--format", form).stdout
+    cores, *words = re.findall(r"\w+", text) or [""]
+    if not cores.isdecimal():  # an engine that does not tell
+        return os.cpu_count() or 1
+    is_limiting = "cpu" in words if is_podman else "false" not in words
+    return int(cores) if is_limiting else 0
+
+
 def last_line(text: str) -> str:
     """Return the last line of what a program wrote, shortened."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
