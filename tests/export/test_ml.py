@@ -16,7 +16,7 @@ from nwbpipe.catalog import Catalog
 from nwbpipe.errors import LeakageError, RequestError
 from nwbpipe.export import ml
 from nwbpipe.export.ml import MlDataset, Window, _streams
-from nwbpipe.export.ml._fit import Scale
+from nwbpipe.export.ml._fit import Moments, Scale
 from nwbpipe.export.ml._split import Stretch
 from tests.export.ml_sessions import NAMES, SECONDS, declare, declare_trials, example
 
@@ -170,12 +170,8 @@ def test_counts_and_series_are_those_of_the_session(files: list[Path], blocks: M
 
 def test_training_windows_have_the_mean_0_and_the_deviation_1(blocks: MlDataset) -> None:
     for name in NAMES:
-        values = (
-            blocks.part("train")
-            .of_session(name)
-            .stack("spikes")
-            .reshape(-1, len(blocks.sessions[name].data["spikes"].ids))
-        )  # type: ignore[union-attr]
+        values = blocks.part("train").of_session(name).stack("spikes")
+        values = values.reshape(-1, values.shape[-1])
         np.testing.assert_allclose(values.mean(axis=0), 0, atol=1e-5)
         np.testing.assert_allclose(values.std(axis=0), 1, atol=1e-5)
 
@@ -263,6 +259,65 @@ def test_windows_without_values_are_left_out_and_counted(files: list[Path], tmp_
     assert trials.dropped["the trial has no time"] == 1
     kept = ml.open_dataset([path], declare(targets={"speed": {"series": "speed", "missing": "keep"}}))
     assert len(kept) == len(dataset) + 2
+
+
+def test_windows_in_which_a_unit_was_not_observed_have_no_times_either(files: list[Path], tmp_path: Path) -> None:
+    path = tmp_path / "paused.nwb"
+    path.write_bytes(files[0].read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["units/obs_intervals"][1] = (0.0, 50.0)
+    events = {"spikes": {"units": "units", "form": "events"}}
+    dataset = ml.open_dataset([path], declare(inputs=events))
+    assert max(window.start for window in dataset.windows) <= 49.0
+    assert dataset.dropped["spikes: values are missing"] > 5
+    kept = ml.open_dataset([path], declare(inputs={"spikes": {**events["spikes"], "missing": "keep"}}))
+    assert len(kept) == len(dataset) + dataset.dropped["spikes: values are missing"]
+
+
+def test_currents_in_amperes_are_normalised_and_their_leaks_are_seen(files: list[Path], tmp_path: Path) -> None:
+    path = tmp_path / "small.nwb"
+    path.write_bytes(files[0].read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["acquisition/speed/data"].attrs["conversion"] = 1e-13
+    dataset = ml.open_dataset([path], declare(targets={"speed": {"series": "speed", "normalise": "zscore"}}))
+    assert dataset.part("train").stack("speed").std() == pytest.approx(1, abs=1e-4)
+    ml.assert_no_leakage(dataset)
+    everything = change(dataset, windows=[dataclasses.replace(window, part="train") for window in dataset.windows])
+    fits = dataclasses.replace(
+        dataset.fits, scales={**dataset.fits.scales, ("speed", ""): everything.fit().scales["speed", ""]}
+    )
+    with pytest.raises(LeakageError, match="mean and deviation"):
+        ml.assert_no_leakage(change(dataset, fits=fits))
+
+
+def test_a_column_that_does_not_change_keeps_its_deviation() -> None:
+    moments = Moments(pooled=False)
+    for _ in range(3):
+        rising = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, np.nan])
+        moments.add(np.column_stack([np.full(7, 0.1), np.full(7, 1e6 / 3), np.zeros(7), rising]))
+    np.testing.assert_allclose(moments.scale().deviation, np.array([1.0, 1.0, 1.0, np.nanstd(rising)]))
+
+
+def test_a_column_of_trials_is_of_one_kind_in_all_sessions(files: list[Path], tmp_path: Path) -> None:
+    """Whole numbers in one session; in the other one is missing, so that the column has fractions."""
+    paths = []
+    for number, values in enumerate(([1, 2], [1.0, np.nan])):
+        path = tmp_path / f"{number}.nwb"
+        path.write_bytes(files[number].read_bytes())
+        with h5py.File(path, "r+") as file:
+            old = file["intervals/trials/choice"]
+            attributes, count = dict(old.attrs), len(old)
+            del file["intervals/trials/choice"]
+            column = np.resize(np.array(values), count)
+            file["intervals/trials"].create_dataset("choice", data=column).attrs.update(attributes)
+        paths.append(path)
+    split = {"by": "session", "assign": {"test": ["M1/day2"]}}
+    dataset = ml.open_dataset(paths, {**declare_trials(), "split": split})
+    assert dataset.fits.classes == {}
+    for part, expected in (("train", {1.0, 2.0}), ("test", {1.0})):
+        assert set(dataset.part(part).stack("choice").ravel().tolist()) == expected
+    with pytest.raises(RequestError, match="holds texts in a session and numbers in another"):
+        ml.open_dataset([files[0], paths[1]], {**declare_trials(), "split": split})
 
 
 def test_batches_of_several_populations_are_filled_up(catalog: Catalog) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from nwbpipe.catalog import Catalog
 from nwbpipe.cli import main
-from nwbpipe.errors import OverwriteError, SpecError
+from nwbpipe.errors import DamagedFileError, OverwriteError, SpecError
 from nwbpipe.export import ml
 from nwbpipe.export.ml import MlDataset
 from tests.export.ml_sessions import NAMES, ROOT, declare, declare_trials, example
@@ -68,6 +69,15 @@ def test_a_session_that_changed_makes_it_stale(
     assert "sub-M1_ses-day1: /acquisition/speed changed" in str(caught.value)
     with pytest.raises(OverwriteError, match=r"the declaration has changed; sub-M1_ses-day2 is new"):
         ml.export_dataset([path, files[1]], declare(dataset={"window": 2.0}), out)
+
+
+@pytest.mark.parametrize("name", [f"sessions/{NAMES[0]}.h5", "windows.parquet"])
+def test_files_of_two_data_sets_in_one_folder_are_refused(files: list[Path], tmp_path: Path, name: str) -> None:
+    for folder, seed in (("old", 0), ("new", 1)):
+        ml.export_dataset(files[:1], declare(split={**declare()["split"], "seed": seed}), tmp_path / folder)
+    shutil.copyfile(tmp_path / "old" / name, tmp_path / "new" / name)
+    with pytest.raises(DamagedFileError, match="files of several data sets"):
+        ml.load_dataset(tmp_path / "new")
 
 
 def test_the_command_writes_a_data_set_with_its_card(

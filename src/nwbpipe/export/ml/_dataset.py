@@ -177,13 +177,17 @@ class MlDataset:
 
     def _is_whole(self, window: Window) -> bool:
         for name, stream in self.declaration.streams.items():
-            if stream.missing == "leave_out" and stream.form != "events":
-                values = self.read(window, name)
-                array = np.asarray(values)
-                if array.dtype.kind == "f" and not np.isfinite(array).all():
-                    self.dropped[f"{name}: {MISSING}"] += 1
-                    return False
+            if stream.missing == "leave_out" and not self._has_values(window, name, stream):
+                self.dropped[f"{name}: {MISSING}"] += 1
+                return False
         return True
+
+    def _has_values(self, window: Window, name: str, stream: Stream) -> bool:
+        data = self.sessions[window.session].data[name]
+        if isinstance(data, Points) and stream.form == "events":
+            return data.is_observed(window.start, self.declaration.dataset.length)
+        values = np.asarray(self.read(window, name))
+        return values.dtype.kind != "f" or bool(np.isfinite(values).all())
 
     def fit(self) -> Fits:
         """Return means, deviations and classes of the training windows."""

@@ -17,7 +17,7 @@ from nwbpipe.export.ml._declaration import Declaration, load_declaration
 from nwbpipe.export.ml._fit import Fits
 from nwbpipe.export.ml._leakage import assert_no_leakage
 from nwbpipe.export.ml._open import open_sessions
-from nwbpipe.export.ml._session_hdf5 import read_session, write_session
+from nwbpipe.export.ml._session_hdf5 import read_session, require_digest, write_session
 from nwbpipe.export.ml._split import Stretch, describe_stretches
 from nwbpipe.export.ml._streams import Labels, Points, Session, Signal
 from nwbpipe.provenance import canonical_json, digest
@@ -120,14 +120,21 @@ def load_dataset(folder: Path | str) -> MlDataset:
     ------
     RequestError
         If the folder holds none.
+    DamagedFileError
+        If a file of it is damaged, or of another data set.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     declaration = load_declaration(manifest["declaration"])
     sessions = [
-        read_session(folder / SESSIONS / f"{facts['name']}.h5", facts, declaration) for facts in manifest["sessions"]
+        read_session(folder / SESSIONS / f"{facts['name']}.h5", facts, declaration, manifest["digest"])
+        for facts in manifest["sessions"]
     ]
-    rows = import_library("pyarrow.parquet").read_table(folder / INDEX).to_pylist()
+    table = import_library("pyarrow.parquet").read_table(folder / INDEX)
+    require_digest(
+        folder / INDEX, (table.schema.metadata or {}).get(b"nwbpipe_digest", b"").decode(), manifest["digest"]
+    )
+    rows = table.to_pylist()
     return MlDataset(
         declaration,
         sessions,

@@ -13,6 +13,7 @@ from nwbpipe.errors import RequestError
 from nwbpipe.export._read_series import Floats
 
 UNKNOWN = -1  # the class of a value that no training window has
+_ROUNDING = 1e-12  # of the mean: a column that deviates by less does not change
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ class Moments:
     def scale(self) -> Scale:
         """Return mean and standard deviation."""
         deviation = np.sqrt(self._squares / np.maximum(self._count, 1))
-        return Scale(np.atleast_1d(self._mean), np.atleast_1d(np.where(deviation > 1e-12, deviation, 1.0)))
+        is_constant = deviation <= _ROUNDING * np.abs(self._mean)  # in any unit: currents in A deviate by 1e-13
+        return Scale(np.atleast_1d(self._mean), np.atleast_1d(np.where(is_constant, 1.0, deviation)))
 
 
 def require_training(stream: str, session: str, has_training: bool) -> None:

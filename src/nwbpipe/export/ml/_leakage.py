@@ -113,10 +113,11 @@ def _check_fits(dataset: MlDataset) -> Iterator[Problem]:
 
 
 def _is_same(first: Scale, second: Scale) -> bool:
-    return all(
-        a.shape == b.shape and np.allclose(a, b, rtol=1e-6, atol=1e-9)
-        for a, b in ((first.mean, second.mean), (first.deviation, second.deviation))
-    )
+    if first.mean.shape != second.mean.shape or first.deviation.shape != second.deviation.shape:
+        return False
+    near = 1e-6 * second.deviation + 1e-12 * np.abs(second.mean)  # by the values' own size: volts are small
+    is_same_mean = bool((np.abs(first.mean - second.mean) <= near).all())
+    return is_same_mean and np.allclose(first.deviation, second.deviation, rtol=1e-6, atol=0.0)
 
 
 def _group_by_session(windows: Sequence[Window]) -> Mapping[str, list[Window]]:

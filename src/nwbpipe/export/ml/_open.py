@@ -63,7 +63,8 @@ def open_sessions(catalog: Catalog, declaration: Declaration) -> tuple[list[Sess
             where=declaration.dataset.sessions,
             hint="`nwbpipe query` shows what the SQL of dataset.sessions answers",
         )
-    return _share_types([sessions[name] for name in sorted(sessions)], declaration), left_out
+    ordered = [sessions[name] for name in sorted(sessions)]
+    return _share_kinds(_share_types(ordered, declaration), declaration), left_out
 
 
 def _share_types(sessions: list[Session], declaration: Declaration) -> list[Session]:
@@ -76,6 +77,32 @@ def _share_types(sessions: list[Session], declaration: Declaration) -> list[Sess
                 replace(session, data={**session.data, name: table.with_types(types)})
                 for session, table in zip(sessions, tables, strict=True)
             ]
+    return sessions
+
+
+def _share_kinds(sessions: list[Session], declaration: Declaration) -> list[Session]:
+    """Give the numbers of a column one type: whole ones become fractions where any session has fractions (or NaN).
+
+    Raises
+    ------
+    RequestError
+        If a column holds texts in a session and fractions in another: classes and numbers can't be mixed.
+    """
+    for name, stream in declaration.streams.items():
+        columns = {s.name: data.values for s in sessions if isinstance(data := s.data[name], Labels)}
+        kinds = {values.dtype.kind for values in columns.values()}
+        if stream.source != "column" or len(kinds) < 2:
+            continue
+        if kinds <= set("fiub"):
+            kind = np.float64 if "f" in kinds else np.int64
+            sessions = [replace(s, data={**s.data, name: Labels(columns[s.name].astype(kind))}) for s in sessions]
+        elif "f" in kinds:
+            raise RequestError(
+                f"{stream.pattern} holds texts in a session and numbers in another",
+                expected="one of both",
+                found="; ".join(f"{session}: {values.dtype}" for session, values in columns.items()),
+                hint="leave sessions out by dataset.sessions, or name another column",
+            )
     return sessions
 
 

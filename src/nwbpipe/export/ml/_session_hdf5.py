@@ -114,7 +114,7 @@ def _decode(dataset: h5py.Dataset) -> NDArray[Any]:
     return np.array([value.decode() for value in values.tolist()], dtype=object)
 
 
-def read_session(path: Path, facts: Mapping[str, Any], declaration: Declaration) -> Session:
+def read_session(path: Path, facts: Mapping[str, Any], declaration: Declaration, digest: str) -> Session:
     """Return a session of an exported data set; series stay in the file until they are asked for.
 
     Parameters
@@ -124,14 +124,17 @@ def read_session(path: Path, facts: Mapping[str, Any], declaration: Declaration)
     facts : mapping
         The session in the manifest.
     declaration : Declaration
+    digest : str
+        Of the data set.
 
     Raises
     ------
     DamagedFileError
-        If the file is missing, or not as it was written.
+        If the file is missing, not as it was written, or of another data set.
     """
     try:
         with h5py.File(path, "r") as file:
+            require_digest(path, str(file.attrs["nwbpipe_digest"]), digest)
             data = {name: _read(file, path, name, facts, declaration) for name in declaration.streams}
             anchors = None if declaration.dataset.around is None else np.asarray(file["trials/time"][()], np.float64)
     except (OSError, KeyError) as error:
@@ -141,6 +144,19 @@ def read_session(path: Path, facts: Mapping[str, Any], declaration: Declaration)
         facts["name"], facts["subject"], facts["session"], facts["day"], data, facts["paths"], facts["identities"],
         facts["runs"], anchors,
     )  # fmt: skip
+
+
+def require_digest(path: Path, found: str, digest: str) -> None:
+    """Refuse a file of another data set: a folder may be copied over another one.
+
+    Raises
+    ------
+    DamagedFileError
+        The digest in the file is not that of the data set.
+    """
+    if found != digest:
+        msg = "the folder has files of several data sets"
+        raise DamagedFileError(msg, where=str(path), expected=digest, found=found, hint="export it again")
 
 
 def _read(file: h5py.File, path: Path, name: str, facts: Mapping[str, Any], declaration: Declaration) -> Data:

@@ -125,6 +125,14 @@ class Points:
                 counts[np.ix_(~is_observed, units_of)] = np.nan
         return counts
 
+    def is_observed(self, start: float, length: float) -> bool:
+        """Return True if all units were observed in a window: else its silence says nothing."""
+        slack = resolve(start)
+        return all(
+            ((intervals[:, 0] <= start + slack) & (intervals[:, 1] >= start + length - slack)).any()
+            for intervals, _ in self._observed_groups
+        )
+
     def tokens(self, start: float, length: float) -> dict[str, NDArray[Any]]:
         """Return the times in a window from its start, and the number of the unit of each."""
         times, units = self.merged
