@@ -22,7 +22,7 @@ from nwbpipe.project.state._leases import identify_machine
 from tests.fixtures.projects import STEPS, Inline, make_project
 from tests.fixtures.schedulers import StandIns
 
-JOB = {"SLURM_JOB_ID": "14", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"}
+JOB = {"SLURM_JOB_ID": "12", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"}
 
 
 def test_the_scheduler_s_variables_are_limits(tmp_path: Path, stand_ins: StandIns) -> None:
@@ -84,9 +84,9 @@ def test_two_parts_are_hours_where_a_scheduler_says_so() -> None:
 def test_a_run_that_can_t_end_in_time_is_left(stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**JOB, "SLURM_CPUS_PER_TASK": "1", "SLURM_MEM_PER_NODE": "1000"}.items():
         monkeypatch.setenv(name, value)
-    stand_ins.add("squeue", "echo 10:00")
+    stand_ins.add("squeue", 'echo 10:00; case "$*" in *--jobs=12_3*) ;; *) echo 9:00;; esac')  # all tasks of an array
     executor = LocalExecutor(ExecutorSpec(workers=1, memory_gb=64.0))
-    assert stand_ins.calls("squeue") == [["squeue", "--noheader", "--jobs=14", "--format=%L"]]
+    assert stand_ins.calls("squeue") == [["squeue", "--noheader", "--jobs=12_3", "--format=%L"]]
     assert executor.explain_refusal(Resources(time_limit_s=300)) == ""
     assert "this job ends in 4" in executor.explain_refusal(
         Resources(time_limit_s=590)

@@ -134,9 +134,10 @@ def _read_quota(folder: Path) -> int:
 
 def _find_end(variables: Mapping[str, str]) -> float | None:
     """Return when the job is asked to stop, on the clock of `time.monotonic`; SLURM alone is asked."""
-    job = variables.get("SLURM_JOB_ID")
-    if not job:
+    asking = identify_job(variables)
+    if asking.get("scheduler") != "slurm":
         return None
+    job = asking["job"]  # of an array: the last task has the array's own id, for which all tasks are answered
     try:
         answer = subprocess.run(  # a fixed command, without a shell
             ["squeue", "--noheader", f"--jobs={job}", "--format=%L"],  # noqa: S607
