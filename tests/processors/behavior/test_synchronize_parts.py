@@ -142,6 +142,36 @@ def test_a_row_in_which_several_keypoints_are_missing_is_one_row(tmp_path: Path)
     assert summary["streams"]["series:0"]["missing"] == 30
 
 
+@pytest.mark.parametrize(("unit", "turn", "start"), [("radians", 2 * np.pi, -np.pi), ("degrees", 360.0, 0.0)])
+def test_a_heading_is_read_over_the_end_of_a_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unit: str, turn: float, start: float
+) -> None:
+    """The animal turns around three times; a wheel beside it goes on."""
+    monkeypatch.setattr(module, "VALUES", 700)
+    times = np.arange(3000) / 100
+    angle = turn * (times / 10 + 0.1 * np.sin(times))
+    path = tmp_path / "heading.h5"
+    with h5py.File(path, "w") as file:
+        file["heading"], file["wheel"] = start + np.mod(angle - start, turn), angle
+        file["heading"][1000:1010] = np.nan
+    member = {**_stream(0)["members"][0], "timestamps": None, "rate": 100.0, "start": 0.0}
+    streams = [
+        _stream(number, members=[{**member, "data": data}], method=method, unit=unit)
+        for number, (data, method) in enumerate((("heading", "linear"), ("heading", "mean"), ("wheel", "linear")))
+    ]
+    summary, arrays = _compute(path, streams)
+    true = turn * (arrays["timestamps"] / 10 + 0.1 * np.sin(arrays["timestamps"]))
+    for number in (0, 1):
+        values = arrays[str(number)]
+        assert np.nanmin(values) >= start
+        assert np.nanmax(values) < start + turn
+        away = np.mod(values - true + turn / 2, turn) - turn / 2
+        assert np.nanmax(np.abs(away)) < 0.01 * turn
+        assert np.isnan(values).sum() < 3
+    np.testing.assert_allclose(arrays["2"], true, atol=0.002 * turn)
+    assert [summary["streams"][f"series:{n}"]["turns"] for n in range(3)] == [True, True, False]
+
+
 def test_a_long_series_is_read_in_blocks_and_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(1)
     stamps = np.cumsum(generator.uniform(0.005, 0.015, 20_000))

@@ -75,14 +75,15 @@ class Synchronize(Processor):
     The grid is regular (`rate_hz`), or has the times of the series bound as ``grid``, such as the frames of a video.
     Each series is read there by its method: ``linear`` between its samples, on a slower grid after a low-pass;
     ``nearest`` or ``previous`` sample; ``mean`` of the samples in the row's bin, or their ``count``. A bin ends
-    half-way to its neighbours. Where a series has no data the rows are NaN: nothing is read across a gap.
+    half-way to its neighbours. Where a series has no data the rows are NaN: nothing is read across a gap. Directions
+    and phases (radians or degrees that stay within a turn and jump at its end) are read the short way around.
 
     Results go into ``behavior``: ``Synchronized_<step>`` (`BehavioralTimeSeries`) has a `TimeSeries` for each input,
     ``<step>_<input>``. They share one dataset of timestamps.
     """
 
     name: ClassVar[str] = "synchronize"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     module: ClassVar[str] = "behavior"
     containers: ClassVar[tuple[str, ...]] = ("Synchronized",)
     inputs: ClassVar[Mapping[str, Input]] = {
@@ -321,5 +322,7 @@ def _list_facts(stream: Mapping[str, Any], account: Mapping[str, Any], summary: 
         yield f"{stream['path']} at these times: {stream['method']}, from {account['source_rate']:.6g} Hz"
         if account["low_pass_hz"] is not None:
             yield f"low-pass at {account['low_pass_hz']:.4g} Hz"
+        if account["turns"]:
+            yield "directions, read over the end of a turn"
     if account["missing"]:
         yield f"{account['missing']} of {rows} rows with values missing (NaN)"

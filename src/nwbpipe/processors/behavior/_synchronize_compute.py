@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 import h5py
 import numpy as np
 
+from nwbpipe_kit.turns import find_turns
 from nwbpipe_kit.windows import resolve
 
 from ._synchronize_sample import KERNEL_STEPS, count_in_bins, low_pass_at, mean_of_bins, sample_at
@@ -149,6 +150,7 @@ def _sample_columns(
             cutoff = stream["lowpass"] / grid.step / 2
             account["low_pass_hz"] = cutoff
         readers.append(_Reader(file, member, times, grid, stream, max_gap, cutoff))
+        account["turns"] = readers[0].turns is not None
     for first, last in _blocks(grid.count, min(reader.rows for reader in readers)):
         block = np.stack([reader.read(first, last) for reader in readers], axis=1)
         out[first:last] = block.reshape(last - first, *shape)
@@ -174,9 +176,16 @@ class _Reader:
         in_a_row = max(grid.step / times.step, 1.0) * width
         #: Rows of the grid whose samples fit into memory.
         self.rows = int(np.clip(VALUES / in_a_row, 1, _ROWS))
+        blocks = (self._load(*block)[1] for block in _blocks(times.count, max(VALUES // width, 1)))
+        #: Which columns are directions, if samples are reckoned with.
+        self.turns = find_turns(stream.get("unit", ""), blocks) if self._method in ("linear", "mean") else None
 
     def read(self, first: int, last: int) -> np.ndarray:
         """Return the values at the rows from `first` up to `last`, (n_rows, n_columns)."""
+        values = self._read(first, last)
+        return values if self.turns is None else self.turns.wrap(values)
+
+    def _read(self, first: int, last: int) -> np.ndarray:
         at = self._grid.read(first, last)
         if self._method in ("mean", "count"):
             bins = self._grid.bins(first, last)
@@ -184,17 +193,21 @@ class _Reader:
             bins -= self._grid.slack
             if self._method == "count":
                 return count_in_bins(self._times.read(max(low - 1, 0), high), bins)[:, None]
-            times, values = self._load(max(low - 1, 0), high)
+            times, values = self._load_unwrapped(max(low - 1, 0), high)
             return mean_of_bins(times, values, bins) if times.size else np.full((at.size, values.shape[1]), np.nan)
         margin = self._max_gap + self._times.step + (self._half if self._cutoff else 0.0)
         low, high = self._times.find(at[0] - margin), self._times.find(at[-1] + margin)
-        times, values = self._load(max(low - 1, 0), min(high + 1, self._times.count))
+        times, values = self._load_unwrapped(max(low - 1, 0), min(high + 1, self._times.count))
         if not times.size:
             return np.full((at.size, values.shape[1]), np.nan)
         slack = max(resolve(float(at[-1])), 1e-6 * self._times.step)
         if self._cutoff is None:
             return sample_at(times, values, at, self._method, self._max_gap, slack)
         return low_pass_at(times, values, at, self._cutoff, self._half, self._max_gap, self._times.step, slack)
+
+    def _load_unwrapped(self, first: int, last: int) -> Tuple[np.ndarray, np.ndarray]:
+        times, values = self._load(first, last)
+        return times, values if self.turns is None else self.turns.unwrap(values)
 
     def _load(self, first: int, last: int) -> Tuple[np.ndarray, np.ndarray]:
         raw = np.asarray(self._data[first:last])
