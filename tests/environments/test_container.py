@@ -18,7 +18,7 @@ import pytest
 from nwbpipe import environments
 from nwbpipe.environments import EnvironmentKind, Program, Tool, ToolEnvironment
 from nwbpipe.environments._container import Container, sweep_containers
-from nwbpipe.environments._engine import count_cores, describe_engine, find_engine
+from nwbpipe.environments._engine import describe_engine, find_engine, inspect_engine
 from nwbpipe.errors import ToolCrashedError, ToolFailedError, ToolKilledError, ToolMemoryError, ToolMissingError
 
 NUMPY = Tool("numpy", ("numpy>=1.20", "h5py>=3.8"), python=">=3.9,<3.14", system=("libgl1", "ffmpeg"))
@@ -53,18 +53,18 @@ elif words[0] == "run":
 elif words[0] == "inspect":
     print(MEMORY)
 elif words[:2] == ["info", "--format"]:
-    print(CORES)
+    print(TRAITS)
 """
 
 
 @pytest.fixture
 def docker(programs: Callable[[str, str], Path], tmp_path: Path) -> Callable[..., Path]:
     def make(
-        name: str = "docker", memory: str = "false", version: str = "Docker version 20.10.24", cores: str = ""
+        name: str = "docker", memory: str = "false", version: str = "Docker version 20.10.24", traits: str = ""
     ) -> Path:
-        values = f"SEEN, MEMORY, VERSION, CORES = {str(tmp_path / 'secret')!r}, {memory!r}, {version!r}, {cores!r}"
+        values = f"SEEN, MEMORY, VERSION, TRAITS = {str(tmp_path / 'secret')!r}, {memory!r}, {version!r}, {traits!r}"
         describe_engine.cache_clear()
-        count_cores.cache_clear()
+        inspect_engine.cache_clear()
         return programs(name, values + DOCKER)
 
     return make
@@ -260,22 +260,33 @@ def test_any_path_can_be_mounted_and_no_more_cores_asked_for_than_there_are(dock
 
 
 @pytest.mark.parametrize(
-    ("version", "cores", "limit"),
+    ("version", "traits", "limit"),
     [
         ("podman version 4.3.1", "8 [cpuset cpu io memory pids]", ["8"]),
         ("podman version 4.3.1", "8 [memory pids]", []),  # a user without control of cores: refused with --cpus
         ("podman version 4.3.1", "8 []", []),
-        ("Docker version 27.1", "2 true", ["2"]),  # a virtual machine with fewer cores
-        ("Docker version 27.1", "8 false", []),  # a kernel without CFS quotas
+        ("Docker version 27.1", "2 true [name=seccomp,profile=builtin]", ["2"]),  # a virtual machine with fewer cores
+        ("Docker version 27.1", "8 false []", []),  # a kernel without CFS quotas
     ],
 )
 def test_cores_are_limited_where_the_engine_can(
-    docker: Callable[..., Path], version: str, cores: str, limit: list[str]
+    docker: Callable[..., Path], version: str, traits: str, limit: list[str]
 ) -> None:
-    command = Container(docker(version=version, cores=cores), "image").build_command(
+    command = Container(docker(version=version, traits=traits), "image").build_command(
         ["python"], name="one", threads=20
     )
     assert after(command, "--cpus") == limit
+
+
+def test_root_is_the_user_in_a_docker_of_the_user_s_own(
+    docker: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any other id inside is one that may not write the user's folders."""
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    engine = docker(traits="4 true [name=seccomp,profile=builtin name=rootless name=cgroupns]")
+    command = Container(engine, "image").build_command(["python"], name="one")
+    assert after(command, "--user") == ["0:0"]
+    assert "DAC_OVERRIDE" not in command
 
 
 def test_the_engine_that_answers_is_taken(

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from nwbpipe.environments._engine import (
     build_engine_variables,
-    count_cores,
     describe_engine,
     explain_silence,
     find_engine,
+    inspect_engine,
 )
 from nwbpipe.environments._installers import choose_minor_python, run_installer
 from nwbpipe.environments._pip_settings import read_pip_options
@@ -98,8 +98,9 @@ class Container:
             return [*start, *(["--pwd", str(folder)] if folder else []), self.image, *words]
         start = [str(self.engine), "run", "--interactive", "--init", "--network", "none", "--name", name]
         start += ["--pull", "never", "--label", LABEL]
-        if cores := count_cores(self.engine):
-            start += ["--cpus", str(max(1, min(threads, cores)))]
+        traits = inspect_engine(self.engine)
+        if traits.cores:
+            start += ["--cpus", str(max(1, min(threads, traits.cores)))]
         start += ["--shm-size", str(_choose_shared_memory())]
         start += ["--cap-drop", "all", "--security-opt", "no-new-privileges"]
         uid = os.getuid() if hasattr(os, "getuid") else None
@@ -111,7 +112,7 @@ class Container:
         if is_podman and uid:  # of the user; root has no ids to map
             start += ["--userns", "keep-id"]
         elif uid is not None:
-            start += ["--user", f"{uid}:{os.getgid()}"]
+            start += ["--user", "0:0" if traits.is_rootless else f"{uid}:{os.getgid()}"]
         if gpu:
             start += ["--device", "nvidia.com/gpu=all"] if is_podman else ["--gpus", "all"]
         for path, access in mounts.items():

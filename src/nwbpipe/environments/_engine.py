@@ -9,6 +9,7 @@ import subprocess
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from nwbpipe.errors import ToolMissingError
 from nwbpipe.machine import select_variables
@@ -75,23 +76,38 @@ def describe_engine(engine: Path) -> tuple[str, str]:
     return name, version[0] if version else ""
 
 
-@lru_cache(maxsize=8)
-def count_cores(engine: Path) -> int:
-    """Return the greatest number of cores that an engine can hold a container to; 0 if it can't hold it to any.
+class EngineTraits(NamedTuple):
+    """What an engine tells about itself.
 
-    Podman refuses such a container to a user to whom systemd hands no control of cores, which is common. The machine
-    of Docker Desktop may have fewer cores than this one.
+    Attributes
+    ----------
+    cores : int
+        The greatest number of cores that it can hold a container to; 0 if it can't hold it to any. Podman refuses
+        such a container to a user to whom systemd hands no control of cores, which is common. The machine of Docker
+        Desktop may have fewer cores than this one.
+    is_rootless : bool
+        True for a docker that the user runs: root inside its containers is the user, any other id is nobody.
     """
+
+    cores: int
+    is_rootless: bool
+
+
+@lru_cache(maxsize=8)
+def inspect_engine(engine: Path) -> EngineTraits:
+    """Ask docker or podman about itself."""
     is_podman = describe_engine(engine)[0] == "podman"
-    form = "{{.Host.CPUs}} {{.Host.CgroupControllers}}" if is_podman else "{{.NCPU}} {{.CPUCfsQuota}}"
+    form = "{{.NCPU}} {{.CPUCfsQuota}} {{.SecurityOptions}}"
+    if is_podman:
+        form = "{{.Host.CPUs}} {{.Host.CgroupControllers}}"
     text = ""
     with suppress(OSError, subprocess.SubprocessError):
         text = _ask(engine, "info", "--format", form).stdout
     cores, *words = re.findall(r"\w+", text) or [""]
     if not cores.isdecimal():  # an engine that does not tell
-        return os.cpu_count() or 1
-    is_limiting = "cpu" in words if is_podman else "false" not in words
-    return int(cores) if is_limiting else 0
+        return EngineTraits(os.cpu_count() or 1, is_rootless=False)
+    is_limiting = "cpu" in words if is_podman else words[:1] != ["false"]
+    return EngineTraits(int(cores) if is_limiting else 0, not is_podman and "name=rootless" in text)
 
 
 def last_line(text: str) -> str:
