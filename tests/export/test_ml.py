@@ -14,7 +14,7 @@ import pytest
 
 from nwbpipe.catalog import Catalog
 from nwbpipe.errors import LeakageError, RequestError
-from nwbpipe.export import ml
+from nwbpipe.export import align, ml
 from nwbpipe.export.ml import MlDataset, Window, _streams
 from nwbpipe.export.ml._fit import Moments, Scale
 from nwbpipe.export.ml._split import Stretch
@@ -296,6 +296,25 @@ def test_a_column_that_does_not_change_keeps_its_deviation() -> None:
         rising = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, np.nan])
         moments.add(np.column_stack([np.full(7, 0.1), np.full(7, 1e6 / 3), np.zeros(7), rising]))
     np.testing.assert_allclose(moments.scale().deviation, np.array([1.0, 1.0, 1.0, np.nanstd(rising)]))
+
+
+def test_a_heading_is_averaged_over_the_end_of_a_turn(files: list[Path], tmp_path: Path) -> None:
+    path = tmp_path / "turning.nwb"
+    path.write_bytes(files[0].read_bytes())
+    with h5py.File(path, "r+") as file:
+        data = file["acquisition/speed/data"]
+        data.attrs["unit"] = "degrees"
+        data[:] = np.mod(90.0 * np.arange(len(data)) / example.RATE, 360.0)  # a turn in 4 s
+    for method in ("mean", "linear"):
+        dataset = ml.open_dataset([path], declare(targets={"heading": {"series": "speed", "method": method}}))
+        aligned = align(path, around="trials.go_cue", window=(-0.4, 1.1), bin=0.1, series=["speed"], method=method)
+        late = 0.01 if method == "mean" else 0.0  # the mean of five samples lies half a sample before the middle
+        for window in dataset.windows:
+            found = dataset.read(window, "heading")[:, 0]
+            true = 90.0 * (window.start + dataset.edges[:-1] + 0.05 - late)
+            np.testing.assert_allclose(np.mod(found - true + 180, 360), 180, atol=1e-2)
+        true = 90.0 * (aligned.alignment_time.values[:, None] + aligned.time.values - late)
+        np.testing.assert_allclose(np.mod(aligned.speed.values - true + 180, 360), 180, atol=1e-2)
 
 
 def test_a_column_of_trials_is_of_one_kind_in_all_sessions(files: list[Path], tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from nwbpipe.export._stored_array import StoredArray
 from nwbpipe.export._xarray import TIME_ATTRIBUTES, describe_session, name_axes, name_session
 from nwbpipe.processors.behavior import NO_TIME, OUTSIDE, find_window, sample_series
 from nwbpipe.session import SessionFile, SessionReader
+from nwbpipe_kit.turns import Turns, find_turns
 from nwbpipe_kit.windows import resolve
 
 if TYPE_CHECKING:
@@ -265,6 +266,7 @@ def _sample(reader: SessionReader, values: StoredArray, anchors: Anchors, grid: 
     shape = (len(anchors.times), len(grid.middles), *series.shape[1:])
     out, left_out = np.full(shape, np.nan, dtype=kind), {}
     rate, start = series.times.rate or 0.0, series.times.start or 0.0
+    turns = _find_turns(reader, values) if method in ("mean", "linear") else None
     low, high = (grid.edges if method == "mean" else grid.middles)[[0, -1]]
     for row, anchor in enumerate(anchors.times):
         if not np.isfinite(anchor):
@@ -277,13 +279,22 @@ def _sample(reader: SessionReader, values: StoredArray, anchors: Anchors, grid: 
             left_out[row] = OUTSIDE
             continue
         samples = values.read(reader, slice(first, last)).reshape(last - first, -1).astype(np.float64)
+        samples = samples if turns is None else turns.unwrap(samples)
         if method == "mean":
             binned = average_bins(times, samples, grid.edges - resolve(anchor))
         else:
             binned = sample_series(times, samples, grid.middles, method, 1.5 * interval, resolve(anchor))
-        out[row] = binned.reshape(shape[1:])
+        out[row] = (binned if turns is None else turns.wrap(binned)).reshape(shape[1:])
     attributes = {"units": series.unit, "description": series.description, "path": series.path, "method": method}
     return _Aligned(out, series.axes, attributes, left_out)
+
+
+def _find_turns(reader: SessionReader, values: StoredArray) -> Turns | None:
+    """Return which columns are directions: their mean is taken over the end of a turn."""
+    count, size = len(values), max(2**20 // max(int(np.prod(values.shape[1:])), 1), 1)
+    parts = (slice(first, min(first + size, count)) for first in range(0, count, size))
+    blocks = (values.read(reader, part).reshape(part.stop - part.start, -1).astype(np.float64) for part in parts)
+    return find_turns(values.series.unit, blocks)
 
 
 def average_bins(times: Floats, values: Floats, edges: Floats) -> Floats:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nwbpipe.export._align import average_bins
 from nwbpipe.export._read_series import Floats
 from nwbpipe.processors.behavior import find_window, sample_series
+from nwbpipe_kit.turns import Turns, find_turns
 from nwbpipe_kit.windows import resolve
 
 
@@ -39,6 +40,7 @@ class _Budget:
 
 
 _BUDGET = _Budget(2**31)
+_BLOCK = 2**20  # values of a series that are looked at once
 
 
 @dataclass(frozen=True)
@@ -199,8 +201,17 @@ class Signal:
         values = self.read(first, last) if self._values is None else self._values[first:last]
         return np.asarray(values, dtype=np.float64)
 
+    @cached_property
+    def _turns(self) -> Turns | None:
+        size = max(_BLOCK // len(self.labels), 1)
+        blocks = (self.values(first, min(first + size, self.count)) for first in range(0, self.count, size))
+        return find_turns(self.unit, blocks)
+
     def bin(self, start: float, edges: Floats) -> NDArray[np.float32]:
-        """Return the values in bins, NaN where the series has none: shape (n_bins, n_columns)."""
+        """Return the values in bins, NaN where the series has none: shape (n_bins, n_columns).
+
+        Directions are averaged, and read between samples, over the end of a turn.
+        """
         width = float(edges[1] - edges[0])
         method = self.method or ("mean" if self.interval <= width * (1 + 1e-6) else "linear")
         at = edges if method == "mean" else edges[:-1] + width / 2
@@ -208,9 +219,13 @@ class Signal:
         if last <= first:
             return np.full((len(edges) - 1, len(self.labels)), np.nan, dtype=np.float32)
         samples, slack = self.values(first, last), resolve(start)
+        turns = self._turns if method in ("mean", "linear") else None
+        samples = samples if turns is None else turns.unwrap(samples)
         if method == "mean":
-            return average_bins(times, samples, edges - slack).astype(np.float32)
-        return sample_series(times, samples, at, method, 1.5 * self.interval, slack).astype(np.float32)
+            binned = average_bins(times, samples, edges - slack)
+        else:
+            binned = sample_series(times, samples, at, method, 1.5 * self.interval, slack)
+        return (binned if turns is None else turns.wrap(binned)).astype(np.float32)
 
 
 @dataclass(frozen=True)
