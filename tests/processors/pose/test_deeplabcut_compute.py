@@ -77,8 +77,8 @@ def test_a_crop_outside_of_the_frame_is_refused():
         _video_frames.crop_image(image, [[1, 7], [0, 2]])
 
 
-def split(count=20, seed=0, **params):
-    facts = {"frames": [{"name": f"v/{index:02d}.png"} for index in range(count)]}
+def split(count=20, seed=0, distinct=100, **params):
+    facts = {"frames": [{"name": f"v/{index:02d}.png", "image": str(index % distinct)} for index in range(count)]}
     params = {"test_frames": [], "shuffle": 1, "train_fraction": 0.8, "batch_size": 2, **params}
     return _training.split_frames(facts, params, seed)
 
@@ -94,6 +94,12 @@ def test_the_split_is_that_of_seed_and_shuffle():
         split(test_frames=["v/x"])
     with pytest.raises(ValueError, match=r"16 of 20 labelled frames are left for training, and batch_size is 17"):
         split(batch_size=17)
+
+
+def test_an_image_to_train_on_is_none_to_test_on():
+    with pytest.raises(ValueError, match=r"v/19\.png, to test on, is the same image as v/00\.png, to train on"):
+        split(distinct=19, test_frames=["v/19.png"])
+    assert split(distinct=19, test_frames=["v/00.png", "v/19.png"])[1] == [0, 19]
 
 
 def test_labels_outside_of_the_image_are_refused():

@@ -84,6 +84,7 @@ def test_the_real_project_is_read(shared_data: Path) -> None:
             lambda p: replace(p / "labeled-data/v0/CollectedData_sim.csv", "img0002.png,", "img0002.png,a"),
             "not a num",
         ),
+        (lambda p: replace(p / "labeled-data/v0/CollectedData_sim.csv", "img0002.png", "img0000.png"), "two rows"),
     ],
 )
 def test_what_can_not_be_trained_is_refused(project: Path, change, message: str) -> None:

@@ -155,10 +155,13 @@ def _read_labels(path: Path, bodyparts: Sequence[str]) -> list[LabelledFrame]:
     except (StopIteration, IndexError, KeyError) as error:
         msg = "the file is not a table of DeepLabCut's labels"
         raise InputError(msg, where=str(path), expected="rows scorer, bodyparts, coords") from error
-    frames, cache = [], IdentityCache()
+    frames, cache, names_read = [], IdentityCache(), set()
     for number, row in enumerate(rows[rows.index(coordinates) + 1 :], start=rows.index(coordinates) + 2):
         name = PurePosixPath("/".join(row[:first]).replace("\\", "/")).name
         image = path.parent / name
+        if name in names_read:
+            msg, hint = "a labelled frame has two rows", "remove one of them from the table of labels (.csv and .h5)"
+            raise InputError(msg, where=f"{path}, row {number}", expected="one row", found=name, hint=hint)
         try:
             points = tuple(
                 tuple(
@@ -174,6 +177,7 @@ def _read_labels(path: Path, bodyparts: Sequence[str]) -> list[LabelledFrame]:
             msg = "a labelled image is missing"
             hint = "put it back, or remove its row from the table of labels (.csv and .h5)"
             raise InputError(msg, where=str(image), expected="an image", found="no file", hint=hint)
+        names_read.add(name)
         frames.append(LabelledFrame(f"{path.parent.name}/{name}", labels, cache.identify_file(image).sha256))
     return frames
 

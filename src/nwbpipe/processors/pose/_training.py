@@ -29,6 +29,14 @@ def split_frames(facts: dict[str, Any], params: dict[str, Any], seed: int) -> tu
             "%d of %d labelled frames are left for training, and batch_size is %d; %d for tests"
             % (len(train), len(names), params["batch_size"], len(test))
         )
+    trained = {facts["frames"][index]["image"]: names[index] for index in train}
+    for index in test:
+        image = facts["frames"][index]["image"]
+        if image in trained:
+            raise ValueError(
+                "%s, to test on, is the same image as %s, to train on: the test would be too good; remove one of them"
+                % (names[index], trained[image])
+            )
     return train, test
 
 
