@@ -225,6 +225,37 @@ def test_a_spec_that_leads_out_of_the_project_is_not_written(writer: Writer, tmp
     assert "subject.sex" not in answer.text
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes and symbolic links")
+def test_a_file_keeps_its_mode_and_its_link_and_is_not_replaced_if_protected(writer: Writer) -> None:
+    raw = writer.spec.parents[1]
+    shared = (raw / "lab.yaml").rename(raw / "shared.yaml")
+    (raw / "lab.yaml").symlink_to("shared.yaml")
+    shared.chmod(0o664)
+    writer.form = read_form(writer.get(EDIT).text)
+    assert writer.save(session__lab="Lab Z").status_code == 303
+    assert (raw / "lab.yaml").is_symlink()
+    assert shared.read_text() == LAB.replace("Lab X", "Lab Z")
+    assert shared.stat().st_mode & 0o777 == 0o664
+    shared.chmod(0o444)
+    writer.form = read_form(writer.get(EDIT).text)
+    refused = writer.send(session__lab="Lab W")
+    assert refused.status_code == 422
+    assert "protected" in read_text(refused.text)
+
+
+def test_two_files_are_locked_in_one_order(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked: list[str] = []
+    create = _spec_edit.create_atomically
+
+    def note(path: Path, **options: Any) -> Any:
+        locked.append(path.name)
+        return create(path, **options)
+
+    monkeypatch.setattr(_spec_edit, "create_atomically", note)
+    writer.save(subject__sex="M", session__lab="Lab Z")
+    assert locked == ["lab.yaml", "m1.yaml"]
+
+
 def test_texts_of_the_spec_are_texts_in_the_form(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "lab")
     hostile = '</textarea><script>alert(1)</script>" onfocus="x'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def edit(*changes: Change, text: str = SPEC) -> list[str]:
         (Change(("session", "weird"), None), ["-  weird: ~"]),
         (
             Change(("session", "experimenter"), ["Doe, Jane", "R"]),
-            ['-  experimenter: ["Doe, Jane"]', "+  experimenter: ['Doe, Jane', R]"],
+            ['-  experimenter: ["Doe, Jane"]', '+  experimenter: ["Doe, Jane", R]'],
         ),
         (Change(("surgeries", 0, "date"), "2024-02-02"), ["-  date: 2024-01-01", "+  date: 2024-02-02"]),
         (Change(("surgeries", 1), None), ["-- procedure: two"]),
@@ -58,6 +59,66 @@ def edit(*changes: Change, text: str = SPEC) -> list[str]:
 )
 def test_one_value_changes_its_own_line(change: Change, expected: list[str]) -> None:
     assert edit(change) == expected
+
+
+NOTES = """\
+---
+# the lab's
+session:
+    description: a long
+        text   # of us
+    lab: "another
+        one"
+    experimenter:
+      - "Doe, J"   # left in May
+      # since June
+      - Roe, R
+    dyes:
+        red:   DiI   # old
+        blue: DAPI
+subject: {sex:  F,   age: P9D}   # one line
+devices:
+  scope:   {a: 1}
+
+...
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (Change(("subject", "sex"), "M"), ["-subject: {sex:  F,   age: P9D}   # one line"]),
+        (Change(("devices", "scope", "a"), "2"), ["-  scope:   {a: 1}", "+  scope: {a: 2}"]),
+        (Change(("devices", "rig"), {"b": "c"}), ["+  rig:", "+    b: c"]),
+        (Change(("session", "experimenter"), ["Doe, J", "Roe, R", "New, N"]), ["+      - New, N"]),
+        (Change(("session", "experimenter"), ["New, N", "Doe, J", "Roe, R"]), ["+      - New, N"]),
+        (Change(("session", "experimenter"), ["Doe, J", "Poe, P"]), ["-      - Roe, R", "+      - Poe, P"]),
+        (Change(("session", "experimenter"), ["Doe, J"]), ["-      - Roe, R"]),
+        (Change(("session", "dyes"), {"red": "DiI", "blue": "X"}), ["-        blue: DAPI", "+        blue: X"]),
+        (Change(("session", "dyes"), {"red": "DiI", "blue": "DAPI", "a": "b"}), ["+        a: b"]),
+        (Change(("new",), "x"), ["+new: x"]),
+    ],
+)
+def test_lines_that_a_dumper_would_write_otherwise_stay(change: Change, expected: list[str]) -> None:
+    for text in (NOTES, NOTES.replace("\n", "\r\n")):
+        assert edit(change, text=text)[: len(expected)] == expected
+        assert len(edit(change, text=text)) <= 2
+
+
+def test_each_line_keeps_its_own_end() -> None:
+    data = b"a:\r\n  b: 1\nc: 2 # \x0b\xc2\x85\nd: 3\r\n".replace(b"\x0b\xc2\x85", b"\xe2\x80\xa8")
+    assert edit_yaml(data, [Change(("a", "b"), "4")]) == data.replace(b"b: 1", b"b: 4")
+    assert edit_yaml(b"a: 1\r\nb: 2", [Change(("c",), "3")]) == b"a: 1\r\nb: 2\r\nc: 3\r\n"
+
+
+def test_a_long_text_of_many_aliases_is_held_once() -> None:
+    text = f"a: &x {'x' * 200_000}\nb: [{', '.join(['*x'] * 1000)}]\nc: 1\n"
+    tracemalloc.start()
+    try:
+        edit_yaml(text.encode(), [Change(("c",), "2")])
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_new_key_stands_before_the_comment_of_what_follows() -> None:
@@ -88,12 +149,19 @@ def test_bytes_at_the_ends_stay() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a: &x {b: 1}\nc: *x\n", "a: [b\n", "a: {b: 1, b: 2}\n", "a:\n\tb: 1\n"],
-    ids=["alias", "flow", "twice", "tab"],
+    [
+        "a: &x {b: 1}\nc: *x\n",
+        "a: [b\n",
+        "a: {b: 1, b: 2}\n",
+        "a:\n\tb: 1\n",
+        "a: {b: 1}\rc: 2\r",
+        "a: {b: \udcff}\n",
+    ],
+    ids=["alias", "flow", "twice", "tab", "CR", "bytes"],
 )
 def test_what_can_not_be_changed_alone_is_refused(text: str) -> None:
     with pytest.raises(RequestError):
-        edit_yaml(text.encode(), [Change(("a", "b"), "2")])
+        edit_yaml(text.encode(errors="surrogateescape"), [Change(("a", "b"), "2")])
 
 
 def test_random_specs_change_in_one_value_alone() -> None:

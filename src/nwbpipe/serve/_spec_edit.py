@@ -160,7 +160,7 @@ def edit_files(spec: OpenSpec, changes: Sequence[Change]) -> list[FileEdit]:
     Raises
     ------
     RequestError
-        If a file can't be changed in place, or a value that is to be removed stands in two of them.
+        If a file is write-protected or can't be changed in place, or a value to be removed stands in two of them.
     """
     by_file: dict[Path, list[Change]] = {}
     for change in changes:
@@ -168,6 +168,12 @@ def edit_files(spec: OpenSpec, changes: Sequence[Change]) -> list[FileEdit]:
         if change.value is None:
             _refuse_second_place(spec, file, change)
         by_file.setdefault(file, []).append(change)
+    for file in by_file:
+        if not file.stat().st_mode & 0o222:  # it would be replaced, as its folder allows
+            msg = "the file is protected from being written"
+            raise RequestError(
+                msg, where=str(file), hint="change it in an editor, or give yourself the right to write"
+            )
     return [
         FileEdit(file, spec.contents[file], edit_yaml(spec.contents[file], file_changes))
         for file, file_changes in by_file.items()
@@ -216,7 +222,9 @@ def write_edits(spec: OpenSpec, edits: Sequence[FileEdit], expected: str) -> Non
         If one of them has changed; nothing is written.
     """
     with ExitStack() as stack:
-        drafts = [(edit, stack.enter_context(create_atomically(edit.path, overwrite=True))) for edit in edits]
+        # In one order for all: two forms that share two files would each wait for the other.
+        ordered = sorted(edits, key=lambda edit: edit.path.resolve())
+        drafts = [(edit, stack.enter_context(create_atomically(edit.path, overwrite=True))) for edit in ordered]
         try:
             now = OpenSpec(spec.path, spec.text, {path: read_regular(path, _MOST_BYTES) for path in spec.contents})
         except OSError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import difflib
 import io
-import json
 from collections.abc import MutableMapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from ruamel.yaml.scalarstring import LiteralScalarString
 from ruamel.yaml.tag import Tag
 
 from nwbpipe.errors import RequestError
+from nwbpipe.provenance import canonical_json
 
 if TYPE_CHECKING:
     from nwbpipe.validation import Key
@@ -77,21 +77,29 @@ def edit_yaml(data: bytes, changes: Sequence[Change]) -> bytes:
     RequestError
         If the file can't be changed so that all else in it stays the same.
     """
-    text = data.decode("utf-8-sig")
-    newline = "\r\n" if "\r\n" in text else "\n"
-    old = text.replace("\r\n", "\n")
     try:
-        # By way of JSON: what an alias stands for becomes a value of its own, which may not change with the other.
-        wanted = json.loads(json.dumps(yaml.load(old, Loader=yaml.BaseLoader) or {}))  # noqa: S506 - plain values
+        text = data.decode("utf-8-sig")
+        old = text.replace("\r\n", "\n")
+        if "\r" in old:
+            raise ValueError("its lines end with CR alone")
+        # What an alias stands for becomes a value of its own, which may not change with the other.
+        wanted = _copy(yaml.load(old, Loader=yaml.BaseLoader) or {})  # noqa: S506 - texts, lists and mappings alone
         apply_changes(wanted, changes)
-        new = _edit_text(old, changes)
+        new = _edit_text(_split(text), changes)
         result = yaml.load(new, Loader=yaml.BaseLoader)  # noqa: S506
     except (YAMLError, yaml.YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise _refuse(str(error)) from error
     if result != wanted:
         raise _refuse("another value would change, too")
     head = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
-    return head + new.replace("\n", newline).encode("utf-8")
+    return head + new.encode("utf-8")
+
+
+def _copy(value: Any) -> Any:
+    """Return lists and mappings anew wherever they are; texts are shared, for aliases may repeat a long one often."""
+    if isinstance(value, dict):
+        return {key: _copy(part) for key, part in value.items()}
+    return [_copy(part) for part in value] if isinstance(value, list) else value
 
 
 def _refuse(found: str) -> RequestError:
@@ -120,15 +128,34 @@ def apply_changes(tree: Any, changes: Sequence[Change]) -> None:
 
 
 def _write_value(value: Any, old: Any = None) -> Any:
-    """Return a value with the style in which it is written: that of the old one, and lines as lines."""
+    """Return a value in the style of the old one, with what stays of it and its comments; lines as lines."""
     if isinstance(value, list) and isinstance(old, CommentedSeq):
-        items = CommentedSeq(value)
-        if old.fa.flow_style():
-            items.fa.set_flow_style()
-        return items
+        _change_items(old, value)
+        return old
+    if isinstance(value, dict) and isinstance(old, CommentedMap):
+        for key in [key for key in old if key not in value]:
+            del old[key]
+        for key, part in value.items():
+            if key not in old or old[key] != part:
+                old[key] = _write_value(part, old.get(key))
+        return old
     if isinstance(value, str) and "\n" in value:
         return LiteralScalarString(value)
     return copy.deepcopy(value)
+
+
+def _change_items(items: CommentedSeq, value: Sequence[Any]) -> None:
+    old, new = ([canonical_json(item) for item in each] for each in (items, value))
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    for _, i1, i2, j1, j2 in reversed([block for block in matcher.get_opcodes() if block[0] != "equal"]):
+        if i2 - i1 == j2 - j1:
+            for index in range(i2 - i1):
+                items[i1 + index] = _write_value(value[j1 + index], items[i1 + index])
+            continue
+        for index in reversed(range(i1, i2)):
+            del items[index]
+        for index in range(j1, j2):
+            items.insert(i1 + index - j1, _write_value(value[index]))
 
 
 def _find_place(keys: Sequence[str], key: str, order: Sequence[str]) -> int:
@@ -137,37 +164,125 @@ def _find_place(keys: Sequence[str], key: str, order: Sequence[str]) -> int:
     return max((index + 1 for index, name in enumerate(keys) if name in earlier), default=len(keys))
 
 
-def _edit_text(old: str, changes: Sequence[Change]) -> str:
-    lines = old.splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        lines[-1] += "\n"
-    dumper = _choose_yaml(old, lines)
-    tree = dumper.load(old)
-    before = _dump(dumper, tree).splitlines(keepends=True)
+def _split(text: str) -> list[str]:
+    """Return the lines of a text with their ends; only LF ends one, as CR LF does."""
+    lines = text.split("\n")
+    return [f"{line}\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
+
+
+def _edit_text(source: list[str], changes: Sequence[Change]) -> str:
+    """Return the text of some lines, changed: only lines that the changes touch are written anew."""
+    ends = [line.endswith("\r\n") for line in source if line.endswith("\n")]
+    newline = "\r\n" if 2 * sum(ends) > len(ends) else "\n"
+    if source and not source[-1].endswith("\n"):
+        source[-1] += newline
+    lines = [line.replace("\r\n", "\n") for line in source]
+    tree = _make_yaml(_INDENTS[0]).load("".join(lines))
+    dumper, before = _choose_indent(tree, lines)
     if tree is None:
-        tree = dumper.load("{}\n")
+        tree = _make_yaml(_INDENTS[0]).load("{}\n")
         tree.fa.set_block_style()
         before = []
     apply_changes(tree, changes)
-    after = _dump(dumper, tree).splitlines(keepends=True)
-    # Lines that the change leaves alone stay as they were written, however the dumper would write them.
-    source = lines if len(lines) == len(before) else before
-    new: list[str] = []
+    after = [line.replace("\n", newline) for line in _split(_dump(dumper, tree))]
+    before = [line.replace("\n", newline) for line in before]
+    written = _find_written(before, source)
+    new = written.between(0)
     for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        block = after[j1:j2]
         if tag == "equal":
-            new += source[i1:i2]
+            new += written.take(i1, i2)
         elif tag == "insert":
-            _insert_block(new, after[j1:j2])
+            _insert_block(new, _shift(block, written.measure_shift(before, i1, block[0])))
+            continue
         else:
-            block = after[j1:j2]
-            new += block
-            new += [line for line in _cut_comments(source[i1:i2]) if line not in block]
+            new += _shift(block, written.measure_shift(before, i1, before[i1]))
+            new += [line for line in _cut_comments(written.take(i1, i2)) if line not in block]
+        new += written.between(i2)
     return "".join(new)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """How the lines that the dumper writes are written in the file: with other blanks, or over several lines.
+
+    Attributes
+    ----------
+    parts : list of (list of str, list of str)
+        Lines of the dumper, and those of the file; either may be none.
+    """
+
+    parts: list[tuple[list[str], list[str]]]
+
+    def take(self, start: int, stop: int) -> list[str]:
+        """Return some lines of the dumper as they are in the file; as the dumper writes them if a part is cut."""
+        taken: list[str] = []
+        first = 0
+        for dumped, source in self.parts:
+            last = first + len(dumped)
+            if start <= first and last <= stop and (dumped or start < first < stop):
+                taken += source
+            elif first < stop and start < last:
+                taken += dumped[max(0, start - first) : stop - first]
+            first = last
+        return taken
+
+    def between(self, place: int) -> list[str]:
+        """Return the lines of the file before one of the dumper that the dumper does not write."""
+        taken: list[str] = []
+        first = 0
+        for dumped, source in self.parts:
+            if first == place and not dumped:
+                taken += source
+            first += len(dumped)
+        return taken
+
+    def measure_shift(self, dumped: Sequence[str], place: int, model: str) -> int:
+        """Return how much deeper the file indents a line like a model: the one at a place, or the last one before."""
+        for index in [*range(place, len(dumped))[:1], *reversed(range(place))]:
+            line = dumped[index]
+            if _find_depth(line) == _find_depth(model) and _is_item(line) == _is_item(model) and line.strip():
+                return _find_depth(self.take(index, index + 1)[0]) - _find_depth(model)
+        return 0
+
+
+def _find_written(dumped: list[str], source: list[str]) -> _Written:
+    old, new = _strip_blanks(dumped), _strip_blanks(source)
+    parts: list[tuple[list[str], list[str]]] = []
+    for _, i1, i2, j1, j2 in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if i2 - i1 == j2 - j1:
+            parts += [([line], [other]) for line, other in zip(dumped[i1:i2], source[j1:j2], strict=True)]
+            continue
+        for index in range(i1, i2):  # one line of the dumper may be several of the file, joined
+            end = next((end for end in range(j1 + 1, j2 + 1) if "".join(new[j1:end]) == old[index]), None)
+            if end is None:
+                break
+            parts.append(([dumped[index]], source[j1:end]))
+            i1, j1 = index + 1, end
+        parts.append((dumped[i1:i2], source[j1:j2]))
+    return _Written(parts)
+
+
+def _strip_blanks(lines: Sequence[str]) -> list[str]:
+    return ["".join(line.split()) for line in lines]
+
+
+def _find_depth(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
+def _is_item(line: str) -> bool:
+    return line.lstrip(" ").startswith("- ")
+
+
+def _shift(block: Sequence[str], shift: int) -> list[str]:
+    """Return lines, indented more or less; blank ones stay."""
+    return [f"{' ' * shift}{line}"[max(0, -shift) :] if line.strip() else line for line in block]
 
 
 def _insert_block(lines: list[str], block: Sequence[str]) -> None:
     """Add lines before the comments that belong to what follows them: those that are indented less."""
-    depth = len(block[0]) - len(block[0].lstrip(" "))
+    depth = _find_depth(block[0])
     end = len(lines)
     while end and _is_foreign_comment(lines[end - 1], depth):
         end -= 1
@@ -184,7 +299,7 @@ def _cut_comments(lines: Sequence[str]) -> list[str]:
 
 def _is_foreign_comment(line: str, depth: int) -> bool:
     text = line.strip()
-    return not text or (text.startswith("#") and len(line) - len(line.lstrip(" ")) < depth)
+    return text in ("", "...") or (text.startswith("#") and _find_depth(line) < depth)
 
 
 def _make_yaml(indent: tuple[int, int, int]) -> YAML:
@@ -197,15 +312,16 @@ def _make_yaml(indent: tuple[int, int, int]) -> YAML:
     return maker
 
 
-def _choose_yaml(text: str, lines: Sequence[str]) -> YAML:
-    """Return the dumper that indents as the file does."""
-    counts: list[tuple[int, YAML]] = []
+def _choose_indent(tree: Any, lines: Sequence[str]) -> tuple[YAML, list[str]]:
+    """Return the dumper that indents most as the file does, and the lines that it writes."""
+    choices: list[tuple[int, YAML, list[str]]] = []
     for indent in _INDENTS:
         dumper = _make_yaml(indent)
-        counts.append((_count_differences(dumper, text, lines), dumper))
-        if not counts[-1][0]:
+        dumped = _split(_dump(dumper, tree))
+        choices.append((_count_differences(dumped, lines), dumper, dumped))
+        if not choices[-1][0]:
             break
-    return min(counts, key=lambda item: item[0])[1]
+    return min(choices, key=lambda item: item[0])[1:]
 
 
 def _dump(dumper: YAML, tree: Any) -> str:
@@ -215,8 +331,7 @@ def _dump(dumper: YAML, tree: Any) -> str:
     return stream.getvalue()
 
 
-def _count_differences(dumper: YAML, text: str, lines: Sequence[str]) -> int:
-    dumped = _dump(dumper, dumper.load(text)).splitlines(keepends=True)
+def _count_differences(dumped: Sequence[str], lines: Sequence[str]) -> int:
     if len(dumped) != len(lines):
         return len(lines) + abs(len(dumped) - len(lines))
     return sum(line != written for line, written in zip(lines, dumped, strict=True))
