@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable
+from typing import Any, Iterable
 
 import numpy as np
 
@@ -20,25 +20,37 @@ class Turns:
     ----------
     length : float
         Of a turn, in the unit of the series.
-    starts : ndarray of float64, shape (n_columns,)
+    starts : array-like of float, shape (n_columns,)
         Where the turn of each column begins: 0, or minus half of it; NaN for a column that is no direction.
+
+    Attributes
+    ----------
+    length, starts
+        As above.
     """
 
-    def __init__(self, length: float, starts: np.ndarray) -> None:
-        self._length, self._starts = length, starts
+    def __init__(self, length: float, starts: Any) -> None:
+        self.length, self.starts = length, np.asarray(starts, dtype=np.float64)
+
+    def gather(self, values: np.ndarray) -> np.ndarray:
+        """Return values, (n, …, n_columns), within half a turn of their mean direction along the first axis."""
+        phases = np.exp(2j * np.pi / self.length * np.where(np.isfinite(values), values, 0.0))
+        mean = np.angle((phases * np.isfinite(values)).sum(axis=0)) * (self.length / (2 * np.pi))
+        near = mean + np.mod(values - mean + self.length / 2, self.length) - self.length / 2
+        return np.where(np.isfinite(self.starts), near, values)
 
     def unwrap(self, values: np.ndarray) -> np.ndarray:
         """Return samples, (n_samples, n_columns), in which a direction goes on over the end of a turn."""
         out = values.copy()
-        for column in np.flatnonzero(np.isfinite(self._starts)):
+        for column in np.flatnonzero(np.isfinite(self.starts)):
             present = np.isfinite(values[:, column])
-            out[present, column] = np.unwrap(values[present, column], period=self._length)
+            out[present, column] = np.unwrap(values[present, column], period=self.length)
         return out
 
     def wrap(self, values: np.ndarray) -> np.ndarray:
         """Return values, (n, n_columns), in the turn of their column."""
-        turned = self._starts + np.mod(values - self._starts, self._length)
-        return np.where(np.isfinite(self._starts), turned, values)
+        turned = self.starts + np.mod(values - self.starts, self.length)
+        return np.where(np.isfinite(self.starts), turned, values)
 
 
 def find_turns(unit: str, blocks: Iterable[np.ndarray]) -> Turns | None:

@@ -21,6 +21,9 @@ def test_each_column_is_judged_by_itself() -> None:
     np.testing.assert_allclose(unwrapped[known, 0], time[known])
     np.testing.assert_allclose(unwrapped[:, 1:], np.column_stack([time, time * 2, np.sin(time)]))
     np.testing.assert_allclose(turns.wrap(unwrapped), angles)
+    gathered = turns.gather(np.array([[np.pi - 0.1, 6.2, 50.0, 0.0], [0.1 - np.pi, 0.1, 1.0, np.nan]]))
+    np.testing.assert_allclose(np.abs(gathered[:, 0]).sum(), TURN)
+    np.testing.assert_allclose(np.diff(gathered[:, :3], axis=0), [[0.2, TURN - 6.1, -49]])
 
 
 @pytest.mark.parametrize(

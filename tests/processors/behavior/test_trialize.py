@@ -59,7 +59,7 @@ def test_unix_times(tmp_path, start, form, method):
     request = {
         "inputs": {"series": series, "trials": {"path": "trials"}},
         "params": {**TrializeParams(method=method).model_dump(), "align": "start_time"},
-        "facts": {"rate": rate, "source_rate": rate, "conversion": 1.0, "offset": 0.0},
+        "facts": {"rate": rate, "source_rate": rate, "conversion": 1.0, "offset": 0.0, "unit": "m"},
     }
     with h5py.File(tmp_path / "results.h5", "w") as results:
         module.compute(request, results, lambda share, text: None)
@@ -121,6 +121,30 @@ def test_every_sample_is_at_its_time(tmp_path, form):
         assert dropped["trial"].data[:].tolist() == [10, 13, 14]
         assert list(dropped["reason"].data[:]) == [module.OUTSIDE, module.OUTSIDE, module.NO_TIME]
         assert "2 of 5 trials, 3 dropped (2: the window is not within the recording" in table.description
+
+
+@pytest.mark.parametrize("start", [0.0, -180.0])
+def test_a_heading_is_read_and_averaged_over_the_end_of_a_turn(tmp_path, start):
+    """It goes around in 4 s; the trials begin at nearly the same direction, on both sides of the turn's end."""
+    times = np.arange(4000) / 100
+    heading = start + np.mod(90.0 * times - start, 360.0)
+    begins = np.array([3.9, 8.1, 11.95, 16.05])
+    path = write_session(
+        tmp_path / "a.nwb", trials=(begins, begins + 1), heading={"data": heading, "rate": 100.0, "unit": "degrees"}
+    )
+    nwbpipe.process(path, "trialize", params={"before_s": 0.0, "after_s": 3.0, "rate_hz": 37.0})
+    with nwbpipe.read(path) as nwbfile:
+        results = nwbfile.processing["behavior"]
+        lags = results["TrialAverage_trialize"]["time_from_alignment"].data[:]
+        true = 90.0 * (begins[:, None] + lags)
+        data, mean, error = (
+            results["TrialAligned_trialize"]["data"].data[:],
+            *(results["TrialAverage_trialize"][name].data[:] for name in ("mean", "standard_error")),
+        )
+        np.testing.assert_allclose(np.mod(data - true + 180, 360), 180, atol=1e-6)
+        np.testing.assert_allclose(np.mod(mean - 90.0 * lags + 180, 360), 180, atol=1e-6)
+        assert start <= mean.min() < mean.max() < start + 360
+        np.testing.assert_allclose(error, np.std([-9, 9, -4.5, 4.5], ddof=1) / 2)
 
 
 def test_irregular_times_and_gaps(tmp_path):

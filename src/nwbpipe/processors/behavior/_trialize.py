@@ -13,6 +13,7 @@ from nwbpipe.environments import Tool
 from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
 from nwbpipe.processors.behavior._tables import add_dropped, row_ids
+from nwbpipe_kit.turns import Turns
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -46,15 +47,16 @@ class TrializeParams(Params):
 class Trialize(Processor):
     """Per-trial arrays of a series, on one grid of times from the alignment.
 
-    A trial whose window is not within the recording, whose alignment time is missing, or that lacks more samples
-    than allowed, is dropped and listed with the reason; nothing is padded with zeros. Results go into ``behavior``:
-    ``TrialAligned_<step>`` has a row a trial (its id, the time aligned to, and the data), ``TrialAverage_<step>`` a
-    row a sample (time from the alignment, number of trials, mean and standard error), and ``DroppedTrials_<step>``
-    the trials without data.
+    A trial whose window is not within the recording, whose alignment time is missing, or that lacks more samples than
+    allowed, is dropped and listed with the reason; nothing is padded with zeros. Directions and phases (radians or
+    degrees that stay within a turn and jump at its end) are read, and averaged, over the end of a turn. Results go
+    into ``behavior``: ``TrialAligned_<step>`` has a row a trial (its id, the time aligned to, and the data),
+    ``TrialAverage_<step>`` a row a sample (time from the alignment, number of trials, mean and standard error), and
+    ``DroppedTrials_<step>`` the trials without data.
     """
 
     name: ClassVar[str] = "trialize"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
     module: ClassVar[str] = "behavior"
     containers: ClassVar[tuple[str, ...]] = ("TrialAligned", "TrialAverage", "DroppedTrials")
     inputs: ClassVar[Mapping[str, Input]] = {
@@ -92,6 +94,7 @@ class Trialize(Processor):
             "rate": context.params.rate_hz or rate,
             "conversion": scale,
             "offset": float(series.offset or 0.0),
+            "unit": str(series.unit),
         }
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
@@ -125,7 +128,8 @@ class Trialize(Processor):
         ]
         text = f"{series.name} by trials, aligned to {align}: {counted}."
         module.add(DynamicTable(name=context.name("TrialAligned"), description=text, columns=columns))
-        number, mean, error = average(data.astype(np.float64))
+        turns = results.summary["turns"]
+        number, mean, error = average(data.astype(np.float64), None if turns is None else Turns(**turns))
         parts = {
             "time_from_alignment": ("time from the alignment, in seconds", results.arrays["lags"][()]),
             "num_trials": ("number of trials with this sample", number),
@@ -144,22 +148,28 @@ class Trialize(Processor):
         add_dropped(module, context, [(int(ids[row]), reason) for row, reason in dropped])
 
 
-def average(data: Any) -> tuple[Any, Any, Any]:
+def average(data: Any, turns: Turns | None = None) -> tuple[Any, Any, Any]:
     """Count, mean and standard error over trials, NaNs left out.
 
     Parameters
     ----------
     data : ndarray of float64, shape (n_trials, n_samples, …)
+    turns : Turns, optional
+        Which columns are directions: they are averaged over the end of a turn.
 
     Returns
     -------
     number, mean, error : ndarray, shape (n_samples, …)
     """
+    if turns is not None:
+        data = turns.gather(data.reshape(*data.shape[:2], -1)).reshape(data.shape)
     number = np.isfinite(data).sum(axis=0)
     safe = np.maximum(number, 1)
     mean = np.where(number > 0, np.nansum(data, axis=0) / safe, np.nan)
     squares = np.nansum((data - mean) ** 2, axis=0)
     error = np.where(number > 1, np.sqrt(squares / np.maximum(number - 1, 1) / safe), np.nan)
+    if turns is not None:
+        mean = turns.wrap(mean.reshape(len(mean), -1)).reshape(mean.shape)
     return number, mean, error
 
 

@@ -7,7 +7,10 @@ from typing import Any, Callable
 import h5py
 import numpy as np
 
+from nwbpipe_kit.turns import find_turns
 from nwbpipe_kit.windows import resolve
+
+_BLOCK = 1 << 20  # values of a series that are looked at once
 
 Progress = Callable[[float, str], None]
 
@@ -117,6 +120,13 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         stamps = None if source["timestamps"] is None else file[source["timestamps"]][()].astype(np.float64)
         rate, start, count = source["rate"], source["starting_time"] or 0.0, data.shape[0]
         scale = np.asarray(facts["conversion"], dtype=np.float64)
+
+        def load(first: int, last: int) -> np.ndarray:
+            return np.asarray(data[first:last].reshape(last - first, -1) * scale + facts["offset"])
+
+        size = max(_BLOCK // max(int(np.prod(data.shape[1:])), 1), 1)
+        blocks = (load(first, min(first + size, count)) for first in range(0, count, size))
+        turns = find_turns(facts["unit"], blocks)
         for row, anchor in enumerate(anchors):
             progress((row + 1) / len(anchors), "trials")
             if not np.isfinite(anchor):
@@ -131,8 +141,11 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
             if lags[0] < times[0] - edge or lags[-1] > times[-1] + edge:
                 dropped.append((row, OUTSIDE))
                 continue
-            values = data[first:last].reshape(last - first, -1) * scale + facts["offset"]
-            sampled = sample_series(times, values, lags, params["method"], max_gap, slack)
+            values = load(first, last)
+            if turns is None or params["method"] != "linear":
+                sampled = sample_series(times, values, lags, params["method"], max_gap, slack)
+            else:
+                sampled = turns.wrap(sample_series(times, turns.unwrap(values), lags, "linear", max_gap, slack))
             lost = float(np.mean(~np.isfinite(sampled).all(axis=1)))
             if lost > params["max_missing"]:
                 dropped.append((row, MISSING))
@@ -146,4 +159,8 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     results["aligned"] = np.array(aligned, dtype=np.float64)
     results["missing"] = np.array(missing, dtype=np.float64)
     results["lags"] = lags
-    return {"dropped": dropped, "trials": len(anchors)}
+    described = None
+    if turns is not None:
+        starts = [float(start) if np.isfinite(start) else None for start in turns.starts]
+        described = {"length": turns.length, "starts": starts}
+    return {"dropped": dropped, "trials": len(anchors), "turns": described}
