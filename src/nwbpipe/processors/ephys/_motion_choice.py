@@ -1,4 +1,4 @@
-"""Which motion of the tissue is corrected before spikes are sorted or measured, decided before the computation."""
+"""Decide before the computation by which motion of the tissue spikes are corrected as they are sorted or measured."""
 
 from __future__ import annotations
 

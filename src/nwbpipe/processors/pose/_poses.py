@@ -1,4 +1,4 @@
-"""What processors that find keypoints by a trained network share: the video, the model, and what is written."""
+"""Share the video, the model and the writing of results among processors that find keypoints by a trained network."""
 
 from __future__ import annotations
 
