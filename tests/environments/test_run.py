@@ -14,8 +14,8 @@ import pytest
 
 import nwbpipe_kit
 from nwbpipe import environments
-from nwbpipe.environments import Tool, _worker
-from nwbpipe.errors import ToolCrashedError, ToolTimeoutError
+from nwbpipe.environments import Tool, _run, _worker
+from nwbpipe.errors import ToolCrashedError, ToolMemoryError, ToolTimeoutError
 
 KIT = Path(nwbpipe_kit.__file__).parent
 NUMPY = Tool("numpy", ("numpy>=1.20", "h5py>=3.8"))
@@ -129,3 +129,16 @@ def test_a_full_disk_under_the_log_costs_the_log_and_not_the_run(
     assert [record.getMessage() for record in caplog.records if record.name == "nwbpipe"] == [
         "the log ends here: /dev/full: No space left on device"
     ]
+
+
+def test_a_kill_by_the_kernel_is_one_for_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter((3, 4))
+    monkeypatch.setattr(_run, "count_memory_kills", lambda: next(counts))
+    with pytest.raises(ToolMemoryError, match="numpy ran out of memory"):
+        environments.run(
+            environments.find(NUMPY),
+            "tests.fixtures._environment_compute",
+            {"end": "SIGKILL"},
+            scratch=tmp_path,
+            log=tmp_path / "log",
+        )

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from nwbpipe.errors import ToolMemoryError
 from nwbpipe.processors import Resources
 from nwbpipe.project import Project, prepare_submission, submit_workers
-from nwbpipe.project.execute import Event, Job, JobOutcome
+from nwbpipe.project.execute import Event, Job, JobOutcome, _run_job
 from nwbpipe.project.execute._job_ends import JobEnd, count_memory_ends, record_job_end
-from tests.fixtures.projects import make_project
+from tests.fixtures.projects import Inline, make_project
 from tests.fixtures.schedulers import StandIns
 
 pytestmark = pytest.mark.usefixtures("test_processors")
@@ -99,3 +100,38 @@ def test_a_worker_leaves_a_run_that_has_outgrown_it_to_another(project: Project)
     big.explain_refusal = lambda _wanted: ""  # type: ignore[method-assign]
     project.run(executor=big)
     assert big.memory == [3.0]
+
+
+class Limited(Inline):
+    """An executor that computes here, as far as it has the memory."""
+
+    def __init__(self, memory_gb: float) -> None:
+        super().__init__()
+        self.limit, self.memory = memory_gb, list[float]()
+
+    def explain_refusal(self, wanted: Resources) -> str:
+        return "too much" if wanted.memory_gb > self.limit else ""
+
+    def submit(self, job: Job, wanted: Resources) -> int:
+        self.memory.append(wanted.memory_gb)
+        return super().submit(job, wanted)
+
+
+def test_a_tool_that_ran_out_of_memory_in_a_living_job_gets_more(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SLURM's control groups kill the tool, as a rule, and leave the worker that started it."""
+
+    def run_out(*_: object, **_options: object) -> None:
+        msg = "scale ran out of memory"
+        raise ToolMemoryError(msg)
+
+    monkeypatch.setattr(_run_job, "process", run_out)
+    small, big = Limited(2.5), Limited(100)
+    summary = project.run(executor=small)
+    assert (small.memory, summary.for_other_workers, summary.failed) == ([2.0], 1, [])
+    summary = project.run(executor=big)
+    assert big.memory == [3.0, 4.5]
+    ((_, _, text),) = summary.failed  # after `retries` of them
+    assert "ran out of memory" in text
+    assert project.run(executor=Limited(100)).failed == []  # it waits for --retry-failed

@@ -37,7 +37,7 @@ from nwbpipe.errors import (
     ToolMemoryError,
     ToolTimeoutError,
 )
-from nwbpipe.machine import select_variables
+from nwbpipe.machine import count_memory_kills, select_variables
 
 logger = logging.getLogger("nwbpipe")
 
@@ -127,7 +127,7 @@ def run(
     request_path.unlink(missing_ok=True)
     with os.fdopen(os.open(request_path, _NEW, 0o600), "w") as file:
         json.dump(content, file)
-    out_of_memory_before = _count_kernel_kills()
+    out_of_memory_before = count_memory_kills()
     variables = build_tool_variables(int(request.get("threads", 1)))
     if devices is not None:
         variables["CUDA_VISIBLE_DEVICES"] = devices
@@ -184,7 +184,7 @@ def run(
     memory = (
         code == _worker.NO_MEMORY
         or killed_for_memory
-        or (code == -signal.SIGKILL and _count_kernel_kills() > out_of_memory_before)
+        or (code == -signal.SIGKILL and count_memory_kills() > out_of_memory_before)
     )
     error = _make_error(
         environment.tool.name, code, outcome, timeout if timed_out else None, memory=memory, tail=last_lines
@@ -346,15 +346,6 @@ def _read_outcome(path: Path) -> dict[str, Any]:
     except (OSError, json.JSONDecodeError):
         return {}
     return outcome if isinstance(outcome, dict) else {}
-
-
-def _count_kernel_kills() -> int:
-    """Return the number of processes of our control group that the kernel killed for lack of memory (Linux)."""
-    with suppress(OSError, ValueError):
-        for line in Path("/sys/fs/cgroup/memory.events").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0
 
 
 def _make_error(

@@ -2,6 +2,7 @@
 
 from nwbpipe.machine._findings import Finding, Severity
 from nwbpipe.machine._folders import locate_private_folder, make_cache_folder, make_private_folder, temporary_folder
+from nwbpipe.machine._groups import count_memory_kills, list_control_groups
 from nwbpipe.machine._trust import (
     belongs_to_user,
     explain_foreign,
@@ -18,8 +19,10 @@ __all__ = [
     "belongs_to_user",
     "child_python",
     "close_python_path",
+    "count_memory_kills",
     "explain_foreign",
     "is_trusted",
+    "list_control_groups",
     "list_trusted",
     "locate_private_folder",
     "make_cache_folder",

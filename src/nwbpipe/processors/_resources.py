@@ -26,7 +26,7 @@ class Resources:
     time_limit_s : float, optional
         Seconds after which the tool is stopped.
     memory_growth : float
-        Factor by which `memory_gb` grows each time that a job of a scheduler was killed for its memory.
+        Factor by which `memory_gb` grows each time that a run ran out of memory, or its job was killed for it.
     """
 
     cpu: int = 0

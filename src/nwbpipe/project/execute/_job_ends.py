@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from nwbpipe.errors import NwbpipeError
 from nwbpipe.project.execute._limits import identify_job
@@ -133,14 +133,25 @@ def record_job_end(
     return outcome
 
 
-def count_memory_ends(state: StepState, runs: RunStore) -> int:
-    """Return how many jobs were killed for their memory with this run."""
+class _Run(Protocol):
+    """A run of a step in a session, such as a `StepState`."""
+
+    @property
+    def session(self) -> str: ...
+    @property
+    def run(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+
+
+def count_memory_ends(state: _Run, runs: RunStore) -> int:
+    """Return how often this run, or the job that it was in, was ended for its memory."""
     return sum(
         run.key == state.key and (run.error or {}).get("code") == "NP214" for run in _list_interrupted(state, runs)
     )
 
 
-def _list_interrupted(state: StepState, runs: RunStore) -> Iterator[RunObject]:
+def _list_interrupted(state: _Run, runs: RunStore) -> Iterator[RunObject]:
     """Yield the interrupted runs of a step in a session; skip objects that can't be read."""
     for entry in runs.store.list(f"runs/interrupted/{state.session}/{state.run}"):
         if entry.path.endswith(".json"):

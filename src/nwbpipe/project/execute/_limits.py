@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from nwbpipe.machine import list_control_groups
+
 _ASK_TIMEOUT_S = 20.0
 _UNLIMITED = 2**60  # cgroups of version 1 write a number near 2**63 for "no limit"
 STOP_LEAD_S = 120  # seconds before its end at which a job is asked to stop
@@ -83,7 +85,7 @@ def read_worker_limits(variables: Mapping[str, str] = os.environ, *, root: Path 
             memory.append(per_node * 2**20)
         elif per_core := _count(variables, "SLURM_MEM_PER_CPU"):
             memory.append(per_core * 2**20 * (_count(variables, "SLURM_CPUS_ON_NODE") or (cores[0] if cores else 1)))
-    for folder in _list_groups(root):
+    for folder in list_control_groups(root):
         for name in ("memory.max", "memory.limit_in_bytes"):
             if (limit := _read_number(folder / name)) and limit < _UNLIMITED:
                 memory.append(int(limit))
@@ -95,26 +97,6 @@ def read_worker_limits(variables: Mapping[str, str] = os.environ, *, root: Path 
 def _count(variables: Mapping[str, str], name: str) -> int:
     text = variables.get(name, "")
     return int(text) if text.isascii() and text.isdigit() else 0
-
-
-def _list_groups(root: Path) -> list[Path]:
-    """Return the folders of the control groups that hold this process, and of those around them."""
-    folders = []
-    try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    for line in lines:
-        _, controllers, path = (*line.split(":", 2), "", "")[:3]
-        if controllers and not {"memory", "cpu"} & set(controllers.split(",")):
-            continue
-        base = root / "sys/fs/cgroup" / controllers
-        folder = base / path.lstrip("/")
-        while folder != base and base in folder.parents:
-            folders.append(folder)
-            folder = folder.parent
-        folders.append(base)
-    return folders
 
 
 def _read_number(path: Path) -> int:

@@ -13,12 +13,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nwbpipe.environments import use_settings
-from nwbpipe.errors import ConflictError, FileAccessError, LockedFileError, NwbpipeError, ToolError, ToolKilledError
+from nwbpipe.errors import (
+    ConflictError,
+    FileAccessError,
+    LockedFileError,
+    NwbpipeError,
+    ToolError,
+    ToolKilledError,
+    ToolMemoryError,
+)
 from nwbpipe.processors import ProjectProcessor
 from nwbpipe.project._convert_session import convert_session
 from nwbpipe.project._load import load_project
 from nwbpipe.project._sessions import Session
 from nwbpipe.project.execute._devices import reserve_gpus
+from nwbpipe.project.execute._job_ends import count_memory_ends
 from nwbpipe.project.plan._planner import Planner
 from nwbpipe.project.plan._state import CONVERT
 from nwbpipe.project.plan._tools import explain_staleness
@@ -124,7 +133,7 @@ def execute_job(values: Mapping[str, Any], progress: Callable[[float, str], None
         )
     outcome: Literal["done", "failed", "interrupted"] = "done"
     if error is not None:
-        outcome = "interrupted" if isinstance(error, ToolKilledError) else "failed"
+        outcome = "interrupted" if isinstance(error, ToolKilledError) or _gets_more(planner, job, error) else "failed"
     usage = {}
     if record and job.step != CONVERT:
         usage = {name: value for name, value in record.resources.items() if isinstance(value, int | float)}
@@ -145,6 +154,14 @@ def execute_job(values: Mapping[str, Any], progress: Callable[[float, str], None
     if computed or error is not None:
         run = planner.runs.add(run, log)
     return asdict(JobOutcome(outcome, computed, run.error["text"] if run.error else "", run.log, run.seconds))
+
+
+def _gets_more(planner: Planner, job: Job, error: NwbpipeError) -> bool:
+    """Return True if a run that ran out of memory is begun again with more of it."""
+    if job.step == CONVERT or not isinstance(error, ToolMemoryError):
+        return False
+    is_growing = planner.project.steps[job.step].resources.memory_growth > 1.0
+    return is_growing and count_memory_ends(job, planner.runs) < planner.project.executor.retries
 
 
 def _run(

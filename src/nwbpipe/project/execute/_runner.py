@@ -246,8 +246,12 @@ class Runner:
                     return
                 self._end(running, JobOutcome("failed", text=end.text), is_told=True)
                 return
+            resources = self._choose_resources(state)
+            if self._is_memory_grown(state, resources) and self.executor.explain_refusal(resources):
+                self._leave_to_others(running, event.ended)
+                return
             if running.tries < self.planner.project.executor.retries:
-                self._start(state, self._choose_resources(state), running.tries + 1)
+                self._start(state, resources, running.tries + 1)
                 return
         self._end(running, event.ended or self._record_lost_worker(running))
 
@@ -264,6 +268,14 @@ class Runner:
         if self.reporter is not None:
             self.reporter.on_end(state, ended)
         self._refresh_session(state.session)
+
+    def _leave_to_others(self, running: _ActiveRun, ended: JobOutcome | None) -> None:
+        """Leave a run that has outgrown the memory here to a worker with more."""
+        state = running.state
+        self._tried.add((state.session, state.run, state.key))
+        self.summary.for_other_workers += 1
+        if self.reporter is not None:
+            self.reporter.on_end(state, ended or JobOutcome("interrupted"))
 
     def _is_job_killed_again(self, state: StepState, lease: Lease) -> bool:
         """Record how the job ended that had the run before; return True if too many jobs ended so."""
