@@ -246,6 +246,21 @@ def test_series_too_large_for_the_memory_are_read_window_by_window(
     np.testing.assert_array_equal(dataset[5]["targets"]["speed"], blocks[5]["targets"]["speed"])
 
 
+def test_time_without_any_spike_at_the_ends_is_not_taken_for_silence(files: list[Path], tmp_path: Path) -> None:
+    """The probe stops before the wheel does, and nothing says so: the table has no obs_intervals."""
+    path = tmp_path / "stopped.nwb"
+    path.write_bytes(files[0].read_bytes())
+    with h5py.File(path, "r+") as file:
+        del file["units/obs_intervals"], file["units/obs_intervals_index"]
+        times = file["units/spike_times"][()]
+        file["units/spike_times"][:] = times * 0.5 + 5.0  # from 5 to 35 s
+    for inputs in ({"units": "units"}, {"units": "units", "form": "events"}):
+        dataset = ml.open_dataset([path], declare(inputs={"spikes": inputs}))
+        starts = [window.start for window in dataset.windows]
+        assert 5.0 <= min(starts) < 6.0
+        assert 32.0 < max(starts) <= 34.0
+
+
 def test_windows_without_values_are_left_out_and_counted(files: list[Path], tmp_path: Path) -> None:
     path = tmp_path / "gap.nwb"
     path.write_bytes(files[0].read_bytes())

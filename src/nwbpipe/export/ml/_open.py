@@ -214,12 +214,13 @@ class _Reading:
         keep = list(range(len(points.times))) if self.rows is None else sorted(self.rows.get(path, ()))
         if not keep:
             raise UnknownNameError("no unit meets the condition", where=str(self.file), found=self.stream.where)
-        table = shorten_path(path)
+        table, spikes = shorten_path(path), np.concatenate([np.zeros(0), *points.times])
         return Points(
             [f"{self.session}/{table}/{points.axis.labels[row]}" for row in keep],
             [points.times[row] for row in keep],
             [points.observed[row] for row in keep],
             {name: values[keep] for name, values in points.axis.columns.items()},
+            recorded=(float(np.nanmin(spikes)), float(np.nanmax(spikes))) if np.isfinite(spikes).any() else None,
         )
 
     def _read_signal(self, series: Series) -> Signal:

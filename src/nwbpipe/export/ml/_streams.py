@@ -59,6 +59,9 @@ class Points:
         More about each unit.
     is_population : bool
         True for units, False for types of events, which sessions share.
+    recorded : tuple of float, optional
+        First and last spike of all units of the table, of which these may be some: where nothing says when units were
+        observed, the time before and after is not known to be silent.
     """
 
     ids: list[str]
@@ -66,6 +69,7 @@ class Points:
     observed: list[Floats]
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     is_population: bool = True
+    recorded: tuple[float, float] | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -102,7 +106,7 @@ class Points:
         """First and last time that any unit was observed; None if it is not known."""
         bounds = [interval for interval in self.observed if np.isfinite(interval).all() and interval.size]
         if len(bounds) < len(self.observed) or not bounds:
-            return None
+            return self.recorded
         return min(float(b[0, 0]) for b in bounds), max(float(b[-1, 1]) for b in bounds)
 
     @property
