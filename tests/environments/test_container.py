@@ -340,6 +340,15 @@ def test_apptainer_has_a_recipe_and_binds_of_its_own(programs: Callable, calls: 
         ["python"], name="one", readable=[Path("/data")], writable=[Path("/scratch")], folder=Path("/scratch")
     )
     assert after(command, "--bind") == ["/data:/data:ro", "/scratch:/scratch:rw"]
+    assert "--mount" not in command
+    folder = Path('/data/2024-05-01 10:30, the "first"')
+    command = Container(Path("/bin/apptainer"), image).build_command(
+        ["python"], name="one", readable=[folder], writable=[Path("/a:b")]
+    )
+    mount, scratch = sorted(after(command, "--mount"))
+    assert next(csv.reader([mount])) == ["type=bind", f"source={folder}", f"destination={folder}", "ro"]
+    assert scratch == "type=bind,source=/a:b,destination=/a:b"
+    assert "--bind" not in command
     assert "--containall" in command
 
 

@@ -92,7 +92,7 @@ class Container:
         if self.is_apptainer:
             start = [str(self.engine), "exec", "--containall", "--no-home", *(["--nv"] if gpu else [])]
             for path, access in mounts.items():
-                start += ["--bind", f"{path}:{path}:{access}"]
+                start += _bind_in_apptainer(path, access)
             for key, value in settings.items():
                 start += ["--env", f"{key}={value}"]
             return [*start, *(["--pwd", str(folder)] if folder else []), self.image, *words]
@@ -172,7 +172,18 @@ def find_container_engine(tool: Tool) -> Path:
 
 def _render_mount(path: Path, access: str) -> str:
     """Return a mount as a line of CSV: a path may hold colons, commas and quotes."""
-    fields = ["type=bind", f"source={path}", f"target={path}", *(["readonly"] if access == "ro" else [])]
+    return _render_fields("type=bind", f"source={path}", f"target={path}", *(["readonly"] if access == "ro" else []))
+
+
+def _bind_in_apptainer(path: Path, access: str) -> list[str]:
+    """Return the option that mounts a folder: the older ``--bind`` takes no path with a colon or a comma."""
+    if not re.search('[:,"]', str(path)):
+        return ["--bind", f"{path}:{path}:{access}"]
+    options = ["ro"] if access == "ro" else []
+    return ["--mount", _render_fields("type=bind", f"source={path}", f"destination={path}", *options)]
+
+
+def _render_fields(*fields: str) -> str:
     return ",".join('"' + field.replace('"', '""') + '"' if re.search('[",]', field) else field for field in fields)
 
 
