@@ -57,9 +57,9 @@ class Screen:
         self.errors: list[str] = []
         self.page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.base = address.partition("/?")[0]
         self.page.goto(address)
         self.page.wait_for_selector("main")
+        self.base = self.page.url.rstrip("/")
 
     def open(self, path: str, selector: str = "main") -> Any:
         """Open a page, and wait until something is on it."""

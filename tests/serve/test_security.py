@@ -14,7 +14,7 @@ from nwbpipe.serve._processes import _is_runner, stop_runner
 from nwbpipe.serve._security import is_allowed_host, is_loopback
 from nwbpipe.serve._server import _clean_prefix, _listen
 from tests.fixtures.projects import HEAD
-from tests.serve.visitor import BASE, Visitor
+from tests.serve.visitor import Visitor
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_cookies_of_what_else_this_machine_serves_lock_nobody_out(empty: Path, o
 
 def test_the_token_gives_a_cookie_that_scripts_and_other_sites_do_not_get(empty: Path) -> None:
     stranger = Visitor(empty, cookie=False)
-    answer = stranger.get(f"{BASE}//evil.example/x", params={"token": stranger.keys.token, "where": 'sex = "F"'})
+    answer = stranger.get("//evil.example/x", params={"token": stranger.keys.token, "where": 'sex = "F"'})
     cookie = answer.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
@@ -53,6 +53,22 @@ def test_the_token_gives_a_cookie_that_scripts_and_other_sites_do_not_get(empty:
     assert stranger.keys.token not in answer.headers["set-cookie"]
     assert 'content="0; url=/evil.example/x?where=sex+%3D+%22F%22"' in answer.text
     assert stranger.get("/", headers={"cookie": answer.headers["set-cookie"].partition(";")[0]}).status_code == 200
+
+
+def test_browsers_send_the_cookie_below_a_secret_path_alone(empty: Path) -> None:
+    """To a browser, what another user serves at another port of this machine is the same site."""
+    visitor = Visitor(empty)
+    place = visitor.keys.place
+    answer = visitor.get("/session/m1/s1", params={"token": visitor.keys.token}, below=False)
+    assert f"path={place};" in answer.headers["set-cookie"].lower().replace(place.lower(), place)
+    assert f'content="0; url={place}/session/m1/s1"' in answer.text
+    assert visitor.get(f"{place}/", below=False).status_code == 200
+    assert f'href="{place}/static/style.css"' in visitor.get(f"{place}/", below=False).text
+    for path in ("/", "/static/style.css", f"{place}x/", "/at-x/", place[:-1]):
+        refused = visitor.get(path, below=False)
+        assert refused.status_code == 403, path
+        assert place not in refused.text
+    assert visitor.post("/run", {}, below=False).status_code == 403
 
 
 def test_the_cookie_stays_below_the_prefix_of_a_proxy(empty: Path) -> None:

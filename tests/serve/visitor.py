@@ -23,16 +23,22 @@ class Visitor:
         self.app = create_app(self.view, self.keys, read_only=read_only)
         self.headers = {"cookie": f"nwbpipe={self.keys.cookie}"} if cookie else {}
 
-    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Send a request."""
+    def ask(
+        self, method: str, path: str, *, below: bool = True, root_path: str = "", **options: Any
+    ) -> httpx.Response:
+        """Send a request; the secret place of the pages is put into the path, and taken out of the answer."""
+        place = self.keys.place if below else ""
 
         async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(app=self.app, root_path=options.pop("root_path", ""))
+            transport = httpx.ASGITransport(app=self.app, root_path=root_path)
             async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
                 headers = {**self.headers, **options.pop("headers", {})}
-                return await client.request(method, path, headers=headers, **options)
+                address = f"{BASE}{root_path}{place}{path.removeprefix(root_path)}"
+                return await client.request(method, address, headers=headers, **options)
 
-        return asyncio.run(send())
+        answer = asyncio.run(send())
+        shown = [(name, text.replace(place, "")) for name, text in answer.headers.multi_items()]
+        return httpx.Response(answer.status_code, headers=shown, content=answer.content.replace(place.encode(), b""))
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         """Ask for a page."""

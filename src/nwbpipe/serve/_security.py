@@ -43,11 +43,15 @@ class Keys:
         What the address that is printed holds.
     cookie : str
         What a browser that came with the token keeps.
+    place : str
+        Start of the path of all pages. Browsers send the cookie below it alone: what other users of this machine
+        serve at other ports, which browsers take for the same site, is not below it.
     """
 
     def __init__(self) -> None:
         self.token = secrets.token_urlsafe(24)
         self.cookie = secrets.token_urlsafe(24)
+        self.place = f"/at-{secrets.token_urlsafe(12)}"
 
     @property
     def csrf(self) -> str:
@@ -101,7 +105,7 @@ class Guard:
     hosts : collection of str
         Names that the Host header may hold.
     cookie : str
-        Name of the cookie: it holds the port, since browsers send cookies to all ports of a machine.
+        Name of the cookie: it holds the port, since browsers keep one set of cookies for all ports of a machine.
     read_only : bool
         True if nothing may be changed.
     """
@@ -128,7 +132,8 @@ class Guard:
             await send(message)
 
         answer = self._refuse(scope)
-        await (answer or self.app)(scope, receive, send_with_headers)
+        below = {**scope, "root_path": scope.get("root_path", "") + self.keys.place}
+        await (answer or self.app)(below, receive, send_with_headers)
 
     def _refuse(self, scope: Scope) -> Response | None:
         """Return the answer to a request that does not reach the application."""
@@ -141,7 +146,7 @@ class Guard:
             if not self.keys.match(token, self.keys.token):
                 return _answer(403, "Wrong token", "Use the address that `nwbpipe serve` printed last.")
             return self._let_in(scope, [(name, value) for name, value in query if name != "token"])
-        if not self._has_cookie(headers.get("cookie", "")):
+        if not (self._find_place(scope)[1] and self._has_cookie(headers.get("cookie", ""))):
             return _answer(403, "A token is needed", "Open the address that `nwbpipe serve` printed.")
         if scope["method"] not in ("GET", "HEAD"):
             if self.read_only:
@@ -149,6 +154,12 @@ class Guard:
             if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
                 return _answer(403, "Refused", "The form came from another site.")
         return None
+
+    def _find_place(self, scope: Scope) -> tuple[str, bool]:
+        """Return the path of a page, and whether it was asked for below our place."""
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        is_below = path == self.keys.place or path.startswith(f"{self.keys.place}/")
+        return path.removeprefix(self.keys.place) if is_below else path, is_below
 
     def _has_cookie(self, header: str) -> bool:
         """Look for our cookie among those of all that serves at this machine: browsers tell no ports apart.
@@ -165,7 +176,9 @@ class Guard:
         Our own page does so, not a redirection: browsers send no SameSite=Strict cookie along a redirection that
         began at another site, such as a chat in which the address was sent.
         """
-        target = escape("/" + quote(scope["path"].lstrip("/")) + (f"?{urlencode(query)}" if query else ""))
+        base = scope.get("root_path", "") + self.keys.place
+        path = "/" + self._find_place(scope)[0].lstrip("/")
+        target = escape(quote(base + path) + (f"?{urlencode(query)}" if query else ""))
         text = (
             '<!doctype html><html lang="en"><meta charset="utf-8"><title>nwbpipe</title>'
             '<link rel="icon" href="data:,">'
@@ -173,7 +186,7 @@ class Guard:
         )
         answer = HTMLResponse(text)
         answer.set_cookie(
-            self.cookie, self.keys.cookie, httponly=True, samesite="strict", path=scope.get("root_path", "") or "/",
+            self.cookie, self.keys.cookie, httponly=True, samesite="strict", path=base,
             secure=scope["scheme"] == "https",
         )  # fmt: skip
         return answer
