@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -15,9 +16,10 @@ import pytest
 from nwbpipe.processors import ReportFigure, processor
 from nwbpipe.project import Project
 from nwbpipe.project.state import Leases, RunObject, identify_machine
+from nwbpipe.serve import serve
 from nwbpipe.serve._draw import main
 from nwbpipe.serve._overview import LENGTH
-from nwbpipe.serve._view import Selection, cut_page
+from nwbpipe.serve._view import ProjectView, Selection, cut_page
 from tests.fixtures.projects import HEAD, STEPS, Inline, make_project
 from tests.serve.visitor import Visitor, read_text
 
@@ -220,6 +222,37 @@ def test_texts_of_strangers_are_texts(lab: Project) -> None:
         assert "\x1b" not in page
         assert "\u202e" not in page
     assert "&lt;img src=x" in visitor.get("/session/m1/s0").text
+
+
+def test_a_look_at_the_project_ends_before_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread in foreign code aborts the process that ends."""
+    make_project(tmp_path / "lab", 1)
+    looking, ended = threading.Event(), threading.Event()
+
+    def look(_: ProjectView) -> None:
+        looking.set()
+        time.sleep(0.2)
+        ended.set()
+
+    monkeypatch.setattr(ProjectView, "refresh", look)
+    views: list[ProjectView] = []
+    start = ProjectView.__init__
+    monkeypatch.setattr(ProjectView, "__init__", lambda view, *a, **k: (start(view, *a, **k), views.append(view))[0])
+    monkeypatch.setattr(
+        "uvicorn.Server.run", lambda _, sockets: (views[0].start(), looking.wait(10), sockets[0].close())
+    )
+    serve(tmp_path / "lab", port=0, say=lambda _: None)
+    assert ended.is_set()
+    assert not views[0]._thread.is_alive()
+
+
+def test_a_look_that_fails_is_shown_and_others_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_project(tmp_path / "lab", 1)
+    visitor = Visitor(project.spec.path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Project, "sessions", lambda _: 1 / 0)
+        assert "ZeroDivisionError" in read_text(visitor.get("/").text)
+    assert keys(visitor.get("/").text) == ["m1/s0"]
 
 
 def test_a_project_file_with_mistakes_shows_them_all_until_it_is_mended(tmp_path: Path) -> None:

@@ -70,8 +70,11 @@ def serve(
         app, log_level="warning", access_log=False, root_path=prefix, server_header=False, lifespan="on",
         timeout_graceful_shutdown=2,
     )  # fmt: skip
-    with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
-        uvicorn.Server(config).run(sockets=[listener])
+    try:
+        with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
+            uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        view.close()
 
 
 def _clean_prefix(text: str) -> str:

@@ -167,8 +167,8 @@ class ProjectView:
             project = self.open_project()
             sessions, problems = project.sessions()
             plans = project.planner.make_plans(sessions, running=False)
-        except (NwbpipeError, OSError) as error:
-            problem = error if isinstance(error, NwbpipeError) else WorkError(str(error))
+        except Exception as error:  # a later look may be better
+            problem = error if isinstance(error, NwbpipeError) else WorkError(f"{type(error).__name__}: {error}")
             return self._keep(Snapshot(problems=[*(problem.problems or [problem.problem])]))
         by_key = {session.key: session for session in sessions}
         keys = [key for key in (PROJECT, *by_key) if key in plans]
@@ -204,10 +204,16 @@ class ProjectView:
         self._asked.set()
 
     def stop(self) -> None:
-        """End the thread."""
+        """Let the thread end after the look that goes on now."""
         self._stopped.set()
         self._hurried.set()
         self._asked.set()
+
+    def close(self) -> None:
+        """End the thread, and wait for it: one in foreign code while the interpreter ends aborts the process."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()
 
     def _look(self) -> None:
         while True:
