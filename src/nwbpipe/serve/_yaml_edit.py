@@ -204,7 +204,7 @@ def _edit_text(source: list[str], changes: Sequence[Change]) -> str:
 
 @dataclass(frozen=True)
 class _Written:
-    """How the lines that the dumper writes are written in the file: with other blanks, or over several lines.
+    """Lines of the dumper beside those of the file, which may have other blanks, or be several for one.
 
     Attributes
     ----------
