@@ -1,6 +1,7 @@
 """Parts of the compute modules that need no DeepLabCut: frames of videos, the split, the errors."""
 
 import logging
+import struct
 from pathlib import Path
 
 import h5py
@@ -52,6 +53,24 @@ def test_a_damaged_video_is_refused(videos, tmp_path):
     (tmp_path / "text.avi").write_bytes(b"not a video" * 100)
     with pytest.raises(ValueError, match=r"the video text\.avi can't be read"):
         _video_frames.check_packets(external(str(tmp_path / "text.avi")), 6)
+
+
+def test_a_video_that_players_turn_is_refused(tmp_path):
+    import av
+
+    path = tmp_path / "phone.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((32, 64, 3), dtype=np.uint8), format="rgb24")
+        container.mux([*stream.encode(frame), *stream.encode()])
+    assert len(list(_video_frames.iter_video(str(path)))) == 1
+    content = path.read_bytes()
+    matrix = content.index(b"tkhd") + 44  # of the track's header
+    turned = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(content[:matrix] + turned + content[matrix + 36 :])
+    with pytest.raises(ValueError, match=r"phone\.mp4 says that it is to be shown turned by -90 degrees"):
+        next(_video_frames.iter_video(str(path)))
 
 
 def test_two_sizes_are_refused(videos, tmp_path):

@@ -14,6 +14,11 @@ import numpy as np
 
 from nwbpipe_kit.media import is_served, open_media
 
+_TURNED = (
+    "the video %s says that it is to be shown turned by %d degrees: its pixels are not those of labelled images; "
+    "write it anew, turned (ffmpeg -i)"
+)
+
 
 def count_packets(path: str) -> int:
     """Return the number of packets of a video, an upper bound of its frames; nothing is decoded."""
@@ -26,7 +31,7 @@ def count_packets(path: str) -> int:
 
 
 def iter_video(path: str) -> Iterator[np.ndarray]:
-    """Yield the frames of a video file: RGB, (height, width, 3) uint8."""
+    """Yield the frames of a video file: RGB, (height, width, 3) uint8; refuse one that players turn."""
     import av
 
     name, number = Path(path).name, 0
@@ -36,6 +41,9 @@ def iter_video(path: str) -> Iterator[np.ndarray]:
                 raise ValueError("the file %s has no video" % name)
             container.streams.video[0].thread_type = "AUTO"
             for frame in container.decode(video=0):
+                turned = getattr(frame, "rotation", 0)  # by OpenCV, and so in labelled images, not by PyAV
+                if turned:
+                    raise ValueError(_TURNED % (name, turned))
                 yield frame.to_ndarray(format="rgb24")
                 number += 1
     except av.error.FFmpegError as error:
