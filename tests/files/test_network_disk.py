@@ -91,6 +91,20 @@ def test_names_of_mounts(name: str, tmp_path: Path) -> None:
     assert "rw" in mounts[1].options
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_network"),
+    [
+        *((kind, True) for kind in ("ceph", "fuse.ceph-fuse", "fuse.glusterfs", "gpfs", "wekafs", "dvs", "virtiofs")),
+        *((kind, False) for kind in ("ext4", "btrfs", "zfs", "overlay", "tmpfs", "fuseblk", "autofs", "")),
+    ],
+)
+def test_disks_that_several_machines_share(kind: str, is_network: bool, tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(f"30 1 0:40 / / rw,relatime shared:1 - {kind} share rw\n")
+    mount = read_mount(tmp_path, table)
+    assert (mount.kind, mount.is_network, mount.local_locks) == (kind, is_network, "")
+
+
 def test_locks_that_stay_on_this_machine_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = path.read_bytes()
     put_on(monkeypatch, "nolock", "rw")

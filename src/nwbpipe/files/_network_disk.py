@@ -15,7 +15,12 @@ from typing import NamedTuple
 
 from nwbpipe.errors import FileAccessError
 
-NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "lustre", "gpfs", "beegfs"}
+NETWORK = {
+    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "fuse.rclone"),
+    *("lustre", "gpfs", "beegfs", "ceph", "fuse.ceph", "fuse.ceph-fuse", "fuse.glusterfs", "fuse.juicefs"),
+    *("panfs", "wekafs", "pvfs2", "dvs", "gfs2", "ocfs2"),
+    *("9p", "virtiofs", "vboxsf", "fuse.vmhgfs-fuse"),  # folders of a virtual machine's host
+}
 ALONE = "NWBPIPE_LOCAL_LOCKS"
 HDF5_LOCKING = "HDF5_USE_FILE_LOCKING"
 NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP})
