@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nwbpipe.errors import ToolMissingError
 from nwbpipe.processors import ReportFigure, StepResult
 from nwbpipe.report import draw_parts
 from nwbpipe.run import process
@@ -89,6 +90,30 @@ def test_what_is_no_picture_is_told_and_holds_up_no_other_part(
     page = Page(draw_parts(scaled))
     assert "first: a figure can't be drawn" in page.headings
     assert "Graph of runs" in page.headings
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError(2, "No such file", "model.bin"), ToolMissingError("seaborn is not installed")]
+)
+def test_a_file_or_package_that_a_processor_lacks_is_no_damage_of_the_session(
+    scaled: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def figures(*_: Any) -> Iterator[ReportFigure]:
+        raise error
+        yield
+
+    monkeypatch.setattr(Scale, "figures", figures)
+    page = Page(draw_parts(scaled))
+    assert "first: a figure can't be drawn" in page.headings
+    assert "Graph of runs" in page.headings
+
+
+def test_what_is_transparent_is_white_as_the_page_is(scaled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGBA", (30, 20), (0, 0, 0, 0)).save(buffer, "PNG")
+    monkeypatch.setattr(Scale, "figures", lambda *_: [ReportFigure("clear", buffer.getvalue())])
+    (picture,) = read_pictures(Page(draw_parts(scaled)))
+    assert picture.min() > 250
 
 
 def test_a_processor_without_figures_has_no_part(scaled: Path) -> None:

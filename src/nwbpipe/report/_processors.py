@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 from PIL import Image
 
-from nwbpipe.errors import NwbpipeError, show_text
+from nwbpipe.errors import NwbpipeError, ToolMissingError, show_text
 from nwbpipe.processors import Processor, ReportFigure, StepResult, processor
 from nwbpipe.provenance import RunRecord
 from nwbpipe.report._content import Figure, SessionContent
@@ -33,11 +33,18 @@ def draw_processors(content: SessionContent) -> Iterator[Figure]:
                 if index == _MOST_FIGURES:
                     break
                 yield Figure(f"{record.step}: {figure.title}", _show_picture(figure), figure.caption)
-        except (NwbpipeError, OSError, MemoryError):
-            raise  # a commit of another process may be the cause
         except Exception as error:
+            if _is_of_session_file(error):
+                raise
             text = show_text(f"{type(error).__name__}: {error}")[:400]
             yield Figure(f"{record.step}: a figure can't be drawn", Markup("<p>{}</p>").format(text))
+
+
+def _is_of_session_file(error: Exception) -> bool:
+    """Return True if a commit of another process may be the cause; a file that is named is the processor's own."""
+    if isinstance(error, OSError):
+        return error.filename is None
+    return isinstance(error, NwbpipeError | MemoryError) and not isinstance(error, ToolMissingError)
 
 
 def _find_processor(record: RunRecord) -> Processor | None:
@@ -82,6 +89,10 @@ def _decode(data: bytes) -> Image.Image:
             with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
                 if image.width * image.height > _MOST_PIXELS:
                     raise ValueError(f"the picture has {image.width} × {image.height} pixels")
-                return image.convert("RGB")
+                if "A" not in image.mode and "transparency" not in image.info:
+                    return image.convert("RGB")
+                page = Image.new("RGBA", image.size, "white")
+                page.alpha_composite(image.convert("RGBA"))
+                return page.convert("RGB")
     except OSError as error:
         raise ValueError(f"the picture is not a whole PNG, JPEG or WebP: {type(error).__name__}") from error
