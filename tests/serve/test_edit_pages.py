@@ -256,6 +256,16 @@ def test_two_files_are_locked_in_one_order(writer: Writer, monkeypatch: pytest.M
     assert locked == ["lab.yaml", "m1.yaml"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"devices.1.@name": "<<", "devices.1.description": "x"}, {"session.session_description": "a\0b"}],
+    ids=["merge key", "null"],
+)
+def test_nothing_is_saved_that_leaves_a_spec_that_can_not_be_read(writer: Writer, changes: dict[str, str]) -> None:
+    assert writer.send(**changes).status_code == 422
+    assert writer.get(EDIT).status_code == 200
+
+
 def test_texts_of_the_spec_are_texts_in_the_form(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "lab")
     hostile = '</textarea><script>alert(1)</script>" onfocus="x'

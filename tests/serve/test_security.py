@@ -137,7 +137,11 @@ def test_only_a_runner_is_stopped() -> None:
     assert _is_runner(["/lab/bin/python", "-P", "-m", "nwbpipe", "run", "--project=x"])
     assert _is_runner(["/lab/bin/python", "/lab/bin/nwbpipe", "watch", "--project", "x"])
     assert not _is_runner(["vim", "notes", "nwbpipe", "run"])
+    assert not _is_runner(["vim", "nwbpipe", "run"])
+    assert not _is_runner(["grep", "-m", "nwbpipe", "run"])
     assert not _is_runner(["nwbpipe", "status"])
+    assert not _is_runner([])
+    assert _is_runner(["nwbpipe", "run"])
     import psutil
 
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])

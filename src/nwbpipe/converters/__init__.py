@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nwbpipe.converters.spec._marks import FILL_IN
     from nwbpipe.converters.spec._model import SessionSpec, SourceSpec, SubjectSpec
     from nwbpipe.converters.spec._paths import find_spec_paths
+    from nwbpipe.converters.spec._yaml import list_yaml_problems
 
 _HOME = {
     "Account": "accounts._account",
@@ -50,6 +51,7 @@ _HOME = {
     "find_spec_paths": "spec._paths",
     "list_interfaces": "_catalogue",
     "match_pulses": "clocks.pulses",
+    "list_yaml_problems": "spec._yaml",
     "read_spec_text": "spec._load",
     "read_pose_columns": "_source_account",
     "read_source_account": "_source_account",
@@ -86,6 +88,7 @@ __all__ = [
     "find_spec_paths",
     "identity_values",
     "list_interfaces",
+    "list_yaml_problems",
     "load_spec",
     "match_pulses",
     "open_spec",

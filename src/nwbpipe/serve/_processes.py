@@ -158,8 +158,9 @@ def stop_runner(lease: Mapping[str, Any]) -> None:
 
 def _is_runner(words: Sequence[str]) -> bool:
     """Return True if a command line is ``nwbpipe run …`` or ``watch``: the script, or ``python … -m nwbpipe``."""
+    is_python = bool(words) and "python" in os.path.basename(words[0])  # noqa: PTH119
     for index, word in enumerate(words[:-1]):
-        is_program = os.path.basename(word) == "nwbpipe" and (index < 2 or words[index - 1] == "-m")  # noqa: PTH119
-        if is_program and words[index + 1] in ("run", "watch"):
+        can_be = index == 0 or (is_python and (index == 1 or words[index - 1] == "-m"))
+        if can_be and os.path.basename(word) == "nwbpipe" and words[index + 1] in ("run", "watch"):  # noqa: PTH119
             return True
     return False

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from nwbpipe.converters import SpecText, read_spec_text, summarize_spec
+from nwbpipe.converters import SpecText, list_yaml_problems, read_spec_text, summarize_spec
 from nwbpipe.disk import read_regular
 from nwbpipe.errors import ConflictError, FileAccessError, NwbpipeError, RequestError
 from nwbpipe.files import create_atomically
@@ -174,10 +174,21 @@ def edit_files(spec: OpenSpec, changes: Sequence[Change]) -> list[FileEdit]:
             raise RequestError(
                 msg, where=str(file), hint="change it in an editor, or give yourself the right to write"
             )
-    return [
+    edits = [
         FileEdit(file, spec.contents[file], edit_yaml(spec.contents[file], file_changes))
         for file, file_changes in by_file.items()
     ]
+    for edit in edits:
+        _refuse_unreadable(edit)
+    return edits
+
+
+def _refuse_unreadable(edit: FileEdit) -> None:
+    """Refuse an edit that leaves YAML with what a spec may not hold: a null character, a merge key."""
+    old = [problem.what for problem in list_yaml_problems(edit.old, edit.path)]
+    new = [problem for problem in list_yaml_problems(edit.new, edit.path) if problem.what not in old]
+    if new:
+        raise RequestError(new[0].what, where=new[0].where, found=new[0].found, hint="enter another text")
 
 
 def _find_file(spec: OpenSpec, path: Sequence[str | int]) -> Path:

@@ -188,7 +188,27 @@ def read_yaml(file: Path, problems: list[Problem]) -> YamlMapping:
     SpecError
         If the file can't be read at all: missing, not UTF-8, not YAML, not a mapping, too large.
     """
-    raw = _read_bytes(file)
+    return _parse(_read_bytes(file), file, problems)
+
+
+def list_yaml_problems(data: bytes, file: Path) -> list[Problem]:
+    """Return what is wrong with the YAML of one file of a spec; what it extends is not looked at.
+
+    Parameters
+    ----------
+    data : bytes
+        The content that the file has, or shall have.
+    file : Path
+    """
+    problems: list[Problem] = []
+    try:
+        _parse(data, file, problems)
+    except SpecError as error:
+        return [*problems, *(error.problems or [error.problem])]
+    return problems
+
+
+def _parse(raw: bytes, file: Path, problems: list[Problem]) -> YamlMapping:
     try:
         text = raw.decode("utf-8-sig")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
