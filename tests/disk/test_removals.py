@@ -64,6 +64,8 @@ GUARDS = {
     ("report/_page.py", "write_page"): "a page takes the place of a page that nwbpipe wrote, of nothing else",
     ("run/_artefacts.py", "keep_artefact"): RANDOM,
     ("run/_computation.py", "Computation._end_scratch"): SCRATCH,
+    ("serve/_inspect.py", "_open_by_page"): CACHE,
+    ("serve/_inspect.py", "inspect_with_neurosift"): CACHE,
     ("session/_remove.py", "remove_outputs"): "an object in the file that the record proves to be its run's result",
     ("simulate/_photometry_session.py", "simulate_photometry_session"): "a name beside the file that it makes",
     ("stores/_cache.py", "CachedFile.__init__"): CACHE,
