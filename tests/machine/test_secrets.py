@@ -12,7 +12,7 @@ import pytest
 import nwbpipe
 from nwbpipe import environments
 from nwbpipe.cli import main
-from nwbpipe.environments import Tool
+from nwbpipe.environments import Tool, _warm
 from nwbpipe.errors import FileAccessError, show_text
 from nwbpipe.files import _check
 from tests.fixtures.processing import Scale
@@ -91,6 +91,7 @@ def test_commands_leave_no_secret(
         start(self, args, *more, **options)
 
     monkeypatch.setattr(subprocess.Popen, "__init__", watch)
+    _warm.end_warm()  # the start of the tool's Python is looked at, too
     nwbpipe.process(session_nwb, Scale())
     address = "http://user:PLANTED@127.0.0.1:1/a.nwb?X-Amz-Signature=PLANTED"
     commands = {
