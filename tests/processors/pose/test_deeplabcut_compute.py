@@ -220,3 +220,38 @@ def test_each_epoch_is_shown_and_kept(caplog):
     assert shown == [(0.485, "epoch 2 of 4, loss 0.01196")]
     assert kept == [1]
     assert len(caplog.records) == 2
+
+
+def track(videos, path, frames, crop=None):
+    """Track with a network that finds two keypoints at the corner of what it sees, the second likely in one frame."""
+    shapes = []
+
+    def predict(images):
+        shapes.append((len(images), images[0].shape))
+        poses = np.zeros((len(images), 2, 3))
+        poses[:, 0, 2] = 0.9
+        poses[0, 1, 2] = 0.9 if len(shapes) == 1 else 0.0
+        return poses
+
+    request = {
+        "inputs": {"video": external(*videos)},
+        "params": {"crop": crop},
+        "facts": {"frames": frames, "starting_frame": [0, 6], "likelihood_cutoff": 0.6, "bodyparts": ["a", "b"]},
+    }
+    with h5py.File(path, "w") as results:
+        tracked = _video_frames.track_frames(request, predict, 4, results, lambda *_: None)
+        return tracked, results["poses"][:], shapes
+
+
+def test_blocks_of_frames_are_tracked_and_counted(videos, tmp_path):
+    tracked, poses, shapes = track(videos, tmp_path / "r.h5", 13, crop=[[20, 60], [10, 100]])
+    assert tracked == {"frames": 13, "sure": {"a": 1.0, "b": round(1 / 13, 4)}}
+    assert shapes == [(4, (90, 40, 3))] * 3 + [(1, (90, 40, 3))]
+    assert poses.dtype == np.float32
+    np.testing.assert_array_equal(poses[..., :2], np.broadcast_to([20, 10], (13, 2, 2)))
+
+
+@pytest.mark.parametrize("frames", [12, 14])
+def test_another_number_of_frames_than_the_series_is_refused(videos, tmp_path, frames):
+    with pytest.raises(ValueError, match=f"the video has 13 frames, but its ImageSeries has {frames}"):
+        track(videos, tmp_path / "r.h5", frames)

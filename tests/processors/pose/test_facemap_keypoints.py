@@ -11,7 +11,8 @@ import pytest
 from pynwb import NWBHDF5IO
 
 from nwbpipe.errors import InputError
-from nwbpipe.processors.pose import FacemapTrain, FacemapTrainParams
+from nwbpipe.processors import Processor
+from nwbpipe.processors.pose import DeepLabCut, FacemapKeypoints, FacemapTrain, FacemapTrainParams
 from nwbpipe.processors.pose._facemap_train_compute import load_start
 from nwbpipe.project import Project
 from nwbpipe.simulate import BodyTruth, _body
@@ -58,6 +59,12 @@ def read_errors(lab: Path, step: str, truth: BodyTruth) -> dict[str, np.ndarray]
 
 def test_each_parameter_is_described() -> None:
     assert [name for name, field in FacemapTrainParams.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize("method", [DeepLabCut, FacemapKeypoints])
+def test_a_video_in_a_store_is_read_by_ranges(method: type[Processor]) -> None:
+    """Their frames come from `_video_frames`, which opens what the parent serves: nothing is downloaded whole."""
+    assert method.streams_media
 
 
 def test_weights_are_one_file(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ Frames are decoded here, one after the other, and handed to DeepLabCut: it opens
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 from typing import Any, Callable
 
@@ -13,7 +12,7 @@ import h5py
 import numpy as np
 
 from ._deeplabcut_model import choose_device, describe_backbone, read_snapshot
-from ._video_frames import check_packets, crop_image, explain_count, iter_frames
+from ._video_frames import check_packets, track_frames
 
 Progress = Callable[[float, str], None]
 
@@ -35,9 +34,9 @@ def read_model_config(folder: Path, bodyparts: list[str]) -> dict[str, Any]:
 def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
     """Predict the keypoints in each frame of the video."""
     params, facts, item = request["params"], request["facts"], request["inputs"]["video"]
-    folder, expected = Path(request["inputs"]["model"]["folder"]), facts["frames"]
+    folder = Path(request["inputs"]["model"]["folder"])
     snapshot = read_snapshot(folder)
-    check_packets(item, expected)
+    check_packets(item, facts["frames"])
     progress(0.0, "starting DeepLabCut")
     import deeplabcut
     import torch
@@ -53,31 +52,15 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         device=device,
         max_individuals=1,
     )
-    frames, blocks, count = iter_frames(item, facts["starting_frame"]), [], 0
-    while True:
-        images = [crop_image(image, params["crop"]) for image in islice(frames, _BLOCK)]
-        if not images:
-            break
-        count += len(images)
-        if expected is not None and count > expected:
-            raise ValueError(explain_count(count + sum(1 for _ in frames), expected))
-        blocks.append(np.stack([prediction["bodyparts"][0] for prediction in runner.inference(images)]))
-        progress(0.02 + 0.97 * (count / expected if expected else 0.5), "%d frames" % count)
-    if expected is not None and count != expected:
-        raise ValueError(explain_count(count, expected))
-    if not count:
-        raise ValueError("the video has no frames")
-    poses = np.concatenate(blocks).astype(np.float32)
-    if params["crop"]:
-        poses[..., :2] += np.array([params["crop"][0][0], params["crop"][1][0]], dtype=np.float32)
-    results["poses"] = poses
-    sure = poses[..., 2] >= facts["likelihood_cutoff"]
-    progress(1.0, "%d frames" % count)
+
+    def predict(images: list[np.ndarray]) -> np.ndarray:
+        return np.stack([prediction["bodyparts"][0] for prediction in runner.inference(images)])
+
+    tracked = track_frames(request, predict, _BLOCK, results, progress)
     return {
-        "frames": count,
+        **tracked,
         "device": device,
         "backbone": describe_backbone(config),
         "snapshot": snapshot.name,
-        "sure": {part: round(float(sure[:, index].mean()), 4) for index, part in enumerate(facts["bodyparts"])},
         "tool_version": str(deeplabcut.__version__),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,12 +10,10 @@ from pydantic import Field, model_validator
 
 from nwbpipe.environments import Tool, Weights
 from nwbpipe.errors import InputError
-from nwbpipe.processors._base import Context, Input, Params, Results
-from nwbpipe.processors._project_scope import Folder, ProjectProcessor
+from nwbpipe.processors._base import Input, Params
+from nwbpipe.processors._project_scope import Folder
 from nwbpipe.processors.pose._deeplabcut_model import NETWORKS, read_snapshot
-from nwbpipe.processors.pose._deeplabcut_project import read_labelled_project
-from nwbpipe.processors.pose._models import write_model
-from nwbpipe.provenance import canonical_json, digest, identify_file
+from nwbpipe.processors.pose._train import TrainParams, TrainProcessor
 
 Network = Literal[
     "resnet10t", "resnet18", "resnet34", "resnet_50", "resnet_101", "hrnet_w18", "hrnet_w32", "hrnet_w48"
@@ -41,7 +38,7 @@ DEEPLABCUT = Tool(
 )
 
 
-class DeepLabCutTrainParams(Params):
+class DeepLabCutTrainParams(TrainParams):
     """Parameters of ``deeplabcut_train``."""
 
     network: Network = Field(
@@ -52,13 +49,7 @@ class DeepLabCutTrainParams(Params):
         description="What training starts from, unless the input `weights` is bound: random numbers, or weights "
         "learned on ImageNet, which need fewer labels. Those have to be downloaded beforehand.",
     )
-    shuffle: int = Field(1, ge=0, description="Number of the split: another number, another random split.")
-    train_fraction: float = Field(0.8, gt=0, lt=1, description="Share of the labelled frames to train on.")
-    test_frames: tuple[str, ...] = Field(
-        (), description="The frames to test on by name (VIDEO/IMAGE) in place of a random split."
-    )
     epochs: int = Field(200, ge=1, description="How often each labelled frame is shown in training.")
-    batch_size: int = Field(8, ge=1, description="Frames that the network sees at a time.")
     learning_rate: float = Field(
         5e-4,
         gt=0,
@@ -75,9 +66,6 @@ class DeepLabCutTrainParams(Params):
         None, description="Width and height that frames are resized to, in training and later; they keep their shape."
     )
     evaluate_every: int = Field(10, ge=1, description="Epochs between tests, of which the best gives the model.")
-    likelihood_cutoff: float = Field(
-        0.6, ge=0, le=1, description="Keypoints below it are left out in the second figure of the evaluation."
-    )
 
     @model_validator(mode="after")
     def _check_sizes(self) -> DeepLabCutTrainParams:
@@ -88,7 +76,7 @@ class DeepLabCutTrainParams(Params):
         return self
 
 
-class DeepLabCutTrain(ProjectProcessor):
+class DeepLabCutTrain(TrainProcessor):
     """A network that finds keypoints, trained with DeepLabCut on the labelled frames of its project.
 
     The project (``config.yaml``, ``labeled-data``) is read only, and may lie elsewhere than where it was made: videos
@@ -117,27 +105,15 @@ class DeepLabCutTrain(ProjectProcessor):
     Params: ClassVar[type[Params]] = DeepLabCutTrainParams
     tool: ClassVar[Tool] = DEEPLABCUT
     compute: ClassVar[str] = "nwbpipe.processors.pose._deeplabcut_train_compute"
-    tolerance: ClassVar[float] = 0.05
     resumable: ClassVar[bool] = True
 
     def tool_for(self, params: Any) -> Tool:
         """Return DeepLabCut, with the weights that these parameters begin with."""
         return DEEPLABCUT.requiring(NETWORKS[params.network].weights) if params.start == "imagenet" else DEEPLABCUT
 
-    def identify_folder(self, name: str, folder: Path) -> str:
-        """Return the identity of the labels and labelled images, or of the weights."""
-        if name == "project":
-            return f"sha256:{read_labelled_project(folder).identity}"
-        return digest(canonical_json([identify_file(path).sha256 for path in list_weights(folder)]))
-
-    def prepare_folders(self, context: Context) -> Mapping[str, Any]:
-        """Read the labels."""
-        project = read_labelled_project(Path(context.inputs["project"].folder))
-        return asdict(project)
-
-    def make(self, folder: Path, results: Results, context: Context) -> None:
-        """Write the artefact's files."""
-        write_model(folder, results, context)
+    def list_weights(self, folder: Path) -> list[Path]:
+        """Return the best snapshot of the folder."""
+        return list_weights(folder)
 
 
 def list_weights(folder: Path) -> list[Path]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from nwbpipe.errors import InputError, ToolMissingError
-from nwbpipe.processors._base import Context, Params, Results
+from nwbpipe.processors._base import Context, Input, Params, Processor, Results
 from nwbpipe.processors.pose._models import make_node, read_model
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
 
 Range = tuple[int, int]
+VIDEO = Input("ImageSeries", but_not=("TwoPhotonSeries", "OnePhotonSeries"), doc="the video")
 _REFERENCE_FRAME = "(0, 0) is the upper left pixel of the video frame, x to the right, y downward"
 
 
@@ -39,12 +41,39 @@ class PoseParams(Params):
         return value
 
 
-def prepare_poses(nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
-    """Check the inputs ``video`` and ``model``; return the number of frames, where files start, and the keypoints."""
-    require_ndx_pose()
-    model = read_model(Path(context.inputs["model"].folder))
-    facts = describe_video(context.input(nwbfile, "video"), context.inputs["video"].path)
-    return {**facts, **{name: model[name] for name in ("bodyparts", "skeleton", "likelihood_cutoff")}}
+class PoseProcessor(Processor):
+    """What processors share that find keypoints in a video by a trained network.
+
+    Class attributes
+    ----------------
+    software : str
+        Name of the tool, as the file says it.
+    confidence : str
+        What the likelihood is.
+    """
+
+    software: ClassVar[str]
+    confidence: ClassVar[str]
+    module: ClassVar[str] = "behavior"
+    containers: ClassVar[tuple[str, ...]] = ("PoseEstimation", "Skeletons")
+    tolerance: ClassVar[float] = 1e-3
+    streams_media: ClassVar[bool] = True
+
+    @abstractmethod
+    def describe_model(self, results: Results, context: Context) -> str:
+        """Return what the network is, in words."""
+
+    def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
+        """Check the video and the model; return the number of frames, where each file starts, and the keypoints."""
+        require_ndx_pose()
+        model = read_model(Path(context.inputs["model"].folder))
+        facts = describe_video(context.input(nwbfile, "video"), context.inputs["video"].path)
+        return {**facts, **{name: model[name] for name in ("bodyparts", "skeleton", "likelihood_cutoff")}}
+
+    def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
+        """Write the keypoints at the times of the video."""
+        model = self.describe_model(results, context)
+        write_poses(nwbfile, results, context, software=self.software, model=model, confidence=self.confidence)
 
 
 def write_poses(

@@ -1,11 +1,12 @@
-"""Decode the frames of a video, and refuse a number of frames that is not its series'.
+"""Decode the frames of a video for a network, and refuse a number of frames that is not its series'.
 
 A part of compute modules, under their rule: standard library, numpy, h5py and PyAV only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,52 @@ def crop_image(image: np.ndarray, crop: list[list[int]] | None) -> np.ndarray:
             % (x0, x1, y0, y1, image.shape[1], image.shape[0])
         )
     return image[y0:y1, x0:x1]
+
+
+def track_frames(
+    request: dict[str, Any],
+    predict: Callable[[list[np.ndarray]], np.ndarray],
+    block: int,
+    results: h5py.File,
+    progress: Callable[[float, str], None],
+) -> dict[str, Any]:
+    """Give the frames of the video to a network; leave ``poses``, float32, (frames, keypoints, 3), in pixels.
+
+    Parameters
+    ----------
+    request : dict
+        Of the compute module: the input ``video``, the parameter ``crop``, the facts of `PoseProcessor.prepare`.
+    predict : callable
+        Takes frames of one size, RGB; returns x, y and likelihood, shape (frames, keypoints, 3).
+    block : int
+        Frames that it is given at a time.
+    results : h5py.File
+    progress : callable
+
+    Returns
+    -------
+    dict
+        ``frames``, and ``sure``: the share of frames with a likelihood of the cut-off or more, by keypoint.
+    """
+    facts, crop, expected = request["facts"], request["params"]["crop"], request["facts"]["frames"]
+    frames, blocks, count = iter_frames(request["inputs"]["video"], facts["starting_frame"]), [], 0
+    while True:
+        images = [crop_image(image, crop) for image in islice(frames, block)]
+        if not images:
+            break
+        count += len(images)
+        if expected is not None and count > expected:
+            raise ValueError(explain_count(count + sum(1 for _ in frames), expected))
+        blocks.append(predict(images))
+        progress(0.02 + 0.97 * (count / expected if expected else 0.5), "%d frames" % count)
+    if expected is not None and count != expected:
+        raise ValueError(explain_count(count, expected))
+    if not count:
+        raise ValueError("the video has no frames")
+    poses = np.concatenate(blocks).astype(np.float32)
+    if crop:
+        poses[..., :2] += np.array([crop[0][0], crop[1][0]], dtype=np.float32)
+    results["poses"] = poses
+    sure = (poses[..., 2] >= facts["likelihood_cutoff"]).mean(axis=0)
+    progress(1.0, "%d frames" % count)
+    return {"frames": count, "sure": {part: round(float(sure[i]), 4) for i, part in enumerate(facts["bodyparts"])}}
