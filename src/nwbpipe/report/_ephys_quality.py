@@ -51,7 +51,7 @@ def _draw_channels(content: SessionContent, table: Any) -> Iterator[Figure]:
     rows = np.asarray(table["electrode"].data[:], dtype=np.int64)
     depths = np.asarray(electrodes["rel_y"].data[:], dtype=np.float64)[rows]
     labels = [str(label) for label in table["label"].data[:]]
-    colors = [_LABELS.get(label.split("_")[0].split(" ")[0], BLUE) for label in labels]
+    colors = [_LABELS.get(label, BLUE) for label in labels]
     panels = []
     for name in (name for name in _CHANNEL_MEASURES if name in table.colnames):
         values = np.asarray(table[name].data[:], dtype=np.float64)

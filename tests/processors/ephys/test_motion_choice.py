@@ -19,13 +19,22 @@ MOVED = np.column_stack([np.linspace(-5.0, 5.0, 4), np.linspace(-8.0, 8.0, 4)]).
 def planned(tmp_path):
     """What is planned for two shanks of 40 channels, 4 s long, that begin at 100 s; motion is of the second."""
 
-    def plan(params=None, name="Motion_drift", group="b", start=100.5, moved=MOVED, windows="MotionWindows_drift"):
+    def plan(
+        params=None,
+        name="Motion_drift",
+        group="b",
+        start=100.5,
+        moved=MOVED,
+        windows="MotionWindows_drift",
+        method=None,
+    ):
         places = np.concatenate([rec.column(40), rec.column(40) + np.array([500.0, 0.0])])
         groups = ["a"] * 40 + ["b"] * 40
         data = np.zeros((4000, 80), "int16")
         path = tmp_path / "s.nwb"
         rec.write_session(path, data, places=places, groups=groups, rate=1000.0, starting_time=100.0)
         with rec.opened(path, "a") as nwbfile:
+            nwbfile.add_unit(spike_times=[100.5])
             module = nwbfile.create_processing_module("ecephys", "Motion.")
             module.add(
                 TimeSeries(
@@ -42,6 +51,9 @@ def planned(tmp_path):
                 **bound,
                 "motion": BoundInput("motion", f"/processing/ecephys/{name}", "TimeSeries", motion.object_id),
             }
+            if method is not None:
+                inputs["units"] = BoundInput("units", "/units", "Units", nwbfile.units.object_id)
+                return method().prepare(nwbfile, Context("s", method.Params(freq_min=100, freq_max=300), inputs))
             context = Context("sort", SpikeSortingParams(**(params or {})), inputs)
             series = nwbfile.acquisition["ElectricalSeries"]
             return plan_motion(nwbfile, context, series, describe_recording(series, rec.SERIES, needs=None))
@@ -78,5 +90,7 @@ def test_motion_that_does_not_belong_to_the_recording_is_refused(planned, wrong,
 
 
 @pytest.mark.parametrize("method", [SpikeSorting, UnitQuality])
-def test_processors_that_correct_motion_take_it_as_an_input(method):
+def test_processors_that_correct_motion_take_it_as_an_input(planned, method):
     assert method.inputs["motion"].optional
+    facts = planned(method=method)
+    assert (facts["motion_method"], facts["motion_groups"]) == ("bound", [1])
