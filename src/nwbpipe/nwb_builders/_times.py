@@ -31,6 +31,13 @@ class Times:
         if (self.timestamps is None) == (self.rate is None):
             raise ValueError("give either timestamps or rate")
 
+    @classmethod
+    def of(cls, series: Any) -> Times:
+        """Return the times of a `pynwb.TimeSeries` for another one: its rate, or a link to its timestamps."""
+        if series.rate is not None:
+            return cls(rate=float(series.rate), starting_time=float(series.starting_time or 0.0))
+        return cls(timestamps=series)
+
     def arguments(self) -> dict[str, Any]:
         """Return the keyword arguments for a pynwb ``TimeSeries``."""
         if self.rate is not None:

@@ -165,12 +165,9 @@ class Kinematics(Processor):
         from pynwb import TimeSeries
         from pynwb.behavior import BehavioralTimeSeries
 
+        from nwbpipe.nwb_builders import Times
+
         first = next(iter(context.input(nwbfile, "pose").pose_estimation_series.values()))
-        times = (
-            {"timestamps": first}
-            if first.rate is None
-            else {"rate": float(first.rate), "starting_time": float(first.starting_time or 0.0)}
-        )
         members = [
             TimeSeries(
                 name=f"{context.step}_{name}",
@@ -178,7 +175,7 @@ class Kinematics(Processor):
                 comments="Columns: " + ", ".join(columns) if columns else "no comments",
                 data=results.arrays[name][()],
                 unit=unit,
-                **times,
+                **Times.of(first).arguments(),
             )
             for name, text, columns, unit in self._list_series(context, results.summary)
         ]

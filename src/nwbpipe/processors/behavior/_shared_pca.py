@@ -108,12 +108,9 @@ class PcaScores(Processor):
         """Write the scores at the times of the series."""
         from pynwb import TimeSeries
 
+        from nwbpipe.nwb_builders import Times
+
         series, summary = context.input(nwbfile, "series"), results.summary
-        times = (
-            {"timestamps": series}
-            if series.rate is None
-            else {"rate": series.rate, "starting_time": series.starting_time}
-        )
         context.module(nwbfile, self.module).add(
             TimeSeries(
                 name=context.name("PrincipalComponents"),
@@ -121,7 +118,7 @@ class PcaScores(Processor):
                 f"of {summary['n_sessions']} sessions",
                 data=results.arrays["scores"][()],
                 unit=series.unit if not summary["standardize"] else "n.a.",
-                **times,
+                **Times.of(series).arguments(),
             )
         )
 

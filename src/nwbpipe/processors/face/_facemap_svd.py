@@ -134,14 +134,12 @@ class FacemapSvd(Processor):
         from nwbpipe.nwb_builders import Times, add_facemap_results
 
         video = context.input(nwbfile, "video")
-        if video.rate is not None:
-            times = Times(rate=float(video.rate), starting_time=float(video.starting_time or 0.0))
-        else:
-            times = Times(timestamps=video)
         context.module(nwbfile, self.module)
         version = results.summary.get("tool_version")
         source = f"Facemap {version} on {video.name}" if version else f"Facemap on {video.name}"
-        add_facemap_results(nwbfile, facemap_results(results), times=times, suffix=context.step, source=source)
+        add_facemap_results(
+            nwbfile, facemap_results(results), times=Times.of(video), suffix=context.step, source=source
+        )
 
 
 def video_facts(series: Any, path: str, params: FacemapSvdParams) -> dict[str, Any]:

@@ -186,7 +186,8 @@ def _write_frames(module: ProcessingModule, context: Context, movie: Any, result
     import numpy as np
     from pynwb import TimeSeries
 
-    from nwbpipe.processors.imaging._segmentation_write import compress, times_of
+    from nwbpipe.nwb_builders import Times
+    from nwbpipe.processors.imaging._segmentation_write import compress
     from nwbpipe_kit.imaging_metrics import FRAME_METRICS
 
     values = np.stack([results.arrays[f"frames/{name}"][:] for name in FRAME_METRICS], axis=1).astype(np.float32)
@@ -197,7 +198,7 @@ def _write_frames(module: ProcessingModule, context: Context, movie: Any, result
             data=compress(values),
             unit="n.a.",
             description=f"Brightness of each frame of {movie.name}. Columns: {texts}",
-            **times_of(movie),
+            **Times.of(movie).arguments(),
         )
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nwbpipe.nwb_builders import Times
 from nwbpipe.processors._base import Context
 
 if TYPE_CHECKING:
@@ -119,13 +120,6 @@ class Traces:
     unit: str = "a.u."
 
 
-def times_of(movie: Any) -> dict[str, Any]:
-    """Return a series' times for another one: a link to its timestamps, or its rate and starting time."""
-    if movie.rate is not None:
-        return {"rate": float(movie.rate), "starting_time": float(movie.starting_time or 0.0)}
-    return {"timestamps": movie}
-
-
 def compress(values: NDArray[Any]) -> Any:
     """Wrap values for a compressed dataset; what is empty can't be chunked."""
     from pynwb import H5DataIO
@@ -162,7 +156,7 @@ def write_motion(module: ProcessingModule, context: Context, movie: Any, motion:
     from hdmf.common import DynamicTable, VectorData
     from pynwb import TimeSeries
 
-    times = times_of(movie)
+    times = Times.of(movie).arguments()
     planes = ", planes" if motion.shifts.ndim == 3 else ""
 
     def add(name: str, values: NDArray[Any], unit: str, text: str) -> None:
@@ -312,7 +306,7 @@ def write_traces(
     """
     from pynwb.ophys import DfOverF, Fluorescence, RoiResponseSeries
 
-    times = times_of(movie)
+    times = Times.of(movie).arguments()
     for kind, container, traces_list in (
         ("Fluorescence", Fluorescence, fluorescence),
         ("DfOverF", DfOverF, dff),

@@ -109,13 +109,6 @@ def check_times(series: Any, path: str, *, least: int = 2) -> None:
         raise InputError(msg, where=path, hint="convert it again with one of them")
 
 
-def times_like(series: Any) -> dict[str, Any]:
-    """Times for a series with the samples of another: its rate, or a link to its timestamps."""
-    if series.rate is not None:
-        return {"rate": float(series.rate), "starting_time": float(series.starting_time or 0.0)}
-    return {"timestamps": series}
-
-
 def rate_text(series: Any) -> str:
     """Sampling rate of a series in words."""
     if series.rate is not None:
@@ -159,6 +152,8 @@ def add_series(
     """
     from hdmf.common import DynamicTableRegion
 
+    from nwbpipe.nwb_builders import Times
+
     region = getattr(like, "fiber_photometry_table_region", None)
     more: dict[str, Any] = {}
     if region is not None and rows != []:
@@ -176,7 +171,7 @@ def add_series(
         description=description,
         data=data[:, 0] if data.shape[1] == 1 else data,
         unit=unit,
-        **(times or times_like(like)),
+        **(times or Times.of(like).arguments()),
         **more,
     )
     context.module(nwbfile, "ophys").add(series)

@@ -73,17 +73,14 @@ class PoseFilter(Processor):
         """Write the filtered keypoints beside the predicted ones."""
         from ndx_pose import PoseEstimation, PoseEstimationSeries
 
+        from nwbpipe.nwb_builders import Times
+
         raw, summary = context.input(nwbfile, "pose"), results.summary
         series = []
         for number, (keypoint, counts) in enumerate(
             zip(context.facts["keypoints"], summary["keypoints"], strict=True)
         ):
             source = raw.pose_estimation_series[keypoint["series"]]
-            times = (
-                {"timestamps": source}
-                if source.rate is None
-                else {"rate": float(source.rate), "starting_time": float(source.starting_time or 0.0)}
-            )
             confidence = {}
             if keypoint["confidence"] is not None:
                 defined = str(source.confidence_definition or "as predicted")
@@ -99,7 +96,7 @@ class PoseFilter(Processor):
                     unit=source.unit,
                     reference_frame=source.reference_frame,
                     **confidence,
-                    **times,
+                    **Times.of(source).arguments(),
                 )
             )
         names = ("scorer", "source_software", "source_software_version", "skeleton", "source_video", "device")

@@ -97,12 +97,10 @@ def write_poses(
     """
     from ndx_pose import PoseEstimation, PoseEstimationSeries, Skeleton, Skeletons
 
+    from nwbpipe.nwb_builders import Times
+
     video, facts, summary = context.input(nwbfile, "video"), context.facts, results.summary
-    times = (
-        {"timestamps": video}
-        if video.rate is None
-        else {"rate": float(video.rate), "starting_time": float(video.starting_time or 0.0)}
-    )
+    times = Times.of(video).arguments()
     poses = results.arrays["poses"]
     series = [
         PoseEstimationSeries(
