@@ -35,7 +35,7 @@ class ClosedPickle(numcodecs.abc.Codec):  # type: ignore[misc]
 
     def encode(self, buf: Any) -> Any:
         """Refuse: references are written as JSON."""
-        raise NotImplementedError
+        raise NotImplementedError("references are written as JSON, never as a pickle")
 
     def decode(self, buf: Any, out: Any = None) -> Any:
         """Return the objects of a chunk."""

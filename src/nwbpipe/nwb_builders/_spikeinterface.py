@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -156,20 +157,23 @@ def _open_store(folder: Path) -> _Store:
     raise SourceError(msg, where=str(folder), expected=_EXPECTED, hint=hint)
 
 
-class _Store:
+class _Store(ABC):
     """Files of a sorting or an analyzer."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @abstractmethod
     def parts(self) -> list[str]:
-        raise NotImplementedError
+        """Return the names of the files that are read."""
 
+    @abstractmethod
     def read_sorting(self) -> tuple[Mapping[str, Any], NDArray[np.int64], NDArray[np.int64], dict[str, Array]]:
-        raise NotImplementedError
+        """Return its description, samples, units and properties."""
 
+    @abstractmethod
     def complete(self, sorting: SavedSorting) -> SavedSorting:
-        raise NotImplementedError
+        """Return the sorting with what an analyzer knows of it."""
 
     def read_json(self, name: str) -> Any:
         path = self.folder / name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -50,8 +51,9 @@ class FileInterface(BaseDataInterface, Generic[Arguments]):  # type: ignore[misc
         self._notes: list[str] = []  # what was done to the file's content
         self._read()
 
+    @abstractmethod
     def _read(self) -> None:
-        raise NotImplementedError
+        """Read the file."""
 
     def _error(self, what: str, **more: Any) -> SourceError:
         return SourceError(what, **{"where": str(self._path), **more})
