@@ -13,7 +13,7 @@ from nwbpipe.project.plan import STATE_MARKS
 from nwbpipe.provenance import canonical_json, digest
 from nwbpipe.serve._pages import Pages, make_query
 from nwbpipe.serve._processes import RunProcesses
-from nwbpipe.serve._view import ProjectView, Row, Selection, Snapshot, cut_page, find_states
+from nwbpipe.serve._view import ProjectView, Row, Selection, Snapshot, cut_page
 
 LENGTH = 100  # rows of a page
 _FIELDS = ("session_start_time", "species", "sex", "genotype")  # columns, if any session has them
@@ -84,10 +84,11 @@ class Overview:
     def _make_row(self, row: Row, steps: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
         subject, _, session = row.key.partition("/")
         fields = row.session.fields if row.session is not None else {}
+        plan = self.view.mark_running(row)
         return {
             "key": row.key, "subject": subject, "session": session,
             "fields": [fields.get(name, "") for name in names],
-            "cells": find_states(self.view.mark_running(row), steps),
+            "cells": [plan.select_step(step) for step in steps],
         }  # fmt: skip
 
     def _count(self, snapshot: Snapshot) -> dict[str, int]:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from nwbpipe.errors import NwbpipeError, Problem, WorkError
 from nwbpipe.project import Project, Session, find_project, restrict
-from nwbpipe.project.plan import SessionPlan, StepState
+from nwbpipe.project.plan import SessionPlan
 from nwbpipe.project.state import Leases, identify_machine
 from nwbpipe.run import PROJECT
 
@@ -62,8 +62,6 @@ class Snapshot:
         Another one for each state.
     rows : list of Row
         By key; steps of project scope first.
-    steps : list of str
-        Names of the steps, in order.
     problems : list of Problem
         What can't be read: specs, files, or the project file itself.
     looked_at : datetime or None
@@ -72,9 +70,13 @@ class Snapshot:
 
     number: int = 0
     rows: Sequence[Row] = ()
-    steps: Sequence[str] = ()
     problems: Sequence[Problem] = ()
     looked_at: datetime | None = None
+
+    @cached_property
+    def steps(self) -> list[str]:
+        """Names of the steps, in order."""
+        return list(dict.fromkeys(state.step for row in self.rows for state in row.plan.steps))
 
     @cached_property
     def by_key(self) -> dict[str, Row]:
@@ -173,8 +175,7 @@ class ProjectView:
         by_key = {session.key: session for session in sessions}
         keys = [key for key in (PROJECT, *by_key) if key in plans]
         rows = [Row(plans[key], by_key.get(key)) for key in keys]
-        steps = list(dict.fromkeys(state.step for row in rows for state in row.plan.steps))
-        return self._keep(Snapshot(0, rows, steps, problems))
+        return self._keep(Snapshot(0, rows, problems))
 
     def _keep(self, new: Snapshot) -> Snapshot:
         old = self.snapshot
@@ -184,7 +185,7 @@ class ProjectView:
         )
         number = old.number if same else old.number + 1
         source = old if same else new
-        self.snapshot = Snapshot(number, source.rows, source.steps, source.problems, datetime.now(UTC))
+        self.snapshot = Snapshot(number, source.rows, source.problems, datetime.now(UTC))
         self._seen.set()
         return self.snapshot
 
@@ -327,7 +328,7 @@ def _sort_key(name: str, steps: Sequence[str]) -> Any:
     return lambda row: row.session.fields.get(name, "") if row.session is not None else ""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Page:
     """One page of rows.
 
@@ -341,10 +342,10 @@ class Page:
         Number of rows of all pages.
     """
 
-    rows: list[Row] = field(default_factory=list)
-    number: int = 1
-    total: int = 1
-    size: int = 0
+    rows: list[Row]
+    number: int
+    total: int
+    size: int
 
 
 def cut_page(rows: Sequence[Row], number: int, length: int) -> Page:
@@ -352,11 +353,3 @@ def cut_page(rows: Sequence[Row], number: int, length: int) -> Page:
     total = max(1, -(-len(rows) // length))
     number = min(max(1, number), total)
     return Page(list(rows[(number - 1) * length : number * length]), number, total, len(rows))
-
-
-def find_states(plan: SessionPlan, steps: Sequence[str]) -> list[list[StepState]]:
-    """Return the states of a plan, step by step."""
-    grouped: dict[str, list[StepState]] = {}
-    for state in plan.steps:
-        grouped.setdefault(state.step, []).append(state)
-    return [grouped.get(step, []) for step in steps]
