@@ -15,7 +15,16 @@ from nwbpipe.converters import SessionSpec, check_draft
 from nwbpipe.errors import ConflictError, RequestError, SpecError
 from nwbpipe.project import Project, Session
 from nwbpipe.provenance import digest
-from nwbpipe.serve._forms import Entry, Field, MistakeFinder, fill_entries, fill_fields, read_entries, read_fields
+from nwbpipe.serve._forms import (
+    Entry,
+    Field,
+    MistakeFinder,
+    fill_entries,
+    fill_fields,
+    iterate_items,
+    read_entries,
+    read_fields,
+)
 from nwbpipe.serve._pages import Pages, make_session_path
 from nwbpipe.serve._spec_edit import (
     FileEdit,
@@ -82,7 +91,7 @@ class SpecForm:
         old = self.spec.section("devices")
         olds = [old[entry.name] for entry in self.devices if not entry.is_new and entry.name is not None]
         entries = read_entries(self.devices, olds, form)
-        new = {**{name: value for name, value in old.items() if not isinstance(value, Mapping)}}
+        new = {name: value for name, value in old.items() if not isinstance(value, Mapping)}
         changes: list[Change] = []
         for entry, content in entries:
             name = entry.name or ""
@@ -182,7 +191,7 @@ class EditPages:
         note: str = "", shown: str | None = None,
     ) -> Response:  # fmt: skip
         fields = [item for name in form.sections for item in form.sections[name]]
-        count = len(form.mistakes) + sum(len(item.mistakes) for item in _iterate_all(fields, form.devices))
+        count = len(form.mistakes) + sum(len(item.mistakes) for item in iterate_items(fields, form.devices))
         return self.pages.draw(
             request, "edit.html", status, title=session.key, subject=session.subject_id, session=session.session_id,
             files=[self.view.show_place(file) for file in form.spec.text.files], form=form,
@@ -206,11 +215,3 @@ class EditPages:
             return []
         sessions = [row.session for row in self.view.snapshot.rows if row.session is not None]
         return list_sharing_sessions(project, edit.path, session, sessions)
-
-
-def _iterate_all(fields: list[Field], devices: list[Entry]) -> list[Field | Entry]:
-    items: list[Field | Entry] = [*fields, *devices]
-    for item in fields:
-        items += item.entries
-        items += [part for entry in item.entries for part in entry.fields]
-    return items + [part for entry in devices for part in entry.fields]

@@ -283,7 +283,7 @@ class MistakeFinder(ProblemCollector):
 
     def show_in(self, fields: Sequence[Field], entries: Sequence[Entry] = ()) -> list[str]:
         """Put each mistake beside its field; return those that have none."""
-        items = list(_iterate(fields, entries))
+        items = list(iterate_items(fields, entries))
         items_by_key: dict[str, Any] = {item.key: item for item in items}
         for entry in (item for item in items if isinstance(item, Entry) and item.section_key):
             inner = {entry.section_key + part.key.removeprefix(entry.key): part for part in entry.fields}
@@ -301,13 +301,14 @@ class MistakeFinder(ProblemCollector):
         return unplaced
 
 
-def _iterate(fields: Sequence[Field], entries: Sequence[Entry]) -> Iterator[Field | Entry]:
+def iterate_items(fields: Sequence[Field], entries: Sequence[Entry]) -> Iterator[Field | Entry]:
+    """Yield fields and entries, and those within them."""
     for item in fields:
         yield item
-        yield from _iterate((), item.entries)
+        yield from iterate_items((), item.entries)
     for entry in entries:
         yield entry
-        yield from _iterate(entry.fields, ())
+        yield from iterate_items(entry.fields, ())
 
 
 def _list_above(key: str) -> list[str]:
