@@ -7,15 +7,15 @@ import secrets
 import socket
 import sys
 import webbrowser
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 import uvicorn
 from markupsafe import escape
 from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.types import Message, Receive, Scope, Send
 
 from nwbpipe.disk import create_file, open_regular
 from nwbpipe.errors import FileAccessError, RequestError, show_text
@@ -34,10 +34,6 @@ _HEADERS = [
     (b"vary", b"Origin"),
     (b"cache-control", b"no-store"),
 ]
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 def open_address(address: str) -> bool:
@@ -126,7 +122,7 @@ class FileServer:
         else:
             answer = FileResponse(self.path, media_type="application/x-hdf5", stat_result=self._status)
 
-        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message["headers"], *_HEADERS]}
             await send(message)

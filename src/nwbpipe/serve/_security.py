@@ -7,17 +7,12 @@ import hmac
 import ipaddress
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from typing import Any
+from collections.abc import Collection
 from urllib.parse import parse_qsl, quote, urlencode
 
 from markupsafe import escape
 from starlette.responses import HTMLResponse, Response
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Styles of SVG elements are attributes; scripts come from our own file alone.
 POLICY = (
@@ -110,7 +105,7 @@ class Guard:
         True if nothing may be changed.
     """
 
-    def __init__(self, app: App, keys: Keys, hosts: Collection[str], cookie: str, *, read_only: bool) -> None:
+    def __init__(self, app: ASGIApp, keys: Keys, hosts: Collection[str], cookie: str, *, read_only: bool) -> None:
         self.app, self.keys, self.hosts, self.cookie, self.read_only = app, keys, hosts, cookie, read_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,7 +117,7 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
 
-        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 added_headers = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
                 app_headers = [
