@@ -54,9 +54,9 @@ class Drawer:
         except (NwbpipeError, OSError):
             return ""
 
-    def draw(self, session: Session) -> Drawing:
-        """Return the report of a session."""
-        name = f"{session.key} {self.find_state(session)}"
+    def draw(self, session: Session, state: str) -> Drawing:
+        """Return the report of a session whose file has this state."""
+        name = f"{session.key} {state}"
         with self._lock:
             if name in self._kept:
                 self._kept.move_to_end(name)

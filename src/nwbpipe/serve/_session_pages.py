@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from markupsafe import Markup
@@ -34,7 +34,7 @@ class SessionPages:
         """Show the page; its report is asked for by the page itself, as drawing takes seconds."""
         row = self._find(request)
         session = row.session
-        has_file = session is not None and self._has_file(row)
+        has_file = session is not None and bool(self.drawer.find_state(session))
         steps = self._make_steps(row)
         version = steps.pop("version")
         return self.pages.draw(
@@ -51,13 +51,14 @@ class SessionPages:
 
     def show_report(self, request: Request) -> Response:
         """Show the report's parts."""
-        row = self._find(request)
-        if row.session is None or not self._has_file(row):
+        session = self._find(request).session
+        state = self.drawer.find_state(session) if session is not None else ""
+        if session is None or not state:
             raise HTTPException(404)
-        version = self.drawer.find_state(row.session)[:16]
-        if version and request.query_params.get("version") == version:
+        version = state[:16]
+        if request.query_params.get("version") == version:
             return Response(status_code=204)
-        drawing = self.drawer.draw(row.session)
+        drawing = self.drawer.draw(session, state)
         html = Markup(drawing.html)  # noqa: S704 - the report has escaped what it read
         return self.pages.draw_fragment(request, "report.html", version, html=html, problem=drawing.problem)
 
@@ -85,12 +86,6 @@ class SessionPages:
             raise HTTPException(404)
         return row
 
-    def _has_file(self, row: Row) -> bool:
-        try:
-            return row.session is not None and bool(self.drawer.find_state(row.session))
-        except (NwbpipeError, OSError):
-            return False
-
     def _make_steps(self, row: Row) -> dict[str, Any]:
         plan = self.view.mark_running(row)
         running = {str(c["step"]): c for c in self.view.list_running() if c["session"] == row.key}
@@ -110,20 +105,11 @@ class SessionPages:
 
     def _list_runs(self, key: str) -> list[RunObject]:
         """Return the last runs of a session, failed ones too, the newest first."""
-        runs = sorted(self._iter_runs(key), key=lambda run: run.started, reverse=True)
-        return runs[:_MOST_RUNS]
-
-    def _iter_runs(self, key: str) -> Iterator[RunObject]:
         store = self.view.open_project().planner.runs
-        paths: list[str] = []
-        for outcome in _OUTCOMES:
-            paths += [
-                entry.path for entry in store.store.list(f"runs/{outcome}/{key}") if entry.path.endswith(".json")
-            ]
+        entries = [entry for outcome in _OUTCOMES for entry in store.store.list(f"runs/{outcome}/{key}")]
+        paths = [entry.path for entry in entries if entry.path.endswith(".json")]
+        runs = []
         for path in sorted(paths, key=lambda path: path.rpartition("/")[2], reverse=True)[:_MOST_RUNS]:
-            try:
-                run = store.read(path)
-            except NwbpipeError:
-                continue
-            if run.session == key:
-                yield run
+            with suppress(NwbpipeError):
+                runs.append(store.read(path))
+        return sorted((run for run in runs if run.session == key), key=lambda run: run.started, reverse=True)
