@@ -24,10 +24,11 @@ _STATE = re.compile(rb'<meta name="generator" content="nwbpipe report" data-stat
 
 
 @cache
-def _load_environment() -> Environment:
+def load_environment(package: str) -> Environment:
+    """Return the templates of a package; what they show is text, unless it is markup of ours."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    folder = resources.files("nwbpipe.report") / "templates"
+    folder = resources.files(package) / "templates"
     return Environment(
         loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
         autoescape=True,
@@ -56,7 +57,8 @@ def render_page(template: str, *, state: str = "", **values: Any) -> str:
         What the template names.
     """
     date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    return _load_environment().get_template(template).render(state=state, version=__version__, date=date, **values)
+    environment = load_environment("nwbpipe.report")
+    return environment.get_template(template).render(state=state, version=__version__, date=date, **values)
 
 
 def write_page(path: Path, text: str) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from datetime import datetime
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -14,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from nwbpipe import __version__
-from nwbpipe.errors import NwbpipeError, show_text
+from nwbpipe.errors import NwbpipeError
 from nwbpipe.project.plan import STATE_MARKS
+from nwbpipe.report import load_environment
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -23,28 +23,13 @@ if TYPE_CHECKING:
 
 @cache
 def _load_environment() -> Environment:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    folder = resources.files("nwbpipe.serve") / "templates"
-    environment = Environment(
-        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_show,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = load_environment("nwbpipe.serve")
     environment.filters |= {
         "exact": keep_exact, "segment": quote_segment, "since": describe_since, "duration": describe_duration,
         "shown_time": show_time,
     }  # fmt: skip
     environment.globals |= {"marks": STATE_MARKS, "version": __version__}
     return environment
-
-
-def _show(value: Any) -> Any:
-    """Return a value as it may stand in a page; markup of ours stays."""
-    return value if isinstance(value, Markup) else show_text(value)
 
 
 def keep_exact(value: Any) -> Markup:
