@@ -128,6 +128,7 @@ def test_answers_allow_no_script_but_our_file(empty: Path) -> None:
 
 def test_static_files_are_those_that_we_offer(empty: Path) -> None:
     visitor = Visitor(empty)
+    assert ".findings" in visitor.get("/static/report.css").text
     assert visitor.get("/static/live.js").headers["content-type"].startswith("text/javascript")
     for name in ("..%2f_app.py", "%2e%2e/templates/base.html", "nothing.css"):
         assert visitor.get(f"/static/{name}").status_code == 404

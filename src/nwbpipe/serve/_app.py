@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 2**20  # of a form
 _MOST_FIELDS = 5000
-_STATIC = {"style.css": "text/css", "live.js": "text/javascript"}
+_STATIC = {
+    "style.css": ("nwbpipe.serve", "static/style.css", "text/css"),
+    "report.css": ("nwbpipe.report", "templates/parts.css", "text/css"),
+    "live.js": ("nwbpipe.serve", "static/live.js", "text/javascript"),
+}
 
 Form = dict[str, str]
 
@@ -125,5 +129,5 @@ def _show_static(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in _STATIC:
         raise HTTPException(404)
-    data = (resources.files("nwbpipe.serve") / "static" / name).read_bytes()
-    return Response(data, media_type=_STATIC[name])
+    package, path, media_type = _STATIC[name]
+    return Response((resources.files(package) / path).read_bytes(), media_type=media_type)
