@@ -284,13 +284,13 @@ def test_a_series_whose_clock_did_not_align_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr(clocks, "read_alignments", lambda file: [alignment])
     file: Any = None
     for name in ("probe", "box", "by hand"):
-        clocks.check_clocks(file, Item(object_id=name, parent=None), "/a")
+        clocks.check_clocks(file, {"/a": Item(object_id=name, parent=None)})
     nested = Item(object_id="inner", parent=Item(object_id="pose", parent=None))
     for item in (nested, Item(object_id="camera", parent=None)):
         with pytest.raises(InputError, match="clock 'pc' is not aligned") as caught:
-            clocks.check_clocks(file, item, "/a")
+            clocks.check_clocks(file, {"/fine": Item(object_id="probe", parent=None), "/a": item})
         assert "beyond tolerance" in str(caught.value)
     with pytest.raises(InputError, match="'lost' is not aligned"):
-        clocks.check_clocks(file, Item(object_id="lost", parent=None), "/a")
+        clocks.check_clocks(file, {"/a": Item(object_id="lost", parent=None)})
     alignment.accepted = True
-    clocks.check_clocks(file, nested, "/a")
+    clocks.check_clocks(file, {"/a": nested})

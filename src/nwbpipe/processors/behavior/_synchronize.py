@@ -116,19 +116,17 @@ class Synchronize(Processor):
                 hint="-p rate_hz=30, or --input grid=SERIES",
             )
         streams: list[dict[str, Any]] = []
+        if not params.unaligned_clocks:
+            items = {bound.path: context.input(nwbfile, name) for name, bound in context.inputs.items()}
+            check_clocks(_file_of(context.input(nwbfile, names[0])), items)
         for bound in names:
             item, path = context.input(nwbfile, bound), context.inputs[bound].path
-            if not params.unaligned_clocks:
-                check_clocks(_file_of(item), item, path)
             streams.append({"bound": bound, "path": path, **_describe_stream(item, path, params)})
         _name_streams(streams)
         for option in ("methods", "max_gaps_s"):
             _check_names(option, getattr(params, option), streams)
         for stream in streams:
             stream |= _choose_options(stream, params)
-        if grid is not None and not params.unaligned_clocks:
-            item = context.input(nwbfile, "grid")
-            check_clocks(_file_of(context.input(nwbfile, names[0])), item, context.inputs["grid"].path)
         return {"streams": streams, "grid": grid}
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nwbpipe.errors import InputError
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _CONVERSION = "convert"
 
 
-def check_clocks(file: h5py.File, item: Any, path: str) -> None:
-    """Refuse an object whose times, or those of the data that it was computed from, are in an unaligned clock.
+def check_clocks(file: h5py.File, items: Mapping[str, Any]) -> None:
+    """Refuse objects whose times, or those of the data that they were computed from, are in an unaligned clock.
 
     In a file that nwbpipe did not convert nothing says which clock a series was recorded with: NWB's own rule holds
     there, by which all times are seconds from the session's start.
@@ -24,10 +24,8 @@ def check_clocks(file: h5py.File, item: Any, path: str) -> None:
     ----------
     file : h5py.File
         The session file.
-    item : pynwb object
-        The object.
-    path : str
-        Its path, to be named in an error.
+    items : mapping of str to pynwb object
+        The objects by their paths, which an error names.
 
     Raises
     ------
@@ -42,7 +40,7 @@ def check_clocks(file: h5py.File, item: Any, path: str) -> None:
     reference = conversion.parameters.get("reference_clock") or next(iter(specs), "")
     alignments = {record.clock: record for record in read_alignments(file)}
     sources = {output.object_id: output.name.partition(":")[0] for output in conversion.outputs}
-    for source in sorted(set(_find_sources(list(_ids(item)), sources, records))):
+    for path, source in _list_sources(items, sources, records):
         clock = specs.get(source, {}).get("clock") or source
         alignment = alignments.get(clock)
         if clock == reference or (alignment is not None and alignment.accepted):
@@ -57,6 +55,15 @@ def check_clocks(file: h5py.File, item: Any, path: str) -> None:
             found=verdict,
             hint="align the clock in the session.yaml and convert again, or give -p unaligned_clocks=true",
         )
+
+
+def _list_sources(
+    items: Mapping[str, Any], sources: dict[str, str], records: list[RunRecord]
+) -> Iterator[tuple[str, str]]:
+    """Yield the path of each object with each source that it came from."""
+    for path, item in items.items():
+        for source in sorted(set(_find_sources(list(_ids(item)), sources, records))):
+            yield path, source
 
 
 def _ids(item: Any) -> Iterator[str]:
