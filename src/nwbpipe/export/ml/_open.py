@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nwbpipe.catalog import Catalog
 from nwbpipe.errors import NwbpipeError, RequestError, UnknownNameError, WorkError
 from nwbpipe.export._align import Anchors, find_anchors
-from nwbpipe.export._read_series import Series, is_named, list_series, select_series, shorten_path
+from nwbpipe.export._read_series import Series, SeriesList, is_named, list_series, select_series, shorten_path
 from nwbpipe.export._spikes import list_point_processes, read_point_processes
 from nwbpipe.export._stored_array import StoredArray
 from nwbpipe.export._xarray import describe_session, name_session
@@ -23,7 +23,7 @@ from nwbpipe.session import SessionFile, SessionReader
 
 _POPULATIONS = ("roi", "electrode", "channel", "unit")
 _RUN = ("run_id", "step", "processor", "revision", "tool", "tool_version", "key", "software", "started")
-Chosen = Mapping[tuple[str, str], set[int]]  # rows by file and table that meet a condition
+Rows = Mapping[str, set[int]]  # that meet a condition, by table
 
 
 def open_sessions(catalog: Catalog, declaration: Declaration) -> tuple[list[Session], dict[str, str]]:
@@ -122,17 +122,18 @@ def _list_files(catalog: Catalog, sql: str) -> list[str]:
     return sorted({str(location) for location in answer["location"].to_pylist() if location is not None})
 
 
-def _find_rows(catalog: Catalog, stream: Stream) -> Chosen:
+def _find_rows(catalog: Catalog, stream: Stream) -> Mapping[str, Rows]:
+    """Return the rows that meet the condition of an input or target, by file."""
     table = "units" if stream.source == "units" else "rois"
     _, rows = catalog.find_rows(f"{table} WHERE ({stream.where})")
-    chosen: dict[tuple[str, str], set[int]] = {}
+    chosen: dict[str, dict[str, set[int]]] = {}
     for row in rows.select(["_location", "path", "row"]).to_pylist():
-        chosen.setdefault((str(row["_location"]), str(row["path"])), set()).add(int(row["row"]))
+        chosen.setdefault(str(row["_location"]), {}).setdefault(str(row["path"]), set()).add(int(row["row"]))
     return chosen
 
 
 def _open_session(
-    file: SessionFile, location: str, declaration: Declaration, chosen: Mapping[str, Chosen]
+    file: SessionFile, location: str, declaration: Declaration, chosen: Mapping[str, Mapping[str, Rows]]
 ) -> Session:
     def read(reader: SessionReader) -> tuple[Session, set[str]]:
         texts = describe_session(reader)
@@ -142,11 +143,10 @@ def _open_session(
             trials = find_anchors(reader, declaration.dataset.around, str(file))
         data: dict[str, Data] = {}
         paths: dict[str, str] = {}
+        list_once = cache(partial(list_series, reader))
         for key, stream in declaration.streams.items():
-            rows = None
-            if stream.where is not None:
-                rows = {path: numbers for (at, path), numbers in chosen[key].items() if at == location}
-            data[key], paths[key] = _Reading(reader, file, name, stream, rows).read(trials)
+            rows = chosen[key].get(location, {}) if key in chosen else None
+            data[key], paths[key] = _Reading(reader, file, name, stream, rows, list_once).read(trials)
         read_paths = {*paths.values(), *(() if trials is None else (trials.path,))}
         subject, session = texts.get("subject_id", "unknown"), texts.get("session_id", file.name)
         day, runs = texts.get("session_start_time", "")[:10], _list_runs(reader, read_paths)
@@ -167,7 +167,8 @@ class _Reading:
     file: SessionFile
     session: str
     stream: Stream
-    rows: Mapping[str, set[int]] | None
+    rows: Rows | None
+    list_series: Callable[[], SeriesList]
 
     def read(self, trials: Anchors | None) -> tuple[Data, str]:
         """Return the data, and the path of their object."""
@@ -175,7 +176,7 @@ class _Reading:
             assert trials is not None
             return self._read_column(trials), trials.path
         if self.stream.source == "series":
-            listed = select_series(list_series(self.reader), [self.stream.pattern], str(self.file))
+            listed = select_series(self.list_series(), [self.stream.pattern], str(self.file))
             series: Series = self._choose(listed)
             return self._read_signal(series), series.path
         path = self._find_table()
