@@ -18,7 +18,7 @@ from nwbpipe.export._read_series import Axis, Floats, is_named, list_series, nam
 from nwbpipe.export._spikes import list_point_processes, read_events, read_point_processes
 from nwbpipe.export._stored_array import StoredArray
 from nwbpipe.export._xarray import TIME_ATTRIBUTES, describe_session, name_axes, name_session
-from nwbpipe.processors.behavior import NO_TIME, OUTSIDE, find_window, sample_series
+from nwbpipe.processors.behavior import NO_TIME, OUTSIDE, find_window, mean_of_bins, sample_series
 from nwbpipe.session import SessionFile, SessionReader
 from nwbpipe_kit.turns import Turns, find_turns
 from nwbpipe_kit.windows import resolve
@@ -261,7 +261,7 @@ def _sample(reader: SessionReader, values: StoredArray, anchors: Anchors, grid: 
     series = values.series
     stamps = None if series.times.rate is not None else series.times.read(reader.file)
     interval = float(1 / (series.times.rate or 1) if stamps is None else np.median(np.diff(stamps)))
-    method = grid.method or ("mean" if interval <= grid.bin * (1 + 1e-6) else "linear")
+    method = grid.method or choose_method(interval, grid.bin)
     kind = np.float32 if values.dtype.itemsize <= 2 or values.dtype == np.float32 else np.float64
     shape = (len(anchors.times), len(grid.middles), *series.shape[1:])
     out, left_out = np.full(shape, np.nan, dtype=kind), {}
@@ -279,12 +279,9 @@ def _sample(reader: SessionReader, values: StoredArray, anchors: Anchors, grid: 
             left_out[row] = OUTSIDE
             continue
         samples = values.read(reader, slice(first, last)).reshape(last - first, -1).astype(np.float64)
-        samples = samples if turns is None else turns.unwrap(samples)
-        if method == "mean":
-            binned = average_bins(times, samples, grid.edges - resolve(anchor))
-        else:
-            binned = sample_series(times, samples, grid.middles, method, 1.5 * interval, resolve(anchor))
-        out[row] = (binned if turns is None else turns.wrap(binned)).reshape(shape[1:])
+        out[row] = bin_samples(times, samples, grid.edges, method, 1.5 * interval, resolve(anchor), turns).reshape(
+            shape[1:]
+        )
     attributes = {"units": series.unit, "description": series.description, "path": series.path, "method": method}
     return _Aligned(out, series.axes, attributes, left_out)
 
@@ -297,22 +294,33 @@ def _find_turns(reader: SessionReader, values: StoredArray) -> Turns | None:
     return find_turns(values.series.unit, blocks)
 
 
-def average_bins(times: Floats, values: Floats, edges: Floats) -> Floats:
-    """Return the mean of the samples in each bin, NaN where there is none.
+def choose_method(interval: float, bin: float) -> str:
+    """Return how a series is brought to bins, if nobody says: its mean, unless its samples are farther apart."""
+    return "mean" if interval <= bin * (1 + 1e-6) else "linear"
+
+
+def bin_samples(
+    times: Floats, samples: Floats, edges: Floats, method: str, max_gap: float, slack: float, turns: Turns | None
+) -> Floats:
+    """Return the values of a series in bins, NaN where it has none: shape (n_bins, n_columns).
 
     Parameters
     ----------
     times : ndarray, shape (n_samples,)
         Increasing.
-    values : ndarray, shape (n_samples, n_columns)
-        NaNs are left out.
+    samples : ndarray, shape (n_samples, n_columns)
     edges : ndarray, shape (n_bins + 1,)
         A sample on an edge belongs to the bin that begins there.
+    method : {"mean", "linear", "nearest", "previous"}
+        The mean of the samples in each bin, or the value at its middle.
+    max_gap, slack : float
+        See `sample_series`.
+    turns : Turns, optional
+        Which columns are directions: they are averaged, and read between samples, over the end of a turn.
     """
-    bounds = np.searchsorted(times, edges)
-    is_finite = np.isfinite(values)
-    sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(np.where(is_finite, values, 0.0), axis=0)])
-    counts = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(is_finite, axis=0)])
-    number = counts[bounds[1:]] - counts[bounds[:-1]]
-    total = sums[bounds[1:]] - sums[bounds[:-1]]
-    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+    samples = samples if turns is None else turns.unwrap(samples)
+    if method == "mean":
+        binned = mean_of_bins(times, samples, np.column_stack([edges[:-1], edges[1:]]) - slack)
+    else:
+        binned = sample_series(times, samples, edges[:-1] + np.diff(edges) / 2, method, max_gap, slack)
+    return binned if turns is None else turns.wrap(binned)

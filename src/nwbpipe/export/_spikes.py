@@ -15,7 +15,7 @@ from nwbpipe.export._read_series import Axis, Floats, name_paths
 from nwbpipe.session import SessionReader
 from nwbpipe_kit.windows import resolve
 
-_ALWAYS = np.array([[-np.inf, np.inf]])
+ALWAYS = np.array([[-np.inf, np.inf]])
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ def read_point_processes(reader: SessionReader, path: str) -> PointProcesses:
         labels = np.array(sorted(set(kinds.tolist())), dtype=object)
         times_by_type = [np.sort(times[kinds == kind]) for kind in labels]
         axis = Axis("event_type", labels, path)
-        return PointProcesses(path, axis, times_by_type, [_ALWAYS] * len(times_by_type))
+        return PointProcesses(path, axis, times_by_type, [ALWAYS] * len(times_by_type))
     if "spike_times_index" not in group:
         msg = "the units have no spike times"
         raise UnknownNameError(msg, where=path, expected="a column spike_times", hint="name another table of units")
     spikes = _read_ragged(group, "spike_times")
-    observed = [_ALWAYS] * len(spikes)
+    observed = [ALWAYS] * len(spikes)
     if "obs_intervals_index" in group:
         observed = [_merge(intervals) for intervals in _read_ragged(group, "obs_intervals")]
     columns, _ = read_columns(group, without=("spike_times", "obs_intervals"))

@@ -19,7 +19,7 @@ from nwbpipe.export.ml._leakage import assert_no_leakage
 from nwbpipe.export.ml._open import open_sessions
 from nwbpipe.export.ml._session_hdf5 import read_session, require_digest, write_session
 from nwbpipe.export.ml._split import Stretch, describe_stretches
-from nwbpipe.export.ml._streams import Labels, Points, Session, Signal
+from nwbpipe.export.ml._streams import Labels, Session, Signal
 from nwbpipe.provenance import canonical_json, digest
 
 MANIFEST, INDEX, CARD, SESSIONS = "dataset.json", "windows.parquet", "CARD.md", "sessions"
@@ -208,11 +208,7 @@ def _dump(declaration: Declaration) -> dict[str, Any]:
 
 
 def _describe_content(session: Session) -> dict[str, Any]:
-    columns = {
-        name: data.ids if isinstance(data, Points) else data.labels
-        for name, data in session.data.items()
-        if not isinstance(data, Labels)
-    }
+    columns = {name: data.labels for name, data in session.data.items() if not isinstance(data, Labels)}
     return {
         "name": session.name, "subject": session.subject, "session": session.session, "day": session.day,
         "identities": dict(session.identities), "columns": columns,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from nwbpipe.errors import DamagedFileError
 from nwbpipe.export._libraries import import_library
 from nwbpipe.export._read_series import Floats
+from nwbpipe.export._spikes import ALWAYS
 from nwbpipe.export.ml._dataset import MlDataset
 from nwbpipe.export.ml._declaration import PARTS, Declaration
 from nwbpipe.export.ml._streams import Data, Labels, Points, Session, Signal
-
-_ALWAYS = np.array([[-np.inf, np.inf]])
 
 
 def name_units(declaration: Declaration, name: str) -> str:
@@ -167,11 +166,11 @@ def _read(file: h5py.File, path: Path, name: str, facts: Mapping[str, Any], decl
         return _read_signal(file, path, name, facts["signals"][name], stream.method)
     ids = _decode(file[f"{name_units(declaration, name)}/id"]).tolist()
     times, numbers = file[f"{name}/timestamps"][()], file[f"{name}/unit_index"][()]
-    observed: list[Floats] = [_ALWAYS] * len(ids)
+    observed: list[Floats] = [ALWAYS] * len(ids)
     if f"{name}_observed" in file:
         stored = {key: file[f"{name}_observed/{key}"][()] for key in ("unit", "start", "stop")}
         intervals = np.stack([stored["start"], stored["stop"]], axis=1)
-        observed = [rows if len(rows := intervals[stored["unit"] == n]) else _ALWAYS for n in range(len(ids))]
+        observed = [rows if len(rows := intervals[stored["unit"] == n]) else ALWAYS for n in range(len(ids))]
     columns = {key: _decode(item) for key, item in file[name_units(declaration, name)].items() if key != "id"}
     by_unit = [times[numbers == number] for number in range(len(ids))]
     return Points([str(unit) for unit in ids], by_unit, observed, columns, is_population=stream.source == "units")
@@ -180,9 +179,8 @@ def _read(file: h5py.File, path: Path, name: str, facts: Mapping[str, Any], decl
 def _read_signal(file: h5py.File, path: Path, name: str, facts: Mapping[str, Any], method: str | None) -> Signal:
     group = file[name]
     is_regular = "timestamps" not in group
-    labels: Sequence[str] = [str(label) for label in _decode(file[f"{name}_columns/id"]).tolist()]
     return Signal(
-        labels=list(labels),
+        labels=[str(label) for label in _decode(file[f"{name}_columns/id"]).tolist()],
         is_population=facts["is_population"],
         unit=facts["unit"],
         count=int(group["values"].shape[0]),

@@ -11,9 +11,10 @@ from weakref import finalize
 import numpy as np
 from numpy.typing import NDArray
 
-from nwbpipe.export._align import average_bins
+from nwbpipe.export._align import bin_samples, choose_method
 from nwbpipe.export._read_series import Floats
-from nwbpipe.processors.behavior import find_window, sample_series
+from nwbpipe.export._spikes import ALWAYS
+from nwbpipe.processors.behavior import find_window
 from nwbpipe_kit.turns import Turns, find_turns
 from nwbpipe_kit.windows import resolve
 
@@ -79,9 +80,8 @@ class Points:
     def with_types(self, types: Sequence[str]) -> Points:
         """Return events of these types in this order: one that a session lacks did not happen there."""
         times = dict(zip(self.ids, self.times, strict=True))
-        always = np.array([[-np.inf, np.inf]])
         return Points(
-            list(types), [times.get(name, np.zeros(0)) for name in types], [always] * len(types), is_population=False
+            list(types), [times.get(name, np.zeros(0)) for name in types], [ALWAYS] * len(types), is_population=False
         )
 
     @cached_property
@@ -212,24 +212,16 @@ class Signal:
         return find_turns(self.unit, blocks)
 
     def bin(self, start: float, edges: Floats) -> NDArray[np.float32]:
-        """Return the values in bins, NaN where the series has none: shape (n_bins, n_columns).
-
-        Directions are averaged, and read between samples, over the end of a turn.
-        """
+        """Return the values in bins, NaN where the series has none: shape (n_bins, n_columns)."""
         width = float(edges[1] - edges[0])
-        method = self.method or ("mean" if self.interval <= width * (1 + 1e-6) else "linear")
+        method = self.method or choose_method(self.interval, width)
         at = edges if method == "mean" else edges[:-1] + width / 2
         first, last, times = find_window(self.stamps, self.rate, self.start, self.count, start, at[0], at[-1])
         if last <= first:
             return np.full((len(edges) - 1, len(self.labels)), np.nan, dtype=np.float32)
-        samples, slack = self.values(first, last), resolve(start)
         turns = self._turns if method in ("mean", "linear") else None
-        samples = samples if turns is None else turns.unwrap(samples)
-        if method == "mean":
-            binned = average_bins(times, samples, edges - slack)
-        else:
-            binned = sample_series(times, samples, at, method, 1.5 * self.interval, slack)
-        return (binned if turns is None else turns.wrap(binned)).astype(np.float32)
+        samples, max_gap = self.values(first, last), 1.5 * self.interval
+        return bin_samples(times, samples, edges, method, max_gap, resolve(start), turns).astype(np.float32)
 
 
 @dataclass(frozen=True)
