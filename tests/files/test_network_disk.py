@@ -19,7 +19,7 @@ from nwbpipe.files._atomic import create_atomically, working_path
 from nwbpipe.files._network_disk import Mount, mark_machine, read_mount, stat_now
 from nwbpipe.files._recover import read_settled
 from nwbpipe.files._write_lock import hold_lock
-from nwbpipe.project.state._leases import identify_machine
+from nwbpipe.machine import identify_machine
 
 fcntl = pytest.importorskip("fcntl")
 TABLE = """\

@@ -10,6 +10,7 @@ import pytest
 
 from nwbpipe import stores
 from nwbpipe.errors import UnknownNameError
+from nwbpipe.machine import identify_machine
 from nwbpipe.processors import Resources
 from nwbpipe.project import ExecutorSpec
 from nwbpipe.project.execute._devices import _lock_folder
@@ -18,7 +19,6 @@ from nwbpipe.project.execute._limits import WorkerLimits, identify_job, parse_du
 from nwbpipe.project.execute._local import LocalExecutor
 from nwbpipe.project.execute._runner import lease_name
 from nwbpipe.project.state import Leases
-from nwbpipe.project.state._leases import identify_machine
 from tests.fixtures.projects import STEPS, Inline, make_project
 from tests.fixtures.schedulers import StandIns
 

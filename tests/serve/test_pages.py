@@ -13,9 +13,10 @@ from typing import Any
 import h5py
 import pytest
 
+from nwbpipe.machine import identify_machine
 from nwbpipe.processors import ReportFigure, processor
 from nwbpipe.project import Project
-from nwbpipe.project.state import Leases, RunObject, identify_machine
+from nwbpipe.project.state import Leases, RunObject
 from nwbpipe.serve import serve
 from nwbpipe.serve._draw import main
 from nwbpipe.serve._overview import LENGTH

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import sys
 import time
-import uuid
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from nwbpipe.errors import FileAccessError
+from nwbpipe.machine import identify_machine
 
 NETWORK = {
     *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "fuse.rclone"),
@@ -160,14 +158,9 @@ def is_stale(error: BaseException) -> bool:
     return False
 
 
-@lru_cache(maxsize=1)
 def mark_machine() -> str:
     """Return eight digits for this machine since it was booted, and for the processes that it sees."""
-    parts = []
-    with suppress(OSError):
-        parts.append(os.readlink("/proc/self/ns/pid"))  # noqa: PTH115
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
-    return hashlib.sha256("\n".join(parts or [hex(uuid.getnode())]).encode()).hexdigest()[:8]
+    return identify_machine()[:8]
 
 
 def is_abandoned(partial: Path, pid: int, mark: str) -> bool:
@@ -190,12 +183,6 @@ def is_abandoned(partial: Path, pid: int, mark: str) -> bool:
 
 
 def _is_alive(pid: int) -> bool:
-    if pid == os.getpid():
-        return False  # its threads wait for the lock
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    import psutil
+
+    return pid != os.getpid() and bool(psutil.pid_exists(pid))  # our own threads wait for the lock

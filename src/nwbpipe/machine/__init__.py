@@ -3,6 +3,7 @@
 from nwbpipe.machine._findings import Finding, Severity
 from nwbpipe.machine._folders import locate_private_folder, make_cache_folder, make_private_folder, temporary_folder
 from nwbpipe.machine._groups import count_memory_kills, list_control_groups
+from nwbpipe.machine._identity import identify_machine
 from nwbpipe.machine._trust import (
     belongs_to_user,
     explain_foreign,
@@ -21,6 +22,7 @@ __all__ = [
     "close_python_path",
     "count_memory_kills",
     "explain_foreign",
+    "identify_machine",
     "is_trusted",
     "list_control_groups",
     "list_trusted",

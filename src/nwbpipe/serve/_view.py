@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.errors import NwbpipeError, Problem, WorkError
+from nwbpipe.machine import identify_machine
 from nwbpipe.project import Project, Session, find_project, restrict
 from nwbpipe.project.plan import SessionPlan
-from nwbpipe.project.state import Leases, identify_machine
+from nwbpipe.project.state import Leases
 from nwbpipe.run import PROJECT
 
 _LEASES_S = 1.0  # for which the leases are not read again

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from nwbpipe import stores
+from nwbpipe.machine import identify_machine
 from nwbpipe.project.state import Leases, _leases
-from nwbpipe.project.state._leases import identify_machine
 from tests.fixtures.machine import Clock
 
 

@@ -8,20 +8,18 @@ session file itself prevents that a result is committed twice.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import sys
 import threading
 import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from nwbpipe.errors import ConflictError, FileAccessError, NwbpipeError
+from nwbpipe.machine import identify_machine
 from nwbpipe.stores import Store
 
 TTL = 60.0  # seconds
@@ -210,22 +208,6 @@ def _describe_process() -> dict[str, Any]:
     import psutil
 
     return {"machine": identify_machine(), "pid": os.getpid(), "pid_since": psutil.Process().create_time()}
-
-
-def identify_machine() -> str:
-    """Return a text that identifies this machine since it was booted, but discloses nothing about it."""
-    import psutil
-
-    if sys.platform == "linux":  # containers of one machine see different processes
-        with suppress(OSError):
-            boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-            return _digest(boot, str(Path("/proc/self/ns/pid").readlink()))
-    # The number of the network card is random in each process where there is none.
-    return _digest(hex(uuid.getnode()), str(int(psutil.boot_time())))
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _has_owner_ended(content: Mapping[str, Any]) -> bool:
