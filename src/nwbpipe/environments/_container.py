@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nwbpipe.environments._engine import (
-    build_engine_variables,
+    ask_engine,
     describe_engine,
     explain_silence,
     find_engine,
@@ -33,6 +33,7 @@ logger = logging.getLogger("nwbpipe")
 LABEL = "nwbpipe"
 REFUSED = 125  # exit code of docker and podman when the container was not started
 _ABANDONED = "24h"
+_END_TIMEOUT_S = 60.0  # an engine may wait for a container to end
 _SELINUX = Path("/sys/fs/selinux/enforce")
 _PIP = ("index-url", "extra-index-url", "trusted-host", "find-links")  # pip's settings that the build needs
 
@@ -127,18 +128,10 @@ class Container:
         if self.is_apptainer:
             return False
         with suppress(OSError, subprocess.SubprocessError):
-            answer = subprocess.run(
-                [str(self.engine), "inspect", "--format", "{{.State.OOMKilled}}", name],
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-                env=build_engine_variables(),
+            answer = ask_engine(
+                self.engine, "inspect", "--format", "{{.State.OOMKilled}}", name, timeout=_END_TIMEOUT_S
             )
-            subprocess.run(
-                [str(self.engine), "rm", "--force", name], capture_output=True, timeout=60, check=False,
-                env=build_engine_variables(),
-            )  # fmt: skip
+            ask_engine(self.engine, "rm", "--force", name, timeout=_END_TIMEOUT_S)
             return answer.stdout.strip() == "true"
         return False
 
@@ -149,9 +142,7 @@ def sweep_containers(engine: Path) -> None:
         return
     words = ["container", "prune", "--force", "--filter", f"label={LABEL}", "--filter", f"until={_ABANDONED}"]
     with suppress(OSError, subprocess.SubprocessError):
-        subprocess.run(
-            [str(engine), *words], capture_output=True, timeout=60, check=False, env=build_engine_variables()
-        )
+        ask_engine(engine, *words, timeout=_END_TIMEOUT_S)
 
 
 def find_container_engine(tool: Tool) -> Path:

@@ -16,13 +16,14 @@ from nwbpipe.machine import select_variables
 
 ENGINES = ("docker", "podman", "apptainer")
 VARIABLE = "NWBPIPE_CONTAINER_ENGINE"
-_SETTINGS = ("DOCKER_*", "BUILDAH_*", "CONTAINER_*", "CONTAINERS_*", "STORAGE_*", "REGISTRY_AUTH_FILE", "XDG_*")
+#: Variables with the settings of engines, and their passwords for registries.
+ENGINE_SETTINGS = ("DOCKER_*", "BUILDAH_*", "CONTAINER_*", "CONTAINERS_*", "STORAGE_*", "REGISTRY_AUTH_FILE")
 _ASK_TIMEOUT_S = 30.0
 
 
 def build_engine_variables() -> dict[str, str]:
     """Return the variables that engines get: the user's own, with the engines' settings."""
-    return select_variables(_SETTINGS)
+    return select_variables(ENGINE_SETTINGS)
 
 
 def find_engine() -> Path:
@@ -57,7 +58,7 @@ def explain_silence(engine: Path) -> str:
     """Return why an engine can't be used, in its own words; "" if it answers."""
     words = ["--version"] if engine.stem == "apptainer" else ["info"]
     try:
-        answer = _ask(engine, *words)
+        answer = ask_engine(engine, *words)
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
     if answer.returncode == 0:
@@ -70,7 +71,7 @@ def describe_engine(engine: Path) -> tuple[str, str]:
     """Return name and version of an engine: a program called docker may be podman."""
     text = ""
     with suppress(OSError, subprocess.SubprocessError):
-        text = _ask(engine, "--version").stdout
+        text = ask_engine(engine, "--version").stdout
     name = next((name for name in ("podman", "apptainer", "docker") if name in text.lower()), engine.stem)
     version = re.search(r"\d+(\.\d+)+", text)
     return name, version[0] if version else ""
@@ -102,7 +103,7 @@ def inspect_engine(engine: Path) -> EngineTraits:
         form = "{{.Host.CPUs}} {{.Host.CgroupControllers}}"
     text = ""
     with suppress(OSError, subprocess.SubprocessError):
-        text = _ask(engine, "info", "--format", form).stdout
+        text = ask_engine(engine, "info", "--format", form).stdout
     cores, *words = re.findall(r"\w+", text) or [""]
     if not cores.isdecimal():  # an engine that does not tell
         return EngineTraits(os.cpu_count() or 1, is_rootless=False)
@@ -116,8 +117,15 @@ def last_line(text: str) -> str:
     return lines[-1][:500] if lines else ""
 
 
-def _ask(engine: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def ask_engine(engine: Path, *words: str, timeout: float = _ASK_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
+    """Run a command of an engine, and return its answer.
+
+    Raises
+    ------
+    OSError, subprocess.SubprocessError
+        The engine can't be started, or does not answer in time.
+    """
     return subprocess.run(  # without a shell
-        [str(engine), *words], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=False,
+        [str(engine), *words], capture_output=True, text=True, timeout=timeout, check=False,
         stdin=subprocess.DEVNULL, env=build_engine_variables(),
     )  # fmt: skip

@@ -14,6 +14,7 @@ from pathlib import Path
 from packaging.specifiers import SpecifierSet
 from platformdirs import user_config_path
 
+from nwbpipe.environments._engine import ENGINE_SETTINGS
 from nwbpipe.environments._pip_settings import has_no_index, read_uv_settings
 from nwbpipe.environments._tool import Tool
 from nwbpipe.errors import ToolFailedError, ToolMissingError
@@ -22,7 +23,7 @@ from nwbpipe.machine import child_python, select_variables
 # Settings of installers, compilers and container engines. Those of indexes may hold passwords, which they need.
 _SETTINGS = (
     *("PIP_*", "UV_*", "CONDA_*", "MAMBA_*", "NETRC"),
-    *("DOCKER_*", "BUILDAH_*", "CONTAINER_*", "CONTAINERS_*", "STORAGE_*", "REGISTRY_AUTH_FILE"),
+    *ENGINE_SETTINGS,
     *("*_proxy", "*_PROXY", "*_CA_BUNDLE", "SSL_CERT_*", "GIT_SSL_*"),
     *("CC", "CXX", "FC", "AR", "*FLAGS", "CMAKE_*", "PKG_CONFIG_PATH", "SDKROOT", "MACOSX_DEPLOYMENT_TARGET"),
     "PYTHONDONTWRITEBYTECODE",
