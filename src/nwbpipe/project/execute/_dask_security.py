@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,12 +12,12 @@ from typing import Any
 
 from nwbpipe.disk import mark_of, remove_folder
 from nwbpipe.errors import FileAccessError, ToolMissingError
+from nwbpipe.project.execute._ask_slurm import ask_slurm
 
 PROTOCOL = "tls://"
 # A web page of a scheduler or worker shows code and parameters, and knows no password.
 NO_PAGES: dict[str, list[str]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
 LOOPBACK_PAGES = "127.0.0.1:0"
-_ASK_TIMEOUT_S = 20.0
 _MOST_NODES = 8
 _ROLES = ("scheduler", "worker", "client")
 
@@ -96,14 +95,7 @@ def find_route(host: str) -> str:
 
 def find_cluster_address() -> str:
     """Return the address of this machine that SLURM's nodes can reach; "" if it can't be told."""
-    try:
-        answer = subprocess.run(  # a fixed command, without a shell
-            ["sinfo", "--noheader", "--format=%o"],  # noqa: S607
-            capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    nodes = list(dict.fromkeys(answer.stdout.split()))[:_MOST_NODES]
+    nodes = list(dict.fromkeys(ask_slurm("sinfo", "--noheader", "--format=%o").split()))[:_MOST_NODES]
     routes = [route for node in nodes if (route := find_route(node))]
     # The only node may be this machine; among several, this machine may be one.
     return next((route for route in routes if not route.startswith("127.")), next(iter(routes), ""))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -11,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from nwbpipe.errors import NwbpipeError
+from nwbpipe.project.execute._ask_slurm import ask_slurm
 from nwbpipe.project.execute._limits import identify_job
 from nwbpipe.project.plan._state import StepState
 from nwbpipe.project.state import RunObject, RunStore
 from nwbpipe.provenance import digest, format_now, read_host_label
 from nwbpipe.stores import Store
 
-_ASK_TIMEOUT_S = 20.0
 _ASK_AGAIN_S = 0.5
 _LOGS = ("logs/submit", "logs/dask")
 _TAIL_BYTES = 4096
@@ -165,21 +164,11 @@ def _describe_end(job: str, ending: str, hint: str) -> str:
 
 def _ask_state(job: str) -> str:
     """Return the state of a job as SLURM's accounts or its controller tell it; "" if neither does."""
-    text = _ask("sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job}", "--format=State")
+    text = ask_slurm("sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job}", "--format=State")
     if words := text.split():
         return words[0]
-    match = re.search(r"\bJobState=(\w+)", _ask("scontrol", "--oneliner", "show", "job", job))
+    match = re.search(r"\bJobState=(\w+)", ask_slurm("scontrol", "--oneliner", "show", "job", job))
     return match[1] if match else ""
-
-
-def _ask(program: str, *words: str) -> str:
-    try:
-        answer = subprocess.run(  # without a shell
-            [program, *words], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return answer.stdout if answer.returncode == 0 else ""
 
 
 def _read_tail(job: str, state: Store) -> tuple[str, str]:

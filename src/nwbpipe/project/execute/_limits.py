@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nwbpipe.machine import list_control_groups
+from nwbpipe.project.execute._ask_slurm import ask_slurm
 
-_ASK_TIMEOUT_S = 20.0
 _UNLIMITED = 2**60  # cgroups of version 1 write a number near 2**63 for "no limit"
 STOP_LEAD_S = 120  # seconds before its end at which a job is asked to stop
 EARLY_S = 60  # SLURM may ask up to so many seconds earlier
@@ -120,14 +119,7 @@ def _find_end(variables: Mapping[str, str]) -> float | None:
     if asking.get("scheduler") != "slurm":
         return None
     job = asking["job"]  # of an array: the last task has the array's own id, for which all tasks are answered
-    try:
-        answer = subprocess.run(  # a fixed command, without a shell
-            ["squeue", "--noheader", f"--jobs={job}", "--format=%L"],  # noqa: S607
-            capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    seconds = parse_duration(answer.stdout.strip())
+    seconds = parse_duration(ask_slurm("squeue", "--noheader", f"--jobs={job}", "--format=%L").strip())
     return None if seconds is None else time.monotonic() + max(0.0, seconds - min(STOP_LEAD_S + EARLY_S, seconds / 5))
 
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 import math
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nwbpipe.errors import RequestError
 from nwbpipe.project._model import ExecutorSpec
+from nwbpipe.project.execute._ask_slurm import ask_slurm
 from nwbpipe.project.execute._limits import STOP_LEAD_S
 from nwbpipe.project.submit._workers import WorkerArray
 
-_ASK_TIMEOUT_S = 30.0
 _USUAL_LARGEST_ARRAY = 1000  # SLURM's default of MaxArraySize is 1001, and indices are below it
 _LONGEST_NAME = 60
 
@@ -80,14 +79,7 @@ class Scheduler:
         """Return how many jobs an array may have at this site."""
         if self.name != "slurm":
             return _USUAL_LARGEST_ARRAY
-        try:
-            answer = subprocess.run(  # a fixed command, without a shell
-                ["scontrol", "show", "config"],  # noqa: S607
-                capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=True,
-            )  # fmt: skip
-        except (OSError, subprocess.SubprocessError):
-            return _USUAL_LARGEST_ARRAY
-        match = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer.stdout, re.MULTILINE)
+        match = re.search(r"^MaxArraySize\s*=\s*(\d+)", ask_slurm("scontrol", "show", "config"), re.MULTILINE)
         return max(1, int(match[1]) - 1) if match else _USUAL_LARGEST_ARRAY
 
 
