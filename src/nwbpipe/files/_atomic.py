@@ -13,7 +13,7 @@ from pathlib import Path
 from nwbpipe.disk import copy_attributes, refuse_special, remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, OverwriteError
 from nwbpipe.files._journal import journal_path
-from nwbpipe.files._network_disk import is_abandoned, mark_machine
+from nwbpipe.files._network_disk import is_abandoned, mark_machine, stat_now
 from nwbpipe.files._recover import recover_locked
 from nwbpipe.files._write_lock import hold_lock, translate_access_errors
 
@@ -113,6 +113,14 @@ def _recover_target(target: Path, lock_timeout: float) -> None:
             recover_locked(target, lock_timeout)
     except (DamagedFileError, FileAccessError):  # nothing of it can be saved, and it shall be overwritten
         remove_file(journal_path(target))
+
+
+def refuse_if_changed(path: Path, before: os.stat_result) -> None:
+    """Refuse to replace a file that another program changed since it was in the state `before` (of `stat_now`)."""
+    now = stat_now(path)
+    if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
+        msg = "another program changed the file meanwhile"
+        raise FileAccessError(msg, where=str(path), hint="nothing was written: run the command again")
 
 
 def keep_attributes(target: Path, building: Path) -> None:

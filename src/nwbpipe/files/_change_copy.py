@@ -18,7 +18,7 @@ import h5py
 
 from nwbpipe.disk import create_file, remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError
-from nwbpipe.files._atomic import keep_attributes, move_into_place, working_path
+from nwbpipe.files._atomic import keep_attributes, move_into_place, refuse_if_changed, working_path
 from nwbpipe.files._network_disk import stat_now
 from nwbpipe.files._screening import is_self_contained
 from nwbpipe.files._sink import open_for_writing
@@ -41,7 +41,7 @@ def open_copy(target: Path, *, check: Callable[[h5py.File], None] | None = None)
         if check is not None:
             with h5py.File(working, "r") as finished:
                 check(finished)
-        _refuse_if_changed(target, initial_stat)
+        refuse_if_changed(target, initial_stat)
         keep_attributes(target, working)
         move_into_place(working, target)
     finally:
@@ -130,10 +130,3 @@ def _copy_at_server(source: Path, new: IO[bytes]) -> bool:
                 if error.errno in _CAN_T_COPY:
                     return False
                 raise
-
-
-def _refuse_if_changed(path: Path, before: os.stat_result) -> None:
-    now = stat_now(path)
-    if (now.st_ino, now.st_size, now.st_mtime_ns) != (before.st_ino, before.st_size, before.st_mtime_ns):
-        msg = "another program changed the file meanwhile"
-        raise FileAccessError(msg, where=str(path), hint="nothing was written: run the command again")

@@ -18,7 +18,7 @@ import numpy as np
 
 from nwbpipe.disk import remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError, UnsupportedFileError
-from nwbpipe.files._atomic import keep_attributes, move_into_place, working_path
+from nwbpipe.files._atomic import keep_attributes, move_into_place, refuse_if_changed, working_path
 from nwbpipe.files._links import holds_references, walk_objects
 from nwbpipe.files._network_disk import stat_now
 from nwbpipe.files._recover import recover_locked
@@ -81,10 +81,7 @@ def repack(
                     require_same(old, new)
                     if check is not None:
                         check(new)
-                now = stat_now(target)
-                if (now.st_ino, now.st_size, now.st_mtime_ns) != (state.st_ino, state.st_size, state.st_mtime_ns):
-                    msg = "another program changed the file meanwhile"
-                    raise FileAccessError(msg, where=str(target), hint="nothing was changed: run the command again")
+                refuse_if_changed(target, state)
                 keep_attributes(target, building)
                 if os.name == "posix":  # elsewhere an open file can't be replaced
                     move_into_place(building, target)
