@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from nwbpipe.errors import ToolMemoryError
+from nwbpipe.machine import identify_machine
 from nwbpipe.processors import Resources
 from nwbpipe.project import Project, prepare_submission, submit_workers
 from nwbpipe.project.execute import Event, Job, JobOutcome, _run_job
 from nwbpipe.project.execute._job_ends import JobEnd, count_memory_ends, record_job_end
+from nwbpipe.project.execute._runner import lease_name
 from tests.fixtures.projects import Inline, make_project
 from tests.fixtures.schedulers import StandIns
 
@@ -96,6 +99,34 @@ def test_a_worker_leaves_a_run_that_has_outgrown_it_to_another(project: Project)
     small = Keeping()
     summary = project.run(executor=small)
     assert (small.memory, summary.for_other_workers, summary.blocked, summary.failed) == ([], 1, [], [])
+    big = Keeping()
+    big.explain_refusal = lambda _wanted: ""  # type: ignore[method-assign]
+    project.run(executor=big)
+    assert big.memory == [3.0]
+
+
+def leave_lease(project: Project, stand_ins: StandIns) -> None:
+    """Leave the lease of a job that was killed for its memory."""
+    stand_ins.add("scontrol", "echo JobState=OUT_OF_MEMORY")
+    (state,) = project.pending()
+    content = {
+        "owner": "first", "machine": identify_machine(), "pid": 2**22, "pid_since": 0.0, "ttl_s": 60.0,
+        "session": state.session, "step": state.run, "scheduler": "slurm", "job": "7",
+    }  # fmt: skip
+    project.planner.state.write_bytes(f"leases/{lease_name(state)}.json", json.dumps(content).encode())
+
+
+def test_a_worker_that_finds_a_killed_job_s_run_too_big_leaves_it(project: Project, stand_ins: StandIns) -> None:
+    leave_lease(project, stand_ins)
+    small = Keeping()
+    summary = project.run(executor=small)
+    assert (small.memory, summary.for_other_workers, summary.failed) == ([], 1, [])
+    assert [run.outcome for run in project.runs()] == ["interrupted"]
+    assert list(project.planner.state.list("leases")) == []
+
+
+def test_a_killed_job_s_run_gets_more_memory_from_who_finds_it(project: Project, stand_ins: StandIns) -> None:
+    leave_lease(project, stand_ins)
     big = Keeping()
     big.explain_refusal = lambda _wanted: ""  # type: ignore[method-assign]
     project.run(executor=big)

@@ -142,13 +142,12 @@ class Runner:
                 if self._is_ready(state):
                     resources = self._choose_resources(state)
                     if self.options.kinds and resources.kind not in self.options.kinds:
-                        self._tried.add((key, state.run, state.key))
-                        self.summary.for_other_workers += 1
+                        self._leave_to_others(state)
                     elif reason := self.executor.explain_refusal(resources):
-                        self._tried.add((key, state.run, state.key))
                         if self._is_memory_grown(state, resources):
-                            self.summary.for_other_workers += 1
+                            self._leave_to_others(state)
                             continue
+                        self._tried.add((key, state.run, state.key))
                         self.summary.blocked.append(replace(state, state="blocked", reason=reason))
                     elif self.executor.fits(resources):
                         self._start(state, resources)
@@ -195,9 +194,12 @@ class Runner:
             return
         if self._is_job_killed_again(state, lease):
             return
-        if lease.previous is not None and self.executor.explain_refusal(self._choose_resources(state)):
-            self.leases.release(lease)  # it needs more memory now: `_start_ready` leaves it to another worker
-            return
+        if lease.previous is not None:  # its job may have been killed for its memory: it needs more now
+            resources = self._choose_resources(state)
+            if self.executor.explain_refusal(resources):
+                self.leases.release(lease)
+                self._leave_to_others(state)
+                return
         self._last_active = time.monotonic()
         session, project = self.sessions.get(state.session), self.planner.project  # project scope: no session
         job = Job(
@@ -248,7 +250,9 @@ class Runner:
                 return
             resources = self._choose_resources(state)
             if self._is_memory_grown(state, resources) and self.executor.explain_refusal(resources):
-                self._leave_to_others(running, event.ended)
+                self._leave_to_others(state)
+                if self.reporter is not None:
+                    self.reporter.on_end(state, event.ended or JobOutcome("interrupted"))
                 return
             if running.tries < self.planner.project.executor.retries:
                 self._start(state, resources, running.tries + 1)
@@ -269,13 +273,10 @@ class Runner:
             self.reporter.on_end(state, ended)
         self._refresh_session(state.session)
 
-    def _leave_to_others(self, running: _ActiveRun, ended: JobOutcome | None) -> None:
-        """Leave a run that has outgrown the memory here to a worker with more."""
-        state = running.state
+    def _leave_to_others(self, state: StepState) -> None:
+        """Leave a run to workers of its kind, or with the memory that it has grown to."""
         self._tried.add((state.session, state.run, state.key))
         self.summary.for_other_workers += 1
-        if self.reporter is not None:
-            self.reporter.on_end(state, ended or JobOutcome("interrupted"))
 
     def _is_job_killed_again(self, state: StepState, lease: Lease) -> bool:
         """Record how the job ended that had the run before; return True if too many jobs ended so."""
