@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from nwbpipe import environments
-from nwbpipe.environments import EnvironmentKind, Program, Tool, ToolEnvironment
+from nwbpipe.environments import EnvironmentKind, Program, Tool, ToolEnvironment, _container
 from nwbpipe.environments._container import Container, sweep_containers
 from nwbpipe.environments._engine import describe_engine, find_engine, inspect_engine
 from nwbpipe.errors import ToolCrashedError, ToolFailedError, ToolKilledError, ToolMemoryError, ToolMissingError
@@ -134,10 +134,11 @@ def test_a_run_sees_its_folders_no_network_and_its_limits(
     docker()
     found = installed(tmp_path)
     assert (found.kind, str(found.python)) == (EnvironmentKind.CONTAINER, "python")
-    scratch, data = tmp_path / "scratch", tmp_path / "data"
-    scratch.mkdir()
-    data.mkdir()
-    request = {"threads": 2, "inputs": {"movie": {"file": str(data / "session.nwb"), "external_files": []}}}
+    scratch, data, model = (tmp_path / name for name in ("scratch", "data", "model"))
+    for folder in (scratch, data, model):
+        folder.mkdir()
+    movie = {"file": str(data / "session.nwb"), "external_files": []}
+    request = {"threads": 2, "inputs": {"movie": movie, "model": {"folder": str(model)}}}
     outcome = environments.run(
         found, "tests.fixtures._environment_compute", request, scratch=scratch, log=tmp_path / "log"
     )
@@ -155,7 +156,7 @@ def test_a_run_sees_its_folders_no_network_and_its_limits(
     assert "USER=nwbpipe" in after(run, "--env")
     assert "sha256:0123" in run  # the image that was built, whatever has its tag now
     mounts = after(run, "--mount")
-    assert f"type=bind,source={data},target={data},readonly" in mounts
+    assert {f"type=bind,source={path},target={path},readonly" for path in (data, model)} <= set(mounts)
     assert [mount for mount in mounts if "readonly" not in mount] == [f"type=bind,source={scratch},target={scratch}"]
     assert found.container is not None
     assert found.container.describe() == {"engine": "docker 20.10.24", "image": "sha256:0123"}
@@ -249,6 +250,29 @@ def test_gpus_are_for_runs_that_use_them_alone(docker: Callable[..., Path], vers
     assert words[0] not in container.build_command(["python"], name="one")  # a probe
     assert after(container.build_command(["python"], name="one", gpu=True), words[0]) == [words[1]]
     assert words[0] not in Container(container.engine, "image").build_command(["python"], name="one", gpu=True)
+
+
+def test_a_run_that_is_given_no_gpu_sees_none(docker: Callable[..., Path], calls: Callable, tmp_path: Path) -> None:
+    engine = docker()
+    found = replace(installed(tmp_path), container=Container(engine, "image", gpu=True))
+    for number, devices in enumerate(("0", "")):
+        scratch = tmp_path / str(number)
+        scratch.mkdir()
+        compute = "tests.fixtures._environment_compute"
+        environments.run(found, compute, {}, scratch=scratch, log=tmp_path / "log", devices=devices)
+    runs = [words for words in calls("docker") if words[0] == "run"][-2:]
+    assert [after(words, "--gpus") for words in runs] == [["all"], []]
+
+
+@pytest.mark.parametrize(("version", "count"), [("podman version 4.3.1", 1), ("Docker version 28.2", 0)])
+def test_podman_reads_the_user_s_files_under_selinux(
+    docker: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, count: int
+) -> None:
+    container = Container(docker(version=version), "image")
+    for selinux, expected in ((tmp_path, count), (tmp_path / "none", 0)):
+        monkeypatch.setattr(_container, "_SELINUX", selinux)
+        options = after(container.build_command(["python"], name="one"), "--security-opt")
+        assert options.count("label=disable") == expected
 
 
 def test_any_path_can_be_mounted_and_no_more_cores_asked_for_than_there_are(docker: Callable[..., Path]) -> None:

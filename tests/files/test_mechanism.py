@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
+from nwbpipe.errors import FileAccessError
 from nwbpipe.files import _change_in_place, repack, transaction
 from nwbpipe.files._network_disk import NETWORK, Mount, read_mount
 
@@ -134,3 +135,13 @@ def test_repack_keeps_mode_owner_and_attributes(path: Path) -> None:
     assert after.st_ino != before.st_ino
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
     assert os.getxattr(path, "user.lab") == b"rig 2"
+
+
+def test_repack_keeps_what_another_program_puts_there_meanwhile(path: Path) -> None:
+    other = path.with_name("other.h5")
+    with h5py.File(other, "w") as file:
+        file["theirs"] = 1
+    with pytest.raises(FileAccessError, match="another program changed the file"):
+        repack(path, check=lambda _new: os.replace(other, path))  # noqa: PTH105
+    with h5py.File(path) as file:
+        assert list(file) == ["theirs"]

@@ -113,11 +113,13 @@ def test_memory_and_time_limits_are_told_apart(tmp_path: Path, stand_ins: StandI
     first = 'if [ -e "$calls/seen" ]; then echo JobState=TIMEOUT; else touch "$calls/seen"; echo JobState=RUNNING; fi'
     stand_ins.add("scontrol", first)
     project = make_project(tmp_path / "lab", 1, '[steps.first]\nprocessor = "scale"\n[executor]\nretries = 1\n')
+    project.planner.state.write_bytes("logs/dask/nwbpipe-standard-2.log", b"begun\nits last words\n")
     executor = Losing()
     summary = project.run(executor=executor)
     assert executor.lost == 2
     ((_, _, text),) = summary.failed
     assert "the job 2 was ended by the scheduler at its time limit" in text
+    assert "its last words" in text
     assert table(project) == {"m1/s0 first": "failed"}
     assert sorted(run.outcome for run in project.runs()) == ["failed", "interrupted"]  # both of one second
     assert {run.error["code"] for run in project.runs() if run.error} == {"NP215"}

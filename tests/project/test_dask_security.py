@@ -23,9 +23,15 @@ from nwbpipe.processors import Resources
 from nwbpipe.project import ExecutorSpec
 from nwbpipe.project.execute import _dask_security
 from nwbpipe.project.execute._dask import DaskExecutor
-from nwbpipe.project.execute._dask_security import create_certificate, find_route, keep_certificate
+from nwbpipe.project.execute._dask_security import (
+    create_certificate,
+    find_cluster_address,
+    find_route,
+    keep_certificate,
+)
 from nwbpipe.project.execute._dask_worker import write_arguments
 from nwbpipe.project.execute._jobqueue import import_jobqueue, render_job_scripts
+from tests.fixtures.schedulers import StandIns
 
 distributed = pytest.importorskip("distributed")
 pytestmark = [
@@ -118,6 +124,18 @@ def test_a_route_to_nowhere() -> None:
     assert find_route("127.0.0.1") == "127.0.0.1"
     assert find_route("") == ""
     assert find_route("no-such-host.invalid") == ""
+
+
+@pytest.mark.parametrize(
+    ("nodes", "address"), [("here there", "10.0.0.1"), ("here", "127.0.1.1"), ("nowhere", ""), ("", "")]
+)
+def test_the_address_that_slurm_s_nodes_reach(
+    nodes: str, address: str, stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_ins.add("sinfo", f"printf '%s\\n' {nodes}" if nodes else "exit 1")
+    routes = {"here": "127.0.1.1", "there": "10.0.0.1"}
+    monkeypatch.setattr(_dask_security, "find_route", lambda node: routes.get(node, ""))
+    assert find_cluster_address() == address
 
 
 @pytest.mark.parametrize("name", ["security", "protocol", "shared_temp_directory"])
