@@ -122,6 +122,14 @@ def test_a_border_without_a_gap_is_a_leak(blocks: MlDataset) -> None:
     assert "windows of two parts are too near" in {problem.what for problem in caught.value.problems}
 
 
+def test_stretches_that_overlap_are_a_leak(blocks: MlDataset) -> None:
+    first, *others = blocks.stretches[NAMES[0]]
+    longer = dataclasses.replace(first, stop=others[0].start + 0.5)  # no window fits into both
+    with pytest.raises(LeakageError) as caught:
+        ml.assert_no_leakage(change(blocks, stretches={**blocks.stretches, NAMES[0]: [longer, *others]}))
+    assert {problem.what for problem in caught.value.problems} == {"two stretches overlap"}
+
+
 def test_a_copy_of_a_session_in_another_part_is_a_leak(catalog: Catalog) -> None:
     dataset = open_by(catalog, "session", assign={"test": ["M3/day3"]})
     copied = dataclasses.replace(dataset.sessions[NAMES[3]], identities=dataset.sessions[NAMES[0]].identities)
@@ -144,6 +152,10 @@ def test_a_vocabulary_of_all_windows_is_a_leak(catalog: Catalog) -> None:
     fits = dataclasses.replace(dataset.fits, units=[*dataset.fits.units, "sub-M3_ses-day3/units/1"])
     with pytest.raises(LeakageError, match=r"units are not in the training part"):
         ml.assert_no_leakage(change(dataset, fits=fits))
+    trials = ml.open_dataset(catalog, declare_trials())
+    fits = dataclasses.replace(trials.fits, classes={"choice": ["left", "right", "up"]})
+    with pytest.raises(LeakageError, match=r"classes are not in the training part"):
+        ml.assert_no_leakage(change(trials, fits=fits))
 
 
 # Values -----------------------------------------------------------------------------------------------------

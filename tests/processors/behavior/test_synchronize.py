@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace as Item
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 import nwbpipe
 from nwbpipe.errors import InputError
 from nwbpipe.processors.behavior import SynchronizeParams
+from nwbpipe.processors.behavior import _synchronize_clocks as clocks
 from tests.nwb_builders.nwb import empty_nwbfile
 
 LAG_S = 0.4  # by which the paw follows the neuron
@@ -158,3 +160,22 @@ def test_a_request_that_is_not_clear_is_refused(file: Path) -> None:
         SynchronizeParams(start_s=3, stop_s=3)
     with pytest.raises(ValidationError, match="positive number"):
         SynchronizeParams(max_gaps_s={"wheel": -1.0})
+
+
+def test_inputs_and_grid_of_an_unaligned_clock_are_refused_unless_asked_for(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with nwbpipe.read(file) as nwbfile:
+        ids = {item.name: object_id for object_id, item in nwbfile.objects.items()}
+    monkeypatch.setattr(clocks, "read_alignments", lambda file: [])
+    inputs = {"series": "dff, wheel", "grid": "video"}
+    for name in ("wheel", "video"):
+        outputs = [Item(object_id=ids[name], name=f"camera: {name}")]
+        conversion = Item(step="convert", parameters={"sources": {"probe": {}, "camera": {}}}, outputs=outputs)
+        monkeypatch.setattr(clocks, "read_records", lambda file, conversion=conversion: [conversion])
+        monkeypatch.setattr(clocks, "find_current_record", lambda records, step: records[0])
+        with pytest.raises(InputError, match="the clock 'camera' is not aligned") as caught:
+            nwbpipe.process(file, "synchronize", step="clocks", inputs=inputs)
+        assert str(caught.value.problem.where).endswith(name)
+    params = {"unaligned_clocks": True}
+    assert nwbpipe.process(file, "synchronize", step="clocks", params=params, inputs=inputs).computed
