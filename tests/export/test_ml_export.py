@@ -14,10 +14,11 @@ import pytest
 
 from nwbpipe.catalog import Catalog
 from nwbpipe.cli import main
-from nwbpipe.errors import DamagedFileError, OverwriteError, SpecError
+from nwbpipe.errors import DamagedFileError, OverwriteError, RequestError, SpecError
 from nwbpipe.export import ml
 from nwbpipe.export.ml import MlDataset
 from tests.export.ml_sessions import NAMES, ROOT, declare, declare_trials, example
+from tests.export.sessions import RATE, write_arrays_session
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,22 @@ def test_sessions_that_lack_a_series_are_left_out_with_the_reason(files: list[Pa
     dataset = ml.open_dataset([*files[:2], path], declare())
     assert list(dataset.sessions) == NAMES[:2]
     assert "the file has no series 'speed'" in dataset.left_out["bare.nwb"]
+
+
+def test_rois_that_meet_a_condition_are_the_columns_of_a_series(tmp_path: Path) -> None:
+    path = write_arrays_session(tmp_path / "rois.nwb")
+    section = {"window": 0.2, "sessions": "SELECT subject_id, session_id FROM sessions"}
+    cells = {"cells": {"series": "Fluorescence.dff", "where": "id = 22"}}
+    split = {"by": "block", "block": 0.6, "gap": 0.0}
+    dataset = ml.open_dataset([path], declare(dataset=section, inputs=cells, targets={}, split=split))
+    (session,) = dataset.sessions.values()
+    assert session.data["cells"].labels == [f"{session.name}/Fluorescence.dff/22"]  # type: ignore[union-attr]
+    window = dataset.windows[0]
+    expected = 1000 + (window.start - 0.5) * RATE + np.array([4.5, 14.5])  # two bins of ten samples
+    np.testing.assert_allclose(dataset.read(window, "cells")[:, 0], expected, atol=1)
+    around = {"window": [-0.2, 0.2], "around": "trials.go_cue", "sessions": section["sessions"]}
+    with pytest.raises(RequestError, match="2 windows: the window crosses a border"):  # and one is left, of three
+        ml.open_dataset([path], declare(dataset=around, inputs=cells, targets={}, split=split))
 
 
 def test_the_example_reaches_what_the_simulation_allows(tmp_path: Path) -> None:
