@@ -172,7 +172,8 @@ def _read(file: h5py.File, path: Path, name: str, facts: Mapping[str, Any], decl
         intervals = np.stack([stored["start"], stored["stop"]], axis=1)
         observed = [rows if len(rows := intervals[stored["unit"] == n]) else ALWAYS for n in range(len(ids))]
     columns = {key: _decode(item) for key, item in file[name_units(declaration, name)].items() if key != "id"}
-    by_unit = [times[numbers == number] for number in range(len(ids))]
+    counts = np.bincount(numbers, minlength=len(ids))
+    by_unit = np.split(times[np.argsort(numbers, kind="stable")], np.cumsum(counts))[:-1]
     return Points([str(unit) for unit in ids], by_unit, observed, columns, is_population=stream.source == "units")
 
 
