@@ -58,10 +58,13 @@ def describe_keypoints(pose: Any, path: str) -> list[dict[str, Any]]:
 
 
 def _describe_keypoint(series: Any) -> dict[str, Any]:
+    return {"name": shorten_keypoint(series.name), "series": series.name, **describe_datasets(series)}
+
+
+def describe_datasets(series: Any) -> dict[str, Any]:
+    """Return the datasets and the scale of a series, for a compute module; its confidence, if it has one."""
     confidence = getattr(series, "confidence", None)
     return {
-        "name": shorten_keypoint(series.name),
-        "series": series.name,
         "data": series.data.name,
         "timestamps": None if series.rate is not None else series.timestamps.name,
         "rate": None if series.rate is None else float(series.rate),

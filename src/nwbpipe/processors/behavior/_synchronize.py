@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from nwbpipe.environments import Tool
 from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Params, Processor, Results
+from nwbpipe.processors._keypoints import describe_datasets
 from nwbpipe.processors.behavior._synchronize_clocks import check_clocks
 
 if TYPE_CHECKING:
@@ -239,20 +240,11 @@ def _describe_member(series: Any, path: str) -> dict[str, Any]:
     if series.data.dtype.kind not in "fiub" or 0 in series.data.shape:
         found = f"shape {tuple(series.data.shape)}, {series.data.dtype}"
         raise InputError("the series holds no numbers", where=path, found=found, hint="leave it out")
-    scale: Any = float(series.conversion)
+    described = describe_datasets(series)
     channels = getattr(series, "channel_conversion", None)
     if channels is not None:
-        scale = [scale * float(factor) for factor in channels[:]]
-    confidence = getattr(series, "confidence", None)
-    return {
-        "data": series.data.name,
-        "timestamps": None if series.rate is not None else series.timestamps.name,
-        "rate": None if series.rate is None else float(series.rate),
-        "start": None if series.rate is None else float(series.starting_time or 0.0),
-        "conversion": scale,
-        "offset": float(series.offset or 0.0),
-        "confidence": None if confidence is None else confidence.name,
-    }
+        described["conversion"] = [described["conversion"] * float(factor) for factor in channels[:]]
+    return described
 
 
 def _name_streams(streams: list[dict[str, Any]]) -> None:
