@@ -19,9 +19,17 @@ from nwbpipe import environments
 from nwbpipe.environments import EnvironmentKind, Program, Tool, ToolEnvironment, _container
 from nwbpipe.environments._container import Container, sweep_containers
 from nwbpipe.environments._engine import describe_engine, find_engine, inspect_engine
-from nwbpipe.errors import ToolCrashedError, ToolFailedError, ToolKilledError, ToolMemoryError, ToolMissingError
+from nwbpipe.errors import (
+    RequestError,
+    ToolCrashedError,
+    ToolFailedError,
+    ToolKilledError,
+    ToolMemoryError,
+    ToolMissingError,
+)
 
 NUMPY = Tool("numpy", ("numpy>=1.20", "h5py>=3.8"), python=">=3.9,<3.14", system=("libgl1", "ffmpeg"))
+IN_IMAGE = Tool("sorter", ("numpy>=1.20",), image="lab/sorter-base")
 IN_CONDA = Tool("numpy", ("numpy>=1.20",), python=">=3.10,<3.12", conda=("numpy>=1.20,<3",))
 # Options that take a value are followed by it; the first word that is none is the image.
 DOCKER = """
@@ -89,9 +97,29 @@ def test_a_dockerfile_is_by_pip_or_by_conda() -> None:
         "--requirement /nwbpipe/requirements.txt --constraint /nwbpipe/constraints.txt",
     ]
     text = environments.render_dockerfile(IN_CONDA)
-    assert "FROM mambaorg/micromamba:2" in text
+    assert "FROM docker.io/mambaorg/micromamba:2" in text
     assert "--channel conda-forge 'python>=3.10,<3.12' 'numpy>=1.20,<3'" in text
     assert "pip install" not in text
+
+
+def test_a_tool_with_an_image_comes_in_a_container_alone(docker: Callable[..., Path], calls: Callable) -> None:
+    assert environments.render_dockerfile(IN_IMAGE).splitlines()[1:] == [
+        "FROM lab/sorter-base",
+        "USER root",
+        "COPY requirements.txt constraints.txt /nwbpipe/",
+        "RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip install --no-cache-dir "
+        "--requirement /nwbpipe/requirements.txt --constraint /nwbpipe/constraints.txt",
+        "ENTRYPOINT []",
+    ]
+    hint = r"nwbpipe tools install sorter \(a container, by docker, podman or apptainer\); or use a Python"
+    with pytest.raises(ToolMissingError, match=hint):
+        environments.find(IN_IMAGE)  # although the Python of this test has NumPy
+    with pytest.raises(RequestError, match="comes in a container alone"):
+        environments.install(IN_IMAGE, kind=EnvironmentKind.ISOLATED)
+    docker()
+    environments.install(IN_IMAGE)
+    assert environments.find(IN_IMAGE).kind is EnvironmentKind.CONTAINER
+    assert [words[0] for words in calls("docker")].count("build") == 1
 
 
 def test_a_version_of_python_that_serves_is_taken() -> None:

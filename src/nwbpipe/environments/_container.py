@@ -193,7 +193,7 @@ def render_dockerfile(tool: Tool) -> str:
     """
     apt, install = _render_apt(tool), _render_install(tool)
     lines = [f"# {tool.name}: written by `nwbpipe tools dockerfile {tool.name}`", f"FROM {_choose_base_image(tool)}"]
-    if tool.conda:
+    if tool.conda or tool.image:
         lines.append("USER root")
     if apt:
         lines.append(f"RUN {apt}")
@@ -202,6 +202,8 @@ def render_dockerfile(tool: Tool) -> str:
     lines.append(f"RUN {secret}{install}")
     if tool.conda:
         lines.append("ENV PATH=/opt/conda/bin:$PATH")
+    if tool.image:  # a run starts Python, whatever the image would start
+        lines.append("ENTRYPOINT []")
     return "\n".join([*lines, ""])
 
 
@@ -291,7 +293,10 @@ def remove_image(engine: Path, image: str, tool: Tool) -> None:
 
 
 def _choose_base_image(tool: Tool) -> str:
-    return "mambaorg/micromamba:2" if tool.conda else f"python:{choose_minor_python(tool)}-slim"
+    if tool.image:
+        return tool.image
+    # With the registry: podman knows it of a few short names, such as python, alone.
+    return "docker.io/mambaorg/micromamba:2" if tool.conda else f"python:{choose_minor_python(tool)}-slim"
 
 
 def _list_pip_requirements(tool: Tool) -> list[str]:

@@ -86,7 +86,8 @@ def find(tool: Tool) -> ToolEnvironment:
     """Return the environment of a tool.
 
     The Python that the user set (``NWBPIPE_TOOL_<NAME>_PYTHON``, or :func:`configure`) comes first, then the
-    environment made by ``nwbpipe tools install``, then the current Python if it meets the tool's requirements.
+    environment made by ``nwbpipe tools install``, then the current Python if it meets the tool's requirements (and
+    the tool does not come in a container alone).
 
     Raises
     ------
@@ -156,6 +157,9 @@ def _find_python(tool: Tool) -> tuple[EnvironmentKind, Path, Container | None, d
     if mark is not None:
         python = venv_python(environment_folder(tool, mark))
         return mark.kind, python, None, _probe_packages(tool, mark.kind, [str(python), "-I", _probe.__file__], python)
+    if tool.image:
+        msg = f"the tool {tool.name!r} is not installed"
+        raise ToolMissingError(msg, expected=f"a container from {tool.image}", hint=describe_installation(tool))
     facts = _describe_current()
     unmet = tool.unmet(facts["packages"])
     if unmet:

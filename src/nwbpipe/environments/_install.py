@@ -40,7 +40,8 @@ def install(
     ----------
     tool : Tool
     kind : {EnvironmentKind.ISOLATED, EnvironmentKind.CONDA, EnvironmentKind.CONTAINER}, optional
-        By default isolated; or conda, for a tool that no package index has and whose checkout is not set.
+        By default isolated; or conda, for a tool that no package index has and whose checkout is not set; or
+        container, for a tool that has an image.
     lock : Path, optional
         A requirements file with a version for every package, or conda's explicit list. By default the newest
         versions that fit.
@@ -72,6 +73,14 @@ def install(
         msg = f"an environment of the kind {str(kind)!r} can't be installed"
         raise RequestError(
             msg, expected="isolated, conda or container", hint=f"set its Python: {variable_name(tool, 'python')}"
+        )
+    if tool.image and kind is not EnvironmentKind.CONTAINER:
+        msg = f"the tool {tool.name!r} comes in a container alone"
+        raise RequestError(
+            msg,
+            expected=f"--kind container, from {tool.image}",
+            found=f"--kind {kind}",
+            hint=describe_installation(tool),
         )
     _refuse_another_lock(kind, lock)
     if lock is not None:
@@ -119,7 +128,7 @@ def remove(tool: Tool) -> bool:
 def describe_installation(tool: Tool) -> str:
     """Return the commands that install a tool."""
     install_it = f"nwbpipe tools install {tool.name}"
-    ways = [install_it]
+    ways = [f"{install_it} (a container, by docker, podman or apptainer)" if tool.image else install_it]
     if tool.checkout is not None:
         clone = f"git clone {tool.checkout.repository}"
         if not tool.checkout.built:
@@ -141,6 +150,8 @@ def read_lock_python(lock: Path) -> str | None:
 def _choose_kind(tool: Tool, lock: Path | None) -> EnvironmentKind:
     if lock is not None and _is_explicit(lock):
         return EnvironmentKind.CONDA
+    if tool.image:
+        return EnvironmentKind.CONTAINER
     no_index = tool.checkout is not None and tool.checkout.built
     return (
         EnvironmentKind.CONDA

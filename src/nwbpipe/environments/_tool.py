@@ -87,8 +87,8 @@ class Tool:
         Its licence (SPDX name).
     module : str
         The module that ``nwbpipe tools doctor`` imports; by default the package's name.
-    gpu : {"torch", "tensorflow", None}
-        The library through which it uses a GPU.
+    gpu : {"torch", "tensorflow", "cuda", None}
+        The library through which it uses a GPU; "cuda" for a program of its own.
     programs : tuple of Program
         Programs of the system that it runs.
     system : tuple of str
@@ -99,6 +99,9 @@ class Tool:
         Its repository, if no package index has the tool.
     weights : tuple of Weights
         Files that it would otherwise download.
+    image : str
+        Image that its container is built from, for a tool that comes in a container alone; the requirements are
+        installed into it, and the Python that nwbpipe runs in is not taken for it.
     preload : tuple of str or None
         Modules that a process which runs many steps imports once, for each run to be a fork of (Linux); h5py always
         is. None: a run is never a fork, for tools that can't be forked.
@@ -109,12 +112,13 @@ class Tool:
     python: str = ">=3.9"
     licence: str = "unknown"
     module: str = ""
-    gpu: Literal["torch", "tensorflow"] | None = None
+    gpu: Literal["torch", "tensorflow", "cuda"] | None = None
     programs: tuple[Program, ...] = ()
     system: tuple[str, ...] = ()
     conda: tuple[str, ...] = ()
     checkout: Checkout | None = None
     weights: tuple[Weights, ...] = field(default=())
+    image: str = ""
     preload: tuple[str, ...] | None = ()
 
     @property

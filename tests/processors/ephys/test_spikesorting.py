@@ -49,7 +49,7 @@ def test_every_parameter_is_described():
 
 @pytest.mark.parametrize(
     ("sorter", "package"),
-    [("spykingcircus2", "spikeinterface"), ("kilosort4", "kilosort"), ("lupin", "spikeinterface")],
+    [("spykingcircus2", "spikeinterface"), ("kilosort4", "kilosort"), ("kilosort2_5", "spikeinterface")],
 )
 def test_a_sorter_names_its_tool(sorter, package):
     assert SpikeSorting().tool_for(SpikeSortingParams(sorter=sorter)).package == package
@@ -174,7 +174,9 @@ def test_missing_torch_is_refused_with_its_remedy():
         assert "nwbpipe tools install spikeinterface_torch" in str(caught.value)
 
 
-def test_motion_can_not_be_corrected_twice():
+def test_motion_can_not_be_corrected_twice_nor_by_torch_that_a_container_lacks():
+    with pytest.raises(ValidationError, match=r"container of the sorter 'kilosort2_5' may lack it.*inputs\.motion"):
+        SpikeSortingParams(motion="dredge", sorter="kilosort2_5")
     with pytest.raises(ValidationError, match="only one of them may decide"):
         SpikeSortingParams(motion="decentralized", sorter_params={"nblocks": 1})
 
@@ -187,9 +189,10 @@ def test_motion_can_not_be_corrected_twice():
         ({"sorter": "kilosort4", "sorter_params": {"torch_device": "cpu"}}, 0),
         ({"sorter": "mountainsort5"}, 0),
         ({"sorter": "lupin"}, 0),
+        ({"sorter": "kilosort2_5"}, 1),
     ],
 )
-def test_a_gpu_is_asked_for_by_kilosort4_alone(params, gpus):
+def test_a_gpu_is_asked_for_by_sorters_that_use_one(params, gpus):
     assert SpikeSorting().resources_for(SpikeSortingParams(**params)).gpu == gpus
 
 

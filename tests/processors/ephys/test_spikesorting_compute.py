@@ -164,12 +164,28 @@ def test_nested_parameters_are_merged_over_the_sorters_own(compute):
     assert merged["freq_max"] == 7000
 
 
-def test_our_list_of_sorters_is_spikeinterfaces():
+def test_our_lists_of_sorters_are_spikeinterfaces():
     import spikeinterface.sorters
+    from spikeinterface.sorters.runsorter import SORTER_DOCKER_MAP
 
-    from nwbpipe.processors.ephys._parameters import SORTERS
+    from nwbpipe.processors.ephys._parameters import GPU_ONLY, SORTERS, TOOLS
 
+    sorters = spikeinterface.sorters.sorter_dict
     assert sorted(SORTERS) == spikeinterface.sorters.available_sorters()
+    assert {name for name, sorter in sorters.items() if sorter.gpu_capability == "nvidia-required"} == GPU_ONLY
+    # Those that pip installs need no container.
+    installed = {"kilosort4", "mountainsort5", "spykingcircus2", "tridesclous2"}
+    images = {name: tool.image.removeprefix("docker.io/") for name, tool in TOOLS.items() if tool.image}
+    assert images == {name: image for name, image in SORTER_DOCKER_MAP.items() if name not in installed}
+
+
+def test_a_sorter_that_needs_a_gpu_is_refused_where_there_is_none(compute, monkeypatch):
+    sorter = compute.si.sorter_dict["kilosort2_5"]
+    monkeypatch.setattr(sorter, "is_installed", classmethod(lambda cls: True))
+    monkeypatch.setattr(compute.shutil, "which", lambda name: None)
+    monkeypatch.setattr(compute, "GPU_DEVICE", compute.Path("/nowhere"))
+    with pytest.raises(RuntimeError, match=r"'kilosort2_5' needs an NVIDIA GPU, and there is none here; next: "):
+        compute.check_sorter("kilosort2_5", {})
 
 
 def test_no_units_leave_empty_arrays(compute, preprocessing, series):

@@ -38,6 +38,27 @@ TOOLS = {
     ),
     "lupin": Tool("lupin", (_SPIKEINTERFACE, "torch>=2", "h5py>=3.8"), python=_PYTHON, licence="MIT", gpu="torch"),
 }
+#: Sorters that come in a container of SpikeInterface's, with their programs; each is a tool of its own.
+IMAGES = {
+    "combinato": "combinato", "hdsort": "hdsort-compiled", "herdingspikes": "herdingspikes",
+    "ironclust": "ironclust-compiled", "kilosort": "kilosort-compiled", "kilosort2": "kilosort2-compiled",
+    "kilosort2_5": "kilosort2_5-compiled", "kilosort3": "kilosort3-compiled", "mountainsort4": "mountainsort4",
+    "pykilosort": "pykilosort", "rtsort": "rtsort", "spykingcircus": "spyking-circus", "tridesclous": "tridesclous",
+    "waveclus": "waveclus-compiled",
+}  # fmt: skip
+#: Sorters that run on an NVIDIA GPU alone.
+GPU_ONLY = frozenset({"kilosort", "kilosort2", "kilosort2_5", "kilosort3", "pykilosort", "rtsort", "yass"})
+TOOLS |= {
+    name: Tool(
+        name,
+        (_SPIKEINTERFACE, "h5py>=3.8"),
+        python=_PYTHON,
+        image=f"docker.io/spikeinterface/{image}-base",
+        gpu="cuda" if name in GPU_ONLY or name == "ironclust" else None,
+    )
+    for name, image in IMAGES.items()
+}
+TOOLS["waveclus_snippets"] = TOOLS["waveclus"]
 #: Methods of motion correction that need torch, and the tools with it.
 WITH_TORCH = frozenset({"dredge", "dredge_fast"})
 TORCH_TOOLS = {
@@ -132,6 +153,12 @@ class SpikeSortingParams(PreprocessingParams):
         keys = sorted(MOTION_KEYS & set(self.sorter_params))
         if keys and self.motion not in ("auto", "sorter"):
             msg = f"motion is {self.motion!r}, and sorter_params sets {keys[0]}: only one of them may decide"
+            raise ValueError(msg)
+        if self.motion in WITH_TORCH and self.sorter in TOOLS and TOOLS[self.sorter].image:
+            msg = (
+                f"motion is {self.motion!r}, which needs torch, and the container of the sorter {self.sorter!r} may "
+                "lack it; estimate it before, in a step of the processor motion, and bind it: inputs.motion"
+            )
             raise ValueError(msg)
         return self
 

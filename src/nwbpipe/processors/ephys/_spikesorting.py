@@ -13,6 +13,7 @@ from nwbpipe.processors.ephys import _electrodes
 from nwbpipe.processors.ephys._motion_choice import MOTION, plan_motion
 from nwbpipe.processors.ephys._motion_write import add_motion
 from nwbpipe.processors.ephys._parameters import (
+    GPU_ONLY,
     SPIKEINTERFACE,
     TOOLS,
     TORCH_TOOLS,
@@ -74,8 +75,10 @@ class SpikeSorting(Processor):
         return TORCH_TOOLS.get(tool.name, tool) if params.needs_torch else tool
 
     def resources_for(self, params: Any) -> Resources:
-        """Ask for a GPU for Kilosort 4, unless its parameters name the CPU; for no other sorter."""
-        on_gpu = params.sorter == "kilosort4" and params.sorter_params.get("torch_device", "auto") != "cpu"
+        """Ask for a GPU for sorters that need one, and for Kilosort 4 unless its parameters name the CPU."""
+        on_gpu = params.sorter in GPU_ONLY or (
+            params.sorter == "kilosort4" and params.sorter_params.get("torch_device", "auto") != "cpu"
+        )
         return replace(self.resources, gpu=1 if on_gpu else 0)
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shutil
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
@@ -51,6 +52,7 @@ METRIC_NAMES = (
 )  # fmt: skip
 #: So many electrodes have the waveforms of a unit.
 WAVEFORM_CHANNELS = 32
+GPU_DEVICE = Path("/dev/nvidia0")
 #: A sorter's parameter that takes the seed; the first one that it has.
 SEED_NAMES = ("seed", "whitening_seed", "cluster_init_seed")
 
@@ -184,6 +186,10 @@ def check_sorter(name: str, given: Mapping[str, Any]) -> Dict[str, Any]:
         raise ModuleNotFoundError(
             f"the sorter {name!r} is not installed; installed here: {', '.join(si.installed_sorters())}; "
             f"SpikeInterface says: {' '.join(sorter.installation_mesg.split()) or 'see its documentation'}"
+        )
+    if sorter.gpu_capability == "nvidia-required" and not (shutil.which("nvidia-smi") or GPU_DEVICE.exists()):
+        raise RuntimeError(
+            f"the sorter {name!r} needs an NVIDIA GPU, and there is none here; next: run it where one is"
         )
     defaults = sorter.default_params()
     for key in given:
