@@ -8,11 +8,13 @@ import threading
 import time
 from pathlib import Path
 from subprocess import CompletedProcess
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
 import pytest
 
+from nwbpipe.errors import RequestError
 from nwbpipe.machine import identify_machine
 from nwbpipe.processors import ReportFigure, processor
 from nwbpipe.project import Project
@@ -20,6 +22,8 @@ from nwbpipe.project.state import Leases, RunObject
 from nwbpipe.serve import serve
 from nwbpipe.serve._draw import main
 from nwbpipe.serve._overview import LENGTH
+from nwbpipe.serve._processes import RunProcesses
+from nwbpipe.serve._run_pages import _as_pattern
 from nwbpipe.serve._view import ProjectView, Selection, cut_page
 from tests.fixtures.projects import HEAD, STEPS, Inline, make_project
 from tests.serve.visitor import Visitor, read_text
@@ -190,6 +194,53 @@ def test_several_sessions_are_run_as_browsers_name_them(visitor: Visitor, monkey
     )
     assert visitor.post("/run", {"keys": "m1/s0\r\nm1/s2"}).status_code == 303
     assert started[0][1:] == ["--session=m1/s0", "--session=m1/s2", "m1/s0, m1/s2"]
+
+
+def test_a_run_that_is_refused_starts_nothing_and_others_are_as_the_form_says(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(
+        "nwbpipe.serve._processes.RunProcesses.start", lambda _, options, title: started.append(options)
+    )
+    form = {"keys": "m1/s0\nm1/s1", "step": "first", "retry": "yes"}
+
+    def refuse(_: Project) -> None:
+        raise RequestError("the project is not trusted")
+
+    monkeypatch.setattr(Project, "require_trust", refuse)
+    assert visitor.post("/run", form).status_code == 400
+    monkeypatch.setattr(Project, "require_trust", lambda _: None)
+    assert visitor.post("/run", form | {"keys": "m1/nothing"}).status_code == 400
+    assert visitor.post("/run", form | {"step": "nothing"}).status_code == 400
+    with monkeypatch.context() as patch:
+        patch.setattr("nwbpipe.serve._run_pages.MOST_KEYS", 1)
+        assert visitor.post("/run", form).status_code == 400
+    assert started == []
+    assert visitor.post("/run", form | {"where": "sex = 'F'"}).status_code == 303
+    options = ["--session=m1/s0", "--session=m1/s1", "--where=sex = 'F'", "--step=first", "--retry-failed"]
+    assert started[0][1:] == options
+
+
+def test_signs_of_a_pattern_in_a_key_mean_themselves() -> None:
+    assert _as_pattern("m[1]/s*?") == "m[[]1]/s[*][?]"
+
+
+def test_at_most_some_runs_go_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: SimpleNamespace(poll=lambda: None))
+    processes = RunProcesses()
+    for number in range(1, 5):
+        assert processes.start([], "all").number == number
+    with pytest.raises(RequestError, match="too many runs"):
+        processes.start([], "all")
+    processes.close()
+
+
+def test_read_only_shows_no_button(visitor: Visitor) -> None:
+    reader = Visitor(visitor.view.path, read_only=True)
+    for path in ("/", "/session/m1/s0"):
+        assert 'method="post"' in visitor.get(path).text
+        assert 'method="post"' not in reader.get(path).text
 
 
 def test_a_damaged_file_is_told_in_the_place_of_its_report(

@@ -134,7 +134,7 @@ def test_static_files_are_those_that_we_offer(empty: Path) -> None:
         assert visitor.get(f"/static/{name}").status_code == 404
 
 
-def test_only_a_runner_is_stopped() -> None:
+def test_only_a_runner_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _is_runner(["/lab/bin/python", "-P", "-m", "nwbpipe", "run", "--project=x"])
     assert _is_runner(["/lab/bin/python", "/lab/bin/nwbpipe", "watch", "--project", "x"])
     assert not _is_runner(["vim", "notes", "nwbpipe", "run"])
@@ -157,6 +157,9 @@ def test_only_a_runner_is_stopped() -> None:
         ):
             with pytest.raises(RequestError):
                 stop_runner(lease)
+        monkeypatch.setattr("nwbpipe.serve._processes._is_runner", lambda _: True)
+        with pytest.raises(RequestError):  # the number of a process that has ended is given to another
+            stop_runner({"is_here": True, "pid": other.pid, "pid_since": since - 60})
         assert other.poll() is None
     finally:
         other.kill()
