@@ -94,6 +94,7 @@ ROOMS: dict[str, set[str]] = {
         "provenance",
         "converters",
         "run",
+        "review",
         "project",
         "report",
     },

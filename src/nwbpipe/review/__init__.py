@@ -3,6 +3,7 @@
 from nwbpipe.review._compare import Comparison, StepCost, StepPair, compare
 from nwbpipe.review._compare_units import UnitComparison, UnitMatch, UnitPair, UnitTable, compare_units, has_units
 from nwbpipe.review._curate import curate, read_curated_cells, read_labels
+from nwbpipe.review._label_tables import LabelRow, LabelTable, list_label_steps, read_label_table
 from nwbpipe.review._quality import (
     QualityVerdict,
     SessionQuality,
@@ -18,6 +19,8 @@ from nwbpipe.review._quality import (
 
 __all__ = [
     "Comparison",
+    "LabelRow",
+    "LabelTable",
     "QualityVerdict",
     "SessionQuality",
     "StepCost",
@@ -31,11 +34,13 @@ __all__ = [
     "curate",
     "has_units",
     "list_imaging_steps",
+    "list_label_steps",
     "list_measurable_steps",
     "list_unmeasured_steps",
     "measure_quality",
     "passed",
     "read_curated_cells",
+    "read_label_table",
     "read_labels",
     "read_session_quality",
     "read_verdicts",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from nwbpipe.errors import ResultExistsError
+from nwbpipe.errors import InputError, ResultExistsError
 from nwbpipe.provenance import (
     ObjectRecord,
     RunRecord,
@@ -38,6 +38,11 @@ def name_curation(step: str) -> str:
     return step + _SUFFIX
 
 
+def describe_state(run: RunRecord, curation: RunRecord | None) -> str:
+    """Return what a person looks at who labels a step's result: the run, and the labels that it has."""
+    return f"{run.run_id}:{curation.run_id if curation is not None else ''}"
+
+
 def commit_curation(
     session: SessionFile,
     step: str,
@@ -51,6 +56,7 @@ def commit_curation(
     already: str,
     replace: bool,
     lock_timeout: float,
+    seen: str | None = None,
 ) -> RunRecord:
     """Write decisions and their record in one transaction.
 
@@ -75,16 +81,26 @@ def commit_curation(
     replace : bool
         Replace earlier decisions.
     lock_timeout : float
+    seen : str, optional
+        See `describe_state`.
 
     Raises
     ------
     ResultExistsError
         If the step has decisions, and `replace` is false.
+    InputError
+        If the state of the step is not the one that was seen.
     """
     name, run_id = check_step_name(name_curation(step)), uuid.uuid4().hex
 
     def make_room(change: SessionChange) -> list[str]:
-        earlier = find_current_record(read_records(change.file), name)
+        records = read_records(change.file)
+        earlier = find_current_record(records, name)
+        if seen is not None:
+            now = find_current_record(records, step)
+            if now is None or describe_state(now, earlier) != seen:
+                msg = f"the step {step!r} or its labels have changed since they were shown"
+                raise InputError(msg, where=str(session), hint="look at them again; nothing was written")
         if earlier is None:
             return []
         if not replace:

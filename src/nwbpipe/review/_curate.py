@@ -88,11 +88,12 @@ def _parse_rows(reader: csv.DictReader[str], path: Path) -> dict[int, str]:
 def curate(
     path: Path | str,
     step: str,
-    labels: Path | str | Mapping[int, str],
+    labels: Path | str | Mapping[int, str] | Mapping[str, str],
     *,
     who: str,
     replace: bool = False,
     lock_timeout: float = 60.0,
+    seen: str | None = None,
 ) -> RunRecord:
     """Add a person's labels of a step's ROIs, or a curation of its units, to a session file, in one transaction.
 
@@ -114,13 +115,15 @@ def curate(
     labels : path or mapping
         ``iscell.npy``, a CSV (see `read_labels`), or labels by ROI (row of the segmentation, from 0). Of units: a
         CSV with unit and label, SpikeInterface's curation.json, the folder that `export_units` made for Phy, or
-        labels by unit.
+        labels by the name of the unit.
     who : str
         The person who gave the labels; written into the file.
     replace : bool
         Replace earlier labels of the step.
     lock_timeout : float
         Seconds to wait for another writer.
+    seen : str, optional
+        `LabelTable.state` of what the person looked at.
 
     Returns
     -------
@@ -131,7 +134,8 @@ def curate(
     UnknownNameError
         If the file has no segmentation of that step.
     InputError
-        If the segmentation lacks an ROI, or an array of labels has another length.
+        If the segmentation lacks an ROI, an array of labels has another length, or the step has another run or other
+        labels than those that were seen.
     ResultExistsError
         If the step has labels, and `replace` is false.
     """
@@ -143,7 +147,9 @@ def curate(
     sorting = session.read(lambda reader: find_units(reader, step))
     if sorting is not None:
         decisions = Path(labels) if isinstance(labels, (str, Path)) else UnitCuration(_name_units(labels))
-        return curate_units(session, step, *sorting, decisions, who=who, replace=replace, lock_timeout=lock_timeout)
+        return curate_units(
+            session, step, *sorting, decisions, who=who, replace=replace, lock_timeout=lock_timeout, seen=seen
+        )
     sources: tuple[dict[str, Any], ...] = ()
     whole = False
     if isinstance(labels, (str, Path)):
@@ -153,7 +159,7 @@ def curate(
         by_roi: Mapping[int, str] = read_labels(source)
         whole = source.suffix == ".npy"
     else:
-        by_roi = labels
+        by_roi = {int(roi): label for roi, label in labels.items()}
     run, segmentation = session.read(lambda reader: _find_segmentation(reader, step))
     name = name_curation(step)
     started = datetime.now(UTC)
@@ -184,10 +190,11 @@ def curate(
         already="labels",
         replace=replace,
         lock_timeout=lock_timeout,
+        seen=seen,
     )
 
 
-def _name_units(labels: Mapping[int, str]) -> dict[str, str]:
+def _name_units(labels: Mapping[int, str] | Mapping[str, str]) -> dict[str, str]:
     return {str(unit): label for unit, label in labels.items()}
 
 

@@ -38,6 +38,7 @@ def curate_units(
     who: str,
     replace: bool,
     lock_timeout: float,
+    seen: str | None = None,
 ) -> RunRecord:
     """Write ``Units_<step>_curation``: the units as the person sees them; the sorter's own table is not touched.
 
@@ -55,6 +56,8 @@ def curate_units(
     replace : bool
         Replace an earlier curation of the step.
     lock_timeout : float
+    seen : str, optional
+        See `describe_state`.
 
     Raises
     ------
@@ -112,6 +115,7 @@ def curate_units(
         already="a curation",
         replace=replace,
         lock_timeout=lock_timeout,
+        seen=seen,
     )
 
 

@@ -17,12 +17,14 @@ from starlette.routing import Route
 
 from nwbpipe.errors import NwbpipeError, RequestError
 from nwbpipe.serve._edit_pages import EditPages
+from nwbpipe.serve._label_pages import LabelPages
 from nwbpipe.serve._overview import Overview
 from nwbpipe.serve._pages import Pages
 from nwbpipe.serve._processes import RunProcesses
 from nwbpipe.serve._run_pages import RunPages
 from nwbpipe.serve._security import Guard, Keys, list_host_names
 from nwbpipe.serve._session_pages import SessionPages
+from nwbpipe.serve._subject_pages import SubjectPages
 from nwbpipe.serve._view import ProjectView
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ def create_app(
     overview = Overview(view, pages, processes)
     sessions = SessionPages(view, pages)
     edits = EditPages(view, pages)
+    labels = LabelPages(view, pages)
+    subjects = SubjectPages(view, pages)
     runs = RunPages(view, pages, processes)
     routes = [
         Route("/", overview.show),
@@ -73,6 +77,10 @@ def create_app(
         Route("/session/{subject}/{session}/log/{run_id}", sessions.show_log),
         Route("/session/{subject}/{session}/edit", edits.show),
         Route("/session/{subject}/{session}/edit", _accept_form(edits.accept, keys), methods=["POST"]),
+        Route("/session/{subject}/{session}/labels/{step}", labels.show),
+        Route("/session/{subject}/{session}/labels/{step}", _accept_form(labels.accept, keys), methods=["POST"]),
+        Route("/subjects", subjects.show),
+        Route("/subjects", _accept_form(subjects.accept, keys), methods=["POST"]),
         Route("/run", _accept_form(runs.run, keys), methods=["POST"]),
         Route("/stop", _accept_form(runs.stop, keys), methods=["POST"]),
         Route("/static/{name}", _show_static),

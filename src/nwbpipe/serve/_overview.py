@@ -39,7 +39,8 @@ class Overview:
         table, running = self._make_table(request), self._make_running()
         values = {**table, **running, "table_version": table["version"], "running_version": running["version"]}
         values.pop("version")
-        return self.pages.draw(request, "overview.html", title=self._find_name(), **values)
+        name, has_specs = self._find_name()
+        return self.pages.draw(request, "overview.html", title=name, has_specs=has_specs, **values)
 
     def show_table(self, request: Request) -> Response:
         """Show the table alone."""
@@ -49,11 +50,13 @@ class Overview:
         """Show what runs."""
         return self.pages.draw_fragment(request, "running.html", **self._make_running())
 
-    def _find_name(self) -> str:
+    def _find_name(self) -> tuple[str, bool]:
+        """Return the project's name, and True if its sessions are specs."""
         try:
-            return self.view.open_project().spec.name
+            spec = self.view.open_project().spec
         except RequestError:
-            return self.view.path.parent.name
+            return self.view.path.parent.name, False
+        return spec.name, not spec.sessions.endswith(".nwb")
 
     def _make_table(self, request: Request) -> dict[str, Any]:
         snapshot, selection = self.view.ask(), read_selection(request.query_params)

@@ -11,11 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nwbpipe.errors import NwbpipeError
+from nwbpipe.project import Session
 from nwbpipe.project.state import RunObject
 from nwbpipe.provenance import canonical_json, digest
+from nwbpipe.review import list_label_steps
 from nwbpipe.serve._draw import Drawer
 from nwbpipe.serve._pages import Pages
 from nwbpipe.serve._view import ProjectView, Row
+from nwbpipe.session import SessionFile
 from nwbpipe.stores import is_remote
 
 _MOST_RUNS = 60
@@ -38,11 +41,12 @@ class SessionPages:
         steps = self._make_steps(row)
         version = steps.pop("version")
         return self.pages.draw(
-            request, "session.html", title=row.key, saved="saved" in request.query_params, has_file=has_file,
+            request, "session.html", title=row.key, saved=request.query_params.get("saved", ""), has_file=has_file,
             fields=dict(session.fields) if session is not None else {}, version_of_steps=version,
             spec=self.view.show_place(session.spec or "") if session is not None else "",
             file=self.view.show_place(session.file) if session is not None else "",
-            can_edit=bool(session and session.spec and not is_remote(session.spec)), **steps,
+            can_edit=bool(session and session.spec and not is_remote(session.spec)),
+            label_steps=self._list_label_steps(session) if has_file and session is not None else {}, **steps,
         )  # fmt: skip
 
     def show_steps(self, request: Request) -> Response:
@@ -97,6 +101,15 @@ class SessionPages:
             "row": row, "plan": plan, "running": running, "runs": runs, "logs": logs,
             "version": "" if running else version, **self._split(row),
         }  # fmt: skip
+
+    def _list_label_steps(self, session: Session) -> dict[str, str]:
+        """Return the steps whose ROIs or units can be labelled; none where only the report says what is wrong."""
+        if self.pages.read_only:
+            return {}
+        try:
+            return SessionFile.at(session.file).read(list_label_steps)
+        except (NwbpipeError, OSError, LookupError, ValueError):
+            return {}
 
     @staticmethod
     def _split(row: Row) -> dict[str, Any]:

@@ -67,7 +67,10 @@ def open_for_edit(project: Project, session: Session) -> OpenSpec:
     """
     if session.spec is None or is_remote(session.spec):
         msg = "only a session.yaml on this machine can be changed here"
-        raise RequestError(msg, where=session.key, found=str(session.spec or session.file))
+        hint = "download it, change it in an editor, and upload it: what is stale then is shown on the session's page"
+        if session.spec is None:
+            hint = "the session is an NWB file without a spec: change it by nwbpipe.transaction"
+        raise RequestError(msg, where=session.key, found=str(session.spec or session.file), hint=hint)
     path = Path(session.spec)
     text = read_spec_text(path, stores=project.spec.open_stores)
     roots = [Path(root) for roots in project.spec.stores.values() for root in roots if not is_remote(root)]
@@ -249,17 +252,21 @@ def write_edits(spec: OpenSpec, edits: Sequence[FileEdit], expected: str) -> Non
 
 def list_sharing_sessions(project: Project, file: Path, session: Session, others: Sequence[Session]) -> list[str]:
     """Return the keys of other sessions whose specs extend a file."""
+    files_by_key = list_spec_files(project, [other for other in others if other.key != session.key])
+    return [key for key, files in files_by_key.items() if str(file) in files]
+
+
+def list_spec_files(project: Project, sessions: Sequence[Session]) -> dict[str, set[str]]:
+    """Return the files that the spec of each session is read from, by the session's key."""
     indexed = project.planner.index.load_with_stats("session")
-    keys = []
-    for candidate in others:
-        if candidate.spec is None or candidate.key == session.key:
+    files_by_key: dict[str, set[str]] = {}
+    for session in sessions:
+        if session.spec is None:
             continue
-        files: set[str] = set()
-        if str(candidate.spec) in indexed:
-            files = set(indexed[str(candidate.spec)][2])
-        else:
+        if str(session.spec) in indexed:
+            files_by_key[session.key] = set(indexed[str(session.spec)][2])
+        else:  # it has just been written
             with suppress(NwbpipeError):
-                files = set(map(str, summarize_spec(candidate.spec, stores=project.spec.open_stores).files))
-        if str(file) in files:
-            keys.append(candidate.key)
-    return keys
+                summary = summarize_spec(session.spec, stores=project.spec.open_stores)
+                files_by_key[session.key] = set(map(str, summary.files))
+    return files_by_key
