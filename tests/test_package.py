@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "nwb_builders": {"errors", "foreign"},
     "quality": {"errors", "validation"},
     "environments": {"errors", "machine"},
-    "processors": {"errors", "validation", "provenance", "nwb_builders", "environments", "quality"},
+    "processors": {"errors", "machine", "validation", "provenance", "nwb_builders", "environments", "quality"},
     "session": {"errors", "validation", "stores", "files", "extensions", "provenance"},
     "simulate": {"errors", "extensions", "provenance", "processors"},
     "converters": {

@@ -47,6 +47,8 @@ OURS = {
     "trialize": "behavior:Trialize",
     "unit_psth": "ephys:UnitPsth",
     "unit_quality": "ephys:UnitQuality",
+    "unitrefine": "ephys:UnitRefine",
+    "unitrefine_model": "ephys:UnitRefineModel",
     "wheel": "behavior:Wheel",
 }
 

@@ -12,6 +12,12 @@ from nwbpipe.processors.ephys._unit_export import UnitExport, UnitExportParams
 from nwbpipe.processors.ephys._unit_metrics import DESCRIPTIONS as UNIT_METRICS
 from nwbpipe.processors.ephys._unit_psth import UnitPsth, UnitPsthParams
 from nwbpipe.processors.ephys._unit_quality import UnitQuality, UnitQualityParams
+from nwbpipe.processors.ephys._unitrefine import (
+    UnitRefine,
+    UnitRefineModel,
+    UnitRefineModelParams,
+    UnitRefineParams,
+)
 
 __all__ = [
     "UNIT_METRICS",
@@ -35,4 +41,8 @@ __all__ = [
     "UnitPsthParams",
     "UnitQuality",
     "UnitQualityParams",
+    "UnitRefine",
+    "UnitRefineModel",
+    "UnitRefineModelParams",
+    "UnitRefineParams",
 ]
