@@ -66,6 +66,8 @@ GUARDS = {
     ("run/_computation.py", "Computation._end_scratch"): SCRATCH,
     ("serve/_inspect.py", "_open_by_page"): CACHE,
     ("serve/_inspect.py", "inspect_with_neurosift"): CACHE,
+    ("session/_media.py", "_place_locally"): RANDOM,
+    ("session/_media.py", "remove_medium"): STORE,
     ("session/_remove.py", "remove_outputs"): "an object in the file that the record proves to be its run's result",
     ("simulate/_photometry_session.py", "simulate_photometry_session"): "a name beside the file that it makes",
     ("stores/_cache.py", "CachedFile.__init__"): CACHE,

@@ -111,6 +111,8 @@ def _show_uploads(project: Project) -> None:
 
 
 def _show(record: RunRecord) -> None:
+    from nwbpipe.run import list_removed_media
+
     seconds = (record.ended - record.started).total_seconds()
     state = f"superseded by {record.superseded_by[:8]}" if record.superseded else record.exit_state
     echo(f"{record.ended:%Y-%m-%d %H:%M:%S} UTC  {record.step}  {state}")
@@ -122,6 +124,8 @@ def _show(record: RunRecord) -> None:
         echo(f"  read  {source.get('path', source.get('name', '?'))}")
     for output in record.outputs:
         echo(f"  wrote {output.path}")
+    for name, due in list_removed_media(record).items():
+        echo(f"  removed {name}, which was to be kept until {due[:16]} UTC; `nwbpipe process --force` makes it again")
 
 
 def _format_costs(usage: Mapping[str, float]) -> list[str]:

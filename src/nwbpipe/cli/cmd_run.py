@@ -101,6 +101,9 @@ def _show(summary: RunSummary) -> None:
         echo(f"  {session} {step}: {text.partition(chr(10))[0]}")
     for state in summary.blocked[:10]:
         echo(f"  {state.session} {state.run} blocked: {state.reason}")
+    for session, medium in summary.media:
+        end = f"stays: {medium.stays}" if medium.stays else "was removed: its time was over"
+        echo(f"  {session} {medium.step}: {medium.path} {end}")
     if summary.for_other_workers:
         echo(f"  {summary.for_other_workers} are left for other kinds of workers")
     if summary.not_started:

@@ -42,6 +42,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -224,13 +225,14 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Context:
-    """The run that is being written."""
+    """The run that is being written; `medium` is the path of the file that it placed beside the session file."""
 
     step: str
     params: Any
     inputs: Mapping[str, BoundInput]
     facts: Mapping[str, Any] = field(default_factory=dict)
     primary: bool = False
+    medium: str = ""
 
     def name(self, standard: str) -> str:
         """Name of a container: ``<StandardName>_<step>``."""
@@ -291,6 +293,9 @@ class Processor(ABC):
     streams_media : bool
         Whether the compute module opens external files by `nwbpipe_kit.media.open_media`: those of a session in S3
         are then read by ranges, and not downloaded.
+    medium : str or None
+        Name of a file, such as a video, that the compute module leaves in its scratch folder: it is placed in the
+        folder of the session's media, and `Context.medium` is its path, relative to the session file.
     loader : Loader or None
         What takes a finished output of the tool (`nwbpipe.load`).
     """
@@ -310,6 +315,7 @@ class Processor(ABC):
     stages: ClassVar[tuple[str, ...]] = ()
     resumable: ClassVar[bool] = False
     streams_media: ClassVar[bool] = False
+    medium: ClassVar[str | None] = None
     loader: ClassVar[Loader | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -346,6 +352,10 @@ class Processor(ABC):
     def resources_for(self, params: Any) -> Resources:
         """Return what a run with these parameters needs of a machine (a GPU for one sorter, none for another)."""
         return self.resources
+
+    def keep_medium(self, params: Any, results: Results) -> timedelta | None:
+        """Return how long the `medium` is kept before a project's run removes it; None: always."""
+        return None
 
     def may_write(self, path: str, step: str) -> bool:
         """Return True if a container that a step adds to `module` may have this path."""

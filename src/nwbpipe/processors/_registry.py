@@ -30,6 +30,7 @@ OURS = {
     "facemap_train": "pose:FacemapTrain",
     "imaging_quality": "imaging:ImagingQuality",
     "kinematics": "behavior:Kinematics",
+    "labeled_video": "pose:LabeledVideo",
     "lfp": "ephys:Lfp",
     "motion": "ephys:Motion",
     "motion_correction": "imaging:MotionCorrection",

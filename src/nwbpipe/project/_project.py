@@ -19,6 +19,7 @@ from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.project._state_folder import find_state_folder, make_state_folder
 from nwbpipe.project._trust import require_trust
 from nwbpipe.project.execute import Reporter, Runner, RunOptions, RunSummary
+from nwbpipe.project.execute._clean_up import clean_up
 from nwbpipe.project.execute._executor import Executor
 from nwbpipe.project.execute._kinds import make_executor
 from nwbpipe.project.execute._runner import check_kinds, is_runnable, select_steps
@@ -245,7 +246,10 @@ class Project:
         def create_executor() -> Executor:
             return self.executor(executor, workers) if executor is None or isinstance(executor, str) else executor
 
-        return Runner(self.planner, selected, create_executor, options, reporter, stopped).run()
+        media = clean_up(self.spec, selected)
+        summary = Runner(self.planner, selected, create_executor, options, reporter, stopped).run()
+        summary.media = media
+        return summary
 
     def executor(self, kind: str | None = None, workers: int | None = None) -> Executor:
         """Return the executor of nwbpipe.toml; arguments override its settings."""

@@ -5,6 +5,7 @@ from nwbpipe.run._bind import list_patterns, match_binding, match_many, serves
 from nwbpipe.run._load import load
 from nwbpipe.run._logs import log_folder
 from nwbpipe.run._make_artefact import SessionInputs, compute_project_key, make_artefact
+from nwbpipe.run._medium import MediumRemoval, list_removed_media, remove_expired_media
 from nwbpipe.run._process import Run, compute_key, process
 from nwbpipe.run._run_aside import run_aside
 from nwbpipe.run._run_differences import describe_differences
@@ -14,6 +15,7 @@ __all__ = [
     "MODELS",
     "PROJECT",
     "Difference",
+    "MediumRemoval",
     "Run",
     "SessionInputs",
     "StoredArtefact",
@@ -22,12 +24,14 @@ __all__ = [
     "describe_differences",
     "list_artefacts",
     "list_patterns",
+    "list_removed_media",
     "load",
     "log_folder",
     "make_artefact",
     "match_binding",
     "match_many",
     "process",
+    "remove_expired_media",
     "run_aside",
     "serves",
     "verify_run",

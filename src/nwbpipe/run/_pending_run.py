@@ -24,6 +24,7 @@ from nwbpipe.provenance import (
 )
 from nwbpipe.run._bind import identify_inputs
 from nwbpipe.run._computation import Computation, ComputedResult, record_input
+from nwbpipe.run._medium import PlacedMedium, add_media, place_run_medium, remove_unused_media
 from nwbpipe.run._serve import serve_inputs
 from nwbpipe.session import (
     SessionChange,
@@ -108,18 +109,31 @@ class PendingRun(Computation):
         """
         verified: set[Version] = set()
 
-        def once() -> tuple[RunRecord, bool]:
+        def once() -> RunRecord:
             try:
-                return self._commit(finished, lock_timeout, unsafe_no_cas, verified)
+                return self._commit(finished, lock_timeout, unsafe_no_cas, verified, medium)
             except _UnverifiedInputsError:
                 verified.add(self._verify_inputs())  # hashed while nobody waits for the lock; then again
                 raise
 
-        return retry_after_conflicts(once)
+        placing = place_run_medium(self.session, self.method, self.context, self.scratch, finished)
+        try:
+            with placing as medium:
+                record = retry_after_conflicts(once)
+        except _DuplicateRunError as duplicate:
+            return duplicate.record, False
+        if medium.path:
+            remove_unused_media(self.session, self.context.step)
+        return record, True
 
     def _commit(
-        self, finished: ComputedResult, lock_timeout: float, unsafe_no_cas: bool, verified: set[Version]
-    ) -> tuple[RunRecord, bool]:
+        self,
+        finished: ComputedResult,
+        lock_timeout: float,
+        unsafe_no_cas: bool,
+        verified: set[Version],
+        medium: PlacedMedium,
+    ) -> RunRecord:
         artefacts = {name: bound for name, bound in self.context.inputs.items() if bound.folder}
         self._compare_inputs(identify_inputs(self.session, artefacts))
 
@@ -127,20 +141,17 @@ class PendingRun(Computation):
             self._refuse_changed_inputs(change, verified)
             return self.remove_replaced(change.file, finished.run_id, lambda path: self._look_up_own(change, path))
 
-        try:
-            with h5py.File(self.scratch / "results.h5", "r") as arrays:
-                record = commit_result(
-                    self.session,
-                    make_room,
-                    lambda nwbfile: self.method.write(nwbfile, Results(arrays, finished.summary), self.context),
-                    lambda outputs: self.build_record(finished, outputs),
-                    inputs=[bound.path for bound in self.context.inputs.values() if not bound.folder],
-                    lock_timeout=lock_timeout,
-                    unsafe_no_cas=unsafe_no_cas,
-                )
-        except _DuplicateRunError as duplicate:
-            return duplicate.record, False
-        return record, True
+        context = replace(self.context, medium=medium.path)
+        with h5py.File(self.scratch / "results.h5", "r") as arrays:
+            return commit_result(
+                self.session,
+                make_room,
+                lambda nwbfile: self.method.write(nwbfile, Results(arrays, finished.summary), context),
+                lambda outputs: add_media(self.build_record(finished, outputs), medium),
+                inputs=[bound.path for bound in self.context.inputs.values() if not bound.folder],
+                lock_timeout=lock_timeout,
+                unsafe_no_cas=unsafe_no_cas,
+            )
 
     def _refuse_changed_inputs(self, change: SessionChange, verified: Collection[Version]) -> None:
         """Within the transaction: identify the inputs again, in the very state that the result is added to."""

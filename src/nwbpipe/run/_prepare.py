@@ -11,6 +11,7 @@ from nwbpipe.files import is_below
 from nwbpipe.processors import Context, Input, Processor
 from nwbpipe.provenance import RunRecord
 from nwbpipe.run._bind import bind, describe_input, identify_inputs_and_outputs, serves
+from nwbpipe.run._medium import list_media_outputs
 from nwbpipe.session import (
     NwbObject,
     ResultFault,
@@ -142,17 +143,24 @@ def choose_bindings(
 ) -> Mapping[str, str]:
     """Add the binding of an input with several candidates of which `Processor.prepare` accepts exactly one.
 
+    What shows another step's result, such as a labelled video, is bound by name alone.
+
     The LFP band of a probe is an `ElectricalSeries` like its AP band, but can't be sorted: it is no candidate. Where
     more than one is accepted, or several inputs are open, the bindings are returned as they are, for `bind` to name
     the candidates.
     """
-    if type(method).prepare is Processor.prepare:
+    shown = list_media_outputs(reader.records)
+    if type(method).prepare is Processor.prepare and not shown:
         return bindings
     candidates = {
-        name: [item for item in reader.objects if serves(item, declared) and not is_below(item.path, own)]
+        name: [item for item in reader.objects if serves(item, declared) and not is_below(item.path, [*own, *shown])]
         for name, declared in method.inputs.items()
         if name not in bindings and isinstance(declared, Input) and not (declared.optional or declared.many)
     }
+    if shown:
+        bindings = {**bindings, **{name: items[0].path for name, items in candidates.items() if len(items) == 1}}
+    if type(method).prepare is Processor.prepare:
+        return bindings
     several = {name: items for name, items in candidates.items() if len(items) > 1}
     if len(several) != 1:
         return bindings

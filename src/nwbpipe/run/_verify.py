@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from nwbpipe.processors import Context, Results, processor, validate_params
 from nwbpipe.provenance import RunRecord, find_current_record
 from nwbpipe.run._pending_run import PendingRun
 from nwbpipe.run._prepare import prepare_run
-from nwbpipe.session import SessionFile
+from nwbpipe.session import SessionFile, build_medium_path, list_media
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,9 @@ def verify_run(
     job.discard()
     try:
         finished = job.compute(environment, threads or _read_threads(record), timeout, progress)
-        return _compare_results(job, finished.summary, [output.path for output in record.outputs], method.tolerance)
+        written = [output.path for output in record.outputs]
+        medium = next((build_medium_path(session, name) for name in list_media(record)), "")
+        return _compare_results(job, finished.summary, written, method.tolerance, medium)
     finally:
         job.discard()
 
@@ -142,7 +144,9 @@ def _read_threads(record: RunRecord) -> int:
     return threads if isinstance(threads, int) and threads > 0 else os.cpu_count() or 1
 
 
-def _compare_results(job: PendingRun, summary: Any, paths: list[str], tolerance: float) -> list[Difference]:
+def _compare_results(
+    job: PendingRun, summary: Any, paths: list[str], tolerance: float, medium: str
+) -> list[Difference]:
     differences: list[Difference] = []
 
     def compare(working: h5py.File) -> None:
@@ -158,7 +162,7 @@ def _compare_results(job: PendingRun, summary: Any, paths: list[str], tolerance:
             h5py.File(job.scratch / "results.h5", "r") as arrays,
             job.session.transaction(before=make_room, check=compare) as nwbfile,
         ):
-            job.method.write(nwbfile, Results(arrays, summary), job.context)
+            job.method.write(nwbfile, Results(arrays, summary), replace(job.context, medium=medium))
     except _ComparisonDoneError:
         pass
     return differences

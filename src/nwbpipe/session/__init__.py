@@ -13,6 +13,16 @@ from nwbpipe.session._integrity import (
     find_result_faults,
     hint_for_changed_result,
 )
+from nwbpipe.session._media import (
+    MEDIA,
+    build_medium_path,
+    find_medium_change,
+    has_medium,
+    list_media,
+    name_medium,
+    place_medium,
+    remove_medium,
+)
 from nwbpipe.session._read_through import StoredValues, read_through
 from nwbpipe.session._reader import SessionReader, Snapshot, Version, find_result
 from nwbpipe.session._remove import CURATION, find_dependents, is_irreplaceable, remove_outputs
@@ -29,6 +39,7 @@ from nwbpipe.session._validation import check_valid, list_validation_errors
 
 __all__ = [
     "CURATION",
+    "MEDIA",
     "ROWS",
     "CheckReport",
     "FileFinding",
@@ -44,6 +55,7 @@ __all__ = [
     "StoredValues",
     "StreamSummary",
     "Version",
+    "build_medium_path",
     "carry_results",
     "check",
     "check_readable",
@@ -54,19 +66,25 @@ __all__ = [
     "explain_changed_result",
     "explain_taken_names",
     "find_dependents",
+    "find_medium_change",
     "find_nwb_object",
     "find_result",
     "find_result_faults",
     "find_taken_names",
     "find_unrecorded",
+    "has_medium",
     "hint_for_changed_result",
     "is_irreplaceable",
+    "list_media",
     "list_nwb_objects",
     "list_validation_errors",
+    "name_medium",
     "open_hdf5",
+    "place_medium",
     "read",
     "read_records",
     "read_through",
+    "remove_medium",
     "remove_outputs",
     "remove_step",
     "rename_step",

@@ -5,6 +5,7 @@ from nwbpipe.processors.pose._deeplabcut_load import DeepLabCutModel, DeepLabCut
 from nwbpipe.processors.pose._deeplabcut_train import DeepLabCutTrain, DeepLabCutTrainParams
 from nwbpipe.processors.pose._facemap_keypoints import FacemapKeypoints, FacemapKeypointsParams
 from nwbpipe.processors.pose._facemap_train import FacemapTrain, FacemapTrainParams
+from nwbpipe.processors.pose._labeled_video import LabeledVideo, LabeledVideoParams
 from nwbpipe.processors.pose._pose_filter import PoseFilter, PoseFilterParams
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "FacemapKeypointsParams",
     "FacemapTrain",
     "FacemapTrainParams",
+    "LabeledVideo",
+    "LabeledVideoParams",
     "PoseFilter",
     "PoseFilterParams",
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from nwbpipe.project.execute._run_job import JobOutcome
 from nwbpipe.project.plan._state import StepState
+from nwbpipe.run import MediumRemoval
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class RunSummary:
         Number of runs that are ready, but are for other kinds of workers.
     interrupted : bool
         True if it was stopped.
+    media : list of (str, MediumRemoval)
+        Session and medium, such as a labelled video, that was removed because its time was over, or should have been.
     """
 
     done: int = 0
@@ -71,6 +74,7 @@ class RunSummary:
     not_started: int = 0
     for_other_workers: int = 0
     interrupted: bool = False
+    media: list[tuple[str, MediumRemoval]] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -89,6 +93,7 @@ class RunSummary:
             "left": self.not_started,
             "for_other_workers": self.for_other_workers,
             "interrupted": self.interrupted,
+            "media": [{"session": session, **asdict(removal)} for session, removal in self.media],
         }
 
 
