@@ -32,10 +32,11 @@ ROOMS: dict[str, set[str]] = {
     "provenance": {"errors", "machine", "stores", "files", "extensions"},
     "foreign": {"errors"},
     "nwb_builders": {"errors", "foreign"},
+    "nwb_zarr": {"errors", "extensions", "foreign"},
     "quality": {"errors", "validation"},
     "environments": {"errors", "machine"},
     "processors": {"errors", "machine", "validation", "provenance", "nwb_builders", "environments", "quality"},
-    "session": {"errors", "validation", "stores", "files", "extensions", "provenance"},
+    "session": {"errors", "validation", "stores", "files", "extensions", "nwb_zarr", "provenance"},
     "simulate": {"errors", "extensions", "provenance", "processors"},
     "converters": {
         "errors",
@@ -54,7 +55,7 @@ ROOMS: dict[str, set[str]] = {
     "export": {
         "errors",
         "validation",
-        "foreign",
+        "nwb_zarr",
         "stores",
         "extensions",
         "session",

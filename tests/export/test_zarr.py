@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ import nwbpipe
 from nwbpipe.cli import main
 from nwbpipe.errors import NwbpipeError, OverwriteError, RequestError, UnsafeFileError, UnsupportedFileError
 from nwbpipe.export import write_hdf5, write_zarr
-from nwbpipe.export._zarr_io import iter_blocks
+from nwbpipe.nwb_zarr._io import iter_blocks
 from nwbpipe.testing import assert_same_content
-from tests.export.sessions import write_arrays_session
+from tests.export.sessions import copy_with, write_arrays_session
 from tests.fixtures.processing import Scale
 
 zarr = pytest.importorskip("zarr")
@@ -26,32 +25,8 @@ RECORDS = "general/nwbpipe"
 REFERENCES = "general/extracellular_ephys/electrodes/group"
 
 
-@pytest.fixture(scope="module")
-def processed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A session file with a run record, and chunks of its own."""
-    path = write_arrays_session(tmp_path_factory.mktemp("zarr") / "session.nwb")
-    with h5py.File(path, "r+") as file:
-        values = file["acquisition/movie/data"]
-        attributes, data = dict(values.attrs), np.tile(values[()], (20, 1, 1))
-        del file["acquisition/movie/data"]
-        chunked = file.create_dataset("acquisition/movie/data", data=data, chunks=(25, 4, 3), compression="gzip")
-        chunked.attrs.update(attributes)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("LOGS", "SCRATCH", "CACHE"):
-            patch.setenv(f"NWBPIPE_{name}", str(path.parent / name.lower()))
-        nwbpipe.process(path, Scale(), step="twice", inputs={"series": "acquisition/wheel"})
-    return path
-
-
-@pytest.fixture(scope="module")
-def folder(processed: Path) -> Path:
-    """The same as NWB-Zarr; it is not to be changed."""
-    write_zarr(processed, processed.parent / "session.nwb.zarr")
-    return processed.parent / "session.nwb.zarr"
-
-
-def test_all_of_a_session_comes_back(processed: Path, folder: Path, tmp_path: Path) -> None:
-    write_hdf5(folder, tmp_path / "back.nwb")
+def test_all_of_a_session_comes_back(processed: Path, zarr_folder: Path, tmp_path: Path) -> None:
+    write_hdf5(zarr_folder, tmp_path / "back.nwb")
     assert_same_content(
         processed, tmp_path / "back.nwb", ignore={RECORDS}
     )  # texts of a fixed length become plain ones
@@ -65,18 +40,20 @@ def test_all_of_a_session_comes_back(processed: Path, folder: Path, tmp_path: Pa
     assert len(nwbpipe.read_records(tmp_path / "back.nwb")) == 1
 
 
-def test_the_folder_is_what_others_read(folder: Path) -> None:
+def test_the_folder_is_what_others_read(zarr_folder: Path) -> None:
     from hdmf_zarr.nwb import NWBZarrIO
 
-    root = zarr.open_consolidated(str(folder), mode="r")
+    root = zarr.open_consolidated(str(zarr_folder), mode="r")
     movie = root["acquisition/movie/data"]
     assert movie.chunks == (25, 4, 3)
     assert movie.compressor is None  # the filters of the HDF5 file, and no others
     codecs = {
-        entry["id"] for text in folder.rglob(".zarray") for entry in json.loads(text.read_text())["filters"] or ()
+        entry["id"]
+        for text in zarr_folder.rglob(".zarray")
+        for entry in json.loads(text.read_text())["filters"] or ()
     }
     assert "pickle" not in codecs
-    with NWBZarrIO(str(folder), mode="r") as io:
+    with NWBZarrIO(str(zarr_folder), mode="r") as io:
         nwbfile = io.read()
         assert nwbfile.acquisition["movie"].data[399].tolist() == np.arange(4788, 4800).reshape(4, 3).tolist()
         assert nwbfile.trials["choice"][:].tolist() == ["right", "left", "left"]
@@ -113,18 +90,6 @@ def test_chunks_larger_than_the_array_come_back(tmp_path: Path) -> None:
         assert np.array_equal(data, np.arange(20_000.0))
 
 
-def copy_with(folder: Path, target: Path, change: Any) -> Path:
-    """Copy a folder by links, but for its metadata, which are changed."""
-    import shutil
-
-    shutil.copytree(folder, target, copy_function=os.link)
-    for name in (".zmetadata", ".zattrs"):
-        text = change((target / name).read_text())
-        (target / name).unlink()
-        (target / name).write_text(text)
-    return target
-
-
 @pytest.mark.parametrize(
     ("old", "new", "error", "message"),
     [
@@ -133,36 +98,32 @@ def copy_with(folder: Path, target: Path, change: Any) -> Path:
     ],
 )
 def test_what_is_not_safe_or_not_nwb_is_refused(
-    folder: Path, tmp_path: Path, old: str, new: str, error: type[NwbpipeError], message: str
+    zarr_folder: Path, tmp_path: Path, old: str, new: str, error: type[NwbpipeError], message: str
 ) -> None:
-    assert old in (folder / ".zmetadata").read_text()
-    hostile = copy_with(folder, tmp_path / "hostile.zarr", lambda text: text.replace(old, new))
+    assert old in (zarr_folder / ".zmetadata").read_text()
+    hostile = copy_with(zarr_folder, tmp_path / "hostile.zarr", lambda text: text.replace(old, new))
     with pytest.raises(error, match=message):
         write_hdf5(hostile, tmp_path / "back.nwb")
     assert {path.name for path in tmp_path.iterdir()} == {"hostile.zarr"}
 
 
-def test_a_symbolic_link_in_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
-    hostile = copy_with(folder, tmp_path / "hostile.zarr", str)
+def test_a_symbolic_link_in_the_folder_is_refused(zarr_folder: Path, tmp_path: Path) -> None:
+    hostile = copy_with(zarr_folder, tmp_path / "hostile.zarr", str)
     (hostile / "acquisition" / "more").symlink_to("/etc")
     with pytest.raises(UnsafeFileError, match="a symbolic link"):
         write_hdf5(hostile, tmp_path / "back.nwb")
 
 
-def test_wrong_places_are_refused(processed: Path, folder: Path, tmp_path: Path) -> None:
+def test_wrong_places_are_refused(processed: Path, zarr_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UnsupportedFileError, match="not an NWB-Zarr folder"):
         write_hdf5(tmp_path / "empty", tmp_path / "back.nwb")
     with pytest.raises(RequestError, match="does not exist"):
         write_hdf5(tmp_path / "nothing", tmp_path / "back.nwb")
     with pytest.raises(OverwriteError):
-        write_zarr(processed, folder)
+        write_zarr(processed, zarr_folder)
     with pytest.raises(OverwriteError):
-        write_hdf5(folder, processed)
-    for function in (nwbpipe.read_records, nwbpipe.check):
-        with pytest.raises(UnsupportedFileError, match="an NWB-Zarr folder is not a session file") as caught:
-            function(folder)
-        assert "--to hdf5" in str(caught.value.problem.hint)
+        write_hdf5(zarr_folder, processed)
 
 
 def test_a_folder_in_a_store_and_back(session_nwb: Path, tmp_path: Path) -> None:

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from nwbpipe.errors import (
-    DamagedFileError,
-    FileAccessError,
-    NwbpipeError,
-    OverwriteError,
-    RequestError,
-    UnsafeFileError,
-)
-from nwbpipe.export._libraries import import_library
+from nwbpipe.errors import FileAccessError, OverwriteError, RequestError
 from nwbpipe.export._write import new_path
+from nwbpipe.nwb_zarr import convert_to_hdf5, convert_to_zarr, look_at_folder
 from nwbpipe.session import SessionFile, SessionReader
 from nwbpipe.stores import Stage, is_remote, normalize_path, open_location
 
@@ -49,21 +41,10 @@ def write_zarr(path: Path | str, out: Path | str) -> list[str]:
     ToolMissingError
         If hdmf-zarr is not installed.
     """
-    import_library("hdmf_zarr")
-    from pynwb import NWBHDF5IO
-
-    import nwbpipe.extensions  # noqa: F401  (registers our types)
-    from nwbpipe.export._zarr_io import ZarrWriter, copy_schemas_to_zarr, is_current
-
-    with _new_output(out) as folder, _translate_errors(str(path)), SessionFile.at(path).open() as reader:
-        has_schemas = ".specloc" in reader.file.attrs
-        keeps_schemas = has_schemas and is_current(reader.file.attrs["nwb_version"])
-        with NWBHDF5IO(file=reader.file, mode="r", load_namespaces=has_schemas) as source:
-            with ZarrWriter(folder) as target:
-                target.export(src_io=source, write_args={"link_data": False}, cache_spec=not keeps_schemas)
-            if keeps_schemas:
-                copy_schemas_to_zarr(reader.file, folder)
-            return _list_external_files(reader)
+    with _new_output(out) as folder, SessionFile.at(path).open() as reader:
+        external = _list_external_files(reader)
+        convert_to_zarr(reader.file, folder, str(path))  # hdmf closes the file
+        return external
 
 
 def write_hdf5(path: Path | str, out: Path | str) -> list[str]:
@@ -92,64 +73,10 @@ def write_hdf5(path: Path | str, out: Path | str) -> list[str]:
     ToolMissingError
         If hdmf-zarr is not installed.
     """
-    import_library("hdmf_zarr")
     with _local_folder(path) as folder, _new_output(out) as target:
-        with _translate_errors(str(path)), _closed_pickles():
-            _convert_to_hdf5(folder, target)
+        convert_to_hdf5(folder, target, str(path))
         with SessionFile.at(target).open() as reader:
             return _list_external_files(reader)
-
-
-def _convert_to_hdf5(folder: Path, target: Path) -> None:
-    import h5py
-
-    import nwbpipe.extensions  # noqa: F401  (registers our types)
-    from nwbpipe.export._zarr_io import Hdf5Writer, ZarrReader, copy_schemas_to_hdf5, require_nwb_zarr
-
-    keeps_schemas = require_nwb_zarr(folder)
-    with ZarrReader(folder) as source, Hdf5Writer(str(target), mode="w") as writer:
-        writer.export(src_io=source, write_args={"link_data": False}, cache_spec=not keeps_schemas)
-    if keeps_schemas:
-        with h5py.File(target, "r+") as file:
-            copy_schemas_to_hdf5(folder, file)
-
-
-@contextmanager
-def _closed_pickles() -> Iterator[None]:
-    """Read pickles in Zarr arrays as data while the block runs."""
-    from numcodecs.registry import codec_registry, get_codec, register_codec
-
-    from nwbpipe.export._zarr_io import ClosedPickle
-
-    try:
-        earlier = type(get_codec({"id": ClosedPickle.codec_id}))
-    except ValueError:  # another version of numcodecs may have none
-        earlier = None
-    register_codec(ClosedPickle)
-    try:
-        yield
-    finally:
-        if earlier is None:
-            codec_registry.pop(ClosedPickle.codec_id, None)
-        else:
-            register_codec(earlier, ClosedPickle.codec_id)
-
-
-@contextmanager
-def _translate_errors(where: str) -> Iterator[None]:
-    """Say in one line what hdmf fails with."""
-    try:
-        with warnings.catch_warnings():
-            for module in ("hdmf", "hdmf_zarr", "pynwb", "zarr"):
-                warnings.filterwarnings("ignore", module=rf"{module}(\..*)?$")
-            yield
-    except (NwbpipeError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        text = next(iter(str(error).splitlines()), "")[:300]
-        msg = "hdmf can't export the session"
-        hint = "`nwbpipe check FILE.nwb` looks further"
-        raise DamagedFileError(msg, where=where, found=f"{type(error).__name__}: {text}", hint=hint) from error
 
 
 @contextmanager
@@ -159,10 +86,7 @@ def _local_folder(path: Path | str) -> Iterator[Path]:
         if not folder.is_dir():
             msg = "the NWB-Zarr folder does not exist"
             raise RequestError(msg, where=str(path), expected="a folder", hint="check the path")
-        link = next((item for item in folder.rglob("*") if item.is_symlink()), None)
-        if link is not None:
-            msg = "a symbolic link is in the NWB-Zarr folder"
-            raise UnsafeFileError(msg, where=str(link), hint="copy the folder without links")
+        look_at_folder(folder)
         yield folder
         return
     store, name = open_location(str(path).rstrip("/"))

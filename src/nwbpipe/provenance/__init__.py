@@ -9,7 +9,7 @@ from nwbpipe.provenance._dataset_streams import iter_values
 from nwbpipe.provenance._edit import rename_record, set_sources
 from nwbpipe.provenance._fields import FIELDS, read_fields
 from nwbpipe.provenance._files import FileIdentity, FileStat, RemoteStat, leads_outside
-from nwbpipe.provenance._identity import IdentityResult, identify_object
+from nwbpipe.provenance._identity import IdentityResult, find_identity, identify_object
 from nwbpipe.provenance._new_record import new_record, read_host_label
 from nwbpipe.provenance._own_identity import find_own_identity, own_name
 from nwbpipe.provenance._prov import build_prov, merge_prov
@@ -50,6 +50,7 @@ __all__ = [
     "default_cache_folder",
     "digest",
     "find_current_record",
+    "find_identity",
     "find_own_identity",
     "find_record_fault",
     "format_now",

@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from nwbpipe import files
 from nwbpipe.errors import DamagedFileError, InputError, LockedFileError, NwbpipeError
 from nwbpipe.files import FileCondition, Inspection
 from nwbpipe.provenance import RunRecord, find_own_identity, identify_object, own_name
@@ -153,11 +152,9 @@ def check(
     """
     session = SessionFile.at(path)
     location = session.location
-    if isinstance(location, Path) and location.is_dir():
-        session.version()  # says what it is instead
     repaired = session.repair(lock_timeout=lock_timeout, abandoned_after=abandoned_after) if repair else ()
     findings = _find_uploads(session, abandoned_after)
-    inspection = files.inspect_file(location, timeout=timeout)
+    inspection = session.inspect(timeout=timeout)
     findings += [
         FileFinding(
             "leftover", False, "a killed writer left a file", name, "`nwbpipe check FILE.nwb --repair` removes it"

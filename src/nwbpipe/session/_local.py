@@ -11,14 +11,13 @@ from typing import TypeVar
 import h5py
 
 from nwbpipe import files
-from nwbpipe.errors import DamagedFileError, FileAccessError, InputError, LockedFileError, UnsupportedFileError
-from nwbpipe.provenance import LOCATION, FileStat, IdentityCache, IdentityResult, leads_outside
+from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError, UnsupportedFileError
+from nwbpipe.provenance import LOCATION, FileStat, IdentityCache, IdentityResult
+from nwbpipe.session._outside_media import locate_external_file
 from nwbpipe.session._reader import SessionReader, read_nwb_version
 from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile
 
 T = TypeVar("T")
-
-_ZARR = (".zgroup", ".zmetadata", "zarr.json")
 
 
 class LocalSessionFile(SessionFile):
@@ -121,7 +120,7 @@ class LocalSessionFile(SessionFile):
     @contextmanager
     def external_files(self) -> Iterator[Callable[[str, str], Path]]:
         """See `SessionFile.external_files`."""
-        yield self._locate_external_file
+        yield lambda name, where: locate_external_file(self.folder, name, where)
 
     @contextmanager
     def serve(self, scratch: Path, media: Collection[str] = ()) -> Iterator[ServedFile]:
@@ -129,12 +128,6 @@ class LocalSessionFile(SessionFile):
         yield ServedFile(str(self._path))
 
     def _require_file(self) -> None:
-        if any((self._path / name).is_file() for name in _ZARR):
-            msg = "an NWB-Zarr folder is not a session file"
-            hint = "make one of it: nwbpipe export FOLDER OUT.nwb --to hdf5"
-            raise UnsupportedFileError(
-                msg, where=str(self._path), expected="an NWB 2 file (HDF5)", found="a folder of Zarr", hint=hint
-            )
         if not self._path.is_file():
             msg = "no such file"
             raise FileAccessError(msg, where=str(self._path), hint="check the path")
@@ -182,19 +175,3 @@ class LocalSessionFile(SessionFile):
             raise DamagedFileError(
                 msg, where=str(self._path), found=str(error), hint="restore it from a copy"
             ) from error
-
-    def _locate_external_file(self, name: str, where: str) -> Path:
-        if leads_outside(self.folder, name):
-            msg = "an external file lies outside the folder of the NWB file"
-            raise InputError(
-                msg,
-                where=where,
-                expected="a relative path below that folder",
-                found=name,
-                hint="link or copy it there",
-            )
-        resolved = (self.folder / name).resolve()
-        if not resolved.is_file():
-            msg = f"the external file {name} does not exist"
-            raise InputError(msg, where=where, expected=str(resolved), hint="put it back beside the NWB file")
-        return resolved

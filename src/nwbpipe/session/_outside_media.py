@@ -1,4 +1,4 @@
-"""Find the external files of a session file that lie outside of its folder: nwbpipe opens none of them."""
+"""External files of a session file; nwbpipe opens none that lies outside of its folder."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from nwbpipe.errors import InputError
 from nwbpipe.provenance import leads_outside
 from nwbpipe.session._reader import SessionReader
 
@@ -30,3 +31,31 @@ def find_outside_media(reader: SessionReader, folder: Path | str) -> Iterator[tu
         for name in np.atleast_1d(media.asstr(errors="replace")[()]).reshape(-1):
             if "://" not in name and leads_outside(folder, name):
                 yield path, str(name)
+
+
+def locate_external_file(folder: Path, name: str, where: str) -> Path:
+    """Return the path of an external file on this machine.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the session file.
+    name : str
+        The file's name, relative to it.
+    where : str
+        HDF5 path of the object that names it.
+
+    Raises
+    ------
+    InputError
+        If it is missing, or lies outside the folder.
+    """
+    if leads_outside(folder, name):
+        msg = "an external file lies outside the folder of the NWB file"
+        expected, hint = "a relative path below that folder", "link or copy it there"
+        raise InputError(msg, where=where, expected=expected, found=name, hint=hint)
+    resolved = (folder / name).resolve()
+    if not resolved.is_file():
+        msg = f"the external file {name} does not exist"
+        raise InputError(msg, where=where, expected=str(resolved), hint="put it back beside the NWB file")
+    return resolved

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import h5py
 
 from nwbpipe.errors import ConflictError
-from nwbpipe.files import UnfinishedUpload
+from nwbpipe.files import Inspection, UnfinishedUpload, inspect_file
+from nwbpipe.nwb_zarr import is_zarr_folder
 from nwbpipe.provenance import Identity, IdentityCache, IdentityResult
 from nwbpipe.session._content import count_stored_bytes
 from nwbpipe.session._reader import SessionReader, Snapshot, Version, open_nwb
@@ -92,13 +93,19 @@ class SessionFile(ABC):
 
     @staticmethod
     def at(location: Path | str | SessionFile) -> SessionFile:
-        """Return the session file at a path or URL (``s3://bucket/key``, ``gs://…``); it is not looked at yet."""
+        """Return the session file at a path or URL (``s3://bucket/key``, ``gs://…``); it is not read yet."""
         from nwbpipe.session._local import LocalSessionFile
         from nwbpipe.session._remote import RemoteSessionFile
 
         if isinstance(location, SessionFile):
             return location
-        return RemoteSessionFile(str(location)) if is_remote(location) else LocalSessionFile(Path(location))
+        if is_remote(location):
+            return RemoteSessionFile(str(location))
+        if is_zarr_folder(Path(location)):
+            from nwbpipe.session._zarr import ZarrSessionFile
+
+            return ZarrSessionFile(Path(location))
+        return LocalSessionFile(Path(location))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SessionFile) and self.location == other.location
@@ -170,6 +177,10 @@ class SessionFile(ABC):
         locked : bool
             See `open`.
         """
+
+    def inspect(self, *, timeout: float = 120.0) -> Inspection:
+        """Return the file's condition, and what lies beside it; see `nwbpipe.files.inspect_file`."""
+        return inspect_file(self.location, timeout=timeout)
 
     def snapshot(self) -> Snapshot:
         """Return the file's records and objects, read in one open."""

@@ -117,7 +117,54 @@ class Hdf5Writer(NWBHDF5IO):  # type: ignore[misc]
         return dataset
 
 
+class ImageWriter(Hdf5Writer):
+    """Write the structure of what was read from Zarr: large arrays get their place in the file, and no values.
+
+    Attributes
+    ----------
+    arrays : list of tuple
+        The HDF5 path of each of them, and its Zarr array.
+    """
+
+    def __init__(self, path: str, **options: Any) -> None:
+        super().__init__(path, **options)
+        self.arrays: list[tuple[str, zarr.Array]] = []
+
+    def __list_fill__(self, parent: Any, name: str, data: Any, options: Any = None) -> Any:
+        """Write a dataset, or make room for it."""
+        if not isinstance(data, zarr.Array) or data.dtype.kind not in "fiubc" or data.nbytes <= _COPIED:
+            return super().__list_fill__(parent, name, data, options)
+        settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        settings.set_chunk(_fit_chunks(data))
+        settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        space, kind = h5py.h5s.create_simple(data.shape), h5py.h5t.py_create(data.dtype, logical=True)
+        dataset = h5py.Dataset(h5py.h5d.create(parent.id, name.encode(), kind, space, settings))
+        self.arrays.append((dataset.name, data))
+        return dataset
+
+
 _SMALL = 2**16  # bytes that are not worth a compressed chunk
+_COPIED = 2**18  # bytes of an array that are copied at once
+_LARGEST = 2**31  # bytes of a chunk of HDF5, which allows less than 2**32
+
+
+def _fit_chunks(data: zarr.Array) -> tuple[int, ...]:
+    """Return the chunks of an array for HDF5: not larger than it, and not larger than HDF5 allows."""
+    chunks = list(map(min, data.chunks, data.shape))
+    for axis in range(len(chunks)):
+        while chunks[axis] > 1 and int(np.prod(chunks)) * data.dtype.itemsize > _LARGEST:
+            chunks[axis] = -(-chunks[axis] // 2)
+    return tuple(chunks)
+
+
+def export_to_hdf5(folder: Path, writer: Hdf5Writer, file: h5py.File) -> None:
+    """Write what is in an NWB-Zarr folder, with its schemas, to an open and empty HDF5 file."""
+    keeps_schemas = require_nwb_zarr(folder)
+    with ZarrReader(folder) as source:
+        writer.export(src_io=source, write_args={"link_data": False}, cache_spec=not keeps_schemas)
+    if keeps_schemas:
+        copy_schemas_to_hdf5(folder, file)
 
 
 def iter_blocks(shape: tuple[int, ...], dtype: np.dtype[Any], chunks: tuple[int, ...] | None) -> Iterator[slice]:
