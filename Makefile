@@ -7,6 +7,7 @@
 # make test-tools  those of CaImAn, EXTRACT and other optional programs, where they are installed; says which ran
 # make browser  what the tests of the dashboard need: Playwright, and a Chromium where the machine has none
 # make test-slurm  those of a cluster, on a SLURM of one node that it starts here; installs Debian's packages where it may
+# make test-containers  those of tools in containers, on podman and docker with stores of their own; installs Debian's podman
 # make test-archive  upload to and download from a DANDI archive: NWBPIPE_ARCHIVE_URL=…/api NWBPIPE_ARCHIVE_KEY=…
 # make docs   build the documentation as a site, in site/
 # make wheel  build wheel and sdist, and try the wheel in an empty environment of each Python on this machine
@@ -35,7 +36,7 @@ TOOLS := $(foreach tool,suite2p facemap movement,$(NWBPIPE_TOOLS)/$(tool)/nwbpip
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
-.PHONY: help setup browser tools readers demo demo-project check test test-long test-tools test-archive test-slurm faults lint locks same-source docs wheel bench licences clean
+.PHONY: help setup browser tools readers demo demo-project check test test-long test-tools test-archive test-slurm test-containers faults lint locks same-source docs wheel bench licences clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -102,6 +103,10 @@ test-tools: setup tools
 test-slurm: setup
 	$(BIN)/python -m tests.fixtures.slurm
 	$(BIN)/python -m pytest tests/cluster tests/docs -m slurm -v -rs $(if $(SELECT),-k '$(SELECT)')
+
+test-containers: setup
+	$(BIN)/python -m tests.fixtures.containers
+	$(BIN)/python -m pytest tests/containers -m containers -v -rs $(if $(SELECT),-k '$(SELECT)')
 
 .make/docs/installed: locks/docs.txt $(INSTALLED)
 	$(PYTHON) -m venv .make/docs

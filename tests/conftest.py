@@ -5,6 +5,7 @@ import gc
 pytest_plugins = [
     "tests.fixtures.archive",
     "tests.fixtures.clocks",
+    "tests.fixtures.containers",
     "tests.fixtures.data",
     "tests.fixtures.faults",
     "tests.fixtures.lab",

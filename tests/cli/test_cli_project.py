@@ -119,3 +119,7 @@ def test_units_and_dockerfiles(run, tmp_path: Path) -> None:
     assert f'"--project" "{tmp_path}/nwbpipe.toml" "--settle" "5"' in unit.read_text()
     assert '"--workers" "3"' in unit.read_text()
     assert 'CMD ["nwbpipe", "watch"' in docker.read_text()
+    assert "nwbpipe[ephys,imaging,behavior,photometry,s3,watch,dask]==" in docker.read_text()
+    code, _, err = run("watch", "--project", tmp_path, "--write-dockerfile", docker, "--extras", 's3,x" && rm')
+    assert code == 2
+    assert "nwbpipe has no extra" in err

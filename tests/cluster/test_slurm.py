@@ -15,8 +15,9 @@ import pytest
 from nwbpipe.errors import WorkError
 from nwbpipe.machine import trust
 from nwbpipe.project import Project, cancel_submissions, list_queued, prepare_submission, submit_workers
+from tests.fixtures.programs import wait_for
 from tests.fixtures.projects import make_project
-from tests.fixtures.slurm import Slurm, wait_for
+from tests.fixtures.slurm import Slurm
 
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1200), pytest.mark.usefixtures("test_processors", "own_places")]
 

@@ -13,7 +13,8 @@ import pytest
 
 from nwbpipe.errors import WorkError
 from tests.cluster.test_slurm import all_done, computations, counter, has_begun, make_lab
-from tests.fixtures.slurm import Slurm, wait_for
+from tests.fixtures.programs import wait_for
+from tests.fixtures.slurm import Slurm
 from tests.project.test_dask_security import list_listening
 from tests.project.test_project_kills import INTERRUPTIBLE
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from nwbpipe.environments._engine import describe_engine, inspect_engine
+
 
 @pytest.fixture(scope="session")
 def uv_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -30,6 +32,42 @@ def own_tools(tmp_path: Path, uv_cache: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("UV_CACHE_DIR", str(uv_cache))
     monkeypatch.setenv("NWBPIPE_TOOLS", str(tmp_path / "tools"))
     return tmp_path / "tools"
+
+
+# Options that take a value are followed by it; the first word that is none is the image.
+DOCKER = """
+if words[0] == "--version":
+    print(VERSION)
+elif words[0] == "build":
+    identity = words[words.index("--iidfile") + 1]
+    pathlib.Path(identity).write_text("sha256:0123")
+    assert os.environ["DOCKER_BUILDKIT"] == "1"
+    secret = words[words.index("--secret") + 1].partition("src=")[2]
+    print(pathlib.Path(secret).read_text())
+    pathlib.Path(SEEN).write_text(pathlib.Path(secret).read_text())
+elif words[0] == "run":
+    flags = {"--interactive", "--init"}
+    place = 1
+    variables = {"PATH": "/usr/bin:/bin"}
+    while words[place].startswith("--"):
+        if words[place] == "--env":
+            name, _, value = words[place + 1].partition("=")
+            variables[name] = value
+        if words[place] == "--workdir":
+            os.chdir(words[place + 1])
+        place += 1 if words[place] in flags else 2
+    image, program, *rest = words[place:]
+    assert program == "python", program
+    import subprocess
+    code = subprocess.call([sys.executable, *rest], env=variables)
+    sys.exit(code if code >= 0 else 128 - code)
+elif words[0] == "inspect":
+    print(MEMORY)
+elif words[:2] == ["image", "inspect"]:
+    print("[python@sha256:" + "ab" * 32 + "] sha256:0123")
+elif words[:2] == ["info", "--format"]:
+    print(TRAITS)
+"""
 
 
 def write_wheel(folder: Path, version: str) -> None:
@@ -93,3 +131,16 @@ def named(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             monkeypatch.setenv(key, os.fspath(value))
 
     return name
+
+
+@pytest.fixture
+def docker(programs: Callable[[str, str], Path], tmp_path: Path) -> Callable[..., Path]:
+    def make(
+        name: str = "docker", memory: str = "false", version: str = "Docker version 20.10.24", traits: str = ""
+    ) -> Path:
+        values = f"SEEN, MEMORY, VERSION, TRAITS = {str(tmp_path / 'secret')!r}, {memory!r}, {version!r}, {traits!r}"
+        describe_engine.cache_clear()
+        inspect_engine.cache_clear()
+        return programs(name, values + DOCKER)
+
+    return make

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import csv
 import os
-import re
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +16,8 @@ import pytest
 from nwbpipe import environments
 from nwbpipe.environments import EnvironmentKind, Program, Tool, ToolEnvironment, _container
 from nwbpipe.environments._container import Container, sweep_containers
-from nwbpipe.environments._engine import describe_engine, find_engine, inspect_engine
+from nwbpipe.environments._engine import find_engine
 from nwbpipe.errors import (
-    RequestError,
     ToolCrashedError,
     ToolFailedError,
     ToolKilledError,
@@ -29,53 +26,7 @@ from nwbpipe.errors import (
 )
 
 NUMPY = Tool("numpy", ("numpy>=1.20", "h5py>=3.8"), python=">=3.9,<3.14", system=("libgl1", "ffmpeg"))
-IN_IMAGE = Tool("sorter", ("numpy>=1.20",), image="lab/sorter-base")
 IN_CONDA = Tool("numpy", ("numpy>=1.20",), python=">=3.10,<3.12", conda=("numpy>=1.20,<3",))
-# Options that take a value are followed by it; the first word that is none is the image.
-DOCKER = """
-if words[0] == "--version":
-    print(VERSION)
-elif words[0] == "build":
-    identity = words[words.index("--iidfile") + 1]
-    pathlib.Path(identity).write_text("sha256:0123")
-    assert os.environ["DOCKER_BUILDKIT"] == "1"
-    secret = words[words.index("--secret") + 1].partition("src=")[2]
-    print(pathlib.Path(secret).read_text())
-    pathlib.Path(SEEN).write_text(pathlib.Path(secret).read_text())
-elif words[0] == "run":
-    flags = {"--interactive", "--init"}
-    place = 1
-    variables = {"PATH": "/usr/bin:/bin"}
-    while words[place].startswith("--"):
-        if words[place] == "--env":
-            name, _, value = words[place + 1].partition("=")
-            variables[name] = value
-        if words[place] == "--workdir":
-            os.chdir(words[place + 1])
-        place += 1 if words[place] in flags else 2
-    image, program, *rest = words[place:]
-    assert program == "python", program
-    import subprocess
-    code = subprocess.call([sys.executable, *rest], env=variables)
-    sys.exit(code if code >= 0 else 128 - code)
-elif words[0] == "inspect":
-    print(MEMORY)
-elif words[:2] == ["info", "--format"]:
-    print(TRAITS)
-"""
-
-
-@pytest.fixture
-def docker(programs: Callable[[str, str], Path], tmp_path: Path) -> Callable[..., Path]:
-    def make(
-        name: str = "docker", memory: str = "false", version: str = "Docker version 20.10.24", traits: str = ""
-    ) -> Path:
-        values = f"SEEN, MEMORY, VERSION, TRAITS = {str(tmp_path / 'secret')!r}, {memory!r}, {version!r}, {traits!r}"
-        describe_engine.cache_clear()
-        inspect_engine.cache_clear()
-        return programs(name, values + DOCKER)
-
-    return make
 
 
 def installed(tmp_path: Path) -> ToolEnvironment:
@@ -85,75 +36,6 @@ def installed(tmp_path: Path) -> ToolEnvironment:
 
 def after(words: list[str], option: str) -> list[str]:
     return [words[place + 1] for place, word in enumerate(words) if word == option]
-
-
-def test_a_dockerfile_is_by_pip_or_by_conda() -> None:
-    assert environments.render_dockerfile(NUMPY).splitlines()[1:] == [
-        f"FROM python:3.{sys.version_info[1]}-slim",
-        "RUN apt-get update && apt-get install --yes --no-install-recommends ffmpeg libgl1 "
-        "&& rm -rf /var/lib/apt/lists/*",
-        "COPY requirements.txt constraints.txt /nwbpipe/",
-        "RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip install --no-cache-dir "
-        "--requirement /nwbpipe/requirements.txt --constraint /nwbpipe/constraints.txt",
-    ]
-    text = environments.render_dockerfile(IN_CONDA)
-    assert "FROM docker.io/mambaorg/micromamba:2" in text
-    assert "--channel conda-forge 'python>=3.10,<3.12' 'numpy>=1.20,<3'" in text
-    assert "pip install" not in text
-
-
-def test_a_tool_with_an_image_comes_in_a_container_alone(docker: Callable[..., Path], calls: Callable) -> None:
-    assert environments.render_dockerfile(IN_IMAGE).splitlines()[1:] == [
-        "FROM lab/sorter-base",
-        "USER root",
-        "COPY requirements.txt constraints.txt /nwbpipe/",
-        "RUN --mount=type=secret,id=pip,target=/etc/pip.conf pip install --no-cache-dir "
-        "--requirement /nwbpipe/requirements.txt --constraint /nwbpipe/constraints.txt",
-        "ENTRYPOINT []",
-    ]
-    hint = r"nwbpipe tools install sorter \(a container, by docker, podman or apptainer\); or use a Python"
-    with pytest.raises(ToolMissingError, match=hint):
-        environments.find(IN_IMAGE)  # although the Python of this test has NumPy
-    with pytest.raises(RequestError, match="comes in a container alone"):
-        environments.install(IN_IMAGE, kind=EnvironmentKind.ISOLATED)
-    docker()
-    environments.install(IN_IMAGE)
-    assert environments.find(IN_IMAGE).kind is EnvironmentKind.CONTAINER
-    assert [words[0] for words in calls("docker")].count("build") == 1
-
-
-def test_a_version_of_python_that_serves_is_taken() -> None:
-    assert "FROM python:3.9-slim" in environments.render_dockerfile(Tool("old", ("old",), python=">=3.8,<3.10"))
-    with pytest.raises(ToolMissingError, match="supports no known version of Python"):
-        environments.render_dockerfile(Tool("old", ("old",), python="<3"))
-
-
-def test_building_takes_constraints_along_and_pips_settings_as_a_secret(
-    docker: Callable[..., Path], calls: Callable, own_tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    docker()
-    (tmp_path / "constraints.txt").write_text("numpy<3\n")
-    monkeypatch.setenv("UV_CONSTRAINT", str(tmp_path / "constraints.txt"))
-    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("PIP_INDEX_URL", "https://me:secret@example.org/index")
-    folder = environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
-    assert folder.parent == own_tools / "numpy"
-    (words,) = [words for words in calls("docker") if words[0] == "build"]
-    assert re.fullmatch("nwbpipe-numpy:[0-9a-f]{12}", after(words, "--tag")[0])
-    assert words[-1] == str(folder)
-    assert (folder / "requirements.txt").read_text() == "numpy>=1.20\nh5py>=3.8\n"
-    assert (folder / "constraints.txt").read_text() == "numpy<3\n"
-    assert "index-url = https://me:secret@example.org/index" in (tmp_path / "secret").read_text()
-    kept = [path.read_text() for path in (own_tools / "numpy").rglob("*.*") if path.is_file()] + words
-    assert not any("me:secret" in text for text in kept)
-
-
-def test_a_lock_decides_what_is_in_it(docker: Callable[..., Path], tmp_path: Path) -> None:
-    docker()
-    lock = tmp_path / "numpy.txt"
-    lock.write_text("numpy==2.0.0\nh5py==3.11.0\n")
-    folder = environments.install(NUMPY, kind=EnvironmentKind.CONTAINER, lock=lock)
-    assert (folder / "requirements.txt").read_text() == "numpy==2.0.0\nh5py==3.11.0\n"
 
 
 def test_a_run_sees_its_folders_no_network_and_its_limits(
@@ -179,7 +61,7 @@ def test_a_run_sees_its_folders_no_network_and_its_limits(
     assert after(run, "--pull") == ["never"]
     assert after(run, "--cap-drop") == ["all"]
     assert after(run, "--security-opt") == ["no-new-privileges"]
-    assert after(run, "--label") == ["nwbpipe"]
+    assert after(run, "--label") == ["nwbpipe.run"]
     assert int(after(run, "--shm-size")[0]) > 64 * 2**20
     assert "USER=nwbpipe" in after(run, "--env")
     assert "sha256:0123" in run  # the image that was built, whatever has its tag now
@@ -187,7 +69,8 @@ def test_a_run_sees_its_folders_no_network_and_its_limits(
     assert {f"type=bind,source={path},target={path},readonly" for path in (data, model)} <= set(mounts)
     assert [mount for mount in mounts if "readonly" not in mount] == [f"type=bind,source={scratch},target={scratch}"]
     assert found.container is not None
-    assert found.container.describe() == {"engine": "docker 20.10.24", "image": "sha256:0123"}
+    identity = {"image": "sha256:0123", "base": f"sha256:{'ab' * 32}"}
+    assert found.container.describe() == {"engine": "docker 20.10.24", **identity}
     name = after(run, "--name")[0]
     assert calls("docker")[-2:] == [["inspect", "--format", "{{.State.OOMKilled}}", name], ["rm", "--force", name]]
 
@@ -226,26 +109,6 @@ def test_programs_are_looked_for_inside(
             run()
     else:
         assert Path(run().summary["tool"]["programs"]["a shell"]).name == found
-
-
-def test_removing_removes_the_image(docker: Callable[..., Path], calls: Callable, own_tools: Path) -> None:
-    docker()
-    environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
-    assert environments.remove(NUMPY)
-    assert calls("docker")[-1] == ["image", "rm", "--force", "sha256:0123"]
-    assert not (own_tools / "numpy").exists()
-
-
-def test_an_engine_that_does_not_answer_holds_up_no_removal(
-    docker: Callable[..., Path], programs: Callable[[str, str], Path], own_tools: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
-    docker()
-    environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
-    programs("docker", "print('Cannot connect to the Docker daemon', file=sys.stderr)\nsys.exit(1)")
-    assert environments.remove(NUMPY)
-    assert not (own_tools / "numpy").exists()
-    assert "the image sha256:0123 stays, as docker does not answer: Cannot connect" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -374,7 +237,7 @@ def test_what_an_engine_refuses_is_told_in_its_words_and_tried_again(
 def test_containers_that_a_kill_left_are_swept_by_their_label(docker: Callable[..., Path], calls: Callable) -> None:
     sweep_containers(docker())
     assert calls("docker")[-1] == [
-        "container", "prune", "--force", "--filter", "label=nwbpipe", "--filter", "until=24h"
+        "container", "prune", "--force", "--filter", "label=nwbpipe.run", "--filter", "until=24h"
     ]  # fmt: skip
 
 

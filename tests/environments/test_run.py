@@ -131,6 +131,18 @@ def test_a_full_disk_under_the_log_costs_the_log_and_not_the_run(
     ]
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_packages_that_pip_put_into_the_user_s_own_folder_are_found(
+    enabled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("site.ENABLE_USER_SITE", enabled)  # as of `pip install --user nwbpipe`
+    found = environments.find(NUMPY)
+    result = environments.run(
+        found, "tests.fixtures._environment_compute", {}, scratch=tmp_path, log=tmp_path / "log"
+    )
+    assert ("PYTHONNOUSERSITE" in result.summary["variables"]) is not enabled
+
+
 def test_a_kill_by_the_kernel_is_one_for_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter((3, 4))
     monkeypatch.setattr(_run, "count_memory_kills", lambda: next(counts))

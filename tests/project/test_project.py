@@ -187,6 +187,22 @@ def test_another_version_of_the_tool(policy: str, version: str, stale: bool) -> 
     )
 
 
+@pytest.mark.parametrize(
+    ("policy", "container", "stale"),
+    [
+        ("exact", {"image": "sha256:aa"}, "numpy: image aa → bb"),
+        ("exact", {"image": "sha256:bb"}, ""),
+        ("minor", {"image": "sha256:aa"}, ""),
+        ("exact", None, ""),  # computed without a container
+        ("exact", "of a foreign file", ""),
+    ],
+)
+def test_another_image_of_the_tool(policy: str, container: object, stale: str) -> None:
+    record = replace(make_record(), compute_digest="d", resources={"container": container})
+    facts = ToolFacts("d", record.tool_version, image="sha256:bb")
+    assert explain_staleness(record, facts, policy) == stale.replace("numpy", record.tool)
+
+
 def test_a_result_of_an_older_tool_is_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_project(tmp_path, 1).run(executor=Inline())
     upgraded = make_project(tmp_path, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from nwbpipe.environments._worker import ServedFile
+from nwbpipe.environments._worker_ranges import ServedFile
 from nwbpipe.errors import FileAccessError
 from nwbpipe.stores import RangeServer
 
@@ -28,7 +29,7 @@ class Content:
 
 
 def served(server: RangeServer, number: int = 0) -> ServedFile:
-    return ServedFile(int(str(server.access["port"])), str(server.access["token"]), number)
+    return ServedFile(server.access, number)
 
 
 def test_a_file_is_served(tmp_path: Path) -> None:
@@ -57,6 +58,20 @@ def test_others_get_nothing(hello: str) -> None:
             connection.sendall(words[hello])
             connection.shutdown(socket.SHUT_WR)
             assert connection.recv(100) == b""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this system has no Unix sockets")
+def test_a_container_without_network_reads_by_a_socket_at_any_path(tmp_path: Path) -> None:
+    folder = tmp_path / ("a long name " * 12)
+    folder.mkdir()
+    with RangeServer([Content(b"other"), Content(b"session")], folder) as server:
+        access = {name: value for name, value in server.access.items() if name != "port"}
+        assert access["socket"] == str(folder / "ranges.socket")
+        with ServedFile(access, 1) as reader:
+            assert reader.read() == b"session"
+        with pytest.raises(OSError, match="has gone"):
+            ServedFile(access | {"token": "00" * 32}, 1)
+    assert list(folder.iterdir()) == []
 
 
 def test_a_failure_reaches_the_reader_and_is_kept() -> None:

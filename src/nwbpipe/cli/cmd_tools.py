@@ -94,6 +94,9 @@ def install(
         Path | None,
         typer.Option(exists=True, dir_okay=True, help="Requirements file, or a folder of NAME.txt files."),
     ] = None,
+    base: Annotated[
+        str | None, typer.Option(metavar="IMAGE", help="Image that a container is built from, with Python and pip.")
+    ] = None,
 ) -> None:
     """Create the environment of a tool, or of several."""
     from nwbpipe.environments import EnvironmentKind
@@ -106,7 +109,9 @@ def install(
     for tool in [_find_tool(name) for name in names]:
         file = lock / f"{tool.name}.txt" if lock is not None and lock.is_dir() else lock
         echo(f"{tool.name}: installing …", err=True)
-        environment = install_tool(tool, kind=EnvironmentKind(kind) if kind else None, lock=file, locked=locked)
+        environment = install_tool(
+            tool, kind=EnvironmentKind(kind) if kind else None, lock=file, locked=locked, base=base
+        )
         echo(f"{tool.name}: {environment}")
 
 
@@ -154,6 +159,7 @@ def dockerfile(
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="Write it there, with all that its build needs."),
     ] = None,
+    base: Annotated[str | None, typer.Option(metavar="IMAGE", help="Image that it starts from.")] = None,
 ) -> None:
     """Print a Dockerfile with a tool, or write a folder to build it in (with apptainer's definition file)."""
     from nwbpipe.environments import render_dockerfile as dockerfile_of
@@ -161,10 +167,10 @@ def dockerfile(
 
     tool = _find_tool(name)
     if output is None:
-        typer.echo(dockerfile_of(tool), nl=False)
+        typer.echo(dockerfile_of(tool, base), nl=False)
         return
     output.mkdir(parents=True, exist_ok=True)
-    write_context(tool, output)
+    write_context(tool, output, base=base)
     echo(f"{name}: {output / 'Dockerfile'}")
 
 

@@ -33,6 +33,9 @@ def watch(
     write_dockerfile: Annotated[
         Path | None, typer.Option("--write-dockerfile", metavar="FILE", help="Write a Dockerfile, and end.")
     ] = None,
+    extras: Annotated[
+        str, typer.Option(metavar="A,B,…", help="Of nwbpipe, in the Dockerfile.")
+    ] = "ephys,imaging,behavior,photometry,s3,watch,dask",
     project: ProjectFile = None,
     profile: Profile = None,
 ) -> None:
@@ -50,10 +53,7 @@ def watch(
         _write(write_unit, render_systemd_unit(command, opened.spec.folder, opened.spec.name))
     if write_dockerfile is not None:
         python = ".".join(platform.python_version_tuple()[:2])
-        _write(
-            write_dockerfile,
-            render_watch_dockerfile(__version__, python, "ephys,imaging,behavior,photometry,s3,watch"),
-        )
+        _write(write_dockerfile, render_watch_dockerfile(__version__, python, extras))
     if write_unit is not None or write_dockerfile is not None:
         return
     ensure_trust(opened)

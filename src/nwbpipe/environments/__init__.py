@@ -1,8 +1,8 @@
 """Tool environments: declare a tool, find or create its environment, and run a computation in it."""
 
-from nwbpipe.environments._container import render_dockerfile, write_context
 from nwbpipe.environments._doctor import examine, examine_machine
 from nwbpipe.environments._find import ToolEnvironment, find, read_version
+from nwbpipe.environments._image import render_dockerfile, write_context
 from nwbpipe.environments._install import describe_installation, install, remove
 from nwbpipe.environments._lock import lock_tool
 from nwbpipe.environments._mark import EnvironmentKind

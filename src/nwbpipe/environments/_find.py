@@ -189,7 +189,7 @@ def _load_container(tool: Tool, mark: EnvironmentMark) -> Container:
         msg = f"the program that runs the container of {tool.name!r} is missing"
         raise ToolMissingError(msg, where=str(engine), hint=f"install it again, or nwbpipe tools install {tool.name}")
     gpu = tool.gpu is not None and shutil.which("nvidia-smi") is not None
-    return Container(engine, mark.image, gpu)
+    return Container(engine, mark.image, gpu, mark.base or "")
 
 
 def _probe_packages(tool: Tool, kind: EnvironmentKind, command: list[str], location: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from filelock import FileLock
 
-from nwbpipe.environments import _conda, _container
+from nwbpipe.environments import _conda, _image
 from nwbpipe.environments._checkout import find_checkout
 from nwbpipe.environments._installers import (
     choose_base_python,
@@ -32,7 +32,12 @@ from nwbpipe.machine import is_trusted
 
 
 def install(
-    tool: Tool, *, kind: EnvironmentKind | None = None, lock: Path | None = None, locked: bool = False
+    tool: Tool,
+    *,
+    kind: EnvironmentKind | None = None,
+    lock: Path | None = None,
+    locked: bool = False,
+    base: str | None = None,
 ) -> Path:
     """Create the environment of a tool; an older one is replaced when the new one is complete.
 
@@ -47,6 +52,8 @@ def install(
         versions that fit.
     locked : bool
         Use the lock that :func:`lock_tool` wrote.
+    base : str, optional
+        The image that a container is built from; it has a ``python`` with pip, or micromamba for a conda tool.
 
     Returns
     -------
@@ -82,6 +89,9 @@ def install(
             found=f"--kind {kind}",
             hint=describe_installation(tool),
         )
+    if base is not None and kind is not EnvironmentKind.CONTAINER:
+        msg = "a base image is for a container"
+        raise RequestError(msg, found=f"an environment of the kind {str(kind)!r}", hint="--kind container")
     _refuse_another_lock(kind, lock)
     if lock is not None:
         _read_lock(tool, kind, lock)
@@ -92,9 +102,11 @@ def install(
         # An environment can't be moved: each is built in its final folder, under a unique name.
         environment = folder / f"{kind}-{uuid4().hex[:8]}"
         try:
-            image = _build(tool, kind, environment, lock, engine)
+            older = read_mark(tool)
+            image, base_digest = _build(tool, kind, environment, lock, engine, base)
             made_by, lock_name = str(engine) if engine else None, lock.name if lock else None
-            write_mark(folder, EnvironmentMark(tool.name, kind, lock_name, made_by, image, environment.name))
+            made = EnvironmentMark(tool.name, kind, lock_name, made_by, image, environment.name, base_digest)
+            write_mark(folder, made)
         except BaseException:
             mark = read_mark(tool)
             if mark is None:
@@ -103,6 +115,7 @@ def install(
             elif mark.environment != environment.name:  # else it is complete: the old one was being deleted
                 shutil.rmtree(environment, ignore_errors=True)
             raise
+        _remove_image(older, tool)
     return environment if kind is EnvironmentKind.CONTAINER else venv_python(environment)
 
 
@@ -118,11 +131,14 @@ def remove(tool: Tool) -> bool:
         return False
     with _lock(tool):
         folder = claim(tool)
-        mark = read_mark(tool)
-        if mark is not None and mark.engine and mark.image:
-            _container.remove_image(Path(mark.engine), mark.image, tool)
+        _remove_image(read_mark(tool), tool)
         discard(folder)
     return True
+
+
+def _remove_image(mark: EnvironmentMark | None, tool: Tool) -> None:
+    if mark is not None and mark.engine and mark.image:
+        _image.remove_image(Path(mark.engine), mark.image, tool, mark.environment)
 
 
 def describe_installation(tool: Tool) -> str:
@@ -197,7 +213,7 @@ def _find_engine(tool: Tool, kind: EnvironmentKind) -> Path | None:
             raise ToolMissingError(
                 problem.what, expected=problem.expected, hint=f"{problem.hint}; or {describe_installation(tool)}"
             ) from error
-    return _container.find_container_engine(tool) if kind is EnvironmentKind.CONTAINER else None
+    return _image.find_container_engine(tool) if kind is EnvironmentKind.CONTAINER else None
 
 
 def _lock(tool: Tool) -> FileLock:
@@ -207,18 +223,20 @@ def _lock(tool: Tool) -> FileLock:
     return FileLock(folder / f".{tool.name}.nwbpipe-lock")
 
 
-def _build(tool: Tool, kind: EnvironmentKind, folder: Path, lock: Path | None, engine: Path | None) -> str | None:
-    """Build an environment in `folder`; return the image of a container."""
+def _build(
+    tool: Tool, kind: EnvironmentKind, folder: Path, lock: Path | None, engine: Path | None, base: str | None
+) -> tuple[str | None, str | None]:
+    """Build an environment in `folder`; return the image of a container, and the digest of its base."""
     with _accept(tool, kind, lock) as accepted:
         if kind is EnvironmentKind.CONTAINER:
             assert engine is not None
-            return _container.build(tool, engine, folder, accepted)
+            return _image.build(tool, engine, folder, accepted, base)
         if kind is EnvironmentKind.CONDA:
             assert engine is not None
             _conda.create(tool, engine, folder, accepted)
         else:
             _create_isolated(tool, folder, lock, accepted)
-    return None
+    return None, None
 
 
 @contextmanager

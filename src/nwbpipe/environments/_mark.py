@@ -46,9 +46,11 @@ class EnvironmentMark:
     engine : str, optional
         Path of the program that made it (micromamba, docker, ...) and, for a container, runs it.
     image : str, optional
-        Name of a container's image; for apptainer its file.
+        Id of a container's image; for apptainer its file.
     environment : str
         Name of the environment's folder in the tool's folder; empty for older environments, which are that folder.
+    base : str, optional
+        Digest of the image that a container was built from.
     """
 
     tool: str
@@ -57,6 +59,7 @@ class EnvironmentMark:
     engine: str | None = None
     image: str | None = None
     environment: str = ""
+    base: str | None = None
 
 
 def read_mark(tool: Tool) -> EnvironmentMark | None:
@@ -71,6 +74,7 @@ def read_mark(tool: Tool) -> EnvironmentMark | None:
             values.get("engine"),
             values.get("image"),
             values.get("environment", ""),
+            values.get("base"),
         )
     except (OSError, ValueError, KeyError, AttributeError):
         return None

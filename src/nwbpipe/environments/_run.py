@@ -9,6 +9,7 @@ import logging
 import os
 import shutil
 import signal
+import site
 import subprocess
 import threading
 import uuid
@@ -23,7 +24,7 @@ from typing import Any
 
 from nwbpipe.disk import full_disk_error
 from nwbpipe.environments import _worker
-from nwbpipe.environments._container import REFUSED, sweep_containers
+from nwbpipe.environments._container import REFUSED, Container, sweep_containers
 from nwbpipe.environments._engine import build_engine_variables, last_line
 from nwbpipe.environments._find import ToolEnvironment
 from nwbpipe.environments._mark import EnvironmentKind
@@ -107,8 +108,8 @@ def run(
     progress : callable, optional
         Called with each progress line's fraction (0 to 1) and text.
     served : mapping, optional
-        ``port`` and ``token`` of the range server in this process, and ``files``: the server's number of a file by
-        the path in the request that stands for it.
+        ``port``, ``socket`` and ``token`` of the range server in this process, and ``files``: the server's number of
+        a file by the path in the request that stands for it.
     devices : str, optional
         GPUs that it may use, as ``CUDA_VISIBLE_DEVICES``; "" for none. By default those of this process.
 
@@ -123,12 +124,16 @@ def run(
     compute_request = {**request, "tool": _describe_tool(environment)}
     source = find_source(compute)
     packages = {KIT: str(find_source(KIT).parent), _worker.PACKAGE: str(source.parent)}
+    if served is not None and environment.container is not None:
+        served = _serve_in_container(served, environment.container, scratch)
     content = {"compute": source.stem, "packages": packages, "request": compute_request, "served": served, **paths}
     request_path.unlink(missing_ok=True)
     with os.fdopen(os.open(request_path, _NEW, 0o600), "w") as file:
         json.dump(content, file)
     out_of_memory_before = count_memory_kills()
     variables = build_tool_variables(int(request.get("threads", 1)))
+    if environment.kind is EnvironmentKind.CURRENT and site.ENABLE_USER_SITE:
+        del variables["PYTHONNOUSERSITE"]  # the packages of this Python are there: `pip install --user`
     if devices is not None:
         variables["CUDA_VISIBLE_DEVICES"] = devices
     name = f"nwbpipe-{environment.tool.name}-{uuid.uuid4().hex[:12]}"
@@ -192,6 +197,19 @@ def run(
     error.log = str(log)
     error.problem = replace(error.problem, where=f"log: {log}")
     raise error
+
+
+def _serve_in_container(served: Mapping[str, Any], container: Container, scratch: Path) -> dict[str, Any]:
+    """Return how a container without a network reaches the server of ranges: by its socket."""
+    if container.is_apptainer:  # it has the machine's network
+        return dict(served)
+    if "socket" not in served:
+        msg = "a session file that is not on this machine can't be read in a container from here"
+        raise ToolFailedError(
+            msg, where=str(scratch), expected="a folder in which a Unix socket can be made",
+            hint="set NWBPIPE_SCRATCH to a folder of a local disk",
+        )  # fmt: skip
+    return {name: value for name, value in served.items() if name != "port"}
 
 
 @lru_cache(maxsize=8)

@@ -5,9 +5,7 @@
 tensorflow, or - for none) can compute on.
 Standard library and h5py only, Python 3.9. Exit codes: 0 done, 3 the computation raised, 4 out of memory.
 
-A session file that is not on this machine is read through the parent, which serves ranges of it (see
-`nwbpipe.stores`). Its path in the request is that of a stand-in which is no HDF5 file; `h5py.File` of that path, in
-this process or in those that it starts (fork or spawn), reads from the parent.
+A session file that is not on this machine is read through the parent (`_worker_ranges`).
 """
 
 from __future__ import annotations
@@ -15,16 +13,12 @@ from __future__ import annotations
 import errno
 import importlib
 import importlib.util
-import io
 import json
 import os
 import re
 import shutil
 import signal
-import socket
-import struct
 import sys
-import threading
 import time
 import traceback
 from functools import partial
@@ -121,103 +115,13 @@ def progress(fraction: float, text: str = "") -> None:
     print("@progress {:.4f} {}".format(min(max(float(fraction), 0.0), 1.0), text), flush=True)
 
 
-class ServedFile(io.RawIOBase):
-    """A file that the parent serves by ranges; each process and each thread has a connection of its own."""
-
-    def __init__(self, port: int, token: str, number: int) -> None:
-        self._access = (port, bytes.fromhex(token) + struct.pack(">I", number))
-        self._local = threading.local()
-        self._open: list[socket.socket] = []
-        self._position = 0
-        self._size = 0
-        self._connection()
-
-    def _connection(self) -> socket.socket:
-        if getattr(self._local, "pid", None) != os.getpid():  # one that came through fork is the other process's
-            port, hello = self._access
-            connection = socket.create_connection(("127.0.0.1", port), timeout=30)
-            self._open.append(connection)
-            connection.settimeout(None)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sendall(hello)
-            self._size = struct.unpack(">Q", self._receive(connection, 8))[0]
-            self._local.connection, self._local.pid = connection, os.getpid()
-        current: socket.socket = self._local.connection
-        return current
-
-    def _receive(self, connection: socket.socket, size: int) -> bytes:
-        data = bytearray(size)
-        view, got = memoryview(data), 0
-        while got < size:
-            part = connection.recv_into(view[got:])
-            if not part:
-                raise OSError("the process that serves the session file has gone")
-            got += part
-        return bytes(data)
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill `buffer` from the position on."""
-        view = memoryview(buffer).cast("B")
-        size = min(len(view), max(self._size - self._position, 0), 2**30)
-        if not size:
-            return 0
-        connection = self._connection()
-        connection.sendall(struct.pack(">QI", self._position, size))
-        head = struct.unpack(">i", self._receive(connection, 4))[0]
-        data = self._receive(connection, abs(head))
-        if head < 0:
-            raise OSError(data.decode("utf-8", "replace"))
-        view[:head] = data
-        self._position += head
-        return int(head)
-
-    def close(self) -> None:
-        """End the connections."""
-        for connection in self._open:
-            connection.close()
-        super().close()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move, as in `io.IOBase`."""
-        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        return self._position
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._position
-
-    def readable(self) -> bool:
-        """Return True: the stream can be read."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True: the stream can seek."""
-        return True
-
-
-def open_served(served: dict[str, Any], path: Any) -> ServedFile | None:
-    """Open a file that the parent serves under the path of its stand-in; None if it serves none of that path."""
-    numbers = {os.path.realpath(name): number for name, number in served["files"].items()}
-    number = numbers.get(os.path.realpath(path))
-    return None if number is None else ServedFile(served["port"], served["token"], number)
-
-
-def read_through_parent(served: dict[str, Any]) -> None:
-    """Let `h5py.File` read the files that the parent serves: ``port``, ``token``, ``files`` (numbers by path)."""
-    import h5py
-
-    plain = h5py.File.__init__
-
-    def init(self: Any, name: Any, mode: str = "r", *args: Any, **options: Any) -> None:
-        stream = open_served(served, name) if isinstance(name, (str, os.PathLike)) else None
-        if stream is not None:
-            if mode != "r":
-                raise OSError("a session file that is not on this machine can be read only")
-            name = stream
-            options.pop("locking", None)
-        plain(self, name, mode, *args, **options)
-
-    h5py.File.__init__ = init
+def load_sibling(name: str) -> Any:
+    """Import a module beside this one: nothing else of its folder may be importable in the tool's Python."""
+    path = Path(__file__).resolve().with_name(name + ".py")
+    spec: Any = importlib.util.spec_from_file_location("nwbpipe" + name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def open_between_commits() -> None:
@@ -296,7 +200,7 @@ def compute(request: dict[str, Any]) -> dict[str, Any]:
     add_packages(Path(request["results"]).with_name("packages"), request["packages"])
     if request.get("served"):
         media: Any = importlib.import_module("nwbpipe_kit.media")
-        media.open_served = partial(open_served, request["served"])
+        media.open_served = partial(load_sibling("_worker_ranges").open_served, request["served"])
     module = importlib.import_module(PACKAGE + "." + request["compute"])
     asked = request["request"]
     find_programs(asked.get("tool", {}))
@@ -354,7 +258,7 @@ def main(request_path: str) -> None:
     open_between_commits()
     if request.get("served"):
         os.environ[SERVED] = request_path
-        read_through_parent(request["served"])
+        load_sibling("_worker_ranges").read_through_parent(request["served"])
     outcome: dict[str, Any] = {}
     code = 0
     try:
@@ -388,12 +292,10 @@ if __name__ == "__main__":
         print("\n@check " + json.dumps(answer), flush=True)
         os._exit(0)
     if sys.argv[1] == TEMPLATE:
-        spec: Any = importlib.util.spec_from_file_location("worker_template", here + "/_worker_template.py")
-        template = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(template)
-        template.serve(main, sys.argv[2:])
+        load_sibling("_worker_template").serve(main, sys.argv[2:])
     main(sys.argv[1])
 elif __name__ == "__mp_main__":  # a process that the tool spawned
     open_between_commits()
     if SERVED in os.environ:
-        read_through_parent(json.loads(Path(os.environ[SERVED]).read_text(encoding="utf-8"))["served"])
+        served = json.loads(Path(os.environ[SERVED]).read_text(encoding="utf-8"))["served"]
+        load_sibling("_worker_ranges").read_through_parent(served)

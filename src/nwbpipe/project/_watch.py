@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from nwbpipe.errors import NwbpipeError, RequestError
+from nwbpipe.errors import NwbpipeError, RequestError, UnknownNameError
 from nwbpipe.project._project import Project
 from nwbpipe.project._sessions import Session
 from nwbpipe.project.execute import Reporter, RunSummary
@@ -238,15 +239,41 @@ def _quote_for_systemd(word: str) -> str:
     return f'"{word}"'
 
 
-def render_watch_dockerfile(version: str, python: str, extras: str) -> str:
-    """Return the Dockerfile of an image that watches the project mounted at /project."""
+def render_watch_dockerfile(version: str, python: str, extras: str, base: str | None = None) -> str:
+    """Return the Dockerfile of a worker's image, for any user: it watches the project at /project, or runs commands.
+
+    Parameters
+    ----------
+    version : str
+        Of nwbpipe.
+    python : str
+        Version of Python, as ``3.11``.
+    extras : str
+        Extras of nwbpipe, with commas between them.
+    base : str, optional
+        The image that it starts from, with Python and its ``venv``.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such extra.
+    """
+    names = [name.strip() for name in extras.split(",") if name.strip()]
+    known = metadata.metadata("nwbpipe").get_all("Provides-Extra") or []
+    if unknown := sorted(set(names) - set(known)):
+        msg = f"nwbpipe has no extra {', '.join(map(repr, unknown))}"
+        raise UnknownNameError(msg, expected=", ".join(sorted(known)))
+    package = f"nwbpipe[{','.join(names)}]" if names else "nwbpipe"
     release = version.partition("+")[0]
     return (
-        f"FROM python:{python}-slim\n"
-        "RUN useradd --create-home user\nUSER user\nENV PATH=/home/user/.local/bin:$PATH\n"
-        f'RUN python -m pip install --no-cache-dir --user "nwbpipe[{extras}]=={release}"\n'
+        f"FROM {base or f'python:{python}-slim'}\n"
+        "# Each user of any id may write the home folder, and reads the rest.\n"
+        "RUN python -m venv /opt/nwbpipe && mkdir -p -m 1777 /home/nwbpipe\n"
+        "ENV PATH=/opt/nwbpipe/bin:$PATH HOME=/home/nwbpipe USER=nwbpipe NWBPIPE_TOOLS=/opt/nwbpipe-tools\n"
+        f'RUN pip install --no-cache-dir "{package}=={release}"\n'
         "# Tools, each in an environment of its own: RUN nwbpipe tools install suite2p\n"
         "WORKDIR /project\nSTOPSIGNAL SIGTERM\n"
         "# The programs that /project/nwbpipe.toml names may run.\nENV NWBPIPE_TRUST=/project/nwbpipe.toml\n"
+        "USER 1000:1000\n"
         'CMD ["nwbpipe", "watch", "--project", "/project/nwbpipe.toml"]\n'
     )

@@ -162,7 +162,7 @@ class RemoteSessionFile(SessionFile):
                 path = folder / name.rpartition("/")[2]
                 path.write_bytes(_STAND_IN % name.encode())
                 paths[name] = str(path)
-            server = stack.enter_context(RangeServer(sources))
+            server = stack.enter_context(RangeServer(sources, scratch))
             numbers = {path: number for number, path in enumerate([str(stand_in), *paths.values()])}
             try:
                 yield ServedFile(str(stand_in), {**server.access, "files": numbers}, paths)

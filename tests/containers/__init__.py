@@ -1,0 +1,1 @@
+"""Tests on real docker and podman: `make test-containers`."""
