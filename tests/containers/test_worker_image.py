@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from nwbpipe import __version__
@@ -22,8 +23,9 @@ sessions = "nwb://*.nwb"
 [stores]
 nwb = "nwb"
 state = "state"
-[steps.dff]
-processor = "dff"
+[steps.quality]
+processor = "imaging_quality"
+inputs.movie = "acquisition/*"
 """
 
 
@@ -39,7 +41,9 @@ def test_a_worker_s_image_runs_a_step_as_any_user(engine: Engine, tmp_path: Path
     project = tmp_path / "project"
     (project / "nwb").mkdir(parents=True)
     (project / "nwbpipe.toml").write_text(PROJECT)
-    write_session(project / "nwb" / "s.nwb")
+    write_session(
+        project / "nwb" / "s.nwb", np.random.default_rng(0).integers(0, 200, (40, 16, 16), np.uint16), rate=10.0
+    )
     user = 1234 if os.geteuid() == 0 else os.geteuid()
     for path in (project, *project.rglob("*")):
         os.chown(path, user, user if os.geteuid() == 0 else os.getegid())
@@ -47,5 +51,5 @@ def test_a_worker_s_image_runs_a_step_as_any_user(engine: Engine, tmp_path: Path
     words = ["run", "--rm", "--network=none", *keep, "--volume", f"{project}:/project", image]
     said = engine.call(*words, "nwbpipe", "run", "--workers", "1")
     with h5py.File(project / "nwb" / "s.nwb") as file:
-        assert "DfOverF_dff" in file["processing/ophys"], said
+        assert "ScanQuality_quality" in file["processing/ophys"], said
     assert (project / "nwb" / "s.nwb").stat().st_uid == user

@@ -259,17 +259,17 @@ def render_watch_dockerfile(version: str, python: str, extras: str, base: str | 
         There is no such extra.
     """
     names = [name.strip() for name in extras.split(",") if name.strip()]
-    known = metadata.metadata("nwbpipe").get_all("Provides-Extra") or []
-    if unknown := sorted(set(names) - set(known)):
-        msg = f"nwbpipe has no extra {', '.join(map(repr, unknown))}"
-        raise UnknownNameError(msg, expected=", ".join(sorted(known)))
+    declared = metadata.metadata("nwbpipe").get_all("Provides-Extra") or []
+    if undeclared := sorted(set(names) - set(declared)):
+        msg = f"nwbpipe has no extra {', '.join(map(repr, undeclared))}"
+        raise UnknownNameError(msg, expected=", ".join(sorted(declared)))
     package = f"nwbpipe[{','.join(names)}]" if names else "nwbpipe"
     release = version.partition("+")[0]
     return (
         f"FROM {base or f'python:{python}-slim'}\n"
         "# Each user of any id may write the home folder, and reads the rest.\n"
-        "RUN python -m venv /opt/nwbpipe && mkdir -p -m 1777 /home/nwbpipe\n"
-        "ENV PATH=/opt/nwbpipe/bin:$PATH HOME=/home/nwbpipe USER=nwbpipe NWBPIPE_TOOLS=/opt/nwbpipe-tools\n"
+        "RUN python -m venv /opt/nwbpipe && mkdir -p -m 1777 /opt/nwbpipe-home\n"
+        "ENV PATH=/opt/nwbpipe/bin:$PATH HOME=/opt/nwbpipe-home USER=nwbpipe NWBPIPE_TOOLS=/opt/nwbpipe-tools\n"
         f'RUN pip install --no-cache-dir "{package}=={release}"\n'
         "# Tools, each in an environment of its own: RUN nwbpipe tools install suite2p\n"
         "WORKDIR /project\nSTOPSIGNAL SIGTERM\n"
