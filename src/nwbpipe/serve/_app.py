@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from nwbpipe.errors import NwbpipeError, RequestError
+from nwbpipe.serve._aside import AsideReader
 from nwbpipe.serve._edit_pages import EditPages
 from nwbpipe.serve._label_pages import LabelPages
 from nwbpipe.serve._overview import Overview
@@ -25,6 +26,7 @@ from nwbpipe.serve._run_pages import RunPages
 from nwbpipe.serve._security import Guard, Keys, list_host_names
 from nwbpipe.serve._session_pages import SessionPages
 from nwbpipe.serve._subject_pages import SubjectPages
+from nwbpipe.serve._trace_pages import TracePages
 from nwbpipe.serve._view import ProjectView
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ _STATIC = {
     "style.css": ("nwbpipe.serve", "static/style.css", "text/css"),
     "report.css": ("nwbpipe.report", "templates/parts.css", "text/css"),
     "live.js": ("nwbpipe.serve", "static/live.js", "text/javascript"),
+    "trace.js": ("nwbpipe.serve", "static/trace.js", "text/javascript"),
 }
 
 Form = dict[str, str]
@@ -66,6 +69,8 @@ def create_app(
     edits = EditPages(view, pages)
     labels = LabelPages(view, pages)
     subjects = SubjectPages(view, pages)
+    reader = AsideReader()
+    traces = TracePages(view, pages, reader)
     runs = RunPages(view, pages, processes)
     routes = [
         Route("/", overview.show),
@@ -79,6 +84,8 @@ def create_app(
         Route("/session/{subject}/{session}/edit", _accept_form(edits.accept, keys), methods=["POST"]),
         Route("/session/{subject}/{session}/labels/{step}", labels.show),
         Route("/session/{subject}/{session}/labels/{step}", _accept_form(labels.accept, keys), methods=["POST"]),
+        Route("/session/{subject}/{session}/traces", traces.show),
+        Route("/session/{subject}/{session}/part/trace", traces.show_part),
         Route("/subjects", subjects.show),
         Route("/subjects", _accept_form(subjects.accept, keys), methods=["POST"]),
         Route("/run", _accept_form(runs.run, keys), methods=["POST"]),
@@ -92,6 +99,7 @@ def create_app(
         yield
         view.stop()
         processes.close()
+        reader.close()
 
     def explain(request: Request, error: Exception) -> Response:
         assert isinstance(error, NwbpipeError)
