@@ -37,6 +37,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
         )
         measures = {"rms_uv": np.linspace(5, 12, CHANNELS), "noise_uv": np.linspace(4, 9, CHANNELS)}
         module.add(make_table("ChannelQuality_quality", {**measures, "label": LABELS}, region))
+        power = np.outer(1 / np.arange(1, 6), np.linspace(1, 2, CHANNELS))
+        edges = {"low_hz": [10.0, 20.0, 40.0, 100.0, 1000.0], "high_hz": [20.0, 40.0, 100.0, 1000.0, 10_000.0]}
+        module.add(make_table("ChannelSpectrum_quality", {**edges, "power": power}))
         moved = np.column_stack([np.linspace(0, 30, 20), np.linspace(0, 10, 20)])
         times = {"rate": 1.0, "starting_time": 5.0}
         module.add(TimeSeries(name="Motion_drift", description="d", data=moved, unit="micrometers", **times))
@@ -61,6 +64,11 @@ def test_channels_are_counted_and_coloured_by_their_label(page: Page) -> None:
     assert "5 good, 1 dead, 1 noisy, 1 out." in page.texts
     titles = [text for text in page.texts if text.startswith("electrode 2: ")]
     assert titles == ["electrode 2: dead"] * 2
+
+
+def test_power_is_drawn_by_depth(page: Page) -> None:
+    assert page.headings.count("ChannelSpectrum_quality: power by depth") == 1
+    assert any(text.startswith("Black is -7, white 3 dB over 1 µV²/Hz") for text in page.texts)
 
 
 def test_drift_is_drawn_over_the_raster(page: Page) -> None:

@@ -215,7 +215,7 @@ def _whole(number: float) -> int | float:
 
 
 def find_sortings(tree: RawTree) -> Iterator[Candidate]:
-    """Find finished sortings: folders of Phy and Kilosort, MountainSort's .mda."""
+    """Find finished sortings: folders of Phy and Kilosort, of SpikeInterface, MountainSort's .mda."""
     for path in tree.free("spike_clusters.npy"):
         folder = path.parent
         if folder / "spike_times.npy" not in tree.files:
@@ -231,6 +231,20 @@ def find_sortings(tree: RawTree) -> Iterator[Candidate]:
             files,
             role="sorting",
             notes=["a folder of Phy or Kilosort"],
+        )
+    for path in tree.free("spikeinterface_info.json", "numpysorting_info.json"):
+        folder = path.parent
+        if path in tree.claimed or folder.parent / "params.py" in tree.files:
+            continue  # the sorting in an analyzer; or the analyzer beside what was exported to Phy
+        if folder.name == "sorting" and folder.parent / "spikeinterface_info.json" in tree.files:
+            continue
+        yield Candidate(
+            "units",
+            "SpikeInterfaceSortingInterface",
+            {"folder_path": folder},
+            tree.below(folder),
+            role="sorting",
+            notes=["a sorting that SpikeInterface saved"],
         )
     for path in tree.free(".mda"):
         if "firings" in path.stem:

@@ -25,6 +25,7 @@ _CHANNEL_MEASURES = {
     "hf_power": "power at high frequencies",
 }
 _MOST_PIXELS = 1800
+_SPECTRUM_PIXELS = 400
 _BINS = 30
 _DEPTHS = re.compile(r"depths from (-?[\d.e+]+) to (-?[\d.e+]+) micrometers")
 
@@ -35,6 +36,10 @@ def draw_ephys_quality(content: SessionContent) -> Iterator[Figure]:
         kind = table.name.partition("_")[0]
         if kind == "ChannelQuality" and {"electrode", "label"} <= set(table.colnames):
             yield from _draw_channels(content, table)
+            name = table.name.replace("ChannelQuality", "ChannelSpectrum", 1)
+            spectrum = getattr(table.parent, "data_interfaces", {}).get(name)
+            if spectrum is not None:
+                yield from _draw_spectrum(content, table, spectrum)
         elif kind == "UnitQuality" and "verdict" in table.colnames:
             yield from _draw_metrics(content, table)
     for series in content.find("TimeSeries"):
@@ -66,6 +71,34 @@ def _draw_channels(content: SessionContent, table: Any) -> Iterator[Figure]:
         counts = ", ".join(f"{labels.count(label)} {label}" for label in dict.fromkeys(labels))
         body = Markup('<div class="row">{}</div>').format(Markup("").join(panels))
         yield Figure(f"{name_with_step(content, table)}: channels by depth", body, f"{counts}.")
+
+
+def _draw_spectrum(content: SessionContent, table: Any, spectrum: Any) -> Iterator[Figure]:
+    """Draw the power of each band by depth, in decibels."""
+    electrodes = content.nwbfile.electrodes
+    rows = np.asarray(table["electrode"].data[:], dtype=np.int64)
+    is_known = {"low_hz", "high_hz", "power"} <= set(spectrum.colnames)
+    if electrodes is None or "rel_y" not in electrodes.colnames or not is_known or not len(spectrum):
+        return
+    power = np.asarray(spectrum["power"].data[:], dtype=np.float64)
+    edges = np.append(spectrum["low_hz"].data[:], spectrum["high_hz"].data[-1]).astype(np.float64)
+    depths = np.asarray(electrodes["rel_y"].data[:], dtype=np.float64)[rows]
+    if power.shape != (len(spectrum), len(rows)) or not (edges > 0).all() or np.ptp(depths) == 0:
+        return
+    decibels = 10 * np.log10(np.where(power > 0, power, np.nan))
+    if not np.isfinite(decibels).any():
+        return
+    frequencies = np.geomspace(edges[0], edges[-1], _SPECTRUM_PIXELS, endpoint=False)
+    columns = np.searchsorted(edges, frequencies, side="right") - 1
+    levels = np.linspace(depths.max(), depths.min(), min(_SPECTRUM_PIXELS, 2 * len(np.unique(depths))))
+    nearest = np.abs(levels[:, None] - depths[None, :]).argmin(axis=1)
+    low, high = (float(value) for value in np.nanpercentile(decibels, (2, 99)))
+    span, extent = (float(np.log10(edges[0])), float(np.log10(edges[-1]))), (float(depths.min()), float(depths.max()))
+    plot = Plot(span, extent, width=560, height=320, x_label="log₁₀ of the frequency (Hz)", y_label="depth (µm)")
+    plot.picture(encode_picture(decibels[columns][:, nearest].T, low=low, high=high), span, extent)
+    text = f"Black is {low:.0f}, white {high:.0f} dB over 1 µV²/Hz; at each depth the nearest channel."
+    yield Figure(f"{name_with_step(content, spectrum)}: power by depth", plot.render(), text)
+    content.mark_shown(spectrum)
 
 
 def _draw_drift(content: SessionContent, series: Any, windows: Any) -> Figure:

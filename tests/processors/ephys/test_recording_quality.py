@@ -45,6 +45,10 @@ def test_channels_are_labelled_and_artefacts_are_intervals(session):
         assert table["electrode"].table is nwbfile.electrodes
         noise = np.delete(table["noise_uv"][:], [3, 11])
         assert 6 < noise.min() < noise.max() < 14
+        spectrum = module["ChannelSpectrum_quality"]
+        power = np.asarray(spectrum["power"][:])
+        assert power.shape == (len(spectrum), len(table))
+        assert (power[:, 3] < np.median(power, axis=1)).all()  # the dead channel
         periods = module["Artifacts_quality"]
         kinds = list(periods["kind"][:])
         times = np.column_stack([periods["start_time"][:], periods["stop_time"][:]])
@@ -53,6 +57,26 @@ def test_channels_are_labelled_and_artefacts_are_intervals(session):
     spoiled = times[[kind == "artefact" for kind in kinds]]
     assert np.abs(spoiled[0] - [11.0, 11.02]).max() < 2e-3
     assert pynwb.validate(path=session) == []
+
+
+def test_a_spectrum_has_the_power_of_tones_and_of_noise():
+    from nwbpipe.processors.ephys._channel_measures import _measure_bands, choose_bands
+
+    rate, rng = 20_000.0, np.random.default_rng(0)
+    seconds = np.arange(6000) / rate
+    values = rng.normal(0, 5.0, (6000, 2))
+    values[:, 1] += 20.0 * np.sin(2 * np.pi * 1000.0 * seconds)
+    bands = choose_bands(rate)
+    np.testing.assert_array_equal(bands[1:, 0], bands[:-1, 1])
+    assert (bands[0, 0], bands[-1, 1]) == (10.0, rate / 2)
+    power = _measure_bands(values, rate, bands)
+    np.testing.assert_allclose(np.median(power[0]), 25.0 / (rate / 2), rtol=0.2)
+    (tone,) = np.flatnonzero((bands[:, 0] <= 1000) & (bands[:, 1] > 1000))
+    assert power[1].argmax() == tone
+    # A tone's power is half its amplitude's square; leakage puts some of it into the neighbours.
+    near = slice(tone - 1, tone + 2)
+    total = ((power[1] - power[0])[near] * np.diff(bands, axis=1)[near, 0]).sum()
+    np.testing.assert_allclose(total, 200.0, rtol=0.1)
 
 
 def test_the_next_steps_take_the_labels(session):

@@ -53,6 +53,24 @@ def _read_rate(folder: Path) -> Any:
         return None
 
 
+@account("SpikeInterfaceSortingInterface")
+def probe_spikeinterface(arguments: Mapping[str, Any]) -> Account | None:
+    """Account for the spikes of a sorting or an analyzer that SpikeInterface saved."""
+    from nwbpipe.nwb_builders import list_spikeinterface_files
+
+    folder = Path(arguments["folder_path"])
+    files = tuple(list_spikeinterface_files(folder))
+    return Account("SpikeInterface", files, find_spikes=partial(_count_saved, folder))
+
+
+def _count_saved(folder: Path) -> Spikes:
+    from nwbpipe.nwb_builders import read_spikeinterface
+
+    sorting = read_spikeinterface(folder)
+    last = float(sorting.samples.max()) / sorting.rate if len(sorting.samples) else None
+    return Spikes(len(sorting.samples), len(np.unique(sorting.units)), last)
+
+
 @account("BlackrockSortingInterface")
 def probe_nev(arguments: Mapping[str, Any]) -> Account | None:
     """Account for the spikes of a .nev: a unit for each electrode and class, those of class 0 and 255 too."""

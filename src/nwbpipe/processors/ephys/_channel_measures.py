@@ -24,10 +24,17 @@ CHANNELS_FOR_ARTIFACTS = 16
 DEAD_NOISE, NOISY_NOISE = 0.3, 4.0
 #: Power density above 0.8 of half the sampling rate, in µV²/Hz, and over the group's median, of a noisy channel.
 NOISY_POWER, NOISY_POWER_RATIO = 0.02, 4.0
+#: Length of the windows of a spectrum: its steps are of 10 Hz.
+_WINDOW_S = 0.1
 
 
 def measure_channels(
-    recording: Any, groups: np.ndarray, seed: int | None, chunks: int = 40, seconds: float = 0.3
+    recording: Any,
+    groups: np.ndarray,
+    seed: int | None,
+    chunks: int = 40,
+    seconds: float = 0.3,
+    bands: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Measure each channel on chunks drawn at random.
 
@@ -40,13 +47,15 @@ def measure_channels(
     seed : int, optional
     chunks : int
     seconds : float
+    bands : ndarray, float64, shape (bands, 2), optional
+        Lower and upper end of bands in Hz, from `choose_bands`, to measure the power density in.
 
     Returns
     -------
     dict of str to ndarray, float64, shape (channels,)
         ``rms_uv`` and ``noise_uv`` (median absolute deviation / 0.6745) above 300 Hz, ``coherence`` and ``trend``
         (its running median along the probe), ``hf_power`` (µV²/Hz above 0.8 of half the sampling rate),
-        ``offset_uv`` (median).
+        ``offset_uv`` (median). With `bands` also ``spectrum``, shape (channels, bands), in µV²/Hz.
     """
     rate, samples = recording.sampling_frequency, recording.get_num_samples()
     size = max(2, min(int(seconds * rate), samples))
@@ -66,6 +75,8 @@ def measure_channels(
         parts["noise_uv"].append(np.median(np.abs(high - np.median(high, axis=0)), axis=0) / 0.6745)
         frequencies, power = welch(raw, fs=rate, axis=0, nperseg=min(size, int(0.01 * rate)))
         parts["hf_power"].append(power[frequencies > 0.8 * rate / 2].mean(axis=0))
+        if bands is not None:
+            parts.setdefault("spectrum", []).append(_measure_bands(raw, rate, bands))
         coherence = np.zeros(channels)
         for group in np.unique(groups):
             inside = groups == group
@@ -81,6 +92,20 @@ def measure_channels(
         measured["trend"][order] = _running_median(measured["coherence"][order])
     measured["coherence"] = measured["coherence"] - measured["trend"]
     return measured
+
+
+def choose_bands(rate: float) -> np.ndarray:
+    """Return lower and upper end of bands from 10 Hz to half the sampling rate, ever wider: up to 8 in an octave."""
+    edges = np.unique(np.rint(np.geomspace(1, rate / 2 * _WINDOW_S, 80))) / _WINDOW_S
+    return np.column_stack([edges[:-1], edges[1:]])
+
+
+def _measure_bands(raw: np.ndarray, rate: float, bands: np.ndarray) -> np.ndarray:
+    """Return the mean power density of each channel in each band: NaN where windows are too short for it."""
+    frequencies, power = welch(raw, fs=rate, axis=0, nperseg=min(len(raw), int(_WINDOW_S * rate)))
+    inside = [(frequencies >= low - 1e-6) & (frequencies < high - 1e-6) for low, high in bands]
+    spectrum = [power[chosen].mean(axis=0) if chosen.any() else np.full(raw.shape[1], np.nan) for chosen in inside]
+    return np.stack(spectrum, axis=1)
 
 
 def _running_median(values: np.ndarray) -> np.ndarray:

@@ -47,8 +47,9 @@ class RecordingQuality(Processor):
     """Measure each channel of a recording, label it, and find artefacts and saturation.
 
     Results go into ``ecephys``: ``ChannelQuality_<step>`` (a row for each channel: electrode, measures, label good,
-    dead, noisy or out) and ``Artifacts_<step>`` (`TimeIntervals` with their kind). `spikesorting` and `motion` take
-    them as inputs `channels` and `artifacts`.
+    dead, noisy or out), ``ChannelSpectrum_<step>`` (a row for each band of frequencies: the power density of each
+    channel) and ``Artifacts_<step>`` (`TimeIntervals` with their kind). `spikesorting` and `motion` take the first
+    and the last as inputs `channels` and `artifacts`.
 
     Notes
     -----
@@ -57,9 +58,9 @@ class RecordingQuality(Processor):
     """
 
     name: ClassVar[str] = "recording_quality"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     module: ClassVar[str] = "ecephys"
-    containers: ClassVar[tuple[str, ...]] = ("ChannelQuality", "Artifacts")
+    containers: ClassVar[tuple[str, ...]] = ("ChannelQuality", "ChannelSpectrum", "Artifacts")
     inputs: ClassVar[Mapping[str, Input]] = {
         "recording": Input("ElectricalSeries", but_not=("SpikeEventSeries",), doc="Voltages, as recorded")
     }
@@ -97,6 +98,22 @@ class RecordingQuality(Processor):
                 id=np.arange(len(rows)),
                 columns=columns,
                 colnames=[column.name for column in columns],
+            )
+        )
+        bands = arrays["bands"][:]
+        text = f"Power density of the channels of {context.name('ChannelQuality')}, in microvolts squared per Hz"
+        spectrum = [
+            VectorData(name="low_hz", description="Lower end of the band, in Hz", data=bands[:, 0]),
+            VectorData(name="high_hz", description="Upper end of the band, in Hz", data=bands[:, 1]),
+            VectorData(name="power", description=text, data=arrays["spectrum"][:]),
+        ]
+        module.add(
+            DynamicTable(
+                name=context.name("ChannelSpectrum"),
+                description=f"Spectrum of each channel of {series.name!r}: the median of 40 pieces of 0.3 s",
+                id=np.arange(len(bands)),
+                columns=spectrum,
+                colnames=[column.name for column in spectrum],
             )
         )
         times, kinds = (

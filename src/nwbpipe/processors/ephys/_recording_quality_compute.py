@@ -1,7 +1,8 @@
 """Measure the channels of a recording, and find artefacts and saturation: the compute module.
 
 Runs in the tool's own Python: standard library, numpy, h5py and SpikeInterface only. `compute` leaves in ``results``
-``channels/<measure>`` (see `_channel_measures.measure_channels`), ``labels`` (text), ``artifacts`` (float64, (n, 2):
+``channels/<measure>`` (see `_channel_measures.measure_channels`), ``bands`` (float64, (bands, 2): Hz), ``spectrum``
+(float32, (bands, channels): microvolts squared per Hz), ``labels`` (text), ``artifacts`` (float64, (n, 2):
 start and end in seconds in the session's clock) and ``kinds`` (text).
 """
 
@@ -12,7 +13,14 @@ from typing import Any, Callable, Dict, List, Mapping, Tuple
 import h5py
 import numpy as np
 
-from ._channel_measures import find_periods, label_channels, mark_artifacts, measure_channels, merge_periods
+from ._channel_measures import (
+    choose_bands,
+    find_periods,
+    label_channels,
+    mark_artifacts,
+    measure_channels,
+    merge_periods,
+)
 from ._preprocess import build_chain, estimate_noise, open_recording
 from ._spikesorting_series import read_clock, sample_times
 
@@ -26,7 +34,10 @@ def compute(request: Mapping[str, Any], results: h5py.File, progress: Callable[[
     raw, _ = open_recording(request, clock.rate)
     groups = np.asarray(raw.get_property("group"))
     progress(0.05, "measuring the channels")
-    measured = measure_channels(raw, groups, seed)
+    bands = choose_bands(raw.sampling_frequency)
+    measured = measure_channels(raw, groups, seed, bands=bands)
+    results["bands"] = bands
+    results["spectrum"] = measured.pop("spectrum").T.astype("float32")
     limits = {name: params[name] for name in ("dead", "noisy", "outside")}
     labels = label_channels(measured, groups, raw.get_channel_locations()[:, 1], limits)
     good = np.array([label == "good" for label in labels])
