@@ -64,9 +64,10 @@ def test_times_come_from_the_series_timestamps(tmp_path):
         ({"samples": 60_000}, InputError, "spikes lie after the recording"),
         ({"channels": 5}, InputError, "a channel that the recording lacks"),
         ({"group": "cluster_id\tgroup\n0\tgood\n\tgood\n"}, SourceError, "does not name its own cluster"),
+        ({"info": "cluster_id\tgroup\n0\tgood\n\tgood\n"}, SourceError, "does not name its own cluster"),
         ({"group": "cluster_id\tgroup\n0\tgood\n0\tmua\n"}, SourceError, "does not name its own cluster"),
     ],
-    ids=["rate", "duration", "channels", "blank id", "id twice"],
+    ids=["rate", "duration", "channels", "blank id", "blank id in cluster_info", "id twice"],
 )
 def test_another_recording_or_a_damaged_table_is_refused(session, tmp_path, change, error, text):
     before = session.read_bytes()

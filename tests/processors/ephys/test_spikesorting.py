@@ -61,6 +61,18 @@ def test_gains_are_microvolts(prepared):
     np.testing.assert_allclose(facts["offsets_to_uv"], 10.0)
 
 
+@pytest.mark.parametrize(
+    ("series", "text"),
+    [
+        ({"channel_conversion": [1.0, 0.0, np.nan, 1.0]}, r"(?s)channels have no gain.*1: 0, 2: nan"),
+        ({"conversion": 1.0}, r"(?s)no gain: its integers would be volts.*SeriesInterface with its conversion"),
+    ],
+)
+def test_channels_without_gain_are_refused(prepared, series, text):
+    with pytest.raises(InputError, match=text):
+        prepared(places=rec.column(4), **series)
+
+
 def test_geometry_is_that_of_the_series_columns(prepared):
     facts = prepared(places=rec.column(4), order=[2, 0, 3, 1], groups=["b", "a", "b", "a"])
     np.testing.assert_array_equal(facts["locations"], rec.column(4))

@@ -40,6 +40,18 @@ class SpikeInterfaceSortingInterface(BaseSortingExtractorInterface):  # type: ig
     Properties of the units, and the metrics that an analyzer measured, become columns. Spike times are samples over
     the sampling rate: the source's clock is that of the recording that was sorted. To have electrodes, waveforms
     and a record as well, load it as a result: ``nwbpipe load FILE.nwb spikesorting FOLDER``.
+
+    Parameters
+    ----------
+    folder_path : DirectoryPath
+        Folder of ``sorting.save(folder=…)`` or ``analyzer.save_as(folder=…)``, of any format.
+    verbose : bool
+        Not used.
+
+    Raises
+    ------
+    SourceError
+        The folder is neither, is damaged, or has a spike that belongs to no unit.
     """
 
     display_name = "SpikeInterface sorting"
@@ -47,14 +59,6 @@ class SpikeInterfaceSortingInterface(BaseSortingExtractorInterface):  # type: ig
     associated_suffixes = (".json", ".npy", ".zarr")
 
     def __init__(self, folder_path: DirectoryPath, *, verbose: bool = False) -> None:
-        """Read the sorting.
-
-        Parameters
-        ----------
-        folder_path : path
-            Folder of ``sorting.save(folder=…)`` or ``analyzer.save_as(folder=…)``, of any format.
-        verbose : bool
-        """
         super().__init__(verbose=verbose, folder_path=folder_path)
 
     @classmethod

@@ -57,7 +57,7 @@ class Lfp(Processor):
         """Check the series, and choose the channels."""
         series, path = context.input(nwbfile, "recording"), context.inputs["recording"].path
         check_band(series, None, path)
-        facts = describe_recording(series, path)
+        facts = describe_recording(series, path, needs_gain=False)
         if context.params.rate > sampling_rate(series):
             msg = "the rate of the field potential is above that of the recording"
             expected = f"at most {sampling_rate(series):g} Hz"

@@ -104,12 +104,29 @@ def find_locations(series: ElectricalSeries, group_of: list[int], where: str, ne
     return locations
 
 
-def describe_recording(series: ElectricalSeries, where: str, *, needs: str | None = None) -> dict[str, Any]:
+def check_gains(series: ElectricalSeries, gains_to_uv: list[float], where: str) -> None:
+    """Refuse channels whose stored values have no meaning in volts."""
+    hint = "convert it again from files that state the gain, or by SeriesInterface with its conversion"
+    unknown = [f"{number}: {gain:g}" for number, gain in enumerate(gains_to_uv) if gain == 0 or not np.isfinite(gain)]
+    if unknown:
+        msg = "channels have no gain"
+        found = ", ".join(unknown[:10]) + (", …" if len(unknown) > 10 else "")
+        raise InputError(msg, where=where, expected="microvolts to a step", found=found, hint=hint)
+    if np.issubdtype(series.data.dtype, np.integer) and all(gain == 1e6 for gain in gains_to_uv):
+        msg = "the series has no gain: its integers would be volts"
+        raise InputError(msg, where=where, expected="a conversion to volts", found="conversion 1", hint=hint)
+
+
+def describe_recording(
+    series: ElectricalSeries, where: str, *, needs: str | None = None, needs_gain: bool = True
+) -> dict[str, Any]:
     """Return the facts on a recording that `_preprocess` reads: rate, length, groups, positions, gains, delays."""
     channels = check_shape(series, where)
     names, group_of = _electrodes.electrode_groups(series)
     locations = find_locations(series, group_of, where, needs)
     gains, offsets = _electrodes.gains_and_offsets(series)
+    if needs_gain:
+        check_gains(series, gains, where)
     stand_in = np.column_stack([np.zeros(channels), 200.0 * np.arange(channels)])
     return {
         "rate": sampling_rate(series),
