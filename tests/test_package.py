@@ -241,7 +241,8 @@ def parts_of(path: Path) -> set[Path]:
 
 PARTS = sorted(set().union(*map(parts_of, COMPUTE)) - set(COMPUTE))
 KIT = sorted((ROOT / "src" / "nwbpipe_kit").glob("*.py"))
-TOOL_SIDE = [*COMPUTE, *PARTS, *KIT, PACKAGE / "environments" / "_worker.py", PACKAGE / "environments" / "_probe.py"]
+WORKER = sorted((PACKAGE / "environments").glob("_worker*.py"))
+TOOL_SIDE = [*COMPUTE, *PARTS, *KIT, *WORKER, PACKAGE / "environments" / "_probe.py"]
 
 
 def test_there_are_compute_modules() -> None:

@@ -46,8 +46,17 @@ with h5py.File(path, "r") as file:
     assert sorted(map(str, list_validation_errors(file))) == errors
 """
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    check = f"""
+import h5py, pynwb.validation
+pynwb.validation.get_cached_namespaces_to_validate = None
+from nwbpipe.session import list_validation_errors
+with h5py.File({str(session_nwb.with_name("fresh.nwb"))!r}, "r") as file:
+    assert "ndx-nwbpipe" in file["specifications"]
+    assert len(list_validation_errors(file)) == 2
+"""  # a process that has not loaded our schema either
+    for text in (code, check):
+        done = subprocess.run([sys.executable, "-c", text], cwd=root, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def test_schemas_that_differ_are_read(session_nwb: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,6 @@ import sys
 import time
 import traceback
 from functools import partial
-from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -30,46 +29,6 @@ FAILED, NO_MEMORY = 3, 4
 TEMPLATE = "--template"
 PACKAGE = "nwbpipe_compute"  # name here of the folder that the compute module lies in
 SERVED = "NWBPIPE_SERVED"  # for processes that the tool spawns: a file that says what the parent serves
-
-
-class TorchvisionImportFix(MetaPathFinder):
-    """Helps a torchvision that can't be imported beside this torch.
-
-    Some of its wheels are built for CUDA: beside a torch without CUDA their operators can't be loaded, and importing
-    it fails as one of them is looked up. What we run needs none of them; their names are enough. Where importing it
-    succeeds, nothing is done.
-    """
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Find torchvision as everyone does, but watch over its import."""
-        if name != "torchvision":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def exec_without_operators(module: Any) -> None:
-                try:
-                    execute(module)
-                except RuntimeError as error:
-                    if "torchvision::nms does not exist" not in str(error):
-                        raise
-                    import torch
-
-                    print("torchvision does not fit this torch: its operators are left out", flush=True)
-                    for part in [
-                        module_name for module_name in sys.modules if module_name.startswith("torchvision.")
-                    ]:
-                        del sys.modules[part]
-                    library = torch.library.Library("torchvision", "DEF")
-                    for operator in ("nms", "qnms"):
-                        library.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-                    self.library = library  # its definitions live as long as it does
-                    execute(module)
-
-            spec.loader.exec_module = exec_without_operators  # type: ignore[method-assign]
-        return spec
 
 
 def follow_parent() -> None:
@@ -286,7 +245,7 @@ def main(request_path: str) -> None:
 if __name__ == "__main__":
     here = str(Path(__file__).resolve().parent)
     sys.path[:] = [entry for entry in sys.path if entry != here]
-    sys.meta_path.insert(0, TorchvisionImportFix())
+    load_sibling("_worker_imports").install()
     if sys.argv[1] == "--check":
         answer = check(*sys.argv[2:])
         print("\n@check " + json.dumps(answer), flush=True)
@@ -295,6 +254,7 @@ if __name__ == "__main__":
         load_sibling("_worker_template").serve(main, sys.argv[2:])
     main(sys.argv[1])
 elif __name__ == "__mp_main__":  # a process that the tool spawned
+    load_sibling("_worker_imports").install()
     open_between_commits()
     if SERVED in os.environ:
         served = json.loads(Path(os.environ[SERVED]).read_text(encoding="utf-8"))["served"]

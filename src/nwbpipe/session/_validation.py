@@ -78,6 +78,8 @@ def _load_schemas(file: h5py.File) -> tuple[Any, list[Any]]:
     from pynwb import CORE_NAMESPACE, NWBHDF5IO, get_manager
     from pynwb.validation import get_cached_namespaces_to_validate
 
+    import nwbpipe.extensions  # noqa: F401  (loads our schema, which nearly every file holds)
+
     key = hash_schemas(file)
     if key not in _KNOWN_SCHEMAS:
         manager = get_manager()

@@ -1,4 +1,4 @@
-"""What the worker does for a tool that can't be imported as it is: a torchvision beside another torch."""
+"""What the worker changes in libraries as a tool imports them: a torchvision beside another torch, numba."""
 
 from __future__ import annotations
 
@@ -66,6 +66,32 @@ def test_another_failure_stays_one(tmp_path: Path) -> None:
     done = check(tmp_path, "no space left")
     assert done.returncode != 0
     assert "no space left" in done.stderr
+
+
+def test_compiled_code_is_kept_for_the_next_run(tmp_path: Path) -> None:
+    """A library may look for numba before it imports it, and may ask for no code to be kept."""
+    pytest.importorskip("numba", reason="it comes with SpikeInterface: pip install nwbpipe[demo]")
+    (tmp_path / "user.py").write_text(
+        r"""
+import importlib.util
+assert importlib.util.find_spec("numba") is not None
+import numba
+@numba.jit(nopython=True, cache=False)
+def double(x): return 2 * x
+@numba.njit
+def triple(x): return 3 * x
+namespace = {"jit": numba.jit}
+exec("@jit(nopython=True)\ndef no_file(x): return x", namespace)
+assert (double(2), triple(2), namespace["no_file"](2)) == (4, 6, 2)
+print("found", *(sum(function.stats.cache_hits.values()) for function in (double, triple)))
+"""
+    )
+    words = [sys.executable, _worker.__file__, "--check", "user", "-"]
+    for found in ("found 0 0", "found 1 1"):
+        done = subprocess.run(words, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert found in done.stdout
+    assert len(list((tmp_path / "__pycache__").glob("user.*.nbi"))) == 2
 
 
 def test_what_cannot_be_imported_fails(tmp_path: Path) -> None:
