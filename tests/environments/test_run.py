@@ -154,3 +154,11 @@ def test_a_kill_by_the_kernel_is_one_for_memory(tmp_path: Path, monkeypatch: pyt
             scratch=tmp_path,
             log=tmp_path / "log",
         )
+
+
+def test_of_a_progress_bar_the_last_frame_is_told(tmp_path: Path) -> None:
+    words = r"print('  0%|  | 0/9\r 50%|# | 5/9\r100%|##| 9/9'); print('ValueError: no spikes')"
+    child = subprocess.Popen(
+        [sys.executable, "-c", words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert _run._follow(child, tmp_path / "log", None, None) == (["100%|##| 9/9", "ValueError: no spikes"], False)

@@ -311,7 +311,7 @@ def _follow(
                         _, fraction, text = (line + " ").split(" ", 2)
                         progress(float(fraction), text.strip())
                 elif line:
-                    last_lines.append(line)
+                    last_lines.append(line.rpartition("\r")[2])  # of a progress bar the last frame
         if descriptor is not None:
             os.close(descriptor)
 

@@ -1,6 +1,7 @@
 """The compute module by itself: reading, times, checks of the sorter's parameters."""
 
 import importlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -156,6 +157,14 @@ def test_a_sorters_parameters_are_checked_without_running(compute):
         compute.check_sorter("spykingcircus2", {"filtering": 3})
     with pytest.raises(ModuleNotFoundError, match=r"'ironclust' is not installed; installed here: .*spykingcircus2"):
         compute.check_sorter("ironclust", {})
+
+
+def test_the_cause_of_a_sorters_failure_is_its_own_last_line(compute, tmp_path):
+    error = RuntimeError("Spike sorting failed. You can inspect the runtime trace in the log")
+    assert compute.find_cause(tmp_path, error) == str(error)
+    trace = "Traceback (most recent call last):\n  File ...\nRuntimeError: Motion estimation failed: no torch\n\n"
+    (tmp_path / "spikeinterface_log.json").write_text(json.dumps({"error": True, "error_trace": trace}))
+    assert compute.find_cause(tmp_path, error) == "RuntimeError: Motion estimation failed: no torch"
 
 
 def test_nested_parameters_are_merged_over_the_sorters_own(compute):
