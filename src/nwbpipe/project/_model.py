@@ -57,6 +57,7 @@ class ResourcesSection(StrictModel):
     cpu: int | None = Field(default=None, ge=0)
     memory_gb: float | None = Field(default=None, ge=0)
     gpu: int | None = Field(default=None, ge=0)
+    gpu_memory_gb: float | None = Field(default=None, ge=0)
     disk_gb: float | None = Field(default=None, ge=0)
     kind: Literal["standard", "imaging", "ephys", "video"] | None = None
     time_limit_s: float | None = Field(default=None, gt=0)

@@ -177,6 +177,12 @@ def _expand_sweep(
             complain("the sweep names the same parameters twice", "steps", name, "sweep", found=repr(chosen))
             continue
         resources = replace(method.resources_for(checked), **merged.resources)
+        if resources.gpu_memory_gb and not resources.gpu:
+            complain(
+                "gpu_memory_gb is a part of a GPU, and the step asks for none", "steps", name, "resources",
+                found=f"gpu_memory_gb = {resources.gpu_memory_gb:g}", hint="add gpu = 1",
+            )  # fmt: skip
+            continue
         variants[variant] = Step(
             variant, method, checked, dict(merged.inputs), (), merged.seed, section.primary, resources, merged.policy
         )

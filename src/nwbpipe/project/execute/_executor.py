@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from nwbpipe.processors import Resources
 from nwbpipe.project.execute._run_job import Job, JobOutcome
+
+_UNKNOWN, _TAKEN = -1.0, -2.0  # of the memory of a GPU: not known; not known, and in use
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Capacity:
         In all.
     in_use : dict
         Resources of the jobs that run, by token.
+    gpu_memory_gb : tuple of float
+        Memory of each GPU; 0 where it is not known: such a GPU is not shared.
     """
 
     slots: int
@@ -59,12 +63,16 @@ class Capacity:
     memory_gb: float
     gpu: int
     in_use: dict[int, Resources] = field(default_factory=dict)
+    gpu_memory_gb: tuple[float, ...] = ()
 
     def explain_refusal(self, wanted: Resources) -> str:
         """Return why a job can never run here; "" if it can."""
         for name, limit in (("cpu", self.cpu), ("memory_gb", self.memory_gb), ("gpu", self.gpu)):
             if getattr(wanted, name) > limit:
                 return f"needs {name} = {getattr(wanted, name):g}, but there is {limit:g}"
+        known = [memory for memory in self.gpu_memory_gb if memory]
+        if wanted.gpu and len(known) == self.gpu and not self._have_gpus([wanted]):
+            return f"needs gpu_memory_gb = {wanted.gpu_memory_gb:g}, but the largest GPU has {max(known):g}"
         return ""
 
     def fits(self, wanted: Resources) -> bool:
@@ -74,8 +82,28 @@ class Capacity:
             len(self.in_use) < self.slots
             and sum(used.cpu for used in busy) + wanted.cpu <= self.cpu
             and sum(used.memory_gb for used in busy) + wanted.memory_gb <= self.memory_gb
-            and sum(used.gpu for used in busy) + wanted.gpu <= self.gpu
+            and self._have_gpus([*busy, wanted])
         )
+
+    def _have_gpus(self, jobs: Sequence[Resources]) -> bool:
+        """Return True if jobs can run side by side on the GPUs; which of them each gets is chosen where it runs."""
+        memory = [*self.gpu_memory_gb[: self.gpu], *[0.0] * (self.gpu - len(self.gpu_memory_gb))]
+        free = sorted(
+            size or _UNKNOWN for size in memory
+        )  # whole GPUs first, so that the large ones are left to be shared
+        shared = [job for job in jobs if job.gpu and job.gpu_memory_gb]
+        whole = sum(job.gpu for job in jobs if not job.gpu_memory_gb)
+        if whole > len(free):
+            return False
+        free = free[whole:]
+        for job in sorted(shared, key=lambda job: (-job.gpu, -job.gpu_memory_gb)):
+            # One whose memory is not known is taken as a whole.
+            fitting = [number for number, left in enumerate(free) if left >= job.gpu_memory_gb or left == _UNKNOWN]
+            if len(fitting) < job.gpu:
+                return False
+            for number in fitting[: job.gpu]:
+                free[number] = _TAKEN if free[number] == _UNKNOWN else free[number] - job.gpu_memory_gb
+        return True
 
 
 class Executor(Protocol):

@@ -16,7 +16,7 @@ from nwbpipe.errors import WorkError
 from nwbpipe.machine import child_python, close_python_path
 from nwbpipe.processors import Resources
 from nwbpipe.project._model import ExecutorSpec
-from nwbpipe.project.execute._devices import list_gpus
+from nwbpipe.project.execute._devices import list_gpus, read_gpu_memory
 from nwbpipe.project.execute._executor import Capacity, Event
 from nwbpipe.project.execute._limits import read_worker_limits
 from nwbpipe.project.execute._run_job import Job, JobOutcome
@@ -85,7 +85,9 @@ class LocalExecutor:
         memory = min(memory, self._limits.memory_gb or memory)
         count = len(list_gpus()) if spec.gpus is None else spec.gpus
         self._share = max(1, cores // slots)
-        self.capacity = Capacity(slots, max(cores, slots), memory, count)
+        memory_of = read_gpu_memory()
+        gpu_memory = tuple(memory_of.get(name, 0.0) for name in list_gpus()[:count])
+        self.capacity = Capacity(slots, max(cores, slots), memory, count, gpu_memory_gb=gpu_memory)
         self._happened: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
         self._workers: list[_Worker] = []
         self._tokens = 0

@@ -59,7 +59,7 @@ class Job:
         HDF5 paths, or addresses of artefacts.
     session_inputs : sequence of (str, mapping of str to str)
         For a step of project scope: key of each session, and the HDF5 paths of its inputs.
-    threads, gpu, disk_gb, time_limit_s
+    threads, gpu, disk_gb, time_limit_s, gpu_memory_gb
         Resources that it may use.
     """
 
@@ -79,6 +79,7 @@ class Job:
     gpu: int = 0
     disk_gb: float = 0.0
     time_limit_s: float | None = None
+    gpu_memory_gb: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def execute_job(values: Mapping[str, Any], progress: Callable[[float, str], None
     started, cpu = format_now(), time.process_time()
     record, computed, log, error = None, False, None, None
     try:
-        with use_settings(planner.tool_settings), reserve_gpus(job.gpu) as visible:
+        with use_settings(planner.tool_settings), reserve_gpus(job.gpu, job.gpu_memory_gb) as visible:
             record, computed, log = _run(planner, job, visible, progress)
     except (KeyboardInterrupt, SystemExit):
         raise

@@ -207,7 +207,7 @@ class Runner:
             session.session_id if session else "", str((session and session.spec) or ""),
             str(session.file) if session else "", state.step, state.run, state.key, dict(state.inputs),
             state.session_inputs, self.executor.choose_threads(resources), resources.gpu, resources.disk_gb,
-            resources.time_limit_s,
+            resources.time_limit_s, resources.gpu_memory_gb,
         )  # fmt: skip
         token = self.executor.submit(job, resources)
         self._running[token] = _ActiveRun(state, job, lease, tries)
