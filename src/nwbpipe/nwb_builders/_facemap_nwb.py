@@ -207,7 +207,12 @@ class _FacemapWriter:
 
 def _pupil_signals(pupil: FacemapPupil) -> list[tuple[str, Array, str, str]]:
     rows: Mapping[str, tuple[Array | None, str, str]] = {
-        "area": (pupil.area, "pixels^2", "area of the pupil; NaN where none was found"),
+        "area": (
+            pupil.area,
+            "pixels^2",
+            "area of the pupil; NaN where none was found: "
+            f"it was in {np.isfinite(pupil.area).mean():.1%} of the frames",
+        ),
         "area_smoothed": (pupil.area_smooth, "pixels^2", "area of the pupil, outliers and gaps replaced"),
         "squared_semiaxes": (pupil.squared_semiaxes, "pixels^2", "squared semi-axes of the pupil's ellipse"),
         "axis_directions": (

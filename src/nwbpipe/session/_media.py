@@ -115,9 +115,9 @@ def remove_medium(session: SessionFile, name: str, note: Mapping[str, Any]) -> s
     try:
         if isinstance(session.folder, Path):
             file = session.folder / path
-            made = mark_of(file) if os.path.lexists(file) else None
+            mark = mark_of(file) if os.path.lexists(file) else None
             change = _find_local_change(file, note)
-            return change or ("" if made is None or remove_file(file, made) else _CHANGED)
+            return change or ("" if mark is None or remove_file(file, mark) else _CHANGED)
         store, _ = open_location(str(session))
         if not store.exists(path):
             return ""

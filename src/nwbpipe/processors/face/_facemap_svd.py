@@ -112,7 +112,7 @@ class FacemapSvd(Processor):
     """
 
     name: ClassVar[str] = "facemap_svd"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # all rows of a motion ROI; singular values of each
     module: ClassVar[str] = "behavior"
     inputs: ClassVar[Mapping[str, Input]] = {
         "video": Input(

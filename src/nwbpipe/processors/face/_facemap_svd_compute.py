@@ -11,6 +11,8 @@ video's length:
 * without ``motSVD`` the movie SVD stays unfinished (#173): ``motSVD`` is always on, its result kept on demand;
 * its running signal transforms frames by ``fft2(x)`` and drops what that returns, so that it is noise: here the
   transform is done in place, as was meant;
+* the singular values of the region that it computes last are kept alone (#107): those of all regions are;
+* the last row of bins of a motion ROI is left out, and none of its columns: it counts;
 * in videos under 2000 frames masks and projections carry the singular values, which are lost: they are taken out
   again, so that masks have unit norm in every case.
 """
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import os
 import random
+import weakref
 from pathlib import Path
 from typing import Any, Callable
 
@@ -117,18 +120,35 @@ def overwrite_input(transform: Any) -> Any:
     return call_with_copies
 
 
-def patch_facemap(facemap_process: Any, utils: Any, components: int, progress: Progress, total: int) -> None:
-    """Put right what can only be put right inside Facemap (see the module's docstring)."""
+def patch_facemap(
+    facemap_process: Any, utils: Any, components: int, progress: Progress, total: int
+) -> dict[str, list[Any]]:
+    """Put right what can only be put right inside Facemap (see the module's docstring).
+
+    Returns what will hold the singular values: under "mot" and "mov", an array or None for each region.
+    """
     for name in ("process_pupil_ROIs", "process_blink_ROIs"):
         setattr(facemap_process, name, pass_copies(getattr(facemap_process, name)))
     running = facemap_process.running
     running.fft2, running.ifft2 = overwrite_input(running.fft2), overwrite_input(running.ifft2)
-    svd, get_frames = facemap_process.compute_SVD, utils.get_frames
+    svd, get_frames, svdecon = facemap_process.compute_SVD, utils.get_frames, utils.svdecon
     read = 0
+    spectra: list[
+        tuple[Any, Any]
+    ] = []  # of all decompositions: the left vectors, if they are still there, and values
+    singular_values: dict[str, list[Any]] = {"mot": [], "mov": []}
+
+    def svdecon_noted(*args: Any, **options: Any) -> Any:
+        usv = svdecon(*args, **options)
+        spectra.append((weakref.ref(usv[0]), usv[1]))
+        return usv
 
     def compute_svd(*args: Any, **options: Any) -> Any:
         options["ncomps"] = components
-        return svd(*args, **options)
+        decomposed = svd(*args, **options)
+        for name, masks in zip(("mot", "mov"), decomposed):
+            singular_values[name] = [next((s for u, s in spectra if u() is mask), None) for mask in masks]
+        return decomposed
 
     def get_frames_counted(images: Any, containers: Any, wanted: Any, cumulative: Any) -> None:
         nonlocal read
@@ -140,8 +160,10 @@ def patch_facemap(facemap_process: Any, utils: Any, components: int, progress: P
         raise ValueError("a frame of the video can't be read (Facemap: %s)" % " ".join(map(str, texts)))
 
     facemap_process.compute_SVD = compute_svd
+    utils.svdecon = svdecon_noted
     utils.get_frames = get_frames_counted
     utils.print = refuse  # its only print says that a frame could not be read
+    return singular_values
 
 
 def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
@@ -164,10 +186,15 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         frames = check_video(files, facts, rois, details)
     finally:
         utils.close_videos(details[3])
+    for roi in rois:
+        if roi["rind"] == MOTION:
+            roi["yrange"] = np.append(roi["yrange"], roi["yrange"][-1] + 1)
     wants_svd = params["motion_svd"] or params["movie_svd"]
     full = bool(params["full_frame"] and wants_svd)
     chunks = min(frames, 15000) if full or params["motion_rois"] else 0
-    patch_facemap(process, utils, params["n_components"], progress, min(1000, frames) + chunks + frames)
+    singular_values = patch_facemap(
+        process, utils, params["n_components"], progress, min(1000, frames) + chunks + frames
+    )
     scratch = Path(request["scratch"])
     options = {
         "sbin": params["sbin"],
@@ -183,7 +210,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     )
     # Written by Facemap itself a moment ago, in our own scratch folder.
     proc = np.load(saved, allow_pickle=True).item()
-    regions = store_results(results, proc, params)
+    regions = store_results(results, proc, params, singular_values)
     progress(1.0, "%d frames" % frames)
     return {
         "frames": frames,
@@ -211,15 +238,15 @@ def unscale(masks: np.ndarray, projections: np.ndarray, values: np.ndarray | Non
     return masks[:, :, order] / norms, projections[:, order] / norms, norms
 
 
-def store_results(results: h5py.File, proc: dict[str, Any], params: dict[str, Any]) -> list[str]:
+def store_results(
+    results: h5py.File, proc: dict[str, Any], params: dict[str, Any], singular_values: dict[str, list[Any]]
+) -> list[str]:
     """Put what was found into `results`; return the regions of the SVDs, in words."""
-    rois = [roi for roi in proc["rois"] or [] if roi["rind"] == MOTION]
     regions = ["full frame"] + [
         "motion ROI %d, x %d to %d, y %d to %d (pixels)"
-        % (k, roi["xrange"][0], roi["xrange"][-1], roi["yrange"][0], roi["yrange"][-1])
-        for k, roi in enumerate(rois, 1)
+        % (k, roi["x"][0], roi["x"][1] - 1, roi["y"][0], roi["y"][1] - 1)
+        for k, roi in enumerate(params["motion_rois"], 1)
     ]
-    last = len(regions) - 1
     for kind, short, option in (("motion_svd", "mot", "motion_svd"), ("movie_svd", "mov", "movie_svd")):
         if not params[option]:
             continue
@@ -227,9 +254,7 @@ def store_results(results: h5py.File, proc: dict[str, Any], params: dict[str, An
             if not len(projections):
                 continue
             masks = np.asarray(proc[short + "Mask_reshape"][index])
-            # Facemap keeps the singular values of the region that it computed last.
-            values = np.asarray(proc[short + "Sv"]) if index == last else None
-            masks, projections, values = unscale(masks, np.asarray(projections), values)
+            masks, projections, values = unscale(masks, np.asarray(projections), singular_values[short][index])
             count = params["n_components"]
             group = results.create_group("%s/%d" % (kind, index))
             group["projections"] = projections[:, :count].astype(np.float32)

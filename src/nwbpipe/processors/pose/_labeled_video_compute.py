@@ -25,17 +25,17 @@ def draw_segment(image: np.ndarray, first: Any, last: Any, radius: float, colour
     """Draw a line with round ends in place; a disc where both ends are one point; what is outside is left out."""
     (x0, y0), (x1, y1) = first, last
     height, width = image.shape[:2]
-    left, right = max(0, int(min(x0, x1) - radius - 1)), min(width, int(max(x0, x1) + radius + 3))
+    first_column, last_column = max(0, int(min(x0, x1) - radius - 1)), min(width, int(max(x0, x1) + radius + 3))
     top, bottom = max(0, int(min(y0, y1) - radius - 1)), min(height, int(max(y0, y1) + radius + 3))
-    if left >= right or top >= bottom:
+    if first_column >= last_column or top >= bottom:
         return
-    y, x = np.mgrid[top:bottom, left:right]
+    y, x = np.mgrid[top:bottom, first_column:last_column]
     dx, dy = x1 - x0, y1 - y0
     length = dx * dx + dy * dy
     along = np.clip(((x - x0) * dx + (y - y0) * dy) / length, 0, 1) if length > 0 else np.zeros(x.shape)
     distance = np.hypot(x - x0 - along * dx, y - y0 - along * dy)
     cover = np.clip(radius + 0.5 - distance, 0, 1)[..., None]
-    part = image[top:bottom, left:right]
+    part = image[top:bottom, first_column:last_column]
     part[...] = np.rint(part + cover * (np.asarray(colour, dtype=np.float64) - part)).astype(np.uint8)
 
 
@@ -53,32 +53,32 @@ class Pose:
         points, sure = [], []
         for keypoint in facts["keypoints"]:
             position = file[keypoint["data"]][()] * keypoint["conversion"] + keypoint["offset"]
-            shown = np.isfinite(position).all(axis=1)
+            likely = np.isfinite(position).all(axis=1)
             if keypoint["confidence"] is not None and min_likelihood is not None:
-                shown &= np.nan_to_num(file[keypoint["confidence"]][()]) >= min_likelihood
+                likely &= np.nan_to_num(file[keypoint["confidence"]][()]) >= min_likelihood
             points.append(position)
-            sure.append(shown)
+            sure.append(likely)
         self.points, self.shown = np.stack(points, axis=1), np.stack(sure, axis=1)
         self.edges = facts["edges"]
 
     def find_sample(self, time: float, within: float) -> int | None:
         """Return the sample nearest to a time; None if it is farther away than `within` seconds."""
-        after = int(np.searchsorted(self.times, time))
-        near = [number for number in (after - 1, after) if 0 <= number < self.times.size]
+        following = int(np.searchsorted(self.times, time))
+        near = [number for number in (following - 1, following) if 0 <= number < self.times.size]
         number = min(near, key=lambda sample: abs(self.times[sample] - time))
         return number if abs(self.times[number] - time) <= within else None
 
     def draw(self, image: np.ndarray, sample: int, radius: float, colours: np.ndarray, skeleton: bool) -> int:
         """Draw one sample in place; return the number of keypoints that were drawn."""
-        points, shown = self.points[sample], self.shown[sample]
+        points, likely = self.points[sample], self.shown[sample]
         for first, last in self.edges if skeleton else ():
-            if shown[first] and shown[last]:
+            if likely[first] and likely[last]:
                 colour = (colours[first].astype(float) + colours[last]) / 2
                 draw_segment(image, points[first], points[last], max(0.5, radius / 4), colour)
-        for number in np.flatnonzero(shown):
+        for number in np.flatnonzero(likely):
             draw_segment(image, points[number], points[number], radius + 1, (0, 0, 0))
             draw_segment(image, points[number], points[number], radius, colours[number])
-        return int(shown.sum())
+        return int(likely.sum())
 
 
 class VideoWriter:
@@ -133,7 +133,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
             times = np.asarray(file[item["timestamps"]][()], dtype=np.float64)
     within = 0.5 * (float(np.median(np.diff(times))) if times is not None and times.size > 1 else 0.0)
     within = 0.5 / item["rate"] if times is None else within + 1e-9
-    expected, shown, matched, count = facts["frames"], [], 0, 0
+    expected, counts, matched, count = facts["frames"], [], 0, 0
     writer = VideoWriter(Path(request["scratch"]) / "labeled.mp4", params["crf"], request["threads"])
     try:
         for image in iter_frames(item, facts["starting_frame"]):
@@ -150,7 +150,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
                     colours = make_colours(pose.points.shape[1])
                     drawn += pose.draw(image, sample, radius, colours, params["skeleton"])
             writer.add(image, time)
-            shown.append(drawn)
+            counts.append(drawn)
             count += 1
             if count % 16 == 0:
                 progress(0.98 * (count / expected if expected else 0.5), "%d frames" % count)
@@ -160,13 +160,13 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         raise ValueError(explain_count(count, expected))
     if not matched:
         raise ValueError("none of the pose's samples is at the time of a frame: they are of other times")
-    results["shown"] = np.array(shown, dtype=np.int32)
+    results["shown"] = np.array(counts, dtype=np.int32)
     total = sum(pose.shown.size for pose in poses)
     progress(1.0, "%d frames" % count)
     return {
         "frames": count,
         "matched": matched,
-        "shown": int(np.sum(shown)),
+        "shown": int(np.sum(counts)),
         "sure": min(float(share) for pose in poses for share in pose.shown.mean(axis=0)) if total else 0.0,
         "colours": ["#%02x%02x%02x" % tuple(colour) for colour in make_colours(poses[0].points.shape[1])],
         "tool_version": av.__version__,

@@ -80,7 +80,7 @@ def _take(name: str, memory_gb: float) -> ExitStack | None:
             locks.enter_context(FileLock(path).acquire(timeout=0))
             return locks.pop_all()
         return None
-    wanted = min(math.ceil(memory_gb), size)  # of a card of 11.8 GB, 11.5 is all
+    parts = min(math.ceil(memory_gb), size)  # of a card of 11.8 GB, 11.5 is all
     with ExitStack() as locks:
         file = locks.enter_context(os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "rb"))
         try:
@@ -89,11 +89,11 @@ def _take(name: str, memory_gb: float) -> ExitStack | None:
             return None
         with FileLock(path.with_suffix(".counting")):  # two that count at once could stop each other
             for part in range(size):
-                if wanted:
+                if parts:
                     with suppress(Timeout):
                         locks.enter_context(FileLock(path.with_suffix(f".gb{part}")).acquire(timeout=0))
-                        wanted -= 1
-        return locks.pop_all() if not wanted else None
+                        parts -= 1
+        return locks.pop_all() if not parts else None
 
 
 @contextmanager
@@ -124,8 +124,8 @@ def reserve_gpus(count: int, memory_gb: float = 0.0) -> Iterator[str]:
         with ExitStack() as locks:
             names: list[str] = []
             for name in gpus:
-                if len(names) < count and (held := _take(name, memory_gb)):
-                    locks.enter_context(held)
+                if len(names) < count and (card := _take(name, memory_gb)):
+                    locks.enter_context(card)
                     names.append(name)
             if len(names) == count:
                 yield ",".join(names)

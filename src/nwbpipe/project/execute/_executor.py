@@ -70,9 +70,9 @@ class Capacity:
         for name, limit in (("cpu", self.cpu), ("memory_gb", self.memory_gb), ("gpu", self.gpu)):
             if getattr(wanted, name) > limit:
                 return f"needs {name} = {getattr(wanted, name):g}, but there is {limit:g}"
-        known = [memory for memory in self.gpu_memory_gb if memory]
-        if wanted.gpu and len(known) == self.gpu and not self._have_gpus([wanted]):
-            return f"needs gpu_memory_gb = {wanted.gpu_memory_gb:g}, but the largest GPU has {max(known):g}"
+        sizes = [memory for memory in self.gpu_memory_gb if memory]
+        if wanted.gpu and len(sizes) == self.gpu and not self._have_gpus([wanted]):
+            return f"needs gpu_memory_gb = {wanted.gpu_memory_gb:g}, but the largest GPU has {max(sizes):g}"
         return ""
 
     def fits(self, wanted: Resources) -> bool:
@@ -98,7 +98,9 @@ class Capacity:
         free = free[whole:]
         for job in sorted(shared, key=lambda job: (-job.gpu, -job.gpu_memory_gb)):
             # One whose memory is not known is taken as a whole.
-            fitting = [number for number, left in enumerate(free) if left >= job.gpu_memory_gb or left == _UNKNOWN]
+            fitting = [
+                number for number, memory in enumerate(free) if memory >= job.gpu_memory_gb or memory == _UNKNOWN
+            ]
             if len(fitting) < job.gpu:
                 return False
             for number in fitting[: job.gpu]:
