@@ -28,6 +28,7 @@ from typer.models import ArgumentInfo, OptionInfo
 from nwbpipe.cli import _main
 from nwbpipe.cli.cmd_export import Format
 from nwbpipe.cli.cmd_inspect import Viewer
+from nwbpipe.cli.cmd_pose import Method
 from nwbpipe.processors import processor, processor_names
 from tests.cli.stand_ins import Answer
 
@@ -78,6 +79,12 @@ ALIASES = {
     "watch write_unit profile": "command",
     "watch write_dockerfile executor": "kind",
     "verify session": None,
+    "pose new-project output": "folder",
+    "pose new-project keypoints": "bodyparts",
+    "pose new-project edges": "skeleton",
+    "pose new-project frames": "n_frames",
+    "pose import-labels project": "project",
+    "pose export-labels output": "folder",
     "qc thresholds": None,
     "compare words": None,
     "compare figure": None,
@@ -116,6 +123,8 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "inspect viewer": ((Viewer.REPORT, []), (Viewer.NEUROSIFT, [])),
     "init folder": (None, ("changed", ["changed/nwbpipe.toml"])),
     "tools dockerfile output": (None, ("changed", ["changed"])),
+    "pose new-project method": ((Method.KMEANS, []), (Method.UNIFORM, ["uniform"])),
+    "pose new-project edges": ((["c,d"], []), (["a,b"], ["a", "b"])),
     "processors name": (None, ("suite2p", ["suite2p"])),
     "interfaces name": (None, ("TrialsInterface", ["TrialsInterface"])),
     "trust paths": ((["a"], []), (["changed", "second"], ["changed", "second"])),

@@ -28,6 +28,7 @@ from nwbpipe.cli import (
     cmd_load,
     cmd_log,
     cmd_new,
+    cmd_pose,
     cmd_process,
     cmd_processors,
     cmd_qc,
@@ -88,6 +89,7 @@ app.command("serve")(cmd_serve.serve)
 app.command("help")(cmd_help.show_help)
 app.add_typer(cmd_edit.app, name="edit")
 app.add_typer(cmd_tools.app, name="tools")
+app.add_typer(cmd_pose.app, name="pose")
 
 
 _INTERRUPTED = 130  # what typer ends with at a KeyboardInterrupt, without a word

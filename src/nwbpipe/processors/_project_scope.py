@@ -64,9 +64,15 @@ class ProjectProcessor(Processor):
     of the compute module ``"sessions"`` takes the place of ``"inputs"`` and ``"facts"``: a list with an entry for
     each session, ``{"inputs": {...}, "facts": {...}}``, in the order of their content: it does not depend on names.
     What is no input of sessions, a `Folder`, is in ``"inputs"``, with the facts of `prepare_folders` in ``"facts"``.
+
+    Class attributes
+    ----------------
+    any_of : tuple of str
+        Names of optional inputs of which a step binds one or more.
     """
 
     module: ClassVar[str] = ""
+    any_of: ClassVar[tuple[str, ...]] = ()
 
     def identify_folder(self, name: str, folder: Path) -> str:
         """Return the identity of what the folder bound to the input `name` is read for: by default all its files.

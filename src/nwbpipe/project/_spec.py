@@ -66,8 +66,9 @@ class Step:
 
     @property
     def reads_sessions(self) -> bool:
-        """False if all inputs are folders."""
-        return not all(isinstance(declared, Folder) for declared in self.method.inputs.values())
+        """False if all inputs are folders, or optional ones of sessions that are not bound."""
+        inputs = {name: item for name, item in self.method.inputs.items() if not isinstance(item, Folder)}
+        return any(name in self.inputs or not declared.optional for name, declared in inputs.items())
 
 
 @dataclass(frozen=True)

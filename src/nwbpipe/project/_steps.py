@@ -211,6 +211,13 @@ def _find_upstream(
 
 def _check_artefacts(step: Step, steps: Mapping[str, Step], complain: Complain) -> None:
     """Refuse an artefact that is not bound to a step that makes it, and any other input that is bound to one."""
+    choices = step.method.any_of if isinstance(step.method, ProjectProcessor) else ()
+    if choices and not set(choices) & set(step.inputs):
+        names = " or ".join(choices)
+        complain(
+            f"{step.name!r} needs one of its inputs {names}, and none is bound", "steps", step.name, "inputs",
+            expected=f'{choices[0]} = "…"', hint=step.method.inputs[choices[0]].doc,
+        )  # fmt: skip
     for name, declaration in step.method.inputs.items():
         binding = step.inputs.get(name, "")
         if isinstance(declaration, Folder):

@@ -4,6 +4,8 @@ from nwbpipe.review._compare import Comparison, StepCost, StepPair, compare
 from nwbpipe.review._compare_units import UnitComparison, UnitMatch, UnitPair, UnitTable, compare_units, has_units
 from nwbpipe.review._curate import curate, read_curated_cells, read_labels
 from nwbpipe.review._label_tables import LabelRow, LabelTable, list_label_steps, read_label_table
+from nwbpipe.review._pose_labels import ImportedLabels, export_pose_labels, import_pose_labels
+from nwbpipe.review._pose_project import NewProject, new_pose_project
 from nwbpipe.review._quality import (
     QualityVerdict,
     SessionQuality,
@@ -19,8 +21,10 @@ from nwbpipe.review._quality import (
 
 __all__ = [
     "Comparison",
+    "ImportedLabels",
     "LabelRow",
     "LabelTable",
+    "NewProject",
     "QualityVerdict",
     "SessionQuality",
     "StepCost",
@@ -32,12 +36,15 @@ __all__ = [
     "compare",
     "compare_units",
     "curate",
+    "export_pose_labels",
     "has_units",
+    "import_pose_labels",
     "list_imaging_steps",
     "list_label_steps",
     "list_measurable_steps",
     "list_unmeasured_steps",
     "measure_quality",
+    "new_pose_project",
     "passed",
     "read_curated_cells",
     "read_label_table",

@@ -91,7 +91,74 @@ def commit_curation(
     InputError
         If the state of the step is not the one that was seen.
     """
-    name, run_id = check_step_name(name_curation(step)), uuid.uuid4().hex
+    record, _ = commit_given(
+        session,
+        name_curation(step),
+        (judged,),
+        write,
+        key_inputs={"run": run.run_id},
+        values=values,
+        sources=sources,
+        started=started,
+        already=already,
+        replace=replace,
+        lock_timeout=lock_timeout,
+        of=step,
+    )
+    return record
+
+
+def commit_given(
+    session: SessionFile,
+    name: str,
+    inputs: tuple[ObjectRecord, ...],
+    write: Callable[[NWBFile], None],
+    *,
+    key_inputs: Mapping[str, str],
+    values: Mapping[str, Any],
+    sources: tuple[dict[str, Any], ...],
+    started: datetime,
+    already: str,
+    replace: bool,
+    lock_timeout: float,
+    of: str | None = None,
+) -> tuple[RunRecord, bool]:
+    """Write what a person gave and its record in one transaction; return the record, and False if it was there.
+
+    Parameters
+    ----------
+    session : SessionFile
+    name : str
+        Name of the step.
+    inputs : tuple of ObjectRecord
+        What it is about.
+    write : callable
+        Adds it to the file.
+    key_inputs : mapping of str to str
+        What the record's key is made of beside `values`.
+    values : mapping
+        What was given as plain JSON, with ``who``.
+    sources : tuple of dict
+        Path, size and hash of the files that it was read from.
+    started : datetime
+    already : str
+        What the step has already if it was given before: ``labels``.
+    replace : bool
+    lock_timeout : float
+    of : str, optional
+        The step that was judged: decisions on it are always written anew.
+
+    Raises
+    ------
+    ResultExistsError
+        If there is an earlier one, and `replace` is false.
+    """
+    name, run_id = check_step_name(name), uuid.uuid4().hex
+    key = run_key(CURATION, 1, values, None, key_inputs)
+    if of is None:
+        current = session.read(lambda reader: reader.find_result(name))
+        if current is not None and current.key == key:
+            return current, False
 
     def make_room(change: SessionChange) -> list[str]:
         records = read_records(change.file)
@@ -103,8 +170,11 @@ def commit_curation(
                 raise InputError(msg, where=str(session), hint="look at them again; nothing was written")
         if earlier is None:
             return []
+        if earlier.processor != CURATION:
+            msg = f"the step {name!r} has a result of the processor {earlier.processor!r}"
+            raise ResultExistsError(msg, where=str(session), hint="choose another name")
         if not replace:
-            msg = f"the step {step!r} has {already} already"
+            msg = f"the step {of or name!r} has {already} already"
             raise ResultExistsError(
                 msg, where=str(session), found=earlier.parameters.get("who", ""), hint="--replace"
             )
@@ -114,21 +184,27 @@ def commit_curation(
 
     def build_record(outputs: tuple[ObjectRecord, ...]) -> RunRecord:
         return new_record(
-            key=run_key(CURATION, 1, values, None, {"run": run.run_id}),
+            key=key,
             run_id=run_id,
             step=name,
             processor=CURATION,
             revision=1,
             tool="person",
             parameters=values,
-            inputs=(judged,),
+            inputs=inputs,
             outputs=outputs,
             started=started,
             sources=sources,
         )
 
-    return retry_after_conflicts(
+    record = retry_after_conflicts(
         lambda: commit_result(
-            session, make_room, write, build_record, inputs=[judged.path], lock_timeout=lock_timeout
+            session,
+            make_room,
+            write,
+            build_record,
+            inputs=[item.path for item in inputs],
+            lock_timeout=lock_timeout,
         )
     )
+    return record, True

@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _MOST_SCHEMAS = 8
 _KNOWN_SCHEMAS: dict[str, tuple[Any, list[Any]]] = {}
+# Errors that were found already, by validator and object, while a file is validated.
+_ERRORS: ContextVar[dict[tuple[int, int], list[Any]]] = ContextVar("errors")
 
 
 def find_validation_errors(file: h5py.File, original: SessionFile, without: Collection[str] = ()) -> Counter[str]:
@@ -65,7 +68,38 @@ def list_validation_errors(file: h5py.File, without: Collection[str] = ()) -> li
 
     types, validators = _load_schemas(file)
     builder = SessionIO(file, "r", without, manager=BuildManager(type_map=types)).read_builder()
-    return [error for validator in validators for error in validator.validate(builder)]
+    token = _ERRORS.set({})
+    try:
+        return [error for validator in validators for error in validator.validate(builder)]
+    finally:
+        _ERRORS.reset(token)
+
+
+def _build_validator(namespace: Any) -> Any:
+    """Return a validator that looks at each object once for each type.
+
+    hdmf's looks at a child twice where its type is that of the specification, and at a linked object anew for each
+    link: what is nested five levels deep, as a labelled frame of ndx-pose, 32 times.
+    """
+    from hdmf.validate import ValidatorMap
+
+    validator = ValidatorMap(namespace)
+    for name in namespace.get_registered_types():
+        _remember_errors(validator.get_validator(name))
+    return validator
+
+
+def _remember_errors(validator: Any) -> None:
+    validate = validator.validate
+
+    def validate_once(builder: Any) -> list[Any]:
+        errors, key = _ERRORS.get(), (id(validator), id(builder))
+        if key not in errors:
+            errors[key] = []  # for objects that link to each other
+            errors[key] = validate(builder)
+        return errors[key]
+
+    validator.validate = validate_once
 
 
 def _load_schemas(file: h5py.File) -> tuple[Any, list[Any]]:
@@ -74,7 +108,6 @@ def _load_schemas(file: h5py.File) -> tuple[Any, list[Any]]:
     Most files hold the same ones, and reading them takes a second: they are kept by the digest of their texts. Those
     that this process has loaded already, as they are the installed ones to the letter, are not read at all.
     """
-    from hdmf.validate import ValidatorMap
     from pynwb import CORE_NAMESPACE, NWBHDF5IO, get_manager
     from pynwb.validation import get_cached_namespaces_to_validate
 
@@ -91,7 +124,7 @@ def _load_schemas(file: h5py.File) -> tuple[Any, list[Any]]:
             namespaces = [catalog.get_namespace(name=name) for name in names or [CORE_NAMESPACE]]
         while len(_KNOWN_SCHEMAS) >= _MOST_SCHEMAS:
             _KNOWN_SCHEMAS.pop(next(iter(_KNOWN_SCHEMAS)))
-        _KNOWN_SCHEMAS[key] = types, [ValidatorMap(namespace) for namespace in namespaces]
+        _KNOWN_SCHEMAS[key] = types, [_build_validator(namespace) for namespace in namespaces]
     return _KNOWN_SCHEMAS[key]
 
 

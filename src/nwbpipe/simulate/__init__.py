@@ -8,6 +8,7 @@ from nwbpipe.simulate._dense_probe_files import write_spikeglx
 from nwbpipe.simulate._ephys import EphysTruth
 from nwbpipe.simulate._face import FaceTruth
 from nwbpipe.simulate._imaging import ImagingTruth
+from nwbpipe.simulate._labels import label_pose_project
 from nwbpipe.simulate._photometry import PhotometryTruth, simulate_photometry
 from nwbpipe.simulate._photometry_session import load_photometry_truth, simulate_photometry_session
 from nwbpipe.simulate._pose import PoseTruth
@@ -32,6 +33,7 @@ __all__ = [
     "SimulatedSession",
     "TwoPhotonSettings",
     "TwoPhotonTruth",
+    "label_pose_project",
     "load_photometry_truth",
     "simulate_body_video",
     "simulate_dense_probe",

@@ -32,9 +32,9 @@ inputs.model = "model"
 """
 
 
-def write_video_session(path: Path, truth: BodyTruth, **series: Any) -> Path:
+def write_video_session(path: Path, truth: BodyTruth, *, session_id: str = "a", **series: Any) -> Path:
     """Write a session with a video at the times of its frames; `series` replaces arguments of the `ImageSeries`."""
-    nwbfile = empty_session("A mouse in a box.")
+    nwbfile = empty_session("A mouse in a box.", session_id)
     arguments: dict[str, Any] = {
         "timestamps": truth.frame_times,
         "external_file": [truth.video.name],

@@ -96,7 +96,7 @@ def check_pose(lab: Path, truth: BodyTruth) -> None:
 def test_a_folder_that_is_not_named_is_a_mistake_of_the_project(lab: Path) -> None:
     replace(lab / "nwbpipe.toml", 'inputs.project = "dlc://box"\n', "")
     with pytest.raises(
-        nwbpipe.errors.SpecError, match="the input 'project' of 'model' is a folder, and none is named"
+        nwbpipe.errors.SpecError, match="'model' needs one of its inputs project or labels, and none is bound"
     ):
         Project(lab)
 

@@ -55,12 +55,15 @@ class LabelledProject:
         Those with a label or more, sorted by name.
     project_path : str
         As config.yaml says: the folder in which the project was made. It is not used.
+    scorer : str
+        Who labelled them.
     """
 
     bodyparts: tuple[str, ...]
     skeleton: tuple[tuple[str, str], ...]
     frames: tuple[LabelledFrame, ...]
     project_path: str
+    scorer: str = ""
 
     @property
     def identity(self) -> str:
@@ -112,7 +115,7 @@ def read_labelled_project(folder: Path) -> LabelledProject:
         for pair in config.get("skeleton") or ()
         if len(pair) == 2 and set(map(str, pair)) <= set(bodyparts)
     )
-    return LabelledProject(bodyparts, skeleton, tuple(frames), str(config.get("project_path", "")))
+    return LabelledProject(bodyparts, skeleton, tuple(frames), str(config.get("project_path", "")), scorer)
 
 
 def _get_name(frame: LabelledFrame) -> str:

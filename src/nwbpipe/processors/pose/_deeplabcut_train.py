@@ -13,7 +13,7 @@ from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Input, Params
 from nwbpipe.processors._project_scope import Folder
 from nwbpipe.processors.pose._deeplabcut_model import NETWORKS, read_snapshot
-from nwbpipe.processors.pose._train import TrainParams, TrainProcessor
+from nwbpipe.processors.pose._train import LABELLED, TrainParams, TrainProcessor
 
 Network = Literal[
     "resnet10t", "resnet18", "resnet34", "resnet_50", "resnet_101", "hrnet_w18", "hrnet_w32", "hrnet_w48"
@@ -77,11 +77,12 @@ class DeepLabCutTrainParams(TrainParams):
 
 
 class DeepLabCutTrain(TrainProcessor):
-    """A network that finds keypoints, trained with DeepLabCut on the labelled frames of its project.
+    """A network that finds keypoints, trained with DeepLabCut on labelled frames.
 
-    The project (``config.yaml``, ``labeled-data``) is read only, and may lie elsewhere than where it was made: videos
-    are not needed. Labels are read from the ``.csv`` tables. Projects made for TensorFlow serve: labels have no
-    engine. One animal.
+    They are those of a project of DeepLabCut, of containers `PoseTraining` in session files, or of both. The project
+    (``config.yaml``, ``labeled-data``) is read only, and may lie elsewhere than where it was made: videos are not
+    needed. Labels are read from the ``.csv`` tables. Projects made for TensorFlow serve: labels have no engine.
+    Labelled frames of sessions are taken out of their videos. One animal.
 
     The artefact: ``model.json`` (keypoints, backbone, and the evaluation of each keypoint on the frames of training
     and of the test, in pixels of the frames), ``pytorch_config.yaml``, ``snapshot-best.pt`` (by the test's mAP),
@@ -97,7 +98,7 @@ class DeepLabCutTrain(TrainProcessor):
     name: ClassVar[str] = "deeplabcut_train"
     revision: ClassVar[int] = 1
     inputs: ClassVar[Mapping[str, Input]] = {
-        "project": Folder(doc="the project of DeepLabCut, with labelled frames"),
+        **LABELLED,
         "weights": Folder(
             doc="a model to begin with: the folder `train` of a shuffle, or of an artefact", optional=True
         ),

@@ -26,6 +26,7 @@ from ._deeplabcut_checkpoint import (
     restore_curve,
 )
 from ._deeplabcut_model import NETWORKS, choose_device, describe_backbone, format_yaml, read_snapshot
+from ._labelled_images import gather_frames, store_labels
 from ._training import check_labels, draw_learning_curve, measure_errors, split_frames
 
 Progress = Callable[[float, str], None]
@@ -34,7 +35,7 @@ _PROJECT, _SHUFFLE = "project", 1
 _BEFORE, _AFTER = 0.05, 0.92  # fractions of the work when training starts and ends
 
 
-def build_project(folder: Path, source: Path, facts: dict[str, Any]) -> Path:
+def build_project(folder: Path, facts: dict[str, Any]) -> Path:
     """Write a project with the labels and copies of the images; return its config.yaml."""
     import pandas as pd
     import yaml
@@ -50,11 +51,10 @@ def build_project(folder: Path, source: Path, facts: dict[str, Any]) -> Path:
         labels.mkdir(parents=True)
         for frame in frames:
             name = frame["name"].split("/")[1]
-            path = source / "labeled-data" / video / name
-            with Image.open(str(path)) as image:
+            with Image.open(frame["file"]) as image:
                 width, height = image.size
             check_labels(frame, facts["bodyparts"], width, height)
-            shutil.copyfile(str(path), str(labels / name))
+            shutil.copyfile(frame["file"], str(labels / name))
         index = pd.MultiIndex.from_tuples([("labeled-data", *frame["name"].split("/")) for frame in frames])
         points = np.array([frame["points"] for frame in frames], dtype=float).reshape(len(frames), -1)
         table = pd.DataFrame(points, index=index, columns=columns)
@@ -220,10 +220,11 @@ def describe_start(notes: dict[str, Any]) -> str:
 
 def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
     """Train and evaluate a network; leave the artefact's files in `results`."""
-    params, facts = request["params"], request["facts"]
-    source, scratch = Path(request["inputs"]["project"]["folder"]), Path(request["scratch"])
-    if facts["project_path"] != str(source):
-        print("config.yaml says project_path: %s; the project was read from %s" % (facts["project_path"], source))
+    params, scratch = request["params"], Path(request["scratch"])
+    source, made_in = request["inputs"].get("project", {}).get("folder"), request["facts"].get("project_path")
+    if source != made_in:
+        print("config.yaml says project_path: %s; the project was read from %s" % (made_in, source))
+    facts = gather_frames(request)
     train, test = split_frames(facts, params, int(request["seed"]))
     progress(0.0, "starting DeepLabCut")
     import deeplabcut
@@ -233,7 +234,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
 
     torch.set_num_threads(max(1, int(request["threads"])))
     device = choose_device()
-    project = build_project(scratch / _PROJECT, source, facts)
+    project = build_project(scratch / _PROJECT, facts)
     progress(0.02, "%d frames to train on, %d to test on" % (len(train), len(test)))
     network = NETWORKS[params["network"]]
     deeplabcut.create_training_dataset(
@@ -285,6 +286,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
     }
     for name, content in files.items():
         results["files/" + name] = np.frombuffer(content, dtype=np.uint8)
+    store_labels(results, facts)
     progress(1.0, "test error %.2f px" % evaluation["test"]["all"]["mean"])
     return {
         "network": params["network"],

@@ -13,7 +13,7 @@ from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Input, Params
 from nwbpipe.processors._project_scope import Folder
 from nwbpipe.processors.face import FACEMAP
-from nwbpipe.processors.pose._train import TrainParams, TrainProcessor
+from nwbpipe.processors.pose._train import LABELLED, TrainParams, TrainProcessor
 
 
 class FacemapTrainParams(TrainParams):
@@ -40,8 +40,9 @@ class FacemapTrainParams(TrainParams):
 class FacemapTrain(TrainProcessor):
     """Facemap's network for keypoints of the face, trained on labelled frames; any set of keypoints.
 
-    Labels are those of a project of DeepLabCut (``config.yaml``, ``labeled-data``), whose GUI serves for labelling.
-    It is read only. The labelled images have one size.
+    Labels are those of a project of DeepLabCut (``config.yaml``, ``labeled-data``), whose GUI serves for labelling,
+    of containers `PoseTraining` in session files, or of both. The project is read only. The labelled images have one
+    size.
 
     The artefact: ``model.json`` (keypoints, and the error of each on the frames of training and of the test, in
     pixels of the frames), ``facemap-best.pt`` (by the error on the test), ``facemap-last.pt``,
@@ -56,7 +57,7 @@ class FacemapTrain(TrainProcessor):
     name: ClassVar[str] = "facemap_train"
     revision: ClassVar[int] = 1
     inputs: ClassVar[Mapping[str, Input]] = {
-        "project": Folder(doc="the project of DeepLabCut, with labelled frames"),
+        **LABELLED,
         "weights": Folder(doc="a model to begin with: a folder with one file .pt, or an artefact", optional=True),
     }
     Params: ClassVar[type[Params]] = FacemapTrainParams

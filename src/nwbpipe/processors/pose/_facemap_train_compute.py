@@ -13,6 +13,7 @@ import numpy as np
 
 from ._deeplabcut_model import choose_device
 from ._facemap_model import WEIGHTS, build_network, import_facemap, predict_frames, read_weights, to_gray
+from ._labelled_images import gather_frames, store_labels
 from ._training import check_labels, draw_learning_curve, measure_errors, split_frames
 
 Progress = Callable[[float, str], None]
@@ -21,13 +22,13 @@ _BEFORE, _AFTER = 0.05, 0.95  # where the epochs lie in the progress
 _BATCH = 8  # frames of a test that are shown at a time
 
 
-def read_images(source: Path, frames: list[dict[str, Any]], bodyparts: list[str]) -> list[np.ndarray]:
+def read_images(frames: list[dict[str, Any]], bodyparts: list[str]) -> list[np.ndarray]:
     """Return the labelled images as gray levels; refuse labels outside of them, and images of several sizes."""
     import cv2
 
     images: list[np.ndarray] = []
     for frame in frames:
-        image = cv2.imdecode(np.fromfile(source / "labeled-data" / frame["name"], dtype=np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.fromfile(frame["file"], dtype=np.uint8), cv2.IMREAD_COLOR)
         if image is None:
             raise ValueError("the labelled image %s can't be read" % frame["name"])
         gray = to_gray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
@@ -157,14 +158,14 @@ class Teacher:
 
 def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
     """Train and evaluate a network; leave the artefact's files in `results`."""
-    params, facts, seed = request["params"], request["facts"], int(request["seed"])
+    params, facts, seed = request["params"], gather_frames(request), int(request["seed"])
     bodyparts, frames = list(facts["bodyparts"]), facts["frames"]
     train, test = split_frames(facts, params, seed)
     progress(0.0, "starting Facemap")
     import torch
 
     torch.set_num_threads(max(1, int(request["threads"])))
-    images = read_images(Path(request["inputs"]["project"]["folder"]), frames, bodyparts)
+    images = read_images(frames, bodyparts)
     labels = np.array([frame["points"] for frame in frames], dtype=float).reshape(len(frames), -1, 2)
     teacher = Teacher(params, images, labels, progress)
     torch.manual_seed(seed)
@@ -185,6 +186,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         torch.save(state, buffer)
         results["files/" + name] = np.frombuffer(buffer.getvalue(), dtype=np.uint8)
     results["files/learning_curve.png"] = np.frombuffer(draw_learning_curve(teacher.rows), dtype=np.uint8)
+    store_labels(results, facts)
     progress(1.0, "test error %.2f px" % evaluation["test"]["all"]["mean"])
     return {
         "channels": params["channels"],

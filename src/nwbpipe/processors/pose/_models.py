@@ -22,11 +22,11 @@ def write_model(folder: Path, results: Results, context: Context) -> None:
     folder : Path
         Empty.
     results : Results
-        ``files/<name>``: bytes; in the summary ``learning_curve``, and what ``model.json`` gets.
+        ``files/<name>``: bytes; ``labelled``: JSON with ``bodyparts``, ``skeleton`` and ``frames`` (see
+        `LabelledProject`); in the summary ``learning_curve``, and what ``model.json`` gets.
     context : Context
-        Its facts have ``bodyparts``, ``skeleton`` and ``frames`` (see `LabelledProject`).
     """
-    summary, facts = results.summary, context.facts
+    summary, labelled = results.summary, json.loads(results.arrays["labelled"][()].tobytes())
     write_files(folder, results)
     rows = summary["learning_curve"]
     columns = list(dict.fromkeys(name for row in rows for name in row))
@@ -36,13 +36,13 @@ def write_model(folder: Path, results: Results, context: Context) -> None:
         writer.writerows(rows)
     frames = {
         frame["name"]: {"image": frame["image"], "labels": digest(canonical_json(frame["points"]))}
-        for frame in facts["frames"]
+        for frame in labelled["frames"]
     }
     write_json(folder / "training_index.json", frames)
     model = {
         **{name: value for name, value in summary.items() if name != "learning_curve"},
-        "bodyparts": facts["bodyparts"],
-        "skeleton": facts["skeleton"],
+        "bodyparts": labelled["bodyparts"],
+        "skeleton": labelled["skeleton"],
         "likelihood_cutoff": context.params.likelihood_cutoff,
     }
     write_json(folder / "model.json", model)

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from nwbpipe.processors._base import Context, Params, Results
-from nwbpipe.processors._project_scope import ProjectProcessor
+from nwbpipe.errors import InputError
+from nwbpipe.processors._base import Context, Input, Params, Results
+from nwbpipe.processors._project_scope import Folder, ProjectProcessor
 from nwbpipe.processors.pose._deeplabcut_project import read_labelled_project
 from nwbpipe.processors.pose._models import write_model
+from nwbpipe.processors.pose._pose_training import name_image, name_video, read_pose_training
+from nwbpipe.processors.pose._poses import describe_video
 from nwbpipe.provenance import canonical_json, digest, identify_file
+
+if TYPE_CHECKING:
+    from pynwb import NWBFile
+
+#: Where labelled frames come from: a project, sessions, or both.
+LABELLED: dict[str, Input] = {
+    "project": Folder(doc="the project of DeepLabCut, with labelled frames", optional=True),
+    "labels": Input(
+        "PoseTraining", doc="labelled frames of a session, as `nwbpipe pose import-labels` writes them", optional=True
+    ),
+    "video": Input(
+        "ImageSeries", doc="the videos of a session that its labelled frames are of", optional=True, many=True
+    ),
+}
 
 
 class TrainParams(Params):
@@ -32,9 +49,10 @@ class TrainParams(Params):
 
 
 class TrainProcessor(ProjectProcessor):
-    """A network from the labels of a project of DeepLabCut, its input ``project``, kept as an artefact."""
+    """A network from labelled frames of a project of DeepLabCut, of session files, or both, kept as an artefact."""
 
     tolerance: ClassVar[float] = 0.05
+    any_of: ClassVar[tuple[str, ...]] = ("project", "labels")
 
     @abstractmethod
     def list_weights(self, folder: Path) -> list[Path]:
@@ -47,8 +65,54 @@ class TrainProcessor(ProjectProcessor):
         return digest(canonical_json([identify_file(path).sha256 for path in self.list_weights(folder)]))
 
     def prepare_folders(self, context: Context) -> Mapping[str, Any]:
-        """Read the labels."""
+        """Read the labels of the project."""
+        if "project" not in context.inputs:
+            return {}
         return asdict(read_labelled_project(Path(context.inputs["project"].folder)))
+
+    def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
+        """Read the labels of a session; each of its labelled videos is bound, too."""
+        if "labels" not in context.inputs:
+            return {}
+        labels = read_pose_training(context.input(nwbfile, "labels"), context.inputs["labels"].path)
+        videos, frames = [], []
+        for name in context.input_names("video"):
+            series = context.input(nwbfile, name)
+            numbered = labels.frames.get(series.object_id, {})
+            if not numbered:
+                continue
+            facts = describe_video(series, context.inputs[name].path)
+            count = facts["frames"] if facts["frames"] is not None else len(series.timestamps)
+            video_name = name_video(nwbfile, series.name)
+            videos.append({"input": name, "starting_frame": facts["starting_frame"]})
+            frames += [
+                {
+                    "video": name,
+                    "frame": number,
+                    "name": f"{video_name}/{name_image(number, count)}",
+                    "points": points,
+                }
+                for number, points in numbered.items()
+            ]
+        if len(videos) != len(labels.frames):
+            unbound = sorted(
+                nwbfile.objects[video].name if video in nwbfile.objects else video
+                for video in set(labels.frames) - {context.inputs[item["input"]].object_id for item in videos}
+            )
+            msg = "labelled frames are of a video that is not bound"
+            hint = 'bind the labelled videos: inputs.video = "acquisition/…"'
+            raise InputError(
+                msg, where=context.inputs["labels"].path, expected="the input `video`", found=unbound[0], hint=hint
+            )
+        return {"bodyparts": labels.bodyparts, "skeleton": labels.skeleton, "videos": videos, "frames": frames}
+
+    def check(self, facts: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse sessions whose labels are of other keypoints."""
+        parts = {tuple(session["bodyparts"]) for session in facts if session}
+        if len(parts) > 1:
+            msg = "the sessions' labels are of other keypoints"
+            listed = "; ".join(sorted(", ".join(names) for names in parts))
+            raise InputError(msg, expected="the same keypoints in every session", found=listed)
 
     def make(self, folder: Path, results: Results, context: Context) -> None:
         """Write the artefact's files."""

@@ -13,13 +13,13 @@ from nwbpipe.project._sessions import Session
 from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project.plan._changes import describe_changes, describe_taken_names
 from nwbpipe.project.plan._conversion import ConversionState, SpecContent, evaluate_conversion
-from nwbpipe.project.plan._inputs import StepRun, expand_runs
+from nwbpipe.project.plan._inputs import StepRun, expand_runs, find_absent_input
 from nwbpipe.project.plan._state import CONVERT, SOUND, SessionOffer, SessionPlan, State, StepState
 from nwbpipe.project.plan._tools import ToolFacts, explain_staleness
 from nwbpipe.project.state import FileStats
 from nwbpipe.provenance import IdentityCache, RunRecord, find_current_record
 from nwbpipe.run import StoredArtefact, compute_key, describe_differences
-from nwbpipe.session import NwbObject, SessionFile, Snapshot, retry_after_conflicts
+from nwbpipe.session import CURATION, NwbObject, SessionFile, Snapshot, retry_after_conflicts
 
 # By step: key, error text and log of its failed runs, oldest first.
 Failures = Mapping[str, Sequence[tuple[str, str, str]]]
@@ -181,10 +181,9 @@ class _StepEvaluator:
         self.project, self.session, self.content, self.result = project, session, content, result
         self.tools, self.failures, self.artefacts = tools, failures, artefacts
         self.may_hash, self.file_exists = may_hash, file_exists
-        self.output_paths = [
-            output.path for record in content.records if not record.superseded and record.step != CONVERT
-            for output in record.outputs
-        ]  # fmt: skip
+        current = [record for record in content.records if not record.superseded and record.step != CONVERT]
+        self.output_paths = [output.path for record in current for output in record.outputs]
+        self.given_paths = [o.path for record in current if record.processor == CURATION for o in record.outputs]
         self.cache = IdentityCache()
         self.identities: dict[str, str | None] = {}
 
@@ -196,6 +195,9 @@ class _StepEvaluator:
     def evaluate_offers(self, step: Step, earlier: Sequence[StepState]) -> list[SessionOffer]:
         """Return the session's inputs for a step of project scope."""
         runs = self._expand_runs(step, earlier)
+        absent = find_absent_input(step, self.content.candidates, self.output_paths, self.given_paths)
+        if isinstance(runs, StepState) and runs.state == "blocked" and absent is not None and not self.content.error:
+            return [SessionOffer(self._make_state(step, "ignored", f"it has no object for the input {absent!r}"))]
         return [SessionOffer(runs)] if isinstance(runs, StepState) else [self._make_offer(step, run) for run in runs]
 
     def _expand_runs(self, step: Step, earlier: Sequence[StepState]) -> list[StepRun] | StepState:
@@ -216,7 +218,7 @@ class _StepEvaluator:
             if name not in self.artefacts
         }
         try:
-            runs = expand_runs(step, self.content.candidates, upstream, self.output_paths)
+            runs = expand_runs(step, self.content.candidates, upstream, self.output_paths, self.given_paths)
         except InputError as error:
             problem = error.problem
             return self._make_state(step, "blocked", f"{problem.what}{': ' + problem.found if problem.found else ''}")

@@ -29,6 +29,7 @@ def expand_runs(
     candidates: Sequence[NwbObject],
     upstream: Mapping[str, Sequence[tuple[str, RunRecord]]],
     output_paths: Sequence[str],
+    given_paths: Sequence[str] = (),
 ) -> list[StepRun]:
     """Return the runs of a step on one file, without the artefacts that they read.
 
@@ -42,6 +43,8 @@ def expand_runs(
         out), and its record.
     output_paths : sequence of str
         Paths that steps wrote. A path or pattern never matches them; a step's name does.
+    given_paths : sequence of str
+        Those of them that a person gave, and no step makes: a path matches them.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def expand_runs(
         elif re.search(r"[*?\[]", binding):
             fanned[name] = _match_pattern(step, name, binding, raw, declared)
         else:
-            named = match_binding(binding, raw)
+            named = match_binding(binding, _list_named(candidates, output_paths, given_paths))
             if named and not any(serves(candidate, declared) for candidate in named):
                 msg = f"the object bound to the input {name!r} of {step.name!r} is of the wrong type"
                 types = " or ".join(declared.neurodata_types)
@@ -95,6 +98,31 @@ def expand_runs(
             _bind_objects({**fixed, **{name: objects[part] for name, objects in fanned.items()}}),
         )
         for part in sorted(next(iter(parts)))
+    ]
+
+
+def find_absent_input(
+    step: Step, candidates: Sequence[NwbObject], output_paths: Sequence[str], given_paths: Sequence[str]
+) -> str | None:
+    """Return an input that a session lacks and that a step of project scope does without: one that is optional."""
+    objects = _list_named(candidates, output_paths, given_paths)
+    for name, declared in step.method.inputs.items():
+        binding = step.inputs.get(name)
+        if not declared.optional or declared.many or binding is None or isinstance(declared, (Artefact, Folder)):
+            continue
+        if binding.strip("/").partition("/")[0] not in step.upstream and not match_binding(binding, objects):
+            return name
+    return None
+
+
+def _list_named(
+    candidates: Sequence[NwbObject], output_paths: Sequence[str], given_paths: Sequence[str]
+) -> list[NwbObject]:
+    """Return the objects that a path means: what no step wrote, or a person gave."""
+    return [
+        item
+        for item in candidates
+        if not is_below(item.path, output_paths) or (given_paths and is_below(item.path, given_paths))
     ]
 
 
