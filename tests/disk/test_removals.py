@@ -56,6 +56,7 @@ GUARDS = {
     ("processors/imaging/suite2p/_compute.py", "PlaneRun.register"): SCRATCH,
     ("processors/pose/_deeplabcut_checkpoint.py", "keep_checkpoint"): SCRATCH,
     ("processors/pose/_deeplabcut_train_compute.py", "build_project"): SCRATCH,
+    ("review/_pose_project.py", "new_project_folder"): RANDOM,
     ("project/state/_leases.py", "Leases.release"): STORE,
     ("project/state/_leases.py", "Leases._remove_void"): STORE,
     ("provenance/_cache_entries.py", "CacheEntries.store"): RANDOM,
