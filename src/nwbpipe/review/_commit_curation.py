@@ -104,6 +104,7 @@ def commit_curation(
         replace=replace,
         lock_timeout=lock_timeout,
         of=step,
+        seen=seen,
     )
     return record
 
@@ -122,6 +123,7 @@ def commit_given(
     replace: bool,
     lock_timeout: float,
     of: str | None = None,
+    seen: str | None = None,
 ) -> tuple[RunRecord, bool]:
     """Write what a person gave and its record in one transaction; return the record, and False if it was there.
 
@@ -147,6 +149,8 @@ def commit_given(
     lock_timeout : float
     of : str, optional
         The step that was judged: decisions on it are always written anew.
+    seen : str, optional
+        The state of that step, if it must not have changed: see `describe_state`.
 
     Raises
     ------
@@ -164,9 +168,9 @@ def commit_given(
         records = read_records(change.file)
         earlier = find_current_record(records, name)
         if seen is not None:
-            now = find_current_record(records, step)
+            now = find_current_record(records, of or name)
             if now is None or describe_state(now, earlier) != seen:
-                msg = f"the step {step!r} or its labels have changed since they were shown"
+                msg = f"the step {of or name!r} or its labels have changed since they were shown"
                 raise InputError(msg, where=str(session), hint="look at them again; nothing was written")
         if earlier is None:
             return []
