@@ -131,7 +131,7 @@ same-source: setup
 locks: setup
 	mkdir -p .make
 	$(COMPILE) --extra dev -o locks/dev.txt pyproject.toml
-	for tool in suite2p facemap deeplabcut movement; do \
+	for tool in suite2p facemap deeplabcut movement nwbwidgets; do \
 	  $(BIN)/nwbpipe tools requirements $$tool > .make/$$tool.in && \
 	    $(COMPILE) --upgrade-package torch -o locks/$$tool.txt .make/$$tool.in || exit 1; \
 	done

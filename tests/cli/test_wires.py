@@ -120,7 +120,7 @@ CHOSEN: dict[str, tuple[Any, Any]] = {
     "export window": (None, ((1.5, 2.5), [1.5, 2.5])),
     "scrub again_after": (None, (7.5, [timedelta(days=7.5)])),
     "compare words": ((["a.nwb", "first"], []), (["b.nwb", "second", "third"], ["b.nwb", "second", "third"])),
-    "inspect viewer": ((Viewer.REPORT, []), (Viewer.NEUROSIFT, [])),
+    "inspect viewer": ((Viewer.NWBWIDGETS, []), (Viewer.NEUROSIFT, [])),
     "init folder": (None, ("changed", ["changed/nwbpipe.toml"])),
     "tools dockerfile output": (None, ("changed", ["changed"])),
     "pose new-project method": ((Method.KMEANS, []), (Method.UNIFORM, ["uniform"])),
@@ -169,6 +169,8 @@ CALLS = [
     call("log", "file"),
     call("verify", "project", "profile", session="a.nwb"),
     call("verify", session="m1/s0"),
+    call("inspect", "port", viewer=Viewer.REPORT),
+    call("inspect", "no_browser", viewer=Viewer.NWBWIDGETS),  # its opposite arrives: see test_widgets
     call("init"),
     call("init", "name", "folder", package="our_lab"),
     call("run"),

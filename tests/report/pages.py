@@ -30,6 +30,7 @@ def write_rich_session(path: Path) -> Path:
         identifier="id",
         session_start_time=datetime(2024, 5, 1, tzinfo=UTC),
         session_id="s<1>",
+        related_publications=["doi:'><img src=x onerror=alert(1)>"],
     )
     nwbfile.subject = Subject(subject_id="m&1", species="Mus musculus", description="<b>bold</b>")
     _add_imaging(nwbfile, rng)

@@ -27,7 +27,7 @@ def test_the_report_is_a_page_in_the_cache_whose_address_is_printed(
     monkeypatch.setattr("nwbpipe.serve.open_address", addresses.append)
     for words in ([], ["--no-browser"]):
         with pytest.raises(SystemExit) as ended:
-            main(["inspect", str(session_nwb), *words])
+            main(["inspect", str(session_nwb), "--with", "report", *words])
         assert ended.value.code == 0
     first, second = capsys.readouterr().out.split()
     assert first == second

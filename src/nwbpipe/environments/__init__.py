@@ -17,9 +17,11 @@ from nwbpipe.environments._settings import (
     use_settings,
 )
 from nwbpipe.environments._tool import Checkout, Program, Tool, Weights
+from nwbpipe.environments._viewers import NWBWIDGETS
 
 __all__ = [
     "KIT",
+    "NWBWIDGETS",
     "Checkout",
     "ComputeResult",
     "EnvironmentKind",

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from nwbpipe.environments import Tool
+from nwbpipe.environments import NWBWIDGETS, Tool
 from nwbpipe.errors import UnknownNameError, suggest_names
 from nwbpipe.processors._base import Processor
 
@@ -65,9 +65,10 @@ def processor_names() -> list[str]:
 
 
 def list_tools() -> dict[str, Tool]:
-    """Return the tools of all processors by name, sorted."""
+    """Return the tools of all processors, and the viewers, by name, sorted."""
     methods = [processor(name) for name in processor_names()]
     tools = {tool.name: tool for method in methods for tool in (*method.further_tools, method.tool)}
+    tools[NWBWIDGETS.name] = NWBWIDGETS
     return dict(sorted(tools.items()))
 
 

@@ -13,6 +13,7 @@ try:
     from nwbpipe.serve._security import Keys, is_loopback
     from nwbpipe.serve._server import serve
     from nwbpipe.serve._view import ProjectView
+    from nwbpipe.serve._widgets import has_widgets, inspect_with_widgets
 except ImportError as error:
     msg = "the packages for the dashboard are not installed"
     raise ToolMissingError(msg, found=str(error), hint="pip install 'nwbpipe[web]'") from error
@@ -21,7 +22,9 @@ __all__ = [
     "Keys",
     "ProjectView",
     "create_app",
+    "has_widgets",
     "inspect_with_neurosift",
+    "inspect_with_widgets",
     "is_loopback",
     "make_report",
     "open_address",

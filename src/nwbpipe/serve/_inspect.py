@@ -172,12 +172,12 @@ def inspect_with_neurosift(
         link = make_neurosift_link(str(location))
         show(link)
         if browse:
-            _open_by_page(link, str(location))
+            open_by_page(link, str(location))
         return
     server = FileServer(Path(location))
     link = make_neurosift_link(server.address)
     show(link)
-    page = _open_by_page(link, os.path.realpath(location)) if browse else None
+    page = open_by_page(link, os.path.realpath(location)) if browse else None
     say("the file is served to this machine's browser alone, until Ctrl-C")
     try:
         server.run()
@@ -186,7 +186,7 @@ def inspect_with_neurosift(
             page.unlink(missing_ok=True)
 
 
-def _open_by_page(link: str, place: str) -> Path | None:
+def open_by_page(link: str, place: str) -> Path | None:
     """Open a link that holds a secret by a private page that leads there, and return the page.
 
     All users of a machine see what a program, such as a browser, is started with.

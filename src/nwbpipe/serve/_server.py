@@ -56,7 +56,7 @@ def serve(
     """
     prefix = _clean_prefix(root_path)
     view, keys = ProjectView(project, profile=profile), Keys()
-    listener = _listen(host, port)
+    listener = listen(host, port)
     number = listener.getsockname()[1]
     app = create_app(view, keys, cookie=f"nwbpipe-{number}", hosts=allowed_hosts, read_only=read_only)
     host_in_url = f"[{host}]" if ":" in host else host
@@ -85,7 +85,7 @@ def _clean_prefix(text: str) -> str:
     return prefix
 
 
-def _listen(host: str, port: int | None) -> socket.socket:
+def listen(host: str, port: int | None) -> socket.socket:
     """Return a socket that listens; the default port may be taken, a port that was asked for may not."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port or 0, type=socket.SOCK_STREAM)[0]
