@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nwbpipe.cli._echo import echo
-from nwbpipe.errors import show_text
+from nwbpipe.errors import ToolMissingError, show_text
 
 if TYPE_CHECKING:
+    from nwbpipe.project import Project
     from nwbpipe.project.execute import Reporter
     from nwbpipe.project.execute._run_job import JobOutcome
     from nwbpipe.project.plan import StepState
@@ -83,6 +84,20 @@ class BarReporter:
             self.bar.advance(self.steps[state.step])
         if ended.ending != "done":
             self.bar.console.print(show_text(_format_line(state, ended)), markup=False, highlight=False)
+
+
+@contextmanager
+def keep_reports(project: Project, reporter: Reporter) -> Iterator[Reporter]:
+    """Let reports be drawn while the block runs, if nwbpipe.toml asks for it; yields the reporter to use."""
+    with ExitStack() as stack:
+        if project.spec.report or any(step.report for step in project.spec.steps.values()):
+            try:
+                from nwbpipe.report import ReportKeeper
+            except ToolMissingError as error:  # the runs are worth more than their pages
+                echo(f"note: no reports are drawn: {error.problem.what}: {error.problem.hint}", err=True)
+            else:
+                reporter = stack.enter_context(ReportKeeper(project, reporter, lambda text: echo(text, err=True)))
+        yield reporter
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 
 from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
-from nwbpipe.cli._run_progress import show_run_progress
+from nwbpipe.cli._run_progress import keep_reports, show_run_progress
 from nwbpipe.cli._signals import stop_on_signal
 from nwbpipe.cli._trust import ensure_trust
 
@@ -63,7 +63,11 @@ def run(
         _show_pending(opened.pending(sessions or (), where, steps=steps or (), retry_failed=retry_failed), as_json)
         return
     ensure_trust(opened)
-    with show_run_progress() as reporter, stop_on_signal() as stopped:
+    with (
+        show_run_progress() as progress,
+        stop_on_signal() as stopped,
+        keep_reports(opened, progress) as reporter,
+    ):
         summary = opened.run(
             sessions or (),
             where,

@@ -13,7 +13,7 @@ import typer
 
 from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import Profile, ProjectFile
-from nwbpipe.cli._run_progress import LineReporter
+from nwbpipe.cli._run_progress import LineReporter, keep_reports
 from nwbpipe.cli._trust import ensure_trust
 
 if TYPE_CHECKING:
@@ -57,16 +57,23 @@ def watch(
     if write_unit is not None or write_dockerfile is not None:
         return
     ensure_trust(opened)
-    watcher = Watcher(
-        opened, settle_s=settle, interval_s=interval, reporter=LineReporter(), executor=executor, workers=workers
-    )
+    with keep_reports(opened, LineReporter()) as reporter:
+        watcher = Watcher(
+            opened, settle_s=settle, interval_s=interval, reporter=reporter, executor=executor, workers=workers
+        )
 
-    def stop(_number: int, _frame: Any) -> None:
-        watcher.stop.set()
+        def stop(_number: int, _frame: Any) -> None:
+            watcher.stop.set()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    watcher.watch(_tell)
+        def tell(health: Health) -> None:
+            finish = getattr(reporter, "finish", None)
+            if finish is not None:
+                finish()
+            _tell(health)
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        watcher.watch(tell)
     echo("stopped", err=True)
 
 

@@ -125,6 +125,7 @@ def _check_content(document: TomlDocument, profile: str | None) -> ProjectSpec |
         ignore=ignore,
         executor=executor,
         raw_identity=project.raw_identity,
+        report=project.report,
         publish=publish,
     )
 

@@ -49,6 +49,7 @@ class ProjectSection(StrictModel):
     output: Annotated[str, AfterValidator(_check_output)] | None = None
     raw_identity: Literal["full", "stat"] = "full"
     tool_versions: Policy = "minor"
+    report: bool = False
 
 
 class ResourcesSection(StrictModel):
@@ -77,6 +78,7 @@ class StepSection(StrictModel):
     primary: bool = False
     resources: ResourcesSection = ResourcesSection()
     tool_versions: Policy | None = None
+    report: bool = False
 
 
 class ToolSection(StrictModel):

@@ -38,6 +38,8 @@ class Step:
         Resources of a run.
     policy : {"exact", "minor", "never"}
         Judges which other versions of the tool make a result stale.
+    report : bool
+        True if `nwbpipe run` draws the report of a session after a run of it.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Step:
     primary: bool = False
     resources: Resources = field(default_factory=Resources)
     policy: Policy = "minor"
+    report: bool = False
 
     @property
     def is_project_scope(self) -> bool:
@@ -93,6 +96,8 @@ class ProjectSpec:
         In an order in which each comes after those that it needs.
     tools : mapping of str to ToolSection
         Tools that are installed elsewhere.
+    report : bool
+        True if `nwbpipe run` keeps the reports of the whole project up to date.
     """
 
     path: Path
@@ -107,6 +112,7 @@ class ProjectSpec:
     executor: ExecutorSpec = field(default_factory=ExecutorSpec)
     raw_identity: Literal["full", "stat"] = "full"
     publish: PublishSection = field(default_factory=PublishSection)
+    report: bool = False
 
     @property
     def folder(self) -> Path:

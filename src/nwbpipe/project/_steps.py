@@ -27,6 +27,7 @@ class _MergedStep:
     seed: int
     policy: Policy
     scope: Literal["session", "project"] = "session"
+    report: bool = False
 
 
 def resolve_steps(
@@ -104,6 +105,7 @@ def _merge_step(
             merged.seed if section.seed is None else section.seed,
             section.tool_versions or merged.policy,
             section.scope or merged.scope,
+            section.report or merged.report,
         )
     return merged
 
@@ -184,7 +186,16 @@ def _expand_sweep(
             )  # fmt: skip
             continue
         variants[variant] = Step(
-            variant, method, checked, dict(merged.inputs), (), merged.seed, section.primary, resources, merged.policy
+            variant,
+            method,
+            checked,
+            dict(merged.inputs),
+            (),
+            merged.seed,
+            section.primary,
+            resources,
+            merged.policy,
+            merged.report,
         )
     return list(variants.values())
 

@@ -14,6 +14,7 @@ name = "{name}"
 sessions = "raw://**/session.yaml"            # or NWB files that are there already: "nwb://**/*.nwb"
 output = "nwb://sub-{{subject_id}}/sub-{{subject_id}}_ses-{{session_id}}.nwb"   # DANDI's layout
 # raw_identity = "full"                       # "stat": raw files are not hashed, only size and time count
+# report = true                               # `run` and `watch` keep the reports of sessions up to date, in report/
 # tool_versions = "minor"                     # which other version of a tool makes results stale: exact, minor, never
 
 [stores]                                      # roots; relative ones are relative to this file

@@ -7,6 +7,7 @@ try:
     import PIL  # noqa: F401
 
     from nwbpipe.report._envelope import Envelope, read_envelope
+    from nwbpipe.report._keep import ReportKeeper
     from nwbpipe.report._page import load_environment
     from nwbpipe.report._picture import encode_picture
     from nwbpipe.report._plot import PALETTE, Plot, find_limits
@@ -21,6 +22,7 @@ __all__ = [
     "Envelope",
     "Plot",
     "ProjectPages",
+    "ReportKeeper",
     "compute_state",
     "draw_parts",
     "encode_picture",

@@ -66,7 +66,7 @@ def write_project_report(
     ProjectPages
         A session that can't be read is one of its problems; all others have their pages.
     """
-    folder = out or project.spec.folder / "report"
+    folder = out or choose_folder(project)
     status = project.status(sessions, where)
     chosen, _ = project.sessions(sessions, where)
     qualities = {item.session: item for item in project.quality(sessions, where)[0]}
@@ -75,12 +75,18 @@ def write_project_report(
         if progress is not None:
             progress(index / len(chosen), session.key)
         if not qualities[session.key].missing:
-            _write_session_page(session, folder, pages)
+            write_session_page(session, folder, pages)
     write_page(pages.page, _draw_project(project, status.plans, qualities, pages))
     return pages
 
 
-def _write_session_page(session: Session, folder: Path, pages: ProjectPages) -> None:
+def choose_folder(project: Project) -> Path:
+    """Return the folder of a project's pages."""
+    return project.spec.folder / "report"
+
+
+def write_session_page(session: Session, folder: Path, pages: ProjectPages) -> None:
+    """Write the page of a session unless it is up to date, and note it, or what went wrong, in `pages`."""
     path = folder / "sessions" / f"{_clean_name(session.key)}.html"
     try:
         file = SessionFile.at(session.file)
