@@ -85,6 +85,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "report": {"errors", "stores", "files", "session", "provenance", "processors", "review", "project"},
     "serve": {
+        "environments",
         "errors",
         "disk",
         "machine",

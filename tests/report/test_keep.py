@@ -94,7 +94,7 @@ def test_a_report_that_fails_is_told_and_the_run_is_done(
     folder.mkdir(parents=True)
     (folder / "m1__s0.html").write_text("mine")
     assert len(run(project)) == 2
-    assert "the report can't be drawn: m1/s0" in capsys.readouterr().err
+    assert "not a report of nwbpipe" in capsys.readouterr().err
     assert (folder / "m1__s0.html").read_text() == "mine"
     (folder / "m1__s0.html").unlink()
 
@@ -102,7 +102,7 @@ def test_a_report_that_fails_is_told_and_the_run_is_done(
         msg = "of the drawing"
         raise ZeroDivisionError(msg)
 
-    monkeypatch.setattr(_keep, "write_session_page", fail)
+    monkeypatch.setattr(_keep, "draw_aside", fail)
     monkeypatch.setattr(_keep, "write_project_report", fail)
     assert run(project) == []
     project.run(executor=Inline(), retry_failed=True)

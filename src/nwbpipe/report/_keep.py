@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nwbpipe.errors import NwbpipeError, show_text
+from nwbpipe.machine import child_python, close_python_path
 from nwbpipe.project import Project
-from nwbpipe.report._project import ProjectPages, choose_folder, write_project_report, write_session_page
+from nwbpipe.report._project import choose_folder, locate_session_page, update_page, write_project_report
 
 if TYPE_CHECKING:
     from nwbpipe.project.execute import Reporter
@@ -20,8 +26,9 @@ if TYPE_CHECKING:
 class ReportKeeper:
     """Draw the page of each session once its runs have ended, and pass all progress on.
 
-    It is a `nwbpipe.project.execute.Reporter`. Pages are drawn in a thread, so that no run waits for them. A page
-    that can't be drawn is told, and fails no run.
+    It is a `nwbpipe.project.execute.Reporter`. Each page is drawn by a process of its own: no run waits for it, and
+    the process of the runs, which opens the same file, is not in its way. A page that can't be drawn is told, and
+    fails no run.
 
     Parameters
     ----------
@@ -106,11 +113,10 @@ class ReportKeeper:
 
     def _draw_session(self, key: str) -> list[str]:
         folder = choose_folder(self.project)
-        pages = ProjectPages(folder / "index.html")
         for session in self.project.sessions()[0]:
-            if session.key == key:  # those of project scope have no file
-                write_session_page(session, folder, pages)
-        return pages.problems
+            if session.key == key:  # what is of project scope has no file
+                return draw_aside(str(session.file), locate_session_page(session, folder))
+        return []
 
     def _tell(self, draw: Callable[[], list[str]]) -> None:
         try:
@@ -119,3 +125,27 @@ class ReportKeeper:
             problems = [f"{type(error).__name__}: {error}"]
         for problem in problems:
             self.say(f"note: the report can't be drawn: {problem.partition(chr(10))[0]}")
+
+
+def draw_aside(location: str, page: Path) -> list[str]:
+    """Draw the page of a session file in a process of its own; return what went wrong."""
+    command = child_python("-m", "nwbpipe.report._keep", location, str(page))
+    variables = close_python_path(os.environ)
+    ended = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, env=variables)
+    if ended.returncode == 0:
+        return []
+    lines = ended.stderr.decode("utf-8", "replace").strip().splitlines()
+    return [show_text(lines[-1] if lines else f"the process that drew it ended with {ended.returncode}")]
+
+
+def main() -> None:
+    """Draw the page that the command line names of the session file that it names."""
+    try:
+        update_page(sys.argv[1], Path(sys.argv[2]))
+    except (NwbpipeError, OSError) as error:
+        sys.stderr.write(show_text(str(error).partition("\n")[0]))
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -75,7 +75,7 @@ def write_project_report(
         if progress is not None:
             progress(index / len(chosen), session.key)
         if not qualities[session.key].missing:
-            write_session_page(session, folder, pages)
+            _write_session_page(session, folder, pages)
     write_page(pages.page, _draw_project(project, status.plans, qualities, pages))
     return pages
 
@@ -85,14 +85,23 @@ def choose_folder(project: Project) -> Path:
     return project.spec.folder / "report"
 
 
-def write_session_page(session: Session, folder: Path, pages: ProjectPages) -> None:
-    """Write the page of a session unless it is up to date, and note it, or what went wrong, in `pages`."""
-    path = folder / "sessions" / f"{_clean_name(session.key)}.html"
+def locate_session_page(session: Session, folder: Path) -> Path:
+    """Return the path of the page of a session."""
+    return folder / "sessions" / f"{_clean_name(session.key)}.html"
+
+
+def update_page(location: Path | str, path: Path) -> None:
+    """Write the page of a session file unless the page shows the file's state already."""
+    file = SessionFile.at(location)
+    state = compute_state(file)
+    if read_state(path) != state:
+        write_page(path, file.read(lambda reader: draw_page(reader, file.name, state=state), locked=True))
+
+
+def _write_session_page(session: Session, folder: Path, pages: ProjectPages) -> None:
+    path = locate_session_page(session, folder)
     try:
-        file = SessionFile.at(session.file)
-        state = compute_state(file)
-        if read_state(path) != state:
-            write_page(path, file.read(lambda reader: draw_page(reader, file.name, state=state), locked=True))
+        update_page(session.file, path)
         pages.sessions[session.key] = path
     except (NwbpipeError, OSError) as error:
         pages.problems.append(f"{session.key}: {error}")
