@@ -83,7 +83,7 @@ ROOMS: dict[str, set[str]] = {
         "catalog",
         "export",
     },
-    "report": {"errors", "stores", "files", "session", "provenance", "processors", "review", "project"},
+    "report": {"errors", "machine", "stores", "files", "session", "provenance", "processors", "review", "project"},
     "serve": {
         "environments",
         "errors",

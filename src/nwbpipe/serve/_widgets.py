@@ -108,13 +108,13 @@ def _stop_at_signal() -> Iterator[None]:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop) if threading.current_thread() is threading.main_thread() else None
+    handler = signal.signal(signal.SIGTERM, stop) if threading.current_thread() is threading.main_thread() else None
     try:
         with suppress(KeyboardInterrupt):
             yield
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        if handler is not None:
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _find_environment() -> ToolEnvironment:
@@ -216,8 +216,8 @@ def _build_variables(environment: ToolEnvironment, folder: Path) -> dict[str, st
     }
     with suppress(OSError):
         (make_cache_folder() / "matplotlib").mkdir(parents=True, exist_ok=True)
-    own = {f"JUPYTER_{kind}_DIR": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
-    return variables | own | {
+    folders = {f"JUPYTER_{kind}_DIR": str(folder / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
+    return variables | folders | {
         "IPYTHONDIR": str(folder / "ipython"),
         "MPLCONFIGDIR": str(make_cache_folder() / "matplotlib"),
         "PATH": os.pathsep.join([str(environment.python.parent), variables.get("PATH", os.defpath)]),
