@@ -112,7 +112,7 @@ class RunRecord:
     compute_digest : str
         SHA-256 of the compute module's source.
     software : str
-        Writer of the record, such as "nwbpipe 0.1.0".
+        Writer of the record, such as "nwbpipe 0.2.0".
     superseded_by : str
         Empty while current; else the id of the run that replaced it, or "removed".
     resources : mapping

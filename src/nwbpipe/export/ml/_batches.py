@@ -51,8 +51,8 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     dict
         ``inputs`` and ``targets``: an array each, shape (n_windows, n_bins, most columns), and where the sizes of
         populations differ ``<name>_mask``, shape (n_windows, most columns). Of events ``<name>_times``,
-        ``<name>_unit`` and ``<name>_mask``, shape (n_windows, most events). Lists of ``session``, ``start``,
-        ``window``.
+        ``<name>_unit`` and ``<name>_mask``, shape (n_windows, most events); of patches
+        ``<name>_values``, too. Lists of ``session``, ``start``, ``window``.
     """
     batch: dict[str, Any] = {name: [item[name] for item in items] for name in ("session", "start", "window")}
     for group in ("inputs", "targets"):
@@ -60,7 +60,7 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for name in items[0][group] if items else ():
             values = [item[group][name] for item in items]
             if isinstance(values[0], dict):
-                for key in ("times", "unit"):
+                for key in values[0]:
                     filled, mask = _fill([value[key] for value in values])
                     batch[group] |= {f"{name}_{key}": filled, f"{name}_mask": mask}
             elif np.ndim(values[0]) == 2:

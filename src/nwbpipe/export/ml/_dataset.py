@@ -103,7 +103,7 @@ class MlDataset:
         """Return a window: ``inputs`` and ``targets`` by name, ``session``, ``start`` and ``part``.
 
         Counts and series have the shape (n_bins, n_columns); events are a mapping of ``times`` (from the start of the
-        window) and ``unit``; a class is its number.
+        window) and ``unit``; patches have their ``values``, too; a class is its number.
         """
         window = self.windows[number]
         groups = {"inputs": self.declaration.inputs, "targets": self.declaration.targets}
@@ -125,6 +125,23 @@ class MlDataset:
             raise UnknownNameError("there is no such part", expected=", ".join(PARTS), found=name)
         return PartOfDataset(self, [number for number, window in enumerate(self.windows) if window.part == name])
 
+    def number_units(self, name: str) -> dict[str, NDArray[np.int64]]:
+        """Return a number for each unit, ROI or channel of each session: its row in a table of embeddings.
+
+        No two sessions share a number. The order is that of the columns of an input, and of ``unit`` in its tokens.
+        Sessions without a training window have -1: nothing was learned of their units.
+        """
+        trained = {window.session for window in self.windows if window.part == "train"}
+        numbers, count = {}, 0
+        for session in sorted(self.sessions):
+            data = self.sessions[session].data[name]
+            if isinstance(data, Labels) or not data.is_population:
+                raise UnknownNameError("the input is not of units, ROIs or channels", found=name)
+            size = len(data.labels)
+            numbers[session] = np.arange(count, count + size) if session in trained else np.full(size, UNKNOWN)
+            count += size if session in trained else 0
+        return numbers
+
     def read(self, window: Window, name: str) -> Any:
         """Return the values of an input or target in a window as the session has them."""
         stream, data = self.declaration.streams[name], self.sessions[window.session].data[name]
@@ -143,7 +160,9 @@ class MlDataset:
             return values
         scale = self.fits.find_scale(name, window.session)
         values = np.atleast_1d(np.asarray(values, dtype=np.float32))
-        return values if scale is None else scale.apply(values)
+        values = values if scale is None else scale.apply(values)
+        patch = self.declaration.streams[name].patch
+        return values if patch is None else cut_patches(values, round(patch / self.declaration.dataset.bin), patch)
 
     # Making -----------------------------------------------------------------------------------------------
 
@@ -296,6 +315,31 @@ class PartOfDataset(Sequence[dict[str, Any]]):
             hint = "of_session(…) takes those of one session, collate(…) pads them"
             raise RequestError(f"the windows of {name} have different shapes", hint=hint)
         return np.stack([np.asarray(value) for value in values]) if values else np.zeros(0)
+
+
+def cut_patches(values: NDArray[Any], bins: int, length: float) -> dict[str, NDArray[Any]]:
+    """Cut traces into patches, the tokens of a transformer.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n_bins, n_columns)
+        Traces of a window.
+    bins : int
+        Bins of a patch.
+    length : float
+        Length of a patch, in seconds.
+
+    Returns
+    -------
+    dict
+        ``values``, shape (n_patches, bins): those of the first column, then those of the next one. ``times``: when
+        each begins, in seconds from the start of the window. ``unit``: number of its column.
+    """
+    patches = len(values) // bins
+    columns = values.shape[1]
+    cut = values[: patches * bins].reshape(patches, bins, columns).transpose(2, 0, 1).reshape(-1, bins)
+    times = np.tile(np.arange(patches) * length, columns)
+    return {"values": np.ascontiguousarray(cut), "times": times, "unit": np.repeat(np.arange(columns), patches)}
 
 
 def make_dataset(

@@ -32,8 +32,10 @@ class Stream(StrictModel):
         Table and column of the trials that `around` names: one value for each window.
     where : str
         Condition in SQL on the catalogue's table ``units`` (units) or ``rois`` (series of ROIs).
-    form : {"counts", "events"}
-        Spikes and events counted in bins, or each with its time.
+    form : {"counts", "events", "patches"}
+        Spikes and events counted in bins, or each with its time; counts or a series in patches of each column.
+    patch : float, optional
+        Length of the patches (s): whole bins, and the window is whole patches.
     normalise : {"none", "zscore", "pooled_zscore"}
         Subtract the mean and divide by the standard deviation of the training windows: of each column, or of all
         columns of all sessions together.
@@ -48,7 +50,8 @@ class Stream(StrictModel):
     series: str | None = None
     column: str | None = None
     where: str | None = None
-    form: Literal["counts", "events"] = "counts"
+    form: Literal["counts", "events", "patches"] = "counts"
+    patch: Seconds | None = None
     normalise: Literal["none", "zscore", "pooled_zscore"] = "none"
     method: Literal["mean", "linear", "nearest", "previous"] | None = None
     missing: Literal["leave_out", "keep"] = "leave_out"
@@ -65,6 +68,10 @@ class Stream(StrictModel):
             raise mistake("this source has values, not times", "form", expected="counts")
         if self.form == "events" and self.normalise != "none":
             raise mistake("times are not normalised", "normalise", expected="none")
+        if (self.patch is not None) != (self.form == "patches"):
+            raise mistake("a length of patches belongs to form = 'patches'", "patch", expected="seconds")
+        if self.form == "patches" and sources[0] == "column":
+            raise mistake("a column of trials has one value a window", "form", expected="counts")
         if self.method is not None and sources[0] != "series":
             raise mistake("a method applies to series", "method", hint="leave it out")
         return self
@@ -211,6 +218,11 @@ class Declaration(StrictModel):
             group = "inputs" if name in self.inputs else "targets"
             if name in _RESERVED or name.endswith(("_units", "_columns", "_observed")):
                 raise mistake("the name is used for something else", group, name, hint="choose another name")
+            bins = 1.0 if stream.patch is None else stream.patch / self.dataset.bin
+            patches = 1.0 if stream.patch is None else self.dataset.length / stream.patch
+            if any(round(part) < 1 or abs(part - round(part)) > 1e-6 * part for part in (bins, patches)):
+                sizes = f"window {self.dataset.length:g} s, patch {stream.patch:g} s, bin {self.dataset.bin:g} s"
+                raise mistake("the window is not whole patches of whole bins", group, name, found=sizes)
             if stream.column is not None and (
                 self.dataset.around is None
                 or stream.column.rpartition(".")[0] != self.dataset.around.rpartition(".")[0]
