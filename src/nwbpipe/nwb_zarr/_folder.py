@@ -36,8 +36,8 @@ def look_at_folder(path: Path) -> tuple[str, int]:
                         folders.append(entry.path)
                         continue
                     if not entry.is_file(follow_symlinks=False):
-                        what = "a symbolic link" if entry.is_symlink() else "a pipe or a device"
-                        msg = f"{what} is in the NWB-Zarr folder"
+                        kind = "a symbolic link" if entry.is_symlink() else "a pipe or a device"
+                        msg = f"{kind} is in the NWB-Zarr folder"
                         raise UnsafeFileError(msg, where=entry.path, hint="copy the folder without links")
                     stat = entry.stat(follow_symlinks=False)
                     size += stat.st_size

@@ -58,25 +58,25 @@ class Pages(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         """Write bytes."""
-        view, done = memoryview(data).cast("B"), 0
-        while done < len(view):
-            number, within = divmod(self._at + done, _PAGE)
-            part = view[done : done + _PAGE - within]
+        view, filled = memoryview(data).cast("B"), 0
+        while filled < len(view):
+            number, within = divmod(self._at + filled, _PAGE)
+            part = view[filled : filled + _PAGE - within]
             self._pages.setdefault(number, bytearray(_PAGE))[within : within + len(part)] = part
-            done += len(part)
-        self._at += done
+            filled += len(part)
+        self._at += filled
         self.size = max(self.size, self._at)
-        return done
+        return filled
 
     def read_into(self, view: memoryview, at: int) -> None:
         """Fill a view with the bytes from a position on."""
-        done = 0
-        while done < len(view):
-            number, within = divmod(at + done, _PAGE)
-            count = min(len(view) - done, _PAGE - within)
+        filled = 0
+        while filled < len(view):
+            number, within = divmod(at + filled, _PAGE)
+            count = min(len(view) - filled, _PAGE - within)
             page = self._pages.get(number)
-            view[done : done + count] = bytes(count) if page is None else page[within : within + count]
-            done += count
+            view[filled : filled + count] = bytes(count) if page is None else page[within : within + count]
+            filled += count
 
     def readinto(self, buffer: Any) -> int:
         """Read bytes."""
@@ -103,7 +103,7 @@ class FolderImage:
         self.arrays = [array for _, array in arrays]
         self.chunks: list[tuple[int, ...]] = []
         starts: list[int] = []
-        places: list[tuple[int, tuple[int, ...]]] = []
+        positions: list[tuple[int, tuple[int, ...]]] = []
         with h5py.File("image.nwb", "r", driver="fileobj", fileobj=pages) as file:
             for number, (path, _) in enumerate(arrays):
                 dataset = file[path]
@@ -111,26 +111,26 @@ class FolderImage:
 
                 def note(info: Any, number: int = number) -> None:
                     starts.append(info.byte_offset)
-                    places.append((number, info.chunk_offset))
+                    positions.append((number, info.chunk_offset))
 
                 dataset.id.chunk_iter(note)
         order = np.argsort(np.array(starts, dtype=np.int64))
         self.starts: NDArray[np.int64] = np.array(starts, dtype=np.int64)[order]
-        self.places = [places[row] for row in order]
+        self.positions = [positions[row] for row in order]
 
     def read_chunk(self, row: int) -> bytes:
         """Return the bytes of a chunk as HDF5 has it: filled up where it reaches over the array's end."""
-        number, first = self.places[row]
+        number, first = self.positions[row]
         array, shape = self.arrays[number], self.chunks[number]
         values = array[tuple(slice(start, start + size) for start, size in zip(first, shape, strict=True))]
         if values.shape != shape:
-            missing = [(0, size - held) for size, held in zip(shape, values.shape, strict=True)]
+            missing = [(0, size - count) for size, count in zip(shape, values.shape, strict=True)]
             values = np.pad(values, missing)
         return np.ascontiguousarray(values, dtype=array.dtype).tobytes()
 
     def size_of(self, row: int) -> int:
         """Return the number of bytes of a chunk."""
-        number, _ = self.places[row]
+        number, _ = self.positions[row]
         return int(np.prod(self.chunks[number])) * int(self.arrays[number].dtype.itemsize)
 
     def open(self, name: str) -> tuple[h5py.File, ImageReader]:

@@ -67,8 +67,8 @@ def find_taken_names(paths: Iterable[str], current: RunRecord | None) -> list[st
     current : RunRecord or None
         Current record of the step.
     """
-    own = {output.path for output in current.outputs} if current else set()
-    return [path for path in paths if path not in own]
+    owned = {output.path for output in current.outputs} if current else set()
+    return [path for path in paths if path not in owned]
 
 
 def explain_taken_names(step: str, taken: Sequence[str], where: str) -> ResultExistsError:

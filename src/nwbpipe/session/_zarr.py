@@ -65,8 +65,8 @@ class ZarrSessionFile(SessionFile):
             if source.failure is not None and isinstance(error, OSError | DamagedFileError):
                 msg = "a chunk of the NWB-Zarr folder can't be read"
                 hint = "restore the folder from a copy, or install the package of its compression"
-                found = f"{type(source.failure).__name__}: {source.failure}"[:300]
-                raise DamagedFileError(msg, where=str(self), found=found, hint=hint) from source.failure
+                cause = f"{type(source.failure).__name__}: {source.failure}"[:300]
+                raise DamagedFileError(msg, where=str(self), found=cause, hint=hint) from source.failure
             raise
 
     def read(self, function: Callable[[SessionReader], T], *, locked: bool = False) -> T:
@@ -111,8 +111,8 @@ class ZarrSessionFile(SessionFile):
         """See `SessionFile.require_changeable`: no folder of NWB-Zarr can be changed."""
         msg = "an NWB-Zarr folder can be read, but not processed or changed"
         hint = f"make a file of it: nwbpipe export {self._path.name} OUT.nwb --to hdf5"
-        expected, found = "an NWB 2 file (HDF5)", "a folder of Zarr"
-        raise UnsupportedFileError(msg, where=str(self), expected=expected, found=found, hint=hint)
+        expected, content = "an NWB 2 file (HDF5)", "a folder of Zarr"
+        raise UnsupportedFileError(msg, where=str(self), expected=expected, found=content, hint=hint)
 
     def change(
         self,
@@ -153,10 +153,10 @@ class ZarrSessionFile(SessionFile):
 
 def _find_image(path: Path, tag: str) -> FolderImage:
     with _lock:
-        known = _images.get(path)
-        if known is not None and known[0] == tag:
+        cached = _images.get(path)
+        if cached is not None and cached[0] == tag:
             _images.move_to_end(path)
-            return known[1]
+            return cached[1]
     image = build_image(path)
     with _lock:
         _images[path] = tag, image

@@ -55,9 +55,9 @@ def _check_borders(dataset: MlDataset) -> Iterator[Problem]:
         stretches = dataset.stretches[window.session]
         part = find_part(stretches, window.start, stop, resolve(stop))
         if part != window.part:
-            place = f"{window.session}, {window.start:g} to {stop:g} s"
+            location = f"{window.session}, {window.start:g} to {stop:g} s"
             position = "it crosses a border" if part is None else f"the stretch is of the part {part}"
-            yield Problem("a window does not lie in a stretch of its part", place, window.part, position)
+            yield Problem("a window does not lie in a stretch of its part", location, window.part, position)
     for name, stretches in dataset.stretches.items():
         for first, second in pairwise(sorted(stretches, key=lambda stretch: stretch.start)):
             if second.start < first.stop - resolve(first.stop):
@@ -91,8 +91,8 @@ def _check_copies(dataset: MlDataset) -> Iterator[Problem]:
             holder = holders.setdefault(session.identities[path], session.name)
             shared = parts.get(holder, set()) | parts.get(session.name, set())
             if holder != session.name and len(shared) > 1:
-                place, names = f"{holder}, {session.name}: {path}", ", ".join(sorted(shared))
-                yield Problem("two sessions hold the same data", place, "each in one session", names)
+                location, names = f"{holder}, {session.name}: {path}", ", ".join(sorted(shared))
+                yield Problem("two sessions hold the same data", location, "each in one session", names)
 
 
 def _check_fits(dataset: MlDataset) -> Iterator[Problem]:
@@ -100,8 +100,8 @@ def _check_fits(dataset: MlDataset) -> Iterator[Problem]:
     for key in dataset.fits.scales.keys() | refitted.scales.keys():
         first, second = dataset.fits.scales.get(key), refitted.scales.get(key)
         if first is None or second is None or not _is_same(first, second):
-            place = ", ".join(part for part in key if part)
-            yield Problem("mean and deviation are not those of the training windows", place)
+            location = ", ".join(part for part in key if part)
+            yield Problem("mean and deviation are not those of the training windows", location)
     for name, classes in dataset.fits.classes.items():
         foreign = [item for item in classes if item not in refitted.classes.get(name, [])]
         if foreign:

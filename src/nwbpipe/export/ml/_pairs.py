@@ -59,9 +59,9 @@ def draw_pairs(
     stretches = _number_stretches(part) if by is None else np.zeros(len(part), dtype=np.int64)
     rows = []
     for session in part.sessions:
-        own = np.flatnonzero(names == session)
-        for stretch in np.unique(stretches[own]):
-            rows.append(_draw_alike(own[stretches[own] == stretch], own, values, within, random))
+        members = np.flatnonzero(names == session)
+        for stretch in np.unique(stretches[members]):
+            rows.append(_draw_alike(members[stretches[members] == stretch], members, values, within, random))
     pairs = np.concatenate(rows) if rows else np.zeros((0, 3), dtype=np.int64)
     if not len(pairs):
         hint = "name a larger difference, or a shorter stride of the windows"
@@ -106,8 +106,8 @@ def export_pairs(
 ) -> list[str]:
     """Write the windows of each session as arrays with their pairs, for CEBRA and programs like it.
 
-    ``<part>/<session>.npz`` holds the input under its name, shape (n_windows, n_columns) where a window is one bin and
-    else (n_windows, n_bins, n_columns), each target that is no event, and beside them ``_start`` and the rows
+    ``<part>/<session>.npz`` holds the input under its name, shape (n_windows, n_columns) where a window is one bin, else
+    (n_windows, n_bins, n_columns); each target that is no event, ``_start`` of the windows, and the rows
     ``_anchor``, ``_positive`` and ``_negative`` from `draw_pairs`. ``cebra.load_data(file, key=name)`` reads it.
     ``pairs.json`` says how they were drawn, and the digest of the data set.
 
@@ -139,14 +139,14 @@ def export_pairs(
             part = dataset.part(part_name)
             (folder / part_name).mkdir()
             for session in part.sessions:
-                own = part.of_session(session)
+                session_part = part.of_session(session)
                 try:
-                    pairs = draw_pairs(own, within=within, by=by, seed=seed)
+                    pairs = draw_pairs(session_part, within=within, by=by, seed=seed)
                 except RequestError:
                     continue
-                arrays = {key: own.stack(key) for key in (name, *_list_arrays(dataset))}
+                arrays = {key: session_part.stack(key) for key in (name, *_list_arrays(dataset))}
                 arrays = {key: _drop_single_bins(values) for key, values in arrays.items()}
-                starts = np.array([dataset.windows[number].start for number in own.numbers])
+                starts = np.array([dataset.windows[number].start for number in session_part.numbers])
                 arrays |= {f"_{role}": pairs[:, column] for column, role in enumerate(ROLES)} | {"_start": starts}
                 np.savez(folder / part_name / f"{session}.npz", allow_pickle=False, **arrays)
                 written.append(f"{part_name}/{session}.npz")
@@ -164,15 +164,15 @@ def _draw_alike(rows: Numbers, session: Numbers, values: Any, within: float, ran
     slack = 1e-9 * max(1.0, float(np.abs(sorted_values).max(initial=0.0)))
     first = np.searchsorted(sorted_values, sorted_values - within - slack, side="left")
     last = np.searchsorted(sorted_values, sorted_values + within + slack, side="right")
-    own = np.arange(len(rows))
+    positions = np.arange(len(rows))
     candidates = last - first - 1  # without itself
-    has = (candidates > 0) & (len(session) > 1)
-    chosen = first[has] + (random.random(has.sum()) * candidates[has]).astype(np.int64)
-    chosen += chosen >= own[has]
-    anchors, positives = rows[order[own[has]]], rows[order[chosen]]
-    others = (random.random(len(anchors)) * (len(session) - 1)).astype(np.int64)
-    others += others >= np.searchsorted(session, anchors)
-    return np.stack([anchors, positives, session[others]], axis=1).astype(np.int64)
+    is_paired = (candidates > 0) & (len(session) > 1)
+    chosen = first[is_paired] + (random.random(is_paired.sum()) * candidates[is_paired]).astype(np.int64)
+    chosen += chosen >= positions[is_paired]
+    anchors, positives = rows[order[positions[is_paired]]], rows[order[chosen]]
+    negatives = (random.random(len(anchors)) * (len(session) - 1)).astype(np.int64)
+    negatives += negatives >= np.searchsorted(session, anchors)
+    return np.stack([anchors, positives, session[negatives]], axis=1).astype(np.int64)
 
 
 def _read_starts(part: PartOfDataset) -> NDArray[np.float64]:
@@ -182,8 +182,8 @@ def _read_starts(part: PartOfDataset) -> NDArray[np.float64]:
 def _read_targets(part: PartOfDataset, name: str) -> NDArray[np.float64]:
     targets = part.dataset.declaration.targets
     if name not in targets or targets[name].form != "counts":
-        found = ", ".join(targets) or "none"
-        raise UnknownNameError("there is no such target with values", expected=found, found=name)
+        expected = ", ".join(targets) or "none"
+        raise UnknownNameError("there is no such target with values", expected=expected, found=name)
     # A class that was not trained, -1, is like itself.
     return np.array([float(np.mean(item["targets"][name])) for item in part], dtype=np.float64)
 
