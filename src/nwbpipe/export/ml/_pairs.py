@@ -106,7 +106,7 @@ def export_pairs(
 ) -> list[str]:
     """Write the windows of each session as arrays with their pairs, for CEBRA and programs like it.
 
-    ``<part>/<session>.npz`` holds the input under its name, shape (n_windows, n_columns) where a window is one bin, else
+    ``<part>/<session>.npz`` holds the input under its name, shape (n_windows, n_columns) if a window is one bin, else
     (n_windows, n_bins, n_columns); each target that is no event, ``_start`` of the windows, and the rows
     ``_anchor``, ``_positive`` and ``_negative`` from `draw_pairs`. ``cebra.load_data(file, key=name)`` reads it.
     ``pairs.json`` says how they were drawn, and the digest of the data set.
