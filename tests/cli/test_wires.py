@@ -186,6 +186,8 @@ CALLS = [
     call("export", "words", "recording", "timeout", "threads", words=["out"], to=Format.PARQUET),
     call("status"),
     call("status", "sessions", "where", "verify", "show_all", why=("m1/s0", "first")),
+    call("submit", "cloud", "image", "output"),
+    call("submit", "rounds", "dry_run", "cancel", cloud="aws", image="lab/nwbpipe:1"),
     call("watch", "extras"),
     call("watch", "write_dockerfile", "extras", write_unit="unit"),
     call("watch", "settle", "interval", write_dockerfile="Dockerfile"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -78,6 +79,21 @@ def test_a_lost_worker_is_replaced_and_nothing_is_open(
     assert list(tmp_path.glob("*.out")) == []
     slurm.wait(30)
     assert "JobState=COMPLETED" in slurm.ask("scontrol", "--oneliner", "show", "job")
+
+
+def test_a_worker_whose_runner_is_killed_keeps_its_run(slurm: Slurm, tmp_path: Path, counter: Path) -> None:
+    project = make_lab(tmp_path, 1, seconds=8, workers=1)
+    words = [sys.executable, "-m", "nwbpipe", "run", f"--project={project.spec.path}"]
+    runner = subprocess.Popen(words)
+    wait_for(lambda: has_begun(counter), "a run to begin", 120)
+    runner.kill()
+    runner.wait()
+    other = {**os.environ, "NWBPIPE_SCRATCH": str(tmp_path / "other")}  # as on another machine
+    done = subprocess.run([*words, "--executor", "local"], env=other, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list(computations(counter).values()) == [1]
+    assert all_done(project)
+    slurm.wait(120)  # the worker ends without its scheduler
 
 
 def test_a_refusal_ends_the_run_in_slurm_s_words(slurm: Slurm, tmp_path: Path) -> None:

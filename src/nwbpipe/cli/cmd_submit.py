@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,17 +27,43 @@ def submit(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the commands and scripts.")] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the jobs that were submitted before.")] = False,
+    cloud: Annotated[
+        str | None, typer.Option(metavar="aws|google", help="Write job files for its batch service; submit nothing.")
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="The workers' image, in a cloud.")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="For the job files of a cloud.")
+    ] = Path("jobs"),
     project: ProjectFile = None,
     profile: Profile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was submitted as JSON.")] = False,
 ) -> None:
     """Let a cluster's scheduler (SLURM, PBS, SGE, LSF) compute what is missing or stale, in job arrays.
 
-    Each job is a plain `nwbpipe run`; nothing stays running here. `nwbpipe status` shows the jobs.
+    Each job is a plain `nwbpipe run`; nothing stays running here. `nwbpipe status` shows the jobs. With `--cloud`,
+    files for AWS Batch or Google Batch are written, and the commands shown that take them.
     """
-    from nwbpipe.project import Project, cancel_submissions, prepare_submission, submit_workers
+    from nwbpipe.project import Project, cancel_submissions, prepare_submission, submit_workers, write_cloud_jobs
 
     opened = Project(project, profile=profile)
+    if cloud is not None:
+        if image is None:
+            raise typer.BadParameter(
+                "needed for a cloud: an image with nwbpipe and the project", param_hint="--image"
+            )
+        commands = write_cloud_jobs(
+            opened, cloud, image, output, sessions or (), where, steps=steps or (), array=array
+        )  # fmt: skip
+        if as_json:
+            typer.echo(json.dumps(commands, indent=2))
+            return
+        for line in commands:
+            echo(line, lines=True)
+        echo(
+            "nwbpipe was not tested with that service: look at the first jobs" if commands else "nothing to do",
+            err=True,
+        )
+        return
     if cancel:
         cancelled = cancel_submissions(opened)
         if as_json:

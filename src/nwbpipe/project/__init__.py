@@ -20,6 +20,7 @@ from nwbpipe.project.submit import (
     list_queued,
     prepare_submission,
     submit_workers,
+    write_cloud_jobs,
 )
 
 __all__ = [
@@ -61,5 +62,6 @@ __all__ = [
     "restrict",
     "scrub",
     "submit_workers",
+    "write_cloud_jobs",
     "write_template",
 ]

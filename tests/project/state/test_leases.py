@@ -117,3 +117,29 @@ def test_a_machine_has_a_name_that_tells_nothing() -> None:
 
     assert identify_machine() == identify_machine()
     assert platform.node() not in identify_machine()
+
+
+def test_the_worker_that_adopts_a_lease_holds_it_and_its_runner_can_release_it_when_that_has_died(
+    tmp_path: Path,
+) -> None:
+    store = stores.open_store(tmp_path)
+    runner, worker, other = Leases(store), Leases(store), Leases(store)
+    taken = runner.take("k", session="M/1", step="s", waits="a worker")
+    assert taken is not None
+    assert worker.adopt(taken.path, "another runner") is None
+    adopted = worker.adopt(taken.path, runner.owner, job="17")
+    assert adopted is not None
+    (content,) = other.list_active()
+    assert (content["session"], content["job"], content["owner"]) == ("M/1", "17", runner.owner)
+    assert "waits" not in content
+    runner.change(taken, waits="")  # the runner hears of it late
+    runner.release(taken)
+    assert other.take("k") is None
+    runner.release(taken, adopted=True)  # the worker died
+    lease = other.take("k")
+    assert lease is not None
+    assert worker.adopt(taken.path, runner.owner) is None
+    worker.close()
+    runner.release(taken, adopted=True)
+    assert [content["owner"] for content in runner.list_active()] == [other.owner]
+    other.close()

@@ -88,6 +88,7 @@ class DaskExecutor:
     def __init__(self, spec: ExecutorSpec) -> None:
         self._distributed = require("distributed")
         self._spec = spec
+        self.workers_outlive = spec.address is not None
         self._stack = ExitStack()
         self._happened: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._sent: dict[int, _SentJob] = {}

@@ -115,7 +115,8 @@ class Executor(Protocol):
     whatever process, calls ``execute_job(dataclasses.asdict(job))`` and hands back its outcome; the result is in the
     session file by then. A class is made known by an entry point of the group ``nwbpipe.executors``, whose name is
     the ``kind`` in nwbpipe.toml; it is called with an `ExecutorSpec`. `nwbpipe.testing.ExecutorTests` tests all this.
-    One with the attribute ``tells_begin = True`` sends an event with `begun` when a worker begins a job.
+    One with the attribute ``tells_begin = True`` sends an event with `begun` when a worker begins a job. With
+    ``workers_outlive = True`` a worker may compute on after `close`.
     """
 
     def explain_refusal(self, wanted: Resources) -> str:

@@ -28,10 +28,11 @@ from nwbpipe.project._load import load_project
 from nwbpipe.project._sessions import Session
 from nwbpipe.project.execute._devices import reserve_gpus
 from nwbpipe.project.execute._job_ends import count_memory_ends
+from nwbpipe.project.execute._limits import identify_job
 from nwbpipe.project.plan._planner import Planner
 from nwbpipe.project.plan._state import CONVERT
 from nwbpipe.project.plan._tools import explain_staleness
-from nwbpipe.project.state import RunObject
+from nwbpipe.project.state import Leases, RunObject
 from nwbpipe.provenance import RunRecord, format_now, read_host_label
 from nwbpipe.run import MODELS, PROJECT, SessionInputs, make_artefact, process
 from nwbpipe.session import SessionFile
@@ -61,6 +62,8 @@ class Job:
         For a step of project scope: key of each session, and the HDF5 paths of its inputs.
     threads, gpu, disk_gb, time_limit_s, gpu_memory_gb
         Resources that it may use.
+    lease, owner : str
+        Path of the lease that the runner took, and the runner's name in it.
     """
 
     project: str
@@ -80,6 +83,8 @@ class Job:
     disk_gb: float = 0.0
     time_limit_s: float | None = None
     gpu_memory_gb: float = 0.0
+    lease: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,9 +117,22 @@ def _load_planner(path: str, profile: str, _changed: int) -> Planner:
 
 
 def execute_job(values: Mapping[str, Any], progress: Callable[[float, str], None] | None = None) -> dict[str, Any]:
-    """Run a job, write its run object, and return a `JobOutcome` as plain values."""
+    """Run a job, write its run object, and return a `JobOutcome` as plain values.
+
+    The job's lease is held here until it ends: a runner that dies meanwhile lets no other one begin the same.
+    """
     job = Job(**values)
     planner = _load_planner(job.project, job.profile, os.stat(job.project).st_mtime_ns)  # noqa: PTH116
+    leases = Leases(planner.state)
+    try:
+        if job.lease and leases.adopt(job.lease, job.owner, **identify_job()) is None:
+            return asdict(JobOutcome("interrupted", text="its runner has lost it, perhaps to another runner"))
+        return _execute(planner, job, progress)
+    finally:
+        leases.close()
+
+
+def _execute(planner: Planner, job: Job, progress: Callable[[float, str], None] | None) -> dict[str, Any]:
     started, cpu = format_now(), time.process_time()
     record, computed, log, error = None, False, None, None
     try:

@@ -207,7 +207,7 @@ class Runner:
             session.session_id if session else "", str((session and session.spec) or ""),
             str(session.file) if session else "", state.step, state.run, state.key, dict(state.inputs),
             state.session_inputs, self.executor.choose_threads(resources), resources.gpu, resources.disk_gb,
-            resources.time_limit_s, resources.gpu_memory_gb,
+            resources.time_limit_s, resources.gpu_memory_gb, lease.path, self.leases.owner,
         )  # fmt: skip
         token = self.executor.submit(job, resources)
         self._running[token] = _ActiveRun(state, job, lease, tries)
@@ -235,7 +235,9 @@ class Runner:
                 self.reporter.on_progress(state, event.fraction, event.text)
             return
         del self._running[event.token]
-        self.leases.release(running.lease)
+        # A worker of somebody's own scheduler computes on when we have ended, and keeps the lease.
+        outlives = self._over and getattr(self.executor, "workers_outlive", False)
+        self.leases.release(running.lease, adopted=not outlives)
         self._last_active = time.monotonic()
         if event.ended is None or event.ended.ending == "interrupted":
             if getattr(self.executor, "is_out_of_time", False) and (end := explain_own_end()):

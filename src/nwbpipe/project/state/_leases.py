@@ -1,9 +1,10 @@
 """Leases: reserve a run, so that no other runner computes it at the same time.
 
 A lease is a small file in the store. It is created exclusively, and written again (a heartbeat) while its owner
-lives. A lease of this machine is void as soon as its process has ended; a lease of another machine, once it has not
-changed for its time to live *as seen from here*: clocks of machines are never compared. Leases only save work: the
-session file itself prevents that a result is committed twice.
+lives. The runner takes it; the worker that computes adopts it: then it lives as long as that worker, whatever
+becomes of the runner. A lease of this machine is void as soon as its process has ended; a lease of another machine,
+once it has not changed for its time to live *as seen from here*: clocks of machines are never compared. Leases only
+save work: the session file itself prevents that a result is committed twice.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from nwbpipe.stores import Store
 TTL = 60.0  # seconds
 _MAX_TTL = 86400.0
 _MAX_BYTES = 2**16
+_ADOPT_TRIES = 10
 _TEXTS = ("owner", "machine", "session", "step", "run", "scheduler", "job", "waits")
 
 
@@ -94,13 +96,55 @@ class Leases:
             return lease
         return None
 
-    def release(self, lease: Lease) -> None:
-        """Release a lease."""
+    def adopt(self, path: str, owner: str, **about: str) -> Lease | None:
+        """Take over the lease that a runner took for work that begins in this process.
+
+        Parameters
+        ----------
+        path : str
+            Path of the lease.
+        owner : str
+            The runner's `owner`, which stays in it.
+        **about : str
+            Information for others: scheduler, job.
+
+        Returns
+        -------
+        Lease or None
+            None if the runner has lost it: perhaps another runner has the work.
+        """
+        for _ in range(_ADOPT_TRIES):
+            content, tag = self._read(path)
+            if content is None or tag is None or content.get("owner") != owner:
+                return None
+            self.ttl = float(content.get("ttl_s", self.ttl))
+            content = {name: value for name, value in content.items() if name != "waits"}
+            content |= {**_describe_process(), **about}
+            try:
+                tag = self.store.write_bytes(path, json.dumps(content).encode(), if_tag=tag)
+            except ConflictError:  # the runner renewed it
+                continue
+            lease = Lease(path, content, tag)
+            with self._lock:
+                self._held[path] = lease
+                self._start_heartbeat()
+            return lease
+        return None
+
+    def release(self, lease: Lease, *, adopted: bool = False) -> None:
+        """Release a lease; with `adopted` also one that a worker adopted, which has ended."""
         with self._lock:
             self._held.pop(lease.path, None)
-            if not lease.lost:
-                with suppress(NwbpipeError):
-                    self.store.remove(lease.path, if_tag=lease.tag)
+            with suppress(NwbpipeError):
+                if not lease.lost:
+                    try:
+                        self.store.remove(lease.path, if_tag=lease.tag)
+                    except ConflictError:
+                        lease.lost = True
+                if lease.lost and adopted:
+                    content, tag = self._read(lease.path)
+                    if content is not None and content.get("owner") == self.owner:
+                        self.store.remove(lease.path, if_tag=tag)
 
     def close(self) -> None:
         """Release all leases, and stop the heartbeat."""

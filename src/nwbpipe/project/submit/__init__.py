@@ -1,5 +1,6 @@
 """Submit the workers of a project to a cluster's scheduler, as job arrays that need nothing else running."""
 
+from nwbpipe.project.submit._cloud_jobs import write_cloud_jobs
 from nwbpipe.project.submit._queue import JobState, QueuedSubmission, cancel_submissions, list_queued
 from nwbpipe.project.submit._submission import (
     PreparedSubmission,
@@ -21,4 +22,5 @@ __all__ = [
     "list_submissions",
     "prepare_submission",
     "submit_workers",
+    "write_cloud_jobs",
 ]

@@ -45,13 +45,8 @@ def write_script(
     sessions, where, steps
         See `Project.run`.
     """
-    words = [sys.executable, "-P", "-m", "nwbpipe", "run", f"--project={project}", "--executor=local", "--workers=1"]
-    words += [f"--kind={kind}" for kind in worker.takes]
-    words += [f"--idle={IDLE_S}"]
-    words += [f"--profile={profile}"] if profile else []
-    words += [f"--session={pattern}" for pattern in sessions]
-    words += [f"--where={where}"] if where else []
-    words += [f"--step={name}" for name in steps]
+    words = [sys.executable, "-P", "-m", "nwbpipe"]
+    words += list_worker_words(worker, project, profile, sessions, where, steps)
     return _SCRIPT.format(
         kind=worker.kind,
         prologue="".join(f"{line}\n" for line in worker.prologue),
@@ -59,3 +54,22 @@ def write_script(
         project=shlex.quote(str(project)),
         command=shlex.join(words),
     )
+
+
+def list_worker_words(
+    worker: WorkerArray,
+    project: Path,
+    profile: str,
+    sessions: Sequence[str],
+    where: str | None,
+    steps: Sequence[str],
+) -> list[str]:
+    """Return the arguments of `nwbpipe` in a worker of a kind; see `write_script`."""
+    words = ["run", f"--project={project}", "--executor=local", "--workers=1"]
+    words += [f"--kind={kind}" for kind in worker.takes]
+    words += [f"--idle={IDLE_S}"]
+    words += [f"--profile={profile}"] if profile else []
+    words += [f"--session={pattern}" for pattern in sessions]
+    words += [f"--where={where}"] if where else []
+    words += [f"--step={name}" for name in steps]
+    return words
