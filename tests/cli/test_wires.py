@@ -78,6 +78,7 @@ ALIASES = {
     "watch write_unit workers": "command",
     "watch write_unit profile": "command",
     "watch write_dockerfile executor": "kind",
+    "submit output": "folder",
     "verify session": None,
     "pose new-project output": "folder",
     "pose new-project keypoints": "bodyparts",

@@ -160,7 +160,7 @@ def test_what_a_cloud_can_t_run_is_refused_before_a_file_is_written(
 ) -> None:
     bare = KINDS.replace('queue = "lab-queue"\n', "").replace("accelerator", "other")
     other = open_project(template, tmp_path / "other", bare)
-    with pytest.raises(RequestError, match="names no job queue of AWS Batch"):
+    with pytest.raises(RequestError, match="lacks a job queue of AWS Batch"):
         write_cloud_jobs(other, "aws", "lab/nwbpipe:1", tmp_path / "jobs")
     with pytest.raises(RequestError, match="does not name its GPU"):
         write_cloud_jobs(other, "google", "lab/nwbpipe:1", tmp_path / "jobs")

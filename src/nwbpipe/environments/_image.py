@@ -245,8 +245,8 @@ class _PipSettings(NamedTuple):
 
         lines = ["[global]"]
         for name in _PIP:
-            if places := options.get(name, "").split():
-                lines.append(f"{name} = {' '.join(map(locate, places) if name in _PLACES else places)}")
+            if addresses := options.get(name, "").split():
+                lines.append(f"{name} = {' '.join(map(locate, addresses) if name in _PLACES else addresses)}")
         if has_no_index(os.environ):
             lines.append("no-index = true")
         certificates = b""

@@ -105,8 +105,8 @@ def install(
             older = read_mark(tool)
             image, base_digest = _build(tool, kind, environment, lock, engine, base)
             made_by, lock_name = str(engine) if engine else None, lock.name if lock else None
-            made = EnvironmentMark(tool.name, kind, lock_name, made_by, image, environment.name, base_digest)
-            write_mark(folder, made)
+            new_mark = EnvironmentMark(tool.name, kind, lock_name, made_by, image, environment.name, base_digest)
+            write_mark(folder, new_mark)
         except BaseException:
             mark = read_mark(tool)
             if mark is None:

@@ -93,17 +93,17 @@ def write_cloud_jobs(
 
 
 def _find_problems(worker: WorkerArray, kind: WorkerKind | None, cloud: str) -> list[Problem]:
-    where = f"[executor.kinds.{worker.kind}]"
+    section = f"[executor.kinds.{worker.kind}]"
     problems = []
     if worker.prologue or worker.directives:
-        problems.append(Problem("lines of a scheduler's script have no place in a cloud's job", where=where))
+        problems.append(Problem("lines of a scheduler's script have no place in a cloud's job", where=section))
     if cloud == "aws" and not worker.queue:
         problems.append(
-            Problem("the kind of worker names no job queue of AWS Batch", where=where, hint='queue = "…"')
+            Problem("the kind of worker lacks a job queue of AWS Batch", where=section, hint='queue = "…"')
         )
     if cloud == "google" and worker.gpu and not (kind and isinstance(kind.options.get("accelerator"), str)):
         hint = 'options = { accelerator = "nvidia-tesla-t4" }'
-        problems.append(Problem("the kind of worker does not name its GPU", where=where, hint=hint))
+        problems.append(Problem("the kind of worker does not name its GPU", where=section, hint=hint))
     return problems
 
 
