@@ -169,7 +169,7 @@ def test_what_a_kill_leaves_is_swept_and_nothing_else(
     run = subprocess.Popen([sys.executable, "-c", code, str(session_nwb)])
 
     def running() -> list[str]:
-        return installed.call("ps", "--quiet", "--filter", f"label={LABEL}", "--filter", "status=running").split()
+        return installed.call("ps", "--quiet", "--filter", "name=nwbpipe-numpy", "--filter", "status=running").split()
 
     wait_for(lambda: bool(running()), "the container to run")
     time.sleep(2)
