@@ -11,6 +11,7 @@ from hdmf.common import DynamicTable, DynamicTableRegion, VectorData
 from pynwb.misc import Units
 
 from nwbpipe.project import Project
+from nwbpipe.run import process
 from tests.fixtures.projects import HEAD, Inline
 from tests.processors.ephys import recording as rec
 
@@ -89,6 +90,9 @@ def test_units_are_labelled_as_noise_then_as_single_or_multi_units(project, tmp_
         assert table["unitrefine_label"][3] in ("sua", "mua")
         assert (table["unitrefine_probability"][:3] > 0.9).all()
         assert "models://refine_model/" in table.description
+    process(path, "session_units", inputs={"units": "Units_sort", "quality": "UnitLabels_refined"})
+    with rec.opened(path) as nwbfile:
+        assert list(nwbfile.units["unitrefine_label"][:3]) == ["noise", "sua", "mua"]
     assert pynwb.validate(path=path) == []
     (file,) = (tmp_path / "models/refine_model").glob("*/*/model.json")
     kept = json.loads(file.read_text())
