@@ -5,7 +5,7 @@
 # make faults the crash suite in its long form
 # make test-long  the tests that take minutes each
 # make test-tools  those of CaImAn, EXTRACT and other optional programs, where they are installed; says which ran
-# make browser  what the tests of the dashboard need: Playwright, and a Chromium where the machine has none
+# make browser  what the tests of the dashboard need: Playwright, axe-core, and a Chromium where the machine has none
 # make test-slurm  those of a cluster, on a SLURM of one node that it starts here; installs Debian's packages where it may
 # make test-containers  those of tools in containers, on podman and docker with stores of their own; installs Debian's podman
 # make test-archive  upload to and download from a DANDI archive: NWBPIPE_ARCHIVE_URL=…/api NWBPIPE_ARCHIVE_KEY=…
@@ -55,6 +55,8 @@ setup: $(INSTALLED)
 browser: setup
 	$(UV) pip install --quiet --python $(BIN)/python "playwright>=1.50"
 	type chromium || type chromium-browser || type google-chrome || $(BIN)/python -m playwright install chromium
+	if type npm; then npm install --silent --no-audit --no-fund --no-save --ignore-scripts --prefix .make/axe axe-core@4.11.0; \
+	else echo "npm is missing: the pages are not checked by axe-core"; fi
 
 $(NWBPIPE_TOOLS)/%/nwbpipe-tool.json: locks/%.txt $(INSTALLED)
 	$(BIN)/nwbpipe tools install $* --lock $<

@@ -87,7 +87,7 @@ def test_labels_of_rois_are_shown_and_written_as_curate_does(rois: Labeller) -> 
     assert cells is not None
     assert cells.tolist() == [False, True, True]
     table = rois.read()
-    assert (table.who, table.labels) == ("Ada", {"0": "not cell", "2": "cell"})
+    assert (table.curator, table.labels) == ("Ada", {"0": "not cell", "2": "cell"})
     assert "The labels are saved" in rois.get(f"{rois.session}?saved=labels").text
     assert rois.send("save", who="Bea", row_2="").status_code == 303  # of a form with this row alone
     assert rois.read().labels == {"0": "not cell"}

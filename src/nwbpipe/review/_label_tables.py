@@ -50,7 +50,7 @@ class LabelTable:
     step : str
     kind : {"roi", "unit"}
     rows : list of LabelRow
-    who : str
+    curator : str
         Who gave the labels; "" if the step has none.
     state : str
         What `curate` takes as `seen`.
@@ -61,7 +61,7 @@ class LabelTable:
     step: str
     kind: str
     rows: list[LabelRow] = field(default_factory=list)
-    who: str = ""
+    curator: str = ""
     state: str = ""
     is_more: bool = False
 

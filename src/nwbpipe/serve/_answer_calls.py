@@ -11,8 +11,12 @@ from typing import Any
 
 from nwbpipe.errors import NwbpipeError
 from nwbpipe.serve._series import draw_series, list_series
+from nwbpipe.serve._videos import list_videos, locate_video, measure_video, read_frame, read_keypoints
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {"list_series": list_series, "draw_series": draw_series}
+_CALLABLE = (
+    draw_series, list_series, list_videos, locate_video, measure_video, read_frame, read_keypoints,
+)  # fmt: skip
+FUNCTIONS: dict[str, Callable[..., Any]] = {function.__name__: function for function in _CALLABLE}
 
 
 def main() -> None:
@@ -28,8 +32,8 @@ def main() -> None:
         except NwbpipeError as error:
             answer = {"problem": {key: getattr(error.problem, key) for key in ("what", "where", "found", "hint")}}
         except Exception as error:  # a file of strangers may make a library raise anything
-            what = f"the file can't be read: {type(error).__name__}: {error}"
-            answer = {"problem": {"what": what, "where": None, "found": None, "hint": "`nwbpipe check FILE.nwb`"}}
+            text = f"the file can't be read: {type(error).__name__}: {error}"
+            answer = {"problem": {"what": text, "where": None, "found": None, "hint": "`nwbpipe check FILE.nwb`"}}
         output.write(json.dumps(answer).encode() + b"\n")
         output.flush()
 

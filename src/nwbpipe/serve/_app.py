@@ -27,6 +27,7 @@ from nwbpipe.serve._security import Guard, Keys, list_host_names
 from nwbpipe.serve._session_pages import SessionPages
 from nwbpipe.serve._subject_pages import SubjectPages
 from nwbpipe.serve._trace_pages import TracePages
+from nwbpipe.serve._video_pages import VideoPages
 from nwbpipe.serve._view import ProjectView
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _STATIC = {
     "report.css": ("nwbpipe.report", "templates/parts.css", "text/css"),
     "live.js": ("nwbpipe.serve", "static/live.js", "text/javascript"),
     "trace.js": ("nwbpipe.serve", "static/trace.js", "text/javascript"),
+    "video.js": ("nwbpipe.serve", "static/video.js", "text/javascript"),
 }
 
 Form = dict[str, str]
@@ -71,6 +73,7 @@ def create_app(
     subjects = SubjectPages(view, pages)
     reader = AsideReader()
     traces = TracePages(view, pages, reader)
+    videos = VideoPages(view, pages, reader)
     runs = RunPages(view, pages, processes)
     routes = [
         Route("/", overview.show),
@@ -86,6 +89,10 @@ def create_app(
         Route("/session/{subject}/{session}/labels/{step}", _accept_form(labels.accept, keys), methods=["POST"]),
         Route("/session/{subject}/{session}/traces", traces.show),
         Route("/session/{subject}/{session}/part/trace", traces.show_part),
+        Route("/session/{subject}/{session}/videos", videos.show),
+        Route("/session/{subject}/{session}/media", videos.send_media),
+        Route("/session/{subject}/{session}/part/keypoints", videos.tell_keypoints),
+        Route("/session/{subject}/{session}/part/frame", videos.tell_frame),
         Route("/subjects", subjects.show),
         Route("/subjects", _accept_form(subjects.accept, keys), methods=["POST"]),
         Route("/run", _accept_form(runs.run, keys), methods=["POST"]),

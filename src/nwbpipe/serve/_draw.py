@@ -98,15 +98,15 @@ def main() -> None:
 @contextmanager
 def _keep_output() -> Iterator[IO[bytes]]:
     """Give the output, which is markup, to the report alone: libraries and processors print names of the file."""
-    own = os.dup(1)
+    output_copy = os.dup(1)
     os.dup2(2, 1)
     try:
-        with os.fdopen(os.dup(own), "wb") as output, redirect_stdout(sys.stderr):
+        with os.fdopen(os.dup(output_copy), "wb") as output, redirect_stdout(sys.stderr):
             yield output
     finally:
         sys.stdout.flush()
-        os.dup2(own, 1)
-        os.close(own)
+        os.dup2(output_copy, 1)
+        os.close(output_copy)
 
 
 if __name__ == "__main__":

@@ -33,13 +33,13 @@ class LabelForm:
         The file's rows and labels.
     labels : dict of str to str
         The label of each row that the form shows, by name.
-    who : str
+    curator : str
     mistakes : list of str
     """
 
     table: LabelTable
     labels: dict[str, str] = field(default_factory=dict)
-    who: str = ""
+    curator: str = ""
     mistakes: list[str] = field(default_factory=list)
 
     def read(self, sent: Mapping[str, str]) -> None:
@@ -49,11 +49,11 @@ class LabelForm:
         ):  # names are those of a file: they would not come back as they are
             if (text := sent.get(f"{_PREFIX}{number}")) is not None:
                 self.labels[row.name] = text.strip()
-        self.who = sent.get("who", "").strip()
-        for text in {self.who, *self.labels.values()}:
+        self.curator = sent.get("who", "").strip()
+        for text in {self.curator, *self.labels.values()}:
             if len(text) > _LONGEST or not text.isprintable():
                 self.mistakes.append(f"a name or label has at most {_LONGEST} letters, in one line: {text[:90]!r}")
-        if not self.who:
+        if not self.curator:
             self.mistakes.append(
                 "The labels need the name of the person who gives them: it is written into the file."
             )
@@ -98,17 +98,17 @@ class LabelPages:
         """Show the form."""
         session = self._find(request)
         table = self._read(request, session)
-        return self._draw(request, session, LabelForm(table, who=table.who))
+        return self._draw(request, session, LabelForm(table, curator=table.curator))
 
     def accept(self, request: Request, sent: dict[str, str]) -> Response:
         """Show the difference that a form makes, or write it."""
         session = self._find(request)
         table = self._read(request, session)
         form = LabelForm(table)
-        seen = sent.get("seen", "")
-        if seen != table.state:
+        state = sent.get("seen", "")
+        if state != table.state:
             text = "The step or its labels have changed since this form was opened. Nothing was written."
-            return self._draw(request, session, LabelForm(table, who=sent.get("who", "")), 409, conflict=text)
+            return self._draw(request, session, LabelForm(table, curator=sent.get("who", "")), 409, conflict=text)
         form.read(sent)
         if sent.get("action") == "edit":
             form.mistakes.clear()
@@ -125,7 +125,7 @@ class LabelPages:
             return self._show_difference(request, session, form)
         try:
             curate(
-                session.file, table.step, form.result, who=form.who, replace=bool(table.who), seen=seen,
+                session.file, table.step, form.result, who=form.curator, replace=bool(table.curator), seen=state,
                 lock_timeout=_LOCK_S,
             )  # fmt: skip
         except NwbpipeError as error:
@@ -152,14 +152,14 @@ class LabelPages:
     ) -> Response:  # fmt: skip
         rows = form.table.rows
         total = max(1, -(-len(rows) // LENGTH))
-        given = request.query_params.get("page", "1")
-        number = min(max(1, int(given)), total) if given.isdecimal() and len(given) < 9 else 1
+        text = request.query_params.get("page", "1")
+        number = min(max(1, int(text)), total) if text.isdecimal() and len(text) < 9 else 1
         start = (number - 1) * LENGTH
-        shown = rows[start : start + LENGTH]
+        page_rows = rows[start : start + LENGTH]
         return self.pages.draw(
             request, "labels.html", status, title=session.key, subject=session.subject_id,
-            session=session.session_id, form=form, table=form.table, rows=shown, start=start, page=number,
-            total=total, facts=list(dict.fromkeys(name for row in shown for name in row.facts)),
+            session=session.session_id, form=form, table=form.table, rows=page_rows, start=start, page=number,
+            total=total, facts=list(dict.fromkeys(name for row in page_rows for name in row.facts)),
             conflict=conflict, note=note,
         )  # fmt: skip
 

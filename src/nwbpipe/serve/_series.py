@@ -140,13 +140,13 @@ def read_window(
     RequestError
         If there is no such series.
     """
-    if len(path) > _LONGEST_PATH or _find_lines(file, find_nwb_object(file, path)) is None:
+    if len(path) > _LONGEST_PATH or "\0" in path or _find_lines(file, find_nwb_object(file, path)) is None:
         raise RequestError("the file has no such series", found=path[:_LONGEST_PATH])
     series = Series(file[path])
-    whole = series.limits
-    low, high = whole[0] if start is None else start, whole[1] if stop is None else stop
+    limits = series.limits
+    low, high = limits[0] if start is None else start, limits[1] if stop is None else stop
     if not (np.isfinite([low, high]).all() and low < high):
-        low, high = whole
+        low, high = limits
     rows = series.find_rows(low, high)
     row = int(np.prod(series.data.shape[1:], dtype=np.int64)) or 1
     is_cut = (rows[1] - rows[0]) * row > most
@@ -161,7 +161,7 @@ def read_window(
     unit = series.data.attrs.get("unit", "")
     unit = unit.decode("utf-8", "replace") if isinstance(unit, bytes) else str(unit)
     about = {
-        "start": low, "stop": high, "whole": list(whole), "first": first, "channels": count, "is_cut": is_cut,
+        "start": low, "stop": high, "whole": list(limits), "first": first, "channels": count, "is_cut": is_cut,
         "samples": rows[1] - rows[0], "unit": unit,
     }  # fmt: skip
     return read_envelope(window), about
@@ -172,15 +172,15 @@ def draw_series(location: str, path: str, start: float | None, stop: float | Non
     session = SessionFile.at(location)
     most = _MOST_LOCAL if session.is_local else _MOST_REMOTE
     envelope, about = session.read(lambda reader: read_window(reader.file, path, start, stop, first, most))
-    shown = (envelope.times >= about["start"]) & (envelope.times <= about["stop"])
-    shown = shown if shown.sum() > 1 else np.ones_like(shown)
-    times = envelope.times[shown]
+    inside = (envelope.times >= about["start"]) & (envelope.times <= about["stop"])
+    inside = inside if inside.sum() > 1 else np.ones_like(inside)
+    times = envelope.times[inside]
     plot = Plot(
-        (about["start"], about["stop"]), find_limits(envelope.low[shown], envelope.high[shown]), width=1200,
+        (about["start"], about["stop"]), find_limits(envelope.low[inside], envelope.high[inside]), width=1200,
         height=360, x_label="time (s)", y_label=about["unit"], label=f"{path.rpartition('/')[2]} over time",
     )  # fmt: skip
     for column in range(envelope.low.shape[1]):
-        color, low, high = PALETTE[column % len(PALETTE)], envelope.low[shown, column], envelope.high[shown, column]
+        color, low, high = PALETTE[column % len(PALETTE)], envelope.low[inside, column], envelope.high[inside, column]
         if np.array_equal(low, high, equal_nan=True):  # a sample each
             plot.line(times, low, color)
         else:

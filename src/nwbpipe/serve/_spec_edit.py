@@ -252,7 +252,7 @@ def write_edits(spec: OpenSpec, edits: Sequence[FileEdit], expected: str) -> Non
 
 def list_sharing_sessions(project: Project, file: Path, session: Session, others: Sequence[Session]) -> list[str]:
     """Return the keys of other sessions whose specs extend a file."""
-    files_by_key = list_spec_files(project, [other for other in others if other.key != session.key])
+    files_by_key = list_spec_files(project, [candidate for candidate in others if candidate.key != session.key])
     return [key for key, files in files_by_key.items() if str(file) in files]
 
 

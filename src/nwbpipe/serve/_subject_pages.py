@@ -51,11 +51,11 @@ class SubjectPages:
             return self._draw(request, folder, table, 422, text=text)
         if not table.new:
             return self._draw(request, folder, table, text=text, note="All of these subjects are there already.")
-        shown = digest("\n".join(f"{row.file} {digest(row.content)}" for row in table.new))
+        files_digest = digest("\n".join(f"{row.file} {digest(row.content)}" for row in table.new))
         files = [(self.view.show_place(row.file or ""), row.content.decode().splitlines()) for row in table.new]
-        if sent.get("action") != "save" or sent.get("shown") != shown:
+        if sent.get("action") != "save" or sent.get("shown") != files_digest:
             return self.pages.draw(
-                request, "subjects_difference.html", title="add subjects", table=table, text=text, shown=shown,
+                request, "subjects_difference.html", title="add subjects", table=table, text=text, shown=files_digest,
                 files=files,
             )  # fmt: skip
         try:

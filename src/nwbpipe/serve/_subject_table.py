@@ -158,8 +158,8 @@ def find_folder(project: Project, sessions: Sequence[Session]) -> Path:
         for file in files
         if not is_remote(file) and Path(file).stem == subjects[key]
     )
-    inside = [folder for folder, _ in folders.most_common() if any(_is_in(folder, root) for root in roots)]
-    folder = inside[0] if inside else roots[0] / _FOLDER
+    candidates = [folder for folder, _ in folders.most_common() if any(_is_in(folder, root) for root in roots)]
+    folder = candidates[0] if candidates else roots[0] / _FOLDER
     if fnmatchcase("ID.yaml", pattern.rpartition("/")[2]):
         msg = "the project would take files of subjects for sessions"
         hint = "narrow `sessions` in nwbpipe.toml: raw://**/session.yaml"
@@ -173,16 +173,16 @@ def _is_in(folder: Path, root: Path) -> bool:
 
 def place_rows(table: SubjectTable, folder: Path, sessions: Iterable[Session]) -> None:
     """Find the file of each subject; note those that are there already with other values, and doubles."""
-    used = {session.subject_id: session for session in sessions}
-    seen: dict[str, int] = {}
+    sessions_by_subject = {session.subject_id: session for session in sessions}
+    lines: dict[str, int] = {}
     for row in table.rows:
         name = row.values.get("subject_id", "")
         if row.mistakes or not name:
             continue
-        if name.casefold() in seen:  # disks that tell no capitals apart would hold one file for both
-            row.mistakes.append(f"subject_id: {name} stands in line {seen[name.casefold()]}, too")
+        if name.casefold() in lines:  # disks that tell no capitals apart would hold one file for both
+            row.mistakes.append(f"subject_id: {name} stands in line {lines[name.casefold()]}, too")
             continue
-        seen[name.casefold()] = row.number
+        lines[name.casefold()] = row.number
         row.file = folder / f"{name}.yaml"
         try:
             row.mistakes += [problem.what for problem in list_yaml_problems(row.content, row.file)]
@@ -194,10 +194,12 @@ def place_rows(table: SubjectTable, folder: Path, sessions: Iterable[Session]) -
             old = _read_subject(row.file)
             row.is_known = old is not None and all(old.get(key) == value for key, value in row.values.items())
             if not row.is_known:
-                other = [key for key, value in row.values.items() if old is None or old.get(key) != value]
-                row.mistakes.append(f"{row.file.name} is there with another {', '.join(other)}: {_CORRECT}")
-        elif name in used:
-            row.mistakes.append(f"subject_id: the session {used[name].key} has this subject: {_CORRECT}")
+                fields = [key for key, value in row.values.items() if old is None or old.get(key) != value]
+                row.mistakes.append(f"{row.file.name} is there with another {', '.join(fields)}: {_CORRECT}")
+        elif name in sessions_by_subject:
+            row.mistakes.append(
+                f"subject_id: the session {sessions_by_subject[name].key} has this subject: {_CORRECT}"
+            )
 
 
 _CORRECT = "correct it on the page of a session of the subject"

@@ -43,10 +43,10 @@ class TracePages:
         )
 
     def _draw(self, session: Session, request: Request, path: str) -> dict[str, Any]:
-        given = request.query_params
-        first = given.get("first", "")
+        query = request.query_params
+        first = query.get("first", "")
         number = int(first) if first.isdecimal() and len(first) < 9 else 0
-        window = (_read_number(given.get("from")), _read_number(given.get("to")))
+        window = (_read_number(query.get("from")), _read_number(query.get("to")))
         part = self.reader.call("draw_series", str(session.file), path, *window, number)
         svg = Markup(part.pop("svg"))  # noqa: S704 - drawn by ours, with its texts escaped
         return {**part, "svg": svg, "path": path, "links": _make_links(path, part)}

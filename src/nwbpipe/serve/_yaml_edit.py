@@ -83,13 +83,13 @@ def edit_yaml(data: bytes, changes: Sequence[Change]) -> bytes:
         if "\r" in old:
             raise ValueError("its lines end with CR alone")
         # What an alias stands for becomes a value of its own, which may not change with the other.
-        wanted = _copy(yaml.load(old, Loader=yaml.BaseLoader) or {})  # noqa: S506 - texts, lists and mappings alone
-        apply_changes(wanted, changes)
+        expected = _copy(yaml.load(old, Loader=yaml.BaseLoader) or {})  # noqa: S506 - texts, lists and mappings alone
+        apply_changes(expected, changes)
         new = _edit_text(_split(text), changes)
         result = yaml.load(new, Loader=yaml.BaseLoader)  # noqa: S506
     except (YAMLError, yaml.YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise _refuse(str(error)) from error
-    if result != wanted:
+    if result != expected:
         raise _refuse("another value would change, too")
     head = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
     return head + new.encode("utf-8")
@@ -178,25 +178,25 @@ def _edit_text(source: list[str], changes: Sequence[Change]) -> str:
         source[-1] += newline
     lines = [line.replace("\r\n", "\n") for line in source]
     tree = _make_yaml(_INDENTS[0]).load("".join(lines))
-    dumper, before = _choose_indent(tree, lines)
+    dumper, old_lines = _choose_indent(tree, lines)
     if tree is None:
         tree = _make_yaml(_INDENTS[0]).load("{}\n")
         tree.fa.set_block_style()
-        before = []
+        old_lines = []
     apply_changes(tree, changes)
-    after = [line.replace("\n", newline) for line in _split(_dump(dumper, tree))]
-    before = [line.replace("\n", newline) for line in before]
-    written = _find_written(before, source)
+    new_lines = [line.replace("\n", newline) for line in _split(_dump(dumper, tree))]
+    old_lines = [line.replace("\n", newline) for line in old_lines]
+    written = _find_written(old_lines, source)
     new = written.between(0)
-    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        block = after[j1:j2]
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, old_lines, new_lines, autojunk=False).get_opcodes():
+        block = new_lines[j1:j2]
         if tag == "equal":
             new += written.take(i1, i2)
         elif tag == "insert":
-            _insert_block(new, _shift(block, written.measure_shift(before, i1, block[0])))
+            _insert_block(new, _shift(block, written.measure_shift(old_lines, i1, block[0])))
             continue
         else:
-            new += _shift(block, written.measure_shift(before, i1, before[i1]))
+            new += _shift(block, written.measure_shift(old_lines, i1, old_lines[i1]))
             new += [line for line in _cut_comments(written.take(i1, i2)) if line not in block]
         new += written.between(i2)
     return "".join(new)
@@ -216,26 +216,26 @@ class _Written:
 
     def take(self, start: int, stop: int) -> list[str]:
         """Return some lines of the dumper as they are in the file; as the dumper writes them if a part is cut."""
-        taken: list[str] = []
+        lines: list[str] = []
         first = 0
         for dumped, source in self.parts:
             last = first + len(dumped)
             if start <= first and last <= stop and (dumped or start < first < stop):
-                taken += source
+                lines += source
             elif first < stop and start < last:
-                taken += dumped[max(0, start - first) : stop - first]
+                lines += dumped[max(0, start - first) : stop - first]
             first = last
-        return taken
+        return lines
 
     def between(self, place: int) -> list[str]:
         """Return the lines of the file before one of the dumper that the dumper does not write."""
-        taken: list[str] = []
+        lines: list[str] = []
         first = 0
         for dumped, source in self.parts:
             if first == place and not dumped:
-                taken += source
+                lines += source
             first += len(dumped)
-        return taken
+        return lines
 
     def measure_shift(self, dumped: Sequence[str], place: int, model: str) -> int:
         """Return how much deeper the file indents a line like a model: the one at a place, or the last one before."""
