@@ -92,10 +92,10 @@ class Capacity:
             size or _UNKNOWN for size in memory
         )  # whole GPUs first, so that the large ones are left to be shared
         shared = [job for job in jobs if job.gpu and job.gpu_memory_gb]
-        whole = sum(job.gpu for job in jobs if not job.gpu_memory_gb)
-        if whole > len(free):
+        unshared = sum(job.gpu for job in jobs if not job.gpu_memory_gb)
+        if unshared > len(free):
             return False
-        free = free[whole:]
+        free = free[unshared:]
         for job in sorted(shared, key=lambda job: (-job.gpu, -job.gpu_memory_gb)):
             # One whose memory is not known is taken as a whole.
             fitting = [
