@@ -1,4 +1,5 @@
 # make demo   run the main job: simulate a session, convert, process, hold the result to the truth
+# make demo-pose  train a tiny DeepLabCut network, track a simulated mouse with it, and hold its pose to the truth
 # make demo-project  the same of a project: three sessions, two methods, on two workers
 # make check  format, lint, types, and the tests that take seconds: under two minutes
 # make test   format, lint, types and the tests
@@ -36,7 +37,7 @@ TOOLS := $(foreach tool,suite2p facemap movement,$(NWBPIPE_TOOLS)/$(tool)/nwbpip
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
-.PHONY: help setup browser tools readers demo demo-project check test test-long test-tools test-archive test-slurm test-containers faults lint locks same-source docs wheel bench licences clean
+.PHONY: help setup browser tools readers demo demo-pose demo-project check test test-long test-tools test-archive test-slurm test-containers faults lint locks same-source docs wheel bench licences clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -71,6 +72,9 @@ readers: setup $(READERS)
 
 demo: setup tools
 	$(BIN)/nwbpipe demo demo
+
+demo-pose: setup $(NWBPIPE_TOOLS)/deeplabcut/nwbpipe-tool.json $(NWBPIPE_TOOLS)/movement/nwbpipe-tool.json
+	$(BIN)/nwbpipe demo --pose demo-pose
 
 demo-project: setup
 	$(BIN)/nwbpipe demo --project demo-project

@@ -164,8 +164,9 @@ OF_A_RUN = ("executor", "workers", "max_failures", "limit", "kinds", "idle")
 OF_STATES = ("sessions", "where", "steps", "retry_failed", "as_json")
 # Verbs whose options depend on each other; the others are called with their required arguments.
 CALLS = [
-    call("demo", "executor", "workers"),
-    call("demo", "seed", project=True),
+    call("demo", "executor", "workers", "project", "pose"),
+    call("demo", "seed", "executor", "workers", "project", pose=True),
+    call("demo", "seed", "pose", project=True),
     call("log", "project", "profile", file="a.nwb"),
     call("log", "file"),
     call("verify", "project", "profile", session="a.nwb"),

@@ -21,7 +21,7 @@ GUARDS = {
     ("converters/_media.py", "place_media"): "rmdir of the folder of the videos: only if it is empty",
     ("converters/_media.py", "_place"): RANDOM,
     ("converters/_upload.py", "_upload_media"): STORE,
-    ("demo/_project.py", "_make_project"): "a name beside the file that the demo makes",
+    ("demo/_project.py", "open_demo_project"): "a name beside the file that the demo makes",
     ("disk/_remove.py", "remove_file"): "a regular file, by its mark where there is one",
     (
         "disk/_remove.py",

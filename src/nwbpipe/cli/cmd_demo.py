@@ -19,12 +19,15 @@ def demo(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[DIR]", help="Where to put it.  [default: demo, or demo-project]", show_default=False
+            metavar="[DIR]", help="Where to put it.  [default: demo, demo-project or demo-pose]", show_default=False
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed is another session.")] = 0,
     project: Annotated[
         bool, typer.Option("--project", help="A project of three short sessions, and two methods for each.")
+    ] = False,
+    pose: Annotated[
+        bool, typer.Option("--pose", help="A project that trains a tiny DeepLabCut network and tracks a mouse.")
     ] = False,
     executor: Annotated[
         str | None, typer.Option(help="Of the project: local or dask.  [default: local]", show_default=False)
@@ -40,17 +43,24 @@ def demo(
     """
     import json
 
-    from nwbpipe.demo import run_demo, run_project_demo
+    from nwbpipe.demo import run_demo, run_pose_demo, run_project_demo
     from nwbpipe.errors import RequestError
 
     def say(text: str) -> None:
         echo(text, err=as_json, lines=True)
 
-    if not project:
-        if executor or workers:
-            msg = "a single session has neither executor nor workers"
-            raise RequestError(msg, hint="nwbpipe demo --project --executor …")
+    if project and pose:
+        raise RequestError("two demos were asked for", found="--project, --pose", hint="leave one of them out")
+    if not project and (executor or workers):
+        msg = "a single session has neither executor nor workers"
+        raise RequestError(msg, hint="nwbpipe demo --project --executor …")
+    if not project and not pose:
         report: DemoReport | ProjectDemoReport = run_demo(folder or "demo", seed=seed, say=say)
+    elif pose:
+        if seed:
+            raise RequestError("the demo of pose has its own seeds", hint="leave --seed out")
+        with show_run_progress() as reporter, stop_on_signal() as stopped:
+            report = run_pose_demo(folder or "demo-pose", reporter=reporter, stopped=stopped, say=say)
     else:
         if seed:
             msg = "the sessions of the project have their own seeds"

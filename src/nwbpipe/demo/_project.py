@@ -99,7 +99,7 @@ def run_project_demo(
     """
     began = time.monotonic()
     folder = Path(folder).resolve()
-    project = _make_project(folder)
+    project = open_demo_project(folder, _PROJECT, "nwbpipe-demo")
     for seed in range(1, sessions + 1):
         session_folder = folder / "raw" / f"sim{seed:03d}"
         if not (session_folder / "session.yaml").exists():
@@ -111,15 +111,22 @@ def run_project_demo(
     return ProjectDemoReport(tuple(_score(project, summary)), folder, time.monotonic() - began)
 
 
-def _make_project(folder: Path) -> Project:
+def open_demo_project(folder: Path, text: str, name: str) -> Project:
+    """Return the project in a folder, which is made of the text of its nwbpipe.toml where there is none.
+
+    Raises
+    ------
+    OverwriteError
+        The folder has another project.
+    """
     file = folder / "nwbpipe.toml"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / "nwbpipe.toml.partial"
-        part.write_text(_PROJECT, encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
         os.replace(part, file)  # noqa: PTH105
     project = Project(file, profile="")
-    if project.spec.name != "nwbpipe-demo":
+    if project.spec.name != name:
         msg = "the folder has another project"
         raise OverwriteError(msg, where=str(file), found=project.spec.name, hint="choose another folder")
     return project

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nwbpipe.errors import ToolMissingError
+
 
 @dataclass(frozen=True)
 class DemoScore:
@@ -107,3 +109,13 @@ def format_table(
     if page is not None:
         lines.append(f"report: {page.as_uri()}")
     return "\n".join(lines)
+
+
+def write_page(nwb: Path) -> Path | None:
+    """Write the page of a session file; None without what reports need."""
+    try:
+        from nwbpipe.report import write_report
+
+        return write_report(nwb)
+    except ToolMissingError:  # the core does not depend on jinja2 and Pillow
+        return None

@@ -13,8 +13,7 @@ import numpy as np
 
 from nwbpipe.converters import ConversionOptions, convert_session, draw_alignments
 from nwbpipe.demo._read_results import RecoveredResults, read_recovered
-from nwbpipe.demo._report import DemoReport, DemoScore
-from nwbpipe.errors import ToolMissingError
+from nwbpipe.demo._report import DemoReport, DemoScore, write_page
 from nwbpipe.provenance import read_alignments
 from nwbpipe.run import process
 from nwbpipe.simulate import SimulatedSession, scores, simulate_session
@@ -57,7 +56,7 @@ def run_demo(folder: Path | str, *, seed: int = 0, say: Callable[[str], None] = 
     recovered = read_recovered(nwb)
     figure = _draw_figure(folder / "demo.png", session, recovered)
     _draw_clock_figure(folder / "clocks.png", nwb)
-    page = _write_page(nwb)
+    page = write_page(nwb)
     return DemoReport(tuple(score(session, recovered)), nwb, figure, page, time.monotonic() - began)
 
 
@@ -156,15 +155,6 @@ def _draw_figure(path: Path, session: SimulatedSession, recovered: RecoveredResu
     except ImportError:  # the core does not depend on matplotlib
         return None
     return draw(path, session, recovered)
-
-
-def _write_page(nwb: Path) -> Path | None:
-    try:
-        from nwbpipe.report import write_report
-
-        return write_report(nwb)
-    except ToolMissingError:  # nor on jinja2 and Pillow
-        return None
 
 
 def _draw_clock_figure(path: Path, nwb: Path) -> None:
