@@ -26,9 +26,9 @@ def draw_table(names: Sequence[str], rows: Iterable[Sequence[Any]], classes: Seq
         )
         kind = Markup(' class="{}"').format(classes[index]) if classes and classes[index] else Markup("")
         body.append(Markup("<tr{}>{}</tr>").format(kind, cells))
-    return Markup('<div class="wide"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
-        head, Markup("").join(body)
-    )
+    # a table that scrolls is reached by the keyboard
+    table = Markup('<div class="wide" tabindex="0"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>')
+    return table.format(head, Markup("").join(body))
 
 
 def format_value(value: Any) -> str:
