@@ -23,6 +23,8 @@ BENCHES = (
     "clocks",
     "project",
     "runs",
+    "queries",
+    "loading",
 )
 
 
