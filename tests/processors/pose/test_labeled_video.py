@@ -108,8 +108,9 @@ def test_a_disc_covers_its_area_and_a_line_reaches_its_ends() -> None:
 
 
 def test_the_copy_goes_when_its_time_is_over_and_the_file_and_the_log_say_so(
-    lab: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from nwbpipe.cli import main
     from nwbpipe.project.execute import _clean_up
 
     project, path, medium = Project(lab / "nwbpipe.toml"), lab / "nwb" / "s1.nwb", medium_of(lab)
@@ -129,6 +130,9 @@ def test_the_copy_goes_when_its_time_is_over_and_the_file_and_the_log_say_so(
     old, new = read_records(path)[-2:]
     assert (old.superseded_by, new.outputs, new.key) == (new.run_id, (), old.key)
     assert nwbpipe.check(path).in_order
+    with pytest.raises(SystemExit):
+        main(["log", str(path)])
+    assert f"removed {medium.name}, which was to be kept until 20" in capsys.readouterr().out
     assert project.run().as_dict() == {**project.run().as_dict(), "done": 0, "media": []}  # it is not made again
     assert nwbpipe.process(
         path, "labeled_video", step="show", params={"radius_px": 4, "crf": 10}, force=True
