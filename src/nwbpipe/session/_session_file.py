@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import sys
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +22,7 @@ from nwbpipe.files import Inspection, UnfinishedUpload, inspect_file
 from nwbpipe.nwb_zarr import is_zarr_folder
 from nwbpipe.provenance import Identity, IdentityCache, IdentityResult
 from nwbpipe.session._content import count_stored_bytes
+from nwbpipe.session._notebook import render_html
 from nwbpipe.session._reader import SessionReader, Snapshot, Version, open_nwb
 from nwbpipe.stores import is_remote
 
@@ -190,6 +193,7 @@ class SessionFile(ABC):
     def nwb(self) -> Iterator[NWBFile]:
         """Open the file for reading; yields the `pynwb.NWBFile`, whose data are read on access."""
         with self.open(locked=True) as reader, open_nwb(reader.file, "r") as nwbfile:
+            nwbfile._repr_html_ = partial(render_html, weakref.proxy(nwbfile))  # for notebooks
             yield nwbfile  # with HDF5's lock: a program in the middle of writing is not read over
 
     # Identities -----------------------------------------------------------------------------------------------
