@@ -173,6 +173,8 @@ CALLS = [
     call("verify", session="m1/s0"),
     call("inspect", "port", viewer=Viewer.REPORT),
     call("inspect", "no_browser", viewer=Viewer.NWBWIDGETS),  # its opposite arrives: see test_widgets
+    call("compare", "project", "profile"),
+    call("compare", "truth", "figure", "passed_only", words=["models://a", "models://b"]),
     call("init"),
     call("init", "name", "folder", package="our_lab"),
     call("run"),

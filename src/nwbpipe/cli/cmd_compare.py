@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nwbpipe.cli._echo import echo
+from nwbpipe.cli._options import Profile, ProjectFile
 
 if TYPE_CHECKING:
-    from nwbpipe.review import Comparison, UnitComparison, UnitPair
+    from nwbpipe.review import Comparison, ModelComparison, UnitComparison, UnitPair
 
 _MOST_UNITS = 10
 
@@ -20,7 +21,9 @@ def compare(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE.nwb... STEP...", help="Session files, then steps with imaging results, or with units."
+            metavar="FILE.nwb... STEP...",
+            help="Session files, then steps with imaging results, or with units; or trained models of pose: "
+            "models://STEP, models://STEP/KEY/IDENTITY.",
         ),
     ],
     truth: Annotated[str | None, typer.Option(metavar="STEP", help="The step whose units are true.")] = None,
@@ -28,9 +31,17 @@ def compare(
     passed_only: Annotated[
         bool, typer.Option("--passed-only", help="Leave out ROIs and units that fail, by the verdicts in the file.")
     ] = False,
+    project: ProjectFile = None,
+    profile: Profile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
-    """Compare steps with each partner, and with a truth: imaging, or units (`units` is the table /units)."""
+    """Compare steps with each partner, and with a truth: imaging, or units (`units` is the table /units).
+
+    Or the errors of trained models of pose, each keypoint's, on the same test frames.
+    """
+    if any(word.startswith("models://") for word in words):
+        _compare_models(words, project, profile, as_json=as_json)
+        return
     from nwbpipe.review import compare as compare_imaging
     from nwbpipe.review import compare_units, has_units
 
@@ -62,6 +73,38 @@ def compare(
             echo("")
     if figure is not None:
         echo(f"drawn: {figure}")
+
+
+def _compare_models(words: list[str], project: Path | None, profile: str | None, *, as_json: bool) -> None:
+    from nwbpipe.project import Project
+    from nwbpipe.review import compare_models
+
+    unknown = [word for word in words if not word.startswith("models://")]
+    if unknown:
+        raise typer.BadParameter(f"{unknown[0]!r} is not a model", param_hint="models://STEP")
+    comparison = compare_models(Project(project, profile=profile).planner.models, *words)
+    if as_json:
+        typer.echo(json.dumps(comparison.as_dict(), indent=2))
+    else:
+        _show_models(comparison)
+
+
+def _show_models(comparison: ModelComparison) -> None:
+    parts = list(comparison.models[0].keypoints)
+    _print_table(
+        ["model", "network", "best epoch", *(f"{part} (px)" for part in parts)],
+        [
+            [
+                model.model,
+                model.network,
+                "-" if model.best_epoch is None else str(model.best_epoch),
+                *(_format_number(model.keypoints[part]["mean"], ".2f") for part in parts),
+            ]
+            for model in comparison.models
+        ],
+    )
+    echo("")
+    echo(f"mean errors on {len(comparison.frames)} test frames, the same for all")
 
 
 def _show(comparison: Comparison | UnitComparison) -> None:

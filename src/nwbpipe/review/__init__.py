@@ -1,6 +1,7 @@
 """A person's look at results: compare methods, judge quality, curate."""
 
 from nwbpipe.review._compare import Comparison, StepCost, StepPair, compare
+from nwbpipe.review._compare_models import ModelComparison, ModelErrors, compare_models
 from nwbpipe.review._compare_units import UnitComparison, UnitMatch, UnitPair, UnitTable, compare_units, has_units
 from nwbpipe.review._curate import curate, read_curated_cells, read_labels
 from nwbpipe.review._label_tables import LabelRow, LabelTable, list_label_steps, read_label_table
@@ -24,6 +25,8 @@ __all__ = [
     "ImportedLabels",
     "LabelRow",
     "LabelTable",
+    "ModelComparison",
+    "ModelErrors",
     "NewProject",
     "QualityVerdict",
     "SessionQuality",
@@ -34,6 +37,7 @@ __all__ = [
     "UnitPair",
     "UnitTable",
     "compare",
+    "compare_models",
     "compare_units",
     "curate",
     "export_pose_labels",

@@ -16,8 +16,23 @@ from tests.fixtures.projects import Inline
 from tests.processors.pose.conftest import write_lab
 
 pytestmark = [pytest.mark.tool, pytest.mark.slow]
+# About a minute of CPU: where DeepLabCut is installed, it is a part of `make test`.
 TINY = '{ network = "resnet10t", epochs = 10, crop = [160, 160], learning_rate = 1e-3, evaluate_every = 5 }'
 FLOOR_PX = 4.0
+RESNET18 = TINY.replace("resnet10t", "resnet18").replace("epochs = 10", "epochs = 40")
+OPENFIELD = """nwbpipe = 1
+[project]
+name = "openfield"
+sessions = "nwb://*.nwb"
+[stores]
+nwb = "nwb"
+state = "state"
+[steps.model]
+processor = "deeplabcut_train"
+scope = "project"
+inputs.project = "PROJECT"
+params = { network = "resnet18", epochs = 28, resize = [320, 240], crop = [224, 224], evaluate_every = 7 }
+"""
 TAKEN = """
 [steps.taken]
 processor = "deeplabcut_model"
@@ -29,7 +44,6 @@ inputs.model = "taken"
 """
 
 
-@pytest.mark.long
 def test_a_tiny_network_finds_the_keypoints_of_an_unseen_video(tmp_path: Path, tool) -> None:
     tool("deeplabcut")
     truth = write_lab(tmp_path / "lab", TINY, labelled=48, n_frames=80)
@@ -53,6 +67,34 @@ def test_a_tiny_network_finds_the_keypoints_of_an_unseen_video(tmp_path: Path, t
             if not seen.all():
                 assert np.median(series.confidence[:][~seen]) < np.median(series.confidence[:][seen])
     check_taken_model(tmp_path / "lab", folder)
+
+
+@pytest.mark.long
+def test_a_larger_network_is_nearer_to_the_truth(tmp_path: Path, tool) -> None:
+    tool("deeplabcut")
+    truth = write_lab(tmp_path / "lab", RESNET18, labelled=48, n_frames=80)
+    summary = Project(tmp_path / "lab").run(executor=Inline())
+    assert (summary.done, summary.failed) == (2, [])
+    with h5py.File(tmp_path / "lab/nwb/s1.nwb") as file:
+        for index, name in enumerate(truth.bodyparts):
+            seen = truth.visible[:, index]
+            found = file[f"processing/behavior/PoseEstimation_pose/{name}/data"][()]
+            assert np.hypot(*(found - truth.keypoints[:, index]).T)[seen].mean() <= 1.5
+
+
+@pytest.mark.long
+@pytest.mark.real_data
+@pytest.mark.timeout(7200)
+def test_the_openfield_project_is_learned(tmp_path: Path, shared_data: Path, tool) -> None:
+    """About ten minutes of CPU: half the size, random numbers at the start."""
+    tool("deeplabcut")
+    (tmp_path / "nwb").mkdir()
+    project = shared_data / "pose/dlc_openfield"
+    (tmp_path / "nwbpipe.toml").write_text(OPENFIELD.replace("PROJECT", str(project)))
+    summary = Project(tmp_path).run(executor=Inline())
+    assert (summary.done, summary.failed) == (1, [])
+    (path,) = (tmp_path / "models").rglob("model.json")
+    assert json.loads(path.read_text())["evaluation"]["test"]["all"]["mean"] <= 8.0
 
 
 def check_taken_model(lab: Path, trained: Path) -> None:

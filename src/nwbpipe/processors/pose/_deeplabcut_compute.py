@@ -25,9 +25,9 @@ def read_model_config(folder: Path, bodyparts: list[str]) -> dict[str, Any]:
 
     with (folder / "pytorch_config.yaml").open(encoding="utf-8") as file:
         config: dict[str, Any] = yaml.safe_load(file)
-    own = list(config["metadata"]["bodyparts"])
-    if own != bodyparts:
-        raise ValueError("the model's keypoints are %s, and its index says %s" % (own, bodyparts))
+    model_parts = list(config["metadata"]["bodyparts"])
+    if model_parts != bodyparts:
+        raise ValueError("the model's keypoints are %s, and its index says %s" % (model_parts, bodyparts))
     return config
 
 

@@ -96,13 +96,13 @@ def read_labelled_project(folder: Path) -> LabelledProject:
     frames = [frame for table in tables for frame in _read_labels(table, bodyparts)]
     frames = sorted((item for item in frames if item.points != ((None, None),) * len(bodyparts)), key=_get_name)
     if not frames:
-        others = sorted(path.name for path in (folder / "labeled-data").glob("*/CollectedData_*"))
+        names = sorted(path.name for path in (folder / "labeled-data").glob("*/CollectedData_*"))
         msg = "the project has no labelled frames"
         raise InputError(
             msg,
             where=str(folder / "labeled-data"),
             expected=f"VIDEO/CollectedData_{scorer}.csv, with labels of the scorer that config.yaml names",
-            found=", ".join(others[:3]) or "no table of labels",
+            found=", ".join(names[:3]) or "no table of labels",
             hint="label frames in DeepLabCut's GUI, which writes the .csv beside the .h5",
         )
     for index, part in enumerate(bodyparts):

@@ -124,12 +124,12 @@ def predict_frames(facemap: Any, network: Any, frames: list[np.ndarray]) -> np.n
     """
     import torch
 
-    shown, scale, pads = [], (1.0, 1.0), (0, 0, 0, 0)
+    padded, scale, pads = [], (1.0, 1.0), (0, 0, 0, 0)
     for gray in frames:
         image, pads = facemap.transforms.pad_img_to_square(torch.from_numpy(normalize(gray)[None]))
         scale = (image.shape[-1] / SIZE[1], image.shape[-2] / SIZE[0])
-        shown.append(facemap.transforms.resize_image(image, SIZE))
+        padded.append(facemap.transforms.resize_image(image, SIZE))
     network.eval()
-    batch = torch.stack(shown).to(network.device, dtype=torch.float32)
+    batch = torch.stack(padded).to(network.device, dtype=torch.float32)
     x, y, likelihood = (value.cpu().numpy() for value in facemap.helpers.predict(network, batch))
     return np.stack([x * scale[0] - pads[0], y * scale[1] - pads[2], likelihood], axis=-1).astype(np.float32)

@@ -69,7 +69,7 @@ def iter_frames(item: dict[str, Any], starts: list[int] | None) -> Iterator[np.n
             raise ValueError(
                 "the file %s starts at frame %d, but starting_frame says %d" % (Path(path).name, count, starts[index])
             )
-        before = count
+        first_frame = count
         for image in iter_video(path):
             if size is None:
                 size, first = image.shape, Path(path).name
@@ -80,7 +80,7 @@ def iter_frames(item: dict[str, Any], starts: list[int] | None) -> Iterator[np.n
                 )
             count += 1
             yield image
-        if count == before:
+        if count == first_frame:
             raise ValueError("the video %s has no frames" % Path(path).name)
     if not item["external_files"]:
         yield from iter_dataset(item)
