@@ -26,6 +26,7 @@ OURS = {
     "event_windows": "behavior:EventWindows",
     "extract": "imaging:Extract",
     "facemap_keypoints": "pose:FacemapKeypoints",
+    "facemap_model": "pose:FacemapModel",
     "facemap_svd": "face:FacemapSvd",
     "facemap_train": "pose:FacemapTrain",
     "imaging_quality": "imaging:ImagingQuality",

@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from nwbpipe.disk import explain_full_disk
 from nwbpipe.errors import RequestError, SourceError
-from nwbpipe.processors import Context, Loaded, Processor, validate_params
+from nwbpipe.processors import Context, Loaded, Processor, ProjectProcessor, validate_params
 from nwbpipe.processors import processor as find_processor
 from nwbpipe.provenance import check_step_name, identify_file, run_key
 from nwbpipe.run._computation import ComputedResult
@@ -77,6 +77,11 @@ def load(
     >>> load("session.nwb", "suite2p", "old/suite2p", step="suite2p_2021")  # doctest: +SKIP
     """
     method = find_processor(processor) if isinstance(processor, str) else processor
+    if isinstance(method, ProjectProcessor):
+        msg = f"the processor {method.name!r} makes an artefact of a project, not a result of a session"
+        bindings = ", ".join(f'inputs.{name} = "FOLDER"' for name in method.inputs)
+        hint = f'declare a step in nwbpipe.toml: processor = "{method.name}", scope = "project", {bindings}'
+        raise RequestError(msg, hint=hint)
     if method.loader is None:
         msg = f"the processor {method.name!r} takes no finished output"
         raise RequestError(msg, hint="run it instead: `nwbpipe process`")

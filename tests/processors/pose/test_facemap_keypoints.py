@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 from pynwb import NWBHDF5IO
 
-from nwbpipe.errors import InputError
+from nwbpipe.errors import InputError, RequestError
 from nwbpipe.processors import Processor
-from nwbpipe.processors.pose import DeepLabCut, FacemapKeypoints, FacemapTrain, FacemapTrainParams
+from nwbpipe.processors.pose import DeepLabCut, FacemapKeypoints, FacemapModel, FacemapTrain, FacemapTrainParams
 from nwbpipe.processors.pose._facemap_train_compute import load_start
 from nwbpipe.project import Project
+from nwbpipe.run import load
 from nwbpipe.simulate import BodyTruth, _body
 from tests.fixtures.projects import Inline, table
 from tests.processors.pose.conftest import write_lab
@@ -55,6 +58,31 @@ def read_errors(lab: Path, step: str, truth: BodyTruth) -> dict[str, np.ndarray]
             distance = np.hypot(*(pose[name].data[:] - truth.keypoints[:, index]).T)
             errors[name] = distance[truth.visible[:, index]]
         return errors
+
+
+TAKEN = """
+[steps.old]
+processor = "facemap_model"
+scope = "project"
+inputs.trained = "dlc://weights"
+params = { keypoints = ["snout", "tailbase"] }
+[steps.old_pose]
+processor = "facemap_keypoints"
+inputs.model = "old"
+"""
+
+
+def test_a_folder_of_one_file_of_weights_is_a_model(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the folder has no weights"):
+        FacemapModel().identify_folder("trained", tmp_path)
+    (tmp_path / "a.pt").write_bytes(b"x")
+    assert FacemapModel().identify_folder("trained", tmp_path)
+    (tmp_path / "b.pt").write_bytes(b"x")
+    with pytest.raises(InputError, match="several files of weights"):
+        FacemapModel().identify_folder("trained", tmp_path)
+    with pytest.raises(RequestError, match="makes an artefact of a project") as caught:
+        load(tmp_path / "s.nwb", "facemap_model", tmp_path)
+    assert 'inputs.trained = "FOLDER"' in str(caught.value)
 
 
 def test_each_parameter_is_described() -> None:
@@ -111,6 +139,26 @@ def test_a_network_is_trained_kept_and_used(tmp_path: Path, tool: Any) -> None:
         pose = io.read().processing["behavior"]["PoseEstimation_pose"]
         assert (pose.source_software, pose.source_software_version) == ("Facemap", "1.0.8")
         assert "4, 8, 8, 8, 8 channels" in pose.description
+    check_taken_network(tmp_path / "lab", folder)
+
+
+def check_taken_network(lab: Path, trained: Path) -> None:
+    """A network that is taken as it is finds the same; one of another number of keypoints is refused."""
+    (lab / "dlc/weights").mkdir()
+    shutil.copyfile(trained / "facemap-best.pt", lab / "dlc/weights/facemap_model.pt")
+    toml = (lab / "nwbpipe.toml").read_text()
+    (lab / "nwbpipe.toml").write_text(toml + TAKEN)
+    summary = Project(lab).run(executor=Inline())
+    assert (summary.done, summary.failed) == (2, [])
+    with h5py.File(lab / "nwb/s1.nwb") as file:
+        for name in ("snout", "tailbase"):
+            poses = [
+                file[f"processing/behavior/PoseEstimation_{step}/{name}/data"][()] for step in ("pose", "old_pose")
+            ]
+            np.testing.assert_allclose(*poses, atol=0.01)
+    (lab / "nwbpipe.toml").write_text(toml + TAKEN.replace('["snout", "tailbase"]', '["snout"]'))
+    (failed,) = Project(lab).run(executor=Inline()).failed
+    assert "finds 2 keypoints, but `keypoints` names 1: snout" in str(failed)
 
 
 @pytest.mark.tool

@@ -24,7 +24,8 @@ class FacemapKeypointsParams(PoseParams):
 class FacemapKeypoints(PoseProcessor):
     """Keypoints of a face in each frame of a video, with Facemap.
 
-    The video is an `ImageSeries`, as for ``deeplabcut``; the model is what ``facemap_train`` made. Frames are shown
+    The video is an `ImageSeries`, as for ``deeplabcut``; the model is one of ``facemap_train``, or
+    one that ``facemap_model`` took from Facemap. Frames are shown
     to the network as in its training, each normalized by itself.
 
     Results, in the module ``behavior``: ``PoseEstimation_<step>`` with a `PoseEstimationSeries` for each keypoint, at
@@ -42,7 +43,7 @@ class FacemapKeypoints(PoseProcessor):
     confidence: ClassVar[str] = "Likelihood as predicted: the sigmoid of the peak of Facemap's heat map, 0.5 to 1"
     inputs: ClassVar[Mapping[str, Input]] = {
         "video": VIDEO,
-        "model": Artefact("facemap_train", doc="the trained network"),
+        "model": Artefact("facemap_train", "facemap_model", doc="the trained network"),
     }
     Params: ClassVar[type[Params]] = FacemapKeypointsParams
     tool: ClassVar[Tool] = FACEMAP
