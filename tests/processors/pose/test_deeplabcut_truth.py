@@ -44,6 +44,7 @@ inputs.model = "taken"
 """
 
 
+@pytest.mark.timeout(1800)
 def test_a_tiny_network_finds_the_keypoints_of_an_unseen_video(tmp_path: Path, tool) -> None:
     tool("deeplabcut")
     truth = write_lab(tmp_path / "lab", TINY, labelled=48, n_frames=80)
@@ -66,10 +67,10 @@ def test_a_tiny_network_finds_the_keypoints_of_an_unseen_video(tmp_path: Path, t
             assert error[seen].mean() <= FLOOR_PX
             if not seen.all():
                 assert np.median(series.confidence[:][~seen]) < np.median(series.confidence[:][seen])
-    check_taken_model(tmp_path / "lab", folder)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
 def test_a_larger_network_is_nearer_to_the_truth(tmp_path: Path, tool) -> None:
     tool("deeplabcut")
     truth = write_lab(tmp_path / "lab", RESNET18, labelled=48, n_frames=80)
@@ -78,8 +79,10 @@ def test_a_larger_network_is_nearer_to_the_truth(tmp_path: Path, tool) -> None:
     with h5py.File(tmp_path / "lab/nwb/s1.nwb") as file:
         for index, name in enumerate(truth.bodyparts):
             seen = truth.visible[:, index]
-            found = file[f"processing/behavior/PoseEstimation_pose/{name}/data"][()]
-            assert np.hypot(*(found - truth.keypoints[:, index]).T)[seen].mean() <= 1.5
+            positions = file[f"processing/behavior/PoseEstimation_pose/{name}/data"][()]
+            assert np.hypot(*(positions - truth.keypoints[:, index]).T)[seen].mean() <= 1.5
+    (path,) = (tmp_path / "lab/models").rglob("model.json")
+    check_taken_model(tmp_path / "lab", path.parent)
 
 
 @pytest.mark.long
@@ -109,6 +112,6 @@ def check_taken_model(lab: Path, trained: Path) -> None:
             poses = [behavior[f"PoseEstimation_{step}/{name}/data"][()] for step in ("pose", "taken_pose")]
             np.testing.assert_allclose(*poses, atol=0.01)
     config = lab / "dlc/train/pytorch_config.yaml"
-    config.write_text(config.read_text().replace("resnet10t", "resnet18"))
+    config.write_text(config.read_text().replace("resnet18", "resnet34"))
     (failed,) = Project(lab).run(executor=Inline()).failed
     assert "does not fit pytorch_config.yaml" in str(failed)
