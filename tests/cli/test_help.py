@@ -61,3 +61,11 @@ def test_words_that_name_no_page(words: str, says: str, capsys: pytest.CaptureFi
         main(["help", words])
     assert ending.value.code == 2
     assert says in capsys.readouterr().err
+
+
+def test_the_shell_completes_a_verb() -> None:
+    """By the script that ``--install-completion`` writes, which calls nwbpipe with these variables."""
+    variables = {**os.environ, "_NWBPIPE_COMPLETE": "complete_bash", "COMP_WORDS": "nwbpipe exp", "COMP_CWORD": "1"}
+    code = "import sys; sys.argv = ['nwbpipe']; from nwbpipe.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[:1] == ["export"], done.stderr
