@@ -25,6 +25,7 @@ BENCHES = (
     "runs",
     "queries",
     "loading",
+    "pages",
 )
 
 
