@@ -94,7 +94,7 @@ def test_addresses() -> None:
     "url",
     [
         "gs://b/x.nwb",
-        "az://b/x.nwb",
+        "abfs://b/x.nwb",
         "https://127.0.0.1:9/x.nwb?X-Amz-Signature=sec/secret",
         "other://user:secret@h/x",
     ],

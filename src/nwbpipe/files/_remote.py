@@ -110,7 +110,9 @@ def require_changeable(url: Path | str) -> None:
             msg,
             where=public_url(url),
             expected="a local file, s3://bucket/key, or another store with conditional writes",
-            hint="download it, change it, and upload it as a whole",
+            hint='pip install "nwbpipe[azure]"'
+            if str(url).startswith("az:")
+            else "download it, change it, and upload it as a whole",
         )
 
 

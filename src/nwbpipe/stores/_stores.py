@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from nwbpipe.errors import FileAccessError, RequestError, UnknownNameError
+from nwbpipe.stores._azure import AzureStore, has_azure
 from nwbpipe.stores._fsspec import FsspecStore
 from nwbpipe.stores._local import LocalStore
 from nwbpipe.stores._paths import normalize_path
@@ -52,6 +53,8 @@ def open_store(root: Path | str, *, base: Path | None = None) -> Store:
         return LocalStore(Path(re.sub(r"^file:/{0,2}(?=/)", "", url)))
     if scheme == "s3":
         return S3Store(url)
+    if scheme == "az" and has_azure():
+        return AzureStore(url)
     point = store_entry_points().get(scheme)
     return FsspecStore(url) if point is None else _load_store(point, url)
 

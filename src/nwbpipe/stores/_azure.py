@@ -1,0 +1,268 @@
+"""A store in Azure Blob Storage."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC
+from functools import cached_property, lru_cache
+from importlib import import_module
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from nwbpipe.errors import FileAccessError
+from nwbpipe.stores._paths import OURS, normalize_path
+from nwbpipe.stores._store import Store, StoreEntry
+from nwbpipe.stores._urls import public_url
+
+logger = logging.getLogger("nwbpipe")
+_WRITE = "nwbpipe_write"  # in a blob's metadata: which write made it
+_BLOCK = 8 * 2**20
+_MOST_BLOCKS = 50_000
+_RETRIES = 3
+_NO_ETAG = '"0x0000000000000000"'
+_REAL = ".blob.core.windows.net"
+
+
+def has_azure() -> bool:
+    """Return True if the package of Azure's client is installed."""
+    return find_spec("azure") is not None and find_spec("azure.storage.blob") is not None
+
+
+class AzureStore(Store):
+    """A container of Azure Blob Storage, or what is below a prefix in it; conditions are ``If-Match`` of Azure's.
+
+    The account is that of ``AZURE_STORAGE_CONNECTION_STRING``, or of ``AZURE_STORAGE_ACCOUNT_NAME`` with
+    ``AZURE_STORAGE_ACCOUNT_KEY`` or ``AZURE_STORAGE_SAS_TOKEN``, or what azure-identity finds.
+
+    Parameters
+    ----------
+    root : str
+        ``az://container/prefix``.
+    """
+
+    conditional_writes = True  # `_require_conditions` asks a server other than Azure's own before the first
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        address = urlsplit(self.root)
+        self.container, self.prefix = address.netloc, address.path.strip("/")
+
+    @cached_property
+    def _client(self) -> Any:
+        blob = import_module("azure.storage.blob")
+        text = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
+        name = os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
+        retries = blob.ExponentialRetry(
+            initial_backoff=1, increment_base=2, retry_total=_RETRIES, random_jitter_range=1
+        )
+        options = {"retry_policy": retries, "connection_timeout": 15, "read_timeout": 60}
+        with self._translate_errors("", "connecting"):
+            if text:
+                return blob.ContainerClient.from_connection_string(text, self.container, **options)
+            if not name:
+                msg = "the account of Azure is not named"
+                hint = "set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME and a key"
+                raise FileAccessError(msg, where=public_url(self.root), hint=hint)
+            key = os.environ.get("AZURE_STORAGE_ACCOUNT_KEY") or os.environ.get("AZURE_STORAGE_SAS_TOKEN")
+            credential = key or import_module("azure.identity").DefaultAzureCredential()
+            return blob.ContainerClient(f"https://{name}{_REAL}", self.container, credential=credential, **options)
+
+    def stat(self, path: str) -> StoreEntry:
+        """See `Store.stat`."""
+        with self._translate_errors(path, "looking"):
+            properties = self._blob(path).get_blob_properties()
+        return _make_entry(normalize_path(path), properties)
+
+    def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[StoreEntry]:
+        """See `Store.list`."""
+        folder = "/".join(part for part in (self.prefix, normalize_path(prefix, empty=True)) if part)
+        start = f"{folder}/" if folder else ""
+        skipped = len(self.prefix) + 1 if self.prefix else 0
+        with self._translate_errors(prefix, "listing"):
+            walk = self._client.list_blobs if deep else self._client.walk_blobs
+            for item in walk(name_starts_with=start or None):
+                path = item.name[skipped:]
+                # A folder that `walk_blobs` yields has no version.
+                if item.get("etag") and not path.endswith("/") and not path.rpartition("/")[2].startswith(OURS):
+                    yield _make_entry(path, item)
+
+    def read_range(self, path: str, start: int, stop: int, *, if_tag: str | None = None) -> bytes:
+        """See `Store.read_range`."""
+        if stop <= start:
+            return b""
+        with self._translate_errors(path, "reading"):
+            try:
+                stream = self._blob(path).download_blob(offset=start, length=stop - start, **_require_tag(if_tag))
+                data: bytes = stream.readall()
+            except Exception as error:
+                if getattr(error, "status_code", None) == 416:  # it begins where the blob ends
+                    return b""
+                raise
+            return data
+
+    def write_bytes(self, path: str, data: bytes, *, if_absent: bool = False, if_tag: str | None = None) -> str:
+        """See `Store.write_bytes`."""
+        return self._put(path, BytesIO(data), len(data), if_absent, if_tag)
+
+    def put_file(self, source: Path, path: str, *, if_absent: bool = False, if_tag: str | None = None) -> str:
+        """See `Store.put_file`: in blocks, which the last request puts together."""
+        with source.open("rb") as file:
+            return self._put(path, file, source.stat().st_size, if_absent, if_tag)
+
+    def remove(self, path: str, *, if_tag: str | None = None) -> None:
+        """See `Store.remove`."""
+        if if_tag is not None:
+            self._require_conditions(path)
+        with self._translate_errors(path, "removing"):
+            blob = self._blob(path)
+            try:
+                blob.delete_blob(**_require_tag(if_tag))
+            except Exception as error:
+                code = getattr(error, "status_code", None)
+                if code != 404 and (code != 412 or blob.exists()):
+                    raise
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        client = self.__dict__.pop("_client", None)
+        if client is not None:
+            client.close()
+
+    # ------------------------------------------------------------------------------------------------------
+
+    def _blob(self, path: str) -> Any:
+        plain = normalize_path(path)
+        return self._client.get_blob_client(f"{self.prefix}/{plain}" if self.prefix else plain)
+
+    def _put(self, path: str, source: IO[bytes], size: int, if_absent: bool, if_tag: str | None) -> str:
+        self.check_condition(path, if_absent, if_tag)
+        if if_absent or if_tag is not None:
+            self._require_conditions(path)
+        condition = _require_absent() if if_absent else _require_tag(if_tag)
+        write, client = secrets.token_hex(16), self._blob(path)
+        with self._translate_errors(path, "writing"):
+            try:
+                blocks = _stage_blocks(client, source, size, write)
+                return str(client.commit_block_list(blocks, metadata={_WRITE: write}, **condition)["etag"])
+            except Exception as error:
+                code = getattr(error, "error_code", None)
+                is_refused = getattr(error, "status_code", None) in (409, 412) or code == "InvalidBlockList"
+                if not is_refused or not condition:
+                    raise
+            # The client tries again if an answer is lost: what stands in the way may come from our own first try.
+            with suppress(Exception):
+                properties = client.get_blob_properties()
+                if (properties.metadata or {}).get(_WRITE) == write:
+                    return str(properties.etag)
+            raise self.conflict_error(normalize_path(path), if_absent=if_absent)
+
+    def _require_conditions(self, path: str) -> None:
+        """Refuse a server that does not check conditions; try it once in a process."""
+        _warn_of_untested(self._client.primary_hostname)
+        if self._client.primary_hostname.endswith(_REAL):
+            return
+        with self._translate_errors(path, "asking whether the server checks conditions"):
+            checks = _ask_conditions(self._client.url, self._make_probe)
+        if not checks:
+            msg = "this server does not check conditions: of two writers, one would be lost in silence"
+            where = public_url(self.root)
+            raise FileAccessError(msg, where=where, expected="a server that knows If-Match and If-None-Match")
+
+    def _make_probe(self) -> Any:
+        return self._blob(f"{OURS}{secrets.token_hex(8)}")
+
+    @contextmanager
+    def _translate_errors(self, path: str, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            core = import_module("azure.core.exceptions")
+            if not isinstance(error, core.AzureError | ImportError | ValueError):
+                raise
+            if getattr(error, "status_code", None) == 404 and path:
+                raise self.missing_error(path) from None
+            if getattr(error, "status_code", None) == 412:
+                raise self.conflict_error(path) from None
+            found = str(getattr(error, "error_code", None) or type(error).__name__)
+            where = public_url(f"{self.root}/{path}")
+            raise FileAccessError(f"{doing} in Azure failed", where=where, found=found, hint="try again") from None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_client"}
+
+
+def _make_entry(path: str, properties: Any) -> StoreEntry:
+    tag = str(properties.etag)
+    return StoreEntry(
+        path, properties.size, properties.last_modified.astimezone(UTC), tag if tag.startswith('"') else f'"{tag}"'
+    )
+
+
+def _require_tag(tag: str | None) -> dict[str, Any]:
+    if tag is None:
+        return {}
+    return {"etag": tag, "match_condition": import_module("azure.core").MatchConditions.IfNotModified}
+
+
+def _require_absent() -> dict[str, Any]:
+    return {"match_condition": import_module("azure.core").MatchConditions.IfMissing}
+
+
+def _stage_blocks(client: Any, source: IO[bytes], size: int, write: str) -> Sequence[Any]:
+    """Upload the blocks of a new version, which nobody sees yet; return their list.
+
+    Their ids are of this write alone: blocks of one id that two writers upload would replace each other, and the
+    first commit would put a mixture together.
+    """
+    kind = import_module("azure.storage.blob").BlobBlock
+    length = max(_BLOCK, -(-size // _MOST_BLOCKS))
+    blocks: list[Any] = []
+    while data := source.read(length):
+        identity = f"{write}-{len(blocks):08}"
+        client.stage_block(identity, data, length=len(data))
+        blocks.append(kind(identity))
+    return blocks
+
+
+_answers: dict[str, bool] = {}
+
+
+def _ask_conditions(url: str, make_probe: Callable[[], Any]) -> bool:
+    """Try to replace a blob that is missing, and to make one twice; return True if the server refuses both."""
+    if url not in _answers:
+        probe = make_probe()
+        try:
+            _answers[url] = all(
+                _is_refused(probe, condition, expected)
+                for condition, expected in (
+                    (_require_tag(_NO_ETAG), True), (_require_absent(), False), (_require_absent(), True),
+                )
+            )  # fmt: skip
+        finally:
+            with suppress(Exception):
+                probe.delete_blob()
+    return _answers[url]
+
+
+def _is_refused(probe: Any, condition: dict[str, Any], expected: bool) -> bool:
+    """Return True if the server refuses a write under a condition as is `expected`."""
+    try:
+        probe.commit_block_list([], **condition)
+    except Exception as error:
+        if getattr(error, "status_code", None) not in (404, 409, 412):
+            raise
+        return expected
+    return not expected
+
+
+@lru_cache(maxsize=8)
+def _warn_of_untested(host: str) -> None:
+    if host.endswith(_REAL):
+        logger.warning("writing to Azure was tested with the emulator Azurite alone: keep a copy of your files")

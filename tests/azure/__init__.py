@@ -1,0 +1,1 @@
+"""Tests of stores in Azure, on the emulator Azurite: `make test-azure`."""
