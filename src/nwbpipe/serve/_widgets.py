@@ -230,4 +230,6 @@ def _make_error(folder: Path) -> ToolFailedError:
     text = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")
     tail = "\n".join(show_text(line) for line in text.splitlines()[-12:])
     msg = "the server of NWB Widgets has ended by itself"
-    return ToolFailedError(msg, found=tail or None, hint="nwbpipe tools doctor nwbwidgets; or --with report")
+    return ToolFailedError(
+        msg, found=tail or None, hint="`nwbpipe tools doctor nwbwidgets`, or `nwbpipe inspect --with report FILE`"
+    )
