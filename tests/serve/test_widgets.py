@@ -309,14 +309,9 @@ def test_a_container_has_no_page_to_look_at(session_nwb: Path, monkeypatch: pyte
         inspect_with_widgets(session_nwb, lambda _: None, lambda _: None)
 
 
-def test_a_file_in_a_store_is_served_by_ranges(memory_session: str, stand_in: Any) -> None:
-    looker = Looker()
-    looker.say = looker.said.append  # type: ignore[method-assign]
-    stand_in(SERVER.replace("sys.stdin.buffer.read()", "import time; time.sleep(2)"))
-    with pytest.raises(ToolFailedError):  # the stand-in ends after two seconds
-        inspect_with_widgets(memory_session, looker.say, looker.show, browse=False)
-    view = looker.facts["view"]
-    assert view["access"]["files"] == {view["path"]: 0}
+def test_a_file_in_a_store_is_refused_with_what_to_do(memory_session: str, stand_in: Any) -> None:
+    with pytest.raises(RequestError, match="--with report"):
+        inspect_with_widgets(memory_session, lambda _: None, lambda _: None, browse=False)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def show(location: Path | str) -> tuple[str, threading.Thread]:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of the end of the server
-@pytest.mark.parametrize("kind", ["local", "memory"])
+@pytest.mark.parametrize("kind", ["local"])
 def test_each_container_is_opened_and_none_fails(
     browser: Any, session: Path, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

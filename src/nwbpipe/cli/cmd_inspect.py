@@ -44,8 +44,9 @@ def inspect(
 
     location = file if is_remote(file) else Path(file)
     if viewer is None:
-        viewer = Viewer.NWBWIDGETS if port is not None or has_widgets() else Viewer.REPORT
-        if viewer is Viewer.REPORT:
+        is_shown = has_widgets() and not is_remote(file)
+        viewer = Viewer.NWBWIDGETS if port is not None or is_shown else Viewer.REPORT
+        if viewer is Viewer.REPORT and not is_remote(file):
             say("note: this is the report, as NWB Widgets is not installed: nwbpipe tools install nwbwidgets")
     elif port is not None and viewer is not Viewer.NWBWIDGETS:
         raise typer.BadParameter("only NWB Widgets has a port of its own", param_hint="--port")

@@ -24,6 +24,7 @@ from nwbpipe.machine import make_cache_folder, select_variables
 from nwbpipe.serve._inspect import open_by_page
 from nwbpipe.serve._server import listen
 from nwbpipe.session import SessionFile
+from nwbpipe.stores import is_remote
 
 _GRACE = 10.0  # seconds that the server has for ending its kernels
 _HERE = Path(__file__).parent
@@ -74,6 +75,9 @@ def inspect_with_widgets(
     ToolFailedError
         If the server does not start, or ends by itself.
     """
+    if is_remote(location):
+        msg = "NWB Widgets shows files of this machine alone"
+        raise RequestError(msg, where=show_text(location), hint="download the file, or --with report")
     environment = _find_environment()
     session = SessionFile.at(location)
     with session.nwb():  # what is damaged, not NWB or being written is told before a server starts
