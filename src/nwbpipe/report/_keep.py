@@ -104,7 +104,7 @@ class ReportKeeper:
     def _put(self, session: str) -> None:
         self._queue.put(session)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._draw, name="nwbpipe reports", daemon=True)
+            self._thread = threading.Thread(target=self._draw, name="nwbpipe-reports", daemon=True)
             self._thread.start()
 
     def _draw(self) -> None:
