@@ -261,7 +261,7 @@ def render_watch_dockerfile(version: str, python: str, extras: str, base: str | 
     names = [name.strip() for name in extras.split(",") if name.strip()]
     declared = metadata.metadata("nwbpipe").get_all("Provides-Extra") or []
     if undeclared := sorted(set(names) - set(declared)):
-        msg = f"nwbpipe has no extra {', '.join(map(repr, undeclared))}"
+        msg = f"no such extra of nwbpipe: {', '.join(map(repr, undeclared))}"
         raise UnknownNameError(msg, expected=", ".join(sorted(declared)))
     package = f"nwbpipe[{','.join(names)}]" if names else "nwbpipe"
     release = version.partition("+")[0]
