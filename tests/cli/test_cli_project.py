@@ -122,4 +122,4 @@ def test_units_and_dockerfiles(run, tmp_path: Path) -> None:
     assert "nwbpipe[ephys,imaging,behavior,photometry,s3,watch,dask]==" in docker.read_text()
     code, _, err = run("watch", "--project", tmp_path, "--write-dockerfile", docker, "--extras", 's3,x" && rm')
     assert code == 2
-    assert "nwbpipe has no extra" in err
+    assert "no such extra of nwbpipe" in err

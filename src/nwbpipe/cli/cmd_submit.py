@@ -60,7 +60,7 @@ def submit(
         for line in commands:
             echo(line, lines=True)
         echo(
-            "nwbpipe was not tested with that service: look at the first jobs" if commands else "nothing to do",
+            "we have not run this service: look at the first jobs" if commands else "nothing to do",
             err=True,
         )
         return
