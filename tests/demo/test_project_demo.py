@@ -79,6 +79,15 @@ def test_another_project_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["nwbpipe.toml"]
 
 
+def test_a_folder_with_files_of_somebody_is_left_alone(tmp_path: Path) -> None:
+    table = tmp_path / "raw" / "sim001" / "photometry.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("mine")
+    with pytest.raises(OverwriteError, match="has other files"):
+        run_project_demo(tmp_path, say=silent)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [table]
+
+
 @pytest.mark.parametrize(
     "words",
     [["--executor", "dask"], ["--workers", "3"], ["--project", "--seed", "3"], ["--project", "--executor", "x"]],

@@ -117,12 +117,15 @@ def open_demo_project(folder: Path, text: str, name: str) -> Project:
     Raises
     ------
     OverwriteError
-        The folder has another project.
+        The folder has another project, or other files.
     """
     file = folder / "nwbpipe.toml"
     if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         part = folder / "nwbpipe.toml.partial"
+        if folder.is_dir() and set(folder.iterdir()) - {part}:
+            msg = "the folder has other files"
+            raise OverwriteError(msg, where=str(folder), expected="a new folder", hint="choose another folder")
+        folder.mkdir(parents=True, exist_ok=True)
         part.write_text(text, encoding="utf-8")
         os.replace(part, file)  # noqa: PTH105
     project = Project(file, profile="")
