@@ -78,7 +78,9 @@ def _bind_many(
         return {key: _bind_object(where, key, declared, path, candidates) for key, path in numbered.items()}
     binding = bindings.get(name)
     if binding is None:
-        return {} if declared.optional else {f"{name}:1": _bind_object(where, name, declared, None, candidates)}
+        if declared.optional:
+            return {}
+        return {f"{name}:1": replace(_bind_object(where, name, declared, None, candidates), name=f"{name}:1")}
     chosen: dict[str, NwbObject] = {}
     for pattern in list_patterns(name, binding):
         matches = match_many(pattern, declared, candidates)

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import h5py
 
 from nwbpipe.errors import NwbpipeError
+from nwbpipe.files import is_below
 from nwbpipe.processors import Context, Processor, Results
 from nwbpipe.provenance import RunRecord, mark_superseded, read_current_record, write_record
 from nwbpipe.run._computation import ComputedResult
 from nwbpipe.session import (
     MEDIA,
     SessionFile,
+    SessionReader,
     build_medium_path,
     check_valid,
     find_medium_change,
     has_medium,
+    list_external_files,
     list_media,
     name_medium,
     place_medium,
@@ -102,9 +105,13 @@ def _may_hold(session: SessionFile, run_id: str) -> bool:
 
 def remove_unused_media(session: SessionFile, step: str | None = None) -> list[MediumRemoval]:
     """Remove the media of runs that were replaced, or whose results were removed; of one step, or of all."""
-    records = session.read(lambda reader: reader.records)
+    records, named = session.read(_read_media)
     return [
-        MediumRemoval(record.step, build_medium_path(session, name), remove_medium(session, name, note))
+        MediumRemoval(
+            record.step,
+            build_medium_path(session, name),
+            _find_user(name, named) or remove_medium(session, name, note),
+        )
         for record in records
         if record.superseded and step in (None, record.step)
         for name, note in list_media(record).items()
@@ -112,21 +119,39 @@ def remove_unused_media(session: SessionFile, step: str | None = None) -> list[M
     ]
 
 
+def _read_media(reader: SessionReader) -> tuple[list[RunRecord], list[tuple[str, str]]]:
+    """Return the records of a file, and if any has media, which dataset names which external file."""
+    records = reader.records
+    return records, list(list_external_files(reader)) if any(map(list_media, records)) else []
+
+
+def _find_user(name: str, named: Iterable[tuple[str, str]], own: Sequence[str] = ()) -> str:
+    """Return why a medium stays that a series names which is not the run's; nothing if there is none."""
+    users = (path for path, file in named if PurePosixPath(file).name == name and not is_below(path, own))
+    return next((f"{path} names it, too" for path in users), "")
+
+
 def remove_expired_media(session: SessionFile, now: datetime | None = None) -> list[MediumRemoval]:
     """Remove the media whose time is over, and those that nothing uses any more; the file says so.
 
     A medium's series leaves the session file, in one transaction, and a record without outputs takes the place of
     that of the run: the step counts as done, and `nwbpipe log` shows what was removed. Then the medium goes. One that
-    was changed since is somebody's: it stays, and so does what the file says of it.
+    was changed since is somebody's, and one that another series names is in use: it stays, and so does what the file
+    says of it.
     """
     now = now or datetime.now(UTC)
     removals = []
-    for record in session.read(lambda reader: reader.records):
+    records, named = session.read(_read_media)
+    for record in records:
         media = list_media(record)
         if record.superseded or not media or not all(_is_expired(note, now) for note in media.values()):
             continue
         try:
-            changes = [find_medium_change(session, name, note) for name, note in media.items()]
+            outputs = [output.path for output in record.outputs]
+            changes = [
+                _find_user(name, named, outputs) or find_medium_change(session, name, note)
+                for name, note in media.items()
+            ]
             stays = next(filter(None, changes), "")
             if not stays:
                 retry_after_conflicts(partial(_retire, session, record, now))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 
-from nwbpipe.errors import ConflictError, InputError, ResultExistsError
+from nwbpipe.errors import ConflictError, InputError, NwbpipeError, ResultExistsError
 from nwbpipe.processors import BoundInput, Results
 from nwbpipe.provenance import (
     REMOVED,
@@ -123,7 +123,8 @@ class PendingRun(Computation):
         except _DuplicateRunError as duplicate:
             return duplicate.record, False
         if medium.path:
-            remove_unused_media(self.session, self.context.step)
+            with suppress(NwbpipeError, OSError):  # the result is in the file; the next clean-up tries again
+                remove_unused_media(self.session, self.context.step)
         return record, True
 
     def _commit(

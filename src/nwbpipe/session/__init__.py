@@ -23,6 +23,7 @@ from nwbpipe.session._media import (
     place_medium,
     remove_medium,
 )
+from nwbpipe.session._outside_media import list_external_files
 from nwbpipe.session._read_through import StoredValues, read_through
 from nwbpipe.session._reader import SessionReader, Snapshot, Version, find_result
 from nwbpipe.session._remove import CURATION, find_dependents, is_irreplaceable, remove_outputs
@@ -75,6 +76,7 @@ __all__ = [
     "has_medium",
     "hint_for_changed_result",
     "is_irreplaceable",
+    "list_external_files",
     "list_media",
     "list_nwb_objects",
     "list_validation_errors",

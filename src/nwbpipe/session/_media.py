@@ -36,6 +36,8 @@ def list_media(record: RunRecord) -> dict[str, Mapping[str, Any]]:
         name: note
         for name, note in media.items()
         if Path(name).name == name
+        and name.isprintable()
+        and len(record.run_id) >= _ID
         and Path(name).stem.endswith(f"_{record.run_id[:_ID]}")
         and isinstance(note, Mapping)
         and isinstance(note.get("sha256"), str)
@@ -114,10 +116,7 @@ def remove_medium(session: SessionFile, name: str, note: Mapping[str, Any]) -> s
     path = build_medium_path(session, name)
     try:
         if isinstance(session.folder, Path):
-            file = session.folder / path
-            mark = mark_of(file) if os.path.lexists(file) else None
-            change = _find_local_change(file, note)
-            return change or ("" if mark is None or remove_file(file, mark) else _CHANGED)
+            return _remove_locally(session.folder / path, note)
         store, _ = open_location(str(session))
         if not store.exists(path):
             return ""
@@ -149,7 +148,7 @@ def _place_locally(file: Path, target: Path, note: Mapping[str, Any], mode: int)
                 where=str(folder),
                 expected="a folder, or nothing",
                 found=kind_of(kind),
-                hint="remove it, and run the step again: the result is kept until then",
+                hint="move it away, and run the step again: the result is kept until then",
             )
         if os.path.lexists(target):
             if _find_local_change(target, note):
@@ -185,6 +184,18 @@ def _find_local_change(path: Path, note: Mapping[str, Any]) -> str:
     with open_regular(path, follow=False) as file:
         same = os.fstat(file.fileno()).st_size == note.get("size") and _hash(file) == note["sha256"]
     return "" if same else _CHANGED
+
+
+def _remove_locally(path: Path, note: Mapping[str, Any]) -> str:
+    if not os.path.lexists(path):
+        return ""
+    mark, seen = mark_of(path), path.lstat()
+    change = _find_local_change(path, note)
+    if change or not os.path.lexists(path):
+        return change
+    now = path.lstat()  # one that was written to while it was hashed is somebody's
+    same = (now.st_size, now.st_mtime_ns) == (seen.st_size, seen.st_mtime_ns)
+    return "" if same and remove_file(path, mark) else _CHANGED
 
 
 def _has_content(store: Store, path: str, note: Mapping[str, Any]) -> bool:

@@ -13,8 +13,19 @@ from nwbpipe.provenance import leads_outside
 from nwbpipe.session._reader import SessionReader
 
 
+def list_external_files(reader: SessionReader) -> Iterator[tuple[str, str]]:
+    """Yield the path of each dataset that names external files, with each name in it."""
+    for item in reader.objects:
+        path = f"{item.path}/external_file"
+        media = reader.file.get(path) if "ImageSeries" in item.lineage else None
+        if not isinstance(media, h5py.Dataset) or h5py.check_string_dtype(media.dtype) is None or media.shape is None:
+            continue
+        for name in np.atleast_1d(media.asstr(errors="replace")[()]).reshape(-1):
+            yield path, str(name)
+
+
 def find_outside_media(reader: SessionReader, folder: Path | str) -> Iterator[tuple[str, str]]:
-    """Yield the path of each dataset that names such a file, and the name.
+    """Yield the path of each dataset that names an external file outside of the folder, and the name.
 
     Parameters
     ----------
@@ -23,14 +34,9 @@ def find_outside_media(reader: SessionReader, folder: Path | str) -> Iterator[tu
     folder : Path or str
         Its folder, or the URL of that.
     """
-    for item in reader.objects:
-        path = f"{item.path}/external_file"
-        media = reader.file.get(path) if "ImageSeries" in item.lineage else None
-        if not isinstance(media, h5py.Dataset) or h5py.check_string_dtype(media.dtype) is None or media.shape is None:
-            continue
-        for name in np.atleast_1d(media.asstr(errors="replace")[()]).reshape(-1):
-            if "://" not in name and leads_outside(folder, name):
-                yield path, str(name)
+    for path, name in list_external_files(reader):
+        if "://" not in name and leads_outside(folder, name):
+            yield path, name
 
 
 def locate_external_file(folder: Path, name: str, where: str) -> Path:

@@ -163,6 +163,42 @@ def test_what_is_the_users_stays_and_it_is_said(lab: Path, tmp_path: Path, chang
     assert (lab / "nwb" / "s1.nwb").read_bytes() == before
 
 
+def test_a_copy_that_is_written_to_while_it_is_hashed_stays(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nwbpipe.session import MEDIA, _media, remove_medium
+
+    path, medium = lab / "nwb" / "s1.nwb", medium_of(lab)
+    note = read_records(path)[-1].resources[MEDIA][medium.name]
+    calculate = _media._hash
+
+    def hash_then_edit(file: Any) -> str:
+        digest = calculate(file)
+        with medium.open("r+b") as edited:
+            edited.write(b"edited")
+        return digest
+
+    monkeypatch.setattr(_media, "_hash", hash_then_edit)
+    assert remove_medium(SessionFile.at(path), medium.name, note) == "it was changed since"
+    assert medium.read_bytes()[:6] == b"edited"
+
+
+def test_a_copy_that_another_series_names_stays(lab: Path) -> None:
+    from pynwb.image import ImageSeries
+
+    path, medium = lab / "nwb" / "s1.nwb", medium_of(lab)
+    with nwbpipe.transaction(path) as nwbfile:
+        nwbfile.add_acquisition(ImageSeries(
+            name="Mine", description="To be shown.", unit="n.a.", external_file=[f"./s1/{medium.name}"],
+            format="external", starting_frame=[0], rate=30.0, num_samples=30,
+        ))  # fmt: skip
+    (removal,) = remove_expired_media(SessionFile.at(path), LATER)
+    assert removal.stays == "/acquisition/Mine/external_file names it, too"
+    assert not read_records(path)[-1].superseded
+    remove_step(path, "show")  # the file has no result of the run then
+    (removal,) = remove_expired_media(SessionFile.at(path), LATER)
+    assert removal.stays
+    assert medium.exists()
+
+
 def test_a_copy_of_the_session_leaves_the_videos_of_the_first_alone(lab: Path) -> None:
     path = lab / "nwb" / "s1.nwb"
     other = Path(shutil.copy(path, lab / "nwb" / "s2.nwb"))
@@ -178,8 +214,10 @@ def test_a_record_from_elsewhere_can_not_name_another_file(lab: Path) -> None:
     record = read_records(lab / "nwb" / "s1.nwb")[-1]
     note = next(iter(record.resources[MEDIA].values()))
     assert list(list_media(record)) == [medium_of(lab).name]
-    for name in ("face.mp4", f"../{medium_of(lab).name}", "show_000000000000.mp4"):
+    stem = medium_of(lab).stem
+    for name in ("face.mp4", f"../{stem}.mp4", "show_000000000000.mp4", f"\0{stem}.mp4", f"\ud800{stem}.mp4"):
         assert list_media(replace(record, resources={MEDIA: {name: note}})) == {}
+    assert list_media(replace(record, run_id="1", resources={MEDIA: {"face_1.mp4": note}})) == {}
 
 
 def test_another_run_of_the_step_takes_the_place_of_the_copy(lab: Path) -> None:
@@ -207,6 +245,30 @@ def test_a_commit_that_fails_leaves_no_copy(tmp_path: Path, monkeypatch: pytest.
             nwbpipe.process(path, "labeled_video")
     assert list((tmp_path / "s1").iterdir()) == []
     assert nwbpipe.process(path, "labeled_video").computed
+
+
+def test_a_run_is_done_though_the_copy_before_it_can_not_be_looked_for(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nwbpipe.errors import FileAccessError
+    from nwbpipe.run import _pending_run
+
+    def refuse(*_: Any) -> None:
+        raise FileAccessError("the store does not answer")
+
+    monkeypatch.setattr(_pending_run, "remove_unused_media", refuse)
+    path = lab / "nwb" / "s1.nwb"
+    assert nwbpipe.process(path, "labeled_video", step="show", params={"keep": "always"}, replace=True).computed
+
+
+def test_the_copy_can_be_verified(lab: Path) -> None:
+    from nwbpipe.run import verify_run
+
+    record = read_records(lab / "nwb" / "s1.nwb")[-1]
+    assert [item.name for item in record.inputs] == ["video", "pose:1"]
+    differences = verify_run(lab / "nwb" / "s1.nwb", "show")
+    assert "/processing/behavior/LabeledVideo_show/external_file" in [item.path for item in differences if item.ok]
+    assert all(item.ok for item in differences)
 
 
 def test_the_copy_is_no_video_to_be_analysed(lab: Path) -> None:
