@@ -6,10 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from pynwb import NWBHDF5IO
+from pynwb.image import ImageSeries
 
 import nwbpipe
 from nwbpipe.errors import InputError, RequestError, ResultExistsError
@@ -100,6 +102,36 @@ def test_what_is_written_is_valid_and_says_whose_labels_they_are(
             assert np.isnan(instance.node_locations[:][~seen]).all()
             assert frame.source_video is nwbfile.acquisition["VideoTop"]
             assert list(instance.skeleton.nodes[:]) == list(PARTS)
+
+
+def test_other_series_of_a_session_need_not_be_usable(lab: Path) -> None:
+    with nwbpipe.transaction(lab / "a.nwb") as nwbfile:
+        nwbfile.add_acquisition(ImageSeries(name="Deep", unit="n.a.", data=np.zeros((3, 4, 4), "uint16"), rate=30.0))
+        nwbfile.add_acquisition(ImageSeries(
+            name="Gone", unit="n.a.", external_file=["gone.avi"], format="external", starting_frame=[0], rate=30.0,
+            num_samples=9,
+        ))  # fmt: skip
+    assert import_pose_labels(lab / "box", [lab / "a.nwb"])[str(lab / "a.nwb")].fresh
+    assert set(export_pose_labels(lab / "again", [lab / "a.nwb"]).images) == {NAMES[0]}
+
+
+def test_a_video_with_another_number_of_frames_than_the_file_says_is_refused(lab: Path) -> None:
+    with h5py.File(lab / "a.nwb", "a") as file:
+        times = file["acquisition/VideoTop/timestamps"][:]
+        del file["acquisition/VideoTop/timestamps"]
+        file["acquisition/VideoTop/starting_time"] = 0.0
+        file["acquisition/VideoTop/starting_time"].attrs.update({"rate": 30.0, "unit": "seconds"})
+    with pytest.raises(InputError, match="does not say how many frames"):  # files of pynwb 2 have no num_samples
+        new_pose_project(lab / "new", [lab / "a.nwb"], bodyparts=PARTS)
+    with nwbpipe.transaction(lab / "a.nwb") as nwbfile:
+        nwbfile.add_acquisition(ImageSeries(
+            name="Fewer", unit="n.a.", external_file=["a.avi"], format="external", starting_frame=[0],
+            timestamps=times[:-2],
+        ))  # fmt: skip
+    with pytest.raises(InputError, match="can't be used") as caught:
+        new_pose_project(lab / "new", [lab / "a.nwb"], bodyparts=PARTS, n_frames=5, videos="Fewer")
+    assert "24 frames, but its ImageSeries has 22" in str(caught.value)
+    assert not (lab / "new").exists()
 
 
 def test_other_labels_need_replace(lab: Path) -> None:

@@ -103,8 +103,7 @@ def import_pose_labels(
     planned = []
     for file in files:
         session = SessionFile.at(file)
-        with open_videos(session, "*") as videos:
-            labelled_videos = [video for video in videos if video.name in points]
+        with open_videos(session, "*", wanted=points) as labelled_videos:
             for video in labelled_videos:
                 _check_video(session, video, listed[video.name])
         if not labelled_videos:
@@ -210,10 +209,8 @@ def export_pose_labels(folder: Path | str, files: Sequence[Path | str], *, step:
                 expected = f"{', '.join(first.bodyparts)}, by {first.scorer}"
                 keypoints = f"{', '.join(labels.bodyparts)}, by {labels.scorer}"
                 raise InputError(msg, where=str(session), expected=expected, found=keypoints)
-            with open_videos(session, "*") as videos:
+            with open_videos(session, "*", wanted=labels.frames) as videos:
                 for video in videos:
-                    if video.object_id not in labels.frames:
-                        continue
                     check_new_video(video.name, entries)
                     numbered = labels.frames[video.object_id]
                     with explain_video(f"{session}:{video.path}"):
@@ -267,7 +264,7 @@ def _read_list(project: Path) -> dict[str, dict[str, Any]]:
         return {
             str(name): {
                 "content": str(entry["content"]),
-                "size": [int(value) for value in entry["size"]],
+                "size": [int(entry["size"][axis]) for axis in (0, 1)],
                 "images": {
                     str(image): (int(values["frame"]), str(values["sha256"]))
                     for image, values in entry["images"].items()
@@ -275,7 +272,7 @@ def _read_list(project: Path) -> dict[str, dict[str, Any]]:
             }
             for name, entry in videos.items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, IndexError) as error:
         msg = "the project's list of frames can't be read"
         raise InputError(msg, where=str(path), expected="as nwbpipe wrote it", found=str(error)) from error
 

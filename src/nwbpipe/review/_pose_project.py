@@ -17,7 +17,7 @@ from nwbpipe.disk import remove_folder
 from nwbpipe.errors import InputError, RequestError
 from nwbpipe.processors.pose._labelled_images import encode_png, pick_frames
 from nwbpipe.processors.pose._pose_training import is_file_name, name_image
-from nwbpipe.processors.pose._video_frames import iter_frames
+from nwbpipe.processors.pose._video_frames import explain_count, iter_frames
 from nwbpipe.provenance import identify_file
 from nwbpipe.review._pose_videos import SessionVideo, explain_video, open_videos
 from nwbpipe.session import SessionFile
@@ -153,11 +153,13 @@ def choose_frames(video: SessionVideo, count: int, method: Method, seed: int) ->
     from scipy.cluster.vq import kmeans2
 
     step = max(1, total // max(_MOST, count))
-    numbers, looks = [], []
+    numbers, looks, number = [], [], -1
     for number, image in enumerate(iter_frames(dict(video.item), video.starts)):
         if number % step == 0:
             numbers.append(number)
             looks.append(_shrink(image))
+    if number + 1 != total:
+        raise ValueError(explain_count(number + 1, total))
     features, first = np.unique(np.stack(looks), axis=0, return_index=True)  # frames of a still scene are alike
     chosen = {numbers[index] for index in first}
     if len(first) > count:

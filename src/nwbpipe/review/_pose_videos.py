@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from nwbpipe.errors import InputError, ToolMissingError
-from nwbpipe.processors.pose._pose_training import name_video
+from nwbpipe.processors.pose._pose_training import name_video, require_count
 from nwbpipe.processors.pose._poses import VIDEO, describe_video, require_ndx_pose
 from nwbpipe.provenance import canonical_json, digest, identify_file
 from nwbpipe.run import match_many, serves
@@ -69,8 +69,12 @@ def require_pyav() -> None:
 
 
 @contextmanager
-def open_videos(session: SessionFile, pattern: str | None = None) -> Iterator[list[SessionVideo]]:
+def open_videos(
+    session: SessionFile, pattern: str | None = None, *, wanted: Collection[str] | None = None
+) -> Iterator[list[SessionVideo]]:
     """Yield the videos of a session file: those that a name or pattern means, by default all of the acquisition.
+
+    Of them, only those whose `SessionVideo.name` or object id is one that is `wanted`: others need not be usable.
 
     Raises
     ------
@@ -92,14 +96,16 @@ def open_videos(session: SessionFile, pattern: str | None = None) -> Iterator[li
         nwbfile, described = reader.nwbfile, []
         for item in objects:
             series = nwbfile.objects[item.object_id]
+            name = name_video(nwbfile, series.name)
+            if wanted is not None and not {name, item.object_id} & set(wanted):
+                continue
             names = [] if series.external_file is None else [str(name) for name in series.external_file[:]]
             facts = describe_video(series, item.path)
-            count = facts["frames"] if facts["frames"] is not None else len(series.timestamps)
             described.append(
                 (
                     item.path,
                     names,
-                    {"name": name_video(nwbfile, series.name), "object_id": item.object_id, "n_frames": count}
+                    {"name": name, "object_id": item.object_id, "n_frames": require_count(facts, item.path)}
                     | {"starts": facts["starting_frame"]},
                 )
             )

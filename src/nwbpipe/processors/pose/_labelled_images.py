@@ -67,6 +67,10 @@ def gather_frames(request: dict[str, Any]) -> dict[str, Any]:
     sources += [session["facts"] for session in sessions]
     if not sources:
         raise ValueError("there are no labelled frames: bind a project of DeepLabCut, or labels of sessions")
+    for source in sources[1:]:
+        if list(source["bodyparts"]) != list(sources[0]["bodyparts"]):
+            message = "the labelled frames are of other keypoints: %s, and %s"
+            raise ValueError(message % (", ".join(sources[0]["bodyparts"]), ", ".join(source["bodyparts"])))
     frames = []
     for frame in facts.get("frames", ()):
         file = Path(request["inputs"]["project"]["folder"]) / "labeled-data" / frame["name"]
@@ -77,10 +81,6 @@ def gather_frames(request: dict[str, Any]) -> dict[str, Any]:
     twice = sorted(name for name in set(names) if names.count(name) > 1)
     if twice:
         raise ValueError("two labelled frames are called %s" % twice[0])
-    for source in sources[1:]:
-        if list(source["bodyparts"]) != list(sources[0]["bodyparts"]):
-            message = "the labelled frames are of other keypoints: %s, and %s"
-            raise ValueError(message % (", ".join(sources[0]["bodyparts"]), ", ".join(source["bodyparts"])))
     return {
         "bodyparts": list(sources[0]["bodyparts"]),
         "skeleton": [list(pair) for pair in sources[0]["skeleton"]],

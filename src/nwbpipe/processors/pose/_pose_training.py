@@ -46,6 +46,15 @@ def name_video(nwbfile: NWBFile, series_name: str) -> str:
     return "_".join(re.sub(r"[^A-Za-z0-9_-]+", "-", str(part)) for part in parts if part)
 
 
+def require_count(facts: Mapping[str, Any], path: str) -> int:
+    """Return the number of frames of a video (see `describe_video`); refuse one that doesn't say it."""
+    if facts["frames"] is None:
+        msg = "the video does not say how many frames it has"
+        hint = "convert it again: the names of its images are made of it"
+        raise InputError(msg, where=path, expected="timestamps, or num_samples", found="none", hint=hint)
+    return int(facts["frames"])
+
+
 def name_image(frame: int, n_frames: int) -> str:
     """Return the name that DeepLabCut gives the image of a frame: ``img0012.png``."""
     return f"img{frame:0{len(str(max(n_frames - 1, 0)))}d}.png"

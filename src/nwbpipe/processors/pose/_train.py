@@ -15,7 +15,7 @@ from nwbpipe.processors._base import Context, Input, Params, Results
 from nwbpipe.processors._project_scope import Folder, ProjectProcessor
 from nwbpipe.processors.pose._deeplabcut_project import read_labelled_project
 from nwbpipe.processors.pose._models import write_model
-from nwbpipe.processors.pose._pose_training import name_image, name_video, read_pose_training
+from nwbpipe.processors.pose._pose_training import name_image, name_video, read_pose_training, require_count
 from nwbpipe.processors.pose._poses import describe_video
 from nwbpipe.provenance import canonical_json, digest, identify_file
 
@@ -82,7 +82,7 @@ class TrainProcessor(ProjectProcessor):
             if not numbered:
                 continue
             facts = describe_video(series, context.inputs[name].path)
-            count = facts["frames"] if facts["frames"] is not None else len(series.timestamps)
+            count = require_count(facts, context.inputs[name].path)
             video_name = name_video(nwbfile, series.name)
             videos.append({"input": name, "starting_frame": facts["starting_frame"]})
             frames += [
