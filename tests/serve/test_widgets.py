@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from nwbpipe.errors import (
     UnsupportedFileError,
 )
 from nwbpipe.processors import list_tools
-from nwbpipe.serve import _widgets, has_widgets, inspect_with_widgets
+from nwbpipe.serve import _widgets, _widgets_kernel, has_widgets, inspect_with_widgets
 from nwbpipe.session import SessionFile
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="refused there")
@@ -322,3 +323,26 @@ def memory_session(session_nwb: Path) -> str:
     location = "memory://widgets/m1.nwb"
     assert SessionFile.at(location).name == "m1.nwb"
     return location
+
+
+def test_what_nwb_widgets_shows_as_html_is_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It puts names of the file into HTML as they are; a script among them could run code in the kernel."""
+
+    class HTML:
+        def __init__(self, value: str = "", **_: Any) -> None:
+            self.value = value
+
+    package, inner, strings = (types.ModuleType(name) for name in ("ipywidgets", "widgets", "widget_string"))
+    package.widgets, package.HTML, inner.HTML, strings.HTML = inner, HTML, HTML, HTML  # type: ignore[attr-defined]
+    for name, module in (("", package), (".widgets", inner), (".widgets.widget_string", strings)):
+        monkeypatch.setitem(sys.modules, f"ipywidgets{name}", module)
+    _widgets_kernel.replace_html()
+    hostile = "<img src=x onerror=alert(1)>"
+    for module in (package, inner):
+        made = module.HTML(f"no file '{hostile}'\nhere")
+        assert isinstance(made, HTML)
+        assert made.value == "no file &#x27;&lt;img src=x onerror=alert(1)&gt;&#x27; here"
+    assert inner.HTML("<a href=http://dx.doi.org/10.1/x>doi:10.1/x</a>").value == "doi:10.1/x"
+    shown = _widgets_kernel.show_text(types.SimpleNamespace(fields={hostile: hostile}), hostile).value
+    assert shown.startswith("<p><i>&lt;img")
+    assert hostile not in shown

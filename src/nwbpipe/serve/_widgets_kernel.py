@@ -7,6 +7,7 @@ here, and what it can't draw is shown as text instead of leaving "Rendering..." 
 from __future__ import annotations
 
 import html
+import re
 import sys
 import types
 import warnings
@@ -31,6 +32,7 @@ _ICEPHYS = (
 )  # fmt: skip
 _KNOWN_TABLES = ("DynamicTable", "TimeIntervals", "Units", "PlaneSegmentation")
 _MOST_ROWS = 2000
+_LINK = re.compile(r"<a href=http://dx\.doi\.org/.*?>(.*)</a>", re.DOTALL)  # as nwbwidgets writes publications
 
 
 def load() -> Callable[[Any], Any]:
@@ -48,6 +50,7 @@ def load() -> Callable[[Any], Any]:
     from cycler import cycler
 
     mpl.rcParams["axes.prop_cycle"] = cycler(color=_COLORS)
+    replace_html()
     import pynwb
     from nwbwidgets import base, ophys, view
 
@@ -78,6 +81,22 @@ def load() -> Callable[[Any], Any]:
     return lambda node: nwb2widget(node, spec)
 
 
+def replace_html() -> None:
+    """Let what nwbwidgets shows as HTML be text: it puts texts of the file into it as they are.
+
+    A script among them could do whatever the page can: run code in the kernel.
+    """
+    import ipywidgets
+    from ipywidgets.widgets.widget_string import HTML
+
+    class PlainText(HTML):  # type: ignore[misc]  # a class of another package
+        def __init__(self, value: str = "", **options: Any) -> None:
+            super().__init__(_clean(_LINK.sub(r"\1", str(value)).replace("\n", " ")), **options)
+
+    for module in (ipywidgets, ipywidgets.widgets):
+        module.HTML = PlainText
+
+
 def guard(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that shows, in the place of a widget that fails, the object as text."""
 
@@ -93,7 +112,7 @@ def guard(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def show_text(node: Any, reason: str) -> Any:
     """Return a widget with the fields of an object as text: nothing of a file is HTML."""
-    from ipywidgets import HTML
+    from ipywidgets.widgets.widget_string import HTML
 
     rows = "".join(
         f"<tr><th style='text-align:left;vertical-align:top;padding-right:1em'>{_clean(name)}</th>"
@@ -196,9 +215,6 @@ def show(request: dict[str, Any]) -> Any:
         for item in nwbfile.objects.values():  # nwbwidgets knows these types of tables alone
             if isinstance(item, DynamicTable) and getattr(item, "neurodata_type", None) not in _KNOWN_TABLES:
                 item.__class__ = type(type(item).__name__, (type(item),), {"neurodata_type": "DynamicTable"})
-        publications = nwbfile.fields.get("related_publications")
-        if publications is not None:  # nwbwidgets puts them into HTML as they are
-            nwbfile.fields["related_publications"] = tuple(map(_clean, publications))
         return draw(nwbfile)
     except Exception as error:
         return show_text(request["path"], f"the file can't be shown: {type(error).__name__}: {error}")
