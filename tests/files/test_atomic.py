@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -38,6 +39,24 @@ def test_an_existing_file_is_kept_unless_asked(tmp_path: Path) -> None:
     with pytest.raises(OverwriteError), create_atomically(target):
         pytest.fail("the block must not run")
     assert target.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_that_came_meanwhile_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("no hard links here")
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
+    target = tmp_path / "a.nwb"
+    with pytest.raises(OverwriteError, match="meanwhile"), create_atomically(target) as building:  # noqa: PT012
+        building.write_bytes(b"new")
+        target.write_bytes(b"of another program")
+    assert target.read_bytes() == b"of another program"
+    with create_atomically(tmp_path / "b.nwb") as building:
+        building.write_bytes(b"new")
+    assert (tmp_path / "b.nwb").read_bytes() == b"new"
+    assert no_leftovers(tmp_path)
 
 
 def test_an_existing_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:

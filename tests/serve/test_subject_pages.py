@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,36 @@ def test_a_file_that_came_meanwhile_keeps_all_from_being_written(
     assert "M1.yaml was written meanwhile" in refused.text
     assert (raw / "M1.yaml").read_text() == "subject: {}\n"
     assert not (raw / "A42.yaml").exists()
+
+
+def test_a_disk_that_is_full_takes_none(lab: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, synced, sync = list_files(lab), [], os.fsync
+
+    def fill(descriptor: int) -> None:
+        synced.append(descriptor)
+        if len(synced) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fill)
+    refused = save(lab, ROWS)
+    assert refused.status_code == 409
+    assert "No space left on device: nothing was written" in read_text(refused.text)
+    assert list_files(lab) == before
+
+
+def test_no_folder_is_made_or_followed_where_none_can_be(lab: Visitor, tmp_path: Path) -> None:
+    raw = lab.view.path.parent / "raw"
+    for spec in raw.glob("*/session.yaml"):
+        spec.write_text(spec.read_text().replace(", ../m1.yaml]", "]") + "subject:\n" + SUBJECT.partition("\n")[2])
+    (raw / "subjects").write_text("a file")
+    refused = save(Visitor(raw.parent), ROWS)
+    assert (refused.status_code, "can't be made" in read_text(refused.text)) == (409, True)
+    (raw / "subjects").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (raw / "subjects").symlink_to(tmp_path / "elsewhere")
+    answer = Visitor(raw.parent).get("/subjects")
+    assert (answer.status_code, "leads out of the project" in answer.text) == (400, True)
 
 
 def test_a_project_that_can_not_take_subjects_says_so(lab: Visitor) -> None:

@@ -80,7 +80,7 @@ def create_atomically(path: Path | str, *, overwrite: bool = False, lock_timeout
     Raises
     ------
     OverwriteError
-        If `path` exists and `overwrite` is false.
+        If `path` exists and `overwrite` is false; also if another program put it there in the meantime.
     FileAccessError
         If the folder is missing, or can't be written.
     """
@@ -99,11 +99,32 @@ def create_atomically(path: Path | str, *, overwrite: bool = False, lock_timeout
             building = working_path(target)
             try:
                 yield building
-                if target.exists():
-                    keep_attributes(target, building)
-                move_into_place(building, target)
+                if not overwrite:
+                    _place_new(building, target)
+                else:
+                    if target.exists():
+                        keep_attributes(target, building)
+                    move_into_place(building, target)
             finally:
                 remove_file(building)
+
+
+def _place_new(building: Path, target: Path) -> None:
+    """Give the finished file its name as `move_into_place` does, unless another program has put a file there."""
+    sync_file(building)
+    try:
+        os.link(building, target)
+        is_taken = False
+    except FileExistsError:  # NFS may say so of the link that it has just made
+        is_taken = not building.samefile(target)
+    except OSError:  # the disk has no hard links
+        is_taken = os.path.lexists(target)
+        if not is_taken:
+            building.replace(target)
+    if is_taken:
+        msg = "another program wrote the output meanwhile"
+        raise OverwriteError(msg, where=str(target), hint="choose another name, or pass --overwrite")
+    sync_folder(target.parent)
 
 
 def _recover_target(target: Path, lock_timeout: float) -> None:

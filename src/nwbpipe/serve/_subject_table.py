@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ import yaml
 
 from nwbpipe.converters import SubjectSpec, list_yaml_problems
 from nwbpipe.disk import read_regular
-from nwbpipe.errors import ConflictError, NwbpipeError, OverwriteError, RequestError
+from nwbpipe.errors import ConflictError, FileAccessError, NwbpipeError, OverwriteError, RequestError
 from nwbpipe.files import create_atomically
 from nwbpipe.project import Project, Session
 from nwbpipe.serve._forms import MistakeFinder, describe_model
@@ -160,6 +161,9 @@ def find_folder(project: Project, sessions: Sequence[Session]) -> Path:
     )
     candidates = [folder for folder, _ in folders.most_common() if any(_is_in(folder, root) for root in roots)]
     folder = candidates[0] if candidates else roots[0] / _FOLDER
+    if not any(_is_in(folder, root) for root in roots):
+        msg = "the folder of the subjects is a link that leads out of the project's folders"
+        raise RequestError(msg, where=str(folder), found=str(folder.resolve()), hint="make it a folder")
     if fnmatchcase("ID.yaml", pattern.rpartition("/")[2]):
         msg = "the project would take files of subjects for sessions"
         hint = "narrow `sessions` in nwbpipe.toml: raw://**/session.yaml"
@@ -215,14 +219,19 @@ def _read_subject(file: Path) -> Mapping[str, object] | None:
 
 
 def write_subjects(rows: Sequence[SubjectRow], folder: Path) -> None:
-    """Write a file of each subject; all, or none if one of them is there meanwhile.
+    """Write a file of each subject; all, or none if one of them is there meanwhile, or the disk is full.
 
     Raises
     ------
     ConflictError
         If one of the files is there.
+    FileAccessError
+        If one of them can't be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileAccessError("the folder can't be made", where=str(folder), found=str(error)) from error
     with ExitStack() as stack:
         drafts = []
         for row in sorted(rows, key=lambda row: str(row.file)):
@@ -232,5 +241,8 @@ def write_subjects(rows: Sequence[SubjectRow], folder: Path) -> None:
             except OverwriteError as error:
                 msg = f"{row.file.name} was written meanwhile"
                 raise ConflictError(msg, where=str(folder), hint="look at the table again") from error
-        for row, draft in drafts:
-            draft.write_bytes(row.content)
+        for row, draft in drafts:  # a disk that is full says so here, before the first of them has its name
+            with draft.open("wb") as file:
+                file.write(row.content)
+                file.flush()
+                os.fsync(file.fileno())
