@@ -4,6 +4,7 @@ import json
 import pickle
 import warnings
 
+import h5py
 import numpy as np
 import pynwb
 import pytest
@@ -151,6 +152,23 @@ def test_metrics_have_their_earlier_names_or_are_named_as_missing(tmp_path):
         ValueError, match=r"metrics that were not measured: peak_trough_ratio; next: measure the units"
     ):
         classifier.label({"snr": np.zeros(2)}, np.arange(2))
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_right"), [(["noise", "neural"], True), (["Noise", "neural"], False), ([], False)]
+)
+def test_a_classifier_of_noise_has_to_call_it_noise(tmp_path, labels, is_right):
+    """Else noise would be given to the second classifier, as single units."""
+    from nwbpipe.processors.ephys._unitrefine_model_compute import compute
+
+    folder = train(tmp_path / "model", {"snr": 10.0}, labels)
+    request = {"inputs": {"noise_neural": {"folder": str(folder)}}, "facts": {"trusted": {"noise_neural": False}}}
+    with h5py.File(tmp_path / "results.h5", "w") as results:
+        if is_right:
+            assert compute(request, results, lambda *_: None)["models"]["noise_neural"]["labels"] == labels
+        else:
+            with pytest.raises(ValueError, match=r"gives no label 'noise', but .*model_info\.json"):
+                compute(request, results, lambda *_: None)
 
 
 def test_labels_that_model_info_does_not_name_are_refused(tmp_path):

@@ -35,6 +35,11 @@ class Classifier:
         """Names of the metrics that it was trained on, in order."""
         return [str(name) for name in self.pipeline.feature_names_in_]
 
+    @property
+    def names(self) -> list[str]:
+        """The labels that it can give."""
+        return [self._name(value) for value in np.asarray(self.pipeline.classes_).tolist()]
+
     def label(self, columns: Mapping[str, np.ndarray], rows: np.ndarray) -> tuple[list[str], np.ndarray]:
         """Return the label of each of some units, and the probability of it.
 
@@ -110,6 +115,21 @@ def load_classifier(folder: Path, is_trusted: bool) -> Classifier:
             f"with names and gives probabilities; found {type(pipeline).__name__}"
         )
     return Classifier(pipeline, read_labels(folder))
+
+
+def check_names(classifier: Classifier, step: str) -> None:
+    """Refuse a classifier of noise that calls no unit ``noise``: noise would be taken for neural units.
+
+    Raises
+    ------
+    ValueError
+        If it is the one of ``noise_neural``, and lacks that label.
+    """
+    if step == "noise_neural" and "noise" not in classifier.names:
+        raise ValueError(
+            f"the classifier in {step} gives no label 'noise', but {', '.join(classifier.names)}; next: name its "
+            'labels in model_info.json: {"label_conversion": {"0": "noise", "1": "neural"}}'
+        )
 
 
 def read_labels(folder: Path) -> dict[int, str]:

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Mapping
 import h5py
 import numpy as np
 
-from ._unit_classifier import find_model, load_classifier
+from ._unit_classifier import check_names, find_model, load_classifier
 
 
 def compute(request: Mapping[str, Any], results: h5py.File, progress: Callable[[float, str], None]) -> Dict[str, Any]:
@@ -22,6 +22,7 @@ def compute(request: Mapping[str, Any], results: h5py.File, progress: Callable[[
         folder = Path(bound["folder"])
         progress(0.0, name)
         classifier = load_classifier(folder, request["facts"]["trusted"][name])
+        check_names(classifier, name)
         models[name] = {"metrics": classifier.metrics, "labels": list(classifier.labels.values())}
         for path in (find_model(folder), folder / "model_info.json"):
             if path.is_file():
