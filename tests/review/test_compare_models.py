@@ -32,7 +32,7 @@ def add_model(
     store: Path, step: str, error: float, *, labels: str = "a", parts=("snout", "tail"), key="0" * 64
 ) -> str:
     files = store.parent / f"files-{step}-{error}"
-    files.mkdir()
+    files.mkdir(exist_ok=True)
     errors = {part: {"all": {"n": 2, "mean": error, "rmse": error}} for part in parts}
     test = {"frames": FRAMES, "all": {"n": 4, "mean": error, "rmse": error}, **errors}
     model = {"bodyparts": parts, "backbone": "resnet18", "best_epoch": 5, "evaluation": {"test": test}}
@@ -76,6 +76,13 @@ def test_addresses(store: Path) -> None:
     add_model(store, "small", 2.0, key="1" * 64)
     old = compare_models(store, "models://small/0000", "models://small")
     assert [model.keypoints["all"]["mean"] for model in old.models] == [2.5, 2.0]
+    add_model(store, "small", 2.5)  # made again: it is the newest now
+    assert [
+        m.keypoints["all"]["mean"] for m in compare_models(store, "models://small", "models://small/1").models
+    ] == [
+        2.5,
+        2.0,
+    ]
     for address in ("models://none", "models://small/2", "models://small/0/x/y"):
         with pytest.raises(RequestError, match="no such model"):
             compare_models(store, address, "models://small")

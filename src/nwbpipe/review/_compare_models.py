@@ -95,7 +95,8 @@ def find_model(store: Path, address: str) -> StoredArtefact:
     """Return the artefact that an address means."""
     step, *parts = address.removeprefix(f"{MODELS}://").strip("/").split("/")
     # The newest of each content: a model that was made twice is one.
-    artefacts = list({item.folder: item for item in list_artefacts(store, step)}.values())
+    newest = {item.folder: item for item in list_artefacts(store, step)}
+    artefacts = sorted(newest.values(), key=lambda item: item.record.ended)
     key, identity = [*parts, "", ""][:2]
     chosen = [item for item in artefacts if item.record.key.startswith(key) and item.identity.startswith(identity)]
     if not chosen or len(parts) > 2:
