@@ -92,9 +92,14 @@ def test_other_objects_are_no_series(file: Any, path: str) -> None:
         read_window(file, path, None, None, 0, 10)
 
 
-def test_times_that_do_not_rise_are_refused(file: Any) -> None:
+@pytest.mark.parametrize("gap", [None, 0, 5000])
+def test_times_that_do_not_rise_are_refused(file: Any, gap: int | None) -> None:
+    times = np.random.default_rng(1).permutation(10_000) / 100
+    if gap is not None:
+        times.sort()
+        times[gap] = np.nan
     del file[LEVER]["starting_time"]
-    file[LEVER]["timestamps"] = np.random.default_rng(1).permutation(10_000) / 100
+    file[LEVER]["timestamps"] = times
     with pytest.raises(RequestError, match="do not rise"):
         read_window(file, LEVER, None, None, 0, 10**6)
 

@@ -14,6 +14,7 @@ import pytest
 
 import nwbpipe
 from nwbpipe.errors import RequestError
+from nwbpipe.serve import _videos
 from nwbpipe.serve._answer_calls import FUNCTIONS
 from nwbpipe.serve._aside import AsideReader
 from nwbpipe.serve._videos import list_videos, locate_video, read_frame, read_keypoints
@@ -105,6 +106,24 @@ def test_keypoints_are_matched_by_time(filmed: Visitor) -> None:
         series = file[POSE]["dot"]
         series["timestamps"][...] += 3600
     assert {points[0] for points in read_keypoints(location, VIDEO, 0, POSE, 0)["points"]} == {None}
+
+
+def test_frames_without_a_time_have_no_keypoints(filmed: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were taken before or after the session, whose times are not known."""
+    with h5py.File(find_file(filmed), "r+") as file:
+        file[VIDEO]["timestamps"][[0, 5, FRAMES - 1]] = np.nan
+    query = f"{PAGE}/part/keypoints?video={VIDEO}+0&pose={POSE}"
+    block = filmed.get(query).json()
+    assert [frame for frame, time in enumerate(block["times"]) if time is None] == [0, 5, FRAMES - 1]
+    assert [points[0] for points in block["points"]] == [
+        None if frame in (0, 5, 30, FRAMES - 1) else [*map(float, place_dot(frame)), 0.5 if frame < 10 else 1.0]
+        for frame in range(FRAMES)
+    ]
+    monkeypatch.setattr(_videos, "_MOST_SAMPLES", 10)
+    refused = filmed.get(query)
+    assert (refused.status_code, "more than 10 samples" in refused.text) == (400, True)
+    monkeypatch.setattr(_videos, "_MOST_FILES", 0)
+    assert "too many files" in filmed.get(f"{PAGE}/media?video={VIDEO}+0").text
 
 
 def test_ranges_of_the_video_are_sent(filmed: Visitor) -> None:

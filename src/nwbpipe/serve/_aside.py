@@ -6,9 +6,9 @@ What a library reads of a file of strangers may end its process, or never come t
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from nwbpipe.errors import RequestError, WorkError
+from nwbpipe.machine import child_python, close_python_path
 
 _TIMEOUT_S = 60.0
 
@@ -66,8 +67,10 @@ class AsideReader:
     def _ask(self, line: bytes) -> bytes:
         if self._process is None or self._process.poll() is not None:
             self._end()
-            command = [sys.executable, "-P", "-m", "nwbpipe.serve._answer_calls"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self._process = subprocess.Popen(
+                child_python("-m", "nwbpipe.serve._answer_calls"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                env=close_python_path(os.environ),
+            )  # fmt: skip
             self._finalizer = weakref.finalize(self, _kill, self._process)
             self._answers = queue.Queue()
             threading.Thread(target=_collect, args=(self._process.stdout, self._answers), daemon=True).start()

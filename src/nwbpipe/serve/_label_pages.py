@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -13,6 +12,7 @@ from nwbpipe.errors import NwbpipeError
 from nwbpipe.project import Session
 from nwbpipe.review import LabelTable, curate, read_label_table
 from nwbpipe.serve._pages import Pages, make_session_path
+from nwbpipe.serve._trace_pages import find_session
 from nwbpipe.serve._view import ProjectView
 from nwbpipe.session import SessionFile
 
@@ -96,13 +96,13 @@ class LabelPages:
 
     def show(self, request: Request) -> Response:
         """Show the form."""
-        session = self._find(request)
+        session = find_session(self.view, request)
         table = self._read(request, session)
         return self._draw(request, session, LabelForm(table, curator=table.curator))
 
     def accept(self, request: Request, sent: dict[str, str]) -> Response:
         """Show the difference that a form makes, or write it."""
-        session = self._find(request)
+        session = find_session(self.view, request)
         table = self._read(request, session)
         form = LabelForm(table)
         state = sent.get("seen", "")
@@ -134,13 +134,6 @@ class LabelPages:
         return RedirectResponse(
             request.scope.get("root_path", "") + make_session_path(session.key) + "?saved=labels", 303
         )
-
-    def _find(self, request: Request) -> Session:
-        key = f"{request.path_params['subject']}/{request.path_params['session']}"
-        row = self.view.ask(wait=True).by_key.get(key)
-        if row is None or row.session is None:
-            raise HTTPException(404)
-        return row.session
 
     def _read(self, request: Request, session: Session) -> LabelTable:
         step = request.path_params["step"]

@@ -156,8 +156,9 @@ def read_window(
     count = 1 if series.data.ndim == 1 else int(series.data.shape[1])
     first = min(max(0, first), count - 1)
     window = _Window(series, rows, (first, min(count, first + CHANNELS)))
-    if window.timestamps is not None and (np.diff(window.timestamps) < 0).any():
-        raise RequestError("the time stamps of the series do not rise", where=path)
+    stamps = window.timestamps
+    if stamps is not None and not (np.isfinite(limits).all() and (np.diff(stamps) >= 0).all()):
+        raise RequestError("the time stamps of the series do not rise, or are not numbers", where=path)
     unit = series.data.attrs.get("unit", "")
     unit = unit.decode("utf-8", "replace") if isinstance(unit, bytes) else str(unit)
     about = {

@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 BLOCK = 500  # frames whose keypoints are told at a time
 _MOST_KEYPOINTS = 200
 _MOST_PIXELS = 100_000_000
+_MOST_FILES = 10_000
+_MOST_SAMPLES = 2_000_000  # of a keypoint within a block of frames
 #: Suffixes of videos that are sent, and as what.
 MEDIA_TYPES = {
     ".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm", ".mkv": "video/x-matroska",
@@ -49,7 +51,12 @@ def list_videos(location: str) -> dict[str, list[dict[str, Any]]]:
 
 def _read_names(group: h5py.Group) -> list[str]:
     names = group.get("external_file")
-    return [] if names is None else [str(name) for name in names.asstr()[()]]
+    if names is None:
+        return []
+    if names.size > _MOST_FILES:
+        msg = "the series names too many files"
+        raise RequestError(msg, where=group.name, expected=f"at most {_MOST_FILES}", found=str(names.size))
+    return [str(name) for name in names.asstr()[()]]
 
 
 def _count_pictures(group: h5py.Group) -> int:
@@ -171,17 +178,22 @@ def read_keypoints(location: str, path: str, number: int, pose: str, first: int)
         keypoints = _list_keypoints(_get(reader.file, pose, "PoseEstimation"))
         columns = [_match(Series(group), group.get("confidence"), times) for _, group in keypoints]
         points = [[column[frame] for column in columns] for frame in range(len(times))]
-        return {"first": max(0, first), "times": [round(time, 6) for time in times.tolist()], "points": points}
+        shown_times = [round(time, 6) if np.isfinite(time) else None for time in times.tolist()]
+        return {"first": max(0, first), "times": shown_times, "points": points}
 
     return SessionFile.at(location).read(read)
 
 
 def _match(series: Series, confidence: h5py.Dataset | None, times: Floats) -> list[list[float | None] | None]:
     """Return x, y and likelihood of the sample that is nearest to each time."""
-    if not len(times) or not series.count:
+    known = times[np.isfinite(times)]
+    if not len(known) or not series.count:
         return [None] * len(times)
-    half = float(np.median(np.diff(times))) / 2 if len(times) > 1 else 0.5 / series.rate
-    rows = series.find_rows(float(times[0]) - half, float(times[-1]) + half)
+    half = float(np.median(np.diff(known))) / 2 if len(known) > 1 else 0.5 / series.rate
+    rows = series.find_rows(float(known[0]) - half, float(known[-1]) + half)
+    if rows[1] - rows[0] > _MOST_SAMPLES:
+        msg = f"the pose has more than {_MOST_SAMPLES} samples within {len(times)} frames"
+        raise RequestError(msg, where=series.group.name, hint="compare the times of the video and of the pose")
     samples = series.read_times(*rows)
     values = np.asarray(series.data[rows[0] : rows[1]], dtype=np.float64)
     sure = (

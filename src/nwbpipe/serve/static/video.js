@@ -39,7 +39,7 @@ if (film) {
     const context = canvas.getContext("2d");
     const [toX, toY] = [canvas.width / width, canvas.height / height];
     const time = part?.times[now - part.first];
-    output.textContent = `frame ${now}` + (time === undefined ? "" : `, ${time.toFixed(3)} s`);
+    output.textContent = `frame ${now}` + (time == null ? "" : `, ${time.toFixed(3)} s`);
     const places = [];
     (part?.points[now - part.first] ?? []).forEach((point, index) => {
       if (!point || point[0] === null || point[1] === null) return;
