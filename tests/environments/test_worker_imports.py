@@ -68,10 +68,25 @@ def test_another_failure_stays_one(tmp_path: Path) -> None:
     assert "no space left" in done.stderr
 
 
-def test_compiled_code_is_kept_for_the_next_run(tmp_path: Path) -> None:
-    """A library may look for numba before it imports it, and may ask for no code to be kept."""
+def run_user(folder: Path) -> str:
+    words = [sys.executable, _worker.__file__, "--check", "user", "-"]
+    done = subprocess.run(words, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Path:
+    """A folder of installed packages."""
     pytest.importorskip("numba", reason="it comes with SpikeInterface: pip install nwbpipe[demo]")
-    (tmp_path / "user.py").write_text(
+    folder = tmp_path / "site-packages"
+    (folder / "helper-1.0.dist-info").mkdir(parents=True)
+    return folder
+
+
+def test_compiled_code_is_kept_for_the_next_run(packages: Path) -> None:
+    """A library may look for numba before it imports it, and may ask for no code to be kept."""
+    (packages / "user.py").write_text(
         r"""
 import importlib.util
 assert importlib.util.find_spec("numba") is not None
@@ -80,18 +95,40 @@ import numba
 def double(x): return 2 * x
 @numba.njit
 def triple(x): return 3 * x
+def make(function):
+    @numba.njit
+    def inner(x): return function(x)
+    return inner
 namespace = {"jit": numba.jit}
 exec("@jit(nopython=True)\ndef no_file(x): return x", namespace)
-assert (double(2), triple(2), namespace["no_file"](2)) == (4, 6, 2)
+assert (double(2), triple(2), make(double)(2), namespace["no_file"](2)) == (4, 6, 4, 2)
 print("found", *(sum(function.stats.cache_hits.values()) for function in (double, triple)))
 """
     )
-    words = [sys.executable, _worker.__file__, "--check", "user", "-"]
-    for found in ("found 0 0", "found 1 1"):
-        done = subprocess.run(words, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert found in done.stdout
-    assert len(list((tmp_path / "__pycache__").glob("user.*.nbi"))) == 2
+    assert "found 0 0" in run_user(packages)
+    kept = sorted((packages / "__pycache__").glob("user.*.nb?"))
+    assert len(kept) == 4
+    assert "found 1 1" in run_user(packages)
+    assert sorted((packages / "__pycache__").glob("user.*.nb?")) == kept
+
+
+def test_code_that_another_file_was_compiled_into_is_not_kept_when_that_changes(packages: Path) -> None:
+    """Numba looks at the file of a function alone."""
+    (packages / "helper.py").write_text("import numba\n@numba.njit\ndef scale(x): return 2 * x\n")
+    (packages / "user.py").write_text(
+        "import numba\nfrom helper import scale\n@numba.njit\ndef f(x): return scale(x)\nprint('value', f(3))\n"
+    )
+    assert "value 6" in run_user(packages)
+    (packages / "helper.py").write_text("import numba\n@numba.njit\ndef scale(x): return 50 * x\n")
+    (packages / "helper-1.0.dist-info").rename(packages / "helper-1.1.dist-info")  # it was upgraded
+    assert "value 150" in run_user(packages)
+
+
+def test_no_code_is_kept_of_a_source_that_is_not_installed(packages: Path) -> None:
+    checkout = packages.rename(packages.with_name("checkout"))
+    (checkout / "user.py").write_text("import numba\n@numba.njit\ndef f(x): return x\nprint('value', f(3))\n")
+    assert "value 3" in run_user(checkout)
+    assert not list(checkout.glob("__pycache__/*.nb?"))
 
 
 def test_what_cannot_be_imported_fails(tmp_path: Path) -> None:

@@ -6,15 +6,20 @@ Loaded by ``_worker.py``, in the tool's own Python: standard library only, Pytho
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
+import os
 import sys
+import uuid
 from collections.abc import Callable
 from functools import partial
 from importlib.abc import MetaPathFinder
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
 Execute = Callable[[Any], None]
+PACKAGE_FOLDERS = {"site-packages", "dist-packages"}  # what is elsewhere may change without being installed again
 
 
 class ImportFix(MetaPathFinder):
@@ -71,19 +76,34 @@ def import_without_operators(execute: Execute, module: Any) -> None:
 
 
 def import_with_kept_code(execute: Execute, module: Any) -> None:
-    """Let numba keep the machine code of each function, beside its source, as Python keeps its own.
+    """Let numba keep the machine code of each function of an installed package, beside its source.
 
     SpikeInterface asks for none to be kept, and each run then compiles for half a minute. Numba knows by itself code
-    of another source, version or processor. Where no folder for it can be written, all is as it was.
+    of another source file, version or processor, but not that a function of another file changed which it has
+    compiled into this one: the code is that of the packages as they are installed now. Where no folder for it can be
+    written, all is as it was.
     """
     execute(module)
     decorators: Any = sys.modules["numba.core.decorators"]
-    plain = decorators.jit
+    caching: Any = sys.modules["numba.core.caching"]
+    plain, packages = decorators.jit, digest_packages()
+
+    class KeptCode(caching.FunctionCache):  # type: ignore[misc]
+        def __init__(self, function: FunctionType) -> None:
+            super().__init__(function)
+            base = f"{self._impl.filename_base}-{packages}"
+            stamp = self._impl.locator.get_source_stamp()
+            self._cache_file = caching.IndexDataCacheFile(self._cache_path, base, stamp)
+            # Two processes that save at once would give two signatures the same name.
+            self._cache_file._data_name_pattern = f"{base}.{uuid.uuid4().hex[:8]}{{number:d}}.nbc"
 
     def keep(function: Any) -> Any:
         # Nothing is compiled at all; no folder can be written, or the function is of no file.
         with contextlib.suppress(AttributeError, RuntimeError, OSError):
-            function.enable_caching()
+            source = function.py_func
+            # Numba finds nothing again of a function that has another compiled one in its closure.
+            if source.__closure__ is None and not PACKAGE_FOLDERS.isdisjoint(Path(source.__code__.co_filename).parts):
+                function._cache = KeptCode(source)
         return function
 
     def jit(*args: Any, **options: Any) -> Any:
@@ -93,3 +113,16 @@ def import_with_kept_code(execute: Execute, module: Any) -> None:
         return lambda function: keep(made(function))
 
     decorators.jit = module.jit = jit  # njit calls the former
+
+
+def digest_packages() -> str:
+    """Return a digest of the packages that are installed: their names, versions, and when each was installed."""
+    packages = []
+    for folder in sys.path:
+        with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
+            packages += [
+                f"{entry.path} {entry.stat().st_mtime_ns}"
+                for entry in entries
+                if entry.name.endswith((".dist-info", ".egg-info"))
+            ]
+    return hashlib.sha256("\n".join(sorted(packages)).encode("utf-8", "replace")).hexdigest()[:16]
