@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,22 @@ def test_a_step_may_ask_for_them_and_those_that_extend_it(tmp_path: Path) -> Non
     path = project.spec.path
     path.write_text(path.read_text() + '\n[steps.third]\nextends = "second"\n')
     assert load_project(path).steps["third"].report
+
+
+def test_pages_do_not_touch_the_plans_of_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans are made from listings of the stores; another thread must not replace them by older ones."""
+    project = ask_for_reports(make_project(tmp_path / "lab", 2), "steps.second")
+    threads = set()
+    plain = project.planner.list_sessions
+
+    def list_sessions() -> Any:
+        threads.add(threading.current_thread())
+        return plain()
+
+    monkeypatch.setattr(project.planner, "list_sessions", list_sessions)
+    run(project)
+    assert len(list_pages(project)) == 2
+    assert threads == {threading.current_thread()}
 
 
 def test_without_it_nothing_is_drawn(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from nwbpipe.errors import NwbpipeError, show_text
 from nwbpipe.machine import child_python, close_python_path
-from nwbpipe.project import Project
+from nwbpipe.project import Project, Session
 from nwbpipe.report._project import choose_folder, locate_session_page, update_page, write_project_report
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ class ReportKeeper:
 
     def __init__(self, project: Project, reporter: Reporter, say: Callable[[str], None]) -> None:
         self.project, self.reporter, self.say = project, reporter, say
+        # The runs plan with the listings of their own project while pages are drawn.
+        self._listing = Project(project.spec.path, profile=project.spec.profile)
+        self._sessions: dict[str, Session] = {}
         self._left: Counter[str] = Counter()
         self._changed: set[str] = set()
         self._queue: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -112,11 +115,12 @@ class ReportKeeper:
             self._tell(lambda key=key: self._draw_session(key))  # type: ignore[misc]
 
     def _draw_session(self, key: str) -> list[str]:
-        folder = choose_folder(self.project)
-        for session in self.project.sessions()[0]:
-            if session.key == key:  # what is of project scope has no file
-                return draw_aside(str(session.file), locate_session_page(session, folder))
-        return []
+        if key not in self._sessions:
+            self._sessions = {session.key: session for session in self._listing.sessions()[0]}
+        session = self._sessions.get(key)
+        if session is None:  # what is of project scope has no file
+            return []
+        return draw_aside(str(session.file), locate_session_page(session, choose_folder(self.project)))
 
     def _tell(self, draw: Callable[[], list[str]]) -> None:
         try:
