@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -122,6 +123,20 @@ def test_removing_removes_the_image(docker: Callable[..., Path], calls: Callable
     assert environments.remove(NUMPY)
     assert calls("docker")[-1] == ["image", "rm", f"nwbpipe-numpy:{folder.name}"]  # by force, more would go
     assert not (own_tools / "numpy").exists()
+
+
+@pytest.mark.parametrize(("tags", "goes"), [(["lab/numpy:1"], False), (["localhost/nwbpipe-numpy:older"], True)])
+def test_an_image_that_has_lost_our_name_stays_if_the_user_named_it(
+    docker: Callable[..., Path], programs: Callable[[str, str], Path], calls: Callable,
+    caplog: pytest.LogCaptureFixture, tags: list[str], goes: bool,
+) -> None:  # fmt: skip
+    docker()
+    environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
+    has_id = f"sys.exit(1) if words[-1] != 'sha256:0123' else print({json.dumps(tags)!r})"
+    programs("docker", f"if words[:2] == ['image', 'inspect']:\n    {has_id}")
+    assert environments.remove(NUMPY)
+    assert (["image", "rm", "sha256:0123"] in calls("docker")) is goes
+    assert ("it is also lab/numpy:1" in caplog.text) is not goes
 
 
 def test_an_engine_that_does_not_answer_holds_up_no_removal(

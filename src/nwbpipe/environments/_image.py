@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -170,19 +171,29 @@ def remove_image(engine: Path, image: str, tool: Tool, environment: str) -> None
 
     Without force: with force podman removes the user's containers of that image as well, and docker each other name
     that it has. An engine that refuses or does not answer holds up nothing: the image stays, and a warning names it.
+    An image that has a name of the user's instead of ours stays as well.
     """
     if describe_engine(engine)[0] == "apptainer":
         return
     problem = explain_silence(engine)
     for name in () if problem else (_name_image(tool, environment), image):  # older images have other tags
-        with suppress(OSError, subprocess.SubprocessError):
-            if ask_engine(engine, "image", "inspect", "--format", "{{.Id}}", name).returncode:
+        with suppress(OSError, ValueError, subprocess.SubprocessError):
+            answer = ask_engine(engine, "image", "inspect", "--format", "{{json .RepoTags}}", name)
+            if answer.returncode:
                 continue
+            if name == image and (foreign := _list_foreign_names(answer.stdout, tool)):
+                problem = f"it is also {foreign[0]}"
+                break
             answer = ask_engine(engine, "image", "rm", name, timeout=_REMOVE_TIMEOUT_S)
             problem = last_line(answer.stderr) if answer.returncode else ""
             break
     if problem:
         logger.warning("the image %s stays: %s: %s", image, engine.name, problem)
+
+
+def _list_foreign_names(answer: str, tool: Tool) -> list[str]:
+    """Return the names of an image that nwbpipe did not give it."""
+    return [name for name in json.loads(answer) or () if not re.match(rf"(localhost/)?nwbpipe-{tool.name}:", name)]
 
 
 def _choose_base_image(tool: Tool) -> str:
