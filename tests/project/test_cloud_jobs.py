@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nwbpipe.errors import RequestError
+from nwbpipe.errors import OverwriteError, RequestError
 from nwbpipe.project import Project, write_cloud_jobs
 from nwbpipe.project.submit import _cloud_jobs
 from tests.fixtures.projects import HEAD, STEPS, make_project
@@ -153,6 +154,25 @@ def test_google_gets_a_job_for_each_kind(project: Project, tmp_path: Path) -> No
         }
     ]
     assert documents["nwbpipe-lab-standard.json"]["taskGroups"][0]["taskCount"] == 3
+
+
+def test_commands_are_quoted_names_differ_and_no_file_of_the_user_is_replaced(
+    template: Path, tmp_path: Path, project: Project
+) -> None:
+    folder = tmp_path / "jobs; touch x"
+    commands = write_cloud_jobs(project, "google", "lab/nwbpipe:1", folder)
+    assert shlex.split(commands[0])[-1] == f"--config={folder / 'nwbpipe-lab-standard.json'}"
+    assert write_cloud_jobs(project, "google", "lab/nwbpipe:1", folder) == commands  # the same again
+    mine = folder / "nwbpipe-lab-ephys.json"
+    mine.write_text(mine.read_text().replace('"labels"', '"label"'))
+    before = read(folder)
+    with pytest.raises(OverwriteError, match="with another content"):
+        write_cloud_jobs(project, "google", "lab/nwbpipe:1", folder)
+    assert read(folder) == before
+    other = open_project(template, tmp_path / "long", KINDS)
+    other.spec.path.write_text(other.spec.path.read_text().replace('name = "lab"', f'name = "{"l" * 70}"'))
+    write_cloud_jobs(Project(other.spec.path), "google", "lab/nwbpipe:1", tmp_path / "two")
+    assert sorted(len(name) <= 63 for name in read(tmp_path / "two")) == [True, True]
 
 
 def test_what_a_cloud_can_t_run_is_refused_before_a_file_is_written(

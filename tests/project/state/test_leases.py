@@ -124,14 +124,14 @@ def test_the_worker_that_adopts_a_lease_holds_it_and_its_runner_can_release_it_w
 ) -> None:
     store = stores.open_store(tmp_path)
     runner, worker, other = Leases(store), Leases(store), Leases(store)
-    taken = runner.take("k", session="M/1", step="s", waits="a worker")
+    taken = runner.take("k", session="M/1", step="s", waits="a worker", scheduler="slurm", job="3")
     assert taken is not None
     assert worker.adopt(taken.path, "another runner") is None
     adopted = worker.adopt(taken.path, runner.owner, job="17")
     assert adopted is not None
     (content,) = other.list_active()
     assert (content["session"], content["job"], content["owner"]) == ("M/1", "17", runner.owner)
-    assert "waits" not in content
+    assert not {"waits", "scheduler"} & set(content)
     runner.change(taken, waits="")  # the runner hears of it late
     runner.release(taken)
     assert other.take("k") is None

@@ -118,7 +118,8 @@ class Leases:
             if content is None or tag is None or content.get("owner") != owner:
                 return None
             self.ttl = float(content.get("ttl_s", self.ttl))
-            content = {name: value for name, value in content.items() if name != "waits"}
+            # The job of the runner is not that of the worker.
+            content = {name: value for name, value in content.items() if name not in ("waits", "scheduler", "job")}
             content |= {**_describe_process(), **about}
             try:
                 tag = self.store.write_bytes(path, json.dumps(content).encode(), if_tag=tag)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nwbpipe.errors import Problem, RequestError
+from nwbpipe.errors import OverwriteError, Problem, RequestError
 from nwbpipe.project.submit._schedulers import clean_name
 from nwbpipe.project.submit._script import list_worker_words
 from nwbpipe.project.submit._workers import WorkerArray, plan_workers
@@ -58,6 +60,8 @@ def write_cloud_jobs(
 
     Raises
     ------
+    OverwriteError
+        The folder has a file of that name with another content.
     RequestError
         A store is a folder of this machine, a step fits no kind of worker, or a kind lacks what the service needs.
     """
@@ -80,16 +84,29 @@ def write_cloud_jobs(
         raise RequestError(msg, where=str(spec.path), problems=problems)
     render = _RENDERERS[cloud]
     commands: list[str] = []
-    folder.mkdir(parents=True, exist_ok=True)
+    texts: dict[str, str] = {}
     for worker in workers:
-        name = re.sub(r"[^a-z0-9-]+", "-", clean_name("nwbpipe", spec.name, worker.kind).lower()).strip("-")
+        # A job's name has 63 characters at most, and each kind its own.
+        name = re.sub(r"[^a-z0-9-]+", "-", clean_name("nwbpipe", spec.name[:40], worker.kind).lower()).strip("-")
         words = list_worker_words(worker, Path(PROJECT_INSIDE), spec.profile, sessions, where, steps)
         options = declared[worker.kind].options if worker.kind in declared else {}
-        documents, taking = render(worker, name, image, ["nwbpipe", *words], options)
-        for file, document in documents.items():
-            (folder / file).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        commands += [command.format(folder=folder) for command in taking]
+        documents, taking = render(worker, name, image, ["nwbpipe", *words], options, folder)
+        texts |= {file: json.dumps(document, indent=2) + "\n" for file, document in documents.items()}
+        commands += [shlex.join(words) for words in taking]
+    _write_files(folder, texts)
     return commands
+
+
+def _write_files(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write files, or none of them if one would replace what may be the user's work."""
+    for name, text in texts.items():
+        path = folder / name
+        if os.path.lexists(path) and not (path.is_file() and path.read_bytes() == text.encode()):
+            msg = f"the folder already has a {name} with another content"
+            raise OverwriteError(msg, where=str(path), hint="choose another folder, or move the file elsewhere")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_bytes(text.encode())
 
 
 def _find_problems(worker: WorkerArray, kind: WorkerKind | None, cloud: str) -> list[Problem]:
@@ -108,8 +125,8 @@ def _find_problems(worker: WorkerArray, kind: WorkerKind | None, cloud: str) -> 
 
 
 def _render_aws(
-    worker: WorkerArray, name: str, image: str, words: list[str], _options: dict[str, Any]
-) -> tuple[dict[str, Any], list[str]]:
+    worker: WorkerArray, name: str, image: str, words: list[str], _options: dict[str, Any], folder: Path
+) -> tuple[dict[str, Any], list[list[str]]]:
     """Return a job definition and a job of AWS Batch."""
     needs = {"VCPU": worker.cores, "MEMORY": math.ceil(worker.memory_bytes / 2**20), "GPU": worker.gpu}
     definition: dict[str, Any] = {
@@ -137,14 +154,14 @@ def _render_aws(
     files = {f"{name}-definition.json": definition, f"{name}-job.json": job}
     commands = ["register-job-definition", "submit-job"]
     return files, [
-        f"aws batch {verb} --cli-input-json file://{{folder}}/{file}"
+        ["aws", "batch", verb, "--cli-input-json", f"file://{folder / file}"]
         for verb, file in zip(commands, files, strict=True)
     ]
 
 
 def _render_google(
-    worker: WorkerArray, name: str, image: str, words: list[str], options: dict[str, Any]
-) -> tuple[dict[str, Any], list[str]]:
+    worker: WorkerArray, name: str, image: str, words: list[str], options: dict[str, Any], folder: Path
+) -> tuple[dict[str, Any], list[list[str]]]:
     """Return a job of Google Batch."""
     task: dict[str, Any] = {
         "runnables": [{"container": {"imageUri": image, "commands": words}}],
@@ -173,8 +190,9 @@ def _render_google(
         "labels": {"made-by": "nwbpipe"},
     }
     file = f"{name}.json"
-    return {file: job}, [f"gcloud batch jobs submit {name} --location=LOCATION --config={{folder}}/{file}"]
+    command = ["gcloud", "batch", "jobs", "submit", name, "--location=LOCATION", f"--config={folder / file}"]
+    return {file: job}, [command]
 
 
-_Render = Callable[[WorkerArray, str, str, list[str], dict[str, Any]], tuple[dict[str, Any], list[str]]]
+_Render = Callable[[WorkerArray, str, str, list[str], dict[str, Any], Path], tuple[dict[str, Any], list[list[str]]]]
 _RENDERERS: dict[str, _Render] = {"aws": _render_aws, "google": _render_google}
