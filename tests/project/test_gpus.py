@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from nwbpipe.errors import NwbpipeError
 from nwbpipe.processors import Resources
 from nwbpipe.project import Project
 from nwbpipe.project._model import ExecutorSpec
-from nwbpipe.project.execute import Capacity, list_gpus
+from nwbpipe.project.execute import Capacity, _devices, list_gpus
 from nwbpipe.project.execute._devices import _take, read_gpu_memory, reserve_gpus
 from nwbpipe.project.execute._local import LocalExecutor
 from tests.fixtures.schedulers import StandIns
@@ -100,6 +101,25 @@ def test_a_reservation_is_of_part_of_a_card_or_of_all(cards: None) -> None:
             assert taken is not None
             held.enter_context(taken)
         assert _take("0", 0.5) is None
+
+
+def test_a_lock_that_was_removed_before_it_was_held_holds_nothing(
+    cards: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    lock = fcntl.flock
+
+    def lock_after_removal(file: Any, operation: int) -> None:
+        for path in _devices._lock_folder().glob("0.lock"):
+            path.unlink()
+        lock(file, operation)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", lock_after_removal)
+        assert _take("0", 6) is None
+    with ExitStack() as held:
+        held.enter_context(_take("0", 6) or pytest.fail("the card is not free"))
 
 
 def test_part_of_no_card_is_refused(tmp_path: Path) -> None:

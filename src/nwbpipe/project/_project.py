@@ -246,8 +246,9 @@ class Project:
         def create_executor() -> Executor:
             return self.executor(executor, workers) if executor is None or isinstance(executor, str) else executor
 
+        runner = Runner(self.planner, selected, create_executor, options, reporter, stopped)  # refuses unknown steps
         media = clean_up(self.spec, selected)
-        summary = Runner(self.planner, selected, create_executor, options, reporter, stopped).run()
+        summary = runner.run()
         summary.media = media
         return summary
 

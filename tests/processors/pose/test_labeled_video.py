@@ -140,6 +140,16 @@ def test_the_copy_goes_when_its_time_is_over_and_the_file_and_the_log_say_so(
     assert medium_of(lab).name != medium.name
 
 
+def test_a_run_of_an_unknown_step_removes_nothing(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nwbpipe.errors import UnknownNameError
+    from nwbpipe.project.execute import _clean_up
+
+    monkeypatch.setattr(_clean_up, "remove_expired_media", lambda session: remove_expired_media(session, LATER))
+    with pytest.raises(UnknownNameError):
+        Project(lab / "nwbpipe.toml").run(steps=["sow"])
+    assert medium_of(lab).exists()
+
+
 @pytest.mark.parametrize("change", ["content", "link", "folder"])
 def test_what_is_the_users_stays_and_it_is_said(lab: Path, tmp_path: Path, change: str) -> None:
     medium, theirs = medium_of(lab), tmp_path / "mine"

@@ -87,6 +87,8 @@ def _take(name: str, memory_gb: float) -> ExitStack | None:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return None
+        if not os.fstat(file.fileno()).st_nlink:  # some releases of filelock remove it when it is let go
+            return None
         with FileLock(path.with_suffix(".counting")):  # two that count at once could stop each other
             for part in range(size):
                 if parts:
