@@ -16,6 +16,9 @@ class DatasetChunks(GenericDataChunkIterator):  # type: ignore[misc]
         self._dataset = dataset
         super().__init__(buffer_gb=0.1)
 
+    def __len__(self) -> int:  # a VectorIndex asks its column for it
+        return int(self._dataset.shape[0])
+
     def _get_data(self, selection: tuple[slice, ...]) -> np.ndarray[Any, Any]:
         data: np.ndarray[Any, Any] = self._dataset[selection]
         return data

@@ -35,6 +35,7 @@ def test_it_is_registered():
         ({"freq_min": -1.0}, "greater than 0"),
         ({"common_reference": "mean"}, "'auto', 'median', 'average' or 'none'"),
         ({"max_spikes_per_unit": 0}, "greater than or equal to 10"),
+        ({"waveforms_per_unit": 501}, "waveforms_per_unit is 501; expected at most max_spikes_per_unit, 500"),
         ({"whiten": True}, "Extra inputs"),
     ],
 )

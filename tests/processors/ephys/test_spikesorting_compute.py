@@ -202,7 +202,7 @@ def test_no_units_leave_empty_arrays(compute, preprocessing, series):
     recording = preprocessing.NwbSeriesRecording(
         one["file"], one["data"], 25e3, [1.0] * 4, [0.0] * 4, rec.column(4).tolist(), [0] * 4
     )
-    left = compute.measure(recording, [], np.zeros(0, int), {"ms_before": 1.0, "ms_after": 2.0}, 0)
+    _, left = compute.measure(recording, [], np.zeros(0, int), {"ms_before": 1.0, "ms_after": 2.0}, 0)
     assert left["template_mean"].shape == (0, 75, 4)
     assert left["unit_locations"].shape == (0, 3)
 

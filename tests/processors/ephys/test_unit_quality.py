@@ -1,5 +1,7 @@
 """Metrics of units against a simulated truth, and verdicts by sets of thresholds."""
 
+import re
+
 import h5py
 import numpy as np
 import pynwb
@@ -145,3 +147,69 @@ def test_sets_of_thresholds_are_taken_by_name(name):
 def test_unknown_thresholds_are_refused(thresholds, text):
     with pytest.raises(ValidationError, match=text):
         UnitQualityParams(thresholds=thresholds)
+
+
+def test_metrics_are_asked_for_by_name():
+    asked = UnitQualityParams(metrics=["l_ratio", "snr", "snr"])
+    assert asked.metrics == ("snr", "l_ratio")
+    assert asked.model_dump(mode="json")["metrics"] == ["snr", "l_ratio"]
+    assert UnitQualityParams(metrics=["snr", "l_ratio"]) == asked
+    assert UnitQualityParams().model_dump(mode="json")["metrics"] == "all"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "text"),
+    [
+        (["snr", "l_ration"], r"there is no metric 'l_ration' \(did you mean 'l_ratio'.*\?\)$"),
+        (["isi_violation"], r"'isi_violation' \(did you mean 'isi_violations_ratio' or 'isi_violations_count'"),
+        (["zzz"], r"there is no metric 'zzz'; there are: num_spikes, firing_rate, .*spread"),
+        (
+            "no_pcs",
+            r"no set of metrics 'no_pcs' \(did you mean 'no_pc'\?\); expected all, no_pc, or a list of names$",
+        ),
+        ("snr", "no set of metrics 'snr'.*the name of a column goes into a list"),
+        ([], "at least 1 item"),
+        ([1], "valid string"),
+    ],
+)
+def test_unknown_metrics_are_refused(metrics, text):
+    with pytest.raises(ValidationError) as caught:
+        UnitQualityParams(metrics=metrics)
+    assert any(re.search(text, error["msg"]) for error in caught.value.errors())
+
+
+def test_each_metric_is_found_by_the_name_of_its_column():
+    """Of SpikeInterface's metrics, those asked for and those that the thresholds judge by, and no other."""
+    from nwbpipe.processors.ephys import _unit_quality_compute as compute
+
+    quality, shapes, columns = compute.choose_metrics({"metrics": list(DESCRIPTIONS), "thresholds": {}})
+    ours = {"amplitude", "cumulative_drift"}
+    assert set(DESCRIPTIONS) == set(columns) == ours | set(compute.list_columns([*quality, *shapes]))
+    thresholds = UnitQualityParams(thresholds="aind").thresholds
+    chosen = compute.choose_metrics({"metrics": ["l_ratio", "peak_half_width"], "thresholds": thresholds})
+    assert [set(names) for names in chosen] == [
+        {"mahalanobis", "presence_ratio", "isi_violation", "amplitude_cutoff"},
+        {"half_width"},
+        {"l_ratio", "peak_half_width", "presence_ratio", "isi_violations_ratio", "amplitude_cutoff"},
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")  # SpikeInterface's, on metrics of so short a recording
+def test_metrics_asked_for_are_measured_and_those_that_can_not_be_are_named():
+    from spikeinterface.core import generate_ground_truth_recording
+
+    from nwbpipe.processors.ephys import _unit_quality_compute as compute
+
+    recording, sorting = generate_ground_truth_recording(durations=[3.0], num_channels=4, num_units=2, seed=3)
+    frames = [sorting.get_unit_spike_train(unit, segment_index=0) for unit in sorting.unit_ids]
+    asked = ["num_spikes", "trough_half_width", "drift_ptp", "isolation_distance"]
+    thresholds = {"name": "mine", "unit": {"snr": {"fail_below": 2.0}}}
+    params = UnitQualityParams(metrics=asked, thresholds=thresholds, merges="none").model_dump(mode="json")
+    recording.set_property("group", [0] * 4)
+    metrics, absent, further = compute.measure(recording, frames, params, 0)
+    assert set(metrics) | set(absent) == {*asked, "snr", "bombcell_label"}
+    assert metrics["num_spikes"].tolist() == list(map(len, frames))
+    assert {"trough_half_width", "snr"} <= set(metrics)
+    assert "too short" in absent["drift_ptp"]
+    assert "not asked for: num_positive_peaks" in absent["bombcell_label"]
+    assert further == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from nwbpipe.environments import Tool
 from nwbpipe.errors import suggest_names
@@ -136,6 +136,12 @@ class SpikeSortingParams(PreprocessingParams):
     ms_before: float = Field(1.0, gt=0, le=20, description="Start of the templates before the spike, in ms")
     ms_after: float = Field(2.0, gt=0, le=20, description="End of the templates after the spike, in ms")
     max_spikes_per_unit: int = Field(500, ge=10, description="Spikes, drawn at random, that a template is made of")
+    waveforms_per_unit: int = Field(
+        0,
+        ge=0,
+        description="Spikes of each unit, of those that its template is made of, whose waveforms on the nearest "
+        "electrodes are kept (Units.waveforms); at most max_spikes_per_unit; 0: none, as they take much space",
+    )
     isi_threshold_ms: float = Field(1.5, gt=0, description="Inter-spike intervals below this are violations, in ms")
 
     @field_validator("sorter")
@@ -161,6 +167,24 @@ class SpikeSortingParams(PreprocessingParams):
             )
             raise ValueError(msg)
         return self
+
+    @model_validator(mode="after")
+    def _check_waveforms(self) -> Self:
+        if self.waveforms_per_unit > self.max_spikes_per_unit:
+            msg = (
+                f"waveforms_per_unit is {self.waveforms_per_unit}; expected at most max_spikes_per_unit, "
+                f"{self.max_spikes_per_unit}: waveforms are kept of spikes that the template is made of"
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_default(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what came later, where it is off: results without it stay those of the same parameters."""
+        values: dict[str, Any] = serialize(self)
+        if not self.waveforms_per_unit:
+            values.pop("waveforms_per_unit", None)
+        return values
 
     @property
     def motion_is_the_sorters(self) -> bool:

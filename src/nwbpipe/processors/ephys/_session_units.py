@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 #: Columns that are built by themselves; all others of numbers and texts are taken over.
 _BUILT = frozenset(
     {"spike_times", "obs_intervals", "electrodes", "electrode_group", "peak_electrode", "waveform_mean",
-     "waveform_sd", "waveforms", "spike_amplitudes", "spike_depths", "source_units", "unit", "group",
-     "device_name", "source_table", "source_row"}
+     "waveform_sd", "waveforms", "waveform_spikes", "spike_amplitudes", "spike_depths", "source_units", "unit",
+     "group", "device_name", "source_table", "source_row"}
 )  # fmt: skip
 _HINT = "remove or rename the step that wrote them; its units can be an input where they lie in processing"
 _PER_SPIKE = ("spike_amplitudes", "spike_depths")

@@ -15,6 +15,7 @@ channel_indices    int64    (channels,)                      columns of the seri
 template_mean      float32  (units, samples, nearest)        microvolts, mean over ``max_spikes_per_unit`` spikes
 template_sd        float32  (units, samples, nearest)        microvolts, standard deviation over them
 template_channels  int64    (units, nearest)                 index into ``channel_indices``: the nearest to the peak
+waveforms, …                                                 see `store_waveforms`; only if ``waveforms_per_unit``
 spike_amplitudes   float32  (spikes,)                        microvolts on the unit's main channel
 spike_depths       float32  (spikes,)                        micrometers along the probe
 motion/…                                                      see `store_motion`; only if motion was corrected
@@ -39,6 +40,7 @@ import numpy as np
 import spikeinterface.full as si
 from spikeinterface.sorters.utils import SpikeSortingError
 
+from ._kept_waveforms import store_waveforms
 from ._merge_fragments import TidiedUnits, join_fragments
 from ._preprocess import load_decisions, open_cache, preprocess
 from ._spikesorting_series import cut_intervals, read_clock, sample_times, spike_times, store_motion
@@ -111,7 +113,10 @@ def compute(request: Request, results: h5py.File, progress: Callable[[float, str
     units = tidy_units(recording, frames, groups, params, seed)
     frames, groups = units.frames, units.groups
     progress(0.85, "measuring the units")
-    measured = measure(recording, frames, groups, params, seed)
+    analyzer, measured = measure(recording, frames, groups, params, seed)
+    if len(frames) and params.get("waveforms_per_unit", 0):
+        count = params["waveforms_per_unit"]
+        store_waveforms(results, analyzer, measured["template_channels"], count, Path(request["scratch"]))
     shifts = np.asarray(decisions["shifts"])
     if not facts.get("has_geometry", True):
         measured["unit_locations"][:] = np.nan
@@ -300,13 +305,13 @@ def tidy_units(
 
 def measure(
     recording: Any, frames: List[np.ndarray], groups: np.ndarray, params: Mapping[str, Any], seed: Optional[int]
-) -> Dict[str, Any]:
-    """Return templates, locations and quality metrics, with SpikeInterface's SortingAnalyzer."""
+) -> "tuple[Any, Dict[str, Any]]":
+    """Return SpikeInterface's SortingAnalyzer (None without units), and its templates, locations and metrics."""
     units, channels, rate = len(frames), recording.get_num_channels(), recording.sampling_frequency
     if units == 0:
         samples = int(params["ms_before"] * rate / 1000) + int(params["ms_after"] * rate / 1000)
         empty = np.zeros((0, samples, min(channels, WAVEFORM_CHANNELS)), "float32")
-        return {
+        return None, {
             "template_mean": empty,
             "template_sd": empty,
             "peak_channel": np.zeros(0, "int64"),
@@ -339,7 +344,7 @@ def measure(
     peaks = np.argmax(extent, axis=1).astype("int64")
     nearest = find_nearest_channels(recording, peaks, params["group_by"] == "group_name")
     sd = np.asarray(templates.get_templates(operator="std"), "float32")
-    return {
+    return analyzer, {
         "template_mean": np.stack([mean[unit][:, nearest[unit]] for unit in range(units)]),
         "template_sd": np.stack([sd[unit][:, nearest[unit]] for unit in range(units)]),
         "template_channels": nearest,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from nwbpipe.environments import Tool
-from nwbpipe.errors import SpecError
+from nwbpipe.errors import SpecError, suggest_names
 from nwbpipe.processors._base import Context, Input, Processor, Results
 from nwbpipe.processors.ephys._motion_choice import MOTION, plan_motion
 from nwbpipe.processors.ephys._parameters import SPIKEINTERFACE, TORCH_TOOLS, WITH_TORCH, PreprocessingParams
@@ -30,8 +30,10 @@ class UnitQualityParams(PreprocessingParams):
     motion: Literal["auto", "none", "decentralized", "dredge", "dredge_fast", "iterative_template"] = Field(
         "auto", description="How motion is corrected before waveforms are measured, as in spikesorting"
     )
-    metrics: Literal["all", "no_pc"] = Field(
-        "all", description="no_pc: without those that need principal components, the slowest ones"
+    metrics: Literal["all", "no_pc"] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        "all",
+        description="no_pc: without those that need principal components, the slowest ones; or the names of columns: "
+        "these alone, and those that the thresholds judge by",
     )
     n_components: int = Field(3, ge=1, le=10, description="Principal components of each channel")
     ms_before: float = Field(1.0, gt=0, le=20, description="Start of the waveforms before the spike, in ms")
@@ -49,6 +51,27 @@ class UnitQualityParams(PreprocessingParams):
         default_factory=lambda: dict(THRESHOLDS["aind"]),
         description="The set of thresholds, or its name: aind, allen, ibl",
     )
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _check_metrics(cls, value: Any) -> Any:
+        """Refuse names that no column has; a list in another order is the same list."""
+        if isinstance(value, str) and value not in ("all", "no_pc"):
+            near = suggest_names(value, ["all", "no_pc"])
+            hint = f" ({near})" if near else ""
+            alone = "; the name of a column goes into a list" if value in DESCRIPTIONS else ""
+            msg = f"there is no set of metrics {value!r}{hint}; expected all, no_pc, or a list of names{alone}"
+            raise ValueError(msg)
+        if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) for name in value):
+            return value
+        unknown = [name for name in dict.fromkeys(value) if name not in DESCRIPTIONS]
+        if unknown:
+            near = [suggest_names(name, DESCRIPTIONS, most=3) for name in unknown]
+            texts = [f"{name!r} ({hint})" if hint else repr(name) for name, hint in zip(unknown, near, strict=True)]
+            known = "" if all(near) else f"; there are: {', '.join(DESCRIPTIONS)}"
+            msg = f"there is no metric {', '.join(texts)}{known}"
+            raise ValueError(msg)
+        return tuple(name for name in DESCRIPTIONS if name in value)
 
     @field_validator("thresholds", mode="before")
     @classmethod

@@ -8,11 +8,14 @@ Runs in the tool's own Python: standard library, numpy, h5py and SpikeInterface 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
 
 import h5py
 import numpy as np
 import spikeinterface.full as si
+from spikeinterface.curation import bombcell_get_default_thresholds
+from spikeinterface.metrics.quality import ComputeQualityMetrics
+from spikeinterface.metrics.template import ComputeTemplateMetrics
 
 from ._preprocess import open_cache, preprocess
 from ._spikesorting_series import SeriesClock, read_clock
@@ -92,54 +95,96 @@ def measure(
     analyzer.compute("templates", operators=["average", "std", "median"])
     # One call: one pass over the recording.
     analyzer.compute({"spike_amplitudes": {}, "spike_locations": {"method": "center_of_mass"}})
-    analyzer.compute("template_metrics", include_multi_channel_metrics=True)
+    quality, shapes, columns = choose_metrics(params)
+    if shapes is None:
+        analyzer.compute("template_metrics", include_multi_channel_metrics=True)
+    elif shapes:
+        analyzer.compute("template_metrics", metric_names=shapes)
     absent: Dict[str, str] = {}
-    with_pcs = params["metrics"] == "all"
+    of_pcs = si.get_quality_pca_metric_list()
+    with_pcs = any(name in of_pcs for name in quality)
     if with_pcs:
         try:
             analyzer.compute("principal_components", n_components=params["n_components"], mode="by_channel_local")
         except Exception as error:  # too few spikes: the other metrics are none the worse
             with_pcs = False
-            absent = dict.fromkeys(si.get_quality_pca_metric_list(), f"no principal components: {error}")
-    names = [name for name in si.get_quality_metric_list() if name not in _LEFT_OUT]
-    if with_pcs:
-        names += [name for name in si.get_quality_pca_metric_list() if name not in (*_LEFT_OUT, *names)]
-    else:
-        names = [name for name in names if name not in si.get_quality_pca_metric_list()]
+            lost = of_pcs if columns is None else [name for name in columns if name in list_columns(of_pcs)]
+            absent = dict.fromkeys(lost, f"no principal components: {error}")
+            quality = [name for name in quality if name not in of_pcs]
     interval = {"interval_s": _DRIFT_INTERVAL_S, "min_spikes_per_interval": 100}
-    analyzer.compute(
-        "quality_metrics",
-        metric_names=names,
-        metric_params={"isi_violation": {"isi_threshold_ms": params["isi_threshold_ms"]}, "drift": interval},
-        skip_pc_metrics=not with_pcs,
-        seed=seed or 0,
-    )
+    if quality:
+        analyzer.compute(
+            "quality_metrics",
+            metric_names=quality,
+            metric_params={"isi_violation": {"isi_threshold_ms": params["isi_threshold_ms"]}, "drift": interval},
+            skip_pc_metrics=not with_pcs,
+            seed=seed or 0,
+        )
     metrics: Dict[str, np.ndarray] = {}
     for extension in ("quality_metrics", "template_metrics"):
-        table = analyzer.get_extension(extension).get_data()
-        for name in table.columns:
-            values = table[name].to_numpy(dtype="float64", na_value=np.nan)
-            metrics[str(name)] = values
+        if analyzer.has_extension(extension):
+            table = analyzer.get_extension(extension).get_data()
+            for name in table.columns:
+                values = table[name].to_numpy(dtype="float64", na_value=np.nan)
+                metrics[str(name)] = values
     templates = analyzer.get_extension("templates").get_templates(operator="average")
     metrics["amplitude"] = np.ptp(np.asarray(templates), axis=1).max(axis=1).astype("float64")
     metrics["cumulative_drift"] = sum_drift(analyzer)
+    if columns is not None:
+        for name in columns:
+            if name not in metrics:
+                absent.setdefault(name, "SpikeInterface does not compute it of this recording")
+        metrics = {name: metrics[name] for name in columns if name in metrics}
     for name in [name for name, values in metrics.items() if np.isnan(values).all()]:
         absent[name] = "unknown for every unit: the recording is too short, or has too few spikes"
         if name not in ("presence_ratio", "amplitude_cutoff"):  # thresholds count them as unknown
             del metrics[name]
     further: Dict[str, Any] = {}
-    try:
-        labels = [str(label) for label in np.asarray(si.bombcell_label_units(analyzer)).reshape(-1)]
-        if len(labels) == len(frames):
-            further["bombcell_label"] = labels
-    except Exception as error:  # its rules need metrics that a short recording does not have
-        absent["bombcell_label"] = str(error).splitlines()[0]
+    unasked = [] if columns is None else [name for name in list_bombcell_metrics() if name not in columns]
+    if unasked:  # fewer rules would call more units good
+        absent["bombcell_label"] = f"its rules need metrics that were not asked for: {', '.join(unasked)}"
+    else:
+        try:
+            labels = [str(label) for label in np.asarray(si.bombcell_label_units(analyzer)).reshape(-1)]
+            if len(labels) == len(frames):
+                further["bombcell_label"] = labels
+        except Exception as error:  # its rules need metrics that a short recording does not have
+            absent["bombcell_label"] = str(error).splitlines()[0]
     if params["merges"] != "none":
         try:
             further["merge_group"] = find_merges(analyzer, params["merges"])
         except Exception as error:  # too few spikes for a correlogram: the metrics are none the worse
             absent["merge_candidates"] = (str(error).splitlines() or [type(error).__name__])[0]
     return metrics, absent, further
+
+
+def choose_metrics(params: Mapping[str, Any]) -> "tuple[List[str], Optional[List[str]], Optional[List[str]]]":
+    """Return what to compute: quality metrics and template metrics by SpikeInterface's names, and the columns.
+
+    Template metrics and columns are None for all. What is asked for by name are columns; those by which the
+    thresholds judge are measured too.
+    """
+    quality = [name for name in si.get_quality_metric_list() if name not in _LEFT_OUT]
+    if params["metrics"] == "all":
+        return quality, None, None
+    if params["metrics"] == "no_pc":
+        return [name for name in quality if name not in si.get_quality_pca_metric_list()], None, None
+    columns = list(dict.fromkeys([*params["metrics"], *params["thresholds"].get("unit", {})]))
+    wanted = [name for name in quality if set(list_columns([name])) & set(columns)]
+    shapes = [name for name in si.get_template_metric_list() if set(list_columns([name])) & set(columns)]
+    return wanted, shapes, columns
+
+
+def list_columns(metrics: Iterable[str]) -> List[str]:
+    """Return the columns that SpikeInterface's metrics of these names have."""
+    known = [*ComputeQualityMetrics.metric_list, *ComputeTemplateMetrics.metric_list]
+    by_name = {metric.metric_name: list(metric.metric_columns) for metric in known}
+    return [column for name in metrics for column in by_name[name]]
+
+
+def list_bombcell_metrics() -> List[str]:
+    """Return the columns that Bombcell's rules are about."""
+    return [name for section in bombcell_get_default_thresholds().values() for name in section]
 
 
 def find_merges(analyzer: Any, preset: str) -> np.ndarray:

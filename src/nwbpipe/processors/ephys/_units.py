@@ -135,6 +135,8 @@ def units_table(
             add("waveform_mean", f"Mean waveform of {drawn}, in volts", arrays["template_mean"][:] * np.float32(1e-6))
             text = f"Standard deviation of {drawn}, in volts"
             add("waveform_sd", text, arrays["template_sd"][:] * np.float32(1e-6))
+            if "waveforms" in arrays:
+                columns += build_waveform_columns(arrays, params.waveforms_per_unit)
             locations = arrays["unit_locations"][:]
             for axis, coordinates in zip(_AXES, locations.T, strict=True):
                 if np.isfinite(coordinates).any():
@@ -165,6 +167,34 @@ def units_table(
         **({"waveform_time_before_peak_in_ms": float(summary["ms_before"])} if "ms_before" in summary else {}),
         resolution=1.0 / float(summary["rate"]),
     )
+
+
+def build_waveform_columns(arrays: Mapping[str, Any], count: int) -> list[Any]:
+    """Return the columns of the waveforms that were kept, and which of the unit's spikes they are of.
+
+    Parameters
+    ----------
+    arrays : mapping
+        What `_kept_waveforms.store_waveforms` left.
+    count : int
+        How many spikes of each unit there are at most.
+    """
+    from hdmf.common import VectorData, VectorIndex
+
+    from nwbpipe.processors._dataset_chunks import DatasetChunks
+
+    text = (
+        f"Waveforms of up to {count} spikes of each unit, of those that waveform_mean is made of, on each of "
+        "`electrodes` in their order, in volts; waveform_spikes says of which spikes"
+    )
+    data = VectorData(name="waveforms", description=text, data=DatasetChunks(arrays["waveforms"]))
+    of_spikes = VectorIndex(name="waveforms_index", data=arrays["waveforms_index"][:], target=data)
+    ends = arrays["waveforms_index_index"][:]
+    of_units = VectorIndex(name="waveforms_index_index", data=ends, target=of_spikes)
+    text = "Position, from 0, in the unit's spike_times of each spike that has its waveforms in `waveforms`"
+    spikes = VectorData(name="waveform_spikes", description=text, data=arrays["waveform_spikes"][:])
+    index = VectorIndex(name="waveform_spikes_index", data=ends, target=spikes)
+    return [of_units, of_spikes, data, index, spikes]
 
 
 def check_units_are_free(nwbfile: NWBFile, step: str, hint: str) -> None:
