@@ -66,9 +66,9 @@ class UnitQualityParams(PreprocessingParams):
             return value
         unknown = [name for name in dict.fromkeys(value) if name not in DESCRIPTIONS]
         if unknown:
-            near = [suggest_names(name, DESCRIPTIONS, most=3) for name in unknown]
-            texts = [f"{name!r} ({hint})" if hint else repr(name) for name, hint in zip(unknown, near, strict=True)]
-            known = "" if all(near) else f"; there are: {', '.join(DESCRIPTIONS)}"
+            hints = [suggest_names(name, DESCRIPTIONS, most=3) for name in unknown]
+            texts = [f"{name!r} ({hint})" if hint else repr(name) for name, hint in zip(unknown, hints, strict=True)]
+            known = "" if all(hints) else f"; there are: {', '.join(DESCRIPTIONS)}"
             msg = f"there is no metric {', '.join(texts)}{known}"
             raise ValueError(msg)
         return tuple(name for name in DESCRIPTIONS if name in value)
