@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+import nwbpipe
 from nwbpipe.serve import has_widgets, inspect_with_widgets
 from tests.report.pages import write_rich_session
 from tests.serve.browser import start_browser
@@ -32,7 +33,15 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Each modality, with containers such as those of our results; its texts are hostile."""
-    return write_rich_session(tmp_path_factory.mktemp("widgets") / "rich.nwb")
+    from pynwb.image import ImageSeries
+
+    path = write_rich_session(tmp_path_factory.mktemp("widgets") / "rich.nwb")
+    names = ["<img src=x onerror=alert(1)>"]  # NWB Widgets tells that there is no such file
+    with nwbpipe.transaction(path) as nwbfile:
+        nwbfile.add_acquisition(
+            ImageSeries(name="camera", format="external", external_file=names, unit="n.a.", timestamps=[0.0, 1.0])
+        )
+    return path
 
 
 def show(location: Path | str) -> tuple[str, threading.Thread]:
@@ -74,7 +83,7 @@ def test_each_container_is_opened_and_none_fails(
         page.goto(address, timeout=180_000)
         page.wait_for_selector(_HEADERS, timeout=180_000)
         seen = open_all(page)
-        for name in ("processing", "pose", "units", "wheel", "movie", "masks"):
+        for name in ("processing", "pose", "units", "wheel", "movie", "masks", "camera"):
             assert any(name in title for title in seen), (name, seen)
         loaded = [url for url in elsewhere if not url.startswith((base, "data:", "blob:"))]
         assert all("fontawesome" in url for url in loaded)  # asked for by Voila's page, refused by its policy
