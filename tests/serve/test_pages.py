@@ -18,6 +18,7 @@ from nwbpipe.errors import RequestError
 from nwbpipe.machine import identify_machine
 from nwbpipe.processors import ReportFigure, processor
 from nwbpipe.project import Project
+from nwbpipe.project.plan import Planner
 from nwbpipe.project.state import Leases, RunObject
 from nwbpipe.serve import serve
 from nwbpipe.serve._draw import main
@@ -79,6 +80,23 @@ def test_a_page_of_rows() -> None:
     assert [cut_page(rows, number, 100).number for number in (-3, 1, 3, 9)] == [1, 1, 3, 3]
     assert cut_page(rows, 3, 100).rows == rows[200:]
     assert cut_page([], 1, LENGTH).total == 1
+
+
+def test_what_sessions_have_in_common_and_what_is_unchanged_is_in_memory_once(
+    lab: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nwbpipe.project.plan._planner._AT_ONCE", 2)
+    view = ProjectView(lab.spec.path)
+    first = view.refresh()
+    inputs = [row.plan.select_step("first")[0].inputs for row in first.rows]
+    assert len(inputs) == 3
+    assert inputs[0]
+    assert {id(paths) for paths in inputs} == {id(inputs[0])}
+    lab.run(["m1/s2"], executor=Inline())
+    second = view.refresh()
+    assert second.number == first.number + 1
+    assert [new is old for new, old in zip(second.rows, first.rows, strict=True)] == [True, True, False]
+    assert [state.state for state in second.by_key["m1/s2"].plan.steps] == ["done", "done"]
 
 
 def test_a_lease_shows_as_running_at_once_and_counts_once(lab: Project) -> None:
@@ -302,7 +320,7 @@ def test_a_look_that_fails_is_shown_and_others_follow(tmp_path: Path, monkeypatc
     project = make_project(tmp_path / "lab", 1)
     visitor = Visitor(project.spec.path)
     with monkeypatch.context() as patch:
-        patch.setattr(Project, "sessions", lambda _: 1 / 0)
+        patch.setattr(Planner, "list_sessions", lambda *_: 1 / 0)
         assert "ZeroDivisionError" in read_text(visitor.get("/").text)
     assert keys(visitor.get("/").text) == ["m1/s0"]
 

@@ -24,7 +24,7 @@ Describe = Callable[[Place], tuple[str, str, Mapping[str, str]]]
 Listing = Callable[[Store, str], Iterable[StoreEntry]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Session:
     """One session of a project.
 

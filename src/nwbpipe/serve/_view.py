@@ -26,7 +26,7 @@ _REOPEN_S = 300.0  # after which the project is opened anew: a tool may have bee
 _REST = 3.0  # times as long as a look at the project took is waited before the next
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One session, or the steps of project scope, with its states.
 
@@ -46,7 +46,7 @@ class Row:
         """``subject/session``."""
         return self.plan.session
 
-    @cached_property
+    @property
     def text(self) -> str:
         """All that a search looks through, in small letters."""
         fields = self.session.fields.values() if self.session is not None else ()
@@ -168,21 +168,24 @@ class ProjectView:
         """Look at the project now."""
         try:
             project = self.open_project()
-            sessions, problems = project.sessions()
-            plans = project.planner.make_plans(sessions, running=False)
+            # What is as it was is in memory once, although the old snapshot is shown until the new one is whole.
+            old = self.snapshot.by_key
+            known = {key: row.plan for key, row in old.items()}
+            old_sessions = [row.session for row in old.values() if row.session is not None]
+            sessions, problems = project.planner.list_sessions(old_sessions)
+            plans = project.planner.make_plans(sessions, running=False, known=known)
         except Exception as error:  # a later look may be better
             problem = error if isinstance(error, NwbpipeError) else WorkError(f"{type(error).__name__}: {error}")
             return self._keep(Snapshot(problems=[*(problem.problems or [problem.problem])]))
         by_key = {session.key: session for session in sessions}
         keys = [key for key in (PROJECT, *by_key) if key in plans]
-        rows = [Row(plans[key], by_key.get(key)) for key in keys]
+        rows = [old[key] if old.get(key) == (row := Row(plans[key], by_key.get(key))) else row for key in keys]
         return self._keep(Snapshot(0, rows, problems))
 
     def _keep(self, new: Snapshot) -> Snapshot:
         old = self.snapshot
         same = old.looked_at is not None and (
-            [(row.plan, row.session) for row in old.rows] == [(row.plan, row.session) for row in new.rows]
-            and list(old.problems) == list(new.problems)
+            list(old.rows) == list(new.rows) and list(old.problems) == list(new.problems)
         )
         number = old.number if same else old.number + 1
         source = old if same else new

@@ -5,6 +5,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+import pytest
+
 from nwbpipe.project.state import Index
 from nwbpipe.project.state._index import read_local_stats
 
@@ -54,3 +56,14 @@ def test_profiles_and_projects_have_an_index_each(tmp_path: Path) -> None:
     with sqlite3.connect(index.path) as database:
         assert database.execute("SELECT count(*) FROM kept").fetchone() == (1,)
     database.close()
+
+
+def test_many_entries_are_read_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nwbpipe.project.state._index._PAGE", 2)
+    index = Index(tmp_path / "nwbpipe.toml", "")
+    index.store("kind", [(f"name {number}", "context", {}, number) for number in range(5)])
+    index.store("other", [("name 1", "context", {}, "another")])
+    assert [name for name, *_ in index.iterate("kind")] == [f"name {number}" for number in range(5)]
+    chosen = index.load("kind", ["name 4", "name 9", "name 1"])
+    assert chosen == {"name 4": ("context", 4), "name 1": ("context", 1)}
+    assert index.load("kind", []) == {}

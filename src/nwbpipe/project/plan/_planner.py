@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from nwbpipe import __version__
@@ -27,6 +28,7 @@ from nwbpipe.stores import open_store
 
 QUICK = 64 * 2**20  # bytes: a status hashes no larger files
 ALL = 2**62
+_AT_ONCE = 500  # sessions whose entries of the index are in memory
 
 
 class Planner:
@@ -53,10 +55,18 @@ class Planner:
 
     # Sessions -----------------------------------------------------------------------------------------
 
-    def list_sessions(self) -> tuple[list[Session], list[Problem]]:
-        """Find the project's sessions, and the specs that can't be read; files are looked at again."""
+    def list_sessions(self, known: Sequence[Session] = ()) -> tuple[list[Session], list[Problem]]:
+        """Find the project's sessions, and the specs that can't be read; files are looked at again.
+
+        Fields that are as those of a session in `known` are these, as are plans in `make_plans`.
+        """
         self.file_stats.refresh(whole_stores=True)
-        indexed = {name: value for name, (_, value) in self.index.load("session").items()}
+        fields_by_place = {str(session.spec or session.file): session.fields for session in known}
+        indexed: dict[str, tuple[str, str, Mapping[str, str]]] = {}
+        for name, _, (subject, session, fields), _ in self.index.iterate("session"):
+            if fields != fields_by_place.get(name):
+                fields_by_place[name] = {intern(field): intern(value) for field, value in fields.items()}
+            indexed[name] = subject, session, fields_by_place[name]
         fresh: list[tuple[str, str, Any, Any]] = []
 
         def describe(path: Path | str) -> tuple[str, str, Mapping[str, str]]:
@@ -125,12 +135,19 @@ class Planner:
         return dict(failures)
 
     def make_plans(
-        self, sessions: Sequence[Session], *, limit: int = QUICK, running: bool = True
+        self,
+        sessions: Sequence[Session],
+        *,
+        limit: int = QUICK,
+        running: bool = True,
+        known: Mapping[str, SessionPlan] | None = None,
     ) -> dict[str, SessionPlan]:
         """Return the plan of each session, by its key.
 
         The states of steps of project scope are a plan under the key `PROJECT`. With `running`, runs that are
         computed now, here or elsewhere, have the state "running". Remote files are as `list_sessions` found them.
+        With `known`, the plans are to be shown again and again: an unchanged one is that of `known`, and the keys
+        and results of the runs in sessions are left out, so that ten thousand sessions take little memory.
         """
         if not sessions and not self._project_steps:
             return {}
@@ -147,7 +164,7 @@ class Planner:
                 self._offers = {key: offers for key, (_, offers) in evaluations.items()}
                 self.artefacts = {**self.artefacts, step.name: self._evaluate_artefact(step, failures)}
             plans[PROJECT] = self._make_project_plan(self.artefacts)
-        for key, (plan, _) in self._evaluate_all(sessions, failures, limit, "status").items():
+        for key, (plan, _) in self._evaluate_all(sessions, failures, limit, "status", known).items():
             plans[key] = plan
         if running:
             self._show_running(plans)
@@ -205,42 +222,61 @@ class Planner:
         return Path(self.project.locate(f"{MODELS}://"))
 
     def _evaluate_all(
-        self, sessions: Sequence[Session], failures: Mapping[str, Failures], limit: int, kind: str
+        self,
+        sessions: Sequence[Session],
+        failures: Mapping[str, Failures],
+        limit: int,
+        kind: str,
+        known: Mapping[str, SessionPlan] | None = None,
     ) -> dict[str, tuple[SessionPlan, list[SessionOffer]]]:
         """Return the plans and offers of sessions, given `self.artefacts`; the index caches them under `kind`."""
-        indexed = self.index.load(kind)
         artefacts = {name: _summarize_artefact(*artefact) for name, artefact in self.artefacts.items()}
         artefacts_digest = digest(canonical_json(artefacts)) if artefacts else ""
         results: dict[str, tuple[SessionPlan, list[SessionOffer]]] = {}
-        fresh = []
-        for session in sessions:
-            failed = failures.get(session.key, {})
-            context = f"{self._context} {session.file} {sorted(failed.items())} {artefacts_digest}"
-            entry = indexed.get(session.key)
-            if entry is not None and entry[0] == context and entry[1]["limit"] >= limit:
-                steps = tuple(StepState.from_dict(values) for values in entry[1]["steps"])
+        inputs: dict[Any, Mapping[str, str]] = {}
+        left_out = {} if known is None else {"key": "", "result": ""}
+        for start in range(0, len(sessions), _AT_ONCE):
+            part = sessions[start : start + _AT_ONCE]
+            indexed = self.index.load(kind, [session.key for session in part])
+            fresh = []
+            for session in part:
+                failed = failures.get(session.key, {})
+                context = f"{self._context} {session.file} {sorted(failed.items())} {artefacts_digest}"
+                entry = indexed.pop(session.key, None)
+                if entry is not None and entry[0] == context and entry[1]["limit"] >= limit:
+                    value = entry[1]
+                else:
+                    value, stats = self._evaluate_anew(session, failed, limit)
+                    if stats is not None:
+                        fresh.append((session.key, context, stats, value))
+                steps = [StepState.from_dict({**values, **left_out}, inputs) for values in value["steps"]]
+                plan = SessionPlan(session.key, tuple(steps))
+                if known is not None and plan == known.get(session.key):
+                    plan = known[session.key]
                 offers = [
-                    SessionOffer(StepState.from_dict(state), identities) for state, identities in entry[1]["offers"]
+                    SessionOffer(StepState.from_dict(state, inputs), identities)
+                    for state, identities in value["offers"]
                 ]
-                results[session.key] = SessionPlan(session.key, steps), offers
-                continue
-            old_stats = self.file_stats.stats(self._files(session))
-            evaluation = self._evaluate(session, failed, limit)
-            results[session.key] = evaluation.plan, evaluation.offers
-            stats = self.file_stats.stats(evaluation.files)
-            # A remote file that could not be read may be readable next time, with the same tag.
-            may_recover = evaluation.unread and not SessionFile.at(session.file).is_local
-            if not may_recover and all(stats.get(name) == stat for name, stat in old_stats.items()):
-                value = {
-                    "limit": limit,
-                    "steps": [state.as_dict() for state in evaluation.plan.steps],
-                    "offers": [[offer.state.as_dict(), dict(offer.identities)] for offer in evaluation.offers],
-                }
-                fresh.append((session.key, context, stats, value))
-        self.index.store(kind, fresh)
-        self.index.store("spec", self._fresh_specs)
-        self._fresh_specs.clear()
+                results[session.key] = plan, offers
+            self.index.store(kind, fresh)
+            self.index.store("spec", self._fresh_specs)
+            self._fresh_specs.clear()
         return results
+
+    def _evaluate_anew(self, session: Session, failed: Failures, limit: int) -> tuple[dict[str, Any], Stats | None]:
+        """Return the states and offers of a session for the index, and the stats of its files if they may be kept."""
+        old_stats = self.file_stats.stats(self._files(session))
+        evaluation = self._evaluate(session, failed, limit)
+        stats = self.file_stats.stats(evaluation.files)
+        value = {
+            "limit": limit,
+            "steps": [state.as_dict() for state in evaluation.plan.steps],
+            "offers": [[offer.state.as_dict(), dict(offer.identities)] for offer in evaluation.offers],
+        }
+        # A remote file that could not be read may be readable next time, with the same tag.
+        may_recover = evaluation.unread and not SessionFile.at(session.file).is_local
+        is_same = all(stats.get(name) == stat for name, stat in old_stats.items())
+        return value, stats if is_same and not may_recover else None
 
     def evaluate(self, session: Session, failed: Failures | None = None, *, limit: int = QUICK) -> Evaluation:
         """Evaluate one session, whose files are looked at again; artefacts are as `make_plans` found them."""

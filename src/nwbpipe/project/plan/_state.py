@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from sys import intern
 from typing import Any, Literal
 
 CONVERT = "convert"
@@ -15,9 +16,10 @@ STATE_MARKS: Mapping[State, str] = {
 # In these states a step has the result that a run would give.
 SOUND: tuple[State, ...] = ("done", "unverified")
 _WAITING = "waits for a worker"
+_COMMON = ("session", "step", "run", "state", "reason", "log")  # texts that many states have in common
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StepState:
     """The state of a step in a session; of each of its runs if a pattern fans out.
 
@@ -65,10 +67,21 @@ class StepState:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> StepState:
-        """Return the state with the values of `as_dict`."""
+    def from_dict(cls, values: Mapping[str, Any], inputs: dict[Any, Mapping[str, str]] | None = None) -> StepState:
+        """Return the state with the values of `as_dict`; what many states have in common is in memory once.
+
+        Parameters
+        ----------
+        values : mapping
+        inputs : dict, optional
+            The inputs of the states that were read before; those of this state are added.
+        """
         session_inputs = tuple((session, paths) for session, paths in values["session_inputs"])
-        return cls(**{**values, "session_inputs": session_inputs})
+        texts = {name: intern(values[name]) for name in _COMMON}
+        paths = values["inputs"]
+        if inputs is not None:
+            paths = inputs.setdefault(tuple((intern(name), intern(path)) for name, path in paths.items()), paths)
+        return cls(**{**values, **texts, "inputs": paths, "session_inputs": session_inputs})
 
 
 @dataclass(frozen=True)
@@ -87,7 +100,7 @@ class SessionOffer:
     identities: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SessionPlan:
     """The states of all steps of one session, in order."""
 

@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from nwbpipe.provenance import default_cache_folder, digest
 # The version is part of the file's name, so that no version reads another one's index.
 _VERSION = 2
 _SETTLED_S = 2.0
+_PAGE = 500  # entries that are read at once: SQLite takes at least 999 question marks
 
 # Of a local file: device, inode, size, and times of change; of a remote one: tag and size.
 Stat = tuple[Any, ...]
@@ -74,23 +75,36 @@ class Index:
         name = digest(f"{os.path.realpath(project)}\n{profile}")[:32]
         self.path = default_cache_folder() / "projects" / f"{name}-{_VERSION}.sqlite"
 
-    def load(self, kind: str) -> dict[str, tuple[str, Any]]:
-        """Return the entries of a kind whose files are unchanged: context and value, by name."""
-        return {name: (context, value) for name, (context, value, _) in self.load_with_stats(kind).items()}
+    def load(self, kind: str, names: Sequence[str] | None = None) -> dict[str, tuple[str, Any]]:
+        """Return entries of a kind whose files are unchanged: context and value, by name; of some names, or all."""
+        return {name: (context, value) for name, context, value, _ in self.iterate(kind, names)}
 
     def load_with_stats(self, kind: str) -> dict[str, tuple[str, Any, Stats]]:
         """Return the same entries with the stats of their files, for callers that check them again later."""
-        entries: dict[str, tuple[str, Any, Stats]] = {}
-        for name, context, text, value in self._read_rows(kind):
+        return {name: (context, value, stats) for name, context, value, stats in self.iterate(kind)}
+
+    def iterate(self, kind: str, names: Sequence[str] | None = None) -> Iterator[tuple[str, str, Any, Stats]]:
+        """Yield the same entries, a few in memory at a time: name, context, value, and the stats of the files."""
+        for name, context, text, value in self._read_rows(kind, names):
             stats = {path: None if stat is None else tuple(stat) for path, stat in json.loads(text)}
             if all(self._look(path) == stat for path, stat in stats.items()):
-                entries[name] = (context, json.loads(value), stats)
-        return entries
+                yield name, context, json.loads(value), stats
 
-    def _read_rows(self, kind: str) -> list[tuple[str, str, str, str]]:
+    def _read_rows(self, kind: str, names: Sequence[str] | None) -> Iterator[tuple[str, str, str, str]]:
+        query = "SELECT name, context, stats, value FROM kept WHERE kind = ? AND name"
+        if names is not None:
+            for start in range(0, len(names), _PAGE):
+                part = names[start : start + _PAGE]
+                yield from self._ask(f"{query} IN ({', '.join('?' * len(part))})", kind, *part)
+            return
+        last = ""
+        while rows := self._ask(f"{query} > ? ORDER BY name LIMIT {_PAGE}", kind, last):
+            yield from rows
+            last = rows[-1][0]
+
+    def _ask(self, query: str, *values: str) -> list[tuple[str, str, str, str]]:
         with suppress(sqlite3.Error, OSError), self._open() as database:
-            query = "SELECT name, context, stats, value FROM kept WHERE kind = ?"
-            return database.execute(query, (kind,)).fetchall()
+            return database.execute(query, values).fetchall()
         return []
 
     def store(self, kind: str, entries: Iterable[tuple[str, str, Stats, Any]]) -> None:
