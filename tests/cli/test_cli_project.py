@@ -123,3 +123,13 @@ def test_units_and_dockerfiles(run, tmp_path: Path) -> None:
     code, _, err = run("watch", "--project", tmp_path, "--write-dockerfile", docker, "--extras", 's3,x" && rm')
     assert code == 2
     assert "no such extra of nwbpipe" in err
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--cancel", "--rounds=2"])
+def test_job_files_of_a_cloud_take_no_option_of_a_scheduler(run, tmp_path: Path, option: str) -> None:
+    make_project(tmp_path, 0)
+    words = ("submit", "--project", tmp_path, "--cloud", "aws", "--image", "lab/nwbpipe:1", "-o", tmp_path / "jobs")
+    code, _, err = run(*words, option)
+    assert code == 2
+    assert "not for a cloud" in err
+    assert not (tmp_path / "jobs").exists()

@@ -12,7 +12,7 @@ import pytest
 from nwbpipe.errors import RequestError
 from nwbpipe.serve._processes import _is_runner, stop_runner
 from nwbpipe.serve._security import is_allowed_host, is_loopback
-from nwbpipe.serve._server import _clean_prefix, _listen
+from nwbpipe.serve._server import _clean_prefix, listen
 from tests.fixtures.projects import HEAD
 from tests.serve.visitor import Visitor
 
@@ -167,15 +167,15 @@ def test_only_a_runner_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_port_in_use_is_told_unless_it_is_the_default() -> None:
-    first = _listen("127.0.0.1", 0)
+    first = listen("127.0.0.1", 0)
     try:
         with pytest.raises(RequestError) as caught:
-            _listen("127.0.0.1", first.getsockname()[1])
+            listen("127.0.0.1", first.getsockname()[1])
         assert "--port" in str(caught.value.problem.hint)
     finally:
         first.close()
     with pytest.raises(RequestError):
-        _listen("no such host", 0)
+        listen("no such host", 0)
 
 
 @pytest.mark.parametrize("text", ["/lab/../x?y", "//a//b", "/läb", "/a b"])

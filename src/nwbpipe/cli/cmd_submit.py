@@ -47,6 +47,11 @@ def submit(
 
     opened = Project(project, profile=profile)
     if cloud is not None:
+        if dry_run or cancel or rounds is not None:
+            raise typer.BadParameter(
+                "not for a cloud: nothing is submitted; its own commands are printed, and cancel jobs",
+                param_hint="--dry-run, --cancel, --rounds",
+            )
         if image is None:
             raise typer.BadParameter(
                 "needed for a cloud: an image with nwbpipe and the project", param_hint="--image"

@@ -213,3 +213,20 @@ def test_metrics_asked_for_are_measured_and_those_that_can_not_be_are_named():
     assert "too short" in absent["drift_ptp"]
     assert "not asked for: num_positive_peaks" in absent["bombcell_label"]
     assert further == {}
+
+
+@pytest.mark.filterwarnings("ignore")  # SpikeInterface's, on metrics of so short a recording
+def test_all_metrics_are_the_same_again_with_the_same_seed():
+    """SpikeInterface measures the noise of sd_ratio in stretches that it draws without a seed."""
+    from spikeinterface.core import generate_ground_truth_recording
+
+    from nwbpipe.processors.ephys import _unit_quality_compute as compute
+
+    params = UnitQualityParams(metrics=["sd_ratio", "snr"], merges="none").model_dump(mode="json")
+    ratios = []
+    for _ in range(2):
+        recording, sorting = generate_ground_truth_recording(durations=[60.0], num_channels=4, num_units=2, seed=3)
+        recording.set_property("group", [0] * 4)
+        frames = [sorting.get_unit_spike_train(unit, segment_index=0) for unit in sorting.unit_ids]
+        ratios.append(compute.measure(recording, frames, params, 1)[0]["sd_ratio"].tolist())
+    assert ratios[0] == ratios[1]

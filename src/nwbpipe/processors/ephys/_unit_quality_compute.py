@@ -90,6 +90,8 @@ def measure(
     )
     analyzer.compute("random_spikes", max_spikes_per_unit=params["max_spikes_per_unit"], seed=seed)
     analyzer.compute("noise_levels", random_slices_kwargs={"seed": seed})
+    # sd_ratio takes them as the recording has them, and would else draw its own stretches in each run.
+    si.get_noise_levels(analyzer.recording, return_in_uV=True, method="std", random_slices_kwargs={"seed": seed})
     window = {"ms_before": params["ms_before"], "ms_after": params["ms_after"]}
     analyzer.compute("waveforms", **window)
     analyzer.compute("templates", operators=["average", "std", "median"])
