@@ -33,3 +33,11 @@ def test_fails_where_tools_are_promised(
     monkeypatch.setenv(name, value)
     with pytest.raises(pytest.fail.Exception, match="'suite2p' is not installed"):
         tool("suite2p")
+
+
+def test_a_tool_that_no_target_installs_is_skipped_there_too(
+    tool: Callable[[str], ToolEnvironment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "1")
+    with pytest.raises(pytest.skip.Exception, match="'deeplabcut' is not installed"):
+        tool("deeplabcut")
