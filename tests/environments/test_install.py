@@ -118,7 +118,7 @@ def test_after_a_kill_the_old_environment_serves_and_the_next_call_cleans_up(
     body = f"""
 import pathlib, time
 from nwbpipe.environments import Tool, _install
-def build(tool, kind, environment, lock, engine):
+def build(tool, kind, environment, lock, engine, base):
     environment.mkdir()
     pathlib.Path({str(tmp_path / "building")!r}).touch()
     time.sleep(60)
