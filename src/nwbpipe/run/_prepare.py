@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import h5py
+
 from nwbpipe.errors import InputError
 from nwbpipe.files import is_below
 from nwbpipe.processors import Context, Input, Processor
@@ -149,13 +151,17 @@ def choose_bindings(
     more than one is accepted, or several inputs are open, the bindings are returned as they are, for `bind` to name
     the candidates.
     """
-    shown = list_media_outputs(reader.records)
+    unbound = {
+        name: declared
+        for name, declared in method.inputs.items()
+        if name not in bindings and isinstance(declared, Input) and not (declared.optional or declared.many)
+    }
+    shown = _list_shown(reader, unbound.values())
     if type(method).prepare is Processor.prepare and not shown:
         return bindings
     candidates = {
         name: [item for item in reader.objects if serves(item, declared) and not is_below(item.path, [*own, *shown])]
-        for name, declared in method.inputs.items()
-        if name not in bindings and isinstance(declared, Input) and not (declared.optional or declared.many)
+        for name, declared in unbound.items()
     }
     if shown:
         bindings = {**bindings, **{name: items[0].path for name, items in candidates.items() if len(items) == 1}}
@@ -175,3 +181,16 @@ def choose_bindings(
             continue
         accepted.append(attempt)
     return accepted[0] if len(accepted) == 1 else bindings
+
+
+def _list_shown(reader: SessionReader, unbound: Collection[Input]) -> Sequence[str]:
+    """Return the paths of what shows results, such as a labelled video, if an input could be bound to it.
+
+    All records are read for it, so only where an object of a type that is asked for has its values in another file.
+    """
+    for item in reader.objects if unbound else ():
+        if any(serves(item, declared) for declared in unbound):
+            stored = reader.file.get(item.path)
+            if isinstance(stored, h5py.Group) and "external_file" in stored:
+                return list_media_outputs(reader.records)
+    return ()
