@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 import urllib.request
-from datetime import UTC, datetime
 from http.cookiejar import CookieJar
 from pathlib import Path
 
-import h5py
 import numpy as np
 
+from benchmarks._nwb import make_session
 from benchmarks._report import note, table
 from benchmarks._watch import watch
-from benchmarks.project import _nwbpipe, _offer_processor, _project, _time_command
+from benchmarks.project import STEPS, _nwbpipe, _offer_processor, _time_command, make_computed_project
 
-_STEPS = 8
 _RATE = 30.0
 
 
@@ -54,15 +50,13 @@ def _report(path: Path, rois: int, frames: int, units: int) -> None:
 
 def write_hour(path: Path, rois: int, frames: int, units: int) -> None:
     """Write a session of imaging and electrophysiology at 30 frames a second, with what an analysis leaves of it."""
-    from pynwb import NWBHDF5IO, NWBFile
+    from pynwb import NWBHDF5IO
     from pynwb.base import Images
-    from pynwb.file import Subject
     from pynwb.image import GrayscaleImage
     from pynwb.ophys import Fluorescence, ImageSegmentation, OpticalChannel
 
     rng = np.random.default_rng(0)
-    nwbfile = NWBFile("an hour", "hour", datetime(2024, 5, 1, 10, tzinfo=UTC), session_id="hour")
-    nwbfile.subject = Subject(subject_id="bench", species="Mus musculus", sex="F", age="P90D")
+    nwbfile = make_session()
     device = nwbfile.create_device("scope", description="d")
     channel = OpticalChannel(name="green", description="d", emission_lambda=520.0)
     plane = nwbfile.create_imaging_plane(
@@ -99,16 +93,8 @@ def write_hour(path: Path, rois: int, frames: int, units: int) -> None:
 
 
 def _dashboard(folder: Path, sessions: int, variables: dict[str, str]) -> None:
-    """Make one session whole, and copy it; then ask for the first page as a browser does."""
-    _project(folder, 1, _STEPS)
-    _time_command(_nwbpipe("run", "--workers", "2"), folder, variables)
-    first = folder / "nwb/s0.nwb"
-    for number in range(1, sessions):
-        path = folder / "nwb" / f"s{number}.nwb"
-        shutil.copyfile(first, path)
-        with h5py.File(path, "r+") as file:
-            file["general/session_id"][()] = f"{number:05}"
-    time.sleep(2.1)  # what has just changed is not kept
+    """Ask for the first page as a browser does."""
+    make_computed_project(folder, sessions, variables)
     _time_command(_nwbpipe("status"), folder, variables)
     server = subprocess.Popen(
         [sys.executable, "-m", "nwbpipe", "serve", "--port", "0"], cwd=folder, env=variables, stdout=subprocess.PIPE,
@@ -137,7 +123,7 @@ def _dashboard(folder: Path, sessions: int, variables: dict[str, str]) -> None:
         ["dashboard", "sessions", "steps", "first page, warm: seconds", "kB", "memory, MB"],
         [
             [
-                "`nwbpipe serve`", str(sessions), str(_STEPS), _judge(min(times), 1, f"{min(times):.2f}"),
+                "`nwbpipe serve`", str(sessions), str(STEPS), _judge(min(times), 1, f"{min(times):.2f}"),
                 f"{len(page) / 1e3:.0f}", _judge(memory, 150, f"{memory:.0f}"),
             ]
         ],
@@ -165,4 +151,4 @@ def _read_memory(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    write_hour(Path(os.fspath(sys.argv[1])), 400, 108_000, 200)
+    write_hour(Path(sys.argv[1]), 400, 108_000, 200)

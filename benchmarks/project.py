@@ -15,7 +15,7 @@ from benchmarks._nwb import write_session
 from benchmarks._report import note, table
 from benchmarks._watch import REPOSITORY
 
-_STEPS = 8
+STEPS = 8
 _POINTS = "[nwbpipe.processors]\ntiny = benchmarks._tiny:Tiny\n"
 _SNAKEFILE = """
 rule all:
@@ -56,15 +56,28 @@ def _project(folder: Path, sessions: int, steps: int) -> None:
     first = write_session(folder / "nwb/s0.nwb", 300)
     with h5py.File(first, "r+") as file:
         file["general/session_id"][()] = "00000"
-    for number in range(1, sessions):
-        path = folder / "nwb" / f"s{number}.nwb"
-        shutil.copyfile(first, path)
-        with h5py.File(path, "r+") as file:
-            file["general/session_id"][()] = f"{number:05}"
+    _copy_session(first, sessions)
     text = 'nwbpipe = 1\n[project]\nname = "b"\nsessions = "nwb://*.nwb"\n[stores]\nnwb = "nwb"\nstate = "state"\n'
     for number in range(steps):
         text += f'[steps.t{number}]\nprocessor = "tiny"\nseed = {number}\ninputs.series = "acquisition/signal"\n'
     (folder / "nwbpipe.toml").write_text(text)
+
+
+def _copy_session(first: Path, sessions: int) -> None:
+    """Copy a session file beside itself, as sessions 1 to `sessions` - 1."""
+    for number in range(1, sessions):
+        path = first.with_name(f"s{number}.nwb")
+        shutil.copyfile(first, path)
+        with h5py.File(path, "r+") as file:
+            file["general/session_id"][()] = f"{number:05}"
+
+
+def make_computed_project(folder: Path, sessions: int, variables: dict[str, str]) -> None:
+    """Make one session whole, and copy it: a project of that many takes hours to compute."""
+    _project(folder, 1, STEPS)
+    _time_command(_nwbpipe("run", "--workers", "2"), folder, variables)
+    _copy_session(folder / "nwb/s0.nwb", sessions)
+    time.sleep(2.1)  # what has just changed is not kept
 
 
 def _time_command(words: list[str], folder: Path, variables: dict[str, str]) -> float:
@@ -126,21 +139,12 @@ def _snakemake(folder: Path, runs: int) -> list[str]:
 
 
 def _status(folder: Path, sessions: int, variables: dict[str, str]) -> None:
-    """Make one session whole, and copy it: a project of that many takes hours to compute."""
-    _project(folder, 1, _STEPS)
-    _time_command(_nwbpipe("run", "--workers", "2"), folder, variables)
-    first = folder / "nwb/s0.nwb"
-    for number in range(1, sessions):
-        path = folder / "nwb" / f"s{number}.nwb"
-        shutil.copyfile(first, path)
-        with h5py.File(path, "r+") as file:
-            file["general/session_id"][()] = f"{number:05}"
-    time.sleep(2.1)  # what has just changed is not kept
+    make_computed_project(folder, sessions, variables)
     shutil.rmtree(Path(os.environ["NWBPIPE_CACHE"]), ignore_errors=True)
     cold = _time_command(_nwbpipe("status"), folder, variables)
     warm = min(_time_command(_nwbpipe("status"), folder, variables) for _ in range(3))
     table(
-        [f"`nwbpipe status`, {sessions} sessions × {_STEPS} steps", "seconds"],
+        [f"`nwbpipe status`, {sessions} sessions × {STEPS} steps", "seconds"],
         [["cold: no index, no identities", f"{cold:.1f}"], ["warm", f"{warm:.2f}"]],
     )
     print()
