@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -25,7 +24,7 @@ from nwbpipe.serve._forms import (
     read_entries,
     read_fields,
 )
-from nwbpipe.serve._pages import Pages, make_session_path
+from nwbpipe.serve._pages import Pages, find_session, make_session_path
 from nwbpipe.serve._spec_edit import (
     FileEdit,
     OpenSpec,
@@ -146,12 +145,12 @@ class EditPages:
 
     def show(self, request: Request) -> Response:
         """Show the form."""
-        project, session = self._find(request)
+        session, project = find_session(self.view, request), self.view.open_project()
         return self._draw(request, session, SpecForm.make(open_for_edit(project, session)))
 
     def accept(self, request: Request, sent: dict[str, str]) -> Response:
         """Show the difference that a form makes, or write it."""
-        project, session = self._find(request)
+        session, project = find_session(self.view, request), self.view.open_project()
         spec = open_for_edit(project, session)
         form = SpecForm.make(spec)
         form.read(sent)
@@ -178,13 +177,6 @@ class EditPages:
             return self._draw(request, session, form, 409, conflict=f"{error.problem.what}. Nothing was written.")
         self.view.look_again()
         return RedirectResponse(request.scope.get("root_path", "") + make_session_path(session.key) + "?saved=1", 303)
-
-    def _find(self, request: Request) -> tuple[Project, Session]:
-        key = f"{request.path_params['subject']}/{request.path_params['session']}"
-        row = self.view.ask(wait=True).by_key.get(key)
-        if row is None or row.session is None:
-            raise HTTPException(404)
-        return self.view.open_project(), row.session
 
     def _draw(
         self, request: Request, session: Session, form: SpecForm, status: int = 200, *, conflict: str = "",

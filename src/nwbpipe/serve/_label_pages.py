@@ -11,9 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from nwbpipe.errors import NwbpipeError
 from nwbpipe.project import Session
 from nwbpipe.review import LabelTable, curate, read_label_table
-from nwbpipe.serve._pages import Pages, make_session_path
-from nwbpipe.serve._trace_pages import find_session
-from nwbpipe.serve._view import ProjectView
+from nwbpipe.serve._pages import Pages, find_session, make_session_path, read_count
+from nwbpipe.serve._view import ProjectView, cut_page
 from nwbpipe.session import SessionFile
 
 LENGTH = 500  # rows of a page
@@ -143,17 +142,12 @@ class LabelPages:
         self, request: Request, session: Session, form: LabelForm, status: int = 200, *, conflict: str = "",
         note: str = "",
     ) -> Response:  # fmt: skip
-        rows = form.table.rows
-        total = max(1, -(-len(rows) // LENGTH))
-        text = request.query_params.get("page", "1")
-        number = min(max(1, int(text)), total) if text.isdecimal() and len(text) < 9 else 1
-        start = (number - 1) * LENGTH
-        page_rows = rows[start : start + LENGTH]
+        page = cut_page(form.table.rows, read_count(request.query_params.get("page", ""), 1), LENGTH)
         return self.pages.draw(
             request, "labels.html", status, title=session.key, subject=session.subject_id,
-            session=session.session_id, form=form, table=form.table, rows=page_rows, start=start, page=number,
-            total=total, facts=list(dict.fromkeys(name for row in page_rows for name in row.facts)),
-            conflict=conflict, note=note,
+            session=session.session_id, form=form, table=form.table, rows=page.rows, start=(page.number - 1) * LENGTH,
+            page=page.number, total=page.total, conflict=conflict, note=note,
+            facts=list(dict.fromkeys(name for row in page.rows for name in row.facts)),
         )  # fmt: skip
 
     def _show_difference(self, request: Request, session: Session, form: LabelForm) -> Response:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from nwbpipe.errors import RequestError
 from nwbpipe.project.plan import STATE_MARKS
 from nwbpipe.provenance import canonical_json, digest
-from nwbpipe.serve._pages import Pages, make_query
+from nwbpipe.serve._pages import Pages, make_query, read_count
 from nwbpipe.serve._processes import RunProcesses
 from nwbpipe.serve._view import ProjectView, Row, Selection, Snapshot, cut_page
 
@@ -65,8 +65,7 @@ class Overview:
             rows = self.view.select(snapshot, selection)
         except RequestError as error:
             mistake = f"{error.problem.what}: {error.problem.found}. {error.problem.expected or ''}"
-        number = request.query_params.get("page", "1")
-        page = cut_page(rows, int(number) if number.isdecimal() and len(number) < 9 else 1, LENGTH)
+        page = cut_page(rows, read_count(request.query_params.get("page", ""), 1), LENGTH)
         names = [name for name in _FIELDS if any(row.session and row.session.fields.get(name) for row in page.rows)]
         cells = [self._make_row(row, snapshot.steps, names) for row in page.rows]
         query = {"where": selection.condition, "search": selection.search, "state": selection.state}

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from markupsafe import Markup, escape
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from nwbpipe import __version__
 from nwbpipe.errors import NwbpipeError
+from nwbpipe.project import Session
 from nwbpipe.project.plan import STATE_MARKS
 from nwbpipe.report import load_environment
+from nwbpipe.serve._view import ProjectView, Row
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -115,3 +118,24 @@ def make_query(**values: Any) -> Markup:
 def make_session_path(key: str) -> str:
     """Return the path of a session's page."""
     return "/session/" + "/".join(quote(part, safe="") for part in key.split("/", 1))
+
+
+def find_row(view: ProjectView, request: Request) -> Row:
+    """Return the row of the session that an address names."""
+    row = view.ask(wait=True).by_key.get(f"{request.path_params['subject']}/{request.path_params['session']}")
+    if row is None:
+        raise HTTPException(404)
+    return row
+
+
+def find_session(view: ProjectView, request: Request) -> Session:
+    """Return the session that an address names."""
+    session = find_row(view, request).session
+    if session is None:
+        raise HTTPException(404)
+    return session
+
+
+def read_count(text: str, default: int = 0) -> int:
+    """Return a whole number of an address; the default if it is none, or beyond all that is counted."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else default

@@ -16,7 +16,7 @@ from nwbpipe.project.state import RunObject
 from nwbpipe.provenance import canonical_json, digest
 from nwbpipe.review import list_label_steps
 from nwbpipe.serve._draw import Drawer
-from nwbpipe.serve._pages import Pages
+from nwbpipe.serve._pages import Pages, find_row
 from nwbpipe.serve._view import ProjectView, Row
 from nwbpipe.session import SessionFile
 from nwbpipe.stores import is_remote
@@ -35,7 +35,7 @@ class SessionPages:
 
     def show(self, request: Request) -> Response:
         """Show the page; its report is asked for by the page itself, as drawing takes seconds."""
-        row = self._find(request)
+        row = find_row(self.view, request)
         session = row.session
         has_file = session is not None and bool(self.drawer.find_state(session))
         steps = self._make_steps(row)
@@ -51,11 +51,11 @@ class SessionPages:
 
     def show_steps(self, request: Request) -> Response:
         """Show the states of the steps alone."""
-        return self.pages.draw_fragment(request, "steps.html", **self._make_steps(self._find(request)))
+        return self.pages.draw_fragment(request, "steps.html", **self._make_steps(find_row(self.view, request)))
 
     def show_report(self, request: Request) -> Response:
         """Show the report's parts."""
-        session = self._find(request).session
+        session = find_row(self.view, request).session
         state = self.drawer.find_state(session) if session is not None else ""
         if session is None or not state:
             raise HTTPException(404)
@@ -68,7 +68,7 @@ class SessionPages:
 
     def show_log(self, request: Request) -> Response:
         """Show the log of a run of this session, its end if it is long."""
-        row = self._find(request)
+        row = find_row(self.view, request)
         run_id = request.path_params["run_id"]
         run = next((run for run in self._list_runs(row.key) if run.run_id == run_id), None)
         # A run object of strangers may name any path: a log is where ours put it.
@@ -82,13 +82,6 @@ class SessionPages:
             request, "log.html", title=f"{run.session} {run.step}", run=run, lines=text.splitlines(),
             is_cut=start > 0, row=row, **self._split(row),
         )  # fmt: skip
-
-    def _find(self, request: Request) -> Row:
-        key = f"{request.path_params['subject']}/{request.path_params['session']}"
-        row = self.view.ask(wait=True).by_key.get(key)
-        if row is None:
-            raise HTTPException(404)
-        return row
 
     def _make_steps(self, row: Row) -> dict[str, Any]:
         plan = self.view.mark_running(row)

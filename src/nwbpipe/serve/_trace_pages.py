@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from markupsafe import Markup
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from nwbpipe.project import Session
 from nwbpipe.serve._aside import AsideReader
-from nwbpipe.serve._pages import Pages, make_query
+from nwbpipe.serve._pages import Pages, find_session, make_query, read_count
+from nwbpipe.serve._series import CHANNELS
 from nwbpipe.serve._view import ProjectView
-
-_CHANNELS = 8
 
 
 class TracePages:
@@ -44,20 +42,11 @@ class TracePages:
 
     def _draw(self, session: Session, request: Request, path: str) -> dict[str, Any]:
         query = request.query_params
-        first = query.get("first", "")
-        number = int(first) if first.isdecimal() and len(first) < 9 else 0
         window = (_read_number(query.get("from")), _read_number(query.get("to")))
-        part = self.reader.call("draw_series", str(session.file), path, *window, number)
+        first = read_count(query.get("first", ""))
+        part = self.reader.call("draw_series", str(session.file), path, *window, first)
         svg = Markup(part.pop("svg"))  # noqa: S704 - drawn by ours, with its texts escaped
         return {**part, "svg": svg, "path": path, "links": _make_links(path, part)}
-
-
-def find_session(view: ProjectView, request: Request) -> Session:
-    """Return the session that an address names."""
-    row = view.ask(wait=True).by_key.get(f"{request.path_params['subject']}/{request.path_params['session']}")
-    if row is None or row.session is None:
-        raise HTTPException(404)
-    return row.session
 
 
 def _read_number(text: str | None) -> float | None:
@@ -83,10 +72,10 @@ def _make_links(path: str, part: dict[str, Any]) -> dict[str, Any]:
         for name, (a, b) in parts.items()
     }
     window = {"from": _write(start), "to": _write(stop)}
-    if part["first"] + _CHANNELS < part["channels"]:
-        links["next channels"] = make_query(path=path, **window, first=part["first"] + _CHANNELS)
+    if part["first"] + CHANNELS < part["channels"]:
+        links["next channels"] = make_query(path=path, **window, first=part["first"] + CHANNELS)
     if part["first"]:
-        links["channels before"] = make_query(path=path, **window, first=max(0, part["first"] - _CHANNELS))
+        links["channels before"] = make_query(path=path, **window, first=max(0, part["first"] - CHANNELS))
     return links
 
 

@@ -12,8 +12,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from nwbpipe.errors import RequestError
 from nwbpipe.report import PALETTE
 from nwbpipe.serve._aside import AsideReader
-from nwbpipe.serve._pages import Pages
-from nwbpipe.serve._trace_pages import find_session
+from nwbpipe.serve._pages import Pages, find_session, read_count
 from nwbpipe.serve._videos import BLOCK, MEDIA_TYPES
 from nwbpipe.serve._view import ProjectView
 from nwbpipe.stores import is_remote
@@ -71,7 +70,7 @@ class VideoPages:
         """Tell the keypoints of a block of frames."""
         session = find_session(self.view, request)
         path, number = self._read_choice(request)
-        first = _read_count(request.query_params.get("first", ""))
+        first = read_count(request.query_params.get("first", ""))
         pose = request.query_params.get("pose", "")
         return JSONResponse(self.reader.call("read_keypoints", str(session.file), path, number, pose, first))
 
@@ -79,14 +78,10 @@ class VideoPages:
         """Tell one frame as a picture."""
         session = find_session(self.view, request)
         path, number = self._read_choice(request)
-        frame = _read_count(request.query_params.get("frame", ""))
+        frame = read_count(request.query_params.get("frame", ""))
         return JSONResponse({"picture": self.reader.call("read_frame", str(session.file), path, number, frame)})
 
     @staticmethod
     def _read_choice(request: Request) -> tuple[str, int]:
         path, _, number = request.query_params.get("video", "").rpartition(" ")
-        return path, _read_count(number)
-
-
-def _read_count(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else 0
+        return path, read_count(number)

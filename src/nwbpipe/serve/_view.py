@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from nwbpipe.errors import NwbpipeError, Problem, WorkError
 from nwbpipe.machine import identify_machine
@@ -332,8 +332,11 @@ def _sort_key(name: str, steps: Sequence[str]) -> Any:
     return lambda row: row.session.fields.get(name, "") if row.session is not None else ""
 
 
+_T = TypeVar("_T")
+
+
 @dataclass(frozen=True)
-class Page:
+class Page(Generic[_T]):
     """One page of rows.
 
     Attributes
@@ -346,13 +349,13 @@ class Page:
         Number of rows of all pages.
     """
 
-    rows: list[Row]
+    rows: list[_T]
     number: int
     total: int
     size: int
 
 
-def cut_page(rows: Sequence[Row], number: int, length: int) -> Page:
+def cut_page(rows: Sequence[_T], number: int, length: int) -> Page[_T]:
     """Return a page of rows; a number out of range is that of the nearest page."""
     total = max(1, -(-len(rows) // length))
     number = min(max(1, number), total)
