@@ -35,9 +35,9 @@ def _arrays_stay_in_the_folder() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_io, "_COPIED", 64)
-        session_zarr._images.clear()
+        session_zarr._find_image.cache_clear()
         yield
-    session_zarr._images.clear()
+    session_zarr._find_image.cache_clear()
 
 
 def identify_all(location: Path) -> dict[str, str]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 from pathlib import Path
 
 import pytest
 
 from nwbpipe.errors import FileAccessError, RequestError, UnknownNameError
 from nwbpipe.stores import Stores, open_store
+from nwbpipe.stores._fsspec import FsspecStore
 
 
 @pytest.fixture
@@ -87,3 +91,11 @@ def test_the_environment_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_opening_a_store_asks_nobody() -> None:
     assert open_store("s3://no-such-bucket/x").root == "s3://no-such-bucket/x"
+
+
+def test_another_package_of_azure_is_not_the_one_of_blobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("azure.")]:
+        monkeypatch.delitem(sys.modules, name)
+    azure = module_from_spec(ModuleSpec("azure", None, is_package=True))
+    monkeypatch.setitem(sys.modules, "azure", azure)
+    assert isinstance(open_store("az://container"), FsspecStore)

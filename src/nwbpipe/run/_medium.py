@@ -105,7 +105,12 @@ def _may_hold(session: SessionFile, run_id: str) -> bool:
 
 def remove_unused_media(session: SessionFile, step: str | None = None) -> list[MediumRemoval]:
     """Remove the media of runs that were replaced, or whose results were removed; of one step, or of all."""
-    records, named = session.read(_read_media)
+    return _remove_unused(session, *session.read(_read_media), step)
+
+
+def _remove_unused(
+    session: SessionFile, records: Sequence[RunRecord], named: Sequence[tuple[str, str]], step: str | None = None
+) -> list[MediumRemoval]:
     return [
         MediumRemoval(
             record.step,
@@ -140,7 +145,7 @@ def remove_expired_media(session: SessionFile, now: datetime | None = None) -> l
     says of it.
     """
     now = now or datetime.now(UTC)
-    removals = []
+    removals, is_retired = [], False
     records, named = session.read(_read_media)
     for record in records:
         media = list_media(record)
@@ -154,12 +159,15 @@ def remove_expired_media(session: SessionFile, now: datetime | None = None) -> l
             ]
             stays = next(filter(None, changes), "")
             if not stays:
+                is_retired = True
                 retry_after_conflicts(partial(_retire, session, record, now))
         except (NwbpipeError, OSError) as error:
             stays = str(error).partition("\n")[0]
         if stays:
             removals += [MediumRemoval(record.step, build_medium_path(session, name), stays) for name in media]
-    return removals + remove_unused_media(session)
+    if is_retired:
+        records, named = session.read(_read_media)
+    return removals + _remove_unused(session, records, named)
 
 
 def _retire(session: SessionFile, record: RunRecord, now: datetime) -> None:

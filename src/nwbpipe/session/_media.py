@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -206,15 +206,7 @@ def _has_content(store: Store, path: str, note: Mapping[str, Any]) -> bool:
 
 
 def _hash(file: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    for block in _iter_blocks(file):
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def _iter_blocks(file: IO[bytes]) -> Iterator[bytes]:
-    while block := file.read(_BLOCK):
-        yield block
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def _explain_taken(where: str) -> FileAccessError:

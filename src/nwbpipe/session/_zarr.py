@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import NoReturn, TypeVar
 
 import h5py
@@ -21,9 +20,6 @@ from nwbpipe.session._reader import SessionReader, Version
 from nwbpipe.session._session_file import SessionChange, SessionFile
 
 T = TypeVar("T")
-_KEPT = 4  # folders whose structure stays in memory: an array that is read lazily opens its file again and again
-_images: OrderedDict[Path, tuple[str, FolderImage]] = OrderedDict()
-_lock = Lock()
 
 
 class ZarrSessionFile(SessionFile):
@@ -151,15 +147,6 @@ class ZarrSessionFile(SessionFile):
         self.require_changeable()
 
 
-def _find_image(path: Path, tag: str) -> FolderImage:
-    with _lock:
-        cached = _images.get(path)
-        if cached is not None and cached[0] == tag:
-            _images.move_to_end(path)
-            return cached[1]
-    image = build_image(path)
-    with _lock:
-        _images[path] = tag, image
-        while len(_images) > _KEPT:
-            _images.popitem(last=False)
-    return image
+@lru_cache(maxsize=4)  # an array that is read lazily opens its file again and again
+def _find_image(path: Path, _tag: str) -> FolderImage:
+    return build_image(path)

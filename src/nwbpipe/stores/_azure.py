@@ -32,7 +32,9 @@ _REAL = ".blob.core.windows.net"
 
 def has_azure() -> bool:
     """Return True if the package of Azure's client is installed."""
-    return find_spec("azure") is not None and find_spec("azure.storage.blob") is not None
+    with suppress(ModuleNotFoundError):  # another package of Azure may be there
+        return find_spec("azure.storage.blob") is not None
+    return False
 
 
 class AzureStore(Store):
