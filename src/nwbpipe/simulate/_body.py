@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -126,7 +126,6 @@ def write_dlc_project(folder: Path | str, truth: BodyTruth, *, frames: Sequence[
         The project's config.yaml.
     """
     pillow: Any = require("PIL.Image", "pillow")
-    pandas: Any = require("pandas", "pandas")
     folder, numbers = Path(folder), sorted(set(frames))
     labels = folder / "labeled-data" / truth.video.stem
     labels.mkdir(parents=True, exist_ok=True)
@@ -134,17 +133,23 @@ def write_dlc_project(folder: Path | str, truth: BodyTruth, *, frames: Sequence[
     names = {frame: f"img{frame:04d}.png" for frame in numbers}
     for frame, image in _read_frames(truth.video, numbers):
         pillow.fromarray(image).save(labels / names[frame])
-    points = np.where(truth.visible[..., None], truth.keypoints, np.nan)[numbers]
-    columns = pandas.MultiIndex.from_product(
-        [[scorer], list(truth.bodyparts), ["x", "y"]], names=["scorer", "bodyparts", "coords"]
-    )
-    index = pandas.MultiIndex.from_tuples([("labeled-data", truth.video.stem, names[frame]) for frame in numbers])
-    table = pandas.DataFrame(points.reshape(len(numbers), -1), index=index, columns=columns)
-    table.to_csv(labels / f"CollectedData_{scorer}.csv")
-    table.to_hdf(labels / f"CollectedData_{scorer}.h5", key="df_with_missing", mode="w")
+    write_label_tables(labels, truth, names, scorer)
     config = folder / "config.yaml"
     config.write_text(_format_config(truth, folder.name, scorer), encoding="ascii")
     return config
+
+
+def write_label_tables(folder: Path, truth: BodyTruth, images: Mapping[int, str], scorer: str) -> None:
+    """Write the labels of a video's images, by the numbers of their frames, as DeepLabCut's GUI does."""
+    pandas: Any = require("pandas", "pandas")
+    points = np.where(truth.visible[..., None], truth.keypoints, np.nan)[list(images)]
+    columns = pandas.MultiIndex.from_product(
+        [[scorer], list(truth.bodyparts), ["x", "y"]], names=["scorer", "bodyparts", "coords"]
+    )
+    index = pandas.MultiIndex.from_tuples([("labeled-data", folder.name, name) for name in images.values()])
+    table = pandas.DataFrame(points.reshape(len(images), -1), index=index, columns=columns)
+    table.to_csv(folder / f"CollectedData_{scorer}.csv")
+    table.to_hdf(folder / f"CollectedData_{scorer}.h5", key="df_with_missing", mode="w")
 
 
 def _format_config(truth: BodyTruth, name: str, scorer: str) -> str:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from nwbpipe.simulate._body import BodyTruth
-from nwbpipe.simulate._common import require
+from nwbpipe.simulate._body import BodyTruth, write_label_tables
 
 
 def label_pose_project(folder: Path | str, truths: Mapping[str, BodyTruth], *, scorer: str = "nwbpipe") -> int:
@@ -31,19 +27,11 @@ def label_pose_project(folder: Path | str, truths: Mapping[str, BodyTruth], *, s
     int
         Number of labelled images.
     """
-    pandas: Any = require("pandas", "pandas")
     count = 0
     for video, truth in truths.items():
         labels = Path(folder) / "labeled-data" / video
         names = sorted(path.name for path in labels.glob("img*.png"))
-        numbers = [int(name.removeprefix("img").removesuffix(".png")) for name in names]
-        points = np.where(truth.visible[..., None], truth.keypoints, np.nan)[numbers]
-        columns = pandas.MultiIndex.from_product(
-            [[scorer], list(truth.bodyparts), ["x", "y"]], names=["scorer", "bodyparts", "coords"]
-        )
-        index = pandas.MultiIndex.from_tuples([("labeled-data", video, name) for name in names])
-        table = pandas.DataFrame(points.reshape(len(names), -1), index=index, columns=columns)
-        table.to_csv(labels / f"CollectedData_{scorer}.csv")
-        table.to_hdf(labels / f"CollectedData_{scorer}.h5", key="df_with_missing", mode="w")
-        count += len(names)
+        images = {int(name.removeprefix("img").removesuffix(".png")): name for name in names}
+        write_label_tables(labels, truth, images, scorer)
+        count += len(images)
     return count
