@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from nwbpipe.environments import Tool
 from nwbpipe.errors import InputError
-from nwbpipe.processors._base import Context, Input, Params, Results
-from nwbpipe.processors._project_scope import Folder, ProjectProcessor
+from nwbpipe.processors._base import Input, Params
+from nwbpipe.processors._project_scope import Folder
 from nwbpipe.processors.pose._deeplabcut_train import DEEPLABCUT, list_weights
-from nwbpipe.processors.pose._models import write_files, write_json
+from nwbpipe.processors.pose._load import LoadParams, LoadProcessor
 from nwbpipe.provenance import canonical_json, digest, identify_file
 
 
-class DeepLabCutModelParams(Params):
+class DeepLabCutModelParams(LoadParams):
     """Parameters of ``deeplabcut_model``."""
 
-    likelihood_cutoff: float = Field(
-        0.6,
-        ge=0,
-        le=1,
-        description="Likelihood from which on a keypoint counts as found, in what is said of results.",
-    )
 
-
-class DeepLabCutModel(ProjectProcessor):
+class DeepLabCutModel(LoadProcessor):
     """A network that was trained with DeepLabCut 3 (PyTorch), by its window or a script, taken as it is.
 
     The folder is ``train`` of a shuffle: ``dlc-models-pytorch/iteration-…/…shuffle…/train``. Its best snapshot
@@ -56,13 +47,3 @@ class DeepLabCutModel(ProjectProcessor):
             msg = "the model has no configuration"
             raise InputError(msg, where=str(folder), expected="pytorch_config.yaml", found="none")
         return digest(canonical_json([identify_file(path).sha256 for path in (*paths, config)]))
-
-    def prepare_folders(self, context: Context) -> Mapping[str, Any]:
-        """Return no facts: the folder was looked at to identify it."""
-        return {}
-
-    def make(self, folder: Path, results: Results, context: Context) -> None:
-        """Write the artefact's files."""
-        write_files(folder, results)
-        model = {**results.summary, "likelihood_cutoff": context.params.likelihood_cutoff, "loaded": True}
-        write_json(folder / "model.json", model)

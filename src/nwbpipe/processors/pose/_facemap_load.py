@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
 from nwbpipe.environments import Tool
 from nwbpipe.errors import InputError
-from nwbpipe.processors._base import Context, Input, Params, Results
-from nwbpipe.processors._project_scope import Folder, ProjectProcessor
+from nwbpipe.processors._base import Input, Params
+from nwbpipe.processors._project_scope import Folder
 from nwbpipe.processors.face import FACEMAP
-from nwbpipe.processors.pose._models import write_files, write_json
+from nwbpipe.processors.pose._load import LoadParams, LoadProcessor
 from nwbpipe.provenance import identify_file
 
 #: The keypoints of Facemap's own networks, in its order.
@@ -36,7 +36,7 @@ FACEMAP_KEYPOINTS = (
 )
 
 
-class FacemapModelParams(Params):
+class FacemapModelParams(LoadParams):
     """Parameters of ``facemap_model``."""
 
     keypoints: tuple[str, ...] = Field(
@@ -45,15 +45,9 @@ class FacemapModelParams(Params):
         description="Names of the keypoints in the order of the network, which does not know them; by default those "
         "of Facemap's own networks.",
     )
-    likelihood_cutoff: float = Field(
-        0.6,
-        ge=0,
-        le=1,
-        description="Likelihood from which on a keypoint counts as found, in what is said of results.",
-    )
 
 
-class FacemapModel(ProjectProcessor):
+class FacemapModel(LoadProcessor):
     """A network for keypoints that was trained with Facemap, by its window or a script, taken as it is.
 
     The folder has one file ``.pt``: the weights as Facemap saves them. They are read without running code that may be
@@ -77,13 +71,3 @@ class FacemapModel(ProjectProcessor):
             listed = ", ".join(path.name for path in files) or "none"
             raise InputError(msg, where=str(folder), expected="one file .pt", found=listed)
         return identify_file(files[0]).sha256
-
-    def prepare_folders(self, context: Context) -> Mapping[str, Any]:
-        """Return no facts: the folder was looked at to identify it."""
-        return {}
-
-    def make(self, folder: Path, results: Results, context: Context) -> None:
-        """Write the artefact's files."""
-        write_files(folder, results)
-        model = {**results.summary, "likelihood_cutoff": context.params.likelihood_cutoff, "loaded": True}
-        write_json(folder / "model.json", model)
