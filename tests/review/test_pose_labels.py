@@ -222,9 +222,10 @@ def test_times_that_are_aligned_later_do_not_matter(lab: Path) -> None:
     assert import_pose_labels(lab / "box", [lab / "a.nwb"])
 
 
-def test_kmeans_takes_frames_that_look_different(tmp_path: Path) -> None:
-    """A video that stands still but for two moments: these are among few frames."""
-    frames = np.full((40, 32, 48, 3), 90, np.uint8)
+@pytest.mark.parametrize("noise", [1, 4])
+def test_kmeans_takes_frames_that_look_different(tmp_path: Path, noise: int) -> None:
+    """A video that stands still, with or without noise, but for two moments: these are among few frames."""
+    frames = 90 + np.random.default_rng(0).integers(0, noise, (40, 32, 48, 3), np.uint8)
     frames[7, :16], frames[30, :, 24:] = 255, 0
     truth = simulate_body_video(tmp_path / "v.avi", n_frames=40)
     write_video_session(tmp_path / "s.nwb", truth, data=frames)

@@ -74,8 +74,9 @@ def compare_models(store: Path | str, *addresses: str) -> ModelComparison:
         msg = "models are compared with each other"
         raise RequestError(msg, expected="two addresses or more", found=", ".join(addresses) or "none")
     artefacts = [find_model(Path(store), address) for address in addresses]
-    models = [_read_errors(artefact) for artefact in artefacts]
-    tests = [_read_test(artefact) for artefact in artefacts]
+    contents = [(artefact, _read_json(artefact, "model.json")) for artefact in artefacts]
+    models = [_read_errors(artefact, content) for artefact, content in contents]
+    tests = [_read_test(artefact, content) for artefact, content in contents]
     for model, test in zip(models[1:], tests[1:], strict=True):
         pair = f"{models[0].model} and {model.model}"
         if list(model.keypoints) != list(models[0].keypoints):
@@ -117,8 +118,7 @@ def _read_json(artefact: StoredArtefact, name: str) -> Any:
         raise InputError(msg, where=artefact.address, expected=name, found=str(error)) from error
 
 
-def _read_errors(artefact: StoredArtefact) -> ModelErrors:
-    model = _read_json(artefact, "model.json")
+def _read_errors(artefact: StoredArtefact, model: Any) -> ModelErrors:
     try:
         test = model["evaluation"]["test"]
         keypoints = {"all": test["all"], **{part: test[part]["all"] for part in model["bodyparts"]}}
@@ -130,10 +130,10 @@ def _read_errors(artefact: StoredArtefact) -> ModelErrors:
     return ModelErrors(artefact.address, str(network), model.get("best_epoch"), keypoints)
 
 
-def _read_test(artefact: StoredArtefact) -> dict[str, tuple[str, str]]:
+def _read_test(artefact: StoredArtefact, model: Any) -> dict[str, tuple[str, str]]:
     """Return the digests of the image and the labels of each test frame, by its name."""
     index = _read_json(artefact, "training_index.json")
-    names: Sequence[str] = _read_json(artefact, "model.json")["evaluation"]["test"]["frames"]
+    names: Sequence[str] = model["evaluation"]["test"]["frames"]
     try:
         return {name: (index[name]["image"], index[name]["labels"]) for name in names}
     except (KeyError, TypeError) as error:

@@ -100,8 +100,7 @@ def read_label_table(reader: SessionReader, step: str) -> LabelTable:
         expected = ", ".join(list_label_steps(reader)) or None
         raise UnknownNameError(msg, where=reader.file.filename, expected=expected, found=step)
     curation = find_current_record(reader.records, name_curation(step))
-    curation = curation if curation is not None and _is_of(curation, run) else None
-    values = curation.parameters if curation is not None else {}
+    values = curation.parameters if curation is not None and _is_of(curation, run) else {}
     names, facts = _read_units(reader.file, units[1]) if units is not None else _read_rois(reader.file[path])
     for verdict in read_verdicts(reader, step):
         if verdict.of in ("roi", "unit") and verdict.about == step and verdict.row < len(names):
@@ -112,7 +111,7 @@ def read_label_table(reader: SessionReader, step: str) -> LabelTable:
         "unit" if units is not None else "roi",
         [LabelRow(name, fact, labels.get(name, "")) for name, fact in zip(names, facts, strict=True)],
         str(values.get("who", "")),
-        describe_state(run, find_current_record(reader.records, name_curation(step))),
+        describe_state(run, curation),
         any(values.get(name) for name in ("merges", "splits", "removed")),
     )
 
