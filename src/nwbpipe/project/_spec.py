@@ -119,6 +119,12 @@ class ProjectSpec:
         """Folder of the project file, which relative roots are relative to."""
         return self.path.parent
 
+    @property
+    def local_folders(self) -> list[Path]:
+        """The project's folder, and the roots of the stores that are on this machine, without links."""
+        roots = [Path(root) for roots in self.stores.values() for root in roots if not is_remote(root)]
+        return [folder.resolve() for folder in (self.folder, *roots)]
+
     @cached_property
     def open_stores(self) -> Stores:
         """The stores: what ``raw://…`` means in the sessions' specs."""

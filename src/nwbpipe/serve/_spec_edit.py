@@ -73,8 +73,7 @@ def open_for_edit(project: Project, session: Session) -> OpenSpec:
         raise RequestError(msg, where=session.key, found=str(session.spec or session.file), hint=hint)
     path = Path(session.spec)
     text = read_spec_text(path, stores=project.spec.open_stores)
-    roots = [Path(root) for roots in project.spec.stores.values() for root in roots if not is_remote(root)]
-    allowed = [root.resolve() for root in (text.root, project.spec.folder, *roots)]
+    allowed = [text.root.resolve(), *project.spec.local_folders]
     contents = {}
     for file in text.files:
         if not any(file.resolve().is_relative_to(root) for root in allowed):

@@ -15,7 +15,6 @@ from nwbpipe.serve._aside import AsideReader
 from nwbpipe.serve._pages import Pages, find_session, read_count
 from nwbpipe.serve._videos import BLOCK, MEDIA_TYPES
 from nwbpipe.serve._view import ProjectView
-from nwbpipe.stores import is_remote
 
 
 class VideoPages:
@@ -57,9 +56,7 @@ class VideoPages:
         session = find_session(self.view, request)
         path, number = self._read_choice(request)
         file = Path(self.reader.call("locate_video", str(session.file), path, number)).resolve()
-        spec = self.view.open_project().spec
-        roots = [Path(root) for store in spec.stores.values() for root in store if not is_remote(root)]
-        if not any(file.is_relative_to(root.resolve()) for root in (spec.folder, *roots)):
+        if not any(map(file.is_relative_to, self.view.open_project().spec.local_folders)):
             msg = "the video lies outside the project's folders"
             raise RequestError(msg, where=path, found=str(file), hint="add its folder to [stores] in nwbpipe.toml")
         if file.suffix.lower() not in MEDIA_TYPES or not file.is_file():
