@@ -90,7 +90,7 @@ class _Part:
 
 
 def list_series(location: str) -> list[dict[str, Any]]:
-    """Return the series of a file that can be drawn as lines: path, number of samples and channels, unit."""
+    """Return the series of a file that can be drawn as lines: path, number of samples and channels."""
 
     def read(reader: SessionReader) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = []
@@ -140,7 +140,7 @@ def read_window(
     RequestError
         If there is no such series.
     """
-    if len(path) > _LONGEST_PATH or "\0" in path or _find_lines(file, find_nwb_object(file, path)) is None:
+    if len(path) > _LONGEST_PATH or _find_lines(file, find_nwb_object(file, path)) is None:
         raise RequestError("the file has no such series", found=path[:_LONGEST_PATH])
     series = Series(file[path])
     limits = series.limits

@@ -78,7 +78,7 @@ def _list_keypoints(group: h5py.Group) -> list[tuple[str, h5py.Group]]:
 
 
 def _get(file: h5py.File, path: str, kind: str) -> h5py.Group:
-    item = find_nwb_object(file, path) if "\0" not in path else None
+    item = find_nwb_object(file, path)
     if item is None or kind not in item.lineage:
         raise RequestError(f"the file has no such {kind}", found=path[:1000])
     return file[path]

@@ -49,7 +49,7 @@ def list_nwb_objects(file: h5py.File) -> list[NwbObject]:
 def find_nwb_object(file: h5py.File, path: str) -> NwbObject | None:
     """Return the NWB object at a path of an open file; None if there is none, or a link stands there."""
     parent, _, name = path.rpartition("/")
-    group = file.get(parent or "/")
+    group = file.get(parent or "/") if "\0" not in path else None
     if not name or not isinstance(group, h5py.Group) or not isinstance(group.get(name, getlink=True), h5py.HardLink):
         return None
     item = group[name].id
