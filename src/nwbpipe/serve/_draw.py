@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from nwbpipe.errors import NwbpipeError, show_text
+from nwbpipe.machine import child_python, close_python_path
 from nwbpipe.project import Session
 from nwbpipe.report import compute_state
 from nwbpipe.session import SessionFile
@@ -70,9 +71,12 @@ class Drawer:
 
 
 def _draw_aside(location: str) -> Drawing:
-    command = [sys.executable, "-P", "-m", "nwbpipe.serve._draw", location]
+    command = child_python("-m", "nwbpipe.serve._draw", location)
+    variables = close_python_path(os.environ)
     try:
-        ended = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, stdin=subprocess.DEVNULL)
+        ended = subprocess.run(
+            command, capture_output=True, timeout=_TIMEOUT_S, stdin=subprocess.DEVNULL, env=variables
+        )
     except subprocess.TimeoutExpired:
         return Drawing(problem=f"the report was not drawn within {_TIMEOUT_S:g} s: `nwbpipe report` has no limit")
     if ended.returncode:

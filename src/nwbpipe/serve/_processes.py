@@ -6,7 +6,6 @@ import itertools
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from nwbpipe.errors import RequestError
+from nwbpipe.machine import child_python, close_python_path
 
 _MOST = 4  # processes at once
 _KEPT = 8  # that have ended
@@ -83,11 +83,11 @@ class RunProcesses:
             if len(running) >= _MOST:
                 msg = "too many runs were started from here"
                 raise RequestError(msg, expected=f"at most {_MOST} at once", hint="wait for one to end, or stop it")
-            command = [sys.executable, "-P", "-m", "nwbpipe", "run", *options]
             output = tempfile.TemporaryFile()  # noqa: SIM115 - it is read while the process writes
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-            )
+                child_python("-m", "nwbpipe", "run", *options), stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, env=close_python_path(os.environ), start_new_session=True,
+            )  # fmt: skip
             started = RunProcess(next(self._numbers), title, process, output)
             ended = [item for item in self._processes if item.process.poll() is not None]
             for item in ended[: -_KEPT + 1]:
