@@ -29,10 +29,10 @@ esac"""
 def cards(stand_ins: StandIns, own_places: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     stand_ins.add("nvidia-smi", CARDS)
-    for cached in (list_gpus, read_gpu_memory):
+    for cached in (list_gpus, _devices._ask_nvidia):
         cached.cache_clear()
     yield
-    for cached in (list_gpus, read_gpu_memory):
+    for cached in (list_gpus, _devices._ask_nvidia):
         cached.cache_clear()
 
 

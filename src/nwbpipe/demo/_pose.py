@@ -25,11 +25,7 @@ from nwbpipe.simulate import BodyTruth, simulate_body_video, write_dlc_project
 
 _LABELLED, _FRAMES = 48, 240
 _RATE_HZ, _SIGNAL_HZ = 30.0, 100.0
-_NEEDS = (
-    "deeplabcut",
-    "kinematics",
-    "labeled_video",
-)  # processors whose tools are looked for before anything is done
+_NEEDS = ("deeplabcut", "kinematics", "labeled_video")  # processors whose tools are looked for first
 _SPEC = """\
 nwbpipe: 1
 subject: {subject_id: simbody, species: Mus musculus, sex: F, age: P90D}

@@ -50,8 +50,9 @@ class RangeServer:
         self.failure: NwbpipeError | None = None
         self._token = secrets.token_bytes(TOKEN_BYTES)
         self._files = list(files)
-        self._server = _Server(("127.0.0.1", 0), _make_handler(self))
-        self._servers: list[socketserver.BaseServer] = [self._server]
+        port = _Server(("127.0.0.1", 0), _make_handler(self))
+        self._port = port.server_address[1]
+        self._servers: list[socketserver.BaseServer] = [port]
         self._socket = None if folder is None else folder / SOCKET
         if self._socket is not None:
             try:
@@ -66,7 +67,7 @@ class RangeServer:
     def access(self) -> dict[str, object]:
         """Port, token and, where there is one, path of the socket that a client process needs, as JSON values."""
         socket_path = {} if self._socket is None else {"socket": str(self._socket)}
-        return {"port": self._server.server_address[1], "token": self._token.hex(), **socket_path}
+        return {"port": self._port, "token": self._token.hex(), **socket_path}
 
     def __enter__(self) -> RangeServer:
         for thread in self._threads:

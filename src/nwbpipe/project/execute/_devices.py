@@ -30,32 +30,31 @@ def list_gpus() -> tuple[str, ...]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return tuple(name.strip() for name in named.split(",") if name.strip() and name.strip() != "-1")
-    try:
-        answer = subprocess.run(  # a fixed command, without a shell
-            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],  # noqa: S607
-            capture_output=True, text=True, timeout=30, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    return tuple(line.strip() for line in answer.stdout.splitlines() if line.strip())
+    return tuple(index for index, _, _ in _ask_nvidia())
+
+
+def read_gpu_memory() -> dict[str, float]:
+    """Return the memory in GB of the GPUs, by index and by UUID; empty where nvidia-smi can't tell."""
+    return {
+        name: int(size) * 2**20 / 1e9  # from MiB; "[N/A]" where the driver does not say
+        for *names, size in _ask_nvidia()
+        if size.isdigit()
+        for name in names
+    }
 
 
 @cache
-def read_gpu_memory() -> dict[str, float]:
-    """Return the memory in GB of the GPUs, by index and by UUID; empty where nvidia-smi can't tell."""
+def _ask_nvidia() -> tuple[tuple[str, str, str], ...]:
+    """Return index, UUID and memory of each GPU as nvidia-smi prints them; none if it is not there, or fails."""
     try:
         answer = subprocess.run(  # a fixed command, without a shell
             ["nvidia-smi", "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"],  # noqa: S607
             capture_output=True, text=True, timeout=30, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
-        return {}
-    memory = {}
-    for line in answer.stdout.splitlines():
-        index, uuid, size = [*map(str.strip, line.split(",")), "", ""][:3]
-        if size.isdigit():  # in MiB; "[N/A]" where the driver does not say
-            memory[index] = memory[uuid] = int(size) * 2**20 / 1e9
-    return memory
+        return ()
+    rows = ([*map(str.strip, line.split(",")), "", ""] for line in answer.stdout.splitlines() if line.strip())
+    return tuple((index, uuid, size) for index, uuid, size, *_ in rows)
 
 
 def _lock_folder() -> Path:

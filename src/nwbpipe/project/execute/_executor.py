@@ -88,9 +88,8 @@ class Capacity:
     def _have_gpus(self, jobs: Sequence[Resources]) -> bool:
         """Return True if jobs can run side by side on the GPUs; which of them each gets is chosen where it runs."""
         memory = [*self.gpu_memory_gb[: self.gpu], *[0.0] * (self.gpu - len(self.gpu_memory_gb))]
-        free = sorted(
-            size or _UNKNOWN for size in memory
-        )  # whole GPUs first, so that the large ones are left to be shared
+        # Jobs that take a GPU whole get the small ones, so that the large ones are left to be shared.
+        free = sorted(size or _UNKNOWN for size in memory)
         shared = [job for job in jobs if job.gpu and job.gpu_memory_gb]
         unshared = sum(job.gpu for job in jobs if not job.gpu_memory_gb)
         if unshared > len(free):

@@ -195,9 +195,10 @@ class _StepEvaluator:
     def evaluate_offers(self, step: Step, earlier: Sequence[StepState]) -> list[SessionOffer]:
         """Return the session's inputs for a step of project scope."""
         runs = self._expand_runs(step, earlier)
-        absent = find_absent_input(step, self.content.candidates, self.output_paths, self.given_paths)
-        if isinstance(runs, StepState) and runs.state == "blocked" and absent is not None and not self.content.error:
-            return [SessionOffer(self._make_state(step, "ignored", f"it has no object for the input {absent!r}"))]
+        if isinstance(runs, StepState) and runs.state == "blocked" and not self.content.error:
+            absent = find_absent_input(step, self.content.candidates, self.output_paths, self.given_paths)
+            if absent is not None:
+                runs = self._make_state(step, "ignored", f"it has no object for the input {absent!r}")
         return [SessionOffer(runs)] if isinstance(runs, StepState) else [self._make_offer(step, run) for run in runs]
 
     def _expand_runs(self, step: Step, earlier: Sequence[StepState]) -> list[StepRun] | StepState:

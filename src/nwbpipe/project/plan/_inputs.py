@@ -119,11 +119,7 @@ def _list_named(
     candidates: Sequence[NwbObject], output_paths: Sequence[str], given_paths: Sequence[str]
 ) -> list[NwbObject]:
     """Return the objects that a path means: what no step wrote, or a person gave."""
-    return [
-        item
-        for item in candidates
-        if not is_below(item.path, output_paths) or (given_paths and is_below(item.path, given_paths))
-    ]
+    return [item for item in candidates if not is_below(item.path, output_paths) or is_below(item.path, given_paths)]
 
 
 def _bind_objects(chosen: Mapping[str, NwbObject]) -> dict[str, BoundInput]:
