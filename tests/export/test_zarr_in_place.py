@@ -146,8 +146,18 @@ def test_values_of_any_kind_and_layout_arrive(tmp_path: Path) -> None:
 
 def test_the_bytes_that_are_kept_are_bounded(zarr_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_image, "_CACHED", 1000)
+    kept, read_chunk = [], _image.ImageReader._read_chunk
+
+    def read_and_count(self: _image.ImageReader, row: int) -> bytes:
+        chunk = read_chunk(self, row)
+        kept.append(sum(map(len, self._chunks.values())))
+        return chunk
+
+    monkeypatch.setattr(_image.ImageReader, "_read_chunk", read_and_count)
     with SessionFile.at(zarr_folder).open() as reader, h5py.File(zarr_folder.parent / "session.nwb") as file:
         np.testing.assert_array_equal(reader.file[MOVIE][()], file[MOVIE][()])
+        assert len(kept) > 100
+        assert max(kept) <= 1000
 
 
 def test_a_change_of_the_folder_is_seen(zarr_folder: Path, tmp_path: Path) -> None:

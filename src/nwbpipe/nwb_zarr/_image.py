@@ -9,6 +9,7 @@ is used.
 from __future__ import annotations
 
 import io
+from abc import abstractmethod
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -23,18 +24,17 @@ _PAGE = 2**14
 _CACHED = 2**26  # bytes of chunks that an open file keeps
 
 
-class Pages(io.RawIOBase):
-    """A file in memory whose holes take no place."""
+class _PositionedFile(io.RawIOBase):
+    """A file that is read from a position on."""
 
-    def __init__(self) -> None:
-        self._pages: dict[int, bytearray] = {}
-        self._at = self.size = 0
+    def __init__(self, size: int) -> None:
+        self.size, self._at = size, 0
+
+    @abstractmethod
+    def read_into(self, view: memoryview, at: int) -> None:
+        """Fill a view with the bytes from a position on."""
 
     def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def writable(self) -> bool:
         """Return True."""
         return True
 
@@ -50,6 +50,26 @@ class Pages(io.RawIOBase):
         """Go to a position."""
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
         return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Read bytes."""
+        view = memoryview(buffer).cast("B")
+        count = max(min(len(view), self.size - self._at), 0)
+        self.read_into(view[:count], self._at)
+        self._at += count
+        return count
+
+
+class Pages(_PositionedFile):
+    """A file in memory whose holes take no place."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self._pages: dict[int, bytearray] = {}
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
 
     def truncate(self, size: int | None = None) -> int:
         """Change the size; what lies behind it is never read."""
@@ -77,14 +97,6 @@ class Pages(io.RawIOBase):
             page = self._pages.get(number)
             view[filled : filled + count] = bytes(count) if page is None else page[within : within + count]
             filled += count
-
-    def readinto(self, buffer: Any) -> int:
-        """Read bytes."""
-        view = memoryview(buffer).cast("B")
-        count = max(min(len(view), self.size - self._at), 0)
-        self.read_into(view[:count], self._at)
-        self._at += count
-        return count
 
 
 class FolderImage:
@@ -139,7 +151,7 @@ class FolderImage:
         return h5py.File(name, "r", driver="fileobj", fileobj=reader), reader
 
 
-class ImageReader(io.RawIOBase):
+class ImageReader(_PositionedFile):
     """One open image: pages, and chunks from the folder at their addresses.
 
     Attributes
@@ -149,44 +161,23 @@ class ImageReader(io.RawIOBase):
     """
 
     def __init__(self, image: FolderImage) -> None:
-        self._image, self._at = image, 0
+        super().__init__(image.pages.size)
+        self._image = image
         self._chunks: OrderedDict[int, bytes] = OrderedDict()
         self._kept = 0
         self.failure: Exception | None = None
 
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a position."""
-        size = self._image.pages.size
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: size}[whence]
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        """Read bytes."""
-        image, view = self._image, memoryview(buffer).cast("B")
-        count = max(min(len(view), image.pages.size - self._at), 0)
-        first, stop = self._at, self._at + count
-        image.pages.read_into(view[:count], first)
-        row = max(int(np.searchsorted(image.starts, first, side="right")) - 1, 0)
+    def read_into(self, view: memoryview, at: int) -> None:
+        """Fill a view with the bytes from a position on."""
+        image, stop = self._image, at + len(view)
+        image.pages.read_into(view, at)
+        row = max(int(np.searchsorted(image.starts, at, side="right")) - 1, 0)
         while row < len(image.starts) and image.starts[row] < stop:
             start = int(image.starts[row])
-            low, high = max(first, start), min(stop, start + image.size_of(row))
+            low, high = max(at, start), min(stop, start + image.size_of(row))
             if low < high:
-                view[low - first : high - first] = self._read_chunk(row)[low - start : high - start]
+                view[low - at : high - at] = self._read_chunk(row)[low - start : high - start]
             row += 1
-        self._at = stop
-        return count
 
     def _read_chunk(self, row: int) -> bytes:
         if row in self._chunks:
