@@ -108,8 +108,7 @@ class MlDataset:
         window = self.windows[number]
         groups = {"inputs": self.declaration.inputs, "targets": self.declaration.targets}
         values = {
-            group: {name: self._normalise(name, window, self.read(window, name)) for name in streams}
-            for group, streams in groups.items()
+            group: {name: self.read_normalised(window, name) for name in streams} for group, streams in groups.items()
         }
         return {**values, "session": window.session, "start": window.start, "part": window.part, "window": number}
 
@@ -151,8 +150,9 @@ class MlDataset:
             return data.tokens(window.start, self.declaration.dataset.length)
         return data.bin(window.start, self.edges)
 
-    def _normalise(self, name: str, window: Window, values: Any) -> Any:
-        data = self.sessions[window.session].data[name]
+    def read_normalised(self, window: Window, name: str) -> Any:
+        """Return the values of an input or target in a window as an item has them; nothing else is read."""
+        values, data = self.read(window, name), self.sessions[window.session].data[name]
         if isinstance(data, Labels) and not data.is_continuous:
             classes = self.fits.classes[name]
             return classes.index(str(values)) if str(values) in classes else UNKNOWN
@@ -309,8 +309,8 @@ class PartOfDataset(Sequence[dict[str, Any]]):
         RequestError
             If the windows have different shapes: those of several sessions, or events.
         """
-        group = "inputs" if name in self.dataset.declaration.inputs else "targets"
-        values = [item[group][name] for item in self]
+        windows = self.dataset.windows
+        values = [self.dataset.read_normalised(windows[number], name) for number in self.numbers]
         if len({np.shape(value) for value in values}) > 1 or any(isinstance(value, dict) for value in values):
             hint = "of_session(…) takes those of one session, collate(…) pads them"
             raise RequestError(f"the windows of {name} have different shapes", hint=hint)

@@ -180,12 +180,13 @@ def _read_starts(part: PartOfDataset) -> NDArray[np.float64]:
 
 
 def _read_targets(part: PartOfDataset, name: str) -> NDArray[np.float64]:
-    targets = part.dataset.declaration.targets
+    dataset, targets = part.dataset, part.dataset.declaration.targets
     if name not in targets or targets[name].form != "counts":
         expected = ", ".join(targets) or "none"
         raise UnknownNameError("there is no such target with values", expected=expected, found=name)
     # A class that was not trained, -1, is like itself.
-    return np.array([float(np.mean(item["targets"][name])) for item in part], dtype=np.float64)
+    values = (dataset.read_normalised(dataset.windows[number], name) for number in part.numbers)
+    return np.array([float(np.mean(value)) for value in values], dtype=np.float64)
 
 
 def _number_stretches(part: PartOfDataset) -> Numbers:
