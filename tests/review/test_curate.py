@@ -147,6 +147,14 @@ def test_labels_are_replaced_only_when_asked_and_follow_a_renamed_step(file: Pat
     assert [one.superseded for one in sorted(history, key=lambda one: one.started)] == [True, False]
 
 
+def test_a_result_of_another_processor_is_not_replaced_by_labels(file: Path, tmp_path: Path) -> None:
+    nwbpipe.load(file, "suite2p", write_folder(tmp_path / "a" / "plane0"), step="suite2p_curation")
+    before = file.read_bytes()
+    with pytest.raises(ResultExistsError, match="a result of the processor 'suite2p'"):
+        curate(file, "suite2p", {0: "cell"}, who="Jane Doe", replace=True)
+    assert file.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -124,6 +124,21 @@ def test_the_page_shows_series_and_moves_by_links(visitor: Visitor, made_lab: Pa
     assert visitor.get("/session/m1/none/traces").status_code == 404
 
 
+def test_many_channels_are_shown_eight_at_a_time(file: Any, lab: Project) -> None:
+    attributes = dict(file[LEVER]["data"].attrs)
+    del file[LEVER]["data"]
+    file[LEVER].create_dataset("data", data=np.zeros((100, 20))).attrs.update(attributes)
+    file.close()
+    lab_visitor, shown, query = Visitor(lab.spec.folder), [], f"path={LEVER}"
+    while query:
+        page = lab_visitor.get(f"/session/m1/s0/traces?{query}").text
+        shown += re.findall(r"channels (\d+) to (\d+) of 20", page)
+        links = dict(re.findall(r'data-move="([^"]+)" href="[^"]*\?([^"]+)"', page))
+        assert ("channels before" in links) == (len(shown) > 1)
+        query = links.get("next channels", "").replace("&amp;", "&")
+    assert shown == [("0", "7"), ("8", "15"), ("16", "19")]
+
+
 def test_texts_of_a_file_are_text(file: Any, lab: Project) -> None:
     file.close()
     drawn = draw_series(str(lab.spec.folder / "nwb" / "s0.nwb"), LEVER, None, None, 0)

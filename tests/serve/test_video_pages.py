@@ -167,6 +167,17 @@ def test_no_file_but_a_video_of_the_project_is_sent(filmed: Visitor, tmp_path: P
     assert filmed.get(f"{PAGE}/videos").status_code == 200
 
 
+def test_a_video_beside_a_session_file_that_lies_elsewhere_is_not_sent(filmed: Visitor, tmp_path: Path) -> None:
+    """The session file is a link that leads out of the project's folders: so does the folder of its videos."""
+    file = find_file(filmed)
+    shutil.move(file, tmp_path / "s0.nwb")
+    shutil.move(file.with_suffix(""), tmp_path / "s0")
+    file.symlink_to(tmp_path / "s0.nwb")
+    assert locate_video(str(file), VIDEO, 0) == str(tmp_path / "s0" / "body.webm")
+    answer = filmed.get(f"{PAGE}/media?video={VIDEO}+0")
+    assert (answer.status_code, "outside the project" in answer.text) == (400, True)
+
+
 def test_frames_of_a_movie_are_pictures_with_their_width_first(filmed: Visitor) -> None:
     from PIL import Image
 
