@@ -247,7 +247,7 @@ class Project:
             return self.executor(executor, workers) if executor is None or isinstance(executor, str) else executor
 
         runner = Runner(self.planner, selected, create_executor, options, reporter, stopped)  # refuses unknown steps
-        media = clean_up(self.spec, selected)
+        media = clean_up(self.planner, selected)
         summary = runner.run()
         summary.media = media
         return summary

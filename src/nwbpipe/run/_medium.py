@@ -37,6 +37,7 @@ from nwbpipe.session import (
 
 #: Entry of a record's resources: the media that the run before had placed, and that were removed since.
 _REMOVED = "removed_media"
+_AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,8 @@ def remove_expired_media(session: SessionFile, now: datetime | None = None) -> l
     removals, is_retired = [], False
     records, named = session.read(_read_media)
     for record in records:
-        media = list_media(record)
-        if record.superseded or not media or not all(_is_expired(note, now) for note in media.values()):
+        media, due = list_media(record), _find_due(record)
+        if record.superseded or due is None or due > now:
             continue
         try:
             outputs = [output.path for output in record.outputs]
@@ -190,11 +191,24 @@ def _retire(session: SessionFile, record: RunRecord, now: datetime) -> None:
         write_record(change.file, successor)
 
 
-def _is_expired(note: Any, now: datetime) -> bool:
+def find_media_due(session: SessionFile) -> datetime | None:
+    """Return when `remove_expired_media` has something to do; None if it has nothing until the file changes."""
+    times = []
+    for record in session.read(lambda reader: reader.records):
+        if not record.superseded:
+            times.append(_find_due(record))
+        elif any(has_medium(session, name) for name in list_media(record)):
+            times.append(_AT_ONCE)
+    return min((time for time in times if time is not None), default=None)
+
+
+def _find_due(record: RunRecord) -> datetime | None:
+    """Return when the time of all media of a run is over; None if it has none, or one is kept."""
     try:
-        return datetime.fromisoformat(note["remove_after"]) <= now
+        times = [datetime.fromisoformat(note["remove_after"]) for note in list_media(record).values()]
     except (KeyError, TypeError, ValueError):
-        return False
+        return None
+    return max(times, default=None) if all(time.tzinfo for time in times) else None
 
 
 def list_removed_media(record: RunRecord) -> dict[str, str]:

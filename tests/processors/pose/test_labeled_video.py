@@ -18,10 +18,12 @@ from nwbpipe.project import Project
 from nwbpipe.run import remove_expired_media
 from nwbpipe.session import SessionFile, read_records, remove_step
 from nwbpipe.simulate import BodyTruth, simulate_body_video
+from tests.fixtures.machine import Clock
 from tests.processors.pose.conftest import write_video_session
 from tests.processors.pose.pose import add_pose
 
-LATER = datetime.now(UTC) + timedelta(days=8)
+DAYS = timedelta(days=8)
+LATER = datetime.now(UTC) + DAYS
 PROJECT = """nwbpipe = 1
 [project]
 name = "lab"
@@ -108,7 +110,7 @@ def test_a_disc_covers_its_area_and_a_line_reaches_its_ends() -> None:
 
 
 def test_the_copy_goes_when_its_time_is_over_and_the_file_and_the_log_say_so(
-    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    lab: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from nwbpipe.cli import main
     from nwbpipe.project.execute import _clean_up
@@ -117,7 +119,8 @@ def test_the_copy_goes_when_its_time_is_over_and_the_file_and_the_log_say_so(
     summary = project.run()
     assert (summary.done, summary.media) == (0, [])
     assert medium.exists()
-    monkeypatch.setattr(_clean_up, "remove_expired_media", lambda session: remove_expired_media(session, LATER))
+    clock.passed = DAYS.total_seconds()
+    monkeypatch.setattr(_clean_up, "time", clock)
     ((session, removal),) = (summary := project.run()).media
     assert (session, removal.step, removal.path, removal.stays) == ("M1/a", "show", f"s1/{medium.name}", "")
     assert summary.as_dict()["media"] == [
@@ -140,11 +143,47 @@ def test_the_copy_goes_when_its_time_is_over_and_the_file_and_the_log_say_so(
     assert medium_of(lab).name != medium.name
 
 
-def test_a_run_of_an_unknown_step_removes_nothing(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_is_read_for_its_copies_only_if_it_has_changed_or_one_is_due(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nwbpipe.project.execute import _clean_up
+    from nwbpipe.project.state import _index
+
+    read: list[SessionFile] = []
+    find = _clean_up.find_media_due
+
+    def find_due(session: SessionFile) -> datetime | None:
+        read.append(session)
+        return find(session)
+
+    def refuse(*_: Any) -> None:
+        pytest.fail("nothing is due")
+
+    monkeypatch.setattr(_clean_up, "find_media_due", find_due)
+    monkeypatch.setattr(_index, "_SETTLED_S", -60.0)
+    project, path, medium = Project(lab / "nwbpipe.toml"), lab / "nwb" / "s1.nwb", medium_of(lab)
+    with monkeypatch.context() as patched:
+        patched.setattr(_clean_up, "remove_expired_media", refuse)
+        assert project.run().media == project.run().media == []
+    assert len(read) == 1
+    note = medium.read_bytes()
+    medium.write_bytes(note[:-1] + b"x")
+    remove_step(path, "show")
+    for _ in range(2):  # it is somebody's now, and it is said each time
+        ((_, removal),) = project.run(steps=["convert"]).media
+        assert removal.stays == "it was changed since"
+    assert len(read) == 2
+    medium.write_bytes(note)
+    ((_, removal),) = project.run(steps=["convert"]).media
+    assert (removal.stays, medium.exists()) == ("", False)
+
+
+def test_a_run_of_an_unknown_step_removes_nothing(lab: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     from nwbpipe.errors import UnknownNameError
     from nwbpipe.project.execute import _clean_up
 
-    monkeypatch.setattr(_clean_up, "remove_expired_media", lambda session: remove_expired_media(session, LATER))
+    clock.passed = DAYS.total_seconds()
+    monkeypatch.setattr(_clean_up, "time", clock)
     with pytest.raises(UnknownNameError):
         Project(lab / "nwbpipe.toml").run(steps=["sow"])
     assert medium_of(lab).exists()
