@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nwbpipe.cli import main
 from nwbpipe.cli._run_progress import keep_reports
 from nwbpipe.errors import ToolMissingError
-from nwbpipe.project import Project, load_project
+from nwbpipe.project import Project, Watcher, load_project
 from nwbpipe.report import _keep
 from tests.fixtures.projects import Inline, make_project
 
@@ -94,6 +96,25 @@ def test_pages_do_not_touch_the_plans_of_the_runs(tmp_path: Path, monkeypatch: p
     run(project)
     assert len(list_pages(project)) == 2
     assert threads == {threading.current_thread()}
+
+
+def test_a_watcher_has_them_drawn_before_it_rests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = ask_for_reports(make_project(tmp_path / "lab", 1), "project")
+    pages: list[dict[str, int]] = []
+
+    def wait(watcher: Watcher, _seconds: float) -> None:
+        pages.append(list_pages(project))
+        if len(pages) == 2:
+            watcher.stop.set()
+
+    monkeypatch.setattr(Watcher, "_has_arrived", lambda *_: True)
+    monkeypatch.setattr(Watcher, "_wait", wait)
+    monkeypatch.setattr(Project, "executor", lambda *_, **__: Inline())
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit, match="0"):
+        main(["watch", "--project", str(project.spec.path)])
+    assert {"index.html", "sessions/m1__s0.html"} <= pages[0].keys()
+    assert pages[1] == pages[0]
 
 
 def test_without_it_nothing_is_drawn(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import signal
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,16 +40,17 @@ def watch(
 ) -> None:
     """Convert and process sessions as their files arrive, until it is stopped."""
     from nwbpipe import __version__
+    from nwbpipe.machine import child_python
     from nwbpipe.project import Project, Watcher, render_systemd_unit, render_watch_dockerfile
 
     opened = Project(project, profile=profile)
     opened.executor_spec(kind=executor, workers=workers)  # said now, and not at each look
     if write_unit is not None:
-        command = [sys.executable, "-P", "-m", "nwbpipe", "watch", "--project", str(opened.spec.path)]
-        command += ["--settle", f"{settle:g}", "--interval", f"{interval:g}"]
+        words = ["-m", "nwbpipe", "watch", "--project", str(opened.spec.path)]
+        words += ["--settle", f"{settle:g}", "--interval", f"{interval:g}"]
         for name, value in (("profile", profile), ("executor", executor), ("workers", workers)):
-            command += [f"--{name}", str(value)] if value else []
-        _write(write_unit, render_systemd_unit(command, opened.spec.folder, opened.spec.name))
+            words += [f"--{name}", str(value)] if value else []
+        _write(write_unit, render_systemd_unit(child_python(*words), opened.spec.folder, opened.spec.name))
     if write_dockerfile is not None:
         python = ".".join(platform.python_version_tuple()[:2])
         _write(write_dockerfile, render_watch_dockerfile(__version__, python, extras))
