@@ -19,22 +19,20 @@ from nwbpipe.run import remove_expired_media
 from nwbpipe.session import SessionFile, read_records, remove_step
 from nwbpipe.simulate import BodyTruth, simulate_body_video
 from tests.fixtures.machine import Clock
+from tests.fixtures.projects import HEAD
 from tests.processors.pose.conftest import write_video_session
 from tests.processors.pose.pose import add_pose
 
 DAYS = timedelta(days=8)
 LATER = datetime.now(UTC) + DAYS
-PROJECT = """nwbpipe = 1
-[project]
-name = "lab"
-sessions = "nwb://**/*.nwb"
-[stores]
-nwb = "nwb"
-state = "state"
+PROJECT = (
+    HEAD
+    + """\
 [steps.show]
 processor = "labeled_video"
 params = { radius_px = 4, crf = 10 }
 """
+)
 
 
 def write_session(folder: Path) -> tuple[Path, BodyTruth]:

@@ -20,21 +20,19 @@ from nwbpipe.run._prepare import prepare_run
 from nwbpipe.run._serve import serve_inputs
 from nwbpipe.session import SessionFile
 from nwbpipe.simulate import label_pose_project, simulate_body_video
+from tests.fixtures.projects import HEAD
 from tests.processors.pose.conftest import write_video_session
 
-TOML = """nwbpipe = 1
-[project]
-name = "lab"
-sessions = "nwb://*.nwb"
-[stores]
-nwb = "nwb"
-state = "state"
+TOML = (
+    HEAD
+    + """\
 [steps.model]
 processor = "facemap_train"
 scope = "project"
 inputs.labels = "PoseTraining_labels"
 inputs.video = "acquisition/*"
 """
+)
 BINDINGS = {"labels": "PoseTraining_labels", "video": "acquisition/*"}
 
 
