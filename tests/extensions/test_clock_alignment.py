@@ -171,7 +171,7 @@ def test_a_file_of_the_former_version_opens_and_takes_new_records(tmp_path: Path
         add_record(nwbfile, make_record())
         add_alignment(nwbfile, alignment())
     with h5py.File(path) as file:
-        assert "0.4.0" in file["specifications/ndx-nwbpipe"]
+        assert "0.5.0" in file["specifications/ndx-nwbpipe"]
         assert len(read_records(file)) == 2
         (found,) = read_alignments(file)
     assert_same(found, alignment())

@@ -12,7 +12,9 @@ from nwbpipe.converters._entities_nwb import add_entities
 from nwbpipe.converters._insertions import add_insertions
 from nwbpipe.converters._metadata import session_metadata
 from nwbpipe.converters._parts import check_segmentation
+from nwbpipe.converters._pixel_sizes import add_pixel_sizes
 from nwbpipe.converters._probe import place_channels
+from nwbpipe.converters._record import list_outputs
 from nwbpipe.converters._rules import check_rules
 from nwbpipe.converters._source import Source
 from nwbpipe.converters._warnings import log_warnings
@@ -93,6 +95,7 @@ def build_nwbfile(spec: SessionSpec, *, stub: bool = False, progress: bool = Fal
     if not stub:  # the first samples of one source need not overlap those of another
         check_extents(sources)
     add_entities(spec, nwbfile)
+    add_pixel_sizes(nwbfile, spec, list_outputs(sources))
     add_insertions(spec, nwbfile)
     return BuiltSession(nwbfile, sources, clocks.records)
 

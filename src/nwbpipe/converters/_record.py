@@ -5,14 +5,14 @@ from __future__ import annotations
 import platform
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from nwbpipe.converters._source import find_paths
+from nwbpipe.converters._source import Source, find_paths
 from nwbpipe.converters._source_account import read_source_account
 from nwbpipe.converters.accounts import has_account
 from nwbpipe.converters.spec._clock_spec import files_of
@@ -185,7 +185,7 @@ def add_conversion_record(built: BuiltSession, spec: SessionSpec, started: datet
         parameters=parameters,
         parameters_hash=parameters_hash(parameters),
         inputs=(),
-        outputs=tuple(_outputs(built)),
+        outputs=tuple(list_outputs(built.sources)),
         started=started,
         ended=datetime.now(UTC),
         host=read_host_label(),
@@ -241,9 +241,10 @@ def describe_accounts(built: BuiltSession) -> dict[str, Any]:
     }
 
 
-def _outputs(built: BuiltSession) -> Iterable[ObjectRecord]:
+def list_outputs(sources: Iterable[Source]) -> Iterator[ObjectRecord]:
+    """Iterate over the objects that sources added to a file in memory, by `SOURCE: NAME`."""
     recorded: set[int] = set()
-    for source in built.sources:
+    for source in sources:
         for item in _outermost_containers(source.added):
             if id(item) not in recorded:
                 recorded.add(id(item))

@@ -11,6 +11,7 @@ from typing import Any
 
 import h5py
 
+from nwbpipe.converters._pixel_sizes import KEY, PIXEL_SIZES, write_pixel_sizes
 from nwbpipe.converters._record import STEP, conversion_key
 from nwbpipe.errors import InputError
 from nwbpipe.provenance import (
@@ -21,7 +22,7 @@ from nwbpipe.provenance import (
     parameters_hash,
     read_records,
 )
-from nwbpipe.session import transaction
+from nwbpipe.session import ROWS, transaction
 
 # Fields whose place in an NWB file is one dataset, and that nothing else in it follows from.
 _SESSION = {
@@ -61,11 +62,14 @@ class SpecChanges:
         The changes in words: ``subject.sex 'M' → 'F'``.
     rebuild : bool
         True if the changes need a new conversion.
+    pixel_sizes : bool
+        True if the size of a pixel changed in a source that stays.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
     differences: tuple[str, ...] = ()
     rebuild: bool = False
+    pixel_sizes: bool = False
 
 
 def compare_specs(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> SpecChanges:
@@ -80,15 +84,18 @@ def compare_specs(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> Sp
     """
     edits: dict[str, Any] = {}
     differences: list[str] = []
-    rebuild = False
+    rebuild = pixel_sizes = False
     for keys, old, new in _differences(recorded, current):
         differences.append(f"{'.'.join(keys)} {_format_value(old)} → {_format_value(new)}")
+        if keys[0] == "sources" and keys[2:] == (KEY,):
+            pixel_sizes = True
+            continue
         path = {"subject": _SUBJECT, "session": _SESSION}.get(keys[0], {}).get(".".join(keys[1:]))
         if path is not None and _is_complete_text(path, old, new, current):
             edits[path] = new
         else:
             rebuild = True
-    return SpecChanges(edits, tuple(differences), rebuild)
+    return SpecChanges(edits, tuple(differences), rebuild, pixel_sizes)
 
 
 def _is_complete_text(path: str, old: Any, new: Any, current: Mapping[str, Any]) -> bool:
@@ -148,8 +155,12 @@ def update_metadata(
     """
     run_id = uuid.uuid4().hex
     records: list[RunRecord] = []
+    sources = parameters.get("sources", {})
+    sizes = {name: source[KEY] for name, source in sources.items() if KEY in source}
+    changed_sizes = False
 
     def edit(working: h5py.File) -> None:
+        nonlocal changed_sizes
         old = find_current_record(read_records(working), STEP)
         if old is None:
             msg = "the file has no record of a conversion"
@@ -160,6 +171,9 @@ def update_metadata(
             raise InputError(msg, where=str(file), found="; ".join(changes.differences))
         for path, value in changes.metadata.items():
             _set_text(working, path, value)
+        changed_sizes = changes.pixel_sizes
+        if changed_sizes and PIXEL_SIZES in working:
+            del working[PIXEL_SIZES]
         mark_superseded(working, STEP, run_id)
         now = datetime.now(UTC)
         records.append(
@@ -170,8 +184,21 @@ def update_metadata(
         )  # fmt: skip
 
     with transaction(file, lock_timeout=lock_timeout, before=edit, check=check) as nwbfile:
+        if changed_sizes:
+            rows = write_pixel_sizes(nwbfile, sizes, records[0].outputs, str(file))
+            records[0] = _count_rows(records[0], rows)
         add_record(nwbfile, records[0])
     return records[0]
+
+
+def _count_rows(record: RunRecord, rows: int) -> RunRecord:
+    """Return the record with the rows that the table of pixel sizes has now."""
+    counts = record.resources.get(ROWS)
+    if not isinstance(counts, Mapping):  # nwbpipe 0.1 did not keep it
+        return record
+    counts = {path: count for path, count in counts.items() if path != PIXEL_SIZES}
+    counts |= {PIXEL_SIZES: rows} if rows else {}
+    return replace(record, resources={**record.resources, ROWS: counts})
 
 
 def _set_text(working: h5py.File, path: str, value: Any) -> None:

@@ -324,6 +324,27 @@ class Processor(ABC):
             msg = f"{cls.__name__}.compute_parts is not needed: import parts relatively (from ._part import …)"
             warnings.warn(msg, FutureWarning, stacklevel=2)
 
+    def complete_params(self, params: Any, file: h5py.File, inputs: Mapping[str, BoundInput]) -> Any:
+        """Return the parameters of a run on these inputs, where the session file itself says what they leave open.
+
+        What is filled in is recorded, and its change makes the result stale. Plans call it for each session.
+
+        Parameters
+        ----------
+        params : Params
+            As the step gives them.
+        file : h5py.File
+            The session file.
+        inputs : mapping of str to BoundInput
+            Objects in it.
+
+        Raises
+        ------
+        InputError
+            If the file contradicts itself.
+        """
+        return params
+
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the bound inputs before anything runs, and return the facts that the computation needs.
 

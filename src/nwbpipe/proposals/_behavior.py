@@ -34,7 +34,10 @@ def find_videos(tree: RawTree) -> Iterator[Candidate]:
             continue
         with tree.note_errors(path):
             frames, rate, size, seconds = _read_video(path)
-            notes = [f"{count(frames, 'frame')} of {size[0]} x {size[1]} pixels at {rate:g} Hz, {seconds:.3f} s"]
+            notes = [
+                f"{count(frames, 'frame')} of {size[0]} x {size[1]} pixels at {rate:g} Hz, {seconds:.3f} s",
+                "a line `mm_per_px: SIZE` (of a pixel, where the animal is) gives its speed in mm instead of pixels",
+            ]
             arguments = {"file_paths": [path]}
             yield Candidate(
                 path.stem,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -203,7 +203,7 @@ class Computation(ABC):
             packages=finished.packages,
             seed=self.seed,
             compute_digest=finished.compute_digest,
-            resources=finished.usage,
+            resources={**finished.usage, **_keep_notes(finished.summary)},
             sources=tuple(finished.sources),
         )
 
@@ -211,6 +211,12 @@ class Computation(ABC):
 def record_input(bound: BoundInput, path: str | None = None) -> ObjectRecord:
     """Return the record of an input, under another path where it is of one session among many."""
     return ObjectRecord(bound.name, path or bound.path, bound.object_id, bound.neurodata_type, bound.identity)
+
+
+def _keep_notes(summary: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return what a compute module says that it decided (`notes` of its summary), for the record."""
+    notes = summary.get("notes")
+    return {"notes": list(map(str, notes))} if isinstance(notes, list) and notes else {}
 
 
 def _read_made_by(mark: Path) -> list[str]:

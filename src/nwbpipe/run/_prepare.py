@@ -36,7 +36,7 @@ class PreparedRun:
     Attributes
     ----------
     context : Context
-        With bound and identified inputs, and the facts of `Processor.prepare`.
+        With bound and identified inputs, completed parameters, and the facts of `Processor.prepare`.
     descriptions : mapping of str to mapping
         Where the inputs' data are, for the compute module (see `describe_input`).
     existing : RunRecord or None
@@ -93,7 +93,9 @@ def prepare_run(
             raise explain_taken_names(context.step, taken, str(session))
         results = [output.path for output in current.outputs] if current else []
         chosen = choose_bindings(reader, method, context, bindings, results, where=str(session))
-        bound = replace(context, inputs=bind(objects, method, chosen, results, where=str(session)))
+        inputs = bind(objects, method, chosen, results, where=str(session))
+        params = method.complete_params(context.params, reader.file, inputs)
+        bound = replace(context, params=params, inputs=inputs)
         descriptions = {name: describe_input(reader.file, item) for name, item in bound.inputs.items()}
         if type(method).prepare is not Processor.prepare:  # else nothing needs pynwb
             bound = replace(bound, facts=method.prepare(reader.nwbfile, bound))

@@ -129,6 +129,7 @@ def process(
     session.require_changeable()
     name, values = check_step_name(method.name if step is None else step), validate_params(method, params or {})
     prepared = prepare_run(session, method, Context(name, values, {}, primary=primary), inputs or {}, writes=True)
+    values = prepared.context.params
     job = PendingRun(
         method=method,
         session=session,

@@ -11,7 +11,7 @@ from nwbpipe.provenance import RunRecord, find_current_record
 from nwbpipe.session._content import list_nwb_objects
 
 ROWS = "rows"  # entry of the conversion record's resources: the rows of each table that it wrote
-_OF_SPEC = ("/general/nwbpipe", "/general/subject", "/general/session_details")
+_OF_SPEC = ("/general/nwbpipe", "/general/subject", "/general/nwbpipe_session")
 
 
 def find_unrecorded(file: h5py.File, records: list[RunRecord]) -> list[str]:

@@ -227,7 +227,8 @@ class SourceSpec(StrictModel):
     `args` and `options` are typed as the interface's constructor and `add_to_nwbfile` declare them; `video` is taken
     out of the options. `accept` names kinds of differences between the raw files and what is read of them
     (`gap`, `parts`, …) that a person has decided to keep. `probe` says where the contacts of a recording are, where
-    its raw files do not: see `ProbeSpec`.
+    its raw files do not: see `ProbeSpec`. `mm_per_px` is the size of a pixel of a video, or of a pose, in the plane
+    that is filmed.
     """
 
     interface: Annotated[Filled, AfterValidator(_check_interface)]
@@ -236,6 +237,7 @@ class SourceSpec(StrictModel):
     clock: str | None = None
     accept: Annotated[list[Accepted], BeforeValidator(_as_list)] | None = None
     probe: Annotated[ProbeSpec | None, BeforeValidator(read_short_form)] = None
+    mm_per_px: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     _video: Literal["link", "copy", "embed"] | None = PrivateAttr(default=None)
 
     def model_post_init(self, context: Any) -> None:

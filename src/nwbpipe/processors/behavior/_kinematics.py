@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import h5py
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from nwbpipe.environments import Tool
 from nwbpipe.errors import InputError
-from nwbpipe.processors._base import Context, Input, Params, Processor, Results
+from nwbpipe.processors._base import BoundInput, Context, Input, Params, Processor, Results
 from nwbpipe.processors._keypoints import describe_keypoints, find_keypoints
+from nwbpipe.processors._pixel_sizes import find_pixel_size
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -31,7 +33,11 @@ class KinematicsParams(Params):
         0.6, ge=0, description="Keypoints with a smaller likelihood are missing; null: all are used."
     )
     mm_per_px: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Size of a pixel: results are in mm instead of pixels."
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Size of a pixel: results are in mm instead of pixels; null: that of the video or the pose in "
+        "session.yaml, and pixels where there is none.",
     )
     smooth_s: float | None = Field(
         None,
@@ -127,6 +133,13 @@ class Kinematics(Processor):
     )
     compute: ClassVar[str] = "nwbpipe.processors.behavior._kinematics_compute"
 
+    def complete_params(self, params: Any, file: h5py.File, inputs: Mapping[str, BoundInput]) -> Any:
+        """Take the size of a pixel that the session gives, where the step gives none and the pose is in pixels."""
+        if params.mm_per_px is not None or not _is_flat_in_pixels(file, inputs["pose"].path):
+            return params
+        size = find_pixel_size(file, inputs["pose"].path)
+        return params if size is None else params.model_copy(update={"mm_per_px": size[0]})
+
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Check the keypoints, their times and unit; return where they are."""
         pose, path, params = context.input(nwbfile, "pose"), context.inputs["pose"].path, context.params
@@ -151,6 +164,7 @@ class Kinematics(Processor):
         return {
             "keypoints": keypoints,
             "unit": "mm" if params.mm_per_px is not None else series.unit,
+            "scale": _describe_scale(params.mm_per_px, find_pixel_size(series.data.file, path)),
             "points": find(params.keypoints) or list(range(len(keypoints))),
             "centroid": find(params.centroid),
             "heading": find(params.heading),
@@ -194,6 +208,8 @@ class Kinematics(Processor):
         missing = f"{summary['missing']:.1%} of the positions are missing"
         if params.min_likelihood is not None:
             missing += f", {summary['unlikely']:.1%} for a likelihood below {params.min_likelihood:g}"
+        if facts["scale"]:
+            missing += f"; {facts['scale']}"
         smoothed = f"; positions fitted by parabolas in {params.smooth_s:g} s" if params.smooth_s else ""
         series = [
             ("speed", f"Speed of keypoints of {path}; {missing}{smoothed}.", points, f"{unit}/second"),
@@ -214,6 +230,25 @@ class Kinematics(Processor):
                 ("angles", f"Angles at the second of three keypoints. {listed}.", list(params.angles), "radians")
             )
         return series
+
+
+def _is_flat_in_pixels(file: h5py.File, pose: str) -> bool:
+    """Return True if the positions of a pose are x and y in pixels."""
+    for series in file[pose].values():
+        data = series.get("data") if isinstance(series, h5py.Group) else None
+        if isinstance(data, h5py.Dataset):
+            return data.ndim == 2 and data.shape[1] == 2 and str(data.attrs.get("unit", "")) in _PIXELS
+    return False
+
+
+def _describe_scale(mm_per_px: float | None, given: tuple[float, str] | None) -> str:
+    """Return the size of a pixel that counts, and where it comes from; empty text if results are in pixels."""
+    if mm_per_px is None:
+        return ""
+    if given is not None and given[0] == mm_per_px:
+        return f"1 px = {mm_per_px:g} mm, as session.yaml gives for {given[1]}"
+    other = f"; session.yaml gives {given[0]:g} mm for {given[1]}, which was not used" if given is not None else ""
+    return f"1 px = {mm_per_px:g} mm, by the parameter mm_per_px{other}"
 
 
 def _add_regions(module: Any, results: Results, context: Context) -> None:

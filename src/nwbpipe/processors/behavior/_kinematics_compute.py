@@ -17,6 +17,8 @@ def compute(request: Dict[str, Any], results: h5py.File, progress: Progress) -> 
     import movement
 
     params, facts = request["params"], request["facts"]
+    if facts["scale"]:
+        print("kinematics: " + facts["scale"], flush=True)
     with h5py.File(request["inputs"]["pose"]["file"], "r", locking=False) as file:
         times = _read_times(file, facts["keypoints"][0])
         step = float(np.median(np.diff(times))) if times.size > 1 else 1.0
@@ -43,6 +45,8 @@ def compute(request: Dict[str, Any], results: h5py.File, progress: Progress) -> 
                 columns = [measure(*(pose.read(number) for number in chosen)) for chosen in facts[name]]
                 results[name] = np.column_stack(columns)
         summary: Dict[str, Any] = {"tool_version": movement.__version__}
+        if facts["scale"]:
+            summary["notes"] = [facts["scale"]]
         if params["regions"]:
             number = facts["region_point"]
             position = pose.mean(facts["centroid"]) if number is None else pose.read(number)

@@ -135,7 +135,7 @@ def evaluate_conversion(
                 "blocked", f"{'; '.join(reasons)}; raw files are missing: {', '.join(absent)}", key=key
             )
         return ConversionState("stale", "; ".join(reasons), ready=True, key=key, changes=changes, rebuild=True)
-    if changes.metadata:
+    if changes.metadata or changes.pixel_sizes:
         return ConversionState("stale", f"metadata changed: {'; '.join(changes.differences)}", True, key, changes)
     if unknown:
         return ConversionState("unverified", f"raw files were touched: {', '.join(unknown)}", key=key)

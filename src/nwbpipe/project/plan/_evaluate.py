@@ -13,7 +13,7 @@ from nwbpipe.project._sessions import Session
 from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project.plan._changes import describe_changes, describe_taken_names
 from nwbpipe.project.plan._conversion import ConversionState, SpecContent, evaluate_conversion
-from nwbpipe.project.plan._inputs import StepRun, expand_runs, find_absent_input
+from nwbpipe.project.plan._inputs import StepRun, complete_params, expand_runs, find_absent_input
 from nwbpipe.project.plan._state import CONVERT, SOUND, SessionOffer, SessionPlan, State, StepState
 from nwbpipe.project.plan._tools import ToolFacts, explain_staleness
 from nwbpipe.project.state import FileStats
@@ -287,6 +287,7 @@ class _StepEvaluator:
         record = self._find_record(run.run)
         try:
             identities = self._identify_inputs(run)
+            params = complete_params(step, run, self.session.file)
         except NwbpipeError as error:
             self.result.unread = True
             return self._make_state(
@@ -299,12 +300,12 @@ class _StepEvaluator:
             if record is None:
                 return self._make_state(step, "missing", "", run.run, facts=facts, inputs=paths)
             identities = {item.name: item.identity for item in record.inputs}
-            if compute_key(step.method, step.params, step.primary, step.seed, identities) == record.key:
+            if compute_key(step.method, params, step.primary, step.seed, identities) == record.key:
                 reason = "the file changed, and its content was not read since"
                 return self._make_state(
                     step, "unverified", reason, run.run, inputs=paths, key=record.key, result=result
                 )
-        key = compute_key(step.method, step.params, step.primary, step.seed, identities)
+        key = compute_key(step.method, params, step.primary, step.seed, identities)
         changed = self._describe_changes(step, run.run, record)
         if changed:  # not stale: `run` would replace what somebody changed
             return self._make_state(step, "blocked", changed, run.run, inputs=paths, key=key, result=result)
@@ -315,7 +316,7 @@ class _StepEvaluator:
             return self._make_pending_state(step, "stale", reason, run.run, facts, key, paths, result)
         if record is not None:
             reason = "; ".join(
-                describe_differences(record, step.method, step.params.model_dump(mode="json"), step.seed, identities)
+                describe_differences(record, step.method, params.model_dump(mode="json"), step.seed, identities)
             )
             return self._make_pending_state(step, "stale", reason, run.run, facts, key, paths, result)
         return self._make_pending_state(step, "missing", "", run.run, facts, key, paths, result)

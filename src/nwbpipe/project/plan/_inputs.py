@@ -6,14 +6,16 @@ import fnmatch
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from nwbpipe.errors import InputError
 from nwbpipe.files import is_below
-from nwbpipe.processors import Artefact, BoundInput, Folder, Input
+from nwbpipe.processors import Artefact, BoundInput, Folder, Input, Processor
 from nwbpipe.project._spec import Step
 from nwbpipe.provenance import RunRecord
 from nwbpipe.run import list_patterns, match_binding, match_many, serves
-from nwbpipe.session import NwbObject
+from nwbpipe.session import NwbObject, SessionFile, retry_after_conflicts
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,16 @@ class StepRun:
 
     run: str
     inputs: Mapping[str, BoundInput]
+
+
+def complete_params(step: Step, run: StepRun, file: Path | str) -> Any:
+    """Return the parameters of a run, with what the session file says where its processor asks (it is read then)."""
+    if type(step.method).complete_params is Processor.complete_params:
+        return step.params
+    session = SessionFile.at(file)
+    return retry_after_conflicts(
+        lambda: session.read(lambda reader: step.method.complete_params(step.params, reader.file, run.inputs))
+    )
 
 
 def expand_runs(
