@@ -39,7 +39,7 @@ params = { mm_per_px = 0.5 }
 POSE = {**raw.pose(), "args": {**raw.pose()["args"], "sampling_frequency": 20}}
 
 
-def read_sizes(path: Path) -> list[tuple[str, str, float]]:
+def read_sizes(path: Path | str) -> list[tuple[str, str, float]]:
     with h5py.File(path) as file:
         if PIXEL_SIZES not in file:
             return []
@@ -87,7 +87,7 @@ def test_a_size_counts_in_kinematics_and_is_corrected_without_a_new_conversion(f
     def write(**size: float) -> None:
         raw.write_spec(folder, {"pose": {**POSE, **size}})
 
-    def read(step: str) -> tuple[float, str, str]:
+    def read(step: str) -> tuple[Any, str, str]:
         with nwbpipe.read(path) as nwbfile:
             speed = nwbfile.processing["behavior"][f"Kinematics_{step}"].time_series[f"{step}_speed"]
             return float(np.nanmedian(speed.data[:])), speed.unit, speed.description
@@ -112,6 +112,7 @@ def test_a_size_counts_in_kinematics_and_is_corrected_without_a_new_conversion(f
     assert read("given")[:2] == (pytest.approx(pixels / 2), "mm/second")
     assert read_sizes(path) == [("pose", "/processing/behavior/PoseEstimationDeepLabCut_pose", 0.2)]
     run = nwbpipe.process(path, "kinematics", step="other", params={"mm_per_px": 0.5})
+    assert run.log is not None
     assert "session.yaml gives 0.2 mm" in run.log.read_text()
     (note,) = run.record.resources["notes"]
     assert "which was not used" in note
@@ -125,7 +126,7 @@ def test_a_size_counts_in_kinematics_and_is_corrected_without_a_new_conversion(f
 
 
 def test_a_pose_takes_the_size_of_its_video(tmp_path: Path) -> None:
-    def complete(name: str, unit: str = "pixels", **params: Any) -> float | None:
+    def complete(name: str, unit: str = "pixels", **params: Any) -> Any:
         with h5py.File(path, "r+") as file:
             file[f"processing/behavior/{name}/nose/data"].attrs["unit"] = unit
             pose = BoundInput("pose", f"/processing/behavior/{name}", "PoseEstimation", "")

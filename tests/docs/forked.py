@@ -23,12 +23,14 @@ _TIMEOUT_S = 600
 _OUTPUT = ".printed"
 
 
-def run(words: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
+def run(
+    words: list[str], folder: Path, environment: dict[str, str], timeout_s: float = _TIMEOUT_S
+) -> tuple[int, str]:
     """Run ``nwbpipe WORDS…``, or a Python script, in a folder; return its exit code, and what it prints."""
     set_forkserver_preload(list(_PRELOADED))
     process = multiprocessing.get_context("forkserver").Process(target=_run_here, args=(words, folder, environment))
     process.start()
-    process.join(_TIMEOUT_S)
+    process.join(timeout_s)
     if process.exitcode is None:
         process.kill()
         raise TimeoutError(" ".join(words))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,3 +30,12 @@ def split_pair(text: str, option: str) -> tuple[str, str]:
     if not equals or not name:
         raise typer.BadParameter(f"{text!r} is not of the form NAME=VALUE", param_hint=option)
     return name, value
+
+
+def parse_parameter(text: str, option: str) -> tuple[str, Any]:
+    """Read ``KEY=VALUE``: the value as JSON where it is JSON, else as text."""
+    name, value = split_pair(text, option)
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value

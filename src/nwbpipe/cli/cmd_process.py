@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from nwbpipe.cli._echo import echo
-from nwbpipe.cli._options import split_pair
+from nwbpipe.cli._options import parse_parameter, split_pair
 from nwbpipe.cli._progress import show_progress_bar
 
 
@@ -42,7 +42,7 @@ def process(
     """Run a processor on a session file, and add its results and their record."""
     from nwbpipe.run import process as run_processor
 
-    params = {**_read_parameters(params_file), **dict(_parse_parameter(text, "--param") for text in parameters or [])}
+    params = {**_read_parameters(params_file), **dict(parse_parameter(text, "--param") for text in parameters or [])}
     bindings = dict(split_pair(text, "--input") for text in inputs or [])
     with show_progress_bar(step or processor) as progress:
         run = run_processor(
@@ -71,15 +71,6 @@ def process(
         for written in record.outputs:
             echo(f"  {written.path} ({written.neurodata_type})")
         echo(f"  log: {run.log}")
-
-
-def _parse_parameter(text: str, option: str) -> tuple[str, Any]:
-    """Read ``KEY=VALUE``: the value as JSON where it is JSON, else as text."""
-    name, value = split_pair(text, option)
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
 
 
 def _read_parameters(path: Path | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from nwbpipe.project._doctor import examine_folders, examine_project, examine_python
 from nwbpipe.project._load import find_project, load_project
+from nwbpipe.project._load_model import LoadedModel, load_model
 from nwbpipe.project._model import ExecutorSpec, IgnoreRule, Policy, PublishSection, WorkerKind
 from nwbpipe.project._project import Project, ProjectStatus
 from nwbpipe.project._scrub import ScrubbedFile, scrub
@@ -33,6 +34,7 @@ __all__ = [
     "Job",
     "JobOutcome",
     "JobState",
+    "LoadedModel",
     "Policy",
     "PreparedSubmission",
     "Project",
@@ -55,6 +57,7 @@ __all__ = [
     "find_project",
     "find_sessions",
     "list_queued",
+    "load_model",
     "load_project",
     "prepare_submission",
     "render_systemd_unit",

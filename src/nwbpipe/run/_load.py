@@ -80,7 +80,10 @@ def load(
     if isinstance(method, ProjectProcessor):
         msg = f"the processor {method.name!r} makes an artefact of a project, not a result of a session"
         bindings = ", ".join(f'inputs.{name} = "FOLDER"' for name in method.inputs)
-        hint = f'declare a step in nwbpipe.toml: processor = "{method.name}", scope = "project", {bindings}'
+        hint = (
+            f"name the project in the session's place: nwbpipe load nwbpipe.toml {method.name} FOLDER; or declare "
+            f'a step in nwbpipe.toml: processor = "{method.name}", scope = "project", {bindings}'
+        )
         raise RequestError(msg, hint=hint)
     if method.loader is None:
         msg = f"the processor {method.name!r} takes no finished output"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nwbpipe.environments import Tool
 from nwbpipe.errors import InputError
-from nwbpipe.processors._base import Input, Params
+from nwbpipe.processors._base import Context, Input, Params
 from nwbpipe.processors._project_scope import Folder
+from nwbpipe.processors.pose._deeplabcut_project import read_config
 from nwbpipe.processors.pose._deeplabcut_train import DEEPLABCUT, list_weights
 from nwbpipe.processors.pose._load import LoadParams, LoadProcessor
 from nwbpipe.provenance import canonical_json, digest, identify_file
@@ -47,3 +48,25 @@ class DeepLabCutModel(LoadProcessor):
             msg = "the model has no configuration"
             raise InputError(msg, where=str(folder), expected="pytorch_config.yaml", found="none")
         return digest(canonical_json([identify_file(path).sha256 for path in (*paths, config)]))
+
+    def prepare_folders(self, context: Context) -> Mapping[str, Any]:
+        """Refuse a model in the folder of its project whose keypoints are not those of the project."""
+        folder = Path(context.inputs["trained"].folder).absolute()
+        if len(folder.parents) < 4 or folder.parents[2].name != "dlc-models-pytorch":
+            return {}
+        project = folder.parents[3]
+        if not (project / "config.yaml").is_file():
+            return {}
+        metadata = read_config(folder, "pytorch_config.yaml").get("metadata")
+        parts = metadata.get("bodyparts") if isinstance(metadata, dict) else None
+        declared = read_config(project).get("bodyparts")
+        if isinstance(parts, list) and isinstance(declared, list) and set(parts) != set(declared):
+            raise InputError(
+                "the model finds other keypoints than its project has",
+                where=str(folder),
+                expected=f"{', '.join(map(str, declared))} ({project.name}/config.yaml)",
+                found=", ".join(map(str, parts)),
+                hint="train that project anew; or, to take the model with its own keypoints, copy its folder `train` "
+                "to a place outside of the project",
+            )
+        return {}

@@ -117,6 +117,9 @@ class DeepLabCutTrain(TrainProcessor):
         return list_weights(folder)
 
 
+_SNAPSHOTS = "dlc-models-pytorch/*/*/train/snapshot-*.pt"  # of a project
+
+
 def list_weights(folder: Path) -> list[Path]:
     """Return the files of a model to begin with; refuse one of TensorFlow, and a folder without weights."""
     tensorflow = next(folder.glob("snapshot-*.index"), None) or next(folder.glob("**/pose_cfg.yaml"), None)
@@ -125,10 +128,12 @@ def list_weights(folder: Path) -> list[Path]:
     except ValueError as error:
         if tensorflow is not None:
             msg = "the weights are of DeepLabCut with TensorFlow"
-            hint = "leave `weights` out: the labels of that project can be trained anew"
+            hint = "the labels of that project can be trained anew: deeplabcut_train, inputs.project"
             raise InputError(
                 msg, where=str(folder), expected="snapshot-*.pt", found=tensorflow.name, hint=hint
             ) from error
         msg = "the folder has no weights"
-        hint = "name the folder `train` of a shuffle, below dlc-models-pytorch"
+        trained = sorted({path.parent.relative_to(folder) for path in folder.glob(_SNAPSHOTS)})
+        listed = f": {', '.join(map(str, trained[:8]))}" if trained else ""
+        hint = f"name the folder `train` of a shuffle, below dlc-models-pytorch{listed}"
         raise InputError(msg, where=str(folder), expected="snapshot-*.pt", found="none", hint=hint) from error
