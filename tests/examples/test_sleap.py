@@ -110,6 +110,39 @@ def test_video(session: Converted, folder: Path) -> None:
     assert len(times) == FRAMES
 
 
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_the_whole_video_with_both_flies_drawn_on(
+    session: Converted, copy_of: Callable[[Converted], Path], folder: Path
+) -> None:
+    path = copy_of(session)
+    inputs = {"pose": "PoseEstimationTrack0_fly0, PoseEstimationTrack1_fly1", "video": "ImageSeries_video"}
+    params = {"min_likelihood": None, "keep": "always", "skeleton": False, "radius_px": 6}
+    nwbpipe.process(path, "labeled_video", step="show", inputs=inputs, params=params)
+    with h5py.File(path) as file:
+        series = file["processing/behavior/LabeledVideo_show"]
+        (name,) = series["external_file"].asstr()[()]
+        np.testing.assert_array_equal(times_of(series), times_of(file["acquisition/ImageSeries_video"]))
+    with h5py.File(folder / "predictions.analysis.h5") as file:
+        thorax = file["tracks"][
+            :, :, [node.decode() for node in file["node_names"]].index("thorax")
+        ]  # (2, xy, frames)
+    raw = folder / "20190128_113421.120s.mp4"
+    count = drawn = 0
+    with av.open(str(path.parent / name)) as copy, av.open(str(raw)) as original:
+        frames = zip(copy.decode(video=0), original.decode(video=0), strict=True)
+        for count, (labeled, plain) in enumerate(frames, start=1):
+            if count % 250 == 1:
+                image, before = (frame.to_ndarray(format="rgb24").astype(int) for frame in (labeled, plain))
+                colourful = np.ptp(image, axis=2) - np.ptp(before, axis=2)  # the camera sees gray levels
+                for x, y in thorax[:, :, count - 1]:
+                    around = colourful[int(y) - 3 : int(y) + 4, int(x) - 3 : int(x) + 4]
+                    assert around.mean() > 40, (count, x, y)
+                    drawn += 1
+                assert np.median(np.abs(image - before)) <= 3
+    assert (count, drawn) == (FRAMES, 24)
+
+
 def decoded(path: Path, first: int, last: int) -> np.ndarray:
     """Frames [first, last) in gray, averaged in squares of SBIN pixels, by PyAV: (frames, pixels).
 

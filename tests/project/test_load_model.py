@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from nwbpipe.cli import main
 from nwbpipe.errors import InputError, NwbpipeError, RequestError, ToolError
 from nwbpipe.processors.pose import DeepLabCutModel
 from nwbpipe.project import Project, load_model
+from nwbpipe.run import make_artefact
 from tests.fixtures.processing import Scale
 from tests.fixtures.projects import HEAD, table
 
@@ -96,7 +99,7 @@ def _damage(trained: Path) -> None:
     ],
 )
 def test_what_is_refused_leaves_the_project_as_it_was(
-    lab: Path, change, error: type[NwbpipeError], message: str
+    lab: Path, change: Callable[[Path], None], error: type[NwbpipeError], message: str
 ) -> None:
     change(lab / SHUFFLE)
     with pytest.raises(error) as caught:
@@ -124,11 +127,10 @@ def test_the_folder_to_name_is_told(lab: Path) -> None:
 def test_a_file_that_was_edited_meanwhile_is_left(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nwbpipe.project import _load_model
 
-    def edit(*arguments, **options):
+    def edit(*arguments: Any, **options: Any) -> Any:
         (lab / "nwbpipe.toml").write_text(TOML + "# edited\n")
         return make_artefact(*arguments, **options)
 
-    make_artefact = _load_model.make_artefact
     monkeypatch.setattr(_load_model, "make_artefact", edit)
     with pytest.raises(RequestError, match="was changed while"):
         load_model(lab, "deeplabcut_model", lab / SHUFFLE)

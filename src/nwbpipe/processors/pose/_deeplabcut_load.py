@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import yaml
+
+from nwbpipe.disk import read_regular
 from nwbpipe.environments import Tool
 from nwbpipe.errors import InputError
 from nwbpipe.processors._base import Context, Input, Params
 from nwbpipe.processors._project_scope import Folder
-from nwbpipe.processors.pose._deeplabcut_project import read_config
 from nwbpipe.processors.pose._deeplabcut_train import DEEPLABCUT, list_weights
 from nwbpipe.processors.pose._load import LoadParams, LoadProcessor
 from nwbpipe.provenance import canonical_json, digest, identify_file
+
+_MAX_BYTES = 2**22  # of a configuration
 
 
 class DeepLabCutModelParams(LoadParams):
@@ -54,19 +58,27 @@ class DeepLabCutModel(LoadProcessor):
         folder = Path(context.inputs["trained"].folder).absolute()
         if len(folder.parents) < 4 or folder.parents[2].name != "dlc-models-pytorch":
             return {}
-        project = folder.parents[3]
-        if not (project / "config.yaml").is_file():
-            return {}
-        metadata = read_config(folder, "pytorch_config.yaml").get("metadata")
-        parts = metadata.get("bodyparts") if isinstance(metadata, dict) else None
-        declared = read_config(project).get("bodyparts")
-        if isinstance(parts, list) and isinstance(declared, list) and set(parts) != set(declared):
+        project = folder.parents[3] / "config.yaml"
+        parts, declared = _read_keypoints(folder / "pytorch_config.yaml", "metadata"), _read_keypoints(project)
+        if parts and declared and set(parts) != set(declared):
             raise InputError(
                 "the model finds other keypoints than its project has",
                 where=str(folder),
-                expected=f"{', '.join(map(str, declared))} ({project.name}/config.yaml)",
-                found=", ".join(map(str, parts)),
+                expected=f"{', '.join(declared)} ({project.parent.name}/config.yaml)",
+                found=", ".join(parts),
                 hint="train that project anew; or, to take the model with its own keypoints, copy its folder `train` "
                 "to a place outside of the project",
             )
         return {}
+
+
+def _read_keypoints(path: Path, *keys: str) -> list[str]:
+    """Return `bodyparts` of a configuration, or of a mapping in it; empty if it names none in a list."""
+    try:
+        values = yaml.safe_load(read_regular(path, _MAX_BYTES)) if path.is_file() else {}
+    except yaml.YAMLError as error:
+        msg = f"{path.name} can't be read"
+        raise InputError(msg, where=str(path), expected="YAML", found=str(error).partition("\n")[0]) from error
+    for key in (*keys, "bodyparts"):
+        values = values.get(key) if isinstance(values, dict) else None
+    return list(map(str, values)) if isinstance(values, list) else []

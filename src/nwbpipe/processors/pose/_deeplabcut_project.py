@@ -82,7 +82,7 @@ def read_labelled_project(folder: Path) -> LabelledProject:
     InputError
         If the folder is not a project, has no labels, or lacks a labelled image.
     """
-    config = read_config(folder)
+    config = _read_config(folder)
     if config.get("multianimalproject"):
         msg = "the project is one of several animals"
         hint = "projects of one animal can be trained here; train it in DeepLabCut, and convert its predictions"
@@ -122,20 +122,19 @@ def _get_name(frame: LabelledFrame) -> str:
     return frame.name
 
 
-def read_config(folder: Path, name: str = "config.yaml") -> dict[str, Any]:
-    """Return the keys and values of a project's config.yaml, or of another such file in a folder."""
-    path = folder / name
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.yaml"
     if not path.is_file():
         msg = "the folder is not a project of DeepLabCut"
         hint = "name the folder that has config.yaml and labeled-data"
-        raise InputError(msg, where=str(folder), expected=f"a file {name}", found="none", hint=hint)
+        raise InputError(msg, where=str(folder), expected="a file config.yaml", found="none", hint=hint)
     try:
         config = yaml.safe_load(_read_text(path))
     except yaml.YAMLError as error:
-        msg = f"{name} can't be read"
+        msg = "config.yaml can't be read"
         raise InputError(msg, where=str(path), expected="YAML", found=str(error).partition("\n")[0]) from error
     if not isinstance(config, dict):
-        raise InputError(f"{name} can't be read", where=str(path), expected="keys and values")
+        raise InputError("config.yaml can't be read", where=str(path), expected="keys and values")
     return config
 
 
