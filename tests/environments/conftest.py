@@ -63,6 +63,14 @@ elif words[0] == "run":
     sys.exit(code if code >= 0 else 128 - code)
 elif words[0] == "inspect":
     print(MEMORY)
+elif words[0] == "ps":
+    print(EARLIER)
+elif words[:2] == ["rm", "--force"] and EARLIER and EARLIER in words and STAYS:
+    print("Error: " + STAYS, file=sys.stderr)
+    sys.exit(1)
+elif words[0] == "buildx":
+    print(BUILDX, file=sys.stderr)
+    sys.exit(1 if BUILDX else 0)
 elif words[:2] == ["image", "inspect"]:
     print("[python@sha256:" + "ab" * 32 + "] sha256:0123")
 elif words[:2] == ["info", "--format"]:
@@ -136,9 +144,20 @@ def named(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.fixture
 def docker(programs: Callable[[str, str], Path], tmp_path: Path) -> Callable[..., Path]:
     def make(
-        name: str = "docker", memory: str = "false", version: str = "Docker version 20.10.24", traits: str = ""
+        name: str = "docker",
+        memory: str = "false",
+        version: str = "Docker version 20.10.24",
+        traits: str = "",
+        earlier: str = "",
+        stays: str = "",
+        buildx: str = "",
     ) -> Path:
+        """Make the stand-in.
+
+        `earlier` is a container that it lists, `stays` why it can't remove that, `buildx` why it has no buildx.
+        """
         values = f"SEEN, MEMORY, VERSION, TRAITS = {str(tmp_path / 'secret')!r}, {memory!r}, {version!r}, {traits!r}"
+        values += f"\nEARLIER, STAYS, BUILDX = {earlier!r}, {stays!r}, {buildx!r}"
         describe_engine.cache_clear()
         inspect_engine.cache_clear()
         return programs(name, values + DOCKER)

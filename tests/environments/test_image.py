@@ -149,3 +149,27 @@ def test_an_engine_that_does_not_answer_holds_up_no_removal(
     assert environments.remove(NUMPY)
     assert not (own_tools / "numpy").exists()
     assert "the image sha256:0123 stays: docker: Cannot connect" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("version", "buildx", "is_refused"),
+    [
+        ("Docker version 28.2.2", "docker: 'buildx' is not a docker command", True),
+        ("Docker version 23.0.1", "", False),
+        ("Docker version 20.10.24", "docker: 'buildx' is not a docker command", False),  # it has BuildKit itself
+        ("podman version 4.3.1", "Error: unrecognized command", False),
+    ],
+)
+def test_docker_without_buildx_is_refused_before_a_build(
+    docker: Callable[..., Path], calls: Callable, own_tools: Path, version: str, buildx: str, is_refused: bool
+) -> None:
+    docker(version=version, buildx=buildx)
+    if not is_refused:
+        environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
+        return
+    with pytest.raises(ToolMissingError, match="its plugin buildx is missing") as caught:
+        environments.install(NUMPY, kind=EnvironmentKind.CONTAINER)
+    assert "docker-buildx-plugin" in str(caught.value)
+    assert "is not a docker command" in str(caught.value)
+    assert "build" not in [words[0] for words in calls("docker")]
+    assert not (own_tools / "numpy").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nwbpipe.machine import count_memory_kills
+from nwbpipe.machine import count_machine_memory_kills, count_memory_kills
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,10 @@ def test_kills_are_counted_in_the_innermost_group(line: str, file: str, text: st
     assert count_memory_kills(tmp_path) == (7 if "job" in file else 0)
     path.write_text(text)
     assert count_memory_kills(tmp_path) == 2
+
+
+def test_kills_of_the_whole_machine(tmp_path: Path) -> None:
+    assert count_machine_memory_kills(tmp_path) == 0
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/vmstat").write_text("nr_free_pages 12\noom_kill 3\n")
+    assert count_machine_memory_kills(tmp_path) == 3

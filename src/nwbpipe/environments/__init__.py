@@ -6,12 +6,13 @@ from nwbpipe.environments._image import render_dockerfile, write_context
 from nwbpipe.environments._install import describe_installation, install, remove
 from nwbpipe.environments._lock import lock_tool
 from nwbpipe.environments._mark import EnvironmentKind
-from nwbpipe.environments._run import KIT, ComputeResult, find_source, run
+from nwbpipe.environments._run import KIT, ComputeResult, end_earlier_container, find_source, run
 from nwbpipe.environments._settings import (
     ToolSettings,
     configure,
     configured_python,
     default_lock,
+    limit_memory,
     read_settings,
     tool_folder,
     use_settings,
@@ -34,11 +35,13 @@ __all__ = [
     "configured_python",
     "default_lock",
     "describe_installation",
+    "end_earlier_container",
     "examine",
     "examine_machine",
     "find",
     "find_source",
     "install",
+    "limit_memory",
     "lock_tool",
     "read_settings",
     "read_version",

@@ -6,6 +6,7 @@ The container has no network (except with apptainer, where that needs privileges
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -14,10 +15,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from nwbpipe.environments._engine import ask_engine, describe_engine, inspect_engine
+from nwbpipe.environments._engine import ask_engine, describe_engine, inspect_engine, last_line
+from nwbpipe.errors import ToolKilledError
 
 #: Of the containers of runs. Images have none of it: the user's own containers of an image would get it, too.
 LABEL = "nwbpipe.run"
+#: Tells the folder that a container computes in.
+_WORK_LABEL = "nwbpipe.work"
 REFUSED = 125  # exit code of docker and podman when the container was not started
 _ABANDONED = "24h"
 _END_TIMEOUT_S = 60.0  # an engine may wait for a container to end
@@ -65,6 +69,8 @@ class Container:
         folder: Path | None = None,
         threads: int = 1,
         gpu: bool = False,
+        memory: int = 0,
+        work: Path | None = None,
     ) -> list[str]:
         """Return the command that runs `words` in the container.
 
@@ -85,6 +91,10 @@ class Container:
             podman of most users).
         gpu : bool
             True if it may use the machine's GPUs.
+        memory : int
+            Bytes of memory that it may use, without any swap; 0 for as much as the machine has.
+        work : Path, optional
+            The folder that it computes in, by which `end_earlier` finds it.
         """
         gpu = gpu and self.gpu
         mounts = _collect_mounts(readable, writable)
@@ -101,6 +111,10 @@ class Container:
         traits = inspect_engine(self.engine)
         if traits.cores:
             start += ["--cpus", str(max(1, min(threads, traits.cores)))]
+        if limit := self.find_memory_limit(memory):
+            start += ["--memory", str(limit), "--memory-swap", str(limit)]
+        if work is not None:
+            start += ["--label", _label_work(work)]
         start += ["--shm-size", str(_choose_shared_memory())]
         start += ["--cap-drop", "all", "--security-opt", "no-new-privileges"]
         uid = os.getuid() if hasattr(os, "getuid") else None
@@ -122,6 +136,34 @@ class Container:
             start += ["--env", f"{key}={value}"]
         return [*start, *(["--workdir", str(folder)] if folder else []), self.image, *words]
 
+    def find_memory_limit(self, memory: int) -> int:
+        """Return the bytes that a container is held to if that many are asked for; 0 if the engine can't."""
+        return 0 if self.is_apptainer or not inspect_engine(self.engine).limits_memory else memory
+
+    def end_earlier(self, work: Path) -> None:
+        """End a container that still computes in a folder: one whose engine died under it, and came back.
+
+        Raises
+        ------
+        ToolKilledError
+            The engine did not end it.
+        """
+        if self.is_apptainer:
+            return
+        try:
+            words = ("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={_label_work(work)}")
+            names = ask_engine(self.engine, *words).stdout.split()
+            if not names:
+                return
+            answer = ask_engine(self.engine, "rm", "--force", *names, timeout=_END_TIMEOUT_S)
+            problem = last_line(answer.stderr) or "no reason given" if answer.returncode else ""
+        except (OSError, subprocess.SubprocessError) as error:
+            problem = str(error)
+        if problem:
+            msg = "a container of an earlier attempt may still compute in this run's folder, and can't be ended"
+            hint = f"end it when the engine answers: {self.engine.name} ps --filter label={LABEL}"
+            raise ToolKilledError(msg, where=str(work), found=problem, hint=hint)
+
     def end(self, name: str) -> bool:
         """End and remove the container `name`; return True if it ran out of memory."""
         if self.is_apptainer:
@@ -133,6 +175,11 @@ class Container:
             ask_engine(self.engine, "rm", "--force", name, timeout=_END_TIMEOUT_S)
             return answer.stdout.strip() == "true"
         return False
+
+
+def _label_work(folder: Path) -> str:
+    """Return the label that tells the folder of a container's work; its path may hold what no label can."""
+    return f"{_WORK_LABEL}={hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]}"
 
 
 def sweep_containers(engine: Path) -> None:

@@ -86,11 +86,14 @@ class EngineTraits(NamedTuple):
         The greatest number of cores that it can hold a container to; 0 if it can't hold it to any. Podman refuses
         such a container to a user to whom systemd hands no control of cores, which is common. The machine of Docker
         Desktop may have fewer cores than this one.
+    limits_memory : bool
+        False if it can't hold a container to an amount of memory.
     is_rootless : bool
         True for a docker that the user runs: root inside its containers is the user, any other id is nobody.
     """
 
     cores: int
+    limits_memory: bool
     is_rootless: bool
 
 
@@ -98,7 +101,7 @@ class EngineTraits(NamedTuple):
 def inspect_engine(engine: Path) -> EngineTraits:
     """Ask docker or podman about itself."""
     is_podman = describe_engine(engine)[0] == "podman"
-    form = "{{.NCPU}} {{.CPUCfsQuota}} {{.SecurityOptions}}"
+    form = "{{.NCPU}} {{.CPUCfsQuota}} {{.MemoryLimit}} {{.SecurityOptions}}"
     if is_podman:
         form = "{{.Host.CPUs}} {{.Host.CgroupControllers}}"
     text = ""
@@ -106,9 +109,10 @@ def inspect_engine(engine: Path) -> EngineTraits:
         text = ask_engine(engine, "info", "--format", form).stdout
     cores, *words = re.findall(r"\w+", text) or [""]
     if not cores.isdecimal():  # an engine that does not tell
-        return EngineTraits(os.cpu_count() or 1, is_rootless=False)
+        return EngineTraits(os.cpu_count() or 1, limits_memory=True, is_rootless=False)
     is_limiting = "cpu" in words if is_podman else words[:1] != ["false"]
-    return EngineTraits(int(cores) if is_limiting else 0, not is_podman and "name=rootless" in text)
+    limits_memory = "memory" in words if is_podman else words[1:2] != ["false"]
+    return EngineTraits(int(cores) if is_limiting else 0, limits_memory, not is_podman and "name=rootless" in text)
 
 
 def last_line(text: str) -> str:

@@ -14,7 +14,14 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from nwbpipe.environments._engine import ask_engine, describe_engine, explain_silence, find_engine, last_line
+from nwbpipe.environments._engine import (
+    VARIABLE,
+    ask_engine,
+    describe_engine,
+    explain_silence,
+    find_engine,
+    last_line,
+)
 from nwbpipe.environments._installers import choose_minor_python, run_installer
 from nwbpipe.environments._pip_settings import has_no_index, read_pip_options
 from nwbpipe.environments._tool import Tool
@@ -25,6 +32,7 @@ _PLACES = ("index-url", "extra-index-url", "find-links")  # pip's settings that 
 _PIP = (*_PLACES, "trusted-host")
 _PACKAGES, _CERTIFICATES = "/nwbpipe/packages", "/nwbpipe/certificates.pem"  # in the build
 _REMOVE_TIMEOUT_S = 300.0
+_NEEDS_BUILDX = 23  # the version of docker from which on it has no BuildKit of its own
 
 
 def find_container_engine(tool: Tool) -> Path:
@@ -101,9 +109,15 @@ def build(tool: Tool, engine: Path, folder: Path, lock: Path | None, base: str |
         A requirements file, instead of the tool's ranges.
     base : str, optional
         The image that it starts from.
+
+    Raises
+    ------
+    ToolMissingError
+        Docker lacks buildx, and can't build without it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     settings = _PipSettings.read()
+    _require_builder(engine, has_folders=bool(settings.folders) and not tool.conda)
+    folder.mkdir(parents=True, exist_ok=True)
     write_context(tool, folder, lock, base, folders=0 if tool.conda else len(settings.folders))
     if describe_engine(engine)[0] == "apptainer":
         image = folder / "image.sif"
@@ -124,6 +138,23 @@ def build(tool: Tool, engine: Path, folder: Path, lock: Path | None, base: str |
         # Secrets need BuildKit, and docker 20.10 does not take it by itself.
         run_installer(words, tool, variables={"DOCKER_BUILDKIT": "1"})
         return identity.read_text().strip(), _read_base_digest(engine, base or _choose_base_image(tool))
+
+
+def _require_builder(engine: Path, *, has_folders: bool) -> None:
+    """Refuse a docker that lacks buildx where it needs that: from version 23 on, and before for local packages."""
+    name, version = describe_engine(engine)
+    if name != "docker" or not (has_folders or int(version.partition(".")[0] or 0) >= _NEEDS_BUILDX):
+        return
+    answer = ask_engine(engine, "buildx", "version")
+    if answer.returncode:
+        msg = "docker can't build images here: its plugin buildx is missing"
+        hint = (
+            f"install it (Debian, Ubuntu: docker-buildx or docker-buildx-plugin), or name another engine: {VARIABLE}"
+        )
+        raise ToolMissingError(
+            msg, where=str(engine), expected="docker with buildx",
+            found=f"docker {version}: {last_line(answer.stderr or answer.stdout)}", hint=hint,
+        )  # fmt: skip
 
 
 def _name_image(tool: Tool, environment: str) -> str:

@@ -25,20 +25,15 @@ from typing import Any
 from nwbpipe.disk import full_disk_error
 from nwbpipe.environments import _worker
 from nwbpipe.environments._container import REFUSED, Container, sweep_containers
+from nwbpipe.environments._end_errors import make_end_error
 from nwbpipe.environments._engine import build_engine_variables, last_line
 from nwbpipe.environments._find import ToolEnvironment
 from nwbpipe.environments._mark import EnvironmentKind
 from nwbpipe.environments._meter import Meter
+from nwbpipe.environments._settings import read_memory_limit
 from nwbpipe.environments._warm import ForkedWorker, fork_worker
-from nwbpipe.errors import (
-    ToolCrashedError,
-    ToolError,
-    ToolFailedError,
-    ToolKilledError,
-    ToolMemoryError,
-    ToolTimeoutError,
-)
-from nwbpipe.machine import count_memory_kills, select_variables
+from nwbpipe.errors import ToolFailedError, ToolKilledError
+from nwbpipe.machine import count_machine_memory_kills, count_memory_kills, select_variables
 
 logger = logging.getLogger("nwbpipe")
 
@@ -50,7 +45,6 @@ KIT = "nwbpipe_kit"
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK
-_CRASHES = {"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE"}
 _NO_ROOM = 64 * 1024  # bytes free in scratch: then a tool that left no outcome had no room for it
 _ENGINE_HINT = "see its words above, and `nwbpipe tools doctor`; run it again when the engine answers"
 _GRACE = 5.0  # seconds between asking a process to end and killing it
@@ -130,7 +124,7 @@ def run(
     request_path.unlink(missing_ok=True)
     with os.fdopen(os.open(request_path, _NEW, 0o600), "w") as file:
         json.dump(content, file)
-    out_of_memory_before = count_memory_kills()
+    kills_before = _count_kills()
     variables = build_tool_variables(int(request.get("threads", 1)))
     if environment.kind is EnvironmentKind.CURRENT and site.ENABLE_USER_SITE:
         del variables["PYTHONNOUSERSITE"]  # the packages of this Python are there: `pip install --user`
@@ -149,6 +143,8 @@ def run(
             folder=scratch,
             threads=int(request.get("threads", 1)),
             gpu=devices != "",
+            memory=read_memory_limit(),
+            work=scratch,
         )
         _sweep_once(container.engine)
     child_variables = {**_build_variables(environment), **variables}
@@ -186,17 +182,29 @@ def run(
     if full or (code and not outcome and shutil.disk_usage(scratch).free < _NO_ROOM):
         hint = "free space there, or set NWBPIPE_SCRATCH to a folder with more; the session file is as it was"
         raise full_disk_error(scratch.parent, full or errno.ENOSPC, hint=hint)
-    memory = (
-        code == _worker.NO_MEMORY
-        or killed_for_memory
-        or (code == -signal.SIGKILL and count_memory_kills() > out_of_memory_before)
-    )
-    error = _make_error(
-        environment.tool.name, code, outcome, timeout if timed_out else None, memory=memory, tail=last_lines
-    )
+    limit = container.find_memory_limit(read_memory_limit()) if container is not None else 0
+    kills, machine_kills = (now - before for now, before in zip(_count_kills(), kills_before, strict=True))
+    # Podman with control groups of version 1 does not tell it of a container: the machine counts all such kills.
+    is_killed_for_memory = code == -signal.SIGKILL and (kills > 0 or (limit > 0 and machine_kills > 0))
+    error = make_end_error(
+        environment.tool.name, code, outcome, timeout if timed_out else None, limit=limit, tail=last_lines,
+        memory=code == _worker.NO_MEMORY or killed_for_memory or is_killed_for_memory,
+    )  # fmt: skip
     error.log = str(log)
     error.problem = replace(error.problem, where=f"log: {log}")
     raise error
+
+
+def end_earlier_container(environment: ToolEnvironment, scratch: Path) -> None:
+    """End a container of an earlier attempt that still computes in `scratch`, before that is emptied.
+
+    Raises
+    ------
+    ToolKilledError
+        The engine did not end it.
+    """
+    if environment.container is not None:
+        environment.container.end_earlier(scratch)
 
 
 def _serve_in_container(served: Mapping[str, Any], container: Container, scratch: Path) -> dict[str, Any]:
@@ -210,6 +218,11 @@ def _serve_in_container(served: Mapping[str, Any], container: Container, scratch
             hint="set NWBPIPE_SCRATCH to a folder of a local disk",
         )  # fmt: skip
     return {name: value for name, value in served.items() if name != "port"}
+
+
+def _count_kills() -> tuple[int, int]:
+    """Return how many processes were killed for memory: of this one's control group, and of the machine."""
+    return count_memory_kills(), count_machine_memory_kills()
 
 
 @lru_cache(maxsize=8)
@@ -364,33 +377,3 @@ def _read_outcome(path: Path) -> dict[str, Any]:
     except (OSError, json.JSONDecodeError):
         return {}
     return outcome if isinstance(outcome, dict) else {}
-
-
-def _make_error(
-    tool: str, code: int, outcome: dict[str, Any], timeout: float | None, *, memory: bool, tail: list[str]
-) -> ToolError:
-    if "error" in outcome:  # the message has the error; the traceback is for readers of the log
-        tail = tail[: _find_traceback(tail)]
-    output = "\n".join(["its last lines:", *(f"    {line}" for line in tail[-12:])]) if tail else "it printed nothing"
-    if timeout is not None:
-        msg = f"{tool} was stopped at its time limit of {timeout:g} s"
-        return ToolTimeoutError(msg, found=output, hint="give it more time: --timeout SECONDS")
-    if memory:
-        msg = f"{tool} ran out of memory"
-        return ToolMemoryError(msg, found=output, hint="give it smaller batches, or a machine with more memory")
-    if code < 0:
-        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        if name in _CRASHES:
-            msg = f"{tool} crashed ({name})"
-            return ToolCrashedError(msg, found=output, hint="the fault is in the tool: see its log")
-        msg = f"{tool} was killed ({name})"
-        return ToolKilledError(msg, found=output, hint="a person, a scheduler or the system killed it: run it again")
-    if "error" in outcome:
-        msg = f"{tool} failed: {outcome['error']['type']}: {outcome['error']['message']}"
-        return ToolFailedError(msg, found=output, hint="see its log for the whole traceback")
-    msg = f"{tool} ended with exit code {code} and no result"
-    return ToolFailedError(msg, found=output, hint="see its log")
-
-
-def _find_traceback(lines: list[str]) -> int:
-    return next((n for n, line in enumerate(lines) if line.startswith("Traceback ")), len(lines))

@@ -36,6 +36,8 @@ class ToolSettings:
 _CONFIGURED: dict[str, ToolSettings] = {}
 _IN_USE: ContextVar[Mapping[str, ToolSettings]] = ContextVar("settings of tools", default={})  # noqa: B039, never changed
 
+_MEMORY: ContextVar[int] = ContextVar("bytes that a computation may use", default=0)
+
 
 def configure(name: str, settings: ToolSettings | None) -> None:
     """Set the settings of the tool `name` in this process; None removes them.
@@ -59,6 +61,21 @@ def use_settings(settings: Mapping[str, ToolSettings]) -> Iterator[None]:
         yield
     finally:
         _IN_USE.reset(token)
+
+
+@contextmanager
+def limit_memory(memory_gb: float) -> Iterator[None]:
+    """Hold the containers of computations in a block to this memory, in GB; 0: no limit."""
+    token = _MEMORY.set(round(memory_gb * 1e9))
+    try:
+        yield
+    finally:
+        _MEMORY.reset(token)
+
+
+def read_memory_limit() -> int:
+    """Return the bytes that a computation may use; 0 without a limit."""
+    return _MEMORY.get()
 
 
 def variable_name(tool: Tool, key: str) -> str:

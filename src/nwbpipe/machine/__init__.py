@@ -2,7 +2,7 @@
 
 from nwbpipe.machine._findings import Finding, Severity
 from nwbpipe.machine._folders import locate_private_folder, make_cache_folder, make_private_folder, temporary_folder
-from nwbpipe.machine._groups import count_memory_kills, list_control_groups
+from nwbpipe.machine._groups import count_machine_memory_kills, count_memory_kills, list_control_groups
 from nwbpipe.machine._identity import identify_machine
 from nwbpipe.machine._trust import (
     belongs_to_user,
@@ -20,6 +20,7 @@ __all__ = [
     "belongs_to_user",
     "child_python",
     "close_python_path",
+    "count_machine_memory_kills",
     "count_memory_kills",
     "explain_foreign",
     "identify_machine",

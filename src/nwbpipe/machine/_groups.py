@@ -43,3 +43,17 @@ def count_memory_kills(root: Path = _ROOT) -> int:
                 if match := re.search(r"^oom_kill (\d+)$", (folder / name).read_text(), re.MULTILINE):
                     return int(match[1])
     return 0
+
+
+def count_machine_memory_kills(root: Path = _ROOT) -> int:
+    """Return how many processes the kernel has killed for lack of memory, in any control group of the machine.
+
+    Parameters
+    ----------
+    root : Path
+        Root of the file system with ``/proc``.
+    """
+    with suppress(OSError):
+        if match := re.search(r"^oom_kill (\d+)$", (root / "proc/vmstat").read_text(), re.MULTILINE):
+            return int(match[1])
+    return 0

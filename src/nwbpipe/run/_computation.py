@@ -139,6 +139,7 @@ class Computation(ABC):
             finished = ComputedResult(**json.loads(path.read_text()))
             if self._computes_same([finished.compute_digest, finished.tool_version], [source, environment.version]):
                 return finished
+        environments.end_earlier_container(environment, self.scratch)
         self._begin_scratch([source, environment.version])
         run_id, started = uuid.uuid4().hex, format_now()
         log = log_folder() / f"{self.log_name}_{self.context.step}_{run_id[:8]}.log"

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from nwbpipe.environments import use_settings
+from nwbpipe.environments import limit_memory, use_settings
 from nwbpipe.errors import (
     ConflictError,
     FileAccessError,
@@ -60,7 +60,7 @@ class Job:
         HDF5 paths, or addresses of artefacts.
     session_inputs : sequence of (str, mapping of str to str)
         For a step of project scope: key of each session, and the HDF5 paths of its inputs.
-    threads, gpu, disk_gb, time_limit_s, gpu_memory_gb
+    threads, gpu, disk_gb, time_limit_s, gpu_memory_gb, memory_gb
         Resources that it may use.
     lease, owner : str
         Path of the lease that the runner took, and the runner's name in it.
@@ -85,6 +85,7 @@ class Job:
     gpu_memory_gb: float = 0.0
     lease: str = ""
     owner: str = ""
+    memory_gb: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,11 @@ def _execute(planner: Planner, job: Job, progress: Callable[[float, str], None] 
     started, cpu = format_now(), time.process_time()
     record, computed, log, error = None, False, None, None
     try:
-        with use_settings(planner.tool_settings), reserve_gpus(job.gpu, job.gpu_memory_gb) as visible:
+        with (
+            use_settings(planner.tool_settings),
+            limit_memory(job.memory_gb),
+            reserve_gpus(job.gpu, job.gpu_memory_gb) as visible,
+        ):
             record, computed, log = _run(planner, job, visible, progress)
     except (KeyboardInterrupt, SystemExit):
         raise

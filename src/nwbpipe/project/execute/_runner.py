@@ -208,6 +208,7 @@ class Runner:
             str(session.file) if session else "", state.step, state.run, state.key, dict(state.inputs),
             state.session_inputs, self.executor.choose_threads(resources), resources.gpu, resources.disk_gb,
             resources.time_limit_s, resources.gpu_memory_gb, lease.path, self.leases.owner,
+            resources.memory_gb,
         )  # fmt: skip
         token = self.executor.submit(job, resources)
         self._running[token] = _ActiveRun(state, job, lease, tries)
