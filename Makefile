@@ -10,6 +10,7 @@
 # make test-slurm  those of a cluster, on a SLURM of one node that it starts here; installs Debian's packages where it may
 # make test-containers  those of tools in containers, on podman and docker with stores of their own; installs Debian's podman
 # make test-azure  session files in Azure, on the emulator Azurite, which npm installs
+# make test-google  session files in Google's storage, on a small server of the tests' own
 # make test-archive  upload to and download from a DANDI archive: NWBPIPE_ARCHIVE_URL=…/api NWBPIPE_ARCHIVE_KEY=…
 # make docs   build the documentation as a site, in site/
 # make wheel  build wheel and sdist, and try the wheel in an empty environment of each Python on this machine
@@ -38,7 +39,7 @@ TOOLS := $(foreach tool,suite2p facemap movement,$(NWBPIPE_TOOLS)/$(tool)/nwbpip
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
-.PHONY: help setup browser tools readers demo demo-pose demo-project check test test-long test-tools test-archive test-slurm test-containers test-azure faults lint locks same-source docs wheel bench licences clean
+.PHONY: help setup browser tools readers demo demo-pose demo-project check test test-long test-tools test-archive test-slurm test-containers test-azure test-google faults lint locks same-source docs wheel bench licences clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -119,6 +120,10 @@ test-azure: setup
 	$(UV) pip install --quiet --python $(BIN)/python "azure-storage-blob>=12.19"
 	npm install --silent --no-audit --no-fund --prefix .make/azurite azurite@3
 	$(BIN)/python -m pytest tests/azure -m azure -v -rs
+
+test-google: setup
+	$(UV) pip install --quiet --python $(BIN)/python "google-cloud-storage>=2.14"
+	$(BIN)/python -m pytest tests/google -m google -v -rs
 
 .make/docs/installed: locks/docs.txt $(INSTALLED)
 	$(PYTHON) -m venv .make/docs

@@ -139,10 +139,11 @@ class Lost:
 def test_wherever_the_service_is_lost_the_file_is_old_or_new(
     is_carried_out: bool, container: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_azure, "_BLOCK", 2000)  # a commit of several blocks
+    monkeypatch.setattr(_azure, "_BLOCK", 100_000)  # a commit of several blocks, old ones and new ones
     store = open_store(container)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["x"] = range(1000)
+        file["large"] = range(50_000)
     url = f"{container}/a.h5"
     lost = Lost(monkeypatch)
     states, errors = set(), []
@@ -167,6 +168,65 @@ def test_wherever_the_service_is_lost_the_file_is_old_or_new(
     assert {type(error) for error in errors} == {FileAccessError}
     assert {(False, False), (True, True)} <= states
     assert ((False, True) in states) == is_carried_out  # it stands, and the error says that this is not known
+
+
+def count_sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the sizes of blocks that are sent from now on."""
+    from azure.storage.blob import BlobClient
+
+    sizes: list[int] = []
+    stage = BlobClient.stage_block
+
+    def count(self: BlobClient, identity: str, data: bytes, **options: Any) -> Any:
+        sizes.append(len(data))
+        return stage(self, identity, data, **options)
+
+    monkeypatch.setattr(BlobClient, "stage_block", count)
+    return sizes
+
+
+def test_a_commit_sends_the_blocks_that_changed_and_keeps_what_the_blob_has_beside_them(
+    container: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from azure.storage.blob import ContentSettings
+
+    monkeypatch.setattr(_azure, "_BLOCK", 100_000)
+    store = open_store(container)
+    numbers = list(range(100_000))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["large"] = numbers
+        file["x"] = 1
+    blob = store._blob("a.h5")  # type: ignore[attr-defined]
+    # As another program uploads it: its blocks have other ids.
+    settings = ContentSettings(content_type="application/x-hdf5", cache_control="no-cache")
+    blob.upload_blob((tmp_path / "a.h5").read_bytes(), metadata={"lab": "ours"}, content_settings=settings)
+    sent = count_sent(monkeypatch)
+    for number in range(3):
+        del sent[:]
+        with nwbpipe.files.transaction(f"{container}/a.h5") as file:
+            file[f"y{number}"] = range(10)
+        properties = blob.get_blob_properties()
+        assert (sum(sent) >= 800_000) == (number == 0), sent  # all of it once, and then what changed
+        assert sum(sent) < properties.size * (2 if number == 0 else 0.4)
+        assert properties.metadata["lab"] == "ours"
+        assert properties.content_settings.content_type == "application/x-hdf5"
+        assert properties.content_settings.cache_control == "no-cache"
+        with nwbpipe.files.open_remote(f"{container}/a.h5") as file:
+            assert list(file["large"]) == numbers
+            assert list(file[f"y{number}"]) == list(range(10))
+
+
+def test_a_commit_of_changes_meets_another_writer(container: str, tmp_path: Path) -> None:
+    store = open_store(container)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = range(1000)
+    store.put_file(tmp_path / "a.h5", "a.h5")
+    with pytest.raises(ConflictError), nwbpipe.files.transaction(f"{container}/a.h5") as file:  # noqa: PT012
+        file["y"] = 1
+        with nwbpipe.files.transaction(f"{container}/a.h5") as other:
+            other["z"] = 1
+    with nwbpipe.files.open_remote(f"{container}/a.h5") as file:
+        assert set(file) == {"x", "z"}
 
 
 def test_a_lost_answer_is_asked_for_again(container: str, monkeypatch: pytest.MonkeyPatch) -> None:

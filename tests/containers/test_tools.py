@@ -19,7 +19,7 @@ import nwbpipe
 from nwbpipe import environments
 from nwbpipe.environments import EnvironmentKind, _container
 from nwbpipe.environments._container import LABEL, sweep_containers
-from nwbpipe.errors import ToolCrashedError, ToolFailedError, ToolKilledError
+from nwbpipe.errors import ToolCrashedError, ToolFailedError, ToolKilledError, ToolMemoryError
 from nwbpipe.project.plan._tools import ToolFacts, explain_staleness
 from nwbpipe.run import process
 from tests.fixtures.containers import BASE, FOLDER, WHEELS_INSIDE, Engine
@@ -115,6 +115,28 @@ def test_each_end_is_told_and_leaves_no_container(
     with pytest.raises(error):
         process(session_nwb, Scale(), params={"ending": ending})
     assert containers(installed) == set()
+
+
+def test_a_run_that_needs_more_memory_than_its_limit_is_told_as_that(installed: Engine, session_nwb: Path) -> None:
+    with environments.limit_memory(0.2), pytest.raises(ToolMemoryError, match=r"its container may use 0\.2 GB"):
+        process(session_nwb, Scale(), params={"ending": "greedy"})
+    assert containers(installed) == set()
+    with environments.limit_memory(0.2):
+        assert process(session_nwb, Scale()).computed
+
+
+def test_a_container_of_an_earlier_attempt_is_ended(installed: Engine, tmp_path: Path) -> None:
+    environment = environments.find(NUMPY)
+    assert environment.container is not None
+    for name, folder in (("nwbpipe-earlier", tmp_path), ("nwbpipe-of-another-run", tmp_path / "other")):
+        words = ["python", "-c", "import time; time.sleep(600)"]
+        command = environment.container.build_command(words, name=name, work=folder)
+        command.remove("--interactive")
+        installed.call(command[1], "--detach", *command[2:])
+    environments.end_earlier_container(environment, tmp_path)
+    (left,) = json.loads(installed.call("inspect", *containers(installed)))
+    assert left["Name"].strip("/") == "nwbpipe-of-another-run"
+    installed.call("rm", "--force", "nwbpipe-of-another-run")
 
 
 def test_a_failed_installation_keeps_the_environment_that_works(

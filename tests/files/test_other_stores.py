@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import nwbpipe
 from nwbpipe import files
 from nwbpipe.errors import ConflictError, DamagedFileError, FileAccessError, NwbpipeError, RequestError
 from nwbpipe.files import _remote, _remote_transaction
-from nwbpipe.stores import Store, open_store
+from nwbpipe.stores import RangedFile, Store, open_store
 from nwbpipe.testing import Fault, FaultyStore
 from tests.files.helpers import child
 from tests.fixtures.lab import LAB_URL
@@ -75,6 +76,27 @@ def test_a_change_is_committed_and_an_exception_changes_nothing(data: bytes) -> 
     assert stored() == data
     change()
     assert require_whole()
+
+
+def test_a_store_that_is_lost_while_a_file_is_opened_leaves_nothing_open(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file's bytes would be let go after Python's end, and HDF5 would crash there: exit code 139."""
+
+    class Gone(RangedFile):
+        def _request(self, start: int, stop: int) -> bytes:
+            if start:
+                raise FileAccessError("the store is lost")
+            return super()._request(start, stop)
+
+    monkeypatch.setattr(Store, "open_ranged", lambda store, path: Gone(store, path))
+    file = open_store(LAB_URL).open_ranged("sub-1/session.nwb")
+    assert file.size > 3 * 2**20
+    with pytest.raises(FileAccessError, match="the store is lost"), files.transaction(URL):
+        pass
+    del file
+    gc.collect()
+    assert [item for item in gc.get_objects() if isinstance(item, Gone)] == []
 
 
 def test_bytes_of_other_objects_stay_where_they_are(data: bytes) -> None:

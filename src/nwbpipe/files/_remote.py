@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from traceback import clear_frames
+from typing import IO
 
 import h5py
 
@@ -19,6 +21,7 @@ from nwbpipe.stores import CachedFile, RangedFile, RangeReader, Store, open_loca
 from nwbpipe.stores.s3 import connect, parse_address, public_url
 
 _PAGE_BUFFER = 4 * 2**20
+_EXTRAS = {"az": "azure", "gs": "google", "gcs": "google"}  # with which a store there can be written
 
 
 @contextmanager
@@ -84,7 +87,7 @@ def _open_unversioned(store: Store, name: str) -> Iterator[tuple[h5py.File, Remo
             raise _foreign_error(url, start)
         raw.seek(0)
         try:
-            file = h5py.File(url, "r", driver="fileobj", fileobj=raw)
+            file = _open_file(url, "r", raw)
         except OSError as error:
             raise _damaged_error(url, error) from error
         with file:
@@ -110,8 +113,8 @@ def require_changeable(url: Path | str) -> None:
             msg,
             where=public_url(url),
             expected="a local file, s3://bucket/key, or another store with conditional writes",
-            hint='pip install "nwbpipe[azure]"'
-            if str(url).startswith("az:")
+            hint=f'pip install "nwbpipe[{_EXTRAS[scheme]}]"'
+            if (scheme := str(url).partition(":")[0]) in _EXTRAS
             else "download it, change it, and upload it as a whole",
         )
 
@@ -216,11 +219,23 @@ def open_view(
     """
     view.seek(0)
     try:
-        return h5py.File(version.location, mode, driver="fileobj", fileobj=view, page_buf_size=page_buf_size)
+        return _open_file(version.location, mode, view, page_buf_size)
     except OSError as error:
         if version.failure is not None:
             raise version.failure from None
         raise _damaged_error(version.location, error) from error
+
+
+def _open_file(
+    location: str, mode: str, source: View | RangeReader | IO[bytes], page_buf_size: int | None = None
+) -> h5py.File:
+    try:
+        return h5py.File(location, mode, driver="fileobj", fileobj=source, page_buf_size=page_buf_size)
+    except Exception as error:
+        # h5py's frames hold HDF5's list of properties, and that the source, where Python's collector does not see it.
+        # The source keeps the error: a ring, which HDF5 frees after Python's end, and crashes.
+        clear_frames(error.__traceback__)
+        raise
 
 
 @contextmanager

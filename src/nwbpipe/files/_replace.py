@@ -1,23 +1,24 @@
-"""A commit that writes the whole new file, on the condition that the old version still stands."""
+"""A commit that writes what changed, or the whole new file, on the condition that the old version still stands."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from nwbpipe.errors import ConflictError, FileAccessError, NwbpipeError
 from nwbpipe.files._view import View
 from nwbpipe.files._write_lock import translate_access_errors
-from nwbpipe.stores import RangedFile, Store, scratch_folder
+from nwbpipe.stores import FileChanges, RangedFile, Store, scratch_folder
 
 _PIECE = 8 * 2**20
 
 
 class FileReplacement:
-    """A commit to one file of a store that has conditional writes, and copies nothing by itself.
+    """A commit to one file of a store that has conditional writes.
 
     Parameters
     ----------
@@ -41,7 +42,15 @@ class FileReplacement:
         FileAccessError
             If it could not be written; the message says so if it is not known whether it was.
         """
-        if view.new_end == view.old_end and next(view.changed_pages(), None) is None:
+        changed = [(offset, offset + len(data)) for offset, data in view.changed_pages()]
+        if view.new_end == view.old_end and not changed:
+            return
+        changes = FileChanges(view.old_end, view.new_end, changed, view.read_new)
+
+        def put_changes() -> bool:
+            return self.store.put_changes(self.name, changes, if_tag=self.old.tag) is not None
+
+        if self._put(put_changes, view.new_end, lambda: _hash_view(view)):
             return
         folder = scratch_folder()
         with translate_access_errors(folder, "building the new file"):
@@ -49,19 +58,23 @@ class FileReplacement:
             with tempfile.NamedTemporaryFile(dir=folder, prefix="commit-") as file:
                 digest = _copy_view(view, file)
                 file.flush()
-                self._put(Path(file.name), view.new_end, digest)
 
-    def _put(self, new: Path, size: int, digest: bytes) -> None:
-        """Store the new file; if that fails, find out what became of it."""
+                def put_file() -> bool:
+                    return bool(self.store.put_file(Path(file.name), self.name, if_tag=self.old.tag))
+
+                self._put(put_file, view.new_end, lambda: digest)
+
+    def _put(self, put: Callable[[], bool], size: int, compute_digest: Callable[[], bytes]) -> bool:
+        """Store the new file, and return what `put` returns; if that fails, find out what became of it."""
         try:
-            self.store.put_file(new, self.name, if_tag=self.old.tag)
+            return put()
         except NwbpipeError as error:
             try:
                 entry = self.store.stat(self.name)
                 if entry.tag == self.old.tag and not isinstance(error, ConflictError):
                     raise error from None
-                if entry.size == size and self._read_digest() == digest:  # only the answer was lost
-                    return
+                if entry.size == size and self._read_digest() == compute_digest():  # only the answer was lost
+                    return True
             except NwbpipeError as second:
                 if second is error:
                     raise
@@ -77,6 +90,14 @@ class FileReplacement:
             while piece := file.read(_PIECE):
                 digest.update(piece)
         return digest.digest()
+
+
+def _hash_view(view: View) -> bytes:
+    """Return the SHA-256 of the new file that a view holds."""
+    digest = hashlib.sha256()
+    for offset in range(0, view.new_end, _PIECE):
+        digest.update(view.read_new(offset, _PIECE))
+    return digest.digest()
 
 
 def _copy_view(view: View, file: IO[bytes]) -> bytes:

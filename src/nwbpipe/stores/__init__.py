@@ -4,6 +4,7 @@ from nwbpipe.stores._cache import CachedFile, cache_folder, cache_limit, trim_ca
 from nwbpipe.stores._fsspec import FsspecStore
 from nwbpipe.stores._junk import hide_junk, is_junk
 from nwbpipe.stores._local import LocalStore
+from nwbpipe.stores._parts import FileChanges, UploadPart, divide_part
 from nwbpipe.stores._paths import literal_folder, match_path, normalize_path
 from nwbpipe.stores._ranged import ByteSource, RangedFile, RangeReader
 from nwbpipe.stores._ranges import RangeServer
@@ -24,6 +25,7 @@ __all__ = [
     "STORE_VARIABLE",
     "ByteSource",
     "CachedFile",
+    "FileChanges",
     "FsspecStore",
     "LocalStore",
     "RangeReader",
@@ -34,8 +36,10 @@ __all__ = [
     "Store",
     "StoreEntry",
     "Stores",
+    "UploadPart",
     "cache_folder",
     "cache_limit",
+    "divide_part",
     "environment_roots",
     "hide_junk",
     "is_junk",

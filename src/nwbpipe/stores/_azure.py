@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC
 from functools import cached_property, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
 from nwbpipe.errors import FileAccessError
+from nwbpipe.stores._parts import FileChanges, plan_blocks
 from nwbpipe.stores._paths import OURS, normalize_path
 from nwbpipe.stores._store import Store, StoreEntry
 from nwbpipe.stores._urls import public_url
@@ -25,6 +28,7 @@ logger = logging.getLogger("nwbpipe")
 _WRITE = "nwbpipe_write"  # in a blob's metadata: which write made it
 _BLOCK = 8 * 2**20
 _MOST_BLOCKS = 50_000
+_OUR_BLOCK = re.compile(r"[0-9a-f]{32}-\d{8}")
 _RETRIES = 3
 _NO_ETAG = '"0x0000000000000000"'
 _REAL = ".blob.core.windows.net"
@@ -118,6 +122,31 @@ class AzureStore(Store):
         with source.open("rb") as file:
             return self._put(path, file, source.stat().st_size, if_absent, if_tag)
 
+    def put_changes(self, path: str, changes: FileChanges, *, if_tag: str) -> str:
+        """See `Store.put_changes`: blocks of the old version that did not change are named, and not sent.
+
+        Blocks that another program uploaded have ids of its own making, and are sent anew.
+        """
+        self._require_conditions(path)
+        write, client = secrets.token_hex(16), self._blob(path)
+        with self._translate_errors(path, "writing"):
+            try:
+                properties = client.get_blob_properties(**_require_tag(if_tag))
+                old = [block for block in client.get_block_list("committed")[0] if block.size]
+                if not all(_OUR_BLOCK.fullmatch(block.id) for block in old) or _sum_sizes(old) != changes.old_size:
+                    old = []
+                blocks = _stage_changes(client, old, changes, write)
+            except Exception as error:
+                if getattr(error, "status_code", None) == 404:
+                    raise self.conflict_error(normalize_path(path)) from None
+                raise
+            kept = {
+                "metadata": {**(properties.metadata or {}), _WRITE: write},
+                "content_settings": properties.content_settings,
+                "standard_blob_tier": None if properties.blob_tier_inferred else properties.blob_tier,
+            }
+            return self._commit(path, client, blocks, write, _require_tag(if_tag), kept)
+
     def remove(self, path: str, *, if_tag: str | None = None) -> None:
         """See `Store.remove`."""
         if if_tag is not None:
@@ -150,20 +179,32 @@ class AzureStore(Store):
         condition = _require_absent() if if_absent else _require_tag(if_tag)
         write, client = secrets.token_hex(16), self._blob(path)
         with self._translate_errors(path, "writing"):
-            try:
-                blocks = _stage_blocks(client, source, size, write)
-                return str(client.commit_block_list(blocks, metadata={_WRITE: write}, **condition)["etag"])
-            except Exception as error:
-                code = getattr(error, "error_code", None)
-                is_refused = getattr(error, "status_code", None) in (409, 412) or code == "InvalidBlockList"
-                if not is_refused or not condition:
-                    raise
+            blocks = _stage_blocks(client, source, size, write)
+            return self._commit(path, client, blocks, write, condition, {"metadata": {_WRITE: write}})
+
+    def _commit(
+        self,
+        path: str,
+        client: Any,
+        blocks: Sequence[Any],
+        write: str,
+        condition: Mapping[str, Any],
+        kept: Mapping[str, Any],
+    ) -> str:
+        """Put blocks together under a condition; return the tag. `kept` is what the blob has beside its bytes."""
+        try:
+            return str(client.commit_block_list(blocks, **kept, **condition)["etag"])
+        except Exception as error:
             # The client tries again if an answer is lost: what stands in the way may come from our own first try.
             with suppress(Exception):
                 properties = client.get_blob_properties()
                 if (properties.metadata or {}).get(_WRITE) == write:
                     return str(properties.etag)
-            raise self.conflict_error(normalize_path(path), if_absent=if_absent)
+            code = getattr(error, "error_code", None)
+            is_refused = getattr(error, "status_code", None) in (409, 412) or code == "InvalidBlockList"
+            if not is_refused or not condition:
+                raise
+        raise self.conflict_error(normalize_path(path), if_absent="etag" not in condition)
 
     def _require_conditions(self, path: str) -> None:
         """Refuse a server that does not check conditions; try it once in a process."""
@@ -231,6 +272,28 @@ def _stage_blocks(client: Any, source: IO[bytes], size: int, write: str) -> Sequ
         client.stage_block(identity, data, length=len(data))
         blocks.append(kind(identity))
     return blocks
+
+
+def _stage_changes(client: Any, old: Sequence[Any], changes: FileChanges, write: str) -> Sequence[Any]:
+    """Upload the blocks of a new version that differ from the old one's; return the list of all."""
+    module = import_module("azure.storage.blob")
+    parts = plan_blocks([block.size for block in old], changes, _BLOCK)
+    if len(parts) > _MOST_BLOCKS:
+        parts = plan_blocks([], changes, max(_BLOCK, -(-changes.size // (_MOST_BLOCKS - 1))))
+    starts = dict(zip(accumulate((block.size for block in old), initial=0), old, strict=False))
+    blocks: list[Any] = []
+    for number, part in enumerate(parts):
+        if part.copied:
+            blocks.append(module.BlobBlock(starts[part.start].id, state=module.BlockState.COMMITTED))
+            continue
+        identity = f"{write}-{number:08}"
+        client.stage_block(identity, changes.read(part.start, part.size), length=part.size)
+        blocks.append(module.BlobBlock(identity, state=module.BlockState.UNCOMMITTED))
+    return blocks
+
+
+def _sum_sizes(blocks: Sequence[Any]) -> int:
+    return sum(block.size for block in blocks)
 
 
 _answers: dict[str, bool] = {}

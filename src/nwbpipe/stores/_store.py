@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from nwbpipe.errors import ConflictError, FileAccessError, RequestError
+from nwbpipe.stores._parts import FileChanges
 from nwbpipe.stores._paths import literal_folder, match_path, normalize_path
 from nwbpipe.stores._ranged import RangedFile, RangeReader
 from nwbpipe.stores._urls import public_url
@@ -169,6 +170,15 @@ class Store(ABC):
     def put_file(self, source: Path, path: str, *, if_absent: bool = False, if_tag: str | None = None) -> str:
         """Write a local file's content as `write_bytes` does. Override it if large files should not pass memory."""
         return self.write_bytes(path, source.read_bytes(), if_absent=if_absent, if_tag=if_tag)
+
+    def put_changes(self, path: str, changes: FileChanges, *, if_tag: str) -> str | None:
+        """Write a new version of a file whose store keeps what did not change; return its tag.
+
+        The default returns None and does nothing: the whole file is written instead (`put_file`). Override it if your
+        service makes a file of parts of the old one; conditions and errors are those of `write_bytes`.
+        """
+        normalize_path(path)
+        return None
 
     def local_path(self, path: str) -> Path | None:
         """Return the path of a file on this machine; None if the store is elsewhere."""

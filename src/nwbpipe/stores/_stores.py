@@ -11,6 +11,7 @@ from pathlib import Path
 from nwbpipe.errors import FileAccessError, RequestError, UnknownNameError
 from nwbpipe.stores._azure import AzureStore, has_azure
 from nwbpipe.stores._fsspec import FsspecStore
+from nwbpipe.stores._google import GoogleStore, has_google
 from nwbpipe.stores._local import LocalStore
 from nwbpipe.stores._paths import normalize_path
 from nwbpipe.stores._s3 import S3Store
@@ -55,6 +56,8 @@ def open_store(root: Path | str, *, base: Path | None = None) -> Store:
         return S3Store(url)
     if scheme == "az" and has_azure():
         return AzureStore(url)
+    if scheme in ("gs", "gcs") and has_google():
+        return GoogleStore(url)
     point = store_entry_points().get(scheme)
     return FsspecStore(url) if point is None else _load_store(point, url)
 

@@ -12,7 +12,8 @@ from nwbpipe.errors import FileAccessError
 from nwbpipe.files._view import View
 from nwbpipe.files.s3._complete import Completion
 from nwbpipe.files.s3._orphans import add_write, content_md5, mark_upload, new_write_id
-from nwbpipe.files.s3._plan import UploadPart, plan_parts
+from nwbpipe.files.s3._plan import plan_parts
+from nwbpipe.stores import UploadPart
 from nwbpipe.stores.s3 import THREADS, RemoteObject, code_of, conflict_error, explain_error, is_s3_error
 
 _WAITING = 96 * 2**20  # bytes of parts in memory, or one part

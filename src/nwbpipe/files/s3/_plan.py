@@ -7,35 +7,14 @@ mark of `_iter_orphans`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from nwbpipe.stores import UploadPart, divide_part
 
 SMALLEST = 5 * 2**20
 LARGEST = 5 * 2**30
 MOST = 9_999
 SENT = 12 * 2**20  # of a part that is sent, where there are not too many; half of it is above `SMALLEST`
 COPIED = 512 * 2**20  # of a part that is copied: several go in parallel
-
-
-@dataclass(frozen=True)
-class UploadPart:
-    """One part of the new object.
-
-    Attributes
-    ----------
-    start, stop : int
-        Its bytes.
-    copied : bool
-        Whether the server takes them from the same place of the old object.
-    """
-
-    start: int
-    stop: int
-    copied: bool
-
-    @property
-    def size(self) -> int:
-        """Number of bytes."""
-        return self.stop - self.start
 
 
 def plan_parts(old_end: int, new_end: int, changed: Iterable[tuple[int, int]]) -> list[UploadPart]:
@@ -113,12 +92,4 @@ def _divide_stretches(stretches: list[UploadPart]) -> list[UploadPart] | None:
     sent_size = max(SENT, -(-sent // free))
     if sent_size > LARGEST:
         return None
-    return [part for span in stretches for part in _divide_stretch(span, copy_size if span.copied else sent_size)]
-
-
-def _divide_stretch(stretch: UploadPart, size: int) -> Iterator[UploadPart]:
-    """Cut a stretch into equal parts of at most `size`, each of at least half of it if there are several."""
-    count = -(-stretch.size // size)
-    for number in range(count):
-        start = stretch.start + stretch.size * number // count
-        yield UploadPart(start, stretch.start + stretch.size * (number + 1) // count, stretch.copied)
+    return [part for span in stretches for part in divide_part(span, copy_size if span.copied else sent_size)]
