@@ -93,7 +93,7 @@ def test_addresses() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "gs://b/x.nwb",
+        "adl://b/x.nwb",
         "abfs://b/x.nwb",
         "https://127.0.0.1:9/x.nwb?X-Amz-Signature=sec/secret",
         "other://user:secret@h/x",

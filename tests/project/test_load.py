@@ -176,7 +176,7 @@ def test_session_files_may_be_in_s3_and_nowhere_else(tmp_path: Path) -> None:
     spec = load_project(written(tmp_path, HEAD.replace("/data/nwb", "s3://bucket/nwb/")))
     assert spec.locate("nwb://a/b.nwb") == "s3://bucket/nwb/a/b.nwb"
     with pytest.raises(errors.SpecError) as caught:
-        load_project(written(tmp_path, HEAD.replace("/data/nwb", "gs://bucket/nwb")))
+        load_project(written(tmp_path, HEAD.replace("/data/nwb", "abfs://bucket/nwb")))
     (problem,) = caught.value.problems
     assert problem.what == "session files there can be read, not changed"
 

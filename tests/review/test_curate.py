@@ -216,4 +216,4 @@ def test_in_s3_labels_are_built_upon_a_commit_that_came_first(
 
 def test_where_nothing_can_be_changed_labels_are_refused_at_once() -> None:
     with pytest.raises(RequestError, match="not supported"):
-        curate("gs://bucket/session.nwb", "suite2p", "labels that nobody looked for.csv", who="Jane Doe")
+        curate("abfs://bucket/session.nwb", "suite2p", "labels that nobody looked for.csv", who="Jane Doe")

@@ -200,7 +200,7 @@ def test_other_stores_are_changed_where_writes_are_conditional(session_nwb: Path
     assert read_records(url) == [run.record]
     assert not process(url, Scale()).computed
     with pytest.raises(RequestError, match="not supported"):
-        process("gs://bucket/session.nwb", Scale())
+        process("abfs://bucket/session.nwb", Scale())
     store.write_bytes("text.nwb", b"no HDF5 at all")
     with pytest.raises(nwbpipe.errors.UnsupportedFileError), nwbpipe.read(store.location("text.nwb")):
         pass

@@ -129,7 +129,7 @@ def test_a_file_without_results(session_nwb: Path) -> None:
     with pytest.raises(errors.UnknownNameError, match="no results"):
         nwbpipe.remove_step(session_nwb, "scale")
     with pytest.raises(errors.RequestError, match="not supported"):
-        nwbpipe.remove_step("gs://bucket/a.nwb", "scale")
+        nwbpipe.remove_step("abfs://bucket/a.nwb", "scale")
 
 
 def test_an_edit_that_would_leave_something_dangling_changes_nothing(

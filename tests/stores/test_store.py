@@ -173,6 +173,6 @@ def test_what_a_file_system_cannot_do_is_refused() -> None:
 
 
 def test_a_package_that_is_missing_is_named() -> None:
-    with pytest.raises(FileAccessError, match="gs://") as caught:
-        open_store("gs://bucket/prefix").exists("a")
+    with pytest.raises(FileAccessError, match="abfs://") as caught:
+        open_store("abfs://bucket/prefix").exists("a")
     assert "install" in str(caught.value)
