@@ -17,11 +17,10 @@ from nwbpipe.files._journal import find_superblock
 from nwbpipe.files._screening import require_safe_remote
 from nwbpipe.files._view import View
 from nwbpipe.files.s3 import FollowingObject, RemoteState, read_state, s3_state, s3_upload
-from nwbpipe.stores import CachedFile, RangedFile, RangeReader, Store, open_location
+from nwbpipe.stores import EXTRAS, CachedFile, RangedFile, RangeReader, Store, open_location
 from nwbpipe.stores.s3 import connect, parse_address, public_url
 
 _PAGE_BUFFER = 4 * 2**20
-_EXTRAS = {"az": "azure", "gs": "google", "gcs": "google"}  # with which a store there can be written
 
 
 @contextmanager
@@ -113,8 +112,8 @@ def require_changeable(url: Path | str) -> None:
             msg,
             where=public_url(url),
             expected="a local file, s3://bucket/key, or another store with conditional writes",
-            hint=f'pip install "nwbpipe[{_EXTRAS[scheme]}]"'
-            if (scheme := str(url).partition(":")[0]) in _EXTRAS
+            hint=f'pip install "nwbpipe[{EXTRAS[scheme]}]"'
+            if (scheme := str(url).partition(":")[0]) in EXTRAS
             else "download it, change it, and upload it as a whole",
         )
 

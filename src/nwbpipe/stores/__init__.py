@@ -19,9 +19,10 @@ from nwbpipe.stores._stores import (
     open_store,
     split_address,
 )
-from nwbpipe.stores._urls import is_remote
+from nwbpipe.stores._urls import EXTRAS, is_remote
 
 __all__ = [
+    "EXTRAS",
     "STORE_VARIABLE",
     "ByteSource",
     "CachedFile",

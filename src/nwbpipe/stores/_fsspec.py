@@ -17,7 +17,7 @@ import fsspec
 from nwbpipe.errors import FileAccessError, NwbpipeError
 from nwbpipe.stores._paths import OURS, normalize_path
 from nwbpipe.stores._store import Store, StoreEntry
-from nwbpipe.stores._urls import public_url
+from nwbpipe.stores._urls import EXTRAS, public_url
 
 _BLOCK = 2**20
 HTTP_SILENT_S, HTTP_TOTAL_S = 15.0, 120.0  # of one request
@@ -51,7 +51,8 @@ class FsspecStore(Store):
             fs, base = fsspec.core.url_to_fs(self.root, **self._options())
         except ImportError as error:
             msg = f"{self.scheme}:// needs a package that is not installed"
-            raise FileAccessError(msg, where=url, found=str(error), hint="install it") from None
+            hint = f'pip install "nwbpipe[{EXTRAS[self.scheme]}]"' if self.scheme in EXTRAS else "install it"
+            raise FileAccessError(msg, where=url, found=str(error), hint=hint) from None
         except Exception as error:
             raise FileAccessError(f"{self.scheme}:// can't be used", where=url, found=type(error).__name__) from None
         return fs, base.rstrip("/")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 STORE_GROUP = "nwbpipe.stores"
 SCHEMES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "http", "https", "ftp", "file", "memory"}
+#: Extras with which a store of that scheme can be written.
+EXTRAS = {"az": "azure", "gs": "google", "gcs": "google"}
 _WITH_TWO_SLASHES = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _WITH_ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # `Path("s3://bucket/key")` drops the other
 
