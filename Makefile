@@ -4,6 +4,7 @@
 # make check  format, lint, types, and the tests that take seconds: under two minutes
 # make test   format, lint, types and the tests
 # make faults the crash suite in its long form
+# make test-thorough  those that prove at length what `make test` proves in short: minutes in all
 # make test-long  the tests that take minutes each
 # make test-tools  those of CaImAn, EXTRACT and other optional programs, where they are installed; says which ran
 # make browser  what the tests of the dashboard need: Playwright, axe-core, and a Chromium where the machine has none
@@ -39,7 +40,7 @@ TOOLS := $(foreach tool,suite2p facemap movement,$(NWBPIPE_TOOLS)/$(tool)/nwbpip
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
-.PHONY: help setup browser tools readers demo demo-pose demo-project check test test-long test-tools test-archive test-slurm test-containers test-azure test-google faults lint locks same-source docs wheel bench licences clean
+.PHONY: help setup browser tools readers demo demo-pose demo-project check test test-thorough test-long test-tools test-archive test-slurm test-containers test-azure test-google faults lint locks same-source docs wheel bench licences clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -91,13 +92,16 @@ QUICK := tests/test_package.py tests/test_makefile.py tests/cli/test_wires.py te
   tests/provenance/test_canonical.py tests/files/test_transaction.py tests/stores/test_stores.py tests/quality
 
 check: lint
-	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal -m "not slow and not long" $(QUICK)
+	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal -m "not slow and not long and not thorough" $(QUICK)
 
 test: setup tools readers lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 40 --junit-xml .make/tests.xml
 
 faults: setup
 	NWBPIPE_FAULTS=long $(BIN)/python -m pytest tests/faults --timeout 3000
+
+test-thorough: setup tools
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "thorough and not long" --durations 10
 
 test-long: setup tools
 	$(BIN)/python -m pytest -m long

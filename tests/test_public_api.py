@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -59,10 +59,17 @@ def record_calls() -> Iterator[list[Passed]]:
     """Record what the functions of nwbpipe are called with while the block runs."""
     calls: list[Passed] = []
 
+    ours: dict[CodeType, str] = {}  # asked for each of millions of calls
+
     def record(frame: FrameType, event: str, _: object) -> None:
-        module = frame.f_globals.get("__name__", "")
-        if event == "call" and module.startswith("nwbpipe."):
-            code = frame.f_code
+        if event != "call":
+            return
+        code = frame.f_code
+        module = ours.get(code)
+        if module is None:
+            name = frame.f_globals.get("__name__", "")
+            module = ours[code] = name if name.startswith("nwbpipe.") else ""
+        if module:
             names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
             calls.append(Passed(f"{module}.{code.co_qualname}", {name: frame.f_locals[name] for name in names}))
 

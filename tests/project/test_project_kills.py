@@ -18,10 +18,12 @@ from tests.fixtures.projects import make_project
 pytestmark = pytest.mark.usefixtures("test_processors")
 
 
-def battered(tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch, kills: int, kind: str) -> None:
+def battered(
+    tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch, kills: int, kind: str, sessions: int = 2
+) -> None:
     monkeypatch.setenv("TESTS_COUNTER", str(tmp_path / "counter"))
     scratch = own_places / "scratch"
-    done = batter(tmp_path, kills, seed=7, scratch=scratch, kind=kind)
+    done = batter(tmp_path, kills, seed=7, scratch=scratch, kind=kind, sessions=sessions)
     print(done.kills, "kills,", done.starts, "starts")
     assert sum(done.kills.values()) >= kills
     assert [entry for entry in scratch.iterdir() if entry.is_dir()] == []
@@ -30,7 +32,7 @@ def battered(tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_few_kills(tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    battered(tmp_path, own_places, monkeypatch, 3, "local")
+    battered(tmp_path, own_places, monkeypatch, 3, "local", sessions=1)
 
 
 @pytest.mark.long

@@ -112,11 +112,11 @@ def test_each_line_keeps_its_own_end() -> None:
 
 
 def test_a_long_text_of_many_aliases_is_held_once() -> None:
-    text = f"a: &x {'x' * 200_000}\nb: [{', '.join(['*x'] * 1000)}]\nc: 1\n"
+    text = f"a: &x {'x' * 10_000}\nb: [{', '.join(['*x'] * 1000)}]\nc: 1\n"
     tracemalloc.start()
     try:
         edit_yaml(text.encode(), [Change(("c",), "2")])
-        assert tracemalloc.get_traced_memory()[1] < 50e6
+        assert tracemalloc.get_traced_memory()[1] < 5e6
     finally:
         tracemalloc.stop()
 

@@ -47,7 +47,7 @@ def test_small_is_small(simulated: SimulatedSession):
     assert _megabytes(simulated.folder) < 10
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_demo_is_made_in_time_and_space(tmp_path: Path):
     started = time.process_time()
     demo = simulate_session(tmp_path, size="demo")

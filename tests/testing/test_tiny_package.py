@@ -30,7 +30,7 @@ def test_every_part_is_found_by_its_name(lab_package: Path) -> None:
     executor.close()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_its_kits_pass(lab_package: Path) -> None:
     tests = sorted(path.name for path in lab_package.glob("test_*.py"))
     assert tests == [

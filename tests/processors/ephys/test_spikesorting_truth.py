@@ -73,6 +73,7 @@ def write_dense_session(path, truth):
     )
 
 
+@pytest.mark.thorough
 def test_a_dense_probe_that_drifts_is_sorted_by_default(tmp_path):
     """More than 32 channels: motion is corrected without torch; bad channels and artefacts are dealt with."""
     settings = DenseProbeSettings(
