@@ -187,7 +187,8 @@ def _fill(dataset: h5py.Dataset, source: Any, memory_bytes: int) -> bytes | None
     def read(block: tuple[slice, ...]) -> Any:
         # As hdmf's own iteration does; the public `[...]` would seek to each block in a video.
         values = source[block] if isinstance(source, np.ndarray) else source._get_data(selection=block)
-        values = np.asarray(values)
+        # A movie's frames are transposed: once here, and not again for the digest and for each chunk.
+        values = np.ascontiguousarray(values)
         written.add(block, values)
         return values
 
