@@ -12,15 +12,10 @@ Examples
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-try:
-    __version__ = version("nwbpipe")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
-
 if TYPE_CHECKING:
+    __version__: str
     from nwbpipe import errors
     from nwbpipe.converters import convert
     from nwbpipe.environments import Tool
@@ -191,11 +186,23 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "errors":
         return import_module("nwbpipe.errors")
+    if name == "__version__":
+        return _read_version()
     if name not in _HOMES:
         msg = f"module 'nwbpipe' has no attribute {name!r}"
         raise AttributeError(msg)
     return getattr(import_module(f"nwbpipe.{_HOMES[name]}"), name)
 
 
+def _read_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        globals()["__version__"] = version("nwbpipe")
+    except PackageNotFoundError:  # a source tree that was never installed
+        globals()["__version__"] = "0+unknown"
+    return str(globals()["__version__"])
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})

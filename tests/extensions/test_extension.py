@@ -155,3 +155,20 @@ def test_a_megabyte_of_parameters(path: Path) -> None:
 def test_the_container_has_one_name() -> None:
     with pytest.raises(ValueError, match="named 'nwbpipe'"):
         Provenance(name="other")
+
+
+def test_our_schema_is_read_as_by_hdmf() -> None:
+    """YAML 1.1 and 1.2 take some words for different values."""
+    from importlib.resources import files
+
+    from hdmf.spec.namespace import YAMLSpecReader
+
+    from nwbpipe.extensions import _SpecReader
+
+    folder = str(files("nwbpipe.extensions") / "spec")
+    ours, theirs = _SpecReader(indir=folder), YAMLSpecReader(indir=folder)
+    assert ours.read_namespace(f"{folder}/ndx-nwbpipe.namespace.yaml") == theirs.read_namespace(
+        f"{folder}/ndx-nwbpipe.namespace.yaml"
+    )
+    for name in ("ndx-nwbpipe.extensions.yaml", "ndx-nwbpipe.session.yaml"):
+        assert ours.read_spec(name) == theirs.read_spec(name)

@@ -93,3 +93,19 @@ def test_a_type_comes_after_the_type_that_it_extends(session_nwb: Path) -> None:
         for kind, place in places.items():
             parent = namespace.get_spec(kind).data_type_inc
             assert parent is None or places[parent] <= place
+
+
+def test_types_are_looked_up_as_by_hdmf() -> None:
+    from hdmf.validate import ValidatorMap
+
+    namespace = pynwb.get_manager().namespace_catalog.get_namespace("core")
+    ours, theirs = _validation._build_validator(namespace), ValidatorMap(namespace)
+    for kind in namespace.get_registered_types():
+        assert ours.get_validator(kind).spec is theirs.get_validator(kind).spec
+        assert type(ours.get_validator(kind)) is type(theirs.get_validator(kind))
+        for asked in (kind, namespace.get_spec(kind)):
+            kinds = [validator.spec.data_type for validator in ours.valid_types(asked)]
+            assert sorted(kinds) == sorted(validator.spec.data_type for validator in theirs.valid_types(asked))
+    for lookup in (ours.get_validator, theirs.get_validator, ours.valid_types, theirs.valid_types):
+        with pytest.raises(ValueError, match="NoSuchType"):
+            lookup("NoSuchType")

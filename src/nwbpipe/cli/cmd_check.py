@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nwbpipe.cli._echo import echo
+from nwbpipe.cli._preload import preload
 from nwbpipe.errors import RequestError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def check(
             raise RequestError(msg, hint="leave out --repair, --rehash and --deep, or --dandi")
         _check_for_dandi(file, as_json)
         return
+    preload("nwbpipe.extensions", "nwbinspector")
     from nwbpipe.session import check as check_file
 
     report = check_file(

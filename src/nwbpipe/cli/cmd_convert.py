@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from nwbpipe.cli._echo import echo
+from nwbpipe.cli._preload import preload
 
 
 def convert(
@@ -42,6 +43,7 @@ def convert(
     from nwbpipe.converters import check_draft
 
     check_draft(spec)  # before NeuroConv is imported, which takes seconds
+    preload("neuroconv", "nwbpipe.extensions", "nwbinspector")
 
     from nwbpipe.converters import ConversionOptions, Storage, convert_session, preview_conversion
 

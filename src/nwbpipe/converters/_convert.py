@@ -35,6 +35,7 @@ from nwbpipe.disk import open_regular
 from nwbpipe.errors import DamagedFileError, NwbpipeError, OverwriteError, RequestError, UnsupportedFileError
 from nwbpipe.files import SEARCHED_BYTES, Codec, Layout, create_atomically, find_superblock, open_for_writing
 from nwbpipe.foreign import forbid_code
+from nwbpipe.machine import leave_out_older_objects
 from nwbpipe.provenance import RunRecord, find_current_record, set_sources
 from nwbpipe.session import (
     ROWS,
@@ -145,7 +146,7 @@ def convert_session(
     """Convert as `convert` does; return the file and, with `summarize`, a summary of what was written."""
     storage, overwrite, carry = options.storage, options.overwrite, options.carry
     lossless = options.discard_results or carry is not None
-    with open_spec(spec, stores) as session:
+    with leave_out_older_objects(), open_spec(spec, stores) as session:
         target = _choose_target(session, output)
         _refuse_raw(target, session)
         with _stage_target(target) as (building, etag):

@@ -1,7 +1,8 @@
-"""The user's machine: private folders, variables for child processes, trusted paths, and findings about it."""
+"""The user's machine and process: private folders, variables for children, trusted paths, findings, and memory."""
 
 from nwbpipe.machine._findings import Finding, Severity
 from nwbpipe.machine._folders import locate_private_folder, make_cache_folder, make_private_folder, temporary_folder
+from nwbpipe.machine._garbage import leave_out_older_objects
 from nwbpipe.machine._groups import count_machine_memory_kills, count_memory_kills, list_control_groups
 from nwbpipe.machine._identity import identify_machine
 from nwbpipe.machine._trust import (
@@ -25,6 +26,7 @@ __all__ = [
     "explain_foreign",
     "identify_machine",
     "is_trusted",
+    "leave_out_older_objects",
     "list_control_groups",
     "list_trusted",
     "locate_private_folder",

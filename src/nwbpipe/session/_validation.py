@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -76,17 +77,56 @@ def list_validation_errors(file: h5py.File, without: Collection[str] = ()) -> li
 
 
 def _build_validator(namespace: Any) -> Any:
-    """Return a validator that looks at each object once for each type.
+    """Return a validator that makes the validator of a type when it meets the type, and looks at each object once.
 
-    hdmf's looks at a child twice where its type is that of the specification, and at a linked object anew for each
-    link: what is nested five levels deep, as a labelled frame of ndx-pose, 32 times.
+    hdmf's makes them all, each again for every type above its own: a tenth of a small conversion. And it looks at a
+    child twice where its type is that of the specification, and at a linked object anew for each link: what is nested
+    five levels deep, as a labelled frame of ndx-pose, 32 times.
     """
+    from hdmf.spec import GroupSpec, Spec
+    from hdmf.spec.spec import BaseStorageSpec
     from hdmf.validate import ValidatorMap
+    from hdmf.validate.validator import DatasetValidator, GroupValidator
 
-    validator = ValidatorMap(namespace)
-    for name in namespace.get_registered_types():
-        _remember_errors(validator.get_validator(name))
-    return validator
+    class LazyValidatorMap(ValidatorMap):  # type: ignore[misc]  # hdmf is untyped
+        def __init__(self) -> None:
+            self._namespace = namespace
+            self._types = namespace.get_registered_types()
+            # What the inherited `validate` asks for.
+            self._ValidatorMap__type_key = namespace.get_spec(self._types[0]).type_key()
+            self._children: dict[str, list[str]] = {}
+            for name in self._types:
+                self._children[name] = []  # hdmf forgets children that come before their parent: so does this
+                self._children.setdefault(namespace.get_spec(name).data_type_inc, []).append(name)
+            self._validators: dict[str, Any] = {}
+            self._kinds: dict[str, tuple[Any, ...]] = {}
+
+        @property
+        def namespace(self) -> Any:
+            return self._namespace
+
+        def get_validator(self, data_type: Any) -> Any:
+            if isinstance(data_type, BaseStorageSpec):
+                data_type = data_type.data_type_def or data_type.data_type_inc
+            if data_type not in self._validators:
+                if data_type not in self._types:
+                    msg = f"data type {data_type!r} not found in namespace {self._namespace.name}"
+                    raise ValueError(msg)
+                spec = self._namespace.get_spec(data_type)
+                made = GroupValidator(spec, self) if isinstance(spec, GroupSpec) else DatasetValidator(spec, self)
+                _remember_errors(made)
+                self._validators[data_type] = made
+            return self._validators[data_type]
+
+        def valid_types(self, spec: Any) -> tuple[Any, ...]:
+            """Return what names the types that may stand for one: of hdmf's validators only the spec is asked for."""
+            name = spec.data_type_def if isinstance(spec, Spec) else spec
+            if name not in self._kinds:
+                below = (kind for child in self._children.get(name, ()) for kind in self.valid_types(child))
+                self._kinds[name] = (SimpleNamespace(spec=self._namespace.get_spec(name)), *below)
+            return self._kinds[name]
+
+    return LazyValidatorMap()
 
 
 def _remember_errors(validator: Any) -> None:

@@ -12,8 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-import fsspec
-
 from nwbpipe.errors import FileAccessError, NwbpipeError
 from nwbpipe.stores._paths import OURS, normalize_path
 from nwbpipe.stores._store import Store, StoreEntry
@@ -46,6 +44,8 @@ class FsspecStore(Store):
     @cached_property
     def _file_system(self) -> tuple[Any, str]:
         """The file system, and the root's path in it."""
+        import fsspec
+
         url = public_url(self.root)
         try:
             fs, base = fsspec.core.url_to_fs(self.root, **self._options())

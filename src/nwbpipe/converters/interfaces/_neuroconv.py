@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
+from nwbpipe.converters._interface_names import neuroconv_modules
 from nwbpipe.converters.interfaces._declaration import Declaration
 from nwbpipe.converters.interfaces._guards_files import (
     guard_openephys,
@@ -68,6 +70,11 @@ def neuroconv_interfaces() -> dict[str, type[Any]]:
     from neuroconv.datainterfaces import interface_list
 
     return {interface.__name__: interface for interface in interface_list}
+
+
+def neuroconv_interface(name: str) -> type[Any] | None:
+    """Return NeuroConv's interface of a class name, and import no other; None if it has none of that name."""
+    return getattr(import_module("neuroconv.datainterfaces"), name) if name in neuroconv_modules() else None
 
 
 def neuroconv_declaration(cls: type) -> Declaration | None:

@@ -8,9 +8,14 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, requires
 from typing import Any
 
-from nwbpipe.converters._interface_names import list_entry_points, make_unknown_error, our_modules
+from nwbpipe.converters._interface_names import list_entry_points, make_unknown_error, neuroconv_modules, our_modules
 from nwbpipe.converters.interfaces._declaration import Declaration, own_declaration
-from nwbpipe.converters.interfaces._neuroconv import neuroconv_declaration, neuroconv_interfaces
+from nwbpipe.converters.interfaces._neuroconv import (
+    neuroconv_declaration,
+    neuroconv_interface,
+    neuroconv_interfaces,
+)
+from nwbpipe.converters.neuroconv_fixes import defer_interfaces
 from nwbpipe.errors import Problem, SourceError, ToolMissingError
 
 _EXTRA = re.compile(r"extra == [\"']([^\"']+)")
@@ -53,6 +58,8 @@ def interface_class(name: str) -> type[Any]:
     SourceError
         A third party's entry point does not load, or names something else than a data interface.
     """
+    if name in neuroconv_modules():  # one of ours of that name builds on it
+        defer_interfaces(neuroconv_modules())
     modules = our_modules()
     if name in modules:
         try:
@@ -60,9 +67,9 @@ def interface_class(name: str) -> type[Any]:
         except ImportError as error:
             raise missing_reader_error(name, error) from error
         return cls
-    classes = neuroconv_interfaces()
-    if name in classes:
-        return classes[name]
+    known = neuroconv_interface(name)
+    if known is not None:
+        return known
     points = list_entry_points()
     if name in points:
         return _load_entry_point(name, points[name])

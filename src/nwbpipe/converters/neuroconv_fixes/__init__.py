@@ -21,6 +21,7 @@ from nwbpipe.converters.neuroconv_fixes._ephys import (
 )
 from nwbpipe.converters.neuroconv_fixes._frames import allow_missing_rate, read_frame_numbers, refuse_missing_rate
 from nwbpipe.converters.neuroconv_fixes._gaps import read_stored_samples
+from nwbpipe.converters.neuroconv_fixes._interface_package import defer_interfaces
 from nwbpipe.converters.neuroconv_fixes._metadata import merge_metadata, rename_devices
 from nwbpipe.converters.neuroconv_fixes._pixel_masks import correct_pixel_masks
 from nwbpipe.converters.neuroconv_fixes._scales import correct_scales
@@ -35,6 +36,7 @@ __all__ = [
     "allow_missing_rate",
     "correct_pixel_masks",
     "correct_scales",
+    "defer_interfaces",
     "fix_interfaces",
     "merge_metadata",
     "read_frame_numbers",
