@@ -16,7 +16,8 @@ import pytest
 from nwbpipe.errors import FileAccessError, LockedFileError
 from nwbpipe.files import _change_copy, _network_disk, _write_lock, transaction
 from nwbpipe.files._atomic import create_atomically, working_path
-from nwbpipe.files._network_disk import Mount, mark_machine, read_mount, stat_now
+from nwbpipe.files._fresh_stat import stat_now
+from nwbpipe.files._network_disk import Mount, mark_machine, read_mount
 from nwbpipe.files._recover import read_settled
 from nwbpipe.files._write_lock import hold_lock
 from nwbpipe.machine import identify_machine

@@ -6,6 +6,7 @@ from nwbpipe.files._check import FileCondition, Inspection, inspect_file, repair
 from nwbpipe.files._chunks import can_decode_chunks, read_chunked, write_chunked
 from nwbpipe.files._codec import Codec
 from nwbpipe.files._damage import translate_damage
+from nwbpipe.files._fresh_stat import exists_now, read_stat
 from nwbpipe.files._journal import SEARCHED_BYTES, find_superblock
 from nwbpipe.files._layout import Access, Layout, chunk_shape
 from nwbpipe.files._links import (
@@ -60,6 +61,7 @@ __all__ = [
     "carry_over",
     "chunk_shape",
     "create_atomically",
+    "exists_now",
     "find_dangling",
     "find_superblock",
     "find_users",
@@ -78,6 +80,7 @@ __all__ = [
     "read_chunked",
     "read_remote_state",
     "read_settled",
+    "read_stat",
     "read_texts",
     "recover",
     "remote_transaction",

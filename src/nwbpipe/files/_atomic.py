@@ -12,8 +12,9 @@ from pathlib import Path
 
 from nwbpipe.disk import copy_attributes, refuse_special, remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, OverwriteError
+from nwbpipe.files._fresh_stat import stat_now
 from nwbpipe.files._journal import journal_path
-from nwbpipe.files._network_disk import is_abandoned, mark_machine, stat_now
+from nwbpipe.files._network_disk import is_abandoned, mark_machine
 from nwbpipe.files._recover import recover_locked
 from nwbpipe.files._write_lock import hold_lock, translate_access_errors
 

@@ -19,7 +19,7 @@ import h5py
 from nwbpipe.disk import create_file, remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError
 from nwbpipe.files._atomic import keep_attributes, move_into_place, refuse_if_changed, working_path
-from nwbpipe.files._network_disk import stat_now
+from nwbpipe.files._fresh_stat import stat_now
 from nwbpipe.files._screening import is_self_contained
 from nwbpipe.files._sink import open_for_writing
 

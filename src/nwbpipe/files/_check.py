@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from nwbpipe.disk import open_regular, remove_file
 from nwbpipe.errors import FileAccessError
 from nwbpipe.files._atomic import find_partials
 from nwbpipe.files._dangers import Danger
 from nwbpipe.files._journal import SEARCHED_BYTES, find_superblock, journal_path
+from nwbpipe.files._node_lock import SharedLock
 from nwbpipe.files._recover import is_commit_unfinished, recover_locked
 from nwbpipe.files._write_lock import hold_lock, lock_path, translate_access_errors
 from nwbpipe.machine import child_python, close_python_path, select_variables
@@ -215,7 +216,7 @@ def is_writer_active(target: Path) -> bool:
     path = lock_path(target)
     if not os.path.lexists(path) or path.is_symlink():
         return False
-    lock = FileLock(path)
+    lock = SharedLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 
 from nwbpipe.errors import LockedFileError
+from nwbpipe.files._node_lock import lock_nodes_out, may_have_nodes
 from nwbpipe.files._os import System
 
 _PAUSE = 0.02
 
 
 def acquire_hdf5_lock(system: System, descriptor: int, target: Path, *, exclusive: bool, timeout: float) -> None:
-    """Wait for HDF5's lock.
+    """Wait for HDF5's lock, and for machines that read or write the file over the network from this one.
 
     Raises
     ------
@@ -21,17 +22,24 @@ def acquire_hdf5_lock(system: System, descriptor: int, target: Path, *, exclusiv
         If another program holds it for longer than `timeout` seconds; it names the process.
     """
     end = time.monotonic() + timeout
-    while not system.lock(descriptor, exclusive=exclusive):
+    has_nodes = may_have_nodes(target)
+    while not (is_free := system.lock(descriptor, exclusive=exclusive)) or (
+        has_nodes and not lock_nodes_out(descriptor, exclusive=exclusive)
+    ):
+        if is_free and exclusive:
+            system.lock(descriptor, exclusive=False)  # readers of this machine need not wait for a node
         if time.monotonic() >= end:
             msg = (
                 "another program has the file open" if exclusive else "another program has the file open for writing"
             )
-            holders = lock_holders(target)
+            holders = [f"process {pid}{_name(pid)}" for pid in lock_holders(target)]
+            if is_free:
+                holders = ["a machine to which this one serves the disk (NFS)"]
             raise LockedFileError(
                 msg,
                 where=str(target),
                 expected=f"the file to be closed within {timeout:g} s",
-                found=", ".join(f"process {pid}{_name(pid)}" for pid in holders) or None,
+                found=", ".join(holders) or None,
                 hint="close it there, then try again; the file is as it was",
             )
         time.sleep(_PAUSE)

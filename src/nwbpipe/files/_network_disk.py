@@ -136,18 +136,6 @@ def _try_lock(lock: Path) -> OSError | None:
     return None
 
 
-def stat_now(path: Path) -> os.stat_result:
-    """Return the state of a file as its server knows it: NFS answers `stat` from a cache, but not the opening."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
-    except PermissionError:
-        return path.stat()
-    try:
-        return os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def is_stale(error: BaseException) -> bool:
     """Return True if another machine replaced the file under a reader on NFS."""
     cause: BaseException | None = error

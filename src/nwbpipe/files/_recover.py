@@ -13,9 +13,10 @@ from typing import TypeVar
 from nwbpipe.disk import refuse_special
 from nwbpipe.errors import DamagedFileError, FileAccessError, NwbpipeError
 from nwbpipe.files._commit import Placement
+from nwbpipe.files._fresh_stat import stat_now
 from nwbpipe.files._hdf5_lock import acquire_hdf5_lock
 from nwbpipe.files._journal import SIGNATURE, SUPERBLOCK, Journal, journal_path, read_journal, superblock_digest
-from nwbpipe.files._network_disk import is_stale, stat_now
+from nwbpipe.files._network_disk import is_stale
 from nwbpipe.files._os import SYSTEM, System
 from nwbpipe.files._write_lock import hold_lock, translate_access_errors
 from nwbpipe.stores import is_remote

@@ -19,8 +19,8 @@ import numpy as np
 from nwbpipe.disk import remove_file
 from nwbpipe.errors import DamagedFileError, FileAccessError, LockedFileError, UnsupportedFileError
 from nwbpipe.files._atomic import keep_attributes, move_into_place, refuse_if_changed, working_path
+from nwbpipe.files._fresh_stat import stat_now
 from nwbpipe.files._links import holds_references, walk_objects
-from nwbpipe.files._network_disk import stat_now
 from nwbpipe.files._recover import recover_locked
 from nwbpipe.files._screening import require_safe
 from nwbpipe.files._sink import open_for_writing

@@ -26,6 +26,7 @@ import h5py
 from nwbpipe.disk import refuse_special
 from nwbpipe.errors import DamagedFileError, UnsafeFileError
 from nwbpipe.files._dangers import Danger, DangerFinder
+from nwbpipe.files._fresh_stat import read_stat
 
 MEMORY = 2 * 2**30  # bytes that the walk may take
 TIMEOUT = 60.0  # seconds
@@ -93,7 +94,7 @@ def keep_screened(path: Path | str, old: _State | str | None, new: _State | str 
 def state_of(path: Path) -> _State | None:
     """Return what tells this state of a file from others; None if there is no file."""
     try:
-        stat = path.stat()
+        stat = read_stat(path)
     except OSError:
         return None
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

@@ -44,7 +44,8 @@ def transaction(
     path : path
         An HDF5 file, or its URL in S3 (``s3://bucket/key``) or another store with conditional writes.
     lock_timeout : float
-        Seconds to wait for another writer of the same file, and then for programs that read it.
+        Seconds to wait for another writer of the same file, and then for programs that read it. On a network disk
+        the default is 120 s: see `hold_lock`.
     check : callable, optional
         Called with the finished file, open for reading, before it takes the file's place: raising refuses it. The
         `h5py.File` bears the file's name, but the file of that name is still the old one.

@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from nwbpipe.disk import refuse_special
 from nwbpipe.errors import FileAccessError, LockedFileError, NwbpipeError
 from nwbpipe.files._network_disk import may_lock, read_mount
+from nwbpipe.files._node_lock import POLL_S, SharedLock
 
-# Seconds: between two looks of who waits, and two times that it sets; after that long without one, nobody waits.
-_POLL, _ANNOUNCE, _QUIET = 0.005, 0.1, 0.5
+LOCK_TIMEOUT_S = 60.0
+NETWORK_TIMEOUT_S = 120.0  # a server keeps the lock of a node that lost its power, for 90 s as a rule
+# Seconds: between two times that who waits sets; after that long without one, nobody waits.
+_ANNOUNCE, _QUIET = 0.1, 0.5
 _COURTESY, _RECENT = 3.0, 5.0  # that a lock is left to others at most; after it was let go
 _released: dict[Path, tuple[float, int | None]] = {}  # when this process let a lock go, and its file's time before
 
@@ -64,7 +67,7 @@ def _let_others_go_first(path: Path) -> None:
     if began - released > _RECENT or file_time in (None, own_time):
         return
     while time.monotonic() - began < _COURTESY and time.monotonic() - last_change < _QUIET:
-        time.sleep(_POLL)
+        time.sleep(POLL_S)
         if _read_time(path) != file_time:
             last_change, file_time = time.monotonic(), _read_time(path)
 
@@ -76,7 +79,7 @@ def _read_time(path: Path) -> int | None:
         return None
 
 
-def _acquire(lock: FileLock, path: Path, timeout: float) -> None:
+def _acquire(lock: SharedLock, path: Path, timeout: float) -> None:
     """Take a lock; while another process holds it, say that this one waits."""
     end = time.monotonic() + timeout
     try:
@@ -89,22 +92,24 @@ def _acquire(lock: FileLock, path: Path, timeout: float) -> None:
         with suppress(OSError, NotImplementedError):
             os.utime(lock_path(path), follow_symlinks=False)
         try:
-            lock.acquire(timeout=max(min(_ANNOUNCE, end - time.monotonic()), 0), poll_interval=_POLL)
+            lock.acquire(timeout=max(min(_ANNOUNCE, end - time.monotonic()), 0))
             return
         except Timeout:
             if time.monotonic() >= end:
                 raise
 
 
-def _hint_at_wait(path: Path) -> str:
+def _hint_at_wait(path: Path, timeout: float) -> str:
     hint = "wait for it to end, or give more time"
     if read_mount(path.parent).is_network:
-        hint += ": the lock of a machine that lost its power stays for 90 s as a rule (--lock-timeout 120)"
+        hint += ": the lock of a machine that lost its power stays for 90 s as a rule"
+        if timeout < NETWORK_TIMEOUT_S:
+            hint += f" (--lock-timeout {NETWORK_TIMEOUT_S:g})"
     return hint
 
 
 @contextmanager
-def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
+def hold_lock(path: Path, timeout: float = LOCK_TIMEOUT_S) -> Iterator[None]:
     """Hold the writers' lock of the file `path`.
 
     The lock is the operating system's, on a hidden file beside `path`: it ends with the process that holds it.
@@ -114,7 +119,8 @@ def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
     path : Path
         The file to be written; it need not exist.
     timeout : float
-        Seconds to wait for another writer.
+        Seconds to wait for another writer. The default becomes 120 s on a network disk, where the lock of a machine
+        that lost its power stays for longer than 60 s.
 
     Raises
     ------
@@ -130,7 +136,9 @@ def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
         yield
         return
     with translate_access_errors(path, "locking"):
-        lock = FileLock(lock_path(path))
+        lock = SharedLock(lock_path(path))
+        if timeout == LOCK_TIMEOUT_S and read_mount(path.parent).is_network:
+            timeout = NETWORK_TIMEOUT_S
         try:
             _let_others_go_first(path)
             _acquire(lock, path, timeout)
@@ -140,7 +148,7 @@ def hold_lock(path: Path, timeout: float = 60.0) -> Iterator[None]:
                 msg,
                 where=str(path),
                 expected=f"the lock within {timeout:g} s",
-                hint=_hint_at_wait(path),
+                hint=_hint_at_wait(path, timeout),
             ) from error
     taken = _read_time(path)
     try:

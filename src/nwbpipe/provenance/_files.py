@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from nwbpipe.disk import open_regular
 from nwbpipe.errors import SourceError
+from nwbpipe.files import read_stat
 from nwbpipe.stores import CachedFile, is_junk, is_remote, open_location
 
 _PIECE = 2**24
@@ -29,7 +30,7 @@ class FileStat(NamedTuple):
     @classmethod
     def of(cls, path: Path | str) -> FileStat:
         """Return the stat of a file; symbolic links are followed."""
-        stat = os.stat(path)  # noqa: PTH116 (also takes text)
+        stat = read_stat(path)
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 

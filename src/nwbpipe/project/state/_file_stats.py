@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 
+from nwbpipe.files import exists_now
 from nwbpipe.project.state._index import Stat, read_local_stat
 from nwbpipe.stores import Store, StoreEntry, Stores, is_junk, is_remote, open_location
 
@@ -64,7 +65,7 @@ class FileStats:
     def exists(self, location: Path | str) -> bool:
         """Return True if there is a file, or a folder that is not empty."""
         if not is_remote(location):
-            return Path(location).exists()
+            return exists_now(location)
         return self.stat(location) is not None or bool(self.list_below(location))
 
     def list_below(self, location: Path | str) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.disk import remove_file
+from nwbpipe.files import read_stat
 from nwbpipe.provenance import default_cache_folder, digest
 
 # The version is part of the file's name, so that no version reads another one's index.
@@ -31,7 +32,7 @@ _OF_HERE = 5
 def read_local_stat(path: str | Path) -> Stat | None:
     """Return the stat of a local file, which changes with the file; None if it is missing."""
     try:
-        stat = os.stat(path)  # noqa: PTH116 - quick
+        stat = read_stat(path)
     except OSError:
         return None
     return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
