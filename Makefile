@@ -10,6 +10,7 @@
 # make browser  what the tests of the dashboard need: Playwright, axe-core, and a Chromium where the machine has none
 # make test-slurm  those of a cluster, on a SLURM of one node that it starts here; installs Debian's packages where it may
 # make test-containers  those of tools in containers, on podman and docker with stores of their own; installs Debian's podman
+# make test-nfs  those of network disks, on an NFS server and two nodes under user-mode Linux; fetches Debian's packages
 # make test-azure  session files in Azure, on the emulator Azurite, which npm installs
 # make test-google  session files in Google's storage, on a small server of the tests' own
 # make test-archive  upload to and download from a DANDI archive: NWBPIPE_ARCHIVE_URL=…/api NWBPIPE_ARCHIVE_KEY=…
@@ -40,7 +41,7 @@ TOOLS := $(foreach tool,suite2p facemap movement,$(NWBPIPE_TOOLS)/$(tool)/nwbpip
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
-.PHONY: help setup browser tools readers demo demo-pose demo-project check test test-thorough test-long test-tools test-archive test-slurm test-containers test-azure test-google faults lint locks same-source docs wheel bench licences clean
+.PHONY: help setup browser tools readers demo demo-pose demo-project check test test-thorough test-long test-tools test-archive test-slurm test-containers test-nfs test-azure test-google faults lint locks same-source docs wheel bench licences clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -119,6 +120,10 @@ test-slurm: setup
 test-containers: setup
 	$(BIN)/python -m tests.fixtures.containers
 	$(BIN)/python -m pytest tests/containers -m containers -v -rs $(if $(SELECT),-k '$(SELECT)')
+
+test-nfs: setup
+	$(BIN)/python -m tests.fixtures.nfs
+	$(BIN)/python -m pytest tests/nfs -m nfs -v -rs $(if $(SELECT),-k '$(SELECT)')
 
 test-azure: setup
 	$(UV) pip install --quiet --python $(BIN)/python "azure-storage-blob>=12.19"

@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fixtures.faults",
     "tests.fixtures.lab",
     "tests.fixtures.machine",
+    "tests.fixtures.nfs",
     "tests.fixtures.plugins",
     "tests.fixtures.processing",
     "tests.fixtures.s3",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -115,6 +116,27 @@ def test_a_commit_waits_for_a_node_that_reads_and_readers_here_go_on(path: Path)
 def test_a_node_that_writes_keeps_a_commit_from_beginning(path: Path) -> None:
     with node(path), pytest.raises(LockedFileError, match="open for writing"), transaction(path):
         pytest.fail("the block must not run")
+
+
+_LEASE = """
+import fcntl, os, sys, time
+fcntl.fcntl(os.open(sys.argv[1], os.O_RDONLY), fcntl.F_SETLEASE, fcntl.F_RDLCK)
+print("holds", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_file_that_a_node_keeps_for_itself_is_waited_for(path: Path) -> None:
+    """The server gives a node that reads a lease (a delegation); who opens the file for writing asks for it back."""
+    words = [sys.executable, "-S", "-c", _LEASE, str(path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holds\n"
+        with transaction(path) as file:  # the question, SIGIO, ends the program and its lease
+            file["x"] = 1
+        assert process.wait(10) == -signal.SIGIO
+    with h5py.File(path) as file:
+        assert sorted(file) == ["raw", "x"]
 
 
 def test_a_node_itself_takes_one_kind_of_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
