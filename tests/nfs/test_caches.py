@@ -61,7 +61,7 @@ def test_the_status_of_a_project_shows_another_node_s_runs(nfs_network: Network)
     nwbpipe(a, "run")
     assert '"done"' in nwbpipe(b, "status", "--json")
     assert '"done"' in nwbpipe(b, "status", "--json")
-    nwbpipe(a, "edit", "remove", "nwb/s.nwb", "quality")
+    nwbpipe(a, "edit", "remove", "nwb/s.nwb", "quality_twophotonseries")
     assert '"done"' not in nwbpipe(b, "status", "--json")
 
 

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from nwbpipe.files._network_disk import NO_LOCKS, read_mount
 
 POLL_S = 0.005
-_NETWORK_POLL_S = 0.05  # each look is three requests to the server
+_NETWORK_POLL_S = 0.2  # each look is three requests to the server
 _WITHOUT = NO_LOCKS | {errno.EINVAL}  # Linux before 3.15
 
 
@@ -69,6 +69,8 @@ class SharedLock:
         self.path = path
         self._lock = FileLock(path)
         self._descriptor: int | None = None
+        self._is_network = read_mount(path.parent).is_network
+        self.poll_s = _NETWORK_POLL_S if self._is_network else POLL_S
 
     def acquire(self, timeout: float) -> None:
         """Take the lock.
@@ -79,10 +81,9 @@ class SharedLock:
             Of `filelock`: somebody else holds it for longer than `timeout` seconds.
         """
         end = time.monotonic() + timeout
-        is_network = read_mount(self.path.parent).is_network
-        self._lock.acquire(timeout=timeout, poll_interval=_NETWORK_POLL_S if is_network else POLL_S)
+        self._lock.acquire(timeout=timeout, poll_interval=self.poll_s)
         try:
-            if not is_network and sys.platform == "linux":
+            if not self._is_network and sys.platform == "linux":
                 self._wait_for_nodes(end)
         except BaseException:
             self.release()

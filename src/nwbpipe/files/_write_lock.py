@@ -92,7 +92,7 @@ def _acquire(lock: SharedLock, path: Path, timeout: float) -> None:
         with suppress(OSError, NotImplementedError):
             os.utime(lock_path(path), follow_symlinks=False)
         try:
-            lock.acquire(timeout=max(min(_ANNOUNCE, end - time.monotonic()), 0))
+            lock.acquire(timeout=max(min(max(_ANNOUNCE, lock.poll_s), end - time.monotonic()), 0))
             return
         except Timeout:
             if time.monotonic() >= end:
