@@ -115,6 +115,7 @@ def test_a_project_is_known_by_its_labels(tmp_path: Path) -> None:
 
 @pytest.mark.tool
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_network_is_trained_kept_and_used(tmp_path: Path, tool: Any) -> None:
     tool("facemap_train")
     params = "{ epochs = 2, batch_size = 4, evaluate_every = 1, channels = [4, 8, 8, 8, 8] }"
