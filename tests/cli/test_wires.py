@@ -84,6 +84,7 @@ ALIASES = {
     "pose new-project output": "folder",
     "pose new-project keypoints": "bodyparts",
     "pose new-project edges": "skeleton",
+    "pose new-project individuals": "individuals",
     "pose new-project frames": "n_frames",
     "pose import-labels project": "project",
     "pose export-labels output": "folder",

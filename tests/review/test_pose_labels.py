@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from pynwb import NWBHDF5IO
+from pynwb import NWBHDF5IO, validate
 from pynwb.image import ImageSeries
 
 import nwbpipe
@@ -80,6 +80,32 @@ def test_labels_go_into_session_files_and_come_out_as_they_were(lab: Path) -> No
     # And into the files again: nothing to do.
     again = import_pose_labels(lab / "again", [lab / "a.nwb", lab / "b.nwb"], replace=True)
     assert not any(labels.fresh for labels in again.values())
+
+
+def test_labels_of_several_animals_come_out_as_they_were(tmp_path: Path) -> None:
+    truth = simulate_body_video(tmp_path / "pair.avi", seed=1, n_frames=12, animals=2)
+    file = write_video_session(tmp_path / "pair.nwb", truth)
+    parts, names = truth.bodyparts, truth.individuals
+    new_pose_project(tmp_path / "box", [file], bodyparts=parts, individuals=names, n_frames=4)
+    label_pose_project(tmp_path / "box", {NAMES[0]: truth})
+    before = read_labelled_project(tmp_path / "box")
+    assert before.individuals == ("mouse1", "mouse2")
+    assert all(len(frame.points) == 8 for frame in before.frames)
+    import_pose_labels(tmp_path / "box", [file])
+    with NWBHDF5IO(file, "r") as io:
+        training = io.read().processing["behavior"]["PoseTraining_labels"]
+        frame = next(iter(training.training_frames.training_frames.values()))
+        animals = frame.skeleton_instances.skeleton_instances
+        assert {name: int(animal.id) for name, animal in animals.items()} == {"mouse1": 0, "mouse2": 1}
+        assert animals["mouse2"].node_locations.shape == (4, 2)
+    assert validate(path=str(file)) == []
+    export_pose_labels(tmp_path / "again", [file])
+    after = read_labelled_project(tmp_path / "again")
+    assert (after.individuals, after.frames, after.identity) == (before.individuals, before.frames, before.identity)
+    with pytest.raises(RequestError, match="need a name each"):
+        new_pose_project(tmp_path / "one", [file], bodyparts=parts, individuals=["a", "a"])
+    with pytest.raises(RequestError, match="two keypoints or more"):
+        new_pose_project(tmp_path / "one", [file], bodyparts=["a"], individuals=["a", "b"])
 
 
 def test_what_is_written_is_valid_and_says_whose_labels_they_are(

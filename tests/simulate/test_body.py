@@ -43,6 +43,26 @@ def test_keypoints_are_hidden_and_leave_the_frame(body):
     assert np.abs(frames[index, y, x].astype(int) - [110, 120, 130]).max() < 25
 
 
+def test_several_animals_pass_each_other_and_cover_each_other(tmp_path):
+    truth = simulate_body_video(tmp_path / "two.avi", seed=1, n_frames=150, animals=2)
+    assert truth.individuals == ("mouse1", "mouse2")
+    assert truth.keypoints.shape == (150, 2, 4, 2)
+    middles = truth.keypoints.mean(axis=2)
+    apart = np.hypot(*(middles[:, 0] - middles[:, 1]).T)
+    assert 17 < apart.min() < 30
+    with av.open(str(truth.video)) as container:
+        frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]).astype(int)
+    x, y = np.moveaxis(np.rint(truth.keypoints).astype(int), -1, 0)
+    inside = ((truth.keypoints >= 0) & (truth.keypoints <= 159)).all(axis=-1)
+    paints = np.array([*PAINT, [60, 200, 80], [235, 215, 60]])
+    frame, _, part = np.nonzero(truth.visible)
+    near = np.abs(frames[frame, y[truth.visible], x[truth.visible]] - paints[part]).max(axis=1) < 30
+    assert near.mean() > 0.99
+    covered = inside[:, 0] & ~truth.visible[:, 0] & ~((truth.keypoints[:, 0] < [44, 40]).all(axis=-1))
+    assert covered.any()
+    assert (truth.visible[:, 1] | ~inside[:, 1] | (truth.keypoints[:, 1] < [44, 40]).all(axis=-1)).all()  # on top
+
+
 def test_times_have_gaps_and_scatter(body):
     truth, _ = body
     steps = np.diff(truth.frame_times) * 30

@@ -39,6 +39,10 @@ def new_project(
         list[str] | None,
         typer.Option("--edge", metavar="A,B", help="A line of the skeleton, between two keypoints; once for each."),
     ] = None,
+    individuals: Annotated[
+        list[str] | None,
+        typer.Option("--individual", metavar="NAME", help="An animal, where there are several; once for each."),
+    ] = None,
     frames: Annotated[int, typer.Option(min=1, help="Frames of each video.")] = 20,
     method: Annotated[
         Method, typer.Option(help="kmeans: frames that look different. uniform: frames at random.")
@@ -65,6 +69,7 @@ def new_project(
         files,
         bodyparts=keypoints,
         skeleton=skeleton,
+        individuals=individuals or (),
         scorer=scorer,
         n_frames=frames,
         method=method.value,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nwbpipe.errors import InputError, ToolMissingError
 from nwbpipe.processors.pose._deeplabcut_project import LabelledFrame, LabelledProject, read_labelled_project
+from nwbpipe.processors.pose._labelled_images import name_points
 from nwbpipe.processors.pose._pose_training import (
     SessionLabels,
     add_pose_training,
@@ -131,7 +132,7 @@ def _import_session(
         video.object_id: {number: points[video.name][number].points for number in sorted(points[video.name])}
         for video in videos
     }
-    labels = SessionLabels(labelled.bodyparts, labelled.skeleton, labelled.scorer, frames)
+    labels = SessionLabels(labelled.bodyparts, labelled.skeleton, labelled.scorer, frames, labelled.individuals)
     count = sum(map(len, frames.values()))
     identities = session.identify([video.path for video in videos])
     inputs = tuple(
@@ -147,6 +148,7 @@ def _import_session(
         "who": labelled.scorer,
         "keypoints": list(labelled.bodyparts),
         "skeleton": [list(pair) for pair in labelled.skeleton],
+        **({"individuals": list(labelled.individuals)} if labelled.individuals else {}),
         "frames": {
             video.name: {str(number): frame.labels for number, frame in sorted(points[video.name].items())}
             for video in videos
@@ -204,11 +206,10 @@ def export_pose_labels(folder: Path | str, files: Sequence[Path | str], *, step:
             session = SessionFile.at(file)
             labels = session.read(lambda reader: _read_labels(reader, path, str(session)), locked=True)  # noqa: B023
             first = first or labels
-            if (labels.bodyparts, labels.scorer) != (first.bodyparts, first.scorer):
-                msg = "the sessions' labels are not of one set of keypoints and one person"
-                expected = f"{', '.join(first.bodyparts)}, by {first.scorer}"
-                keypoints = f"{', '.join(labels.bodyparts)}, by {labels.scorer}"
-                raise InputError(msg, where=str(session), expected=expected, found=keypoints)
+            if _describe_labels(labels) != _describe_labels(first):
+                msg = "the sessions' labels are not of one set of keypoints and animals and one person"
+                found = _describe_labels(labels)
+                raise InputError(msg, where=str(session), expected=_describe_labels(first), found=found)
             with open_videos(session, "*", wanted=labels.frames) as videos:
                 for video in videos:
                     check_new_video(video.name, entries)
@@ -220,8 +221,15 @@ def export_pose_labels(folder: Path | str, files: Sequence[Path | str], *, step:
                     _write_table(part / "labeled-data" / video.name, labels, names, list(numbered.values()))
         if first is None:
             raise InputError("no session file is named", expected="FILE.nwb", found="none")
-        write_project_files(part, Path(folder), entries, first.bodyparts, first.skeleton, first.scorer)
+        write_project_files(
+            part, Path(folder), entries, first.bodyparts, first.skeleton, first.scorer, first.individuals
+        )
     return NewProject(Path(folder) / "config.yaml", counts)
+
+
+def _describe_labels(labels: SessionLabels) -> str:
+    animals = f" of {', '.join(labels.individuals)}" if labels.individuals else ""
+    return f"{', '.join(labels.bodyparts)}{animals}, by {labels.scorer}"
 
 
 def _read_labels(reader: SessionReader, path: str, where: str) -> SessionLabels:
@@ -240,9 +248,9 @@ def _write_table(folder: Path, labels: SessionLabels, names: Sequence[str], poin
     except ImportError as error:
         msg = "tables of labels need the packages pandas and tables"
         raise ToolMissingError(msg, found=str(error), hint="pip install 'nwbpipe[behavior]'") from error
-    columns = pandas.MultiIndex.from_product(
-        [[labels.scorer], list(labels.bodyparts), ["x", "y"]], names=["scorer", "bodyparts", "coords"]
-    )
+    levels = {"scorer": [labels.scorer], "individuals": list(labels.individuals), "bodyparts": list(labels.bodyparts)}
+    levels = {name: values for name, values in levels.items() if values} | {"coords": ["x", "y"]}
+    columns = pandas.MultiIndex.from_product(list(levels.values()), names=list(levels))
     index = pandas.MultiIndex.from_tuples([("labeled-data", folder.name, name) for name in names])
     rows = [[value for point in frame for value in point] for frame in points]
     table = pandas.DataFrame(rows, index=index, columns=columns, dtype="float64")
@@ -295,9 +303,8 @@ def _match_frames(
             msg = "a labelled image was changed since it was taken from the video"
             raise InputError(msg, where=file, expected=f"SHA-256 {content[:12]}…", found=f"{frame.image[:12]}…")
         try:
-            check_labels(
-                {"name": frame.name, "points": frame.points}, list(labelled.bodyparts), *listed[video]["size"]
-            )
+            names = name_points({"bodyparts": labelled.bodyparts, "individuals": labelled.individuals})
+            check_labels({"name": frame.name, "points": frame.points}, names, *listed[video]["size"])
         except ValueError as error:
             msg = "a label lies outside of its image"
             raise InputError(msg, where=file, found=str(error), hint="correct it in DeepLabCut's GUI") from error

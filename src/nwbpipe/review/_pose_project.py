@@ -50,6 +50,7 @@ def new_pose_project(
     *,
     bodyparts: Sequence[str],
     skeleton: Sequence[tuple[str, str]] = (),
+    individuals: Sequence[str] = (),
     scorer: str = "nwbpipe",
     n_frames: int = 20,
     method: Method = "kmeans",
@@ -72,6 +73,8 @@ def new_pose_project(
         Names of the keypoints.
     skeleton : sequence of (str, str)
         Pairs of keypoints, for drawing.
+    individuals : sequence of str
+        Names of the animals, where there are several; they have the same keypoints.
     scorer : str
         Who labels.
     n_frames : int
@@ -91,6 +94,7 @@ def new_pose_project(
         If a file has no video, or one that can't be used.
     """
     _check_names(bodyparts, skeleton)
+    _check_individuals(individuals, bodyparts)
     if not is_file_name(scorer):
         raise RequestError("the scorer's name can't be in a file's name", expected="letters", found=repr(scorer))
     counts: dict[str, int] = {}
@@ -105,7 +109,7 @@ def new_pose_project(
                         numbers = choose_frames(video, n_frames, method, seed)
                         entries[video.name] = write_images(part, video, numbers)
                     counts[video.name] = len(numbers)
-        write_project_files(part, Path(folder), entries, bodyparts, skeleton, scorer)
+        write_project_files(part, Path(folder), entries, bodyparts, skeleton, scorer, individuals)
     return NewProject(Path(folder) / "config.yaml", counts)
 
 
@@ -117,6 +121,17 @@ def _check_names(bodyparts: Sequence[str], skeleton: Sequence[tuple[str, str]]) 
     if unknown:
         msg = "the skeleton has a keypoint that is not named"
         raise RequestError(msg, expected=", ".join(bodyparts), found=unknown[0])
+
+
+def _check_individuals(individuals: Sequence[str], bodyparts: Sequence[str]) -> None:
+    if not individuals:
+        return
+    if len(individuals) < 2 or len(set(individuals)) < len(individuals) or not all(map(is_file_name, individuals)):
+        msg = "several animals need a name each"
+        raise RequestError(msg, expected="two different names or more", found=", ".join(individuals))
+    if len(bodyparts) < 2:
+        msg = "several animals need two keypoints or more: an animal is found by what joins them"
+        raise RequestError(msg, expected="two keypoints or more", found=", ".join(bodyparts))
 
 
 def check_new_video(name: str, entries: Mapping[str, Any]) -> None:
@@ -204,6 +219,7 @@ def write_project_files(
     bodyparts: Sequence[str],
     skeleton: Sequence[tuple[str, str]],
     scorer: str,
+    individuals: Sequence[str] = (),
 ) -> None:
     """Write a project's config.yaml, and its list of frames."""
     target = folder.absolute()
@@ -237,5 +253,14 @@ def write_project_files(
         "snapshotindex": -1,
         "batch_size": 8,
     }
+    if individuals:
+        config |= {
+            "multianimalproject": True,
+            "identity": False,
+            "individuals": list(individuals),
+            "uniquebodyparts": [],
+            "multianimalbodyparts": list(bodyparts),
+            "bodyparts": "MULTI!",
+        }
     (part / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     (part / LIST).write_text(json.dumps({"nwbpipe": 1, "videos": entries}, indent=1) + "\n", encoding="utf-8")

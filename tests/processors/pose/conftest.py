@@ -57,12 +57,13 @@ def write_video_session(path: Path, truth: BodyTruth, *, session_id: str = "a", 
     return path
 
 
-def write_lab(folder: Path, params: str, *, labelled: int, n_frames: int) -> BodyTruth:
+def write_lab(folder: Path, params: str, *, labelled: int, n_frames: int, animals: int = 1) -> BodyTruth:
     """Write nwbpipe.toml, the project of DeepLabCut and a session of another video; return that video's truth."""
     (folder / "nwb").mkdir(parents=True)
-    labels = simulate_body_video(folder / "v0.avi", seed=1, n_frames=2 * labelled)
+    labels = simulate_body_video(folder / "v0.avi", seed=1, n_frames=2 * labelled, animals=animals)
     write_dlc_project(folder / "dlc" / "box", labels, frames=range(0, 2 * labelled, 2))
-    truth = simulate_body_video(folder / "nwb" / "v1.avi", seed=2, n_frames=n_frames, dropped=3, jitter_s=0.002)
+    times = {"dropped": 3, "jitter_s": 0.002}
+    truth = simulate_body_video(folder / "nwb" / "v1.avi", seed=2, n_frames=n_frames, **times, animals=animals)
     write_video_session(folder / "nwb" / "s1.nwb", truth)
     (folder / "nwbpipe.toml").write_text(STEPS.replace("PARAMS", params))
     return truth

@@ -144,7 +144,15 @@ def test_errors_are_distances_with_and_without_the_cutoff():
         (["a"], "has no keypoints"),
         ({"metadata": {"bodyparts": []}}, "has no keypoints"),
         ({"method": "td", "metadata": {"bodyparts": ["a"]}}, "of the method td"),
-        ({"metadata": {"bodyparts": ["a"], "individuals": ["x", "y"]}}, "of 2 animals"),
+        ({"metadata": {"bodyparts": ["a"], "unique_bodyparts": ["corner"]}}, "of no animal"),
+        ({"metadata": {"bodyparts": ["a"], "individuals": ["x", "y"], "with_identity": True}}, "identity: true"),
+        (
+            {
+                "metadata": {"bodyparts": ["a"], "individuals": ["x", "y"]},
+                "model": {"heads": {"bodypart": {"predictor": {"type": "DEKRPredictor"}}}},
+            },
+            "assembled by DEKRPredictor",
+        ),
     ],
 )
 def test_other_models_are_not_taken(config, message):

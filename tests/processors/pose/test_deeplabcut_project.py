@@ -71,7 +71,10 @@ def test_the_real_project_is_read(shared_data: Path) -> None:
     [
         (lambda p: (p / "config.yaml").unlink(), "not a project of DeepLabCut"),
         (lambda p: (p / "config.yaml").write_text("a: [1"), "config.yaml can't be read"),
-        (lambda p: replace(p / "config.yaml", "multianimalproject: false", "multianimalproject: true"), "animals"),
+        (
+            lambda p: replace(p / "config.yaml", "multianimalproject: false", "multianimalproject: true"),
+            "individuals",
+        ),
         (
             lambda p: replace(p / "config.yaml", "bodyparts:\n- snout\n- tailbase\n", "bodyparts: []\n"),
             "no keypoints",

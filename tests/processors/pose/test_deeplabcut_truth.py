@@ -86,6 +86,37 @@ def test_a_larger_network_is_nearer_to_the_truth(tmp_path: Path, tool) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_two_animals_are_followed_in_an_unseen_video(tmp_path: Path, tool) -> None:
+    """Errors are those of the true animal that a track has in most frames; another one in between is an exchange."""
+    tool("deeplabcut")
+    truth = write_lab(tmp_path / "lab", RESNET18, labelled=60, n_frames=200, animals=2)
+    summary = Project(tmp_path / "lab").run(executor=Inline())
+    assert (summary.done, summary.failed) == (2, [])
+    with h5py.File(tmp_path / "lab/nwb/s1.nwb") as file:
+        behavior = file["processing/behavior"]
+        tracks = np.stack(
+            [
+                [behavior[f"PoseEstimationMouse{number}_pose/{part}/data"][()] for part in truth.bodyparts]
+                for number in (1, 2)
+            ]
+        ).transpose(2, 0, 1, 3)
+    apart = np.where(truth.visible[:, None, ..., None], tracks[:, :, None] - truth.keypoints[:, None], np.nan)
+    distances = np.hypot(*np.moveaxis(apart, -1, 0))  # frame, track, animal, keypoint
+    mean = np.nansum(distances, axis=3) / np.maximum(np.isfinite(distances).sum(axis=3), 1)
+    seen = np.isfinite(distances).any(axis=3).all(axis=2)
+    nearest = mean.argmin(axis=2)
+    own = np.array([int(nearest[seen[:, track], track].mean() > 0.5) for track in (0, 1)])
+    assert sorted(own) == [0, 1]
+    exchanges = [int((np.diff(nearest[seen[:, track], track]) != 0).sum()) for track in (0, 1)]
+    errors = [float(np.nanmean(distances[:, track, own[track]])) for track in (0, 1)]
+    print(f"errors {errors} px, exchanges {exchanges}, both seen in {seen.mean(axis=0)} of the frames")
+    assert max(exchanges) <= 2
+    assert max(errors) <= FLOOR_PX
+    assert seen.mean() >= 0.4
+
+
+@pytest.mark.long
 @pytest.mark.real_data
 @pytest.mark.timeout(7200)
 def test_the_openfield_project_is_learned(tmp_path: Path, shared_data: Path, tool) -> None:

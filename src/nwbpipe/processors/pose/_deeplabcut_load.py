@@ -28,8 +28,8 @@ class DeepLabCutModel(LoadProcessor):
     """A network that was trained with DeepLabCut 3 (PyTorch), by its window or a script, taken as it is.
 
     The folder is ``train`` of a shuffle: ``dlc-models-pytorch/iteration-…/…shuffle…/train``. Its best snapshot
-    is taken, or the last where none is called best. Nothing is trained. Bottom-up networks of one animal. Weights of
-    TensorFlow can't be used.
+    is taken, or the last where none is called best. Nothing is trained. Bottom-up networks, of one animal or of
+    several that look alike. Weights of TensorFlow can't be used.
 
     The artefact: ``model.json`` (keypoints, backbone, ``loaded: true``), ``pytorch_config.yaml`` without the paths of
     the machine that trained it, ``snapshot-best.pt``.

@@ -24,9 +24,25 @@ def check_config(config: Any) -> dict[str, Any]:
         raise ValueError("pytorch_config.yaml has no keypoints: expected metadata.bodyparts")
     if str(config.get("method", "bu")).lower() != "bu":
         raise ValueError("the model is of the method %s; expected bu (bottom-up)" % config["method"])
-    if len(metadata.get("individuals") or [""]) > 1 or metadata.get("unique_bodyparts"):
-        raise ValueError("the model is of %d animals; expected one" % len(metadata["individuals"]))
+    if metadata.get("unique_bodyparts"):
+        parts = ", ".join(metadata["unique_bodyparts"])
+        raise ValueError(
+            "the model has keypoints that are of no animal (unique_bodyparts: %s); expected none" % parts
+        )
+    if metadata.get("with_identity"):
+        raise ValueError("the model was trained with identity: true; expected false, as that was not tried")
+    animals = list_animals(metadata)
+    predictor = config["model"]["heads"]["bodypart"]["predictor"]["type"] if animals else ""
+    if animals and predictor != "PartAffinityFieldPredictor":
+        message = "the model of several animals is assembled by %s; expected PartAffinityFieldPredictor"
+        raise ValueError(message % predictor)
     return metadata
+
+
+def list_animals(metadata: dict[str, Any]) -> list[str]:
+    """Return the names of the animals that a model finds, if they are several."""
+    names = [str(name) for name in metadata.get("individuals") or ()]
+    return names if len(names) > 1 else []
 
 
 def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> dict[str, Any]:
@@ -60,6 +76,7 @@ def compute(request: dict[str, Any], results: h5py.File, progress: Progress) -> 
         "backbone": describe_backbone(config),
         "bodyparts": [str(part) for part in metadata["bodyparts"]],
         "skeleton": [],
+        **({"individuals": list_animals(metadata)} if list_animals(metadata) else {}),
         "snapshot": snapshot.name,
         "deeplabcut": str(deeplabcut.__version__),
     }

@@ -27,7 +27,8 @@ class LabelledFrame:
     name : str
         ``VIDEO/IMAGE``, as below ``labeled-data``.
     points : tuple of (float or None, float or None)
-        x and y of each keypoint in pixels of the image; None where it has no label.
+        x and y of each keypoint in pixels of the image; None where it has no label. Of several animals: those of the
+        first, then those of the next.
     image : str
         SHA-256 of the image's bytes.
     """
@@ -49,6 +50,7 @@ class LabelledProject:
     Attributes
     ----------
     bodyparts : tuple of str
+        Keypoints of an animal.
     skeleton : tuple of (str, str)
         Pairs of keypoints, for drawing.
     frames : tuple of LabelledFrame
@@ -57,6 +59,8 @@ class LabelledProject:
         As config.yaml says: the folder in which the project was made. It is not used.
     scorer : str
         Who labelled them.
+    individuals : tuple of str
+        Names of the animals, where there are several.
     """
 
     bodyparts: tuple[str, ...]
@@ -64,12 +68,14 @@ class LabelledProject:
     frames: tuple[LabelledFrame, ...]
     project_path: str
     scorer: str = ""
+    individuals: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str:
         """Digest of all that a network learns from: names, images and labels, wherever the project lies."""
         frames = [[frame.name, frame.image, frame.labels] for frame in self.frames]
-        return digest(canonical_json([list(self.bodyparts), [list(pair) for pair in self.skeleton], frames]))
+        parts: list[Any] = [list(self.bodyparts), [list(pair) for pair in self.skeleton], frames]
+        return digest(canonical_json(parts + ([list(self.individuals)] if self.individuals else [])))
 
 
 def read_labelled_project(folder: Path) -> LabelledProject:
@@ -83,18 +89,16 @@ def read_labelled_project(folder: Path) -> LabelledProject:
         If the folder is not a project, has no labels, or lacks a labelled image.
     """
     config = _read_config(folder)
-    if config.get("multianimalproject"):
-        msg = "the project is one of several animals"
-        hint = "projects of one animal can be trained here; train it in DeepLabCut, and convert its predictions"
-        raise InputError(msg, where=str(folder), expected="multianimalproject: false", found="true", hint=hint)
-    bodyparts = tuple(str(part) for part in config.get("bodyparts") or ())
+    individuals = _read_individuals(config, folder / "config.yaml")
+    listed = config.get("multianimalbodyparts" if individuals else "bodyparts") or ()
+    bodyparts = tuple(str(part) for part in listed)
     if not bodyparts or len(set(bodyparts)) != len(bodyparts):
         msg = "the project has no keypoints" if not bodyparts else "a keypoint of the project is named twice"
         raise InputError(msg, where=str(folder / "config.yaml"), expected="bodyparts", found=", ".join(bodyparts))
     scorer = str(config.get("scorer", ""))
     tables = sorted((folder / "labeled-data").glob(f"*/CollectedData_{scorer}.csv"))
-    frames = [frame for table in tables for frame in _read_labels(table, bodyparts)]
-    frames = sorted((item for item in frames if item.points != ((None, None),) * len(bodyparts)), key=_get_name)
+    frames = [frame for table in tables for frame in _read_labels(table, bodyparts, individuals)]
+    frames = sorted((item for item in frames if set(item.points) != {(None, None)}), key=_get_name)
     if not frames:
         names = sorted(path.name for path in (folder / "labeled-data").glob("*/CollectedData_*"))
         msg = "the project has no labelled frames"
@@ -106,7 +110,7 @@ def read_labelled_project(folder: Path) -> LabelledProject:
             hint="label frames in DeepLabCut's GUI, which writes the .csv beside the .h5",
         )
     for index, part in enumerate(bodyparts):
-        if all(frame.points[index] == (None, None) for frame in frames):
+        if all(set(frame.points[index :: len(bodyparts)]) == {(None, None)} for frame in frames):
             msg = f"the keypoint {part!r} has no label in any frame"
             hint = "label it, or remove it from bodyparts in config.yaml"
             raise InputError(msg, where=str(folder), expected="labels of every keypoint", hint=hint)
@@ -115,7 +119,31 @@ def read_labelled_project(folder: Path) -> LabelledProject:
         for pair in config.get("skeleton") or ()
         if len(pair) == 2 and set(map(str, pair)) <= set(bodyparts)
     )
-    return LabelledProject(bodyparts, skeleton, tuple(frames), str(config.get("project_path", "")), scorer)
+    several = individuals if len(individuals) > 1 else ()  # one of them: as a project of one animal
+    path = str(config.get("project_path", ""))
+    return LabelledProject(bodyparts, skeleton, tuple(frames), path, scorer, several)
+
+
+def _read_individuals(config: dict[str, Any], path: Path) -> tuple[str, ...]:
+    """Return the animals of a project of several; refuse what can't be learned here."""
+    if not config.get("multianimalproject"):
+        return ()
+    individuals = tuple(str(name) for name in config.get("individuals") or ())
+    problems = [
+        (not individuals or len(set(individuals)) < len(individuals), "individuals", "a name for each animal"),
+        (bool(config.get("uniquebodyparts")), "uniquebodyparts", "none: each animal has the same keypoints"),
+        (bool(config.get("identity")), "identity", "false: which animal is which is not learned here"),
+    ]
+    for wrong, key, expected in problems:
+        if wrong:
+            msg = f"the project of several animals can't be learned: {key}"
+            hint = "train it in DeepLabCut, and convert its predictions" if key != "individuals" else None
+            raise InputError(msg, where=str(path), expected=expected, found=str(config.get(key)), hint=hint)
+    if len(individuals) > 1 and len(config.get("multianimalbodyparts") or ()) < 2:
+        msg = "the project of several animals has too few keypoints: an animal is found by what joins them"
+        found = ", ".join(map(str, config.get("multianimalbodyparts") or ())) or "none"
+        raise InputError(msg, where=str(path), expected="multianimalbodyparts: two or more", found=found)
+    return individuals
 
 
 def _get_name(frame: LabelledFrame) -> str:
@@ -148,16 +176,25 @@ def _read_text(path: Path) -> str:
         raise InputError("the file is not text", where=str(path), expected="UTF-8", found=str(error)) from error
 
 
-def _read_labels(path: Path, bodyparts: Sequence[str]) -> list[LabelledFrame]:
+def _read_labels(path: Path, bodyparts: Sequence[str], individuals: Sequence[str]) -> list[LabelledFrame]:
     rows = [row for row in csv.reader(_read_text(path).splitlines()) if row]
     try:
         head = {row[0]: row for row in rows[:4]}
         names, coordinates = head["bodyparts"], head["coords"]
+        animals = head["individuals"] if individuals else [""] * len(names)
         first = next(index for index, text in enumerate(coordinates) if text in ("x", "y"))
-        columns = {(names[index], coordinates[index]): index for index in range(first, len(coordinates))}
+        columns = {
+            (animals[index], names[index], coordinates[index]): index for index in range(first, len(coordinates))
+        }
     except (StopIteration, IndexError, KeyError) as error:
         msg = "the file is not a table of DeepLabCut's labels"
-        raise InputError(msg, where=str(path), expected="rows scorer, bodyparts, coords") from error
+        levels = "rows scorer, individuals, bodyparts, coords" if individuals else "rows scorer, bodyparts, coords"
+        raise InputError(msg, where=str(path), expected=levels) from error
+    if not individuals and "individuals" in head:
+        msg, hint = "the table has labels of several animals", "correct config.yaml"
+        raise InputError(msg, where=str(path), expected="multianimalproject: true", found="false", hint=hint)
+    points_of = [(animal, part) for animal in individuals or ("",) for part in bodyparts]
+    other = [index for (animal, part, _), index in columns.items() if (animal, part) not in points_of]
     frames, cache, names_read = [], IdentityCache(), set()
     for number, row in enumerate(rows[rows.index(coordinates) + 1 :], start=rows.index(coordinates) + 2):
         name = PurePosixPath("/".join(row[:first]).replace("\\", "/")).name
@@ -168,13 +205,23 @@ def _read_labels(path: Path, bodyparts: Sequence[str]) -> list[LabelledFrame]:
         try:
             points = tuple(
                 tuple(
-                    _parse_number(row[columns[part, axis]]) if (part, axis) in columns else None
+                    _parse_number(row[columns[(*point, axis)]]) if (*point, axis) in columns else None
                     for axis in ("x", "y")
                 )
-                for part in bodyparts
+                for point in points_of
             )
+            strange = [index for index in other if individuals and _parse_number(row[index]) is not None]
         except (ValueError, IndexError) as error:
             raise InputError("a label is not a number", where=f"{path}, row {number}", found=str(error)) from error
+        if strange:
+            msg = "a label is of another animal or keypoint than config.yaml names"
+            found = f"{animals[strange[0]]}, {names[strange[0]]}"
+            raise InputError(
+                msg,
+                where=f"{path}, row {number}",
+                expected=f"{', '.join(individuals)}; {', '.join(bodyparts)}",
+                found=found,
+            )
         labels = tuple((x, y) if x is not None and y is not None else (None, None) for x, y in points)
         if not image.is_file():
             msg = "a labelled image is missing"

@@ -82,7 +82,12 @@ class DeepLabCutTrain(TrainProcessor):
     They are those of a project of DeepLabCut, of containers `PoseTraining` in session files, or of both. The project
     (``config.yaml``, ``labeled-data``) is read only, and may lie elsewhere than where it was made: videos are not
     needed. Labels are read from the ``.csv`` tables. Projects made for TensorFlow serve: labels have no engine.
-    Labelled frames of sessions are taken out of their videos. One animal.
+    Labelled frames of sessions are taken out of their videos.
+
+    Of a project of several animals (``multianimalproject: true``), which have the same keypoints and look alike, a
+    bottom-up network is trained that finds each animal by what joins its keypoints (part affinity fields). Its errors
+    are those of the predicted animals that lie nearest to the labelled ones; ``missed`` counts labelled keypoints for
+    which none was found. Which animal is which is not learned: ``deeplabcut`` follows them.
 
     The artefact: ``model.json`` (keypoints, backbone, and the evaluation of each keypoint on the frames of training
     and of the test, in pixels of the frames), ``pytorch_config.yaml``, ``snapshot-best.pt`` (by the test's mAP),
@@ -107,6 +112,7 @@ class DeepLabCutTrain(TrainProcessor):
     tool: ClassVar[Tool] = DEEPLABCUT
     compute: ClassVar[str] = "nwbpipe.processors.pose._deeplabcut_train_compute"
     resumable: ClassVar[bool] = True
+    several_animals: ClassVar[bool] = True
 
     def tool_for(self, params: Any) -> Tool:
         """Return DeepLabCut, with the weights that these parameters begin with."""

@@ -18,6 +18,7 @@ from typing import Any, Callable
 import h5py
 import numpy as np
 
+from ._deeplabcut_animals import count_missed, mark_absent, match_animals
 from ._deeplabcut_checkpoint import (
     choose_snapshots,
     find_checkpoint,
@@ -26,7 +27,7 @@ from ._deeplabcut_checkpoint import (
     restore_curve,
 )
 from ._deeplabcut_model import NETWORKS, choose_device, describe_backbone, format_yaml, read_snapshot
-from ._labelled_images import gather_frames, store_labels
+from ._labelled_images import gather_frames, name_points, store_labels
 from ._training import check_labels, draw_learning_curve, measure_errors, split_frames
 
 Progress = Callable[[float, str], None]
@@ -42,9 +43,9 @@ def build_project(folder: Path, facts: dict[str, Any]) -> Path:
     from PIL import Image
 
     shutil.rmtree(str(folder), ignore_errors=True)
-    columns = pd.MultiIndex.from_product(
-        [["nwbpipe"], facts["bodyparts"], ["x", "y"]], names=["scorer", "bodyparts", "coords"]
-    )
+    levels = {"scorer": ["nwbpipe"], "individuals": facts["individuals"], "bodyparts": facts["bodyparts"]}
+    levels = {name: values for name, values in levels.items() if values}
+    columns = pd.MultiIndex.from_product([*levels.values(), ["x", "y"]], names=[*levels, "coords"])
     for video in sorted({frame["name"].split("/")[0] for frame in facts["frames"]}):
         frames = [frame for frame in facts["frames"] if frame["name"].split("/")[0] == video]
         labels = folder / "labeled-data" / video
@@ -53,7 +54,7 @@ def build_project(folder: Path, facts: dict[str, Any]) -> Path:
             name = frame["name"].split("/")[1]
             with Image.open(frame["file"]) as image:
                 width, height = image.size
-            check_labels(frame, facts["bodyparts"], width, height)
+            check_labels(frame, name_points(facts), width, height)
             shutil.copyfile(frame["file"], str(labels / name))
         index = pd.MultiIndex.from_tuples([("labeled-data", *frame["name"].split("/")) for frame in frames])
         points = np.array([frame["points"] for frame in frames], dtype=float).reshape(len(frames), -1)
@@ -86,6 +87,15 @@ def build_project(folder: Path, facts: dict[str, Any]) -> Path:
         "snapshotindex": -1,
         "batch_size": 8,
     }
+    if facts["individuals"]:
+        config.update(
+            multianimalproject=True,
+            identity=False,
+            individuals=facts["individuals"],
+            uniquebodyparts=[],
+            multianimalbodyparts=facts["bodyparts"],
+            bodyparts="MULTI!",
+        )
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return path
@@ -97,8 +107,10 @@ def configure(config: dict[str, Any], params: dict[str, Any], seed: int) -> None
     if network.channels:
         config["model"]["backbone"].update(model_name=network.backbone, output_stride=16)
         config["model"]["backbone_output_channels"] = network.channels
-        for part in ("heatmap_config", "locref_config"):
-            config["model"]["heads"]["bodypart"][part]["channels"][0] = network.channels
+        head = config["model"]["heads"]["bodypart"]
+        for part in ("heatmap_config", "locref_config", "paf_config"):  # the last one where there are several animals
+            if part in head:
+                head[part]["channels"][0] = network.channels
     epochs = params["epochs"]
     train, data = config["train_settings"], config["data"]
     train.update(epochs=epochs, batch_size=params["batch_size"], seed=seed % 2**32, dataloader_workers=0)
@@ -185,17 +197,25 @@ def evaluate_model(
     from deeplabcut.pose_estimation_pytorch.apis.evaluation import evaluate
     from deeplabcut.pose_estimation_pytorch.apis.utils import get_pose_inference_runner
 
-    by_name = {frame["name"]: np.array(frame["points"], dtype=float) for frame in facts["frames"]}
-    runner = get_pose_inference_runner(config, str(snapshot), batch_size=1, device=device, max_individuals=1)
+    animals, parts = len(facts["individuals"]) or 1, len(facts["bodyparts"])
+    by_name = {
+        frame["name"]: np.array(frame["points"], dtype=float).reshape(animals, parts, 2) for frame in facts["frames"]
+    }
+    runner = get_pose_inference_runner(config, str(snapshot), batch_size=1, device=device, max_individuals=animals)
     evaluation = {}
     for mode in ("train", "test"):
         scores, predictions = evaluate(runner, loader, mode=mode, pcutoff=cutoff)
         names = ["/".join(Path(path).parts[-2:]) for path in predictions]
-        predicted = np.stack([item["bodyparts"][0] for item in predictions.values()])
-        labels = np.stack([by_name[name] for name in names])
-        errors = measure_errors(predicted, labels, facts["bodyparts"], cutoff)
+        labels = [by_name[name] for name in names]
+        predicted = [item["bodyparts"][..., :3] for item in predictions.values()]
+        missed = {}
+        if facts["individuals"]:
+            predicted = [match_animals(mark_absent(pose), points) for pose, points in zip(predicted, labels)]
+            missed = {"missed": count_missed(np.stack(predicted), np.stack(labels))}
+        together = np.concatenate([pose[:animals] for pose in predicted]), np.concatenate(labels)
+        errors = measure_errors(*together, facts["bodyparts"], cutoff)
         errors["mAP"], errors["mAR"] = (round(float(scores[name]), 3) for name in ("mAP", "mAR"))
-        evaluation[mode] = {"frames": names, **errors}
+        evaluation[mode] = {"frames": names, **missed, **errors}
     return evaluation
 
 

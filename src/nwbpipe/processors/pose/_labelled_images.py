@@ -59,8 +59,8 @@ def gather_frames(request: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``bodyparts``, ``skeleton``, and ``frames``, sorted by name: ``name``, ``points``, ``image`` (SHA-256) and
-        ``file``, the path of the image.
+        ``bodyparts``, ``skeleton``, ``individuals`` (of several animals, else empty), and ``frames``, sorted by name:
+        ``name``, ``points`` (animal by animal), ``image`` (SHA-256) and ``file``, the path of the image.
     """
     facts, sessions = request["facts"], [item for item in request.get("sessions", ()) if item["facts"]]
     sources = [facts] if facts.get("frames") else []
@@ -71,6 +71,11 @@ def gather_frames(request: dict[str, Any]) -> dict[str, Any]:
         if list(source["bodyparts"]) != list(sources[0]["bodyparts"]):
             message = "the labelled frames are of other keypoints: %s, and %s"
             raise ValueError(message % (", ".join(sources[0]["bodyparts"]), ", ".join(source["bodyparts"])))
+        if list(source["individuals"]) != list(sources[0]["individuals"]):
+            message = "the labelled frames are of other animals: %s, and %s"
+            raise ValueError(
+                message % tuple(", ".join(item["individuals"]) or "one" for item in (sources[0], source))
+            )
     frames = []
     for frame in facts.get("frames", ()):
         file = Path(request["inputs"]["project"]["folder"]) / "labeled-data" / frame["name"]
@@ -84,8 +89,15 @@ def gather_frames(request: dict[str, Any]) -> dict[str, Any]:
     return {
         "bodyparts": list(sources[0]["bodyparts"]),
         "skeleton": [list(pair) for pair in sources[0]["skeleton"]],
+        "individuals": list(sources[0]["individuals"]),
         "frames": sorted(frames, key=lambda frame: frame["name"]),
     }
+
+
+def name_points(facts: dict[str, Any]) -> list[str]:
+    """Return the names of the points of a labelled frame: those of the keypoints, of several animals for each."""
+    parts = list(facts["bodyparts"])
+    return ["%s %s" % (animal, part) for animal in facts["individuals"] for part in parts] or parts
 
 
 def extract_frames(session: dict[str, Any], folder: Path) -> list[dict[str, Any]]:

@@ -23,7 +23,8 @@ def write_model(folder: Path, results: Results, context: Context) -> None:
         Empty.
     results : Results
         ``files/<name>``: bytes; ``labelled``: JSON with ``bodyparts``, ``skeleton`` and ``frames`` (see
-        `LabelledProject`); in the summary ``learning_curve``, and what ``model.json`` gets.
+        `LabelledProject`), and ``individuals`` of several animals; in the summary ``learning_curve``, and what
+        ``model.json`` gets.
     context : Context
     """
     summary, labelled = results.summary, json.loads(results.arrays["labelled"][()].tobytes())
@@ -43,6 +44,7 @@ def write_model(folder: Path, results: Results, context: Context) -> None:
         **{name: value for name, value in summary.items() if name != "learning_curve"},
         "bodyparts": labelled["bodyparts"],
         "skeleton": labelled["skeleton"],
+        **({"individuals": labelled["individuals"]} if labelled.get("individuals") else {}),
         "likelihood_cutoff": context.params.likelihood_cutoff,
     }
     write_json(folder / "model.json", model)

@@ -30,13 +30,16 @@ class SessionLabels:
         Who labelled them.
     frames : mapping of str to mapping of int to tuple of (float or None, float or None)
         By the `ImageSeries` (object id) and the number of the frame in it: x and y of each keypoint in pixels; None
-        where it has no label.
+        where it has no label. Of several animals: those of the first, then those of the next.
+    individuals : tuple of str
+        Names of the animals, where there are several.
     """
 
     bodyparts: tuple[str, ...]
     skeleton: tuple[tuple[str, str], ...]
     scorer: str
     frames: Mapping[str, Mapping[int, tuple[Point, ...]]]
+    individuals: tuple[str, ...] = ()
 
 
 def name_video(nwbfile: NWBFile, series_name: str) -> str:
@@ -82,15 +85,21 @@ def add_pose_training(nwbfile: NWBFile, name: str, labels: SessionLabels) -> Non
     frames = []
     for video in videos:
         for number, points in labels.frames[video.object_id].items():
-            locations = np.array(points, dtype=np.float64)  # None becomes NaN
-            instance = SkeletonInstance(
-                node_locations=locations, node_visibility=np.isfinite(locations).all(axis=1), skeleton=skeleton
-            )
+            animals = np.array(points, dtype=np.float64).reshape(-1, len(nodes), 2)  # None becomes NaN
+            instances = [
+                SkeletonInstance(
+                    node_locations=locations,
+                    node_visibility=np.isfinite(locations).all(axis=1),
+                    skeleton=skeleton,
+                    **({"name": labels.individuals[k], "id": np.uint64(k)} if labels.individuals else {}),
+                )
+                for k, locations in enumerate(animals)
+            ]
             frames.append(
                 TrainingFrame(
                     name=f"{video.name}_{number:06d}",
                     annotator=labels.scorer,
-                    skeleton_instances=SkeletonInstances(skeleton_instances=[instance]),
+                    skeleton_instances=SkeletonInstances(skeleton_instances=instances),
                     source_video=video,
                     source_video_frame_index=np.uint64(number),
                 )
@@ -107,7 +116,9 @@ def add_pose_training(nwbfile: NWBFile, name: str, labels: SessionLabels) -> Non
 
 
 def read_pose_training(container: Any, path: str) -> SessionLabels:
-    """Read a container `PoseTraining`; labels of one animal in two dimensions, in frames of videos.
+    """Read a container `PoseTraining`: labels in two dimensions, in frames of videos.
+
+    Of several animals, each frame has a skeleton for each of them: by its name, in the order of their ``id``.
 
     Raises
     ------
@@ -118,28 +129,37 @@ def read_pose_training(container: Any, path: str) -> SessionLabels:
     items = list(container.training_frames.training_frames.values()) if container.training_frames else []
     frames: dict[str, dict[int, tuple[Point, ...]]] = {}
     skeletons, scorers = [], set()
+    individuals: tuple[str, ...] | None = None
     for item in items:
         instances = list(item.skeleton_instances.skeleton_instances.values())
-        if len(instances) != 1:
-            msg = "a labelled frame is not of one animal"
-            raise InputError(msg, where=f"{path}/{item.name}", expected="one skeleton", found=str(len(instances)))
+        if len(instances) > 1 and all(instance.id is not None for instance in instances):
+            instances.sort(key=lambda instance: int(instance.id))
+        animals = tuple(str(instance.name) for instance in instances) if len(instances) != 1 else ()
+        individuals = animals if individuals is None else individuals
+        if not instances or animals != individuals:
+            msg = "the labelled frames differ in their animals"
+            expected = ", ".join(individuals) or "one skeleton"
+            found = ", ".join(animals) or f"{len(instances)} skeletons"
+            raise InputError(msg, where=f"{path}/{item.name}", expected=expected, found=found)
         if item.source_video is None or item.source_video_frame_index is None:
             msg = "a labelled frame lacks its video, or the number in it"
             expected = "source_video, source_video_frame_index"
             raise InputError(msg, where=f"{path}/{item.name}", expected=expected, found="none")
-        locations = np.asarray(instances[0].node_locations[:], dtype=np.float64)
-        if locations.shape[1] != 2:
-            msg = "the labels are of three dimensions"
-            raise InputError(msg, where=f"{path}/{item.name}", expected="x, y", found=f"{locations.shape[1]} columns")
-        points = tuple(
-            (float(x), float(y)) if np.isfinite(x) and np.isfinite(y) else (None, None) for x, y in locations
-        )
+        points: tuple[Point, ...] = ()
+        for instance in instances:
+            locations = np.asarray(instance.node_locations[:], dtype=np.float64)
+            if locations.shape[1] != 2:
+                msg, columns = "the labels are of three dimensions", f"{locations.shape[1]} columns"
+                raise InputError(msg, where=f"{path}/{item.name}", expected="x, y", found=columns)
+            points += tuple(
+                (float(x), float(y)) if np.isfinite(x) and np.isfinite(y) else (None, None) for x, y in locations
+            )
+            skeletons.append(instance.skeleton)
         number, video = int(item.source_video_frame_index), item.source_video.object_id
         if number in frames.setdefault(video, {}):
             msg = "a frame is labelled twice"
             raise InputError(msg, where=path, expected="one set of labels", found=f"frame {number}, twice")
         frames[video][number] = points
-        skeletons.append(instances[0].skeleton)
         scorers.add(str(item.annotator or ""))
     shapes = {_describe_skeleton(skeleton) for skeleton in {id(item): item for item in skeletons}.values()}
     if len(shapes) != 1:
@@ -147,12 +167,13 @@ def read_pose_training(container: Any, path: str) -> SessionLabels:
         raise InputError(msg, where=path, expected="frames with one skeleton", found=f"{len(shapes)} skeletons")
     bodyparts, edges = shapes.pop()
     counts = {len(points) for numbers in frames.values() for points in numbers.values()}
-    if counts != {len(bodyparts)}:
+    expected_count = len(bodyparts) * (len(individuals or ()) or 1)
+    if counts != {expected_count}:
         msg = "the labels are not those of the skeleton"
-        raise InputError(msg, where=path, expected=f"{len(bodyparts)} keypoints", found=f"{sorted(counts)}")
+        raise InputError(msg, where=path, expected=f"{expected_count} keypoints", found=f"{sorted(counts)}")
     scorer = scorers.pop() if len(scorers) == 1 else ""
     frames = {video: dict(sorted(numbers.items())) for video, numbers in frames.items()}
-    return SessionLabels(bodyparts, edges, scorer if is_file_name(scorer) else "nwbpipe", frames)
+    return SessionLabels(bodyparts, edges, scorer if is_file_name(scorer) else "nwbpipe", frames, individuals or ())
 
 
 def is_file_name(scorer: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,7 +69,14 @@ class PoseProcessor(Processor):
         require_ndx_pose()
         model = read_model(Path(context.inputs["model"].folder))
         facts = describe_video(context.input(nwbfile, "video"), context.inputs["video"].path)
-        return {**facts, **{name: model[name] for name in ("bodyparts", "skeleton", "likelihood_cutoff")}}
+        named = {name: model[name] for name in ("bodyparts", "skeleton", "likelihood_cutoff")}
+        return {**facts, **named, "model_individuals": model.get("individuals", [])}
+
+    def may_write(self, path: str, step: str) -> bool:
+        """See `Processor.may_write`: of several animals, each has a container of its own."""
+        standard = path.removeprefix(f"/processing/{self.module}/").removesuffix(f"_{step}")
+        each = standard.isalnum() and standard.startswith("PoseEstimation")
+        return super().may_write(path, step) or (each and path == f"/processing/{self.module}/{standard}_{step}")
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write the keypoints at the times of the video."""
@@ -79,14 +87,15 @@ class PoseProcessor(Processor):
 def write_poses(
     nwbfile: NWBFile, results: Results, context: Context, *, software: str, model: str, confidence: str
 ) -> None:
-    """Write ``PoseEstimation_<step>`` and ``Skeletons_<step>`` at the times of the video.
+    """Write ``PoseEstimation_<step>``, of several animals one each, and ``Skeletons_<step>``, at the video's times.
 
     Parameters
     ----------
     nwbfile : pynwb.NWBFile
     results : Results
         ``poses``, float32, (frames, keypoints, 3): x, y and likelihood; in the summary ``sure``, the share of frames
-        by keypoint, and ``tool_version``.
+        by keypoint, and ``tool_version``. Of several animals (``individuals`` of the facts): (frames, animals,
+        keypoints, 3), ``sure`` by animal, and ``tracked``, the share of frames.
     context : Context
     software : str
         Name of the tool.
@@ -95,26 +104,9 @@ def write_poses(
     confidence : str
         What the likelihood is.
     """
-    from ndx_pose import PoseEstimation, PoseEstimationSeries, Skeleton, Skeletons
+    from ndx_pose import Skeleton, Skeletons
 
-    from nwbpipe.nwb_builders import Times
-
-    video, facts, summary = context.input(nwbfile, "video"), context.facts, results.summary
-    times = Times.of(video).arguments()
-    poses = results.arrays["poses"]
-    series = [
-        PoseEstimationSeries(
-            name=make_node(part),
-            description=f"Position of {part} in each frame of {video.name}",
-            data=poses[:, index, :2],
-            unit="pixels",
-            reference_frame=_REFERENCE_FRAME,
-            confidence=poses[:, index, 2],
-            confidence_definition=confidence,
-            **times,
-        )
-        for index, part in enumerate(facts["bodyparts"])
-    ]
+    facts, summary = context.facts, results.summary
     nodes = list(facts["bodyparts"])
     edges = np.array([[nodes.index(part) for part in pair] for pair in facts["skeleton"]], dtype=np.uint8)
     skeleton = Skeleton(
@@ -124,21 +116,68 @@ def write_poses(
     )
     module = context.module(nwbfile, "behavior")
     module.add(Skeletons(name=context.name("Skeletons"), skeletons=[skeleton]))
-    sure = ", ".join(f"{part} {share:.0%}" for part, share in summary["sure"].items())
-    module.add(
-        PoseEstimation(
-            name=context.name("PoseEstimation"),
-            pose_estimation_series=series,
-            description=f"Keypoints that {software} found in {video.name} ({model}). Frames with a likelihood of "
-            f"{facts['likelihood_cutoff']:g} or more: {sure}",
-            scorer=f"{software}, model {context.inputs['model'].identity[:12]}",
-            source_software=software,
-            source_software_version=summary["tool_version"],
-            skeleton=skeleton,
-            source_video=video,
-            **({"device": video.device} if video.device is not None else {}),
+    tool = {"software": software, "model": model, "confidence": confidence}
+    poses, animals = results.arrays["poses"], facts.get("individuals")
+    if not animals:
+        module.add(_make_pose(nwbfile, context, results, skeleton, poses, summary["sure"], tool))
+    for number, animal in enumerate(animals or ()):
+        sure, own = summary["sure"][animal], poses[:, number]
+        module.add(_make_pose(nwbfile, context, results, skeleton, own, sure, tool, animal))
+
+
+def _make_pose(
+    nwbfile: NWBFile,
+    context: Context,
+    results: Results,
+    skeleton: Any,
+    poses: Any,
+    sure: Mapping[str, float],
+    tool: Mapping[str, str],
+    animal: str = "",
+) -> Any:
+    from ndx_pose import PoseEstimation, PoseEstimationSeries
+
+    from nwbpipe.nwb_builders import Times
+
+    video, facts, summary = context.input(nwbfile, "video"), context.facts, results.summary
+    times = Times.of(video).arguments()
+    series = [
+        PoseEstimationSeries(
+            name=make_node(part),
+            description=f"Position of {part}{f' of {animal}' if animal else ''} in each frame of {video.name}",
+            data=poses[:, index, :2],
+            unit="pixels",
+            reference_frame=_REFERENCE_FRAME,
+            confidence=poses[:, index, 2],
+            confidence_definition=tool["confidence"],
+            **times,
         )
+        for index, part in enumerate(facts["bodyparts"])
+    ]
+    whose = ""
+    if animal:
+        whose = (
+            f"Track {animal}, one of {len(facts['individuals'])} animals that the network does not tell apart; NaN "
+            f"where it was not tracked ({summary['tracked'][animal]:.0%} of the frames are). "
+        )
+    listed = ", ".join(f"{part} {share:.0%}" for part, share in sure.items())
+    return PoseEstimation(
+        name=context.name("PoseEstimation" + shorten_name(animal)),
+        pose_estimation_series=series,
+        description=f"{whose}Keypoints that {tool['software']} found in {video.name} ({tool['model']}). Frames with "
+        f"a likelihood of {facts['likelihood_cutoff']:g} or more: {listed}",
+        scorer=f"{tool['software']}, model {context.inputs['model'].identity[:12]}",
+        source_software=tool["software"],
+        source_software_version=summary["tool_version"],
+        skeleton=skeleton,
+        source_video=video,
+        **({"device": video.device} if video.device is not None else {}),
     )
+
+
+def shorten_name(animal: str) -> str:
+    """Return an animal's name as a part of a container's name: letters and digits, each word with a capital."""
+    return "".join(word[0].upper() + word[1:] for word in re.split(r"[\W_]+", animal) if word)
 
 
 def require_ndx_pose() -> None:

@@ -53,6 +53,7 @@ class TrainProcessor(ProjectProcessor):
 
     tolerance: ClassVar[float] = 0.05
     any_of: ClassVar[tuple[str, ...]] = ("project", "labels")
+    several_animals: ClassVar[bool] = False  # whether it learns labels of several
 
     @abstractmethod
     def list_weights(self, folder: Path) -> list[Path]:
@@ -68,13 +69,22 @@ class TrainProcessor(ProjectProcessor):
         """Read the labels of the project."""
         if "project" not in context.inputs:
             return {}
-        return asdict(read_labelled_project(Path(context.inputs["project"].folder)))
+        project = read_labelled_project(Path(context.inputs["project"].folder))
+        self._check_animals(project.individuals, context.inputs["project"].folder)
+        return asdict(project)
+
+    def _check_animals(self, individuals: Sequence[str], where: str) -> None:
+        if individuals and not self.several_animals:
+            msg = f"the labels are of several animals: {self.name} learns one"
+            hint = "train it with deeplabcut_train"
+            raise InputError(msg, where=where, expected="one animal", found=", ".join(individuals), hint=hint)
 
     def prepare(self, nwbfile: NWBFile, context: Context) -> Mapping[str, Any]:
         """Read the labels of a session; each of its labelled videos is bound, too."""
         if "labels" not in context.inputs:
             return {}
         labels = read_pose_training(context.input(nwbfile, "labels"), context.inputs["labels"].path)
+        self._check_animals(labels.individuals, context.inputs["labels"].path)
         videos, frames = [], []
         for name in context.input_names("video"):
             series = context.input(nwbfile, name)
@@ -104,15 +114,17 @@ class TrainProcessor(ProjectProcessor):
             raise InputError(
                 msg, where=context.inputs["labels"].path, expected="the input `video`", found=unbound[0], hint=hint
             )
-        return {"bodyparts": labels.bodyparts, "skeleton": labels.skeleton, "videos": videos, "frames": frames}
+        named = {name: getattr(labels, name) for name in ("bodyparts", "skeleton", "individuals")}
+        return {**named, "videos": videos, "frames": frames}
 
     def check(self, facts: Sequence[Mapping[str, Any]]) -> None:
-        """Refuse sessions whose labels are of other keypoints."""
-        parts = {tuple(session["bodyparts"]) for session in facts if session}
-        if len(parts) > 1:
-            msg = "the sessions' labels are of other keypoints"
-            listed = "; ".join(sorted(", ".join(names) for names in parts))
-            raise InputError(msg, expected="the same keypoints in every session", found=listed)
+        """Refuse sessions whose labels are of other keypoints or animals."""
+        for key, thing in (("bodyparts", "keypoints"), ("individuals", "animals")):
+            values = {tuple(session[key]) for session in facts if session}
+            if len(values) > 1:
+                msg = f"the sessions' labels are of other {thing}"
+                listed = "; ".join(sorted(", ".join(names) or "one" for names in values))
+                raise InputError(msg, expected=f"the same {thing} in every session", found=listed)
 
     def make(self, folder: Path, results: Results, context: Context) -> None:
         """Write the artefact's files."""

@@ -40,9 +40,9 @@ def split_frames(facts: dict[str, Any], params: dict[str, Any], seed: int) -> tu
     return train, test
 
 
-def check_labels(frame: dict[str, Any], bodyparts: list[str], width: int, height: int) -> None:
-    """Refuse labels outside of their image."""
-    for part, (x, y) in zip(bodyparts, frame["points"]):
+def check_labels(frame: dict[str, Any], names: list[str], width: int, height: int) -> None:
+    """Refuse labels outside of their image; `names` are those of the points."""
+    for part, (x, y) in zip(names, frame["points"]):
         if x is not None and y is not None and not (-0.5 <= x <= width + 0.5 and -0.5 <= y <= height + 0.5):
             raise ValueError(
                 "the label %s of %s is at x %g, y %g, outside of the image of %d x %d pixels"
@@ -56,7 +56,7 @@ def measure_errors(predicted: np.ndarray, labels: np.ndarray, bodyparts: list[st
     Parameters
     ----------
     predicted : ndarray, shape (n_frames, n_keypoints, 3)
-        x, y and likelihood.
+        x, y and likelihood; NaN where nothing was predicted. Of several animals, each in a frame counts as a frame.
     labels : ndarray, shape (n_frames, n_keypoints, 2)
         x and y, NaN where there is no label.
     """

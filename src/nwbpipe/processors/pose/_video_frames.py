@@ -120,30 +120,23 @@ def crop_image(image: np.ndarray, crop: list[list[int]] | None) -> np.ndarray:
     return image[y0:y1, x0:x1]
 
 
-def track_frames(
+def predict_frames(
     request: dict[str, Any],
     predict: Callable[[list[np.ndarray]], np.ndarray],
     block: int,
-    results: h5py.File,
     progress: Callable[[float, str], None],
-) -> dict[str, Any]:
-    """Give the frames of the video to a network; leave ``poses``, float32, (frames, keypoints, 3), in pixels.
+) -> np.ndarray:
+    """Give the frames of the video to a network; return what it finds, float32, in pixels of the whole frame.
 
     Parameters
     ----------
     request : dict
         Of the compute module: the input ``video``, the parameter ``crop``, the facts of `PoseProcessor.prepare`.
     predict : callable
-        Takes frames of one size, RGB; returns x, y and likelihood, shape (frames, keypoints, 3).
+        Takes frames of one size, RGB; returns x, y and likelihood, shape (frames, …, keypoints, 3).
     block : int
         Frames that it is given at a time.
-    results : h5py.File
     progress : callable
-
-    Returns
-    -------
-    dict
-        ``frames``, and ``sure``: the share of frames with a likelihood of the cut-off or more, by keypoint.
     """
     facts, crop, expected = request["facts"], request["params"]["crop"], request["facts"]["frames"]
     frames, blocks, count = iter_frames(request["inputs"]["video"], facts["starting_frame"]), [], 0
@@ -163,7 +156,32 @@ def track_frames(
     poses = np.concatenate(blocks).astype(np.float32)
     if crop:
         poses[..., :2] += np.array([crop[0][0], crop[1][0]], dtype=np.float32)
-    results["poses"] = poses
+    return poses
+
+
+def measure_sure(poses: np.ndarray, facts: dict[str, Any]) -> dict[str, float]:
+    """Return by keypoint the share of frames, of poses (frames, keypoints, 3), that are as likely as the cut-off."""
     sure = (poses[..., 2] >= facts["likelihood_cutoff"]).mean(axis=0)
-    progress(1.0, "%d frames" % count)
-    return {"frames": count, "sure": {part: round(float(sure[i]), 4) for i, part in enumerate(facts["bodyparts"])}}
+    return {part: round(float(sure[i]), 4) for i, part in enumerate(facts["bodyparts"])}
+
+
+def track_frames(
+    request: dict[str, Any],
+    predict: Callable[[list[np.ndarray]], np.ndarray],
+    block: int,
+    results: h5py.File,
+    progress: Callable[[float, str], None],
+) -> dict[str, Any]:
+    """Give the frames of the video to a network for one animal; leave ``poses``, float32, (frames, keypoints, 3).
+
+    The parameters are those of `predict_frames`.
+
+    Returns
+    -------
+    dict
+        ``frames``, and ``sure`` (see `measure_sure`).
+    """
+    poses = predict_frames(request, predict, block, progress)
+    results["poses"] = poses
+    progress(1.0, "%d frames" % len(poses))
+    return {"frames": len(poses), "sure": measure_sure(poses, request["facts"])}

@@ -78,10 +78,11 @@ def expand_runs(
                 step, name, [candidate for candidate in raw if serves(candidate, declared)], declared
             )
         elif first in upstream:
-            objects = {
-                part: _choose_only(step, name, _find_step_outputs(candidates, record, below, declared), declared)
-                for part, record in upstream[first]
-            }
+            objects = {}
+            for part, record in upstream[first]:
+                outputs = _find_step_outputs(candidates, record, below, declared)
+                for own, output in _tell_apart(step, name, outputs, record, declared).items():
+                    objects["_".join(filter(None, (part, own)))] = output
             if set(objects) == {""}:
                 fixed[name] = objects[""]
             else:
@@ -159,8 +160,9 @@ def _choose_all(
         first, _, below = pattern.strip("/").partition("/")
         if first in upstream:
             for _, record in upstream[first]:
-                item = _choose_only(step, name, _find_step_outputs(candidates, record, below, declared), declared)
-                chosen[item.path] = item
+                outputs = _find_step_outputs(candidates, record, below, declared)
+                parts = _tell_apart(step, name, outputs, record, declared)
+                chosen |= {item.path: item for item in parts.values()}
         else:
             matches = match_many(pattern, declared, raw)
             if not matches:
@@ -182,6 +184,25 @@ def _choose_only(step: Step, name: str, objects: Sequence[NwbObject], declared: 
         )  # fmt: skip
     msg = f"several objects could be the input {name!r} of {step.name!r}"
     raise InputError(msg, found=listed, hint=f'name one: inputs.{name} = "{objects[0].path.strip("/")}"')
+
+
+def _tell_apart(
+    step: Step, name: str, objects: Sequence[NwbObject], record: RunRecord, declared: Input
+) -> dict[str, NwbObject]:
+    """Return what a run wrote for an input: one object, under "", or those of one kind, as the poses of animals.
+
+    Objects are of one kind if each is a container of the run by itself, ``<Type><Part>_<step>``; they are returned
+    by their part in small letters. Any others are refused: which of them is meant is not known.
+    """
+    outputs = {output.path: output.path.rsplit("/", 1)[-1] for output in record.outputs}
+    parts = {}
+    for item in objects:
+        standard, kind = outputs.get(item.path, "").removesuffix(f"_{record.step}"), item.neurodata_type
+        part = standard.removeprefix(kind) if standard.startswith(kind) else ""
+        parts[part.lower()] = item
+    if len(objects) < 2 or "" in parts or len(parts) < len(objects):
+        return {"": _choose_only(step, name, objects, declared)}
+    return dict(sorted(parts.items()))
 
 
 def _find_step_outputs(
