@@ -81,8 +81,8 @@ def expand_runs(
             objects = {}
             for part, record in upstream[first]:
                 outputs = _find_step_outputs(candidates, record, below, declared)
-                for own, output in _tell_apart(step, name, outputs, record, declared).items():
-                    objects["_".join(filter(None, (part, own)))] = output
+                for suffix, output in _tell_apart(step, name, outputs, record, declared).items():
+                    objects["_".join(filter(None, (part, suffix)))] = output
             if set(objects) == {""}:
                 fixed[name] = objects[""]
             else:
