@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import h5py
 import pytest
 
+from nwbpipe.errors import InputError
 from nwbpipe.processors import Context, Results, processor
 from nwbpipe.processors.pose._deeplabcut_project import read_labelled_project
 from nwbpipe.processors.pose._labelled_images import gather_frames, store_labels
@@ -133,5 +134,13 @@ def test_a_labelled_video_that_is_not_bound_is_refused(labels: Path) -> None:
 def test_sessions_with_other_keypoints_are_refused() -> None:
     method = processor("facemap_train")
     with pytest.raises(Exception, match="of other keypoints"):
-        method.check([{"bodyparts": ["a"]}, {}, {"bodyparts": ["b"]}])
-    method.check([{"bodyparts": ["a"]}, {}, {"bodyparts": ["a"]}])
+        method.check([{"bodyparts": ["a"], "individuals": []}, {}, {"bodyparts": ["b"], "individuals": []}])
+    method.check([{"bodyparts": ["a"], "individuals": []}, {}, {"bodyparts": ["a"], "individuals": []}])
+    with pytest.raises(InputError, match="of other animals"):
+        method.check([{"bodyparts": ["a"], "individuals": ["m", "n"]}, {"bodyparts": ["a"], "individuals": []}])
+
+
+def test_labels_of_several_animals_are_not_for_a_network_of_one() -> None:
+    with pytest.raises(InputError, match="facemap_train learns one"):
+        processor("facemap_train")._check_animals(["m", "n"], "box")
+    processor("deeplabcut_train")._check_animals(["m", "n"], "box")
