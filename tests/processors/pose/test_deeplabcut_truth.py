@@ -89,7 +89,7 @@ def test_a_larger_network_is_nearer_to_the_truth(tmp_path: Path, tool) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_a_tiny_network_finds_two_animals_in_an_unseen_video(tmp_path: Path, tool) -> None:
-    """About four minutes of CPU. So small a network often exchanges the animals (docs/design/036): that is only shown."""
+    """About four minutes of CPU. So small a network exchanges the animals often (design 036): that is only shown."""
     tool("deeplabcut")
     epochs = TINY.replace("epochs = 10", "epochs = 15")
     truth = write_lab(tmp_path / "lab", epochs, labelled=75, n_frames=200, animals=2)
