@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 import nwbpipe
+from nwbpipe.demo import run_project_demo
 from nwbpipe.serve import has_widgets, inspect_with_widgets
 from tests.report.pages import write_rich_session
 from tests.serve.browser import start_browser
@@ -22,6 +23,9 @@ from tests.serve.browser import start_browser
 pytestmark = [pytest.mark.tool, pytest.mark.long, pytest.mark.skipif(
     not has_widgets(), reason="NWB Widgets is not installed: `nwbpipe tools install nwbwidgets`"
 )]  # fmt: skip
+_OF_A_THREAD = pytest.mark.filterwarnings(  # of the end of the server
+    "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+)
 _HEADERS = ".jupyter-widget-Collapse-header"
 
 
@@ -58,38 +62,53 @@ def show(location: Path | str) -> tuple[str, threading.Thread]:
     return addresses[0], thread
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of the end of the server
-@pytest.mark.parametrize("kind", ["local"])
-def test_each_container_is_opened_and_none_fails(
-    browser: Any, session: Path, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("NWBPIPE_CACHE", str(tmp_path / "cache"))
-    location: Path | str = session
-    if kind == "memory":
-        import fsspec
-
-        fsspec.filesystem("memory").pipe_file("/widgets-browser/rich.nwb", session.read_bytes())
-        location = "memory://widgets-browser/rich.nwb"
-    address, thread = show(location)
+@contextmanager
+def open_widgets(browser: Any, session: Path) -> Iterator[tuple[Any, str]]:
+    """Show a session, and give its page and the address without the token; nothing is asked for elsewhere."""
+    address, thread = show(session)
     base = address.partition("?")[0]
     try:
-        refused = httpx.get(base, follow_redirects=True)
-        assert "/login" in str(refused.url)
-        assert httpx.get(address, headers={"Host": "evil.example"}).status_code == 403
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         elsewhere: list[str] = []
         page.on("request", lambda request: elsewhere.append(request.url))
         page.on("dialog", lambda dialog: pytest.fail(f"a script of the file ran: {dialog.message}"))
         page.goto(address, timeout=180_000)
         page.wait_for_selector(_HEADERS, timeout=180_000)
-        seen = open_all(page)
-        for name in ("processing", "pose", "units", "wheel", "movie", "masks", "camera"):
-            assert any(name in title for title in seen), (name, seen)
+        yield page, address
         loaded = [url for url in elsewhere if not url.startswith((base, "data:", "blob:"))]
         assert all("fontawesome" in url for url in loaded)  # asked for by Voila's page, refused by its policy
         page.close()
     finally:
         stop(thread)
+
+
+@_OF_A_THREAD
+def test_each_container_of_a_hostile_file_is_opened_and_none_fails(
+    browser: Any, session: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NWBPIPE_CACHE", str(tmp_path / "cache"))
+    with open_widgets(browser, session) as (page, address):
+        refused = httpx.get(address.partition("?")[0], follow_redirects=True)
+        assert "/login" in str(refused.url)
+        assert httpx.get(address, headers={"Host": "evil.example"}).status_code == 403
+        seen = open_all(page)
+    for name in ("processing", "pose", "units", "wheel", "movie", "masks", "camera"):
+        assert any(name in title for title in seen), (name, seen)
+
+
+@_OF_A_THREAD
+def test_each_result_of_a_project_is_opened_and_none_fails(
+    browser: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NWBPIPE_CACHE", str(tmp_path / "cache"))
+    run_project_demo(tmp_path / "lab", sessions=1)
+    session = min((tmp_path / "lab" / "nwb").rglob("*.nwb"))
+    results = {Path(output.path).name for record in nwbpipe.read_records(session) for output in record.outputs}
+    with open_widgets(browser, session) as (page, _):
+        seen = open_all(page)
+    assert results
+    for name in results:
+        assert any(name in title for title in seen), (name, seen)
 
 
 # Titles from the outermost part to each header or tab that is seen, and which one that is.
@@ -114,7 +133,7 @@ def open_all(page: Any) -> set[str]:
     while rest := [path for path in page.evaluate(_PATHS) if path not in opened]:
         path = max(rest, key=lambda path: len(json.loads(path)))
         opened.add(path)
-        page.locator(f"[data-path={json.dumps(path)}]").first.click()
+        page.locator(f"[data-path={json.dumps(path, ensure_ascii=False)}]").first.click()
         page.wait_for_function("!document.body.innerText.includes('Rendering...')", timeout=60_000)
         assert "can't draw" not in page.inner_text("body"), path
         assert len(opened) < 300
