@@ -140,6 +140,7 @@ class AzureStore(Store):
                 if getattr(error, "status_code", None) == 404:
                     raise self.conflict_error(normalize_path(path)) from None
                 raise
+            properties.content_settings.content_md5 = None  # of the old bytes; the service does not check it
             kept = {
                 "metadata": {**(properties.metadata or {}), _WRITE: write},
                 "content_settings": properties.content_settings,
@@ -275,8 +276,12 @@ def _stage_blocks(client: Any, source: IO[bytes], size: int, write: str) -> Sequ
 
 
 def _stage_changes(client: Any, old: Sequence[Any], changes: FileChanges, write: str) -> Sequence[Any]:
-    """Upload the blocks of a new version that differ from the old one's; return the list of all."""
-    module = import_module("azure.storage.blob")
+    """Upload the blocks of a new version that differ from the old one's; return the list of all.
+
+    None is named as committed or uncommitted: the client would send all of one state before those of the other, and
+    the file would be in disorder. An id tells which is meant, as no other write has it.
+    """
+    kind = import_module("azure.storage.blob").BlobBlock
     parts = plan_blocks([block.size for block in old], changes, _BLOCK)
     if len(parts) > _MOST_BLOCKS:
         parts = plan_blocks([], changes, max(_BLOCK, -(-changes.size // (_MOST_BLOCKS - 1))))
@@ -284,11 +289,11 @@ def _stage_changes(client: Any, old: Sequence[Any], changes: FileChanges, write:
     blocks: list[Any] = []
     for number, part in enumerate(parts):
         if part.copied:
-            blocks.append(module.BlobBlock(starts[part.start].id, state=module.BlockState.COMMITTED))
+            blocks.append(kind(starts[part.start].id))
             continue
         identity = f"{write}-{number:08}"
         client.stage_block(identity, changes.read(part.start, part.size), length=part.size)
-        blocks.append(module.BlobBlock(identity, state=module.BlockState.UNCOMMITTED))
+        blocks.append(kind(identity))
     return blocks
 
 
