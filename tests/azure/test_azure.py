@@ -185,7 +185,7 @@ def count_sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     commit = BlobClient.commit_block_list
 
     def check_order(self: BlobClient, blocks: list[BlobBlock], **options: Any) -> Any:
-        # It sorts by state, if it compares that right: azure-storage-blob 12.31 compares "Committed" with "committed".
+        # It sorts them by state once it compares that right: 12.31 compares "Committed" with "committed".
         assert {block.state for block in blocks} <= {BlockState.LATEST}
         return commit(self, blocks, **options)
 

@@ -8,16 +8,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import pytest
 
+from nwbpipe.disk import open_regular
 from nwbpipe.errors import LockedFileError
 from nwbpipe.files import _node_lock, _write_lock, transaction
 from nwbpipe.files._check import is_writer_active
+from nwbpipe.files._fresh_stat import stat_now
 from nwbpipe.files._network_disk import Mount
 from nwbpipe.files._write_lock import hold_lock, lock_path
 
@@ -52,6 +54,11 @@ def node(path: Path, doing: str = "writes") -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
+
+
+def read_bytes(path: Path) -> bytes:
+    with open_regular(path) as file:
+        return file.read()
 
 
 def is_free_for_nodes(path: Path) -> bool:
@@ -137,6 +144,36 @@ def test_a_file_that_a_node_keeps_for_itself_is_waited_for(path: Path) -> None:
         assert process.wait(10) == -signal.SIGIO
     with h5py.File(path) as file:
         assert sorted(file) == ["raw", "x"]
+
+
+_WRITE_LEASE = """
+import fcntl, os, signal, sys, time
+file = os.open(sys.argv[1], os.O_RDWR)
+
+def write_and_give_back(*_):
+    time.sleep(0.3)
+    os.pwrite(file, b"new", 0)
+    fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    sys.exit()
+
+signal.signal(signal.SIGIO, write_and_give_back)
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("holds", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("read", [stat_now, read_bytes])
+def test_what_a_node_has_not_yet_written_back_is_waited_for(read: Callable[[Path], object], tmp_path: Path) -> None:
+    """A node that wrote keeps the file for itself even when it has closed it: who reads it here asks for it."""
+    path = tmp_path / "a"
+    path.write_bytes(b"")
+    words = [sys.executable, "-S", "-c", _WRITE_LEASE, str(path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holds\n"
+        result = read(path)
+    assert getattr(result, "st_size", result) in (3, b"new")
 
 
 def test_a_node_itself_takes_one_kind_of_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

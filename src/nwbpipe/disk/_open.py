@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from io import BufferedReader
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from nwbpipe.errors import FileAccessError
 _PLAIN = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+_RECALL_S = 60.0  # the kernel takes it back after 45 s (fs.lease-break-time) as a rule
+_PAUSE_S = 0.02
 _KINDS = {
     stat.S_IFREG: "a file",
     stat.S_IFDIR: "a folder",
@@ -37,6 +40,22 @@ def create_file(path: Path, *, mode: int = 0o600) -> int:
         If anything has the name already, a link to nothing too: it is not followed.
     """
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _PLAIN, mode)
+
+
+def open_recalled(path: Path | str, flags: int) -> int:
+    """Open a file with ``O_NONBLOCK``; return its descriptor.
+
+    If a client of this machine's NFS server keeps the file for itself (a delegation), it is asked for it by that, and
+    waited for: it may hold bytes that are not here yet.
+    """
+    end = time.monotonic() + _RECALL_S
+    while True:
+        try:
+            return os.open(path, flags | _NONBLOCK)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(_PAUSE_S)
 
 
 def refuse_special(path: Path, *, links: bool = False) -> None:
@@ -72,9 +91,9 @@ def open_regular(path: Path | str, *, follow: bool = True) -> BufferedReader:
     OSError
         If it can't be opened.
     """
-    flags = os.O_RDONLY | _NONBLOCK | _PLAIN
+    flags = os.O_RDONLY | _PLAIN
     try:
-        descriptor = os.open(path, flags if follow else flags | _NOFOLLOW)
+        descriptor = open_recalled(path, flags if follow else flags | _NOFOLLOW)
     except OSError:
         refuse_special(Path(path), links=follow)  # a socket, or a link, can't be opened at all
         raise

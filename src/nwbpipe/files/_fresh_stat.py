@@ -13,6 +13,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from nwbpipe.disk import open_recalled
+
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 _TABLE = Path("/proc/self/mountinfo")
 _TABLE_S = 10.0
@@ -54,7 +56,7 @@ def exists_now(path: Path | str) -> bool:
 def _open_and_stat(path: Path) -> os.stat_result:
     _ask_for_names(path.parent)
     try:
-        descriptor = os.open(path, _FLAGS)
+        descriptor = open_recalled(path, _FLAGS)
     except PermissionError:
         return path.stat()
     try:

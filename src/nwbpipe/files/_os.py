@@ -5,16 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import time
 from pathlib import Path
 
-from nwbpipe.disk import create_file, refuse_special
+from nwbpipe.disk import create_file, open_recalled, refuse_special
 
 if sys.platform != "win32":
     import fcntl
-
-_RECALL_S = 60.0  # the kernel takes it back after 45 s (fs.lease-break-time) as a rule
-_PAUSE_S = 0.02
 
 
 class System:
@@ -25,17 +21,7 @@ class System:
         if create:
             return create_file(path)
         refuse_special(path)
-        flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        end = time.monotonic() + _RECALL_S
-        while True:
-            try:
-                return os.open(path, flags)
-            except (
-                BlockingIOError
-            ):  # a client of NFS keeps the file for itself (a delegation), and is asked for it now
-                if time.monotonic() >= end:
-                    raise
-            time.sleep(_PAUSE_S)
+        return open_recalled(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0))
 
     def close(self, descriptor: int) -> None:
         """Close a file."""

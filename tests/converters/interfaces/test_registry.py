@@ -10,6 +10,7 @@ import sys
 import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -61,6 +62,16 @@ def test_neuroconvs_are_found_by_class_name():
 
     assert interface_class("SpikeGLXRecordingInterface") is SpikeGLXRecordingInterface
     assert {*_OURS, "SpikeGLXRecordingInterface", "Suite2pSegmentationInterface"} <= set(interface_names())
+
+
+def test_neuroconvs_are_found_while_another_thread_imports_its_list(monkeypatch):
+    name = "CsvTimeIntervalsInterface"
+    expected = interface_class(name)
+    package = importlib.import_module("neuroconv.datainterfaces")
+    incomplete = ModuleType(package.__name__)  # as it is while its code runs
+    incomplete.__path__ = package.__path__
+    monkeypatch.setitem(sys.modules, package.__name__, incomplete)
+    assert interface_class(name) is expected
 
 
 def test_ours_that_neuroconv_lacks_need_none_of_its_interfaces():

@@ -74,7 +74,8 @@ def neuroconv_interfaces() -> dict[str, type[Any]]:
 
 def neuroconv_interface(name: str) -> type[Any] | None:
     """Return NeuroConv's interface of a class name, and import no other; None if it has none of that name."""
-    return getattr(import_module("neuroconv.datainterfaces"), name) if name in neuroconv_modules() else None
+    home = neuroconv_modules().get(name)  # and not the package, whose list another thread may be about to import
+    return None if home is None else getattr(import_module(home), name)
 
 
 def neuroconv_declaration(cls: type) -> Declaration | None:
