@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +13,9 @@ from typing import Any
 import pytest
 
 from nwbpipe.cli import main
-from nwbpipe.errors import InputError, NwbpipeError, RequestError, ToolError
+from nwbpipe.errors import FileAccessError, InputError, NwbpipeError, RequestError, ToolError
 from nwbpipe.processors.pose import DeepLabCutModel
-from nwbpipe.project import Project, load_model
+from nwbpipe.project import Project, _load_model, load_model
 from nwbpipe.run import make_artefact
 from tests.fixtures.processing import Scale
 from tests.fixtures.projects import HEAD, table
@@ -125,8 +127,6 @@ def test_the_folder_to_name_is_told(lab: Path) -> None:
 
 
 def test_a_file_that_was_edited_meanwhile_is_left(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nwbpipe.project import _load_model
-
     def edit(*arguments: Any, **options: Any) -> Any:
         (lab / "nwbpipe.toml").write_text(TOML + "# edited\n")
         return make_artefact(*arguments, **options)
@@ -135,3 +135,56 @@ def test_a_file_that_was_edited_meanwhile_is_left(lab: Path, monkeypatch: pytest
     with pytest.raises(RequestError, match="was changed while"):
         load_model(lab, "deeplabcut_model", lab / SHUFFLE)
     assert (lab / "nwbpipe.toml").read_text() == TOML + "# edited\n"
+
+
+def test_one_of_several_files_of_weights_is_not_taken_for_another(lab: Path) -> None:
+    (lab / SHUFFLE / "snapshot-060.pt").write_bytes(b"other weights")
+    with pytest.raises(InputError, match="several files of weights"):
+        load_model(lab, "deeplabcut_model", lab / SHUFFLE / "snapshot-060.pt")
+    assert (lab / "nwbpipe.toml").read_text() == TOML
+
+
+def test_line_ends_owner_and_link_of_the_file_stay(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    monkeypatch.setattr(_load_model, "copy_attributes", lambda source, target: given.append((source, target)))
+    (lab / "nwbpipe.toml").write_bytes(TOML.replace("\n", "\r\n").encode())
+    (lab / "nwbpipe.toml").rename(lab / "ours.toml")
+    (lab / "nwbpipe.toml").symlink_to("ours.toml")
+    load_model(lab, "deeplabcut_model", lab / SHUFFLE)
+    assert (lab / "nwbpipe.toml").is_symlink()
+    text = (lab / "ours.toml").read_bytes().decode()
+    assert text.startswith(TOML.rstrip().replace("\n", "\r\n"))
+    assert text.count("\n") == text.count("\r\n") == len(TOML.splitlines()) + 5
+    ((source, target),) = given
+    assert source == lab.resolve() / "ours.toml"
+    assert not target.exists()
+
+
+def test_a_file_that_may_not_be_written_is_told_first(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(_load_model.os, "access", lambda path, mode: Path(path).name != "nwbpipe.toml")
+        with pytest.raises(FileAccessError, match=r"can't be written") as caught:
+            load_model(lab, "deeplabcut_model", lab / SHUFFLE)
+    assert "[steps.deeplabcut_model]" in str(caught.value)
+    assert not (lab / "models").exists()
+
+    def refuse(path: Path) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(_load_model, "create_file", refuse)
+    with pytest.raises(FileAccessError, match="Permission denied"):
+        load_model(lab, "deeplabcut_model", lab / SHUFFLE)
+    assert (lab / "nwbpipe.toml").read_text() == TOML
+
+
+def test_what_is_no_text_is_told_before_the_model_is_tried(lab: Path) -> None:
+    folder = lab / os.fsdecode(b"lab\xff")
+    shutil.copytree(lab / SHUFFLE, folder)
+    with pytest.raises(RequestError, match="can't be added") as caught:
+        load_model(lab, "deeplabcut_model", folder)
+    assert "lab\\udcff" in str(caught.value)
+    str(caught.value).encode()
+    (lab / "nwbpipe.toml").write_bytes(TOML.encode() + b"# \xe4\n")
+    with pytest.raises(FileAccessError, match="can't be read"):
+        load_model(lab, "deeplabcut_model", lab / SHUFFLE)
+    assert not (lab / "models").exists()

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nwbpipe.disk import create_file, read_regular, remove_file
+from nwbpipe.disk import copy_attributes, create_file, read_regular, remove_file
 from nwbpipe.environments import use_settings
-from nwbpipe.errors import InputError, RequestError, SpecError
+from nwbpipe.errors import FileAccessError, InputError, RequestError, SpecError
 from nwbpipe.processors import Folder, ProjectProcessor, validate_params
 from nwbpipe.processors import processor as find_processor
 from nwbpipe.project._load import find_project, load_project, parse_project
@@ -107,13 +106,14 @@ def load_model(
         hint = "`nwbpipe load FILE.nwb PROCESSOR OUTPUT` adds the finished output of a tool to a session file"
         raise RequestError(msg, expected=expected, found=method.name, hint=hint)
     (key,) = inputs
+    spec, section = load_project(path, profile=profile), ""  # it refuses a file that is no text
     text = read_regular(path, _MAX_BYTES).decode("utf-8")
-    spec, section = load_project(path, profile=profile), ""
     values = validate_params(method, params or {})
     binding = _write_binding(spec, source)
     if name not in spec.steps:
         section = _write_section(name, method.name, key, binding, params or {})
         spec = _parse_with_section(path, text, section, profile)
+        _require_writable(path, section)
     declared = spec.steps[name]
     folder = spec.locate_folder(declared.inputs.get(key, ""))
     if not section:
@@ -141,6 +141,12 @@ def _write_binding(spec: ProjectSpec, source: Path | str) -> str:
     if not path.exists():
         raise InputError("the model does not exist", where=str(path), expected="a folder, or a file of weights")
     folder = path if path.is_dir() else path.parent
+    others = [item.name for item in folder.iterdir() if item.suffix == path.suffix and item.name != path.name]
+    if folder != path and others:  # the processor would choose among them
+        msg = "the folder of the model has several files of weights"
+        hint = "name the folder, and the best of them is taken; or copy this one, and what belongs to it, to its own"
+        found = ", ".join(sorted(others)[:8])
+        raise InputError(msg, where=str(folder), expected=f"{path.name} alone", found=found, hint=hint)
     return folder.relative_to(spec.folder).as_posix() if folder.is_relative_to(spec.folder) else folder.as_posix()
 
 
@@ -155,15 +161,23 @@ def _write_section(step: str, processor: str, key: str, binding: str, params: Ma
 
 def _parse_with_section(path: Path, text: str, section: str, profile: str | None) -> ProjectSpec:
     try:
-        return parse_project(path, _join(text, section), profile=profile)
-    except SpecError as error:
+        joined = _join(text, section)
+        joined.encode("utf-8")  # the name of a file need not be text
+        return parse_project(path, joined, profile=profile)
+    except (SpecError, UnicodeEncodeError) as error:
         msg = "the step can't be added to nwbpipe.toml"
-        hint = f"add it by hand:\n{section}"
+        hint = f"add it by hand:\n{_show(section)}"
         raise RequestError(msg, where=str(path), found=str(error), hint=hint) from error
 
 
+def _show(section: str) -> str:
+    return section.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _join(text: str, section: str) -> str:
-    return f"{text.rstrip()}\n\n{section}"
+    """Add the section after an empty line, with the line ends that the text has."""
+    joined = f"\n\n{section}"
+    return text.rstrip() + (joined.replace("\n", "\r\n") if "\r\n" in text else joined)
 
 
 def _check_same(declared: Step, method: ProjectProcessor, folder: Path, asked: Path, params: Any) -> None:
@@ -181,17 +195,33 @@ def _check_same(declared: Step, method: ProjectProcessor, folder: Path, asked: P
         raise RequestError(msg, expected=f"{method.name} of {asked}", found=differences[0], hint=hint)
 
 
+def _require_writable(path: Path, section: str) -> None:
+    """Refuse a file that this user may not change, before a model is tried for minutes."""
+    path = path.resolve()
+    if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        raise _unwritable_error(path, section, "it, or its folder, is read-only for you")
+
+
+def _unwritable_error(path: Path, section: str, found: str) -> FileAccessError:
+    hint = f"get the right to write it, and its folder, and load the model again; or add\n{section}"
+    return FileAccessError("nwbpipe.toml can't be written", where=str(path), found=found, hint=hint)
+
+
 def _append(path: Path, text: str, section: str) -> None:
     """Add the section to the file as a whole, unless it was changed meanwhile."""
     path = path.resolve()
-    if read_regular(path, _MAX_BYTES).decode("utf-8") != text:
-        msg = "nwbpipe.toml was changed while the model was loaded"
-        raise RequestError(msg, where=str(path), hint=f"load it again: it is kept already; or add\n{section}")
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
         with os.fdopen(create_file(partial), "w", encoding="utf-8", newline="") as file:
             file.write(_join(text, section))
-        partial.chmod(stat.S_IMODE(path.stat().st_mode))
+            file.flush()
+            os.fsync(file.fileno())
+        copy_attributes(path, partial)
+        if read_regular(path, _MAX_BYTES).decode("utf-8", "replace") != text:
+            msg = "nwbpipe.toml was changed while the model was loaded"
+            raise RequestError(msg, where=str(path), hint=f"load it again: it is kept already; or add\n{section}")
         partial.replace(path)
+    except OSError as error:
+        raise _unwritable_error(path, section, str(error)) from error
     finally:
         remove_file(partial)
