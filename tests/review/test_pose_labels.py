@@ -102,6 +102,10 @@ def test_labels_of_several_animals_come_out_as_they_were(tmp_path: Path) -> None
     export_pose_labels(tmp_path / "again", [file])
     after = read_labelled_project(tmp_path / "again")
     assert (after.individuals, after.frames, after.identity) == (before.individuals, before.frames, before.identity)
+    for path in (tmp_path / "again/config.yaml", *tmp_path.glob("again/labeled-data/*/*.csv")):
+        path.write_text(path.read_text().replace("mouse2", "mouse:2"))
+    with pytest.raises(InputError, match="name can't be that of an object"):
+        import_pose_labels(tmp_path / "again", [file], replace=True)
     with pytest.raises(RequestError, match="need a name each"):
         new_pose_project(tmp_path / "one", [file], bodyparts=parts, individuals=["a", "a"])
     with pytest.raises(RequestError, match="two keypoints or more"):

@@ -100,6 +100,7 @@ def import_pose_labels(
     """
     project = Path(project)
     labelled, listed = read_labelled_project(project), _read_list(project)
+    _check_animals(labelled.individuals, project / "config.yaml")
     points = _match_frames(project, labelled, listed)
     planned = []
     for file in files:
@@ -116,6 +117,15 @@ def import_pose_labels(
         str(session): _import_session(project, session, videos, labelled, points, step, replace, lock_timeout)
         for session, videos in planned
     }
+
+
+def _check_animals(individuals: Sequence[str], config: Path) -> None:
+    """Refuse names that an object in an NWB file can't have."""
+    wrong = [name for name in individuals if name in ("", ".") or set(name) & {"/", ":"}]
+    if wrong:
+        msg = "an animal's name can't be that of an object in an NWB file"
+        hint = "rename it in config.yaml and in the tables of labels"
+        raise InputError(msg, where=f"{config}: individuals", expected="no / and no :", found=wrong[0], hint=hint)
 
 
 def _import_session(

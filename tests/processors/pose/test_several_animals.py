@@ -13,16 +13,18 @@ import pytest
 from nwbinspector import Importance, inspect_nwbfile
 from pynwb import NWBHDF5IO, validate
 
+import nwbpipe
 from nwbpipe.errors import InputError
 from nwbpipe.processors.pose import DeepLabCut, DeepLabCutTrain
 from nwbpipe.processors.pose import _deeplabcut_animals as animals
 from nwbpipe.processors.pose import _deeplabcut_load_compute as loading
 from nwbpipe.processors.pose._deeplabcut_project import read_labelled_project
+from nwbpipe.processors.pose._pose_training import SessionLabels, add_pose_training, read_pose_training
 from nwbpipe.processors.pose._poses import shorten_name
 from nwbpipe.project import Project
-from nwbpipe.simulate import BodyTruth
+from nwbpipe.simulate import BodyTruth, simulate_body_video
 from tests.fixtures.projects import Inline, table
-from tests.processors.pose.conftest import write_lab
+from tests.processors.pose.conftest import write_lab, write_video_session
 from tests.processors.pose.test_deeplabcut_project import replace
 from tests.processors.pose.test_deeplabcut_steps import NUMPY
 
@@ -159,6 +161,19 @@ def test_predicted_animals_are_matched_with_labelled_ones() -> None:
     np.testing.assert_array_equal(matched[0], [[np.nan] * 3, [10, 1, 0.8]])
     assert np.isnan(matched[2]).all()
     assert animals.count_missed(matched[None], labels[None]) == 3
+
+
+def test_animals_in_a_session_file_stay_in_their_order(tmp_path: Path) -> None:
+    truth = simulate_body_video(tmp_path / "pair.avi", seed=1, n_frames=4, animals=2)
+    points = tuple((float(number), number + 0.5) for number in range(4))
+    frames = {2: points, 3: ((None, None), *points[:0:-1])}
+    file = write_video_session(tmp_path / "pair.nwb", truth)
+    with nwbpipe.transaction(file) as nwbfile:
+        video = nwbfile.acquisition["VideoTop"].object_id
+        add_pose_training(nwbfile, "labels", SessionLabels(("a", "b"), (), "me", {video: frames}, ("zoe", "al")))
+    with nwbpipe.read(file) as nwbfile:
+        read = read_pose_training(nwbfile.processing["behavior"]["PoseTraining_labels"], "labels")
+    assert (read.individuals, read.frames) == (("zoe", "al"), {video: frames})
 
 
 def test_names_become_parts_of_names_in_nwb() -> None:
