@@ -141,12 +141,12 @@ def _write_binding(spec: ProjectSpec, source: Path | str) -> str:
     if not path.exists():
         raise InputError("the model does not exist", where=str(path), expected="a folder, or a file of weights")
     folder = path if path.is_dir() else path.parent
-    others = [item.name for item in folder.iterdir() if item.suffix == path.suffix and item.name != path.name]
-    if folder != path and others:  # the processor would choose among them
+    siblings = [item.name for item in folder.iterdir() if item.suffix == path.suffix and item.name != path.name]
+    if folder != path and siblings:  # the processor would choose among them
         msg = "the folder of the model has several files of weights"
         hint = "name the folder, and the best of them is taken; or copy this one, and what belongs to it, to its own"
-        found = ", ".join(sorted(others)[:8])
-        raise InputError(msg, where=str(folder), expected=f"{path.name} alone", found=found, hint=hint)
+        listed = ", ".join(sorted(siblings)[:8])
+        raise InputError(msg, where=str(folder), expected=f"{path.name} alone", found=listed, hint=hint)
     return folder.relative_to(spec.folder).as_posix() if folder.is_relative_to(spec.folder) else folder.as_posix()
 
 
