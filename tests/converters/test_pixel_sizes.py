@@ -125,6 +125,23 @@ def test_a_size_counts_in_kinematics_and_is_corrected_without_a_new_conversion(f
     assert table(project) == {"M042/s1 convert": "done", "M042/s1 moves": "done", "M042/s1 given": "done"}
 
 
+def test_a_filtered_pose_keeps_the_size_of_the_pose(folder: Path, tool: Any) -> None:
+    tool("kinematics")
+    sources = {"body": raw.video(mm_per_px=0.5), "pose": {**POSE, "clock": "body", "mm_per_px": 0.25}}
+    path = convert(raw.write_spec(folder, sources), folder / "out.nwb", progress=False)
+    own = "/processing/behavior/PoseEstimationDeepLabCut_pose"
+    with nwbpipe.transaction(path) as nwbfile:
+        pose = nwbfile.processing["behavior"][own.rpartition("/")[2]]
+        pose.source_video = nwbfile.acquisition["ImageSeries_body"]
+        pose.set_modified()
+    for step, before in (("smooth", own), ("again", "/processing/behavior/PoseEstimation_smooth")):
+        nwbpipe.process(path, "pose_filter", step=step, inputs={"pose": before}, params={"median_frames": 3})
+        inputs = {"pose": f"/processing/behavior/PoseEstimation_{step}"}
+        run = nwbpipe.process(path, "kinematics", step=f"moves_{step}", inputs=inputs)
+        assert run.record.parameters["mm_per_px"] == 0.25
+        assert run.record.resources["notes"] == [f"1 px = 0.25 mm, as session.yaml gives for {own}"]
+
+
 def test_a_pose_takes_the_size_of_its_video(tmp_path: Path) -> None:
     def complete(name: str, unit: str = "pixels", **params: Any) -> Any:
         with h5py.File(path, "r+") as file:

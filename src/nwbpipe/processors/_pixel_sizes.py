@@ -6,8 +6,10 @@ import h5py
 import numpy as np
 
 from nwbpipe.errors import InputError
+from nwbpipe.provenance import read_records
 
 _TABLE = "/general/nwbpipe_session/pixel_sizes"  # of our extension; the conversion writes it
+_POSE = "PoseEstimation"
 
 
 def find_pixel_size(file: h5py.File, pose: str) -> tuple[float, str] | None:
@@ -18,7 +20,8 @@ def find_pixel_size(file: h5py.File, pose: str) -> tuple[float, str] | None:
     file : h5py.File
         An open session file.
     pose : str
-        Path of a `PoseEstimation`: its own size counts, else that of its source video.
+        Path of a `PoseEstimation`: its own size counts, else that of the pose that a step made it from (by the run
+        records), else that of its source video.
 
     Raises
     ------
@@ -30,7 +33,7 @@ def find_pixel_size(file: h5py.File, pose: str) -> tuple[float, str] | None:
     sizes = _read_sizes(file)
     group = file[pose]
     video = group.get("source_video")
-    for path in (pose, None if video is None else str(file[video.ref].name)):
+    for path in (*_list_origins(file, pose), None if video is None else str(file[video.ref].name)):
         if path in sizes:
             size = sizes[path]
             if not (np.isfinite(size) and size > 0):
@@ -39,6 +42,19 @@ def find_pixel_size(file: h5py.File, pose: str) -> tuple[float, str] | None:
                 raise InputError(msg, where=f"{_TABLE}: {path}", found=f"{size:g}", hint=hint)
             return size, path
     return None
+
+
+def _list_origins(file: h5py.File, pose: str) -> list[str]:
+    """Return a pose, the one that it was made from (filtered), the one that that was made from, and so on."""
+    made_from: dict[str, str] = {}
+    for record in read_records(file):
+        inputs = [item.path for item in record.inputs if item.neurodata_type == _POSE]
+        if not record.superseded and len(inputs) == 1:
+            made_from |= {item.path: inputs[0] for item in record.outputs if item.neurodata_type == _POSE}
+    paths = [pose]
+    while (origin := made_from.get(paths[-1], pose)) not in paths:
+        paths.append(origin)
+    return paths
 
 
 def _read_sizes(file: h5py.File) -> dict[str, float]:
