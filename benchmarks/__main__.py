@@ -27,17 +27,26 @@ BENCHES = (
     "loading",
     "pages",
 )
+#: One that installs other programs and takes an hour: only where it is named.
+NAMED = ("peers",)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed and memory.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHES)} (default: all)")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"which: {', '.join(BENCHES)} (default: all of these), {', '.join(NAMED)}",
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes and few repeats: does it run at all")
     parser.add_argument("--folder", type=Path, help="where to put the generated files (they are removed again)")
     options = parser.parse_args()
-    unknown = set(options.names) - set(BENCHES)
+    unknown = set(options.names) - {*BENCHES, *NAMED}
     if unknown:
-        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+        parser.error(
+            f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join((*BENCHES, *NAMED))}"
+        )
     machine()
     for name in options.names or BENCHES:
         bench = import_module(f"benchmarks.{name}")

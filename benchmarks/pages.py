@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks._nwb import make_session
 from benchmarks._report import note, table
 from benchmarks._watch import watch
-from benchmarks.project import STEPS, _nwbpipe, _offer_processor, _time_command, make_computed_project
+from benchmarks.project import STEPS, _nwbpipe, _time_command, make_computed_project, offer_processors
 
 _RATE = 30.0
 
@@ -23,7 +23,7 @@ _RATE = 30.0
 def run(folder: Path, *, quick: bool) -> None:
     _report(folder / "hour.nwb", *((8, 600, 4) if quick else (400, 108_000, 200)))
     print()
-    _dashboard(folder / "lab", 5 if quick else 10_000, _offer_processor(folder))
+    _dashboard(folder / "lab", 5 if quick else 10_000, offer_processors(folder))
 
 
 def _judge(value: float, bound: float, text: str) -> str:

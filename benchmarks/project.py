@@ -16,7 +16,7 @@ from benchmarks._report import note, table
 from benchmarks._watch import REPOSITORY
 
 STEPS = 8
-_POINTS = "[nwbpipe.processors]\ntiny = benchmarks._tiny:Tiny\n"
+_POINTS = "[nwbpipe.processors]\ntiny = benchmarks._tiny:Tiny\nrms = benchmarks.peers._rms:Rms\n"
 _SNAKEFILE = """
 rule all:
     input: [f"out/{n}.txt" for n in range(COUNT)]
@@ -27,7 +27,7 @@ rule one:
 
 
 def run(folder: Path, *, quick: bool) -> None:
-    variables = _offer_processor(folder)
+    variables = offer_processors(folder)
     runs = 6 if quick else 1000
     rows = [_empty_runs(folder / "empty", runs, variables), _one_session(folder / "one", 8, variables)]
     rows.append(_start(variables, 6 if quick else 20))
@@ -39,19 +39,20 @@ def run(folder: Path, *, quick: bool) -> None:
         _status(folder / f"status{sessions}", sessions, variables)
 
 
-def _offer_processor(folder: Path) -> dict[str, str]:
-    """Offer the tiny processor to the processes that are started, as an installed package would."""
+def offer_processors(folder: Path, *, bytecode: Path | None = None) -> dict[str, str]:
+    """Offer the processors of the benchmarks to the processes that are started, as an installed package would."""
     information = folder / "distribution/benchmark-1.0.dist-info"
     information.mkdir(parents=True)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: benchmark\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text(_POINTS)
-    path = {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(information.parent)])}
+    path = {"PYTHONPATH": os.pathsep.join(map(str, (REPOSITORY / "src", REPOSITORY, information.parent)))}
     # As an installed package, ours has its bytecode beside it; here, in a folder of the benchmark.
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**variables, **path, "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+    return {**variables, **path, "PYTHONPYCACHEPREFIX": str(bytecode or folder / "bytecode")}
 
 
-def _project(folder: Path, sessions: int, steps: int) -> None:
+def make_plain_project(folder: Path, sessions: int, steps: int) -> None:
+    """Write a project of session files, and of steps of the tiny processor."""
     (folder / "nwb").mkdir(parents=True)
     first = write_session(folder / "nwb/s0.nwb", 300)
     with h5py.File(first, "r+") as file:
@@ -74,7 +75,7 @@ def _copy_session(first: Path, sessions: int) -> None:
 
 def make_computed_project(folder: Path, sessions: int, variables: dict[str, str]) -> None:
     """Make one session whole, and copy it: a project of that many takes hours to compute."""
-    _project(folder, 1, STEPS)
+    make_plain_project(folder, 1, STEPS)
     _time_command(_nwbpipe("run", "--workers", "2"), folder, variables)
     _copy_session(folder / "nwb/s0.nwb", sessions)
     time.sleep(2.1)  # what has just changed is not kept
@@ -91,13 +92,13 @@ def _nwbpipe(*words: str) -> list[str]:
 
 
 def _empty_runs(folder: Path, runs: int, variables: dict[str, str]) -> list[str]:
-    _project(folder, runs, 1)
+    make_plain_project(folder, runs, 1)
     seconds = _time_command(_nwbpipe("run", "--workers", "2"), folder, variables)
     return ["`nwbpipe run`, a session each", str(runs), "2", f"{seconds:.1f}", f"{seconds / runs:.3f}"]
 
 
 def _one_session(folder: Path, steps: int, variables: dict[str, str]) -> list[str]:
-    _project(folder, 1, steps)
+    make_plain_project(folder, 1, steps)
     seconds = _time_command(_nwbpipe("run", "--workers", str(steps)), folder, variables)
     return [
         "`nwbpipe run`, all of one session: commits queue",
