@@ -6,12 +6,15 @@ import json
 import shutil
 from pathlib import Path
 
+import av
 import h5py
 import numpy as np
 import pytest
 from pynwb import NWBHDF5IO
 
+import nwbpipe
 from nwbpipe.project import Project
+from tests.examples.checking import EXAMPLES, times_of
 from tests.fixtures.projects import Inline
 from tests.processors.pose.conftest import write_lab
 
@@ -33,6 +36,13 @@ processor = "deeplabcut_train"
 scope = "project"
 inputs.project = "PROJECT"
 params = { network = "resnet18", epochs = 28, resize = [320, 240], crop = [224, 224], evaluate_every = 7 }
+[steps.pose]
+processor = "deeplabcut"
+inputs.model = "model"
+[steps.show]
+processor = "labeled_video"
+inputs.pose = "pose"
+params = { keep = "always" }
 """
 TAKEN = """
 [steps.taken]
@@ -121,16 +131,31 @@ def test_a_tiny_network_finds_two_animals_in_an_unseen_video(tmp_path: Path, too
 @pytest.mark.long
 @pytest.mark.real_data
 @pytest.mark.timeout(7200)
-def test_the_openfield_project_is_learned(tmp_path: Path, shared_data: Path, tool) -> None:
-    """About ten minutes of CPU: half the size, random numbers at the start."""
+def test_the_openfield_project_is_learned_and_its_video_analysed(
+    tmp_path: Path, shared_data: Path, tool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """About twenty minutes of CPU: half the size, random numbers at the start; 2,330 frames at full size."""
     tool("deeplabcut")
-    (tmp_path / "nwb").mkdir()
+    monkeypatch.setenv("NWBPIPE_STORE_RAW", str(shared_data))
+    session = nwbpipe.convert(
+        EXAMPLES / "dlc_openfield" / "session.yaml", tmp_path / "nwb" / "m3.nwb", progress=False
+    )
     project = shared_data / "pose/dlc_openfield"
     (tmp_path / "nwbpipe.toml").write_text(OPENFIELD.replace("PROJECT", str(project)))
     summary = Project(tmp_path).run(executor=Inline())
-    assert (summary.done, summary.failed) == (1, [])
+    assert (summary.done, summary.failed) == (3, [])
     (path,) = (tmp_path / "models").rglob("model.json")
     assert json.loads(path.read_text())["evaluation"]["test"]["all"]["mean"] <= 8.0
+    with h5py.File(session) as file:
+        times = times_of(file["acquisition/ImageSeries_video"])
+        pose, copy = file["processing/behavior/PoseEstimation_pose"], file["processing/behavior/LabeledVideo_show"]
+        np.testing.assert_array_equal(times_of(pose["snout"]), times)
+        np.testing.assert_array_equal(times_of(copy), times)
+        (name,) = copy["external_file"].asstr()[()]
+        likely = [pose[f"{point}/confidence"][()] > 0.5 for point in ("snout", "tailbase")]
+    assert np.mean(likely) > 0.8  # a mouse that is seen from above all the time
+    with av.open(str(session.parent / name)) as video:
+        assert sum(1 for _ in video.decode(video=0)) == len(times) == 2330
 
 
 def check_taken_model(lab: Path, trained: Path) -> None:
