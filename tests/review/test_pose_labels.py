@@ -14,7 +14,7 @@ from pynwb import NWBHDF5IO, validate
 from pynwb.image import ImageSeries
 
 import nwbpipe
-from nwbpipe.errors import InputError, RequestError, ResultExistsError
+from nwbpipe.errors import FileAccessError, InputError, RequestError, ResultExistsError
 from nwbpipe.processors.pose._deeplabcut_project import read_labelled_project
 from nwbpipe.review import export_pose_labels, import_pose_labels, new_pose_project
 from nwbpipe.review._pose_project import choose_frames
@@ -143,6 +143,13 @@ def test_other_series_of_a_session_need_not_be_usable(lab: Path) -> None:
         ))  # fmt: skip
     assert import_pose_labels(lab / "box", [lab / "a.nwb"])[str(lab / "a.nwb")].fresh
     assert set(export_pose_labels(lab / "again", [lab / "a.nwb"]).images) == {NAMES[0]}
+
+
+def test_a_folder_below_a_file_is_refused(lab: Path) -> None:
+    (lab / "notes").write_text("a file")
+    with pytest.raises(FileAccessError, match="can't be made"):
+        new_pose_project(lab / "notes" / "new", [lab / "a.nwb"], bodyparts=PARTS)
+    assert (lab / "notes").read_text() == "a file"
 
 
 def test_a_video_with_another_number_of_frames_than_the_file_says_is_refused(lab: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 from nwbpipe.disk import remove_folder
-from nwbpipe.errors import InputError, RequestError
+from nwbpipe.errors import FileAccessError, InputError, RequestError
 from nwbpipe.processors.pose._labelled_images import encode_png, pick_frames
 from nwbpipe.processors.pose._pose_training import is_file_name, name_image
 from nwbpipe.processors.pose._video_frames import explain_count, iter_frames
@@ -90,6 +90,8 @@ def new_pose_project(
     ------
     RequestError
         If the folder exists, or the keypoints can't be.
+    FileAccessError
+        If the folder can't be made.
     InputError
         If a file has no video, or one that can't be used.
     """
@@ -148,7 +150,11 @@ def new_project_folder(folder: Path) -> Iterator[Path]:
         msg = "the folder is there already"
         raise RequestError(msg, where=str(folder), hint="name a new one; nothing was changed")
     part = folder.absolute().with_name(f".{uuid.uuid4().hex}.partial")
-    part.mkdir(parents=True)
+    try:
+        part.mkdir(parents=True)
+    except OSError as error:  # a file is in the way, or the folder above may not be written
+        msg = "the folder can't be made"
+        raise FileAccessError(msg, where=str(folder), found=error.strerror or str(error)) from error
     try:
         yield part
         part.rename(folder)
