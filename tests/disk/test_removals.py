@@ -59,7 +59,6 @@ GUARDS = {
     ("processors/pose/_deeplabcut_checkpoint.py", "keep_checkpoint"): SCRATCH,
     ("processors/pose/_deeplabcut_train_compute.py", "build_project"): SCRATCH,
     ("review/_pose_project.py", "new_project_folder"): RANDOM,
-    ("project/_load_model.py", "_append"): "nwbpipe.toml takes the place of the one read just before",
     ("project/state/_leases.py", "Leases.release"): STORE,
     ("project/state/_leases.py", "Leases._remove_void"): STORE,
     ("provenance/_cache_entries.py", "CacheEntries.store"): RANDOM,

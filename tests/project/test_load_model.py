@@ -14,6 +14,7 @@ import pytest
 
 from nwbpipe.cli import main
 from nwbpipe.errors import FileAccessError, InputError, NwbpipeError, RequestError, ToolError
+from nwbpipe.files import _atomic
 from nwbpipe.processors.pose import DeepLabCutModel
 from nwbpipe.project import Project, _load_model, load_model
 from nwbpipe.run import make_artefact
@@ -146,7 +147,7 @@ def test_one_of_several_files_of_weights_is_not_taken_for_another(lab: Path) -> 
 
 def test_line_ends_owner_and_link_of_the_file_stay(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
-    monkeypatch.setattr(_load_model, "copy_attributes", lambda source, target: given.append((source, target)))
+    monkeypatch.setattr(_atomic, "keep_attributes", lambda source, target: given.append((source, target)))
     (lab / "nwbpipe.toml").write_bytes(TOML.replace("\n", "\r\n").encode())
     (lab / "nwbpipe.toml").rename(lab / "ours.toml")
     (lab / "nwbpipe.toml").symlink_to("ours.toml")

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nwbpipe.disk import copy_attributes, create_file, read_regular, remove_file
+from nwbpipe.disk import create_file, read_regular
 from nwbpipe.environments import use_settings
 from nwbpipe.errors import FileAccessError, InputError, RequestError, SpecError
+from nwbpipe.files import create_atomically
 from nwbpipe.processors import Folder, ProjectProcessor, validate_params
 from nwbpipe.processors import processor as find_processor
 from nwbpipe.project._load import find_project, load_project, parse_project
@@ -209,19 +209,12 @@ def _unwritable_error(path: Path, section: str, found: str) -> FileAccessError:
 
 def _append(path: Path, text: str, section: str) -> None:
     """Add the section to the file as a whole, unless it was changed meanwhile."""
-    path = path.resolve()
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
-        with os.fdopen(create_file(partial), "w", encoding="utf-8", newline="") as file:
-            file.write(_join(text, section))
-            file.flush()
-            os.fsync(file.fileno())
-        copy_attributes(path, partial)
-        if read_regular(path, _MAX_BYTES).decode("utf-8", "replace") != text:
-            msg = "nwbpipe.toml was changed while the model was loaded"
-            raise RequestError(msg, where=str(path), hint=f"load it again: it is kept already; or add\n{section}")
-        partial.replace(path)
-    except OSError as error:
-        raise _unwritable_error(path, section, str(error)) from error
-    finally:
-        remove_file(partial)
+        with create_atomically(path, overwrite=True) as draft:
+            if read_regular(path, _MAX_BYTES).decode("utf-8", "replace") != text:
+                msg = "nwbpipe.toml was changed while the model was loaded"
+                raise RequestError(msg, where=str(path), hint=f"load it again: it is kept already; or add\n{section}")
+            with os.fdopen(create_file(draft), "w", encoding="utf-8", newline="") as file:
+                file.write(_join(text, section))
+    except FileAccessError as error:
+        raise _unwritable_error(path, section, error.problem.what) from error
