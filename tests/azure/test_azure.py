@@ -16,7 +16,7 @@ import pytest
 import nwbpipe
 from nwbpipe.errors import ConflictError, FileAccessError, NwbpipeError
 from nwbpipe.run import process
-from nwbpipe.stores import Store, _azure, open_store
+from nwbpipe.stores import Store, _azure, _objects, open_store
 from nwbpipe.testing import StoreTests
 from tests.fixtures.processing import Scale
 from tests.fixtures.programs import find_program, wait_for
@@ -271,9 +271,9 @@ def test_a_server_that_ignores_conditions_is_refused(container: str, monkeypatch
 
         def delete_blob(self) -> None: ...
 
-    assert not _azure._ask_conditions("http://ignoring", Ignoring)
+    assert not _azure._ask_conditions(Ignoring())
     monkeypatch.setattr(_azure.AzureStore, "_make_probe", lambda _: Ignoring())
-    monkeypatch.setattr(_azure, "_answers", {})
+    monkeypatch.setattr(_objects, "_answers", {})
     with pytest.raises(FileAccessError, match="does not check conditions"):
         open_store(container).write_bytes("a", b"text", if_absent=True)
     assert list(open_store(container).list()) == []

@@ -17,7 +17,7 @@ import nwbpipe
 from nwbpipe.errors import ConflictError, FileAccessError, NwbpipeError
 from nwbpipe.project.state import Leases
 from nwbpipe.run import process
-from nwbpipe.stores import Store, _google, open_store
+from nwbpipe.stores import Store, _google, _objects, open_store
 from nwbpipe.testing import StoreTests
 from tests.fixtures.google import GoogleServer, serve_google
 from tests.fixtures.processing import Scale
@@ -31,7 +31,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[GoogleServer]:
     pytest.importorskip("google.cloud.storage")
     with serve_google() as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.address)
-        monkeypatch.setattr(_google, "_answers", {})
+        monkeypatch.setattr(_objects, "_answers", {})
         yield server
 
 

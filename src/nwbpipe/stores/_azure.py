@@ -6,22 +6,21 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC
 from functools import cached_property, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
-from io import BytesIO
 from itertools import accumulate
-from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
 from nwbpipe.errors import FileAccessError
+from nwbpipe.stores._objects import ObjectStore
 from nwbpipe.stores._parts import FileChanges, plan_blocks
-from nwbpipe.stores._paths import OURS, normalize_path
-from nwbpipe.stores._store import Store, StoreEntry
+from nwbpipe.stores._paths import normalize_path
+from nwbpipe.stores._store import StoreEntry
 from nwbpipe.stores._urls import public_url
 
 logger = logging.getLogger("nwbpipe")
@@ -41,7 +40,7 @@ def has_azure() -> bool:
     return False
 
 
-class AzureStore(Store):
+class AzureStore(ObjectStore):
     """A container of Azure Blob Storage, or what is below a prefix in it; conditions are ``If-Match`` of Azure's.
 
     The account is that of ``AZURE_STORAGE_CONNECTION_STRING``, or of ``AZURE_STORAGE_ACCOUNT_NAME`` with
@@ -88,15 +87,12 @@ class AzureStore(Store):
 
     def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[StoreEntry]:
         """See `Store.list`."""
-        folder = "/".join(part for part in (self.prefix, normalize_path(prefix, empty=True)) if part)
-        start = f"{folder}/" if folder else ""
-        skipped = len(self.prefix) + 1 if self.prefix else 0
+        start = self._make_folder_key(prefix)
         with self._translate_errors(prefix, "listing"):
             walk = self._client.list_blobs if deep else self._client.walk_blobs
             for item in walk(name_starts_with=start or None):
-                path = item.name[skipped:]
                 # A folder that `walk_blobs` yields has no version.
-                if item.get("etag") and not path.endswith("/") and not path.rpartition("/")[2].startswith(OURS):
+                if item.get("etag") and (path := self._find_path(item.name)):
                     yield _make_entry(path, item)
 
     def read_range(self, path: str, start: int, stop: int, *, if_tag: str | None = None) -> bytes:
@@ -112,15 +108,6 @@ class AzureStore(Store):
                     return b""
                 raise
             return data
-
-    def write_bytes(self, path: str, data: bytes, *, if_absent: bool = False, if_tag: str | None = None) -> str:
-        """See `Store.write_bytes`."""
-        return self._put(path, BytesIO(data), len(data), if_absent, if_tag)
-
-    def put_file(self, source: Path, path: str, *, if_absent: bool = False, if_tag: str | None = None) -> str:
-        """See `Store.put_file`: in blocks, which the last request puts together."""
-        with source.open("rb") as file:
-            return self._put(path, file, source.stat().st_size, if_absent, if_tag)
 
     def put_changes(self, path: str, changes: FileChanges, *, if_tag: str) -> str:
         """See `Store.put_changes`: blocks of the old version that did not change are named, and not sent.
@@ -161,17 +148,10 @@ class AzureStore(Store):
                 if code != 404 and (code != 412 or blob.exists()):
                     raise
 
-    def close(self) -> None:
-        """See `Store.close`."""
-        client = self.__dict__.pop("_client", None)
-        if client is not None:
-            client.close()
-
     # ------------------------------------------------------------------------------------------------------
 
     def _blob(self, path: str) -> Any:
-        plain = normalize_path(path)
-        return self._client.get_blob_client(f"{self.prefix}/{plain}" if self.prefix else plain)
+        return self._client.get_blob_client(self._make_key(path))
 
     def _put(self, path: str, source: IO[bytes], size: int, if_absent: bool, if_tag: str | None) -> str:
         self.check_condition(path, if_absent, if_tag)
@@ -213,14 +193,14 @@ class AzureStore(Store):
         if self._client.primary_hostname.endswith(_REAL):
             return
         with self._translate_errors(path, "asking whether the server checks conditions"):
-            checks = _ask_conditions(self._client.url, self._make_probe)
-        if not checks:
-            msg = "this server does not check conditions: of two writers, one would be lost in silence"
-            where = public_url(self.root)
-            raise FileAccessError(msg, where=where, expected="a server that knows If-Match and If-None-Match")
+            self._require_checks(
+                self._client.url,
+                lambda: _ask_conditions(self._make_probe()),
+                "a server that knows If-Match and If-None-Match",
+            )
 
     def _make_probe(self) -> Any:
-        return self._blob(f"{OURS}{secrets.token_hex(8)}")
+        return self._blob(self._make_probe_path())
 
     @contextmanager
     def _translate_errors(self, path: str, doing: str) -> Iterator[None]:
@@ -237,9 +217,6 @@ class AzureStore(Store):
             found = str(getattr(error, "error_code", None) or type(error).__name__)
             where = public_url(f"{self.root}/{path}")
             raise FileAccessError(f"{doing} in Azure failed", where=where, found=found, hint="try again") from None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_client"}
 
 
 def _make_entry(path: str, properties: Any) -> StoreEntry:
@@ -301,24 +278,18 @@ def _sum_sizes(blocks: Sequence[Any]) -> int:
     return sum(block.size for block in blocks)
 
 
-_answers: dict[str, bool] = {}
-
-
-def _ask_conditions(url: str, make_probe: Callable[[], Any]) -> bool:
+def _ask_conditions(probe: Any) -> bool:
     """Try to replace a blob that is missing, and to make one twice; return True if the server refuses both."""
-    if url not in _answers:
-        probe = make_probe()
-        try:
-            _answers[url] = all(
-                _is_refused(probe, condition, expected)
-                for condition, expected in (
-                    (_require_tag(_NO_ETAG), True), (_require_absent(), False), (_require_absent(), True),
-                )
-            )  # fmt: skip
-        finally:
-            with suppress(Exception):
-                probe.delete_blob()
-    return _answers[url]
+    try:
+        return all(
+            _is_refused(probe, condition, expected)
+            for condition, expected in (
+                (_require_tag(_NO_ETAG), True), (_require_absent(), False), (_require_absent(), True),
+            )
+        )  # fmt: skip
+    finally:
+        with suppress(Exception):
+            probe.delete_blob()
 
 
 def _is_refused(probe: Any, condition: dict[str, Any], expected: bool) -> bool:

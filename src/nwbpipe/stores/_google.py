@@ -11,14 +11,14 @@ from datetime import UTC
 from functools import cached_property, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
 from nwbpipe.errors import FileAccessError, NwbpipeError
+from nwbpipe.stores._objects import ObjectStore
 from nwbpipe.stores._parts import FileChanges
-from nwbpipe.stores._paths import OURS, normalize_path
-from nwbpipe.stores._store import Store, StoreEntry
+from nwbpipe.stores._paths import normalize_path
+from nwbpipe.stores._store import StoreEntry
 from nwbpipe.stores._urls import public_url
 
 logger = logging.getLogger("nwbpipe")
@@ -39,7 +39,7 @@ def has_google() -> bool:
     return False
 
 
-class GoogleStore(Store):
+class GoogleStore(ObjectStore):
     """A bucket of Google Cloud Storage, or what is below a prefix in it; conditions are generations.
 
     The account is what Google's client finds: ``GOOGLE_APPLICATION_CREDENTIALS``, or that of ``gcloud auth
@@ -76,16 +76,13 @@ class GoogleStore(Store):
 
     def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[StoreEntry]:
         """See `Store.list`."""
-        folder = "/".join(part for part in (self.prefix, normalize_path(prefix, empty=True)) if part)
-        start = f"{folder}/" if folder else ""
-        skipped = len(self.prefix) + 1 if self.prefix else 0
+        start = self._make_folder_key(prefix)
         with self._translate_errors("", "listing"):
             pages = self._client.list_blobs(
                 self.bucket, prefix=start or None, delimiter=None if deep else "/", **_limit()
             )
             for blob in pages:
-                path = blob.name[skipped:]
-                if not path.endswith("/") and not path.rpartition("/")[2].startswith(OURS):
+                if path := self._find_path(blob.name):
                     yield _make_entry(path, blob)
 
     def read_range(self, path: str, start: int, stop: int, *, if_tag: str | None = None) -> bytes:
@@ -103,15 +100,6 @@ class GoogleStore(Store):
                     return b""
                 raise
             return data
-
-    def write_bytes(self, path: str, data: bytes, *, if_absent: bool = False, if_tag: str | None = None) -> str:
-        """See `Store.write_bytes`."""
-        return self._put(path, io.BytesIO(data), len(data), if_absent, if_tag)
-
-    def put_file(self, source: Path, path: str, *, if_absent: bool = False, if_tag: str | None = None) -> str:
-        """See `Store.put_file`."""
-        with source.open("rb") as file:
-            return self._put(path, file, source.stat().st_size, if_absent, if_tag)
 
     def put_changes(self, path: str, changes: FileChanges, *, if_tag: str) -> str:
         """See `Store.put_changes`: Google has no parts of an old object to name, so all of the new one is sent."""
@@ -140,17 +128,10 @@ class GoogleStore(Store):
                 if code != 404 and (code != 412 or blob.exists(**_limit())):
                     raise
 
-    def close(self) -> None:
-        """See `Store.close`."""
-        client = self.__dict__.pop("_client", None)
-        if client is not None:
-            client.close()
-
     # ------------------------------------------------------------------------------------------------------
 
     def _blob(self, path: str) -> Any:
-        plain = normalize_path(path)
-        return self._client.bucket(self.bucket).blob(f"{self.prefix}/{plain}" if self.prefix else plain)
+        return self._client.bucket(self.bucket).blob(self._make_key(path))
 
     def _put(
         self, path: str, source: IO[bytes], size: int, if_absent: bool, if_tag: str | None, old: Any = None
@@ -192,15 +173,11 @@ class GoogleStore(Store):
         if server == _REAL:
             return
         with self._translate_errors(path, "asking whether the server checks conditions"):
-            checks = _ask_conditions(f"{server}/{self.bucket}", self._make_probe)
-        if not checks:
-            msg = "this server does not check conditions: of two writers, one would be lost in silence"
-            where = public_url(self.root)
-            expected = "a server that checks ifGenerationMatch of uploads and of removals"
-            raise FileAccessError(msg, where=where, expected=expected)
-
-    def _make_probe(self) -> Any:
-        return self._blob(f"{OURS}{secrets.token_hex(8)}")
+            self._require_checks(
+                f"{server}/{self.bucket}",
+                lambda: _ask_conditions(self._blob(self._make_probe_path())),
+                "a server that checks ifGenerationMatch of uploads and of removals",
+            )
 
     @contextmanager
     def _translate_errors(self, path: str, doing: str) -> Iterator[None]:
@@ -219,9 +196,6 @@ class GoogleStore(Store):
             where = public_url(f"{self.root}/{path}")
             found = type(getattr(error, "cause", None) or error).__name__  # its text may hold what nobody should see
             raise FileAccessError(f"{doing} at Google failed", where=where, found=found, hint=hint) from None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_client"}
 
 
 class _ChangesReader(io.RawIOBase):
@@ -268,30 +242,25 @@ def _make_entry(path: str, blob: Any) -> StoreEntry:
     return StoreEntry(path, int(blob.size or 0), blob.updated.astimezone(UTC), str(blob.generation))
 
 
-_answers: dict[str, bool] = {}
-
-
-def _ask_conditions(server: str, make_probe: Callable[[], Any]) -> bool:
+def _ask_conditions(probe: Any) -> bool:
     """Write and remove an object under conditions that hold and that don't; return True if all are checked."""
-    if server not in _answers:
-        probe, limit = make_probe(), _limit()
-        again = probe.bucket.blob(probe.name)  # without the generation, which would be asked for as well
+    limit = _limit()
+    again = probe.bucket.blob(probe.name)  # without the generation, which would be asked for as well
 
-        def put(generation: int) -> None:
-            probe.upload_from_string(b"?", if_generation_match=generation, **limit)
+    def put(generation: int) -> None:
+        probe.upload_from_string(b"?", if_generation_match=generation, **limit)
 
-        try:
-            _answers[server] = (
-                _is_refused(lambda: put(1))
-                and not _is_refused(lambda: put(_ABSENT))
-                and _is_refused(lambda: put(_ABSENT))
-                and _is_refused(lambda: put(1))
-                and _is_refused(lambda: again.delete(if_generation_match=1, **limit))
-            )
-        finally:
-            with suppress(Exception):
-                again.delete(**limit)
-    return _answers[server]
+    try:
+        return (
+            _is_refused(lambda: put(1))
+            and not _is_refused(lambda: put(_ABSENT))
+            and _is_refused(lambda: put(_ABSENT))
+            and _is_refused(lambda: put(1))
+            and _is_refused(lambda: again.delete(if_generation_match=1, **limit))
+        )
+    finally:
+        with suppress(Exception):
+            again.delete(**limit)
 
 
 def _is_refused(act: Callable[[], None]) -> bool:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC
 from functools import cached_property
-from pathlib import Path
 from typing import IO, Any
 
 from nwbpipe.errors import FileAccessError
-from nwbpipe.stores._paths import OURS, normalize_path
-from nwbpipe.stores._store import Store, StoreEntry
+from nwbpipe.stores._objects import ObjectStore
+from nwbpipe.stores._paths import normalize_path
+from nwbpipe.stores._store import StoreEntry
 from nwbpipe.stores.s3 import (
     Address,
     RemoteObject,
@@ -30,7 +30,7 @@ WRITE = "nwbpipe-write"  # in an object's metadata: which write made it
 _LARGEST = 5 * 2**30  # of what S3 takes in one request
 
 
-class S3Store(Store):
+class S3Store(ObjectStore):
     """A bucket, or what is below a prefix in it. Conditions are S3's own (``If-None-Match``, ``If-Match``).
 
     Parameters
@@ -71,15 +71,12 @@ class S3Store(Store):
 
     def list(self, prefix: str = "", *, deep: bool = True) -> Iterator[StoreEntry]:
         """See `Store.list`."""
-        folder = "/".join(part for part in (self.prefix, normalize_path(prefix, empty=True)) if part)
-        start = f"{folder}/" if folder else ""
-        skipped = len(self.prefix) + 1 if self.prefix else 0
+        start = self._make_folder_key(prefix)
         with self._translate_errors(Address(self.bucket, start), "listing"):
             request = {"Bucket": self.bucket, "Prefix": start, **({} if deep else {"Delimiter": "/"})}
             for page in self._client.get_paginator("list_objects_v2").paginate(**request):
                 for item in page.get("Contents", []):
-                    path = item["Key"][skipped:]
-                    if not path.endswith("/") and not path.rpartition("/")[2].startswith(OURS):
+                    if path := self._find_path(item["Key"]):
                         yield StoreEntry(path, item["Size"], item["LastModified"].astimezone(UTC), item["ETag"])
 
     def read_range(self, path: str, start: int, stop: int, *, if_tag: str | None = None) -> bytes:
@@ -97,21 +94,6 @@ class S3Store(Store):
         """See `Store.open_ranged`."""
         return RemoteObject(self._client, self._address(path))
 
-    def write_bytes(self, path: str, data: bytes, *, if_absent: bool = False, if_tag: str | None = None) -> str:
-        """See `Store.write_bytes`."""
-        return self._put(path, data, if_absent, if_tag)
-
-    def put_file(self, source: Path, path: str, *, if_absent: bool = False, if_tag: str | None = None) -> str:
-        """See `Store.put_file`; up to 5 GiB, as one request makes one step.
-
-        Session files of any size are uploaded by `nwbpipe.files.create_atomically`.
-        """
-        if source.stat().st_size > _LARGEST:
-            msg = "the file is too large for one request to S3"
-            raise FileAccessError(msg, where=str(self._address(path)), expected="5 GiB at most")
-        with source.open("rb") as body:
-            return self._put(path, body, if_absent, if_tag)
-
     def remove(self, path: str, *, if_tag: str | None = None) -> None:
         """See `Store.remove`."""
         address = self._address(path)
@@ -127,21 +109,21 @@ class S3Store(Store):
                     return
                 raise
 
-    def close(self) -> None:
-        """See `Store.close`."""
-        client = self.__dict__.pop("_client", None)
-        if client is not None:
-            client.close()
-
     # ------------------------------------------------------------------------------------------------------
 
     def _address(self, path: str) -> Address:
-        plain = normalize_path(path)
-        return Address(self.bucket, f"{self.prefix}/{plain}" if self.prefix else plain)
+        return Address(self.bucket, self._make_key(path))
 
-    def _put(self, path: str, body: bytes | IO[bytes], if_absent: bool, if_tag: str | None) -> str:
-        self.check_condition(path, if_absent, if_tag)
+    def _put(self, path: str, source: IO[bytes], size: int, if_absent: bool, if_tag: str | None) -> str:
+        """Write an object under a condition: up to 5 GiB, as one request makes one step.
+
+        Session files of any size are uploaded by `nwbpipe.files.create_atomically`.
+        """
         address = self._address(path)
+        if size > _LARGEST:
+            msg = "the file is too large for one request to S3"
+            raise FileAccessError(msg, where=str(address), expected="5 GiB at most")
+        self.check_condition(path, if_absent, if_tag)
         condition = {"IfNoneMatch": "*"} if if_absent else {"IfMatch": if_tag} if if_tag is not None else {}
         if condition:
             require_conditions(self._client, address)
@@ -149,7 +131,7 @@ class S3Store(Store):
         target = {"Bucket": self.bucket, "Key": address.key}
         with self._translate_errors(address, "writing"):
             try:
-                answer = self._client.put_object(**target, Body=body, Metadata={WRITE: write}, **condition)
+                answer = self._client.put_object(**target, Body=source, Metadata={WRITE: write}, **condition)
                 return str(answer["ETag"])
             except Exception as error:
                 if not condition or not (is_conflict(error) or is_missing(error)):
@@ -178,6 +160,3 @@ class S3Store(Store):
             if not is_s3_error(error):
                 raise
             raise explain_error(error, address, doing, self._client) from None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_client"}
