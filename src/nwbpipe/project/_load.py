@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.converters.spec import PROJECT_FILE, find_project_file, read_project_file, resolve_roots
-from nwbpipe.errors import RequestError, SpecError, UntrustedError
+from nwbpipe.errors import RequestError, UntrustedError
 from nwbpipe.machine import explain_foreign, is_trusted
 from nwbpipe.project._model import (
     ExecutorSpec,
@@ -82,11 +82,7 @@ def load_project(path: Path | str | None = None, *, profile: str | None = None) 
 
 def parse_project(path: Path, text: str, *, profile: str | None = None) -> ProjectSpec:
     """Check a text that a project file may have; errors and arguments are those of `load_project`."""
-    try:
-        document = TomlDocument(path, text)
-    except ValueError as error:
-        raise SpecError("the project file is not TOML", where=str(path), found=str(error)) from error
-    return _check_document(document, profile)
+    return _check_document(TomlDocument.parse(path, text, "the project file"), profile)
 
 
 def _check_document(document: TomlDocument, profile: str | None) -> ProjectSpec:

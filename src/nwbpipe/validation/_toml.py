@@ -66,6 +66,11 @@ class TomlDocument(ProblemCollector):
             raise unreadable(f"{document} can't be read", where=str(path), found=str(error)) from error
         if len(data) > MAX_BYTES:
             raise invalid(f"{document} is too large", where=str(path), expected=f"at most {MAX_BYTES} bytes")
+        return cls.parse(path, text, document, invalid=invalid)
+
+    @classmethod
+    def parse(cls, path: Path, text: str, document: str, *, invalid: type[NwbpipeError] = SpecError) -> TomlDocument:
+        """Take a text that the file has, or may have; the arguments are those of `read`."""
         try:
             return cls(path, text.replace("\r\n", "\n"))
         except (ValueError, RecursionError) as error:  # tomllib's own, and those of numbers and nesting without end
