@@ -74,9 +74,8 @@ class PoseProcessor(Processor):
 
     def may_write(self, path: str, step: str) -> bool:
         """See `Processor.may_write`: of several animals, each has a container of its own."""
-        standard = path.removeprefix(f"/processing/{self.module}/").removesuffix(f"_{step}")
-        each = standard.isalnum() and standard.startswith("PoseEstimation")
-        return super().may_write(path, step) or (each and path == f"/processing/{self.module}/{standard}_{step}")
+        each = rf"/processing/{self.module}/PoseEstimation[^\W_]+_{re.escape(step)}"
+        return super().may_write(path, step) or re.fullmatch(each, path) is not None
 
     def write(self, nwbfile: NWBFile, results: Results, context: Context) -> None:
         """Write the keypoints at the times of the video."""
@@ -117,12 +116,12 @@ def write_poses(
     module = context.module(nwbfile, "behavior")
     module.add(Skeletons(name=context.name("Skeletons"), skeletons=[skeleton]))
     tool = {"software": software, "model": model, "confidence": confidence}
-    poses, animals = results.arrays["poses"], facts.get("individuals")
-    if not animals:
-        module.add(_make_pose(nwbfile, context, results, skeleton, poses, summary["sure"], tool))
-    for number, animal in enumerate(animals or ()):
-        sure, own = summary["sure"][animal], poses[:, number]
-        module.add(_make_pose(nwbfile, context, results, skeleton, own, sure, tool, animal))
+    poses, sure = results.arrays["poses"], summary["sure"]
+    if not facts.get("individuals"):
+        module.add(_make_pose(nwbfile, context, results, skeleton, poses, sure, tool))
+        return
+    for number, animal in enumerate(facts["individuals"]):
+        module.add(_make_pose(nwbfile, context, results, skeleton, poses[:, number], sure[animal], tool, animal))
 
 
 def _make_pose(
