@@ -18,6 +18,7 @@ from nwbpipe.errors import FileAccessError, NwbpipeError
 from nwbpipe.stores._objects import ObjectStore
 from nwbpipe.stores._parts import FileChanges
 from nwbpipe.stores._paths import normalize_path
+from nwbpipe.stores._ranged import RangeReader
 from nwbpipe.stores._store import StoreEntry
 from nwbpipe.stores._urls import public_url
 
@@ -111,7 +112,7 @@ class GoogleStore(ObjectStore):
                 if _find_status(error) in (404, 412):
                     raise self.conflict_error(normalize_path(path)) from None
                 raise
-        source = io.BufferedReader(_ChangesReader(changes), buffer_size=2**20)
+        source = io.BufferedReader(RangeReader(changes), buffer_size=2**20)
         return self._put(path, source, changes.size, False, if_tag, old)
 
     def remove(self, path: str, *, if_tag: str | None = None) -> None:
@@ -196,34 +197,6 @@ class GoogleStore(ObjectStore):
             where = public_url(f"{self.root}/{path}")
             found = type(getattr(error, "cause", None) or error).__name__  # its text may hold what nobody should see
             raise FileAccessError(f"{doing} at Google failed", where=where, found=found, hint=hint) from None
-
-
-class _ChangesReader(io.RawIOBase):
-    """A file object over a new version of a file."""
-
-    def __init__(self, changes: FileChanges) -> None:
-        self._changes, self._position = changes, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._changes.size}[whence]
-        self._position = start + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        size = min(len(buffer), max(self._changes.size - self._position, 0))
-        data = self._changes.read(self._position, size)
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
 
 
 def _limit() -> dict[str, Any]:

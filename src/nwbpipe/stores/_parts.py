@@ -52,6 +52,10 @@ class FileChanges:
         added = [(self.old_size, self.size)] if self.size > self.old_size else []
         return [*self.changed, *added]
 
+    def read_at(self, size: int, offset: int) -> bytes:
+        """Return up to `size` bytes of the new version from `offset` on."""
+        return self.read(offset, max(min(size, self.size - offset), 0))
+
 
 def divide_part(part: UploadPart, size: int) -> Iterator[UploadPart]:
     """Cut a part into equal ones of at most `size`, each of at least half of it if there are several."""

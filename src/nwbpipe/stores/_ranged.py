@@ -124,9 +124,11 @@ class RangedFile:
 
 
 class ByteSource(Protocol):
-    """Bytes that are read by ranges: a `RangedFile`, or a `nwbpipe.stores.CachedFile`."""
+    """Bytes that are read by ranges: a `RangedFile`, a `nwbpipe.stores.CachedFile`, or a new version's."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """Number of bytes."""
 
     def read_at(self, size: int, offset: int) -> bytes:
         """Return up to `size` bytes from `offset` on; called from several threads."""
@@ -137,7 +139,7 @@ class RangeReader(io.RawIOBase):
 
     Parameters
     ----------
-    source : RangedFile or CachedFile
+    source : RangedFile, CachedFile or FileChanges
     """
 
     def __init__(self, source: ByteSource) -> None:
