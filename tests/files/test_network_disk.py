@@ -14,7 +14,7 @@ import h5py
 import pytest
 
 from nwbpipe.errors import FileAccessError, LockedFileError
-from nwbpipe.files import _change_copy, _network_disk, _write_lock, transaction
+from nwbpipe.files import _change_copy, _network_disk, _node_lock, _write_lock, transaction
 from nwbpipe.files._atomic import create_atomically, working_path
 from nwbpipe.files._fresh_stat import stat_now
 from nwbpipe.files._network_disk import Mount, mark_machine, read_mount
@@ -222,7 +222,7 @@ def test_the_name_of_a_machine_does_not_depend_on_its_network(monkeypatch: pytes
 
 
 def test_a_lock_that_a_dead_machine_may_hold_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_write_lock, "read_mount", lambda _path: Mount("nfs4", frozenset(), "/"))
+    monkeypatch.setattr(_node_lock, "read_mount", lambda _path: Mount("nfs4", frozenset(), "/"))
     with _write_lock.lock_path(path).open("w") as holder:
         fcntl.flock(holder, fcntl.LOCK_EX)
         with pytest.raises(LockedFileError, match="--lock-timeout 120"), hold_lock(path, timeout=0):

@@ -193,7 +193,7 @@ def test_the_default_wait_on_a_network_disk_is_longer_than_a_dead_node_s_lease(
     with hold_lock(path):
         for kind, timeout in (("ext4", 0.125), ("nfs4", 0.125), ("nfs4", 0.25)):
             mount = Mount(kind, frozenset(), "/")
-            monkeypatch.setattr(_write_lock, "read_mount", lambda _path, mount=mount: mount)
+            monkeypatch.setattr(_node_lock, "read_mount", lambda _path, mount=mount: mount)
             with pytest.raises(LockedFileError) as caught, hold_lock(path, timeout):
                 pytest.fail("the block must not run")
             waits.append(str(caught.value).partition("the lock within ")[2].partition(" s")[0])

@@ -63,14 +63,21 @@ class SharedLock:
     ----------
     path : Path
         The file that is locked; it is created, and stays.
+
+    Attributes
+    ----------
+    is_network : bool
+        True if it lies on a network disk.
+    poll_s : float
+        Seconds between two looks.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = FileLock(path)
         self._descriptor: int | None = None
-        self._is_network = read_mount(path.parent).is_network
-        self.poll_s = _NETWORK_POLL_S if self._is_network else POLL_S
+        self.is_network = read_mount(path.parent).is_network
+        self.poll_s = _NETWORK_POLL_S if self.is_network else POLL_S
 
     def acquire(self, timeout: float) -> None:
         """Take the lock.
@@ -83,7 +90,7 @@ class SharedLock:
         end = time.monotonic() + timeout
         self._lock.acquire(timeout=timeout, poll_interval=self.poll_s)
         try:
-            if not self._is_network and sys.platform == "linux":
+            if not self.is_network and sys.platform == "linux":
                 self._wait_for_nodes(end)
         except BaseException:
             self.release()

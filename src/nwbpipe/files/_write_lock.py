@@ -13,7 +13,7 @@ from filelock import Timeout
 
 from nwbpipe.disk import refuse_special
 from nwbpipe.errors import FileAccessError, LockedFileError, NwbpipeError
-from nwbpipe.files._network_disk import may_lock, read_mount
+from nwbpipe.files._network_disk import may_lock
 from nwbpipe.files._node_lock import POLL_S, SharedLock
 
 LOCK_TIMEOUT_S = 60.0
@@ -99,9 +99,9 @@ def _acquire(lock: SharedLock, path: Path, timeout: float) -> None:
                 raise
 
 
-def _hint_at_wait(path: Path, timeout: float) -> str:
+def _hint_at_wait(timeout: float, *, is_network: bool) -> str:
     hint = "wait for it to end, or give more time"
-    if read_mount(path.parent).is_network:
+    if is_network:
         hint += ": the lock of a machine that lost its power stays for 90 s as a rule"
         if timeout < NETWORK_TIMEOUT_S:
             hint += f" (--lock-timeout {NETWORK_TIMEOUT_S:g})"
@@ -137,7 +137,7 @@ def hold_lock(path: Path, timeout: float = LOCK_TIMEOUT_S) -> Iterator[None]:
         return
     with translate_access_errors(path, "locking"):
         lock = SharedLock(lock_path(path))
-        if timeout == LOCK_TIMEOUT_S and read_mount(path.parent).is_network:
+        if timeout == LOCK_TIMEOUT_S and lock.is_network:
             timeout = NETWORK_TIMEOUT_S
         try:
             _let_others_go_first(path)
@@ -148,7 +148,7 @@ def hold_lock(path: Path, timeout: float = LOCK_TIMEOUT_S) -> Iterator[None]:
                 msg,
                 where=str(path),
                 expected=f"the lock within {timeout:g} s",
-                hint=_hint_at_wait(path, timeout),
+                hint=_hint_at_wait(timeout, is_network=lock.is_network),
             ) from error
     taken = _read_time(path)
     try:
