@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nwbpipe.errors import InputError, ToolMissingError
+from nwbpipe.processors.pose._deeplabcut_files import make_label_columns
 from nwbpipe.processors.pose._deeplabcut_project import LabelledFrame, LabelledProject, read_labelled_project
 from nwbpipe.processors.pose._labelled_images import name_points
 from nwbpipe.processors.pose._pose_training import (
@@ -258,9 +259,7 @@ def _write_table(folder: Path, labels: SessionLabels, names: Sequence[str], poin
     except ImportError as error:
         msg = "tables of labels need the packages pandas and tables"
         raise ToolMissingError(msg, found=str(error), hint="pip install 'nwbpipe[behavior]'") from error
-    levels = {"scorer": [labels.scorer], "individuals": list(labels.individuals), "bodyparts": list(labels.bodyparts)}
-    levels = {name: values for name, values in levels.items() if values} | {"coords": ["x", "y"]}
-    columns = pandas.MultiIndex.from_product(list(levels.values()), names=list(levels))
+    columns = make_label_columns(labels.scorer, labels.bodyparts, labels.individuals)
     index = pandas.MultiIndex.from_tuples([("labeled-data", folder.name, name) for name in names])
     rows = [[value for point in frame for value in point] for frame in points]
     table = pandas.DataFrame(rows, index=index, columns=columns, dtype="float64")

@@ -15,6 +15,7 @@ import yaml
 
 from nwbpipe.disk import remove_folder
 from nwbpipe.errors import FileAccessError, InputError, RequestError
+from nwbpipe.processors.pose._deeplabcut_files import describe_project
 from nwbpipe.processors.pose._labelled_images import encode_png, pick_frames
 from nwbpipe.processors.pose._pose_training import is_file_name, name_image
 from nwbpipe.processors.pose._video_frames import explain_count, iter_frames
@@ -233,40 +234,6 @@ def write_project_files(
         str(target / "videos" / f"{name}.mp4"): {"crop": f"0, {entry['size'][0]}, 0, {entry['size'][1]}"}
         for name, entry in entries.items()
     }
-    config = {
-        "Task": target.name,
-        "scorer": scorer,
-        "date": "Jan1",
-        "multianimalproject": False,
-        "identity": None,
-        "project_path": str(target),
-        "engine": "pytorch",
-        "video_sets": videos,
-        "bodyparts": list(bodyparts),
-        "start": 0,
-        "stop": 1,
-        "numframes2pick": 20,
-        "skeleton": [list(pair) for pair in skeleton],
-        "skeleton_color": "black",
-        "pcutoff": 0.6,
-        "dotsize": 6,
-        "alphavalue": 0.7,
-        "colormap": "rainbow",
-        "TrainingFraction": [0.8],
-        "iteration": 0,
-        "default_net_type": "resnet_50",
-        "default_augmenter": "default",
-        "snapshotindex": -1,
-        "batch_size": 8,
-    }
-    if individuals:
-        config |= {
-            "multianimalproject": True,
-            "identity": False,
-            "individuals": list(individuals),
-            "uniquebodyparts": [],
-            "multianimalbodyparts": list(bodyparts),
-            "bodyparts": "MULTI!",
-        }
+    config = describe_project(target.name, scorer, str(target), videos, bodyparts, skeleton, individuals)
     (part / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     (part / LIST).write_text(json.dumps({"nwbpipe": 1, "videos": entries}, indent=1) + "\n", encoding="utf-8")

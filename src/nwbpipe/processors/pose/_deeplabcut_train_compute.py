@@ -26,6 +26,7 @@ from ._deeplabcut_checkpoint import (
     read_weights,
     restore_curve,
 )
+from ._deeplabcut_files import describe_project, make_label_columns
 from ._deeplabcut_model import NETWORKS, choose_device, describe_backbone, format_yaml, read_snapshot
 from ._labelled_images import gather_frames, name_points, store_labels
 from ._training import check_labels, draw_learning_curve, measure_errors, split_frames
@@ -43,9 +44,7 @@ def build_project(folder: Path, facts: dict[str, Any]) -> Path:
     from PIL import Image
 
     shutil.rmtree(str(folder), ignore_errors=True)
-    levels = {"scorer": ["nwbpipe"], "individuals": facts["individuals"], "bodyparts": facts["bodyparts"]}
-    levels = {name: values for name, values in levels.items() if values}
-    columns = pd.MultiIndex.from_product([*levels.values(), ["x", "y"]], names=[*levels, "coords"])
+    columns = make_label_columns("nwbpipe", facts["bodyparts"], facts["individuals"])
     for video in sorted({frame["name"].split("/")[0] for frame in facts["frames"]}):
         frames = [frame for frame in facts["frames"] if frame["name"].split("/")[0] == video]
         labels = folder / "labeled-data" / video
@@ -61,41 +60,10 @@ def build_project(folder: Path, facts: dict[str, Any]) -> Path:
         table = pd.DataFrame(points, index=index, columns=columns)
         table.to_hdf(str(labels / "CollectedData_nwbpipe.h5"), key="df_with_missing", mode="w")
     videos = sorted(path.name for path in (folder / "labeled-data").iterdir())
-    config = {
-        "Task": "nwbpipe",
-        "scorer": "nwbpipe",
-        "date": "Jan1",
-        "multianimalproject": False,
-        "identity": None,
-        "project_path": str(folder),
-        "engine": "pytorch",
-        "video_sets": {str(folder / "videos" / (name + ".avi")): {"crop": "0, 1, 0, 1"} for name in videos},
-        "bodyparts": facts["bodyparts"],
-        "skeleton": facts["skeleton"],
-        "start": 0,
-        "stop": 1,
-        "numframes2pick": 20,
-        "skeleton_color": "black",
-        "pcutoff": 0.6,
-        "dotsize": 6,
-        "alphavalue": 0.7,
-        "colormap": "rainbow",
-        "TrainingFraction": [0.8],
-        "iteration": 0,
-        "default_net_type": "resnet_50",
-        "default_augmenter": "default",
-        "snapshotindex": -1,
-        "batch_size": 8,
-    }
-    if facts["individuals"]:
-        config.update(
-            multianimalproject=True,
-            identity=False,
-            individuals=facts["individuals"],
-            uniquebodyparts=[],
-            multianimalbodyparts=facts["bodyparts"],
-            bodyparts="MULTI!",
-        )
+    sets = {str(folder / "videos" / (name + ".avi")): {"crop": "0, 1, 0, 1"} for name in videos}
+    config = describe_project(
+        "nwbpipe", "nwbpipe", str(folder), sets, facts["bodyparts"], facts["skeleton"], facts["individuals"]
+    )
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     return path
