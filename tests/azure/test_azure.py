@@ -14,11 +14,10 @@ import h5py
 import pytest
 
 import nwbpipe
-from nwbpipe.errors import ConflictError, FileAccessError, NwbpipeError
-from nwbpipe.run import process
+from nwbpipe.errors import ConflictError, FileAccessError
 from nwbpipe.stores import Store, _azure, _objects, open_store
 from nwbpipe.testing import StoreTests
-from tests.fixtures.processing import Scale
+from tests.fixtures.commits import CommitTests, Lost
 from tests.fixtures.programs import find_program, wait_for
 
 pytestmark = [pytest.mark.azure, pytest.mark.timeout(600)]
@@ -78,17 +77,6 @@ class TestAzureStore(StoreTests):
         return open_store(f"{container}/lab/files")
 
 
-def test_a_step_runs_on_a_session_in_azure(container: str, session_nwb: Path) -> None:
-    url = f"{container}/s.nwb"
-    open_store(container).put_file(session_nwb, "s.nwb", if_absent=True)
-    assert process(url, Scale()).computed
-    assert not process(url, Scale()).computed
-    with nwbpipe.read(url) as nwbfile:
-        assert (
-            nwbfile.processing["behavior"]["Scaled_scale"].data[:] == 2 * nwbfile.acquisition["lever"].data[:]
-        ).all()
-
-
 def test_large_files_of_two_writers_never_mix(
     container: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -113,62 +101,29 @@ def test_large_files_of_two_writers_never_mix(
     assert store.read_bytes("big") in contents
 
 
-class Lost:
-    """Lets the n-th request and those after it fail: before they are sent, or the first of them after it was."""
+class TestCommits(CommitTests):
+    @pytest.fixture
+    def root(self, container: str) -> str:
+        return container
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.fixture
+    def lost(self, monkeypatch: pytest.MonkeyPatch) -> Lost:
         from azure.core.exceptions import ServiceRequestError, ServiceResponseError
         from azure.core.pipeline.transport import RequestsTransport
 
-        self.count, self.first, self.is_carried_out = 0, 10**9, False
-        send = RequestsTransport.send
+        lost, send = Lost(), RequestsTransport.send
 
         def fail(transport: Any, request: Any, **options: Any) -> Any:
-            self.count += 1
-            if self.count < self.first:
-                return send(transport, request, **options)
-            if self.count == self.first and self.is_carried_out:
-                send(transport, request, **options)
-                raise ServiceResponseError("the answer is lost")
-            raise ServiceRequestError("the server can't be reached")
+            return lost.send(
+                lambda: send(transport, request, **options),
+                ServiceRequestError("the server can't be reached"),
+                ServiceResponseError("the answer is lost"),
+            )
 
         monkeypatch.setattr(RequestsTransport, "send", fail)
         monkeypatch.setattr(_azure, "_RETRIES", 0)
-
-
-@pytest.mark.parametrize("is_carried_out", [False, True])
-def test_wherever_the_service_is_lost_the_file_is_old_or_new(
-    is_carried_out: bool, container: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_azure, "_BLOCK", 100_000)  # a commit of several blocks, old ones and new ones
-    store = open_store(container)
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["x"] = range(1000)
-        file["large"] = range(50_000)
-    url = f"{container}/a.h5"
-    lost = Lost(monkeypatch)
-    states, errors = set(), []
-    for first in range(1, 60):
-        store.put_file(tmp_path / "a.h5", "a.h5")
-        lost.count, lost.first, lost.is_carried_out = 0, first, is_carried_out
-        ended = True
-        try:
-            with nwbpipe.files.transaction(url) as file:
-                file["y"] = 1
-        except NwbpipeError as error:
-            ended = False
-            errors.append(error)
-        requests, lost.first = lost.count, 10**9
-        with nwbpipe.files.open_remote(url) as file:
-            assert list(file["x"]) == list(range(1000))
-            states.add((ended, "y" in file))
-            assert "y" in file or not ended
-        if requests < first:
-            break
-    assert requests < first, "a commit has more requests than were tried"
-    assert {type(error) for error in errors} == {FileAccessError}
-    assert {(False, False), (True, True)} <= states
-    assert ((False, True) in states) == is_carried_out  # it stands, and the error says that this is not known
+        monkeypatch.setattr(_azure, "_BLOCK", 100_000)  # a commit of several blocks, old ones and new ones
+        return lost
 
 
 def count_sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -227,19 +182,6 @@ def test_a_commit_sends_the_blocks_that_changed_and_keeps_what_the_blob_has_besi
         with nwbpipe.files.open_remote(f"{container}/a.h5") as file:
             assert list(file["large"]) == numbers
             assert list(file[f"y{number}"]) == list(range(10))
-
-
-def test_a_commit_of_changes_meets_another_writer(container: str, tmp_path: Path) -> None:
-    store = open_store(container)
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["x"] = range(1000)
-    store.put_file(tmp_path / "a.h5", "a.h5")
-    with pytest.raises(ConflictError), nwbpipe.files.transaction(f"{container}/a.h5") as file:  # noqa: PT012
-        file["y"] = 1
-        with nwbpipe.files.transaction(f"{container}/a.h5") as other:
-            other["z"] = 1
-    with nwbpipe.files.open_remote(f"{container}/a.h5") as file:
-        assert set(file) == {"x", "z"}
 
 
 def test_a_lost_answer_is_asked_for_again(container: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,13 +14,12 @@ import h5py
 import pytest
 
 import nwbpipe
-from nwbpipe.errors import ConflictError, FileAccessError, NwbpipeError
+from nwbpipe.errors import FileAccessError
 from nwbpipe.project.state import Leases
-from nwbpipe.run import process
 from nwbpipe.stores import Store, _google, _objects, open_store
 from nwbpipe.testing import StoreTests
+from tests.fixtures.commits import CommitTests, Lost
 from tests.fixtures.google import GoogleServer, serve_google
-from tests.fixtures.processing import Scale
 
 pytestmark = [pytest.mark.google, pytest.mark.timeout(600)]
 
@@ -44,17 +43,6 @@ class TestGoogleStore(StoreTests):
     @pytest.fixture
     def store(self, bucket: str) -> Store:
         return open_store(f"{bucket}/lab/files")
-
-
-def test_a_step_runs_on_a_session_at_google(bucket: str, session_nwb: Path) -> None:
-    url = f"{bucket}/s.nwb"
-    open_store(bucket).put_file(session_nwb, "s.nwb", if_absent=True)
-    assert process(url, Scale()).computed
-    assert not process(url, Scale()).computed
-    with nwbpipe.read(url) as nwbfile:
-        assert (
-            nwbfile.processing["behavior"]["Scaled_scale"].data[:] == 2 * nwbfile.acquisition["lever"].data[:]
-        ).all()
 
 
 def test_one_of_two_takes_a_lease(bucket: str) -> None:
@@ -88,73 +76,30 @@ def test_a_large_file_is_uploaded_and_a_commit_keeps_what_the_object_has_beside_
         assert list(file["large"][-3:]) == [1_499_997, 1_499_998, 1_499_999]
 
 
-def test_a_commit_meets_another_writer(bucket: str, tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["x"] = range(1000)
-    open_store(bucket).put_file(tmp_path / "a.h5", "a.h5")
-    with pytest.raises(ConflictError), nwbpipe.files.transaction(f"{bucket}/a.h5") as file:  # noqa: PT012
-        file["y"] = 1
-        with nwbpipe.files.transaction(f"{bucket}/a.h5") as other:
-            other["z"] = 1
-    with nwbpipe.files.open_remote(f"{bucket}/a.h5") as file:
-        assert set(file) == {"x", "z"}
+class TestCommits(CommitTests):
+    @pytest.fixture
+    def root(self, bucket: str) -> str:
+        return bucket
 
-
-class Lost:
-    """Lets the n-th request and those after it fail: before they are sent, or the first of them after it was."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.fixture
+    def lost(self, root: str, monkeypatch: pytest.MonkeyPatch) -> Lost:
         import requests
 
-        self.count, self.first, self.is_carried_out = 0, 10**9, False
-        send = requests.Session.request
+        open_store(root).write_bytes("b", b"", if_absent=True)  # the server is asked whether it checks
+        lost, send = Lost(), requests.Session.request
 
         def fail(session: Any, method: str, url: str, *values: Any, **options: Any) -> Any:
-            # A thread of the client's asks about the bucket at times of its own.
-            self.count += "/o" in urlsplit(url).path
-            if self.count < self.first or "/o" not in urlsplit(url).path:
+            if "/o" not in urlsplit(url).path:  # a thread of the client's asks about the bucket at times of its own
                 return send(session, method, url, *values, **options)
-            if self.count == self.first and self.is_carried_out:
-                send(session, method, url, *values, **options)
-                raise requests.ConnectionError("the answer is lost")
-            raise requests.ConnectionError("the server can't be reached")
+            return lost.send(
+                lambda: send(session, method, url, *values, **options),
+                requests.ConnectionError("the server can't be reached"),
+                requests.ConnectionError("the answer is lost"),
+            )
 
         monkeypatch.setattr(requests.Session, "request", fail)
         monkeypatch.setattr(_google, "_DEADLINE_S", 0.0)
-
-
-@pytest.mark.parametrize("is_carried_out", [False, True])
-def test_wherever_the_service_is_lost_the_file_is_old_or_new(
-    is_carried_out: bool, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = open_store(bucket)
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["x"] = range(1000)
-    url = f"{bucket}/a.h5"
-    store.write_bytes("b", b"", if_absent=True)  # the server is asked once whether it checks conditions
-    lost = Lost(monkeypatch)
-    states, errors = set(), []
-    for first in range(1, 40):
-        store.put_file(tmp_path / "a.h5", "a.h5")
-        lost.count, lost.first, lost.is_carried_out = 0, first, is_carried_out
-        ended = True
-        try:
-            with nwbpipe.files.transaction(url) as file:
-                file["y"] = 1
-        except NwbpipeError as error:
-            ended = False
-            errors.append(error)
-        requests, lost.first = lost.count, 10**9
-        with nwbpipe.files.open_remote(url) as file:
-            assert list(file["x"]) == list(range(1000))
-            states.add((ended, "y" in file))
-            assert "y" in file or not ended
-        if requests < first:
-            break
-    assert requests < first, "a commit has more requests than were tried"
-    assert {type(error) for error in errors} == {FileAccessError}
-    assert {(False, False), (True, True)} <= states
-    assert ((False, True) in states) == is_carried_out  # it stands, and the error says that this is not known
+        return lost
 
 
 def test_a_lost_answer_is_asked_for_again(bucket: str, server: GoogleServer, monkeypatch: pytest.MonkeyPatch) -> None:
