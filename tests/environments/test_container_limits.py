@@ -71,13 +71,13 @@ def test_a_container_of_an_earlier_attempt_is_ended_before_another_one_computes(
     """A daemon that died and came back: its container computed on in the folder of the run."""
     docker(earlier="0123abcd")
     found = installed()
+    before = len(calls("docker"))
     environments.end_earlier_container(found, tmp_path)
     environments.run(found, COMPUTE, {}, scratch=tmp_path, log=tmp_path / "log")
-    asked, removed = calls("docker")[-6:-4] if calls("docker")[-1][0] != "run" else calls("docker")[-3:-1]
+    asked, removed, run = [words for words in calls("docker")[before:] if words[0] in ("ps", "rm", "run")][:3]
     assert asked[:4] == ["ps", "--all", "--quiet", "--no-trunc"]
     (label,) = after(asked, "--filter")
     assert removed == ["rm", "--force", "0123abcd"]
-    run = [words for words in calls("docker") if words[0] == "run"][-1]
     assert f"label={after(run, '--label')[1]}" == label
     assert str(tmp_path) not in label
 
