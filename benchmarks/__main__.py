@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
 import tempfile
 from importlib import import_module
 from pathlib import Path
@@ -41,12 +43,18 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes and few repeats: does it run at all")
     parser.add_argument("--folder", type=Path, help="where to put the generated files (they are removed again)")
+    parser.add_argument("--sizes", nargs="*", type=int, metavar="N", help="peers: how many sessions (20 60 200)")
+    parser.add_argument("--kills", type=int, metavar="N", help="peers: how often each tool is killed (5; 0: never)")
     options = parser.parse_args()
     unknown = set(options.names) - {*BENCHES, *NAMED}
     if unknown:
         parser.error(
             f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join((*BENCHES, *NAMED))}"
         )
+    chosen = {name: value for name in ("sizes", "kills") if (value := getattr(options, name)) is not None}
+    if chosen and options.names != ["peers"]:
+        parser.error("--sizes and --kills are of the benchmark peers")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started and written is cleared up
     machine()
     for name in options.names or BENCHES:
         bench = import_module(f"benchmarks.{name}")
@@ -54,7 +62,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="nwbpipe-bench-", dir=options.folder) as folder:
             for kind in ("LOGS", "SCRATCH", "CACHE"):  # nothing of it in the user's own places
                 os.environ[f"NWBPIPE_{kind}"] = str(Path(folder) / kind.lower())
-            bench.run(Path(folder), quick=options.quick)
+            bench.run(Path(folder), quick=options.quick, **chosen)
 
 
 if __name__ == "__main__":

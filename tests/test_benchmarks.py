@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmarks.peers._kills import choose_moments
 from benchmarks.project import offer_processors
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,6 +50,81 @@ def test_cpu_of_orphans_is_counted(tmp_path: Path) -> None:
         [sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+
+
+FORGETFUL = """
+import os, sys
+from pathlib import Path
+from benchmarks.peers import _kills, _tools
+from benchmarks.peers._setup import Peers
+
+WORK = '''
+import subprocess, sys, time
+from pathlib import Path
+import h5py, numpy as np
+if Path("slow").exists():  # a process that a kill of the group alone would miss
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+for number in range(2):
+    if not Path(f"mark{number}").exists():
+        with h5py.File(f"nwb/s{number}.nwb", "r+") as file:
+            values = file["acquisition/signal/data"][()].astype("f8").reshape(-1, 1000, 4)
+            file["processing/ecephys/Rms_1000/data"] = np.sqrt((values**2).mean(axis=1))
+        while Path("slow").exists():
+            time.sleep(0.01)
+        Path(f"mark{number}").touch()
+'''
+
+class Forgetful(_tools.Pipeline):
+    kind = "forgetful"
+
+    def begin_again(self):
+        super().begin_again()
+        (self.folder / "slow").touch()
+
+    def commands(self):
+        return [[sys.executable, "-c", WORK]]
+
+    def known(self):
+        return {number for number in range(2) if (self.folder / f"mark{number}").exists()}
+
+    def mend(self, cost):
+        return self.restore_spoiled({0, 1} - self.known())
+
+    def run(self):
+        (self.folder / "slow").unlink()
+        self.run = super().run
+        return self.run()
+
+pipeline = Forgetful(Path(sys.argv[1]) / "forgetful", 2, Peers(Path(sys.executable), None, 0))
+damage = _kills.kill_once(pipeline, _kills.Moment(changes=1, delay=1), 0)
+assert (damage.unknown, damage.false, damage.silent, damage.unreadable) == (1, 0, 0, 0), damage
+assert damage.work == {"file from raw": 1}, damage
+assert (damage.end["double"], damage.end["missing"]) == (0, 0), damage
+assert _kills.wait_for_orphans(None, 0) == 0
+"""
+
+
+def test_a_tool_that_is_killed_before_it_notes_its_result_needs_work_by_hand(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORGETFUL, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_all_tools_are_killed_at_the_same_moments() -> None:
+    moments = choose_moments(5, 6)
+    assert moments == choose_moments(5, 6)
+    assert moments != choose_moments(5, 6, seed=1)
+    shares = [moment.share for moment in moments[::2]]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] < 1
+    assert all(1 <= moment.changes <= 6 for moment in moments[1::2])
+
+
+def test_sizes_are_of_the_comparison_alone() -> None:
+    done = run("startup", "--sizes", "20")
+    assert done.returncode == 2
+    assert "--sizes" in done.stderr
 
 
 def test_the_commands_of_a_benchmark_run_the_code_beside_it(tmp_path: Path) -> None:

@@ -2,25 +2,37 @@
 
 Each session file holds 100,000 samples of 4 channels. The work: open it with pynwb, compute the RMS in windows, add
 a series, write, validate. CPU is user and system time of all processes, orphans and the database's server included.
+
+Then each tool that knows what is done is killed at random moments, and run again until all is done.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks._report import note, table
+from benchmarks.peers._kills import compare_kills
 from benchmarks.peers._measure import Cost
 from benchmarks.peers._setup import Peers, prepare_peers
 from benchmarks.peers._tools import Pipeline, list_pipelines
 
+_SIZES = (20, 60, 200)
+_KILLED_SESSIONS = 6
 
-def run(folder: Path, *, quick: bool) -> None:
+
+def run(folder: Path, *, quick: bool, sizes: Sequence[int] | None = None, kills: int | None = None) -> None:
+    """Compare the tools on `sizes` sessions, and kill each `kills` times."""
+    sizes = (4,) if sizes is None and quick else _SIZES if sizes is None else sizes
+    kills = (2 if quick else 5) if kills is None else kills
     with prepare_peers(folder) as peers:
         for line in peers.describe():
             note(line)
         note()
-        for sessions in (4,) if quick else (20, 60, 200):
+        for sessions in sizes:
             _compare(folder / str(sessions), sessions, peers)
+        if kills:
+            compare_kills(folder / "kills", 4 if quick else _KILLED_SESSIONS, kills, peers)
 
 
 def _compare(folder: Path, sessions: int, peers: Peers) -> None:

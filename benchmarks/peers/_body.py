@@ -1,5 +1,6 @@
 """The work on one session, by pynwb alone: what all tools do. Runs in the environment of the others, too."""
 
+import json
 import multiprocessing
 import sys
 
@@ -24,11 +25,24 @@ def measure_rms(path: str, window: int, cached: bool) -> None:
         raise ValueError(str(errors))
 
 
+def check(path: str) -> str:
+    """Say how plain pynwb finds a file: "valid", "invalid" or "unreadable"."""
+    try:
+        with pynwb.NWBHDF5IO(path, "r") as io:
+            io.read()
+        return "invalid" if pynwb.validate(path=path) else "valid"
+    except Exception:  # a damaged file raises whatever h5py and hdmf run into
+        return "unreadable"
+
+
 def run_one(arguments: tuple[str, int, bool]) -> None:
     measure_rms(*arguments)
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "check":
+        print(json.dumps({path: check(path) for path in sys.argv[2:]}))
+        sys.exit()
     how, cached, windows, *paths = sys.argv[1:]
     work = [(path, int(window), cached == "cached") for path in paths for window in windows.split(",")]
     if how == "pool":

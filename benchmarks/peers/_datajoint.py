@@ -1,5 +1,9 @@
-"""The work as a table of DataJoint: `_datajoint.py fill|populate|forget[-NUMBER] plain|cached WINDOWS FOLDER`."""
+"""The work as a table of DataJoint: `_datajoint.py WHAT plain|cached WINDOWS FOLDER`.
 
+WHAT: fill, populate, forget, forget-NUMBER, list (what it knows, as JSON), refresh (give reservations back).
+"""
+
+import json
 import sys
 from pathlib import Path
 
@@ -13,7 +17,7 @@ schema = dj.Schema(f"bench_{Path(folder).name}")
 @schema
 class Session(dj.Manual):
     definition = """
-    number: int
+    number: int32
     ---
     path: varchar(255)
     """
@@ -22,7 +26,7 @@ class Session(dj.Manual):
 @schema
 class Method(dj.Manual):
     definition = """
-    window: int
+    window: int32
     """
 
 
@@ -48,9 +52,17 @@ def main():
     if what == "populate":
         done = Rms.populate(reserve_jobs=True, suppress_errors=True)
         sys.exit(bool(done["error_list"]))
+    if what == "list":
+        jobs = Rms.jobs
+        states = {"reserved": jobs.reserved, "errors": jobs.errors} if jobs.is_declared else {}
+        rows = {"done": Rms, **states}
+        print(json.dumps({state: [row["number"] for row in query.to_dicts()] for state, query in rows.items()}))
+    if what == "refresh":
+        Rms.jobs.refresh(orphan_timeout=1)
     if what.startswith("forget-"):
-        (Rms & {"number": int(what.partition("-")[2])}).delete_quick()
-        Rms.jobs.delete_quick()
+        number = {"number": int(what.partition("-")[2])}
+        (Rms & number).delete_quick()
+        (Rms.jobs & number).delete_quick()
     if what == "forget":
         Rms.delete_quick()
         Rms.jobs.delete_quick()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: orphans of what we start become our children
+_LOG = "output.log"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -38,25 +41,40 @@ def measure(
     server: int | None = None,
 ) -> Cost:
     """Run commands beside each other to their end."""
-    log = folder / "output.log"
     began, cpu, busy = time.perf_counter(), _children(), _process_cpu(server)
-    with log.open("wb") as output:
-        running = [
+    codes = [process.wait() for process in start(commands, folder, variables)]
+    wall = time.perf_counter() - began
+    wait_for_orphans(server)
+    text = (folder / _LOG).read_text(errors="replace")
+    spent = _children() - cpu + _process_cpu(server) - busy
+    return Cost(wall, spent, max(map(abs, codes)), text)
+
+
+def start(
+    commands: Sequence[Sequence[str]], folder: Path, variables: Mapping[str, str], *, apart: bool = False
+) -> list[subprocess.Popen[bytes]]:
+    """Start commands beside each other; `apart` gives each a session and a process group of its own."""
+    with (folder / _LOG).open("wb") as output:
+        return [
             subprocess.Popen(
                 words,
                 cwd=folder,
                 env=dict(variables),
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=apart,
             )
             for words in commands
         ]
-        codes = [one.wait() for one in running]
-    wall = time.perf_counter() - began
-    _reap(server)
-    text = log.read_text(errors="replace")
-    spent = _children() - cpu + _process_cpu(server) - busy
-    return Cost(wall, spent, max(map(abs, codes)), text)
+
+
+def kill_descendants(server: int | None) -> None:
+    """Kill all that this process started, and what they start meanwhile; the database's server is spared."""
+    while left := _list_descendants(server):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_for_orphans(server, 0.1)
 
 
 def _children() -> float:
@@ -90,12 +108,13 @@ def _list_descendants(server: int | None) -> list[int]:
     return found
 
 
-def _reap(server: int | None) -> None:
-    """Wait for orphans: at most ten seconds, as a service may stay."""
-    end = time.monotonic() + 10
-    while _list_descendants(server) and time.monotonic() < end:
+def wait_for_orphans(server: int | None, seconds: float = 10) -> int:
+    """Wait until what was started has ended, not for ever, as a service may stay; return how many are left."""
+    end = time.monotonic() + seconds
+    while (left := _list_descendants(server)) and time.monotonic() < end:
         try:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
                 time.sleep(0.02)
         except ChildProcessError:
-            return
+            return 0
+    return len(left)

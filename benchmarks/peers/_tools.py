@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -57,13 +59,16 @@ class Pipeline:
     def source(self, number: int) -> Path:
         return self.folder / f"nwb/s{number}.nwb"
 
+    def _raw(self, number: int) -> Path:
+        return self.folder / f"raw/s{number}.nwb"
+
     def result(self, number: int, window: int) -> tuple[Path, str]:
         """Return file and path of a result."""
         return self.source(number), f"processing/ecephys/Rms_{window}"
 
     def change(self, number: int, *, keep_time: bool) -> None:
         """Change the data of a session, and of what it would be restored from."""
-        for path in (self.source(number), self.folder / f"raw/s{number}.nwb"):
+        for path in (self.source(number), self._raw(number)):
             time_before = path.stat()
             with h5py.File(path, "r+") as file:
                 file["acquisition/signal/data"][:1000] += 7
@@ -72,23 +77,43 @@ class Pipeline:
 
     def restore(self, number: int) -> None:
         """Take a session file from raw again: its results are gone."""
-        shutil.copyfile(self.folder / f"raw/s{number}.nwb", self.source(number))
+        shutil.copyfile(self._raw(number), self.source(number))
 
     def redo(self, number: int) -> None:
         """Make the tool compute a session again: its file is taken from raw, and what it noted is removed."""
         self.restore(number)
+
+    def known(self) -> set[int]:
+        """Return the sessions that the tool takes for done, with the first window."""
+        raise NotImplementedError
+
+    def mend(self, cost: Cost) -> dict[str, int]:
+        """Do the work by hand that the tool's last run asks for: what was done, and how often; nothing if none helps.
+
+        One thing at a time, as a person would who reads what the tool says.
+        """
+        return {}
+
+    def restore_spoiled(self, candidates: Iterable[int]) -> dict[str, int]:
+        """Take from raw those session files that hold what the tool does not know of: its job would fail again."""
+        spoiled = [
+            number for number in candidates if self.source(number).read_bytes() != self._raw(number).read_bytes()
+        ]
+        for number in spoiled:
+            self.restore(number)
+        return {"file from raw": len(spoiled)} if spoiled else {}
 
     def judge(self) -> str:
         """Compare all results with what the sessions hold."""
         counts = {"missing": 0, "stale": 0}
         for number in range(self.sessions):
             for window in self.windows:
-                state = self._judge_result(number, window)
+                state = self.judge_result(number, window)
                 if state:
                     counts[state] += 1
         return ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "right"
 
-    def _judge_result(self, number: int, window: int) -> str:
+    def judge_result(self, number: int, window: int) -> str:
         path, place = self.result(number, window)
         try:
             with h5py.File(path, locking=False) as file:
@@ -120,6 +145,7 @@ class SnakemakeFlag(Pipeline):
     """Snakemake; the session file is changed in place, and a flag says that it was."""
 
     kind = "Snakemake, in place with a flag"
+    _options: tuple[str, ...] = ()
 
     def rules(self) -> str:
         rules, before = "", "nwb/s{n}.nwb"
@@ -136,10 +162,29 @@ class SnakemakeFlag(Pipeline):
     def commands(self) -> list[list[str]]:
         everything = f'rule all:\n    input: expand("{self.last()}", n=range({self.sessions}))\n'
         (self.folder / "Snakefile").write_text(everything + self.rules())
-        return [[str(self.peers.python.parent / "snakemake"), "--cores", "2", "--quiet"]]
+        return [[str(self.peers.python.parent / "snakemake"), "--cores", "2", "--quiet", *self._options]]
+
+    def known(self) -> set[int]:
+        outputs = {number: self.last().replace("{n}", str(number)) for number in range(self.sessions)}
+        marks = {path.name for path in self.folder.glob(".snakemake/incomplete/*")}
+        return {
+            number
+            for number, path in outputs.items()
+            if (self.folder / path).exists() and base64.urlsafe_b64encode(path.encode()).decode() not in marks
+        }
+
+    def mend(self, cost: Cost) -> dict[str, int]:
+        if "cannot be locked" in cost.output:
+            measure([[*self.commands()[0], "--unlock"]], self.folder, self.variables())
+            return {"--unlock": 1}
+        if "seem to be incomplete" in cost.output:
+            self._options = ("--rerun-incomplete",)
+            return {"--rerun-incomplete": 1}
+        return self.restore_spoiled(set(range(self.sessions)) - self.known())
 
     def begin_again(self) -> None:
         super().begin_again()
+        self._options = ()
         for name in ("flags", ".snakemake", "out"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
@@ -184,6 +229,25 @@ class DataJoint(Pipeline):
     def commands(self) -> list[list[str]]:
         return [self._words("populate")] * 2
 
+    def known(self) -> set[int]:
+        return set(self._list_jobs()["done"])
+
+    def mend(self, cost: Cost) -> dict[str, int]:
+        jobs = self._list_jobs()
+        if jobs.get("reserved"):  # populate skips them
+            self._call("refresh")
+            return {"jobs.refresh": 1}
+        for number in jobs.get("errors", []):
+            self._call(f"forget-{number}")
+        return self.restore_spoiled(jobs.get("errors", []))
+
+    def _list_jobs(self) -> dict[str, list[int]]:
+        """Return the sessions that are done, reserved or failed."""
+        done = subprocess.run(
+            self._words("list"), cwd=self.folder, env=self.variables(), check=True, capture_output=True, text=True
+        )
+        return json.loads(done.stdout.splitlines()[-1])
+
     def redo(self, number: int) -> None:
         super().redo(number)
         self._call(f"forget-{number}")
@@ -193,7 +257,7 @@ class DataJoint(Pipeline):
         return [str(self.peers.python), str(_HERE / "_datajoint.py"), what, self.cached, windows, str(self.folder)]
 
     def _call(self, what: str) -> None:
-        subprocess.run(self._words(what), cwd=self.folder, env=self.variables(), check=True)
+        subprocess.run(self._words(what), cwd=self.folder, env=self.variables(), check=True, capture_output=True)
 
 
 class Nwbpipe(Pipeline):
@@ -215,6 +279,14 @@ class Nwbpipe(Pipeline):
     def result(self, number: int, window: int) -> tuple[Path, str]:
         return self.source(number), f"processing/ecephys/Rms_w{window}"
 
+    def known(self) -> set[int]:
+        words = [sys.executable, "-m", "nwbpipe", "status", "--json"]
+        done = subprocess.run(
+            words, cwd=self.folder, env=self.variables(), check=False, capture_output=True, text=True
+        )
+        sessions = json.loads(done.stdout)["sessions"]
+        return {int(key.rpartition("/")[2]) for key, runs in sessions.items() if runs[0]["state"] == "done"}
+
     def commands(self) -> list[list[str]]:
         text = (
             'nwbpipe = 1\n[project]\nname = "b"\nsessions = "nwb://*.nwb"\n[stores]\nnwb = "nwb"\nstate = "state"\n'
@@ -226,8 +298,10 @@ class Nwbpipe(Pipeline):
         return [[sys.executable, "-m", "nwbpipe", "run", "--workers", "2"]]
 
 
-def list_pipelines(folder: Path, sessions: int, peers: Peers) -> Iterator[Pipeline]:
+def list_pipelines(folder: Path, sessions: int, peers: Peers, *, noticing: bool = False) -> Iterator[Pipeline]:
     """Make each tool's sessions when its turn comes; those that can also take cached schemas come twice.
+
+    `noticing`: only those tools that know what is done, once each.
 
     A session by itself comes before: what is compiled or made at the first start is no part of the work.
     """
@@ -238,12 +312,12 @@ def list_pipelines(folder: Path, sessions: int, peers: Peers) -> Iterator[Pipeli
         (SnakemakeCopy, (False,)),
         (DataJoint, (False, True)),
     ):
-        if kind is DataJoint and peers.server is None:
+        if (kind is DataJoint and peers.server is None) or (noticing and not kind.notices):
             continue
         first: Pipeline = kind(folder / f"{kind.__name__}_first_{sessions}", 1, peers)
         first.run()
         first.remove()
-        for cached in ways:
+        for cached in ways[:1] if noticing else ways:
             place = f"{kind.__name__}_{'cached' if cached else 'plain'}_{sessions}"
             yield kind(folder / place, sessions, peers, cached=cached)
 
