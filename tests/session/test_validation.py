@@ -11,7 +11,9 @@ import pynwb.validation
 import pytest
 
 import nwbpipe.extensions  # noqa: F401  (registers our types)
-from nwbpipe.session import _validation, list_validation_errors
+from nwbpipe.session import _schemas, _validation, list_validation_errors
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +47,6 @@ pynwb.validation.get_cached_namespaces_to_validate = None
 with h5py.File(path, "r") as file:
     assert sorted(map(str, list_validation_errors(file))) == errors
 """
-    root = Path(__file__).parents[2]
     check = f"""
 import h5py, pynwb.validation
 pynwb.validation.get_cached_namespaces_to_validate = None
@@ -55,7 +56,50 @@ with h5py.File({str(session_nwb.with_name("fresh.nwb"))!r}, "r") as file:
     assert len(list_validation_errors(file)) == 2
 """  # a process that has not loaded our schema either
     for text in (code, check):
-        done = subprocess.run([sys.executable, "-c", text], cwd=root, capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["our version", "another version of ours"])
+def test_only_schemas_that_are_not_loaded_are_read(tmp_path: Path, own: bool) -> None:
+    """In a process that has not loaded the schema of poses: the core is not read again; errors as by pynwb."""
+    path = tmp_path / "pose.nwb"
+    write = f"""
+from pathlib import Path
+import h5py, ndx_pose
+import nwbpipe.extensions
+from pynwb import NWBHDF5IO
+from tests.fixtures.processing import write_session
+path = write_session(Path({str(path)!r}), "lever")
+with NWBHDF5IO(path, "a") as io:
+    nwbfile = io.read()
+    skeleton = ndx_pose.Skeleton(name="mouse", nodes=["snout"])
+    nwbfile.create_processing_module("behavior", "poses").add(ndx_pose.Skeletons(skeletons=[skeleton]))
+    io.write(nwbfile)
+with h5py.File(path, "r+") as file:
+    del file["processing/behavior/Skeletons/mouse/nodes"], file["acquisition/lever/data"].attrs["unit"]
+    if not {own}:
+        schemas = file["specifications/ndx-nwbpipe"]
+        (version,) = schemas
+        text = schemas[version]["namespace"].asstr()[()].replace(f'"{{version}}"', '"0.0.9"')
+        schemas.move(version, "0.0.9")
+        schemas["0.0.9/namespace"][()] = text
+"""
+    check = f"""
+import h5py, pynwb, pynwb.validation
+from nwbpipe.session import list_validation_errors
+read = pynwb.validation.get_cached_namespaces_to_validate
+pynwb.validation.get_cached_namespaces_to_validate = None
+with h5py.File({str(path)!r}, "r") as file:
+    errors = sorted(map(str, list_validation_errors(file)))
+pynwb.validation.get_cached_namespaces_to_validate = read
+assert len(set(errors)) == 2, errors  # each by both schemas
+assert errors == sorted(map(str, pynwb.validate(path={str(path)!r})))
+"""
+    for text in (write, check):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", text], cwd=ROOT, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
 
 
@@ -88,7 +132,7 @@ def test_a_type_comes_after_the_type_that_it_extends(session_nwb: Path) -> None:
 
     catalog = pynwb.get_manager().namespace_catalog
     for name in catalog.namespaces:
-        namespace = _validation._complete_namespace(catalog, name)
+        namespace = _schemas._complete_namespace(catalog, name)
         places = {kind: place for place, kind in enumerate(namespace.get_registered_types())}
         for kind, place in places.items():
             parent = namespace.get_spec(kind).data_type_inc

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from nwbpipe.errors import DamagedFileError
-from nwbpipe.session._validation import hash_schemas
+from nwbpipe.session._schemas import hash_schemas
 
 _NO_DATA = ("/specifications", "/general/nwbpipe")
 _MOST = 8

@@ -13,7 +13,9 @@ from typing import Any
 import h5py
 import numpy as np
 from hdmf.build import BuildManager
-from pynwb import NWBHDF5IO, get_type_map
+from pynwb import NWBHDF5IO
+
+from nwbpipe.session._schemas import list_schemas, load_types
 
 
 class SessionIO(NWBHDF5IO):  # type: ignore[misc]  # pynwb is untyped
@@ -36,12 +38,10 @@ class SessionIO(NWBHDF5IO):  # type: ignore[misc]  # pynwb is untyped
             parent, name = posixpath.split(path)
             self._left_out.setdefault(parent, set()).add(name)
         self._attributes_read: dict[int, tuple[Any, dict[str, Any]]] = {}
-        names = _list_schemas(file)
-        if names is not None:
+        if list_schemas(file) is not None:
             self._left_out.setdefault("/", set()).add("specifications")
-            types = get_type_map(copy=False)  # nothing is added to it: all schemas of the file are known
-            if names <= set(types.namespace_catalog.namespaces):  # pynwb prefers the installed ones all the same
-                options.setdefault("manager", BuildManager(types))
+        if "manager" not in options:
+            options["manager"] = BuildManager(load_types(file))
         super().__init__(file=file, mode=mode, **options)
 
     def read_builder(self) -> Any:
@@ -86,19 +86,6 @@ class SessionIO(NWBHDF5IO):  # type: ignore[misc]  # pynwb is untyped
         """Close linked files; the file itself is the caller's."""
         if close_links:
             self.close_linked_files()
-
-
-def _list_schemas(file: h5py.File) -> set[str] | None:
-    """Return the names of the schemas in a file; None if they are not where NWB has them.
-
-    They are looked for by their path: where an object was opened by a reference, as hdmf does it, HDF5 walks over the
-    whole file to find its name.
-    """
-    reference, schemas = file.attrs.get(".specloc"), file.get("specifications")
-    if not isinstance(reference, h5py.Reference) or not reference or not isinstance(schemas, h5py.Group):
-        return None
-    by_reference = h5py.h5o.get_info(file[reference].id).addr
-    return set(schemas) if by_reference == h5py.h5o.get_info(schemas.id).addr else None
 
 
 class _PartialGroup(h5py.Group):  # type: ignore[misc]

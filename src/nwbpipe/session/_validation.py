@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import h5py
 
 from nwbpipe.errors import InvalidResultError, UnsupportedFileError
-from nwbpipe.files import iter_texts
+from nwbpipe.session._schemas import hash_schemas, keep, match_installed
 
 if TYPE_CHECKING:
     from nwbpipe.session._session_file import SessionFile
 
-_MOST_SCHEMAS = 8
 _KNOWN_SCHEMAS: dict[str, tuple[Any, list[Any]]] = {}
 # Errors that were found already, by validator and object, while a file is validated.
 _ERRORS: ContextVar[dict[tuple[int, int], list[Any]]] = ContextVar("errors")
@@ -146,106 +144,22 @@ def _load_schemas(file: h5py.File) -> tuple[Any, list[Any]]:
     """Return the types, and a validator for each namespace, of the schemas that a file holds.
 
     Most files hold the same ones, and reading them takes a second: they are kept by the digest of their texts. Those
-    that this process has loaded already, as they are the installed ones to the letter, are not read at all.
+    that are the installed ones to the letter are not read at all.
     """
     from pynwb import CORE_NAMESPACE, NWBHDF5IO, get_manager
     from pynwb.validation import get_cached_namespaces_to_validate
 
-    import nwbpipe.extensions  # noqa: F401  (loads our schema, which nearly every file holds)
-
     key = hash_schemas(file)
     if key not in _KNOWN_SCHEMAS:
-        manager = get_manager()
-        types, namespaces = manager.type_map, _match_installed(file, manager.namespace_catalog)
+        types, namespaces = match_installed(file)
         if not namespaces:
+            manager = get_manager()
             names, cached, _ = get_cached_namespaces_to_validate(io=NWBHDF5IO(file=file, manager=manager))
             types = (cached or manager).type_map
             catalog = types.namespace_catalog
             namespaces = [catalog.get_namespace(name=name) for name in names or [CORE_NAMESPACE]]
-        while len(_KNOWN_SCHEMAS) >= _MOST_SCHEMAS:
-            _KNOWN_SCHEMAS.pop(next(iter(_KNOWN_SCHEMAS)))
-        _KNOWN_SCHEMAS[key] = types, [_build_validator(namespace) for namespace in namespaces]
+        keep(_KNOWN_SCHEMAS, key, (types, [_build_validator(namespace) for namespace in namespaces]))
     return _KNOWN_SCHEMAS[key]
-
-
-def _match_installed(file: h5py.File, catalog: Any) -> list[Any]:
-    """Return the namespaces that a file is to be valid by, if its schemas are those of a catalog; else none.
-
-    As in pynwb, these are the ones that no other builds on.
-    """
-    texts = dict(iter_texts(file[file.attrs[".specloc"]])) if ".specloc" in file.attrs else {}
-    names = {path.partition("/")[0] for path in texts}
-    if not names <= set(catalog.namespaces):
-        return []
-    if texts != {path: text for name in names for path, text in _format_schemas(catalog, name)}:
-        return []
-    # Without hdmf-experimental, as pynwb has it: https://github.com/NeurodataWithoutBorders/pynwb/issues/1357
-    specific = names - {base for name in names for base in _list_bases(catalog, name)} - {"hdmf-experimental"}
-    return [_complete_namespace(catalog, name) for name in sorted(specific)]
-
-
-def _list_bases(catalog: Any, name: str) -> list[str]:
-    """Return the namespaces that one includes."""
-    return [part["namespace"] for part in catalog.get_namespace(name)["schema"] if "namespace" in part]
-
-
-def _complete_namespace(catalog: Any, name: str) -> Any:
-    """Return a namespace with all types of those that it includes.
-
-    The installed one has the types that its authors named; in files, hdmf writes that it has them all.
-    """
-    from hdmf.spec import SpecCatalog
-
-    specs = SpecCatalog()
-
-    def register(source: Any, kind: str) -> None:
-        if kind not in specs.get_registered_types():
-            spec = source.get_spec(kind)
-            # hdmf's validator forgets the children of a type that comes after them.
-            if spec.data_type_inc is not None:
-                register(source, spec.data_type_inc)
-            specs.register_spec(spec, source.get_spec_source_file(kind))
-
-    pending, taken = [name], set()
-    while pending:
-        namespace = catalog.get_namespace(current := pending.pop(0))
-        taken.add(current)
-        for kind in namespace.catalog.get_registered_types():
-            register(namespace.catalog, kind)
-        pending += [base for base in _list_bases(catalog, current) if base not in taken]
-    namespace = catalog.get_namespace(name)
-    return type(namespace).build_namespace(catalog=specs, **namespace)
-
-
-def _format_schemas(catalog: Any, name: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the paths and texts by which hdmf writes a namespace into a file."""
-    from hdmf.backends.hdf5.h5_utils import H5SpecWriter
-    from hdmf.backends.utils import NamespaceToBuilderHelper
-    from hdmf.spec.write import SpecWriter
-
-    texts: dict[str, Any] = {}
-
-    class Writer(SpecWriter):  # type: ignore[misc]
-        def write_spec(self, spec: Any, path: str) -> None:
-            texts[path] = spec
-
-        def write_namespace(self, namespace: Any, path: str) -> None:
-            texts[path] = {"namespaces": [namespace]}
-
-    NamespaceToBuilderHelper.convert_namespace(catalog, name).export("namespace", writer=Writer())
-    version = catalog.get_namespace(name).version
-    for path, spec in texts.items():
-        yield f"{name}/{version}/{path}", H5SpecWriter.stringify(spec).encode()
-
-
-def hash_schemas(file: h5py.File) -> str:
-    """Return the digest of the texts of all schemas in a file; of nothing, where it holds none."""
-    texts = hashlib.sha256()
-    if ".specloc" in file.attrs:
-        for name, text in iter_texts(file[file.attrs[".specloc"]]):
-            for part in (name.encode(), text):
-                texts.update(len(part).to_bytes(8, "little") + part)
-    return texts.hexdigest()
 
 
 def check_valid(working: h5py.File, original: SessionFile, without: Collection[str] = ()) -> None:
