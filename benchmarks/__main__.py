@@ -29,8 +29,8 @@ BENCHES = (
     "loading",
     "pages",
 )
-#: One that installs other programs and takes an hour: only where it is named.
-NAMED = ("peers",)
+#: Those that take long, or install other programs: only where they are named.
+NAMED = ("peers", "scale")
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from statistics import median
 
@@ -31,10 +31,10 @@ def _memory() -> str:
     return f"{total / 1e9:.0f} GB of memory"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a Markdown table."""
-    note("| " + " | ".join(header) + " |")
-    note("| " + " | ".join("---" for _ in header) + " |")
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a Markdown table, each row as it comes."""
+    for row in (header, ["---"] * len(header)):
+        note("| " + " | ".join(row) + " |")
     for row in rows:
         note("| " + " | ".join(row) + " |")
 

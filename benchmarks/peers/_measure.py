@@ -41,12 +41,12 @@ def measure(
     server: int | None = None,
 ) -> Cost:
     """Run commands beside each other to their end."""
-    began, cpu, busy = time.perf_counter(), _children(), _process_cpu(server)
+    began, cpu, busy = time.perf_counter(), read_children_cpu(), read_cpu(server)
     codes = [process.wait() for process in start(commands, folder, variables)]
     wall = time.perf_counter() - began
     wait_for_orphans(server)
     text = (folder / _LOG).read_text(errors="replace")
-    spent = _children() - cpu + _process_cpu(server) - busy
+    spent = read_children_cpu() - cpu + read_cpu(server) - busy
     return Cost(wall, spent, max(map(abs, codes)), text)
 
 
@@ -77,12 +77,12 @@ def kill_descendants(server: int | None) -> None:
         wait_for_orphans(server, 0.1)
 
 
-def _children() -> float:
+def read_children_cpu() -> float:
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
-def _process_cpu(pid: int | None) -> float:
+def read_cpu(pid: int | None) -> float:
     if pid is None:
         return 0.0
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

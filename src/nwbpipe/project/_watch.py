@@ -116,7 +116,7 @@ class Watcher:
         """Look once, and run the sessions that have arrived."""
         self._unfinished.clear()
         sessions, _ = self.project.sessions()  # one listing of each store that is not on this machine
-        arrived = [session for session in sessions if self._has_arrived(session)]
+        arrived = [session for session in self.project.planner.load_specs(sessions) if self._has_arrived(session)]
         states, summary = self._find_states(arrived), None
         # Start no executor for nothing: that of a cluster would submit jobs.
         if any(is_runnable(session, None, retry_failed=False) for session in states) and not self.stop.is_set():

@@ -315,7 +315,7 @@ class Runner:
 
     def _refresh_session(self, key: str) -> None:
         """Find the states of a session again, and those that depend on them."""
-        self._keep_plans(self.planner.refresh_plans(key, list(self.sessions.values()), limit=ALL))
+        self._keep_plans(self.planner.refresh_plans(key, self.sessions, limit=ALL))
 
     def _keep_plans(self, plans: Mapping[str, SessionPlan]) -> None:
         """Keep the plans in which something is left to do."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from nwbpipe.stores import open_store
 QUICK = 64 * 2**20  # bytes: a status hashes no larger files
 ALL = 2**62
 _AT_ONCE = 500  # sessions whose entries of the index are in memory
+_IndexedSpec = tuple[str, Any, Stats]  # context, `SpecContent` as plain values, and the stats of its files
 
 
 class Planner:
@@ -51,7 +52,8 @@ class Planner:
         self.runs = RunStore(self.state)
         self.artefacts: Artefacts = {}
         self._offers: dict[str, list[SessionOffer]] = {}  # by session
-        self._fresh_specs: list[tuple[str, str, Stats, Any]] = []
+        self._specs: dict[str, _IndexedSpec | None] = {}  # of the sessions of `load_specs`; None: not in the index
+        self._fresh_specs: dict[str, _IndexedSpec] = {}
 
     # Sessions -----------------------------------------------------------------------------------------
 
@@ -74,7 +76,8 @@ class Planner:
                 subject, session, fields = indexed[str(path)]
                 return subject, session, fields
             subject, session, fields, files = _describe_session(path, self.project)
-            fresh.append((str(path), "", self.file_stats.stats(files), [subject, session, dict(fields)]))
+            fields = {intern(name): intern(value) for name, value in fields.items()}
+            fresh.append((str(path), "", self.file_stats.stats(files), [subject, session, fields]))
             return subject, session, fields
 
         sessions = find_sessions(self.project, describe, self.file_stats.list_entries)
@@ -111,12 +114,13 @@ class Planner:
         parts = [__version__, steps, rules, stores, self.project.raw_identity, format_facts(self.tools)]
         return digest(canonical_json(parts))
 
-    def read_failures(self) -> dict[str, Failures]:
-        """Return failed runs, by session and step; run objects never change, so they are cached in the index."""
-        paths = self.runs.list_failures()
+    def read_failures(self, session: str = "") -> dict[str, Failures]:
+        """Return failed runs by session and step; run objects never change, so they are cached in the index."""
+        paths = self.runs.list_failures(session)
         if not paths:
             return {}
-        indexed = {name: value for name, (_, value) in self.index.load("failure").items()}
+        newest = [names[-1] for names in paths.values()]
+        indexed = {name: value for name, (_, value) in self.index.load("failure", newest).items()}
         fresh: list[tuple[str, str, Any, Any]] = []
         failures: dict[str, dict[str, list[tuple[str, str, str]]]] = {}
         for (session, step), names in paths.items():
@@ -170,7 +174,9 @@ class Planner:
             self._show_running(plans)
         return plans
 
-    def refresh_plans(self, key: str, sessions: Sequence[Session], *, limit: int = QUICK) -> dict[str, SessionPlan]:
+    def refresh_plans(
+        self, key: str, sessions: Mapping[str, Session], *, limit: int = QUICK
+    ) -> dict[str, SessionPlan]:
         """Evaluate one session, or the artefacts, again; return the plans of `sessions` that may have changed.
 
         All sessions are evaluated again only if an artefact that they read changed, or can be computed now: the end
@@ -180,24 +186,23 @@ class Planner:
         ----------
         key : str
             Key of the session, or `PROJECT`.
-        sessions : sequence of Session
-            The sessions whose plans are wanted, as for the call of `make_plans` before.
+        sessions : mapping of str to Session
+            The sessions whose plans are wanted, as for the call of `make_plans` before, by their keys.
         limit : int
             See `evaluate`.
         """
         if key == PROJECT:
-            return self.make_plans(sessions, limit=limit, running=False)
-        failures = self.read_failures()
-        session = next(session for session in sessions if session.key == key)
-        evaluation = self.evaluate(session, failures.get(key, {}), limit=limit)
+            return self.make_plans(list(sessions.values()), limit=limit, running=False)
+        evaluation = self.evaluate(sessions[key], limit=limit)
         if not self._project_steps:
             return {key: evaluation.plan}
         self._offers[key] = evaluation.offers
+        failures = self.read_failures(PROJECT)
         artefacts = {step.name: self._evaluate_artefact(step, failures) for step in self._project_steps}
         if any(
             _summarize_artefact(*artefacts[name]) != _summarize_artefact(*self.artefacts[name]) for name in artefacts
         ):
-            return self.make_plans(sessions, limit=limit, running=False)
+            return self.make_plans(list(sessions.values()), limit=limit, running=False)
         return {key: evaluation.plan, PROJECT: self._make_project_plan(artefacts)}
 
     @cached_property
@@ -238,29 +243,29 @@ class Planner:
         for start in range(0, len(sessions), _AT_ONCE):
             part = sessions[start : start + _AT_ONCE]
             indexed = self.index.load(kind, [session.key for session in part])
-            fresh = []
+            contexts = {}
             for session in part:
-                failed = failures.get(session.key, {})
-                context = f"{self._context} {session.file} {sorted(failed.items())} {artefacts_digest}"
-                entry = indexed.pop(session.key, None)
-                if entry is not None and entry[0] == context and entry[1]["limit"] >= limit:
-                    value = entry[1]
-                else:
-                    value, stats = self._evaluate_anew(session, failed, limit)
-                    if stats is not None:
-                        fresh.append((session.key, context, stats, value))
+                failed = sorted(failures.get(session.key, {}).items())
+                contexts[session.key] = f"{self._context} {session.file} {failed} {artefacts_digest}"
+            kept = {
+                key: value for key, (context, value) in indexed.items()
+                if context == contexts[key] and value["limit"] >= limit
+            }  # fmt: skip
+            fresh = []
+            for session in self.load_specs([session for session in part if session.key not in kept]):
+                value, stats = self._evaluate_anew(session, failures.get(session.key, {}), limit)
+                kept[session.key] = value
+                if stats is not None:
+                    fresh.append((session.key, contexts[session.key], stats, value))
+            for session in part:
+                value = kept.pop(session.key)
                 steps = [StepState.from_dict({**values, **left_out}, inputs) for values in value["steps"]]
                 plan = SessionPlan(session.key, tuple(steps))
                 if known is not None and plan == known.get(session.key):
                     plan = known[session.key]
-                offers = [
-                    SessionOffer(StepState.from_dict(state, inputs), identities)
-                    for state, identities in value["offers"]
-                ]
+                offers = [SessionOffer(StepState.from_dict(state, inputs), names) for state, names in value["offers"]]
                 results[session.key] = plan, offers
             self.index.store(kind, fresh)
-            self.index.store("spec", self._fresh_specs)
-            self._fresh_specs.clear()
         return results
 
     def _evaluate_anew(self, session: Session, failed: Failures, limit: int) -> tuple[dict[str, Any], Stats | None]:
@@ -282,8 +287,11 @@ class Planner:
         """Evaluate one session, whose files are looked at again; artefacts are as `make_plans` found them."""
         self.file_stats.refresh(whole_stores=False)
         if failed is None:
-            failed = self.read_failures().get(session.key, {})
-        return self._evaluate(session, failed, limit)
+            failed = self.read_failures(session.key).get(session.key, {})
+        try:
+            return self._evaluate(session, failed, limit)
+        finally:
+            self._store_specs()
 
     def _evaluate(self, session: Session, failed: Failures, limit: int) -> Evaluation:
         spec = self.read_spec(session)
@@ -294,14 +302,34 @@ class Planner:
             evaluation.files |= set(list_raw_files(spec, self.file_stats))
         return evaluation
 
+    def load_specs(self, sessions: Sequence[Session]) -> Iterator[Session]:
+        """Yield sessions whose specs are wanted: what the index has of them is loaded together, some at a time.
+
+        The specs of all sessions would take a gigabyte of memory where there are a hundred thousand.
+        """
+        for start in range(0, len(sessions), _AT_ONCE):
+            part = sessions[start : start + _AT_ONCE]
+            names = [str(session.spec) for session in part if session.spec is not None]
+            self._specs = {**dict.fromkeys(names), **self.index.load_with_stats("spec", names)}
+            yield from part
+            self._store_specs()
+        self._specs = {}
+
+    def _store_specs(self) -> None:
+        fresh, self._fresh_specs = self._fresh_specs, {}
+        self.index.store("spec", [(name, context, stats, value) for name, (context, value, stats) in fresh.items()])
+
     def read_spec(self, session: Session) -> SpecContent | None:
         """Return the content of a session's spec; None if the session has none."""
         if session.spec is None:
             return None
         name = str(session.spec)
         context = digest(canonical_json([__version__, dict(self.project.stores)]))
-        if name in self._specs:
-            indexed_context, value, stats = self._specs[name]
+        entry = self._fresh_specs.get(name) or self._specs.get(name)
+        if entry is None and name not in self._specs:
+            entry = self.index.load_with_stats("spec", [name]).get(name)
+        if entry is not None:
+            indexed_context, value, stats = entry
             if indexed_context == context and self.file_stats.stats(stats) == stats:
                 sources = tuple((a, b, c) for a, b, c in value["sources"])
                 return SpecContent(value["parameters"], sources, tuple(value["files"]), value["error"])
@@ -309,13 +337,8 @@ class Planner:
         spec = read_spec_content(session.spec, self.project)
         stats = self.file_stats.stats(spec.files)
         if not spec.error and stats.get(name) == stat and are_settled(stats):
-            self._specs[name] = (context, asdict(spec), stats)
-            self._fresh_specs.append((name, context, stats, asdict(spec)))
+            self._fresh_specs[name] = context, asdict(spec), stats
         return spec
-
-    @cached_property
-    def _specs(self) -> dict[str, tuple[str, Any, Stats]]:
-        return self.index.load_with_stats("spec")
 
     def _files(self, session: Session) -> list[Path | str]:
         return [session.file, *([session.spec] if session.spec else [])]

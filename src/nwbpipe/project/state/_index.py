@@ -80,9 +80,9 @@ class Index:
         """Return entries of a kind whose files are unchanged: context and value, by name; of some names, or all."""
         return {name: (context, value) for name, context, value, _ in self.iterate(kind, names)}
 
-    def load_with_stats(self, kind: str) -> dict[str, tuple[str, Any, Stats]]:
+    def load_with_stats(self, kind: str, names: Sequence[str] | None = None) -> dict[str, tuple[str, Any, Stats]]:
         """Return the same entries with the stats of their files, for callers that check them again later."""
-        return {name: (context, value, stats) for name, context, value, stats in self.iterate(kind)}
+        return {name: (context, value, stats) for name, context, value, stats in self.iterate(kind, names)}
 
     def iterate(self, kind: str, names: Sequence[str] | None = None) -> Iterator[tuple[str, str, Any, Stats]]:
         """Yield the same entries, a few in memory at a time: name, context, value, and the stats of the files."""

@@ -100,10 +100,10 @@ class RunStore:
             self.store.write_bytes(run.path, json.dumps(run.as_dict(), indent=1).encode())
         return run
 
-    def list_failures(self) -> dict[tuple[str, str], list[str]]:
-        """Return the paths of failed runs, oldest first, by session and step."""
+    def list_failures(self, session: str = "") -> dict[tuple[str, str], list[str]]:
+        """Return the paths of failed runs, oldest first, by session and step; of all sessions, or of one."""
         failures: dict[tuple[str, str], list[str]] = {}
-        for entry in self.store.list("runs/failed"):
+        for entry in self.store.list(f"runs/failed/{session}".rstrip("/")):
             parts = entry.path.split("/")
             if len(parts) == 6 and parts[5].endswith(".json"):
                 failures.setdefault((f"{parts[2]}/{parts[3]}", parts[4]), []).append(entry.path)
