@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from benchmarks.peers._kills import choose_moments
 from benchmarks.project import offer_processors
+from benchmarks.scale._lab import Lab
+from benchmarks.scale._model import fit_costs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,6 +30,36 @@ def test_the_benchmarks_run_and_clear_up(tmp_path: Path) -> None:
     assert len(re.findall(r"^\| --- \|", done.stdout, re.MULTILINE)) >= 6, done.stdout
     assert "ABOVE" not in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_the_benchmark_of_scale_runs(tmp_path: Path) -> None:
+    """It is not among those that run unless they are named."""
+    done = run("scale", "--quick", "--folder", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"^\| --- \|", done.stdout, re.MULTILINE)) == 4, done.stdout
+    assert done.stdout.count("| right |") >= 6, done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_results_that_are_missing_or_there_twice_are_counted(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab", 2)
+    assert lab.runs == 4
+    assert lab.judge() == "2 missing"
+    for number in range(2):
+        record = tmp_path / f"lab/state/runs/done/bench/000000/w1000/{number}.json"
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text("{}")
+    assert lab.judge() == "2 missing, 1 committed twice"
+
+
+def test_costs_are_fitted_by_a_line_and_what_is_beside_it_is_told() -> None:
+    line = fit_costs({50: 15.0, 200: 30.0, 1000: 110.0})
+    assert (line.fixed, line.per_session, line.predict(10_000)) == pytest.approx((10.0, 0.1, 1010.0))
+    assert line.deviations == pytest.approx((0.0, 0.0, 0.0))
+    curve = fit_costs({size: 1e-3 * size**2 for size in (50, 200, 1000)})
+    assert max(curve.deviations) > 0.5  # what grows faster than the sessions shows
 
 
 def test_an_unknown_benchmark_is_named() -> None:

@@ -18,7 +18,7 @@ from benchmarks.peers._measure import become_reaper, read_children_cpu, reap_orp
 from benchmarks.project import offer_processors
 from benchmarks.scale._cluster import Cluster
 from benchmarks.scale._lab import Lab
-from benchmarks.scale._model import describe_costs, name_sizes
+from benchmarks.scale._model import describe_costs
 from benchmarks.scale._watch import Watched, measure_cpu, start
 
 _LOCAL = ("run", "--executor", "local", "--workers")
@@ -34,39 +34,63 @@ def run(folder: Path, *, quick: bool) -> None:
     if not Path("/proc/self/status").exists():
         note("memory and CPU of processes are read from /proc, which this system lacks")
         return
+    sizes = (1, 2, 4) if quick else (50, 200, 1000)
+    if quick:
+        measure_scale(folder, sizes, taken_over=(3, 0), steps=2, repeats=1)
+    else:
+        measure_scale(folder, sizes, taken_over=(100, 100), steps=len(_WINDOWS), repeats=3)
+
+
+def measure_scale(
+    folder: Path, sizes: tuple[int, ...], *, taken_over: tuple[int, int], steps: int, repeats: int
+) -> None:
+    """Print the tables.
+
+    Parameters
+    ----------
+    folder : Path
+    sizes : tuple of int
+        Numbers of sessions; the last one also on Dask workers.
+    taken_over : (int, int)
+        Numbers of sessions of the runs whose runner is killed, with workers here and on a cluster; 0: none.
+    steps : int
+        Number of workers, and of steps, at one session file.
+    repeats : int
+        How often a warm status is measured.
+    """
     become_reaper()
     variables = offer_processors(folder) | {"NWBPIPE_TRUST": str(folder)}
-    sizes = (4, 8, 12) if quick else (50, 200, 1000)
+    del variables["PYTHONPYCACHEPREFIX"]  # nothing is compiled while it is measured
     costs: Costs = {}
+    header = ["steps of one session", "workers", "seconds", "seconds a step", "results", "`nwbpipe check`"]
+    table(header, [_run_one_session(folder / "one", steps, variables)])
+    note()
     header = [
         "sessions", "by", "wall s", "CPU s a session", "of it the runner", "the scheduler",
         "runner, MB after 10 % / 50 % / 100 %", "its peak", "scheduler, MB", "results",
     ]  # fmt: skip
-    table(header, _run_sizes(folder, sizes, variables, costs))
-    note()
-    header = ["steps of one session", "workers", "seconds", "seconds a step", "results", "`nwbpipe check`"]
-    table(header, [_run_one_session(folder / "one", variables)])
+    table(header, _run_sizes(folder, sizes, variables, costs, repeats))
     note()
     header = [
         "a runner is killed halfway", "by", "runs it had ended", "under way", "computed again", "committed twice",
         "the second: s to its plan", "to its first run", "the first: s to its plan", "to its first run", "results",
     ]  # fmt: skip
-    table(header, _take_over(folder, 4 if quick else 100, variables, quick=quick))
+    table(header, _take_over(folder, taken_over, variables))
     note()
-    header = ["what", name_sizes(sizes), "fixed", "a session", "measured beside the fit", f"{_FAR:,} sessions"]
-    table(header, _describe_model(costs))
-    note(f"\nThe last column continues the line {_FAR // sizes[-1]:,} times beyond what was measured.")
+    header = ["what", " / ".join(f"{size:,}" for size in sizes), "fixed", "a session", "measured beside the fit"]
+    table([*header, f"{_FAR:,} sessions"], _describe_model(costs))
+    note(f"\nThe last column continues a line {_FAR // sizes[-1]:,} times beyond what was measured.")
 
 
 def _run_sizes(
-    folder: Path, sizes: tuple[int, ...], variables: Mapping[str, str], costs: Costs
+    folder: Path, sizes: tuple[int, ...], variables: Mapping[str, str], costs: Costs, repeats: int
 ) -> Iterator[list[str]]:
     for sessions in sizes:
         lab = Lab(folder / f"local{sessions}", sessions)
         watched, cpu = measure_cpu([*_LOCAL, "2"], lab.folder, variables)
         yield _describe_run(lab, "2 workers here", watched, cpu)
         _keep_costs(lab, watched, cpu, costs)
-        _measure_status(lab, variables, costs)
+        _measure_status(lab, variables, costs, repeats)
         lab.remove()
     lab = Lab(folder / f"dask{sizes[-1]}", sizes[-1])
     before = read_children_cpu()
@@ -95,6 +119,7 @@ def _keep_costs(lab: Lab, watched: Watched, cpu: float, costs: Costs) -> None:
     size, files = lab.measure_state()
     for name, value in (
         ("`run`: wall s", watched.wall),
+        ("`run`: s of it until its plan is there", watched.planned_s),
         ("`run`: CPU s", cpu),
         ("`run`: CPU s of the runner", watched.cpu),
         ("`run`: peak memory of the runner, MB", watched.read_peak() / 1e6),
@@ -104,14 +129,14 @@ def _keep_costs(lab: Lab, watched: Watched, cpu: float, costs: Costs) -> None:
         costs.setdefault(name, {})[lab.sessions] = value
 
 
-def _measure_status(lab: Lab, variables: Mapping[str, str], costs: Costs) -> None:
+def _measure_status(lab: Lab, variables: Mapping[str, str], costs: Costs, repeats: int) -> None:
     """Measure `status`: without an index and identities, and then with them."""
     cache = Path(os.environ["NWBPIPE_CACHE"])
     shutil.rmtree(cache)
     time.sleep(_SETTLE_S)
     cold, cold_cpu = measure_cpu(["status"], lab.folder, variables)
     index = sum(path.stat().st_size for path in cache.glob("projects/*.sqlite"))
-    warm = [measure_cpu(["status"], lab.folder, variables) for _ in range(3)]
+    warm = [measure_cpu(["status"], lab.folder, variables) for _ in range(repeats)]
     for name, value in (
         ("`status`, cold: CPU s", cold_cpu),
         ("`status`, cold: peak memory, MB", cold.read_peak() / 1e6),
@@ -122,16 +147,16 @@ def _measure_status(lab: Lab, variables: Mapping[str, str], costs: Costs) -> Non
         costs.setdefault(name, {})[lab.sessions] = value
 
 
-def _run_one_session(folder: Path, variables: Mapping[str, str]) -> list[str]:
-    """Let eight workers commit to the same session file."""
-    lab = Lab(folder, 1, _WINDOWS)
+def _run_one_session(folder: Path, steps: int, variables: Mapping[str, str]) -> list[str]:
+    """Let a worker for each step commit to the same session file."""
+    lab = Lab(folder, 1, _WINDOWS[:steps])
     start([*_LOCAL, "1", "--step", "convert"], folder, variables).wait()
-    watched = start([*_LOCAL, str(len(_WINDOWS))], folder, variables).wait()
+    watched = start([*_LOCAL, str(steps)], folder, variables).wait()
     start(["check", str(lab.locate_file(0))], folder, variables).wait()
     count = len(watched.ends)
     return [
         str(count),
-        str(len(_WINDOWS)),
+        str(steps),
         f"{watched.wall:.1f}",
         f"{watched.wall / count:.2f}",
         lab.judge(),
@@ -139,16 +164,17 @@ def _run_one_session(folder: Path, variables: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _take_over(folder: Path, sessions: int, variables: Mapping[str, str], *, quick: bool) -> Iterator[list[str]]:
-    lab = Lab(folder / "killed", sessions)
+def _take_over(folder: Path, sessions: tuple[int, int], variables: Mapping[str, str]) -> Iterator[list[str]]:
+    lab = Lab(folder / "killed", sessions[0])
     yield _kill_and_go_on(lab, "2 workers here", [*_LOCAL, "2"], variables)
     lab.remove()
-    if not quick:
-        lab = Lab(folder / "killed_dask", sessions)
-        with Cluster(folder / "cluster_killed", variables) as cluster:
-            lab.use_cluster(cluster.address)
-            yield _kill_and_go_on(lab, "2 Dask workers", ["run"], cluster.variables)
-        lab.remove()
+    if not sessions[1]:
+        return
+    lab = Lab(folder / "killed_dask", sessions[1])
+    with Cluster(folder / "cluster_killed", variables) as cluster:
+        lab.use_cluster(cluster.address)
+        yield _kill_and_go_on(lab, "2 Dask workers", ["run"], cluster.variables)
+    lab.remove()
 
 
 def _kill_and_go_on(lab: Lab, by: str, words: list[str], variables: Mapping[str, str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,8 +42,3 @@ def describe_costs(name: str, measured: Mapping[int, float], far: int, digits: i
     values = " / ".join(f"{value:.{digits}f}" for value in measured.values())
     deviations = " / ".join(f"{deviation:+.0%}" for deviation in costs.deviations)
     return [name, values, f"{costs.fixed:.3g}", f"{costs.per_session:.3g}", deviations, f"{costs.predict(far):,.0f}"]
-
-
-def name_sizes(sizes: Sequence[int]) -> str:
-    """Return the sizes as the head of a column."""
-    return " / ".join(f"{size:,}" for size in sizes)

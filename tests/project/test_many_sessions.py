@@ -1,0 +1,98 @@
+"""A run of one session costs the same time and memory however many sessions the project has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nwbpipe.project import Project
+from nwbpipe.project.plan import Planner
+from nwbpipe.project.state import Index, RunObject
+from nwbpipe.stores import StoreEntry
+
+TOML = """\
+nwbpipe = 1
+[project]
+name = "lab"
+sessions = "raw://**/session.yaml"
+output = "nwb://ses-{session_id}.nwb"
+[stores]
+raw = "raw"
+nwb = "nwb"
+state = "state"
+"""
+LAB = """\
+subject: {subject_id: m1, species: Mus musculus, sex: F, age: P90D}
+session: {session_start_time: 2024-05-01T10:00:00-04:00, session_description: a test}
+sources:
+  speed: {interface: SeriesInterface, args: {file_path: speed.csv, unit: m/s, sampling_frequency: 10.0}}
+"""
+
+
+@pytest.fixture
+def planner(tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch) -> Planner:
+    """A project of three sessions that are not converted; what has just been written counts as at rest."""
+    monkeypatch.setattr("nwbpipe.project.state._index._SETTLED_S", -60.0)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/lab.yaml").write_text(LAB)
+    for number in range(3):
+        folder = tmp_path / f"raw/s{number}"
+        folder.mkdir()
+        (folder / "speed.csv").write_text("speed\n1\n2\n")
+        spec = f'nwbpipe: 1\nextends: ../lab.yaml\nsession: {{session_id: "s{number}"}}\n'
+        (folder / "session.yaml").write_text(spec)
+    (tmp_path / "nwbpipe.toml").write_text(TOML)
+    return Project(tmp_path).planner
+
+
+def test_the_specs_of_all_sessions_are_not_kept_in_memory(planner: Planner) -> None:
+    sessions, _ = planner.list_sessions()
+    planner.make_plans(sessions)
+    assert len(planner.index.load("spec")) == 3
+    assert (planner._specs, planner._fresh_specs) == ({}, {})
+
+
+def test_specs_of_many_sessions_are_loaded_some_at_a_time(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nwbpipe.project.plan._planner._AT_ONCE", 2)
+    sessions, _ = planner.list_sessions()
+    for session in planner.load_specs(sessions):
+        planner.read_spec(session)
+    monkeypatch.setattr("nwbpipe.project.plan._planner.read_spec_content", lambda *_: pytest.fail("read again"))
+    loaded = {
+        session.key: len(planner._specs) for session in planner.load_specs(sessions) if planner.read_spec(session)
+    }
+    assert loaded == {"m1/s0": 2, "m1/s1": 2, "m1/s2": 1}
+
+
+def test_the_end_of_a_run_reads_nothing_of_other_sessions(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions, _ = planner.list_sessions()
+    plans = planner.make_plans(sessions)
+    for session in sessions[:2]:
+        state = plans[session.key].steps[0]
+        now, error = "2024-05-01T10:00:00+00:00", {"code": "NP000", "text": f"of {session.key}"}
+        planner.runs.add(
+            RunObject(session.session_id, state.key, session.key, "convert", "failed", now, now, "", error)
+        )
+    planner.read_failures()
+    asked: list[tuple[str, tuple[str, ...] | None]] = []
+    listed: list[str] = []
+    read_rows, list_store = Index._read_rows, type(planner.state).list
+
+    def read_and_note(index: Index, kind: str, names: Sequence[str] | None) -> Iterator[Any]:
+        asked.append((kind, None if names is None else tuple(names)))
+        return read_rows(index, kind, names)
+
+    def list_and_note(store: Any, prefix: str = "", **options: Any) -> Iterator[StoreEntry]:
+        listed.append(prefix)
+        return list_store(store, prefix, **options)
+
+    monkeypatch.setattr(Index, "_read_rows", read_and_note)
+    monkeypatch.setattr(type(planner.state), "list", list_and_note)
+    monkeypatch.setattr("nwbpipe.project.plan._planner.read_spec_content", lambda *_: pytest.fail("read again"))
+    (plan,) = planner.refresh_plans("m1/s1", {session.key: session for session in sessions}).values()
+    assert (plan.steps[0].state, plan.steps[0].reason) == ("failed", "of m1/s1")
+    assert listed == ["runs/failed/m1/s1"]
+    assert {kind: len(names or "all") for kind, names in asked} == {"failure": 1, "spec": 1}
