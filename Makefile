@@ -18,6 +18,7 @@
 # make wheel  build wheel and sdist, and try the wheel in an empty environment of each Python on this machine
 # make bench  measure speed and memory
 # make bench-peers  the same work by nwbpipe, Snakemake, DataJoint on MariaDB, and a pool (SIZE=--quick: four sessions; SIZE="--sizes 20 60 --kills 5")
+# make bench-scale  a thousand sessions converted and processed, here and on a Dask cluster (SIZE=--quick: four)
 # make same-source [CHANGED="dff wheel"]  after a change of compute code (see CONTRIBUTING.md)
 # make locks  resolve the locked versions again
 # make licences  list the locked packages with their versions and licences
@@ -42,7 +43,7 @@ TOOLS := $(foreach tool,suite2p facemap movement,$(NWBPIPE_TOOLS)/$(tool)/nwbpip
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
 
-.PHONY: help setup browser tools readers demo demo-pose demo-project check test test-thorough test-long test-tools test-archive test-slurm test-containers test-nfs test-azure test-google faults lint locks same-source docs wheel bench bench-peers licences clean
+.PHONY: help setup browser tools readers demo demo-pose demo-project check test test-thorough test-long test-tools test-archive test-slurm test-containers test-nfs test-azure test-google faults lint locks same-source docs wheel bench bench-peers bench-scale licences clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -155,6 +156,9 @@ bench: setup
 # Snakemake and DataJoint from PyPI, each version of today, in an environment of their own; MariaDB from Debian.
 bench-peers: setup
 	. $(VENV)/uv.sh && NWBPIPE_PEERS=$(CURDIR)/.make/peers $(BIN)/python -m benchmarks peers $(SIZE)
+
+bench-scale: setup
+	$(BIN)/python -m benchmarks scale $(SIZE)
 
 same-source: setup
 	$(BIN)/python -m tests.same_source $(CHANGED)

@@ -77,7 +77,7 @@ def measure_scale(
     ]  # fmt: skip
     table(header, _take_over(folder, taken_over, variables))
     note()
-    header = ["what", " / ".join(f"{size:,}" for size in sizes), "fixed", "a session", "measured beside the fit"]
+    header = ["what", " / ".join(f"{size:,}" for size in sizes), "fixed", "a session", "deviation at each"]
     table([*header, f"{_FAR:,} sessions"], _describe_model(costs))
     note(f"\nThe last column continues a line {_FAR // sizes[-1]:,} times beyond what was measured.")
 
