@@ -247,18 +247,18 @@ class Planner:
             for session in part:
                 failed = sorted(failures.get(session.key, {}).items())
                 contexts[session.key] = f"{self._context} {session.file} {failed} {artefacts_digest}"
-            kept = {
+            evaluated = {
                 key: value for key, (context, value) in indexed.items()
                 if context == contexts[key] and value["limit"] >= limit
             }  # fmt: skip
             fresh = []
-            for session in self.load_specs([session for session in part if session.key not in kept]):
+            for session in self.load_specs([session for session in part if session.key not in evaluated]):
                 value, stats = self._evaluate_anew(session, failures.get(session.key, {}), limit)
-                kept[session.key] = value
+                evaluated[session.key] = value
                 if stats is not None:
                     fresh.append((session.key, contexts[session.key], stats, value))
             for session in part:
-                value = kept.pop(session.key)
+                value = evaluated.pop(session.key)
                 steps = [StepState.from_dict({**values, **left_out}, inputs) for values in value["steps"]]
                 plan = SessionPlan(session.key, tuple(steps))
                 if known is not None and plan == known.get(session.key):
