@@ -43,7 +43,9 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes and few repeats: does it run at all")
     parser.add_argument("--folder", type=Path, help="where to put the generated files (they are removed again)")
-    parser.add_argument("--sizes", nargs="*", type=int, metavar="N", help="peers: how many sessions (20 60 200)")
+    parser.add_argument(
+        "--sizes", nargs="*", type=int, metavar="N", help="peers, scale: how many sessions (20 60 200; 50 200 1000)"
+    )
     parser.add_argument("--kills", type=int, metavar="N", help="peers: how often each tool is killed (5; 0: never)")
     options = parser.parse_args()
     unknown = set(options.names) - {*BENCHES, *NAMED}
@@ -52,8 +54,8 @@ def main() -> None:
             f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join((*BENCHES, *NAMED))}"
         )
     chosen = {name: value for name in ("sizes", "kills") if (value := getattr(options, name)) is not None}
-    if chosen and options.names != ["peers"]:
-        parser.error("--sizes and --kills are of the benchmark peers")
+    if chosen and options.names != ["peers"] and (options.names != ["scale"] or "kills" in chosen):
+        parser.error("--sizes and --kills are of the benchmark peers, --sizes of scale, too")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started and written is cleared up
     machine()
     for name in options.names or BENCHES:

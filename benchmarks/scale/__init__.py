@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
 from benchmarks._report import note, table
-from benchmarks.peers._measure import become_reaper, read_children_cpu, reap_orphans
+from benchmarks.peers._measure import become_reaper, read_children_cpu, wait_for_orphans
 from benchmarks.project import offer_processors
 from benchmarks.scale._cluster import Cluster
 from benchmarks.scale._lab import Lab
@@ -30,26 +30,25 @@ _SETTLE_S = 2.1  # what has just changed is not kept in the index
 Costs = dict[str, dict[int, float]]  # by what it is, and the number of sessions
 
 
-def run(folder: Path, *, quick: bool) -> None:
+def run(folder: Path, *, quick: bool, sizes: Sequence[int] = ()) -> None:
     if not Path("/proc/self/status").exists():
         note("memory and CPU of processes are read from /proc, which this system lacks")
         return
-    sizes = (1, 2, 4) if quick else (50, 200, 1000)
     if quick:
-        measure_scale(folder, sizes, taken_over=(3, 0), steps=2, repeats=1)
+        measure_scale(folder, sizes or (1, 2, 4), taken_over=(3, 0), steps=2, repeats=1)
     else:
-        measure_scale(folder, sizes, taken_over=(100, 100), steps=len(_WINDOWS), repeats=3)
+        measure_scale(folder, sizes or (50, 200, 1000), taken_over=(100, 100), steps=len(_WINDOWS), repeats=3)
 
 
 def measure_scale(
-    folder: Path, sizes: tuple[int, ...], *, taken_over: tuple[int, int], steps: int, repeats: int
+    folder: Path, sizes: Sequence[int], *, taken_over: tuple[int, int], steps: int, repeats: int
 ) -> None:
     """Print the tables.
 
     Parameters
     ----------
     folder : Path
-    sizes : tuple of int
+    sizes : sequence of int
         Numbers of sessions; the last one also on Dask workers.
     taken_over : (int, int)
         Numbers of sessions of the runs whose runner is killed, with workers here and on a cluster; 0: none.
@@ -83,7 +82,7 @@ def measure_scale(
 
 
 def _run_sizes(
-    folder: Path, sizes: tuple[int, ...], variables: Mapping[str, str], costs: Costs, repeats: int
+    folder: Path, sizes: Sequence[int], variables: Mapping[str, str], costs: Costs, repeats: int
 ) -> Iterator[list[str]]:
     for sessions in sizes:
         lab = Lab(folder / f"local{sessions}", sessions)
@@ -97,7 +96,7 @@ def _run_sizes(
     with Cluster(folder / "cluster", variables) as cluster:
         lab.use_cluster(cluster.address)
         watched = start(["run"], lab.folder, cluster.variables, {"scheduler": cluster.scheduler}).wait()
-    reap_orphans(None)
+    wait_for_orphans(None)
     yield _describe_run(lab, "2 Dask workers", watched, read_children_cpu() - before, cluster.scheduler_cpu)
     lab.remove()
 

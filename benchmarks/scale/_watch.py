@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.peers._measure import read_children_cpu, read_cpu, reap_orphans
+from benchmarks.peers._measure import read_children_cpu, read_cpu, wait_for_orphans
 
 _END = re.compile(r"^(\S+) (\S+)  (done|done already|failed|interrupted|held) [0-9.]+ s")
 _LOOK_S = 0.05
@@ -125,7 +125,7 @@ def measure_cpu(words: Sequence[str], folder: Path, variables: Mapping[str, str]
     """Run a command to its end; return it, and the CPU seconds of all processes that it started."""
     before = read_children_cpu()
     watched = start(words, folder, variables).wait()
-    reap_orphans(None)
+    wait_for_orphans(None)
     return watched, read_children_cpu() - before
 
 
