@@ -18,7 +18,7 @@
 # make wheel  build wheel and sdist, and try the wheel in an empty environment of each Python on this machine
 # make bench  measure speed and memory
 # make bench-peers  the same work by nwbpipe, Snakemake, DataJoint on MariaDB, and a pool (SIZE=--quick: four sessions; SIZE="--sizes 20 60 --kills 5")
-# make bench-scale  a thousand sessions converted and processed, here and on a Dask cluster (SIZE=--quick: four)
+# make bench-scale  a thousand sessions converted and processed, here and on a Dask cluster (SIZE=--quick: three)
 # make same-source [CHANGED="dff wheel"]  after a change of compute code (see CONTRIBUTING.md)
 # make locks  resolve the locked versions again
 # make licences  list the locked packages with their versions and licences

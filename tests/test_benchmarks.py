@@ -39,7 +39,7 @@ def test_the_benchmark_of_scale_runs(tmp_path: Path) -> None:
     done = run("scale", "--quick", "--folder", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert len(re.findall(r"^\| --- \|", done.stdout, re.MULTILINE)) == 4, done.stdout
-    assert done.stdout.count("| right |") >= 6, done.stdout
+    assert done.stdout.count("| right |") == 5, done.stdout
     assert not list(tmp_path.iterdir())
 
 

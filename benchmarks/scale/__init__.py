@@ -35,7 +35,7 @@ def run(folder: Path, *, quick: bool, sizes: Sequence[int] = ()) -> None:
         note("memory and CPU of processes are read from /proc, which this system lacks")
         return
     if quick:
-        measure_scale(folder, sizes or (1, 2, 4), taken_over=(3, 0), steps=2, repeats=1)
+        measure_scale(folder, sizes or (1, 3), taken_over=(3, 0), steps=2, repeats=1)
     else:
         measure_scale(folder, sizes or (50, 200, 1000), taken_over=(100, 100), steps=len(_WINDOWS), repeats=3)
 
