@@ -5,13 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pynwb.validation
 import pytest
+from hdmf.backends.utils import NamespaceToBuilderHelper
 
 import nwbpipe.extensions  # noqa: F401  (registers our types)
+from nwbpipe.files import iter_texts
 from nwbpipe.session import _schemas, _validation, list_validation_errors
+from nwbpipe.session._nwb_io import SessionIO
+from tests.fixtures.processing import write_session
 
 ROOT = Path(__file__).parents[2]
 
@@ -153,3 +158,34 @@ def test_types_are_looked_up_as_by_hdmf() -> None:
     for lookup in (ours.get_validator, theirs.get_validator, ours.valid_types, theirs.valid_types):
         with pytest.raises(ValueError, match="NoSuchType"):
             lookup("NoSuchType")
+
+
+def test_a_commit_writes_the_schemas_that_the_file_lacks_as_hdmf_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """hdmf converts every schema first, those that are in the file too, which takes longer than the result."""
+
+    def commit(path: Path) -> dict[str, bytes]:
+        write_session(path, "lever")
+        converted.clear()
+        with h5py.File(path, "r+") as file:
+            del file["specifications/ndx-nwbpipe"]
+            with SessionIO(file, "a") as io:
+                io.write(io.read())
+        with h5py.File(path, "r") as file:
+            return dict(iter_texts(file["specifications"]))
+
+    converted: list[str] = []
+    convert = NamespaceToBuilderHelper.convert_namespace
+
+    def count(catalog: Any, name: str) -> Any:
+        converted.append(name)
+        return convert(catalog, name)
+
+    monkeypatch.setattr(NamespaceToBuilderHelper, "convert_namespace", staticmethod(count))
+    ours = commit(tmp_path / "ours.nwb")
+    assert "core" not in converted
+    assert "ndx-nwbpipe" in converted
+    monkeypatch.delattr(SessionIO, "_HDF5IO__cache_spec")
+    assert commit(tmp_path / "hdmfs.nwb") == ours
+    assert "core" in converted

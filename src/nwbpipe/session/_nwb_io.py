@@ -12,6 +12,8 @@ from typing import Any
 
 import h5py
 import numpy as np
+from hdmf.backends.hdf5.h5_utils import H5SpecWriter
+from hdmf.backends.utils import NamespaceToBuilderHelper
 from hdmf.build import BuildManager
 from pynwb import NWBHDF5IO
 
@@ -61,6 +63,18 @@ class SessionIO(NWBHDF5IO):  # type: ignore[misc]  # pynwb is untyped
         if hidden:
             group = _PartialGroup(group, hidden)
         return super()._HDF5IO__read_group(group, *args, **options)
+
+    def _HDF5IO__cache_spec(self) -> None:  # noqa: N802
+        """Write the schemas that the file lacks, as hdmf does, which converts all the others first, too."""
+        if list_schemas(self._file) is None:
+            super()._HDF5IO__cache_spec()
+            return
+        catalog, schemas = self.manager.namespace_catalog, self._file["specifications"]
+        for name in catalog.namespaces:
+            group_path = f"{name}/{catalog.get_namespace(name).version}"
+            if group_path not in schemas:
+                schema = NamespaceToBuilderHelper.convert_namespace(catalog, name)
+                schema.export("namespace", writer=H5SpecWriter(schemas.create_group(group_path)))
 
     def _note_attributes(self, builder: Any) -> None:
         attributes = builder.attributes
