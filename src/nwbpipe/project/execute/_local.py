@@ -20,6 +20,7 @@ from nwbpipe.project.execute._devices import list_gpus, read_gpu_memory
 from nwbpipe.project.execute._executor import Capacity, Event
 from nwbpipe.project.execute._limits import read_worker_limits
 from nwbpipe.project.execute._run_job import Job, JobOutcome
+from nwbpipe.project.execute._worker_template import ForkedWorker, WorkerTemplate, can_fork
 
 _GRACE = 20.0  # seconds for workers to end their tools
 _STARTS = 3  # failed starts of workers in a row
@@ -28,17 +29,25 @@ _STARTS = 3  # failed starts of workers in a row
 class _Worker:
     """A worker process, which runs one job at a time."""
 
-    def __init__(self, happened: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]]) -> None:
+    def __init__(
+        self,
+        happened: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]],
+        template: WorkerTemplate | None = None,
+    ) -> None:
         self.token: int | None = None
         self.ready = False
-        self.process = subprocess.Popen(
-            child_python("-m", "nwbpipe.project.execute._worker"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            env=close_python_path(os.environ),
-            start_new_session=True,  # Ctrl-C reaches this process alone, which ends them in order
+        self.process: subprocess.Popen[str] | ForkedWorker = (
+            template.fork()
+            if template
+            else subprocess.Popen(
+                child_python("-m", "nwbpipe.project.execute._worker"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                env=close_python_path(os.environ),
+                start_new_session=True,  # Ctrl-C reaches this process alone, which ends them in order
+            )
         )
         threading.Thread(target=self._read, args=(self.process.stdout, happened), daemon=True).start()
 
@@ -90,6 +99,7 @@ class LocalExecutor:
         self.capacity = Capacity(slots, max(cores, slots), memory, count, gpu_memory_gb=gpu_memory)
         self._happened: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
         self._workers: list[_Worker] = []
+        self._template: WorkerTemplate | None = None
         self._tokens = 0
         self._failed_starts = 0
 
@@ -120,11 +130,21 @@ class LocalExecutor:
         self._tokens += 1
         worker = next((candidate for candidate in self._workers if candidate.token is None), None)
         if worker is None:
-            worker = _Worker(self._happened)
+            worker = _Worker(self._happened, self._find_template())
             self._workers.append(worker)
         self.capacity.in_use[self._tokens] = resources
         worker.give(job, self._tokens)
         return self._tokens
+
+    def _find_template(self) -> WorkerTemplate | None:
+        """Return the Python that workers are forked from; None where one worker is all, or none can be forked."""
+        if self.capacity.slots < 2 or not can_fork():
+            return None
+        if self._template is None or not self._template.is_alive:
+            if self._template is not None:
+                self._template.end()
+            self._template = WorkerTemplate()
+        return self._template
 
     def wait(self, timeout: float) -> list[Event]:
         """See `Executor.wait`."""
@@ -176,3 +196,6 @@ class LocalExecutor:
                 worker.process.wait()
             worker.end()
         self._workers.clear()
+        if self._template is not None:
+            self._template.end()
+            self._template = None

@@ -14,6 +14,8 @@ import threading
 import time
 from typing import Any
 
+from nwbpipe.project.execute._worker_template import TEMPLATE, serve
+
 
 def main() -> None:
     """Run jobs until the input ends."""
@@ -75,4 +77,6 @@ def _interrupt(_number: int, _frame: Any) -> None:
 
 
 if __name__ == "__main__":
+    if TEMPLATE in sys.argv[1:]:
+        serve(main)
     main()

@@ -1,0 +1,180 @@
+"""Start workers as forks of a Python that has imported what they need: it takes half of a small worker's CPU time."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import IO, NoReturn
+
+from nwbpipe.machine import child_python, close_python_path
+
+TEMPLATE = "--template"
+_MESSAGE = 64
+
+
+class WorkerTemplate:
+    """A Python that is forked for each worker, and ends with the process that started it."""
+
+    def __init__(self) -> None:
+        self._control, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with child_end:
+            self.process: subprocess.Popen[bytes] = subprocess.Popen(
+                child_python("-m", "nwbpipe.project.execute._worker", TEMPLATE),
+                stdin=child_end.fileno(),
+                stdout=subprocess.DEVNULL,
+                env=close_python_path(os.environ),
+                start_new_session=True,
+            )
+
+    def fork(self) -> ForkedWorker:
+        """Ask for a worker; it is there when its first message comes. One that can't be had has ended at once."""
+        child_input, our_input = os.pipe()
+        our_output, child_output = os.pipe()
+        answer, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with child_end, suppress(OSError):  # who reads its output learns that the template has gone
+            socket.send_fds(self._control, [b"fork"], [child_input, child_output, child_end.fileno()])
+        os.close(child_input)
+        os.close(child_output)
+        return ForkedWorker(self, answer, our_input, our_output)
+
+    @property
+    def is_alive(self) -> bool:
+        """True as long as it can be forked."""
+        return self.process.poll() is None
+
+    def end(self) -> None:
+        """End it: it reads the end of its input. Its workers end with theirs."""
+        self._control.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class ForkedWorker:
+    """A worker's process, with what of `subprocess.Popen` is used of it."""
+
+    def __init__(self, template: WorkerTemplate, answer: socket.socket, our_input: int, our_output: int) -> None:
+        self._template, self._answer = template, answer
+        self._descriptor: int | None = None  # of the process: no later one that has its pid is meant
+        self._pid = 0
+        self.returncode: int | None = None
+        self.stdin: IO[str] = os.fdopen(our_input, "w", encoding="utf-8")
+        self.stdout: IO[str] = os.fdopen(our_output, encoding="utf-8")
+
+    @property
+    def pid(self) -> int:
+        """Its number; 0 if it was not started."""
+        self._read_answer()
+        return self._pid
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for the end; return the exit code where it was not started, as the template has ended.
+
+        Raises
+        ------
+        subprocess.TimeoutExpired
+        """
+        self._read_answer()
+        if self._descriptor is None:
+            self.returncode = self._template.process.wait(timeout)
+            return self.returncode
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        if not poll.poll(None if timeout is None else timeout * 1000):
+            raise subprocess.TimeoutExpired("a worker", timeout or 0.0)
+        return None
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal; none if it has ended."""
+        self._read_answer()
+        if self._descriptor is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._descriptor, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def _read_answer(self) -> None:
+        """Wait until it has been started, or its template has ended."""
+        if self._answer.fileno() < 0:
+            return
+        with self._answer, suppress(OSError):
+            message, descriptors = socket.recv_fds(self._answer, _MESSAGE, 1)[:2]
+            if message:
+                self._pid, self._descriptor = int(message), descriptors[0]
+
+    def __del__(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._answer.close()
+
+
+def can_fork() -> bool:
+    """Return True where a Python with numpy can be forked, and its forks be told from later processes: on Linux."""
+    if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return False
+    return True
+
+
+def serve(main: Callable[[], None]) -> NoReturn:
+    """Import what workers need, then fork for each request that comes through standard input, until it ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who ignores it, as daemons do, would pass that on
+    control = socket.socket(fileno=os.dup(0))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    _import_modules()
+    warnings.filterwarnings("ignore", category=DeprecationWarning)  # numpy's threads are made for forks
+    while True:
+        message, descriptors = socket.recv_fds(control, _MESSAGE, 3)[:2]
+        if not message:
+            os._exit(0)
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            _become_worker(descriptors)
+            main()
+            os._exit(0)
+        try:
+            with socket.socket(fileno=descriptors[2]) as answer:
+                descriptor = os.pidfd_open(pid)  # it is not waited for until now: the pid is still its own
+                socket.send_fds(answer, [b"%d" % pid], [descriptor])
+                os.close(descriptor)
+        except OSError:  # who asked is gone
+            os.kill(pid, signal.SIGKILL)
+            os._exit(1)
+        for descriptor in descriptors[:2]:
+            os.close(descriptor)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def _import_modules() -> None:
+    import pynwb  # noqa: F401
+
+    import nwbpipe.project.execute._run_job  # noqa: F401
+
+
+def _become_worker(descriptors: Sequence[int]) -> None:
+    """Make a fork what a worker is that was started by itself: its session, streams and random numbers."""
+    import numpy as np
+
+    os.setsid()
+    os.dup2(descriptors[0], 0)
+    os.dup2(descriptors[1], 1)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    np.random.seed()
