@@ -19,6 +19,7 @@ BENCHES = (
     "conversion",
     "writing",
     "s3",
+    "video",
     "tools",
     "photometry",
     "electrophysiology",

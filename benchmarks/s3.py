@@ -32,12 +32,12 @@ UNCACHED = "h5py + fsspec, no cache"
 
 def run(folder: Path, *, quick: bool) -> None:
     with start_counting_server() as traffic:
-        client = _bucket()
+        client = open_bucket()
         _commit(folder, client, traffic, [GB // 50, GB // 10] if quick else [GB // 10, GB, 4 * GB], 1 if quick else 5)
         _opening(folder, client, traffic, GB // 20 if quick else GB // 2)
 
 
-def _bucket() -> Any:
+def open_bucket() -> Any:
     from nwbpipe.stores.s3 import connect
 
     client = connect()

@@ -12,9 +12,8 @@ from typing import Literal, NamedTuple
 from nwbpipe.disk import open_regular
 from nwbpipe.errors import SourceError
 from nwbpipe.files import read_stat
-from nwbpipe.stores import CachedFile, is_junk, is_remote, open_location
+from nwbpipe.stores import RangeReader, is_junk, is_remote, open_location
 
-_PIECE = 2**24
 RawIdentity = Literal["full", "stat"]
 
 
@@ -97,14 +96,12 @@ def leads_outside(folder: Path | str, name: str) -> bool:
 
 
 def hash_file(path: Path | str) -> str:
-    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits; blocks of a remote file are cached."""
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits; of a remote file nothing is kept on this disk."""
     if is_remote(path):
         store, name = open_location(path)
-        hasher = hashlib.sha256()
-        with CachedFile(store.open_ranged(name), str(path)) as cached:
-            for offset in range(0, cached.size, _PIECE):
-                hasher.update(cached.read_at(_PIECE, offset))
-        return hasher.hexdigest()
+        remote = store.open_ranged(name)
+        remote.reads_ahead = True
+        return hashlib.file_digest(RangeReader(remote), "sha256").hexdigest()
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

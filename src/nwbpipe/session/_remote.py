@@ -17,7 +17,7 @@ from nwbpipe.files import RemoteState
 from nwbpipe.provenance import IdentityCache, IdentityResult, RemoteStat
 from nwbpipe.session._reader import SessionReader, read_nwb_version
 from nwbpipe.session._session_file import ServedFile, SessionChange, SessionFile, retry_after_conflicts
-from nwbpipe.stores import CachedFile, RangeServer, Stage, open_location
+from nwbpipe.stores import ByteSource, CachedFile, RangedFile, RangeServer, Stage, open_location
 from nwbpipe.stores.s3 import canonical_url, public_url
 
 T = TypeVar("T")
@@ -153,10 +153,10 @@ class RemoteSessionFile(SessionFile):
         stand_in = scratch / (self.name or "session.nwb")
         stand_in.write_bytes(_STAND_IN % str(self).encode())
         with ExitStack() as stack:
-            sources: list[CachedFile] = [stack.enter_context(files.cache_for_tool(self._url))]
+            sources: list[ByteSource] = [stack.enter_context(files.cache_for_tool(self._url))]
             paths = {}
             for number, name in enumerate(sorted(media), start=1):
-                sources.append(stack.enter_context(self._open_media(name)))
+                sources.append(self._open_media(name))
                 folder = scratch / "media" / str(number)
                 folder.mkdir(parents=True, exist_ok=True)
                 path = folder / name.rpartition("/")[2]
@@ -173,15 +173,20 @@ class RemoteSessionFile(SessionFile):
         if server.failure is not None:
             raise server.failure
 
-    def _open_media(self, name: str) -> CachedFile:
-        """Open an external file, which lies below the folder of this one, to be read by ranges."""
+    def _open_media(self, name: str) -> RangedFile:
+        """Open an external file, which lies below the folder of this one, to be read by ranges.
+
+        A video is read once, in order, and may be larger than the disk: nothing of it is kept there.
+        """
         store, _ = open_location(self._url)
         try:
-            return CachedFile(store.open_ranged(name), store.location(name))
+            media = store.open_ranged(name)
         except NwbpipeError as error:
             msg = f"the external file {name} can't be read: {error.problem.what}"
             hint = "put it back beside the session file, below its folder"
             raise InputError(msg, where=str(self), found=name, hint=hint) from error
+        media.reads_ahead = True
+        return media
 
 
 def _stat_of(state: RemoteState) -> RemoteStat:

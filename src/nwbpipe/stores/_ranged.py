@@ -39,12 +39,17 @@ class RangedFile:
         What the store keeps beside the bytes; empty where it keeps nothing.
     failure : NwbpipeError or None
         First error of a read. HDF5 may hide it from its caller: look at it before you believe what was read.
+    reads_ahead : bool
+        Whether a read that goes on where the last request ended fetches some blocks more: for what is read in order.
+        False by default.
 
     Raises
     ------
     FileAccessError
         If the file does not exist or can't be read.
     """
+
+    reads_ahead = False
 
     def __init__(self, store: Store, path: str) -> None:
         entry = store.stat(path)
@@ -60,6 +65,7 @@ class RangedFile:
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         if start:
             self._blocks[0] = start
+        self._next = -1  # block after the last that was fetched
         self._lock = threading.RLock()
 
     @property
@@ -108,10 +114,13 @@ class RangedFile:
 
     def _fetch_blocks(self, first: int, end: int) -> None:
         """Fetch the missing blocks from `first` on, and below `end`, with one request."""
+        if self.reads_ahead and first == self._next:
+            end = -(-self.size // BLOCK)
         last = first + 1
         while last < min(end, first + _AT_ONCE) and last not in self._blocks:
             last += 1
         data = self.fetch(first * BLOCK, min(last * BLOCK, self.size))
+        self._next = last
         for number in range(first, last):
             start = (number - first) * BLOCK
             self._blocks[number] = data[start : start + BLOCK]
