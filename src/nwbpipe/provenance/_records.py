@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -166,11 +167,16 @@ class RunRecord:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as JSON values (times as ISO 8601 text in UTC)."""
-        values = asdict(self)
+        return deepcopy(self.list_values())
+
+    def list_values(self) -> dict[str, Any]:
+        """Return the same, to be read: its lists and mappings are the record's own."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        for name in ("inputs", "outputs"):
+            values[name] = [vars(item) for item in values[name]]
+        values["sources"] = list(values["sources"])
         values["started"] = format_time(self.started)
         values["ended"] = format_time(self.ended)
-        for name in ("inputs", "outputs", "sources"):
-            values[name] = list(values[name])
         values["superseded"] = self.superseded
         return values
 

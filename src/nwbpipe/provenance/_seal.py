@@ -16,7 +16,7 @@ _UNBOUND = ("superseded", "superseded_by", "record_digest", "doubt")  # a later 
 
 def compute_record_digest(record: RunRecord) -> str:
     """Return the digest of a record: of all its values but `superseded_by`."""
-    values = {name: value for name, value in record.as_dict().items() if name not in _UNBOUND}
+    values = {name: value for name, value in record.list_values().items() if name not in _UNBOUND}
     return digest(canonical_json({"format": _FORMAT, **values}))
 
 

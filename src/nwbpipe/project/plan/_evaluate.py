@@ -17,7 +17,7 @@ from nwbpipe.project.plan._inputs import StepRun, complete_params, expand_runs, 
 from nwbpipe.project.plan._state import CONVERT, SOUND, SessionOffer, SessionPlan, State, StepState
 from nwbpipe.project.plan._tools import ToolFacts, explain_staleness
 from nwbpipe.project.state import FileStats
-from nwbpipe.provenance import IdentityCache, RunRecord, find_current_record
+from nwbpipe.provenance import Identity, IdentityCache, RunRecord, find_current_record, own_name
 from nwbpipe.run import StoredArtefact, compute_key, describe_differences
 from nwbpipe.session import CURATION, NwbObject, SessionFile, Snapshot, retry_after_conflicts
 
@@ -186,6 +186,18 @@ class _StepEvaluator:
         self.given_paths = [o.path for record in current if record.processor == CURATION for o in record.outputs]
         self.cache = IdentityCache()
         self.identities: dict[str, str | None] = {}
+        self.hashed = self._identify_recorded(current) if may_hash else {}
+
+    def _identify_recorded(self, records: Sequence[RunRecord]) -> dict[str, Identity]:
+        """Return the identities of what the runs read and wrote, by one opening of the file for all of them."""
+        paths = {item.path for record in records for item in record.inputs if item.identity and not item.is_artefact}
+        paths |= {own_name(item.path) for record in records for item in record.outputs if item.identity}
+        ordered = sorted(paths)
+        try:
+            found = self.cache.identify_all(self.session.file, ordered) if ordered else []
+        except NwbpipeError:  # of one of them: each is asked for by itself, and says it
+            return {}
+        return dict(zip(ordered, found, strict=True))
 
     def evaluate_step(self, step: Step, earlier: Sequence[StepState]) -> list[StepState]:
         """Return the states of a step's runs, given the states of the earlier steps."""
@@ -344,7 +356,9 @@ class _StepEvaluator:
 
     def _identify_object(self, path: str) -> str | None:
         file = self.session.file
-        identity = self.cache.identify(file, path) if self.may_hash else self.cache.look_up(file, path)
+        identity = self.hashed.get(path) or (
+            self.cache.identify(file, path) if self.may_hash else self.cache.look_up(file, path)
+        )
         if identity is None:
             return None
         self.result.files |= self.cache.list_dependencies(file, path)
