@@ -152,6 +152,9 @@ class _Watch:
     is_installed = False
 
 
+_FORKING = ("nwbpipe.files._screening", "nwbpipe.machine._forked")
+
+
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if _Watch.roots is None:
         return
@@ -164,7 +167,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
         for path in arguments[:2] if event in ("os.rename", "os.link", "os.symlink") else arguments[:1]:
             _refuse_outside(event, path)
     elif event in _STARTS:
-        if event != "os.fork" or sys._getframe(1).f_globals.get("__name__") != "nwbpipe.files._screening":
+        if event != "os.fork" or sys._getframe(1).f_globals.get("__name__") not in _FORKING:
             raise Broken(f"{event} {arguments!r:.200}")
     elif event == "socket.connect":
         raise Broken(f"a connection to {arguments[1]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 from nwbpipe.errors import DamagedFileError, FileAccessError, UnsafeFileError
-from nwbpipe.files import FileCondition, inspect_file, repack, require_safe, transaction
+from nwbpipe.files import FileCondition, inspect_file, repack, require_safe, screen, transaction
 from nwbpipe.files import _screening as screening
+from nwbpipe.machine import _forked
 
 
 @pytest.fixture
@@ -212,7 +214,7 @@ def test_a_file_is_looked_at_once(data: Path, monkeypatch: pytest.MonkeyPatch) -
         walks.append(path)
         return screening.walk(path)
 
-    monkeypatch.setattr(screening, "_may_fork", lambda: True)
+    monkeypatch.setattr(screening, "may_fork", lambda: True)
     monkeypatch.setattr(screening, "_walk_in_fork", walk)
     require_safe(data)
     with transaction(data) as file:
@@ -225,8 +227,47 @@ def test_a_file_is_looked_at_once(data: Path, monkeypatch: pytest.MonkeyPatch) -
     assert walks == [data]
 
 
+def test_many_files_are_looked_at_in_a_few_forks(
+    data: Path, tmp_path: Path, secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screening, "may_fork", lambda: True)
+    monkeypatch.setattr(_forked, "may_fork", lambda: True)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    good, bad, pipe = (data.with_name(f"{name}.h5") for name in ("good", "bad", "pipe"))
+    shutil.copyfile(data, good)
+    shutil.copyfile(data, bad)
+    with h5py.File(bad, "r+") as file:
+        external_storage(file["acquisition/position"], secret)
+    os.mkfifo(pipe)
+    screen([bad, pipe, tmp_path / "missing.h5", good, data])
+    monkeypatch.setattr(screening, "_walk_in_fork", None)
+    require_safe(good)
+    require_safe(data)
+    monkeypatch.undo()
+    with pytest.raises(UnsafeFileError, match="bad"):
+        require_safe(bad)
+
+
+def test_a_file_that_ends_a_fork_leaves_the_others_to_be_looked_at(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screening, "may_fork", lambda: True)
+    monkeypatch.setattr(_forked, "may_fork", lambda: True)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    copies = [shutil.copyfile(data, tmp_path / f"{number}.h5") for number in range(3)]
+    walk = screening.walk
+    monkeypatch.setattr(
+        screening, "walk", lambda path: os.kill(os.getpid(), 9) if path.name == "1.h5" else walk(path)
+    )
+    screen(copies)
+    assert [screening.is_self_contained(path) for path in copies] == [True, False, False]
+    with pytest.raises(DamagedFileError, match="Killed"):
+        require_safe(copies[1])
+    require_safe(copies[2])
+
+
 def test_a_reader_that_crashes_or_hangs_harms_nobody(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screening, "_may_fork", lambda: True)
+    monkeypatch.setattr(screening, "may_fork", lambda: True)
     for act, told in ((lambda _: os.kill(os.getpid(), 9), "Killed"), (lambda _: time.sleep(60), "no end")):
         monkeypatch.setattr(screening, "TIMEOUT", 0.5)
         monkeypatch.setattr(screening, "walk", act)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nwbpipe.machine import _forked
 from nwbpipe.project import Project
-from nwbpipe.project.plan import Planner
+from nwbpipe.project.plan import Planner, _describe
 from nwbpipe.project.state import Index, RunObject
 from nwbpipe.stores import StoreEntry
 
@@ -96,3 +98,29 @@ def test_the_end_of_a_run_reads_nothing_of_other_sessions(planner: Planner, monk
     assert (plan.steps[0].state, plan.steps[0].reason) == ("failed", "of m1/s1")
     assert listed == ["runs/failed/m1/s1"]
     assert {kind: len(names or "all") for kind, names in asked} == {"failure": 1, "spec": 1}
+
+
+def test_forks_find_the_states_that_one_process_finds(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions, problems = planner.list_sessions()
+    plans = planner.make_plans(sessions)
+    specs = planner.index.load("spec")
+    planner.index.path.unlink()
+    fresh = Project(planner.project.folder).planner
+    monkeypatch.setattr(_forked, "may_fork", lambda: True)
+    monkeypatch.setattr(_describe, "_FEW", 0)
+    monkeypatch.setattr(_describe, "_describe_session", refuse_here(_describe._describe_session))
+    monkeypatch.setattr(fresh, "_evaluate_for_index", refuse_here(fresh._evaluate_for_index))
+    assert fresh.list_sessions() == (sessions, problems)
+    assert fresh.make_plans(sessions) == plans
+    assert fresh.index.load("spec") == specs
+
+
+def refuse_here(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function be called in forks of this process alone."""
+    here = os.getpid()
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        assert os.getpid() != here
+        return function(*arguments, **options)
+
+    return call

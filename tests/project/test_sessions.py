@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from nwbpipe import errors
 from nwbpipe.converters import summarize_spec
 from nwbpipe.project import Session, find_sessions, load_project
-from nwbpipe.project._sessions import restrict
+from nwbpipe.project._sessions import Description, restrict
 
 HEAD = """\
 nwbpipe = 1
@@ -31,9 +31,13 @@ def spec(folder: Path, subject: str, session: str, sex: str = "F") -> Path:
     return path
 
 
-def describe(path: Path) -> tuple[str, str, Mapping[str, str]]:
-    found = summarize_spec(path)
-    return found.subject_id, found.session_id, found.fields
+def describe(paths: Sequence[Path | str]) -> Iterator[Description | errors.NwbpipeError]:
+    for path in paths:
+        try:
+            found = summarize_spec(path)
+            yield found.subject_id, found.session_id, found.fields
+        except errors.NwbpipeError as error:
+            yield error
 
 
 def found(tmp_path: Path, pattern: str = "**/session.yaml") -> list[Session]:

@@ -29,7 +29,7 @@ from nwbpipe.files._remote import (
 )
 from nwbpipe.files._remote_transaction import remote_transaction
 from nwbpipe.files._repack import repack
-from nwbpipe.files._screening import open_safe, require_safe, require_safe_remote
+from nwbpipe.files._screening import open_safe, require_safe, require_safe_remote, screen
 from nwbpipe.files._sink import open_for_writing
 from nwbpipe.files._texts import iter_texts, read_texts
 from nwbpipe.files._transaction import transaction
@@ -92,6 +92,7 @@ __all__ = [
     "s3_orphans",
     "s3_state",
     "s3_upload",
+    "screen",
     "soft_links",
     "transaction",
     "translate_damage",

@@ -12,10 +12,9 @@ import json
 import os
 import select
 import signal
-import sys
-import threading
 import time
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
@@ -24,9 +23,10 @@ from typing import Any
 import h5py
 
 from nwbpipe.disk import refuse_special
-from nwbpipe.errors import DamagedFileError, UnsafeFileError
+from nwbpipe.errors import DamagedFileError, NwbpipeError, UnsafeFileError
 from nwbpipe.files._dangers import Danger, DangerFinder
 from nwbpipe.files._fresh_stat import read_stat
+from nwbpipe.machine import map_forked, may_fork
 
 MEMORY = 2 * 2**30  # bytes that the walk may take
 TIMEOUT = 60.0  # seconds
@@ -55,7 +55,40 @@ def require_safe(path: Path) -> None:
     state = state_of(path)
     if state is None or _screened.get(str(path)) == state:
         return
-    report = _walk_in_fork(path) if _may_fork() else walk(path)
+    _judge(path, state, _walk_in_fork(path) if may_fork() else walk(path))
+
+
+def screen(paths: Sequence[Path]) -> None:
+    """Look at local files as `require_safe` will, which then finds it done: in a fork a core, not a file.
+
+    What is wrong with a file is said by `require_safe`.
+    """
+    if not may_fork():
+        return
+    states: dict[Path, _State] = {}
+    for path in (path.resolve() for path in paths):
+        state = state_of(path)
+        if state is not None and path.is_file() and _screened.get(str(path)) != state:
+            states[path] = state
+    unknown = list(states)
+    reports = map_forked(_walk_limited, unknown, instead=_leave, timeout_s=TIMEOUT)
+    for path, report in zip(unknown, reports, strict=True):
+        with suppress(NwbpipeError):
+            _judge(path, states[path], report)
+
+
+def _leave(_: Path) -> dict[str, Any]:
+    """Find nothing in a file, on whose neighbour a fork has ended: it will be looked at by itself."""
+    return {}
+
+
+def _walk_limited(path: Path) -> dict[str, Any]:
+    _limit_memory()
+    return walk(path)
+
+
+def _judge(path: Path, state: _State, report: dict[str, Any]) -> None:
+    """Count a file as safe in a state, or raise what a walk has found."""
     if report.get("dangers"):
         raise unsafe_error(str(path), [Danger(*danger) for danger in report["dangers"]])
     if "crash" in report:
@@ -129,11 +162,6 @@ def walk(path: Path) -> dict[str, Any]:
         return {"crash": f"{type(error).__name__}: {error}"}
 
 
-def _may_fork() -> bool:
-    """Return True where a fork is safe: h5py holds its own lock over one; other threads may hold others."""
-    return sys.platform == "linux" and threading.active_count() == 1
-
-
 def _walk_in_fork(path: Path) -> dict[str, Any]:
     readable, writable = os.pipe()
     with warnings.catch_warnings():
@@ -143,8 +171,7 @@ def _walk_in_fork(path: Path) -> dict[str, Any]:
         try:
             os.close(readable)
             faulthandler.disable()  # if it crashes, its parent says so
-            _limit_memory()
-            answer = json.dumps(walk(path)).encode()
+            answer = json.dumps(_walk_limited(path)).encode()
             while answer:
                 answer = answer[os.write(writable, answer) :]
         finally:

@@ -19,7 +19,8 @@ logger = logging.getLogger("nwbpipe")
 
 Place = Path | str  # a path on this machine, or a URL
 # Returns (subject_id, session_id, fields) of a spec or file.
-Describe = Callable[[Place], tuple[str, str, Mapping[str, str]]]
+Description = tuple[str, str, Mapping[str, str]]
+Describe = Callable[[Sequence[Place]], Iterable[Description | NwbpipeError]]
 # Returns the files of a store that is not on this machine, below a folder.
 Listing = Callable[[Store, str], Iterable[StoreEntry]]
 
@@ -65,7 +66,7 @@ def find_sessions(
     ----------
     project : ProjectSpec
     describe : callable
-        Returns subject_id, session_id and fields of a spec or file.
+        Yields subject_id, session_id and fields of each of some specs or files; or why it can't be read.
     listing : callable
         Lists a store that is not on this machine.
 
@@ -83,13 +84,14 @@ def find_sessions(
     """
     sessions: list[Session] = []
     problems: list[Problem] = []
-    for path in _find_matches(project, listing):
-        try:
-            subject_id, session_id, fields = describe(path)
-        except NwbpipeError as error:
-            details = "; ".join(problem.what for problem in error.problems) or error.problem.found
-            problems.append(Problem(error.problem.what, str(path), found=details, hint=error.problem.hint))
+    matches = _find_matches(project, listing)
+    for path, description in zip(matches, describe(matches), strict=True):
+        if isinstance(description, NwbpipeError):
+            details = "; ".join(problem.what for problem in description.problems) or description.problem.found
+            first = description.problem
+            problems.append(Problem(first.what, str(path), found=details, hint=first.hint))
             continue
+        subject_id, session_id, fields = description
         if project.output is None:
             sessions.append(Session(subject_id, session_id, None, path, fields))
         else:
@@ -218,3 +220,11 @@ def _filter_by_condition(sessions: Sequence[Session], condition: str) -> list[Se
     finally:
         database.close()
     return [sessions[n] for n in sorted(n for (n,) in chosen)]
+
+
+def find_ignore_reason(project: ProjectSpec, session: Session, step: str) -> str | None:
+    """Return the reason why a step of a session is ignored; None if it is not."""
+    for rule in project.ignore:
+        if session.matches(rule.session) and any(fnmatchcase(step, pattern) for pattern in rule.steps):
+            return rule.reason or "ignored by nwbpipe.toml"
+    return None

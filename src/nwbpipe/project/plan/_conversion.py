@@ -191,3 +191,10 @@ def _list_remote_files(url: str, file_stats: FileStats) -> dict[str, tuple[str, 
         for name, file_stat in stats.items()
         if file_stat is not None
     }
+
+
+def apply_failure(conversion: ConversionState, failed: Sequence[tuple[str, str, str]]) -> ConversionState:
+    """Return the state "failed" where the last failed run is of the key that would be computed now."""
+    if conversion.ready and failed and failed[-1][0] == conversion.key:
+        return ConversionState("failed", failed[-1][1], True, conversion.key, conversion.changes, conversion.rebuild)
+    return conversion

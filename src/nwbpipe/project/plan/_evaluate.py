@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nwbpipe.errors import InputError, NwbpipeError
 from nwbpipe.processors import Artefact, BoundInput
-from nwbpipe.project._sessions import Session
+from nwbpipe.project._sessions import Session, find_ignore_reason
 from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project.plan._changes import describe_changes, describe_taken_names
-from nwbpipe.project.plan._conversion import ConversionState, SpecContent, evaluate_conversion
+from nwbpipe.project.plan._conversion import ConversionState, SpecContent, apply_failure, evaluate_conversion
 from nwbpipe.project.plan._inputs import StepRun, complete_params, expand_runs, find_absent_input
 from nwbpipe.project.plan._state import CONVERT, SOUND, SessionOffer, SessionPlan, State, StepState
 from nwbpipe.project.plan._tools import ToolFacts, explain_staleness
@@ -105,7 +104,7 @@ def evaluate(
         conversion = _ignore_conversion(project, session) or evaluate_conversion(
             spec, file_exists, find_current_record(content.records, CONVERT), file_stats, limit=limit
         )
-        conversion = _apply_failure(conversion, failures.get(CONVERT, ()))
+        conversion = apply_failure(conversion, failures.get(CONVERT, ()))
         result.conversion = conversion
         result.files |= set(spec.files)
         states.append(_make_conversion_state(session, conversion, content, failures.get(CONVERT, ())))
@@ -133,20 +132,6 @@ def _read_content(path: Path | str) -> _FileContent:
 def _ignore_conversion(project: ProjectSpec, session: Session) -> ConversionState | None:
     reason = find_ignore_reason(project, session, CONVERT)
     return None if reason is None else ConversionState("ignored", reason)
-
-
-def find_ignore_reason(project: ProjectSpec, session: Session, step: str) -> str | None:
-    """Return the reason why a step of a session is ignored; None if it is not."""
-    for rule in project.ignore:
-        if session.matches(rule.session) and any(fnmatch.fnmatchcase(step, pattern) for pattern in rule.steps):
-            return rule.reason or "ignored by nwbpipe.toml"
-    return None
-
-
-def _apply_failure(conversion: ConversionState, failed: Sequence[tuple[str, str, str]]) -> ConversionState:
-    if conversion.ready and failed and failed[-1][0] == conversion.key:
-        return ConversionState("failed", failed[-1][1], True, conversion.key, conversion.changes, conversion.rebuild)
-    return conversion
 
 
 def _make_conversion_state(

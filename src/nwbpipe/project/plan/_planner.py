@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from nwbpipe.project._sessions import Session, find_sessions
 from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project.plan._artefact_state import evaluate_artefact, offer_folders
 from nwbpipe.project.plan._conversion import SpecContent, list_raw_files, read_spec_content
+from nwbpipe.project.plan._describe import describe_sessions, map_sessions
 from nwbpipe.project.plan._evaluate import Artefacts, Evaluation, Failures, evaluate
 from nwbpipe.project.plan._state import SessionOffer, SessionPlan, StepState
 from nwbpipe.project.plan._tools import ToolFacts, collect_facts, format_facts, read_tool_settings
@@ -23,7 +24,7 @@ from nwbpipe.project.state import FileStats, Index, Leases, RunStore, Stats
 from nwbpipe.project.state._index import are_settled
 from nwbpipe.provenance import canonical_json, digest
 from nwbpipe.run import MODELS, PROJECT, StoredArtefact
-from nwbpipe.session import SessionFile, SessionReader
+from nwbpipe.session import SessionFile
 from nwbpipe.stores import open_store
 
 QUICK = 64 * 2**20  # bytes: a status hashes no larger files
@@ -71,14 +72,20 @@ class Planner:
             indexed[name] = subject, session, fields_by_place[name]
         fresh: list[tuple[str, str, Any, Any]] = []
 
-        def describe(path: Path | str) -> tuple[str, str, Mapping[str, str]]:
-            if str(path) in indexed:
-                subject, session, fields = indexed[str(path)]
-                return subject, session, fields
-            subject, session, fields, files = _describe_session(path, self.project)
-            fields = {intern(name): intern(value) for name, value in fields.items()}
-            fresh.append((str(path), "", self.file_stats.stats(files), [subject, session, fields]))
-            return subject, session, fields
+        def describe(paths: Sequence[Path | str]) -> Iterator[tuple[str, str, Mapping[str, str]] | NwbpipeError]:
+            described = iter(describe_sessions([path for path in paths if str(path) not in indexed], self.project))
+            for path in paths:
+                if str(path) in indexed:
+                    yield indexed[str(path)]
+                    continue
+                description = next(described)
+                if isinstance(description, NwbpipeError):
+                    yield description
+                    continue
+                subject, session, read, files = description
+                fields = {intern(name): intern(value) for name, value in read.items()}
+                fresh.append((str(path), "", self.file_stats.stats(files), [subject, session, fields]))
+                yield subject, session, fields
 
         sessions = find_sessions(self.project, describe, self.file_stats.list_entries)
         self.index.store("session", fresh)
@@ -252,8 +259,8 @@ class Planner:
                 if context == contexts[key] and value["limit"] >= limit
             }  # fmt: skip
             fresh = []
-            for session in self.load_specs([session for session in part if session.key not in evaluated]):
-                value, stats = self._evaluate_anew(session, failures.get(session.key, {}), limit)
+            unknown = [session for session in part if session.key not in evaluated]
+            for session, (value, stats) in zip(unknown, self._evaluate_anew(unknown, failures, limit), strict=True):
                 evaluated[session.key] = value
                 if stats is not None:
                     fresh.append((session.key, contexts[session.key], stats, value))
@@ -268,8 +275,27 @@ class Planner:
             self.index.store(kind, fresh)
         return results
 
-    def _evaluate_anew(self, session: Session, failed: Failures, limit: int) -> tuple[dict[str, Any], Stats | None]:
-        """Return the states and offers of a session for the index, and the stats of its files if they may be kept."""
+    def _evaluate_anew(
+        self, sessions: Sequence[Session], failures: Mapping[str, Failures], limit: int
+    ) -> Iterator[tuple[dict[str, Any], Stats | None]]:
+        """Yield the states and offers of sessions for the index, and the stats of their files if they may be kept."""
+        fresh_specs: dict[str, Any] = {}
+
+        def evaluate_one(session: Session) -> tuple[dict[str, Any], Stats | None, dict[str, Any]]:
+            self._fresh_specs = {}
+            return *self._evaluate_for_index(session, failures.get(session.key, {}), limit), self._fresh_specs
+
+        _ = self.tools  # each fork is to know them
+        self._load_specs(sessions)
+        for value, stats, specs in map_sessions(evaluate_one, sessions, self.project):
+            fresh_specs |= specs
+            yield value, stats
+        self._fresh_specs = fresh_specs
+        self._store_specs()
+
+    def _evaluate_for_index(
+        self, session: Session, failed: Failures, limit: int
+    ) -> tuple[dict[str, Any], Stats | None]:
         old_stats = self.file_stats.stats(self._files(session))
         evaluation = self._evaluate(session, failed, limit)
         stats = self.file_stats.stats(evaluation.files)
@@ -309,15 +335,18 @@ class Planner:
         """
         for start in range(0, len(sessions), _AT_ONCE):
             part = sessions[start : start + _AT_ONCE]
-            names = [str(session.spec) for session in part if session.spec is not None]
-            self._specs = {**dict.fromkeys(names), **self.index.load_with_stats("spec", names)}
+            self._load_specs(part)
             yield from part
             self._store_specs()
-        self._specs = {}
+
+    def _load_specs(self, sessions: Sequence[Session]) -> None:
+        names = [str(session.spec) for session in sessions if session.spec is not None]
+        self._specs = {**dict.fromkeys(names), **self.index.load_with_stats("spec", names)}
 
     def _store_specs(self) -> None:
         fresh, self._fresh_specs = self._fresh_specs, {}
         self.index.store("spec", [(name, context, stats, value) for name, (context, value, stats) in fresh.items()])
+        self._specs = {}
 
     def read_spec(self, session: Session) -> SpecContent | None:
         """Return the content of a session's spec; None if the session has none."""
@@ -358,38 +387,3 @@ class Planner:
 def _summarize_artefact(state: StepState, artefact: StoredArtefact | None) -> tuple[str, bool, str, str]:
     """Return the part of an artefact's state that sessions, or a runner, depend on."""
     return state.state, state.ready, artefact.address if artefact else "", artefact.identity if artefact else ""
-
-
-def _describe_session(
-    path: Path | str, project: ProjectSpec
-) -> tuple[str, str, Mapping[str, str], Iterable[Path | str]]:
-    if not str(path).endswith(".nwb"):
-        from nwbpipe.converters import summarize_spec
-
-        summary = summarize_spec(path, stores=project.open_stores)
-        return summary.subject_id, summary.session_id, summary.fields, summary.files
-    fields = _read_fields(path)
-    subject = fields.get("subject_id") or "unknown"
-    name = str(path).replace("\\", "/").rpartition("/")[2].removesuffix(".nwb")
-    return _clean_name(subject), _clean_name(fields.get("session_id") or name), fields, [path]
-
-
-def _clean_name(text: str) -> str:
-    return "".join("_" if letter in '/\\:*?"<>|\0' else letter for letter in text).strip(". ") or "unknown"
-
-
-def _read_fields(path: Path | str) -> dict[str, str]:
-    import h5py
-
-    def read(reader: SessionReader) -> dict[str, str]:
-        fields: dict[str, str] = {}
-        for group in ("general/subject", "general"):
-            for name, item in reader.file.get(group, {}).items():
-                if isinstance(item, h5py.Dataset) and item.shape == () and h5py.check_string_dtype(item.dtype):
-                    fields[name] = item.asstr()[()]
-        for name in ("session_description", "session_start_time", "identifier"):
-            if name in reader.file:
-                fields[name] = reader.file[name].asstr()[()]
-        return fields
-
-    return SessionFile.at(path).read(read)
