@@ -172,13 +172,9 @@ class RunRecord:
     def list_values(self) -> dict[str, Any]:
         """Return the same, to be read: its lists and mappings are the record's own."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        for name in ("inputs", "outputs"):
-            values[name] = [vars(item) for item in values[name]]
-        values["sources"] = list(values["sources"])
-        values["started"] = format_time(self.started)
-        values["ended"] = format_time(self.ended)
-        values["superseded"] = self.superseded
-        return values
+        values |= {name: [vars(item) for item in values[name]] for name in ("inputs", "outputs")}
+        values |= {"sources": list(self.sources), "superseded": self.superseded}
+        return values | {name: format_time(values[name]) for name in ("started", "ended")}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunRecord:
