@@ -179,10 +179,10 @@ class _StepEvaluator:
         paths |= {own_name(item.path) for record in records for item in record.outputs if item.identity}
         ordered = sorted(paths)
         try:
-            found = self.cache.identify_all(self.session.file, ordered) if ordered else []
+            identities = self.cache.identify_all(self.session.file, ordered) if ordered else []
         except NwbpipeError:  # of one of them: each is asked for by itself, and says it
             return {}
-        return dict(zip(ordered, found, strict=True))
+        return dict(zip(ordered, identities, strict=True))
 
     def evaluate_step(self, step: Step, earlier: Sequence[StepState]) -> list[StepState]:
         """Return the states of a step's runs, given the states of the earlier steps."""
