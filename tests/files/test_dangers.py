@@ -266,6 +266,39 @@ def test_a_file_that_ends_a_fork_leaves_the_others_to_be_looked_at(
     require_safe(copies[2])
 
 
+def test_what_fails_in_no_expected_way_is_said_of_that_file_alone(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(screening, "may_fork", lambda: True)
+    monkeypatch.setattr(_forked, "may_fork", lambda: True)
+    copies = [shutil.copyfile(data, tmp_path / f"{number}.h5") for number in range(3)]
+    walk = screening.walk
+
+    def fail_once(path: Path) -> object:
+        if path.name == "1.h5":
+            raise AttributeError("of h5py")
+        return walk(path)
+
+    monkeypatch.setattr(screening, "walk", fail_once)
+    screen(copies)
+    assert [screening.is_self_contained(path) for path in copies] == [True, False, True]
+    with pytest.raises(DamagedFileError, match="without a word"):
+        require_safe(copies[1])
+
+
+def test_many_files_have_one_bound_of_memory(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_forked, "may_fork", lambda: True)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    held: list[bytearray] = []
+
+    def hold(_: Path) -> int:
+        held.append(bytearray(int(0.7 * screening.MEMORY)))
+        return len(held)
+
+    monkeypatch.setattr(screening, "walk", hold)
+    assert list(_forked.map_forked(screening._walk_limited, [data] * 3, instead=screening._leave)) == [1, {}, {}]
+
+
 def test_a_reader_that_crashes_or_hangs_harms_nobody(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(screening, "may_fork", lambda: True)
     for act, told in ((lambda _: os.kill(os.getpid(), 9), "Killed"), (lambda _: time.sleep(60), "no end")):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from nwbpipe.machine import _forked, map_forked, may_fork
@@ -78,7 +82,7 @@ def test_what_a_fork_leaves_is_done_here(end: Callable[[], object], monkeypatch:
 
 
 def test_what_can_not_be_sent_is_done_here() -> None:
-    answers = list(map_forked(lambda number: lambda: number, [1, 2]))
+    answers: list[Callable[[], int]] = list(map_forked(lambda number: lambda: number, [1, 2]))
     assert [answer() for answer in answers] == [1, 2]
 
 
@@ -111,3 +115,72 @@ def test_forks_end_with_who_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     for pid in started:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+class OddError(Exception):
+    """An error that can't be unpickled."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first + second)
+
+
+def test_an_error_keeps_its_type_and_traceback() -> None:
+    def fail(_: int) -> None:
+        raise OddError("a", "b")
+
+    with pytest.raises(OddError, match="ab") as raised:
+        list(map_forked(fail, ITEMS))
+    assert [entry.name for entry in raised.traceback][-1] == "fail"
+
+
+def test_what_can_not_be_forked_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
+    fork = os.fork
+    forks: list[int] = []
+
+    def fork_once() -> int:
+        if forks:
+            raise BlockingIOError("too many processes")
+        forks.append(pid := fork())
+        return pid
+
+    monkeypatch.setattr(os, "fork", fork_once)
+    pids = list(map_forked(lambda _: os.getpid(), range(6)))
+    assert pids == [forks[0], HERE, HERE] * 2
+
+
+def test_a_parent_that_ignores_the_end_of_children_has_all_answers() -> None:
+    old = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert list(map_forked(square, ITEMS)) == [square(number) for number in ITEMS]
+    finally:
+        signal.signal(signal.SIGCHLD, old)
+
+
+def test_forks_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    code = """
+import os, sys, time
+from nwbpipe.machine import map_forked
+def work(number):
+    with open(sys.argv[1], "a") as file:
+        print(os.getpid(), file=file, flush=True)
+    time.sleep(120)
+list(map_forked(work, [1]))
+"""
+    note = tmp_path / "pids"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(note)])
+    try:
+        pid = int(wait_for(lambda: note.is_file() and note.read_text().strip()))
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    """Return what a condition returns when it is true; fail after a minute."""
+    end = time.monotonic() + 60
+    while not (value := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return value

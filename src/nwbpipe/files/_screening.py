@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import astuple
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from nwbpipe.disk import refuse_special
 from nwbpipe.errors import DamagedFileError, NwbpipeError, UnsafeFileError
 from nwbpipe.files._dangers import Danger, DangerFinder
 from nwbpipe.files._fresh_stat import read_stat
-from nwbpipe.machine import map_forked, may_fork
+from nwbpipe.machine import end_with, map_forked, may_fork
 
 MEMORY = 2 * 2**30  # bytes that the walk may take
 TIMEOUT = 60.0  # seconds
@@ -163,6 +164,7 @@ def walk(path: Path) -> dict[str, Any]:
 
 
 def _walk_in_fork(path: Path) -> dict[str, Any]:
+    parent = os.getpid()
     readable, writable = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # threads of BLAS, which hold none of our locks
@@ -171,6 +173,7 @@ def _walk_in_fork(path: Path) -> dict[str, Any]:
         try:
             os.close(readable)
             faulthandler.disable()  # if it crashes, its parent says so
+            end_with(parent)
             answer = json.dumps(_walk_limited(path)).encode()
             while answer:
                 answer = answer[os.write(writable, answer) :]
@@ -186,7 +189,9 @@ def _walk_in_fork(path: Path) -> dict[str, Any]:
         os.close(readable)
         if not ended:
             os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
+        status = 0
+        with suppress(ChildProcessError):  # whoever started us ignores SIGCHLD: how it ended is not known
+            _, status = os.waitpid(pid, 0)
     if not ended:
         return {"crash": f"no end within {TIMEOUT:g} s"}
     if os.WIFSIGNALED(status):
@@ -195,8 +200,9 @@ def _walk_in_fork(path: Path) -> dict[str, Any]:
     return report
 
 
+@cache  # a fork that walks over many files has one bound for all
 def _limit_memory() -> None:
-    """Bound what this process may take beyond what it has, and its CPU time."""
+    """Bound what this process may take beyond what it has."""
     import resource
 
     with suppress(OSError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import os
 import signal
@@ -10,13 +11,13 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
 def may_fork() -> bool:
@@ -31,7 +32,9 @@ def map_forked(
     instead: Callable[[T], R] | None = None,
     timeout_s: float | None = None,
 ) -> Iterator[R]:
-    """Yield what a function returns for each item, in their order; what it raises is raised here.
+    """Yield what a function returns for each item, in their order.
+
+    What it raises is raised here, with its traceback: it is called here again for the item.
 
     Parameters
     ----------
@@ -39,8 +42,8 @@ def map_forked(
         It is called in a fork of this process: what it changes in memory is lost. What it returns is pickled.
     items : sequence
     instead : callable, optional
-        It is called here for an item whose fork ended or hung, for those that this fork had left, and where there can
-        be no fork; `function` by default.
+        It is called here for an item of which a fork raised an error, or returned what can't be pickled, ended or
+        hung, for those that this fork had left, and where there can be no fork; `function` by default.
     timeout_s : float, optional
         Seconds after which an item counts as hung.
     """
@@ -48,11 +51,13 @@ def map_forked(
     count = min(len(os.sched_getaffinity(0)), len(items)) if may_fork() else 0
     forks: list[tuple[int, Connection]] = []
     try:
-        for number in range(count):
-            forks.append(_start(function, items[number::count], [answers for _, answers in forks]))
+        with suppress(OSError):  # no more processes or memory: what a fork would have done is done here
+            for number in range(count):
+                forks.append(_start(function, items[number::count], [answers for _, answers in forks]))
         for number, item in enumerate(items):
-            answer = _receive(*forks[number % count], timeout_s) if count else None
-            yield here(item) if answer is None else answer()
+            place = number % count if count else 0
+            answer = _receive(*forks[place], timeout_s) if place < len(forks) else None
+            yield here(item) if answer is None else answer[0]
     finally:
         for pid, answers in forks:
             _end(pid, answers)
@@ -60,6 +65,7 @@ def map_forked(
 
 def _start(function: Callable[[T], R], items: Sequence[T], others: Sequence[Connection]) -> tuple[int, Connection]:
     """Start a fork that sends what the function returns for each item, and ends when nobody listens."""
+    parent = os.getpid()
     answers, sender = Pipe(duplex=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # threads of BLAS, which hold none of our locks
@@ -68,36 +74,40 @@ def _start(function: Callable[[T], R], items: Sequence[T], others: Sequence[Conn
         try:
             faulthandler.disable()  # if it crashes, its parent goes on
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            end_with(parent)
             for connection in (answers, *others):
                 connection.close()
             for item in items:
                 try:
-                    answer: Any = partial(_give, function(item))
-                except Exception as error:
-                    answer = partial(_raise, error)
-                sender.send(answer)
+                    sender.send((function(item),))
+                except Exception:  # pickled, an error may lose its type, and loses its traceback
+                    sender.send(None)
         finally:
             os._exit(0)
     sender.close()
     return pid, answers
 
 
-def _give(value: T) -> T:
-    return value
+def end_with(parent: int) -> None:
+    """Let the kernel kill this fork when its parent ends in any way: what it computes may take hours."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
-def _raise(error: Exception) -> NoReturn:
-    raise error
-
-
-def _receive(pid: int, answers: Connection, timeout_s: float | None) -> Callable[[], Any] | None:
-    """Return what gives or raises the next answer of a fork; None if it hangs or has ended without one."""
+def _receive(pid: int, answers: Connection, timeout_s: float | None) -> tuple[Any] | None:
+    """Return the next answer of a fork; None if it raised an error, hangs, or has ended without one."""
     if answers.closed:
         return None
-    with suppress(EOFError, OSError):
+    try:
         if answers.poll(timeout_s):
-            answer: Callable[[], Any] = answers.recv()
+            answer: tuple[Any] | None = answers.recv()
             return answer
+    except (EOFError, OSError):
+        pass
+    except Exception:  # the answer, read to its end, can't be unpickled
+        return None
     _end(pid, answers)
     return None
 
@@ -107,4 +117,5 @@ def _end(pid: int, answers: Connection) -> None:
         answers.close()
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        with suppress(ChildProcessError):  # whoever started us ignores SIGCHLD: the kernel has waited for it
+            os.waitpid(pid, 0)
