@@ -115,6 +115,22 @@ def test_forks_find_the_states_that_one_process_finds(planner: Planner, monkeypa
     assert fresh.index.load("spec") == specs
 
 
+def test_what_changes_while_others_are_described_is_described_again(
+    planner: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, describe = planner.project.folder / "raw/s0/session.yaml", _describe.map_sessions
+
+    def describe_ahead(*arguments: Any) -> Iterator[Any]:  # as forks do
+        descriptions = list(describe(*arguments))
+        spec.write_text(spec.read_text().replace('"s0"', '"later"'))
+        return iter(descriptions)
+
+    monkeypatch.setattr(_describe, "map_sessions", describe_ahead)
+    assert [session.session_id for session in planner.list_sessions()[0]] == ["s0", "s1", "s2"]
+    monkeypatch.undo()
+    assert {session.session_id for session in planner.list_sessions()[0]} == {"later", "s1", "s2"}
+
+
 def refuse_here(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function be called in forks of this process alone."""
     here = os.getpid()

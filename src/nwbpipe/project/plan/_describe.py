@@ -11,11 +11,12 @@ from nwbpipe.errors import NwbpipeError
 from nwbpipe.files import screen
 from nwbpipe.machine import map_forked
 from nwbpipe.project._spec import ProjectSpec
+from nwbpipe.project.state import FileStats, Stats
 from nwbpipe.session import SessionFile, SessionReader
 from nwbpipe.stores import is_remote
 
 _FEW = 16  # for so many, forks cost as much as they save
-Description = tuple[str, str, Mapping[str, str], Iterable[Path | str]]
+Description = tuple[str, str, Mapping[str, str], Stats | None]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -29,15 +30,23 @@ def map_sessions(function: Callable[[T], R], items: Sequence[T], project: Projec
     return map_forked(function, items) if is_local and len(items) > _FEW else map(function, items)
 
 
-def describe_sessions(paths: Sequence[Path | str], project: ProjectSpec) -> Iterator[Description | NwbpipeError]:
-    """Yield subject_id, session_id, fields and files of each spec or session file; or why it can't be read."""
+def describe_sessions(
+    paths: Sequence[Path | str], project: ProjectSpec, file_stats: FileStats
+) -> Iterator[Description | NwbpipeError]:
+    """Yield subject_id, session_id and fields of each spec or session file; or why it can't be read.
+
+    With them come the stats of the files that were read, at that time; None if the file changed meanwhile.
+    """
     screen([Path(path) for path in paths if str(path).endswith(".nwb") and not is_remote(path)])
-    return map_sessions(partial(_try_describing, project=project), paths, project)
+    return map_sessions(partial(_try_describing, project=project, file_stats=file_stats), paths, project)
 
 
-def _try_describing(path: Path | str, project: ProjectSpec) -> Description | NwbpipeError:
+def _try_describing(path: Path | str, project: ProjectSpec, file_stats: FileStats) -> Description | NwbpipeError:
     try:
-        return _describe_session(path, project)
+        old_stat = file_stats.stat(path)
+        subject, session, fields, files = _describe_session(path, project)
+        stats = file_stats.stats(files)
+        return subject, session, fields, stats if stats.get(str(path), old_stat) == old_stat else None
     except NwbpipeError as error:
         return error
 

@@ -73,7 +73,8 @@ class Planner:
         fresh: list[tuple[str, str, Any, Any]] = []
 
         def describe(paths: Sequence[Path | str]) -> Iterator[tuple[str, str, Mapping[str, str]] | NwbpipeError]:
-            described = iter(describe_sessions([path for path in paths if str(path) not in indexed], self.project))
+            unknown = [path for path in paths if str(path) not in indexed]
+            described = describe_sessions(unknown, self.project, self.file_stats)
             for path in paths:
                 if str(path) in indexed:
                     yield indexed[str(path)]
@@ -82,9 +83,10 @@ class Planner:
                 if isinstance(description, NwbpipeError):
                     yield description
                     continue
-                subject, session, read, files = description
+                subject, session, read, stats = description
                 fields = {intern(name): intern(value) for name, value in read.items()}
-                fresh.append((str(path), "", self.file_stats.stats(files), [subject, session, fields]))
+                if stats is not None:
+                    fresh.append((str(path), "", stats, [subject, session, fields]))
                 yield subject, session, fields
 
         sessions = find_sessions(self.project, describe, self.file_stats.list_entries)
