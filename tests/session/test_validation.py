@@ -17,6 +17,7 @@ from nwbpipe.files import iter_texts
 from nwbpipe.session import _schemas, _validation, list_validation_errors
 from nwbpipe.session._nwb_io import SessionIO
 from tests.fixtures.processing import write_session
+from tests.session.test_schemas import add_schema
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +43,7 @@ import h5py, pynwb.validation
 import nwbpipe.extensions
 from nwbpipe.session import list_validation_errors
 from tests.fixtures.processing import write_session
+from tests.session.test_schemas import add_schema
 from pathlib import Path
 path = write_session(Path({str(session_nwb.with_name("fresh.nwb"))!r}), "lever")
 with h5py.File(path, "r+") as file:
@@ -75,6 +77,7 @@ import h5py, ndx_pose
 import nwbpipe.extensions
 from pynwb import NWBHDF5IO
 from tests.fixtures.processing import write_session
+from tests.session.test_schemas import add_schema
 path = write_session(Path({str(path)!r}), "lever")
 with NWBHDF5IO(path, "a") as io:
     nwbfile = io.read()
@@ -189,3 +192,14 @@ def test_a_commit_writes_the_schemas_that_the_file_lacks_as_hdmf_does(
     monkeypatch.delattr(SessionIO, "_HDF5IO__cache_spec")
     assert commit(tmp_path / "hdmfs.nwb") == ours
     assert "core" in converted
+
+
+def test_what_a_file_lacks_of_a_schema_is_the_installed_one(session_nwb: Path) -> None:
+    with h5py.File(session_nwb, "r+") as file:
+        del file["specifications/hdmf-common"]
+    assert find_errors(session_nwb) == []
+    add_schema(session_nwb)
+    with h5py.File(session_nwb) as file:
+        types, namespaces = _schemas.match_installed(file)
+    assert "hdmf-common" in types.namespace_catalog.namespaces
+    assert "ndx-lab" in {namespace.name for namespace in namespaces}

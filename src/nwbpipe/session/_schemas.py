@@ -72,7 +72,8 @@ def match_installed(file: h5py.File) -> tuple[Any, list[Any]]:
         texts.setdefault(path.partition("/")[0], {})[path] = text
     same: list[str] = []  # in the order of the catalog: what a namespace builds on comes before it
     for name in catalog.namespaces:
-        if name in texts and set(_list_bases(catalog, name)) <= set(same):
+        # A file may lack what a namespace builds on, as pynwb loads the installed one in its place.
+        if name in texts and set(_list_bases(catalog, name)) & set(texts) <= set(same):
             same += [name] if texts[name] == dict(_format_schemas(catalog, name)) else []
     if CORE_NAMESPACE not in same:
         return types, []
@@ -95,8 +96,10 @@ def _read_others(file: h5py.File, same: list[str]) -> Any:
         dataset_spec_cls=installed.dataset_spec_cls,
         spec_namespace_cls=installed.spec_namespace_cls,
     )
-    for name in same:
-        catalog.add_namespace(name, installed.get_namespace(name))
+    needed = {*same, *(base for name in same for base in _list_bases(installed, name))}
+    for name in installed.namespaces:
+        if name in needed:
+            catalog.add_namespace(name, installed.get_namespace(name))
     NWBHDF5IO.load_namespaces(catalog, file=file)  # those that it has already are left as they are
     return TypeMap(namespaces=catalog)
 
