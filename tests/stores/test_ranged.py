@@ -13,6 +13,8 @@ from nwbpipe.stores._ranged import _AT_ONCE, _BLOCKS, BLOCK
 class Counting(RangedFile):
     """Notes what is asked for."""
 
+    asked: list[tuple[int, int]]
+
     def fetch(self, start: int, stop: int) -> bytes:
         self.asked.append((start, stop))
         return super().fetch(start, stop)
@@ -38,6 +40,14 @@ def test_what_is_read_in_order_is_read_ahead(large: Counting, ahead: bool, reque
     assert len(large.asked) == requests
     assert max(stop - start for start, stop in large.asked) <= _AT_ONCE * BLOCK
     assert len(large._blocks) <= _BLOCKS
+
+
+def test_what_was_read_to_its_end_leaves_one_block_in_memory(large: Counting) -> None:
+    large.reads_ahead = True
+    reader = RangeReader(large)
+    while reader.read(1_000_000):
+        pass
+    assert len(large._blocks) == 1
 
 
 def test_a_read_elsewhere_fetches_its_own_blocks_alone(large: Counting) -> None:

@@ -110,6 +110,9 @@ class RangedFile:
                 part = self._blocks[number][start : start + stop - offset]
                 parts.append(part)
                 offset += len(part)
+            if self.reads_ahead and stop == self.size:  # a session may have hundreds of files that are read in order
+                while len(self._blocks) > 1:
+                    self._blocks.popitem(last=False)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _fetch_blocks(self, first: int, end: int) -> None:

@@ -164,7 +164,9 @@ class LocalExecutor:
             self._failed_starts = 0 if worker.ready else self._failed_starts + 1
             if self._failed_starts >= _STARTS:
                 msg = "workers end as soon as they are started"
-                raise WorkError(msg, found=f"exit code {worker.process.returncode}", hint="see their messages above")
+                code = worker.process.returncode  # None of a fork: its parent alone may read it
+                found = None if code is None else f"exit code {code}"
+                raise WorkError(msg, found=found, hint="see their messages above")
             return self._finish_job(worker, None)
         if "ready" in message:
             worker.ready = True
