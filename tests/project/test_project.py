@@ -22,6 +22,7 @@ from nwbpipe.project.execute._runner import lease_name
 from nwbpipe.project.plan._inputs import expand_runs
 from nwbpipe.project.plan._tools import ToolFacts, explain_staleness
 from nwbpipe.project.state import Leases
+from nwbpipe.provenance import IdentityCache
 from nwbpipe.session._content import NwbObject
 from tests.fixtures.processing import Scale, write_session
 from tests.fixtures.projects import STEPS, Inline, make_project, table
@@ -173,6 +174,13 @@ def test_ignored_steps_and_sessions_are_left_alone(tmp_path: Path) -> None:
     assert project.run(executor=Inline()).done == 1
     assert project.state("m1/s0", "second")[0].reason == "noise"
     assert table(project)["m1/s1 first"] == "ignored"
+
+
+def test_nothing_is_hashed_for_ignored_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_project(tmp_path, 1).run(executor=Inline())
+    project = make_project(tmp_path, 0, STEPS + '[[ignore]]\nsession = "*"\n')
+    monkeypatch.setattr(IdentityCache, "identify_all", lambda *_, **__: pytest.fail("hashed"))
+    assert set(table(project).values()) == {"ignored"}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -174,15 +175,15 @@ class _StepEvaluator:
         self.hashed = self._identify_recorded(current) if may_hash else {}
 
     def _identify_recorded(self, records: Sequence[RunRecord]) -> dict[str, Identity]:
-        """Return the identities of what the runs read and wrote, by one opening of the file for all of them."""
+        """Identify in one opening what runs read and wrote; not of ignored steps, whose videos may be long."""
+        steps = [name for name in self.project.steps if not find_ignore_reason(self.project, self.session, name)]
+        records = [record for record in records if f"{record.step}_".startswith(tuple(f"{name}_" for name in steps))]
         paths = {item.path for record in records for item in record.inputs if item.identity and not item.is_artefact}
         paths |= {own_name(item.path) for record in records for item in record.outputs if item.identity}
-        ordered = sorted(paths)
-        try:
-            identities = self.cache.identify_all(self.session.file, ordered) if ordered else []
-        except NwbpipeError:  # of one of them: each is asked for by itself, and says it
-            return {}
-        return dict(zip(ordered, identities, strict=True))
+        with suppress(NwbpipeError):  # of one of them: each is asked for by itself, and says it
+            if ordered := sorted(paths):
+                return dict(zip(ordered, self.cache.identify_all(self.session.file, ordered), strict=True))
+        return {}
 
     def evaluate_step(self, step: Step, earlier: Sequence[StepState]) -> list[StepState]:
         """Return the states of a step's runs, given the states of the earlier steps."""
