@@ -17,6 +17,7 @@ from nwbpipe.errors import DamagedFileError, FileAccessError, UnsafeFileError
 from nwbpipe.files import FileCondition, inspect_file, repack, require_safe, screen, transaction
 from nwbpipe.files import _screening as screening
 from nwbpipe.machine import _forked
+from nwbpipe.session import SessionFile
 
 
 @pytest.fixture
@@ -284,6 +285,15 @@ def test_what_fails_in_no_expected_way_is_said_of_that_file_alone(
     assert [screening.is_self_contained(path) for path in copies] == [True, False, True]
     with pytest.raises(DamagedFileError, match="without a word"):
         require_safe(copies[1])
+
+
+def test_links_in_a_circle_lead_to_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a.nwb").symlink_to("a.nwb")
+    screen([tmp_path / "a.nwb"])
+    with pytest.raises(FileAccessError, match="not a regular file"):
+        require_safe(tmp_path / "a.nwb")
+    with pytest.raises(FileAccessError):
+        SessionFile.at(tmp_path / "a.nwb").snapshot()
 
 
 def test_many_files_have_one_bound_of_memory(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def require_safe(path: Path) -> None:
     FileAccessError
         If it is a pipe, a socket or a device.
     """
-    path = path.resolve()
+    path = _find_real(path)
     refuse_special(path)
     state = state_of(path)
     if state is None or _screened.get(str(path)) == state:
@@ -67,7 +67,7 @@ def screen(paths: Sequence[Path]) -> None:
     if not may_fork():
         return
     states: dict[Path, _State] = {}
-    for path in (path.resolve() for path in paths):
+    for path in map(_find_real, paths):
         state = state_of(path)
         if state is not None and path.is_file() and _screened.get(str(path)) != state:
             states[path] = state
@@ -76,6 +76,10 @@ def screen(paths: Sequence[Path]) -> None:
     for path, report in zip(unknown, reports, strict=True):
         with suppress(NwbpipeError):
             _judge(path, states[path], report)
+
+
+def _find_real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # `Path.resolve` fails at links that lead in a circle
 
 
 def _leave(_: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,7 +31,7 @@ class LocalSessionFile(SessionFile):
     """
 
     def __init__(self, path: Path) -> None:
-        self.location = self._path = path.resolve()
+        self.location = self._path = Path(os.path.realpath(path))  # `resolve` fails at links in a circle
 
     def __str__(self) -> str:
         return str(self._path)
