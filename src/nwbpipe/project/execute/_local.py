@@ -165,8 +165,8 @@ class LocalExecutor:
             if self._failed_starts >= _STARTS:
                 msg = "workers end as soon as they are started"
                 code = worker.process.returncode  # None of a fork: its parent alone may read it
-                found = None if code is None else f"exit code {code}"
-                raise WorkError(msg, found=found, hint="see their messages above")
+                exit_code = None if code is None else f"exit code {code}"
+                raise WorkError(msg, found=exit_code, hint="see their messages above")
             return self._finish_job(worker, None)
         if "ready" in message:
             worker.ready = True
