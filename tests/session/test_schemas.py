@@ -10,7 +10,7 @@ import h5py
 import pytest
 from pynwb import NWBHDF5IO, get_type_map
 
-from nwbpipe.session import _schemas
+from nwbpipe.session import _schemas, _validation
 
 
 @pytest.fixture
@@ -78,6 +78,19 @@ def test_a_schema_that_is_loaded_meanwhile_is_preferred(
     assert load(session_nwb) is types
     monkeypatch.undo()
     assert load(session_nwb) is not get_type_map(copy=False)
+
+
+def test_what_another_thread_drops_meanwhile_is_there_for_its_reader(
+    session_nwb: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_schema(session_nwb)
+    for module in (_schemas, _validation):
+        monkeypatch.setattr(module, "keep", lambda *_: None)
+    monkeypatch.setattr(_schemas, "_KNOWN_TYPES", {})
+    monkeypatch.setattr(_validation, "_KNOWN_SCHEMAS", {})
+    assert "ndx-lab" in load(session_nwb).namespace_catalog.namespaces
+    with h5py.File(session_nwb, "r") as file:
+        assert _validation._load_schemas(file)[1]
 
 
 def test_no_more_than_a_few_are_kept() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from nwbpipe.files import iter_texts
 
 _MOST_SCHEMAS = 8
 _KNOWN_TYPES: dict[tuple[str, ...], Any] = {}
+_KEEPING = threading.Lock()
 T = TypeVar("T")
 
 
@@ -28,18 +30,20 @@ def load_types(file: h5py.File) -> Any:
     if names is not None and names <= set(installed.namespace_catalog.namespaces):
         return installed  # nothing is added to it: all schemas of the file are known
     key = (hash_schemas(file), *installed.namespace_catalog.namespaces)
-    if key not in _KNOWN_TYPES:
+    types = _KNOWN_TYPES.get(key)
+    if types is None:
         types = get_type_map()
         NWBHDF5IO.load_namespaces(types, file=file)
         keep(_KNOWN_TYPES, key, types)
-    return _KNOWN_TYPES[key]
+    return types
 
 
 def keep(known: dict[Any, T], key: Any, value: T) -> None:
     """Keep what took long to read, in place of what was read first where there is too much."""
-    while len(known) >= _MOST_SCHEMAS:
-        known.pop(next(iter(known)))
-    known[key] = value
+    with _KEEPING:
+        while len(known) >= _MOST_SCHEMAS:
+            known.pop(next(iter(known)))
+        known[key] = value
 
 
 def list_schemas(file: h5py.File) -> set[str] | None:

@@ -150,7 +150,8 @@ def _load_schemas(file: h5py.File) -> tuple[Any, list[Any]]:
     from pynwb.validation import get_cached_namespaces_to_validate
 
     key = hash_schemas(file)
-    if key not in _KNOWN_SCHEMAS:
+    schemas = _KNOWN_SCHEMAS.get(key)
+    if schemas is None:
         types, namespaces = match_installed(file)
         if not namespaces:
             manager = get_manager()
@@ -158,8 +159,9 @@ def _load_schemas(file: h5py.File) -> tuple[Any, list[Any]]:
             types = (cached or manager).type_map
             catalog = types.namespace_catalog
             namespaces = [catalog.get_namespace(name=name) for name in names or [CORE_NAMESPACE]]
-        keep(_KNOWN_SCHEMAS, key, (types, [_build_validator(namespace) for namespace in namespaces]))
-    return _KNOWN_SCHEMAS[key]
+        schemas = types, [_build_validator(namespace) for namespace in namespaces]
+        keep(_KNOWN_SCHEMAS, key, schemas)
+    return schemas
 
 
 def check_valid(working: h5py.File, original: SessionFile, without: Collection[str] = ()) -> None:
