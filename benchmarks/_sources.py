@@ -33,7 +33,7 @@ def write_probe(folder: Path, size: int) -> Path:
             file.write(np.roll(block, start // second * 17, axis=0)[: samples - start].tobytes())
     Path(f"{stem}.meta").write_text(format_meta(binary, samples, make_probe(CHANNELS), START), encoding="ascii")
     args: dict[str, object] = {"folder_path": RUN, "stream_id": "imec0.ap"}
-    return _write_spec(folder, "SpikeGLXRecordingInterface", args)
+    return write_spec(folder, "SpikeGLXRecordingInterface", args)
 
 
 def write_movie(folder: Path, size: int) -> Path:
@@ -48,7 +48,7 @@ def write_movie(folder: Path, size: int) -> Path:
             yield np.roll(block[number % len(block)], number, axis=1)
 
     _write_scanimage(folder / "scan_00001.tif", movie(), FRAME, datetime.fromisoformat(START))
-    return _write_spec(folder, "ScanImageImagingInterface", {"file_path": "scan_00001.tif"})
+    return write_spec(folder, "ScanImageImagingInterface", {"file_path": "scan_00001.tif"})
 
 
 def write_plain_movie(folder: Path, size: int) -> Path:
@@ -61,10 +61,11 @@ def write_plain_movie(folder: Path, size: int) -> Path:
     tifffile.imwrite(
         folder / "movie.tif", movie, shape=(frames, *FRAME), dtype=np.int16, photometric="minisblack", bigtiff=True
     )
-    return _write_spec(folder, "TiffImagingInterface", {"file_path": "movie.tif", "sampling_frequency": 30.0})
+    return write_spec(folder, "TiffImagingInterface", {"file_path": "movie.tif", "sampling_frequency": 30.0})
 
 
-def _write_spec(folder: Path, interface: str, args: dict[str, object]) -> Path:
+def write_spec(folder: Path, interface: str, args: dict[str, object]) -> Path:
+    """Write a session.yaml of one source; return its path."""
     spec = folder / "session.yaml"
     content = {
         "nwbpipe": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,7 +11,9 @@ from pathlib import Path
 
 from benchmarks._nwb import write_session
 from benchmarks._report import spread, table
+from benchmarks._sources import write_spec
 from benchmarks._watch import REPOSITORY
+from benchmarks.peers._measure import Cost, measure
 
 
 def run(folder: Path, *, quick: bool) -> None:
@@ -31,6 +34,8 @@ def run(folder: Path, *, quick: bool) -> None:
     rows = [[label, spread([_seconds(words) for _ in range(repeats)], 3)] for label, words in commands.items()]
     table(["process, from start to end", "seconds"], rows)
     print()
+    _small_session(folder / "small", repeats)
+    print()
     calls, workers = _run_and_worker(folder, session, repeats)
     extra = [call - tool for call, tool in zip(calls, workers, strict=True)]
     table(
@@ -39,6 +44,49 @@ def run(folder: Path, *, quick: bool) -> None:
             ["the whole `process` call: bind, hash, compute, commit, validate", spread(calls, 3)],
             ["of it the tool's process (start of Python, numpy and h5py, computation)", spread(workers, 3)],
             ["the rest: nwbpipe's own", spread(extra, 3)],
+        ],
+    )
+
+
+def _small_session(folder: Path, repeats: int) -> None:
+    """Compare the commands of a small session with the same by hand: by turns, each in a process of its own."""
+    import numpy as np
+    import tifffile
+
+    (folder / "raw").mkdir(parents=True)
+    movie = np.random.default_rng(0).integers(0, 1000, (50, 64, 64), dtype=np.uint16)
+    tifffile.imwrite(folder / "raw/movie.tif", movie)
+    spec = write_spec(folder, "TiffImagingInterface", {"file_path": "raw/movie.tif", "sampling_frequency": 30.0})
+    command = str(Path(sys.executable).with_name("nwbpipe"))
+    ours, theirs, run = (str(folder / f"{name}.nwb") for name in ("ours", "theirs", "run"))
+    child = [sys.executable, "-W", "ignore", "-m", "benchmarks._small_child"]
+    commands = {
+        "`nwbpipe convert`, with record, hash and validation": [command, "convert", "-o", ours, str(spec)],
+        "NeuroConv by hand, without them": [*child, "convert", str(folder / "raw/movie.tif"), theirs],
+        "`nwbpipe check`": [command, "check", ours],
+        "pynwb's validator and nwbinspector by hand": [*child, "check", ours],
+        "a step that does nothing, `process` in a new Python": [sys.executable, "-m", "benchmarks._tiny", run],
+    }
+    variables = {**os.environ, "PYTHONPATH": f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}"}
+    costs: dict[str, list[Cost]] = {label: [] for label in commands}
+    for number in range(repeats + 1):
+        for label, words in commands.items():
+            if "convert" in words:
+                for path in (ours, theirs):
+                    if path in words:
+                        Path(path).unlink(missing_ok=True)
+            if run in words:
+                write_session(Path(run), 10**6)
+            cost = measure([words], folder, variables)
+            if cost.code:
+                raise SystemExit(f"{label} ended with {cost.code}:\n{cost.output}")
+            if number:  # the first one compiles
+                costs[label].append(cost)
+    table(
+        ["a small session (50 frames of 64 × 64)", "CPU seconds", "seconds"],
+        [
+            [label, spread([cost.cpu for cost in taken]), spread([cost.wall for cost in taken])]
+            for label, taken in costs.items()
         ],
     )
 
