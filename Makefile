@@ -61,7 +61,8 @@ setup: $(INSTALLED)
 
 browser: setup
 	$(UV) pip install --quiet --python $(BIN)/python "playwright>=1.50"
-	type chromium || type chromium-browser || type google-chrome || $(BIN)/python -m playwright install chromium
+	type chromium || type chromium-browser || type google-chrome || $(BIN)/python -m playwright install chromium || \
+	  { $(BIN)/python -c 'from tests.fixtures.programs import install_packages; print(install_packages("chromium", ["chromium"]))' && type chromium; }
 	if type npm; then npm install --silent --no-audit --no-fund --no-save --ignore-scripts --prefix .make/axe axe-core@4.11.0; \
 	else echo "npm is missing: the pages are not checked by axe-core"; fi
 
