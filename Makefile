@@ -59,11 +59,14 @@ $(INSTALLED): locks/dev.txt constraints.txt pyproject.toml
 
 setup: $(INSTALLED)
 
+# A registry that does not answer is asked a second time.
+AXE := npm install --silent --no-audit --no-fund --no-save --ignore-scripts --fetch-timeout 60000 --prefix .make/axe axe-core@4.11.0
+
 browser: setup
 	$(UV) pip install --quiet --python $(BIN)/python "playwright>=1.50"
 	type chromium || type chromium-browser || type google-chrome || $(BIN)/python -m playwright install chromium || \
 	  { $(BIN)/python -c 'from tests.fixtures.programs import install_packages; print(install_packages("chromium", ["chromium"]))' && type chromium; }
-	if type npm; then npm install --silent --no-audit --no-fund --no-save --ignore-scripts --prefix .make/axe axe-core@4.11.0; \
+	if type npm; then $(AXE) || $(AXE); \
 	else echo "npm is missing: the pages are not checked by axe-core"; fi
 
 $(NWBPIPE_TOOLS)/%/nwbpipe-tool.json: locks/%.txt $(INSTALLED)
