@@ -16,7 +16,7 @@
 # make test-archive  upload to and download from a DANDI archive: NWBPIPE_ARCHIVE_URL=…/api NWBPIPE_ARCHIVE_KEY=…
 # make docs   build the documentation as a site, in site/
 # make wheel  build wheel and sdist, and try the wheel in an empty environment of each Python on this machine
-# make bench  measure speed and memory
+# make bench  measure speed and memory, in hours (SIZE=--quick: minutes, and without the two below)
 # make bench-peers  the same work by nwbpipe, Snakemake, DataJoint on MariaDB, and a pool (SIZE=--quick: four sessions; SIZE="--sizes 20 60 --kills 5")
 # make bench-scale  a thousand sessions converted and processed, here and on a Dask cluster (SIZE=--quick: three)
 # make same-source [CHANGED="dff wheel"]  after a change of compute code (see CONTRIBUTING.md)
@@ -155,7 +155,7 @@ wheel: setup
 	. $(VENV)/uv.sh && PATH="$(CURDIR)/$(BIN):$$PATH" UV_CONSTRAINT= $(BIN)/python -m tests.wheel dist/*.whl
 
 bench: setup
-	$(BIN)/python -m benchmarks
+	. $(VENV)/uv.sh && NWBPIPE_PEERS=$(CURDIR)/.make/peers $(BIN)/python -m benchmarks $(SIZE)
 
 # Snakemake and DataJoint from PyPI, each version of today, in an environment of their own; MariaDB from Debian.
 bench-peers: setup

@@ -30,8 +30,8 @@ BENCHES = (
     "loading",
     "pages",
 )
-#: Those that take long, or install other programs: only where they are named.
-NAMED = ("peers", "scale")
+#: Those that take an hour each, or install other programs: left out of the small sizes.
+LONG = ("peers", "scale")
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"which: {', '.join(BENCHES)} (default: all of these), {', '.join(NAMED)}",
+        help=f"which: {', '.join((*BENCHES, *LONG))} (default: all; with --quick without the last {len(LONG)})",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes and few repeats: does it run at all")
     parser.add_argument("--folder", type=Path, help="where to put the generated files (they are removed again)")
@@ -49,17 +49,15 @@ def main() -> None:
     )
     parser.add_argument("--kills", type=int, metavar="N", help="peers: how often each tool is killed (5; 0: never)")
     options = parser.parse_args()
-    unknown = set(options.names) - {*BENCHES, *NAMED}
+    unknown = set(options.names) - {*BENCHES, *LONG}
     if unknown:
-        parser.error(
-            f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join((*BENCHES, *NAMED))}"
-        )
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join((*BENCHES, *LONG))}")
     chosen = {name: value for name in ("sizes", "kills") if (value := getattr(options, name)) is not None}
     if chosen and options.names != ["peers"] and (options.names != ["scale"] or "kills" in chosen):
         parser.error("--sizes and --kills are of the benchmark peers, --sizes of scale, too")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started and written is cleared up
     machine()
-    for name in options.names or BENCHES:
+    for name in options.names or (BENCHES if options.quick else (*BENCHES, *LONG)):
         bench = import_module(f"benchmarks.{name}")
         note(f"\n## {(bench.__doc__ or name).splitlines()[0].rstrip('.')}\n")
         with tempfile.TemporaryDirectory(prefix="nwbpipe-bench-", dir=options.folder) as folder:
