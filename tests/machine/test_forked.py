@@ -43,6 +43,11 @@ def test_answers_come_in_order_and_from_forks() -> None:
             os.kill(pid, 0)
 
 
+def test_a_large_machine_is_shared_with_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(128)))
+    assert len(set(map_forked(lambda _: os.getpid(), range(100)))) == 16
+
+
 def test_nothing_is_started_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fork", None)
     assert list(map_forked(square, [])) == []

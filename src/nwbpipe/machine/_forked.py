@@ -15,6 +15,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+_MOST = 16  # forks: a large machine is shared with others
 T = TypeVar("T")
 R = TypeVar("R")
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
@@ -48,7 +49,7 @@ def map_forked(
         Seconds after which an item counts as hung.
     """
     here = instead or function
-    count = min(len(os.sched_getaffinity(0)), len(items)) if may_fork() else 0
+    count = min(len(os.sched_getaffinity(0)), len(items), _MOST) if may_fork() else 0
     forks: list[tuple[int, Connection]] = []
     try:
         with suppress(OSError):  # no more processes or memory: what a fork would have done is done here
