@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import subprocess
@@ -14,9 +13,9 @@ from nwbinspector import Importance, inspect_nwbfile, load_config
 from pynwb import validate
 
 import nwbpipe
-from nwbpipe.demo import DemoReport, DemoScore, run_demo
+from nwbpipe.demo import DemoReport, run_demo
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 SAID: list[str] = []  # by the demo
 
 
@@ -130,20 +129,3 @@ def test_no_name_of_this_machine_is_in_the_file(report: DemoReport) -> None:
         assert private not in content
     for name in (socket.gethostname(), getpass.getuser()):
         assert not re.search(rf"\b{re.escape(name)}\b", content)
-
-
-@pytest.mark.parametrize(
-    ("row", "passed"),
-    [
-        (DemoScore("a", "b", 0.9, 0.9), True),
-        (DemoScore("a", "b", 0.89, 0.9), False),
-        (DemoScore("a", "b", 0.5, 0.5, True), True),
-        (DemoScore("a", "b", 0.51, 0.5, True), False),
-        (DemoScore("a", "b", math.nan, 0.9), False),
-        (DemoScore("a", "b", math.nan, 0.9, True), False),
-        (DemoScore("a", "b", math.inf, 1.0, True), False),
-    ],
-)
-def test_bounds(row: DemoScore, passed: bool) -> None:
-    assert row.passed is passed
-    assert DemoReport((row,), Path("x.nwb"), None, None, 1.0).passed is passed

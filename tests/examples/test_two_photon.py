@@ -42,6 +42,7 @@ def test_movie(session: Converted, movie: np.ndarray) -> None:
         assert series["data"].attrs["offset"] == 0
 
 
+@pytest.mark.thorough
 def test_suite2p(
     session: Converted,
     movie: np.ndarray,

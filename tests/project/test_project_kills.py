@@ -31,6 +31,7 @@ def battered(
     assert left_over(tmp_path) == []
 
 
+@pytest.mark.thorough
 def test_a_few_kills(tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     battered(tmp_path, own_places, monkeypatch, 3, "local", sessions=1)
 
@@ -86,6 +87,7 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(
     assert left_over(tmp_path) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("sessions", [1, pytest.param(4, marks=pytest.mark.long)])
 def test_two_runners_compute_each_run_once(
     sessions: int, tmp_path: Path, own_places: Path, monkeypatch: pytest.MonkeyPatch

@@ -66,6 +66,7 @@ def computed(folder: Path) -> Counter[str]:
     return Counter(f"{one['step']} {one['first']}" for one in found)
 
 
+@pytest.mark.thorough
 def test_two_runners_on_one_bucket_compute_each_run_once(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

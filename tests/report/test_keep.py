@@ -82,6 +82,7 @@ def test_a_step_may_ask_for_them_and_those_that_extend_it(tmp_path: Path) -> Non
     assert load_project(path).steps["third"].report
 
 
+@pytest.mark.thorough
 def test_pages_do_not_touch_the_plans_of_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans are made from listings of the stores; another thread must not replace them by older ones."""
     project = ask_for_reports(make_project(tmp_path / "lab", 2), "steps.second")

@@ -108,6 +108,7 @@ def test_spikes_find_their_samples_by_the_series_own_timestamps(tmp_path):
         read_frames(units, series, read_clock(series), 1000)
 
 
+@pytest.mark.thorough
 def test_halves_of_a_unit_are_candidates_of_a_merge():
     from spikeinterface.core import create_sorting_analyzer, generate_ground_truth_recording
     from spikeinterface.core.numpyextractors import NumpySorting

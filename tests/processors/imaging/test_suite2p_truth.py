@@ -155,6 +155,7 @@ def test_a_movie_with_nan_is_refused_and_the_file_left_alone(tmp_path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.thorough
 def test_a_volume_of_two_channels(tmp_path):
     """Two planes with cells of their own; a still-bright second channel; some frames with the shutter closed."""
     planes = [simulate_movie(frames=300, seed=seed, cells=8) for seed in (4, 5)]

@@ -113,6 +113,7 @@ def test_a_project_is_known_by_its_labels(tmp_path: Path) -> None:
     assert FacemapTrain().identify_folder("project", tmp_path / "lab/dlc/box") != before
 
 
+@pytest.mark.thorough
 @pytest.mark.tool
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
