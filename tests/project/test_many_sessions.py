@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -140,3 +141,21 @@ def refuse_here(function: Callable[..., Any]) -> Callable[..., Any]:
         return function(*arguments, **options)
 
     return call
+
+
+def test_a_session_that_was_not_at_rest_is_not_kept(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the other sessions take so long that it is at rest when all of them are stored."""
+    sessions, _ = planner.list_sessions()
+    monkeypatch.setattr("nwbpipe.project.state._index._SETTLED_S", 0.6)
+    for path in planner.project.folder.rglob("*"):
+        os.utime(path)
+    evaluate = planner._evaluate_for_index
+
+    def evaluate_slowly(*arguments: Any) -> Any:
+        found = evaluate(*arguments)
+        time.sleep(0.4)
+        return found
+
+    monkeypatch.setattr(planner, "_evaluate_for_index", evaluate_slowly)
+    planner.make_plans(sessions)
+    assert "m1/s0" not in planner.index.load("status")

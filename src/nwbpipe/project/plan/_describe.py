@@ -12,6 +12,7 @@ from nwbpipe.files import screen
 from nwbpipe.machine import map_forked
 from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.project.state import FileStats, Stats
+from nwbpipe.project.state._index import are_settled
 from nwbpipe.session import SessionFile, SessionReader
 from nwbpipe.stores import is_remote
 
@@ -35,7 +36,7 @@ def describe_sessions(
 ) -> Iterator[Description | NwbpipeError]:
     """Yield subject_id, session_id and fields of each spec or session file; or why it can't be read.
 
-    With them come the stats of the files that were read, at that time; None if the file changed meanwhile.
+    With them come the stats of the files that were read; None if one changed meanwhile, or was not at rest.
     """
     screen([Path(path) for path in paths if str(path).endswith(".nwb") and not is_remote(path)])
     return map_sessions(partial(_try_describing, project=project, file_stats=file_stats), paths, project)
@@ -46,7 +47,8 @@ def _try_describing(path: Path | str, project: ProjectSpec, file_stats: FileStat
         old_stat = file_stats.stat(path)
         subject, session, fields, files = _describe_session(path, project)
         stats = file_stats.stats(files)
-        return subject, session, fields, stats if stats.get(str(path), old_stat) == old_stat else None
+        is_kept = stats.get(str(path), old_stat) == old_stat and are_settled(stats)
+        return subject, session, fields, stats if is_kept else None
     except NwbpipeError as error:
         return error
 

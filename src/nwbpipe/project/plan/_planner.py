@@ -309,7 +309,8 @@ class Planner:
         # A remote file that could not be read may be readable next time, with the same tag.
         may_recover = evaluation.unread and not SessionFile.at(session.file).is_local
         is_same = all(stats.get(name) == stat for name, stat in old_stats.items())
-        return value, stats if is_same and not may_recover else None
+        # At rest now, not when it is stored: a change in this moment may leave the same stat.
+        return value, stats if is_same and not may_recover and are_settled(stats) else None
 
     def evaluate(self, session: Session, failed: Failures | None = None, *, limit: int = QUICK) -> Evaluation:
         """Evaluate one session, whose files are looked at again; artefacts are as `make_plans` found them."""
