@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import copy as copy_types
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,15 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return calls
 
 
-def add_schema(path: Path, doc: str = "of a lab") -> None:
+def add_schema(path: Path, doc: str = "of a lab", name: str = "ndx-lab") -> None:
     """Add a schema that no process has loaded."""
-    namespace = {"doc": doc, "name": "ndx-lab", "version": "0.1.0", "author": ["Jane"], "contact": ["jane@lab.org"]}
-    schema = [{"namespace": "core"}, {"source": "lab"}]
+    namespace = {"doc": doc, "name": name, "version": "0.1.0", "author": ["Jane"], "contact": ["jane@lab.org"]}
+    schema = [{"namespace": "core"}, {"source": name}]
     kind = {"neurodata_type_def": "LabNotes", "neurodata_type_inc": "LabMetaData", "name": "notes", "doc": "notes"}
     with h5py.File(path, "r+") as file:
-        group = file.create_group("specifications/ndx-lab/0.1.0")
+        group = file.create_group(f"specifications/{name}/0.1.0")
         group["namespace"] = json.dumps({"namespaces": [{**namespace, "schema": schema}]})
-        group["lab"] = json.dumps({"groups": [kind]})
+        group[name] = json.dumps({"groups": [kind]})
 
 
 def load(path: Path) -> Any:
@@ -69,15 +70,18 @@ def test_a_schema_of_another_text_is_read(tmp_path: Path, session_bytes: bytes, 
     assert len(counted) == 2
 
 
-def test_a_schema_that_is_loaded_meanwhile_is_preferred(
-    session_nwb: Path, counted: list[object], monkeypatch: pytest.MonkeyPatch
+def test_what_is_loaded_meanwhile_is_taken(
+    tmp_path: Path, session_bytes: bytes, counted: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_schema(session_nwb)
-    types = load(session_nwb)
-    monkeypatch.setattr("pynwb.get_type_map", lambda *, copy=True: types)
-    assert load(session_nwb) is types
-    monkeypatch.undo()
-    assert load(session_nwb) is not get_type_map(copy=False)
+    paths = {name: tmp_path / f"{name}.nwb" for name in ("ndx-lab", "ndx-other")}
+    for name, path in paths.items():
+        path.write_bytes(session_bytes)
+        add_schema(path, name=name)
+    load(paths["ndx-lab"])
+    installed = load(paths["ndx-other"])  # as if its package had been imported
+    monkeypatch.setattr("pynwb.get_type_map", lambda *, copy=True: copy_types(installed) if copy else installed)
+    assert {*paths} <= set(load(paths["ndx-lab"]).namespace_catalog.namespaces)
+    assert load(paths["ndx-other"]) is installed
 
 
 def test_what_another_thread_drops_meanwhile_is_there_for_its_reader(

@@ -21,6 +21,7 @@ from typing import IO
 
 from nwbpipe.environments import _worker
 from nwbpipe.environments._find import ToolEnvironment
+from nwbpipe.machine import end_reader
 
 _Key = tuple[object, ...]
 #: Seconds in which a warm Python has imported its modules; what takes longer is started by itself.
@@ -72,12 +73,7 @@ class _WarmPython:
 
     def end(self) -> None:
         """End it: it reads the end of its input."""
-        self.control.close()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end_reader(self.process, self.control)
 
 
 class ForkedWorker:

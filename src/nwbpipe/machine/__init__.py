@@ -2,7 +2,7 @@
 
 from nwbpipe.machine._findings import Finding, Severity
 from nwbpipe.machine._folders import locate_private_folder, make_cache_folder, make_private_folder, temporary_folder
-from nwbpipe.machine._forked import end_with, map_forked, may_fork
+from nwbpipe.machine._forked import end_reader, end_with, map_forked, may_fork
 from nwbpipe.machine._garbage import leave_out_older_objects
 from nwbpipe.machine._groups import count_machine_memory_kills, count_memory_kills, list_control_groups
 from nwbpipe.machine._identity import identify_machine
@@ -24,6 +24,7 @@ __all__ = [
     "close_python_path",
     "count_machine_memory_kills",
     "count_memory_kills",
+    "end_reader",
     "end_with",
     "explain_foreign",
     "identify_machine",

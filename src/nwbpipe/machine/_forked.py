@@ -6,6 +6,8 @@ import ctypes
 import faulthandler
 import os
 import signal
+import socket
+import subprocess
 import sys
 import threading
 import warnings
@@ -95,6 +97,16 @@ def end_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def end_reader(process: subprocess.Popen[bytes], control: socket.socket) -> None:
+    """End a process that works as long as its input goes on, whose other end is `control`; by force after 5 s."""
+    control.close()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _receive(pid: int, answers: Connection, timeout_s: float | None) -> tuple[Any] | None:

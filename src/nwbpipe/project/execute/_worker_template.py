@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import IO, NoReturn
 
-from nwbpipe.machine import child_python, close_python_path
+from nwbpipe.machine import child_python, close_python_path, end_reader
 
 TEMPLATE = "--template"
 _MESSAGE = 64
@@ -51,12 +51,7 @@ class WorkerTemplate:
 
     def end(self) -> None:
         """End it: it reads the end of its input. Its workers end with theirs."""
-        self._control.close()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end_reader(self.process, self._control)
 
 
 class ForkedWorker:

@@ -11,8 +11,7 @@ from nwbpipe.errors import NwbpipeError
 from nwbpipe.files import screen
 from nwbpipe.machine import map_forked
 from nwbpipe.project._spec import ProjectSpec
-from nwbpipe.project.state import FileStats, Stats
-from nwbpipe.project.state._index import are_settled
+from nwbpipe.project.state import FileStats, Stats, are_settled
 from nwbpipe.session import SessionFile, SessionReader
 from nwbpipe.stores import is_remote
 

@@ -20,8 +20,7 @@ from nwbpipe.project.plan._describe import describe_sessions, map_sessions
 from nwbpipe.project.plan._evaluate import Artefacts, Evaluation, Failures, evaluate
 from nwbpipe.project.plan._state import SessionOffer, SessionPlan, StepState
 from nwbpipe.project.plan._tools import ToolFacts, collect_facts, format_facts, read_tool_settings
-from nwbpipe.project.state import FileStats, Index, Leases, RunStore, Stats
-from nwbpipe.project.state._index import are_settled
+from nwbpipe.project.state import FileStats, Index, Leases, RunStore, Stats, are_settled
 from nwbpipe.provenance import canonical_json, digest
 from nwbpipe.run import MODELS, PROJECT, StoredArtefact
 from nwbpipe.session import SessionFile
@@ -287,7 +286,6 @@ class Planner:
             self._fresh_specs = {}
             return *self._evaluate_for_index(session, failures.get(session.key, {}), limit), self._fresh_specs
 
-        _ = self.tools  # each fork is to know them
         self._load_specs(sessions)
         for value, stats, specs in map_sessions(evaluate_one, sessions, self.project):
             fresh_specs |= specs
