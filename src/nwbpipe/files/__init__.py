@@ -18,6 +18,7 @@ from nwbpipe.files._links import (
     unlink,
     walk_objects,
 )
+from nwbpipe.files._order import make_contiguous
 from nwbpipe.files._recover import hold_off_writers, read_settled, recover
 from nwbpipe.files._remote import (
     cache_for_tool,
@@ -72,6 +73,7 @@ __all__ = [
     "is_remote",
     "iter_references",
     "iter_texts",
+    "make_contiguous",
     "open_for_writing",
     "open_remote",
     "open_remote_state",

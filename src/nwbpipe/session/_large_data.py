@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ import h5py
 import numpy as np
 from hdmf.data_utils import AbstractDataChunkIterator, DataChunk, GenericDataChunkIterator
 
-from nwbpipe.files import Access, Codec, chunk_shape, write_chunked
+from nwbpipe.files import Access, Codec, chunk_shape, make_contiguous, write_chunked
 from nwbpipe.provenance import WrittenValues
 
 _LARGE = 2**20  # bytes: below, hdmf is quick enough
@@ -188,18 +189,22 @@ def _fill(dataset: h5py.Dataset, source: Any, memory_bytes: int) -> bytes | None
         # As hdmf's own iteration does; the public `[...]` would seek to each block in a video.
         values = source[block] if isinstance(source, np.ndarray) else source._get_data(selection=block)
         # A movie's frames are transposed: once here, and not again for the digest and for each chunk.
-        values = np.ascontiguousarray(values)
-        written.add(block, values)
+        values = make_contiguous(np.asarray(values))
+        if digested:
+            digested.pop().result()  # so that no more than two blocks wait
+        digested.append(thread.submit(written.add, block, values))
         return values
 
-    if isinstance(source, np.ndarray):
-        write_chunked(dataset, read, memory_bytes=memory_bytes)
-        return written.digest()
-    bar: Any = source.progress_bar if source.display_progress else None
-    if bar is not None:
+    digested: list[Future[None]] = []
+    bar: Any = None
+    if isinstance(source, GenericDataChunkIterator) and source.display_progress:
+        bar = source.progress_bar
         bar.unit, bar.unit_scale = "B", True
         bar.reset(total=math.prod(source.maxshape) * source.dtype.itemsize)
-    write_chunked(dataset, read, memory_bytes=memory_bytes, progress=bar.update if bar else None)
+    with ThreadPoolExecutor(1, thread_name_prefix="nwbpipe-digest") as thread:
+        write_chunked(dataset, read, memory_bytes=memory_bytes, progress=bar.update if bar else None)
+        for future in digested:
+            future.result()
     if bar is not None:
         bar.close()
     return written.digest()

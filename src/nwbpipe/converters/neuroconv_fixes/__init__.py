@@ -27,6 +27,7 @@ from nwbpipe.converters.neuroconv_fixes._pixel_masks import correct_pixel_masks
 from nwbpipe.converters.neuroconv_fixes._scales import correct_scales
 from nwbpipe.converters.neuroconv_fixes._storage import set_default_storage
 from nwbpipe.converters.neuroconv_fixes._tiff_pages import leave_out_partial_cycle
+from nwbpipe.converters.neuroconv_fixes._tiff_reads import keep_tiff_open
 
 if TYPE_CHECKING:
     from nwbpipe.converters._source import Source
@@ -65,6 +66,7 @@ def fix_interfaces(sources: Sequence[Source], metadata: Mapping[str, Any]) -> No
     for source in sources:
         read_stored_samples(source.interface)
         leave_out_partial_cycle(source.interface)
+        keep_tiff_open(source.interface)
         leave_out_dropped_frames(source.interface)
         for note in correct_scales(source.interface):
             logger.info("%s: %s", source.where, note)
