@@ -144,7 +144,8 @@ def read_stored_chunk(dataset: h5py.Dataset, offset: Tuple[int, ...]) -> Optiona
     try:
         chunk: Tuple[int, bytes] = dataset.id.read_direct_chunk(offset)
     except RuntimeError as error:
-        if "not allocated" in str(error):  # never written: it holds the fill value
+        # Never written: it holds the fill value. HDF5's second message is that of a chunk which it has read before.
+        if "not allocated" in str(error) or "address isn't defined" in str(error):
             return None
         raise OSError("%s: %s: %s" % (dataset.file.filename, dataset.name, error)) from error
     return chunk

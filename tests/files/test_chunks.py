@@ -160,6 +160,10 @@ def test_chunks_that_were_never_written_hold_the_fill_value() -> None:
         dataset = file.create_dataset("x", (20, 5), "i2", chunks=(6, 5), fillvalue=7, **Codec.GZIP.options())
         dataset[6:12] = 1
         assert same(read_chunked(dataset), dataset[()])
+        large = file.create_dataset("y", (2000, 500), "i2", chunks=(60, 50), fillvalue=7, **Codec.GZIP.options())
+        large[600:1200, :77] = 1
+        assert same(read_chunked(large), large[()])
+        assert same(read_chunked(large), large[()])  # HDF5 has read them by now, and says so in other words
 
 
 def test_chunks_that_went_without_a_filter_are_read() -> None:

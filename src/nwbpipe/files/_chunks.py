@@ -64,7 +64,7 @@ def write_chunked(
         If the reader gives another shape than it was asked for.
     """
     pipeline = FilterPipeline.of(dataset)
-    count = threads or _count_cores()
+    count = threads or count_cores()
     if pipeline is not None:  # each holds a chunk, its shuffled bytes and the result: half of the memory
         count = max(1, min(count, memory_bytes // (6 * pipeline.nbytes)))
     waiting: deque[tuple[tuple[int, ...], int, Future[bytes]]] = deque()
@@ -85,8 +85,8 @@ def write_chunked(
                 dataset[block] = values  # HDF5 knows how to convert them
                 raise_failure(name)
             else:
-                for part in _split_at_chunks(block, pipeline.chunks):
-                    inside = _shift_selection(part, block)
+                for part in split_at_chunks(block, pipeline.chunks):
+                    inside = shift_selection(part, block)
                     size = math.prod(values[inside].shape) * values.itemsize
                     # A waiting result holds its whole block; the oldest are stored first, so blocks go in order.
                     while waiting and waiting_bytes + size > memory_bytes // 2:
@@ -148,7 +148,7 @@ def read_chunked(
         return values
 
     def place(part: Selection, offset: tuple[int, ...], data: bytes, skipped: int) -> None:
-        target = values[_shift_selection(part, block)]
+        target = values[shift_selection(part, block)]
         if (target.shape, target.dtype) == (pipeline.chunks, pipeline.dtype) and target.flags.c_contiguous:
             pipeline.decode(data, skipped, target)
             return
@@ -156,15 +156,15 @@ def read_chunked(
             slice(piece.start - first, piece.stop - first) for piece, first in zip(part, offset, strict=True)
         )]  # fmt: skip
 
-    count = threads or _count_cores()
+    count = threads or count_cores()
     waiting: deque[Future[None]] = deque()
     try:
         with _open_thread_pool(count) as workers:
-            for part in _split_at_chunks(block, pipeline.chunks):
+            for part in split_at_chunks(block, pipeline.chunks):
                 offset = tuple(piece.start // size * size for piece, size in zip(part, pipeline.chunks, strict=True))
                 stored = read_stored_chunk(dataset, offset)
                 if stored is None:
-                    values[_shift_selection(part, block)] = dataset.fillvalue
+                    values[shift_selection(part, block)] = dataset.fillvalue
                     continue
                 waiting.append(workers.submit(place, part, offset, stored[1], stored[0]))
                 while len(waiting) > 2 * count or (waiting and waiting[0].done()):
@@ -181,7 +181,7 @@ def can_decode_chunks(dataset: h5py.Dataset) -> bool:
     return FilterPipeline.of(dataset) is not None
 
 
-def _count_cores() -> int:
+def count_cores() -> int:
     """Cores that this process may use: on a cluster's node fewer than there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -218,7 +218,7 @@ def _iter_blocks(shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int,
         yield tuple(slice(a, min(a + step, size)) for a, step, size in zip(starts, steps, shape, strict=True))
 
 
-def _split_at_chunks(block: Selection, chunks: tuple[int, ...]) -> Iterator[Selection]:
+def split_at_chunks(block: Selection, chunks: tuple[int, ...]) -> Iterator[Selection]:
     """Cut a selection at the borders of chunks, in C order."""
     axes = []
     for part, size in zip(block, chunks, strict=True):
@@ -227,7 +227,7 @@ def _split_at_chunks(block: Selection, chunks: tuple[int, ...]) -> Iterator[Sele
     return itertools.product(*axes)
 
 
-def _shift_selection(part: Selection, whole: Selection) -> Selection:
+def shift_selection(part: Selection, whole: Selection) -> Selection:
     return tuple(
         slice(piece.start - around.start, piece.stop - around.start)
         for piece, around in zip(part, whole, strict=True)

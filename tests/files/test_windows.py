@@ -1,0 +1,140 @@
+"""Windows that follow each other: the values are h5py's, whatever is kept or decoded ahead."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from nwbpipe.files import WindowReader, _windows
+
+SHAPE, CHUNKS = (200, 30, 20), (16, 16, 8)
+VALUES = np.random.default_rng(0).integers(0, 900, SHAPE).astype(np.int16)
+COLUMNS = slice(0, 30), slice(0, 20)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[h5py.File]:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        options = {"chunks": CHUNKS, "shuffle": True}
+        file.create_dataset("gzip", data=VALUES, compression="gzip", **options)
+        file.create_dataset("plain", data=VALUES, chunks=CHUNKS)
+        file.create_dataset("contiguous", data=VALUES)
+        file.create_dataset("lzf", data=VALUES, compression="lzf", **options)
+        sparse = file.create_dataset("sparse", SHAPE, "i2", fillvalue=7, compression="gzip", **options)
+        sparse[40:50, :9] = VALUES[40:50, :9]
+        file.create_dataset("one axis", data=VALUES[:, 0, 0], chunks=(13,), compression="gzip")
+        yield file
+
+
+def read_in_windows(
+    reader: WindowReader, dataset: h5py.Dataset, length: int, columns: tuple[slice, ...]
+) -> np.ndarray:
+    parts = [
+        reader.read(dataset, (slice(start, min(start + length, len(dataset))), *columns), 1)
+        for start in range(0, len(dataset), length)
+    ]
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("name", ["gzip", "plain", "contiguous", "lzf", "sparse", "one axis"])
+@pytest.mark.parametrize("length", [1, 5, 16, 33, 150, 400])
+def test_windows_one_after_the_other(file: h5py.File, name: str, length: int) -> None:
+    columns = COLUMNS if file[name].ndim == 3 else ()
+    values = read_in_windows(WindowReader(), file[name], length, columns)
+    np.testing.assert_array_equal(values, file[name][()])
+    assert values.dtype == file[name].dtype
+
+
+def test_some_columns(file: h5py.File) -> None:
+    columns = slice(3, 20), slice(7, 17)
+    np.testing.assert_array_equal(read_in_windows(WindowReader(), file["gzip"], 10, columns), VALUES[:, *columns])
+
+
+def test_windows_in_any_order(file: h5py.File) -> None:
+    reader, rng, stop = WindowReader(), np.random.default_rng(1), 0
+    for _ in range(200):
+        start = stop if rng.random() < 0.6 else int(rng.integers(0, len(VALUES)))
+        stop = min(start + int(rng.integers(0, 40)), len(VALUES))
+        block = (slice(start, stop), *(COLUMNS if rng.random() < 0.8 else (slice(2, 9), slice(5, 20))))
+        np.testing.assert_array_equal(reader.read(file["gzip"], block, 1), VALUES[block])
+
+
+def test_each_chunk_is_read_once(file: h5py.File, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first window is not known to be the first of a row: its chunks alone are read twice."""
+    offsets = []
+    original = _windows.read_stored_chunk
+    monkeypatch.setattr(
+        _windows, "read_stored_chunk", lambda data, offset: (offsets.append(offset), original(data, offset))[1]
+    )
+    read_in_windows(WindowReader(), file["gzip"], 5, COLUMNS)
+    assert len(offsets) == len(set(offsets)) == 13 * 2 * 3
+
+
+def test_the_next_window_is_decoded_ahead(file: h5py.File, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = WindowReader()
+    for start in (0, 16, 32):
+        reader.read(file["gzip"], (slice(start, start + 16), *COLUMNS), 1)
+    monkeypatch.setattr(_windows, "read_stored_chunk", None)  # the file is not asked
+    monkeypatch.setattr(_windows._Decoder, "begin_next", lambda self, block: set())
+    np.testing.assert_array_equal(reader.read(file["gzip"], (slice(48, 64), *COLUMNS), 1), VALUES[48:64])
+
+
+def test_nothing_is_kept_of_another_version(file: h5py.File) -> None:
+    reader = WindowReader()
+    for start in (0, 16):
+        reader.read(file["gzip"], (slice(start, start + 16), *COLUMNS), "before")
+    file["gzip"][32:48] = -VALUES[32:48]
+    np.testing.assert_array_equal(reader.read(file["gzip"], (slice(32, 48), *COLUMNS), "after"), -VALUES[32:48])
+
+
+def test_little_is_kept(file: h5py.File, monkeypatch: pytest.MonkeyPatch) -> None:
+    readers = [WindowReader() for _ in range(9)]
+    for reader in readers:
+        for start in (0, 16):
+            reader.read(file["gzip"], (slice(start, start + 16), *COLUMNS), 1)
+    assert [bool(reader._chunks) for reader in readers] == [False] * 5 + [True] * 4
+    monkeypatch.setattr(_windows, "_MOST_BYTES", 3 * 16 * 16 * 8 * 2)
+    readers[0].read(file["gzip"], (slice(32, 64), *COLUMNS), 1)
+    assert len(readers[0]._chunks) == 3
+    readers[0].read(file["gzip"], (slice(0, 16), *COLUMNS), 1)  # not the next
+    assert not readers[0]._chunks
+
+
+def test_a_damaged_chunk(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "damaged.h5", "w") as file:
+        dataset = file.create_dataset("x", data=VALUES, chunks=CHUNKS, compression="gzip", shuffle=True)
+        dataset.id.write_direct_chunk((32, 0, 0), b"no gzip")
+        reader = WindowReader()
+        for start in (0, 16):
+            reader.read(dataset, (slice(start, start + 16), *COLUMNS), 1)
+        with pytest.raises(OSError, match="/x: damaged chunk"):
+            reader.read(dataset, (slice(32, 48), *COLUMNS), 1)
+        with pytest.raises(OSError):
+            reader.read(dataset, (slice(32, 48), *COLUMNS), 1)
+        np.testing.assert_array_equal(reader.read(dataset, (slice(48, 64), *COLUMNS), 1), VALUES[48:64])
+
+
+def test_no_thread_stays(file: h5py.File) -> None:
+    before = threading.active_count()
+    read_in_windows(WindowReader(), file["gzip"], 5, COLUMNS)
+    for thread in threading.enumerate():
+        if thread.name.startswith("nwbpipe-windows"):
+            thread.join(10)
+    assert threading.active_count() == before
+
+
+def test_another_process_takes_nothing_over(file: h5py.File, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = WindowReader()
+    for start in (0, 16):
+        reader.read(file["gzip"], (slice(start, start + 16), *COLUMNS), 1)
+    assert not pickle.loads(pickle.dumps(reader))._chunks
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # as in a fork, in which no thread would decode what was begun
+    reader._chunks = {(32, row, column): None for row in (0, 16) for column in (0, 8, 16)}  # type: ignore[misc]
+    np.testing.assert_array_equal(reader.read(file["gzip"], (slice(32, 48), *COLUMNS), 1), VALUES[32:48])
