@@ -57,6 +57,7 @@ ROOMS: dict[str, set[str]] = {
         "validation",
         "nwb_zarr",
         "stores",
+        "files",
         "extensions",
         "session",
         "provenance",
