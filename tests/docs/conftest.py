@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+
+from tests.docs import warmed
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +20,7 @@ def documented_session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
     session = simulate_session(folder / "raw", size="small")
     nwbpipe.convert(session.spec, folder / "m042.nwb", progress=False)
+    os.environ[warmed.SESSION] = str(folder)  # for the process that the pages' commands are forked from
     return folder
 
 

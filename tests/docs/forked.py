@@ -18,6 +18,7 @@ _PRELOADED = (
     "nwbpipe.converters",
     "nwbpipe.project",
     "neuroconv.datainterfaces",
+    "tests.docs.warmed",
 )
 _TIMEOUT_S = 600
 _OUTPUT = ".printed"

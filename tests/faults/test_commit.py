@@ -26,8 +26,8 @@ def test_old_or_new(kind: str, tmp_path: Path, tally: Counter[str], long: bool) 
 @pytest.mark.parametrize("name", [*SUBJECTS, *PATCHES])
 def test_a_broken_commit_is_caught(name: str, tmp_path: Path) -> None:
     """The suite is worth as much as the mistakes that it finds."""
-    for kind in ("append", "remove", "edit"):
-        for seed in range(5):
+    for seed in range(5):
+        for kind in ("append", "remove", "edit"):
             folder = tmp_path / f"{kind} {seed}"
             folder.mkdir()
             scenario = build(kind, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from nwbpipe.review import Comparison, compare, measure_quality
 from nwbpipe.review import _compare as comparing
 from nwbpipe.review._compare_figure import COLORS
 from nwbpipe.simulate import TwoPhotonTruth, simulate_two_photon
+from tests.fixtures.processing import keep_places
 
 CELLS = 6
 
@@ -81,11 +83,16 @@ def add_method(
         add_record(nwbfile, replace(values, **record))
 
 
-@pytest.fixture
-def file(scan: tuple[Path, TwoPhotonTruth], tmp_path: Path, own_places: Path) -> Path:
+@pytest.fixture(scope="module")
+def with_methods(scan: tuple[Path, TwoPhotonTruth], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A method that misses two cells, finds one that is none and a dendrite, and has its reference at (3, -2)."""
-    path, truth = tmp_path / "scan.nwb", scan[1]
-    path.write_bytes(scan[0].read_bytes())
+    with keep_places(tmp_path_factory.mktemp("methods")) as folder:
+        path, truth = Path(shutil.copy2(scan[0], folder / "scan.nwb")), scan[1]
+        add_methods(path, truth)
+    return path
+
+
+def add_methods(path: Path, truth: TwoPhotonTruth) -> None:
     noise = np.random.default_rng(0)
     dendrite = int(np.flatnonzero(truth.dendrite)[0])
     rows = [0, 1, 2, 3, dendrite]
@@ -97,12 +104,18 @@ def file(scan: tuple[Path, TwoPhotonTruth], tmp_path: Path, own_places: Path) ->
     add_method(path, "method", masks, traces + noise.normal(0, 0.1, traces.shape), shifts)
     add_method(path, "copy", masks[:3], 2 * traces[:, :3] + 5, truth.shifts, parameters={"tau": 0.5, "same": 3})
     add_method(path, "nothing", [], traces, truth.shifts)
-    return path
 
 
 @pytest.fixture
-def found(file: Path) -> Comparison:
-    return compare(file, "method", "copy", "nothing")
+def file(with_methods: Path, tmp_path: Path) -> Path:
+    """A copy, which may be changed."""
+    return Path(shutil.copy2(with_methods, tmp_path / "scan.nwb"))
+
+
+@pytest.fixture(scope="module")
+def found(with_methods: Path) -> Comparison:
+    with keep_places(with_methods.parent):
+        return compare(with_methods, "method", "copy", "nothing")
 
 
 def test_a_method_is_held_to_the_truth(found: Comparison) -> None:

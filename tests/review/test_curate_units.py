@@ -1,6 +1,8 @@
 """A person's curation of units: labels, merges, splits, removals, bound to the run; no spike is lost or doubled."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pynwb
@@ -10,6 +12,7 @@ from nwbpipe.errors import InputError, ResultExistsError, SourceError
 from nwbpipe.review import curate
 from nwbpipe.run import load
 from nwbpipe.session import check
+from tests.fixtures.processing import keep_places
 from tests.processors.ephys import recording as rec
 from tests.processors.ephys.phy_folder import COUNTS, write_phy
 
@@ -27,11 +30,18 @@ V2 = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def session(tmp_path):
-    path = rec.write_session(tmp_path / "s.nwb", np.ones((50_000, 4), "int16"), places=rec.column(4))
-    load(path, "spikesorting", write_phy(tmp_path / "phy"), step="sort")
+@pytest.fixture(scope="module")
+def sorted_session(tmp_path_factory):
+    with keep_places(tmp_path_factory.mktemp("sorted")) as folder:
+        path = rec.write_session(folder / "s.nwb", np.ones((50_000, 4), "int16"), places=rec.column(4))
+        load(path, "spikesorting", write_phy(folder / "phy"), step="sort")
     return path
+
+
+@pytest.fixture
+def session(sorted_session, tmp_path):
+    """A copy, which may be changed."""
+    return Path(shutil.copy2(sorted_session, tmp_path / "s.nwb"))
 
 
 def write_json(tmp_path, content):

@@ -12,15 +12,15 @@ from nwbpipe.converters.clocks.pulses import match_pulses
 from tests.converters.clocks.pulses import clocks
 from tests.converters.clocks.pulses.clocks import Case
 
-# Cases of each kind, here and in the long form.
+# Cases of each kind, here, in the thorough form and in the long one.
 CASES = {
-    "solvable": (400, 4000),
-    "harder": (150, 1500),
-    "unrelated": (120, 1500),
-    "even": (120, 1500),
-    "repeated": (80, 800),
-    "restarted": (80, 800),
-    "started_together": (60, 400),
+    "solvable": (150, 400, 4000),
+    "harder": (50, 150, 1500),
+    "unrelated": (50, 120, 1500),
+    "even": (40, 120, 1500),
+    "repeated": (30, 80, 800),
+    "restarted": (30, 80, 800),
+    "started_together": (30, 60, 400),
 }
 
 
@@ -88,12 +88,19 @@ def test_nothing_wrong_is_accepted(kind: str, counted: Counter[str]) -> None:
     check(kind, CASES[kind][0], counted, 1)
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("kind", CASES)
+def test_nothing_wrong_is_accepted_in_a_thousand_cases(kind: str, counted: Counter[str]) -> None:
+    assert sum(many for _, many, _ in CASES.values()) >= 1000
+    check(kind, CASES[kind][1], counted, 1)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", CASES)
 def test_nothing_wrong_is_accepted_in_ten_thousand_cases(kind: str, counted: Counter[str]) -> None:
-    assert sum(many for _, many in CASES.values()) >= 10_000
-    check(kind, CASES[kind][1], counted, 2)
+    assert sum(many for *_, many in CASES.values()) >= 10_000
+    check(kind, CASES[kind][2], counted, 2)
 
 
 def irregular(count: int = 100, seed: int = 0) -> np.ndarray:
