@@ -13,6 +13,7 @@ import pytest
 import nwbpipe
 from nwbpipe.export import StoredArray
 from nwbpipe.export._read_series import list_series
+from nwbpipe.files import ThreadedDataset
 from nwbpipe.session import SessionFile
 from tests.export.sessions import write_arrays_session
 
@@ -76,3 +77,23 @@ def test_it_goes_to_another_process_without_what_it_keeps(stored: StoredArray) -
     copied = pickle.loads(pickle.dumps(stored))
     assert len(pickle.dumps(stored)) < 10_000
     np.testing.assert_array_equal(copied[1400:2100], VALUES[1400:2100])
+
+
+def test_a_file_that_is_read_has_its_large_data_decoded_in_threads(path: Path) -> None:
+    with nwbpipe.read(path) as nwbfile:
+        data = nwbfile.acquisition["large"].data
+        assert isinstance(data, ThreadedDataset)
+        assert isinstance(data, h5py.Dataset)
+        assert not isinstance(nwbfile.acquisition["wheel"].data, ThreadedDataset)
+        np.testing.assert_array_equal(
+            np.concatenate([data[start : start + 700] for start in range(0, 6000, 700)]), VALUES
+        )
+        np.testing.assert_array_equal(np.asarray(data), VALUES)
+
+
+def test_dask_takes_it(path: Path) -> None:
+    array = pytest.importorskip("dask.array")
+    with nwbpipe.read(path) as nwbfile:
+        lazy = array.from_array(nwbfile.acquisition["large"].data, chunks=(500, 4, 30))
+        np.testing.assert_array_equal(lazy.max(axis=0).compute(), VALUES.max(axis=0))
+        np.testing.assert_array_equal(lazy.compute(), VALUES)

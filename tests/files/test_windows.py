@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
-from nwbpipe.files import WindowReader, _windows
+from nwbpipe.files import ThreadedDataset, WindowReader, _windows
 
 SHAPE, CHUNKS = (200, 30, 20), (16, 16, 8)
 VALUES = np.random.default_rng(0).integers(0, 900, SHAPE).astype(np.int16)
@@ -138,3 +140,56 @@ def test_another_process_takes_nothing_over(file: h5py.File, monkeypatch: pytest
     monkeypatch.setattr(os, "getpid", lambda: 1)  # as in a fork, in which no thread would decode what was begun
     reader._chunks = {(32, row, column): None for row in (0, 16) for column in (0, 8, 16)}  # type: ignore[misc]
     np.testing.assert_array_equal(reader.read(file["gzip"], (slice(32, 48), *COLUMNS), 1), VALUES[32:48])
+
+
+KEYS: list[Any] = [
+    (),
+    ...,
+    slice(None),
+    7,
+    -1,
+    np.int64(3),
+    (slice(3, 90), 4),
+    (slice(3, 90), -1, slice(2, 9)),
+    (..., 3),
+    (5, ...),
+    (slice(-20, None), slice(None), slice(0, -3)),
+    (1, 2, 3),
+    slice(50, 20),
+    slice(100, 10**9),
+    slice(None, None, 3),
+    [3, 5, 90],
+    np.arange(200) % 7 == 0,
+    (slice(None), [1, 4]),
+    (np.s_[3:9], np.s_[:], np.s_[::2]),
+]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_a_dataset_takes_the_keys_of_h5py(file: h5py.File, key: Any) -> None:
+    expected = file["gzip"][key]
+    values = ThreadedDataset(file["gzip"])[key]
+    assert type(values) is type(expected)
+    assert (values.shape, values.dtype) == (expected.shape, expected.dtype)
+    np.testing.assert_array_equal(values, expected)
+
+
+@pytest.mark.parametrize("key", [200, -201, (0, 0, 0, 0), "name", (slice(None), 30), slice(9, 3, -1), 1.5], ids=str)
+def test_a_wrong_key_is_the_error_of_h5py(file: h5py.File, key: Any) -> None:
+    with pytest.raises(Exception) as expected:
+        _ = file["gzip"][key]
+    with pytest.raises(expected.type, match=re.escape(str(expected.value))):
+        _ = ThreadedDataset(file["gzip"])[key]
+
+
+def test_a_dataset_is_as_h5py_has_it_otherwise(file: h5py.File) -> None:
+    dataset = ThreadedDataset(file["gzip"])
+    np.testing.assert_array_equal(np.asarray(dataset), VALUES)
+    assert np.asarray(dataset, "f4").dtype == np.float32
+    with pytest.raises(ValueError, match="copied"):
+        np.array(dataset, copy=False)
+    np.testing.assert_array_equal(np.stack(list(dataset)), VALUES)
+    np.testing.assert_array_equal(dataset.astype("f8")[3:5], VALUES[3:5])
+    assert dataset == file["gzip"]
+    assert dataset.parent == file
+    assert isinstance(dataset, h5py.Dataset)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nwbpipe.errors import ConflictError
 from nwbpipe.export._read_series import Series
 from nwbpipe.files import WindowReader
-from nwbpipe.session import SessionFile, SessionReader, Version
+from nwbpipe.session import SessionFile, SessionReader
 
 
 class StoredArray:
@@ -95,7 +95,7 @@ class StoredArray:
         if isinstance(samples, np.ndarray):  # HDF5 takes increasing numbers alone
             samples, order = np.unique(samples, return_inverse=True)
         keys = (samples, *columns)
-        values = self._read_stored(dataset, keys, reader.version)
+        values = np.asarray(self._windows.read(dataset, keys, reader.version))
         values = values if order is None else values[order]
         if self._confidence or not series.is_converted:
             return values.astype(self.dtype, copy=False)
@@ -105,18 +105,6 @@ class StoredArray:
             behind = values.ndim - (0 if isinstance(keys[0], int | np.integer) else 1) - scale.ndim
             scale = scale.reshape(scale.shape + (1,) * max(behind, 0))
         return np.asarray(values * scale + series.offset, dtype=self.dtype)
-
-    def _read_stored(self, dataset: h5py.Dataset, keys: tuple[Any, ...], version: Version) -> NDArray[Any]:
-        parts: list[Any] = []
-        for key, size in zip(keys, dataset.shape, strict=False):
-            number = isinstance(key, int | np.integer) and not isinstance(key, bool) and -size <= key < size
-            parts.append(slice(key % size, key % size + 1) if number else key)
-        parts += [slice(None)] * (dataset.ndim - len(parts))
-        if len(keys) > dataset.ndim or not all(isinstance(part, slice) and part.step in (None, 1) for part in parts):
-            return np.asarray(dataset[keys])
-        ranges = [part.indices(size)[:2] for part, size in zip(parts, dataset.shape, strict=True)]
-        values = self._windows.read(dataset, tuple(slice(start, max(start, stop)) for start, stop in ranges), version)
-        return np.asarray(values[tuple(slice(None) if isinstance(key, slice) else 0 for key in keys)])
 
     def _expand(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return an index into the whole dataset, whose samples are a number, a slice or an array."""

@@ -34,7 +34,7 @@ from nwbpipe.files._screening import open_safe, require_safe, require_safe_remot
 from nwbpipe.files._sink import open_for_writing
 from nwbpipe.files._texts import iter_texts, read_texts
 from nwbpipe.files._transaction import transaction
-from nwbpipe.files._windows import WindowReader
+from nwbpipe.files._windows import ThreadedDataset, WindowReader
 from nwbpipe.files._write_lock import hold_lock
 from nwbpipe.files.s3 import (
     FollowingObject,
@@ -56,6 +56,7 @@ __all__ = [
     "Inspection",
     "Layout",
     "RemoteState",
+    "ThreadedDataset",
     "UnfinishedUpload",
     "WindowReader",
     "abort_s3_orphans",

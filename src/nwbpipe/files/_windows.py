@@ -7,6 +7,7 @@ import weakref
 from collections import deque
 from collections.abc import Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import h5py
 import numpy as np
@@ -41,15 +42,15 @@ class WindowReader:
     def __reduce__(self) -> tuple[type[WindowReader], tuple[()]]:
         return WindowReader, ()  # for another process: it has no threads of this one
 
-    def read(self, dataset: h5py.Dataset, block: Selection, version: Hashable) -> np.ndarray:
-        """Return a window.
+    def read(self, dataset: h5py.Dataset, key: Any, version: Hashable) -> Any:
+        """Return ``dataset[key]``.
 
         Parameters
         ----------
         dataset : h5py.Dataset
             The same one in each call, or what stands in its place in another version of the file.
-        block : tuple of slice
-            Start and stop along each axis.
+        key : index
+            Of numbers and slices of step 1, or any other: then h5py reads.
         version : hashable
             Of the file: what was kept of another one is dropped.
 
@@ -58,6 +59,13 @@ class WindowReader:
         OSError
             If a chunk is damaged.
         """
+        chosen = _find_block(key, dataset.shape)
+        if chosen is None:
+            return h5py.Dataset.__getitem__(dataset, key)
+        block, inside = chosen
+        return self._read_block(dataset, block, version)[inside]
+
+    def _read_block(self, dataset: h5py.Dataset, block: Selection, version: Hashable) -> np.ndarray:
         state = (version, os.getpid())  # a fork has no threads that would finish what was begun
         if state != self._state:
             self._chunks, self._state, self._stop = {}, state, None
@@ -95,6 +103,54 @@ class WindowReader:
             oldest = _keeping.popleft()()
             if oldest is not None:
                 oldest._chunks = {}
+
+
+class ThreadedDataset(h5py.Dataset):  # type: ignore[misc]  # h5py is untyped
+    """A dataset of an open file that is read as by `WindowReader`; all else is h5py's.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        In chunks, of a file that does not change while it is open.
+    """
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        super().__init__(dataset.id)
+        self._windows = WindowReader()
+
+    def __getitem__(self, args: Any, new_dtype: Any = None) -> Any:
+        if new_dtype is not None:
+            return super().__getitem__(args, new_dtype)
+        return self._windows.read(self, args, None)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = True) -> np.ndarray:
+        if copy is False:
+            raise ValueError("values that are in a file are copied")
+        return np.asarray(self[()], dtype)
+
+
+def _find_block(key: Any, shape: tuple[int, ...]) -> tuple[Selection, tuple[int | slice, ...]] | None:
+    """Return the block that a key of numbers and slices takes, and the index of its values in it; None for others."""
+    parts = key if isinstance(key, tuple) else (key,)
+    dots = [number for number, part in enumerate(parts) if part is Ellipsis]
+    if dots:
+        parts = (*parts[: dots[0]], *(slice(None),) * (len(shape) + 1 - len(parts)), *parts[dots[0] + 1 :])
+    if len(parts) > len(shape):
+        return None
+    block: list[slice] = []
+    inside: list[int | slice] = []
+    for part, size in zip(parts, shape, strict=False):
+        if isinstance(part, slice) and part.step in (None, 1):
+            start, stop, _ = part.indices(size)
+            block.append(slice(start, max(start, stop)))
+            inside.append(slice(None))
+        elif isinstance(part, int | np.integer) and not isinstance(part, bool) and -size <= part < size:
+            block.append(slice(int(part) % size, int(part) % size + 1))
+            inside.append(0)
+        else:
+            return None
+    block += [slice(0, size) for size in shape[len(parts) :]]
+    return tuple(block), tuple(inside)
 
 
 class _Decoder:

@@ -17,7 +17,15 @@ import h5py
 import numpy as np
 from hdmf.data_utils import AbstractDataChunkIterator, DataChunk, GenericDataChunkIterator
 
-from nwbpipe.files import Access, Codec, chunk_shape, make_contiguous, write_chunked
+from nwbpipe.files import (
+    Access,
+    Codec,
+    ThreadedDataset,
+    can_decode_chunks,
+    chunk_shape,
+    make_contiguous,
+    write_chunked,
+)
 from nwbpipe.provenance import WrittenValues
 
 _LARGE = 2**20  # bytes: below, hdmf is quick enough
@@ -39,6 +47,19 @@ class LargeDataset:
     container: Any
     field: str
     source: Any
+
+
+def decode_in_threads(containers: Iterable[Any]) -> None:
+    """Let the large data of time series that were read be decoded in threads, when they are asked for."""
+    from pynwb import TimeSeries
+
+    for container in containers:
+        if not isinstance(container, TimeSeries):
+            continue
+        for field in ("data", "timestamps"):
+            data = container.fields.get(field)
+            if isinstance(data, h5py.Dataset) and data.nbytes >= _LARGE and can_decode_chunks(data):
+                container.fields[field] = ThreadedDataset(data)
 
 
 def take_large(
