@@ -91,6 +91,11 @@ def _run_sizes(
         _keep_costs(lab, watched, cpu, costs)
         _measure_status(lab, variables, costs, repeats)
         lab.remove()
+        lab = Lab(folder / f"joined{sessions}", sessions, joined=True)
+        watched, cpu = measure_cpu([*_LOCAL, "2"], lab.folder, variables)
+        yield _describe_run(lab, "2 workers here, with a step of project scope", watched, cpu)
+        costs.setdefault("with a step of project scope: CPU s of the runner", {})[sessions] = watched.cpu
+        lab.remove()
     lab = Lab(folder / f"dask{sizes[-1]}", sizes[-1])
     before = read_children_cpu()
     with Cluster(folder / "cluster", variables) as cluster:

@@ -48,10 +48,14 @@ class Lab:
     sessions : int
     windows : sequence of int
         A step for each, in samples.
+    joined : bool
+        A step of project scope, too, that waits for the first step of all sessions: their principal components.
     """
 
-    def __init__(self, folder: Path, sessions: int, windows: tuple[int, ...] = (1000,)) -> None:
-        self.folder, self.sessions, self.windows = folder, sessions, windows
+    def __init__(
+        self, folder: Path, sessions: int, windows: tuple[int, ...] = (1000,), *, joined: bool = False
+    ) -> None:
+        self.folder, self.sessions, self.windows, self.joined = folder, sessions, windows, joined
         (folder / "raw").mkdir(parents=True)
         (folder / "raw/lab.yaml").write_text(_LAB)
         self._signal = np.random.default_rng(0).integers(-100, 100, _SHAPE, dtype=np.int16)
@@ -64,6 +68,10 @@ class Lab:
         text = _PROJECT
         for window in windows:
             text += f'[steps.w{window}]\nprocessor = "rms"\nparams.window = {window}\n'
+        if joined:
+            text = text.replace('state = "state"\n', 'state = "state"\nmodels = "models"\n')
+            text += '[steps.components]\nprocessor = "shared_pca"\nscope = "project"\n'
+            text += f'inputs.series = "w{windows[0]}"\n'
         (folder / "nwbpipe.toml").write_text(text)
 
     def _make_signal(self, number: int) -> Any:
@@ -72,7 +80,7 @@ class Lab:
     @property
     def runs(self) -> int:
         """Number of runs: conversions and steps."""
-        return self.sessions * (1 + len(self.windows))
+        return self.sessions * (1 + len(self.windows)) + self.joined
 
     def locate_file(self, number: int) -> Path:
         """Return the path of a session file."""
@@ -97,6 +105,10 @@ class Lab:
                     counts["missing"] += 1
                 else:
                     counts["wrong"] += not np.allclose(value, true)
+        if self.joined:
+            of = [json.loads(path.read_text())["n_sessions"] for path in self.folder.glob("models/**/pca.json")]
+            counts["missing"] += not of
+            counts["wrong"] += any(number != self.sessions for number in of)
         counts["committed twice"] = self.count_twice()
         return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "right"
 
