@@ -39,6 +39,8 @@ unexport PYTHONDONTWRITEBYTECODE
 UV = . $(VENV)/uv.sh && $(BIN)/uv
 COMPILE = $(UV) pip compile --quiet --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make locks"
 INSTALLED := $(VENV)/installed
+# Tests wait for processes, disks and servers now and then: one worker more than there are cores, and eight at most.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 7) + 1)')
 TOOLS := $(foreach tool,suite2p facemap movement,$(NWBPIPE_TOOLS)/$(tool)/nwbpipe-tool.json)
 
 READERS := .make/readers/h5py-3.8.0 .make/readers/h5py-3.10.0
@@ -102,13 +104,13 @@ check: lint
 	$(BIN)/python -m pytest --quiet --numprocesses 2 --dist worksteal -m "not slow and not long and not thorough" $(QUICK)
 
 test: setup tools readers lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --durations 40 --junit-xml .make/tests.xml
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 40 --junit-xml .make/tests.xml
 
 faults: setup
 	NWBPIPE_FAULTS=long $(BIN)/python -m pytest tests/faults --timeout 3000
 
 test-thorough: setup tools
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "thorough and not long" --durations 10
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "thorough and not long" --durations 10
 
 test-long: setup tools
 	$(BIN)/python -m pytest -m long

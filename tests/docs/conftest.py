@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs import warmed
+from tests.fixtures.kept_files import share_folder
 
 
 @pytest.fixture(scope="session")
@@ -17,9 +18,11 @@ def documented_session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import nwbpipe
     from nwbpipe.simulate import simulate_session
 
-    folder = tmp_path_factory.mktemp("docs")
-    session = simulate_session(folder / "raw", size="small")
-    nwbpipe.convert(session.spec, folder / "m042.nwb", progress=False)
+    def fill(folder: Path) -> None:
+        session = simulate_session(folder / "raw", size="small")
+        nwbpipe.convert(session.spec, folder / "m042.nwb", progress=False)
+
+    folder = share_folder(tmp_path_factory, "documented", fill)
     os.environ[warmed.SESSION] = str(folder)  # for the process that the pages' commands are forked from
     return folder
 

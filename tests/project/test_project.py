@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ import pytest
 import nwbpipe
 from nwbpipe import errors
 from nwbpipe.processors import Input
-from nwbpipe.project import Step
+from nwbpipe.project import Project, Step
 from nwbpipe.project.execute._executor import Event
 from nwbpipe.project.execute._runner import lease_name
 from nwbpipe.project.plan._inputs import expand_runs
@@ -24,11 +25,30 @@ from nwbpipe.project.plan._tools import ToolFacts, explain_staleness
 from nwbpipe.project.state import Leases
 from nwbpipe.provenance import IdentityCache
 from nwbpipe.session._content import NwbObject
-from tests.fixtures.processing import Scale, write_session
+from tests.fixtures.processing import Scale, keep_places, write_session
 from tests.fixtures.projects import STEPS, Inline, make_project, table
 from tests.provenance.records import make_record
 
 pytestmark = pytest.mark.usefixtures("test_processors")
+MakeDone = Callable[[int], Project]
+
+
+@pytest.fixture(scope="module")
+def done_labs(tmp_path_factory: pytest.TempPathFactory, test_distribution: Path) -> dict[int, Path]:
+    """Folders of projects of one and of two sessions, all computed; they are not to be changed."""
+    labs = {}
+    with keep_places(tmp_path_factory.mktemp("done")) as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [*sys.path, str(test_distribution)])
+        for sessions in (1, 2):
+            labs[sessions] = folder / str(sessions)
+            make_project(labs[sessions], sessions).run(executor=Inline())
+    return labs
+
+
+@pytest.fixture
+def make_done(done_labs: dict[int, Path], tmp_path: Path) -> MakeDone:
+    """Copy a project that is computed, of one session or of two."""
+    return lambda sessions: Project(shutil.copytree(done_labs[sessions], tmp_path, dirs_exist_ok=True))
 
 
 def test_a_project_is_computed_and_then_done(tmp_path: Path) -> None:
@@ -48,8 +68,8 @@ def test_a_project_is_computed_and_then_done(tmp_path: Path) -> None:
     assert all(run.usage["cpu_seconds"] > 0 and project.planner.state.exists(run.log) for run in project.runs())
 
 
-def test_changed_parameters_make_stale_what_follows_from_them(tmp_path: Path) -> None:
-    make_project(tmp_path, sessions=1).run(executor=Inline())
+def test_changed_parameters_make_stale_what_follows_from_them(tmp_path: Path, make_done: MakeDone) -> None:
+    make_done(1)
     changed = make_project(tmp_path, 0, STEPS.replace("factor = 3", "factor = 5"))
     first, second = changed.status().plans[0].steps
     assert (first.state, first.reason) == ("stale", "params changed: factor 3.0 → 5.0")
@@ -60,9 +80,8 @@ def test_changed_parameters_make_stale_what_follows_from_them(tmp_path: Path) ->
         assert file["processing/behavior/Scaled_second/data"][1, 0] == 30.0
 
 
-def test_a_change_of_the_raw_data_is_stale_with_its_reason(tmp_path: Path) -> None:
-    project = make_project(tmp_path, sessions=2)
-    project.run(executor=Inline())
+def test_a_change_of_the_raw_data_is_stale_with_its_reason(tmp_path: Path, make_done: MakeDone) -> None:
+    project = make_done(2)
     with h5py.File(tmp_path / "nwb/s1.nwb", "r+") as file:
         file["acquisition/lever/data"][5, 1] += 1
     assert table(project)["m1/s0 first"] == "done"
@@ -176,8 +195,10 @@ def test_ignored_steps_and_sessions_are_left_alone(tmp_path: Path) -> None:
     assert table(project)["m1/s1 first"] == "ignored"
 
 
-def test_nothing_is_hashed_for_ignored_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_project(tmp_path, 1).run(executor=Inline())
+def test_nothing_is_hashed_for_ignored_steps(
+    tmp_path: Path, make_done: MakeDone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_done(1)
     project = make_project(tmp_path, 0, STEPS + '[[ignore]]\nsession = "*"\n')
     monkeypatch.setattr(IdentityCache, "identify_all", lambda *_, **__: pytest.fail("hashed"))
     assert set(table(project).values()) == {"ignored"}
@@ -211,8 +232,10 @@ def test_another_image_of_the_tool(policy: str, container: object, stale: str) -
     assert explain_staleness(record, facts, policy) == stale.replace("numpy", record.tool)
 
 
-def test_a_result_of_an_older_tool_is_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_project(tmp_path, 1).run(executor=Inline())
+def test_a_result_of_an_older_tool_is_computed_again(
+    tmp_path: Path, make_done: MakeDone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_done(1)
     upgraded = make_project(tmp_path, 0)
     facts = {name: replace(one, source="new source") for name, one in upgraded.planner.tools.items()}
     monkeypatch.setattr("nwbpipe.project.plan._planner.collect_facts", lambda steps, index, may_run: facts)
@@ -230,9 +253,8 @@ def test_a_damaged_file_blocks_its_session_alone(tmp_path: Path) -> None:
     assert project.run(executor=Inline()).done == 2
 
 
-def test_the_index_can_be_deleted_and_notices_changes(tmp_path: Path) -> None:
-    project = make_project(tmp_path, 2)
-    project.run(executor=Inline())
+def test_the_index_can_be_deleted_and_notices_changes(tmp_path: Path, make_done: MakeDone) -> None:
+    project = make_done(2)
     time.sleep(2.1)  # what has just changed is not kept
     first = project.status().as_dict()
     assert project.planner.index.load("status")
@@ -293,9 +315,8 @@ def test_an_executor_that_fails_leaves_no_lease_and_nothing_is_begun_after_it(tm
     assert list((tmp_path / "state/leases").glob("*.json")) == []
 
 
-def test_verify_computes_again_and_compares(tmp_path: Path) -> None:
-    project = make_project(tmp_path, 1)
-    project.run(executor=Inline())
+def test_verify_computes_again_and_compares(tmp_path: Path, make_done: MakeDone) -> None:
+    project = make_done(1)
     before = (tmp_path / "nwb/s0.nwb").read_bytes()
     found = project.verify("m1/s0", "second", threads=1)
     assert found
@@ -311,9 +332,8 @@ def test_verify_computes_again_and_compares(tmp_path: Path) -> None:
         project.verify("m1/s0", "second")
 
 
-def test_lineage_is_prov_json(tmp_path: Path) -> None:
-    project = make_project(tmp_path, 2)
-    project.run(executor=Inline())
+def test_lineage_is_prov_json(make_done: MakeDone) -> None:
+    project = make_done(2)
     document = project.lineage()
     assert len(document["activity"]) == 4
     used = {(one["prov:activity"], one["prov:entity"]) for one in document["used"].values()}

@@ -20,6 +20,8 @@ from pynwb.ophys import (
     TwoPhotonSeries,
 )
 
+from tests.fixtures.kept_files import write_once
+
 EPHYS = "/acquisition/probe"
 MOVIE = "/acquisition/movie"
 SPEED = "/acquisition/speed"
@@ -34,7 +36,14 @@ TARGETS = (EPHYS, MOVIE, SPEED, CURRENT, VIDEO, MASKS, PIXELS, TRACES, PIXEL_TRA
 
 def write_session(path: Path, storage: dict[str, Any] | None = None) -> Path:
     """Write the file and its video; `storage` gives chunks and filters of the large data."""
-    storage = {} if storage is None else storage
+    media = path.parent / "media"
+    media.mkdir(exist_ok=True)
+    (media / "body.avi").write_bytes(np.random.default_rng(8).bytes(5000))
+    return _write_file(path, storage or {})
+
+
+@write_once
+def _write_file(path: Path, storage: dict[str, Any]) -> Path:
     random = np.random.default_rng(7)
     nwb = NWBFile("Everything.", "x", datetime(2024, 5, 1, 10, tzinfo=UTC))
 
@@ -93,9 +102,6 @@ def write_session(path: Path, storage: dict[str, Any] | None = None) -> Path:
     nwb.add_acquisition(speed)
     nwb.add_acquisition(current)
 
-    media = path.parent / "media"
-    media.mkdir(exist_ok=True)
-    (media / "body.avi").write_bytes(random.bytes(5000))
     nwb.add_acquisition(
         ImageSeries(
             name="video",

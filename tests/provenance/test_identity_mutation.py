@@ -119,9 +119,11 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_session(tmp_path_factory.mktemp("session") / "session.nwb")
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "every", [8, pytest.param(4, marks=pytest.mark.thorough), pytest.param(1, marks=pytest.mark.long)]
+)
 def test_every_value_and_every_attribute(session: Path, every: int) -> None:
-    """Each fourth of them; each one in the long tests."""
+    """Each eighth of them; each fourth in the thorough tests, and each one in the long ones."""
     wrong = []
     seen = dict.fromkeys(TARGETS, 0)
     number = 0

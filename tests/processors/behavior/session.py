@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from nwbpipe.nwb_builders import Column, make_events_table, make_intervals_table
+from tests.fixtures.kept_files import write_once
 from tests.nwb_builders.nwb import empty_nwbfile
 
 
+@write_once
 def write_session(
     path: Path,
     *,

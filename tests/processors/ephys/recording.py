@@ -10,6 +10,7 @@ from pynwb.ecephys import ElectricalSeries
 
 from nwbpipe.processors import BoundInput, Context, Results
 from nwbpipe.processors.ephys import SpikeSortingParams
+from tests.fixtures.kept_files import write_once
 from tests.fixtures.nwb import empty_session
 
 SERIES = "/acquisition/ElectricalSeries"
@@ -21,6 +22,7 @@ def column(channels: int, pitch: float = 20.0) -> np.ndarray:
     return np.column_stack([16.0 * (np.arange(channels) % 2), pitch * (np.arange(channels) // 2)])
 
 
+@write_once
 def write_session(
     path: Path, data, *, places=None, names=("rel_x", "rel_y"), groups=None, order=None, columns=None, **series
 ) -> Path:

@@ -8,9 +8,11 @@ from pynwb import NWBHDF5IO
 from pynwb.image import ImageSeries
 
 from nwbpipe.processors import BoundInput
+from tests.fixtures.kept_files import write_once
 from tests.fixtures.nwb import empty_session
 
 
+@write_once
 def write_session(path: Path, files, frames, *, rate=None, timestamps=None, starting_frame=None, **series) -> Path:
     nwbfile = empty_session("A simulated video of a face.")
     times = (

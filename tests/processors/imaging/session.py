@@ -8,11 +8,13 @@ import numpy as np
 from pynwb import NWBHDF5IO
 from pynwb.ophys import OnePhotonSeries, OpticalChannel, TwoPhotonSeries
 
+from tests.fixtures.kept_files import write_once
 from tests.fixtures.nwb import empty_session
 
 MOVIE = "/acquisition/TwoPhotonSeries"
 
 
+@write_once
 def write_session(
     path: Path, movie, *, rate=None, timestamps=None, starting_time=0.0, more=None, kind="TwoPhotonSeries", **series
 ) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import nwbpipe
 from nwbpipe.errors import InputError
 from nwbpipe.session import read_records
 from nwbpipe.simulate import PhotometryTruth
+from tests.fixtures.kept_files import share_folder
+from tests.fixtures.processing import keep_places
 from tests.processors.photometry.rig import convert, write_session
 
 pytestmark = pytest.mark.slow
@@ -29,15 +32,16 @@ STEPS = {
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PhotometryTruth]:
-    folder = tmp_path_factory.mktemp("rig")
-    truth = write_session(folder, motion=0.02)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("LOGS", "SCRATCH", "CACHE"):
-            patch.setenv(f"NWBPIPE_{name}", str(folder / name.lower()))
-        path = convert(folder)
-        for processor, (inputs, params) in STEPS.items():
-            assert nwbpipe.process(path, processor, inputs=inputs, params=params).computed
-    return path, truth
+    def fill(folder: Path) -> None:
+        truth = write_session(folder, motion=0.02)
+        with keep_places(folder):
+            path = convert(folder)
+            for processor, (inputs, params) in STEPS.items():
+                assert nwbpipe.process(path, processor, inputs=inputs, params=params).computed
+        (folder / "made.pickle").write_bytes(pickle.dumps((path, truth)))
+
+    folder = share_folder(tmp_path_factory, "photometry", fill)
+    return pickle.loads((folder / "made.pickle").read_bytes())
 
 
 def test_the_file_is_valid_and_traceable(session):
