@@ -55,17 +55,19 @@ def test_the_specs_of_all_sessions_are_not_kept_in_memory(planner: Planner) -> N
     sessions, _ = planner.list_sessions()
     planner.make_plans(sessions)
     assert len(planner.index.load("spec")) == 3
-    assert (planner._specs, planner._fresh_specs) == ({}, {})
+    assert (planner.specs._loaded, planner.specs.fresh) == ({}, {})
 
 
 def test_specs_of_many_sessions_are_loaded_some_at_a_time(planner: Planner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nwbpipe.project.plan._planner._AT_ONCE", 2)
+    monkeypatch.setattr("nwbpipe.project.plan._spec_index.AT_ONCE", 2)
     sessions, _ = planner.list_sessions()
-    for session in planner.load_specs(sessions):
-        planner.read_spec(session)
-    monkeypatch.setattr("nwbpipe.project.plan._planner.read_spec_content", lambda *_: pytest.fail("read again"))
+    for session in planner.specs.iterate(sessions):
+        planner.specs.read(session)
+    monkeypatch.setattr("nwbpipe.project.plan._spec_index.read_spec_content", lambda *_: pytest.fail("read again"))
     loaded = {
-        session.key: len(planner._specs) for session in planner.load_specs(sessions) if planner.read_spec(session)
+        session.key: len(planner.specs._loaded)
+        for session in planner.specs.iterate(sessions)
+        if planner.specs.read(session)
     }
     assert loaded == {"m1/s0": 2, "m1/s1": 2, "m1/s2": 1}
 
@@ -94,7 +96,7 @@ def test_the_end_of_a_run_reads_nothing_of_other_sessions(planner: Planner, monk
 
     monkeypatch.setattr(Index, "_read_rows", read_and_note)
     monkeypatch.setattr(type(planner.state), "list", list_and_note)
-    monkeypatch.setattr("nwbpipe.project.plan._planner.read_spec_content", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("nwbpipe.project.plan._spec_index.read_spec_content", lambda *_: pytest.fail("read again"))
     (plan,) = planner.refresh_plans("m1/s1", {session.key: session for session in sessions}).values()
     assert (plan.steps[0].state, plan.steps[0].reason) == ("failed", "of m1/s1")
     assert listed == ["runs/failed/m1/s1"]

@@ -85,7 +85,7 @@ def test_a_page_of_rows() -> None:
 def test_what_sessions_have_in_common_and_what_is_unchanged_is_in_memory_once(
     lab: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nwbpipe.project.plan._planner._AT_ONCE", 2)
+    monkeypatch.setattr("nwbpipe.project.plan._planner.AT_ONCE", 2)
     view = ProjectView(lab.spec.path)
     first = view.refresh()
     inputs = [row.plan.select_step("first")[0].inputs for row in first.rows]

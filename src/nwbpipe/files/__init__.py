@@ -35,7 +35,7 @@ from nwbpipe.files._sink import open_for_writing
 from nwbpipe.files._texts import iter_texts, read_texts
 from nwbpipe.files._transaction import transaction
 from nwbpipe.files._windows import ThreadedDataset, WindowReader
-from nwbpipe.files._write_lock import hold_lock
+from nwbpipe.files._write_lock import hold_lock, is_time_past
 from nwbpipe.files.s3 import (
     FollowingObject,
     RemoteState,
@@ -74,6 +74,7 @@ __all__ = [
     "inspect_file",
     "is_below",
     "is_remote",
+    "is_time_past",
     "iter_references",
     "iter_texts",
     "make_contiguous",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from filelock import Timeout
 
 from nwbpipe.disk import refuse_special
 from nwbpipe.errors import FileAccessError, LockedFileError, NwbpipeError
-from nwbpipe.files._network_disk import may_lock
+from nwbpipe.files._network_disk import may_lock, read_mount
 from nwbpipe.files._node_lock import POLL_S, SharedLock
 
 LOCK_TIMEOUT_S = 60.0
@@ -156,3 +158,37 @@ def hold_lock(path: Path, timeout: float = LOCK_TIMEOUT_S) -> Iterator[None]:
     finally:
         lock.release()
         _released[path] = time.monotonic(), taken
+
+
+def is_time_past(path: Path, time_ns: int) -> bool:
+    """Return True if the clock by which a file's disk dates changes has gone on since a time (of a change).
+
+    Whatever changes the file from now on gives it a later time of change, which no program can put back. The disk is
+    asked for its time: the mode of the writers' lock beside the file is set to what it is. False also where there is
+    no such lock, where it is not ours, and on network disks, as other machines may date their changes themselves.
+    """
+    if os.name != "posix":
+        return False
+    try:
+        descriptor = os.open(lock_path(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        lock, file = os.fstat(descriptor), path.lstat()
+        if not (stat.S_ISREG(lock.st_mode) and stat.S_ISREG(file.st_mode) and lock.st_dev == file.st_dev):
+            return False
+        if not _is_dated_here(path.parent, file.st_dev):
+            return False
+        os.fchmod(descriptor, stat.S_IMODE(lock.st_mode))
+        return os.fstat(descriptor).st_ctime_ns > time_ns
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+@lru_cache(maxsize=256)
+def _is_dated_here(folder: Path, _device: int) -> bool:
+    """Return True if this machine's kernel alone dates the changes in a folder."""
+    mount = read_mount(folder)
+    return bool(mount.kind) and not mount.is_network and not mount.kind.startswith("fuse")

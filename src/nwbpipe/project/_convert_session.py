@@ -65,7 +65,7 @@ def _bring_up_to_date(planner: Planner, session: Session, conversion: Conversion
             **options,
         )
     elif conversion.state == "stale":
-        spec = planner.read_spec(session)
+        spec = planner.specs.read(session)
         assert spec is not None
         parameters = spec.parameters
         retry_after_conflicts(

@@ -116,7 +116,7 @@ class Watcher:
         """Look once, and run the sessions that have arrived."""
         self._unfinished.clear()
         sessions, _ = self.project.sessions()  # one listing of each store that is not on this machine
-        arrived = [session for session in self.project.planner.load_specs(sessions) if self._has_arrived(session)]
+        arrived = [session for session in self.project.planner.specs.iterate(sessions) if self._has_arrived(session)]
         states, summary = self._find_states(arrived), None
         # Start no executor for nothing: that of a cluster would submit jobs.
         if any(is_runnable(session, None, retry_failed=False) for session in states) and not self.stop.is_set():
@@ -143,7 +143,7 @@ class Watcher:
         if session.spec is None:
             files: set[str] = {str(session.file)}
         else:
-            spec = self.project.planner.read_spec(session)
+            spec = self.project.planner.specs.read(session)
             assert spec is not None
             folder = os.path.dirname(str(session.spec))  # of a URL, too  # noqa: PTH120
             files = {*spec.files, *list_raw_files(spec, self.file_stats), *self.file_stats.list_below(folder)}

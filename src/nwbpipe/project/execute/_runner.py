@@ -93,6 +93,7 @@ class Runner:
         except KeyboardInterrupt:
             self.summary.interrupted = True
         finally:
+            self.planner.store_fresh()
             self.leases.close()
         self._summarize()
         return self.summary

@@ -11,7 +11,7 @@ from nwbpipe.errors import NwbpipeError
 from nwbpipe.files import screen
 from nwbpipe.machine import map_forked
 from nwbpipe.project._spec import ProjectSpec
-from nwbpipe.project.state import FileStats, Stats, are_settled
+from nwbpipe.project.state import FileStats, Stats
 from nwbpipe.session import SessionFile, SessionReader
 from nwbpipe.stores import is_remote
 
@@ -43,11 +43,9 @@ def describe_sessions(
 
 def _try_describing(path: Path | str, project: ProjectSpec, file_stats: FileStats) -> Description | NwbpipeError:
     try:
-        old_stat = file_stats.stat(path)
+        first_look = file_stats.look([path])
         subject, session, fields, files = _describe_session(path, project)
-        stats = file_stats.stats(files)
-        is_kept = stats.get(str(path), old_stat) == old_stat and are_settled(stats)
-        return subject, session, fields, stats if is_kept else None
+        return subject, session, fields, first_look.finish(files)
     except NwbpipeError as error:
         return error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from sys import intern
@@ -15,12 +14,13 @@ from nwbpipe.errors import NwbpipeError, Problem, RequestError
 from nwbpipe.project._sessions import Session, find_sessions
 from nwbpipe.project._spec import ProjectSpec, Step
 from nwbpipe.project.plan._artefact_state import evaluate_artefact, offer_folders
-from nwbpipe.project.plan._conversion import SpecContent, list_raw_files, read_spec_content
+from nwbpipe.project.plan._conversion import list_raw_files
 from nwbpipe.project.plan._describe import describe_sessions, map_sessions
 from nwbpipe.project.plan._evaluate import Artefacts, Evaluation, Failures, evaluate
+from nwbpipe.project.plan._spec_index import AT_ONCE, SpecIndex
 from nwbpipe.project.plan._state import SessionOffer, SessionPlan, StepState
 from nwbpipe.project.plan._tools import ToolFacts, collect_facts, format_facts, read_tool_settings
-from nwbpipe.project.state import FileStats, Index, Leases, RunStore, Stats, are_settled
+from nwbpipe.project.state import FileStats, Index, Leases, RunStore, Stats
 from nwbpipe.provenance import canonical_json, digest
 from nwbpipe.run import MODELS, PROJECT, StoredArtefact
 from nwbpipe.session import SessionFile
@@ -28,8 +28,7 @@ from nwbpipe.stores import open_store
 
 QUICK = 64 * 2**20  # bytes: a status hashes no larger files
 ALL = 2**62
-_AT_ONCE = 500  # sessions whose entries of the index are in memory
-_IndexedSpec = tuple[str, Any, Stats]  # context, `SpecContent` as plain values, and the stats of its files
+Entry = tuple[str, str, Stats, Any]  # of the index: see `Index.store`
 
 
 class Planner:
@@ -52,8 +51,8 @@ class Planner:
         self.runs = RunStore(self.state)
         self.artefacts: Artefacts = {}
         self._offers: dict[str, list[SessionOffer]] = {}  # by session
-        self._specs: dict[str, _IndexedSpec | None] = {}  # of the sessions of `load_specs`; None: not in the index
-        self._fresh_specs: dict[str, _IndexedSpec] = {}
+        self.specs = SpecIndex(project, self.index, self.file_stats)
+        self._fresh: dict[str, dict[str, Entry]] = {}  # by kind and name, of sessions that were evaluated again
 
     # Sessions -----------------------------------------------------------------------------------------
 
@@ -69,7 +68,7 @@ class Planner:
             if fields != fields_by_place.get(name):
                 fields_by_place[name] = {intern(field): intern(value) for field, value in fields.items()}
             indexed[name] = subject, session, fields_by_place[name]
-        fresh: list[tuple[str, str, Any, Any]] = []
+        fresh: list[Entry] = []
 
         def describe(paths: Sequence[Path | str]) -> Iterator[tuple[str, str, Mapping[str, str]] | NwbpipeError]:
             unknown = [path for path in paths if str(path) not in indexed]
@@ -89,7 +88,7 @@ class Planner:
                 yield subject, session, fields
 
         sessions = find_sessions(self.project, describe, self.file_stats.list_entries)
-        self.index.store("session", fresh)
+        self.index.store("session", fresh, are_final=True)
         return sessions
 
     # States -------------------------------------------------------------------------------------------
@@ -129,7 +128,7 @@ class Planner:
             return {}
         newest = [names[-1] for names in paths.values()]
         indexed = {name: value for name, (_, value) in self.index.load("failure", newest).items()}
-        fresh: list[tuple[str, str, Any, Any]] = []
+        fresh: list[Entry] = []
         failures: dict[str, dict[str, list[tuple[str, str, str]]]] = {}
         for (session, step), names in paths.items():
             name = names[-1]  # the newest one
@@ -201,7 +200,7 @@ class Planner:
         """
         if key == PROJECT:
             return self.make_plans(list(sessions.values()), limit=limit, running=False)
-        evaluation = self.evaluate(sessions[key], limit=limit)
+        evaluation = self._evaluate_again(sessions[key], limit)
         if not self._project_steps:
             return {key: evaluation.plan}
         self._offers[key] = evaluation.offers
@@ -243,18 +242,17 @@ class Planner:
         known: Mapping[str, SessionPlan] | None = None,
     ) -> dict[str, tuple[SessionPlan, list[SessionOffer]]]:
         """Return the plans and offers of sessions, given `self.artefacts`; the index caches them under `kind`."""
-        artefacts = {name: _summarize_artefact(*artefact) for name, artefact in self.artefacts.items()}
-        artefacts_digest = digest(canonical_json(artefacts)) if artefacts else ""
         results: dict[str, tuple[SessionPlan, list[SessionOffer]]] = {}
         inputs: dict[Any, Mapping[str, str]] = {}
         left_out = {} if known is None else {"key": "", "result": ""}
-        for start in range(0, len(sessions), _AT_ONCE):
-            part = sessions[start : start + _AT_ONCE]
+        for start in range(0, len(sessions), AT_ONCE):
+            part = sessions[start : start + AT_ONCE]
             indexed = self.index.load(kind, [session.key for session in part])
-            contexts = {}
-            for session in part:
-                failed = sorted(failures.get(session.key, {}).items())
-                contexts[session.key] = f"{self._context} {session.file} {failed} {artefacts_digest}"
+            artefacts = self._digest_artefacts()
+            contexts = {
+                session.key: self._describe_context(session, failures.get(session.key, {}), artefacts)
+                for session in part
+            }
             evaluated = {
                 key: value for key, (context, value) in indexed.items()
                 if context == contexts[key] and value["limit"] >= limit
@@ -273,8 +271,16 @@ class Planner:
                     plan = known[session.key]
                 offers = [SessionOffer(StepState.from_dict(state, inputs), names) for state, names in value["offers"]]
                 results[session.key] = plan, offers
-            self.index.store(kind, fresh)
+            self.index.store(kind, fresh, are_final=True)
         return results
+
+    def _digest_artefacts(self) -> str:
+        artefacts = {name: _summarize_artefact(*artefact) for name, artefact in self.artefacts.items()}
+        return digest(canonical_json(artefacts)) if artefacts else ""
+
+    def _describe_context(self, session: Session, failed: Failures, artefacts: str) -> str:
+        """Return what the states of a session depend on, except the content of files."""
+        return f"{self._context} {session.file} {sorted(failed.items())} {artefacts}"
 
     def _evaluate_anew(
         self, sessions: Sequence[Session], failures: Mapping[str, Failures], limit: int
@@ -283,32 +289,60 @@ class Planner:
         fresh_specs: dict[str, Any] = {}
 
         def evaluate_one(session: Session) -> tuple[dict[str, Any], Stats | None, dict[str, Any]]:
-            self._fresh_specs = {}
-            return *self._evaluate_for_index(session, failures.get(session.key, {}), limit), self._fresh_specs
+            self.specs.fresh = {}
+            return *self._evaluate_for_index(session, failures.get(session.key, {}), limit), self.specs.fresh
 
-        self._load_specs(sessions)
+        self.specs.load(sessions)
         for value, stats, specs in map_sessions(evaluate_one, sessions, self.project):
             fresh_specs |= specs
             yield value, stats
-        self._fresh_specs = fresh_specs
-        self._store_specs()
+        self.specs.fresh = fresh_specs
+        self.specs.store()
 
     def _evaluate_for_index(
         self, session: Session, failed: Failures, limit: int
     ) -> tuple[dict[str, Any], Stats | None]:
-        old_stats = self.file_stats.stats(self._files(session))
+        evaluation, stats = self._evaluate_with_stats(session, failed, limit)
+        return _list_values(evaluation, limit), stats
+
+    def _evaluate_with_stats(self, session: Session, failed: Failures, limit: int) -> tuple[Evaluation, Stats | None]:
+        """Evaluate a session; return with it the stats of its files if the index may keep it."""
+        first_look = self.file_stats.look(self._files(session))
         evaluation = self._evaluate(session, failed, limit)
-        stats = self.file_stats.stats(evaluation.files)
-        value = {
-            "limit": limit,
-            "steps": [state.as_dict() for state in evaluation.plan.steps],
-            "offers": [[offer.state.as_dict(), dict(offer.identities)] for offer in evaluation.offers],
-        }
+        stats = first_look.finish(evaluation.files)
         # A remote file that could not be read may be readable next time, with the same tag.
         may_recover = evaluation.unread and not SessionFile.at(session.file).is_local
-        is_same = all(stats.get(name) == stat for name, stat in old_stats.items())
-        # At rest now, not when it is stored: a change in this moment may leave the same stat.
-        return value, stats if is_same and not may_recover and are_settled(stats) else None
+        return evaluation, None if may_recover else stats
+
+    def _evaluate_again(self, session: Session, limit: int) -> Evaluation:
+        """Evaluate a session whose run has ended, and describe it again, for the index: see `store_fresh`."""
+        self.file_stats.refresh(whole_stores=False)
+        failed = self.read_failures(session.key).get(session.key, {})
+        try:
+            evaluation, stats = self._evaluate_with_stats(session, failed, limit)
+        finally:
+            self.specs.store()
+        if stats is not None:
+            context = self._describe_context(session, failed, self._digest_artefacts())
+            entry = session.key, context, stats, _list_values(evaluation, limit)
+            self._fresh.setdefault("status", {})[session.key] = entry
+            if session.spec is None:
+                self._describe_again(str(session.file))
+        if any(len(entries) >= AT_ONCE for entries in self._fresh.values()):
+            self.store_fresh()
+        return evaluation
+
+    def _describe_again(self, file: str) -> None:
+        """Describe a session by its file, which a run has changed."""
+        (description,) = describe_sessions([file], self.project, self.file_stats)
+        if not isinstance(description, NwbpipeError) and description[3] is not None:
+            self._fresh.setdefault("session", {})[file] = file, "", description[3], list(description[:3])
+
+    def store_fresh(self) -> None:
+        """Store in the index what `refresh_plans` has found: the next look at the project need not find it again."""
+        fresh, self._fresh = self._fresh, {}
+        for kind, entries in fresh.items():
+            self.index.store(kind, entries.values(), are_final=True)
 
     def evaluate(self, session: Session, failed: Failures | None = None, *, limit: int = QUICK) -> Evaluation:
         """Evaluate one session, whose files are looked at again; artefacts are as `make_plans` found them."""
@@ -318,57 +352,16 @@ class Planner:
         try:
             return self._evaluate(session, failed, limit)
         finally:
-            self._store_specs()
+            self.specs.store()
 
     def _evaluate(self, session: Session, failed: Failures, limit: int) -> Evaluation:
-        spec = self.read_spec(session)
+        spec = self.specs.read(session)
         evaluation = evaluate(
             self.project, session, spec, self.tools, failed, self.file_stats, self.artefacts, limit=limit
         )
         if spec is not None:
             evaluation.files |= set(list_raw_files(spec, self.file_stats))
         return evaluation
-
-    def load_specs(self, sessions: Sequence[Session]) -> Iterator[Session]:
-        """Yield sessions whose specs are wanted: what the index has of them is loaded together, some at a time.
-
-        The specs of all sessions would take a gigabyte of memory where there are a hundred thousand.
-        """
-        for start in range(0, len(sessions), _AT_ONCE):
-            part = sessions[start : start + _AT_ONCE]
-            self._load_specs(part)
-            yield from part
-            self._store_specs()
-
-    def _load_specs(self, sessions: Sequence[Session]) -> None:
-        names = [str(session.spec) for session in sessions if session.spec is not None]
-        self._specs = {**dict.fromkeys(names), **self.index.load_with_stats("spec", names)}
-
-    def _store_specs(self) -> None:
-        fresh, self._fresh_specs = self._fresh_specs, {}
-        self.index.store("spec", [(name, context, stats, value) for name, (context, value, stats) in fresh.items()])
-        self._specs = {}
-
-    def read_spec(self, session: Session) -> SpecContent | None:
-        """Return the content of a session's spec; None if the session has none."""
-        if session.spec is None:
-            return None
-        name = str(session.spec)
-        context = digest(canonical_json([__version__, dict(self.project.stores)]))
-        entry = self._fresh_specs.get(name) or self._specs.get(name)
-        if entry is None and name not in self._specs:
-            entry = self.index.load_with_stats("spec", [name]).get(name)
-        if entry is not None:
-            indexed_context, value, stats = entry
-            if indexed_context == context and self.file_stats.stats(stats) == stats:
-                sources = tuple((a, b, c) for a, b, c in value["sources"])
-                return SpecContent(value["parameters"], sources, tuple(value["files"]), value["error"])
-        stat = self.file_stats.stat(session.spec)
-        spec = read_spec_content(session.spec, self.project)
-        stats = self.file_stats.stats(spec.files)
-        if not spec.error and stats.get(name) == stat and are_settled(stats):
-            self._fresh_specs[name] = context, asdict(spec), stats
-        return spec
 
     def _files(self, session: Session) -> list[Path | str]:
         return [session.file, *([session.spec] if session.spec else [])]
@@ -388,3 +381,12 @@ class Planner:
 def _summarize_artefact(state: StepState, artefact: StoredArtefact | None) -> tuple[str, bool, str, str]:
     """Return the part of an artefact's state that sessions, or a runner, depend on."""
     return state.state, state.ready, artefact.address if artefact else "", artefact.identity if artefact else ""
+
+
+def _list_values(evaluation: Evaluation, limit: int) -> dict[str, Any]:
+    """Return an evaluation as JSON values for the index."""
+    return {
+        "limit": limit,
+        "steps": [state.as_dict() for state in evaluation.plan.steps],
+        "offers": [[offer.state.as_dict(), dict(offer.identities)] for offer in evaluation.offers],
+    }

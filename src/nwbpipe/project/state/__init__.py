@@ -1,7 +1,7 @@
 """State of a project outside of its session files: run objects, logs, leases, and a local index."""
 
 from nwbpipe.project.state._file_stats import FileStats
-from nwbpipe.project.state._index import Index, Stat, Stats, are_settled
+from nwbpipe.project.state._index import Index, Stat, Stats
 from nwbpipe.project.state._leases import Lease, Leases
 from nwbpipe.project.state._runs import Outcome, RunObject, RunStore
 
@@ -15,5 +15,4 @@ __all__ = [
     "RunStore",
     "Stat",
     "Stats",
-    "are_settled",
 ]

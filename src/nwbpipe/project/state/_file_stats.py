@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath, PurePosixPath
 
 from nwbpipe.files import exists_now
-from nwbpipe.project.state._index import Stat, read_local_stat
+from nwbpipe.project.state._index import Stat, Stats, are_final, are_settled, read_local_stat
 from nwbpipe.stores import Store, StoreEntry, Stores, is_junk, is_remote, open_location
 
 
@@ -57,6 +57,10 @@ class FileStats:
         """Return the same for several files."""
         return {str(location): self.stat(location) for location in locations}
 
+    def look(self, locations: Iterable[Path | str]) -> FirstLook:
+        """Look at files that are read next, to know later whether what they hold may be kept under their stats."""
+        return FirstLook(self, locations)
+
     def read_size(self, location: Path | str) -> int:
         """Return the size of a file in bytes; 0 if it is missing."""
         stat = self.stat(location)
@@ -98,6 +102,25 @@ class FileStats:
         listing = {entry.path: entry for entry in store.list(asked)}
         self._listed[store.root, str(listed_folder)] = listing
         return listing
+
+
+class FirstLook:
+    """The stats of files before they are read."""
+
+    def __init__(self, file_stats: FileStats, locations: Iterable[Path | str]) -> None:
+        self._file_stats = file_stats
+        self._stats = file_stats.stats(locations)
+        self._are_final = are_final(self._stats)
+
+    def finish(self, locations: Iterable[Path | str]) -> Stats | None:
+        """Return the stats of all files that were read since; None if a change of one may have left its stat.
+
+        Those of the first look are as they were then; others, which were found by reading, have been at rest.
+        """
+        stats = self._file_stats.stats(locations)
+        new_stats = {name: stat for name, stat in stats.items() if name not in self._stats}
+        is_same = self._file_stats.stats(self._stats) == self._stats
+        return stats if is_same and self._are_final and are_settled(new_stats) else None
 
 
 def _is_below_junk(path: PurePath) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbpipe.disk import remove_file
-from nwbpipe.files import read_stat
+from nwbpipe.files import is_time_past, read_stat
 from nwbpipe.provenance import default_cache_folder, digest
 
 # The version is part of the file's name, so that no version reads another one's index.
@@ -48,8 +48,26 @@ def are_settled(stats: Stats) -> bool:
 
     A tag always changes with the file.
     """
+    return not _list_recent(stats)
+
+
+def are_final(stats: Stats) -> bool:
+    """Return True if a change from now on will give a file another stat than the one that was read just now.
+
+    Of a file that nwbpipe has just committed to, the disk can tell that its clock has gone on since (`is_time_past`);
+    others have to be at rest.
+    """
+    return all(is_time_past(Path(os.path.realpath(path)), stat[-1]) for path, stat in _list_recent(stats))
+
+
+def _list_recent(stats: Stats) -> list[tuple[str, Stat]]:
+    """Return the local files that changed a moment ago, with their stats."""
     limit = time.time_ns() - int(_SETTLED_S * 1e9)
-    return all(stat is None or len(stat) < _OF_HERE or max(stat[3:]) < limit for stat in stats.values())
+    return [
+        (path, stat)
+        for path, stat in stats.items()
+        if stat is not None and len(stat) >= _OF_HERE and max(stat[3:]) >= limit
+    ]
 
 
 class Index:
@@ -67,8 +85,9 @@ class Index:
     Notes
     -----
     An entry holds the stats of the files that it came from. It counts only while they are the same. It is stored only
-    if they had been at rest for two seconds: a change within the resolution of the file system's clock would leave
-    the same stat. An index that is damaged, locked or can't be written is not used.
+    if they had been at rest for two seconds, or the file system's clock had gone on since: a change within the
+    resolution of that clock would leave the same stat. An index that is damaged, locked or can't be written is not
+    used.
     """
 
     def __init__(self, project: Path, profile: str, look: Callable[[str], Stat | None] = read_local_stat) -> None:
@@ -108,12 +127,15 @@ class Index:
             return database.execute(query, values).fetchall()
         return []
 
-    def store(self, kind: str, entries: Iterable[tuple[str, str, Stats, Any]]) -> None:
-        """Store entries: name, context, stats of the files, and a JSON value."""
+    def store(self, kind: str, entries: Iterable[tuple[str, str, Stats, Any]], *, are_final: bool = False) -> None:
+        """Store entries: name, context, stats of the files, and a JSON value.
+
+        With `are_final` the caller knows that a change since the files were read leaves other stats.
+        """
         rows = [
             (kind, name, context, json.dumps(list(stats.items())), json.dumps(value))
             for name, context, stats, value in entries
-            if are_settled(stats)
+            if are_final or are_settled(stats)
         ]
         if rows:
             with suppress(sqlite3.Error, OSError), self._open() as database:
