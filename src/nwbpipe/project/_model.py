@@ -135,10 +135,10 @@ class WorkerKind(StrictModel):
 
 
 def _check_kind(value: str) -> str:
-    from nwbpipe.project.execute._kinds import executor_kinds
+    from nwbpipe.project.execute._kinds import executor_kinds, is_executor_kind
 
-    kinds = executor_kinds()
-    if value not in kinds:
+    if not is_executor_kind(value):
+        kinds = executor_kinds()
         expected = f"{', '.join(map(repr, kinds[:-1]))} or {kinds[-1]!r}"
         raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
     return value

@@ -16,6 +16,11 @@ _LOCAL, _DASK = "nwbpipe.project.execute._local:LocalExecutor", "nwbpipe.project
 _OURS = {"local": _LOCAL} | dict.fromkeys(("dask", "slurm", "pbs", "sge", "lsf", "cloud"), _DASK)
 
 
+def is_executor_kind(kind: str) -> bool:
+    """Return True if `make_executor` knows a kind; for one of ours the installed packages are not read."""
+    return kind in _OURS or kind in _entry_points()
+
+
 def executor_kinds() -> list[str]:
     """List the kinds that `make_executor` knows, ours first."""
     return [*_OURS, *sorted(set(_entry_points()) - set(_OURS))]
@@ -31,11 +36,10 @@ def make_executor(spec: ExecutorSpec) -> Executor:
     FileAccessError
         If an entry point can't be loaded.
     """
-    points = _entry_points()
-    if spec.kind not in points:
+    if not is_executor_kind(spec.kind):
         msg = f"no executor is called {spec.kind!r}"
         raise UnknownNameError(msg, expected=", ".join(executor_kinds()), hint="install the package that offers it")
-    point = points[spec.kind]
+    point = _find_entry_point(spec.kind)
     try:
         cls = point.load()
     except ImportError as error:
@@ -45,6 +49,10 @@ def make_executor(spec: ExecutorSpec) -> Executor:
     return executor
 
 
+def _find_entry_point(kind: str) -> EntryPoint:
+    return EntryPoint(kind, _OURS[kind], EXECUTOR_GROUP) if kind in _OURS else _entry_points()[kind]
+
+
 def _entry_points() -> dict[str, EntryPoint]:
-    plugins = {point.name: point for point in entry_points(group=EXECUTOR_GROUP)}
-    return plugins | {kind: EntryPoint(kind, value, EXECUTOR_GROUP) for kind, value in _OURS.items()}
+    """Return the executors of other packages."""
+    return {point.name: point for point in entry_points(group=EXECUTOR_GROUP)}
