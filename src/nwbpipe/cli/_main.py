@@ -48,6 +48,7 @@ from nwbpipe.cli import (
 from nwbpipe.cli._echo import ShownFormatter, echo
 from nwbpipe.disk import find_full_disk, full_disk_error
 from nwbpipe.errors import NwbpipeError, UnsafeFileError, WorkError
+from nwbpipe.machine import claim_process
 
 app = typer.Typer(
     name="nwbpipe",
@@ -121,6 +122,8 @@ def main(arguments: list[str] | None = None) -> None:
     # No process that this one starts imports from the current folder, or (Windows) takes a program from it.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     os.environ.setdefault("NoDefaultCurrentDirectoryInExePath", "1")
+    if arguments is None:
+        claim_process()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words or bool(os.environ.get("NWBPIPE_DEBUG"))
     if logging.lastResort is not None:

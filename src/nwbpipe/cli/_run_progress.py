@@ -55,6 +55,7 @@ class BarReporter:
 
     def on_plan(self, states: Sequence[StepState], about: str) -> None:
         """See `Reporter.planned`."""
+        self.bar.start()  # now, not before: workers are forks of a process without threads
         self.bar.console.print(show_text(about), markup=False, highlight=False)
         for state in states:
             if state.step not in self.steps:
@@ -120,5 +121,8 @@ def show_run_progress() -> Iterator[Reporter]:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"),
         TimeElapsedColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    try:
         yield BarReporter(bar)
+    finally:
+        bar.stop()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nwbpipe.cli._echo import echo
-from nwbpipe.cli._preload import preload
 from nwbpipe.errors import RequestError
+from nwbpipe.machine import preload
 
 if TYPE_CHECKING:
     from nwbpipe.session import CheckReport

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nwbpipe.cli._echo import echo
-from nwbpipe.cli._preload import preload
+from nwbpipe.machine import preload
 
 
 def convert(

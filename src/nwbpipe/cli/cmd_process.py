@@ -10,8 +10,8 @@ import typer
 
 from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import parse_parameter, split_pair
-from nwbpipe.cli._preload import preload
 from nwbpipe.cli._progress import show_progress_bar
+from nwbpipe.machine import preload
 
 
 def process(

@@ -2,10 +2,11 @@
 
 from nwbpipe.machine._findings import Finding, Severity
 from nwbpipe.machine._folders import locate_private_folder, make_cache_folder, make_private_folder, temporary_folder
-from nwbpipe.machine._forked import end_reader, end_with, map_forked, may_fork
+from nwbpipe.machine._forked import claim_process, end_reader, end_with, is_own_process, map_forked, may_fork
 from nwbpipe.machine._garbage import leave_out_older_objects
 from nwbpipe.machine._groups import count_machine_memory_kills, count_memory_kills, list_control_groups
 from nwbpipe.machine._identity import identify_machine
+from nwbpipe.machine._preload import preload
 from nwbpipe.machine._trust import (
     belongs_to_user,
     explain_foreign,
@@ -21,6 +22,7 @@ __all__ = [
     "Severity",
     "belongs_to_user",
     "child_python",
+    "claim_process",
     "close_python_path",
     "count_machine_memory_kills",
     "count_memory_kills",
@@ -28,6 +30,7 @@ __all__ = [
     "end_with",
     "explain_foreign",
     "identify_machine",
+    "is_own_process",
     "is_trusted",
     "leave_out_older_objects",
     "list_control_groups",
@@ -37,6 +40,7 @@ __all__ = [
     "make_private_folder",
     "map_forked",
     "may_fork",
+    "preload",
     "select_variables",
     "temporary_folder",
     "trust",

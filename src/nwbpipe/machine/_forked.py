@@ -15,12 +15,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 _MOST = 16  # forks: a large machine is shared with others
 T = TypeVar("T")
 R = TypeVar("R")
 _PR_SET_PDEATHSIG = 1  # of Linux's prctl
+_is_own = False
+
+
+def claim_process() -> None:
+    """Say that this process runs a command of nwbpipe, and no program of the user's that has more in it."""
+    global _is_own
+    _is_own = True
+
+
+def is_own_process() -> bool:
+    """Return True in a process of the command line: a fork of it may go on for long, and do other work."""
+    return _is_own
 
 
 def may_fork() -> bool:
@@ -99,7 +111,17 @@ def end_with(parent: int) -> None:
         os._exit(1)
 
 
-def end_reader(process: subprocess.Popen[bytes], control: socket.socket) -> None:
+class Process(Protocol):
+    """A child process: `subprocess.Popen`, or a fork that has these two of its methods."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+def end_reader(process: Process, control: socket.socket) -> None:
     """End a process that works as long as its input goes on, whose other end is `control`; by force after 5 s."""
     control.close()
     try:

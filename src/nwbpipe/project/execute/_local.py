@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from nwbpipe.errors import WorkError
-from nwbpipe.machine import child_python, close_python_path
+from nwbpipe.machine import child_python, close_python_path, is_own_process, may_fork
 from nwbpipe.processors import Resources
 from nwbpipe.project._model import ExecutorSpec
 from nwbpipe.project.execute._devices import list_gpus, read_gpu_memory
@@ -99,7 +99,8 @@ class LocalExecutor:
         self.capacity = Capacity(slots, max(cores, slots), memory, count, gpu_memory_gb=gpu_memory)
         self._happened: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None]] = queue.SimpleQueue()
         self._workers: list[_Worker] = []
-        self._template: WorkerTemplate | None = None
+        # Before anything starts a thread: after that this process can't be forked.
+        self._template = WorkerTemplate() if is_own_process() and may_fork() and can_fork() else None
         self._tokens = 0
         self._failed_starts = 0
 
@@ -137,12 +138,11 @@ class LocalExecutor:
         return self._tokens
 
     def _find_template(self) -> WorkerTemplate | None:
-        """Return the Python that workers are forked from; None where one worker is all, or none can be forked."""
-        if self.capacity.slots < 2 or not can_fork():
-            return None
-        if self._template is None or not self._template.is_alive:
-            if self._template is not None:
-                self._template.end()
+        """Return the Python that workers are forked from; None where none can be forked, or would serve one alone."""
+        if self._template is not None and not self._template.is_alive:
+            self._template.end()
+            self._template = None
+        if self._template is None and self.capacity.slots > 1 and can_fork():
             self._template = WorkerTemplate()
         return self._template
 

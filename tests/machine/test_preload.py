@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from nwbpipe.cli import _preload
+from nwbpipe.machine import _preload
 
 
 def test_the_collector_rests_while_modules_are_imported(monkeypatch: pytest.MonkeyPatch) -> None:

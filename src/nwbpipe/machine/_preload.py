@@ -1,4 +1,4 @@
-"""Import what a verb is certain to need."""
+"""Import what a process is certain to need."""
 
 from __future__ import annotations
 
