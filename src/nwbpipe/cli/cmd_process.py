@@ -41,7 +41,7 @@ def process(
     as_json: Annotated[bool, typer.Option("--json", help="Print the run's record as JSON.")] = False,
 ) -> None:
     """Run a processor on a session file, and add its results and their record."""
-    preload("nwbpipe.extensions", "nwbpipe.run")
+    preload("nwbpipe.run")
     from nwbpipe.run import process as run_processor
 
     params = {**_read_parameters(params_file), **dict(parse_parameter(text, "--param") for text in parameters or [])}

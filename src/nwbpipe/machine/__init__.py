@@ -6,7 +6,7 @@ from nwbpipe.machine._forked import claim_process, end_reader, end_with, is_own_
 from nwbpipe.machine._garbage import leave_out_older_objects
 from nwbpipe.machine._groups import count_machine_memory_kills, count_memory_kills, list_control_groups
 from nwbpipe.machine._identity import identify_machine
-from nwbpipe.machine._preload import preload
+from nwbpipe.machine._preload import preload, preload_beside
 from nwbpipe.machine._trust import (
     belongs_to_user,
     explain_foreign,
@@ -41,6 +41,7 @@ __all__ = [
     "map_forked",
     "may_fork",
     "preload",
+    "preload_beside",
     "select_variables",
     "temporary_folder",
     "trust",

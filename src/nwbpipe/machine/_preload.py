@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 
 
@@ -24,3 +27,25 @@ def preload(*modules: str) -> None:
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextmanager
+def preload_beside(*modules: str) -> Iterator[None]:
+    """Import modules in a thread while the block waits; they are there, or have failed, when it ends.
+
+    What they failed with is raised by whoever imports them next.
+    """
+    if all(name in sys.modules for name in modules):
+        yield
+        return
+    importing = threading.Thread(target=_try_preloading, args=modules, name="nwbpipe-imports", daemon=True)
+    importing.start()
+    try:
+        yield
+    finally:
+        importing.join()
+
+
+def _try_preloading(*modules: str) -> None:
+    with suppress(Exception):
+        preload(*modules)

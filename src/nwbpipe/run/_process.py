@@ -12,6 +12,7 @@ from filelock import FileLock
 
 from nwbpipe import environments
 from nwbpipe.errors import RequestError
+from nwbpipe.machine import preload_beside
 from nwbpipe.processors import Context, Processor, ProjectProcessor, validate_params
 from nwbpipe.processors import processor as find_processor
 from nwbpipe.provenance import RunRecord, check_step_name, run_key
@@ -158,7 +159,8 @@ def process(
                 return Run(existing, computed=False)
         if force:
             job.discard()
-        finished = job.compute(environment, threads or os.cpu_count() or 1, timeout, progress)
+        with preload_beside("nwbpipe.extensions"):  # pynwb, which the commit needs
+            finished = job.compute(environment, threads or os.cpu_count() or 1, timeout, progress)
         record, fresh = job.commit(finished, lock_timeout, unsafe_no_cas=unsafe_no_cas)
         job.discard()
     return Run(record, computed=fresh, log=Path(finished.log))
