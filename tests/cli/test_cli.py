@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from nwbpipe.cli import main
+from nwbpipe.cli import _main, main
 from nwbpipe.processors import _registry
 from nwbpipe.simulate import SimulatedSession
 
@@ -235,3 +235,22 @@ def test_a_command_that_is_interrupted_says_so(
         main(["check", "session.nwb"])
     assert ending.value.code == 1
     assert capsys.readouterr().err == "stopped; nothing half-done was left\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (["run"], 1),
+        (["edit", "remove", "a.nwb"], 1),
+        (["help", "run"], 0),
+        (["--version", "run"], 0),
+        (["no-verb", "run"], 0),
+        ([], 0),
+    ],
+)
+def test_only_the_verb_that_is_asked_for_is_set_up(words: list[str], count: int) -> None:
+    selected = _main._select_verb(words)
+    assert (selected is _main.app) == (count == 0)
+    if count:
+        assert len(selected.registered_commands) + len(selected.registered_groups) == count
+        assert len(_main.app.registered_commands) > 20

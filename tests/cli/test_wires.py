@@ -289,7 +289,8 @@ def calls() -> Iterator[list[Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("NWBPIPE_PROFILE", raising=False)
         patch.setattr(signal, "signal", lambda *_: None)
-        patch.setattr(_main, "app", typer.main.get_command(_main.app))  # built once
+        command = typer.main.get_command(_main.app)  # built once
+        patch.setattr(_main, "_select_verb", lambda _: command)
         # All of them first: what one imports from another must not be a stand-in after the test.
         for module in [importlib.import_module(name) for name in MODULES]:
             name = module.__name__

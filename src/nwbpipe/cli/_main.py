@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from copy import copy
 from pathlib import Path
 from typing import Annotated
 
@@ -131,7 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
     words = cmd_log.drop_bare_project([word for word in words if word != "--debug"])
     words = cmd_export_ml.join_verb(words)
     try:
-        app(words)
+        _select_verb(words)(words)
     except NwbpipeError as error:
         if debug:
             raise
@@ -152,6 +153,19 @@ def main(arguments: list[str] | None = None) -> None:
         echo(f"error NP000: an error that nwbpipe did not foresee: {type(error).__name__}: {error}", err=True)
         echo("  next:     run the command again with --debug, and report what it shows", err=True)
         raise SystemExit(1) from None
+
+
+def _select_verb(words: list[str]) -> typer.Typer:
+    """Return the application with the verb alone that is asked for: all of them take a tenth of a second.
+
+    `help` shows the others, as do an option before the verb and what is no verb.
+    """
+    verb = next((word for word in words if not word.startswith("-")), "")
+    selected = copy(app)
+    selected.registered_commands = [command for command in app.registered_commands if command.name == verb]
+    selected.registered_groups = [group for group in app.registered_groups if group.name == verb]
+    is_known = len(selected.registered_commands + selected.registered_groups) == 1
+    return selected if is_known and words[0] == verb != "help" else app
 
 
 def _explain(error: Exception) -> NwbpipeError | None:

@@ -12,6 +12,7 @@ from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
 from nwbpipe.cli._run_progress import keep_reports, show_run_progress
 from nwbpipe.cli._signals import stop_on_signal
 from nwbpipe.cli._trust import ensure_trust
+from nwbpipe.machine import preload
 
 if TYPE_CHECKING:
     from nwbpipe.project.execute import RunSummary
@@ -52,6 +53,7 @@ def run(
 
     Ends with 0 if nothing failed, 1 otherwise. One session's failure stops no other.
     """
+    preload("nwbpipe.project")
     from nwbpipe.project import Project
 
     opened = Project(project, profile=profile)

@@ -10,6 +10,7 @@ import typer
 
 from nwbpipe.cli._echo import echo
 from nwbpipe.cli._options import Profile, ProjectFile, Sessions, Where
+from nwbpipe.machine import preload
 
 if TYPE_CHECKING:
     from nwbpipe.project import Project, ProjectStatus, QueuedSubmission
@@ -34,6 +35,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print all states as JSON.")] = False,
 ) -> None:
     """Show what is done, missing or stale in a project, and why."""
+    preload("nwbpipe.project")
     from nwbpipe.project import Project, list_queued
     from nwbpipe.publish import list_uploads
 

@@ -28,7 +28,6 @@ from nwbpipe.project.plan._planner import ALL, QUICK
 from nwbpipe.project.state import RunObject
 from nwbpipe.provenance import build_prov, merge_prov
 from nwbpipe.quality import ThresholdSet
-from nwbpipe.review import SessionQuality, read_session_quality
 from nwbpipe.run import PROJECT, Difference, list_artefacts, verify_run
 from nwbpipe.session import read_records
 
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
     from nwbpipe.catalog import Catalog
     from nwbpipe.export import Selection
+    from nwbpipe.review import SessionQuality
 
 
 @dataclass(frozen=True)
@@ -281,6 +281,8 @@ class Project:
         list of Problem
             Specs and files that can't be read.
         """
+        from nwbpipe.review import read_session_quality
+
         selected, problems = self.sessions(sessions, where)
         files = {
             session.key: session.file

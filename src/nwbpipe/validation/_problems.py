@@ -70,7 +70,7 @@ def explain_keys(error: ValidationError, known: Mapping[str, Any]) -> Validation
 class StrictModel(BaseModel):
     """A mapping with fixed keys: an unknown one is a mistake that names the known ones. It can't be changed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     @model_validator(mode="wrap")
     @classmethod

@@ -6,23 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from nwbpipe.converters import (
-    SpecChanges,
-    compare_specs,
-    conversion_key,
-    identity_values,
-    open_spec,
-    source_paths,
-    watched_folders,
-)
 from nwbpipe.errors import ConflictError, NwbpipeError
 from nwbpipe.project._spec import ProjectSpec
 from nwbpipe.project.plan._state import State
 from nwbpipe.project.state import FileStats
 from nwbpipe.provenance import IdentityCache, RemoteStat, RunRecord, digest
 from nwbpipe.stores import is_remote
+
+if TYPE_CHECKING:  # each function imports what it needs: a project that is done needs nothing of it
+    from nwbpipe.converters import SpecChanges
 
 
 @dataclass(frozen=True)
@@ -49,6 +43,8 @@ class SpecContent:
 
 def read_spec_content(path: Path | str, project: ProjectSpec) -> SpecContent:
     """Load a local or remote spec; its raw files may be missing."""
+    from nwbpipe.converters import open_spec, source_paths, watched_folders
+
     try:
         with open_spec(path, project.open_stores, present=False) as spec:
             paths = spec.paths
@@ -60,6 +56,12 @@ def read_spec_content(path: Path | str, project: ProjectSpec) -> SpecContent:
     except NwbpipeError as error:
         mistakes = "; ".join(str(problem.what) for problem in error.problems) or error.problem.what
         return SpecContent({}, (), (str(path),), f"the spec has mistakes: {mistakes}")
+
+
+def _find_no_changes() -> SpecChanges:
+    from nwbpipe.converters import SpecChanges
+
+    return SpecChanges()
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class ConversionState:
     reason: str = ""
     ready: bool = False
     key: str = ""
-    changes: SpecChanges = field(default_factory=SpecChanges)
+    changes: SpecChanges = field(default_factory=_find_no_changes)
     rebuild: bool = False
 
 
@@ -115,6 +117,8 @@ def evaluate_conversion(
     limit : int
         Raw files up to that size, in bytes, may be hashed now.
     """
+    from nwbpipe.converters import compare_specs, conversion_key
+
     if spec.error:
         return ConversionState("blocked", spec.error)
     absent = [name for _, name, path in spec.sources if not file_stats.exists(path)]
@@ -158,6 +162,8 @@ def _compare_sources(
     sources: Sequence[tuple[str, str, str]], recorded: Sequence[Mapping[str, Any]], file_stats: FileStats, limit: int
 ) -> tuple[list[str], list[str]]:
     """Return the sources whose content changed since it was recorded, and those for which that is not known."""
+    from nwbpipe.converters import identity_values
+
     recorded_sources = {(entry.get("source"), entry.get("path")): entry for entry in recorded}
     cache = IdentityCache()
     changed, unknown = [], []
