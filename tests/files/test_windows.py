@@ -6,7 +6,9 @@ import os
 import pickle
 import re
 import threading
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +103,77 @@ def test_little_is_kept(file: h5py.File, monkeypatch: pytest.MonkeyPatch) -> Non
     for reader in readers:
         for start in (0, 16):
             reader.read(file["gzip"], (slice(start, start + 16), *COLUMNS), 1)
-    assert [bool(reader._chunks) for reader in readers] == [False] * 5 + [True] * 4
+    assert [bool(reader._kept.chunks) for reader in readers] == [False] * 5 + [True] * 4
     monkeypatch.setattr(_windows, "_MOST_BYTES", 3 * 16 * 16 * 8 * 2)
-    readers[0].read(file["gzip"], (slice(32, 64), *COLUMNS), 1)
-    assert len(readers[0]._chunks) == 3
-    readers[0].read(file["gzip"], (slice(0, 16), *COLUMNS), 1)  # not the next
-    assert not readers[0]._chunks
+    monkeypatch.setattr(_windows, "count_cores", lambda: 4)
+    few = slice(0, 16), slice(0, 8)
+    for start in (0, 16):
+        readers[0].read(file["gzip"], (slice(start, start + 16), *few), 1)
+    assert len(readers[0]._kept.chunks) == 3
+    readers[0].read(file["gzip"], (slice(0, 16), *few), 1)  # not the next
+    assert not readers[0]._kept.chunks
+
+
+def test_a_window_with_many_chunks_has_few_decoded_at_a_time(
+    file: h5py.File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_windows, "_MOST_BYTES", 6 * 16 * 16 * 8 * 2)
+    reader = WindowReader()
+    begun: list[int] = []
+    original = _windows._Decoder.begin
+    monkeypatch.setattr(_windows._Decoder, "begin", lambda self, part: (begun.append(1), original(self, part))[1])
+    for start, stop, count in [(0, 16, 0), (16, 32, 12), (32, 200, 12), (200, 200, 12)]:
+        np.testing.assert_array_equal(
+            reader.read(file["gzip"], (slice(start, stop), *COLUMNS), 1), VALUES[start:stop]
+        )
+        assert len(begun) == count
+
+
+def test_threads_read_the_same_and_other_arrays(file: h5py.File) -> None:
+    readers = [WindowReader() for _ in range(6)]
+
+    def read_all(seed: int) -> None:
+        for number in np.random.default_rng(seed).integers(0, len(readers), 4):
+            np.testing.assert_array_equal(read_in_windows(readers[number], file["gzip"], 20, COLUMNS), VALUES)
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(read_all, range(6)))
+
+
+def test_another_thread_counts_its_reader_meanwhile(file: h5py.File, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeping: deque[Any] = deque()
+    keeping.append(lambda: keeping.clear())
+    monkeypatch.setattr(_windows, "_keeping", keeping)
+    np.testing.assert_array_equal(read_in_windows(WindowReader(), file["gzip"], 20, COLUMNS), VALUES)
+
+
+def test_a_window_of_an_older_version_that_ends_later_is_not_kept(
+    file: h5py.File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, windows = WindowReader(), [(slice(start, start + 16), *COLUMNS) for start in (0, 16, 32)]
+    reader.read(file["gzip"], windows[0], "before")
+    original = _windows._Decoder.begin_next
+
+    def change_meanwhile(self: Any, block: Any) -> Any:
+        begun = original(self, block)
+        monkeypatch.undo()
+        file["gzip"][32:48] = -VALUES[32:48]
+        WindowReader.read(reader, file["gzip"], windows[1], "after")  # in another thread
+        return begun
+
+    monkeypatch.setattr(_windows._Decoder, "begin_next", change_meanwhile)
+    reader.read(file["gzip"], windows[1], "before")
+    np.testing.assert_array_equal(reader.read(file["gzip"], windows[2], "after"), -VALUES[32:48])
+
+
+def test_few_values_are_left_to_h5py(file: h5py.File, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = ThreadedDataset(file["gzip"])
+    monkeypatch.setattr(WindowReader, "read", lambda *_: "threads")
+    np.testing.assert_array_equal(dataset[3], VALUES[3])
+    np.testing.assert_array_equal(dataset[3:6, ..., 2], VALUES[3:6, :, 2])
+    assert dataset[:100] == "threads"
+    monkeypatch.setattr(_windows, "_QUICK_BYTES", 0)  # as where HDF5 would decode a chunk for each of them
+    assert ThreadedDataset(file["gzip"])[3] == "threads"
 
 
 def test_a_damaged_chunk(tmp_path: Path) -> None:
@@ -136,9 +203,9 @@ def test_another_process_takes_nothing_over(file: h5py.File, monkeypatch: pytest
     reader = WindowReader()
     for start in (0, 16):
         reader.read(file["gzip"], (slice(start, start + 16), *COLUMNS), 1)
-    assert not pickle.loads(pickle.dumps(reader))._chunks
+    assert not pickle.loads(pickle.dumps(reader))._kept.chunks
     monkeypatch.setattr(os, "getpid", lambda: 1)  # as in a fork, in which no thread would decode what was begun
-    reader._chunks = {(32, row, column): None for row in (0, 16) for column in (0, 8, 16)}  # type: ignore[misc]
+    reader._kept.chunks.update({(32, row, column): Future() for row in (0, 16) for column in (0, 8, 16)})
     np.testing.assert_array_equal(reader.read(file["gzip"], (slice(32, 48), *COLUMNS), 1), VALUES[32:48])
 
 
@@ -166,7 +233,11 @@ KEYS: list[Any] = [
 
 
 @pytest.mark.parametrize("key", KEYS, ids=str)
-def test_a_dataset_takes_the_keys_of_h5py(file: h5py.File, key: Any) -> None:
+@pytest.mark.parametrize("quick", [0, 2**16], ids=["threads", "h5py where quick"])
+def test_a_dataset_takes_the_keys_of_h5py(
+    file: h5py.File, key: Any, quick: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_windows, "_QUICK_BYTES", quick)
     expected = file["gzip"][key]
     values = ThreadedDataset(file["gzip"])[key]
     assert type(values) is type(expected)
@@ -175,7 +246,11 @@ def test_a_dataset_takes_the_keys_of_h5py(file: h5py.File, key: Any) -> None:
 
 
 @pytest.mark.parametrize("key", [200, -201, (0, 0, 0, 0), "name", (slice(None), 30), slice(9, 3, -1), 1.5], ids=str)
-def test_a_wrong_key_is_the_error_of_h5py(file: h5py.File, key: Any) -> None:
+@pytest.mark.parametrize("quick", [0, 2**16], ids=["threads", "h5py where quick"])
+def test_a_wrong_key_is_the_error_of_h5py(
+    file: h5py.File, key: Any, quick: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_windows, "_QUICK_BYTES", quick)
     with pytest.raises(Exception) as expected:
         _ = file["gzip"][key]
     with pytest.raises(expected.type, match=re.escape(str(expected.value))):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import weakref
 from collections import deque
 from collections.abc import Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import h5py
@@ -24,6 +27,26 @@ from nwbpipe_kit.chunks import FilterPipeline, read_stored_chunk
 _MOST_BYTES = 64 * 2**20  # of decoded chunks that a reader keeps
 _MOST_READERS = 4  # that keep any: an analysis has thousands of arrays, and reads few of them in order
 _keeping: deque[weakref.ref[WindowReader]] = deque()
+_QUICK_BYTES = 2**16  # out of chunks that HDF5 keeps decoded: so few it reads itself before threads have begun
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What a reader keeps: replaced as a whole and never changed, so that threads can read at once.
+
+    Attributes
+    ----------
+    state : tuple of (hashable, int), optional
+        Version of the file, and process: a fork has no threads that would finish what was begun.
+    stop : int, optional
+        Where the last window ended.
+    chunks : dict
+        Chunks by their offsets.
+    """
+
+    state: tuple[Hashable, int] | None = None
+    stop: int | None = None
+    chunks: dict[tuple[int, ...], Future[np.ndarray]] = field(default_factory=dict)
 
 
 class WindowReader:
@@ -31,13 +54,12 @@ class WindowReader:
 
     Where windows follow each other, the chunks at their border are decoded once, and those of the next window are
     read from the file with this one, which takes little, and decoded in threads while the caller works with this
-    one. The file may be closed between. Windows at random places are read as by `read_chunked`.
+    one. The file may be closed between. Windows at random places, and those with many chunks, are read as by
+    `read_chunked`.
     """
 
     def __init__(self) -> None:
-        self._chunks: dict[tuple[int, ...], Future[np.ndarray]] = {}
-        self._state: tuple[Hashable, int] | None = None
-        self._stop: int | None = None
+        self._kept = _Kept()
 
     def __reduce__(self) -> tuple[type[WindowReader], tuple[()]]:
         return WindowReader, ()  # for another process: it has no threads of this one
@@ -66,21 +88,18 @@ class WindowReader:
         return self._read_block(dataset, block, version)[inside]
 
     def _read_block(self, dataset: h5py.Dataset, block: Selection, version: Hashable) -> np.ndarray:
-        state = (version, os.getpid())  # a fork has no threads that would finish what was begun
-        if state != self._state:
-            self._chunks, self._state, self._stop = {}, state, None
-        follows, self._stop = block[0].start == self._stop, block[0].stop
+        state = (version, os.getpid())
+        kept, self._kept = self._kept, _Kept(state, block[0].stop)  # after an error nothing is kept
+        follows = kept.state == state and kept.stop == block[0].start
         pipeline = FilterPipeline.of(dataset) if follows else None
-        if pipeline is None or not pipeline.deflate or any(part.start >= part.stop for part in block):
-            self._chunks = {}
+        if pipeline is None or not pipeline.deflate or not 0 < _count_bytes(block, pipeline) <= _MOST_BYTES:
             return read_chunked(dataset, block)
-        self._register()
-        chunks, self._chunks = self._chunks, {}  # after an error nothing is kept
+        chunks = dict(kept.chunks)
         workers = ThreadPoolExecutor(count_cores(), thread_name_prefix="nwbpipe-windows")
         try:
             decoder = _Decoder(dataset, pipeline, workers, chunks)
             parts = [(part, decoder.begin(part)) for part in split_at_chunks(block, pipeline.chunks)]
-            kept = decoder.begin_next(block)
+            ahead = decoder.begin_next(block)
             values = np.empty(tuple(part.stop - part.start for part in block), dataset.dtype)
             for part, offset in parts:
                 inside = tuple(
@@ -91,18 +110,34 @@ class WindowReader:
             raise OSError(f"{dataset.file.filename}: {dataset.name}: {error}") from error
         finally:
             workers.shutdown(wait=False)  # the threads end with what was begun
-        self._chunks = {offset: chunks[offset] for offset in kept}
+        self._kept = _Kept(state, block[0].stop, {offset: chunks[offset] for offset in ahead})
+        self._register()
         return values
 
     def _register(self) -> None:
-        """Count this reader among those that keep chunks; the one that was read from longest ago drops its own."""
-        for reference in [reference for reference in _keeping if reference() in (None, self)]:
-            _keeping.remove(reference)
+        """Count this reader among those that keep chunks; the one that was read from longest ago drops its own.
+
+        Without a lock, which a fork might find taken for ever: each step is one of the deque's own.
+        """
+        for reference in _keeping.copy():
+            if reference() in (None, self):
+                with suppress(ValueError):
+                    _keeping.remove(reference)
         _keeping.append(weakref.ref(self))
-        while len(_keeping) > _MOST_READERS:
-            oldest = _keeping.popleft()()
-            if oldest is not None:
-                oldest._chunks = {}
+        with suppress(IndexError):
+            while len(_keeping) > _MOST_READERS:
+                oldest = _keeping.popleft()()
+                if oldest is not None:
+                    oldest._kept = _Kept()
+
+
+def _count_bytes(block: Selection, pipeline: FilterPipeline) -> int:
+    """Return the decoded size of the chunks that a block lies in."""
+    counts = [
+        -(-part.stop // size) - part.start // size if part.start < part.stop else 0
+        for part, size in zip(block, pipeline.chunks, strict=True)
+    ]
+    return math.prod(counts) * pipeline.nbytes
 
 
 class ThreadedDataset(h5py.Dataset):  # type: ignore[misc]  # h5py is untyped
@@ -115,13 +150,21 @@ class ThreadedDataset(h5py.Dataset):  # type: ignore[misc]  # h5py is untyped
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
-        super().__init__(dataset.id)
+        super().__init__(dataset.id, readonly=dataset.file.mode == "r")  # then h5py asks for the shape once
         self._windows = WindowReader()
+        cache_bytes = self.id.get_access_plist().get_chunk_cache()[1]
+        stays_decoded = math.prod(self.chunks) * self.dtype.itemsize <= cache_bytes
+        self._quick_values = _QUICK_BYTES // self.dtype.itemsize if stays_decoded else 0
 
     def __getitem__(self, args: Any, new_dtype: Any = None) -> Any:
-        if new_dtype is not None:
+        if new_dtype is not None or self._is_quick(args):
             return super().__getitem__(args, new_dtype)
         return self._windows.read(self, args, None)
+
+    def _is_quick(self, key: Any) -> bool:
+        """Tell whether a key takes so few values that h5py is quicker, as where a loop takes one after the other."""
+        chosen = _find_block(key, self.shape) if self._quick_values else None
+        return chosen is not None and math.prod(part.stop - part.start for part in chosen[0]) <= self._quick_values
 
     def __array__(self, dtype: Any = None, copy: bool | None = True) -> np.ndarray:
         if copy is False:
