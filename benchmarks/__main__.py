@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -58,12 +59,14 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started and written is cleared up
     machine()
     for name in options.names or (BENCHES if options.quick else (*BENCHES, *LONG)):
+        started = time.perf_counter()
         bench = import_module(f"benchmarks.{name}")
         note(f"\n## {(bench.__doc__ or name).splitlines()[0].rstrip('.')}\n")
         with tempfile.TemporaryDirectory(prefix="nwbpipe-bench-", dir=options.folder) as folder:
             for kind in ("LOGS", "SCRATCH", "CACHE"):  # nothing of it in the user's own places
                 os.environ[f"NWBPIPE_{kind}"] = str(Path(folder) / kind.lower())
             bench.run(Path(folder), quick=options.quick, **chosen)
+        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

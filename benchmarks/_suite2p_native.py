@@ -10,9 +10,10 @@ import numpy as np
 def main() -> None:
     worker, tiffs, output, rate, threads = sys.argv[1:]
     sys.path.append(worker)
-    from _worker import TorchvisionHelp, usage  # without it, suite2p can't be imported beside some torchvisions
+    from _worker import measure_usage
+    from _worker_imports import install  # without it, suite2p can't be imported beside some torchvisions
 
-    sys.meta_path.insert(0, TorchvisionHelp())
+    install()
     import suite2p
     import torch
 
@@ -24,7 +25,7 @@ def main() -> None:
     database = {**suite2p.default_db(), "data_path": [tiffs], "save_path0": output}
     suite2p.run_s2p(db=database, settings=settings)
     rois = len(np.load(Path(output) / "suite2p" / "plane0" / "F.npy"))
-    print(json.dumps({"peak": usage()["peak_memory_bytes"], "rois": rois}))
+    print(json.dumps({"peak": measure_usage()["peak_memory_bytes"], "rois": rois}))
 
 
 if __name__ == "__main__":

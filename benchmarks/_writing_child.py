@@ -93,7 +93,7 @@ def bare(spec: Path, output: Path, *, hashed: bool = False) -> dict[str, float]:
         shape, chunks = data.shape, (8, *data.shape[1:])
     else:
         data = np.memmap(source, "<i2", "r").reshape(-1, CHANNELS)
-        shape, chunks = (len(data), CHANNELS - 1), (32768, 64)
+        shape, chunks = (len(data), CHANNELS - 1), (min(32768, len(data)), 64)
 
     def encode(offset: tuple[int, ...]) -> bytes:
         part = data[tuple(slice(a, min(a + n, size)) for a, n, size in zip(offset, chunks, shape, strict=True))]

@@ -26,7 +26,7 @@ RESULT = 50_000_000
 def run(folder: Path, *, quick: bool) -> None:
     import nwbpipe.files
 
-    sizes, repeats = ([GB // 100, GB // 20], 2) if quick else ([GB // 10, GB, 10 * GB], 9)
+    sizes, repeats = ([GB // 100, GB // 20], 1) if quick else ([GB // 10, GB, 10 * GB], 9)
     data = np.random.default_rng(0).normal(size=RESULT // 8)
 
     def transaction(path: Path, name: str) -> None:

@@ -17,7 +17,7 @@ SHAPE = (384,)
 
 
 def run(folder: Path, *, quick: bool) -> None:
-    size, repeats = (GB // 20, 2) if quick else (GB, 3)
+    size, repeats = (GB // 50, 1) if quick else (GB, 3)
     rows = []
     identities = set()
     for label, options in {

@@ -24,7 +24,7 @@ BOUND_S, BOUND_BYTES = 20.0, 10**9
 def run(folder: Path, *, quick: bool) -> None:
     import nwbpipe
 
-    seconds = 60 if quick else 3600
+    seconds = 20 if quick else 3600
     path = write(folder / "raw.nwb", seconds)
     size = path.stat().st_size / 1e6
     rows = []

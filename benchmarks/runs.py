@@ -20,19 +20,19 @@ from benchmarks._report import table
 
 
 def run(folder: Path, *, quick: bool) -> None:
-    count, last = (6, 2) if quick else (300, 10)
+    count, last, added = (3, 1, 4) if quick else (300, 10, 12)
     plain = write_session(folder / "plain.nwb", 10**5)
     session = _page(plain, folder / "session.nwb")
     crowded = _crowd(session, folder / "crowded.nwb", *((50, 30) if quick else (5000, 3000)))
     _process(shutil.copy(session, folder / "warm.nwb"), 0)  # imports
-    growth = [_measure_growth(path, folder) for path in (session, plain)]
+    growth = [_measure_growth(path, folder, added) for path in (session, plain)]
     runs, looks = [], []
     for number in range(count):
         runs.append(_process(session, number)[0])
         if number + 1 in (1, count // 3, count):
             looks.append([f"{number + 1} runs", *_look(session)])
     first = median(runs[1 : 1 + last])  # the very first one also writes the schemas
-    crowd = [_process(crowded, number)[0] for number in range(4)][1:]
+    crowd = [_process(crowded, number)[0] for number in range(2 if quick else 4)][1:]
     rows = [
         ["the first runs in a file", f"{first:.2f}", ""],
         [f"runs {count - last + 1} to {count}", *_describe(runs[-last:], first)],
@@ -59,12 +59,12 @@ def _page(plain: Path, path: Path) -> Path:
     return path
 
 
-def _measure_growth(session: Path, folder: Path) -> list[str]:
+def _measure_growth(session: Path, folder: Path, count: int) -> list[str]:
     """Return the kilobytes that a run adds, and their parts."""
     path = shutil.copy(session, folder / "growing.nwb")
-    sizes = [_process(path, number)[1] for number in range(12)]
+    sizes = [_process(path, number)[1] for number in range(count)]
     total, values = mean(sizes[2:]), 384 * 8
-    alone = _grow(session, _add_result, folder / "alone.nwb")
+    alone = _grow(session, _add_result, folder / "alone.nwb", count)
     return [f"{size / 1e3:.1f}" for size in (total, values, alone - values, total - alone)]
 
 
@@ -104,12 +104,12 @@ def _cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _grow(session: Path, add: Callable[[Any, int], None], path: Path) -> float:
+def _grow(session: Path, add: Callable[[Any, int], None], path: Path, count: int) -> float:
     import nwbpipe
 
     shutil.copy(session, path)
     sizes = []
-    for number in range(12):
+    for number in range(count):
         with nwbpipe.transaction(path) as nwbfile:
             add(nwbfile, number)
         sizes.append(path.stat().st_size)

@@ -8,6 +8,7 @@ NeuroConv write it is opened with pynwb, and one trace is read.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,8 +34,8 @@ UNCACHED = "h5py + fsspec, no cache"
 def run(folder: Path, *, quick: bool) -> None:
     with start_counting_server() as traffic:
         client = open_bucket()
-        _commit(folder, client, traffic, [GB // 50, GB // 10] if quick else [GB // 10, GB, 4 * GB], 1 if quick else 5)
-        _opening(folder, client, traffic, GB // 20 if quick else GB // 2)
+        _commit(folder, client, traffic, [GB // 50] if quick else [GB // 10, GB, 4 * GB], 1 if quick else 5)
+        _opening(folder, client, traffic, quick=quick)
 
 
 def open_bucket() -> Any:
@@ -106,23 +107,28 @@ def _commit(folder: Path, client: Any, traffic: Traffic, sizes: list[int], repea
     )
 
 
-def _opening(folder: Path, client: Any, traffic: Traffic, size: int) -> None:
-    rows = []
+def _opening(folder: Path, client: Any, traffic: Traffic, *, quick: bool) -> None:
+    size, rows = GB // 50 if quick else GB // 2, []
+    if quick:
+        note(f"{UNCACHED!r} is left out of the small sizes: it takes thousands of requests.\n")
     for writer in ("nwbpipe", "neuroconv"):
         path = _session(folder / writer, writer, size)
         client.upload_file(str(path), BUCKET, f"{writer}.nwb")
         megabytes = path.stat().st_size / 1e6
         path.unlink()
         for reader, opened in _readers(client, f"{writer}.nwb").items():
+            if quick and reader == UNCACHED:
+                continue
             counts, seconds = [], []
             for latency in (0.0,) if reader == UNCACHED else (0.0, LATENCY_S):
                 traffic.latency_s = latency
                 traffic.reset()
-                started = time.perf_counter()
-                with opened() as nwbfile:
-                    series = nwbfile.processing["ophys"]["Fluorescence"]["traces_1"]
-                    assert series.data[:, 7].shape == (2000,)
-                seconds.append(time.perf_counter() - started)
+                with _collect_between():
+                    started = time.perf_counter()
+                    with opened() as nwbfile:
+                        series = nwbfile.processing["ophys"]["Fluorescence"]["traces_1"]
+                        assert series.data[:, 7].shape == (2000,)
+                    seconds.append(time.perf_counter() - started)
                 counts.append((traffic.requests, traffic.down))
             traffic.latency_s = 0.0
             rows.append(
@@ -136,6 +142,21 @@ def _opening(folder: Path, client: Any, traffic: Traffic, size: int) -> None:
                 ]
             )
     table(["written by", "read by", "requests", "MB", "seconds", "with 30 ms a request"], rows)
+
+
+@contextmanager
+def _collect_between() -> Iterator[None]:
+    """Collect garbage before a reading, and none within it.
+
+    Collected by a thread of the proxy or of fsspec, an object of h5py waits for h5py's lock, which the reading holds
+    until it is answered: it once stood still until the request's time was over.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _readers(client: Any, key: str) -> dict[str, Callable[[], Any]]:

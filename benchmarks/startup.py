@@ -17,7 +17,7 @@ from benchmarks.peers._measure import Cost, measure
 
 
 def run(folder: Path, *, quick: bool) -> None:
-    repeats = 2 if quick else 10
+    repeats, warm_up = (1, 0) if quick else (10, 1)
     session = write_session(folder / "session.nwb", 10**6)
     command = str(Path(sys.executable).with_name("nwbpipe"))
     tiny = [sys.executable, "-m", "benchmarks._tiny", str(session)]
@@ -34,7 +34,7 @@ def run(folder: Path, *, quick: bool) -> None:
     rows = [[label, spread([_seconds(words) for _ in range(repeats)], 3)] for label, words in commands.items()]
     table(["process, from start to end", "seconds"], rows)
     print()
-    _small_session(folder / "small", repeats)
+    _small_session(folder / "small", repeats, warm_up)
     print()
     calls, workers = _run_and_worker(folder, session, repeats)
     extra = [call - tool for call, tool in zip(calls, workers, strict=True)]
@@ -48,7 +48,7 @@ def run(folder: Path, *, quick: bool) -> None:
     )
 
 
-def _small_session(folder: Path, repeats: int) -> None:
+def _small_session(folder: Path, repeats: int, warm_up: int) -> None:
     """Compare the commands of a small session with the same by hand: by turns, each in a process of its own."""
     import numpy as np
     import tifffile
@@ -69,7 +69,7 @@ def _small_session(folder: Path, repeats: int) -> None:
     }
     variables = {**os.environ, "PYTHONPATH": f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}"}
     costs: dict[str, list[Cost]] = {label: [] for label in commands}
-    for number in range(repeats + 1):
+    for number in range(warm_up + repeats):
         for label, words in commands.items():
             if "convert" in words:
                 for path in (ours, theirs):
@@ -80,7 +80,7 @@ def _small_session(folder: Path, repeats: int) -> None:
             cost = measure([words], folder, variables)
             if cost.code:
                 raise SystemExit(f"{label} ended with {cost.code}:\n{cost.output}")
-            if number:  # the first one compiles
+            if number >= warm_up:  # the first one compiles
                 costs[label].append(cost)
     table(
         ["a small session (50 frames of 64 × 64)", "CPU seconds", "seconds"],

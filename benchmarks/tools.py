@@ -44,7 +44,7 @@ def run(folder: Path, *, quick: bool) -> None:
     except ToolMissingError as error:
         note(f"suite2p is not installed, so there is nothing to measure: {error.problem.hint}")
         return
-    _startup(folder, environment, repeats=2 if quick else 10)
+    _startup(folder, environment, repeats=1 if quick else 10)
     note()
     _suite2p(folder, environment, quick=quick)
 
@@ -92,7 +92,7 @@ def _suite2p(folder: Path, environment: Any, *, quick: bool) -> None:
     from nwbpipe.simulate._imaging import write_imaging
 
     # suite2p itself fails on a frame that is no larger than its block of 128 pixels.
-    size, cells, seconds = (160, 12, 14.0) if quick else (256, 60, 241.0)
+    size, cells, seconds = (160, 12, 10.0) if quick else (256, 60, 241.0)
     scale = Scale(seconds, (size, size), cells, 4, 2, 2)
     start = datetime(2024, 1, 1, tzinfo=UTC)
     truth = write_imaging(folder / "raw.tif", make_generator(0, "imaging"), scale, start_time=start, offset_s=0.0)

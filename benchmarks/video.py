@@ -38,7 +38,7 @@ class Decode(Tiny):
 def run(folder: Path, *, quick: bool) -> None:
     import nwbpipe
 
-    frames = (10**8 if quick else 4 * 10**9) // (FRAME[0] * FRAME[1])
+    frames = (3 * 10**7 if quick else 4 * 10**9) // (FRAME[0] * FRAME[1])
     with start_counting_server() as traffic:
         client = open_bucket()
         video = write_video(folder / "body.mkv", frames)
