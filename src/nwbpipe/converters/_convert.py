@@ -167,7 +167,7 @@ def convert_session(
                     if building.exists():  # again, with the lock: the conversion may have taken hours
                         _refuse_loss(building, overwrite, lossless)
                     with _forbid_code(built):  # readers read large data only now
-                        written = write_hdf5(built, path, storage)
+                        written = write_hdf5(built, path, storage, progress=identities.pace.advance)
                     resources = {ACCOUNTS: describe_accounts(built), **({MEDIA: media} if media else {})}
                     record = with_sources(record, identities.wait(), resources)
                     with open_for_writing(path, "r+") as file:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,12 @@ class Storage:
         return self.memory_bytes // 4
 
 
-def write_hdf5(built: BuiltSession, path: Path, storage: Storage | None = None) -> dict[str, bytes]:
+def write_hdf5(
+    built: BuiltSession,
+    path: Path,
+    storage: Storage | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> dict[str, bytes]:
     """Write a built session into a new file; return the digests of its large datasets' values, by path.
 
     Parameters
@@ -75,6 +80,8 @@ def write_hdf5(built: BuiltSession, path: Path, storage: Storage | None = None) 
         The file.
     storage : Storage, optional
         Compression, layout and memory.
+    progress : callable, optional
+        Called with the number of bytes of each block of large data that was read.
 
     Raises
     ------
@@ -92,7 +99,7 @@ def write_hdf5(built: BuiltSession, path: Path, storage: Storage | None = None) 
         set_default_storage(built.nwbfile)
         with open_for_writing(path, "w", **storage.layout.options()) as file, NWBHDF5IO(file=file, mode="w") as io:
             io.write(built.nwbfile)
-            return fill_large(file, late, io.manager.get_builder, storage.buffer_bytes)
+            return fill_large(file, late, io.manager.get_builder, storage.buffer_bytes, progress)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from nwbpipe.provenance import (
     FileIdentity,
     IdentityCache,
     ObjectRecord,
+    ReadingPace,
     RunRecord,
     add_alignment,
     add_record,
@@ -99,12 +100,14 @@ def watched_folders(spec: SessionSpec) -> list[Path]:
 class SourceIdentities:
     """Identities of the raw files of a session, hashed in a thread beside the conversion that reads them.
 
-    An identity is the size and SHA-256 of each file or folder that a source names. Leaving the block early skips the
+    An identity is the size and SHA-256 of each file or folder that a source names. `pace` keeps both close to each
+    other, so that a large file is read from the disk once. Leaving the block early skips the
     files that are not begun; the file that is being hashed is not waited for.
     """
 
     def __init__(self, spec: SessionSpec, mode: Literal["full", "stat"] = "full") -> None:
         self._spec, self._mode = spec, mode
+        self.pace = ReadingPace()
         self._identities: list[dict[str, Any]] = []
         self._error: Exception | None = None
         self._stop = threading.Event()
@@ -116,6 +119,7 @@ class SourceIdentities:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        self.pace.end()
 
     def wait(self) -> list[dict[str, Any]]:
         """Wait, and return one mapping for each file or folder.
@@ -125,6 +129,7 @@ class SourceIdentities:
         FileAccessError, SourceError, LockedFileError
             If a raw file can't be read, or changes meanwhile.
         """
+        self.pace.end()
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -146,7 +151,9 @@ class SourceIdentities:
         is_copy = is_remote(paths.original_location(path))
         mode = "full" if is_copy else self._mode  # a copy's time of change says nothing
         try:
-            return identity_values(IdentityCache().identify_file(path, mode=mode, origins=paths.stage.origins))
+            return identity_values(
+                IdentityCache().identify_file(path, mode=mode, origins=paths.stage.origins, pace=self.pace)
+            )
         except OSError as error:
             raise FileAccessError("a raw file can't be read", where=str(path), found=str(error)) from error
 

@@ -12,6 +12,7 @@ from nwbpipe.provenance._files import FileIdentity, FileStat, RemoteStat, leads_
 from nwbpipe.provenance._identity import IdentityResult, find_identity, identify_object
 from nwbpipe.provenance._new_record import new_record, read_host_label
 from nwbpipe.provenance._own_identity import find_own_identity, own_name
+from nwbpipe.provenance._pace import ReadingPace
 from nwbpipe.provenance._prov import build_prov, merge_prov
 from nwbpipe.provenance._records import (
     LOCATION,
@@ -39,6 +40,7 @@ __all__ = [
     "IdentityCache",
     "IdentityResult",
     "ObjectRecord",
+    "ReadingPace",
     "RemoteStat",
     "RunRecord",
     "WrittenValues",

@@ -40,6 +40,7 @@ from nwbpipe.provenance._files import (
 )
 from nwbpipe.provenance._identity import IdentityResult, find_identity
 from nwbpipe.provenance._own_identity import OWN, find_own_identity
+from nwbpipe.provenance._pace import ReadingPace
 from nwbpipe.stores import is_remote
 
 _LARGE, _ATTEMPTS = 256 * 2**20, 3
@@ -273,6 +274,7 @@ class IdentityCache:
         *,
         mode: RawIdentity = "full",
         origins: Mapping[Path, tuple[str, str, int]] | None = None,
+        pace: ReadingPace | None = None,
     ) -> FileIdentity:
         """Return the identity of a raw source file, or of a folder as a tree of files.
 
@@ -284,21 +286,22 @@ class IdentityCache:
             Size and SHA-256 of the bytes, or size and time of the last change.
         origins : mapping, optional
             Files that are copies: URL, tag and size of their originals, under which the hash is cached.
+        pace : ReadingPace, optional
+            That of a conversion which reads the file meanwhile.
 
         Raises
         ------
         SourceError
             The file can't be read.
         """
-        copies = origins or {}
 
         def sha256(file: Path | str) -> str:
-            if Path(file) not in copies:
-                return self._hash_file(file)
-            url, tag, size = copies[Path(file)]
+            if origins is None or Path(file) not in origins:
+                return self._hash_file(file, pace)
+            url, tag, size = origins[Path(file)]
             entry = self._entries.load(url, RemoteStat(tag, size))
             if entry["sha256"] is None:
-                entry["sha256"] = hash_file(file)
+                entry["sha256"] = hash_file(file, pace)
                 self._entries.store(url, entry)
             return str(entry["sha256"])
 
@@ -336,14 +339,14 @@ class IdentityCache:
             raise _HashLimitError
         return self._hash_file(path)
 
-    def _hash_file(self, path: Path | str) -> str:
+    def _hash_file(self, path: Path | str, pace: ReadingPace | None = None) -> str:
         stat = stat_file(path)
         cached = self._entries.load(path, stat)["sha256"]
         if cached is not None:
             return str(cached)
         for _ in range(_ATTEMPTS):
             began = self._wait_until_settled(stat)
-            value = hash_file(path)
+            value = hash_file(path, pace)
             previous, stat = stat, stat_file(path)
             if stat == previous:
                 if self._is_settled(stat, began):

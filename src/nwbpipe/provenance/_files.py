@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from nwbpipe.disk import open_regular
 from nwbpipe.errors import SourceError
 from nwbpipe.files import read_stat
+from nwbpipe.provenance._pace import ReadingPace
 from nwbpipe.stores import RangeReader, is_junk, is_remote, open_location
 
 RawIdentity = Literal["full", "stat"]
@@ -95,15 +96,23 @@ def leads_outside(folder: Path | str, name: str) -> bool:
     return not (Path(folder) / relative).resolve().is_relative_to(Path(folder).resolve())
 
 
-def hash_file(path: Path | str) -> str:
-    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits; of a remote file nothing is kept on this disk."""
+def hash_file(path: Path | str, pace: ReadingPace | None = None) -> str:
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits; of a remote file nothing is kept on this disk.
+
+    With `pace`, a local file is read beside a conversion.
+    """
     if is_remote(path):
         store, name = open_location(path)
         remote = store.open_ranged(name)
         remote.reads_ahead = True
         return hashlib.file_digest(RangeReader(remote), "sha256").hexdigest()
     with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        if pace is None:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        for block in pace.iter_blocks(file):
+            digest.update(block)
+        return digest.hexdigest()
 
 
 def _iter_files(folder: Path) -> Iterator[Path]:

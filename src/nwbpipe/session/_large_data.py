@@ -108,7 +108,11 @@ def take_large(
 
 
 def fill_large(
-    file: h5py.File, late: Iterable[LargeDataset], builder_of: Callable[[Any], Any], memory_bytes: int = 2**28
+    file: h5py.File,
+    late: Iterable[LargeDataset],
+    builder_of: Callable[[Any], Any],
+    memory_bytes: int = 2**28,
+    progress: Callable[[int], object] | None = None,
 ) -> dict[str, bytes]:
     """Fill the datasets that hdmf has made; return the digests of their values by path, as identities hold them.
 
@@ -121,11 +125,13 @@ def fill_large(
         Returns a container's builder: hdmf's ``io.manager.get_builder``.
     memory_bytes : int
         Largest amount of data that waits for compression.
+    progress : callable, optional
+        Called with the number of bytes of each block that was read from its source.
     """
     digests = {}
     for dataset in late:
         path = _find_path(builder_of(dataset.container), dataset.field)
-        digest = _fill(file[path], dataset.source, memory_bytes)
+        digest = _fill(file[path], dataset.source, memory_bytes, progress)
         if digest is not None:
             digests[path] = digest
     return digests
@@ -202,7 +208,9 @@ def _find_path(builder: Any, field: str) -> str:
     return "/" + "/".join(reversed(names))
 
 
-def _fill(dataset: h5py.Dataset, source: Any, memory_bytes: int) -> bytes | None:
+def _fill(
+    dataset: h5py.Dataset, source: Any, memory_bytes: int, progress: Callable[[int], object] | None
+) -> bytes | None:
     """Write the values of a dataset; return their digest, if they came in order."""
     written = WrittenValues(dataset.shape, dataset.dtype)
 
@@ -214,6 +222,8 @@ def _fill(dataset: h5py.Dataset, source: Any, memory_bytes: int) -> bytes | None
         if digested:
             digested.pop().result()  # so that no more than two blocks wait
         digested.append(thread.submit(written.add, block, values))
+        if progress is not None:
+            progress(values.nbytes)
         return values
 
     digested: list[Future[None]] = []
