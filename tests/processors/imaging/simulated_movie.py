@@ -39,9 +39,10 @@ def simulate_movie(frames=600, size=(120, 88), cells=12, seed=0, rate=15.0, tau=
     shifts = np.round(shifts + rng.normal(0, 0.5, shifts.shape)).astype(int)
     neuropil = 1 + 0.05 * np.sin(2 * np.pi * time / 9)
     movie = np.empty((frames, nx, ny), np.int16)
+    resting, weights = 20 * masks.sum(axis=0), masks.astype(float)
     for t in range(frames):
-        scene = background * neuropil[t] + 20 * masks.sum(axis=0)
-        scene = scene + np.tensordot(traces[t] * 120, masks, axes=1)
+        scene = background * neuropil[t] + resting
+        scene = scene + np.tensordot(traces[t] * 120, weights, axes=1)
         dx, dy = shifts[t]
         view = scene[pad - dx : pad - dx + nx, pad - dy : pad - dy + ny]
         movie[t] = rng.poisson(view) + rng.normal(0, 3, view.shape)
