@@ -97,3 +97,27 @@ def test_dask_takes_it(path: Path) -> None:
         lazy = array.from_array(nwbfile.acquisition["large"].data, chunks=(500, 4, 30))
         np.testing.assert_array_equal(lazy.max(axis=0).compute(), VALUES.max(axis=0))
         np.testing.assert_array_equal(lazy.compute(), VALUES)
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_pynwb_exports_what_was_read(tmp_path: Path, linked: bool) -> None:
+    from pynwb import NWBHDF5IO, TimeSeries
+
+    path = write_arrays_session(tmp_path / "session.nwb")
+    values, times = np.arange(200_000, dtype=np.float32), np.arange(200_000) / 30
+    with nwbpipe.transaction(path) as nwbfile:
+        nwbfile.add_acquisition(TimeSeries(name="first", description="d", data=values, unit="s", timestamps=times))
+        nwbfile.add_acquisition(
+            TimeSeries(name="second", description="d", data=values, unit="s", timestamps=nwbfile.acquisition["first"])
+        )
+    with nwbpipe.read(path) as nwbfile:
+        assert isinstance(nwbfile.acquisition["first"].timestamps, ThreadedDataset)
+        nwbfile.add_acquisition(TimeSeries(name="new", description="d", data=values[:3], unit="s", rate=1.0))
+        with NWBHDF5IO(tmp_path / "exported.nwb", "w") as out:
+            out.export(nwbfile.read_io, nwbfile, write_args={"link_data": linked})
+    with h5py.File(tmp_path / "exported.nwb") as file:
+        assert "new" in file["acquisition"]
+        for name in ("first", "second"):
+            np.testing.assert_array_equal(file[f"acquisition/{name}/data"], values)
+            np.testing.assert_array_equal(file[f"acquisition/{name}/timestamps"], times)
+            assert file[f"acquisition/{name}/timestamps"].dtype == np.float64

@@ -51,8 +51,10 @@ class LargeDataset:
 
 def decode_in_threads(containers: Iterable[Any]) -> None:
     """Let the large data of time series that were read be decoded in threads, when they are asked for."""
+    from hdmf.build import ObjectMapper
     from pynwb import TimeSeries
 
+    ObjectMapper.no_convert(ThreadedDataset)  # an export leaves the type of what is in a file, as h5py's own
     for container in containers:
         if not isinstance(container, TimeSeries):
             continue
