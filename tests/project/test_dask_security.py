@@ -95,6 +95,16 @@ def test_no_page_shows_anything(cluster: tuple[DaskExecutor, set[tuple[str, int]
             assert getattr(caught.value, "code", 404) == 404
 
 
+def test_no_worker_notes_what_only_a_page_would_show(cluster: tuple[DaskExecutor, set[tuple[str, int]]]) -> None:
+    (client,) = cluster[0]._clients.values()
+    assert set(client.run(is_profiling).values()) == {False}
+
+
+def is_profiling(dask_worker: Any) -> bool:
+    """Return True in a worker that samples its stack."""
+    return "profile" in dask_worker.periodic_callbacks
+
+
 def test_keys_are_private_and_go_with_the_cluster(tmp_path: Path) -> None:
     with keep_certificate(create_certificate(), tmp_path / "dask") as security:
         (folder,) = (tmp_path / "dask").iterdir()

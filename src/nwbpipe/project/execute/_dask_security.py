@@ -15,8 +15,13 @@ from nwbpipe.errors import FileAccessError, ToolMissingError
 from nwbpipe.project.execute._ask_slurm import ask_slurm
 
 PROTOCOL = "tls://"
-# A web page of a scheduler or worker shows code and parameters, and knows no password.
-NO_PAGES: dict[str, list[str]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+# A web page of a scheduler or worker shows code and parameters, and knows no password. Without one nobody sees what
+# Dask's profiler notes a hundred times a second.
+NO_PAGES: dict[str, Any] = {
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    "distributed.worker.profile.enabled": False,
+}
 LOOPBACK_PAGES = "127.0.0.1:0"
 _MOST_NODES = 8
 _ROLES = ("scheduler", "worker", "client")
