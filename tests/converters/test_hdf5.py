@@ -46,9 +46,9 @@ def filled() -> list[str]:
 def _notice(monkeypatch: pytest.MonkeyPatch, filled: list[str]) -> None:
     fill = module._fill
 
-    def noticed(dataset: h5py.Dataset, source: Any, memory_bytes: int) -> bytes | None:
+    def noticed(dataset: h5py.Dataset, *arguments: Any) -> bytes | None:
         filled.append(dataset.name)
-        return fill(dataset, source, memory_bytes)
+        return fill(dataset, *arguments)
 
     monkeypatch.setattr(module, "_fill", noticed)
 
