@@ -7,6 +7,8 @@ yields nothing; once it has written all else, they are filled by `files.write_ch
 from __future__ import annotations
 
 import math
+import mmap
+import sys
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -218,9 +220,9 @@ def _fill(
 
     def read(block: tuple[slice, ...]) -> Any:
         # As hdmf's own iteration does; the public `[...]` would seek to each block in a video.
-        values = source[block] if isinstance(source, np.ndarray) else source._get_data(selection=block)
         # A movie's frames are transposed: once here, and not again for the digest and for each chunk.
-        values = make_contiguous(np.asarray(values))
+        array = isinstance(source, np.ndarray)
+        values = make_contiguous(np.asarray(source[block])) if array else _read_own(source, block)
         if digested:
             digested.pop().result()  # so that no more than two blocks wait
         digested.append(thread.submit(written.add, block, values))
@@ -241,3 +243,21 @@ def _fill(
     if bar is not None:
         bar.close()
     return written.digest()
+
+
+def _read_own(source: GenericDataChunkIterator, block: tuple[slice, ...]) -> np.ndarray:
+    """Return the values of a block, in C order, in memory that the source does not write to.
+
+    hdmf has written a block before it asks for the next, so a source may fill one buffer again and again; here the
+    threads may not be done with it by then. What nobody else refers to, and what lies in a file, is not copied.
+    """
+    values = np.asarray(source._get_data(selection=block))
+    ordered = make_contiguous(values)
+    if ordered is not values:
+        return ordered
+    owner: Any = values
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    fresh = np.empty(0)
+    is_own = values.base is None and sys.getrefcount(values) - 1 <= sys.getrefcount(fresh)  # `ordered` is one more
+    return values if is_own or isinstance(owner, mmap.mmap | bytes) else values.copy()
