@@ -278,7 +278,7 @@ def test_paged_file_space_outlives_a_transaction(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_fails_leaves_no_file(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(dataset: h5py.Dataset, source: Any, memory_bytes: int) -> None:
+    def broken(*arguments: Any) -> None:
         raise RuntimeError("page 7 is torn")
 
     monkeypatch.setattr(module, "_fill", broken)
