@@ -19,6 +19,7 @@ import h5py
 from benchmarks._report import note, spread, table
 from benchmarks._sources import write_plain_movie, write_probe
 from benchmarks._watch import Measurement, watch
+from benchmarks._windows import read_windows
 from nwbpipe.files import read_chunked
 
 GB = 10**9
@@ -29,7 +30,9 @@ def run(folder: Path, *, quick: bool) -> None:
     size, repeats = (GB // 50, 1) if quick else (2 * GB, 3)
     _write(folder / "movie", "TIFF movie, 512 × 512 int16", write_plain_movie, size, repeats)
     _read(folder / "movie", repeats)
+    read_windows(folder / "movie/nwbpipe.nwb", "the movie (frames)", 30, 100, repeats)
     _write(folder / "probe", "SpikeGLX, 384 channels int16", write_probe, size, repeats)
+    read_windows(folder / "probe/nwbpipe.nwb", "the recording (samples of all channels)", 30_000, 30_000, repeats)
 
 
 def _write(folder: Path, label: str, make: Callable[[Path, int], Path], size: int, repeats: int) -> None:
