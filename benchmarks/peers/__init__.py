@@ -3,7 +3,8 @@
 Each session file holds 100,000 samples of 4 channels. The work: open it with pynwb, compute the RMS in windows, add
 a series, write, validate. CPU is user and system time of all processes, orphans and the database's server included.
 
-Then each tool that knows what is done is killed at random moments, and run again until all is done.
+Then each tool that knows what is done is killed at random moments, and run again until all is done. And a change to
+one file is killed before each single write to it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks._report import note, table
+from benchmarks.peers._every_write import kill_before_every_write
 from benchmarks.peers._kills import compare_kills
 from benchmarks.peers._measure import Cost
 from benchmarks.peers._setup import Peers, prepare_peers
@@ -33,6 +35,7 @@ def run(folder: Path, *, quick: bool, sizes: Sequence[int] | None = None, kills:
             _compare(folder / str(sessions), sessions, peers)
         if kills:
             compare_kills(folder / "kills", 4 if quick else _KILLED_SESSIONS, kills, peers)
+            kill_before_every_write(folder / "writes", 2 if quick else None)
 
 
 def _compare(folder: Path, sessions: int, peers: Peers) -> None:

@@ -322,6 +322,11 @@ def list_pipelines(folder: Path, sessions: int, peers: Peers, *, noticing: bool 
             yield kind(folder / place, sessions, peers, cached=cached)
 
 
+def write_first_session(folder: Path) -> None:
+    """Write the session file `s0.nwb`."""
+    _write_session(folder, 0)
+
+
 def _write_session(folder: Path, number: int) -> None:
     from pynwb import NWBHDF5IO, TimeSeries
 
