@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -197,6 +199,29 @@ def test_no_thread_stays(file: h5py.File) -> None:
         if thread.name.startswith("nwbpipe-windows"):
             thread.join(10)
     assert threading.active_count() == before
+
+
+def test_a_thread_reads_on_when_the_interpreter_ends(tmp_path: Path) -> None:
+    """A program's last thread may end after the main one, whose end lets no pool begin a thread."""
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", data=np.arange(10**6), chunks=(10_000,), compression="gzip")
+    program = """if True:
+        import sys, threading, time
+        import h5py
+        from nwbpipe.files import ThreadedDataset
+
+        def read_all():
+            threading.main_thread().join()
+            time.sleep(0.2)
+            print([int(data[start : start + 200_000].sum()) for start in range(0, 10**6, 200_000)])
+
+        data = ThreadedDataset(h5py.File(sys.argv[1])["x"])
+        threading.Thread(target=read_all).start()
+    """
+    command = [sys.executable, "-c", program, str(tmp_path / "x.h5")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    sums = np.arange(10**6).reshape(5, -1).sum(axis=1).tolist()
+    assert result.stdout.strip() == str(sums), result.stderr
 
 
 def test_another_process_takes_nothing_over(file: h5py.File, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -22,6 +22,7 @@ from nwbpipe.files._codec import LEVEL, encode_chunk
 from nwbpipe.files._sink import raise_failure
 from nwbpipe_kit.chunks import FilterPipeline, read_stored_chunk
 
+T = TypeVar("T")
 Selection = tuple[slice, ...]
 Read = Callable[[Selection], Any]
 MEMORY_BYTES = 256 * 2**20
@@ -92,7 +93,7 @@ def write_chunked(
                     while waiting and waiting_bytes + size > memory_bytes // 2:
                         waiting_bytes -= store()
                     offset = tuple(piece.start for piece in part)
-                    waiting.append((offset, size, workers.submit(encode_chunk, pipeline, values[inside], level)))
+                    waiting.append((offset, size, submit(workers, encode_chunk, pipeline, values[inside], level)))
                     waiting_bytes += size
                 while waiting and waiting[0][2].done():
                     waiting_bytes -= store()
@@ -166,7 +167,7 @@ def read_chunked(
                 if stored is None:
                     values[shift_selection(part, block)] = dataset.fillvalue
                     continue
-                waiting.append(workers.submit(place, part, offset, stored[1], stored[0]))
+                waiting.append(submit(workers, place, part, offset, stored[1], stored[0]))
                 while len(waiting) > 2 * count or (waiting and waiting[0].done()):
                     waiting.popleft().result()
             while waiting:
@@ -186,6 +187,16 @@ def count_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def submit(workers: ThreadPoolExecutor, function: Callable[..., T], *arguments: Any) -> Future[T]:
+    """Call a function in a thread; in this one where no thread can begin, as while the interpreter ends."""
+    try:
+        return workers.submit(function, *arguments)
+    except RuntimeError:
+        future: Future[T] = Future()
+        future.set_result(function(*arguments))
+        return future
 
 
 @contextmanager

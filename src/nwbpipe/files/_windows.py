@@ -21,6 +21,7 @@ from nwbpipe.files._chunks import (
     read_chunked,
     shift_selection,
     split_at_chunks,
+    submit,
 )
 from nwbpipe_kit.chunks import FilterPipeline, read_stored_chunk
 
@@ -219,7 +220,7 @@ class _Decoder:
                 self._chunks[offset] = Future()
                 self._chunks[offset].set_result(np.broadcast_to(fill, shape))
             else:
-                self._chunks[offset] = self._workers.submit(self._pipeline.decode, stored[1], stored[0])
+                self._chunks[offset] = submit(self._workers, self._pipeline.decode, stored[1], stored[0])
         return offset
 
     def begin_next(self, block: Selection) -> set[tuple[int, ...]]:
