@@ -22,6 +22,7 @@ BENCHES = (
     "s3",
     "video",
     "tools",
+    "pose",
     "photometry",
     "electrophysiology",
     "clocks",

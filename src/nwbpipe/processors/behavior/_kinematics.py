@@ -130,6 +130,7 @@ class Kinematics(Processor):
         requirements=("movement>=0.15,<0.16", "h5py>=3.8"),
         python=">=3.11,<3.14",
         licence="BSD-3-Clause",
+        preload=("movement.kinematics",),
     )
     compute: ClassVar[str] = "nwbpipe.processors.behavior._kinematics_compute"
 

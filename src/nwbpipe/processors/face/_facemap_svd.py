@@ -25,6 +25,7 @@ FACEMAP = Tool(
     python=">=3.9,<3.13",
     licence="GPL-3.0-only",
     gpu="torch",
+    preload=("torch",),
 )
 
 

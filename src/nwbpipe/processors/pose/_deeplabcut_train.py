@@ -26,6 +26,7 @@ DEEPLABCUT = Tool(
     python=">=3.10,<3.13",
     licence="LGPL-3.0-only",
     gpu="torch",
+    preload=("deeplabcut.pose_estimation_pytorch.apis.utils",),  # its imports take longer than a short video
     weights=tuple(
         Weights(
             network.weights,
