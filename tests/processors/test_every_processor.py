@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from nwbpipe.environments import find_source
 from nwbpipe.processors import processor, processor_names
 from nwbpipe.testing import ProcessorTests
 
@@ -19,3 +20,12 @@ def test_every_parameter_is_documented(name: str) -> None:
     ProcessorTests.test_every_parameter_is_documented_and_has_a_default(kit)  # type: ignore[arg-type]
     for field, info in kit.processor.Params.model_fields.items():
         assert len(info.description) > 20, f"the description of {field} says too little"
+
+
+@pytest.mark.parametrize("name", [name for name in processor_names() if processor(name).tool.preload])
+def test_a_warm_python_imports_what_the_tool_is_called_by(name: str) -> None:
+    """A name that is not there would be found at the first run alone, which then starts a Python of its own."""
+    tool = processor(name).tool
+    imported = "\n".join(path.read_text() for path in find_source(processor(name).compute).parent.glob("*.py"))
+    for module in tool.preload or ():
+        assert f"from {module} import" in imported or f"import {module}\n" in imported

@@ -25,7 +25,6 @@ FACEMAP = Tool(
     python=">=3.9,<3.13",
     licence="GPL-3.0-only",
     gpu="torch",
-    preload=("torch",),
 )
 
 
