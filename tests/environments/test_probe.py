@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,23 @@ def test_metadata_of_an_odd_form_are_read_right(tmp_path: Path, text: str) -> No
     (tmp_path / "odd-1.0.dist-info").mkdir()
     (tmp_path / "odd-1.0.dist-info/METADATA").write_bytes(text.encode())
     assert list_packages([str(tmp_path)]) == {"odd-name": "1.0"}
+
+
+def test_a_package_without_metadata_has_no_name() -> None:
+    """Where importlib_metadata is imported, its distributions are listed, which raise; Python's own are empty."""
+
+    class Bare(Distribution):
+        def read_text(self, filename: str) -> None:
+            return None
+
+        def locate_file(self, path: Any) -> Any:
+            return path
+
+        @property
+        def metadata(self) -> Any:
+            raise FileNotFoundError("No package metadata was found.")
+
+    assert read_name(Bare()) == ("", "")
 
 
 def test_an_old_egg_is_listed_and_a_folder_without_metadata_is_not(tmp_path: Path) -> None:

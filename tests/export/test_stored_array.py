@@ -121,3 +121,11 @@ def test_pynwb_exports_what_was_read(tmp_path: Path, linked: bool) -> None:
             np.testing.assert_array_equal(file[f"acquisition/{name}/data"], values)
             np.testing.assert_array_equal(file[f"acquisition/{name}/timestamps"], times)
             assert file[f"acquisition/{name}/timestamps"].dtype == np.float64
+
+
+def test_a_file_with_two_objects_of_one_id_is_read(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.copy("acquisition/large", file["acquisition"], name="copy")
+    with nwbpipe.read(path) as nwbfile:
+        assert isinstance(nwbfile.acquisition["large"].data, ThreadedDataset)
+        assert isinstance(nwbfile.acquisition["copy"].data, ThreadedDataset)

@@ -41,7 +41,11 @@ def read_name(distribution: Distribution) -> tuple[str, str]:
     name, version = _NAME.search(header), _VERSION.search(header)
     if name and version:
         return name[1], version[1]
-    return distribution.metadata["Name"] or "", distribution.version
+    try:
+        metadata = distribution.metadata
+    except FileNotFoundError:  # it has none: so the package importlib_metadata tells it, where it is imported
+        return "", ""
+    return metadata["Name"] or "", metadata["Version"] or ""
 
 
 def torch_cuda() -> str | None:

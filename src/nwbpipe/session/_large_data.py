@@ -51,16 +51,17 @@ class LargeDataset:
     source: Any
 
 
-def decode_in_threads(containers: Iterable[Any]) -> None:
-    """Let the large data of time series that were read be decoded in threads, when they are asked for."""
+def decode_in_threads(root: Any) -> None:
+    """Let the large data of the time series in a container that was read be decoded in threads, when asked for."""
     from hdmf.build import ObjectMapper
     from pynwb import TimeSeries
 
     ObjectMapper.no_convert(ThreadedDataset)  # an export leaves the type of what is in a file, as h5py's own
-    for container in containers:
-        if not isinstance(container, TimeSeries):
-            continue
-        for field in ("data", "timestamps"):
+    pending = [root]  # not `all_children`, which fails where two objects have one id
+    while pending:
+        container = pending.pop()
+        pending += container.children
+        for field in ("data", "timestamps") if isinstance(container, TimeSeries) else ():
             data = container.fields.get(field)
             if isinstance(data, h5py.Dataset) and data.nbytes >= _LARGE and can_decode_chunks(data):
                 container.fields[field] = ThreadedDataset(data)

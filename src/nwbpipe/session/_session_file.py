@@ -195,7 +195,7 @@ class SessionFile(ABC):
         from nwbpipe.session._large_data import decode_in_threads
 
         with self.open(locked=True) as reader, open_nwb(reader.file, "r") as nwbfile:
-            decode_in_threads(nwbfile.all_children())
+            decode_in_threads(nwbfile)
             nwbfile._repr_html_ = partial(render_html, weakref.proxy(nwbfile))  # for notebooks
             yield nwbfile  # with HDF5's lock: a program in the middle of writing is not read over
 
