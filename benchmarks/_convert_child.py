@@ -13,8 +13,8 @@ def with_nwbpipe(spec: Path, output: Path) -> None:
     nwbpipe.convert(spec, output, progress=False)
 
 
-def with_neuroconv(spec: Path, output: Path) -> None:
-    """NeuroConv's own way for the same source, with its defaults."""
+def with_neuroconv(spec: Path, output: Path, *, zstd: bool = False) -> None:
+    """NeuroConv's own way for the same source, with its defaults; or with Blosc's zstd, as `nwbpipe` stores it."""
     from datetime import datetime
 
     import yaml
@@ -28,7 +28,19 @@ def with_neuroconv(spec: Path, output: Path) -> None:
     interface = getattr(datainterfaces, source["interface"])(**arguments)
     metadata = interface.get_metadata()
     metadata["NWBFile"]["session_start_time"] = datetime.fromisoformat(content["session"]["session_start_time"])
-    interface.run_conversion(nwbfile_path=str(output), metadata=metadata, overwrite=True)
+    if not zstd:
+        interface.run_conversion(nwbfile_path=str(output), metadata=metadata, overwrite=True)
+        return
+    configuration = interface.get_default_backend_configuration(
+        nwbfile=interface.create_nwbfile(metadata=metadata), backend="hdf5"
+    )
+    for dataset in configuration.dataset_configurations.values():
+        if max(dataset.full_shape) < 1000:
+            continue  # the plugin crashes on the small columns of texts
+        dataset.compression_method, dataset.compression_options = "Blosc", {"cname": "zstd", "clevel": 3}
+    interface.run_conversion(
+        nwbfile_path=str(output), metadata=metadata, backend_configuration=configuration, overwrite=True
+    )
 
 
 if __name__ == "__main__":

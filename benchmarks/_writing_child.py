@@ -28,7 +28,7 @@ def _import_readers() -> None:
         importlib.import_module(name)
 
 
-def nwbpipe(spec: Path, output: Path) -> dict[str, float]:
+def nwbpipe(spec: Path, output: Path, compression: str = "gzip") -> dict[str, float]:
     _import_readers()
     import nwbinspector  # noqa: F401
 
@@ -47,7 +47,7 @@ def nwbpipe(spec: Path, output: Path) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as cache:
         os.environ["NWBPIPE_CACHE"] = cache
         started = _now()
-        module.convert(spec, output, progress=False)
+        module.convert(spec, output, compression=compression, progress=False)
         return {**_since(started), **times}
 
 
@@ -71,12 +71,12 @@ def _time_call(function: Callable[..., Any], label: str, times: dict[str, float]
     return call
 
 
-def neuroconv(spec: Path, output: Path) -> dict[str, float]:
+def neuroconv(spec: Path, output: Path, *, zstd: bool = False) -> dict[str, float]:
     _import_readers()
     from benchmarks._convert_child import with_neuroconv
 
     started = _now()
-    with_neuroconv(spec, output)
+    with_neuroconv(spec, output, zstd=zstd)
     return _since(started)
 
 
@@ -135,6 +135,8 @@ if __name__ == "__main__":
     ways = {
         "nwbpipe": nwbpipe,
         "neuroconv": neuroconv,
+        "nwbpipe, zstd": lambda spec, output: nwbpipe(spec, output, "zstd"),
+        "neuroconv, zstd": lambda spec, output: neuroconv(spec, output, zstd=True),
         "bare loop": bare,
         "bare loop and hash": lambda spec, output: bare(spec, output, hashed=True),
     }

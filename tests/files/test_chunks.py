@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import nwbpipe.files._chunks as chunks_module
 from nwbpipe.files import Access, Codec, chunk_shape, read_chunked, write_chunked
-from nwbpipe.files._codec import shuffle_bytes
+from nwbpipe.files._codec import find_pipeline, shuffle_bytes
 from nwbpipe_kit.chunks import FilterPipeline, unshuffle_bytes
 
 DTYPES = ["i1", "u1", "<i2", ">i2", "<u2", "<i4", ">u4", "<i8", "<u8", "<f2", "<f4", ">f4", "<f8", "<c8", "<c16", "?"]
@@ -77,8 +77,39 @@ def test_what_is_written_is_read_by_plain_hdf5(
         dataset = file.create_dataset("x", values.shape, values.dtype, chunks=chunks, **codec.options())
         write_chunked(dataset, values.__getitem__, level=level, memory_bytes=memory, threads=threads)
         assert same(dataset[()], values)
-        # Not by the slow way: every chunk of the pipeline is one that this module knows, but for zstd.
-        assert (FilterPipeline.of(dataset) is None) == (codec is Codec.ZSTD)
+        # Not by the slow way: every chunk of the pipeline is one that this module knows.
+        assert find_pipeline(dataset) is not None or (codec is Codec.ZSTD and values.dtype.kind not in "iuf")
+        assert (FilterPipeline.of(dataset) is None) == (codec is Codec.ZSTD)  # which HDF5 reads
+
+
+def test_blosc_is_as_hdf5_would_write_it() -> None:
+    values = np.random.default_rng(0).integers(0, 900, (70, 40, 30)).astype(np.int16)
+    with in_memory() as file:
+        options = {"chunks": (32, 40, 30), **Codec.ZSTD.options()}
+        ours = file.create_dataset("ours", values.shape, values.dtype, **options)
+        write_chunked(ours, values.__getitem__)
+        theirs = file.create_dataset("theirs", data=values, **options)
+        for offset in ((0, 0, 0), (32, 0, 0), (64, 0, 0)):
+            mask, stored = ours.id.read_direct_chunk(offset)
+            other_mask, other = theirs.id.read_direct_chunk(offset)
+            assert mask == other_mask == 0
+            assert stored[:16] == other[:16]  # Blosc's header: versions, shuffle, size of a value, sizes
+            assert abs(len(stored) - len(other)) < 0.02 * len(other)
+        assert same(ours[()], values)
+
+
+def test_other_settings_of_blosc_are_left_to_hdf5() -> None:
+    hdf5plugin = pytest.importorskip("hdf5plugin")
+    with in_memory() as file:
+        for name, options in {
+            "lz4": hdf5plugin.Blosc(cname="lz4"),
+            "zstd": hdf5plugin.Zstd(),
+            "blosc2": hdf5plugin.Blosc2(cname="zstd"),
+        }.items():
+            dataset = file.create_dataset(name, (70, 40), "i2", chunks=(32, 40), **options)
+            assert find_pipeline(dataset) is None
+            write_chunked(dataset, np.arange(2800, dtype="i2").reshape(70, 40).__getitem__)
+            assert dataset[69, 39] == 2799
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -69,10 +69,10 @@ def test_the_hash_follows_the_conversion_and_the_conversion_waits_for_it(
     lags = []
     plain = ReadingPace.iter_blocks
 
-    def iter_slowly(self: ReadingPace, file: BufferedReader) -> Iterator[bytes]:
+    def iter_slowly(self: ReadingPace, file: BufferedReader) -> Iterator[memoryview]:
         for block in plain(self, file):
             lags.append(self._converted - self._hashed)
-            time.sleep(0.01)
+            time.sleep(0.0006)
             yield block
 
     monkeypatch.setattr(ReadingPace, "iter_blocks", iter_slowly)
@@ -163,7 +163,7 @@ def test_a_conversion_tells_the_hash_what_it_has_read(monkeypatch: pytest.Monkey
     monkeypatch.setattr(ReadingPace, "advance", lambda self, count: counts.append(count))
     plain = ReadingPace.iter_blocks
 
-    def iter_and_note(self: ReadingPace, file: BufferedReader) -> Iterator[bytes]:
+    def iter_and_note(self: ReadingPace, file: BufferedReader) -> Iterator[memoryview]:
         hashed.append(os.fstat(file.fileno()).st_size)
         return plain(self, file)
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
-from nwbpipe.files._codec import LEVEL, encode_chunk
+from nwbpipe.files._codec import LEVEL, encode_chunk, find_pipeline
 from nwbpipe.files._sink import raise_failure
 from nwbpipe_kit.chunks import FilterPipeline, read_stored_chunk
 
@@ -64,7 +64,7 @@ def write_chunked(
     ValueError
         If the reader gives another shape than it was asked for.
     """
-    pipeline = FilterPipeline.of(dataset)
+    pipeline = find_pipeline(dataset)
     count = threads or count_cores()
     if pipeline is not None:  # each holds a chunk, its shuffled bytes and the result: half of the memory
         count = max(1, min(count, memory_bytes // (6 * pipeline.nbytes)))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from typing import Any
 
+import h5py
 import numpy as np
 from isal import isal_zlib
 
 from nwbpipe.errors import RequestError
 from nwbpipe_kit.chunks import FilterPipeline
 
+_BLOSC, _BLOSC_ZSTD = 32001, 5  # numbers of the HDF Group, and of Blosc
 LEVEL = 1  # of ISA-L: 0 to 3; on shuffled noise the higher ones take longer and save nothing
 
 
@@ -44,7 +49,54 @@ class Codec(StrEnum):
         return dict(Blosc(cname="zstd", clevel=3, shuffle=Blosc.SHUFFLE))
 
 
-def encode_chunk(pipeline: FilterPipeline, values: np.ndarray, level: int = LEVEL) -> bytes:
+@dataclass(frozen=True)
+class BloscPipeline:
+    """Blosc's zstd as the only filter of a dataset, and the shape and type of its chunks.
+
+    Parameters
+    ----------
+    chunks : tuple of int
+        Shape of a chunk, that of the edge too.
+    dtype : numpy.dtype
+        Of the stored values.
+    level : int
+        Of zstd, 0 to 9.
+    shuffle : int
+        Blosc's number: 0 none, 1 bytes, 2 bits.
+    """
+
+    chunks: tuple[int, ...]
+    dtype: np.dtype[Any]
+    level: int
+    shuffle: int
+
+    @classmethod
+    def of(cls, dataset: h5py.Dataset) -> BloscPipeline | None:
+        """Return the pipeline of a dataset, or None where it is another one, or its library is not installed."""
+        if dataset.chunks is None or dataset.dtype.kind not in "iuf" or dataset.dtype.char == "g":
+            return None
+        if h5py.h5t.py_create(dataset.dtype, logical=True) != dataset.id.get_type():
+            return None  # the stored bytes must be numpy's
+        filters = dataset.id.get_create_plist()
+        if filters.get_nfilters() != 1 or find_spec("numcodecs") is None:
+            return None
+        code, _, options, _ = filters.get_filter(0)
+        if code != _BLOSC or len(options) < 7 or options[6] != _BLOSC_ZSTD:
+            return None
+        return cls(dataset.chunks, dataset.dtype, options[4], options[5])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a chunk before the filter."""
+        return math.prod(self.chunks) * int(self.dtype.itemsize)
+
+
+def find_pipeline(dataset: h5py.Dataset) -> FilterPipeline | BloscPipeline | None:
+    """Return the pipeline by which a dataset's chunks are encoded here; None where only HDF5 knows how."""
+    return FilterPipeline.of(dataset) or BloscPipeline.of(dataset)
+
+
+def encode_chunk(pipeline: FilterPipeline | BloscPipeline, values: np.ndarray, level: int = LEVEL) -> bytes:
     """Return the stored bytes of one chunk.
 
     Parameters
@@ -53,13 +105,17 @@ def encode_chunk(pipeline: FilterPipeline, values: np.ndarray, level: int = LEVE
     values : numpy.ndarray
         Of the shape of a chunk, or smaller at the edge of the dataset: the rest is filled with zeros.
     level : int
-        ISA-L's level, 0 to 3.
+        ISA-L's level, 0 to 3; Blosc's is that of its pipeline.
     """
     if values.shape == pipeline.chunks:
         chunk = np.ascontiguousarray(values, dtype=pipeline.dtype)
     else:
         chunk = np.zeros(pipeline.chunks, pipeline.dtype)
         chunk[tuple(slice(0, size) for size in values.shape)] = values
+    if isinstance(pipeline, BloscPipeline):
+        from numcodecs.blosc import compress
+
+        return bytes(compress(chunk.reshape(-1), b"zstd", pipeline.level, pipeline.shuffle))
     data = shuffle_bytes(chunk) if pipeline.shuffle else chunk.reshape(-1).view(np.uint8)
     return isal_zlib.compress(data, level) if pipeline.deflate else data.tobytes()
 

@@ -20,6 +20,7 @@ from io import BufferedReader
 import numpy as np
 
 BLOCK = 4 * 2**20
+_PIECE = 2**18
 #: The hash stays so far behind the conversion: what the system reads ahead for the hash is in the cache already.
 _BEHIND = 16 * 2**20
 #: Bytes that the conversion reads, from where the hash had caught up, before it waits for the hash.
@@ -57,18 +58,22 @@ class ReadingPace:
         converted, hashed = self._caught_up
         return (self._converted - converted) - (self._hashed - hashed) <= _LAG
 
-    def iter_blocks(self, file: BufferedReader) -> Iterator[bytes]:
-        """Yield the blocks of a file, each once the conversion has read it or is not about to."""
+    def iter_blocks(self, file: BufferedReader) -> Iterator[memoryview]:
+        """Yield a file in pieces, each once the conversion has read it or is not about to; valid until the next."""
+        piece = memoryview(bytearray(_PIECE))  # small enough for the processor's cache, and always the same memory
         with _open_residency(file) as residency:
             try:
+                remaining = 0
                 while True:
-                    if residency is not None:
+                    if residency is not None and remaining <= 0:
                         self._wait_for_pages(residency, file.tell())
-                    if not (block := file.read(BLOCK)):
+                        remaining = BLOCK
+                    if not (size := file.readinto(piece)):
                         return
-                    yield block
+                    yield piece[:size]
+                    remaining -= size
                     with self._changed:
-                        self._hashed += len(block)
+                        self._hashed += size
                         self._changed.notify_all()
             finally:
                 with self._changed:
