@@ -63,12 +63,7 @@ class FilterPipeline:
     @classmethod
     def of(cls, dataset: h5py.Dataset) -> Optional[FilterPipeline]:
         """Return the pipeline of a dataset, or None where only HDF5 knows how to code it."""
-        if dataset.chunks is None or dataset.dtype.kind not in "biufc":
-            return None
-        # The stored bytes must be numpy's: no integers of 12 bits, no exotic floats.
-        if h5py.h5t.py_create(dataset.dtype, logical=True) != dataset.id.get_type():
-            return None
-        if dataset.dtype.char in "gG":  # long doubles: what is in their padding is undefined
+        if not stores_plain_chunks(dataset):
             return None
         filters = dataset.id.get_create_plist()
         codes = tuple(filters.get_filter(number)[0] for number in range(filters.get_nfilters()))
@@ -115,6 +110,16 @@ class FilterPipeline:
             return values
         out[...] = values
         return out
+
+
+def stores_plain_chunks(dataset: h5py.Dataset) -> bool:
+    """Tell whether a dataset has chunks whose bytes, before the filters, are those of a numpy array."""
+    if dataset.chunks is None or dataset.dtype.kind not in "biufc":
+        return False
+    if dataset.dtype.char in "gG":  # long doubles: what is in their padding is undefined
+        return False
+    # No integers of 12 bits, no exotic floats.
+    return bool(h5py.h5t.py_create(dataset.dtype, logical=True) == dataset.id.get_type())
 
 
 def unshuffle_bytes(data: bytes | np.ndarray, dtype: np.dtype[Any], out: Optional[np.ndarray] = None) -> np.ndarray:

@@ -169,8 +169,12 @@ def test_a_window_of_an_older_version_that_ends_later_is_not_kept(
 
 
 def test_few_values_are_left_to_h5py(file: h5py.File, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Window:
+        def __getitem__(self, inside: object) -> str:
+            return "threads"
+
     dataset = ThreadedDataset(file["gzip"])
-    monkeypatch.setattr(WindowReader, "read", lambda *_: "threads")
+    monkeypatch.setattr(WindowReader, "_read_block", lambda *_: Window())
     np.testing.assert_array_equal(dataset[3], VALUES[3])
     np.testing.assert_array_equal(dataset[3:6, ..., 2], VALUES[3:6, :, 2])
     assert dataset[:100] == "threads"

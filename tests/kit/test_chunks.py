@@ -26,6 +26,14 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return str(request.param)
 
 
+def test_the_quickest_is_chosen(library: str) -> None:
+    """`find_inflate` returns a function of the first library that is there."""
+    module = {"deflate": "deflate._deflate", "imagecodecs": chunks.__name__, "zlib": chunks.__name__}[library]
+    function = chunks._inflate
+    assert function.__module__ in (module, library)
+    assert (function is chunks._inflate_by_zlib) == (library == "zlib")
+
+
 def test_values(library: str) -> None:
     np.testing.assert_array_equal(PIPELINE.decode(zlib.compress(VALUES.tobytes())), VALUES)
 

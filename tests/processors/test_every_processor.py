@@ -22,6 +22,11 @@ def test_every_parameter_is_documented(name: str) -> None:
         assert len(info.description) > 20, f"the description of {field} says too little"
 
 
+@pytest.mark.parametrize("name", ["deeplabcut", "kinematics"])
+def test_what_is_imported_for_longer_than_it_runs_is_imported_once(name: str) -> None:
+    assert processor(name).tool.preload
+
+
 @pytest.mark.parametrize("name", [name for name in processor_names() if processor(name).tool.preload])
 def test_a_warm_python_imports_what_the_tool_is_called_by(name: str) -> None:
     """A name that is not there would be found at the first run alone, which then starts a Python of its own."""

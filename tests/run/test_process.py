@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -18,6 +19,7 @@ from pynwb import TimeSeries, validate
 import nwbpipe
 from nwbpipe import errors
 from nwbpipe.provenance import IdentityCache
+from nwbpipe.run import _process
 from tests.fixtures.counting import Count
 from tests.fixtures.processing import Scale, write_session
 
@@ -55,6 +57,23 @@ def test_the_same_run_again_does_nothing(session_nwb: Path, tmp_path: Path) -> N
     assert not again.computed
     assert content(session_nwb) == before
     assert (tmp_path / "counter").read_text().count("ran") == 1
+
+
+def test_pynwb_is_imported_beside_the_tool_and_not_for_a_step_that_is_done(
+    session_nwb: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported = []
+
+    @contextmanager
+    def note_modules(*modules: str) -> Iterator[None]:
+        imported.append(modules)
+        yield
+
+    monkeypatch.setattr(_process, "preload_beside", note_modules)
+    nwbpipe.process(session_nwb, Scale(), step="scaled")
+    assert imported == [("nwbpipe.extensions",)]
+    nwbpipe.process(session_nwb, Scale(), step="scaled")
+    assert len(imported) == 1
 
 
 def test_other_parameters_are_refused_without_replace(session_nwb: Path) -> None:

@@ -24,6 +24,7 @@ from nwbpipe_kit.chunks import FilterPipeline, read_stored_chunk
 
 T = TypeVar("T")
 Selection = tuple[slice, ...]
+Offset = tuple[int, ...]
 Read = Callable[[Selection], Any]
 MEMORY_BYTES = 256 * 2**20
 _BLOCK_BYTES = 16 * 2**20  # read at a time: arrays that are much larger get fresh pages from the system each time
@@ -87,13 +88,13 @@ def write_chunked(
                 raise_failure(name)
             else:
                 for part in split_at_chunks(block, pipeline.chunks):
-                    inside = shift_selection(part, block)
+                    inside = shift_selection(part, find_start(block))
                     size = math.prod(values[inside].shape) * values.itemsize
                     # A waiting result holds its whole block; the oldest are stored first, so blocks go in order.
                     while waiting and waiting_bytes + size > memory_bytes // 2:
                         waiting_bytes -= store()
-                    offset = tuple(piece.start for piece in part)
-                    waiting.append((offset, size, submit(workers, encode_chunk, pipeline, values[inside], level)))
+                    encoded = submit(workers, encode_chunk, pipeline, values[inside], level)
+                    waiting.append((find_start(part), size, encoded))
                     waiting_bytes += size
                 while waiting and waiting[0][2].done():
                     waiting_bytes -= store()
@@ -149,23 +150,21 @@ def read_chunked(
         return values
 
     def place(part: Selection, offset: tuple[int, ...], data: bytes, skipped: int) -> None:
-        target = values[shift_selection(part, block)]
+        target = values[shift_selection(part, find_start(block))]
         if (target.shape, target.dtype) == (pipeline.chunks, pipeline.dtype) and target.flags.c_contiguous:
             pipeline.decode(data, skipped, target)
             return
-        target[...] = pipeline.decode(data, skipped)[tuple(
-            slice(piece.start - first, piece.stop - first) for piece, first in zip(part, offset, strict=True)
-        )]  # fmt: skip
+        target[...] = pipeline.decode(data, skipped)[shift_selection(part, offset)]
 
     count = threads or count_cores()
     waiting: deque[Future[None]] = deque()
     try:
         with _open_thread_pool(count) as workers:
             for part in split_at_chunks(block, pipeline.chunks):
-                offset = tuple(piece.start // size * size for piece, size in zip(part, pipeline.chunks, strict=True))
+                offset = find_chunk(part, pipeline.chunks)
                 stored = read_stored_chunk(dataset, offset)
                 if stored is None:
-                    values[shift_selection(part, block)] = dataset.fillvalue
+                    values[shift_selection(part, find_start(block))] = dataset.fillvalue
                     continue
                 waiting.append(submit(workers, place, part, offset, stored[1], stored[0]))
                 while len(waiting) > 2 * count or (waiting and waiting[0].done()):
@@ -238,8 +237,16 @@ def split_at_chunks(block: Selection, chunks: tuple[int, ...]) -> Iterator[Selec
     return itertools.product(*axes)
 
 
-def shift_selection(part: Selection, whole: Selection) -> Selection:
-    return tuple(
-        slice(piece.start - around.start, piece.stop - around.start)
-        for piece, around in zip(part, whole, strict=True)
-    )
+def find_start(selection: Selection) -> Offset:
+    """Return where a selection begins."""
+    return tuple(part.start for part in selection)
+
+
+def find_chunk(part: Selection, chunks: tuple[int, ...]) -> Offset:
+    """Return the offset of the chunk that a part of it lies in."""
+    return tuple(piece.start // size * size for piece, size in zip(part, chunks, strict=True))
+
+
+def shift_selection(part: Selection, origin: Offset) -> Selection:
+    """Return the same selection of an array that begins at `origin`."""
+    return tuple(slice(piece.start - first, piece.stop - first) for piece, first in zip(part, origin, strict=True))

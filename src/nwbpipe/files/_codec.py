@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.util import find_spec
 from typing import Any
 
 import h5py
@@ -13,7 +12,7 @@ import numpy as np
 from isal import isal_zlib
 
 from nwbpipe.errors import RequestError
-from nwbpipe_kit.chunks import FilterPipeline
+from nwbpipe_kit.chunks import FilterPipeline, stores_plain_chunks
 
 _BLOSC, _BLOSC_ZSTD = 32001, 5  # numbers of the HDF Group, and of Blosc
 LEVEL = 1  # of ISA-L: 0 to 3; on shuffled noise the higher ones take longer and save nothing
@@ -72,13 +71,11 @@ class BloscPipeline:
 
     @classmethod
     def of(cls, dataset: h5py.Dataset) -> BloscPipeline | None:
-        """Return the pipeline of a dataset, or None where it is another one, or its library is not installed."""
-        if dataset.chunks is None or dataset.dtype.kind not in "iuf" or dataset.dtype.char == "g":
+        """Return the pipeline of a dataset, or None where it is another one."""
+        if dataset.dtype.kind not in "iuf" or not stores_plain_chunks(dataset):
             return None
-        if h5py.h5t.py_create(dataset.dtype, logical=True) != dataset.id.get_type():
-            return None  # the stored bytes must be numpy's
         filters = dataset.id.get_create_plist()
-        if filters.get_nfilters() != 1 or find_spec("numcodecs") is None:
+        if filters.get_nfilters() != 1:
             return None
         code, _, options, _ = filters.get_filter(0)
         if code != _BLOSC or len(options) < 7 or options[6] != _BLOSC_ZSTD:
@@ -113,7 +110,7 @@ def encode_chunk(pipeline: FilterPipeline | BloscPipeline, values: np.ndarray, l
         chunk = np.zeros(pipeline.chunks, pipeline.dtype)
         chunk[tuple(slice(0, size) for size in values.shape)] = values
     if isinstance(pipeline, BloscPipeline):
-        from numcodecs.blosc import compress
+        from numcodecs.blosc import compress  # zarr brings it
 
         return bytes(compress(chunk.reshape(-1), b"zstd", pipeline.level, pipeline.shuffle))
     data = shuffle_bytes(chunk) if pipeline.shuffle else chunk.reshape(-1).view(np.uint8)

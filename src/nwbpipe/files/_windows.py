@@ -16,8 +16,11 @@ import h5py
 import numpy as np
 
 from nwbpipe.files._chunks import (
+    Offset,
     Selection,
     count_cores,
+    find_chunk,
+    find_start,
     read_chunked,
     shift_selection,
     split_at_chunks,
@@ -47,7 +50,7 @@ class _Kept:
 
     state: tuple[Hashable, int] | None = None
     stop: int | None = None
-    chunks: dict[tuple[int, ...], Future[np.ndarray]] = field(default_factory=dict)
+    chunks: dict[Offset, Future[np.ndarray]] = field(default_factory=dict)
 
 
 class WindowReader:
@@ -57,13 +60,19 @@ class WindowReader:
     read from the file with this one, which takes little, and decoded in threads while the caller works with this
     one. The file may be closed between. Windows at random places, and those with many chunks, are read as by
     `read_chunked`.
+
+    Parameters
+    ----------
+    quick_values : int
+        So many values, or fewer, are left to h5py.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quick_values: int = 0) -> None:
+        self._quick_values = quick_values
         self._kept = _Kept()
 
-    def __reduce__(self) -> tuple[type[WindowReader], tuple[()]]:
-        return WindowReader, ()  # for another process: it has no threads of this one
+    def __reduce__(self) -> tuple[type[WindowReader], tuple[int]]:
+        return WindowReader, (self._quick_values,)  # for another process: it has no threads of this one
 
     def read(self, dataset: h5py.Dataset, key: Any, version: Hashable) -> Any:
         """Return ``dataset[key]``.
@@ -82,10 +91,9 @@ class WindowReader:
         OSError
             If a chunk is damaged.
         """
-        chosen = _find_block(key, dataset.shape)
-        if chosen is None:
+        block, inside = _find_block(key, dataset.shape) or (None, ())
+        if block is None or math.prod(part.stop - part.start for part in block) <= self._quick_values:
             return h5py.Dataset.__getitem__(dataset, key)
-        block, inside = chosen
         return self._read_block(dataset, block, version)[inside]
 
     def _read_block(self, dataset: h5py.Dataset, block: Selection, version: Hashable) -> np.ndarray:
@@ -103,10 +111,8 @@ class WindowReader:
             ahead = decoder.begin_next(block)
             values = np.empty(tuple(part.stop - part.start for part in block), dataset.dtype)
             for part, offset in parts:
-                inside = tuple(
-                    slice(piece.start - first, piece.stop - first) for piece, first in zip(part, offset, strict=True)
-                )
-                values[shift_selection(part, block)] = chunks[offset].result()[inside]
+                inside = shift_selection(part, offset)
+                values[shift_selection(part, find_start(block))] = chunks[offset].result()[inside]
         except ValueError as error:
             raise OSError(f"{dataset.file.filename}: {dataset.name}: {error}") from error
         finally:
@@ -152,20 +158,15 @@ class ThreadedDataset(h5py.Dataset):  # type: ignore[misc]  # h5py is untyped
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         super().__init__(dataset.id, readonly=dataset.file.mode == "r")  # then h5py asks for the shape once
-        self._windows = WindowReader()
         cache_bytes = self.id.get_access_plist().get_chunk_cache()[1]
         stays_decoded = math.prod(self.chunks) * self.dtype.itemsize <= cache_bytes
-        self._quick_values = _QUICK_BYTES // self.dtype.itemsize if stays_decoded else 0
+        # As where a loop takes one value after the other.
+        self._windows = WindowReader(_QUICK_BYTES // self.dtype.itemsize if stays_decoded else 0)
 
     def __getitem__(self, args: Any, new_dtype: Any = None) -> Any:
-        if new_dtype is not None or self._is_quick(args):
+        if new_dtype is not None:
             return super().__getitem__(args, new_dtype)
         return self._windows.read(self, args, None)
-
-    def _is_quick(self, key: Any) -> bool:
-        """Tell whether a key takes so few values that h5py is quicker, as where a loop takes one after the other."""
-        chosen = _find_block(key, self.shape) if self._quick_values else None
-        return chosen is not None and math.prod(part.stop - part.start for part in chosen[0]) <= self._quick_values
 
     def __array__(self, dtype: Any = None, copy: bool | None = True) -> np.ndarray:
         if copy is False:
@@ -205,30 +206,29 @@ class _Decoder:
         dataset: h5py.Dataset,
         pipeline: FilterPipeline,
         workers: ThreadPoolExecutor,
-        chunks: dict[tuple[int, ...], Future[np.ndarray]],
+        chunks: dict[Offset, Future[np.ndarray]],
     ) -> None:
         self._dataset, self._pipeline, self._workers, self._chunks = dataset, pipeline, workers, chunks
 
-    def begin(self, part: Selection) -> tuple[int, ...]:
+    def begin(self, part: Selection) -> Offset:
         """Begin with the chunk that a part lies in, unless that was done; return its offset."""
-        shape = self._pipeline.chunks
-        offset = tuple(piece.start // size * size for piece, size in zip(part, shape, strict=True))
+        offset = find_chunk(part, self._pipeline.chunks)
         if offset not in self._chunks:
             stored = read_stored_chunk(self._dataset, offset)
             if stored is None:
                 fill = np.asarray(self._dataset.fillvalue, self._dataset.dtype)
                 self._chunks[offset] = Future()
-                self._chunks[offset].set_result(np.broadcast_to(fill, shape))
+                self._chunks[offset].set_result(np.broadcast_to(fill, self._pipeline.chunks))
             else:
                 self._chunks[offset] = submit(self._workers, self._pipeline.decode, stored[1], stored[0])
         return offset
 
-    def begin_next(self, block: Selection) -> set[tuple[int, ...]]:
+    def begin_next(self, block: Selection) -> set[Offset]:
         """Begin with a window of a block's length behind it, a chunk for each core at least; return its chunks."""
         length = max(block[0].stop - block[0].start, count_cores() * self._pipeline.chunks[0])
         first = block[0].stop
         stop = min(first + length, len(self._dataset))
-        begun: set[tuple[int, ...]] = set()
+        begun: set[Offset] = set()
         if first < stop:
             for part in split_at_chunks((slice(first, stop), *block[1:]), self._pipeline.chunks):
                 if (len(begun) + 1) * self._pipeline.nbytes > _MOST_BYTES:

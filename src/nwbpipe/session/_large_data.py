@@ -227,9 +227,13 @@ def _fill(
         if digested:
             digested.pop().result()  # so that no more than two blocks wait
         digested.append(thread.submit(written.add, block, values))
-        if progress is not None:
-            progress(values.nbytes)
         return values
+
+    def tell(count: int) -> None:
+        if bar is not None:
+            bar.update(count)
+        if progress is not None:
+            progress(count)
 
     digested: list[Future[None]] = []
     bar: Any = None
@@ -238,7 +242,7 @@ def _fill(
         bar.unit, bar.unit_scale = "B", True
         bar.reset(total=math.prod(source.maxshape) * source.dtype.itemsize)
     with ThreadPoolExecutor(1, thread_name_prefix="nwbpipe-digest") as thread:
-        write_chunked(dataset, read, memory_bytes=memory_bytes, progress=bar.update if bar else None)
+        write_chunked(dataset, read, memory_bytes=memory_bytes, progress=tell)
         for future in digested:
             future.result()
     if bar is not None:

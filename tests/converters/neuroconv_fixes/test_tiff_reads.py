@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nwbpipe.converters import load_spec
+from nwbpipe.converters._build import build_nwbfile
 from nwbpipe.converters.neuroconv_fixes._tiff_reads import PageReader, keep_tiff_open
+from tests.converters import raw
 from tests.converters.neuroconv_fixes import UPSTREAM_IS_RIGHT
 
 roiextractors = pytest.importorskip("roiextractors", reason="movies need roiextractors: pip install nwbpipe[imaging]")
@@ -117,3 +120,13 @@ def test_other_readers_are_left_alone() -> None:
     interface = type("Other", (), {"imaging_extractor": numpy_movie})()
     keep_tiff_open(interface)
     assert "get_series" not in vars(numpy_movie)
+
+
+def test_a_conversion_reads_a_movie_so(tmp_path: Path) -> None:
+    folder = tmp_path / "session"
+    folder.mkdir()
+    write(folder / "movie.tif", FRAMES)
+    source = {"interface": "TiffImagingInterface", "args": {"file_path": "movie.tif", "sampling_frequency": 30.0}}
+    built = build_nwbfile(load_spec(raw.write_spec(folder, {"movie": source})))
+    (read,) = built.sources
+    assert isinstance(read.interface.imaging_extractor.get_series.__self__, PageReader)

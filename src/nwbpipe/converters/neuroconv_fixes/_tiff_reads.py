@@ -19,12 +19,10 @@ import numpy as np
 def keep_tiff_open(interface: Any) -> None:
     """Let a movie of TIFF pages be read in time that grows with its length, and no faster."""
     extractor: Any = getattr(interface, "imaging_extractor", None)
-    try:
-        from roiextractors.extractors.tiffimagingextractors.multitiffmultipageextractor import (
-            MultiTIFFMultiPageExtractor,
-        )
-    except ImportError:  # then the interface is none of these
+    if extractor is None:
         return
+    from roiextractors.extractors.tiffimagingextractors.multitiffmultipageextractor import MultiTIFFMultiPageExtractor
+
     if getattr(type(extractor), "get_series", None) is MultiTIFFMultiPageExtractor.get_series:
         extractor.get_series = PageReader(extractor).get_series
 

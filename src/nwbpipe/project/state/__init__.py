@@ -5,14 +5,4 @@ from nwbpipe.project.state._index import Index, Stat, Stats
 from nwbpipe.project.state._leases import Lease, Leases
 from nwbpipe.project.state._runs import Outcome, RunObject, RunStore
 
-__all__ = [
-    "FileStats",
-    "Index",
-    "Lease",
-    "Leases",
-    "Outcome",
-    "RunObject",
-    "RunStore",
-    "Stat",
-    "Stats",
-]
+__all__ = ["FileStats", "Index", "Lease", "Leases", "Outcome", "RunObject", "RunStore", "Stat", "Stats"]
