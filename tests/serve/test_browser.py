@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nwbpipe.project import Project
+from nwbpipe.project.state import Leases
 from tests.fixtures.projects import make_project
 from tests.serve.browser import Screen, serve_in_thread, start_browser
 from tests.serve.specs import SUBJECT, write_spec_project
@@ -68,12 +69,47 @@ def test_progress_moves_while_a_run_goes_on_until_it_is_stopped(browser: Any, tm
         screen.wait_for(".process summary", "running run of all sessions")
         screen.wait_for("tbody .cell .running", "running")
         screen.wait_for("h2", "Running now")
+        assert screen.page.query_selector("text=stop runner") is None  # it is ours: one button stops it
         screen.page.click("button >> text=Stop")
         screen.wait_for(".process summary", "stopped run of all sessions")
         screen.wait_for("tbody .cell .missing", "missing")
         assert screen.page.query_selector('h2:has-text("Running now")') is None
         assert screen.errors == []
         screen.context.close()
+
+
+def test_a_button_is_not_replaced_under_the_pointer_and_keeps_its_focus(browser: Any, tmp_path: Path) -> None:
+    project = make_project(tmp_path / "lab", 2)
+    leases = Leases(project.planner.state)
+    try:
+        for session in ("m1/s0", "m1/s1"):
+            assert leases.take(session.replace("/", "-"), session=session, step="first") is not None
+        with serve_in_thread(project.spec.path) as address:
+            screen = Screen(browser, address)
+            page = screen.page
+            page.wait_for_selector("button >> text=stop runner >> nth=1")
+            page.evaluate("addEventListener('submit', (event) => { event.preventDefault(); window.sent = 1; })")
+            with page.expect_response("**/part/running*"):
+                page.focus("button >> text=stop runner >> nth=1")
+            page.wait_for_timeout(300)
+            assert page.evaluate("document.activeElement.form.session.value") == "m1/s1"
+            box = page.query_selector("button >> text=stop runner >> nth=0").bounding_box()
+            page.mouse.move(box["x"] + 5, box["y"] + 5)
+            page.mouse.down()
+            for _ in range(2):
+                with page.expect_response("**/part/running*"):
+                    pass
+            page.mouse.up()
+            assert page.evaluate("window.sent") == 1
+            for _ in range(2):  # and the page goes on
+                with page.expect_response("**/part/running*"):
+                    pass
+            leases.close()
+            page.wait_for_selector("text=Running now", state="detached")
+            assert screen.errors == []
+            screen.context.close()
+    finally:
+        leases.close()
 
 
 def test_a_form_is_refused_corrected_and_saved_and_a_second_editor_told(browser: Any, tmp_path: Path) -> None:

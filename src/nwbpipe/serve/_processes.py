@@ -101,6 +101,10 @@ class RunProcesses:
         with self._lock:
             return self._processes[::-1]
 
+    def find(self, pid: int | None) -> RunProcess | None:
+        """Return the one that runs as a process of this number; None if none does."""
+        return next((item for item in self.list() if item.process.pid == pid and item.process.poll() is None), None)
+
     def close(self) -> None:
         """Close what they print into; those that run go on."""
         for item in self.list():
@@ -125,8 +129,8 @@ class RunProcesses:
         raise RequestError(msg, hint="load the page again")
 
 
-def stop_runner(lease: Mapping[str, Any]) -> None:
-    """Ask the runner that holds a lease to stop, if it is an `nwbpipe run` or `watch` of this user and machine.
+def stop_runner(runner: Mapping[str, Any]) -> None:
+    """Ask the runner that a lease names to stop, if it is an `nwbpipe run` or `watch` of this user and machine.
 
     Who may write in the state folder may write a lease with any process's number: nothing but a runner is asked.
 
@@ -138,11 +142,11 @@ def stop_runner(lease: Mapping[str, Any]) -> None:
     import psutil
 
     msg = "the runner can't be stopped from here"
-    if not lease.get("is_here"):
+    if not runner.get("is_here"):
         raise RequestError(msg, found="it runs on another machine", hint="stop it there: Ctrl-C, or the scheduler")
     try:
-        process = psutil.Process(int(lease["pid"]))
-        is_ours = process.uids().real == os.getuid() and abs(process.create_time() - lease["pid_since"]) < 1.0
+        process = psutil.Process(int(runner["pid"]))
+        is_ours = process.uids().real == os.getuid() and abs(process.create_time() - runner["pid_since"]) < 1.0
         words = process.cmdline()
     except (psutil.Error, KeyError, TypeError, ValueError, OverflowError) as error:
         raise RequestError(msg, found=f"its process can't be seen: {error}") from error

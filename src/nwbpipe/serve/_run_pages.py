@@ -58,7 +58,12 @@ class RunPages:
             names = (form.get("session", ""), form.get("step", ""))
             for content in self.view.list_running():
                 if (content["session"], content["step"]) == names:
-                    stop_runner(content)
+                    runner = content["runner"]
+                    own = self.processes.find(runner.get("pid"))
+                    if own is None:
+                        stop_runner(runner)
+                    else:
+                        self.processes.stop(own.number)
                     break
         return self._lead_back(request, form)
 

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,7 +17,7 @@ from nwbpipe.errors import NwbpipeError, Problem, WorkError
 from nwbpipe.machine import identify_machine
 from nwbpipe.project import Project, Session, find_project, restrict
 from nwbpipe.project.plan import SessionPlan
-from nwbpipe.project.state import Leases
+from nwbpipe.project.state import Leases, find_runner
 from nwbpipe.run import PROJECT
 
 _LEASES_S = 1.0  # for which the leases are not read again
@@ -251,13 +251,13 @@ class ProjectView:
     # What runs ------------------------------------------------------------------------------------------------
 
     def list_running(self) -> list[dict[str, Any]]:
-        """Return what is computed now, here or elsewhere: contents of the leases, with ``is_here``."""
+        """Return what is computed now, here or elsewhere: contents of the leases, with ``is_here`` and ``runner``."""
         since, contents = self._leases
         if time.monotonic() - since > _LEASES_S:
             try:
                 project = self.open_project()
                 contents = [
-                    content | {"is_here": "pid" in content and content.get("machine") == identify_machine()}
+                    _mark_here(content) | {"runner": _mark_here(find_runner(content))}
                     for content in Leases(project.planner.state).list_active()
                     if "session" in content and "step" in content
                 ]
@@ -318,6 +318,11 @@ class ProjectView:
 
 # Of several runs of a step, the one that needs a person most is what the step is sorted by.
 _ORDER = ("failed", "stale", "blocked", "running", "missing", "unverified", "done", "ignored")
+
+
+def _mark_here(process: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what describes a process, with ``is_here``: whether it is one of this machine."""
+    return {**process, "is_here": "pid" in process and process.get("machine") == identify_machine()}
 
 
 def _has_state(row: Row, state: str, running: set[str]) -> bool:

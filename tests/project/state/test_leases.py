@@ -10,7 +10,7 @@ import pytest
 
 from nwbpipe import stores
 from nwbpipe.machine import identify_machine
-from nwbpipe.project.state import Leases, _leases
+from nwbpipe.project.state import Leases, _leases, find_runner
 from tests.fixtures.machine import Clock
 
 
@@ -132,6 +132,9 @@ def test_the_worker_that_adopts_a_lease_holds_it_and_its_runner_can_release_it_w
     (content,) = other.list_active()
     assert (content["session"], content["job"], content["owner"]) == ("M/1", "17", runner.owner)
     assert not {"waits", "scheduler"} & set(content)
+    assert find_runner(content) == find_runner(taken.content)
+    assert find_runner(taken.content) == {name: taken.content[name] for name in ("machine", "pid", "pid_since")}
+    assert {"runner_machine", "runner_pid", "runner_pid_since"} <= content.keys()
     runner.change(taken, waits="")  # the runner hears of it late
     runner.release(taken)
     assert other.take("k") is None

@@ -27,7 +27,8 @@ TTL = 60.0  # seconds
 _MAX_TTL = 86400.0
 _MAX_BYTES = 2**16
 _ADOPT_TRIES = 10
-_TEXTS = ("owner", "machine", "session", "step", "run", "scheduler", "job", "waits")
+_PROCESS = ("machine", "pid", "pid_since")
+_TEXTS = ("owner", "machine", "runner_machine", "session", "step", "run", "scheduler", "job", "waits")
 
 
 @dataclass
@@ -120,7 +121,7 @@ class Leases:
             self.ttl = float(content.get("ttl_s", self.ttl))
             # The job of the runner is not that of the worker.
             content = {name: value for name, value in content.items() if name not in ("waits", "scheduler", "job")}
-            content |= {**_describe_process(), **about}
+            content |= {**_name_runner(content), **_describe_process(), **about}
             try:
                 tag = self.store.write_bytes(path, json.dumps(content).encode(), if_tag=tag)
             except ConflictError:  # the runner renewed it
@@ -238,8 +239,8 @@ def _is_lease(content: Any) -> bool:
     return (
         isinstance(content, dict)
         and all(isinstance(content.get(name, ""), str) for name in _TEXTS)
-        and all(isinstance(content.get(name, 0), int) for name in ("pid", "beat"))
-        and all(_is_number(content.get(name, 1.0)) for name in ("pid_since", "since"))
+        and all(isinstance(content.get(name, 0), int) for name in ("pid", "runner_pid", "beat"))
+        and all(_is_number(content.get(name, 1.0)) for name in ("pid_since", "runner_pid_since", "since"))
         and _is_number(content.get("ttl_s", 1.0))
         and 0 < content.get("ttl_s", 1.0) < _MAX_TTL
     )
@@ -253,6 +254,17 @@ def _describe_process() -> dict[str, Any]:
     import psutil
 
     return {"machine": identify_machine(), "pid": os.getpid(), "pid_since": psutil.Process().create_time()}
+
+
+def find_runner(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return machine, pid and pid_since of the runner that took a lease: a worker may have adopted it since."""
+    start = "runner_" if "runner_pid" in content else ""
+    return {name: content[start + name] for name in _PROCESS if start + name in content}
+
+
+def _name_runner(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what keeps the runner's process in a lease that a worker adopts."""
+    return {f"runner_{name}": value for name, value in find_runner(content).items()}
 
 
 def _has_owner_ended(content: Mapping[str, Any]) -> bool:
