@@ -3,12 +3,13 @@
 A real server (SeaweedFS) on this machine, through a proxy that counts; with 30 ms added to each request where that is
 said. A result of 50 MB is appended to objects of growing size: by nwbpipe's transaction, and as it has been done so
 far, by download, append, upload. And a session file (movie, 3 × 300 traces, 10 series, trials) as nwbpipe and as
-NeuroConv write it is opened with pynwb, and one trace is read.
+NeuroConv write it is opened with pynwb, and one trace is read. A raw file there is converted: what of it is received.
 """
 
 from __future__ import annotations
 
 import gc
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ import numpy as np
 
 from benchmarks._proxy import Traffic, start_counting_server
 from benchmarks._report import note, spread, table
-from benchmarks._sources import write_plain_movie
+from benchmarks._sources import write_plain_movie, write_probe
 from benchmarks.commit import write
 
 GB = 10**9
@@ -36,6 +37,7 @@ def run(folder: Path, *, quick: bool) -> None:
         client = open_bucket()
         _commit(folder, client, traffic, [GB // 50] if quick else [GB // 10, GB, 4 * GB], 1 if quick else 5)
         _opening(folder, client, traffic, quick=quick)
+        _converting(folder, client, traffic, GB // 50 if quick else GB)
 
 
 def open_bucket() -> Any:
@@ -142,6 +144,32 @@ def _opening(folder: Path, client: Any, traffic: Traffic, *, quick: bool) -> Non
                 ]
             )
     table(["written by", "read by", "requests", "MB", "seconds", "with 30 ms a request"], rows)
+
+
+def _converting(folder: Path, client: Any, traffic: Traffic, size: int) -> None:
+    """Convert a raw file of the server into a file of this disk."""
+    import nwbpipe
+
+    rows = []
+    for label, write_raw in {"TIFF movie": write_plain_movie, "SpikeGLX, 384 channels": write_probe}.items():
+        source = folder / write_raw.__name__
+        source.mkdir()
+        write_raw(source, size)
+        paths = [path for path in source.rglob("*") if path.is_file()]
+        raw_bytes = sum(path.stat().st_size for path in paths)
+        for path in paths:
+            client.upload_file(str(path), BUCKET, f"{source.name}/{path.relative_to(source).as_posix()}")
+        shutil.rmtree(source)
+        traffic.reset()
+        started = time.perf_counter()
+        with _collect_between():
+            nwbpipe.convert(f"s3://{BUCKET}/{source.name}/session.yaml", folder / "out.nwb", progress=False)
+        seconds = time.perf_counter() - started
+        (folder / "out.nwb").unlink()
+        received = [f"{traffic.down / 1e6:.1f}", f"{traffic.down / raw_bytes:.3f}", str(traffic.requests)]
+        rows.append([label, f"{raw_bytes / 1e6:.1f}", *received, f"{seconds:.1f}"])
+    print()
+    table(["a raw file in S3, converted", "MB", "MB received", "times", "requests", "seconds"], rows)
 
 
 @contextmanager
