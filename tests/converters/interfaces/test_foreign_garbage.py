@@ -53,7 +53,7 @@ def _guess_arguments(name: str, folder: Path) -> dict[str, Any]:
 
 def find_broken_promises(garbage: Path, folder: Path) -> list[str]:
     """Give every interface the files, and return what went wrong; `folder` is to stay empty."""
-    os.chdir(folder)  # noqa: PTH
+    os.chdir(folder)
     tempfile.gettempdir()  # tries the folder once, by a file
     broken: list[str] = []
     for name in sorted({*interface_names()} - _LINKED):
