@@ -33,17 +33,23 @@ def raw(tmp_path: Path) -> Path:
 
 
 class Cache:
-    """Stands in for the page cache: it holds the last 64 MB that the conversion has read."""
+    """Stands in for the page cache: it holds the last MB that the conversion has read."""
 
-    def __init__(self, pace: ReadingPace, size: int) -> None:
-        self.pace, self.size = pace, size
+    def __init__(self, pace: ReadingPace, size: int, held: int = 64) -> None:
+        self.pace, self.size, self.held = pace, size, held * MB
         self.reads_on = False
-        self.misses = 0
+        self.dropped = 0  # times that the hash met what the conversion has read and the cache dropped
 
     def is_cached(self, offset: int) -> bool:
         front = self.pace._converted
         end = min(offset + _pace.BLOCK + _pace._BEHIND, self.size)
-        return end <= front and offset >= front - 64 * MB
+        return end <= front and offset >= front - self.held
+
+    def measure_front(self, offset: int) -> int:
+        front = self.pace._converted
+        is_dropped = offset < front - self.held
+        self.dropped += is_dropped
+        return front - offset if is_dropped else 0
 
 
 def use_cache(monkeypatch: pytest.MonkeyPatch, cache: Cache) -> None:
@@ -111,6 +117,47 @@ def test_the_hash_waits_for_no_conversion_that_has_ended(monkeypatch: pytest.Mon
     use_cache(monkeypatch, cache)
     pace.end()
     assert hash_file(raw, pace) == hash_file(raw)
+
+
+def test_what_the_cache_has_dropped_is_read_again_at_once_and_the_conversion_waits(
+    monkeypatch: pytest.MonkeyPatch, raw: Path
+) -> None:
+    """The hash begins late, in a cache that holds little: it must not fall back again and again."""
+    pace, values = ReadingPace(), list[str]()
+    cache = Cache(pace, raw.stat().st_size, held=44)
+    use_cache(monkeypatch, cache)
+    pace.advance(64 * MB)
+    monkeypatch.setattr(_pace, "_PATIENCE_S", 600.0)
+    thread = start_hash(raw, pace, values)
+    while not pace._hashed:
+        time.sleep(0.001)
+    for _ in range(16):
+        pace.advance(2 * MB)
+    assert cache.dropped <= 12
+    assert pace._hashed >= 48 * MB, "the conversion did not wait"
+    pace.end()
+    thread.join()
+    assert values == [hashlib.sha256(raw.read_bytes()).hexdigest()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what is in its page cache")
+def test_pages_that_were_dropped_are_told_from_those_that_were_not_read_yet(raw: Path) -> None:
+    descriptor = os.open(raw, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        with raw.open("rb") as file, _pace._open_residency(file) as residency:
+            if residency is None or residency.is_cached(0):
+                pytest.skip("this file system keeps what it was asked to drop")
+            assert residency.measure_front(0) == 0
+            os.pread(descriptor, 4 * MB, 4 * MB)  # near: it may be what the system reads ahead
+            assert residency.measure_front(0) == 0
+            os.pread(descriptor, MB, 60 * MB)
+            assert 61 * MB <= residency.measure_front(0) + os.sysconf("SC_PAGESIZE") <= 70 * MB
+            assert residency.measure_front(64 * MB) == 0
+            assert residency.is_cached(raw.stat().st_size)
+    finally:
+        os.close(descriptor)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what is in its page cache")

@@ -2,8 +2,9 @@
 
 Either would run away from the other: by the time the second comes to a place, a file that is larger than the memory
 has lost it from the cache. So the hash waits for pages that are not in the cache until the conversion has read them,
-and the conversion waits while the hash has fallen behind. Neither waits for long: where the conversion reads another
-file, or in another order, the hash goes on by itself.
+and the conversion waits while the hash has fallen behind. What the system drops before the hash comes to it is read
+again at once. Neither waits for long: where the conversion reads another file, or in another order, the hash goes on
+by itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from io import BufferedReader
 
 import numpy as np
+import numpy.typing as npt
 
 BLOCK = 4 * 2**20
 _PIECE = 2**18
@@ -28,6 +30,8 @@ _LAG = 32 * 2**20
 #: Bytes that the conversion reads while the hash waits for pages, before the hash reads these by itself.
 _PATIENCE = 96 * 2**20
 _PATIENCE_S = 5.0
+#: So far after a page that is not in the cache pages are looked for that the conversion has read.
+_SIGHT = 128 * 2**20
 
 
 class ReadingPace:
@@ -90,6 +94,9 @@ class ReadingPace:
             began = latest = self._converted
             progress = time.monotonic()
             while not self._has_ended and not residency.is_cached(offset):
+                if distance := residency.measure_front(offset):
+                    self._caught_up = (self._converted - distance, self._hashed)
+                    return
                 self._caught_up = (self._converted, self._hashed)
                 self._changed.notify_all()
                 if self._converted != latest:
@@ -105,20 +112,30 @@ class _Residency:
 
     def __init__(self, pages: mmap.mmap) -> None:
         self._bytes = np.frombuffer(pages, np.uint8)
-        self._flags = np.zeros((BLOCK + _BEHIND) // mmap.PAGESIZE, np.uint8)
+        self._flags = np.zeros(_SIGHT // mmap.PAGESIZE, np.uint8)
         self._library = ctypes.CDLL(None)
         self.reads_on = False  # the hash reads by itself, until it comes to a block that is in the cache
 
     def is_cached(self, offset: int) -> bool:
         """Return True if the block and what follows it are in the cache, or if the system does not tell."""
-        count = min(BLOCK + _BEHIND, self._bytes.size - offset)
-        if count <= 0:
-            return True
+        return bool((self._look(offset, BLOCK + _BEHIND) & 1).all())
+
+    def _look(self, offset: int, count: int) -> npt.NDArray[np.uint8]:
+        """Return a flag for each page of a stretch; none if the file has ended there, or the system does not tell."""
+        count = max(0, min(count, self._bytes.size - offset))
         address = ctypes.c_void_p(self._bytes.ctypes.data + offset)
-        flags = ctypes.c_void_p(self._flags.ctypes.data)
-        if self._library.mincore(address, ctypes.c_size_t(count), flags):
-            return True
-        return bool((self._flags[: -(-count // mmap.PAGESIZE)] & 1).all())
+        if self._library.mincore(address, ctypes.c_size_t(count), ctypes.c_void_p(self._flags.ctypes.data)):
+            count = 0
+        return self._flags[: -(-count // mmap.PAGESIZE)]
+
+    def measure_front(self, offset: int) -> int:
+        """Return how far beyond a block that is not cached the last page is that a conversion has read; 0 if none is.
+
+        Such a block has been read, and dropped since.
+        """
+        pages = np.flatnonzero(self._look(offset, _SIGHT) & 1)
+        distance = int(pages[-1]) * mmap.PAGESIZE if pages.size else 0
+        return distance if distance >= BLOCK + _BEHIND else 0
 
     def close(self) -> None:
         del self._bytes
