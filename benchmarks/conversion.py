@@ -28,7 +28,7 @@ def run(folder: Path, *, quick: bool) -> None:
     repeats = 1 if quick else 3
     _measure(folder, "SpikeGLX, 384 channels", write_probe, sizes, repeats)
     _measure(folder, "ScanImage TIFF, 512 × 512", write_movie, sorted({sizes[0], sizes[-1]}), repeats=1)
-    measure_reads(folder, None if quick else 600_000_000)
+    measure_reads(folder, None if quick else 1_200_000_000)
 
 
 def _measure(folder: Path, label: str, write: Callable[[Path, int], Path], sizes: list[int], repeats: int) -> None:
