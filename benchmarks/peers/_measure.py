@@ -111,10 +111,12 @@ def _list_descendants(server: int | None) -> list[int]:
 def wait_for_orphans(server: int | None, seconds: float = 10) -> int:
     """Wait until what was started has ended, not for ever, as a service may stay; return how many are left."""
     end = time.monotonic() + seconds
-    while (left := _list_descendants(server)) and time.monotonic() < end:
+    while True:
         try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                time.sleep(0.02)
+            while os.waitpid(-1, os.WNOHANG)[0]:  # thousands may wait: processes are listed once for all of them
+                pass
         except ChildProcessError:
             return 0
-    return len(left)
+        if not (left := _list_descendants(server)) or time.monotonic() > end:
+            return len(left)
+        time.sleep(0.02)

@@ -61,6 +61,29 @@ def test_a_killed_parent_takes_the_tool_and_its_children_with_it(tmp_path: Path)
     wait_for(lambda: not any(alive(pid) for pid in family))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks for the orphans of Linux")
+def test_a_run_leaves_no_zombie_to_a_process_1_that_waits_for_none(tmp_path: Path) -> None:
+    code = (
+        "import ctypes, sys\n"
+        "from pathlib import Path\n"
+        "import psutil\n"
+        "from nwbpipe import environments\n"
+        "from nwbpipe.environments import Tool\n"
+        "ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # orphans become ours\n"
+        "found = environments.find(Tool('numpy', ('numpy>=1.20',), preload=('h5py',)))\n"
+        "for number in range(3):\n"
+        "    folder = Path(sys.argv[1]) / str(number)\n"
+        "    folder.mkdir()\n"
+        "    request = {'threads': 1}\n"
+        "    environments.run(found, 'tests.fixtures._environment_compute', request, scratch=folder, log=folder / 'log')\n"
+        "print(sum(child.status() == psutil.STATUS_ZOMBIE for child in psutil.Process().children()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parents[2], capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1:] == ["0"], done.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_time_limit_ends_the_whole_family(tmp_path: Path, limit_from: Callable[[Callable[[], bool]], None]) -> None:
     found = environments.find(NUMPY)

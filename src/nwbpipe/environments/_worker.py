@@ -31,13 +31,14 @@ PACKAGE = "nwbpipe_compute"  # name here of the folder that the compute module l
 SERVED = "NWBPIPE_SERVED"  # for processes that the tool spawns: a file that says what the parent serves
 
 
-def follow_parent() -> None:
-    """End this process, and all that it starts, once the process that started it is gone.
+def follow_parent() -> int:
+    """Return the pid of a fork that ends this process, and all that it starts, once what started it is gone.
 
     That process holds the other end of our standard input, and never writes to it. A fork of ours waits for the
     end of the input there, and then kills our process group: C code that never comes back can't prevent it.
     """
-    if os.fork() == 0:
+    watcher = os.fork()
+    if watcher == 0:
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 1)
         os.dup2(null, 2)
@@ -46,6 +47,20 @@ def follow_parent() -> None:
         os.killpg(os.getpgrp(), signal.SIGKILL)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
+    return watcher
+
+
+def end_watcher(pid: int) -> None:
+    """End the fork that follows our parent, and wait for it.
+
+    As an orphan it would stay a zombie, one a run, where process 1 waits for none, as in many containers.
+    """
+    try:
+        if os.waitpid(pid, os.WNOHANG)[0] == 0:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    except OSError:
+        pass  # the tool has waited for it
 
 
 def measure_usage() -> dict[str, float]:
@@ -212,8 +227,7 @@ def check(module: str, library: str) -> dict[str, Any]:
 def main(request_path: str) -> None:
     """Run the request, and leave an outcome beside it."""
     request = json.loads(Path(request_path).read_text(encoding="utf-8"))
-    if hasattr(os, "fork"):
-        follow_parent()
+    watcher = follow_parent() if hasattr(os, "fork") else 0
     open_between_commits()
     if request.get("served"):
         os.environ[SERVED] = request_path
@@ -239,6 +253,8 @@ def main(request_path: str) -> None:
     temporary.replace(request["outcome"])
     sys.stdout.flush()
     sys.stderr.flush()
+    if watcher:
+        end_watcher(watcher)
     os._exit(code)  # a tool's left-over threads and exit hooks must not hold or crash a finished run
 
 
