@@ -74,8 +74,8 @@ def test_a_run_leaves_no_zombie_to_a_process_1_that_waits_for_none(tmp_path: Pat
         "for number in range(3):\n"
         "    folder = Path(sys.argv[1]) / str(number)\n"
         "    folder.mkdir()\n"
-        "    request = {'threads': 1}\n"
-        "    environments.run(found, 'tests.fixtures._environment_compute', request, scratch=folder, log=folder / 'log')\n"
+        "    options = {'scratch': folder, 'log': folder / 'log'}\n"
+        "    environments.run(found, 'tests.fixtures._environment_compute', {'threads': 1}, **options)\n"
         "print(sum(child.status() == psutil.STATUS_ZOMBIE for child in psutil.Process().children()))\n"
     )
     done = subprocess.run(
