@@ -140,8 +140,11 @@ def test_what_the_cache_has_dropped_is_read_again_at_once_and_the_conversion_wai
     assert values == [hashlib.sha256(raw.read_bytes()).hexdigest()]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what is in its page cache")
-def test_pages_that_were_dropped_are_told_from_those_that_were_not_read_yet(raw: Path) -> None:
+@pytest.fixture
+def dropped(raw: Path) -> Iterator[int]:
+    """A descriptor of the raw file, of which nothing is in the cache."""
+    if sys.platform != "linux":
+        pytest.skip("asks Linux what is in its page cache")
     descriptor = os.open(raw, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -149,46 +152,42 @@ def test_pages_that_were_dropped_are_told_from_those_that_were_not_read_yet(raw:
         with raw.open("rb") as file, _pace._open_residency(file) as residency:
             if residency is None or residency.is_cached(0):
                 pytest.skip("this file system keeps what it was asked to drop")
-            assert residency.measure_front(0) == 0
-            os.pread(descriptor, 4 * MB, 4 * MB)  # near: it may be what the system reads ahead
-            assert residency.measure_front(0) == 0
-            os.pread(descriptor, MB, 60 * MB)
-            assert 61 * MB <= residency.measure_front(0) + os.sysconf("SC_PAGESIZE") <= 70 * MB
-            assert residency.measure_front(64 * MB) == 0
-            assert residency.is_cached(raw.stat().st_size)
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what is in its page cache")
-def test_the_disk_delivers_nothing_for_the_hash(raw: Path) -> None:
-    descriptor = os.open(raw, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        with raw.open("rb") as file, _pace._open_residency(file) as residency:
-            if residency is None or residency.is_cached(0):
-                pytest.skip("this file system keeps what it was asked to drop")
-        pace, delivered = ReadingPace(), []
+def test_pages_that_were_dropped_are_told_from_those_that_were_not_read_yet(raw: Path, dropped: int) -> None:
+    with raw.open("rb") as file, _pace._open_residency(file) as residency:
+        assert residency is not None
+        assert residency.measure_front(0) == 0
+        os.pread(dropped, 4 * MB, 4 * MB)  # near: it may be what the system reads ahead
+        assert residency.measure_front(0) == 0
+        os.pread(dropped, MB, 60 * MB)
+        assert 61 * MB <= residency.measure_front(0) + os.sysconf("SC_PAGESIZE") <= 70 * MB
+        assert residency.measure_front(64 * MB) == 0
+        assert residency.is_cached(raw.stat().st_size)
 
-        def count() -> int:
-            lines = Path(f"/proc/self/task/{threading.get_native_id()}/io").read_text().splitlines()
-            return next(int(line.split()[1]) for line in lines if line.startswith("read_bytes"))
 
-        def measure() -> None:
-            before = count()
-            hash_file(raw, pace)
-            delivered.append(count() - before)
+def test_the_disk_delivers_nothing_for_the_hash(raw: Path, dropped: int) -> None:
+    pace, delivered = ReadingPace(), []
 
-        thread = threading.Thread(target=measure)
-        thread.start()
-        for offset in range(0, raw.stat().st_size, 4 * MB):
-            time.sleep(0.02)
-            pace.advance(len(os.pread(descriptor, 4 * MB, offset)))
-        pace.end()
-        thread.join()
-    finally:
-        os.close(descriptor)
+    def count() -> int:
+        lines = Path(f"/proc/self/task/{threading.get_native_id()}/io").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("read_bytes"))
+
+    def measure() -> None:
+        before = count()
+        hash_file(raw, pace)
+        delivered.append(count() - before)
+
+    thread = threading.Thread(target=measure)
+    thread.start()
+    for offset in range(0, raw.stat().st_size, 4 * MB):
+        time.sleep(0.02)
+        pace.advance(len(os.pread(dropped, 4 * MB, offset)))
+    pace.end()
+    thread.join()
     assert delivered[0] <= raw.stat().st_size // 10
 
 

@@ -10,12 +10,11 @@ import pytest
 
 from nwbpipe.project import Project
 from nwbpipe.project.state import Leases
-from tests.fixtures.projects import make_project
+from tests.fixtures.projects import HANGING, make_project
 from tests.serve.browser import Screen, serve_in_thread, start_browser
 from tests.serve.specs import SUBJECT, write_spec_project
 
 pytestmark = [pytest.mark.tool, pytest.mark.usefixtures("test_processors")]
-HANGING = '\n[steps.first]\nprocessor = "scale"\nparams = { ending = "hang" }\n'
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +103,7 @@ def test_a_button_is_not_replaced_under_the_pointer_and_keeps_its_focus(browser:
             for _ in range(2):  # and the page goes on
                 with page.expect_response("**/part/running*"):
                     pass
+            page.evaluate("for (const type of ['pointerdown', 'contextmenu']) dispatchEvent(new Event(type))")
             leases.close()
             page.wait_for_selector("text=Running now", state="detached")
             assert screen.errors == []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,12 @@ import pytest
 
 from nwbpipe.project import Project
 from nwbpipe.project.state import Leases
-from nwbpipe.serve._processes import RunProcesses
+from nwbpipe.serve._processes import RunProcess, RunProcesses
 from tests.fixtures.programs import wait_for
-from tests.fixtures.projects import make_project
+from tests.fixtures.projects import HANGING, make_project
 from tests.serve.visitor import Visitor
 
 pytestmark = pytest.mark.usefixtures("test_processors")
-HANGING = '\n[steps.first]\nprocessor = "scale"\nparams = { ending = "hang" }\n'
 
 
 def list_leases(project: Project) -> list[dict[str, Any]]:
@@ -50,4 +51,24 @@ def test_the_runner_is_stopped_and_not_the_worker_that_has_its_lease(
     finally:
         runner.kill()
         runner.wait()
+        processes.close()
+
+
+def test_a_runner_elsewhere_is_not_taken_for_the_process_of_that_number_here(
+    lab: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = RunProcesses()
+    monkeypatch.setattr("nwbpipe.serve._app.RunProcesses", lambda: processes)
+    visitor = Visitor(lab.spec.path)
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    own = RunProcess(1, "all sessions", process, tempfile.TemporaryFile())  # noqa: SIM115 - `close` closes it
+    processes._processes.append(own)
+    content = {"machine": "elsewhere", "pid": process.pid, "pid_since": 0.0, "session": "m1/s0", "step": "first"}
+    lab.planner.state.write_bytes("leases/x.json", json.dumps(content).encode())
+    try:
+        assert visitor.post("/stop", {"session": "m1/s0", "step": "first"}).status_code == 400
+        assert own.state == "running"
+    finally:
+        process.kill()
+        process.wait()
         processes.close()

@@ -101,7 +101,7 @@ class RunProcesses:
         with self._lock:
             return self._processes[::-1]
 
-    def find(self, pid: int | None) -> RunProcess | None:
+    def find(self, pid: int) -> RunProcess | None:
         """Return the one that runs as a process of this number; None if none does."""
         return next((item for item in self.list() if item.process.pid == pid and item.process.poll() is None), None)
 

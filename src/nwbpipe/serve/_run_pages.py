@@ -59,7 +59,7 @@ class RunPages:
             for content in self.view.list_running():
                 if (content["session"], content["step"]) == names:
                     runner = content["runner"]
-                    own = self.processes.find(runner.get("pid"))
+                    own = self.processes.find(runner["pid"]) if runner["is_here"] else None
                     if own is None:
                         stop_runner(runner)
                     else:

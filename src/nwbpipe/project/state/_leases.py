@@ -121,7 +121,8 @@ class Leases:
             self.ttl = float(content.get("ttl_s", self.ttl))
             # The job of the runner is not that of the worker.
             content = {name: value for name, value in content.items() if name not in ("waits", "scheduler", "job")}
-            content |= {**_name_runner(content), **_describe_process(), **about}
+            runner = {f"runner_{name}": value for name, value in find_runner(content).items()}
+            content |= {**runner, **_describe_process(), **about}
             try:
                 tag = self.store.write_bytes(path, json.dumps(content).encode(), if_tag=tag)
             except ConflictError:  # the runner renewed it
@@ -260,11 +261,6 @@ def find_runner(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return machine, pid and pid_since of the runner that took a lease: a worker may have adopted it since."""
     start = "runner_" if "runner_pid" in content else ""
     return {name: content[start + name] for name in _PROCESS if start + name in content}
-
-
-def _name_runner(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what keeps the runner's process in a lease that a worker adopts."""
-    return {f"runner_{name}": value for name, value in find_runner(content).items()}
 
 
 def _has_owner_ended(content: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ const FOCUSABLE = "a, button, summary, [tabindex]";
 // A button that is replaced between press and release is not clicked.
 let isPressed = false;
 addEventListener("pointerdown", () => { isPressed = true; }, true);
-for (const end of ["pointerup", "pointercancel"]) {
+for (const end of ["pointerup", "pointercancel", "contextmenu"]) { // a menu may keep the release for itself
   addEventListener(end, () => setTimeout(() => { isPressed = false; }), true); // after the click
 }
 
